@@ -1,0 +1,56 @@
+# Two commands for a newcomer: `make demo` and `make test`. Needs python3 (3.11+), pip and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# --no-deps: the lock file names every package there is to install, with its hashes.
+PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
+
+.PHONY: demo dev test lint format lock clean install install-dev
+
+demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
+	$(BIN)/fly-billing demo
+
+dev: $(VENV)/.installed ## the Dagster UI at localhost:3000 over the same data; Ctrl-C stops everything
+	$(BIN)/fly-billing dev
+
+test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove local data, caches and the virtual environment
+	if [ -x $(BIN)/fly-billing ]; then $(BIN)/fly-billing clean; fi
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# venv without pip, and pip from outside: works where Debian has no python3-venv.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fly_billing needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what fly_billing needs into $(VENV) (a minute or two)..."
+	$(PIP) --quiet --require-hashes -r requirements.lock
+	$(PIP) --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "Installing what the tests need..."
+	$(PIP) --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# For maintainers: needs uv. One resolution, so that both files agree; no index is named.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements.lock

@@ -1,0 +1,96 @@
+"""The third stage: quantities, fees and one-off items become invoices."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    BackfillPolicy,
+    MaterializeResult,
+    asset,
+)
+
+from fly_billing.assets.outcomes import check, report, table
+from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.domain.money import format_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.partitions import billing_partitions, month_by_org, partition_key
+from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock
+from fly_billing.resources.invoicing import Billed, bill
+
+ITEMS_SUM = "items_sum_to_the_total"
+PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
+ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
+
+
+@asset(
+    partitions_def=month_by_org,
+    backfill_policy=BackfillPolicy.single_run(),
+    deps=[usage_rollups],
+    check_specs=[AssetCheckSpec(name, asset="invoices") for name in (ITEMS_SUM, PRICED_ONCE, ALL_BILLED)],
+    kinds={"postgres"},
+    group_name="billing",
+)
+def invoices(
+    context: AssetExecutionContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms, clock: Clock
+) -> Iterator[MaterializeResult | AssetCheckResult]:
+    """What each organization owes for the month, and why: one invoice with items that add up to the cent.
+
+    While the month is open (and in its grace period) this is the upcoming invoice, computed anew each time. Afterwards it
+    is finalized and never changes. An organization that can't be billed fails alone: its partition stays failed, with
+    the reason in `billing_failures` and on its statement; mend what the reason names and materialize the partition.
+    """
+    database, terms = billing_postgres.database(), billing_terms.terms()
+    metadata: dict[str, Any] = {}
+    wrong: dict[str, list[Mapping[str, Any]]] = {ITEMS_SUM: [], PRICED_ONCE: [], ALL_BILLED: []}
+    failures: list[Mapping[str, Any]] = []
+    for part in billing_partitions(context):
+        billed = bill(database, part.month, part.groups, terms, clock.now(), context.run_id)
+        metadata |= _describe(part.month, billed)
+        failures += _failures(part.month, billed)
+        parameters = {"month": part.month.first_day, "groups": list(part.groups)}
+        wrong[ITEMS_SUM] += database.rows("check_items_sum", **parameters)
+        wrong[PRICED_ONCE] += database.rows("check_rollups_priced", **parameters)
+        wrong[ALL_BILLED] += database.rows("check_late_usage", **parameters)
+        context.log.info(f"{part.month}: {len(billed.invoices)} invoices, {len(billed.failures)} failures")
+    severities = {ITEMS_SUM: AssetCheckSeverity.ERROR, PRICED_ONCE: AssetCheckSeverity.ERROR, ALL_BILLED: AssetCheckSeverity.WARN}
+    checks = [check("invoices", name, wrong[name], severity) for name, severity in severities.items()]
+    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
+    failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
+    yield from report(context, metadata, checks, failed, failures)
+
+
+def _describe(month: BillingMonth, billed: Billed) -> dict[str, Any]:
+    totals: dict[str, int] = {}
+    for invoice in billed.invoices:
+        totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.total_cents
+    largest = sorted(billed.invoices, key=lambda one: -one.total_cents)
+    rows = [
+        {
+            "organization": one.organization_id,
+            "items": len(one.items),
+            "total": format_cents(one.total_cents, one.currency),
+        }
+        for one in largest
+    ]
+    what = "finalized" if billed.finalized else "open"
+    return {
+        f"{month} invoices": f"{len(billed.invoices)} {what}, {len(billed.already_final)} were final already",
+        f"{month} total": ", ".join(format_cents(cents, currency) for currency, cents in totals.items()) or "nothing new",
+        f"{month} largest": table(rows, most=20),
+    }
+
+
+def _failures(month: BillingMonth, billed: Billed) -> Sequence[Mapping[str, Any]]:
+    return [
+        {
+            "month": str(month),
+            "organization": failure.organization_id,
+            "code": failure.error.code,
+            "what to do": failure.error.operator_text,
+        }
+        for failure in billed.failures
+    ]

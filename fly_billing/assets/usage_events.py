@@ -1,0 +1,70 @@
+"""The first stage: landed usage files become events in the Delta table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
+
+from fly_billing.assets.outcomes import check, report, table
+from fly_billing.partitions import FIRST_MONTH, landing_days
+from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
+from fly_billing.resources.landing import land_days
+from fly_billing.resources.usage_lake import UsageLake, count_by_day
+
+ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
+
+
+@asset(
+    partitions_def=landing_days,
+    backfill_policy=BackfillPolicy.single_run(),
+    check_specs=[AssetCheckSpec(ACCOUNTED_FOR, asset="usage_events")],
+    kinds={"deltalake", "duckdb"},
+    group_name="usage",
+)
+def usage_events(
+    context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
+) -> Iterator[MaterializeResult | AssetCheckResult]:
+    """Every usage event that was ever accepted, landed once and never changed.
+
+    A partition is a landing day: the files in that day's folder (JSONL, CSV, Parquet). Landing a day again replaces
+    what it brought before. Rows that can't be billed are in `rejected_usage` with file, line and reason: mend the
+    file (or add the missing meter or organization) and materialize the day again.
+    """
+    database, lake = billing_postgres.database(), usage_store.lake()
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    files = land_days(database, lake, usage_store.landing(), days, FIRST_MONTH, clock.now(), context.log.info)
+    accounts = [dict(row) for row in database.rows("accounted_usage", days=days)]
+    metadata = {
+        "table_version": lake.version(),
+        "files": len(files),
+        "empty_files": [f"{file.day}/{file.path}" for file in files if file.landed == 0],
+        "landed": sum(file.landed for file in files),
+        "accepted": sum(file.accepted for file in files),
+        "duplicate": sum(file.duplicate for file in files),
+        "rejected": sum(file.rejected for file in files),
+        "rejected_by_reason": table([dict(row) for row in database.rows("reasons_of_rejection", days=days)]),
+        "by_landing_day": table(accounts, most=31),
+    }
+    checks = [check("usage_events", ACCOUNTED_FOR, unaccounted(accounts, lake, days), landed=metadata["landed"])]
+    yield from report(context, metadata, checks, failed_keys=set())
+
+
+def unaccounted(
+    accounts: Sequence[Mapping[str, Any]], lake: UsageLake, days: Sequence[date]
+) -> list[Mapping[str, Any]]:
+    """List landing days whose ledger disagrees with what is really in the usage table and in rejected_usage."""
+    in_lake = count_by_day(lake, days)
+    wrong = []
+    for day in accounts:
+        accepted, duplicate = in_lake.get(day["landing_day"], (0, 0))
+        really = {"accepted_in_table": accepted, "duplicate_in_table": duplicate}
+        if (day["accepted"], day["duplicate"], day["landed"]) != (
+            accepted,
+            duplicate,
+            accepted + duplicate + day["rejected_rows"],
+        ):
+            wrong.append({**day, **really})
+    return wrong
+
+

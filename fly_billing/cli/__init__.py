@@ -1,0 +1,180 @@
+"""The `fly-billing` command. Keeps out: what the commands do, which each has its own module or room."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import warnings
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from dotenv import load_dotenv
+from rich.console import Console
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres import EmbeddedPostgresError, ServerInUseError
+from fly_billing.resources.settings import PROJECT, SettingsError
+
+app = typer.Typer(
+    name="fly-billing",
+    help="Compiles usage at home, makes the invoices at home, and syncs only the finished invoice to Stripe.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+
+def main() -> None:
+    """Run the command; what a user can mend is told in a line, not in a traceback."""
+    load_dotenv(PROJECT / ".env")
+    signal.signal(signal.SIGTERM, _stop)
+    from fly_billing.cli.local_platform import SandboxBusy  # heavy imports only where a command needs them
+
+    try:
+        app()
+    except (SettingsError, EmbeddedPostgresError, ServerInUseError, SandboxBusy) as problem:
+        Console(stderr=True).print(f"[red]fly-billing:[/red] {problem}", highlight=False)
+        sys.exit(2)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Turn SIGTERM into an orderly end: what was started is stopped on the way out."""
+    raise KeyboardInterrupt
+
+
+Month = Annotated[str, typer.Argument(help="YYYY-MM")]
+
+
+@app.command()
+def demo() -> None:
+    """Seed, land, bill, sync, check, and show the result: the whole way on this machine."""
+    from fly_billing.cli.demo import demo as run_demo
+
+    raise typer.Exit(0 if run_demo(Console(width=None if console.is_terminal else 132)) else 1)
+
+
+@app.command()
+def dev(port: Annotated[int, typer.Option(help="Port of the UI")] = 3000) -> None:
+    """Start the Dagster UI and daemon, Postgres and the Stripe sandbox, until Ctrl-C."""
+    from fly_billing.cli.dev import dev as run_dev
+
+    raise typer.Exit(run_dev(console, port))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the billing database's schema up to date."""
+    from fly_billing.cli.local_platform import local_platform
+    from fly_billing.resources.migrate import migrate as run_migrate
+    from fly_billing.resources.postgres import BillingDatabase
+
+    with local_platform() as settings:
+        run_migrate(BillingDatabase(settings.database_url))
+        console.print("The billing database is up to date.")
+
+
+@app.command()
+def seed(
+    today: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day to make usage up to")] = None,
+    months: Annotated[int, typer.Option(min=1, help="Closed months of usage")] = 3,
+    organizations: Annotated[int, typer.Option(min=1, help="Organizations besides Fly")] = 40,
+    number: Annotated[int, typer.Option("--seed", help="Another number, another platform")] = 1,
+) -> None:
+    """Make the organization Fly with its two invoices, and a small platform around it, with usage files."""
+    from fly_billing.cli.seeding import seed_platform
+
+    seed_platform(console, today.date() if today else None, months, organizations, number)
+
+
+@app.command()
+def load_prices() -> None:
+    """Load the price book of this repository into the billing database."""
+    from fly_billing.cli.seeding import load_shipped_prices
+
+    load_shipped_prices(console)
+
+
+@app.command()
+def import_focus(file: Annotated[Path, typer.Argument(help="A FOCUS 1.0 cost-and-usage CSV", exists=True)]) -> None:
+    """Read a FOCUS file: sub-accounts become organizations, SKU prices the price book, charges usage files."""
+    from fly_billing.cli.seeding import import_focus_file
+
+    import_focus_file(console, file)
+
+
+@app.command()
+def land() -> None:
+    """Land the usage files that are new or changed in the landing folder."""
+    from fly_billing.cli.billing import land_new_files
+
+    _exit(land_new_files(console))
+
+
+@app.command()
+def bill(month: Month) -> None:
+    """Bill a month for all organizations: roll its usage up, compute its invoices, finalize them if it is closed."""
+    from fly_billing.cli.billing import run_month
+
+    _exit(run_month(console, "bill_month", BillingMonth.parse(month)))
+
+
+@app.command()
+def sync(month: Month) -> None:
+    """Bring a month's finalized invoices to Stripe and compare both sides."""
+    from fly_billing.cli.billing import run_month
+
+    _exit(run_month(console, "sync_month", BillingMonth.parse(month)))
+
+
+@app.command()
+def statement(
+    organization: Annotated[str, typer.Argument(help="An organization's id")],
+    month: Annotated[str | None, typer.Argument(help="YYYY-MM; the newest one if left out")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
+) -> None:
+    """Show what an organization owes and why, open months included. Stripe is not asked."""
+    from fly_billing.cli.local_platform import local_platform
+    from fly_billing.cli.statement import show_statement
+    from fly_billing.resources.postgres import BillingDatabase
+    from fly_billing.resources.statements_of_account import NoSuchOrganization, read_statement
+
+    wanted = BillingMonth.parse(month) if month else None
+    with local_platform() as settings:
+        try:
+            found = read_statement(BillingDatabase(settings.database_url), organization, datetime.now(UTC), wanted)
+        except (NoSuchOrganization, ValueError) as problem:
+            raise typer.BadParameter(str(problem)) from problem
+    if as_json:
+        print(json.dumps(found.as_data(), indent=2))
+    else:
+        show_statement(console, found)
+
+
+@app.command()
+def stripe_sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 chooses one")] = 12111,
+    store: Annotated[Path | None, typer.Option(help="SQLite file that keeps its state")] = None,
+) -> None:
+    """Run the local Stripe by itself, until Ctrl-C."""
+    from fly_billing.resources.settings import Settings
+    from fly_billing.stripe_sandbox import run
+
+    path = store or Settings.from_environment().data_dir / "stripe_sandbox.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run(port=port, store_path=path)
+
+
+@app.command()
+def clean() -> None:
+    """Remove all local data: embedded Postgres, landing folder, usage table, sandbox. Refuses while it is in use."""
+    from fly_billing.cli.seeding import remove_local_data
+
+    remove_local_data(console)
+
+
+def _exit(is_good: bool) -> None:
+    raise typer.Exit(0 if is_good else 1)

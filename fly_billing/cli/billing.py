@@ -1,0 +1,51 @@
+"""`fly-billing land`, `bill` and `sync`: Dagster runs in this process, told in a line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dagster import DagsterInstance
+from rich.console import Console
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.runs import Runs
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.backlog import days_to_land
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import Settings
+
+
+@contextmanager
+def _runs(stripe: bool) -> Iterator[tuple[Runs, Settings, BillingDatabase]]:
+    with local_platform(stripe=stripe) as settings, warnings.catch_warnings(), DagsterInstance.get() as instance:
+        warnings.simplefilter("ignore")  # Dagster's words about its own beta parameters
+        database = BillingDatabase(settings.database_url)
+        yield Runs(instance, database), settings, database
+
+
+def land_new_files(console: Console) -> bool:
+    """Land every landing day whose folder has changed; return whether all went well."""
+    with _runs(stripe=False) as (runs, settings, database):
+        days = days_to_land(database, settings.landing_dir)
+        with console.status(f"Landing {len(days)} days"):
+            runs.land(days)
+        return _tell(console, runs, f"{len(days)} landing days landed")
+
+
+def run_month(console: Console, job: str, month: BillingMonth) -> bool:
+    """Run `bill_month` or `sync_month` for all organizations; return whether all went well."""
+    with _runs(stripe=job == "sync_month") as (runs, _, _):
+        runs.register_organizations()
+        with console.status(f"{job} {month}"):
+            (runs.sync if job == "sync_month" else runs.bill)(month)
+        return _tell(console, runs, f"{job} {month} done")
+
+
+def _tell(console: Console, runs: Runs, done: str) -> bool:
+    for problem in [*runs.record.failed_runs, *runs.record.failed_checks]:
+        console.print(f"[red]failed[/red] {problem}", highlight=False)
+    if runs.record.is_clean:
+        console.print(done, highlight=False)
+    return runs.record.is_clean

@@ -1,0 +1,102 @@
+"""`fly-billing demo`: a month (and more) of usage billed, synced and proven equal, with progress on the way."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from dagster import DagsterInstance
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.runs import RunRecord, Runs
+from fly_billing.cli.seeding import seeded_day
+from fly_billing.cli.statement import show_statement
+from fly_billing.cli.summary import reconcile_all, show_summary, totals
+from fly_billing.jobs import closed_until, open_months
+from fly_billing.resources.backlog import days_to_land, months_to_close, months_to_sync
+from fly_billing.resources.dagster_resources import Clock, StripeAccount
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import Settings
+from fly_billing.resources.statements_of_account import read_statement
+from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.sample_platform import seed
+
+
+T = TypeVar("T")
+
+
+def demo(console: Console) -> bool:
+    """Run the demo; return whether everything holds: no failed run or check, no discrepancy."""
+    with local_platform(stripe=True) as settings, _progress(console) as progress:
+        database = BillingDatabase(settings.database_url)
+        _prepare(settings, database, progress)
+        record = _bill_everything(settings, database, progress)
+        progress.stop()
+        return _conclude(console, settings, database, record)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) -> None:
+    task = progress.add_task("Migrating and seeding", total=2)
+    migrate(database)
+    progress.advance(task)
+    seed(
+        database,
+        settings.landing_dir,
+        lake=UsageLake(settings.lake_dir),
+        today=seeded_day(settings.data_dir, datetime.now(UTC).date()),
+        max_org_partitions=settings.max_org_partitions,
+        shared_groups=settings.shared_groups,
+        progress=lambda text: progress.update(task, description=f"Seeding: {text}"),
+    )
+    progress.update(task, advance=1, description="Migrated and seeded")
+
+
+def _bill_everything(settings: Settings, database: BillingDatabase, progress: Progress) -> RunRecord:
+    now = datetime.now(UTC)
+    with DagsterInstance.get() as instance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dagster's words about its own beta parameters
+        runs = Runs(instance, database)
+        runs.register_organizations()
+        days = days_to_land(database, settings.landing_dir)
+        _each(progress, f"Landing usage files of {len(days)} days", [days] if days else [], runs.land, lambda _: "")
+        closed = months_to_close(database, closed_until(now, settings.grace))
+        _each(progress, "Billing closed months", closed, runs.bill, str)
+        _each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync, str)
+        _each(progress, "Computing upcoming invoices", open_months(now, settings.grace), runs.bill, str)
+        return runs.record
+
+
+def _each(
+    progress: Progress, what: str, things: Sequence[T], do: Callable[[T], None], name: Callable[[T], str]
+) -> None:
+    task = progress.add_task(what, total=len(things))
+    for thing in things:
+        progress.update(task, description=f"{what} {name(thing)}".rstrip())
+        do(thing)
+        progress.advance(task)
+    progress.update(task, description=what if things else f"{what}: nothing left to do")
+
+
+def _conclude(console: Console, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:
+    account, clock = StripeAccount(), Clock()
+    both = reconcile_all(database, account.reader(account.sync_tools(database, clock, "demo")))
+    show_summary(console, database, both)
+    (chosen,) = database.rows("organization_to_show")
+    show_statement(console, read_statement(database, chosen["organization_id"], clock.now()))
+    for problem in [*record.failed_runs, *record.failed_checks]:
+        console.print(f"[red]failed[/red] {problem}")
+    result = totals(database, both)
+    if result.is_equal and record.is_clean:
+        console.print(f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data is in {settings.data_dir}.")
+    console.print(result.line(), highlight=False, soft_wrap=True)
+    return result.is_equal and record.is_clean

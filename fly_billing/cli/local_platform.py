@@ -1,0 +1,127 @@
+"""Starts locally what the environment does not name: Postgres, the Stripe sandbox, Dagster's home.
+
+While the block runs, the environment names them all, so that Dagster and every child process finds them. Keeps out:
+what is done with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+
+from fly_billing.resources.embedded_postgres import running
+from fly_billing.resources.embedded_postgres.locks import Lock
+from fly_billing.resources.settings import PROJECT, Settings
+from fly_billing.stripe_sandbox import SandboxControl, spawn
+
+# Any key will do for the sandbox; it refuses live ones.
+SANDBOX_KEY = "sk_test_local_sandbox"
+# Stripe's live limits: the sandbox on this machine needs no gentler pace than the real thing.
+SANDBOX_PACE = {"STRIPE_REQUESTS_PER_SECOND": "100", "STRIPE_REQUESTS_PER_ENDPOINT": "25"}
+SEEDED_CUSTOMER = "cus_1234"
+
+
+class SandboxBusy(Exception):
+    """Another process runs the sandbox of this data folder."""
+
+
+@contextmanager
+def local_platform(*, stripe: bool = False, owns_sandbox: bool = False) -> Iterator[Settings]:
+    """Keep the local parts up while the block runs, and yield the settings that name them.
+
+    `stripe`: also the sandbox. `owns_sandbox`: it must be ours and not another process's, which could stop it.
+    """
+    settings = Settings.from_environment()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        names = stack.enter_context(_postgres(settings))
+        names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
+        names["DAGSTER_EVENT_BATCH_SIZE"] = os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "1000")
+        names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
+        if stripe and settings.stripe_api_key is None:
+            url = stack.enter_context(sandbox(settings.data_dir, owned=owns_sandbox))
+            names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
+            names |= {name: os.environ.get(name, value) for name, value in SANDBOX_PACE.items()}
+        stack.enter_context(_environment(names))
+        yield Settings.from_environment()
+
+
+@contextmanager
+def _postgres(settings: Settings) -> Iterator[dict[str, str]]:
+    """Name both databases; the embedded server runs only where one of them is not named already."""
+    named = {"DATABASE_URL": settings.database_url, "DAGSTER_DATABASE_URL": settings.dagster_database_url}
+    if all(named.values()):
+        yield {}
+        return
+    with running(settings.data_dir / "postgres", databases=("billing", "dagster")) as server:
+        with psycopg.connect(server.url("dagster", "postgresql"), autocommit=True) as connection:
+            # Dagster's events can be made again; waiting for the disk at each costs a fifth of a run.
+            connection.execute("alter database dagster set synchronous_commit = off")
+        urls = {
+            "DATABASE_URL": server.url("billing"),
+            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),
+        }
+        yield {name: url for name, url in urls.items() if not named[name]}
+
+
+def _dagster_home(data_dir: Path) -> Path:
+    home = data_dir / "dagster"
+    home.mkdir(exist_ok=True)
+    shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    return home
+
+
+@contextmanager
+def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
+    """Run the sandbox on the data folder's store, or use the one that another process runs; yield its address."""
+    address = data_dir / "stripe_sandbox.json"
+    try:
+        lock = Lock(data_dir / "stripe_sandbox.lock", wait=False)
+    except BlockingIOError:
+        if owned:
+            raise SandboxBusy("another fly-billing process runs the Stripe sandbox: wait for it to end") from None
+        yield _address_of_running(address)
+        return
+    try:
+        with spawn(data_dir / "stripe_sandbox.sqlite") as server:
+            address.write_text(json.dumps({"url": server.url}))
+            seed_customer(server.control)
+            yield server.url
+    finally:
+        address.unlink(missing_ok=True)
+        lock.release()
+
+
+def _address_of_running(address: Path) -> str:
+    try:
+        url = str(json.loads(address.read_text())["url"])
+        SandboxControl(url).health()
+    except OSError as problem:
+        raise SandboxBusy("another fly-billing process is starting or stopping the Stripe sandbox: try again") from problem
+    return url
+
+
+def seed_customer(control: SandboxControl) -> None:
+    """The organization Fly has had a customer in Stripe all along: make it where the sandbox is new."""
+    if not any(one["id"] == SEEDED_CUSTOMER for one in control.objects("customer")):
+        control.seed_customer(SEEDED_CUSTOMER, name="Fly")
+
+
+@contextmanager
+def _environment(names: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

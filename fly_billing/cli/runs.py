@@ -1,0 +1,94 @@
+"""Runs the jobs of the code location in this process, as `fly-billing bill`, `sync` and `demo` do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from dagster import AssetCheckSeverity, DagsterInstance
+
+from fly_billing.definitions import build_defs
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.jobs import landing_range, month_tags
+from fly_billing.partitions import orgs
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.sensors.register_new_organizations import groups_in_order
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class RunRecord:
+    """What the runs of this process came to: names of jobs that failed, and of checks that did."""
+
+    failed_runs: list[str] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.failed_runs and not self.failed_checks
+
+
+class Runs:
+    """Launches runs on a Dagster instance and keeps a record of them."""
+
+    def __init__(self, instance: DagsterInstance, database: BillingDatabase) -> None:
+        self._instance = instance
+        self._database = database
+        self._definitions = build_defs()
+        self.record = RunRecord()
+
+    def register_organizations(self) -> None:
+        """Make a partition of every billing group that has none yet."""
+        known = set(self._instance.get_dynamic_partitions(str(orgs.name)))
+        new = [group for group in groups_in_order(self._database) if group not in known]
+        self._instance.add_dynamic_partitions(str(orgs.name), new)
+
+    def land(self, days: Sequence[date]) -> None:
+        """Land these days: one run per unbroken stretch of them."""
+        for first, last in stretches(days):
+            self._run("land_usage", f"{first} to {last}", landing_range(first, last))
+
+    def bill(self, month: BillingMonth) -> None:
+        self._run_month("bill_month", month)
+
+    def sync(self, month: BillingMonth) -> None:
+        self._run_month("sync_month", month)
+
+    def _run_month(self, job: str, month: BillingMonth) -> None:
+        tags = month_tags(self._instance, self._database, month)
+        if tags is None:
+            raise ValueError(f"no organization existed in {month}")
+        self._run(job, str(month), tags)
+
+    def _run(self, job: str, what: str, tags: Mapping[str, str]) -> None:
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            run_config=QUIET, instance=self._instance, tags=dict(tags), raise_on_error=False
+        )
+        if not result.success:
+            self.record.failed_runs.append(f"{job} {what}: {_first_error(result.all_events)}")
+        for check in result.get_asset_check_evaluations():
+            if not check.passed and check.severity == AssetCheckSeverity.ERROR:
+                self.record.failed_checks.append(f"{check.check_name} {what}")
+
+
+def _first_error(events: Sequence[object]) -> str:
+    errors = [event for event in events if getattr(event, "is_step_failure", False)]
+    if not errors:
+        return "see the run in Dagster"
+    data = errors[0].step_failure_data  # type: ignore[attr-defined]
+    return str(data.error_display_string).splitlines()[0]
+
+
+def stretches(days: Sequence[date]) -> list[tuple[date, date]]:
+    """Group days into unbroken stretches, each as (first, last)."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if found and day - found[-1][1] == timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+

@@ -1,0 +1,87 @@
+"""Filling and emptying the local data: `fly-billing seed`, `load-prices`, `import-focus`, `clean`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.focus_import import import_focus
+from fly_billing.resources.embedded_postgres import remove
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.price_books import SHIPPED, load_price_book, read_price_book_files
+from fly_billing.resources.settings import Settings
+from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.sample_platform import Seeded, seed
+
+
+def seed_platform(console: Console, today: date | None, months: int, organizations: int, number: int) -> Seeded:
+    """Seed the local platform. Without `today`, the day of the first seeding: seeding again then adds nothing."""
+    with local_platform() as settings, console.status("Seeding") as status:
+        database = BillingDatabase(settings.database_url)
+        migrate(database)
+        seeded = seed(
+            database,
+            settings.landing_dir,
+            lake=UsageLake(settings.lake_dir),
+            today=today or seeded_day(settings.data_dir, datetime.now(UTC).date()),
+            months=months,
+            organizations=organizations,
+            seed=number,
+            max_org_partitions=settings.max_org_partitions,
+            shared_groups=settings.shared_groups,
+            progress=lambda text: status.update(f"Seeding: {text}"),
+        )
+    console.print(f"{seeded.organizations} organizations, {seeded.events:,} usage events in {len(seeded.files)} files")
+    return seeded
+
+
+def seeded_day(data_dir: Path, today: date) -> date:
+    """Return the day the sample data was first made for: seeding again on another day must not add to it."""
+    note = data_dir / "seed.json"
+    if note.exists():
+        return date.fromisoformat(json.loads(note.read_text())["today"])
+    note.write_text(json.dumps({"today": today.isoformat()}))
+    return today
+
+
+def load_shipped_prices(console: Console) -> None:
+    """Load `fly_billing/price_book/fly`; what a finalized invoice used can't be changed, only superseded."""
+    with local_platform() as settings:
+        database = BillingDatabase(settings.database_url)
+        migrate(database)
+        book = read_price_book_files(SHIPPED / "fly")
+        with database.transaction() as connection:
+            load_price_book(connection, book)
+    console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
+
+
+def import_focus_file(console: Console, file: Path) -> None:
+    """Import a FOCUS file; say what became of its rows."""
+    with local_platform() as settings, console.status("Importing") as status:
+        database = BillingDatabase(settings.database_url)
+        migrate(database)
+        imported = import_focus(
+            database,
+            settings.landing_dir,
+            file,
+            max_org_partitions=settings.max_org_partitions,
+            shared_groups=settings.shared_groups,
+            now=datetime.now(UTC),
+            progress=lambda text: status.update(text),
+        )
+    console.print(str(imported))
+
+
+def remove_local_data(console: Console) -> None:
+    """Remove the data folder, and the embedded server's data where that lies elsewhere."""
+    settings = Settings.from_environment()
+    if settings.data_dir.exists():
+        remove(settings.data_dir / "postgres")
+        shutil.rmtree(settings.data_dir)
+    console.print(f"removed {settings.data_dir}")

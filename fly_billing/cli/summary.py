@@ -1,0 +1,83 @@
+"""What `fly-billing demo` shows at the end: organizations, invoices, totals, both sides compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from fly_billing.domain.money import format_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.reconciling import Reconciliation, reconcile_month
+from fly_billing.resources.stripe_journal import StripeJournal
+from fly_billing.resources.stripe_reading import StripeReader
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The last line, for machines. Invoices are the finalized ones with something to pay; cents over all currencies."""
+
+    organizations: int
+    invoices: int
+    items: int
+    total_cents: int
+    stripe_invoices: int
+    stripe_total_cents: int
+    discrepancies: int
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether both sides hold the same: count, cents, and no discrepancy in between."""
+        return (self.invoices, self.total_cents, 0) == (self.stripe_invoices, self.stripe_total_cents, self.discrepancies)
+
+    def line(self) -> str:
+        return "demo: " + " ".join(f"{name}={value}" for name, value in vars(self).items())
+
+
+def reconcile_all(database: BillingDatabase, reader: StripeReader) -> list[Reconciliation]:
+    """Read every month that has finalized invoices from Stripe and compare it with ours."""
+    months = [BillingMonth.containing(row["month"]) for row in database.rows("months_in_stripe")]
+    groups = sorted({row["billing_group"] for row in database.rows("billing_groups")})
+    return [reconcile_month(StripeJournal(database), reader, month, groups) for month in months]
+
+
+def totals(database: BillingDatabase, both: Sequence[Reconciliation]) -> Totals:
+    """Count both sides: ours from Postgres, Stripe's from what was read there."""
+    (ours,) = database.rows("billed_totals")
+    found = [one for month in both for one in month.found if one.status != "draft"]
+    return Totals(
+        organizations=ours["organizations"],
+        invoices=ours["invoices"],
+        items=ours["items"],
+        total_cents=ours["total_cents"],
+        stripe_invoices=len(found),
+        stripe_total_cents=sum(one.total_cents for one in found),
+        discrepancies=sum(len(month.discrepancies) for month in both),
+    )
+
+
+def show_summary(console: Console, database: BillingDatabase, both: Sequence[Reconciliation]) -> None:
+    """Print a table of organizations, biggest first, and every discrepancy."""
+    in_stripe: dict[str, int] = {}
+    for one in (found for month in both for found in month.found):
+        in_stripe[one.organization_id] = in_stripe.get(one.organization_id, 0) + one.total_cents
+    table = Table(title="Billed and synced", title_justify="left", show_footer=True)
+    for name in ("Organization", "Invoices", "Items", "Billed", "In Stripe", "Upcoming"):
+        table.add_column(name, justify="left" if name == "Organization" else "right")
+    rows = database.rows("organization_summary")
+    for row in rows:
+        money = [row["billed_cents"], in_stripe.get(row["id"], 0), row["upcoming_cents"]]
+        table.add_row(row["name"], str(row["invoices"]), str(row["items"]), *(format_cents(m, row["currency"]) for m in money))
+    sums = [sum(row[name] for row in rows) for name in ("invoices", "items", "billed_cents", "upcoming_cents")]
+    footers = [
+        "Total", str(sums[0]), str(sums[1]), format_cents(sums[2], "USD"),
+        format_cents(sum(in_stripe.values()), "USD"), format_cents(sums[3], "USD"),
+    ]  # fmt: skip
+    for column, footer in zip(table.columns, footers, strict=True):
+        column.footer = footer
+    console.print(table)
+    for discrepancy in (one for month in both for one in month.discrepancies):
+        console.print(f"[red]{discrepancy.kind}[/red] {discrepancy.organization_id}: {discrepancy.message}")

@@ -1,0 +1,45 @@
+"""Assembles the code location. No logic: `build_defs` takes other resources, so that a test can have its own world."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import Definitions, in_process_executor
+
+from fly_billing.assets.invoices import invoices
+from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.assets.usage_events import usage_events
+from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.jobs import JOBS, SCHEDULES
+from fly_billing.resources.dagster_resources import (
+    Alerts,
+    BillingPostgres,
+    BillingTerms,
+    Clock,
+    StripeAccount,
+    UsageStore,
+)
+from fly_billing.sensors import SENSORS
+
+
+def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
+    """Build the whole code location, with other resources where a test or a rehearsal wants them."""
+    resources = {
+        "alerts": Alerts(),
+        "billing_postgres": BillingPostgres(),
+        "billing_terms": BillingTerms(),
+        "clock": Clock(),
+        "stripe_account": StripeAccount(),
+        "usage_store": UsageStore(),
+    }
+    return Definitions(
+        assets=[usage_events, usage_rollups, invoices, stripe_invoices],
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        resources={**resources, **(resource_overrides or {})},
+        # The stages of a run are few and follow one another: a process for each would only cost seconds.
+        executor=in_process_executor,
+    )
+
+
+defs = build_defs()

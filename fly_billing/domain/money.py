@@ -1,0 +1,95 @@
+"""Exact amounts and the one place where they are rounded. Keeps out: prices and quantities.
+
+Amounts are Decimals in the currency's major unit (dollars); `*_cents` are ints in its minor unit (ISO 4217).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from fractions import Fraction
+
+# Arithmetic that would lose a digit raises instead: 120 digits hold every sum this project can make.
+EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+
+# Where a division does not end (a price per 2,592,000 seconds), the amount is rounded half-up here: a unit in the
+# 20th decimal place. Every other amount is exact.
+DIVISION_DIGITS = 20
+
+# ISO 4217 minor units that are not 2, and that Stripe treats alike (docs.stripe.com/currencies#zero-decimal).
+ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+
+
+def minor_digits(currency: str) -> int:
+    """Return how many decimals the currency's minor unit has: USD 2, JPY 0, KWD 3."""
+    if currency in ZERO_DECIMAL:
+        return 0
+    return 3 if currency in THREE_DECIMAL else 2
+
+
+def exact_sum(amounts: Sequence[Decimal]) -> Decimal:
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def exact_product(quantity: Decimal, unit_amount: Decimal, per: Decimal = Decimal(1)) -> Decimal:
+    """Return quantity x unit_amount / per, exact where the division ends, else to 20 decimal places, half-up."""
+    product = EXACT.multiply(quantity, unit_amount)
+    return product if per == 1 else divide(product, per)
+
+
+def divide(amount: Decimal, by: Decimal) -> Decimal:
+    """Divide exactly where the quotient is a finite decimal, else to 20 decimal places, half-up."""
+    try:
+        return EXACT.divide(amount, by)
+    except Inexact:
+        return _round_half_up(Fraction(amount) / Fraction(by), DIVISION_DIGITS)
+
+
+def _round_half_up(value: Fraction, digits: int) -> Decimal:
+    scaled = abs(value) * 10**digits
+    whole = (scaled.numerator * 2 + scaled.denominator) // (scaled.denominator * 2)
+    return Decimal(whole if value >= 0 else -whole).scaleb(-digits, context=EXACT)
+
+
+def to_cents(amount: Decimal, currency: str) -> int:
+    """Round an exact amount to the currency's minor unit, halves away from zero. Once per invoice: the total."""
+    shifted = amount.scaleb(minor_digits(currency), context=EXACT)
+    return int(shifted.to_integral_value(ROUND_HALF_UP))
+
+
+def from_cents(cents: int, currency: str) -> Decimal:
+    return Decimal(cents).scaleb(-minor_digits(currency), context=EXACT)
+
+
+def share_out_cents(amounts: Sequence[Decimal], currency: str) -> list[int]:
+    """Share the rounded total out over the amounts by largest remainder, so that the cents add up to it.
+
+    Each amount gets its floor; the cents left over go to the largest fractions, the earlier item first where they
+    are equal. No item is a whole minor unit or more away from its exact amount.
+    """
+    total = to_cents(exact_sum(amounts), currency)
+    shifted = [amount.scaleb(minor_digits(currency), context=EXACT) for amount in amounts]
+    floors = [int(value.to_integral_value(ROUND_FLOOR)) for value in shifted]
+    remainders = [EXACT.subtract(value, Decimal(floor)) for value, floor in zip(shifted, floors, strict=True)]
+    by_remainder = sorted(range(len(amounts)), key=lambda n: (-remainders[n], n))
+    for n in by_remainder[: total - sum(floors)]:
+        floors[n] += 1
+    return floors
+
+
+def format_cents(cents: int, currency: str) -> str:
+    """Write an amount for people: `$1,234.50`, `-$0.05`, `JPY 1,200`."""
+    digits = minor_digits(currency)
+    number = f"{abs(from_cents(cents, currency)):,.{digits}f}"
+    sign = "-" if cents < 0 else ""
+    return f"{sign}${number}" if currency == "USD" else f"{sign}{currency} {number}"
+
+
+def plain(value: Decimal) -> str:
+    """Write a Decimal without exponent and without trailing zeros: `0.15`, `2592000`."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

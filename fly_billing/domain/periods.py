@@ -1,0 +1,82 @@
+"""Billing periods: calendar months in UTC, half-open. Keeps out: what is billed in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+
+@dataclass(frozen=True, order=True)
+class BillingMonth:
+    """One calendar month, `[start, end)` in UTC: an event exactly at `end` belongs to the next month."""
+
+    year: int
+    month: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.month <= 12 and 1 <= self.year <= 9998):
+            raise ValueError(f"no such month: {self.year}-{self.month}")
+
+    @classmethod
+    def parse(cls, text: str) -> BillingMonth:
+        """Read `2026-10` or `2026-10-01` (a Dagster month key). Raises ValueError naming what was read."""
+        found = re.fullmatch(r"(\d{4})-(\d{2})(-01)?", text.strip())
+        if not found:
+            raise ValueError(f"not a month: {text!r}; write it as YYYY-MM, for example 2026-10")
+        return cls(int(found[1]), int(found[2]))
+
+    @classmethod
+    def containing(cls, moment: datetime) -> BillingMonth:
+        """Return the month that `moment` (aware) falls into, in UTC."""
+        if moment.tzinfo is None:
+            raise ValueError(f"a time without offset belongs to no month: {moment}")
+        utc = moment.astimezone(UTC)
+        return cls(utc.year, utc.month)
+
+    @property
+    def first_day(self) -> date:
+        return date(self.year, self.month, 1)
+
+    @property
+    def start(self) -> datetime:
+        return datetime(self.year, self.month, 1, tzinfo=UTC)
+
+    @property
+    def end(self) -> datetime:
+        return self.next().start
+
+    @property
+    def seconds(self) -> int:
+        """Length of the month in seconds (UTC days of 86,400 s; POSIX time has no leap seconds)."""
+        return int((self.end - self.start).total_seconds())
+
+    def next(self) -> BillingMonth:
+        return self.plus(1)
+
+    def plus(self, months: int) -> BillingMonth:
+        year, month0 = divmod(self.year * 12 + self.month - 1 + months, 12)
+        return BillingMonth(year, month0 + 1)
+
+    def closes_at(self, grace: timedelta) -> datetime:
+        """Return when the month is closed for late usage and its invoices may be finalized."""
+        return self.end + grace
+
+    def is_closed(self, now: datetime, grace: timedelta) -> bool:
+        return now >= self.closes_at(grace)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+
+def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth]:
+    """List the months from `first` to `last`, both included; empty when `last` comes first."""
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    return [first.plus(n) for n in range(count)]
+
+
+def overlap_seconds(month: BillingMonth, started_at: datetime, ended_at: datetime | None) -> int:
+    """Return how many whole seconds of `month` lie in `[started_at, ended_at)`; `None` means still running."""
+    start = max(month.start, started_at)
+    end = min(month.end, ended_at) if ended_at is not None else month.end
+    return max(0, int((end - start).total_seconds()))

@@ -1,0 +1,2 @@
+-- One row: how many organizations there are.
+select count(*) from organizations

@@ -1,0 +1,133 @@
+"""Jobs and their schedules. A whole month is one run: a range of partitions, not a run per organization.
+
+Keeps out: what the assets do, alerts (`sensors`).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from dagster import (
+    AssetSelection,
+    DagsterInstance,
+    DefaultScheduleStatus,
+    RunRequest,
+    ScheduleEvaluationContext,
+    SkipReason,
+    define_asset_job,
+    schedule,
+)
+
+from fly_billing.assets.invoices import invoices
+from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.assets.usage_events import usage_events
+from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.partitions import month_by_org, month_key, orgs
+from fly_billing.resources.backlog import months_to_close, months_to_sync
+from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms
+from fly_billing.resources.postgres import BillingDatabase
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+land_usage = define_asset_job(
+    "land_usage",
+    AssetSelection.assets(usage_events),
+    description="Land the usage files of one or more landing days.",
+)
+bill_month = define_asset_job(
+    "bill_month",
+    AssetSelection.assets(usage_rollups, invoices),
+    partitions_def=month_by_org,
+    description="Roll a month's usage up and compute its invoices; finalizes them once the month is closed.",
+)
+sync_month = define_asset_job(
+    "sync_month",
+    AssetSelection.assets(stripe_invoices),
+    partitions_def=month_by_org,
+    description="Bring a month's finalized invoices to Stripe and compare both sides.",
+)
+
+
+def month_tags(instance: DagsterInstance, database: BillingDatabase, month: BillingMonth) -> dict[str, str] | None:
+    """Return the tags that make one run of a month: all groups with organizations that existed before its end.
+
+    None while no such group is registered. A range follows the order of registration, oldest organization first.
+    """
+    existing = {row["billing_group"] for row in database.rows("billing_groups") if row["created_at"] < month.end}
+    groups = [group for group in instance.get_dynamic_partitions(str(orgs.name)) if group in existing]
+    if not groups:
+        return None
+    return {RANGE_START: f"{month_key(month)}|{groups[0]}", RANGE_END: f"{month_key(month)}|{groups[-1]}"}
+
+
+def landing_range(first: date, last: date) -> dict[str, str]:
+    """Return the tags that make one run of these landing days, both included."""
+    return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+
+
+@schedule(job=land_usage, cron_schedule="30 * * * *", default_status=DefaultScheduleStatus.RUNNING)
+def land_usage_hourly(context: ScheduleEvaluationContext) -> RunRequest:
+    """Land yesterday's and today's folders: sources may still be adding to them, and landing again replaces."""
+    today = context.scheduled_execution_time.astimezone(UTC).date()
+    return RunRequest(tags=landing_range(today - timedelta(days=1), today))
+
+
+@schedule(job=bill_month, cron_schedule="0 2 * * *", default_status=DefaultScheduleStatus.RUNNING)
+def bill_open_months_nightly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
+) -> Iterator[RunRequest | SkipReason]:
+    """Compute the upcoming invoices: of the month that runs, and of the one before while it is in its grace period."""
+    now = context.scheduled_execution_time.astimezone(UTC)
+    months = open_months(now, billing_terms.terms().grace)
+    yield from _requests(context, billing_postgres.database(), months)
+
+
+@schedule(job=bill_month, cron_schedule="0 4 * * *", default_status=DefaultScheduleStatus.RUNNING)
+def close_months_nightly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
+) -> Iterator[RunRequest | SkipReason]:
+    """Finalize months whose grace period is over and that still have organizations without a final invoice.
+
+    Looks every night, so a missed night or a failed organization is caught up on the next.
+    """
+    now = context.scheduled_execution_time.astimezone(UTC)
+    database = billing_postgres.database()
+    yield from _requests(context, database, months_to_close(database, closed_until(now, billing_terms.terms().grace)))
+
+
+@schedule(job=sync_month, cron_schedule="15 * * * *", default_status=DefaultScheduleStatus.RUNNING)
+def sync_months_hourly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
+) -> Iterator[RunRequest | SkipReason]:
+    """Sync months that have finalized invoices which Stripe does not have yet, unless only a human can help."""
+    database = billing_postgres.database()
+    yield from _requests(context, database, months_to_sync(database))
+
+
+def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
+    """List the months that still take usage: the running one, and the one before it while it is in grace."""
+    running = BillingMonth.containing(now)
+    return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
+
+
+def closed_until(now: datetime, grace: timedelta) -> datetime:
+    """Return the end of the last month whose grace period is over."""
+    return BillingMonth.containing(now - grace).start
+
+
+def _requests(
+    context: ScheduleEvaluationContext, database: BillingDatabase, months: Sequence[BillingMonth]
+) -> Iterator[RunRequest | SkipReason]:
+    if not months:
+        yield SkipReason("no month needs it")
+    for month in months:
+        tags = month_tags(context.instance, database, month)
+        if tags is None:
+            yield SkipReason("no organization is registered yet: see the sensor register_new_organizations")
+            return
+        yield RunRequest(run_key=f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}", tags=tags)
+
+
+JOBS = [land_usage, bill_month, sync_month]
+SCHEDULES = [land_usage_hourly, bill_open_months_nightly, close_months_nightly, sync_months_hourly]

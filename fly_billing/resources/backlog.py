@@ -1,0 +1,35 @@
+"""What is left to do: landing days with new files, months to close, months to sync. So a second run does nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from datetime import date, datetime
+from pathlib import Path
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.postgres import BillingDatabase
+
+
+def days_to_land(database: BillingDatabase, landing_dir: Path) -> list[date]:
+    """List landing days whose folder holds other files than those that were landed, by name and SHA-256."""
+    landed: dict[date, dict[str, str]] = defaultdict(dict)
+    for row in database.rows("landed_files"):
+        landed[row["landing_day"]][row["path"]] = row["sha256"]
+    folders = {date.fromisoformat(path.name): path for path in landing_dir.glob("????-??-??") if path.is_dir()}
+    return sorted(day for day, folder in folders.items() if _hashes(folder) != landed.get(day, {}))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:
+    """List months over before then in which an organization that existed has no final invoice."""
+    return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_close", before=before)]
+
+
+def months_to_sync(database: BillingDatabase) -> list[BillingMonth]:
+    """List months with finalized invoices that Stripe does not have and that another try can bring there."""
+    return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_sync")]

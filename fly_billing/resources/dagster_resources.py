@@ -1,0 +1,91 @@
+"""The outside world as Dagster resources: thin, so that everything behind them works without Dagster too.
+
+A field that is left None is read from the environment when a run needs it, never at import.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dagster import ConfigurableResource
+
+from fly_billing.resources.alerts import AlertChannel
+from fly_billing.resources.invoicing import Terms
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import Settings, check_stripe_key
+from fly_billing.resources.stripe_client import make_stripe_client
+from fly_billing.resources.stripe_invoice_sync import SyncRules, SyncTools
+from fly_billing.resources.stripe_journal import StripeJournal
+from fly_billing.resources.stripe_reading import StripeReader
+from fly_billing.resources.usage_lake import UsageLake
+
+
+class Clock(ConfigurableResource):
+    """The time of day, in UTC. `fixed_at` (ISO 8601 with offset) stops it, for tests and rehearsals."""
+
+    fixed_at: str | None = None
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.fixed_at).astimezone(UTC) if self.fixed_at else datetime.now(UTC)
+
+
+class BillingPostgres(ConfigurableResource):
+    """The billing records (DATABASE_URL)."""
+
+    url: str | None = None
+
+    def database(self) -> BillingDatabase:
+        return BillingDatabase(self.url or Settings.from_environment().database_url)
+
+
+class UsageStore(ConfigurableResource):
+    """Where usage files land, and the Delta table they become (FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR)."""
+
+    landing_dir: str | None = None
+    lake_dir: str | None = None
+
+    def landing(self) -> Path:
+        return Path(self.landing_dir) if self.landing_dir else Settings.from_environment().landing_dir
+
+    def lake(self) -> UsageLake:
+        return UsageLake(Path(self.lake_dir) if self.lake_dir else Settings.from_environment().lake_dir)
+
+
+class BillingTerms(ConfigurableResource):
+    """When a month closes and when its invoices are due (FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS)."""
+
+    def terms(self) -> Terms:
+        settings = Settings.from_environment()
+        return Terms(settings.grace, settings.due_days)
+
+
+class StripeAccount(ConfigurableResource):
+    """The Stripe account, or the sandbox (STRIPE_API_KEY, STRIPE_API_BASE), at the pace its limits allow."""
+
+    api_key: str | None = None
+    api_base: str | None = None
+
+    def sync_tools(self, database: BillingDatabase, clock: Clock, run_id: str) -> SyncTools:
+        """Return what a sync needs. Raises SettingsError where the key is missing or must not be used here."""
+        settings = Settings.from_environment()
+        key = check_stripe_key(self.api_key or settings.stripe_api_key, production=settings.production)
+        return SyncTools(
+            journal=StripeJournal(database, run_id),
+            client=make_stripe_client(key, self.api_base or settings.stripe_api_base),
+            pace=Pace(settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
+            clock=clock.now,
+            rules=SyncRules(workers=settings.stripe_workers),
+        )
+
+    def reader(self, tools: SyncTools) -> StripeReader:
+        return StripeReader(tools.client, tools.pace, tools.sleep)
+
+
+class Alerts(ConfigurableResource):
+    """Where alerts go: the log of whoever calls, and a webhook (ALERT_WEBHOOK_URL), which is read per alert."""
+
+    webhook_url: str | None = None
+
+    def channel(self, log: Callable[[str], None]) -> AlertChannel:
+        return AlertChannel(log, self.webhook_url or Settings.from_environment().alert_webhook_url)

@@ -1,0 +1,154 @@
+"""Lands usage: files of landing days -> the usage lake, with every row accounted for in Postgres.
+
+A day lands as a whole and replaces what it brought before; landing it twice changes nothing. Nothing is dropped:
+landed = accepted + duplicate + rejected, per file, and the database insists on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.landing_files import STAGED, read_landing_file
+from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
+from fly_billing.resources.statements import sql
+from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
+
+FILE_COLUMNS = ("landing_day", "path", "sha256", "landed", "accepted", "duplicate", "rejected", "landed_at")
+REJECTED_COLUMNS = ("landing_day", "path", "line", "reason", "message", "source", "event_id", "raw")
+
+
+class LandingError(Exception):
+    """A landing day can't be landed as a whole; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """What became of one file's rows. `day` is its landing day, `path` its place below that day's folder."""
+
+    day: date
+    path: str
+    sha256: str
+    landed: int
+    accepted: int
+    duplicate: int
+    rejected: int
+
+
+def land_days(
+    database: BillingDatabase,
+    lake: UsageLake,
+    landing_dir: Path,
+    days: Sequence[date],
+    first_month: BillingMonth,
+    now: datetime,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[LandedFile]:
+    """Land these days. Raises LandingError where a day that has events in the lake has lost its folder."""
+    files = {day: _files_of(landing_dir, lake, day) for day in days}
+    with open_duckdb() as duck, database.transaction() as connection:
+        lock_until_commit(connection, "land_usage")
+        hashes = _stage(duck, files, landing_dir, progress)
+        _register_known(duck, connection)
+        duck.execute(sql("judge_usage"), {"first_month": first_month.start})
+        touched = _settle(duck, lake, days)
+        progress(f"writing {len(touched)} landing days into the usage table")
+        lake.replace_days(touched, _events(duck))
+        return _account(duck, connection, hashes, days, now)
+
+
+def _files_of(landing_dir: Path, lake: UsageLake, day: date) -> list[Path]:
+    folder = landing_dir / day.isoformat()
+    if folder.is_dir():
+        return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if lake.exists() and lake.table().file_uris([("landing_day", "=", day.isoformat())]):
+        raise LandingError(
+            f"{folder} is gone, but the usage table has events that landed on {day}: landing it again would erase them."
+            " Bring the folder back (an empty one, if the day really has no usage) and land the day again"
+        )
+    return []
+
+
+def _stage(
+    duck: duckdb.DuckDBPyConnection, files: dict[date, list[Path]], landing_dir: Path, progress: Callable[[str], None]
+) -> dict[tuple[date, str], str]:
+    """Read all files into the table `staged`; return each file's SHA-256."""
+    duck.register("no_rows", STAGED.empty_table())
+    duck.execute("create temp table staged as select null::date as landing_day, null::varchar as path, * from no_rows")
+    hashes = {}
+    for day, paths in files.items():
+        for path in paths:
+            name = path.relative_to(landing_dir / day.isoformat()).as_posix()
+            hashes[day, name] = _sha256(path)
+            for table in read_landing_file(path):
+                duck.register("chunk", table)
+                duck.execute("insert into staged select $day, $name, * from chunk", {"day": day, "name": name})
+        progress(f"read {len(paths)} files of {day}")
+    return hashes
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
+    meters = pa.schema([("key", pa.string()), ("dimensions", pa.list_(pa.string()))])
+    organizations = pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])
+    duck.register("meters", pa.Table.from_pylist(_dicts(connection, "meters"), schema=meters))
+    duck.register("organizations", pa.Table.from_pylist(_dicts(connection, "organization_ids"), schema=organizations))
+
+
+def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in rows(connection, name)]
+
+
+def _settle(duck: duckdb.DuckDBPyConnection, lake: UsageLake, days: Sequence[date]) -> list[date]:
+    """Tell first events from repeated ones; return the landing days whose content this decides.
+
+    A day that lands anew may no longer bring an event which another day holds as a duplicate. Such a day is settled
+    again from what the lake has of it, so that its copy counts now.
+    """
+    lake.open_view(duck, "lake")
+    duck.execute("create temp table replaced (landing_day date)")
+    duck.executemany("insert into replaced values (?)", [[day] for day in days])
+    duck.execute("create temp table candidates as select * from judged where reason is null")
+    duck.execute(sql("days_with_orphaned_duplicates"))
+    duck.execute("insert into replaced select landing_day from orphaned_days")
+    duck.execute(sql("candidates_of_orphaned_days"))
+    duck.execute(sql("known_events"))
+    duck.execute(sql("settle_duplicates"))
+    return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
+
+
+def _events(duck: duckdb.DuckDBPyConnection) -> pa.Table:
+    return duck.execute(sql("settled_events")).to_arrow_table().select(EVENTS.names).cast(EVENTS)
+
+
+def _account(
+    duck: duckdb.DuckDBPyConnection,
+    connection: Connection,
+    hashes: dict[tuple[date, str], str],
+    days: Sequence[date],
+    now: datetime,
+) -> list[LandedFile]:
+    """Write what became of every row: per file the counts, per rejected row the reason."""
+    duck.execute(sql("rejected_usage"))
+    counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
+    files = [LandedFile(day, path, sha, *counts.get((day, path), (0, 0, 0, 0))) for (day, path), sha in hashes.items()]
+    rows(connection, "delete_usage_files", days=list(days))
+    values = [(f.day, f.path, f.sha256, f.landed, f.accepted, f.duplicate, f.rejected, now) for f in files]
+    copy_rows(connection, "usage_files", FILE_COLUMNS, values)
+    copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
+    for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
+        rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
+    return files

@@ -1,0 +1,212 @@
+"""Reads landed usage files (JSONL, CSV, Parquet) into one staging shape, losing nothing and judging little.
+
+A staged row is text: `line, raw, id, source, type, subject, time, quantity, data` plus `problem, problem_message` where
+the row could not even be read. Quantities keep the digits that were written. Whether a row may be billed is decided
+in `sql/judge_usage.sql`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ENVELOPE = ("id", "source", "type", "subject", "time")
+STAGED = pa.schema(
+    [("line", pa.int64())]
+    + [(name, pa.string()) for name in ("raw", *ENVELOPE, "quantity", "data", "problem", "problem_message")]
+)
+CHUNK_LINES = 200_000
+
+# One JSON document per line, read by DuckDB. A number in JSON would pass through a double there, so the quantity's digits
+# are taken from the line itself; a line for which that is not plainly right goes to the exact, slower reader.
+FAST_JSON = r"""
+with parsed as (
+    select line, raw,
+        case when json_valid(raw)
+            then json_extract_string(raw, ['$.id', '$.source', '$.type', '$.subject', '$.time', '$.data.quantity']) end as field,
+        case when json_valid(raw) then json_extract(raw, '$.data')::varchar end as data,
+        regexp_extract_all(raw, '"quantity"\s*:\s*"?([^",}\s]*)', 1) as literals
+    from lines
+)
+select line, raw, field[1] as id, field[2] as source, field[3] as type, field[4] as subject, field[5] as time,
+    literals[1] as quantity, data, null::varchar as problem, null::varchar as problem_message,
+    coalesce(
+        len(literals) = 1 and not contains(lower(literals[1]), 'e') and try_cast(literals[1] as double) = try_cast(field[6] as double)
+        and regexp_full_match(field[5], '[^.]*(\.\d{1,6})?(Z|[+-]\d\d:\d\d)') and not contains(field[5], ':60'),
+        false
+    ) as is_plain
+from parsed
+"""
+
+
+def read_landing_file(path: Path) -> Iterator[pa.Table]:
+    """Yield the file's rows as tables of schema STAGED. A file that can't be read is one row with a problem, line 0."""
+    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        yield _unreadable(path, "unknown_format", f"{path.suffix or 'no ending'}: use .jsonl, .csv or .parquet")
+        return
+    try:
+        yield from reader(path)
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as problem:
+        yield _unreadable(path, "unreadable_file", f"{type(problem).__name__}: {problem}"[:500])
+
+
+def _unreadable(path: Path, problem: str, message: str) -> pa.Table:
+    row = {"line": 0, "raw": path.name, "problem": problem, "problem_message": message}
+    return pa.Table.from_pylist([row], schema=STAGED)
+
+
+def _read_jsonl(path: Path) -> Iterator[pa.Table]:
+    with path.open("rb") as file:
+        numbers: list[int] = []
+        lines: list[str] = []
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                numbers.append(number)
+                lines.append(line.strip().decode("utf-8", errors="replace"))
+            if len(lines) == CHUNK_LINES:
+                yield _stage_json(numbers, lines)
+                numbers, lines = [], []
+        if lines:
+            yield _stage_json(numbers, lines)
+
+
+def _stage_json(numbers: list[int], lines: list[str]) -> pa.Table:
+    connection = duckdb.connect()
+    connection.register("lines", pa.table({"line": pa.array(numbers, pa.int64()), "raw": pa.array(lines, pa.string())}))
+    staged = connection.execute(FAST_JSON).to_arrow_table()
+    plain = staged.filter(staged["is_plain"]).drop_columns("is_plain").cast(STAGED)
+    others = staged.filter(pc.invert(staged["is_plain"])).select(["line", "raw"]).to_pylist()
+    exact = pa.Table.from_pylist([stage_json_line(row["line"], row["raw"]) for row in others], schema=STAGED)
+    return pa.concat_tables([plain, exact])
+
+
+def stage_json_line(line: int, raw: str) -> dict[str, Any]:
+    """Read one JSON line with its digits as written; the slow, exact twin of FAST_JSON."""
+    staged: dict[str, Any] = {"line": line, "raw": raw}
+    try:
+        event = json.loads(raw, parse_float=plain_number, parse_int=str, parse_constant=str)
+    except ValueError as problem:
+        return staged | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
+    if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
+        message = "an event is a JSON object whose `data` is an object with a `quantity`"
+        return staged | {"problem": "bad_shape", "problem_message": message}
+    texts = {name: _text(event.get(name)) for name in ENVELOPE}
+    quantity = _text(event["data"].get("quantity"))
+    data = json.dumps(event["data"])
+    return staged | texts | {"time": normal_time(texts["time"]), "quantity": quantity, "data": data}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def plain_number(text: str) -> str:
+    """Write `1.5e-7` as `0.00000015`: the same digits without exponent. Anything else comes back as it was."""
+    _, letter, exponent = text.lower().partition("e")
+    if not letter or not exponent.lstrip("+-").isdecimal() or abs(int(exponent)) > 40:
+        return text
+    try:
+        return f"{Decimal(text):f}"
+    except InvalidOperation:
+        return text
+
+
+def normal_time(text: str | None) -> str | None:
+    """Bring a valid RFC 3339 time to at most microseconds, rounding down; anything else comes back as it was.
+
+    A leap second (:60) is the last microsecond of its minute, so it stays in the month that it ends.
+    """
+    if text is None:
+        return None
+    leap = text[17:19] == "60"
+    try:
+        moment = datetime.fromisoformat(text[:17] + "59" + text[19:] if leap else text)
+    except ValueError:
+        return text
+    if moment.tzinfo is None:
+        return text
+    return (moment.replace(microsecond=999_999) if leap else moment).astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _read_csv(path: Path) -> Iterator[pa.Table]:
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
+        rows: list[dict[str, Any]] = []
+        for fields in reader:
+            if fields:
+                rows.append(_stage_csv_row(reader.line_num, header, fields))
+            if len(rows) == CHUNK_LINES:
+                yield pa.Table.from_pylist(rows, schema=STAGED)
+                rows = []
+        if rows:
+            yield pa.Table.from_pylist(rows, schema=STAGED)
+
+
+def _stage_csv_row(line: int, header: list[str], fields: list[str]) -> dict[str, Any]:
+    staged: dict[str, Any] = {"line": line, "raw": ",".join(fields)}
+    missing = [name for name in (*ENVELOPE, "quantity") if name not in header]
+    if missing:
+        return staged | {"problem": "missing_column", "problem_message": f"the header has no column {', '.join(missing)}"}
+    if len(fields) != len(header):
+        message = f"{len(fields)} fields where the header has {len(header)}"
+        return staged | {"problem": "torn_row", "problem_message": message}
+    values = dict(zip(header, fields, strict=True))
+    staged |= {name: values.pop(name) or None for name in (*ENVELOPE, "quantity")}
+    time, quantity = normal_time(staged["time"]), staged["quantity"] and plain_number(staged["quantity"])
+    return staged | {"time": time, "quantity": quantity, "data": json.dumps(values)}
+
+
+def _read_parquet(path: Path) -> Iterator[pa.Table]:
+    file = pq.ParquetFile(path)
+    first = 1
+    for batch in file.iter_batches(CHUNK_LINES):
+        yield _stage_parquet(pa.Table.from_batches([batch]), first)
+        first += batch.num_rows
+
+
+def _stage_parquet(table: pa.Table, first: int) -> pa.Table:
+    count = table.num_rows
+    missing = [name for name in (*ENVELOPE, "quantity") if name not in table.column_names]
+    inexact = not missing and pa.types.is_floating(table.schema.field("quantity").type)
+    problem = "missing_column" if missing else "inexact_quantity" if inexact else None
+    message = (
+        f"the file has no column {', '.join(missing)}"
+        if missing
+        else "quantity is a floating-point column: write DECIMAL or text, quantities must stay exact"
+    )
+    columns: dict[str, Any] = {
+        "line": pa.array(range(first, first + count), pa.int64()),
+        "raw": pa.array([json.dumps(row, default=str) for row in table.to_pylist()] if problem else [""] * count),
+        "problem": pa.array([problem] * count, pa.string()),
+        "problem_message": pa.array([message if problem else None] * count, pa.string()),
+        "data": _extras_as_json(table),
+    }
+    for name in (*ENVELOPE, "quantity"):
+        columns[name] = pa.nulls(count, pa.string()) if problem else _as_text(table[name])
+    return pa.table({name: columns[name] for name in STAGED.names}).cast(STAGED)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_timestamp(column.type):  # nanoseconds are cut off, as in `normal_time`
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column.cast(pa.string())
+
+
+def _extras_as_json(table: pa.Table) -> pa.Array:
+    extras = [name for name in table.column_names if name not in (*ENVELOPE, "quantity")]
+    if extras == ["data"] and pa.types.is_string(table.schema.field("data").type):
+        return table["data"]
+    return pa.array([json.dumps(row, default=str) for row in table.select(extras).to_pylist()], pa.string())

@@ -1,0 +1,89 @@
+"""The billing database: connections, statements by name, bulk COPY. Keeps out: what the statements mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import psycopg
+from psycopg import sql as compose
+from sqlalchemy import Connection, Engine, RowMapping, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from fly_billing.resources.settings import SettingsError
+from fly_billing.resources.statements import sql
+
+
+class BillingDatabase:
+    """The billing Postgres behind one URL. Cheap to make; connects when used."""
+
+    def __init__(self, url: str | None) -> None:
+        if not url:
+            raise SettingsError("DATABASE_URL is not set: `make dev` starts an embedded Postgres, or name your server")
+        # A bare postgresql:// means psycopg 3 to SQLAlchemy 2.1; said outright so that it stays so.
+        self._url = make_url(url).set(drivername="postgresql+psycopg")
+
+    @property
+    def engine(self) -> Engine:
+        return _engine(self._url.render_as_string(hide_password=False))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction: committed if the block ends well, rolled back if not."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def rows(self, name: str, /, **parameters: Any) -> list[RowMapping]:
+        """Run the statement `sql/<name>.sql` in a transaction of its own and return its rows."""
+        with self.transaction() as connection:
+            return rows(connection, name, **parameters)
+
+    @contextmanager
+    def session_lock(self, name: str) -> Iterator[bool]:
+        """Hold the advisory lock `name` on a connection of its own; yields False where another process holds it.
+
+        The lock ends with the connection, so a killed process never leaves it behind.
+        """
+        engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            found = connection.execute(text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
+            yield bool(found.scalar_one())
+
+    def __repr__(self) -> str:
+        return f"BillingDatabase({self._url.render_as_string(hide_password=True)})"
+
+
+@cache
+def _engine(url: str) -> Engine:
+    return create_engine(url, pool_size=4, max_overflow=16, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"})
+
+
+def rows(connection: Connection, name: str, /, **parameters: Any) -> list[RowMapping]:
+    """Run the statement `sql/<name>.sql` and return its rows (none for a statement that returns nothing)."""
+    result = connection.execute(text(sql(name)), parameters)
+    return list(result.mappings()) if result.returns_rows else []
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:
+    """COPY rows into a table: about 50 times the speed of single inserts."""
+    statement = compose.SQL("copy {} ({}) from stdin").format(
+        compose.Identifier(table), compose.SQL(", ").join(map(compose.Identifier, columns))
+    )
+    with driver_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        for row in values:
+            copy.write_row(row)
+
+
+def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
+def lock_until_commit(connection: Connection, name: str) -> None:
+    """Wait for the advisory lock `name`; it is held until the transaction ends, so two runs never interleave."""
+    connection.execute(text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+

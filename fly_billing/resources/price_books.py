@@ -1,0 +1,115 @@
+"""Price books: reviewed data in files (`fly_billing/price_book/<name>/*.yaml`), loaded into Postgres, read from there.
+
+A file has `meters:` and `prices:` (the shape is `domain.prices.Price.from_data`), and may spread a price over a table with
+`csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` takes the row's value. Loading is an upsert by
+(book, key, effective_from); the database refuses to change a price that a finalized invoice used.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sqlalchemy import Connection
+
+from fly_billing.domain.price_models import PerUnit
+from fly_billing.domain.prices import Price
+from fly_billing.resources.postgres import copy_rows, rows
+
+SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
+
+METER_COLUMNS = ("key", "name", "unit", "aggregation", "dimensions")
+PRICE_COLUMNS = (
+    "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
+    "free_allowance", "match", "effective_from", "effective_until",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What is counted: `key` (an event's type), unit, how it adds up, and the dimensions every event must have."""
+
+    key: str
+    name: str
+    unit: str
+    aggregation: str = "sum"
+    dimensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PriceBookFiles:
+    """All meters and price versions of one book."""
+
+    name: str
+    meters: Sequence[Meter]
+    prices: Sequence[Price]
+
+
+def read_price_book_files(folder: Path) -> PriceBookFiles:
+    """Read a book's folder; its name is the book's. Raises ValueError naming the file and the entry that is wrong."""
+    meters, prices = [], []
+    for path in sorted(folder.glob("*.yaml")):
+        document = yaml.safe_load(path.read_text())
+        try:
+            meters += [Meter(**(data | {"dimensions": tuple(data.get("dimensions", ()))})) for data in document.get("meters", ())]
+            prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
+        except (TypeError, ValueError) as problem:
+            raise ValueError(f"{path}: {problem}") from problem
+    return PriceBookFiles(folder.name, meters, prices)
+
+
+def _price_data(document: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]]:
+    yield from document.get("prices", ())
+    table = document.get("csv")
+    if table:
+        with (folder / table["file"]).open(newline="", encoding="utf-8") as file:
+            lines = (line for line in file if not line.startswith("#"))
+            yield from (_filled(table["each"], row) for row in csv.DictReader(lines))
+
+
+def _filled(template: Any, row: Mapping[str, str]) -> Any:
+    if isinstance(template, str):
+        return template.format_map(row)
+    if isinstance(template, dict):
+        return {name: _filled(value, row) for name, value in template.items()}
+    return template
+
+
+def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
+    """Write the book into Postgres. What is already there stays; loading it twice changes nothing."""
+    rows(connection, "make_loaded_prices")
+    values = [(m.key, m.name, m.unit, m.aggregation, list(m.dimensions)) for m in book.meters]
+    copy_rows(connection, "loaded_meters", METER_COLUMNS, values)
+    copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
+    rows(connection, "add_loaded_meters")
+    rows(connection, "add_loaded_prices")
+
+
+def _price_row(price: Price) -> tuple[Any, ...]:
+    model = price.model
+    unit_amount = model.unit_amount if isinstance(model, PerUnit) else None
+    tiers = None if isinstance(model, PerUnit) else json.dumps([_tier_data(tier.up_to, tier.unit_amount) for tier in model.tiers])
+    return (
+        price.id, price.book, price.key, price.meter, price.product, price.description, price.unit, price.currency,
+        "per_unit" if isinstance(model, PerUnit) else "graduated", unit_amount, model.per, tiers, price.free_allowance,
+        json.dumps(price.match), price.effective_from, price.effective_until,
+    )  # fmt: skip
+
+
+def _tier_data(up_to: Any, unit_amount: Any) -> dict[str, str | None]:
+    return {"up_to": None if up_to is None else str(up_to), "unit_amount": str(unit_amount)}
+
+
+def read_price_books(connection: Connection) -> dict[str, list[Price]]:
+    """Read every book from Postgres."""
+    books: dict[str, list[Price]] = defaultdict(list)
+    for row in rows(connection, "prices"):
+        data = {name: value for name, value in row.items() if name != "book" and value is not None}
+        books[row["book"]].append(Price.from_data(row["book"], data))
+    return books

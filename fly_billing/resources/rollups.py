@@ -1,0 +1,87 @@
+"""Rolls usage up: events of the lake -> exact quantities per organization, meter and dimensions, in Postgres.
+
+What an organization used in a month is a snapshot, named after its content: rolling up unchanged usage again changes
+nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
+from fly_billing.resources.statements import sql
+from fly_billing.resources.usage_lake import UsageLake, open_duckdb
+
+ROLLUP_COLUMNS = ("id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events")
+SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
+SEGMENTS = pa.schema(
+    [("meter", pa.string())] + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
+)
+
+
+@dataclass(frozen=True)
+class RolledUp:
+    """What a run rolled up: organizations, their events and rollups, and the table version all of it is from."""
+
+    lake_version: int
+    organizations: int
+    events: int
+    rollups: int
+    changed: int
+
+
+def roll_up(
+    database: BillingDatabase, lake: UsageLake, month: BillingMonth, groups: Sequence[str], now: datetime
+) -> RolledUp:
+    """Roll the month up for all organizations of these billing groups: one pass over the month's events."""
+    with open_duckdb() as duck, database.transaction() as connection:
+        lock_until_commit(connection, f"usage_rollups {month}")
+        version = lake.open_view(duck, "events", month)
+        _register(duck, connection, month, groups)
+        duck.execute(sql("roll_up_usage"))
+        duck.execute("set variable month = $month", {"month": str(month)})
+        duck.execute(sql("snapshot_usage"))
+        snapshots = duck.execute("select id, organization_id, fingerprint, events from snapshots").fetchall()
+        changed = _write(connection, duck, month, version, snapshots, now)
+        ((rollups,),) = duck.execute("select count(*) from rollups").fetchall()
+    return RolledUp(version, len(snapshots), sum(row[3] for row in snapshots), rollups, changed)
+
+
+def _register(
+    duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, groups: Sequence[str]
+) -> None:
+    parameters = {"month_start": month.start, "month_end": month.end}
+    organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
+    ids = pa.array([row["id"] for row in organizations], pa.string())
+    duck.register("billed_organizations", pa.table({"id": ids}))
+    segments = [dict(row) for row in rows(connection, "price_segments", **parameters)]
+    duck.register("segments", pa.Table.from_pylist(segments, schema=SEGMENTS))
+
+
+def _write(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    month: BillingMonth,
+    version: int,
+    snapshots: list[tuple[Any, ...]],
+    now: datetime,
+) -> int:
+    rows(connection, "make_rolled_up")
+    copy_rows(connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS, snapshots)
+    cursor = duck.execute("select id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events from rollups")
+    while chunk := cursor.fetchmany(50_000):
+        copy_rows(connection, "rolled_up_rollups", ROLLUP_COLUMNS, chunk)
+    parameters = {"month": month.first_day, "lake_version": version, "now": now}
+    rows(connection, "retire_changed_snapshots", month=month.first_day)
+    changed = [row for row in rows(connection, "add_snapshots", **parameters) if row["is_new"]]
+    rows(connection, "add_rollups")
+    rows(connection, "drop_unused_snapshots", month=month.first_day)
+    return len(changed)

@@ -1,0 +1,83 @@
+"""Every setting, read from the environment in one place, when asked and never at import.
+
+`.env.example` lists them for people. Keeps out: defaults that depend on a running server (see `local_platform`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class SettingsError(Exception):
+    """A setting is missing or can't be right; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. Times are UTC, rates per second."""
+
+    data_dir: Path
+    database_url: str | None
+    dagster_database_url: str | None
+    stripe_api_key: str | None
+    stripe_api_base: str | None
+    production: bool
+    landing_dir: Path
+    lake_dir: Path
+    grace: timedelta
+    due_days: int
+    max_org_partitions: int
+    shared_groups: int
+    stripe_requests_per_second: int
+    stripe_requests_per_endpoint: int
+    stripe_workers: int
+    alert_webhook_url: str | None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings. Raises SettingsError naming the variable that can't be read."""
+        env = os.environ if environ is None else environ
+        data_dir = Path(env.get("FLY_BILLING_DATA_DIR") or PROJECT / ".data").resolve()
+        return cls(
+            data_dir=data_dir,
+            database_url=env.get("DATABASE_URL") or None,
+            dagster_database_url=env.get("DAGSTER_DATABASE_URL") or None,
+            stripe_api_key=env.get("STRIPE_API_KEY") or None,
+            stripe_api_base=env.get("STRIPE_API_BASE") or None,
+            production=env.get("FLY_BILLING_ENV", "development") == "production",
+            landing_dir=Path(env.get("FLY_BILLING_LANDING_DIR") or data_dir / "landing"),
+            lake_dir=Path(env.get("FLY_BILLING_LAKE_DIR") or data_dir / "usage_events"),
+            grace=timedelta(hours=_whole(env, "FLY_BILLING_GRACE_HOURS", 72)),
+            due_days=_whole(env, "FLY_BILLING_DUE_DAYS", 14),
+            max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),
+            shared_groups=_whole(env, "FLY_BILLING_SHARED_GROUPS", 64, least=1),
+            stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 25, least=1),
+            stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 20, least=1),
+            stripe_workers=_whole(env, "STRIPE_WORKERS", 8, least=1),
+            alert_webhook_url=env.get("ALERT_WEBHOOK_URL") or None,
+        )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name}={text!r} must be a whole number of at least {least}")
+    return int(text)
+
+
+def check_stripe_key(key: str | None, *, production: bool) -> str:
+    """Return the key if it may be used here. Live keys move real money: only in production mode, never by accident."""
+    if not key:
+        raise SettingsError("STRIPE_API_KEY is not set: use `make dev` for the local sandbox, or a key of your account")
+    live = key.startswith(("sk_live_", "rk_live_"))
+    if live and not production:
+        raise SettingsError("STRIPE_API_KEY is a live key, but FLY_BILLING_ENV is not 'production': refusing to use it")
+    if production and not live:
+        raise SettingsError("FLY_BILLING_ENV is 'production', but STRIPE_API_KEY is no live key: refusing to mix them")
+    return key

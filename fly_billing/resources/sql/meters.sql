@@ -1,0 +1,2 @@
+-- One row per meter.
+select key, dimensions from meters order by key

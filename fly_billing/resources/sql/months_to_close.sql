@@ -1,0 +1,18 @@
+-- One row per month (its start) that is over before :before and in which an organization that existed has no final
+-- invoice. Looks three months back, and further where an invoice was left open; older gaps are a matter for a backfill.
+select distinct m.month
+from organizations as o
+cross join lateral generate_series(
+    greatest(date_trunc('month', o.created_at, 'UTC'), cast(:before as timestamptz) - interval '3 months'),
+    cast(:before as timestamptz) - interval '1 second',
+    interval '1 month'
+) as m (month)
+where not exists (
+    select from invoices
+    where invoices.organization_id = o.id and invoices.status <> 'open'
+        and invoices.month = cast(m.month at time zone 'UTC' as date)
+)
+union
+select cast(month as timestamp) at time zone 'UTC' from invoices
+where status = 'open' and cast(month as timestamp) at time zone 'UTC' < :before
+order by month

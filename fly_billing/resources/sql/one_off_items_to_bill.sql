@@ -1,0 +1,19 @@
+-- One row per one-off item that belongs on this month's invoice: those of the month itself, and earlier ones that came
+-- in after their own month was finalized. Left out: what another invoice has already; so an item is billed once.
+select o.organization_id, o.id, o.description, o.amount, o.currency
+from one_off_items as o
+left join invoice_items on invoice_items.one_off_item_id = o.id
+left join invoices as holder on holder.id = invoice_items.invoice_id
+where o.organization_id = any (:organizations)
+    and o.occurred_at < :month_end
+    and (holder.id is null or (holder.month = :month and holder.status = 'open'))
+    and (
+        o.occurred_at >= :month_start
+        or exists (
+            select from invoices as own
+            where own.organization_id = o.organization_id
+                and own.month = cast(date_trunc('month', o.occurred_at, 'UTC') at time zone 'UTC' as date)
+                and own.status <> 'open'
+        )
+    )
+order by o.organization_id, o.occurred_at, o.id

@@ -1,0 +1,2 @@
+-- One row: the organization.
+select id, name, currency from organizations where id = :id

@@ -1,0 +1,13 @@
+-- One row per organization, biggest first: finalized invoices of ours with something to pay, their items and total, and
+-- what is open.
+select
+    o.id, o.name, o.currency,
+    count(i.id) filter (where i.status <> 'open' and i.total_cents <> 0) as invoices,
+    coalesce(sum(n.items) filter (where i.status <> 'open' and i.total_cents <> 0), 0)::bigint as items,
+    coalesce(sum(i.total_cents) filter (where i.status <> 'open'), 0)::bigint as billed_cents,
+    coalesce(sum(i.total_cents) filter (where i.status = 'open'), 0)::bigint as upcoming_cents
+from organizations as o
+left join invoices as i on i.organization_id = o.id and i.origin = 'billed' and i.status <> 'void'
+left join lateral (select count(*) as items from invoice_items where invoice_items.invoice_id = i.id) as n on true
+group by o.id
+order by billed_cents desc, o.id

@@ -1,0 +1,30 @@
+-- DuckDB. `snapshots`: one row per billed organization (also without usage), fingerprinted by all that its rollups say.
+-- `rollups`: one row per rollup, with the snapshot it belongs to.
+create or replace temp table snapshots as
+with described as (
+    select
+        organization_id,
+        md5(string_agg(
+            concat_ws('|', meter, dimensions, epoch_us(segment_start), epoch_us(segment_end), quantity, events), chr(10)
+            order by meter, dimensions, segment_start
+        )) as fingerprint,
+        sum(events)::bigint as events
+    from quantities
+    group by organization_id
+)
+
+select
+    md5('snapshot|' || id || '|' || getvariable('month') || '|' || coalesce(fingerprint, 'empty'))::uuid as id,
+    id as organization_id,
+    coalesce(fingerprint, 'empty') as fingerprint,
+    coalesce(events, 0) as events
+from billed_organizations
+left join described on described.organization_id = billed_organizations.id;
+
+create or replace temp table rollups as
+select
+    md5(concat_ws('|', snapshots.id, meter, dimensions, epoch_us(segment_start)))::uuid as id,
+    snapshots.id as snapshot_id,
+    quantities.* exclude (organization_id)
+from quantities
+join snapshots on snapshots.organization_id = quantities.organization_id

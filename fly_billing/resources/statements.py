@@ -1,0 +1,12 @@
+"""Reads the SQL statements of this room: one `.sql` file each, values bound, never formatted in."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the statement `sql/<name>.sql`."""
+    return (files("fly_billing.resources") / "sql" / f"{name}.sql").read_text()

@@ -1,0 +1,104 @@
+"""The Stripe client and what its answers mean: applied, not applied, or unknown. Keeps out: what to send, retries.
+
+stripe-python makes no retries here: every attempt is journaled and paced by `stripe_sync`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import stripe
+from stripe import StripeClient
+
+# Seconds to connect, and to wait for an answer. Stripe's own default of 80 s would hold a worker for too long.
+CONNECT_SECONDS = 5
+READ_SECONDS = 25
+
+APPLIED, NOT_APPLIED, UNKNOWN = "applied", "not_applied", "unknown"
+
+
+def make_stripe_client(api_key: str, api_base: str | None = None) -> StripeClient:
+    """Make a client; one may be shared by threads. `api_base` points it at a sandbox server."""
+    stripe.enable_telemetry = False  # it would write a file into the home folder
+    return StripeClient(
+        api_key,
+        base_addresses={"api": api_base} if api_base else None,
+        http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS)),
+        max_network_retries=0,
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known after one request. `was_replayed`: Stripe answered from what it had stored under the key."""
+
+    outcome: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    http_status: int | None = None
+    request_id: str | None = None
+    code: str | None = None
+    message: str = ""
+    was_replayed: bool = False
+
+    @property
+    def is_refused_key(self) -> bool:
+        return self.code == "authentication"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether sending the same again can end differently."""
+        return self.outcome == UNKNOWN or self.code in ("rate_limited", "lock_timeout")
+
+
+def ask(call: Callable[[], stripe.StripeObject]) -> Answer:
+    """Make one request and say what is known after it. Only errors of Stripe and the network are answers."""
+    try:
+        result = call()
+    except stripe.StripeError as error:
+        return _error_answer(error)
+    response = result.last_response
+    headers = response.headers if response else {}
+    return Answer(
+        APPLIED,
+        body=result.to_dict(),
+        http_status=response.code if response else None,
+        request_id=response.request_id if response else None,
+        was_replayed=_was_replayed(headers),
+    )
+
+
+def _error_answer(error: stripe.StripeError) -> Answer:
+    outcome, code = _meaning(error)
+    return Answer(
+        outcome,
+        http_status=error.http_status,
+        request_id=error.request_id,
+        code=code,
+        message=str(error.user_message or error),
+        was_replayed=_was_replayed(error.headers or {}),
+    )
+
+
+def _meaning(error: stripe.StripeError) -> tuple[str, str]:
+    """Sort an error. 429 and 4xx come before anything is done; of 409, 5xx and silence nothing is known."""
+    given = getattr(error.error, "code", None) or error.code
+    if isinstance(error, stripe.APIConnectionError):
+        return UNKNOWN, "no_answer"
+    if isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):
+        return NOT_APPLIED, "authentication"
+    if isinstance(error, stripe.RateLimitError):
+        return NOT_APPLIED, "lock_timeout" if given == "lock_timeout" else "rate_limited"
+    if error.http_status == 409:
+        return UNKNOWN, "conflict"
+    if isinstance(error, stripe.IdempotencyError):
+        return NOT_APPLIED, "idempotency_error"
+    if error.http_status is None or error.http_status >= 500:
+        return UNKNOWN, "server_error"
+    missing_customer = given == "resource_missing" and "customer" in str(error).lower()
+    return NOT_APPLIED, "customer_missing" if missing_customer else given or "invalid_request"
+
+
+def _was_replayed(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "idempotent-replayed" and value == "true" for name, value in headers.items())

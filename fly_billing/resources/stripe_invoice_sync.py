@@ -1,0 +1,298 @@
+"""Brings one finalized invoice to Stripe: create -> add_lines -> verify -> finalize, exactly once.
+
+Every request is in the journal before it is sent. An outcome that is unknown is settled by sending the same key again
+while Stripe remembers it, or else by reading what Stripe has; never by hoping. Keeps out: what is sent
+(`domain.stripe_plan`), what an error means (`stripe_client`, `domain.stripe_failures`), many invoices (`stripe_sync`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from stripe import StripeClient
+
+from fly_billing.domain.stripe_failures import stripe_failure
+from fly_billing.domain.stripe_plan import (
+    FinalizedInvoice,
+    StripeRequest,
+    add_lines_requests,
+    create_customer_request,
+    create_request,
+    discard_request,
+    finalize_request,
+    folded_lines,
+)
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.stripe_client import APPLIED, UNKNOWN, Answer, ask
+from fly_billing.resources.stripe_journal import Entry, StripeJournal
+from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
+
+# Stripe remembers a key for at least 24 hours; an hour is left for clocks and slow requests.
+KEY_LIFE = timedelta(hours=23)
+
+
+class StepFailed(Exception):
+    """A step came to an end that this run can't mend; `state` is the journal's word for it."""
+
+    def __init__(self, state: str, step: str, code: str, answer: Answer | None = None) -> None:
+        self.state = state
+        self.step = step
+        self.failure = stripe_failure(code, answer.message if answer else "", answer.request_id if answer else None)
+        super().__init__(f"{step}: {self.failure.operator_text}")
+
+
+class MustRead(Exception):
+    """Sending is not safe before we have read what Stripe holds."""
+
+
+@dataclass(frozen=True)
+class SyncRules:
+    """How stubborn and how fast: tries per step, first pause in seconds (doubled each time), workers side by side.
+
+    `collect`: Stripe charges the customer's default payment method once the invoice is finalized.
+    """
+
+    tries: int = 5
+    first_pause: float = 0.5
+    workers: int = 8
+    collect: bool = True
+
+
+@dataclass(frozen=True)
+class SyncTools:
+    """What syncing needs of the world."""
+
+    journal: StripeJournal
+    client: StripeClient
+    pace: Pace
+    clock: Callable[[], datetime]
+    rules: SyncRules = SyncRules()
+    sleep: Callable[[float], None] = time.sleep
+
+
+class InvoiceSync:
+    """One invoice on its way. Holds nothing that the journal does not hold."""
+
+    def __init__(self, tools: SyncTools, invoice: FinalizedInvoice) -> None:
+        self._tools = tools
+        self._journal = tools.journal
+        self._invoices = tools.client.v1.invoices
+        self._reader = StripeReader(tools.client, tools.pace, tools.sleep)
+        self._invoice = invoice
+        self._entry = Entry("pending", 0, None)
+        self._customer = ""
+
+    def run(self) -> str:
+        """Take the invoice as far as it goes; return the state it ends in. Raises StepFailed."""
+        self._entry = self._journal.open(self._invoice.id, self._tools.clock())
+        if self._entry.state in ("finalized", "skipped_zero"):
+            return self._entry.state  # another run was quicker
+        if self._invoice.total_cents == 0:
+            return self._move("skipped_zero")
+        try:
+            self._customer = self._journal.customer_of(self._invoice.organization_id) or self._make_customer()
+            self._resume()
+            return self._go_on()
+        except ReadingFailed as failed:
+            raise StepFailed("unknown", "verify", failed.answer.code or "server_error", failed.answer) from failed
+
+    def _resume(self) -> None:
+        """Start from what is certain. A draft may have been edited by hand since it was verified: verified again."""
+        if self._entry.state in ("failed", "unknown", "needs_attention"):
+            if self._entry.stripe_invoice_id is None:
+                self._move("pending")
+            else:
+                self._settle_by_reading()
+        elif self._entry.state == "verified":
+            self._move("filled")
+
+    def _go_on(self) -> str:
+        for _ in range(3):  # within one run a draft is made anew at most twice
+            try:
+                return self._advance()
+            except MustRead:
+                self._settle_by_reading()
+        raise StepFailed("needs_attention", "verify", "verify_mismatch")
+
+    def _advance(self) -> str:
+        filled: Mapping[str, Any] | None = None
+        if self._entry.state == "pending":
+            body = self._perform(create_request(self._invoice, self._customer, self._entry.generation), self._create)
+            self._move("drafted", stripe_invoice_id=body["id"])
+        if self._entry.state == "drafted":
+            for request in add_lines_requests(self._invoice):
+                filled = self._perform(request, self._add_lines)
+            self._move("filled")
+        if self._entry.state == "filled":
+            self._verify(filled)
+            self._move("verified")
+        if self._entry.state == "verified":
+            self._finish(self._perform(finalize_request(self._tools.rules.collect), self._finalize))
+        return self._entry.state
+
+    # The mutations, as the client makes them. `_perform` adds key, pace and journal.
+
+    def _create(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _add_lines(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.add_lines(self._draft, dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _finalize(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.finalize_invoice(self._draft, dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _delete(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.delete(self._draft, {}, {"idempotency_key": key})
+
+    def _create_customer(self, request: StripeRequest, key: str) -> Any:
+        return self._tools.client.v1.customers.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _make_customer(self) -> str:
+        """Make the organization's customer once: the key is the organization's, whichever month asks first."""
+        organization = self._invoice.organization_id
+        request = create_customer_request(organization, self._invoice.organization_name)
+        key = request.idempotency_key(organization, 0)
+        try:
+            customer = str(self._perform(request, self._create_customer, key)["id"])
+        except MustRead:
+            asked_first = self._journal.attempts(key)[0]["sent_at"]
+            found = self._reader.customer_of(organization, asked_first)
+            if found is None:
+                raise StepFailed("needs_attention", request.step, "customer_unknown") from None
+            customer = found
+        self._journal.set_customer(organization, customer)
+        return customer
+
+    @property
+    def _draft(self) -> str:
+        assert self._entry.stripe_invoice_id is not None, "a draft has an id"
+        return self._entry.stripe_invoice_id
+
+    def _perform(
+        self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str | None = None
+    ) -> Mapping[str, Any]:
+        """Send until the outcome is known. Raises StepFailed, or MustRead where sending again would not be safe."""
+        key = key or request.idempotency_key(str(self._invoice.id), self._entry.generation)
+        if self._may_not_be_sent(key, request):
+            raise MustRead
+        answer = self._send(request, call, key)
+        for attempt in range(1, self._tools.rules.tries):
+            if not answer.may_pass or answer.was_replayed:
+                break
+            self._tools.sleep(self._tools.rules.first_pause * 2 ** (attempt - 1))
+            answer = self._send(request, call, key)
+        if answer.outcome == APPLIED:
+            return answer.body
+        if answer.was_replayed or answer.code == "idempotency_error":
+            raise MustRead  # a stored error says nothing of what was done: only reading does
+        state = "unknown" if answer.outcome == UNKNOWN else "failed"
+        raise StepFailed(state, request.step, answer.code or "server_error", answer)
+
+    def _may_not_be_sent(self, key: str, request: StripeRequest) -> bool:
+        """Whether the key was used for something else, or so long ago that Stripe may have forgotten it."""
+        open_ones = [one for one in self._journal.attempts(key) if one["outcome"] != "not_applied"]
+        if not open_ones:
+            return False
+        is_old = self._tools.clock() - open_ones[0]["sent_at"] > KEY_LIFE
+        return is_old or any(one["request_hash"] != request.hash for one in open_ones)
+
+    def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> Answer:
+        self._tools.pace.wait(request.step)
+        attempt = self._journal.before(self._invoice.id, request, self._entry.generation, key, self._tools.clock())
+        answer = ask(lambda: call(request, key))
+        self._journal.after(attempt, answer, self._tools.clock())
+        return answer
+
+    def _verify(self, body: Mapping[str, Any] | None) -> None:
+        """Compare the filled draft with our invoice before anybody is asked to pay.
+
+        The answer to the last add_lines is enough (total, currency, line count); without it, Stripe is read.
+        """
+        if body is None:
+            body = self._reader.invoice(self._draft)
+        if body is None or body["status"] != "draft" or not self._adds_up(body):
+            raise MustRead
+
+    def _adds_up(self, body: Mapping[str, Any]) -> bool:
+        lines = body["lines"]
+        count = lines.get("total_count") or (len(self._reader.lines(body)))
+        return (
+            body["total"] == self._invoice.total_cents
+            and body["currency"] == self._invoice.currency.lower()
+            and count == len(folded_lines(self._invoice.lines))
+        )
+
+    def _equals(self, body: Mapping[str, Any]) -> bool:
+        wanted = [(line.item_id, line.amount_cents) for line in folded_lines(self._invoice.lines)]
+        return self._adds_up(body) and sorted(self._reader.lines(body)) == sorted(wanted)
+
+    def _settle_by_reading(self) -> None:
+        """Find out what Stripe holds of this invoice and bring the journal in line with it."""
+        found = self._remote()
+        final = [body for body in found if body["status"] != "draft"]
+        if len(final) > 1:
+            raise StepFailed("needs_attention", "verify", "duplicate_in_stripe")
+        if final:
+            self._finish(final[0])
+        elif found:
+            self._settle_draft(found[0])
+        else:
+            self._start_anew()
+
+    def _remote(self) -> Sequence[Mapping[str, Any]]:
+        if self._entry.stripe_invoice_id is None:
+            return self._reader.invoices_of(self._customer, str(self._invoice.id))
+        body = self._reader.invoice(self._entry.stripe_invoice_id)
+        return [body] if body is not None and body["status"] != "void" else []
+
+    def _settle_draft(self, body: Mapping[str, Any]) -> None:
+        """Take over a complete or an empty draft under the next generation's keys; throw a half-filled one away."""
+        self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
+        following = self._entry.generation + 1
+        if self._equals(body):
+            self._move("filled", generation=following)
+        elif not body["lines"]["data"]:
+            self._move("drafted", generation=following)
+        else:
+            self._discard()
+
+    def _discard(self) -> None:
+        self._move("drafted")  # the journal knows the draft before it goes
+        try:
+            self._perform(discard_request(), self._delete)
+        except StepFailed as failed:
+            if failed.failure.code != "resource_missing":
+                raise
+        except MustRead:
+            if self._reader.invoice(self._draft) is not None:
+                raise StepFailed("unknown", "discard", "server_error") from None
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Nothing of the invoice is in Stripe: make it under the next generation's keys."""
+        self._entry = Entry(self._entry.state, self._entry.generation, None)
+        self._move("pending", generation=self._entry.generation + 1)
+
+    def _finish(self, body: Mapping[str, Any]) -> None:
+        """Write down that Stripe has the finished invoice, if it is ours to the cent."""
+        self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
+        if body["total"] != self._invoice.total_cents or body["currency"] != self._invoice.currency.lower():
+            raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
+        self._move("finalized", total=body["total"], hosted_invoice_url=body.get("hosted_invoice_url"))
+
+    def _move(
+        self, state: str, *, generation: int | None = None, stripe_invoice_id: str | None = None, **facts: Any
+    ) -> str:
+        entry = self._entry
+        self._entry = Entry(
+            state, entry.generation if generation is None else generation, stripe_invoice_id or entry.stripe_invoice_id
+        )
+        self._journal.move(
+            self._invoice.id, state, self._entry.generation, self._tools.clock(),
+            stripe_invoice_id=self._entry.stripe_invoice_id, **facts,
+        )  # fmt: skip
+        return state

@@ -1,0 +1,112 @@
+"""Reading what Stripe holds: single invoices for the sync, a whole month for the reconciliation. Changes nothing.
+
+Stripe has no filter by metadata on lists, and its search lags: lists are read and matched here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from stripe import StripeClient
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.reconciliation import FoundInvoice
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.stripe_client import APPLIED, Answer, ask
+
+PAGE = 100
+TRIES = 4
+
+Body = Mapping[str, Any]
+
+
+class ReadingFailed(Exception):
+    """Stripe could not be read; nothing was changed."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.code}: {answer.message}")
+        self.answer = answer
+
+
+class StripeReader:
+    """Paced reads with a few tries each. Raises ReadingFailed when none of them is answered."""
+
+    def __init__(self, client: StripeClient, pace: Pace, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._pace = pace
+        self._sleep = sleep
+
+    def invoice(self, stripe_id: str) -> Body | None:
+        """Return the invoice, or None where there is none (any more)."""
+        try:
+            body = self._read("retrieve", lambda: self._client.v1.invoices.retrieve(stripe_id))
+        except ReadingFailed as failed:
+            if failed.answer.code == "resource_missing":
+                return None
+            raise
+        return None if body.get("deleted") else body
+
+    def invoices_of(self, customer: str, invoice_id: str) -> list[Body]:
+        """List the customer's invoices that say they are this one, voided ones left out."""
+        found = self._pages("list", lambda after: self._client.v1.invoices.list({"customer": customer, **after}))  # type: ignore[typeddict-item]
+        return [body for body in found if _ours(body) == invoice_id and body["status"] != "void"]
+
+    def customer_of(self, organization_id: str, since: datetime) -> str | None:
+        """Return the customer made for the organization since then, the first one if there are several."""
+        created = {"created": {"gte": int(since.timestamp()) - 60}}
+        found = self._pages("list_customers", lambda after: self._client.v1.customers.list({**created, **after}))  # type: ignore[typeddict-item]
+        ids = [body["id"] for body in found if (body.get("metadata") or {}).get("organization") == organization_id]
+        return ids[-1] if ids else None
+
+    def lines(self, body: Body) -> list[tuple[str, int]]:
+        """Return all lines of an invoice as (our item id, cents), in order; only long invoices need another read."""
+        lines = body["lines"]
+        data: Sequence[Body] = lines["data"]
+        if lines["has_more"]:
+            stripe_id = body["id"]
+            data = list(self._pages("lines", lambda after: self._client.v1.invoices.line_items.list(stripe_id, after)))  # type: ignore[arg-type]
+        return [((line.get("metadata") or {}).get("fly_billing_item", ""), line["amount"]) for line in data]
+
+    def month(self, month: BillingMonth, since: datetime) -> Iterator[FoundInvoice]:
+        """Yield every invoice created since then that says it is ours and of this month: one read per 100 invoices."""
+        created = {"created": {"gte": int(since.timestamp())}}
+        for body in self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after})):  # type: ignore[typeddict-item]
+            metadata = body.get("metadata") or {}
+            if _ours(body) and metadata.get("month") == str(month):
+                yield FoundInvoice(
+                    stripe_id=body["id"],
+                    invoice_id=metadata["fly_billing_invoice"],
+                    organization_id=metadata.get("organization", ""),
+                    status=body["status"],
+                    currency=body["currency"].upper(),
+                    total_cents=body["total"],
+                    lines=tuple(self.lines(body)),
+                )
+
+    def _pages(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
+        after: dict[str, Any] = {"limit": PAGE}
+        while True:
+            page = self._read(endpoint, lambda: call(after))  # noqa: B023 - called before `after` changes
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            after = {"limit": PAGE, "starting_after": page["data"][-1]["id"]}
+
+    def _read(self, endpoint: str, call: Callable[[], Any]) -> Body:
+        for attempt in range(TRIES):
+            self._pace.wait(endpoint)
+            answer = ask(call)
+            if answer.outcome == APPLIED:
+                return answer.body
+            if not answer.may_pass:
+                break
+            self._sleep(0.5 * 2**attempt)
+        raise ReadingFailed(answer)
+
+
+def _ours(body: Body) -> str | None:
+    found: str | None = (body.get("metadata") or {}).get("fly_billing_invoice")
+    return found

@@ -1,0 +1,86 @@
+"""Syncs a month of finalized invoices to Stripe, several side by side, each in one pair of hands at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.stripe_failures import StripeFailure
+from fly_billing.domain.stripe_plan import FinalizedInvoice
+from fly_billing.resources.stripe_invoice_sync import InvoiceSync, StepFailed, SyncTools
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class FailedSync:
+    """One invoice that did not reach Stripe in this run."""
+
+    invoice: FinalizedInvoice
+    state: str
+    failure: StripeFailure
+
+
+@dataclass
+class SyncReport:
+    """What became of a run's invoices: how many reached which state, the failures, and those not even tried."""
+
+    states: dict[str, int] = field(default_factory=dict)
+    failures: list[FailedSync] = field(default_factory=list)
+    not_tried: list[FinalizedInvoice] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        return sum(self.states.values()) + len(self.failures) + len(self.not_tried)
+
+    def note(self, invoice: FinalizedInvoice, result: str | StepFailed | None) -> None:
+        if result is None:
+            self.not_tried.append(invoice)
+        elif isinstance(result, StepFailed):
+            self.failures.append(FailedSync(invoice, result.state, result.failure))
+        else:
+            self.states[result] = self.states.get(result, 0) + 1
+
+
+def sync_month(
+    tools: SyncTools,
+    month: BillingMonth,
+    groups: Sequence[str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SyncReport:
+    """Sync every finalized invoice of these groups that Stripe does not have yet.
+
+    May be run again, or on two machines at once. Stops early when Stripe refuses the API key: every other invoice would
+    meet the same refusal.
+    """
+    ids = tools.journal.invoices_to_sync(month, groups)
+    report, lock, stop = SyncReport(), threading.Lock(), threading.Event()
+
+    def sync_one(invoice: FinalizedInvoice) -> None:
+        result = None if stop.is_set() else _sync_alone(tools, invoice)
+        if isinstance(result, StepFailed) and result.failure.code == "authentication":
+            stop.set()
+        with lock:
+            report.note(invoice, result)
+            progress(report.done, len(ids))
+
+    with ThreadPoolExecutor(tools.rules.workers) as pool:
+        for start in range(0, len(ids), CHUNK):
+            invoices = tools.journal.finalized_invoices(ids[start : start + CHUNK])
+            for done in [pool.submit(sync_one, invoice) for invoice in invoices]:
+                done.result()
+    return report
+
+
+def _sync_alone(tools: SyncTools, invoice: FinalizedInvoice) -> str | StepFailed:
+    with tools.journal.database.session_lock(f"sync {invoice.id}") as is_ours:
+        if not is_ours:
+            return "in_other_hands"
+        try:
+            return InvoiceSync(tools, invoice).run()
+        except StepFailed as failed:
+            tools.journal.fail(invoice.id, failed.state, failed.step, failed.failure, tools.clock())
+            return failed

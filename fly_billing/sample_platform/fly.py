@@ -1,0 +1,80 @@
+"""The organization Fly itself and its two invoices: one settled in the system before this one, one still open."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid5
+
+from sqlalchemy import Connection
+
+from fly_billing.domain.invoices import OneOffItem, assemble_invoice
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.prices import PriceBook
+from fly_billing.resources.invoicing import Terms, bill
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.sample_platform.contracts import SAMPLE, Charge
+from fly_billing.sample_platform.organizations import Organization
+from fly_billing.sample_platform.records import add_charges, run
+from fly_billing.sample_platform.window import GRACE
+
+FLY = Organization("fly", "Fly", datetime(2023, 5, 1, tzinfo=UTC), size=0)
+STRIPE_CUSTOMER = "cus_1234"
+PAID_MONTH = BillingMonth(2023, 5)
+OPEN_MONTH = BillingMonth(2023, 6)
+# The old system made one item per kind of usage and month, in cents.
+ITEMS = {
+    PAID_MONTH: (("VM usage", 1100), ("VM Network usage", 2210)),
+    OPEN_MONTH: (("VM usage", 1200), ("VM Network usage", 2345)),
+}
+TERMS = Terms(grace=GRACE, due_days=14)
+
+
+def add_fly(connection: Connection) -> None:
+    """Add what the old system counted of both months, and the invoice of May 2023 that it settled itself."""
+    add_charges(connection, [charge for month in ITEMS for charge in _charges(month)])
+    one_offs = [OneOffItem(one.id, one.description, one.amount, "USD") for one in _charges(PAID_MONTH)]
+    invoice = assemble_invoice(FLY.id, "USD", PAID_MONTH, [], [], one_offs, PriceBook([]))
+    values = {
+        "id": invoice.id,
+        "organization_id": FLY.id,
+        "month": PAID_MONTH.first_day,
+        "currency": invoice.currency,
+        "amount": invoice.amount,
+        "total_cents": invoice.total_cents,
+        "computed_at": PAID_MONTH.end,
+    }
+    if not run(connection, "add_imported_invoice", values):
+        return
+    names = ("id", "kind", "product", "description", "quantity", "unit", "amount", "amount_cents", "one_off_item_id")
+    items = [
+        {name: getattr(item, name) for name in names} | {"invoice_id": invoice.id, "position": position}
+        for position, item in enumerate(invoice.items, start=1)
+    ]
+    run(connection, "add_imported_items", items)
+    due = {"id": invoice.id, "finalized_at": PAID_MONTH.end, "due_on": date(2023, 6, 1)}
+    run(connection, "finalize_imported_invoice", due)
+    run(connection, "settle_imported_invoice", {"id": invoice.id, "paid_at": PAID_MONTH.end + timedelta(hours=9)})
+
+
+def _charges(month: BillingMonth) -> list[Charge]:
+    return [
+        Charge(
+            uuid5(SAMPLE, f"fly|{month}|{text}"),
+            FLY.id,
+            text,
+            Decimal(cents).scaleb(-2),
+            month.end - timedelta(hours=1),
+        )
+        for text, cents in ITEMS[month]
+    ]
+
+
+def compute_open_invoice(database: BillingDatabase, lake: UsageLake, now: datetime) -> None:
+    """Compute June 2023 the way every month is computed, and leave it open. Once it is finalized it stays so."""
+    with database.transaction() as connection:
+        groups = [row["billing_group"] for row in run(connection, "known_organizations") if row["id"] == FLY.id]
+    roll_up(database, lake, OPEN_MONTH, groups, now)
+    bill(database, OPEN_MONTH, groups, TERMS, now, run_id="seed", finalize=False)

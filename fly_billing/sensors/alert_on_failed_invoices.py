@@ -1,0 +1,15 @@
+"""Tells a human of organizations whose invoice can't be computed."""
+
+from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+
+from fly_billing.resources.alerts import tell_failed_invoices
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
+
+
+@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+def alert_on_failed_invoices(
+    context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
+) -> SkipReason:
+    """Tell once per failure which organizations can't be billed, why, and what to do."""
+    sent = tell_failed_invoices(billing_postgres.database(), alerts.channel(context.log.error))
+    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")

@@ -1,0 +1,18 @@
+"""Tells a human of invoices that did not reach Stripe."""
+
+from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+
+from fly_billing.resources.alerts import tell_failed_syncs
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
+
+
+@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+def alert_on_failed_sync(
+    context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
+) -> SkipReason:
+    """Tell once per failure what failed, for whom, how much money it concerns and what to do; and when it recovers.
+
+    Reads the Stripe journal, so it knows of every failure, whichever run met it and however that run ended.
+    """
+    sent = tell_failed_syncs(billing_postgres.database(), alerts.channel(context.log.error))
+    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")

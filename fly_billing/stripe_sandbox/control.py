@@ -1,0 +1,180 @@
+"""The control API under /_sandbox: faults, dials, the clock, the call log, and edits made by hand.
+
+For tests, demos and audits; JSON in and out, no API key. "By hand" means as someone in Stripe's dashboard or support
+would, past every rule. Keep out: anything Stripe itself offers.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from fly_billing.stripe_sandbox import calls, customers, finalizing, lines
+from fly_billing.stripe_sandbox.faults import Rule
+from fly_billing.stripe_sandbox.pipeline import Pipeline
+from fly_billing.stripe_sandbox.store import Json, Store
+
+Handler = Callable[[Pipeline, Json, Json], Any]
+FIND = "select body from objects where id in (:id, :item)"
+LIST = """
+select body from objects
+where (:object is null or object = :object) and (:customer is null or customer = :customer)
+order by object, seq
+"""
+
+
+def routes(pipeline: Pipeline) -> list[Route]:
+    """Return the control API's routes over one sandbox."""
+    table: list[tuple[str, str, Handler]] = [
+        ("GET", "health", health),
+        ("POST", "reset", reset),
+        ("GET", "faults", list_faults),
+        ("POST", "faults", add_fault),
+        ("DELETE", "faults", clear_faults),
+        ("DELETE", "faults/{id}", clear_faults),
+        ("GET", "settings", read_settings),
+        ("POST", "settings", turn_settings),
+        ("GET", "clock", read_clock),
+        ("POST", "clock", advance_clock),
+        ("GET", "calls", list_calls),
+        ("DELETE", "calls", clear_calls),
+        ("POST", "customers", seed_customer),
+        ("GET", "objects", list_objects),
+        ("GET", "objects/{id}", read_object),
+        ("PATCH", "objects/{id}", edit_object),
+        ("DELETE", "objects/{id}", delete_object),
+    ]
+    return [
+        Route(f"/_sandbox/{path}", _answered(pipeline, handler), methods=[method]) for method, path, handler in table
+    ]
+
+
+def _answered(pipeline: Pipeline, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        text = await request.body()
+        try:
+            given = json.loads(text) if text else dict(request.query_params)
+            return JSONResponse(handler(pipeline, dict(request.path_params), given))
+        except LookupError as error:
+            return JSONResponse({"error": f"not found: {error}"}, 404)
+        except (ValueError, TypeError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    return answer
+
+
+def health(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Say that the sandbox is up, and where its state is."""
+    return {"status": "ok", "store": str(pipeline.store.path), "now": pipeline.store.now()}
+
+
+def reset(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Wipe everything: objects, keys, calls, faults, dials and the clock."""
+    with pipeline.store.transaction():
+        pipeline.store.wipe()
+    pipeline.reload()
+    return {"status": "wiped"}
+
+
+def list_faults(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the fault rules with their counts."""
+    return {"data": pipeline.faults.listing()}
+
+
+def add_fault(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Switch a fault on."""
+    return pipeline.faults.add(Rule.from_json(given))
+
+
+def clear_faults(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Switch one fault off, or all."""
+    pipeline.faults.remove(ids.get("id"))
+    return list_faults(pipeline, ids, given)
+
+
+def read_settings(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the dials."""
+    return pipeline.store.settings.as_json()
+
+
+def turn_settings(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Turn some of the dials; null switches a limit off."""
+    pipeline.store.turn(given)
+    pipeline.reload()
+    return read_settings(pipeline, ids, given)
+
+
+def read_clock(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the sandbox's time and how far it was moved."""
+    return {"now": pipeline.store.now(), "offset_seconds": pipeline.store.clock_offset}
+
+
+def advance_clock(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Move the clock; drafts with auto_advance whose hour is over are finalized, as Stripe would."""
+    with pipeline.store.transaction():
+        pipeline.store.advance(int(given["advance_seconds"]))
+        finalized = finalizing.finalize_overdue_drafts(pipeline.store)
+    return {**read_clock(pipeline, ids, given), "finalized_drafts": finalized}
+
+
+def list_calls(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the logged calls that match, oldest first, and their number per endpoint."""
+    return calls.search(pipeline.store, given)
+
+
+def clear_calls(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Empty the call log."""
+    calls.forget(pipeline.store)
+    return {"status": "emptied"}
+
+
+def seed_customer(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Create a customer with an id of one's own; a customer that is there already is returned as it is."""
+    id = given.pop("id", None)
+    unknown = set(given) - set(customers.FIELDS)
+    if unknown:
+        raise ValueError(f"a customer has no {', '.join(sorted(unknown))}")
+    there = pipeline.store.find("customer", id) if id else None
+    with pipeline.store.transaction():
+        return there or customers.create(pipeline.store, {}, given, id=id)
+
+
+def list_objects(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return objects as the store has them, oldest first; `object` and `customer` narrow it."""
+    wanted = {"object": given.get("object"), "customer": given.get("customer")}
+    return {"data": [_complete(pipeline.store, body) for body in pipeline.store.bodies(LIST, wanted)]}
+
+
+def read_object(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return one object as the store has it; an invoice with all its lines."""
+    return _complete(pipeline.store, _body(pipeline.store, ids["id"]))
+
+
+def edit_object(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Overwrite top-level fields of an object by hand: no rule is asked, nothing else is recomputed."""
+    body = _body(pipeline.store, ids["id"]) | {name: value for name, value in given.items() if name != "id"}
+    pipeline.store.save(body)
+    return body
+
+
+def delete_object(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Delete an object by hand, an invoice with its items; nothing else is recomputed."""
+    body = _body(pipeline.store, ids["id"])
+    with pipeline.store.transaction():
+        pipeline.store.delete_items(body["id"])
+        pipeline.store.delete(body["id"])
+    return {"id": body["id"], "object": body["object"], "deleted": True}
+
+
+def _body(store: Store, id: str) -> Json:
+    found = store.bodies(FIND, {"id": id, "item": lines.item_id(id)})
+    if not found:
+        raise LookupError(id)
+    return found[0]
+
+
+def _complete(store: Store, body: Json) -> Json:
+    return {**body, "lines": lines.every(store, body["id"])} if body["object"] == "invoice" else body

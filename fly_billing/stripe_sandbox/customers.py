@@ -1,0 +1,125 @@
+"""Customers: create, retrieve, update, list, delete; and the customer balance.
+
+A deleted customer stays as `{id, object, deleted: true}`. A negative balance is credit, a positive one is debt that
+the next invoice collects. Keep out: invoices.
+"""
+
+from fly_billing.stripe_sandbox import paging, params
+from fly_billing.stripe_sandbox.errors import no_such
+from fly_billing.stripe_sandbox.params import integer, merged_metadata, metadata, string
+from fly_billing.stripe_sandbox.store import Json, Store, new_id
+
+FIELDS: params.Spec = {
+    "address": params.any_hash(),
+    "balance": integer(),
+    "business_name": string(150),
+    "description": string(),
+    "email": string(512),
+    "individual_name": string(150),
+    "invoice_prefix": string(12, unsettable=False),
+    "metadata": metadata(),
+    "name": string(256),
+    "next_invoice_sequence": integer(1),
+    "phone": string(20),
+    "preferred_locales": params.array_of(string()),
+    "shipping": params.any_hash(),
+    "tax_exempt": params.choice("none", "exempt", "reverse"),
+    **params.unsupported("cash_balance", "expand", "invoice_settings", "source", "tax"),
+}
+CREATE = {**FIELDS, **params.unsupported("payment_method", "tax_id_data", "test_clock")}
+LIST = {
+    **paging.PAGE,
+    "created": params.time_filter(),
+    "email": string(512),
+    **params.unsupported("expand", "test_clock"),
+}
+
+
+def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> Json:
+    """Create a customer; only the control API may choose its id."""
+    body = {**_blank(store, id or new_id("cus", 14)), **wanted}
+    body["metadata"] = merged_metadata({}, wanted.get("metadata"))
+    store.insert(body)
+    return body
+
+
+def _blank(store: Store, id: str) -> Json:
+    return {
+        "id": id,
+        "object": "customer",
+        "address": None,
+        "balance": 0,
+        "created": store.now(),
+        "currency": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": None,
+        "discount": None,
+        "email": None,
+        "invoice_prefix": new_id("", 9)[1:].upper(),
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": False,
+        "metadata": {},
+        "name": None,
+        "next_invoice_sequence": 1,
+        "phone": None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
+    }
+
+
+def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
+    """Return a customer, a deleted one as its stub."""
+    return _known(store, ids["customer"])
+
+
+def update(store: Store, ids: Json, wanted: Json) -> Json:
+    """Change a living customer."""
+    body = _living(store, ids["customer"])
+    change = {"metadata": merged_metadata(body["metadata"], wanted.pop("metadata"))} if "metadata" in wanted else {}
+    body.update(wanted, **change)
+    store.save(body)
+    return body
+
+
+def listing(store: Store, ids: Json, wanted: Json) -> Json:
+    """List living customers, newest first."""
+    living = "and body ->> '$.deleted' is null"
+    return paging.listing("/v1/customers", *paging.newest(store, "customer", wanted, living))
+
+
+def delete(store: Store, ids: Json, wanted: Json) -> Json:
+    """Delete a customer for good; its stub stays readable."""
+    body = _living(store, ids["customer"])
+    stub = {"id": body["id"], "object": "customer", "deleted": True}
+    store.save({**stub, "created": body["created"]})
+    return stub
+
+
+def require(store: Store, id: str, *, param: str = "customer") -> Json:
+    """Return the living customer a request names in its parameters."""
+    body = store.find("customer", id)
+    if body is None or body.get("deleted"):
+        raise no_such("customer", id, param=param)
+    return body
+
+
+def _known(store: Store, id: str) -> Json:
+    body = store.find("customer", id)
+    if body is None:
+        raise no_such("customer", id, param="id", status=404)
+    return {key: body[key] for key in ("id", "object", "deleted")} if body.get("deleted") else body
+
+
+def _living(store: Store, id: str) -> Json:
+    body = _known(store, id)
+    if body.get("deleted"):
+        raise no_such("customer", id, param="id", status=404)
+    return store.find("customer", id) or body

@@ -1,0 +1,57 @@
+"""The table of Stripe endpoints the sandbox has: name, method, path, parameters, handler.
+
+The name (`invoices.add_lines`) is what fault rules, rate limits and the call log speak of. To add an endpoint, write
+its handler and add a row here. Keep out: anything that runs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fly_billing.stripe_sandbox import customers, finalizing, invoice_items, invoices, lines
+from fly_billing.stripe_sandbox.params import Spec, unsupported
+from fly_billing.stripe_sandbox.store import Json, Store
+
+Handler = Callable[[Store, Json, Json], Json]
+NOTHING = unsupported("expand")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint; `handle(store, path ids, parameters)` returns the body. A spec of None lets anything pass."""
+
+    name: str
+    method: str
+    path: str
+    spec: Spec | None
+    handle: Handler
+
+
+CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
+ENDPOINTS = (
+    Endpoint("customers.create", "POST", "/v1/customers", customers.CREATE, customers.create),
+    Endpoint("customers.list", "GET", "/v1/customers", customers.LIST, customers.listing),
+    Endpoint("customers.retrieve", "GET", CUSTOMER, NOTHING, customers.retrieve),
+    Endpoint("customers.update", "POST", CUSTOMER, customers.FIELDS, customers.update),
+    Endpoint("customers.delete", "DELETE", CUSTOMER, NOTHING, customers.delete),
+    Endpoint("invoices.create", "POST", "/v1/invoices", invoices.CREATE, invoices.create),
+    Endpoint("invoices.list", "GET", "/v1/invoices", invoices.LIST, invoices.listing),
+    Endpoint("invoices.retrieve", "GET", INVOICE, NOTHING, invoices.retrieve),
+    Endpoint("invoices.update", "POST", INVOICE, invoices.FIELDS, invoices.update),
+    Endpoint("invoices.delete", "DELETE", INVOICE, NOTHING, invoices.delete),
+    Endpoint("invoices.list_lines", "GET", f"{INVOICE}/lines", lines.LIST, lines.listing),
+    Endpoint("invoices.add_lines", "POST", f"{INVOICE}/add_lines", lines.ADD_LINES, lines.add_lines),
+    Endpoint("invoices.update_lines", "POST", f"{INVOICE}/update_lines", lines.UPDATE_LINES, lines.update_lines),
+    Endpoint("invoices.remove_lines", "POST", f"{INVOICE}/remove_lines", lines.REMOVE_LINES, lines.remove_lines),
+    Endpoint("invoices.update_line", "POST", f"{INVOICE}/lines/{{line}}", lines.ON_INVOICE, lines.update_line),
+    Endpoint("invoices.finalize", "POST", f"{INVOICE}/finalize", finalizing.FINALIZE, finalizing.finalize),
+    Endpoint("invoices.pay", "POST", f"{INVOICE}/pay", finalizing.PAY, finalizing.pay),
+    Endpoint("invoices.void", "POST", f"{INVOICE}/void", NOTHING, finalizing.void),
+    Endpoint(
+        "invoices.mark_uncollectible", "POST", f"{INVOICE}/mark_uncollectible", NOTHING, finalizing.mark_uncollectible
+    ),
+    Endpoint("invoice_items.create", "POST", "/v1/invoiceitems", invoice_items.CREATE, invoice_items.create),
+    Endpoint("invoice_items.list", "GET", "/v1/invoiceitems", invoice_items.LIST, invoice_items.listing),
+    Endpoint("invoice_items.retrieve", "GET", ITEM, NOTHING, invoice_items.retrieve),
+    Endpoint("invoice_items.update", "POST", ITEM, invoice_items.UPDATE, invoice_items.update),
+    Endpoint("invoice_items.delete", "DELETE", ITEM, NOTHING, invoice_items.delete),
+)

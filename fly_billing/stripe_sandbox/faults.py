@@ -1,0 +1,168 @@
+"""Faults by rule: which call is struck, when, and what happens to it; every strike is counted.
+
+A rule matches calls by endpoint, customer and metadata, and strikes the nth, the first k, a share of them, or all.
+Rules and counts are kept in the store, so they survive a restart. Keep out: carrying a fault out (pipeline.py).
+"""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from fly_billing.stripe_sandbox import errors
+from fly_billing.stripe_sandbox.endpoints import Endpoint
+from fly_billing.stripe_sandbox.errors import StripeError
+from fly_billing.stripe_sandbox.store import Json, Store, new_id
+
+EFFECTS = {
+    "slow": "sleep `seconds`, then go on as if nothing were (before applying, or after with `after_apply`)",
+    "error": "answer `status`, `type`, `code`, `message`; nothing applied; kept under the key if `stored`",
+    "drop_before_apply": "close the connection with nothing done",
+    "apply_then_drop": "do it, keep the result under the key, close the connection without an answer",
+    "applied_500": "do it, but answer and keep a 500",
+    "stored_500": "do nothing, answer a 500 and keep it under the key",
+    "lock_timeout": "answer 429 lock_timeout; kept under the key if `stored`",
+    "conflict_409": "answer 409 idempotency_key_in_use; nothing applied or kept",
+    "rate_limited": "answer 429 with Stripe-Rate-Limited-Reason `reason`; nothing applied or kept",
+}
+KEPT_BY_NATURE = {"stored_500", "applied_500"}
+PASSING = {"slow", "drop_before_apply", "apply_then_drop"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One fault: what it matches, when it strikes, and what it does. `seconds` delays any effect."""
+
+    effect: str
+    id: str = ""
+    endpoint: str = "*"
+    customer: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    nth: int | None = None
+    first: int | None = None
+    probability: float | None = None
+    seed: int = 0
+    seconds: float = 0.0
+    after_apply: bool = False
+    stored: bool = False
+    status: int = 500
+    type: str = "api_error"
+    code: str | None = None
+    message: str = errors.BACKEND_DOWN
+    param: str | None = None
+    reason: str = "endpoint-rate"
+    should_retry: bool | None = None
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> "Rule":
+        """Read a rule from the control API; raise ValueError for an effect or field there is none of."""
+        unknown = set(given) - {each.name for each in fields(cls)}
+        if unknown:
+            raise ValueError(f"a fault rule has no {', '.join(sorted(unknown))}")
+        if given.get("effect") not in EFFECTS:
+            raise ValueError(f"effect must be one of {', '.join(EFFECTS)}")
+        return cls(**given)
+
+    def names(self, endpoint: Endpoint) -> bool:
+        """Say whether the rule is about this endpoint, by name or by method and path, wildcards allowed."""
+        return any(fnmatchcase(name, self.endpoint) for name in (endpoint.name, f"{endpoint.method} {endpoint.path}"))
+
+    def strikes(self, matched: int) -> bool:
+        """Say whether the `matched`-th matching call is struck; the same seed always strikes the same calls."""
+        if self.nth is not None:
+            return matched == self.nth
+        if self.first is not None:
+            return matched <= self.first
+        if self.probability is not None:
+            return random.Random(f"{self.seed}:{matched}").random() < self.probability  # noqa: S311  (not a secret)
+        return True
+
+    @property
+    def at_the_door(self) -> bool:
+        """Whether it refuses the call before the idempotency layer is asked."""
+        kept = self.stored and self.effect in ("error", "lock_timeout")
+        return self.effect in ("error", "lock_timeout", "conflict_409", "rate_limited") and not kept
+
+    @property
+    def keeps(self) -> bool:
+        """Whether its error is stored under the idempotency key."""
+        return self.effect in KEPT_BY_NATURE or (self.stored and self.effect in ("error", "lock_timeout"))
+
+    def error(self, key: str | None) -> StripeError | None:
+        """Return the refusal the rule answers with; None for the effects that let the call through."""
+        if self.effect in PASSING:
+            return None
+        refusal = self._refusal(key)
+        if self.should_retry is not None:
+            refusal.headers["Stripe-Should-Retry"] = str(self.should_retry).lower()
+        return refusal
+
+    def _refusal(self, key: str | None) -> StripeError:
+        made: dict[str, Callable[[], StripeError]] = {
+            "lock_timeout": errors.lock_timeout,
+            "conflict_409": lambda: errors.key_in_use(key or "none"),
+            "rate_limited": lambda: errors.rate_limited(self.reason),
+            "error": lambda: StripeError(
+                self.message, status=self.status, type=self.type, code=self.code, param=self.param
+            ),
+        }
+        return made.get(self.effect, errors.server_error)()
+
+
+class Faults:
+    """The fault rules of one sandbox, in the order they were added; the first that strikes wins."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rules: list[Rule] = []
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the rules back from the store."""
+        rows = self._store.db.execute("select rule from faults order by seq")
+        self._rules = [Rule.from_json(json.loads(row["rule"])) for row in rows]
+
+    def add(self, rule: Rule) -> Json:
+        """Switch a fault on and return it with its id and counts."""
+        rule = replace(rule, id=new_id("flt", 12))
+        self._store.db.execute("insert into faults (id, rule) values (?, ?)", (rule.id, json.dumps(asdict(rule))))
+        self._rules.append(rule)
+        return {**asdict(rule), "matched": 0, "fired": 0}
+
+    def remove(self, id: str | None = None) -> None:
+        """Switch one fault off, or all of them."""
+        self._store.db.execute("delete from faults where :id is null or id = :id", {"id": id})
+        self.reload()
+
+    def listing(self) -> list[Json]:
+        """Return every rule with how often it matched and struck."""
+        rows = self._store.db.execute("select * from faults order by seq")
+        return [{**json.loads(row["rule"]), "matched": row["matched"], "fired": row["fired"]} for row in rows]
+
+    def choose(self, endpoint: Endpoint, subject: Callable[[], tuple[str | None, list[Json]]]) -> Rule | None:
+        """Count the call against every rule it matches and return the first that strikes it.
+
+        `subject` gives the call's customer and the metadata it concerns; it is asked only if a rule needs it.
+        """
+        concerned = [rule for rule in self._rules if rule.names(endpoint) and _concerns(rule, subject)]
+        striking = [rule for rule in concerned if rule.strikes(self._matched(rule))]
+        return striking[0] if striking else None
+
+    def _matched(self, rule: Rule) -> int:
+        sql = "update faults set matched = matched + 1 where id = ? returning matched"
+        return int(self._store.db.execute(sql, (rule.id,)).fetchone()["matched"])
+
+    def count_strike(self, rule: Rule) -> None:
+        """Count that the rule was carried out on a call."""
+        self._store.db.execute("update faults set fired = fired + 1 where id = ?", (rule.id,))
+
+
+def _concerns(rule: Rule, subject: Callable[[], tuple[str | None, list[Json]]]) -> bool:
+    if rule.customer is None and not rule.metadata:
+        return True
+    customer, metadata = subject()
+    if rule.customer not in (None, customer):
+        return False
+    return all(any(each.get(key) == value for each in metadata) for key, value in rule.metadata.items())

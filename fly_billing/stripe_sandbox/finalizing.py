@@ -1,0 +1,139 @@
+"""An invoice's way out of draft: finalize, pay, void, mark uncollectible; numbers and the customer balance.
+
+After finalize no money field changes. Drafts with auto_advance finalize themselves an hour after creation, when
+the clock is moved past it. Keep out: how amounts are summed (totals.py) and edits to drafts.
+"""
+
+from fly_billing.stripe_sandbox import customers, lines, params
+from fly_billing.stripe_sandbox.errors import StripeError
+from fly_billing.stripe_sandbox.store import Json, Store
+from fly_billing.stripe_sandbox.totals import settled, total_up
+
+FINALIZE: params.Spec = {"auto_advance": params.boolean(), **params.unsupported("expand")}
+PAY: params.Spec = {
+    "paid_out_of_band": params.boolean(),
+    **params.unsupported("expand", "forgive", "mandate", "off_session", "payment_method", "source"),
+}
+DUE = """
+select body from objects
+where object = 'invoice' and status = 'draft' and body ->> '$.automatically_finalizes_at' <= ?
+order by seq
+"""
+
+
+def finalize(store: Store, ids: Json, wanted: Json) -> Json:
+    """Close a draft: number it, book the customer balance, open it, or pay it when nothing is due."""
+    invoice = lines.known(store, ids["invoice"], param="id")
+    if invoice["status"] != "draft":
+        raise StripeError("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
+    if "auto_advance" in wanted:
+        invoice["auto_advance"] = wanted["auto_advance"]
+    _close(store, invoice)
+    return _kept(store, invoice)
+
+
+def finalize_overdue_drafts(store: Store) -> int:
+    """Finalize every draft whose hour with auto_advance is over; return how many."""
+    overdue = store.bodies(DUE, (store.now(),))
+    for invoice in overdue:
+        _close(store, invoice)
+        store.save(invoice)
+    return len(overdue)
+
+
+def _close(store: Store, invoice: Json) -> None:
+    customer = customers.require(store, invoice["customer"])
+    total_up(store, invoice)
+    minimum = store.settings.minimum_charge(invoice["currency"])
+    due, ending = settled(invoice["total"], customer["balance"], minimum)
+    invoice.update(
+        status="open",
+        amount_due=due,
+        amount_remaining=due,
+        ending_balance=ending,
+        effective_at=invoice["effective_at"] or store.now(),
+        number=invoice["number"] or _next_number(customer),
+        automatically_finalizes_at=None,
+        next_payment_attempt=None,
+        hosted_invoice_url=f"https://invoice.stripe.com/i/acct_sandbox/{invoice['id']}",
+        invoice_pdf=f"https://pay.stripe.com/invoice/{invoice['id']}/pdf",
+    )
+    invoice["status_transitions"]["finalized_at"] = store.now()
+    if due == 0:
+        _mark_paid(store, invoice)
+        invoice["attempted"] = True
+    store.save({**customer, "balance": ending, "currency": customer["currency"] or invoice["currency"]})
+
+
+def _next_number(customer: Json) -> str:
+    """Count the customer's own sequence up and return the number it gives."""
+    sequence = customer["next_invoice_sequence"]
+    customer["next_invoice_sequence"] = sequence + 1
+    return f"{customer['invoice_prefix']}-{sequence:04d}"
+
+
+def _mark_paid(store: Store, invoice: Json) -> None:
+    invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0)
+    invoice["status_transitions"]["paid_at"] = store.now()
+
+
+def _kept(store: Store, invoice: Json) -> Json:
+    store.save(invoice)
+    return lines.shown(store, invoice)
+
+
+def pay(store: Store, ids: Json, wanted: Json) -> Json:
+    """Pay an invoice, finalizing a draft first; every customer's card works unless a fault says otherwise."""
+    invoice = lines.known(store, ids["invoice"], param="id")
+    if invoice["status"] == "paid":
+        raise StripeError("Invoice is already paid")
+    if invoice["status"] == "void":
+        raise StripeError("Voided invoices cannot be paid.")
+    if invoice["status"] == "draft":
+        _close(store, invoice)
+    if invoice["status"] != "paid":
+        _collect(store, invoice, out_of_band=wanted.get("paid_out_of_band", False))
+    return _kept(store, invoice)
+
+
+def _collect(store: Store, invoice: Json, *, out_of_band: bool) -> None:
+    _mark_paid(store, invoice)
+    if out_of_band:
+        invoice["amount_paid_off_stripe"] = invoice["amount_due"]
+    else:
+        invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1)
+
+
+def void(store: Store, ids: Json, wanted: Json) -> Json:
+    """Void an open invoice and give back the balance it used."""
+    invoice = lines.known(store, ids["invoice"], param="id")
+    if invoice["status"] == "paid":
+        raise StripeError("Invoices with `paid` payments cannot be voided.")
+    _demand_open(invoice)
+    _give_back_balance(store, invoice)
+    invoice.update(status="void", auto_advance=False)
+    invoice["status_transitions"]["voided_at"] = store.now()
+    return _kept(store, invoice)
+
+
+def _give_back_balance(store: Store, invoice: Json) -> None:
+    customer = store.find("customer", invoice["customer"])
+    used = invoice["starting_balance"] - invoice["ending_balance"]
+    if customer and not customer.get("deleted") and used:
+        store.save({**customer, "balance": customer["balance"] + used})
+
+
+def mark_uncollectible(store: Store, ids: Json, wanted: Json) -> Json:
+    """Give an open invoice up as bad debt."""
+    invoice = lines.known(store, ids["invoice"], param="id")
+    if invoice["status"] == "uncollectible":
+        raise StripeError("This invoice has already been marked uncollectible.")
+    _demand_open(invoice)
+    invoice.update(status="uncollectible", auto_advance=False)
+    invoice["status_transitions"]["marked_uncollectible_at"] = store.now()
+    return _kept(store, invoice)
+
+
+def _demand_open(invoice: Json) -> None:
+    if invoice["status"] != "open":
+        raise StripeError("You can only pass in open invoices. This invoice isn't open.")

@@ -1,0 +1,94 @@
+"""/v1/invoiceitems: amounts that wait on a customer until an invoice takes them, or go straight onto a draft.
+
+Keep out: the item's form and prices (items.py), and what is done through an invoice (lines.py).
+"""
+
+from fly_billing.stripe_sandbox import customers, items, lines, paging, params
+from fly_billing.stripe_sandbox.errors import StripeError, missing_param, no_such, not_editable
+from fly_billing.stripe_sandbox.params import decimal, required, string
+from fly_billing.stripe_sandbox.store import Json, Store
+from fly_billing.stripe_sandbox.totals import total_up
+
+UPDATE = {**items.PRICED, "unit_amount_decimal": decimal(), **params.unsupported("tax_behavior", "tax_code")}
+CREATE = {
+    **UPDATE,
+    "currency": params.currency(),
+    "customer": required(string(unsettable=False)),
+    "invoice": string(),
+    **params.unsupported("customer_account", "subscription"),
+}
+LIST = {
+    **paging.PAGE,
+    "created": params.time_filter(),
+    "customer": string(),
+    "invoice": string(),
+    "pending": params.boolean(),
+    **params.unsupported("customer_account", "expand"),
+}
+
+
+def create(store: Store, ids: Json, wanted: Json) -> Json:
+    """Create an item: pending on its customer, or straight onto a draft invoice."""
+    customer = customers.require(store, wanted["customer"])
+    invoice = lines.draft(store, wanted["invoice"], status=400) if wanted.get("invoice") else None
+    if invoice is None and "currency" not in wanted and "price_data" not in wanted:
+        raise missing_param("currency")
+    if invoice and invoice["customer"] != customer["id"]:
+        raise StripeError("The specified invoice belongs to a different customer.", param="invoice")
+    item = items.new_item(store, customer["id"], invoice["currency"] if invoice else _currency(wanted), wanted)
+    if invoice is None:
+        store.insert(item)
+        return item
+    lines.append(store, invoice, [item], [])
+    return {**item, "invoice": invoice["id"]}
+
+
+def _currency(wanted: Json) -> str:
+    return str(wanted.get("currency") or wanted["price_data"]["currency"])
+
+
+def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
+    """Return an item."""
+    return _known(store, ids["invoiceitem"])
+
+
+def update(store: Store, ids: Json, wanted: Json) -> Json:
+    """Change an item that is pending or on a draft."""
+    item = _known(store, ids["invoiceitem"])
+    invoice = _draft_of(store, item)
+    items.edit(item, wanted)
+    store.save(item)
+    if invoice:
+        total_up(store, invoice)
+    return item
+
+
+def listing(store: Store, ids: Json, wanted: Json) -> Json:
+    """List items, newest first; `pending` asks for those on no invoice, or only those on one."""
+    pending = {True: ("and invoice is null",), False: ("and invoice is not null",)}
+    fixed = pending[wanted["pending"]] if "pending" in wanted else ()
+    return paging.listing("/v1/invoiceitems", *paging.newest(store, "invoiceitem", wanted, *fixed))
+
+
+def delete(store: Store, ids: Json, wanted: Json) -> Json:
+    """Delete an item that is pending or on a draft."""
+    item = _known(store, ids["invoiceitem"])
+    invoice = _draft_of(store, item)
+    store.delete(item["id"])
+    if invoice:
+        total_up(store, invoice)
+    return {"id": item["id"], "object": "invoiceitem", "deleted": True}
+
+
+def _draft_of(store: Store, item: Json) -> Json | None:
+    invoice = store.find("invoice", item["invoice"]) if item["invoice"] else None
+    if invoice and invoice["status"] != "draft":
+        raise not_editable()
+    return invoice
+
+
+def _known(store: Store, id: str) -> Json:
+    item = store.find("invoiceitem", id)
+    if item is None:
+        raise no_such("Invoice Item", id, param="id", status=404)
+    return item

@@ -1,0 +1,119 @@
+"""The form of an invoice item and its price arithmetic: what lines and /v1/invoiceitems share.
+
+An item belongs to a customer and, once taken, to one invoice; a line is an item seen from its invoice. Keep out:
+endpoints, and what an invoice's totals become.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+from fly_billing.stripe_sandbox import params
+from fly_billing.stripe_sandbox.errors import StripeError, exclusive_params, missing_param
+from fly_billing.stripe_sandbox.params import decimal, integer, merged_metadata, metadata, required, string
+from fly_billing.stripe_sandbox.store import Json, Store, new_id
+
+PERIOD = params.hash_of({"start": required(integer()), "end": required(integer())})
+PRICE_DATA = params.hash_of(
+    {
+        "currency": required(params.currency()),
+        "product": string(),
+        "product_data": params.any_hash(),
+        "tax_behavior": string(),
+        "unit_amount": integer(),
+        "unit_amount_decimal": decimal(),
+    }
+)
+PRICED: params.Spec = {
+    "amount": integer(),
+    "description": string(),
+    "discountable": params.boolean(),
+    "metadata": metadata(),
+    "period": PERIOD,
+    "price_data": PRICE_DATA,
+    "quantity": integer(0),
+    "quantity_decimal": decimal(),
+    **params.unsupported("discounts", "expand", "pricing", "tax_rates"),
+}
+
+
+def new_item(store: Store, customer: str, currency: str, wanted: Json, *, param: str = "amount") -> Json:
+    """Return the body of a new item, priced; `param` names the amount in a refusal."""
+    now = store.now()
+    body: Json = {
+        "id": new_id("ii"),
+        "object": "invoiceitem",
+        "amount": 0,
+        "currency": currency,
+        "customer": customer,
+        "customer_account": None,
+        "date": now,
+        "description": wanted.get("description"),
+        "discountable": wanted.get("discountable", True),
+        "discounts": [],
+        "invoice": None,
+        "livemode": False,
+        "metadata": merged_metadata({}, wanted.get("metadata")),
+        "net_amount": 0,
+        "parent": None,
+        "period": wanted.get("period", {"start": now, "end": now}),
+        "pricing": None,
+        "proration": False,
+        "proration_details": {"discount_amounts": []},
+        "quantity": 1,
+        "quantity_decimal": "1",
+        "tax_rates": [],
+        "test_clock": None,
+    }
+    return {**body, **_price(body, wanted, param)}
+
+
+def _price(body: Json, wanted: Json, param: str) -> Json:
+    """Return what an amount, or a unit amount and a quantity, come to; cents are rounded half up."""
+    if "amount" in wanted and ("quantity" in wanted or "quantity_decimal" in wanted):
+        raise exclusive_params("amount", "quantity", param=param)
+    if "amount" in wanted:
+        return {"quantity": 1, "quantity_decimal": "1", **_amounts(body, wanted["amount"], Decimal(wanted["amount"]))}
+    unit = _unit_amount(body, wanted)
+    if unit is None:
+        raise missing_param(param)
+    name = "quantity_decimal" if "quantity_decimal" in wanted else "quantity"
+    quantity = Decimal(wanted[name] if name in wanted else body["quantity_decimal"])
+    amount = int((unit * quantity).quantize(Decimal(1), ROUND_HALF_UP))
+    return {"quantity": int(quantity), "quantity_decimal": f"{quantity:f}", **_amounts(body, amount, unit)}
+
+
+REPRICING = {"amount", "quantity", "quantity_decimal", "price_data", "unit_amount_decimal"}
+
+
+def edit(item: Json, wanted: Json) -> None:
+    """Change an item in place as a request asks, its price included."""
+    if REPRICING & set(wanted):
+        item.update(_price(item, wanted, "amount"))
+    item.update({name: wanted[name] for name in ("description", "discountable", "period") if name in wanted})
+    if "metadata" in wanted:
+        item["metadata"] = merged_metadata(item["metadata"], wanted["metadata"])
+
+
+def _unit_amount(body: Json, wanted: Json) -> Decimal | None:
+    given = wanted.get("price_data", wanted)
+    if "price_data" in wanted and given["currency"] != body["currency"]:
+        raise StripeError(
+            f"The price's currency ({given['currency']}) does not match the invoice's ({body['currency']}).",
+            param="price_data[currency]",
+        )
+    unit = given.get("unit_amount_decimal", given.get("unit_amount"))
+    if unit is None and body["pricing"]:
+        unit = body["pricing"]["unit_amount_decimal"]
+    return Decimal(unit) if unit is not None else None
+
+
+def _amounts(body: Json, amount: int, unit: Decimal) -> Json:
+    suffix = body["id"].removeprefix("ii_")
+    details = {"price": f"price_{suffix}", "product": f"prod_{suffix[:14]}"}
+    pricing = {"price_details": details, "type": "price_details", "unit_amount_decimal": f"{unit:f}"}
+    return {"amount": amount, "net_amount": amount, "pricing": pricing}
+
+
+def note(invoice: Json, wanted: Json) -> None:
+    """Merge the `invoice_metadata` of a request about lines into the invoice."""
+    if "invoice_metadata" in wanted:
+        invoice["metadata"] = merged_metadata(invoice["metadata"], wanted["invoice_metadata"])

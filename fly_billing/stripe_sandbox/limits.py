@@ -1,0 +1,73 @@
+"""Stripe's limiters, all off by default: calls per second, calls at once, one change at a time per object.
+
+They run before the idempotency layer, in real seconds. Counters live in memory, as Stripe's do. Keep out: pacing
+oneself to them (that is the client's business).
+"""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fly_billing.stripe_sandbox.calls import Call
+from fly_billing.stripe_sandbox.errors import lock_timeout, rate_limited
+from fly_billing.stripe_sandbox.store import Store
+
+WINDOW_SECONDS = 1.0
+
+
+class Limits:
+    """The limiters of one sandbox."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._running = 0
+        self._locked: set[str] = set()
+
+    @contextmanager
+    def admitted(self, endpoint: str) -> Iterator[None]:
+        """Let a call in, or raise 429 with the limiter's reason; refused calls do not count."""
+        self._check_rates(endpoint)
+        allowed = self._store.settings.concurrency
+        if allowed is not None and self._running >= allowed:
+            raise rate_limited("global-concurrency")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    def _check_rates(self, endpoint: str) -> None:
+        settings, now = self._store.settings, time.monotonic()
+        rules = (
+            ("", settings.global_per_second, "global-rate"),
+            (endpoint, settings.endpoint_per_second, "endpoint-rate"),
+        )
+        for name, allowed, reason in rules:
+            if allowed is not None and self._count(name, now) >= allowed:
+                raise rate_limited(reason)
+        for name, allowed, _ in rules:
+            if allowed is not None:
+                self._recent[name].append(now)
+
+    def _count(self, name: str, now: float) -> int:
+        recent = self._recent[name]
+        while recent and now - recent[0] >= WINDOW_SECONDS:
+            recent.popleft()
+        return len(recent)
+
+    @contextmanager
+    def locked(self, call: Call, customer: Callable[[], str | None]) -> Iterator[None]:
+        """Hold the customer and invoice a change touches; raise lock_timeout when another change does."""
+        if not self._store.settings.object_locks or call.method == "GET":
+            yield
+            return
+        wanted = {id for id in (*call.ids.values(), customer()) if id}
+        if wanted & self._locked:
+            raise lock_timeout()
+        self._locked |= wanted
+        try:
+            yield
+        finally:
+            self._locked -= wanted

@@ -1,0 +1,67 @@
+"""Stripe's list objects: newest first, cursors, `has_more`, filters on time and owner.
+
+Keep out: what is listed. A caller names the object kind and the filters it allows.
+"""
+
+from typing import Any
+
+from fly_billing.stripe_sandbox import params
+from fly_billing.stripe_sandbox.errors import no_such
+from fly_billing.stripe_sandbox.store import Json, Store
+
+PAGE: params.Spec = {
+    "limit": params.integer(1, 100),
+    "starting_after": params.string(),
+    "ending_before": params.string(),
+}
+TIME_BOUNDS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+CURSORS = {"starting_after": "and seq < :starting_after", "ending_before": "and seq > :ending_before"}
+CLAUSES = {
+    "customer": "and customer = :customer",
+    "invoice": "and invoice = :invoice",
+    "status": "and status = :status",
+    "email": "and body ->> '$.email' = :email",
+    "collection_method": "and body ->> '$.collection_method' = :collection_method",
+    **{f"created_{name}": f"and created {sign} :created_{name}" for name, sign in TIME_BOUNDS.items()},
+    **{f"due_date_{name}": f"and body ->> '$.due_date' {sign} :due_date_{name}" for name, sign in TIME_BOUNDS.items()},
+}
+
+
+def listing(url: str, data: list[Json], has_more: bool, **more: Any) -> Json:
+    """Return Stripe's list object."""
+    return {"object": "list", "data": data, "has_more": has_more, **more, "url": url}
+
+
+def newest(store: Store, object: str, wanted: Json, *fixed: str) -> tuple[list[Json], bool]:
+    """Return one page of a kind, newest first, and whether more lie beyond it.
+
+    `wanted` holds the request's filters and cursors; `fixed` are further SQL conditions written by the endpoint.
+    """
+    limit = wanted.get("limit", 10)
+    values = {"object": object, "fetch": limit + 1, **_filters(wanted)}
+    clauses = [CLAUSES[name] for name in values if name in CLAUSES] + list(fixed)
+    backwards = "ending_before" in wanted
+    for name in wanted.keys() & CURSORS.keys():
+        values[name] = _seq(store, object, wanted[name], name)
+        clauses.append(CURSORS[name])
+    order = "order by seq asc limit :fetch" if backwards else "order by seq desc limit :fetch"
+    found = store.bodies("\n".join(["select body from objects where object = :object", *clauses, order]), values)
+    page = found[:limit]
+    return (page[::-1] if backwards else page), len(found) > limit
+
+
+def _filters(wanted: Json) -> Json:
+    values: Json = {}
+    for name, value in wanted.items():
+        if isinstance(value, dict):
+            values.update({f"{name}_{bound}": second for bound, second in value.items()})
+        elif name in CLAUSES and value is not None:
+            values[name] = value
+    return values
+
+
+def _seq(store: Store, object: str, id: str, param: str) -> int:
+    row = store.db.execute("select seq from objects where id = ? and object = ?", (id, object)).fetchone()
+    if row is None:
+        raise no_such(object, id, param=param)
+    return int(row["seq"])

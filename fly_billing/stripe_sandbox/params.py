@@ -1,0 +1,237 @@
+"""What an endpoint's parameters are: their types, limits and Stripe's refusals of anything else.
+
+A spec is a dict from name to Param; `read` turns the nested form of a request into typed values. An empty string
+means "unset" and comes out as None. Keep out: rules that need the store (they belong to the endpoints).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from fly_billing.stripe_sandbox.errors import InvalidParamsError, missing_param, unknown_params, unsupported_param
+
+Reader = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter: how to read it, and whether it must be there or may be emptied."""
+
+    read: Reader
+    required: bool = False
+    unsettable: bool = False
+
+
+Spec = Mapping[str, Param]
+
+
+def read(raw: Mapping[str, Any], spec: Spec, prefix: str = "") -> dict[str, Any]:
+    """Return the typed values of `raw`; raise InvalidParamsError worded as Stripe words it."""
+    unknown = [_full(prefix, name) for name in raw if name not in spec]
+    if unknown:
+        raise unknown_params(unknown)
+    for name, param in spec.items():
+        if param.required and name not in raw:
+            raise missing_param(_full(prefix, name))
+    return {name: _value(_full(prefix, name), spec[name], value) for name, value in raw.items()}
+
+
+def _full(prefix: str, name: str) -> str:
+    return f"{prefix}[{name}]" if prefix else name
+
+
+def _value(name: str, param: Param, value: Any) -> Any:
+    if value != "":
+        return param.read(name, value)
+    if param.unsettable:
+        return None
+    raise InvalidParamsError(
+        f"You passed an empty string for '{name}'. We assume empty values are an attempt to unset a parameter; however "
+        f"'{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value.",
+        code="parameter_invalid_empty",
+        param=name,
+    )
+
+
+def required(param: Param) -> Param:
+    """Return the same parameter, asked for."""
+    return replace(param, required=True)
+
+
+def string(max_length: int = 5000, *, unsettable: bool = True) -> Param:
+    """A string of at most so many characters."""
+
+    def of(name: str, value: Any) -> str:
+        text = _scalar(name, value, "string")
+        if len(text) > max_length:
+            raise InvalidParamsError(
+                f"Invalid string: {text[:40]}...; must be at most {max_length} characters", param=name
+            )
+        return text
+
+    return Param(of, unsettable=unsettable)
+
+
+def choice(*choices: str) -> Param:
+    """One of a few words; refused with the list of them."""
+    listed = f"{', '.join(choices[:-1])}, or {choices[-1]}" if len(choices) > 2 else " or ".join(choices)
+
+    def of(name: str, value: Any) -> str:
+        if value not in choices:
+            raise InvalidParamsError(f"Invalid {name}: must be one of {listed}", param=name)
+        return str(value)
+
+    return Param(of)
+
+
+def integer(minimum: int | None = None, maximum: int | None = None) -> Param:
+    """A whole number within bounds."""
+
+    def of(name: str, value: Any) -> int:
+        number = _integer(name, value)
+        if minimum is not None and number < minimum:
+            raise _out_of_bounds(name, f"greater than or equal to {minimum}", value)
+        if maximum is not None and number > maximum:
+            raise _out_of_bounds(name, f"less than or equal to {maximum}", value)
+        return number
+
+    return Param(of)
+
+
+def _integer(name: str, value: Any) -> int:
+    text = _scalar(name, value, "integer")
+    if not text.removeprefix("-").isdecimal():
+        raise InvalidParamsError(f"Invalid integer: {text}", code="parameter_invalid_integer", param=name)
+    return int(text)
+
+
+def _out_of_bounds(name: str, rule: str, value: Any) -> InvalidParamsError:
+    message = f"This value must be {rule} (it currently is '{value}')."
+    return InvalidParamsError(message, code="parameter_invalid_integer", param=name)
+
+
+def decimal() -> Param:
+    """An exact decimal with at most 12 places."""
+
+    def of(name: str, value: Any) -> Decimal:
+        try:
+            number = Decimal(_scalar(name, value, "decimal"))
+        except InvalidOperation:
+            raise InvalidParamsError(f"Invalid decimal: {value}", param=name) from None
+        exponent = number.as_tuple().exponent
+        if not isinstance(exponent, int) or exponent < -12:
+            raise InvalidParamsError(
+                f"Invalid decimal: {value}; must contain at maximum 12 decimal places.", param=name
+            )
+        return number
+
+    return Param(of)
+
+
+def boolean() -> Param:
+    """True or false, spelled so."""
+
+    def of(name: str, value: Any) -> bool:
+        if value not in ("true", "false"):
+            raise InvalidParamsError(f"Invalid boolean: {value}", param=name)
+        return bool(value == "true")
+
+    return Param(of)
+
+
+def currency() -> Param:
+    """A three-letter ISO 4217 code, lower-cased."""
+
+    def of(name: str, value: Any) -> str:
+        code = _scalar(name, value, "string").lower()
+        if len(code) != 3 or not code.isalpha():
+            raise InvalidParamsError(f"Invalid currency: {code}. See https://stripe.com/docs/currencies.", param=name)
+        return code
+
+    return Param(of)
+
+
+def metadata() -> Param:
+    """At most 50 keys of 40 characters with values of 500; an empty value unsets its key."""
+
+    def of(name: str, value: Any) -> dict[str, str]:
+        pairs = _hash(name, value)
+        if len(pairs) > 50:
+            raise InvalidParamsError("You can have up to 50 keys in metadata.", param=name)
+        for key, text in pairs.items():
+            _check_pair(name, key, text)
+        return pairs
+
+    return Param(of, unsettable=True)
+
+
+def _check_pair(name: str, key: str, text: Any) -> None:
+    value = _scalar(_full(name, key), text, "string")
+    for what, part, limit in (("keys", key, 40), ("values", value, 500)):
+        if len(part) > limit:
+            raise InvalidParamsError(
+                f"Metadata {what} can have up to {limit} characters, but you passed in a {what[:-1]} that is "
+                f"{len(part)} characters. Invalid {what[:-1]}: {part}",
+                param=name,
+            )
+
+
+def merged_metadata(old: dict[str, str], change: dict[str, str] | None) -> dict[str, str]:
+    """Return metadata after an update: None clears it, an empty value unsets one key."""
+    if change is None:
+        return {}
+    return {key: value for key, value in {**old, **change}.items() if value != ""}
+
+
+def hash_of(spec: Spec) -> Param:
+    """A hash with its own parameters."""
+    return Param(lambda name, value: read(_hash(name, value), spec, name))
+
+
+def any_hash() -> Param:
+    """A hash kept as it came."""
+    return Param(_hash, unsettable=True)
+
+
+def array_of(item: Param) -> Param:
+    """A list, in the order of its indices."""
+
+    def of(name: str, value: Any) -> list[Any]:
+        entries = _hash(name, value, "array")
+        if not all(index.isdecimal() for index in entries):
+            raise InvalidParamsError("Invalid array", param=name)
+        return [_value(f"{name}[{index}]", item, entries[index]) for index in sorted(entries, key=int)]
+
+    return Param(of, unsettable=True)
+
+
+def time_filter() -> Param:
+    """A second, or bounds on one: `created[gte]`, `gt`, `lt`, `lte`."""
+    bounds = {name: integer() for name in ("gt", "gte", "lt", "lte")}
+
+    def of(name: str, value: Any) -> dict[str, int]:
+        return read(value, bounds, name) if isinstance(value, dict) else {"eq": _integer(name, value)}
+
+    return Param(of)
+
+
+def unsupported(*names: str) -> dict[str, Param]:
+    """Parameters Stripe knows and the sandbox refuses aloud."""
+
+    def of(name: str, value: Any) -> Any:
+        raise unsupported_param(name)
+
+    return {name: Param(of, unsettable=True) for name in names}
+
+
+def _scalar(name: str, value: Any, kind: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidParamsError(f"Invalid {kind}: {value}", param=name)
+    return value
+
+
+def _hash(name: str, value: Any, kind: str = "object") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidParamsError(f"Invalid {kind}", param=name)
+    return value

@@ -1,0 +1,145 @@
+"""The way of one call: key, limits, faults, replay, and the endpoint itself, applied and stored in one transaction.
+
+The order is Stripe's: the API key, the rate limiters, then the idempotency layer, then validation, then the work.
+Keep out: HTTP (app.py) and what endpoints do.
+"""
+
+import asyncio
+import math
+import random
+
+from fly_billing.stripe_sandbox import calls, params
+from fly_billing.stripe_sandbox.calls import Answer, Call
+from fly_billing.stripe_sandbox.errors import NO_KEY, InvalidParamsError, StripeError, unauthorized
+from fly_billing.stripe_sandbox.faults import PASSING, Faults, Rule
+from fly_billing.stripe_sandbox.idempotency import Keys
+from fly_billing.stripe_sandbox.limits import Limits
+from fly_billing.stripe_sandbox.store import Json, Store
+
+CALM = Rule("slow")
+
+
+class Pipeline:
+    """Everything a call meets in one sandbox."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.keys, self.limits, self.faults = Keys(store), Limits(store), Faults(store)
+        self._dice = random.Random(store.settings.latency_seed)  # noqa: S311  (not a secret)
+
+    async def answer(self, call: Call) -> Answer:
+        """Take a call to its answer and log it; a refusal anywhere on the way is an answer too."""
+        try:
+            answer = await self._admitted(call)
+        except StripeError as error:
+            answer = Answer.refused(error, call.request_id)
+        if not call.logged:
+            calls.record(self.store, call, answer)
+        return answer
+
+    async def _admitted(self, call: Call) -> Answer:
+        check_api_key(call.headers.get("authorization"))
+        with self.limits.admitted(call.endpoint.name):
+            rule = self.faults.choose(call.endpoint, lambda: self._subject(call)) or CALM
+            refusal = rule.error(call.key)
+            if refusal is None or not rule.at_the_door:
+                return await self._keyed(call, rule)
+            self._strike(call, rule)
+            await self._pause(rule)
+            raise refusal
+
+    def _strike(self, call: Call, rule: Rule) -> None:
+        if rule is not CALM:
+            call.fault = rule.effect
+            self.faults.count_strike(rule)
+
+    async def _keyed(self, call: Call, rule: Rule) -> Answer:
+        replay = self.keys.replay(call)
+        if replay is not None:
+            return await self._replayed(call, rule, replay)
+        with self.keys.held(call), self.limits.locked(call, lambda: self._subject(call)[0]):
+            self._strike(call, rule)
+            if not rule.after_apply:
+                await self._pause(rule)
+            answer = self._run(call, rule)
+            if rule.after_apply:
+                await self._pause(rule)
+            return answer
+
+    async def _replayed(self, call: Call, rule: Rule, replay: Answer) -> Answer:
+        """Replay a stored result; of the faults only delays and drops still reach it."""
+        if rule.effect in PASSING:
+            self._strike(call, rule)
+            await self._pause(rule)
+            replay.dropped = rule.effect != "slow"
+        return replay
+
+    def _run(self, call: Call, rule: Rule) -> Answer:
+        spec = call.endpoint.spec
+        wanted = call.raw if spec is None else params.read(call.raw, spec)
+        if rule.effect == "drop_before_apply":
+            return Answer(0, "", dropped=True)
+        with self.store.transaction():
+            answer = self._outcome(call, rule, wanted)
+            answer.dropped = rule.effect == "apply_then_drop"
+            calls.record(self.store, call, answer)
+        return answer
+
+    def _outcome(self, call: Call, rule: Rule, wanted: Json) -> Answer:
+        refusal = rule.error(call.key)
+        if refusal is None or rule.effect == "applied_500":
+            answer = self._applied(call, wanted)
+        if refusal is not None:
+            answer = Answer.refused(refusal, call.request_id)
+        if refusal is None or rule.keeps:
+            self.keys.keep(call, answer)
+        return answer
+
+    def _applied(self, call: Call, wanted: Json) -> Answer:
+        """Do the work; undo it and answer the refusal when the endpoint refuses half way."""
+        try:
+            with self.store.savepoint():
+                answer = Answer.ok(call.endpoint.handle(self.store, call.ids, wanted))
+        except InvalidParamsError:
+            raise
+        except StripeError as error:
+            return Answer.refused(error, call.request_id)
+        call.applied = call.method != "GET"
+        return answer
+
+    async def _pause(self, rule: Rule) -> None:
+        seconds = rule.seconds + self._latency()
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+    def _latency(self) -> float:
+        """Return the seconds this call takes: fixed, or lognormal around `latency_seconds` as its median."""
+        settings = self.store.settings
+        if not settings.latency_seconds or not settings.latency_sigma:
+            return settings.latency_seconds
+        return self._dice.lognormvariate(math.log(settings.latency_seconds), settings.latency_sigma)
+
+    def reload(self) -> None:
+        """Start again from what the store says, after a reset or a turned dial."""
+        self.faults.reload()
+        self._dice = random.Random(self.store.settings.latency_seed)  # noqa: S311  (not a secret)
+
+    def _subject(self, call: Call) -> tuple[str | None, list[Json]]:
+        """Return the customer a call concerns, and the metadata of the request, its invoice and its customer."""
+        named = {name: value for name, value in {**call.raw, **call.ids}.items() if isinstance(value, str)}
+        invoice = self.store.find("invoice", named.get("invoice", "")) or {}
+        id = named.get("customer", invoice.get("customer"))
+        customer = self.store.find("customer", id or "") or {}
+        given = call.raw.get("metadata")
+        return id, [given if isinstance(given, dict) else {}, invoice.get("metadata", {}), customer.get("metadata", {})]
+
+
+def check_api_key(authorization: str | None) -> None:
+    """Let any test key in; refuse none, a live one and anything else, without repeating it."""
+    scheme, _, key = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise unauthorized(NO_KEY)
+    if key.startswith(("sk_live_", "rk_live_")):
+        raise unauthorized("This is a sandbox: it refuses live keys. Use one that starts with sk_test_.")
+    if not key.startswith(("sk_test_", "rk_test_")):
+        raise unauthorized("Invalid API Key provided: a key here starts with sk_test_.")

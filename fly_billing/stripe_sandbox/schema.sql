@@ -1,0 +1,107 @@
+-- The sandbox's whole state: one SQLite file, readable while the server runs and after it was killed.
+-- One row of `objects` is one Stripe object (customer, invoice, invoiceitem); `body` is the truth, the other
+-- columns are read out of it. Invoice lines are not stored: a line is an invoice item seen from its invoice.
+
+create table if not exists objects (
+    seq integer primary key autoincrement,
+    id text not null unique,
+    object text not null check (object in ('customer', 'invoice', 'invoiceitem')),
+    position integer,
+    body text not null check (json_valid(body)),
+    customer text generated always as (body ->> '$.customer') virtual,
+    invoice text generated always as (body ->> '$.invoice') virtual,
+    status text generated always as (body ->> '$.status') virtual,
+    created integer generated always as (coalesce(body ->> '$.created', body ->> '$.date')) virtual,
+    amount integer generated always as (body ->> '$.amount') stored
+);
+
+create index if not exists objects_newest on objects (object, seq);
+create index if not exists objects_of_customer on objects (customer, object, seq);
+create index if not exists objects_of_invoice on objects (invoice, position) where invoice is not null;
+
+-- One row is one idempotency key with the first result given under it.
+create table if not exists idempotency_keys (
+    key text primary key,
+    method text not null,
+    path text not null,
+    params_hash text not null,
+    request_id text not null,
+    status integer not null,
+    body text not null,
+    headers text not null,
+    stored_at integer not null
+);
+
+-- One row is one request that reached the server, whether it was answered or not.
+-- `status` is what the request came to; `dropped` says that the client never heard it.
+create table if not exists calls (
+    seq integer primary key autoincrement,
+    at text not null,
+    clock integer not null,
+    request_id text not null,
+    endpoint text not null,
+    method text not null,
+    path text not null,
+    idempotency_key text,
+    status integer,
+    code text,
+    replayed integer not null,
+    applied integer not null,
+    dropped integer not null,
+    fault text,
+    milliseconds real not null
+);
+
+-- One row is one fault rule, with how often it matched a call and how often it struck.
+create table if not exists faults (
+    seq integer primary key autoincrement,
+    id text not null unique,
+    rule text not null check (json_valid(rule)),
+    matched integer not null default 0,
+    fired integer not null default 0
+);
+
+-- One row is one setting of the sandbox itself: the clock's offset, limits, latency.
+create table if not exists settings (
+    name text primary key,
+    value text not null check (json_valid(value))
+);
+
+-- For audits: money as columns. Deleted customers are kept, deleted drafts are gone.
+create view if not exists invoices as
+select
+    id,
+    customer,
+    status,
+    body ->> '$.currency' as currency,
+    body ->> '$.subtotal' as subtotal,
+    body ->> '$.total' as total,
+    body ->> '$.amount_due' as amount_due,
+    body ->> '$.amount_paid' as amount_paid,
+    body ->> '$.amount_remaining' as amount_remaining,
+    body ->> '$.number' as number,
+    created,
+    body -> '$.metadata' as metadata
+from objects where object = 'invoice';
+
+create view if not exists invoice_lines as
+select
+    id as invoice_item,
+    invoice,
+    customer,
+    position,
+    amount,
+    body ->> '$.currency' as currency,
+    body ->> '$.description' as description,
+    body -> '$.metadata' as metadata
+from objects where object = 'invoiceitem' and invoice is not null;
+
+create view if not exists customers as
+select
+    id,
+    body ->> '$.email' as email,
+    body ->> '$.balance' as balance,
+    coalesce(body ->> '$.deleted', 0) as deleted,
+    created,
+    body -> '$.metadata' as metadata
+from objects where object = 'customer';

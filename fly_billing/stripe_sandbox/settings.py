@@ -1,0 +1,47 @@
+"""The sandbox's own dials: Stripe's limits, the rate limits and the latency; all may be turned while it runs.
+
+Defaults are Stripe's documented or observed limits, with rate limits and latency off. Keep out: acting on them
+(limits.py, pipeline.py, the endpoints).
+"""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+MINIMUM_CHARGES = {
+    "usd": 50, "eur": 50, "gbp": 30, "aud": 50, "cad": 50, "chf": 50, "nzd": 50, "sgd": 50, "brl": 50,
+    "jpy": 50, "sek": 300, "nok": 300, "dkk": 250, "mxn": 1000, "pln": 200, "hkd": 400, "inr": 50,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every dial; seconds are real seconds except `key_ttl_seconds`, which the movable clock counts."""
+
+    max_invoice_lines: int = 250
+    max_lines_per_call: int = 100
+    added_lines_come_first: bool = False
+    minimum_charges: dict[str, int] = field(default_factory=lambda: dict(MINIMUM_CHARGES))
+    default_minimum_charge: int = 50
+    key_ttl_seconds: int = 24 * 3600
+    endpoint_per_second: int | None = None
+    global_per_second: int | None = None
+    concurrency: int | None = None
+    object_locks: bool = False
+    latency_seconds: float = 0.0
+    latency_sigma: float = 0.0
+    latency_seed: int = 0
+
+    def changed(self, change: dict[str, Any]) -> "Settings":
+        """Return the settings with some turned; raise ValueError for a dial there is none of."""
+        unknown = set(change) - {each.name for each in fields(self)}
+        if unknown:
+            raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
+        return replace(self, **change)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return every dial by name."""
+        return asdict(self)
+
+    def minimum_charge(self, currency: str) -> int:
+        """Return the smallest amount, in minor units, that Stripe charges in a currency."""
+        return self.minimum_charges.get(currency, self.default_minimum_charge)

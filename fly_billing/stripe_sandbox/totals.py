@@ -1,0 +1,42 @@
+"""What an invoice comes to: subtotal and total from its items, and what is due after the customer balance.
+
+The rule of settlement is one pure function, `settled`. Keep out: statuses and when the balance is booked
+(finalizing.py).
+"""
+
+from fly_billing.stripe_sandbox.store import Json, Store
+
+SUM = "select coalesce(sum(amount), 0) as total from objects where invoice = ?"
+
+
+def settled(total: int, balance: int, minimum: int) -> tuple[int, int]:
+    """Return (amount due, ending balance) in minor units for a total and a starting balance.
+
+    Credit (a negative balance) is used first; debt is collected with the total; what stays below the minimum
+    charge, or below zero, is carried in the balance.
+    """
+    owed = total + balance
+    return (owed, 0) if owed >= minimum else (0, owed)
+
+
+def total_up(store: Store, invoice: Json) -> None:
+    """Bring a draft's money up to date with its items and its customer's balance, and keep it."""
+    total = int(store.db.execute(SUM, (invoice["id"],)).fetchone()["total"])
+    customer = store.find("customer", invoice["customer"])
+    balance = customer.get("balance", 0) if customer else 0
+    invoice.update(figures(store, invoice["currency"], total, balance))
+    store.save(invoice)
+
+
+def figures(store: Store, currency: str, total: int, balance: int) -> Json:
+    """Return the money fields of a draft."""
+    due, _ = settled(total, balance, store.settings.minimum_charge(currency))
+    return {
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+        "amount_due": due,
+        "amount_remaining": due,
+        "starting_balance": balance,
+    }

@@ -1,0 +1,68 @@
+"""A real Postgres and a real sandbox server for every test that asks; all of them on 127.0.0.1, started and stopped here.
+
+Per worker one throw-away server with a migrated template; per test a fresh database, copied from it in 0.02 s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer, spawn
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may reach a real server because the machine it runs on names one."""
+    for name in list(os.environ):
+        if name.startswith(("STRIPE_", "FLY_BILLING_", "PG")) or name in ("DATABASE_URL", "DAGSTER_DATABASE_URL", "ALERT_WEBHOOK_URL"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with throwaway(databases=("billing_template",)) as server:
+        template = BillingDatabase(server.url("billing_template"))
+        migrate(template)
+        template.engine.dispose()
+        yield server
+
+
+@pytest.fixture
+def billing_database(postgres: PostgresServer) -> Iterator[BillingDatabase]:
+    """A migrated, empty billing database of the test's own."""
+    name = f"billing_{next(_numbers)}"
+    create_database(postgres, name, template="billing_template")
+    database = BillingDatabase(postgres.url(name))
+    yield database
+    database.engine.dispose()
+    drop_database(postgres, name)
+
+
+@pytest.fixture(scope="session")
+def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
+    with spawn(tmp_path_factory.mktemp("stripe") / "sandbox.sqlite") as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(sandbox_server: SandboxServer) -> SandboxServer:
+    """A Stripe sandbox as new: no customers, no invoices, no faults."""
+    sandbox_server.control.reset()
+    return sandbox_server
+
+
+@pytest.fixture
+def landing_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "landing"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,234 @@
+"""Every way the sandbox misbehaves, when it does so, and what is left behind each time."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import stripe
+
+from fly_billing.stripe_sandbox import SandboxControl, SandboxError, SandboxServer, spawn
+
+CREATE: Any = {"customer": "cus_1234", "currency": "usd"}
+KEY: Any = {"idempotency_key": "invoice-1-create-g0"}
+
+
+@pytest.fixture
+def create(client: stripe.StripeClient) -> Callable[[], stripe.Invoice]:
+    return lambda: client.v1.invoices.create(CREATE, KEY)
+
+
+def replayed(invoice: stripe.Invoice) -> bool:
+    assert invoice.last_response is not None
+    return bool(invoice.last_response.headers.get("Idempotent-Replayed") == "true")
+
+
+def test_drop_before_apply_closes_the_connection_with_nothing_done(
+    control: SandboxControl, create: Callable[[], stripe.Invoice]
+) -> None:
+    control.add_fault("drop_before_apply", "invoices.create", nth=1)
+    with pytest.raises(stripe.APIConnectionError, match=r"without response|Connection aborted"):
+        create()
+    assert control.invoices() == []
+    assert not replayed(create())
+
+
+def test_apply_then_drop_does_it_and_says_nothing(
+    control: SandboxControl, create: Callable[[], stripe.Invoice]
+) -> None:
+    control.add_fault("apply_then_drop", "invoices.create", first=2)
+    for _ in range(2):
+        with pytest.raises(stripe.APIConnectionError):
+            create()
+    [held] = control.invoices()
+    found = create()
+    assert (found.id, replayed(found)) == (held["id"], True)
+    logged = control.calls(endpoint="invoices.create")
+    assert [(call["dropped"], call["applied"], call["replayed"]) for call in logged] == [
+        (1, 1, 0),
+        (1, 0, 1),
+        (0, 0, 1),
+    ]
+
+
+def test_applied_500_does_it_and_replays_the_500(control: SandboxControl, create: Callable[[], stripe.Invoice]) -> None:
+    control.add_fault("applied_500", "invoices.create", nth=1, should_retry=False)
+    for _ in range(2):
+        with pytest.raises(stripe.APIError) as failed:
+            create()
+        assert failed.value.http_status == 500
+        assert failed.value.headers is not None
+        assert failed.value.headers["Stripe-Should-Retry"] == "false"
+    assert len(control.invoices()) == 1
+
+
+def test_stored_500_does_nothing_and_poisons_the_key_for_a_day(
+    control: SandboxControl, create: Callable[[], stripe.Invoice]
+) -> None:
+    control.add_fault("stored_500", "invoices.create")
+    for _ in range(2):
+        with pytest.raises(stripe.APIError):
+            create()
+    assert control.faults()[0]["fired"] == 1
+    control.clear_faults()
+    with pytest.raises(stripe.APIError):
+        create()
+    assert control.invoices() == []
+    control.advance_clock(24 * 3600)
+    assert create().status == "draft"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_lock_timeout_is_a_429_without_a_reason_that_may_poison_the_key(
+    control: SandboxControl, create: Callable[[], stripe.Invoice], stored: bool
+) -> None:
+    control.add_fault("lock_timeout", "invoices.create", nth=1, stored=stored)
+    with pytest.raises(stripe.RateLimitError) as locked:
+        create()
+    assert locked.value.error is not None
+    assert locked.value.error.code == "lock_timeout"
+    assert locked.value.headers is not None
+    assert "Stripe-Rate-Limited-Reason" not in locked.value.headers
+    if stored:
+        with pytest.raises(stripe.RateLimitError):
+            create()
+        assert control.invoices() == []
+    else:
+        assert not replayed(create())
+
+
+def test_conflict_409_is_passing(control: SandboxControl, create: Callable[[], stripe.Invoice]) -> None:
+    control.add_fault("conflict_409", "invoices.create", nth=1)
+    with pytest.raises(stripe.APIError) as conflict:
+        create()
+    assert conflict.value.http_status == 409
+    assert not replayed(create())
+
+
+def test_a_plain_429_names_its_reason_and_no_time_to_come_back(
+    control: SandboxControl, create: Callable[[], stripe.Invoice]
+) -> None:
+    control.add_fault("rate_limited", "invoices.create", nth=1, reason="global-concurrency")
+    with pytest.raises(stripe.RateLimitError) as limited:
+        create()
+    assert limited.value.headers is not None
+    assert limited.value.headers["Stripe-Rate-Limited-Reason"] == "global-concurrency"
+    assert "Retry-After" not in limited.value.headers
+    assert not replayed(create())
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_error_answers_what_it_is_told_to(
+    control: SandboxControl, create: Callable[[], stripe.Invoice], stored: bool
+) -> None:
+    declined = {"status": 402, "type": "card_error", "code": "card_declined", "message": "Your card was declined."}
+    control.add_fault("error", "invoices.create", nth=1, stored=stored, **declined)
+    with pytest.raises(stripe.CardError, match="declined") as refused:
+        create()
+    assert refused.value.code == "card_declined"
+    if stored:
+        with pytest.raises(stripe.CardError):
+            create()
+    else:
+        assert not replayed(create())
+
+
+@pytest.mark.parametrize("after_apply", [True, False])
+def test_slow_answers_late_and_loses_nothing_when_the_client_has_gone(
+    control: SandboxControl, server: SandboxServer, create: Callable[[], stripe.Invoice], after_apply: bool
+) -> None:
+    control.add_fault("slow", "invoices.create", nth=1, seconds=0.5, after_apply=after_apply)
+    impatient = stripe.StripeClient(
+        "sk_test_fly",
+        base_addresses={"api": server.url},
+        max_network_retries=0,
+        http_client=stripe.RequestsClient(timeout=0.2),
+    )
+    started = time.monotonic()
+    with pytest.raises(stripe.APIConnectionError, match=r"timed out|Timeout"):
+        impatient.v1.invoices.create(CREATE, KEY)
+    assert time.monotonic() - started < 0.5
+    assert len(control.invoices()) == int(after_apply)
+    time.sleep(0.5)
+    assert len(control.invoices()) == 1
+    assert replayed(create())
+
+
+def test_a_slow_answer_does_not_hold_up_others(
+    control: SandboxControl, client: stripe.StripeClient, create: Callable[[], stripe.Invoice]
+) -> None:
+    control.add_fault("slow", "invoices.*", seconds=0.3)
+    started = time.monotonic()
+    client.v1.customers.retrieve("cus_1234")
+    assert time.monotonic() - started < 0.25
+    create()
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("when", "struck"),
+    [
+        ({"nth": 2}, [False, True, False, False]),
+        ({"first": 3}, [True, True, True, False]),
+        ({}, [True, True, True, True]),
+        ({"probability": 0.5, "seed": 7}, None),
+    ],
+)
+def test_a_rule_strikes_when_it_says(
+    control: SandboxControl, client: stripe.StripeClient, when: dict[str, Any], struck: list[bool] | None
+) -> None:
+    def outcomes() -> list[bool]:
+        control.clear_faults()
+        control.add_fault("rate_limited", "GET /v1/customers/{customer}", **when)
+        return [fails(lambda: client.v1.customers.retrieve("cus_1234")) for _ in range(4 if struck else 40)]
+
+    first = outcomes()
+    assert first == struck if struck else 5 < sum(first) < 35
+    assert outcomes() == first
+    [rule] = control.faults()
+    assert (rule["matched"], rule["fired"]) == (len(first), sum(first))
+
+
+def fails(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except stripe.StripeError:
+        return True
+    return False
+
+
+def test_a_rule_may_be_about_one_customer_or_one_organization(
+    control: SandboxControl, client: stripe.StripeClient
+) -> None:
+    control.seed_customer("cus_other", metadata={"org": "other"})
+    invoices = {
+        customer: client.v1.invoices.create({"customer": customer, "metadata": {"org": org}})
+        for customer, org in (("cus_1234", "fly"), ("cus_other", "other"))
+    }
+    for rule in ({"customer": "cus_1234"}, {"metadata": {"org": "fly"}}):
+        control.clear_faults()
+        control.add_fault("rate_limited", "invoices.finalize", **rule)
+        assert fails(lambda: client.v1.invoices.finalize_invoice(invoices["cus_1234"].id))
+    client.v1.invoices.finalize_invoice(invoices["cus_other"].id)
+
+
+def test_one_fault_can_be_switched_off_and_a_senseless_one_is_refused(control: SandboxControl) -> None:
+    kept, dropped = control.add_fault("slow", seconds=0.1), control.add_fault("stored_500")
+    control.clear_faults(dropped["id"])
+    assert [rule["id"] for rule in control.faults()] == [kept["id"]]
+    with pytest.raises(SandboxError, match="effect must be one of"):
+        control.add_fault("explode")
+    with pytest.raises(SandboxError, match="has no colour"):
+        control.add_fault("slow", colour="red")
+
+
+def test_rules_and_their_counts_survive_a_restart(
+    own_server: SandboxServer, connect: Callable[..., stripe.StripeClient], server: SandboxServer
+) -> None:
+    own_server.control.seed_customer("cus_1234")
+    own_server.control.add_fault("rate_limited", "customers.retrieve", nth=2)
+    connect(own_server.url).v1.customers.retrieve("cus_1234")
+    own_server.stop()
+    with spawn(own_server.store_path) as restarted:
+        assert fails(lambda: connect(restarted.url).v1.customers.retrieve("cus_1234"))
+        assert restarted.control.faults()[0]["fired"] == 1

@@ -1,0 +1,286 @@
+"""A real bill of 1,000 charges, imported, landed, rolled up and billed, comes to what its own rows say, exactly.
+
+The expected amounts are worked out here from the CSV alone: ListUnitPrice x PricingQuantity, in fractions.
+"""
+
+import csv
+import json
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.focus_import import FocusImport, FocusImportError, import_focus
+from fly_billing.resources.invoicing import Billed, Terms, bill
+from fly_billing.resources.landing import LandedFile, land_days
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.usage_lake import UsageLake
+
+SAMPLE = Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv"
+SEPTEMBER = BillingMonth(2024, 9)
+NOW = datetime(2024, 10, 5, tzinfo=UTC)
+TERMS = Terms(grace=timedelta(hours=72), due_days=14)
+
+
+def focus(
+    database: BillingDatabase, landing_dir: Path, file: Path = SAMPLE, own_groups: int = 200, now: datetime = NOW
+) -> FocusImport:
+    return import_focus(database, landing_dir, file, max_org_partitions=own_groups, shared_groups=8, now=now)
+
+
+def land(database: BillingDatabase, landing_dir: Path, imported: FocusImport) -> list[LandedFile]:
+    lake = UsageLake(landing_dir.parent / "usage_events")
+    return land_days(database, lake, landing_dir, imported.landing_days, SEPTEMBER, NOW)
+
+
+def bill_september(database: BillingDatabase, landing_dir: Path) -> Billed:
+    groups = [str(group) for (group,) in query(database, "select distinct billing_group from organizations")]
+    roll_up(database, UsageLake(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
+    return bill(database, SEPTEMBER, groups, TERMS, NOW)
+
+
+def query(database: BillingDatabase, statement: str) -> list[tuple[object, ...]]:
+    with database.transaction() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def sample_rows() -> list[dict[str, str]]:
+    with SAMPLE.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def list_amount(row: dict[str, str]) -> Fraction:
+    if row["ListUnitPrice"] == "NULL":
+        return Fraction(row["ListCost"])
+    return Fraction(row["ListUnitPrice"]) * Fraction(row["PricingQuantity"])
+
+
+def is_metered(row: dict[str, str]) -> bool:
+    return row["ChargeCategory"] == "Usage" and row["ListUnitPrice"] != "NULL" and Fraction(row["PricingQuantity"]) >= 0
+
+
+def sums_by_sub_account(rows: list[dict[str, str]]) -> dict[str, Fraction]:
+    """The sum of the rows' list amounts, by the end of the organization's id."""
+    sums: dict[str, Fraction] = defaultdict(Fraction)
+    for row in rows:
+        sums[sha256(row["SubAccountId"].encode()).hexdigest()[:12]] += list_amount(row)
+    return dict(sums)
+
+
+def write_focus(path: Path, *changes: dict[str, str]) -> Path:
+    """Write a FOCUS file of the sample's first row, once for each of the changes to it."""
+    first = sample_rows()[0] | {
+        "SubAccountId": "1",
+        "SubAccountName": "Acme",
+        "ListUnitPrice": "0.5",
+        "PricingQuantity": "4",
+    }
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(first))
+        writer.writeheader()
+        writer.writerows(first | change for change in changes)
+    return path
+
+
+def test_every_organization_is_billed_the_exact_sum_of_its_rows(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    imported = focus(billing_database, landing_dir)
+    landed = land(billing_database, landing_dir, imported)
+    billed = bill_september(billing_database, landing_dir)
+
+    metered = [row for row in sample_rows() if is_metered(row)]
+    single = [row for row in sample_rows() if not is_metered(row)]
+    assert (imported.rows, imported.usage, imported.one_off, imported.rejected) == (1000, len(metered), len(single), ())
+    assert sum(file.accepted for file in landed) == len(metered)
+    assert sum(file.duplicate + file.rejected for file in landed) == 0
+
+    assert (billed.failures, billed.finalized, len(billed.invoices)) == ([], True, 73)
+    found = {one.organization_id[-12:]: one for one in billed.invoices}
+    usage = {account: Fraction(0) for account in found} | sums_by_sub_account(metered)
+    for account, amount in sums_by_sub_account(sample_rows()).items():
+        invoice = found[account]
+        metered_amount = sum((Fraction(item.amount) for item in invoice.items if item.kind == "usage"), Fraction(0))
+        assert metered_amount == usage[account]
+        assert Fraction(invoice.amount) == amount
+        in_cents = (invoice.amount * 100).quantize(Decimal(1), ROUND_HALF_UP)
+        assert invoice.total_cents == int(in_cents) == sum(item.amount_cents for item in invoice.items)
+    assert sum((one.amount for one in billed.invoices), Decimal(0)) == Decimal("20.390651956668488")
+
+
+def test_the_credit_without_list_price_is_a_one_off_item_of_its_list_cost(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    focus(billing_database, landing_dir)
+    items = query(
+        billing_database, "select description, amount, currency from one_off_items where description ~ '^Credit'"
+    )
+    assert items == [
+        (
+            "Credit: AWS Open Source Promotional Credits, credit from account: 391835788720",
+            Decimal("-2.61370000000"),
+            "USD",
+        )
+    ]
+
+
+def test_a_negative_quantity_is_taken_back_as_a_one_off_item(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    file = write_focus(
+        landing_dir.parent / "bill.csv", {"Id": "1", "PricingQuantity": "-0.00138900000", "ListUnitPrice": "9.28"}
+    )
+    imported = focus(billing_database, landing_dir, file)
+    assert (imported.usage, imported.one_off) == (0, 1)
+    assert query(billing_database, "select amount, left(description, 21) from one_off_items") == [
+        (Decimal("-0.01288992"), "Correction of usage: ")
+    ]
+
+
+def test_each_list_price_of_a_sku_and_unit_is_one_price_and_each_unit_one_meter(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    imported = focus(billing_database, landing_dir)
+    prices, meters = Counter[tuple[str, str, Fraction]](), Counter[str]()
+    for row in filter(is_metered, sample_rows()):
+        sku = row["SkuId"] if row["SkuPriceId"] in ("NULL", "") else row["SkuPriceId"]
+        prices[sku, row["PricingUnit"], Fraction(row["ListUnitPrice"])] += 1
+        meters[row["PricingUnit"]] += 1
+    assert query(billing_database, "select count(*) from prices") == [(len(prices),)]
+    assert query(billing_database, 'select unit from meters order by unit collate "C"') == [
+        (unit,) for unit in sorted(meters)
+    ]
+    assert imported.new_prices == len(prices)
+
+
+def test_importing_and_billing_a_file_twice_changes_nothing(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    tables = ("organizations", "meters", "prices", "one_off_items", "invoices", "invoice_items")
+
+    def everything() -> tuple[object, ...]:
+        folder = {path: path.read_bytes() for path in landing_dir.rglob("*") if path.is_file()}
+        return folder, [query(billing_database, f"select * from {table} order by 1") for table in tables]  # noqa: S608
+
+    first = focus(billing_database, landing_dir)
+    land(billing_database, landing_dir, first)
+    bill_september(billing_database, landing_dir)
+    before = everything()
+    again = focus(billing_database, landing_dir)
+    land(billing_database, landing_dir, again)
+    assert bill_september(billing_database, landing_dir).invoices == []
+    assert everything() == before
+    assert (first.new_organizations, first.new_prices > 0) == (73, True)
+    assert (again.new_organizations, again.new_prices) == (0, 0)
+
+
+def test_sub_accounts_beyond_the_number_of_own_groups_share_groups(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    focus(billing_database, landing_dir, own_groups=50)
+    groups = query(billing_database, "select count(*) from organizations where billing_group = id")
+    shared = query(billing_database, "select count(*) from organizations where billing_group ~ '^tail-0[0-7]$'")
+    assert (groups, shared) == ([(50,)], [(23,)])
+
+
+def test_a_file_of_a_known_name_with_other_usage_is_refused_and_changes_nothing(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    file = write_focus(landing_dir.parent / "bill.csv", {"Id": "1"})
+    focus(billing_database, landing_dir, file)
+    write_focus(file, {"Id": "1", "PricingQuantity": "5"}, {"Id": "2", "SubAccountId": "2"})
+    with pytest.raises(FocusImportError, match=r"a file bill\.csv was imported before"):
+        focus(billing_database, landing_dir, file)
+    assert query(billing_database, "select count(*) from organizations") == [(1,)]
+
+
+def test_two_charges_that_are_alike_are_both_billed(billing_database: BillingDatabase, landing_dir: Path) -> None:
+    """FOCUS has no identity of a row: two equal rows are two charges."""
+    file = write_focus(landing_dir.parent / "bill.csv", {"Id": "NULL"}, {"Id": "NULL"}, {"Id": "7"}, {"Id": "7"})
+    land(billing_database, landing_dir, focus(billing_database, landing_dir, file))
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal(8)
+
+
+def test_a_row_that_can_not_be_billed_is_rejected_with_line_and_reason(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    changes: list[dict[str, str]] = [
+        {"Id": "1"},
+        {"Id": "2", "SubAccountId": "NULL"},
+        {"Id": "3", "PricingQuantity": "four"},
+        {"Id": "4", "BillingCurrency": "EUR"},
+        {"Id": "5", "ListUnitPrice": "NULL", "ListCost": "NULL"},
+        {"Id": "6", "ChargePeriodStart": "2024-10-06 00:00:00"},
+        {"Id": "7", "ChargePeriodStart": "yesterday"},
+        {"Id": "8", "PricingQuantity": "Infinity"},
+        {"Id": "9", "BillingCurrency": "dollars"},
+    ]
+    file = write_focus(landing_dir.parent / "bill.csv", *changes)
+    with file.open("a", encoding="utf-8") as text_file:
+        text_file.write("torn,row\n")
+    imported = focus(billing_database, landing_dir, file)
+    expected = [
+        (3, "missing_sub_account"),
+        (4, "bad_number"),
+        (5, "mixed_currency"),
+        (6, "no_amount"),
+        (7, "in_future"),
+        (8, "bad_time"),
+        (9, "bad_number"),
+        (10, "bad_currency"),
+        (11, "torn_row"),
+    ]
+    assert (imported.rows, imported.usage, imported.one_off) == (10, 1, 0)
+    assert [(row.line, row.reason) for row in imported.rejected] == expected
+    kept = landing_dir.parent / "focus_rejected" / "bill.csv.jsonl"
+    assert [(row["line"], row["reason"]) for row in map(json.loads, kept.read_text().splitlines())] == expected
+
+
+def test_a_quantity_with_more_decimals_than_the_usage_table_holds_is_billed_exactly(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    file = write_focus(
+        landing_dir.parent / "bill.csv",
+        {"Id": "1", "PricingQuantity": "0.12345678901234567"},
+        {"Id": "2", "PricingQuantity": "1e-7"},
+    )
+    imported = focus(billing_database, landing_dir, file)
+    land(billing_database, landing_dir, imported)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert (imported.usage, imported.one_off) == (1, 1)
+    assert invoice.amount == Decimal("0.061728444506172835")
+
+
+def test_an_earlier_file_of_a_sub_account_moves_its_first_month_back(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    september = write_focus(landing_dir.parent / "september.csv", {"Id": "1"})
+    august = write_focus(
+        landing_dir.parent / "august.csv",
+        {"Id": "1", "ChargePeriodStart": "2024-08-31T23:00:00Z", "SubAccountName": "Acme Inc"},
+    )
+    focus(billing_database, landing_dir, september)
+    imported = focus(billing_database, landing_dir, august)
+    assert (imported.new_organizations, imported.landing_days) == (0, (date(2024, 9, 1),))
+    assert query(billing_database, "select name, created_at from organizations") == [
+        ("Acme", datetime(2024, 8, 1, tzinfo=UTC))
+    ]
+
+
+def test_a_file_without_the_columns_of_focus_is_refused_by_name(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    file = landing_dir.parent / "other.csv"
+    file.write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(
+        FocusImportError, match=r"other\.csv is no FOCUS 1\.0 file: its header has no column BillingCurrency"
+    ):
+        focus(billing_database, landing_dir, file)
