@@ -56,7 +56,11 @@ def invoices(
         wrong[PRICED_ONCE] += database.rows("check_rollups_priced", **parameters)
         wrong[ALL_BILLED] += database.rows("check_late_usage", **parameters)
         context.log.info(f"{part.month}: {len(billed.invoices)} invoices, {len(billed.failures)} failures")
-    severities = {ITEMS_SUM: AssetCheckSeverity.ERROR, PRICED_ONCE: AssetCheckSeverity.ERROR, ALL_BILLED: AssetCheckSeverity.WARN}
+    severities = {
+        ITEMS_SUM: AssetCheckSeverity.ERROR,
+        PRICED_ONCE: AssetCheckSeverity.ERROR,
+        ALL_BILLED: AssetCheckSeverity.WARN,
+    }
     checks = [check("invoices", name, wrong[name], severity) for name, severity in severities.items()]
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
@@ -79,7 +83,8 @@ def _describe(month: BillingMonth, billed: Billed) -> dict[str, Any]:
     what = "finalized" if billed.finalized else "open"
     return {
         f"{month} invoices": f"{len(billed.invoices)} {what}, {len(billed.already_final)} were final already",
-        f"{month} total": ", ".join(format_cents(cents, currency) for currency, cents in totals.items()) or "nothing new",
+        f"{month} total": ", ".join(format_cents(cents, currency) for currency, cents in totals.items())
+        or "nothing new",
         f"{month} largest": table(rows, most=20),
     }
 

@@ -50,7 +50,9 @@ def table(rows: Sequence[Mapping[str, Any]], most: int = 50) -> MetadataValue:
     """Return rows as a table that the UI shows; at most `most` of them, and how many more there are."""
     if not rows:
         return MetadataValue.md("none")
-    text = pd.DataFrame([dict(row) for row in rows[:most]], dtype=object).to_markdown(index=False, disable_numparse=True)
+    text = pd.DataFrame([dict(row) for row in rows[:most]], dtype=object).to_markdown(
+        index=False, disable_numparse=True
+    )
     more = f"\n\n…and {len(rows) - most} more" if len(rows) > most else ""
     return MetadataValue.md(text + more)
 

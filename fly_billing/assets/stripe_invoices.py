@@ -72,7 +72,9 @@ def _total(amounts: Sequence[tuple[str, int]]) -> str:
     totals: dict[str, int] = {}
     for currency, cents in amounts:
         totals[currency] = totals.get(currency, 0) + cents
-    return f"{len(amounts)} invoices, " + (", ".join(format_cents(cents, name) for name, cents in totals.items()) or "0")
+    return f"{len(amounts)} invoices, " + (
+        ", ".join(format_cents(cents, name) for name, cents in totals.items()) or "0"
+    )
 
 
 def _discrepancies(part: BillingPartition, both: Reconciliation) -> list[Mapping[str, Any]]:

@@ -66,5 +66,3 @@ def unaccounted(
         ):
             wrong.append({**day, **really})
     return wrong
-
-

@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import warnings
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -31,6 +31,8 @@ console = Console()
 def main() -> None:
     """Run the command; what a user can mend is told in a line, not in a traceback."""
     load_dotenv(PROJECT / ".env")
+    # Dagster's words about its own beta parameters are not for the reader of a command's output.
+    warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     signal.signal(signal.SIGTERM, _stop)
     from fly_billing.cli.local_platform import SandboxBusy  # heavy imports only where a command needs them
 

@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 from rich.console import Console
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.runs import Runs
+from fly_billing.cli.runs import Runs, stretches
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.backlog import days_to_land
 from fly_billing.resources.postgres import BillingDatabase
@@ -30,7 +30,8 @@ def land_new_files(console: Console) -> bool:
     with _runs(stripe=False) as (runs, settings, database):
         days = days_to_land(database, settings.landing_dir)
         with console.status(f"Landing {len(days)} days"):
-            runs.land(days)
+            for stretch in stretches(days):
+                runs.land(stretch)
         return _tell(console, runs, f"{len(days)} landing days landed")
 
 

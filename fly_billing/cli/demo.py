@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from dagster import DagsterInstance
@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.runs import RunRecord, Runs
+from fly_billing.cli.runs import RunRecord, Runs, stretches
 from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import reconcile_all, show_summary, totals
+from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import closed_until, open_months
-from fly_billing.resources.backlog import days_to_land, months_to_close, months_to_sync
+from fly_billing.resources.backlog import days_before_closing, days_to_land, months_to_close, months_to_sync
 from fly_billing.resources.dagster_resources import Clock, StripeAccount
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
@@ -25,7 +26,6 @@ from fly_billing.resources.settings import Settings
 from fly_billing.resources.statements_of_account import read_statement
 from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.sample_platform import seed
-
 
 T = TypeVar("T")
 
@@ -41,7 +41,13 @@ def demo(console: Console) -> bool:
 
 
 def _progress(console: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     return Progress(*columns, console=console)
 
 
@@ -67,9 +73,10 @@ def _bill_everything(settings: Settings, database: BillingDatabase, progress: Pr
         warnings.simplefilter("ignore")  # Dagster's words about its own beta parameters
         runs = Runs(instance, database)
         runs.register_organizations()
-        days = days_to_land(database, settings.landing_dir)
-        _each(progress, f"Landing usage files of {len(days)} days", [days] if days else [], runs.land, lambda _: "")
         closed = months_to_close(database, closed_until(now, settings.grace))
+        due = {day for month in closed for day in days_before_closing(database, month, settings.grace)}
+        days = sorted(due.union(days_to_land(database, settings.landing_dir)))
+        _each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, _days)
         _each(progress, "Billing closed months", closed, runs.bill, str)
         _each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync, str)
         _each(progress, "Computing upcoming invoices", open_months(now, settings.grace), runs.bill, str)
@@ -87,16 +94,23 @@ def _each(
     progress.update(task, description=what if things else f"{what}: nothing left to do")
 
 
+def _days(stretch: tuple[date, date]) -> str:
+    return f"({stretch[0]} to {stretch[1]})"
+
+
 def _conclude(console: Console, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:
     account, clock = StripeAccount(), Clock()
     both = reconcile_all(database, account.reader(account.sync_tools(database, clock, "demo")))
     show_summary(console, database, both)
-    (chosen,) = database.rows("organization_to_show")
-    show_statement(console, read_statement(database, chosen["organization_id"], clock.now()))
+    for chosen in database.rows("organization_to_show"):
+        month = BillingMonth.containing(chosen["month"])
+        show_statement(console, read_statement(database, chosen["organization_id"], clock.now(), month))
     for problem in [*record.failed_runs, *record.failed_checks]:
         console.print(f"[red]failed[/red] {problem}")
     result = totals(database, both)
     if result.is_equal and record.is_clean:
-        console.print(f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data is in {settings.data_dir}.")
+        console.print(
+            f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data is in {settings.data_dir}."
+        )
     console.print(result.line(), highlight=False, soft_wrap=True)
     return result.is_equal and record.is_clean

@@ -23,7 +23,18 @@ def dev(console: Console, port: int) -> int:
         migrate(BillingDatabase(settings.database_url))
         console.print(f"Dagster is coming up at http://127.0.0.1:{port} - Ctrl-C stops it and all it started.")
         console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}; data: {settings.data_dir}")
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "dagster",
+            "dev",
+            "-w",
+            str(PROJECT / "workspace.yaml"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ]
         # A session of its own: Ctrl-C comes to us alone, and we stop Dagster before the servers it uses.
         child = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
         return _until_interrupted(console, child)

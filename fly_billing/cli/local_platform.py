@@ -103,7 +103,9 @@ def _address_of_running(address: Path) -> str:
         url = str(json.loads(address.read_text())["url"])
         SandboxControl(url).health()
     except OSError as problem:
-        raise SandboxBusy("another fly-billing process is starting or stopping the Stripe sandbox: try again") from problem
+        raise SandboxBusy(
+            "another fly-billing process is starting or stopping the Stripe sandbox: try again"
+        ) from problem
     return url
 
 

@@ -45,10 +45,10 @@ class Runs:
         new = [group for group in groups_in_order(self._database) if group not in known]
         self._instance.add_dynamic_partitions(str(orgs.name), new)
 
-    def land(self, days: Sequence[date]) -> None:
-        """Land these days: one run per unbroken stretch of them."""
-        for first, last in stretches(days):
-            self._run("land_usage", f"{first} to {last}", landing_range(first, last))
+    def land(self, stretch: tuple[date, date]) -> None:
+        """Land an unbroken stretch of days, both ends included, in one run."""
+        first, last = stretch
+        self._run("land_usage", f"{first} to {last}", landing_range(first, last))
 
     def bill(self, month: BillingMonth) -> None:
         self._run_month("bill_month", month)
@@ -90,5 +90,3 @@ def stretches(days: Sequence[date]) -> list[tuple[date, date]]:
         else:
             found.append((day, day))
     return found
-
-

@@ -46,7 +46,9 @@ def _months(statement: Statement) -> Table:
 
 
 def _items(invoice: StatementInvoice) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="bold", show_footer=True)
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="bold", show_footer=True
+    )
     as_of = f", as of {invoice.as_of:%Y-%m-%d %H:%M} UTC" if invoice.as_of else ""
     table.title = f"{invoice.month}: why{as_of}"
     table.add_column("Item", footer="Total", max_width=44)

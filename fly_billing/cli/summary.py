@@ -31,7 +31,11 @@ class Totals:
     @property
     def is_equal(self) -> bool:
         """Whether both sides hold the same: count, cents, and no discrepancy in between."""
-        return (self.invoices, self.total_cents, 0) == (self.stripe_invoices, self.stripe_total_cents, self.discrepancies)
+        return (self.invoices, self.total_cents, 0) == (
+            self.stripe_invoices,
+            self.stripe_total_cents,
+            self.discrepancies,
+        )
 
     def line(self) -> str:
         return "demo: " + " ".join(f"{name}={value}" for name, value in vars(self).items())
@@ -70,7 +74,9 @@ def show_summary(console: Console, database: BillingDatabase, both: Sequence[Rec
     rows = database.rows("organization_summary")
     for row in rows:
         money = [row["billed_cents"], in_stripe.get(row["id"], 0), row["upcoming_cents"]]
-        table.add_row(row["name"], str(row["invoices"]), str(row["items"]), *(format_cents(m, row["currency"]) for m in money))
+        table.add_row(
+            row["name"], str(row["invoices"]), str(row["items"]), *(format_cents(m, row["currency"]) for m in money)
+        )
     sums = [sum(row[name] for row in rows) for name in ("invoices", "items", "billed_cents", "upcoming_cents")]
     footers = [
         "Total", str(sums[0]), str(sums[1]), format_cents(sums[2], "USD"),

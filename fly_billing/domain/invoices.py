@@ -136,9 +136,7 @@ def assemble_invoice(
 _KIND_ORDER = {"usage": 0, "subscription": 1, "one_off": 2}
 
 
-def _usage_items(
-    invoice: UUID, currency: str, rollups: Sequence[UsageRollup], prices: PriceBook
-) -> list[InvoiceItem]:
+def _usage_items(invoice: UUID, currency: str, rollups: Sequence[UsageRollup], prices: PriceBook) -> list[InvoiceItem]:
     priced: dict[UUID, list[UsageRollup]] = defaultdict(list)
     versions: dict[UUID, Price] = {}
     for rollup in rollups:
@@ -208,24 +206,29 @@ def _subscription_item(
 ) -> InvoiceItem:
     price = prices.for_key(subscription.price_key, max(month.start, subscription.started_at))
     _same_currency(price.currency, currency, f"price {price.key!r}")
-    seconds = overlap_seconds(month, subscription.started_at, subscription.ended_at)
-    # A fee is a price for one whole month: the share of the month's seconds is applied to each of its steps.
-    steps = [
-        PriceStep.of("seconds of the month", Decimal(seconds), step.amount, Decimal(month.seconds))
-        for step in price.model.steps(Decimal(1))
-    ]
+    quantity, unit, per = _share_of_month(month, subscription)
+    fee = exact_sum([step.amount for step in price.model.steps(Decimal(1))])
+    steps = [PriceStep.of("share of the month", quantity, fee, per)]
     return InvoiceItem(
         id=uuid5(invoice, f"subscription|{subscription.id}"),
         kind="subscription",
         product=price.product,
         description=price.description,
-        quantity=Decimal(seconds),
-        unit=f"second of {month.seconds}",
-        amount=exact_sum([step.amount for step in steps]),
+        quantity=quantity,
+        unit=unit,
+        amount=steps[0].amount,
         price_id=price.id,
         subscription_id=subscription.id,
         detail=_explain(steps, price, Decimal(0)),
     )
+
+
+def _share_of_month(month: BillingMonth, subscription: Subscription) -> tuple[Decimal, str, Decimal]:
+    """Return (quantity, unit, per): the whole month, or so many of its seconds."""
+    seconds = overlap_seconds(month, subscription.started_at, subscription.ended_at)
+    if seconds == month.seconds:
+        return Decimal(1), "month", Decimal(1)
+    return Decimal(seconds), "second", Decimal(month.seconds)
 
 
 def _one_off_item(invoice: UUID, currency: str, one_off: OneOffItem) -> InvoiceItem:

@@ -17,8 +17,8 @@ EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperati
 DIVISION_DIGITS = 20
 
 # ISO 4217 minor units that are not 2, and that Stripe treats alike (docs.stripe.com/currencies#zero-decimal).
-ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
-THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+ZERO_DECIMAL = frozenset(["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"])
+THREE_DECIMAL = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 
 
 def minor_digits(currency: str) -> int:
@@ -87,6 +87,18 @@ def format_cents(cents: int, currency: str) -> str:
     number = f"{abs(from_cents(cents, currency)):,.{digits}f}"
     sign = "-" if cents < 0 else ""
     return f"{sign}${number}" if currency == "USD" else f"{sign}{currency} {number}"
+
+
+def grouped(number: str) -> str:
+    """Write `2592000.5` as `2,592,000.5`."""
+    whole, point, rest = number.partition(".")
+    return f"{int(whole):,}{point}{rest}"
+
+
+def counted(number: str, unit: str) -> str:
+    """Write a quantity with its unit for people: `1 month`, `2,592,000 seconds`, `1.5 GB`."""
+    is_plural = number != "1" and not unit.isupper() and not unit.endswith("s")
+    return f"{grouped(number)} {unit}{'s' if is_plural else ''}"
 
 
 def plain(value: Decimal) -> str:

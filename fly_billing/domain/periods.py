@@ -62,6 +62,10 @@ class BillingMonth:
         """Return when the month is closed for late usage and its invoices may be finalized."""
         return self.end + grace
 
+    def last_landing_day(self, grace: timedelta) -> date:
+        """Return the last day on which usage of the month may land and still be on its invoice."""
+        return (self.closes_at(grace) - timedelta(microseconds=1)).date()
+
     def is_closed(self, now: datetime, grace: timedelta) -> bool:
         return now >= self.closes_at(grace)
 

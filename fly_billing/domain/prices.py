@@ -79,8 +79,7 @@ class Price:
 
 
 _FIELDS = frozenset(
-    "key meter product description unit currency model unit_amount per tiers free_allowance match"
-    " effective_from effective_until".split()
+    ["key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers", "free_allowance", "match", "effective_from", "effective_until"]
 )
 
 

@@ -67,9 +67,7 @@ def _compare(ours: ExpectedInvoice, theirs: Sequence[FoundInvoice]) -> list[Disc
     drafts = [one for one in theirs if one.status not in FINAL]
     discrepancies = [_stuck(ours, one) for one in drafts]
     if not final and not drafts:
-        return [
-            _of(ours, "missing", [], f"{_money(ours)} was billed, Stripe has no invoice", "sync the month again")
-        ]
+        return [_of(ours, "missing", [], f"{_money(ours)} was billed, Stripe has no invoice", "sync the month again")]
     if len(final) > 1:
         message = f"Stripe has {len(final)} invoices for this one: the customer is asked to pay {len(final)} times"
         discrepancies.append(_of(ours, "duplicate", final, message, "keep the one in our journal, void the others"))
@@ -89,7 +87,9 @@ def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> str:
 
 
 def _stuck(ours: ExpectedInvoice, theirs: FoundInvoice) -> Discrepancy:
-    return _of(ours, "stuck", [theirs], "Stripe has it as a draft: the customer has not been asked to pay", "sync again")
+    return _of(
+        ours, "stuck", [theirs], "Stripe has it as a draft: the customer has not been asked to pay", "sync again"
+    )
 
 
 def _orphaned(theirs: FoundInvoice) -> Discrepancy:
@@ -101,9 +101,7 @@ def _orphaned(theirs: FoundInvoice) -> Discrepancy:
     )  # fmt: skip
 
 
-def _of(
-    ours: ExpectedInvoice, kind: str, theirs: Sequence[FoundInvoice], message: str, what_to_do: str
-) -> Discrepancy:
+def _of(ours: ExpectedInvoice, kind: str, theirs: Sequence[FoundInvoice], message: str, what_to_do: str) -> Discrepancy:
     ids = tuple(one.stripe_id for one in theirs)
     return Discrepancy(kind, ours.organization_id, ours.id, ids, message, what_to_do)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from fly_billing.domain.money import format_cents
+from fly_billing.domain.money import counted, format_cents, grouped
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,13 @@ class Statement:
 
 def working(quantity: str, unit: str, steps: Sequence[Mapping[str, str]], free: str | None) -> str:
     """Write an item's sum so that a person can redo it: `7,200 GB-hours free; 300 x 0.15 per 720`."""
-    if not steps:
-        return f"{quantity} {unit}, all of it free" if free else ""
-    parts = [f"{free} {unit} free"] if free else []
+    parts = [f"{counted(free, unit)} free"] if free else []
     for step in steps:
-        per = "" if step["per"] == "1" else f" per {grouped(step['per'])}"
-        parts.append(f"{grouped(step['quantity'])} {unit if per or not free else ''}".rstrip() + f" x {step['unit_amount']}{per}")
-    return "; ".join(parts)
-
-
-def grouped(number: str) -> str:
-    """Write `2592000.5` as `2,592,000.5`."""
-    whole, point, rest = number.partition(".")
-    return f"{int(whole):,}{point}{rest}"
+        amount = counted(step["quantity"], unit) if not free else grouped(step["quantity"])
+        parts.append(
+            f"{amount} x {step['unit_amount']}" + (f" per {grouped(step['per'])}" if step["per"] != "1" else "")
+        )
+    return "; ".join(parts) or ("" if unit == "item" else counted(quantity, unit))
 
 
 def _money(totals: Mapping[str, int]) -> str:

@@ -30,7 +30,11 @@ _KNOWN = {
     "conflict": (WAITING, "Stripe was still at work on the same request: the next run asks again", True),
     "rate_limited": (WAITING, "Stripe limits our rate: lower STRIPE_REQUESTS_PER_SECOND, the next run goes on", True),
     "lock_timeout": (WAITING, "Stripe's object was locked by another request: the next run goes on", True),
-    "authentication": (WAITING, "Stripe refused the API key: check STRIPE_API_KEY, then launch sync_month again", False),
+    "authentication": (
+        WAITING,
+        "Stripe refused the API key: check STRIPE_API_KEY, then launch sync_month again",
+        False,
+    ),
     "customer_missing": (
         ACCOUNT,
         "Stripe has no such customer: correct organizations.stripe_customer_id (or set it to null, to have one made),"
@@ -64,7 +68,8 @@ _KNOWN = {
 def stripe_failure(code: str, message: str, request_id: str | None) -> StripeFailure:
     """Return the texts for a code; Stripe's own message and request id are kept for the operator."""
     customer, operator, retryable = _KNOWN.get(
-        code, (ACCOUNT, "Stripe refused the request: mend what its message says, then launch the partition again", False)
+        code,
+        (ACCOUNT, "Stripe refused the request: mend what its message says, then launch the partition again", False),
     )
     said = f" Stripe said: {message}" if message else ""
     request = f" (request {request_id})" if request_id else ""

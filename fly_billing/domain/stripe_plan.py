@@ -17,6 +17,7 @@ from uuid import UUID
 
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.statement import working
 
 # Stripe takes at most 250 lines on an invoice; two are left free.
 MOST_LINES = 248
@@ -70,12 +71,9 @@ class StripeRequest:
 def line_description(
     product: str, description: str, quantity: Decimal, unit: str, steps: Sequence[Mapping[str, str]], free: str | None
 ) -> str:
-    """Say how a line's amount came about, within Stripe's 500 characters."""
-    parts = [f"{plain(quantity)} {unit}" + (f", {free} free" if free else "")] if unit != "item" else []
-    for step in steps:
-        per = "" if step["per"] == "1" else f" per {step['per']}"
-        parts.append(f"{step['quantity']} x {step['unit_amount']}{per}")
-    text = f"{product}: {description}" + (f" ({'; '.join(parts)})" if parts else "")
+    """Say how a line's amount came about, as the statement does, within Stripe's 500 characters."""
+    sum_ = working(plain(quantity), unit, steps, free)
+    text = f"{product}: {description}" + (f" ({sum_})" if sum_ else "")
     return text if len(text) <= DESCRIPTION_LENGTH else text[: DESCRIPTION_LENGTH - 1] + "…"
 
 
@@ -150,5 +148,3 @@ def line_period(month: BillingMonth) -> dict[str, int]:
     last_day = month.end.date() - timedelta(days=1)
     noons = [datetime.combine(day, time(12), UTC) for day in (month.first_day, last_day)]
     return {"start": int(noons[0].timestamp()), "end": int(noons[1].timestamp())}
-
-

@@ -1,10 +1,10 @@
-"""What is left to do: landing days with new files, months to close, months to sync. So a second run does nothing twice."""
+"""What is left to do: landing days, months to close, months to sync. So a second run does nothing twice."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from fly_billing.domain.periods import BillingMonth
@@ -23,6 +23,12 @@ def days_to_land(database: BillingDatabase, landing_dir: Path) -> list[date]:
 def _hashes(folder: Path) -> dict[str, str]:
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: timedelta) -> list[date]:
+    """List landing days that have to be landed (again) before the month can be closed, mostly none."""
+    found = database.rows("days_not_landed", first=month.first_day, last=month.last_landing_day(grace))
+    return [row["day"] for row in found]
 
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:

@@ -42,6 +42,10 @@ class Terms:
     due_days: int
 
 
+class UsageNotLanded(Exception):
+    """A month can't be closed: usage that counts may still lie in a landing folder. Nothing was changed."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """One organization that could not be billed."""
@@ -72,11 +76,13 @@ def bill(
     """Compute the month's invoices of these groups, and finalize them once the month's grace period is over.
 
     An organization that can't be billed is recorded with the reason and leaves the others billed. A finalized
-    invoice is left as it is.
+    invoice is left as it is. Raises UsageNotLanded where a month would be closed before all its usage was landed.
     """
     closing = finalize and month.is_closed(now, terms.grace)
     with database.transaction() as connection:
         lock_until_commit(connection, f"invoices {month}")
+        if closing:
+            _refuse_unlanded_days(connection, month, terms)
         organizations = rows(
             connection, "billed_organizations", groups=list(groups), month=month.first_day, month_end=month.end
         )
@@ -89,6 +95,17 @@ def bill(
             rows(connection, "finalize_computed", now=now, due_on=(now + timedelta(days=terms.due_days)).date())
         _record(connection, month, invoices, failures, run_id, now)
     return Billed(invoices, closing, final, failures)
+
+
+def _refuse_unlanded_days(connection: Connection, month: BillingMonth, terms: Terms) -> None:
+    days = {"first": month.first_day, "last": month.last_landing_day(terms.grace)}
+    missing = [str(row["day"]) for row in rows(connection, "days_not_landed", **days)]
+    if missing:
+        raise UsageNotLanded(
+            f"{month} can't be closed: {len(missing)} landing days were not landed since they ended"
+            f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}): materialize usage_events for them,"
+            " then bill the month again"
+        )
 
 
 def _assemble(
@@ -129,7 +146,9 @@ def _refuse_incomplete_usage(row: RowMapping, month: BillingMonth, closed_at: da
     """An invoice without its usage would be too low, and a finalized one for ever: better none."""
     if row["snapshot_id"] is None:
         raise not_computable(
-            "usage_not_rolled_up", f"usage_rollups has no {month} of {row['id']}: materialize it, then invoices", retryable=True
+            "usage_not_rolled_up",
+            f"usage_rollups has no {month} of {row['id']}: materialize it, then invoices",
+            retryable=True,
         )
     if closed_at is not None and row["rolled_up_at"] < closed_at:
         raise not_computable(

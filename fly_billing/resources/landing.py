@@ -23,7 +23,7 @@ from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_unti
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
 
-FILE_COLUMNS = ("landing_day", "path", "sha256", "landed", "accepted", "duplicate", "rejected", "landed_at")
+FILE_COLUMNS = ("landing_day", "path", "sha256", "landed", "accepted", "duplicate", "rejected")
 REJECTED_COLUMNS = ("landing_day", "path", "line", "reason", "message", "source", "event_id", "raw")
 
 
@@ -146,7 +146,8 @@ def _account(
     counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
     files = [LandedFile(day, path, sha, *counts.get((day, path), (0, 0, 0, 0))) for (day, path), sha in hashes.items()]
     rows(connection, "delete_usage_files", days=list(days))
-    values = [(f.day, f.path, f.sha256, f.landed, f.accepted, f.duplicate, f.rejected, now) for f in files]
+    rows(connection, "mark_days_landed", days=list(days), now=now)
+    values = [(f.day, f.path, f.sha256, f.landed, f.accepted, f.duplicate, f.rejected) for f in files]
     copy_rows(connection, "usage_files", FILE_COLUMNS, values)
     copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
     for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():

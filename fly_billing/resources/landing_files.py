@@ -159,7 +159,10 @@ def _stage_csv_row(line: int, header: list[str], fields: list[str]) -> dict[str,
     staged: dict[str, Any] = {"line": line, "raw": ",".join(fields)}
     missing = [name for name in (*ENVELOPE, "quantity") if name not in header]
     if missing:
-        return staged | {"problem": "missing_column", "problem_message": f"the header has no column {', '.join(missing)}"}
+        return staged | {
+            "problem": "missing_column",
+            "problem_message": f"the header has no column {', '.join(missing)}",
+        }
     if len(fields) != len(header):
         message = f"{len(fields)} fields where the header has {len(header)}"
         return staged | {"problem": "torn_row", "problem_message": message}

@@ -57,7 +57,9 @@ class BillingDatabase:
 
 @cache
 def _engine(url: str) -> Engine:
-    return create_engine(url, pool_size=4, max_overflow=16, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"})
+    return create_engine(
+        url, pool_size=4, max_overflow=16, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"}
+    )
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[RowMapping]:
@@ -85,5 +87,3 @@ def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
 def lock_until_commit(connection: Connection, name: str) -> None:
     """Wait for the advisory lock `name`; it is held until the transaction ends, so two runs never interleave."""
     connection.execute(text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
-
-

@@ -57,7 +57,10 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
     for path in sorted(folder.glob("*.yaml")):
         document = yaml.safe_load(path.read_text())
         try:
-            meters += [Meter(**(data | {"dimensions": tuple(data.get("dimensions", ()))})) for data in document.get("meters", ())]
+            meters += [
+                Meter(**(data | {"dimensions": tuple(data.get("dimensions", ()))}))
+                for data in document.get("meters", ())
+            ]
             prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
         except (TypeError, ValueError) as problem:
             raise ValueError(f"{path}: {problem}") from problem
@@ -94,7 +97,11 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
 def _price_row(price: Price) -> tuple[Any, ...]:
     model = price.model
     unit_amount = model.unit_amount if isinstance(model, PerUnit) else None
-    tiers = None if isinstance(model, PerUnit) else json.dumps([_tier_data(tier.up_to, tier.unit_amount) for tier in model.tiers])
+    tiers = (
+        None
+        if isinstance(model, PerUnit)
+        else json.dumps([_tier_data(tier.up_to, tier.unit_amount) for tier in model.tiers])
+    )
     return (
         price.id, price.book, price.key, price.meter, price.product, price.description, price.unit, price.currency,
         "per_unit" if isinstance(model, PerUnit) else "graduated", unit_amount, model.per, tiers, price.free_allowance,

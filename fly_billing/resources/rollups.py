@@ -76,7 +76,9 @@ def _write(
 ) -> int:
     rows(connection, "make_rolled_up")
     copy_rows(connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS, snapshots)
-    cursor = duck.execute("select id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events from rollups")
+    cursor = duck.execute(
+        "select id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events from rollups"
+    )
     while chunk := cursor.fetchmany(50_000):
         copy_rows(connection, "rolled_up_rollups", ROLLUP_COLUMNS, chunk)
     parameters = {"month": month.first_day, "lake_version": version, "now": now}

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.statement import Statement, StatementInvoice, StatementItem, grouped, working
+from fly_billing.domain.statement import Statement, StatementInvoice, StatementItem, working
 from fly_billing.resources.postgres import BillingDatabase, rows
 
 
@@ -64,7 +64,7 @@ def _invoice(row: RowMapping, items: tuple[StatementItem, ...]) -> StatementInvo
 
 def _item(row: RowMapping) -> StatementItem:
     detail = row["detail"]
-    quantity = grouped(plain(row["quantity"]))
+    quantity = plain(row["quantity"])
     return StatementItem(
         product=row["product"],
         description=row["description"],

@@ -86,7 +86,14 @@ class StripeJournal:
         )  # fmt: skip
 
     def move(
-        self, invoice: UUID, state: str, generation: int, now: datetime, *, stripe_invoice_id: str | None = None, **facts: Any
+        self,
+        invoice: UUID,
+        state: str,
+        generation: int,
+        now: datetime,
+        *,
+        stripe_invoice_id: str | None = None,
+        **facts: Any,
     ) -> None:
         """Bring the invoice to a state that is no failure."""
         self.database.rows(

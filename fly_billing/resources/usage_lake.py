@@ -119,7 +119,9 @@ def count_by_day(lake: UsageLake, days: Sequence[date]) -> dict[date, tuple[int,
     return {day: (accepted, duplicate) for day, accepted, duplicate in found}
 
 
-def sum_by_meter(lake: UsageLake, month: BillingMonth, organizations: Sequence[str]) -> tuple[int, dict[str, tuple[int, Decimal]]]:
+def sum_by_meter(
+    lake: UsageLake, month: BillingMonth, organizations: Sequence[str]
+) -> tuple[int, dict[str, tuple[int, Decimal]]]:
     """Add the month up once more, plainly: (table version, meter -> (events, quantity)). For checks."""
     with open_duckdb() as duck:
         version = lake.open_view(duck, "events", month)

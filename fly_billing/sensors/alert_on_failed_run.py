@@ -26,5 +26,7 @@ def run_alert(context: RunFailureSensorContext) -> Alert:
         f"- {event.step_key}: {event.step_failure_data.error_display_string.splitlines()[0]}"
         for event in context.get_step_failure_events()
     ]
-    what_to_do = f"What to do: read run {run.run_id} in Dagster, mend the cause, re-execute it: nothing is billed twice."
+    what_to_do = (
+        f"What to do: read run {run.run_id} in Dagster, mend the cause, re-execute it: nothing is billed twice."
+    )
     return Alert("failed_run", f"Run of {run.job_name} failed", "\n".join([*(errors or [context.message]), what_to_do]))

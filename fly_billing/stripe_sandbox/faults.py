@@ -76,7 +76,7 @@ class Rule:
         if self.first is not None:
             return matched <= self.first
         if self.probability is not None:
-            return random.Random(f"{self.seed}:{matched}").random() < self.probability  # noqa: S311  (not a secret)
+            return random.Random(f"{self.seed}:{matched}").random() < self.probability
         return True
 
     @property

@@ -25,7 +25,7 @@ class Pipeline:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.keys, self.limits, self.faults = Keys(store), Limits(store), Faults(store)
-        self._dice = random.Random(store.settings.latency_seed)  # noqa: S311  (not a secret)
+        self._dice = random.Random(store.settings.latency_seed)
 
     async def answer(self, call: Call) -> Answer:
         """Take a call to its answer and log it; a refusal anywhere on the way is an answer too."""
@@ -122,7 +122,7 @@ class Pipeline:
     def reload(self) -> None:
         """Start again from what the store says, after a reset or a turned dial."""
         self.faults.reload()
-        self._dice = random.Random(self.store.settings.latency_seed)  # noqa: S311  (not a secret)
+        self._dice = random.Random(self.store.settings.latency_seed)
 
     def _subject(self, call: Call) -> tuple[str | None, list[Json]]:
         """Return the customer a call concerns, and the metadata of the request, its invoice and its customer."""

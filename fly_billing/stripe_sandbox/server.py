@@ -154,7 +154,7 @@ def _start(store_path: Path, port: int, ready_file: Path) -> "subprocess.Popen[b
     command = [sys.executable, "-m", "fly_billing.stripe_sandbox", "--port", str(port), "--store", str(store_path)]
     command += ["--ready-file", str(ready_file), "--quiet", "--stop-with-parent"]
     path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})  # noqa: S603
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
 
 
 def _wait_for(ready_file: Path, process: "subprocess.Popen[bytes]", timeout_seconds: float) -> str:

@@ -69,15 +69,21 @@ create index on one_off_items (organization_id, occurred_at);
 
 -- Usage: what came in, and what it adds up to -----------------------------------------------------------------------
 
+create table landing_days (
+    landing_day date primary key,
+    landed_at timestamptz not null
+);
+comment on table landing_days is
+    'days whose folder was landed, with or without files; a month is closed only when all its days were landed after they ended';
+
 create table usage_files (
-    landing_day date not null,
+    landing_day date not null references landing_days,
     path text not null,
     sha256 text not null,
     landed bigint not null check (landed >= 0),
     accepted bigint not null check (accepted >= 0),
     duplicate bigint not null check (duplicate >= 0),
     rejected bigint not null check (rejected >= 0),
-    landed_at timestamptz not null,
     primary key (landing_day, path),
     constraint every_row_is_accounted_for check (landed = accepted + duplicate + rejected)
 );

@@ -80,7 +80,8 @@ def test_fly_has_a_paid_invoice_of_may_and_an_open_one_of_june_2023(
         (date(2023, 6, 1), "open", "billed", None, 3545),
     ]
     items = """
-        select description, amount_cents, amount from invoice_items join invoices on invoices.id = invoice_items.invoice_id
+        select description, amount_cents, invoice_items.amount
+        from invoice_items join invoices on invoices.id = invoice_items.invoice_id
         where status = 'open' order by amount_cents
     """
     assert query(billing_database, items) == [
@@ -99,7 +100,7 @@ def test_billing_june_2023_finalizes_the_open_invoice(billing_database: BillingD
 def test_every_event_of_the_sample_lands_once_and_what_is_refused_has_a_sound_copy(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
-    seeded = sow(billing_database, landing_dir, months=3)
+    seeded = sow(billing_database, landing_dir, months=2, organizations=4)
     landed = land(billing_database, landing_dir, seeded)
     assert sum(file.accepted for file in landed) == seeded.events
     assert sum(file.duplicate for file in landed) > 0
@@ -123,7 +124,7 @@ def test_every_organization_of_the_sample_can_be_billed_for_every_month(
     for billed in (october, november):
         totals = [one.total_cents for one in billed.invoices if one.organization_id != "fly"]
         assert min(totals) > 0
-        assert max(totals) > 10 * sorted(totals)[len(totals) // 2]
+        assert max(totals) > 5 * sorted(totals)[len(totals) // 2]
     kinds = "select distinct kind from invoice_items order by kind"
     assert query(billing_database, kinds) == [("one_off",), ("subscription",), ("usage",)]
     assert query(billing_database, "select count(*) > 0 from one_off_items where amount < 0") == [(True,)]
@@ -186,7 +187,7 @@ def test_a_month_in_its_grace_period_is_one_of_the_open_ones(
 
 def test_the_first_organizations_have_a_group_of_their_own_and_later_ones_share() -> None:
     assert billing_group_of("acme", existing_count=199, max_own=200, shared=64) == "acme"
-    assert billing_group_of("acme", existing_count=200, max_own=200, shared=64) == "tail-33"
+    assert billing_group_of("acme", existing_count=200, max_own=200, shared=64) == "tail-32"
     groups = {billing_group_of(f"org-{n}", 200, 200, 64) for n in range(2000)}
     assert groups == {f"tail-{n:02d}" for n in range(64)}
     assert len(billing_group_of("acme", 200, 200, 1000)) == len("tail-000")

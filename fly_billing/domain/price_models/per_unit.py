@@ -16,4 +16,5 @@ class PerUnit:
     per: Decimal = Decimal(1)
 
     def steps(self, quantity: Decimal) -> list[PriceStep]:
-        return [PriceStep.of("all", quantity, self.unit_amount, self.per)]
+        """Return one step; none where nothing was used (or all of it was free)."""
+        return [PriceStep.of("all", quantity, self.unit_amount, self.per)] if quantity else []

@@ -5,8 +5,8 @@ from lake as copy
 where copy.is_duplicate
     and copy.landing_day not in (select landing_day from replaced)
     and not exists (
-        select from lake as first
+        select 1 from lake as first
         where first.source = copy.source and first.id = copy.id and not first.is_duplicate
             and first.landing_day not in (select landing_day from replaced)
     )
-    and not exists (select from candidates where candidates.source = copy.source and candidates.id = copy.id)
+    and not exists (select 1 from candidates where candidates.source = copy.source and candidates.id = copy.id)

@@ -17,6 +17,6 @@ with numbered as (
 select
     numbered.* exclude (place, content, first_content),
     known.source is not null or place > 1 as is_duplicate,
-    content <> coalesce(known.content, first_content) as is_conflict
+    numbered.content <> coalesce(known.content, first_content) as is_conflict
 from numbered
 left join known on known.source = numbered.source and known.id = numbered.id

@@ -1,0 +1,9 @@
+-- One row per landing day in [:first, :last] that was not landed since it ended: its usage may not be in the table.
+select cast(day as date) as day
+from generate_series(cast(:first as timestamp), cast(:last as timestamp), interval '1 day') as days (day)
+where not exists (
+    select from landing_days
+    where landing_days.landing_day = cast(day as date)
+        and landing_days.landed_at >= (day + interval '1 day') at time zone 'UTC'
+)
+order by day
