@@ -1,7 +1,7 @@
 """Partitions: landing days for raw usage; month x org for everything that is billed.
 
-A key of the `org` dimension is a billing group: an organization of its own, or one of the shared groups of the long tail.
-Keeps out: which organization is in which group (`domain.billing_groups`, `organizations.billing_group`).
+A key of the `org` dimension is a billing group: an organization of its own, or one of the shared groups of the long
+tail. Keeps out: which organization is in which group (`domain.billing_groups`, `organizations.billing_group`).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A real Postgres and a real sandbox server for every test that asks; all of them on 127.0.0.1, started and stopped here.
+"""A real Postgres and a real Stripe sandbox for every test that asks, on 127.0.0.1, started and stopped here.
 
 Per worker one throw-away server with a migrated template; per test a fresh database, copied from it in 0.02 s.
 """

@@ -1,4 +1,5 @@
-"""The way through the house, one module per stage with its checks: usage_events -> usage_rollups -> invoices -> stripe_invoices.
+"""The way through the house: usage_events -> usage_rollups -> invoices -> stripe_invoices.
 
-An asset reads, calls the rules or the machinery, and reports. Keeps out: rules (`domain`), machinery (`resources`).
+One module per stage, with its checks. An asset reads, calls the rules or the machinery, and reports. Keeps out: rules
+(`domain`), machinery (`resources`).
 """

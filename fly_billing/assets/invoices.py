@@ -36,12 +36,13 @@ ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
 )
 def invoices(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms, clock: Clock
-) -> Iterator[MaterializeResult | AssetCheckResult]:
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """What each organization owes for the month, and why: one invoice with items that add up to the cent.
 
-    While the month is open (and in its grace period) this is the upcoming invoice, computed anew each time. Afterwards it
-    is finalized and never changes. An organization that can't be billed fails alone: its partition stays failed, with
-    the reason in `billing_failures` and on its statement; mend what the reason names and materialize the partition.
+    While the month is open (and in its grace period) this is the upcoming invoice, computed anew each time.
+    Afterwards it is finalized and never changes. An organization that can't be billed fails alone: its partition
+    stays failed, with the reason in `billing_failures` and on its statement; mend what the reason names and
+    materialize the partition.
     """
     database, terms = billing_postgres.database(), billing_terms.terms()
     metadata: dict[str, Any] = {}

@@ -30,7 +30,7 @@ def report(
     checks: Sequence[AssetCheckResult],
     failed_keys: set[str],
     failures: Sequence[Mapping[str, Any]] = (),
-) -> Iterator[MaterializeResult | AssetCheckResult]:
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """Report the run. Raises Failure where partitions failed; `failures` has a row for each, with what to do."""
     if not failed_keys and not failures:
         yield MaterializeResult(metadata=metadata, check_results=checks)

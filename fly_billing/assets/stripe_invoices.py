@@ -28,11 +28,12 @@ AGREES = "stripe_agrees_with_our_invoices"
 )
 def stripe_invoices(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
-) -> Iterator[MaterializeResult | AssetCheckResult]:
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """The finished invoices as Stripe has them: each exactly once, equal to ours to the cent.
 
-    Sends only finalized invoices that Stripe does not have yet, so it can be run again at any time. An invoice that fails
-    leaves the others synced; its partition fails, and why and what to do stand in `stripe_invoices` and in the alert.
+    Sends only finalized invoices that Stripe does not have yet, so it can be run again at any time. An invoice that
+    fails leaves the others synced; its partition fails, and why and what to do stand in `stripe_invoices` and in the
+    alert.
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run_id)

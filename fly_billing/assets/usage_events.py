@@ -24,7 +24,7 @@ ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 )
 def usage_events(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
-) -> Iterator[MaterializeResult | AssetCheckResult]:
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """Every usage event that was ever accepted, landed once and never changed.
 
     A partition is a landing day: the files in that day's folder (JSONL, CSV, Parquet). Landing a day again replaces
@@ -55,7 +55,7 @@ def unaccounted(
 ) -> list[Mapping[str, Any]]:
     """List landing days whose ledger disagrees with what is really in the usage table and in rejected_usage."""
     in_lake = count_by_day(lake, days)
-    wrong = []
+    wrong: list[Mapping[str, Any]] = []
     for day in accounts:
         accepted, duplicate = in_lake.get(day["landing_day"], (0, 0))
         really = {"accepted_in_table": accepted, "duplicate_in_table": duplicate}

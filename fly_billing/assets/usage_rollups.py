@@ -36,7 +36,7 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 )
 def usage_rollups(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
-) -> Iterator[MaterializeResult | AssetCheckResult]:
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """What each organization used in the month: an exact sum per meter and dimensions.
 
     Made anew from the usage table as often as you like; usage that did not change leaves everything as it was. What a

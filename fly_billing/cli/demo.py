@@ -110,7 +110,7 @@ def _conclude(console: Console, settings: Settings, database: BillingDatabase, r
     result = totals(database, both)
     if result.is_equal and record.is_clean:
         console.print(
-            f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data is in {settings.data_dir}."
+            f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data: {settings.data_dir}."
         )
     console.print(result.line(), highlight=False, soft_wrap=True)
     return result.is_equal and record.is_clean

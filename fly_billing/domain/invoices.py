@@ -159,8 +159,9 @@ def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
     if prices.for_usage(rollup.meter, rollup.dimensions, last_moment).id != price.id:
         raise not_computable(
             "price_changed_inside_rollup",
-            f"price {price.key!r} changes between {rollup.segment_start:%Y-%m-%d %H:%M}Z and {last_moment:%Y-%m-%d %H:%M}Z,"
-            f" inside one rollup of {rollup.meter!r}: materialize usage_rollups for this month again, then invoices",
+            f"price {price.key!r} changes between {rollup.segment_start:%Y-%m-%d %H:%M}Z and"
+            f" {last_moment:%Y-%m-%d %H:%M}Z, inside one rollup of {rollup.meter!r}: materialize"
+            " usage_rollups for this month again, then invoices",
             retryable=True,
         )
     return price

@@ -17,8 +17,8 @@ EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperati
 DIVISION_DIGITS = 20
 
 # ISO 4217 minor units that are not 2, and that Stripe treats alike (docs.stripe.com/currencies#zero-decimal).
-ZERO_DECIMAL = frozenset(["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"])
-THREE_DECIMAL = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
 
 
 def minor_digits(currency: str) -> int:

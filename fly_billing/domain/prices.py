@@ -79,7 +79,8 @@ class Price:
 
 
 _FIELDS = frozenset(
-    ["key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers", "free_allowance", "match", "effective_from", "effective_until"]
+    "key meter product description unit currency model unit_amount per tiers free_allowance match"
+    " effective_from effective_until".split()
 )
 
 
@@ -182,6 +183,7 @@ def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment:
     if len(keys) > 1:
         raise not_computable(
             "ambiguous_price",
-            f"prices {keys} all fit meter {meter!r} with {dict(dimensions)} at {moment:%Y-%m-%d}: make one more specific",
+            f"prices {keys} all fit meter {meter!r} with {dict(dimensions)} at {moment:%Y-%m-%d}:"
+            " make one of them more specific",
         )
     return max(found, key=lambda price: price.effective_from)

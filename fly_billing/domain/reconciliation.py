@@ -71,8 +71,9 @@ def _compare(ours: ExpectedInvoice, theirs: Sequence[FoundInvoice]) -> list[Disc
     if len(final) > 1:
         message = f"Stripe has {len(final)} invoices for this one: the customer is asked to pay {len(final)} times"
         discrepancies.append(_of(ours, "duplicate", final, message, "keep the one in our journal, void the others"))
-    return discrepancies + [_of(ours, "differing", [one], message, "void it in Stripe, then sync again; find who changed it")
-                            for one in final if (message := _difference(ours, one))]  # fmt: skip
+    differing = [(one, message) for one in final if (message := _difference(ours, one))]
+    what_to_do = "void it in Stripe and sync the month again; find out who changed it"
+    return discrepancies + [_of(ours, "differing", [one], message, what_to_do) for one, message in differing]
 
 
 def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> str:

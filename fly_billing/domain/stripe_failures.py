@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WAITING = "Your invoice is ready and its amount is final; handing it to our payment provider is delayed. Nothing is lost or charged twice."
+WAITING = (
+    "Your invoice is ready and its amount is final; handing it to our payment provider is delayed."
+    " Nothing is lost or charged twice."
+)
 ACCOUNT = (
     "Your invoice is ready and its amount is final, but our payment provider can't take it for your account yet."
     " We are looking into it; you need not do anything now."
@@ -59,7 +62,8 @@ _KNOWN = {
     ),
     "differs_in_stripe": (
         ACCOUNT,
-        "the finalized invoice in Stripe has another total or currency than ours: void it, then launch the partition again",
+        "the finalized invoice in Stripe has another total or currency than ours: void it, then launch the partition"
+        " again",
         False,
     ),
 }

@@ -1,7 +1,7 @@
 """What exactly is sent to Stripe for a finalized invoice: requests, idempotency keys and hashes, all deterministic.
 
 The same invoice gives the same requests in every process and on every day, so that a retry is a replay. Keeps out:
-sending (`resources.stripe_sync`). Facts: docs.stripe.com/api/invoices, /api/invoices/add_lines, /api/idempotent_requests.
+sending (`resources.stripe_sync`). Facts: docs.stripe.com/api, under invoices, add_lines and idempotent_requests.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class StripeRequest:
     batch: int = 0
 
     def idempotency_key(self, subject: str, generation: int) -> str:
-        """Return the key: deterministic, so that a resend is a replay; the generation opens a new one when that is safe."""
+        """Return the key: the same for a resend, which so is a replay; a new generation opens a new one."""
         return f"fly_billing/{subject}/{generation}/{self.step}/{self.batch}"
 
     @property
@@ -144,7 +144,7 @@ def discard_request() -> StripeRequest:
 
 
 def line_period(month: BillingMonth) -> dict[str, int]:
-    """The month as Stripe's inclusive period in epoch seconds: noon to noon, as earlier hours can render as the day before."""
+    """The month as Stripe's inclusive period in epoch seconds. Noons: earlier hours can show as the day before."""
     last_day = month.end.date() - timedelta(days=1)
     noons = [datetime.combine(day, time(12), UTC) for day in (month.first_day, last_day)]
     return {"start": int(noons[0].timestamp()), "end": int(noons[1].timestamp())}

@@ -99,15 +99,15 @@ def read_focus_rows(path: Path, now: datetime) -> tuple[list[FocusRow], list[Rej
     for line, fields, raw in lines:
         try:
             if fields is None:
-                raise _RowProblem("torn_row", "it has more or fewer fields than the header")
+                raise _RowError("torn_row", "it has more or fewer fields than the header")
             identity = _identity(fields, raw, times_seen, hashes_seen)
             rows.append(_row(line, identity, fields, raw, now))
-        except _RowProblem as problem:
+        except _RowError as problem:
             rejected.append(RejectedRow(line, problem.reason, str(problem), raw))
     return rows, rejected
 
 
-class _RowProblem(Exception):
+class _RowError(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
@@ -145,10 +145,10 @@ def _identity(fields: Mapping[str, str], raw: str, times_seen: Mapping[str, int]
 def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: datetime) -> FocusRow:
     sub_account = _text(fields, "SubAccountId")
     if sub_account is None:
-        raise _RowProblem("missing_sub_account", "SubAccountId is empty: there is nobody to bill")
+        raise _RowError("missing_sub_account", "SubAccountId is empty: there is nobody to bill")
     currency = fields["BillingCurrency"]
     if not re.fullmatch(r"[A-Z]{3}", currency):
-        raise _RowProblem("bad_currency", f"BillingCurrency {currency!r} is no ISO 4217 code")
+        raise _RowError("bad_currency", f"BillingCurrency {currency!r} is no ISO 4217 code")
     row = FocusRow(
         line=line,
         id=identity,
@@ -169,7 +169,7 @@ def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: dat
         raw=raw,
     )
     if not row.is_usage and row.list_amount is None:
-        raise _RowProblem("no_amount", "it has neither ListUnitPrice and PricingQuantity nor ListCost")
+        raise _RowError("no_amount", "it has neither ListUnitPrice and PricingQuantity nor ListCost")
     return row
 
 
@@ -184,7 +184,7 @@ def _number(fields: Mapping[str, str], name: str) -> Decimal | None:
         return None
     number = Decimal(text) if NUMBER.fullmatch(text) else None
     if number is None or number.adjusted() > 24 or int(number.as_tuple().exponent) < -40:
-        raise _RowProblem(
+        raise _RowError(
             "bad_number", f"{name} {text!r} is no number with at most 25 digits before the point and 40 behind"
         )
     return number
@@ -195,10 +195,10 @@ def _time(text: str, now: datetime) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise _RowProblem("bad_time", f"ChargePeriodStart {text!r} is no time") from None
+        raise _RowError("bad_time", f"ChargePeriodStart {text!r} is no time") from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if moment.date() > now.astimezone(UTC).date():
-        raise _RowProblem("in_future", f"it is for {moment:%Y-%m-%d}, which is yet to come: import the file again then")
+        raise _RowError("in_future", f"it is for {moment:%Y-%m-%d}, which is yet to come: import the file again then")
     return moment
 
 

@@ -35,9 +35,12 @@ class AlertChannel:
         if self.webhook_url is None:
             return
         body = json.dumps({"text": alert.text}).encode()
-        request = urllib.request.Request(self.webhook_url, body, {"Content-Type": "application/json"}, method="POST")
+        # S310: the address comes from the operator's own settings.
+        request = urllib.request.Request(  # noqa: S310
+            self.webhook_url, body, {"Content-Type": "application/json"}, method="POST"
+        )
         try:
-            with urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS) as answer:  # noqa: S310
                 answer.read()
         except (urllib.error.URLError, OSError, ValueError) as problem:
             reason = getattr(problem, "reason", type(problem).__name__)
@@ -45,7 +48,7 @@ class AlertChannel:
 
 
 def tell_failed_syncs(database: BillingDatabase, channel: AlertChannel) -> int:
-    """Tell of invoices that did not reach Stripe, once per failure, and of those that recovered. Returns alerts sent."""
+    """Tell of invoices that did not reach Stripe, once per failure, and of recoveries. Returns how many alerts."""
     return _tell(database, channel, "Stripe sync", "failed_syncs_to_tell", "mark_failed_sync_told") + _tell_recovered(
         database, channel
     )

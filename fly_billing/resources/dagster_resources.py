@@ -6,6 +6,7 @@ A field that is left None is read from the environment when a run needs it, neve
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dagster import ConfigurableResource
 
@@ -21,7 +22,7 @@ from fly_billing.resources.stripe_reading import StripeReader
 from fly_billing.resources.usage_lake import UsageLake
 
 
-class Clock(ConfigurableResource):
+class Clock(ConfigurableResource[Any]):
     """The time of day, in UTC. `fixed_at` (ISO 8601 with offset) stops it, for tests and rehearsals."""
 
     fixed_at: str | None = None
@@ -30,7 +31,7 @@ class Clock(ConfigurableResource):
         return datetime.fromisoformat(self.fixed_at).astimezone(UTC) if self.fixed_at else datetime.now(UTC)
 
 
-class BillingPostgres(ConfigurableResource):
+class BillingPostgres(ConfigurableResource[Any]):
     """The billing records (DATABASE_URL)."""
 
     url: str | None = None
@@ -39,7 +40,7 @@ class BillingPostgres(ConfigurableResource):
         return BillingDatabase(self.url or Settings.from_environment().database_url)
 
 
-class UsageStore(ConfigurableResource):
+class UsageStore(ConfigurableResource[Any]):
     """Where usage files land, and the Delta table they become (FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR)."""
 
     landing_dir: str | None = None
@@ -52,7 +53,7 @@ class UsageStore(ConfigurableResource):
         return UsageLake(Path(self.lake_dir) if self.lake_dir else Settings.from_environment().lake_dir)
 
 
-class BillingTerms(ConfigurableResource):
+class BillingTerms(ConfigurableResource[Any]):
     """When a month closes and when its invoices are due (FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS)."""
 
     def terms(self) -> Terms:
@@ -60,7 +61,7 @@ class BillingTerms(ConfigurableResource):
         return Terms(settings.grace, settings.due_days)
 
 
-class StripeAccount(ConfigurableResource):
+class StripeAccount(ConfigurableResource[Any]):
     """The Stripe account, or the sandbox (STRIPE_API_KEY, STRIPE_API_BASE), at the pace its limits allow."""
 
     api_key: str | None = None
@@ -82,7 +83,7 @@ class StripeAccount(ConfigurableResource):
         return StripeReader(tools.client, tools.pace, tools.sleep)
 
 
-class Alerts(ConfigurableResource):
+class Alerts(ConfigurableResource[Any]):
     """Where alerts go: the log of whoever calls, and a webhook (ALERT_WEBHOOK_URL), which is read per alert."""
 
     webhook_url: str | None = None

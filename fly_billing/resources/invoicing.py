@@ -14,19 +14,20 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.invoices import Invoice, OneOffItem, Subscription, UsageRollup, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
-from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
+from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.price_books import read_price_books
 
 T = TypeVar("T", UsageRollup, Subscription, OneOffItem)
 
 INVOICE_COLUMNS = (
-    "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents", "usage_snapshot_id", "computed_at",
+    "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
+    "usage_snapshot_id", "computed_at",
 )  # fmt: skip
 ITEM_COLUMNS = (
     "id", "invoice_id", "position", "kind", "product", "description", "quantity", "unit", "amount", "amount_cents",
@@ -36,7 +37,7 @@ ITEM_COLUMNS = (
 
 @dataclass(frozen=True)
 class Terms:
-    """When a month is closed and when its invoices are due: `grace` after the month's end, `due_days` after finalizing."""
+    """A month is closed `grace` after its end; its invoices are due `due_days` after they were finalized."""
 
     grace: timedelta
     due_days: int
@@ -109,7 +110,7 @@ def _refuse_unlanded_days(connection: Connection, month: BillingMonth, terms: Te
 
 
 def _assemble(
-    connection: Connection, month: BillingMonth, organizations: Sequence[RowMapping], closed_at: datetime | None
+    connection: Connection, month: BillingMonth, organizations: Sequence[Row], closed_at: datetime | None
 ) -> tuple[list[Invoice], list[Failure]]:
     ids = [row["id"] for row in organizations]
     span = {"month_start": month.start, "month_end": month.end}
@@ -134,7 +135,7 @@ def _assemble(
     return invoices, failures
 
 
-def _grouped(found: Iterable[RowMapping], kind: type[T]) -> Mapping[str, list[T]]:
+def _grouped(found: Iterable[Row], kind: type[T]) -> Mapping[str, list[T]]:
     grouped: dict[str, list[T]] = defaultdict(list)
     for row in found:
         fields = dict(row)
@@ -142,7 +143,7 @@ def _grouped(found: Iterable[RowMapping], kind: type[T]) -> Mapping[str, list[T]
     return grouped
 
 
-def _refuse_incomplete_usage(row: RowMapping, month: BillingMonth, closed_at: datetime | None) -> None:
+def _refuse_incomplete_usage(row: Row, month: BillingMonth, closed_at: datetime | None) -> None:
     """An invoice without its usage would be too low, and a finalized one for ever: better none."""
     if row["snapshot_id"] is None:
         raise not_computable(

@@ -27,13 +27,15 @@ STAGED = pa.schema(
 )
 CHUNK_LINES = 200_000
 
-# One JSON document per line, read by DuckDB. A number in JSON would pass through a double there, so the quantity's digits
-# are taken from the line itself; a line for which that is not plainly right goes to the exact, slower reader.
+# One JSON document per line, read by DuckDB. A number in JSON would pass through a double there, so the quantity's
+# digits are taken from the line itself; a line for which that is not plainly right goes to the exact, slower reader.
 FAST_JSON = r"""
 with parsed as (
     select line, raw,
-        case when json_valid(raw)
-            then json_extract_string(raw, ['$.id', '$.source', '$.type', '$.subject', '$.time', '$.data.quantity']) end as field,
+        case
+            when json_valid(raw)
+            then json_extract_string(raw, ['$.id', '$.source', '$.type', '$.subject', '$.time', '$.data.quantity'])
+        end as field,
         case when json_valid(raw) then json_extract(raw, '$.data')::varchar end as data,
         regexp_extract_all(raw, '"quantity"\s*:\s*"?([^",}\s]*)', 1) as literals
     from lines
@@ -41,7 +43,8 @@ with parsed as (
 select line, raw, field[1] as id, field[2] as source, field[3] as type, field[4] as subject, field[5] as time,
     literals[1] as quantity, data, null::varchar as problem, null::varchar as problem_message,
     coalesce(
-        len(literals) = 1 and not contains(lower(literals[1]), 'e') and try_cast(literals[1] as double) = try_cast(field[6] as double)
+        len(literals) = 1 and not contains(lower(literals[1]), 'e')
+        and try_cast(literals[1] as double) = try_cast(field[6] as double)
         and regexp_full_match(field[5], '[^.]*(\.\d{1,6})?(Z|[+-]\d\d:\d\d)') and not contains(field[5], ':60'),
         false
     ) as is_plain

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import psycopg
 from psycopg import sql as compose
-from sqlalchemy import Connection, Engine, RowMapping, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from fly_billing.resources.settings import SettingsError
 from fly_billing.resources.statements import sql
+
+# A row of a result, by column name.
+Row = Mapping[str, Any]
 
 
 class BillingDatabase:
@@ -35,7 +38,7 @@ class BillingDatabase:
         with self.engine.begin() as connection:
             yield connection
 
-    def rows(self, name: str, /, **parameters: Any) -> list[RowMapping]:
+    def rows(self, name: str, /, **parameters: Any) -> list[Row]:
         """Run the statement `sql/<name>.sql` in a transaction of its own and return its rows."""
         with self.transaction() as connection:
             return rows(connection, name, **parameters)
@@ -62,10 +65,10 @@ def _engine(url: str) -> Engine:
     )
 
 
-def rows(connection: Connection, name: str, /, **parameters: Any) -> list[RowMapping]:
+def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:
     """Run the statement `sql/<name>.sql` and return its rows (none for a statement that returns nothing)."""
     result = connection.execute(text(sql(name)), parameters)
-    return list(result.mappings()) if result.returns_rows else []
+    return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:

@@ -1,8 +1,8 @@
-"""Price books: reviewed data in files (`fly_billing/price_book/<name>/*.yaml`), loaded into Postgres, read from there.
+"""Price books: reviewed data in files (`price_book/<name>/*.yaml`), loaded into Postgres, read from there.
 
-A file has `meters:` and `prices:` (the shape is `domain.prices.Price.from_data`), and may spread a price over a table with
-`csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` takes the row's value. Loading is an upsert by
-(book, key, effective_from); the database refuses to change a price that a finalized invoice used.
+A file has `meters:` and `prices:` (the shape is `domain.prices.Price.from_data`), and may spread a price over a table
+with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` takes the row's value. Loading is an upsert
+by (book, key, effective_from); the database refuses to change a price that a finalized invoice used.
 """
 
 from __future__ import annotations

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.statement import Statement, StatementInvoice, StatementItem, working
-from fly_billing.resources.postgres import BillingDatabase, rows
+from fly_billing.resources.postgres import BillingDatabase, Row, rows
 
 
 class NoSuchOrganization(Exception):
@@ -38,16 +36,16 @@ def read_statement(
     return Statement(organization_id, found[0]["name"], now, tuple(read))
 
 
-def _no_such(wanted: str, known: Sequence[RowMapping]) -> str:
+def _no_such(wanted: str, known: Sequence[Row]) -> str:
     alike = [row["id"] for row in known if wanted.lower()[:3] in row["id"]][:5]
     return f"no organization {wanted!r}" + (f"; did you mean {', '.join(alike)}?" if alike else "")
 
 
-def _month(row: RowMapping) -> BillingMonth:
+def _month(row: Row) -> BillingMonth:
     return BillingMonth(row["month"].year, row["month"].month)
 
 
-def _invoice(row: RowMapping, items: tuple[StatementItem, ...]) -> StatementInvoice:
+def _invoice(row: Row, items: tuple[StatementItem, ...]) -> StatementInvoice:
     return StatementInvoice(
         month=str(_month(row)),
         status=row["status"] or "not computed",
@@ -62,7 +60,7 @@ def _invoice(row: RowMapping, items: tuple[StatementItem, ...]) -> StatementInvo
     )
 
 
-def _item(row: RowMapping) -> StatementItem:
+def _item(row: Row) -> StatementItem:
     detail = row["detail"]
     quantity = plain(row["quantity"])
     return StatementItem(

@@ -11,12 +11,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
-
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.stripe_failures import StripeFailure
 from fly_billing.domain.stripe_plan import BilledLine, FinalizedInvoice, StripeRequest, line_description
-from fly_billing.resources.postgres import BillingDatabase, rows
+from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.stripe_client import Answer
 
 
@@ -65,7 +63,7 @@ class StripeJournal:
         (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
         return Entry(row["state"], row["generation"], row["stripe_invoice_id"])
 
-    def attempts(self, key: str) -> list[RowMapping]:
+    def attempts(self, key: str) -> list[Row]:
         """List what was sent under this idempotency key, oldest first."""
         return self.database.rows("stripe_attempts_of_key", idempotency_key=key)
 
@@ -111,7 +109,7 @@ class StripeJournal:
         )  # fmt: skip
 
 
-def _line(item: RowMapping) -> BilledLine:
+def _line(item: Row) -> BilledLine:
     detail = item["detail"]
     text = line_description(
         item["product"], item["description"], item["quantity"], item["unit"],
@@ -120,7 +118,7 @@ def _line(item: RowMapping) -> BilledLine:
     return BilledLine(str(item["id"]), text, item["amount_cents"])
 
 
-def _invoice(row: RowMapping, lines: tuple[BilledLine, ...]) -> FinalizedInvoice:
+def _invoice(row: Row, lines: tuple[BilledLine, ...]) -> FinalizedInvoice:
     return FinalizedInvoice(
         id=row["id"],
         organization_id=row["organization_id"],

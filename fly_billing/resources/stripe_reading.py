@@ -51,13 +51,13 @@ class StripeReader:
 
     def invoices_of(self, customer: str, invoice_id: str) -> list[Body]:
         """List the customer's invoices that say they are this one, voided ones left out."""
-        found = self._pages("list", lambda after: self._client.v1.invoices.list({"customer": customer, **after}))  # type: ignore[typeddict-item]
+        found = self._pages("list", lambda after: self._client.v1.invoices.list({"customer": customer, **after}))  # type: ignore[arg-type]
         return [body for body in found if _ours(body) == invoice_id and body["status"] != "void"]
 
     def customer_of(self, organization_id: str, since: datetime) -> str | None:
         """Return the customer made for the organization since then, the first one if there are several."""
         created = {"created": {"gte": int(since.timestamp()) - 60}}
-        found = self._pages("list_customers", lambda after: self._client.v1.customers.list({**created, **after}))  # type: ignore[typeddict-item]
+        found = self._pages("list_customers", lambda after: self._client.v1.customers.list({**created, **after}))  # type: ignore[arg-type]
         ids = [body["id"] for body in found if (body.get("metadata") or {}).get("organization") == organization_id]
         return ids[-1] if ids else None
 
@@ -73,7 +73,7 @@ class StripeReader:
     def month(self, month: BillingMonth, since: datetime) -> Iterator[FoundInvoice]:
         """Yield every invoice created since then that says it is ours and of this month: one read per 100 invoices."""
         created = {"created": {"gte": int(since.timestamp())}}
-        for body in self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after})):  # type: ignore[typeddict-item]
+        for body in self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after})):  # type: ignore[arg-type]
             metadata = body.get("metadata") or {}
             if _ours(body) and metadata.get("month") == str(month):
                 yield FoundInvoice(

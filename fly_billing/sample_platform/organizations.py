@@ -11,8 +11,19 @@ from typing import TypeVar
 from fly_billing.domain.billing_groups import slug
 from fly_billing.sample_platform.window import Window
 
-FIRST_WORDS = ["Amber", "Anvil", "Aspen", "Birch", "Bramble", "Brass", "Canyon", "Cedar", "Cinder", "Cobalt", "Copper", "Coral", "Cricket", "Delta", "Ember", "Fathom", "Fennel", "Finch", "Flint", "Foxglove", "Garnet", "Gull", "Harbor", "Hazel", "Heron", "Indigo", "Juniper", "Kelp", "Kestrel", "Lantern", "Larch", "Lichen", "Linden", "Magpie", "Maple", "Marlin", "Mica", "Moss", "Nettle", "Nimbus", "Oriole", "Otter", "Pebble", "Petrel", "Pine", "Quartz", "Quill", "Raven", "Reed", "Rowan", "Saffron", "Sable", "Sorrel", "Sparrow", "Spruce", "Tallow", "Teal", "Thistle", "Tidal", "Umber", "Velvet", "Walnut", "Willow", "Wren", "Yarrow", "Zephyr"]
-SECOND_WORDS = ["Analytics", "Apps", "Atlas", "Books", "Bureau", "Cartography", "Chat", "Clinic", "Coffee", "Collective", "Commerce", "Courier", "Data", "Dispatch", "Editions", "Farms", "Foundry", "Freight", "Games", "Geodesy", "Goods", "Health", "Instruments", "Labs", "Learning", "Ledger", "Logistics", "Maps", "Media", "Mobility", "Music", "Notes", "Optics", "Outfitters", "Payments", "Pictures", "Post", "Press", "Radio", "Records", "Robotics", "Signal", "Software", "Sports", "Studio", "Supply", "Systems", "Tickets", "Tools", "Travel", "Weather", "Works"]
+FIRST_WORDS = """
+    Amber Anvil Aspen Birch Bramble Brass Canyon Cedar Cinder Cobalt Copper Coral Cricket Delta Ember Fathom
+    Fennel Finch Flint Foxglove Garnet Gull Harbor Hazel Heron Indigo Juniper Kelp Kestrel Lantern Larch
+    Lichen Linden Magpie Maple Marlin Mica Moss Nettle Nimbus Oriole Otter Pebble Petrel Pine Quartz Quill
+    Raven Reed Rowan Saffron Sable Sorrel Sparrow Spruce Tallow Teal Thistle Tidal Umber Velvet Walnut Willow
+    Wren Yarrow Zephyr
+"""
+SECOND_WORDS = """
+    Analytics Apps Atlas Books Bureau Cartography Chat Clinic Coffee Collective Commerce Courier Data Dispatch
+    Editions Farms Foundry Freight Games Geodesy Goods Health Instruments Labs Learning Ledger Logistics Maps
+    Media Mobility Music Notes Optics Outfitters Payments Pictures Post Press Radio Records Robotics Signal
+    Software Sports Studio Supply Systems Tickets Tools Travel Weather Works
+"""
 
 # Machines of an organization: of every 40, 24 have one or two, and the largest has a quarter of all.
 MACHINES = (
@@ -104,7 +115,7 @@ def make_organizations(seed: int, count: int, window: Window) -> list[Organizati
 
     The first of them are the same whatever `count` is.
     """
-    names = [f"{first} {second}" for first in FIRST_WORDS for second in SECOND_WORDS]
+    names = [f"{first} {second}" for first in FIRST_WORDS.split() for second in SECOND_WORDS.split()]
     Random(f"{seed}|names").shuffle(names)
     return [_organization(seed, number, names, window) for number in range(count)]
 

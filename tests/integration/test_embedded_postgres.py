@@ -369,7 +369,7 @@ def test_a_taken_port_is_left_to_its_owner(root: Path) -> None:
 
 def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_wherever_it_is() -> None:
     with tempfile.TemporaryDirectory() as closed:
-        os.chmod(closed, 0o700)
+        Path(closed).chmod(0o700)
         root = Path(closed) / "project" / "postgres"
         with running(root, ("billing",)) as server:
             assert execute(server, "select 1", "billing") == [(1,)]

@@ -35,9 +35,11 @@ def focus(
     return import_focus(database, landing_dir, file, max_org_partitions=own_groups, shared_groups=8, now=now)
 
 
-def land(database: BillingDatabase, landing_dir: Path, imported: FocusImport) -> list[LandedFile]:
+def land(database: BillingDatabase, landing_dir: Path) -> list[LandedFile]:
+    """Land all days on which usage of September may land: the 1st of September to the 3rd of October."""
     lake = UsageLake(landing_dir.parent / "usage_events")
-    return land_days(database, lake, landing_dir, imported.landing_days, SEPTEMBER, NOW)
+    days = [SEPTEMBER.first_day + timedelta(days=n) for n in range(33)]
+    return land_days(database, lake, landing_dir, days, SEPTEMBER, NOW)
 
 
 def bill_september(database: BillingDatabase, landing_dir: Path) -> Billed:
@@ -93,7 +95,8 @@ def test_every_organization_is_billed_the_exact_sum_of_its_rows(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     imported = focus(billing_database, landing_dir)
-    landed = land(billing_database, landing_dir, imported)
+    landed = land(billing_database, landing_dir)
+    assert set(imported.landing_days) <= {file.day for file in landed}
     billed = bill_september(billing_database, landing_dir)
 
     metered = [row for row in sample_rows() if is_metered(row)]
@@ -170,11 +173,11 @@ def test_importing_and_billing_a_file_twice_changes_nothing(
         return folder, [query(billing_database, f"select * from {table} order by 1") for table in tables]  # noqa: S608
 
     first = focus(billing_database, landing_dir)
-    land(billing_database, landing_dir, first)
+    land(billing_database, landing_dir)
     bill_september(billing_database, landing_dir)
     before = everything()
     again = focus(billing_database, landing_dir)
-    land(billing_database, landing_dir, again)
+    land(billing_database, landing_dir)
     assert bill_september(billing_database, landing_dir).invoices == []
     assert everything() == before
     assert (first.new_organizations, first.new_prices > 0) == (73, True)
@@ -204,7 +207,8 @@ def test_a_file_of_a_known_name_with_other_usage_is_refused_and_changes_nothing(
 def test_two_charges_that_are_alike_are_both_billed(billing_database: BillingDatabase, landing_dir: Path) -> None:
     """FOCUS has no identity of a row: two equal rows are two charges."""
     file = write_focus(landing_dir.parent / "bill.csv", {"Id": "NULL"}, {"Id": "NULL"}, {"Id": "7"}, {"Id": "7"})
-    land(billing_database, landing_dir, focus(billing_database, landing_dir, file))
+    focus(billing_database, landing_dir, file)
+    land(billing_database, landing_dir)
     (invoice,) = bill_september(billing_database, landing_dir).invoices
     assert invoice.amount == Decimal(8)
 
@@ -253,7 +257,7 @@ def test_a_quantity_with_more_decimals_than_the_usage_table_holds_is_billed_exac
         {"Id": "2", "PricingQuantity": "1e-7"},
     )
     imported = focus(billing_database, landing_dir, file)
-    land(billing_database, landing_dir, imported)
+    land(billing_database, landing_dir)
     (invoice,) = bill_september(billing_database, landing_dir).invoices
     assert (imported.usage, imported.one_off) == (1, 1)
     assert invoice.amount == Decimal("0.061728444506172835")

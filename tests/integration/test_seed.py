@@ -45,8 +45,12 @@ def lake_of(landing_dir: Path) -> UsageLake:
     return UsageLake(landing_dir.parent / "usage_events")
 
 
-def land(database: BillingDatabase, landing_dir: Path, seeded: Seeded) -> list[LandedFile]:
-    return land_days(database, lake_of(landing_dir), landing_dir, seeded.landing_days, JUNE_2023, NOW)
+def land(database: BillingDatabase, landing_dir: Path, *months: BillingMonth) -> list[LandedFile]:
+    """Land all days on which usage of these months may land, up to today."""
+    lengths = {month: (month.last_landing_day(TERMS.grace) - month.first_day).days + 1 for month in months}
+    days = {month.first_day + timedelta(days=n) for month, length in lengths.items() for n in range(length)}
+    until_today = sorted(day for day in days if day <= TODAY)
+    return land_days(database, lake_of(landing_dir), landing_dir, until_today, JUNE_2023, NOW)
 
 
 def bill_month(database: BillingDatabase, landing_dir: Path, month: BillingMonth) -> Billed:
@@ -93,6 +97,7 @@ def test_fly_has_a_paid_invoice_of_may_and_an_open_one_of_june_2023(
 
 def test_billing_june_2023_finalizes_the_open_invoice(billing_database: BillingDatabase, landing_dir: Path) -> None:
     sow(billing_database, landing_dir)
+    land(billing_database, landing_dir, JUNE_2023)
     billed = bill_month(billing_database, landing_dir, JUNE_2023)
     assert (billed.finalized, [one.total_cents for one in billed.invoices]) == (True, [3545])
 
@@ -101,7 +106,7 @@ def test_every_event_of_the_sample_lands_once_and_what_is_refused_has_a_sound_co
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     seeded = sow(billing_database, landing_dir, months=2, organizations=4)
-    landed = land(billing_database, landing_dir, seeded)
+    landed = land(billing_database, landing_dir, *seeded.months)
     assert sum(file.accepted for file in landed) == seeded.events
     assert sum(file.duplicate for file in landed) > 0
     reasons = "select distinct reason from rejected_usage order by reason"
@@ -116,7 +121,7 @@ def test_every_organization_of_the_sample_can_be_billed_for_every_month(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     seeded = sow(billing_database, landing_dir, organizations=40)
-    land(billing_database, landing_dir, seeded)
+    land(billing_database, landing_dir, *seeded.months)
     assert (seeded.closed_months, seeded.open_months) == ((OCTOBER,), (NOVEMBER,))
     october, november = (bill_month(billing_database, landing_dir, month) for month in seeded.months)
     assert october.failures == november.failures == []
@@ -141,7 +146,7 @@ def test_seeding_again_after_months_were_finalized_changes_nothing(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     seeded = sow(billing_database, landing_dir)
-    land(billing_database, landing_dir, seeded)
+    land(billing_database, landing_dir, JUNE_2023, *seeded.months)
     for month in (JUNE_2023, *seeded.months):
         bill_month(billing_database, landing_dir, month)
     before = (everything(billing_database), bytes_below(landing_dir))

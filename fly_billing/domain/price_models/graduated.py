@@ -1,4 +1,7 @@
-"""Graduated: each unit costs what its own tier says (docs.stripe.com/products-prices/pricing-models#graduated-pricing)."""
+"""Graduated: each unit costs what its own tier says.
+
+As in docs.stripe.com/products-prices/pricing-models#graduated-pricing.
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def forget_dead(home: Home) -> None:
         return
     finished = subprocess.Popen(["/bin/sh", "-c", ":"])
     finished.wait()
-    with open(home.data_dir / "postmaster.pid", "r+") as file:
+    with (home.data_dir / "postmaster.pid").open("r+") as file:
         rest = file.read().partition("\n")[2]
         file.seek(0)
         file.write(f"{finished.pid}\n{rest}")
@@ -127,7 +127,7 @@ def forget_dead(home: Home) -> None:
 
 def log_since(home: Home, position: int) -> str:
     """Give what was written to the log from a position (bytes) on."""
-    with suppress(FileNotFoundError), open(home.log_file, "rb") as file:
+    with suppress(FileNotFoundError), home.log_file.open("rb") as file:
         file.seek(position)
         return file.read().decode(errors="replace")
     return ""
