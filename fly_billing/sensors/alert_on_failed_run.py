@@ -29,8 +29,5 @@ def run_alert(context: RunFailureSensorContext) -> Alert:
     what_to_do = (
         f"What to do: read run {run.run_id} in Dagster, mend the cause, re-execute it: nothing is billed twice."
     )
-    return Alert(
-        "failed_run",
-        f"Run of {run.job_name} failed",
-        "\n".join([*(errors or [context.failure_event.message]), what_to_do]),
-    )
+    said = errors or [context.failure_event.message or "the run ended without a word"]
+    return Alert("failed_run", f"Run of {run.job_name} failed", "\n".join([*said, what_to_do]))
