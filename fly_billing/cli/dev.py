@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -15,6 +17,8 @@ from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT
 
 STOP_SECONDS = 30
+# Dagster's words about its own beta parameter and its own command say nothing to whoever looks at bills.
+QUIET = "ignore:Parameter `backfill_policy` of function,ignore:Function `dev_command` is superseded"
 
 
 def dev(console: Console, port: int) -> int:
@@ -23,38 +27,34 @@ def dev(console: Console, port: int) -> int:
         migrate(BillingDatabase(settings.database_url))
         console.print(f"Dagster is coming up at http://127.0.0.1:{port} - Ctrl-C stops it and all it started.")
         console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}; data: {settings.data_dir}")
-        command = [
-            sys.executable,
-            "-m",
-            "dagster",
-            "dev",
-            "-w",
-            str(PROJECT / "workspace.yaml"),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-        ]
-        # A session of its own: Ctrl-C comes to us alone, and we stop Dagster before the servers it uses.
-        child = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
-        return _until_interrupted(console, child)
+        workspace = str(PROJECT / "workspace.yaml")
+        command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+        return _run_until_interrupted(console, command, settings.data_dir)
 
 
-def _until_interrupted(console: Console, child: subprocess.Popen[bytes]) -> int:
+def _run_until_interrupted(console: Console, command: list[str], folder: Path) -> int:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # Set before the child starts: a shell's background job ignores SIGINT, and a child would go on ignoring it.
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A session of its own: Ctrl-C comes to us alone, and we stop Dagster before the servers it uses.
+    child = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONWARNINGS": QUIET}, start_new_session=True)
     try:
         return child.wait()
     except KeyboardInterrupt:
         console.print("Stopping...")
-        child.send_signal(signal.SIGINT)
-        try:
-            child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        _stop(child)
         return 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

@@ -70,7 +70,7 @@ def _files_of(landing_dir: Path, lake: UsageLake, day: date) -> list[Path]:
     folder = landing_dir / day.isoformat()
     if folder.is_dir():
         return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if lake.exists() and lake.table().file_uris([("landing_day", "=", day.isoformat())]):
+    if lake.exists() and lake.table().file_uris(file_pruning_predicate=[("landing_day", "=", day)]):
         raise LandingError(
             f"{folder} is gone, but the usage table has events that landed on {day}: landing it again would erase them."
             " Bring the folder back (an empty one, if the day really has no usage) and land the day again"

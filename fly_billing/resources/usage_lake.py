@@ -96,10 +96,10 @@ class UsageLake:
         Returns the table version read. An empty selection gives an empty view.
         """
         table = self.table(version)
-        filters: list[tuple[str, str, str | list[str]]] = [("usage_month", "=", str(month))] if month else []
+        filters: list[tuple[str, str, str | list[date]]] = [("usage_month", "=", str(month))] if month else []
         if days:
-            filters.append(("landing_day", "in", [day.isoformat() for day in days]))
-        files = table.file_uris(filters or None)
+            filters.append(("landing_day", "in", list(days)))
+        files = table.file_uris(file_pruning_predicate=filters or None)
         relation = (
             connection.read_parquet(files, hive_partitioning=True)
             if files

@@ -43,6 +43,8 @@ REGIONS = (
 HABITS = (("steady", 56), ("office hours", 18), ("on demand", 18), ("batch", 8))
 APPS = ("web", "api", "worker", "jobs", "admin", "search", "gateway", "preview")
 
+FIRST_BORN = date(2023, 7, 1)  # after Fly's own two invoices: their months bill nobody else
+
 T = TypeVar("T")
 
 
@@ -125,7 +127,8 @@ def _organization(seed: int, number: int, names: list[str], window: Window) -> O
     again, index = divmod(number, len(names))
     name = f"{names[index]} {again + 1}" if again else names[index]
     window_days = max(1, (window.today - window.first_day).days)
-    days = rng.randrange(window_days) if number % 4 == 3 else -rng.randint(1, 900)
+    oldest = min(900, (window.first_day - FIRST_BORN).days)
+    days = rng.randrange(window_days) if number % 4 == 3 else -rng.randint(1, oldest)
     start = datetime(window.first_day.year, window.first_day.month, window.first_day.day, tzinfo=UTC)
     created_at = min(start + timedelta(days=days, seconds=rng.randrange(86400)), window.now - timedelta(days=1))
     return Organization(slug(name), name, created_at, MACHINES[number % len(MACHINES)])
