@@ -22,7 +22,7 @@ from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.partitions import month_by_org, month_key, orgs
+from fly_billing.partitions import month_key, orgs
 from fly_billing.resources.backlog import months_to_close, months_to_sync
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms
 from fly_billing.resources.postgres import BillingDatabase
@@ -38,13 +38,11 @@ land_usage = define_asset_job(
 bill_month = define_asset_job(
     "bill_month",
     AssetSelection.assets(usage_rollups, invoices),
-    partitions_def=month_by_org,
     description="Roll a month's usage up and compute its invoices; finalizes them once the month is closed.",
 )
 sync_month = define_asset_job(
     "sync_month",
     AssetSelection.assets(stripe_invoices),
-    partitions_def=month_by_org,
     description="Bring a month's finalized invoices to Stripe and compare both sides.",
 )
 
@@ -58,7 +56,8 @@ def month_tags(instance: DagsterInstance, database: BillingDatabase, month: Bill
     groups = [group for group in instance.get_dynamic_partitions(str(orgs.name)) if group in existing]
     if not groups:
         return None
-    return {RANGE_START: f"{month_key(month)}|{groups[0]}", RANGE_END: f"{month_key(month)}|{groups[-1]}"}
+    first, last = (f"{month_key(month)}|{group}" for group in (groups[0], groups[-1]))
+    return {RANGE_START: first, RANGE_END: last, "fly_billing/month": str(month)}
 
 
 def landing_range(first: date, last: date) -> dict[str, str]:

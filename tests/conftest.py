@@ -8,14 +8,17 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 
 from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer, spawn
+from tests.world import World
 
 _numbers = itertools.count()
 
@@ -70,3 +73,22 @@ def landing_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "landing"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def world(
+    billing_database: BillingDatabase, sandbox: SandboxServer, landing_dir: Path, tmp_path: Path
+) -> Iterator[World]:
+    """A platform of the test's own on 2026-11-05, when October 2026 has just closed."""
+    dagster_home = tmp_path / "dagster"
+    dagster_home.mkdir()
+    with DagsterInstance.local_temp(str(dagster_home)) as instance:
+        yield World(
+            database=billing_database,
+            database_url=billing_database.engine.url.render_as_string(hide_password=False),
+            landing_dir=landing_dir,
+            lake_dir=tmp_path / "lake",
+            stripe_url=sandbox.url,
+            instance=instance,
+            now=datetime(2026, 11, 5, tzinfo=UTC),
+        )

@@ -24,15 +24,22 @@ from fly_billing.resources.invoicing import Billed, bill
 ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
+CHECKS = {
+    ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
+    PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum of its"
+    " rollups: nothing is forgotten, nothing charged twice.",
+    ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized. The invoice stays as it is; the"
+    " difference is listed here, so that it does not vanish. A warning.",
+}
 
 
 @asset(
     partitions_def=month_by_org,
     backfill_policy=BackfillPolicy.single_run(),
     deps=[usage_rollups],
-    check_specs=[AssetCheckSpec(name, asset="invoices") for name in (ITEMS_SUM, PRICED_ONCE, ALL_BILLED)],
+    check_specs=[AssetCheckSpec(name, asset="invoices", description=text) for name, text in CHECKS.items()],
     kinds={"postgres"},
-    group_name="billing",
+    group_name="fly_billing",
 )
 def invoices(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms, clock: Clock
@@ -46,10 +53,10 @@ def invoices(
     """
     database, terms = billing_postgres.database(), billing_terms.terms()
     metadata: dict[str, Any] = {}
-    wrong: dict[str, list[Mapping[str, Any]]] = {ITEMS_SUM: [], PRICED_ONCE: [], ALL_BILLED: []}
+    wrong: dict[str, list[Mapping[str, Any]]] = {name: [] for name in CHECKS}
     failures: list[Mapping[str, Any]] = []
     for part in billing_partitions(context):
-        billed = bill(database, part.month, part.groups, terms, clock.now(), context.run_id)
+        billed = bill(database, part.month, part.groups, terms, clock.now(), context.run.run_id)
         metadata |= _describe(part.month, billed)
         failures += _failures(part.month, billed)
         parameters = {"month": part.month.first_day, "groups": list(part.groups)}
@@ -57,12 +64,17 @@ def invoices(
         wrong[PRICED_ONCE] += database.rows("check_rollups_priced", **parameters)
         wrong[ALL_BILLED] += database.rows("check_late_usage", **parameters)
         context.log.info(f"{part.month}: {len(billed.invoices)} invoices, {len(billed.failures)} failures")
-    severities = {
-        ITEMS_SUM: AssetCheckSeverity.ERROR,
-        PRICED_ONCE: AssetCheckSeverity.ERROR,
-        ALL_BILLED: AssetCheckSeverity.WARN,
-    }
-    checks = [check("invoices", name, wrong[name], severity) for name, severity in severities.items()]
+    warning = {ALL_BILLED: AssetCheckSeverity.WARN}
+    checks = [
+        check(
+            "invoices",
+            name,
+            wrong[name],
+            warning.get(name, AssetCheckSeverity.ERROR),
+            partitions=len(context.partition_keys),
+        )
+        for name in CHECKS
+    ]
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
     yield from report(context, metadata, checks, failed, failures)

@@ -21,9 +21,16 @@ AGREES = "stripe_agrees_with_our_invoices"
     partitions_def=month_by_org,
     backfill_policy=BackfillPolicy.single_run(),
     deps=[invoices],
-    check_specs=[AssetCheckSpec(AGREES, asset="stripe_invoices")],
+    check_specs=[
+        AssetCheckSpec(
+            AGREES,
+            asset="stripe_invoices",
+            description="What Stripe holds of the month, read there independently, equals what we billed in count,"
+            " currency, lines and totals. Lists what is missing, duplicate, differing, stuck or orphaned, and what to do.",
+        )
+    ],
     kinds={"stripe", "postgres"},
-    group_name="stripe",
+    group_name="fly_billing",
     pool="stripe",
 )
 def stripe_invoices(
@@ -36,7 +43,7 @@ def stripe_invoices(
     alert.
     """
     database = billing_postgres.database()
-    tools = stripe_account.sync_tools(database, clock, context.run_id)
+    tools = stripe_account.sync_tools(database, clock, context.run.run_id)
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
     metadata: dict[str, Any] = {}
     wrong: list[Mapping[str, Any]] = []

@@ -18,9 +18,16 @@ ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 @asset(
     partitions_def=landing_days,
     backfill_policy=BackfillPolicy.single_run(),
-    check_specs=[AssetCheckSpec(ACCOUNTED_FOR, asset="usage_events")],
+    check_specs=[
+        AssetCheckSpec(
+            ACCOUNTED_FOR,
+            asset="usage_events",
+            description="landed = accepted + duplicate + rejected, per landing day, counted again in the usage table and"
+            " in rejected_usage. If it fails, usage was lost or doubled on the way: land the day again.",
+        )
+    ],
     kinds={"deltalake", "duckdb"},
-    group_name="usage",
+    group_name="fly_billing",
 )
 def usage_events(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock

@@ -30,9 +30,16 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
     backfill_policy=BackfillPolicy.single_run(),
     # An event of a month may land on any day after it, so every landing day is upstream of every month.
     deps=[AssetDep(usage_events, partition_mapping=AllPartitionMapping())],
-    check_specs=[AssetCheckSpec(ROLLED_UP, asset="usage_rollups")],
+    check_specs=[
+        AssetCheckSpec(
+            ROLLED_UP,
+            asset="usage_rollups",
+            description="Events and quantity per meter are the same in the rollups as in the usage table, added up there"
+            " once more. If it fails, somebody would be billed too much or too little: materialize the month again.",
+        )
+    ],
     kinds={"duckdb", "postgres"},
-    group_name="usage",
+    group_name="fly_billing",
 )
 def usage_rollups(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock

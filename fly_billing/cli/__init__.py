@@ -1,4 +1,7 @@
-"""The `fly-billing` command. Keeps out: what the commands do, which each has its own module or room."""
+"""The `fly-billing` command. Keeps out: what the commands do, which each has its own module or room.
+
+A command imports what it needs when it runs: Dagster alone takes a second.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.embedded_postgres import EmbeddedPostgresError, ServerInUseError
-from fly_billing.resources.settings import PROJECT, SettingsError
+from fly_billing.resources.settings import PROJECT
 
 app = typer.Typer(
     name="fly-billing",
@@ -34,11 +38,9 @@ def main() -> None:
     # Dagster's words about its own beta parameters are not for the reader of a command's output.
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     signal.signal(signal.SIGTERM, _stop)
-    from fly_billing.cli.local_platform import SandboxBusy  # heavy imports only where a command needs them
-
     try:
         app()
-    except (SettingsError, EmbeddedPostgresError, ServerInUseError, SandboxBusy) as problem:
+    except (ToBeMended, EmbeddedPostgresError, ServerInUseError) as problem:
         Console(stderr=True).print(f"[red]fly-billing:[/red] {problem}", highlight=False)
         sys.exit(2)
 
@@ -48,7 +50,15 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-Month = Annotated[str, typer.Argument(help="YYYY-MM")]
+def _month(text: str) -> BillingMonth:
+    try:
+        return BillingMonth.parse(text)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+
+
+Month = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=_month)]
+MaybeMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parser=_month)]
 
 
 @app.command()
@@ -109,11 +119,13 @@ def import_focus(file: Annotated[Path, typer.Argument(help="A FOCUS 1.0 cost-and
 
 
 @app.command()
-def land() -> None:
+def land(
+    month: Annotated[str | None, typer.Argument(help="YYYY-MM: all landing days that count for it")] = None,
+) -> None:
     """Land the usage files that are new or changed in the landing folder."""
     from fly_billing.cli.billing import land_new_files
 
-    _exit(land_new_files(console))
+    _exit(land_new_files(console, month))
 
 
 @app.command()
@@ -121,7 +133,7 @@ def bill(month: Month) -> None:
     """Bill a month for all organizations: roll its usage up, compute its invoices, finalize them if it is closed."""
     from fly_billing.cli.billing import run_month
 
-    _exit(run_month(console, "bill_month", BillingMonth.parse(month)))
+    _exit(run_month(console, "bill_month", month))
 
 
 @app.command()
@@ -129,25 +141,24 @@ def sync(month: Month) -> None:
     """Bring a month's finalized invoices to Stripe and compare both sides."""
     from fly_billing.cli.billing import run_month
 
-    _exit(run_month(console, "sync_month", BillingMonth.parse(month)))
+    _exit(run_month(console, "sync_month", month))
 
 
 @app.command()
 def statement(
     organization: Annotated[str, typer.Argument(help="An organization's id")],
-    month: Annotated[str | None, typer.Argument(help="YYYY-MM; the newest one if left out")] = None,
+    month: MaybeMonth = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
 ) -> None:
-    """Show what an organization owes and why, open months included. Stripe is not asked."""
+    """Show what an organization owes and why (without a month: the newest). Stripe is not asked."""
     from fly_billing.cli.local_platform import local_platform
     from fly_billing.cli.statement import show_statement
     from fly_billing.resources.postgres import BillingDatabase
     from fly_billing.resources.statements_of_account import NoSuchOrganization, read_statement
 
-    wanted = BillingMonth.parse(month) if month else None
     with local_platform() as settings:
         try:
-            found = read_statement(BillingDatabase(settings.database_url), organization, datetime.now(UTC), wanted)
+            found = read_statement(BillingDatabase(settings.database_url), organization, datetime.now(UTC), month)
         except (NoSuchOrganization, ValueError) as problem:
             raise typer.BadParameter(str(problem)) from problem
     if as_json:

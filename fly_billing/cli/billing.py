@@ -12,7 +12,7 @@ from rich.console import Console
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import Runs, stretches
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.backlog import days_to_land
+from fly_billing.resources.backlog import days_before_closing, days_to_land
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings
 
@@ -25,10 +25,14 @@ def _runs(stripe: bool) -> Iterator[tuple[Runs, Settings, BillingDatabase]]:
         yield Runs(instance, database), settings, database
 
 
-def land_new_files(console: Console) -> bool:
-    """Land every landing day whose folder has changed; return whether all went well."""
+def land_new_files(console: Console, month: BillingMonth | None) -> bool:
+    """Land every landing day whose folder has changed, and all that count for `month`; return whether all went well.
+
+    A month is closed only when all its landing days were landed after they ended, also those without files.
+    """
     with _runs(stripe=False) as (runs, settings, database):
-        days = days_to_land(database, settings.landing_dir)
+        due = days_before_closing(database, month, settings.grace) if month else []
+        days = sorted({*due, *days_to_land(database, settings.landing_dir)})
         with console.status(f"Landing {len(days)} days"):
             for stretch in stretches(days):
                 runs.land(stretch)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.resources.embedded_postgres import running
 from fly_billing.resources.embedded_postgres.locks import Lock
 from fly_billing.resources.settings import PROJECT, Settings
@@ -27,7 +28,7 @@ SANDBOX_PACE = {"STRIPE_REQUESTS_PER_SECOND": "100", "STRIPE_REQUESTS_PER_ENDPOI
 SEEDED_CUSTOMER = "cus_1234"
 
 
-class SandboxBusy(Exception):
+class SandboxBusy(ToBeMended):
     """Another process runs the sandbox of this data folder."""
 
 

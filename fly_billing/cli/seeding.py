@@ -75,7 +75,18 @@ def import_focus_file(console: Console, file: Path) -> None:
             now=datetime.now(UTC),
             progress=lambda text: status.update(text),
         )
-    console.print(str(imported))
+    console.print(
+        f"{imported.rows:,} rows of {file.name}: {imported.usage:,} usage events, {imported.one_off:,} one-off items,"
+        f" {len(imported.rejected):,} rejected; {len(imported.organizations)} organizations"
+        f" ({imported.new_organizations} new), {imported.new_prices} new prices",
+        highlight=False,
+    )
+    for row in imported.rejected[:10]:
+        console.print(f"rejected line {row.line}: {row.reason}", highlight=False)
+    for month in imported.months:
+        console.print(
+            f"Next: fly-billing land {month}; fly-billing bill {month}; fly-billing sync {month}", highlight=False
+        )
 
 
 def remove_local_data(console: Console) -> None:

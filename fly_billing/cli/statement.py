@@ -40,9 +40,14 @@ def _months(statement: Statement) -> Table:
     table.add_column("Due")
     for one in statement.invoices:
         total = "" if one.total_cents is None else format_cents(one.total_cents, one.currency)
-        status = STATUS[one.status] + (f"\n{one.trouble}" if one.trouble else "")
+        status = _status(one) + (f"\n{one.trouble}" if one.trouble else "")
         table.add_row(one.month, total, status, str(one.due_on or ""))
     return table
+
+
+def _status(invoice: StatementInvoice) -> str:
+    is_nothing = invoice.status == "finalized" and not invoice.total_cents
+    return "nothing to pay" if is_nothing else STATUS[invoice.status]
 
 
 def _items(invoice: StatementInvoice) -> Table:

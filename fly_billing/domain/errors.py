@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class ToBeMended(Exception):
+    """A problem that whoever runs a command can mend; the message is all that they need, a traceback would hide it."""
+
+
 class BillingError(Exception):
     """One organization's month can't be billed (or synced); the others can.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -154,17 +154,15 @@ def _usage_items(invoice: UUID, currency: str, rollups: Sequence[UsageRollup], p
 
 
 def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
-    price = prices.for_usage(rollup.meter, rollup.dimensions, rollup.segment_start)
-    last_moment = rollup.segment_end - timedelta(microseconds=1)
-    if prices.for_usage(rollup.meter, rollup.dimensions, last_moment).id != price.id:
+    if prices.changes_inside(rollup.meter, rollup.dimensions, rollup.segment_start, rollup.segment_end):
         raise not_computable(
             "price_changed_inside_rollup",
-            f"price {price.key!r} changes between {rollup.segment_start:%Y-%m-%d %H:%M}Z and"
-            f" {last_moment:%Y-%m-%d %H:%M}Z, inside one rollup of {rollup.meter!r}: materialize"
-            " usage_rollups for this month again, then invoices",
+            f"the price changes between {rollup.segment_start:%Y-%m-%d %H:%M}Z and"
+            f" {rollup.segment_end:%Y-%m-%d %H:%M}Z, inside one rollup of {rollup.meter!r} with"
+            f" {dict(rollup.dimensions)}: materialize usage_rollups for this month again, then invoices",
             retryable=True,
         )
-    return price
+    return prices.for_usage(rollup.meter, rollup.dimensions, rollup.segment_start)
 
 
 def _usage_item(

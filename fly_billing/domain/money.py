@@ -92,7 +92,8 @@ def format_cents(cents: int, currency: str) -> str:
 def grouped(number: str) -> str:
     """Write `2592000.5` as `2,592,000.5`."""
     whole, point, rest = number.partition(".")
-    return f"{int(whole):,}{point}{rest}"
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{abs(int(whole)):,}{point}{rest}"
 
 
 def counted(number: str, unit: str) -> str:

@@ -44,7 +44,7 @@ class BillingMonth:
 
     @property
     def end(self) -> datetime:
-        return self.next().start
+        return datetime(self.year + self.month // 12, self.month % 12 + 1, 1, tzinfo=UTC)
 
     @property
     def seconds(self) -> int:

@@ -5,6 +5,7 @@ The plain-dict shape of a price (`Price.from_data`) is the shape of the YAML fil
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ from itertools import product as combinations
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from fly_billing.domain.errors import not_computable
+from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.price_models import Graduated, PerUnit, PriceModel, Tier
 
 PRICES = uuid5(NAMESPACE_URL, "fly_billing/prices")
@@ -132,12 +133,16 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price]) -> None:
         self._by_key: dict[str, list[Price]] = {}
+        # meter -> the moments at which one of its prices begins or ends, in order
+        self._edges: dict[str, list[datetime]] = {}
         # meter -> names of the matched dimensions -> their values -> versions
         self._usage: dict[str, dict[tuple[str, ...], dict[tuple[str, ...], list[Price]]]] = {}
         for price in prices:
             self._by_key.setdefault(price.key, []).append(price)
             if price.meter is not None:
                 self._index(price, price.meter)
+                for edge in filter(None, (price.effective_from, price.effective_until)):
+                    insort(self._edges.setdefault(price.meter, []), edge)
 
     def _index(self, price: Price, meter: str) -> None:
         names = tuple(sorted(price.match))
@@ -166,6 +171,18 @@ class PriceBook:
             f"no price in force at {moment:%Y-%m-%d %H:%M}Z for meter {meter!r} with {dict(dimensions)}:"
             " add it to the price book (a new effective-dated version), load it, and bill the month again",
         )
+
+    def changes_inside(self, meter: str, dimensions: Mapping[str, str], start: datetime, end: datetime) -> bool:
+        """Tell whether the price of this usage changes, begins or ends after `start` and before `end`."""
+        edges = self._edges.get(meter, [])
+        moments = [start, *edges[bisect_right(edges, start) : bisect_left(edges, end)]]
+        return len(moments) > 1 and len({self._version(meter, dimensions, moment) for moment in moments}) > 1
+
+    def _version(self, meter: str, dimensions: Mapping[str, str], moment: datetime) -> UUID | str:
+        try:
+            return self.for_usage(meter, dimensions, moment).id
+        except BillingError as error:
+            return error.code
 
     def for_key(self, key: str, moment: datetime) -> Price:
         """Return the version of the price `key` in force at `moment`. Raises BillingError `unpriced_subscription`."""

@@ -66,11 +66,11 @@ class Statement:
 
     def headline(self) -> str:
         """Say in one sentence what is owed."""
-        unpaid = sum(1 for one in self.invoices if one.status == "finalized")
+        unpaid = sum(1 for one in self.invoices if one.status == "finalized" and one.total_cents)
         owed = _money(self.owed()) if unpaid else "nothing"
         on = f" on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}" if unpaid else ""
         upcoming = self.upcoming()
-        soon = f" Usage not invoiced yet comes to {_money(upcoming)} so far." if upcoming else ""
+        soon = f" Usage not invoiced yet comes to {_money(upcoming)} so far." if any(upcoming.values()) else ""
         return f"{self.organization_name} owes {owed}{on}.{soon}"
 
     def as_data(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import EXACT
 
 COLUMNS = (
@@ -28,7 +29,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 WHOLE_DIGITS, DECIMALS = 20, 15
 
 
-class FocusImportError(Exception):
+class FocusImportError(ToBeMended):
     """The file can't be imported as a whole; nothing was changed."""
 
 

@@ -5,6 +5,7 @@ A failure counts as told only after the post was accepted; until then every look
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -35,16 +36,24 @@ class AlertChannel:
         if self.webhook_url is None:
             return
         body = json.dumps({"text": alert.text}).encode()
-        # S310: the address comes from the operator's own settings.
-        request = urllib.request.Request(  # noqa: S310
-            self.webhook_url, body, {"Content-Type": "application/json"}, method="POST"
-        )
         try:
+            # S310: the address comes from the operator's own settings.
+            request = urllib.request.Request(  # noqa: S310
+                self.webhook_url, body, {"Content-Type": "application/json"}, method="POST"
+            )
             with urllib.request.urlopen(request, timeout=WEBHOOK_SECONDS) as answer:  # noqa: S310
                 answer.read()
-        except (urllib.error.URLError, OSError, ValueError) as problem:
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                raise AlertNotSent(_not_sent(alert, refusal.reason)) from None
+        except (http.client.HTTPException, OSError, ValueError) as problem:
+            # The words of an address that can't be read repeat it.
             reason = getattr(problem, "reason", type(problem).__name__)
-            raise AlertNotSent(f"the alert webhook did not take {alert.subject!r}: {reason}") from None
+            raise AlertNotSent(_not_sent(alert, reason)) from None
+
+
+def _not_sent(alert: Alert, reason: object) -> str:
+    return f"the alert webhook did not take {alert.subject!r}: {reason}"
 
 
 def tell_failed_syncs(database: BillingDatabase, channel: AlertChannel) -> int:

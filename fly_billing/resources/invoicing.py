@@ -89,7 +89,7 @@ def bill(
         )
         final = [row["id"] for row in organizations if row["invoice_status"] not in (None, "open")]
         to_bill = [row for row in organizations if row["invoice_status"] in (None, "open")]
-        closed_at = month.closes_at(terms.grace) if closing else None
+        closed_at = _usage_complete_at(connection, month, terms) if closing else None
         invoices, failures = _assemble(connection, month, to_bill, closed_at)
         _write(connection, invoices, {row["id"]: row["snapshot_id"] for row in to_bill}, now)
         if closing:
@@ -107,6 +107,14 @@ def _refuse_unlanded_days(connection: Connection, month: BillingMonth, terms: Te
             f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}): materialize usage_events for them,"
             " then bill the month again"
         )
+
+
+def _usage_complete_at(connection: Connection, month: BillingMonth, terms: Terms) -> datetime:
+    """Return from when on a rollup has all usage of a month that is closed: nothing that counts landed after it."""
+    days = {"first": month.first_day, "last": month.last_landing_day(terms.grace)}
+    (row,) = rows(connection, "last_landing", **days)
+    landed_at: datetime = row["landed_at"]
+    return max(month.closes_at(terms.grace), landed_at)
 
 
 def _assemble(
@@ -154,8 +162,8 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, closed_at: datetime 
     if closed_at is not None and row["rolled_up_at"] < closed_at:
         raise not_computable(
             "usage_rolled_up_too_early",
-            f"usage_rollups of {month} is from {row['rolled_up_at']:%Y-%m-%d %H:%M}Z, before the grace period ended"
-            f" ({closed_at:%Y-%m-%d %H:%M}Z): materialize it again, then invoices",
+            f"usage_rollups of {month} is from {row['rolled_up_at']:%Y-%m-%d %H:%M}Z, before the grace period ended or"
+            f" its usage was last landed ({closed_at:%Y-%m-%d %H:%M}Z): materialize it again, then invoices",
             retryable=True,
         )
 

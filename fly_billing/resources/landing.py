@@ -121,7 +121,7 @@ def _settle(duck: duckdb.DuckDBPyConnection, lake: UsageLake, days: Sequence[dat
     lake.open_view(duck, "lake")
     duck.execute("create temp table replaced (landing_day date)")
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
-    duck.execute("create temp table candidates as select * from judged where reason is null")
+    duck.execute("create temp table candidates as select *, false as was_accepted from judged where reason is null")
     duck.execute(sql("days_with_orphaned_duplicates"))
     duck.execute("insert into replaced select landing_day from orphaned_days")
     duck.execute(sql("candidates_of_orphaned_days"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -26,6 +27,7 @@ STAGED = pa.schema(
     + [(name, pa.string()) for name in ("raw", *ENVELOPE, "quantity", "data", "problem", "problem_message")]
 )
 CHUNK_LINES = 200_000
+PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 
 # One JSON document per line, read by DuckDB. A number in JSON would pass through a double there, so the quantity's
 # digits are taken from the line itself; a line for which that is not plainly right goes to the exact, slower reader.
@@ -61,7 +63,7 @@ def read_landing_file(path: Path) -> Iterator[pa.Table]:
         return
     try:
         yield from reader(path)
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as problem:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
         yield _unreadable(path, "unreadable_file", f"{type(problem).__name__}: {problem}"[:500])
 
 
@@ -71,18 +73,36 @@ def _unreadable(path: Path, problem: str, message: str) -> pa.Table:
 
 
 def _read_jsonl(path: Path) -> Iterator[pa.Table]:
-    with path.open("rb") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         numbers: list[int] = []
         lines: list[str] = []
         for number, line in enumerate(file, start=1):
-            if line.strip():
+            text = line.strip()
+            if not _is_text(text):
+                yield pa.Table.from_pylist([_bad_encoding(number, text)], schema=STAGED)
+            elif text:
                 numbers.append(number)
-                lines.append(line.strip().decode("utf-8", errors="replace"))
+                lines.append(text)
             if len(lines) == CHUNK_LINES:
                 yield _stage_json(numbers, lines)
                 numbers, lines = [], []
         if lines:
             yield _stage_json(numbers, lines)
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether text is valid Unicode, not bytes that could not be decoded nor half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bad_encoding(line: int, raw: str) -> dict[str, Any]:
+    """Refuse a line that is not UTF-8: two ids whose bytes can't be read would look alike."""
+    shown = raw.encode(errors="surrogateescape").decode(errors="replace")
+    return {"line": line, "raw": shown, "problem": "bad_encoding", "problem_message": "not UTF-8: shown with \ufffd"}
 
 
 def _stage_json(numbers: list[int], lines: list[str]) -> pa.Table:
@@ -100,7 +120,8 @@ def stage_json_line(line: int, raw: str) -> dict[str, Any]:
     staged: dict[str, Any] = {"line": line, "raw": raw}
     try:
         event = json.loads(raw, parse_float=plain_number, parse_int=str, parse_constant=str)
-    except ValueError as problem:
+        json.dumps(event, ensure_ascii=False).encode()  # raises where an escape is half a surrogate pair
+    except (ValueError, RecursionError) as problem:
         return staged | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
     if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
         message = "an event is a JSON object whose `data` is an object with a `quantity`"
@@ -144,13 +165,14 @@ def normal_time(text: str | None) -> str | None:
 
 
 def _read_csv(path: Path) -> Iterator[pa.Table]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        header: list[str] | None = None
         rows: list[dict[str, Any]] = []
-        for fields in reader:
-            if fields:
-                rows.append(_stage_csv_row(reader.line_num, header, fields))
+        for line, raw, fields in _csv_records(file):
+            if header is None and not isinstance(fields, csv.Error):
+                header = fields
+            else:
+                rows.append(_stage_csv_row(line, raw, header or [], fields))
             if len(rows) == CHUNK_LINES:
                 yield pa.Table.from_pylist(rows, schema=STAGED)
                 rows = []
@@ -158,8 +180,44 @@ def _read_csv(path: Path) -> Iterator[pa.Table]:
             yield pa.Table.from_pylist(rows, schema=STAGED)
 
 
-def _stage_csv_row(line: int, header: list[str], fields: list[str]) -> dict[str, Any]:
-    staged: dict[str, Any] = {"line": line, "raw": ",".join(fields)}
+def _csv_records(lines: Iterable[str]) -> Iterator[tuple[int, str, list[str] | csv.Error]]:
+    """Yield (first line, raw, fields) per record, or what is wrong in place of the fields.
+
+    A torn line, such as one whose quote never closes, costs only itself: the lines that it swallowed are read again.
+    """
+    numbered = enumerate(lines, start=1)
+    given_back: deque[tuple[int, str]] = deque()
+    taken: list[tuple[int, str]] = []
+    width = 0
+
+    def feed() -> Iterator[str]:
+        while (line := given_back.popleft() if given_back else next(numbered, None)) is not None:
+            taken.append(line)
+            yield line[1]
+
+    while True:
+        try:
+            for fields in csv.reader(feed(), strict=True):
+                if len(taken) > 1 and width not in (0, len(fields)):
+                    raise csv.Error("a quote that is not closed on its line")
+                if fields:
+                    width = width or len(fields)
+                    yield taken[0][0], "".join(line for _, line in taken).rstrip("\r\n"), fields
+                taken.clear()
+            return
+        except csv.Error as problem:
+            (number, raw), *swallowed = taken
+            given_back.extendleft(reversed(swallowed))
+            taken.clear()
+            yield number, raw.rstrip("\r\n"), problem
+
+
+def _stage_csv_row(line: int, raw: str, header: list[str], fields: list[str] | csv.Error) -> dict[str, Any]:
+    if not _is_text(raw):
+        return _bad_encoding(line, raw)
+    staged: dict[str, Any] = {"line": line, "raw": raw}
+    if isinstance(fields, csv.Error):
+        return staged | {"problem": "torn_row", "problem_message": f"not a CSV row: {fields}"}
     missing = [name for name in (*ENVELOPE, "quantity") if name not in header]
     if missing:
         return staged | {
@@ -179,6 +237,7 @@ def _read_parquet(path: Path) -> Iterator[pa.Table]:
     file = pq.ParquetFile(path)
     first = 1
     for batch in file.iter_batches(CHUNK_LINES):
+        batch.validate(full=True)  # text that is not UTF-8 is refused here, not half way down the road
         yield _stage_parquet(pa.Table.from_batches([batch]), first)
         first += batch.num_rows
 
@@ -202,17 +261,31 @@ def _stage_parquet(table: pa.Table, first: int) -> pa.Table:
     }
     for name in (*ENVELOPE, "quantity"):
         columns[name] = pa.nulls(count, pa.string()) if problem else _as_text(table[name])
+    columns["time"] = _mended(columns["time"], PLAIN_TIME, normal_time)
+    columns["quantity"] = _mended(columns["quantity"], "^[^eE]*$", plain_number)
     return pa.table({name: columns[name] for name in STAGED.names}).cast(STAGED)
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):  # nanoseconds are cut off, as in `normal_time`
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        column = column.cast(pa.timestamp("us", "UTC" if column.type.tz else None), safe=False)
     return column.cast(pa.string())
+
+
+def _mended(texts: pa.ChunkedArray, is_plain: str, mend: Callable[[str], str | None]) -> pa.ChunkedArray | pa.Array:
+    """Rewrite the texts that are not plain as JSON and CSV have them rewritten; mostly there are none."""
+    odd = pc.invert(pc.fill_null(pc.match_substring_regex(texts, is_plain), True))
+    if not pc.any(odd).as_py():
+        return texts
+    return pa.array([text and mend(text) for text in texts.to_pylist()], pa.string())
 
 
 def _extras_as_json(table: pa.Table) -> pa.Array:
     extras = [name for name in table.column_names if name not in (*ENVELOPE, "quantity")]
-    if extras == ["data"] and pa.types.is_string(table.schema.field("data").type):
-        return table["data"]
+    if extras == ["data"] and _is_text_column(table.schema.field("data").type):
+        return table["data"].cast(pa.string())
     return pa.array([json.dumps(row, default=str) for row in table.select(extras).to_pylist()], pa.string())
+
+
+def _is_text_column(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

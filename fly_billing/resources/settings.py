@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from fly_billing.domain.errors import ToBeMended
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-class SettingsError(Exception):
+class SettingsError(ToBeMended):
     """A setting is missing or can't be right; the message names it and says what to do."""
 
 

@@ -34,6 +34,12 @@ from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
 # Stripe remembers a key for at least 24 hours; an hour is left for clocks and slow requests.
 KEY_LIFE = timedelta(hours=23)
 
+# Somebody deleted or finalized the draft by hand: what there is now has to be read.
+DRAFT_GONE = frozenset({"resource_missing", "invoice_not_editable"})
+
+# How often, within one run, a draft or a customer is made under new keys before a human is asked.
+NEW_STARTS = 3
+
 
 class StepFailed(Exception):
     """A step came to an end that this run can't mend; `state` is the journal's word for it."""
@@ -46,7 +52,18 @@ class StepFailed(Exception):
 
 
 class MustRead(Exception):
-    """Sending is not safe before we have read what Stripe holds."""
+    """Sending is not safe before we have read what Stripe holds; `answer` is what brought us here, if one did."""
+
+    def __init__(self, step: str, answer: Answer | None = None) -> None:
+        self.step = step
+        self.answer = answer
+        super().__init__(step)
+
+    def as_failure(self) -> StepFailed:
+        """Return the failure to report where reading did not get us on: the draft's own, or Stripe's last words."""
+        if self.answer is None:
+            return StepFailed("needs_attention", "verify", "verify_mismatch")
+        return StepFailed("failed", self.step, self.answer.code or "server_error", self.answer)
 
 
 @dataclass(frozen=True)
@@ -105,33 +122,38 @@ class InvoiceSync:
         if self._entry.state in ("failed", "unknown", "needs_attention"):
             if self._entry.stripe_invoice_id is None:
                 self._move("pending")
+            elif (self._entry.state, self._entry.step) == ("unknown", "add_lines"):
+                self._move("drafted")  # the lines may still be on their way: no reading could tell, the same key can
             else:
                 self._settle_by_reading()
         elif self._entry.state == "verified":
             self._move("filled")
 
     def _go_on(self) -> str:
-        for _ in range(3):  # within one run a draft is made anew at most twice
+        for start in range(1, NEW_STARTS + 1):
             try:
                 return self._advance()
-            except MustRead:
+            except MustRead as reason:
                 self._settle_by_reading()
-        raise StepFailed("needs_attention", "verify", "verify_mismatch")
+                if self._entry.state != "finalized" and start == NEW_STARTS:
+                    raise reason.as_failure() from reason
+        return self._entry.state
 
     def _advance(self) -> str:
         filled: Mapping[str, Any] | None = None
         if self._entry.state == "pending":
-            body = self._perform(create_request(self._invoice, self._customer, self._entry.generation), self._create)
-            self._move("drafted", stripe_invoice_id=body["id"])
+            made = self._perform(create_request(self._invoice, self._customer, self._entry.generation), self._create)
+            self._move("drafted", stripe_invoice_id=made.body["id"])
         if self._entry.state == "drafted":
-            for request in add_lines_requests(self._invoice):
-                filled = self._perform(request, self._add_lines)
+            answers = [self._perform(request, self._add_lines) for request in add_lines_requests(self._invoice)]
+            # A replay tells what the draft was when it was filled; since then it may have been edited by hand.
+            filled = None if any(answer.was_replayed for answer in answers) else answers[-1].body
             self._move("filled")
         if self._entry.state == "filled":
             self._verify(filled)
             self._move("verified")
         if self._entry.state == "verified":
-            self._finish(self._perform(finalize_request(self._tools.rules.collect), self._finalize))
+            self._finish(self._perform(finalize_request(self._tools.rules.collect), self._finalize).body)
         return self._entry.state
 
     # The mutations, as the client makes them. `_perform` adds key, pace and journal.
@@ -152,20 +174,31 @@ class InvoiceSync:
         return self._tools.client.v1.customers.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
 
     def _make_customer(self) -> str:
-        """Make the organization's customer once: the key is the organization's, whichever month asks first."""
+        """Make the organization's customer once: the key is the organization's, whichever month asks first.
+
+        One that was deleted in Stripe, or that Stripe stored a failure for, is made under the next generation's key.
+        """
         organization = self._invoice.organization_id
         request = create_customer_request(organization, self._invoice.organization_name)
-        key = request.idempotency_key(organization, 0)
-        try:
-            customer = str(self._perform(request, self._create_customer, key)["id"])
-        except MustRead:
-            asked_first = self._journal.attempts(key)[0]["sent_at"]
-            found = self._reader.customer_of(organization, asked_first)
-            if found is None:
-                raise StepFailed("needs_attention", request.step, "customer_unknown") from None
-            customer = found
-        self._journal.set_customer(organization, customer)
-        return customer
+        generation = 0
+        while self._journal.attempts(request.idempotency_key(organization, generation + 1)):
+            generation += 1
+        failure = StepFailed("needs_attention", request.step, "customer_unknown")
+        for key in (request.idempotency_key(organization, generation + n) for n in range(NEW_STARTS)):
+            try:
+                customer = self._customer_under(key, request)
+            except MustRead as reason:
+                customer = self._reader.customer_of(organization, self._journal.attempts(key)[0]["sent_at"])
+                failure = reason.as_failure() if reason.answer else failure
+            if customer is not None:
+                self._journal.set_customer(organization, customer)
+                return customer
+        raise failure
+
+    def _customer_under(self, key: str, request: StripeRequest) -> str | None:
+        answer = self._perform(request, self._create_customer, key)
+        customer = str(answer.body["id"])
+        return customer if not answer.was_replayed or self._reader.has_customer(customer) else None
 
     @property
     def _draft(self) -> str:
@@ -174,26 +207,31 @@ class InvoiceSync:
 
     def _perform(
         self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str | None = None
-    ) -> Mapping[str, Any]:
-        """Send until the outcome is known. Raises StepFailed, or MustRead where sending again would not be safe."""
+    ) -> Answer:
+        """Send until it is applied. Raises StepFailed, or MustRead where sending again would not be safe."""
         key = key or request.idempotency_key(str(self._invoice.id), self._entry.generation)
         if self._may_not_be_sent(key, request):
-            raise MustRead
-        answer = self._send(request, call, key)
-        for attempt in range(1, self._tools.rules.tries):
-            if not answer.may_pass or answer.was_replayed:
-                break
-            self._tools.sleep(self._tools.rules.first_pause * 2 ** (attempt - 1))
-            answer = self._send(request, call, key)
-        if answer.outcome == APPLIED:
-            return answer.body
-        if answer.was_replayed or answer.code == "idempotency_error":
-            raise MustRead  # a stored error says nothing of what was done: only reading does
-        state = "unknown" if answer.outcome == UNKNOWN else "failed"
-        raise StepFailed(state, request.step, answer.code or "server_error", answer)
+            raise MustRead(request.step)
+        answers = [self._send(request, call, key)]
+        while answers[-1].may_pass and not answers[-1].was_replayed and len(answers) < self._tools.rules.tries:
+            self._tools.sleep(self._tools.rules.first_pause * 2 ** (len(answers) - 1))
+            answers.append(self._send(request, call, key))
+        last = answers[-1]
+        if last.outcome == APPLIED:
+            return last
+        # A stored error says nothing of what was done: only reading does.
+        if last.was_replayed or last.code == "idempotency_error" or last.code in DRAFT_GONE:
+            raise MustRead(request.step, last)
+        state = "unknown" if any(answer.outcome == UNKNOWN for answer in answers) else "failed"
+        raise StepFailed(state, request.step, last.code or "server_error", last)
 
     def _may_not_be_sent(self, key: str, request: StripeRequest) -> bool:
-        """Whether the key was used for something else, or so long ago that Stripe may have forgotten it."""
+        """Whether the key was used for something else, or so long ago that Stripe may have forgotten it.
+
+        Deleting twice deletes once: that needs no key (and Stripe looks at none).
+        """
+        if request.step == "discard":
+            return False
         open_ones = [one for one in self._journal.attempts(key) if one["outcome"] != "not_applied"]
         if not open_ones:
             return False
@@ -210,12 +248,13 @@ class InvoiceSync:
     def _verify(self, body: Mapping[str, Any] | None) -> None:
         """Compare the filled draft with our invoice before anybody is asked to pay.
 
-        The answer to the last add_lines is enough (total, currency, line count); without it, Stripe is read.
+        The answer to the last add_lines is enough (total, currency, line count): the lines are as we just sent them.
+        Without it, Stripe is read, and every line compared.
         """
-        if body is None:
-            body = self._reader.invoice(self._draft)
-        if body is None or body["status"] != "draft" or not self._adds_up(body):
-            raise MustRead
+        found = self._reader.invoice(self._draft) if body is None else body
+        is_right = self._equals if body is None else self._adds_up
+        if found is None or found["status"] != "draft" or not is_right(found):
+            raise MustRead("verify")
 
     def _adds_up(self, body: Mapping[str, Any]) -> bool:
         lines = body["lines"]
@@ -223,6 +262,7 @@ class InvoiceSync:
         return (
             body["total"] == self._invoice.total_cents
             and body["currency"] == self._invoice.currency.lower()
+            and body["customer"] == self._customer
             and count == len(folded_lines(self._invoice.lines))
         )
 
@@ -264,12 +304,9 @@ class InvoiceSync:
         self._move("drafted")  # the journal knows the draft before it goes
         try:
             self._perform(discard_request(), self._delete)
-        except StepFailed as failed:
-            if failed.failure.code != "resource_missing":
-                raise
-        except MustRead:
+        except MustRead as reason:
             if self._reader.invoice(self._draft) is not None:
-                raise StepFailed("unknown", "discard", "server_error") from None
+                raise StepFailed("unknown", "discard", "server_error", reason.answer) from reason
         self._start_anew()
 
     def _start_anew(self) -> None:

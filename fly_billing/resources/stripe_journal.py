@@ -20,11 +20,12 @@ from fly_billing.resources.stripe_client import Answer
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an invoice's sync stands."""
+    """Where an invoice's sync stands. `step`: the one that failed, where one did."""
 
     state: str
     generation: int
     stripe_invoice_id: str | None
+    step: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class StripeJournal:
     def open(self, invoice: UUID, now: datetime) -> Entry:
         """Return the invoice's entry, made as `pending` where there is none."""
         (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
-        return Entry(row["state"], row["generation"], row["stripe_invoice_id"])
+        return Entry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"])
 
     def attempts(self, key: str) -> list[Row]:
         """List what was sent under this idempotency key, oldest first."""

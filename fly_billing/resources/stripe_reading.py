@@ -61,6 +61,16 @@ class StripeReader:
         ids = [body["id"] for body in found if (body.get("metadata") or {}).get("organization") == organization_id]
         return ids[-1] if ids else None
 
+    def has_customer(self, customer: str) -> bool:
+        """Whether there is such a customer, not deleted."""
+        try:
+            body = self._read("retrieve_customer", lambda: self._client.v1.customers.retrieve(customer))
+        except ReadingFailed as failed:
+            if failed.answer.code in ("resource_missing", "customer_missing"):
+                return False
+            raise
+        return not body.get("deleted")
+
     def lines(self, body: Body) -> list[tuple[str, int]]:
         """Return all lines of an invoice as (our item id, cents), in order; only long invoices need another read."""
         lines = body["lines"]

@@ -357,6 +357,8 @@ create trigger refuse_delete_of_billed after delete on usage_rollups
     referencing old table as changed_rows for each statement execute function refuse_billed_rollup_change();
 create trigger refuse_update_of_billed after update on usage_rollups
     referencing old table as changed_rows for each statement execute function refuse_billed_rollup_change();
+create trigger refuse_update_into_billed after update on usage_rollups
+    referencing new table as changed_rows for each statement execute function refuse_billed_rollup_change();
 
 create function refuse_used_price_change() returns trigger language plpgsql as $$
 begin
@@ -383,4 +385,9 @@ end $$;
 
 create trigger refuse_truncate before truncate on invoices for each statement execute function refuse_truncate();
 create trigger refuse_truncate before truncate on invoice_items for each statement execute function refuse_truncate();
+create trigger refuse_truncate before truncate on invoice_item_rollups
+    for each statement execute function refuse_truncate();
+create trigger refuse_truncate before truncate on usage_snapshots for each statement execute function refuse_truncate();
+create trigger refuse_truncate before truncate on usage_rollups for each statement execute function refuse_truncate();
+create trigger refuse_truncate before truncate on stripe_invoices for each statement execute function refuse_truncate();
 create trigger refuse_truncate before truncate on stripe_attempts for each statement execute function refuse_truncate();

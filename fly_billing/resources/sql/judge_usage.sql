@@ -4,7 +4,9 @@
 create or replace temp table judged as
 with typed as (
     select
-        staged.*,
+        staged.* exclude (data),
+        staged.data as landed_data,
+        case when json_valid(staged.data) then staged.data end as data,
         case
             when regexp_full_match(staged.time, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)')
             then try_cast(staged.time as timestamptz)
@@ -26,7 +28,15 @@ with typed as (
 described as (
     select
         *,
-        list_filter(wanted, lambda name: json_extract_string(data, '$."' || name || '"') is null) as absent,
+        -- An empty cell of a CSV file is no dimension, nor is an empty text elsewhere.
+        list_filter(wanted, lambda name: coalesce(json_extract_string(data, '$."' || name || '"'), '') = '') as absent,
+        -- Postgres has no text with a NUL in it.
+        contains(
+            concat_ws('', id, source, array_to_string(
+                list_transform(wanted, lambda name: json_extract_string(data, '$."' || name || '"')), ''
+            )),
+            chr(0)
+        ) as has_nul,
         case
             when meter is not null then to_json(map_from_entries(list_transform(
                 list_sort(wanted),
@@ -38,9 +48,10 @@ described as (
 
 select
     landing_day, path, line, source, id, meter, organization_id, moment as time, amount as quantity, dimensions, data,
-    coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar) as raw,
+    coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data := landed_data))::varchar) as raw,
     case
         when problem is not null then problem
+        when landed_data is not null and data is null then 'bad_json'
         when coalesce(id, '') = '' or coalesce(source, '') = '' or type is null or subject is null or time is null
             or quantity is null then 'missing_field'
         when meter is null then 'unknown_meter'
@@ -52,9 +63,11 @@ select
         when amount is null then 'bad_quantity'
         when amount < 0 then 'negative_quantity'
         when len(absent) > 0 then 'missing_dimension'
+        when has_nul then 'bad_text'
     end as reason,
     case
         when problem is not null then problem_message
+        when landed_data is not null and data is null then 'data is not a JSON document'
         when coalesce(id, '') = '' or coalesce(source, '') = '' or type is null or subject is null or time is null
             or quantity is null then 'id, source, type, subject, time and data.quantity must all be there'
         when meter is null then 'no meter ' || type || ': add it to the price book, then land this day again'
@@ -69,5 +82,6 @@ select
             then quantity || ' is no finite decimal number with at most 20 digits before the point and 15 behind it'
         when amount < 0 then quantity || ' is below zero: send a credit as a one-off item'
         when len(absent) > 0 then 'meter ' || type || ' needs ' || array_to_string(absent, ', ') || ' in data'
+        when has_nul then 'id, source or a dimension has a NUL character in it'
     end as message
 from described

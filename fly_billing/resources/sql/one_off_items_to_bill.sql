@@ -1,7 +1,9 @@
 -- One row per one-off item that belongs on this month's invoice: those of the month itself, and earlier ones that came
--- in after their own month was finalized. Left out: what another invoice has already; so an item is billed once.
+-- in after their own month was finalized or that date from before the organization was created, so that their own month
+-- has no invoice. Left out: what another invoice has already; so an item is billed once.
 select o.organization_id, o.id, o.description, o.amount, o.currency
 from one_off_items as o
+join organizations on organizations.id = o.organization_id
 left join invoice_items on invoice_items.one_off_item_id = o.id
 left join invoices as holder on holder.id = invoice_items.invoice_id
 where o.organization_id = any (:organizations)
@@ -9,6 +11,7 @@ where o.organization_id = any (:organizations)
     and (holder.id is null or (holder.month = :month and holder.status = 'open'))
     and (
         o.occurred_at >= :month_start
+        or o.occurred_at < date_trunc('month', organizations.created_at, 'UTC')
         or exists (
             select from invoices as own
             where own.organization_id = o.organization_id

@@ -2,4 +2,4 @@
 insert into stripe_invoices (invoice_id, state, run_id, updated_at)
 values (:invoice_id, 'pending', :run_id, :now)
 on conflict (invoice_id) do update set run_id = excluded.run_id
-returning state, generation, stripe_invoice_id
+returning state, generation, stripe_invoice_id, step

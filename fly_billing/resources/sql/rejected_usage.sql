@@ -1,6 +1,11 @@
--- DuckDB. One row per landed row that was refused, with the reason.
+-- DuckDB. One row per landed row that was refused, with the reason. A NUL character, which Postgres can't hold and a
+-- torn file may be full of, is written as its symbol.
 create or replace temp table rejected as
-select landing_day, path, line, reason, message, source, id, raw from judged where reason is not null
+select
+    landing_day, path, line, reason, replace(message, chr(0), '␀') as message, replace(source, chr(0), '␀') as source,
+    replace(id, chr(0), '␀') as id, replace(raw, chr(0), '␀') as raw
+from judged
+where reason is not null
 union all
 select
     landing_day, path, line, 'conflicting_duplicate',

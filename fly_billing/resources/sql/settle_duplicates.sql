@@ -1,17 +1,19 @@
 -- DuckDB. One row per billable landed row, with whether it repeats an event that was accepted before it.
--- (source, id) is the key. Who came first: what other landing days hold already (`known`), then day, path and line.
+-- (source, id) is the key. Who came first: what was accepted already (`known` in other landing days, or `was_accepted`
+-- in a day that is settled again), then day, path and line.
 -- A row with the key of an accepted event but other content is no duplicate: it is refused, so that nothing is
 -- billed wrongly in silence.
 create or replace temp table settled as
 with numbered as (
     select
         *,
-        row_number() over (partition by source, id order by landing_day, path, line) as place,
-        first_value(content) over (partition by source, id order by landing_day, path, line) as first_content
+        row_number() over came_first as place,
+        first_value(content) over came_first as first_content
     from (
         select *, concat_ws('|', meter, organization_id, epoch_us(time), quantity, dimensions) as content
         from candidates
     )
+    window came_first as (partition by source, id order by was_accepted desc, landing_day, path, line)
 )
 
 select

@@ -1,0 +1,246 @@
+"""Small things to bill: usage files, organizations, a small price book, and a platform to land, roll up and bill with.
+
+September 2026 is the month of most examples: 30 days, 2,592,000 seconds. Keeps out: what is expected of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import text
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.price_models import PerUnit
+from fly_billing.domain.prices import Price
+from fly_billing.resources.invoicing import Billed, Terms, bill
+from fly_billing.resources.landing import LandedFile, land_days
+from fly_billing.resources.postgres import BillingDatabase, Row
+from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.resources.rollups import RolledUp, roll_up
+from fly_billing.resources.usage_lake import UsageLake
+
+FIRST_MONTH = BillingMonth(2023, 1)
+SEPTEMBER = BillingMonth(2026, 9)
+OCTOBER = BillingMonth(2026, 10)
+DAY = date(2026, 9, 15)
+NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
+# The grace period of September ends on 4 October at 00:00; in this hour after it, the month is closed.
+TERMS = Terms(grace=timedelta(hours=72), due_days=14)
+CLOSED = datetime(2026, 10, 4, 1, tzinfo=UTC)
+
+METERS = (
+    Meter("requests", "Requests", "request"),
+    Meter("egress_gb", "Data transfer out", "GB", dimensions=("region",)),
+    Meter("machine_seconds", "Machines", "second", dimensions=("preset", "region")),
+)
+
+
+def at(text: str) -> datetime:
+    """Read `2026-09-15` or `2026-09-15T12:00:00` as a moment in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def id_of(name: str) -> UUID:
+    """Make the id of something that a test names."""
+    return uuid5(NAMESPACE_URL, f"fly_billing/tests/{name}")
+
+
+def price(key: str, unit_amount: str, meter: str | None = None, **changes: Any) -> Price:
+    """A per-unit price in force since 2026, in USD; `changes` are fields of Price."""
+    plain = Price(
+        book="fly",
+        key=key,
+        meter=meter,
+        product=key.capitalize(),
+        description=f"{key} as used",
+        unit="unit",
+        currency="USD",
+        model=PerUnit(Decimal(unit_amount)),
+        effective_from=at("2026-01-01"),
+    )
+    return replace(plain, **changes)
+
+
+REQUESTS = price("requests", "0.10", "requests", unit="request")
+EGRESS = price("egress", "0.02", "egress_gb", unit="GB", free_allowance=Decimal(100))
+MACHINES = price(
+    "machines", "1.94", "machine_seconds", unit="second", model=PerUnit(Decimal("1.94"), Decimal(2_592_000))
+)
+SUPPORT = price("support", "29.00", unit="month")
+PRICES = (REQUESTS, EGRESS, MACHINES, SUPPORT)
+
+
+def event(name: str = "e1", quantity: str = "1", **changes: Any) -> dict[str, Any]:
+    """One request of acme on 15 September 2026. `quantity` is written as it is; other names are dimensions."""
+    plain = {
+        "id": name,
+        "source": "proxy",
+        "type": "requests",
+        "subject": "acme",
+        "time": "2026-09-15T12:00:00Z",
+        "quantity": quantity,
+    }
+    return {column: value for column, value in (plain | changes).items() if value is not None}
+
+
+def json_line(usage: Mapping[str, Any]) -> str:
+    """Write an event as CloudEvents JSON, its quantity as the number that was given, digit by digit."""
+    envelope = {name: usage[name] for name in ("id", "source", "type", "subject", "time") if name in usage}
+    data = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in usage.items() if name not in _COLUMNS]
+    if "quantity" in usage:
+        data = [f'"quantity": {usage["quantity"]}', *data]
+    return f'{json.dumps(envelope)[:-1]}, "data": {{{", ".join(data)}}}}}'
+
+
+_COLUMNS = ("id", "source", "type", "subject", "time", "quantity")
+
+
+def write_text(landing_dir: Path, day: date, name: str, content: str | bytes) -> Path:
+    path = landing_dir / day.isoformat() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def write_jsonl(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date = DAY, name: str = "usage") -> Path:
+    return write_text(landing_dir, day, f"{name}.jsonl", "".join(f"{json_line(one)}\n" for one in usage))
+
+
+def write_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date = DAY, name: str = "usage") -> Path:
+    path = write_text(landing_dir, day, f"{name}.csv", "")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _columns(usage), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(usage)
+    return path
+
+
+def write_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date = DAY, name: str = "usage") -> Path:
+    """Write a table of text columns."""
+    columns = {name: pa.array([one.get(name) for one in usage], pa.string()) for name in _columns(usage)}
+    return write_table(landing_dir, pa.table(columns), day, name)
+
+
+def write_table(landing_dir: Path, table: pa.Table, day: date = DAY, name: str = "usage") -> Path:
+    path = write_text(landing_dir, day, f"{name}.parquet", b"")
+    pq.write_table(table, path)
+    return path
+
+
+def _columns(usage: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys([*_COLUMNS, *(name for one in usage for name in one)]))
+
+
+Writer = Callable[[Path, Sequence[Mapping[str, Any]]], Path]
+WRITERS: dict[str, Writer] = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}
+# Where the first event stands: below the header in CSV, in the first line or row elsewhere.
+FIRST_LINE = {"jsonl": 1, "csv": 2, "parquet": 1}
+
+
+def days_of(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+# Every day on which usage of September 2026 may land and still be on its invoice.
+LANDING_DAYS = days_of(date(2026, 9, 1), date(2026, 10, 3))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A billing database with its usage lake and landing folder, and the three stages of the way through the house."""
+
+    database: BillingDatabase
+    lake: UsageLake
+    landing_dir: Path
+
+    @classmethod
+    def with_acme(cls, database: BillingDatabase, landing_dir: Path) -> Platform:
+        """A platform with the small price book and one organization, acme."""
+        platform = cls(database, UsageLake(landing_dir.parent / "lake"), landing_dir)
+        platform.load(*PRICES)
+        platform.add_organization("acme")
+        return platform
+
+    def execute(self, statement: str, **parameters: Any) -> None:
+        with self.database.transaction() as connection:
+            connection.execute(text(statement), parameters)
+
+    def query(self, statement: str, **parameters: Any) -> list[Row]:
+        with self.database.transaction() as connection:
+            return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
+
+    def load(self, *prices: Price) -> None:
+        with self.database.transaction() as connection:
+            load_price_book(connection, PriceBookFiles("fly", METERS, prices))
+
+    def add_organization(self, name: str, currency: str = "USD", created_at: str = "2026-01-10") -> None:
+        self.execute(
+            "insert into organizations (id, name, currency, billing_group, created_at)"
+            " values (:id, :name, :currency, :id, :created_at)",
+            id=name,
+            name=name.capitalize(),
+            currency=currency,
+            created_at=at(created_at),
+        )
+
+    def add_subscription(
+        self, organization: str, price_key: str, started_at: datetime, ended_at: datetime | None = None
+    ) -> None:
+        self.execute(
+            "insert into subscriptions values (:id, :organization, :price_key, :started_at, :ended_at)",
+            id=id_of(f"{organization} {price_key} {started_at}"),
+            organization=organization,
+            price_key=price_key,
+            started_at=started_at,
+            ended_at=ended_at,
+        )
+
+    def add_one_off(self, organization: str, description: str, amount: str, occurred_at: datetime) -> None:
+        self.execute(
+            "insert into one_off_items values (:id, :organization, :description, :amount, 'USD', :occurred_at)",
+            id=id_of(f"{organization} {description}"),
+            organization=organization,
+            description=description,
+            amount=Decimal(amount),
+            occurred_at=occurred_at,
+        )
+
+    def land(self, *days: date, now: datetime = NOW) -> list[LandedFile]:
+        return land_days(self.database, self.lake, self.landing_dir, days or [DAY], FIRST_MONTH, now)
+
+    def rejected(self) -> list[Row]:
+        return self.query(
+            "select path, line, reason, message, source, event_id, raw from rejected_usage"
+            " order by landing_day, path, line"
+        )
+
+    def organizations(self) -> list[str]:
+        return [row["id"] for row in self.query("select id from organizations order by id")]
+
+    def roll_up(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW) -> RolledUp:
+        return roll_up(self.database, self.lake, month, self.organizations(), now)
+
+    def bill(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, run_id: str = "by hand") -> Billed:
+        return bill(self.database, month, self.organizations(), TERMS, now, run_id)
+
+    def use(self, *usage: Mapping[str, Any], day: date = DAY, name: str = "usage") -> None:
+        """Land these events and roll September up, on 20 September."""
+        write_jsonl(self.landing_dir, usage, day, name)
+        self.land(day)
+        self.roll_up()
+
+    def close(self) -> Billed:
+        """Land what is there, roll September up and bill it, an hour after its grace period."""
+        self.land(*LANDING_DAYS, now=CLOSED)
+        self.roll_up(now=CLOSED)
+        return self.bill(now=CLOSED)

@@ -1,0 +1,153 @@
+"""What the code location is made of: a check, sensor or schedule that was written but not wired fails here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from dagster import Definitions, RunRequest, ScheduleDefinition, build_schedule_context
+
+from fly_billing.definitions import build_defs
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.jobs import bill_open_months_nightly, close_months_nightly, land_usage_hourly, sync_months_hourly
+from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms
+from tests.world import World, machine_seconds
+
+OCTOBER = BillingMonth(2026, 10)
+
+
+@pytest.fixture(scope="module")
+def definitions() -> Definitions:
+    return build_defs()
+
+
+def test_the_code_location_can_be_loaded(definitions: Definitions) -> None:
+    Definitions.validate_loadable(definitions)
+
+
+def test_assets_are_chained_from_usage_events_to_stripe_invoices(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    parents = {
+        key.to_user_string(): [p.to_user_string() for p in graph.get(key).parent_keys]
+        for key in graph.get_all_asset_keys()
+    }
+
+    assert parents == {
+        "usage_events": [],
+        "usage_rollups": ["usage_events"],
+        "invoices": ["usage_rollups"],
+        "stripe_invoices": ["invoices"],
+    }
+
+
+def test_every_stage_has_its_checks(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+
+    assert checks == {
+        ("usage_events", "every_landed_row_is_accepted_duplicate_or_rejected"),
+        ("usage_rollups", "every_accepted_event_is_in_exactly_one_rollup"),
+        ("invoices", "items_sum_to_the_total"),
+        ("invoices", "every_rollup_is_priced_in_exactly_one_item"),
+        ("invoices", "finalized_invoices_bill_all_usage_known_now"),
+        ("stripe_invoices", "stripe_agrees_with_our_invoices"),
+    }
+
+
+def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
+    repository = definitions.get_repository_def()
+
+    assert {"land_usage", "bill_month", "sync_month"} <= set(repository.job_names)
+    assert {one.name for one in repository.schedule_defs} == {
+        "land_usage_hourly",
+        "bill_open_months_nightly",
+        "close_months_nightly",
+        "sync_months_hourly",
+    }
+    assert {one.name for one in repository.sensor_defs} == {
+        "alert_on_failed_invoices",
+        "alert_on_failed_run",
+        "alert_on_failed_sync",
+        "register_new_organizations",
+    }
+
+
+def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    silent = [key for key in graph.get_all_asset_keys() if not graph.get(key).description]
+    silent_checks = [key.name for key in graph.asset_check_keys if not graph.get_check_spec(key).description]
+
+    assert silent == []
+    assert silent_checks == []
+
+
+def test_usage_is_landed_every_hour_for_yesterday_and_today() -> None:
+    context = build_schedule_context(scheduled_execution_time=datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
+
+    request = land_usage_hourly(context)
+
+    assert isinstance(request, RunRequest)
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-10-31"
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
+
+
+def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(world: World) -> None:
+    world.add_organization("acme")
+    world.add_organization("zeta")
+
+    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 2, 2, tzinfo=UTC))
+
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10", "2026-11"]
+    assert requests[0].tags["dagster/asset_partition_range_start"] == "2026-10-01|acme"
+    assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
+
+
+def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: World) -> None:
+    world.add_organization("acme")
+
+    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
+
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
+
+
+def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 3, 23, tzinfo=UTC)) == []
+
+    (request,) = _evaluate(world, close_months_nightly, datetime(2026, 11, 4, 4, tzinfo=UTC))
+    assert request.tags["fly_billing/month"] == "2026-10"
+
+    world.land_month(OCTOBER)
+    world.run("bill_month", request.tags)
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
+
+
+def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.write_usage(
+        datetime(2026, 10, 10, tzinfo=UTC).date(),
+        [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")],
+    )
+    assert _evaluate(world, sync_months_hourly, world.now) == []
+
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    (request,) = _evaluate(world, sync_months_hourly, world.now)
+    assert request.tags["fly_billing/month"] == "2026-10"
+
+    world.run("sync_month", request.tags)
+    assert _evaluate(world, sync_months_hourly, world.now) == []
+
+
+def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
+    with build_schedule_context(
+        instance=world.instance,
+        scheduled_execution_time=at,
+        resources={"billing_postgres": BillingPostgres(url=world.database_url), "billing_terms": BillingTerms()},
+    ) as context:
+        return list(schedule.evaluate_tick(context).run_requests or [])

@@ -1,0 +1,142 @@
+"""Two runs of the same month at once, and how fast they ask."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.stripe_sync import SyncReport
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.stripe_builders import (
+    JULY,
+    JUNE,
+    add_organization,
+    bill_june,
+    calls,
+    charge,
+    close_month,
+    in_stripe,
+    kinds,
+    mutations,
+    sync,
+    sync_tools,
+)
+
+
+def at_once(*runs: Callable[[], SyncReport]) -> list[SyncReport]:
+    """Start all runs at the same moment; return their reports."""
+    barrier = threading.Barrier(len(runs))
+    reports: list[SyncReport] = []
+
+    def start(run: Callable[[], SyncReport]) -> None:
+        barrier.wait(timeout=10)
+        reports.append(run())
+
+    threads = [threading.Thread(target=start, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(reports) == len(runs)
+    return reports
+
+
+def test_two_syncs_of_a_month_at_once_send_nothing_twice(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n}": [f"{n}.00"] for n in range(1, 9)})
+    sandbox.control.settings(latency_seconds=0.02)
+    reports = at_once(*[lambda: sync(sync_tools(billing_database, sandbox.url, workers=4)) for _ in range(2)])
+    assert [failed for report in reports for failed in report.failures] == []
+    assert mutations(sandbox) == {"invoices.create": 8, "invoices.add_lines": 8, "invoices.finalize": 8}
+    assert in_stripe(sandbox) == [(f"org-{n}", "open", n * 100, 1) for n in range(1, 9)]
+    assert kinds(sync_tools(billing_database, sandbox.url)) == []
+
+
+def test_two_months_of_one_organization_at_once_share_its_one_customer(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    add_organization(billing_database, "acme")
+    charge(billing_database, "acme", "12.00")
+    charge(billing_database, "acme", "23.45", month=JULY)
+    close_month(billing_database, tmp_path)
+    close_month(billing_database, tmp_path, JULY)
+    sandbox.control.settings(latency_seconds=0.05)
+    tools = [sync_tools(billing_database, sandbox.url) for _ in range(2)]
+    at_once(lambda: sync(tools[0], JUNE), lambda: sync(tools[1], JULY))
+    assert len(sandbox.control.objects("customer")) == 1
+    assert in_stripe(sandbox) == [("acme", "open", 1200, 1), ("acme", "open", 2345, 1)]
+
+
+def test_an_invoice_in_other_hands_is_left_to_them(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    tools = sync_tools(billing_database, sandbox.url)
+    (invoice,) = tools.journal.invoices_to_sync(JUNE, ["acme"])
+    with billing_database.session_lock(f"sync {invoice}") as is_ours:
+        assert is_ours
+        assert sync(tools).states == {"in_other_hands": 1}
+    assert calls(sandbox) == []
+    assert sync(tools).states == {"finalized": 1}
+
+
+def test_many_workers_keep_one_change_at_a_time_per_customer_and_invoice(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n}": ["1.00"] * 101 for n in range(1, 7)})
+    sandbox.control.settings(object_locks=True, latency_seconds=0.02)
+    report = sync(sync_tools(billing_database, sandbox.url, workers=6))
+    assert (report.states, report.failures) == ({"finalized": 6}, [])
+    assert sandbox.control.calls(status=429) == []
+
+
+def test_the_pace_of_each_endpoint_is_kept(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(25)})
+    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=Pace(per_second=1000, per_endpoint=10)))
+    for endpoint in ("customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"):
+        assert most_in_a_second(sandbox, endpoint) <= 12
+    assert len(in_stripe(sandbox)) == 25
+
+
+def test_the_pace_of_the_account_is_kept(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(12)})
+    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=Pace(per_second=20, per_endpoint=1000)))
+    assert most_in_a_second(sandbox) <= 24
+    assert len(in_stripe(sandbox)) == 12
+
+
+def test_stripes_own_limits_are_not_hit_at_the_default_pace(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(15)})
+    sandbox.control.settings(endpoint_per_second=25, global_per_second=25)
+    report = sync(sync_tools(billing_database, sandbox.url, workers=8, pace=Pace(per_second=20, per_endpoint=20)))
+    assert (report.states, report.failures) == ({"finalized": 15}, [])
+    assert sandbox.control.calls(status=429) == []
+
+
+def test_a_sync_that_asks_too_fast_gets_there_all_the_same(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(12)})
+    sandbox.control.settings(global_per_second=10)
+    tools = sync_tools(billing_database, sandbox.url, workers=8)
+    for _ in range(60):
+        if not sync(tools).failures:
+            break
+    assert in_stripe(sandbox) == [(f"org-{n:02d}", "open", 100, 1) for n in range(12)]
+    assert kinds(tools) == []
+
+
+def most_in_a_second(sandbox: SandboxServer, endpoint: str | None = None) -> int:
+    """Count the calls of the busiest second, wherever it begins, as the sandbox saw them."""
+    wanted = {"endpoint": endpoint} if endpoint else {}
+    moments = [datetime.fromisoformat(call["at"]).timestamp() for call in sandbox.control.calls(**wanted)]
+    return max(sum(1 for other in moments if start <= other < start + 1) for start in moments)

@@ -1,0 +1,90 @@
+"""Runs syncs in processes that die at a moment of the test's choosing, by SIGKILL; a script, not a test.
+
+Reads orders from stdin, one JSON object a line, and forks a process for each; so the imports are paid for once. Writes
+`started <pid>` and, when that process is gone, `ended <exit code>` (-9: killed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fly_billing.domain.stripe_plan import StripeRequest
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.stripe_client import Answer
+from fly_billing.resources.stripe_journal import StripeJournal
+from tests.stripe_builders import sync, sync_tools
+
+MOMENTS = (
+    "before it is journaled",
+    "journaled and not sent",
+    "sent and not answered",  # the test itself kills, once the sandbox has done it and keeps the answer back
+    "answered and the answer not journaled",
+    "answer journaled and the invoice not moved on",
+)
+
+
+@dataclass(frozen=True)
+class MortalJournal(StripeJournal):
+    """The journal of a process that dies at a moment of its n-th request."""
+
+    moment: str = ""
+    n: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_begun", 0)
+
+    def before(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
+        object.__setattr__(self, "_begun", self._requests + 1)
+        self._die_if("before it is journaled")
+        attempt = super().before(invoice, request, generation, key, now)
+        self._die_if("journaled and not sent")
+        return attempt
+
+    def after(self, attempt: int, answer: Answer, now: datetime) -> None:
+        self._die_if("answered and the answer not journaled")
+        super().after(attempt, answer, now)
+        self._die_if("answer journaled and the invoice not moved on")
+
+    @property
+    def _requests(self) -> int:
+        return int(getattr(self, "_begun"))  # noqa: B009 - no field: requests begun so far
+
+    def _die_if(self, moment: str) -> None:
+        if (self.moment, self.n) == (moment, self._requests):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(order: Mapping[str, Any]) -> None:
+    """Sync June 2023 of a database to a sandbox, with one worker unless told otherwise."""
+    database = BillingDatabase(order["database"])
+    journal = MortalJournal(database, "child", order.get("moment", ""), order.get("n", 0))
+    report = sync(sync_tools(database, order["stripe"], journal=journal, workers=order.get("workers", 1)))
+    assert not report.failures, report.failures
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                run(json.loads(line))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(f"started {child}", flush=True)
+        _, status = os.waitpid(child, 0)
+        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""A month from usage files to finished invoices in Stripe, through the jobs that production runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.world import World, event, machine_seconds
+
+SEPTEMBER, OCTOBER, NOVEMBER = BillingMonth(2026, 9), BillingMonth(2026, 10), BillingMonth(2026, 11)
+DAY = date(2026, 10, 15)
+NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
+
+
+def use_something(world: World, *organizations: str) -> None:
+    """Each runs a Machine for 30 days' worth of seconds: $2.02."""
+    world.write_usage(DAY, [machine_seconds(f"{name}-1", name, NOON, "2592000") for name in organizations])
+
+
+def test_a_month_of_usage_fees_and_one_off_items_is_billed_and_synced_to_the_cent(
+    world: World, sandbox: SandboxServer
+) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    region = {"app": "web", "region": "ams"}
+    world.write_usage(
+        DAY,
+        [
+            machine_seconds(1, "acme", NOON, "2592000"),  # 30 days at 2.02 a month: 2.02
+            machine_seconds(2, "acme", NOON, "648000"),  # a quarter of that: 0.505
+            event(1, "volume_gb_hours", "acme", NOON, "7200", **region),  # 10 GB-months at 0.15: 1.50
+            event(1, "egress_gb", "acme", NOON, "12.5", **region),  # 12.5 GB at 0.02: 0.25
+        ],
+    )
+    world.execute(
+        "insert into subscriptions values (gen_random_uuid(), 'acme', 'support/standard', '2026-09-01Z', '2026-10-16 12:00Z')"
+    )  # half of October's 31 days at 29.00: 14.50
+    world.execute(
+        "insert into one_off_items values (gen_random_uuid(), 'acme', 'Goodwill credit', -5.00, 'USD', '2026-10-31 23:59:59Z')"
+    )
+    world.land_month(OCTOBER)
+
+    world.bill(OCTOBER)
+    world.sync(OCTOBER)
+
+    # 2.525 + 1.50 + 0.25 + 14.50 - 5.00 = 13.775, rounded half-up once
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 1378)}
+    (invoice,) = sandbox.control.invoices()
+    assert (invoice["status"], invoice["total"], invoice["currency"]) == ("open", 1378, "usd")
+    assert sum(line["amount"] for line in invoice["lines"]) == 1378
+
+
+def test_a_whole_month_is_one_run(world: World) -> None:
+    for name in ("acme", "beta", "gamma"):
+        world.add_organization(name)
+    world.land_month(OCTOBER)
+
+    world.bill(OCTOBER)
+
+    assert len([run for run in world.instance.get_runs() if run.job_name == "bill_month"]) == 1
+    assert world.statuses("invoices", OCTOBER, ["acme", "beta", "gamma"]) == dict.fromkeys(
+        ["acme", "beta", "gamma"], "MATERIALIZED"
+    )
+
+
+def test_billing_and_syncing_a_month_again_bills_nothing_twice(world: World, sandbox: SandboxServer) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    use_something(world, "acme")
+    world.land_month(OCTOBER)
+    for _ in range(3):
+        world.land(DAY, DAY)
+        world.bill(OCTOBER)
+        world.sync(OCTOBER)
+
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+    assert [one["total"] for one in sandbox.control.invoices()] == [202]
+    assert sandbox.control.call_counts()["invoices.create"] == 1
+
+
+def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its_own_partition_failed(
+    world: World, sandbox: SandboxServer
+) -> None:
+    world.load_prices()
+    names = ["acme", "broken", "gamma"]
+    for name in names:
+        world.add_organization(name)
+    use_something(world, *names)
+    world.execute("insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', '2026-09-01Z', null)")
+    world.land_month(OCTOBER)
+
+    world.bill(OCTOBER, fails=True)
+
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202), "gamma": ("finalized", 202)}
+    assert world.statuses("invoices", OCTOBER, names) == {
+        "acme": "MATERIALIZED",
+        "broken": "FAILED",
+        "gamma": "MATERIALIZED",
+    }
+    (failure,) = world.execute("select organization_id, code from billing_failures")
+    assert failure == {"organization_id": "broken", "code": "unpriced_subscription"}
+
+    world.sync(OCTOBER)
+    assert len(sandbox.control.invoices()) == 2
+
+    world.execute("update subscriptions set price_key = 'support/standard' where price_key = 'support/gold'")
+    world.run("bill_month", {}, partition="2026-10-01|broken")
+    assert world.statuses("invoices", OCTOBER, names) == dict.fromkeys(names, "MATERIALIZED")
+    assert world.totals(OCTOBER)["broken"] == ("finalized", 3102)
+    assert world.execute("select * from billing_failures") == []
+
+
+def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_partition_failed(
+    world: World, sandbox: SandboxServer
+) -> None:
+    world.load_prices()
+    names = ["acme", "broken", "gamma"]
+    for name in names:
+        world.add_organization(name)
+    use_something(world, *names)
+    world.execute("update organizations set stripe_customer_id = 'cus_nobody' where id = 'broken'")
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+
+    result = world.sync(OCTOBER, fails=True)
+
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [False]  # it says what is missing
+    assert world.statuses("stripe_invoices", OCTOBER, names) == {
+        "acme": "MATERIALIZED",
+        "broken": "FAILED",
+        "gamma": "MATERIALIZED",
+    }
+    assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202]
+
+    world.execute("update organizations set stripe_customer_id = null where id = 'broken'")
+    world.run("sync_month", {}, partition="2026-10-01|broken")
+    assert world.statuses("stripe_invoices", OCTOBER, names) == dict.fromkeys(names, "MATERIALIZED")
+    assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202, 202]
+
+
+def test_an_event_at_midnight_of_the_months_end_is_billed_in_the_next_month_only(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    world.write_usage(
+        date(2026, 10, 1),
+        [
+            machine_seconds(1, "acme", datetime(2026, 9, 30, 23, 59, 59, 999_999, tzinfo=UTC), "2592000"),
+            machine_seconds(2, "acme", datetime(2026, 10, 1, tzinfo=UTC), "5184000"),
+        ],
+    )
+    for month in (SEPTEMBER, OCTOBER):
+        world.land_month(month)
+        world.bill(month)
+
+    assert world.totals(SEPTEMBER) == {"acme": ("finalized", 202)}
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 404)}
+
+
+def test_usage_three_weeks_late_changes_no_finalized_invoice_and_is_reported(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    use_something(world, "acme")
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+
+    world.now = datetime(2026, 11, 25, tzinfo=UTC)
+    world.write_usage(date(2026, 11, 21), [machine_seconds("late", "acme", NOON, "60")])
+    world.land(date(2026, 11, 21), date(2026, 11, 21))
+    result = world.bill(OCTOBER)
+
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+    late = {check.check_name: check for check in result.get_asset_check_evaluations()}[
+        "finalized_invoices_bill_all_usage_known_now"
+    ]
+    assert not late.passed
+    assert late.metadata["wrong"].value == 1
+
+
+def test_the_open_month_is_the_upcoming_invoice_and_grows_with_the_usage(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    world.now = datetime(2026, 11, 20, tzinfo=UTC)
+    world.write_usage(date(2026, 11, 3), [machine_seconds(1, "acme", datetime(2026, 11, 2, tzinfo=UTC), "2592000")])
+    world.land(date(2026, 11, 3), date(2026, 11, 3))
+    world.bill(NOVEMBER)
+    assert world.totals(NOVEMBER) == {"acme": ("open", 202)}
+
+    world.write_usage(date(2026, 11, 4), [machine_seconds(2, "acme", datetime(2026, 11, 3, tzinfo=UTC), "2592000")])
+    world.land(date(2026, 11, 4), date(2026, 11, 4))
+    world.bill(NOVEMBER)
+    assert world.totals(NOVEMBER) == {"acme": ("open", 404)}
+
+    world.sync(NOVEMBER)
+    assert world.execute("select * from stripe_invoices") == []

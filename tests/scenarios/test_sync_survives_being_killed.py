@@ -1,0 +1,187 @@
+"""A machine goes away in the middle of a sync, at any request and any moment of it: nobody is billed twice or not at all.
+
+Four invoices of June 2023: one line, 101 lines (two batches), a credit beside a charge, and nothing to pay.
+"""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.stripe_builders import bill_june, in_stripe, kinds, outcome, query, sync, sync_tools
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = Path(__file__).with_name("sync_in_a_child.py")
+BILLED = [("acme", "open", 1200, 1), ("bolt", "open", 10100, 101), ("crux", "open", 2345, 2)]
+# Of each of three: customer, create, add_lines, finalize; and bolt's second batch.
+REQUESTS = 13
+IN_FLIGHT = "sent and not answered"
+MOMENTS = (
+    "before it is journaled",
+    "journaled and not sent",
+    IN_FLIGHT,
+    "answered and the answer not journaled",
+    "answer journaled and the invoice not moved on",
+)
+_numbers = itertools.count()
+
+
+class Children:
+    """Processes that sync, one after the other, forked from one that has everything imported."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, str(SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def start(self, **order: Any) -> int:
+        """Start a sync; return its process id."""
+        assert self._parent.stdin
+        self._parent.stdin.write(json.dumps(order) + "\n")
+        self._parent.stdin.flush()
+        return self._told("started")
+
+    def exit_code(self) -> int:
+        """Wait for the sync that was started to end."""
+        return self._told("ended")
+
+    def _told(self, word: str) -> int:
+        assert self._parent.stdout
+        said, number = self._parent.stdout.readline().split()
+        assert said == word
+        return int(number)
+
+    def close(self) -> None:
+        assert self._parent.stdin and self._parent.stdout
+        self._parent.stdin.close()
+        self._parent.wait(timeout=30)
+        self._parent.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    children.close()
+
+
+@pytest.fixture(scope="module")
+def finalized_june(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database in which June is finalized and Stripe has nothing yet; copied for each test."""
+    name = f"finalized_june_{os.getpid()}"
+    create_database(postgres, name, template="billing_template")
+    database = BillingDatabase(postgres.url(name))
+    amounts = {"acme": ["12.00"], "bolt": ["1.00"] * 101, "crux": ["33.45", "-10.00"], "dusk": []}
+    bill_june(database, tmp_path_factory.mktemp("june"), **amounts)
+    database.engine.dispose()
+    return name
+
+
+@pytest.fixture
+def june(postgres: PostgresServer, finalized_june: str) -> Iterator[BillingDatabase]:
+    name = f"june_{os.getpid()}_{next(_numbers)}"
+    create_database(postgres, name, template=finalized_june)
+    database = BillingDatabase(postgres.url(name))
+    yield database
+    database.engine.dispose()
+    drop_database(postgres, name)
+
+
+def order(june: BillingDatabase, sandbox: SandboxServer, **more: Any) -> dict[str, Any]:
+    url = june.engine.url.render_as_string(hide_password=False)
+    return {"database": url, "stripe": sandbox.url, **more}
+
+
+def kill_in_flight(children: Children, june: BillingDatabase, sandbox: SandboxServer, n: int) -> None:
+    """Kill the sync once Stripe has done its n-th request and is slow to say so."""
+    sandbox.control.add_fault("slow", nth=n, seconds=0.25, after_apply=True)
+    child = children.start(**order(june, sandbox))
+    deadline = time.monotonic() + 20
+    while len(sandbox.control.calls(applied=True)) < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+
+
+def assert_billed_once(june: BillingDatabase, sandbox: SandboxServer) -> None:
+    tools = sync_tools(june, sandbox.url)
+    assert outcome(sync(tools))[1] == []
+    assert in_stripe(sandbox) == BILLED
+    assert kinds(tools) == []
+    assert len(sandbox.control.objects("customer")) == 3
+    states = query(june, "select state, count(*) as invoices from stripe_invoices group by state order by state")
+    assert [(row["state"], row["invoices"]) for row in states] == [("finalized", 3), ("skipped_zero", 1)]
+    assert outcome(sync(tools)) == ({}, [])
+
+
+def test_an_undisturbed_sync_makes_thirteen_requests(
+    children: Children, june: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    children.start(**order(june, sandbox))
+    assert children.exit_code() == 0
+    assert len(sandbox.control.calls()) == REQUESTS
+    assert_billed_once(june, sandbox)
+    assert len(sandbox.control.calls(applied=True)) == REQUESTS
+
+
+@pytest.mark.parametrize("n", range(1, REQUESTS + 1))
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_sync_killed_at_any_request_is_finished_by_the_next_one(
+    children: Children, june: BillingDatabase, sandbox: SandboxServer, moment: str, n: int
+) -> None:
+    if moment == IN_FLIGHT:
+        kill_in_flight(children, june, sandbox, n)
+    else:
+        children.start(**order(june, sandbox, moment=moment, n=n))
+    assert children.exit_code() == -signal.SIGKILL
+    done = len(sandbox.control.calls(applied=True))
+    assert done == (n - 1 if moment in MOMENTS[:2] else n)
+    assert_billed_once(june, sandbox)
+    # What was done before the kill was not done again: thirteen things were done altogether.
+    assert len(sandbox.control.calls(applied=True)) == REQUESTS
+
+
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != IN_FLIGHT])
+def test_syncs_that_are_killed_again_and_again_get_there_step_by_step(
+    children: Children, june: BillingDatabase, sandbox: SandboxServer, moment: str
+) -> None:
+    code, kills = -signal.SIGKILL, 0
+    while code == -signal.SIGKILL:
+        # The second request of each process: the first may be the replay of what the last process had sent.
+        children.start(**order(june, sandbox, moment=moment, n=2))
+        code = children.exit_code()
+        kills += 1
+        assert kills < 40
+    assert code == 0
+    assert kills > 4
+    assert_billed_once(june, sandbox)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 7, 8, 9])
+def test_a_sync_killed_and_left_for_days_is_finished_by_reading(
+    children: Children, june: BillingDatabase, sandbox: SandboxServer, n: int
+) -> None:
+    kill_in_flight(children, june, sandbox, n)
+    assert children.exit_code() == -signal.SIGKILL
+    time.sleep(0.3)
+    # Stripe forgets its keys, and we know how old ours are.
+    sandbox.control.advance_clock(3 * 24 * 3600)
+    with june.transaction() as connection:
+        connection.exec_driver_sql("update stripe_attempts set sent_at = sent_at - interval '3 days'")
+    assert_billed_once(june, sandbox)

@@ -1,0 +1,69 @@
+"""What a human is told: what failed, for whom, how much money it concerns and what to do."""
+
+from fly_billing.domain.alerts import FailedInvoice, failure_alerts, recovery_alert
+
+
+def failed(
+    name: str, cents: int | None = 1200, code: str = "no_answer", currency: str = "USD", month: str = "2023-06"
+) -> FailedInvoice:
+    return FailedInvoice(name, month, code, f"{code}: look at it.", currency, cents)
+
+
+def test_one_failed_invoice_is_told_with_amount_and_what_to_do() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed("acme")])
+    assert alert.text == (
+        "Stripe sync failed (no_answer): 1 invoice, $12.00\n- acme 2023-06: $12.00\nWhat to do: no_answer: look at it."
+    )
+
+
+def test_failures_of_one_cause_are_one_alert() -> None:
+    failures = [failed("acme"), failed("bolt", 500, "customer_missing"), failed("crux", 300)]
+    assert [alert.subject for alert in failure_alerts("Stripe sync", failures)] == [
+        "Stripe sync failed (customer_missing): 1 invoice, $5.00",
+        "Stripe sync failed (no_answer): 2 invoices, $15.00",
+    ]
+
+
+def test_the_ten_largest_are_named_and_the_rest_counted() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n:02d}", n * 100) for n in range(1, 13)])
+    lines = alert.body.splitlines()
+    assert alert.subject == "Stripe sync failed (no_answer): 12 invoices, $78.00"
+    assert (lines[0], lines[9], lines[10]) == ("- org-12 2023-06: $12.00", "- org-03 2023-06: $3.00", "- and 2 more")
+    assert lines[11].startswith("What to do: ")
+
+
+def test_ten_failures_are_all_named() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n}") for n in range(10)])
+    assert "more" not in alert.body
+
+
+def test_thousands_of_failures_are_one_short_message() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n}") for n in range(30_000)])
+    assert alert.subject == "Stripe sync failed (no_answer): 30,000 invoices, $360,000.00"
+    assert len(alert.text) < 1000
+
+
+def test_currencies_are_never_added_together() -> None:
+    failures = [failed("acme"), failed("kyoto", 1200, currency="JPY")]
+    (alert,) = failure_alerts("Stripe sync", failures)
+    assert alert.subject == "Stripe sync failed (no_answer): 2 invoices, JPY 1,200 + $12.00"
+
+
+def test_an_amount_that_nobody_knows_yet_is_said_to_be_unknown() -> None:
+    (alert,) = failure_alerts("Billing", [failed("acme", None)])
+    assert alert.subject == "Billing failed (no_answer): 1 invoice, amount not known"
+    assert "- acme 2023-06: amount not known" in alert.body
+
+
+def test_no_failure_is_no_alert() -> None:
+    assert failure_alerts("Stripe sync", []) == []
+
+
+def test_a_recovery_names_whom_people_were_told_of() -> None:
+    alert = recovery_alert("Stripe sync", [failed("acme"), failed("bolt", 300, month="2023-05")])
+    assert alert.text == "Stripe sync recovered: 2 invoices, $15.00\nacme 2023-06, bolt 2023-05"
+
+
+def test_a_recovery_of_many_names_ten() -> None:
+    alert = recovery_alert("Stripe sync", [failed(f"org-{n:02d}") for n in range(12)])
+    assert alert.body.endswith("org-09 2023-06 and 2 more")

@@ -1,0 +1,143 @@
+"""Money is exact until the total is rounded, once; then its cents are shared out so that they add up to it."""
+
+from decimal import Decimal, Inexact
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.domain.money import (
+    EXACT,
+    counted,
+    divide,
+    exact_product,
+    exact_sum,
+    format_cents,
+    from_cents,
+    grouped,
+    plain,
+    share_out_cents,
+    to_cents,
+)
+
+AMOUNTS = st.lists(
+    st.decimals(Decimal("-1e12"), Decimal("1e12"), places=20, allow_nan=False, allow_infinity=False), max_size=50
+)
+
+
+def decimals(*texts: str) -> list[Decimal]:
+    return [Decimal(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("amount", "cents"),
+    [
+        ("0.005", 1),
+        ("0.00499999999999999999", 0),
+        ("0.015", 2),
+        ("0.025", 3),
+        ("-0.005", -1),
+        ("-0.015", -2),
+        ("-0.014999", -1),
+        ("1234567890123456.785", 123456789012345679),
+        ("0", 0),
+    ],
+)
+def test_a_total_is_rounded_half_up_away_from_zero(amount: str, cents: int) -> None:
+    assert to_cents(Decimal(amount), "USD") == cents
+
+
+def test_1269_tiny_lines_are_rounded_once_and_not_each() -> None:
+    """1,269 x 0.00126 = 1.59894: $1.60. Each line alone rounds to nothing."""
+    lines = decimals("0.00126") * 1269
+    shares = share_out_cents(lines, "USD")
+    assert to_cents(exact_sum(lines), "USD") == 160
+    assert to_cents(lines[0], "USD") == 0
+    assert sorted(shares) == [0] * 1109 + [1] * 160
+
+
+@pytest.mark.parametrize(
+    ("amounts", "cents"),
+    [
+        (["0.333", "0.334", "0.333"], [33, 34, 33]),
+        (["0.005", "0.005"], [1, 0]),
+        (["0.005", "0.005", "0.005"], [1, 1, 0]),
+        (["10.005", "-3.335"], [1001, -334]),
+        (["-0.005"], [-1]),
+        (["-0.004", "-0.004"], [0, -1]),
+        (["5.00", "-5.00"], [500, -500]),
+        (["0.004", "0"], [0, 0]),
+        (["0", "0"], [0, 0]),
+        ([], []),
+    ],
+)
+def test_cents_go_to_the_largest_remainders_and_of_equal_ones_to_the_earlier_item(
+    amounts: list[str], cents: list[int]
+) -> None:
+    assert share_out_cents(decimals(*amounts), "USD") == cents
+
+
+@given(AMOUNTS, st.sampled_from(["USD", "JPY", "KWD"]))
+def test_items_add_up_to_the_total_and_none_is_a_whole_unit_off(amounts: list[Decimal], currency: str) -> None:
+    shares = share_out_cents(amounts, currency)
+    assert sum(shares) == to_cents(exact_sum(amounts), currency)
+    for share, amount in zip(shares, amounts, strict=True):
+        assert abs(EXACT.subtract(from_cents(share, currency), amount)) < from_cents(1, currency)
+
+
+def test_a_yen_has_no_minor_unit_and_a_dinar_a_thousand() -> None:
+    assert to_cents(Decimal("1200.5"), "JPY") == 1201
+    assert to_cents(Decimal("1.2345"), "KWD") == 1235
+    assert from_cents(1201, "JPY") == Decimal("1201")
+    assert from_cents(1235, "KWD") == Decimal("1.235")
+    assert share_out_cents(decimals("0.6", "0.6", "0.6"), "JPY") == [1, 1, 0]
+    assert share_out_cents(decimals("0.0006", "0.0006"), "KWD") == [1, 0]
+
+
+def test_amounts_are_written_in_their_currency() -> None:
+    assert format_cents(123450, "USD") == "$1,234.50"
+    assert format_cents(-5, "USD") == "-$0.05"
+    assert format_cents(1200, "JPY") == "JPY 1,200"
+    assert format_cents(1235, "KWD") == "KWD 1.235"
+    assert format_cents(-1, "EUR") == "-EUR 0.01"
+
+
+def test_a_price_per_2592000_seconds_is_exact_to_20_places() -> None:
+    month = Decimal(2_592_000)
+    assert exact_product(Decimal(1), Decimal("1.94"), month) == Decimal("0.00000074845679012346")
+    assert exact_product(month, Decimal("1.94"), month) == Decimal("1.94")
+    assert exact_product(Decimal(1_296_000), Decimal("1.94"), month) == Decimal("0.97")
+    assert divide(Decimal(-2), Decimal(3)) == Decimal("-0.66666666666666666667")
+
+
+def test_a_division_that_ends_keeps_all_its_digits() -> None:
+    """1 / 2**30 has 30 decimals; none is cut off at 20."""
+    assert divide(Decimal(1), Decimal(1_073_741_824)) == Decimal("0.000000000931322574615478515625")
+
+
+def test_a_sum_keeps_more_digits_than_pythons_usual_28() -> None:
+    parts = decimals("12345678901234567890123", "0.123456789012345", "0.00000000000000000001")
+    assert str(exact_sum(parts)) == "12345678901234567890123.12345678901234500001"
+    assert str(exact_product(parts[0], Decimal("0.123456789"))) == "1524157875171467887517.090395047"
+
+
+def test_arithmetic_that_would_lose_a_digit_raises() -> None:
+    with pytest.raises(Inexact):
+        exact_sum([Decimal(10) ** 100, Decimal("1e-30")])
+    with pytest.raises(Inexact):
+        exact_product(Decimal("1" + "0" * 99 + "1"), Decimal("1.000000000000000000000000001"))
+
+
+def test_numbers_are_written_without_exponent_for_people() -> None:
+    assert [plain(Decimal(text)) for text in ("0.150", "2592000", "1E-7", "1E+3", "0.00")] == [
+        "0.15",
+        "2592000",
+        "0.0000001",
+        "1000",
+        "0",
+    ]
+    assert [grouped(text) for text in ("2592000.5", "-0.5", "-1234", "0")] == ["2,592,000.5", "-0.5", "-1,234", "0"]
+    assert counted("1", "month") == "1 month"
+    assert counted("2592000", "second") == "2,592,000 seconds"
+    assert counted("1.5", "GB") == "1.5 GB"
+    assert counted("7200", "GB-hour") == "7,200 GB-hours"

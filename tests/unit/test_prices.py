@@ -1,0 +1,164 @@
+"""For every usage exactly one price is in force; where there is none, or more than one, nothing is guessed."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.domain.errors import BillingError
+from fly_billing.domain.price_models import Graduated, PerUnit, Tier
+from fly_billing.domain.prices import Price, PriceBook
+from tests.builders import at, price
+
+SEPTEMBER = at("2026-09-01")
+
+
+def egress(unit_amount: str, key: str = "egress", **changes: Any) -> Price:
+    return price(key, unit_amount, "egress_gb", **changes)
+
+
+def key_for(prices: list[Price], moment: datetime = SEPTEMBER, **dimensions: str) -> str:
+    return PriceBook(prices).for_usage("egress_gb", dimensions, moment).key
+
+
+def test_a_price_holds_from_its_first_moment_until_just_before_its_last() -> None:
+    book = PriceBook([egress("0.02", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))])
+    for moment in ("2026-09-10T00:00:00", "2026-09-19T23:59:59.999999"):
+        assert book.for_usage("egress_gb", {}, at(moment)).key == "egress"
+    for moment in ("2026-09-09T23:59:59.999999", "2026-09-20T00:00:00"):
+        with pytest.raises(BillingError, match="unpriced_usage"):
+            book.for_usage("egress_gb", {}, at(moment))
+
+
+def test_a_later_version_supersedes_an_earlier_one() -> None:
+    old, new = egress("0.02"), egress("0.03", effective_from=at("2026-09-10"))
+    book = PriceBook([new, old])
+    assert book.for_usage("egress_gb", {}, at("2026-09-09T23:59:59.999999")) == old
+    assert book.for_usage("egress_gb", {}, at("2026-09-10")) == new
+
+
+def test_after_a_passing_offer_the_earlier_price_holds_again() -> None:
+    regular = egress("0.02")
+    offer = egress("0.01", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))
+    book = PriceBook([regular, offer])
+    assert [book.for_usage("egress_gb", {}, at(f"2026-09-{day}")) for day in ("09", "10", "20")] == [
+        regular,
+        offer,
+        regular,
+    ]
+
+
+def test_the_price_that_matches_most_dimensions_wins() -> None:
+    prices = [
+        egress("0.02", "anywhere"),
+        egress("0.04", "asia", match={"region": ("nrt", "sin")}),
+        egress("0.01", "asia-shop", match={"region": ("nrt", "sin"), "app": ("shop",)}),
+    ]
+    assert key_for(prices, region="iad") == "anywhere"
+    assert key_for(prices, region="sin") == "asia"
+    assert key_for(prices, region="sin", app="shop") == "asia-shop"
+    assert key_for(prices, region="iad", app="shop") == "anywhere"
+    assert key_for(prices) == "anywhere"
+
+
+def test_a_specific_price_that_ended_leaves_the_general_one() -> None:
+    prices = [
+        egress("0.02", "anywhere"),
+        egress("0.04", "asia", match={"region": ("sin",)}, effective_until=at("2026-09-10")),
+    ]
+    assert key_for(prices, at("2026-09-10"), region="sin") == "anywhere"
+
+
+def test_two_prices_that_fit_equally_well_are_a_mistake_and_not_a_choice() -> None:
+    prices = [egress("0.02", "one"), egress("0.03", "two")]
+    with pytest.raises(BillingError, match=r"ambiguous_price: prices \['one', 'two'\]"):
+        key_for(prices)
+    prices = [egress("0.02", "one", match={"region": ("sin",)}), egress("0.03", "two", match={"app": ("shop",)})]
+    assert key_for(prices, region="sin", app="blog") == "one"
+    with pytest.raises(BillingError, match="ambiguous_price"):
+        key_for(prices, region="sin", app="shop")
+
+
+def test_usage_without_a_price_says_which_and_what_to_do() -> None:
+    with pytest.raises(BillingError) as raised:
+        key_for([egress("0.02", match={"region": ("sin",)})], region="iad")
+    assert raised.value.code == "unpriced_usage"
+    assert "'egress_gb' with {'region': 'iad'}" in raised.value.operator_text
+    assert "Nothing is charged until it is right" in raised.value.customer_text
+    with pytest.raises(BillingError, match="unpriced_usage"):
+        PriceBook([]).for_usage("teapots", {}, SEPTEMBER)
+
+
+def test_a_fee_is_found_by_its_key_and_never_by_usage() -> None:
+    book = PriceBook([price("support", "29.00"), price("support", "39.00", effective_from=at("2026-10-01"))])
+    assert book.for_key("support", SEPTEMBER).model == PerUnit(Decimal("29.00"))
+    assert book.for_key("support", at("2026-10-01")).model == PerUnit(Decimal("39.00"))
+    with pytest.raises(BillingError, match="unpriced_subscription"):
+        book.for_key("support", at("2025-12-31"))
+    with pytest.raises(BillingError, match="unpriced_subscription"):
+        book.for_key("premium", SEPTEMBER)
+
+
+def test_a_change_of_price_inside_a_stretch_of_time_is_noticed() -> None:
+    start, end = at("2026-09-01"), at("2026-10-01")
+    offer = egress("0.01", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))
+    elsewhere = egress("0.05", "asia", match={"region": ("sin",)}, effective_from=at("2026-09-15"))
+    book = PriceBook([egress("0.02"), elsewhere])
+    assert not book.changes_inside("egress_gb", {"region": "iad"}, start, end)
+    assert book.changes_inside("egress_gb", {"region": "sin"}, start, end)
+    assert not book.changes_inside("egress_gb", {"region": "sin"}, start, at("2026-09-15"))
+    assert not book.changes_inside("egress_gb", {"region": "sin"}, at("2026-09-15"), end)
+    assert not PriceBook([]).changes_inside("egress_gb", {}, start, end)
+    assert PriceBook([egress("0.02"), offer]).changes_inside("egress_gb", {}, start, end)
+    assert PriceBook([egress("0.02", effective_from=at("2026-09-10"))]).changes_inside("egress_gb", {}, start, end)
+    assert PriceBook([egress("0.02", effective_until=at("2026-09-10"))]).changes_inside("egress_gb", {}, start, end)
+
+
+DATA = {
+    "key": "egress",
+    "meter": "egress_gb",
+    "product": "Bandwidth",
+    "description": "Data transfer out",
+    "unit": "GB",
+    "unit_amount": "0.02",
+    "effective_from": "2026-01-01T00:00:00+00:00",
+}
+
+
+def test_a_price_is_read_from_plain_data() -> None:
+    read = Price.from_data("fly", DATA | {"match": {"region": "sin", "app": ["shop", "blog"]}, "free_allowance": "100"})
+    assert (read.model, read.currency, read.free_allowance) == (PerUnit(Decimal("0.02")), "USD", Decimal(100))
+    assert read.match == {"region": ("sin",), "app": ("shop", "blog")}
+    assert read.effective_from == datetime(2026, 1, 1, tzinfo=UTC)
+    tiers = {"model": "graduated", "tiers": [{"up_to": "10", "unit_amount": "1"}, {"unit_amount": "0.5"}]}
+    graduated = Price.from_data("fly", {name: value for name, value in DATA.items() if name != "unit_amount"} | tiers)
+    assert graduated.model == Graduated((Tier(Decimal(10), Decimal(1)), Tier(None, Decimal("0.5"))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"unit_amount": 0.02}, "unit_amount 0.02 is a float"),
+        ({"unit_amount": "-1"}, "at least 0"),
+        ({"unit_amount": "NaN"}, "finite"),
+        ({"unit_amount": "two"}, "InvalidOperation"),
+        ({"per": "0"}, "per must be above 0"),
+        ({"model": "volume"}, "known are per_unit, graduated"),
+        ({"prise": "1"}, r"unknown fields \['prise'\]"),
+        ({"effective_from": "2026-01-01T00:00:00"}, "has no offset"),
+        ({"effective_from": 2026}, "not a date"),
+        ({"model": "graduated"}, "tiers"),
+    ],
+)
+def test_a_price_that_can_not_be_read_is_named_with_what_is_wrong(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=rf"price fly/egress: .*{said}"):
+        Price.from_data("fly", DATA | changes)
+
+
+def test_a_price_version_is_named_by_book_key_and_first_moment() -> None:
+    first = egress("0.02")
+    assert first.id == egress("0.99").id
+    assert first.id != egress("0.02", effective_from=at("2026-01-02")).id
+    assert first.id != egress("0.02", book="partner").id
+    assert first.id != egress("0.02", "other").id

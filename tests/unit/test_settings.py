@@ -1,0 +1,85 @@
+"""Settings are read when asked; one that can't be right is named, and a live Stripe key is never used by accident."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import Settings, SettingsError, check_stripe_key
+
+
+def test_everything_has_a_default_but_databases_and_keys() -> None:
+    settings = Settings.from_environment({})
+    assert (settings.database_url, settings.stripe_api_key, settings.alert_webhook_url) == (None, None, None)
+    assert (settings.grace, settings.due_days, settings.max_org_partitions) == (timedelta(hours=72), 14, 200)
+    assert not settings.production
+    assert settings.landing_dir == settings.data_dir / "landing"
+
+
+def test_an_empty_setting_is_one_that_is_not_set() -> None:
+    assert Settings.from_environment({"FLY_BILLING_GRACE_HOURS": "", "DATABASE_URL": ""}) == Settings.from_environment(
+        {}
+    )
+
+
+def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
+    settings = Settings.from_environment(
+        {"FLY_BILLING_GRACE_HOURS": "0", "FLY_BILLING_DATA_DIR": str(tmp_path), "FLY_BILLING_ENV": "production"}
+    )
+    assert (settings.grace, settings.production) == (timedelta(0), True)
+    assert settings.lake_dir == tmp_path.resolve() / "usage_events"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLY_BILLING_GRACE_HOURS", "-1"),
+        ("FLY_BILLING_GRACE_HOURS", "three"),
+        ("FLY_BILLING_DUE_DAYS", "1.5"),
+        ("FLY_BILLING_MAX_ORG_PARTITIONS", "0"),
+        ("FLY_BILLING_SHARED_GROUPS", "0"),
+        ("STRIPE_REQUESTS_PER_SECOND", "0"),
+        ("STRIPE_WORKERS", "0"),
+    ],
+)
+def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}='{value}' must be a whole number"):
+        Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_a_live_key_is_refused_outside_production(key: str) -> None:
+    with pytest.raises(SettingsError, match="live key"):
+        check_stripe_key(key, production=False)
+    assert check_stripe_key(key, production=True) == key
+
+
+@pytest.mark.parametrize("key", ["sk_test_1", "rk_test_1", "anything"])
+def test_a_test_key_is_refused_in_production(key: str) -> None:
+    with pytest.raises(SettingsError, match="no live key"):
+        check_stripe_key(key, production=True)
+    assert check_stripe_key(key, production=False) == key
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_missing_key_says_what_to_do(key: str | None) -> None:
+    with pytest.raises(SettingsError, match="STRIPE_API_KEY is not set: use `make dev`"):
+        check_stripe_key(key, production=False)
+
+
+@pytest.mark.parametrize("value", ["prod", "Production", "live", ""])
+def test_only_the_word_production_means_production(value: str) -> None:
+    assert not Settings.from_environment({"FLY_BILLING_ENV": value}).production
+
+
+def test_a_refusal_never_shows_the_key() -> None:
+    with pytest.raises(SettingsError) as raised:
+        check_stripe_key("sk_live_secret", production=False)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_database_without_url_says_what_to_do_and_one_with_url_hides_its_password() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
+        BillingDatabase(None)
+    assert "secret" not in repr(BillingDatabase("postgresql://me:secret@127.0.0.1/billing"))
