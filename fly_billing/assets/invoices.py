@@ -71,7 +71,7 @@ def invoices(
             name,
             wrong[name],
             warning.get(name, AssetCheckSeverity.ERROR),
-            partitions=len(context.partition_keys),
+            months=months,
         )
         for name in CHECKS
     ]

@@ -55,7 +55,7 @@ def stripe_invoices(
         wrong += _discrepancies(part, both)
         failures += _failures(part, synced)
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
-    yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong)], failed, failures)
+    yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong, **metadata)], failed, failures)
 
 
 def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:

@@ -60,7 +60,7 @@ def usage_rollups(
         )
         context.log.info(f"{part.month}: {metadata[str(part.month)]}")
         wrong += not_rolled_up(database, lake, part)
-    yield from report(context, metadata, [check("usage_rollups", ROLLED_UP, wrong)], failed_keys=set())
+    yield from report(context, metadata, [check("usage_rollups", ROLLED_UP, wrong, **metadata)], failed_keys=set())
 
 
 def not_rolled_up(database: BillingDatabase, lake: UsageLake, part: BillingPartition) -> list[Mapping[str, Any]]:

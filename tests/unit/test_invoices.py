@@ -20,9 +20,9 @@ from fly_billing.domain.invoices import (
     invoice_id,
 )
 from fly_billing.domain.money import exact_sum
-from fly_billing.domain.price_models import Graduated, PerUnit, Tier
+from fly_billing.domain.price_models import Graduated, Tier
 from fly_billing.domain.prices import Price, PriceBook
-from tests.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, id_of, price
+from tests.builders import EGRESS, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, id_of, price
 
 MID_MONTH = at("2026-09-16")
 
@@ -48,7 +48,7 @@ def assemble(
     prices: tuple[Price, ...] = PRICES,
     **changes: Any,
 ) -> Invoice:
-    whole = {"organization_id": "acme", "currency": "USD", "month": SEPTEMBER} | changes
+    whole: dict[str, Any] = {"organization_id": "acme", "currency": "USD", "month": SEPTEMBER} | changes
     return assemble_invoice(
         rollups=rollups or [],
         subscriptions=subscriptions or [],
@@ -244,7 +244,7 @@ def test_an_invoice_in_yen_has_whole_yen() -> None:
     ids=["usage", "fee", "one-off"],
 )
 def test_amounts_of_another_currency_are_never_added_up(billed: dict[str, Any]) -> None:
-    with pytest.raises(BillingError, match="currency_mismatch.* in USD, the organization is billed in EUR"):
+    with pytest.raises(BillingError, match=r"currency_mismatch.* in USD, the organization is billed in EUR"):
         assemble(**billed, currency="EUR")
 
 

@@ -34,7 +34,6 @@ def statement(*invoices: StatementInvoice) -> Statement:
             [invoice("finalized", 100), invoice("finalized", 1200, currency="JPY")],
             "Acme owes JPY 1,200 + $1.00 on 2 unpaid invoices.",
         ),
-        ([invoice("finalized", -470)], "Acme owes -$4.70 on 1 unpaid invoice."),
         ([invoice("not computed", None)], "Acme owes nothing."),
     ],
 )

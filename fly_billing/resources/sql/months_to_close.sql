@@ -3,8 +3,11 @@
 select distinct m.month
 from organizations as o
 cross join lateral generate_series(
-    greatest(date_trunc('month', o.created_at, 'UTC'), cast(:before as timestamptz) - interval '3 months'),
-    cast(:before as timestamptz) - interval '1 second',
+    greatest(
+        date_trunc('month', o.created_at, 'UTC'),
+        date_trunc('month', cast(:before as timestamptz), 'UTC') - interval '3 months'
+    ),
+    date_trunc('month', cast(:before as timestamptz), 'UTC') - interval '1 second',
     interval '1 month'
 ) as m (month)
 where not exists (
@@ -14,5 +17,5 @@ where not exists (
 )
 union
 select cast(month as timestamp) at time zone 'UTC' from invoices
-where status = 'open' and cast(month as timestamp) at time zone 'UTC' < :before
+where status = 'open' and cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')
 order by month

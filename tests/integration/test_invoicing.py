@@ -1,0 +1,332 @@
+"""A month is computed as often as wanted while it is open, and finalized once, with all its usage, for good."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from fly_billing.domain.invoices import invoice_id
+from fly_billing.resources.backlog import days_before_closing, months_to_close, months_to_sync
+from fly_billing.resources.invoicing import UsageNotLanded, bill
+from fly_billing.resources.postgres import BillingDatabase
+from tests.builders import (
+    CLOSED,
+    DAY,
+    LANDING_DAYS,
+    NOW,
+    OCTOBER,
+    REQUESTS,
+    SEPTEMBER,
+    TERMS,
+    Platform,
+    at,
+    event,
+    price,
+    write_jsonl,
+)
+
+
+@pytest.fixture
+def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
+    return Platform.with_acme(billing_database, landing_dir)
+
+
+def invoices(platform: Platform) -> list[tuple[Any, ...]]:
+    found = platform.query(
+        "select organization_id, to_char(month, 'YYYY-MM'), status, total_cents from invoices order by 1, 2"
+    )
+    return [tuple(row.values()) for row in found]
+
+
+def everything(platform: Platform) -> list[Any]:
+    """All that is written about invoices."""
+    tables = ("invoices order by id", "invoice_items order by id", "invoice_item_rollups order by item_id, rollup_id")
+    return [platform.query(f"select * from {table}") for table in tables]  # noqa: S608 our own three literals
+
+
+def failures(platform: Platform) -> list[tuple[Any, ...]]:
+    found = platform.query("select organization_id, code, retryable, run_id from billing_failures order by 1")
+    return [tuple(row.values()) for row in found]
+
+
+def checks(platform: Platform) -> list[Any]:
+    found = []
+    for name in ("check_items_sum", "check_rollups_priced"):
+        found += platform.database.rows(name, month=SEPTEMBER.first_day, groups=platform.organizations())
+    return found
+
+
+# --- While the month is open ---------------------------------------------------------------------------------------
+
+
+def test_an_open_month_computed_any_number_of_times_is_one_invoice(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    for _ in range(3):
+        assert not platform.bill().finalized
+    assert invoices(platform) == [("acme", "2026-09", "open", 30)]
+    before = everything(platform)
+    platform.bill()
+    assert everything(platform) == before
+    platform.use(event("e2", "2"), day=date(2026, 9, 16))
+    platform.bill()
+    assert invoices(platform) == [("acme", "2026-09", "open", 50)]
+    assert checks(platform) == []
+
+
+def test_an_invoice_has_usage_fees_and_one_offs_of_its_month(platform: Platform) -> None:
+    """3 x 0.10 + 29.00 for 15 of 30 days - 1.00 = 13.80."""
+    platform.add_subscription("acme", "support", at("2026-09-16"))
+    platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-30T23:59:59.999999"))
+    platform.add_one_off("acme", "next month's", "99.00", at("2026-10-01"))
+    platform.use(event("e1", "3"))
+    platform.bill()
+    items = platform.query("select position, kind, amount, amount_cents from invoice_items order by position")
+    assert [tuple(row.values()) for row in items] == [
+        (1, "usage", Decimal("0.30"), 30),
+        (2, "subscription", Decimal("14.50"), 1450),
+        (3, "one_off", Decimal("-1.00"), -100),
+    ]
+    assert invoices(platform) == [("acme", "2026-09", "open", 1380)]
+
+
+def test_an_organization_without_anything_to_pay_still_has_an_invoice(platform: Platform) -> None:
+    platform.roll_up()
+    platform.bill()
+    assert invoices(platform) == [("acme", "2026-09", "open", 0)]
+
+
+def test_only_the_organizations_of_the_asked_groups_are_billed(platform: Platform) -> None:
+    platform.add_organization("globex")
+    platform.roll_up()
+    bill(platform.database, SEPTEMBER, ["globex"], TERMS, NOW)
+    assert invoices(platform) == [("globex", "2026-09", "open", 0)]
+
+
+def test_usage_that_was_never_rolled_up_makes_no_invoice(platform: Platform) -> None:
+    (failure,) = platform.bill().failures
+    assert (failure.error.code, failure.error.retryable) == ("usage_not_rolled_up", True)
+    assert invoices(platform) == []
+
+
+# --- Closing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_month_is_finalized_after_its_grace_period_and_a_rerun_changes_nothing(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    billed = platform.close()
+    assert (billed.finalized, billed.already_final) == (True, [])
+    found = platform.query("select id, status, finalized_at, due_on from invoices")
+    assert found == [
+        {
+            "id": invoice_id("acme", SEPTEMBER),
+            "status": "finalized",
+            "finalized_at": CLOSED,
+            "due_on": date(2026, 10, 18),
+        }
+    ]
+    before = everything(platform)
+    platform.roll_up(now=at("2026-10-05"))
+    again = platform.bill(now=at("2026-10-05"))
+    assert (again.invoices, again.already_final, again.failures) == ([], ["acme"], [])
+    assert everything(platform) == before
+    assert checks(platform) == []
+
+
+def test_a_month_stays_open_until_the_last_moment_of_its_grace_period(platform: Platform) -> None:
+    platform.land(*LANDING_DAYS, now=at("2026-10-04"))
+    platform.roll_up(now=at("2026-10-04"))
+    assert not platform.bill(now=at("2026-10-03T23:59:59.999999")).finalized
+    assert invoices(platform) == [("acme", "2026-09", "open", 0)]
+    assert platform.bill(now=at("2026-10-04")).finalized
+    assert invoices(platform) == [("acme", "2026-09", "finalized", 0)]
+
+
+def test_a_closed_month_is_not_finalized_when_asked_only_to_compute(platform: Platform) -> None:
+    platform.roll_up(now=CLOSED)
+    assert not bill(platform.database, SEPTEMBER, ["acme"], TERMS, CLOSED, finalize=False).finalized
+    assert invoices(platform) == [("acme", "2026-09", "open", 0)]
+
+
+def test_a_month_is_not_closed_before_all_its_landing_days_have_landed(platform: Platform) -> None:
+    platform.roll_up()
+    platform.bill()
+    landed = [day for day in LANDING_DAYS if day not in (date(2026, 9, 7), date(2026, 10, 3))]
+    platform.land(*landed, now=CLOSED)
+    platform.roll_up(now=CLOSED)
+    missing = [date(2026, 9, 7), date(2026, 10, 3)]
+    assert days_before_closing(platform.database, SEPTEMBER, TERMS.grace) == missing
+    with pytest.raises(UsageNotLanded, match=r"2 landing days .* \(2026-09-07, 2026-10-03\)"):
+        platform.bill(now=CLOSED)
+    assert invoices(platform) == [("acme", "2026-09", "open", 0)]
+    platform.land(*missing, now=CLOSED)
+    assert days_before_closing(platform.database, SEPTEMBER, TERMS.grace) == []
+    assert platform.bill(now=CLOSED).finalized
+
+
+def test_a_day_that_landed_before_it_ended_has_not_landed(platform: Platform) -> None:
+    platform.land(*LANDING_DAYS, now=at("2026-10-03T23:59:59"))
+    platform.roll_up(now=CLOSED)
+    with pytest.raises(UsageNotLanded, match=r"1 landing days .* \(2026-10-03\)"):
+        platform.bill(now=CLOSED)
+
+
+def test_usage_rolled_up_before_the_grace_period_ended_is_not_billed_for_good(platform: Platform) -> None:
+    platform.land(*LANDING_DAYS, now=CLOSED)
+    platform.roll_up(now=at("2026-10-03T23:59:59"))
+    billed = platform.bill(now=CLOSED)
+    assert [failure.error.code for failure in billed.failures] == ["usage_rolled_up_too_early"]
+    assert invoices(platform) == []
+    platform.roll_up(now=CLOSED)
+    assert platform.bill(now=CLOSED).failures == []
+    assert invoices(platform) == [("acme", "2026-09", "finalized", 0)]
+
+
+def test_usage_that_landed_after_it_was_rolled_up_is_not_left_out_of_a_final_invoice(platform: Platform) -> None:
+    """The day was missing when usage was rolled up, and there when the month was closed."""
+    platform.land(*(day for day in LANDING_DAYS if day != DAY), now=CLOSED)
+    platform.roll_up(now=at("2026-10-04T01:30:00"))
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.land(DAY, now=at("2026-10-04T02:00:00"))
+    (failure,) = platform.bill(now=at("2026-10-04T03:00:00")).failures
+    assert failure.error.code == "usage_rolled_up_too_early"
+    platform.roll_up(now=at("2026-10-04T03:00:00"))
+    platform.bill(now=at("2026-10-04T03:00:00"))
+    assert invoices(platform) == [("acme", "2026-09", "finalized", 30)]
+
+
+# --- One organization that can't be billed -------------------------------------------------------------------------
+
+
+def test_an_organization_that_can_not_be_billed_fails_alone_and_is_billed_once_its_price_is_there(
+    platform: Platform,
+) -> None:
+    platform.add_organization("globex")
+    platform.execute("update prices set effective_until = '2026-09-01' where key = 'machines'")
+    machine = {"type": "machine_seconds", "preset": "shared-cpu-1x", "region": "iad"}
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "1296000", subject="globex", **machine)])
+    platform.land(*LANDING_DAYS, now=CLOSED)
+    platform.roll_up(now=CLOSED)
+    billed = platform.bill(now=CLOSED, run_id="run-1")
+    assert [one.organization_id for one in billed.invoices] == ["acme"]
+    assert failures(platform) == [("globex", "unpriced_usage", False, "run-1")]
+    (texts,) = platform.query("select customer_text, operator_text from billing_failures")
+    assert texts["customer_text"].startswith("We can't work out this month's invoice yet")
+    assert "'machine_seconds' with {'preset': 'shared-cpu-1x', 'region': 'iad'}" in texts["operator_text"]
+    assert invoices(platform) == [("acme", "2026-09", "finalized", 30)]
+    before = platform.query("select * from invoices")
+    platform.execute("update prices set effective_until = null where key = 'machines'")
+    again = platform.bill(now=at("2026-10-04T02:00:00"), run_id="run-2")
+    assert (again.already_final, [one.organization_id for one in again.invoices]) == (["acme"], ["globex"])
+    assert failures(platform) == []
+    assert invoices(platform) == [("acme", "2026-09", "finalized", 30), ("globex", "2026-09", "finalized", 97)]
+    assert platform.query("select * from invoices where organization_id = 'acme'") == before
+
+
+def test_a_failure_leaves_the_last_invoice_that_could_be_computed_and_is_told_again_only_when_it_changes(
+    platform: Platform,
+) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    platform.add_subscription("acme", "unknown", at("2026-09-01"))
+    platform.bill(run_id="run-1")
+    assert failures(platform) == [("acme", "unpriced_subscription", False, "run-1")]
+    platform.execute("update billing_failures set alerted_code = code")
+    platform.bill(run_id="run-2")
+    assert failures(platform) == [("acme", "unpriced_subscription", False, "run-2")]
+    assert platform.query("select alerted_code from billing_failures") == [{"alerted_code": "unpriced_subscription"}]
+    assert invoices(platform) == [("acme", "2026-09", "open", 30)]
+
+
+def test_an_organization_whose_price_book_does_not_exist_fails_alone(platform: Platform) -> None:
+    platform.add_organization("globex")
+    platform.execute("update organizations set price_book = 'partner' where id = 'globex'")
+    platform.use(event("e1", "3"), event("e2", "3", subject="globex"))
+    platform.bill()
+    assert failures(platform) == [("globex", "unpriced_usage", False, "by hand")]
+    assert invoices(platform) == [("acme", "2026-09", "open", 30)]
+
+
+# --- One-off items -------------------------------------------------------------------------------------------------
+
+
+def test_a_one_off_of_a_finalized_month_is_on_the_next_open_invoice_exactly_once(platform: Platform) -> None:
+    platform.close()
+    platform.add_one_off("acme", "forgotten setup", "10.00", at("2026-09-10"))
+    for month in (OCTOBER, OCTOBER.next(), OCTOBER):
+        platform.roll_up(month, now=at("2026-11-02"))
+        platform.bill(month, now=at("2026-11-02"))
+    assert invoices(platform) == [
+        ("acme", "2026-09", "finalized", 0),
+        ("acme", "2026-10", "open", 1000),
+        ("acme", "2026-11", "open", 0),
+    ]
+
+
+def test_a_one_off_waits_for_its_own_month_while_that_is_open(platform: Platform) -> None:
+    platform.add_one_off("acme", "setup", "10.00", at("2026-09-10"))
+    for month in (OCTOBER, SEPTEMBER):
+        platform.roll_up(month)
+        platform.bill(month)
+    assert invoices(platform) == [("acme", "2026-09", "open", 1000), ("acme", "2026-10", "open", 0)]
+
+
+def test_a_one_off_from_before_the_organization_was_created_is_on_its_first_invoice(platform: Platform) -> None:
+    platform.add_organization("newcomer", created_at="2026-09-10")
+    platform.add_one_off("newcomer", "signing credit", "-10.00", at("2026-08-20"))
+    for month in (SEPTEMBER, OCTOBER):
+        platform.roll_up(month)
+        platform.bill(month)
+    assert [row for row in invoices(platform) if row[0] == "newcomer"] == [
+        ("newcomer", "2026-09", "open", -1000),
+        ("newcomer", "2026-10", "open", 0),
+    ]
+
+
+def test_a_one_off_that_was_taken_back_leaves_the_open_invoice(platform: Platform) -> None:
+    platform.add_one_off("acme", "setup", "10.00", at("2026-09-10"))
+    platform.roll_up()
+    platform.bill()
+    platform.execute("update one_off_items set occurred_at = '2026-10-10'")
+    platform.bill()
+    assert invoices(platform) == [("acme", "2026-09", "open", 0)]
+
+
+# --- Prices that were used -----------------------------------------------------------------------------------------
+
+
+def test_a_price_that_a_finalized_invoice_used_can_be_superseded_but_not_changed(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.close()
+    with pytest.raises(IntegrityError, match=r"price requests .* was used by a finalized invoice"):
+        platform.load(price("requests", "0.20", "requests", unit="request"))
+    platform.load(REQUESTS)
+    platform.load(price("requests", "0.20", "requests", effective_from=at("2026-10-01")))
+    assert platform.query("select unit_amount from prices where key = 'requests' order by effective_from") == [
+        {"unit_amount": Decimal("0.10")},
+        {"unit_amount": Decimal("0.20")},
+    ]
+
+
+def test_a_price_that_only_an_open_invoice_used_can_be_corrected(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    platform.load(price("requests", "0.20", "requests", unit="request"))
+    platform.bill()
+    assert invoices(platform) == [("acme", "2026-09", "open", 60)]
+
+
+# --- What is left to do --------------------------------------------------------------------------------------------
+
+
+def test_a_month_is_left_to_close_until_all_its_organizations_have_a_final_invoice(platform: Platform) -> None:
+    for moment in ("2026-10-01", "2026-10-04"):
+        assert months_to_close(platform.database, at(moment))[-1] == SEPTEMBER
+    assert SEPTEMBER not in months_to_close(platform.database, at("2026-09-30T23:59:59"))
+    assert months_to_sync(platform.database) == []
+    platform.close()
+    for moment in ("2026-10-01", "2026-10-04"):
+        assert SEPTEMBER not in months_to_close(platform.database, at(moment))
+    assert months_to_sync(platform.database) == [SEPTEMBER]
