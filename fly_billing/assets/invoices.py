@@ -26,11 +26,13 @@ PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
 CHECKS = {
     ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
-    PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum of its"
-    " rollups: nothing is forgotten, nothing charged twice.",
+    PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum"
+    " of its rollups: nothing is forgotten, nothing charged twice.",
     ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized. The invoice stays as it is; the"
     " difference is listed here, so that it does not vanish. A warning.",
 }
+
+STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced", ALL_BILLED: "check_late_usage"}
 
 
 @asset(
@@ -59,21 +61,13 @@ def invoices(
         billed = bill(database, part.month, part.groups, terms, clock.now(), context.run.run_id)
         metadata |= _describe(part.month, billed)
         failures += _failures(part.month, billed)
-        parameters = {"month": part.month.first_day, "groups": list(part.groups)}
-        wrong[ITEMS_SUM] += database.rows("check_items_sum", **parameters)
-        wrong[PRICED_ONCE] += database.rows("check_rollups_priced", **parameters)
-        wrong[ALL_BILLED] += database.rows("check_late_usage", **parameters)
+        for name, statement in STATEMENTS.items():
+            found = database.rows(statement, month=part.month.first_day, groups=list(part.groups))
+            wrong[name] += [{"month": str(part.month), **row} for row in found]
         context.log.info(f"{part.month}: {len(billed.invoices)} invoices, {len(billed.failures)} failures")
     warning = {ALL_BILLED: AssetCheckSeverity.WARN}
     checks = [
-        check(
-            "invoices",
-            name,
-            wrong[name],
-            warning.get(name, AssetCheckSeverity.ERROR),
-            months=months,
-        )
-        for name in CHECKS
+        check("invoices", name, wrong[name], warning.get(name, AssetCheckSeverity.ERROR), **metadata) for name in CHECKS
     ]
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}

@@ -26,7 +26,7 @@ AGREES = "stripe_agrees_with_our_invoices"
             AGREES,
             asset="stripe_invoices",
             description="What Stripe holds of the month, read there independently, equals what we billed in count,"
-            " currency, lines and totals. Lists what is missing, duplicate, differing, stuck or orphaned, and what to do.",
+            " currency, lines and totals. Lists what is missing, duplicate, differing, stuck or orphaned.",
         )
     ],
     kinds={"stripe", "postgres"},

@@ -22,8 +22,8 @@ ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
         AssetCheckSpec(
             ACCOUNTED_FOR,
             asset="usage_events",
-            description="landed = accepted + duplicate + rejected, per landing day, counted again in the usage table and"
-            " in rejected_usage. If it fails, usage was lost or doubled on the way: land the day again.",
+            description="landed = accepted + duplicate + rejected, per landing day, counted again in the usage table"
+            " and in rejected_usage. If it fails, usage was lost or doubled on the way: land the day again.",
         )
     ],
     kinds={"deltalake", "duckdb"},

@@ -34,8 +34,8 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
         AssetCheckSpec(
             ROLLED_UP,
             asset="usage_rollups",
-            description="Events and quantity per meter are the same in the rollups as in the usage table, added up there"
-            " once more. If it fails, somebody would be billed too much or too little: materialize the month again.",
+            description="Events and quantity per meter are the same in the rollups as in the usage table, added up"
+            " there once more. If it fails, somebody would be billed too much or too little: materialize the month again.",
         )
     ],
     kinds={"duckdb", "postgres"},

@@ -119,10 +119,8 @@ def import_focus(file: Annotated[Path, typer.Argument(help="A FOCUS 1.0 cost-and
 
 
 @app.command()
-def land(
-    month: Annotated[str | None, typer.Argument(help="YYYY-MM: all landing days that count for it")] = None,
-) -> None:
-    """Land the usage files that are new or changed in the landing folder."""
+def land(month: MaybeMonth = None) -> None:
+    """Land the usage files that are new or changed; with a month, every landing day that counts for it."""
     from fly_billing.cli.billing import land_new_files
 
     _exit(land_new_files(console, month))

@@ -1,4 +1,4 @@
-"""The database itself refuses wrong states, whoever asks: what is finalized stays, and what does not add up never is."""
+"""The database itself refuses wrong states, whoever asks: what is final stays, what does not add up never is."""
 
 from pathlib import Path
 

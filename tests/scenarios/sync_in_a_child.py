@@ -23,10 +23,12 @@ from fly_billing.resources.stripe_client import Answer
 from fly_billing.resources.stripe_journal import StripeJournal
 from tests.stripe_builders import sync, sync_tools
 
+# Here the test itself kills, once the sandbox has done what it was asked and keeps the answer back.
+IN_FLIGHT = "sent and not answered"
 MOMENTS = (
     "before it is journaled",
     "journaled and not sent",
-    "sent and not answered",  # the test itself kills, once the sandbox has done it and keeps the answer back
+    IN_FLIGHT,
     "answered and the answer not journaled",
     "answer journaled and the invoice not moved on",
 )

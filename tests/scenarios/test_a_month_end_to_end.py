@@ -33,11 +33,13 @@ def test_a_month_of_usage_fees_and_one_off_items_is_billed_and_synced_to_the_cen
             event(1, "egress_gb", "acme", NOON, "12.5", **region),  # 12.5 GB at 0.02: 0.25
         ],
     )
+    world.execute(  # half of October's 31 days at 29.00: 14.50
+        "insert into subscriptions values"
+        " (gen_random_uuid(), 'acme', 'support/standard', '2026-09-01Z', '2026-10-16 12:00Z')"
+    )
     world.execute(
-        "insert into subscriptions values (gen_random_uuid(), 'acme', 'support/standard', '2026-09-01Z', '2026-10-16 12:00Z')"
-    )  # half of October's 31 days at 29.00: 14.50
-    world.execute(
-        "insert into one_off_items values (gen_random_uuid(), 'acme', 'Goodwill credit', -5.00, 'USD', '2026-10-31 23:59:59Z')"
+        "insert into one_off_items values"
+        " (gen_random_uuid(), 'acme', 'Goodwill credit', -5.00, 'USD', '2026-10-31 23:59:59Z')"
     )
     world.land_month(OCTOBER)
 

@@ -42,7 +42,8 @@ def test_the_focus_sample_is_billed_and_synced_to_what_its_rows_add_up_to(world:
 
     assert (imported.rows, len(imported.organizations)) == (1000, 73)
     billed = world.execute(
-        "select o.name, sum(i.amount) as amount from invoices i join organizations o on o.id = i.organization_id group by o.name"
+        "select o.name, sum(i.amount) as amount from invoices i"
+        " join organizations o on o.id = i.organization_id group by o.name"
     )
     assert {row["name"]: Fraction(row["amount"]) for row in billed} == list_amounts()
     (total,) = world.execute(

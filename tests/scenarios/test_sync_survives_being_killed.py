@@ -19,6 +19,7 @@ import pytest
 from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
+from tests.scenarios.sync_in_a_child import IN_FLIGHT, MOMENTS
 from tests.stripe_builders import bill_june, in_stripe, kinds, outcome, query, sync, sync_tools
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,14 +27,6 @@ SCRIPT = Path(__file__).with_name("sync_in_a_child.py")
 BILLED = [("bolt", "open", 10100, 101), ("crux", "open", 2345, 2)]
 # Of each of the two: customer, create, add_lines, finalize; and bolt's second batch.
 REQUESTS = 9
-IN_FLIGHT = "sent and not answered"
-MOMENTS = (
-    "before it is journaled",
-    "journaled and not sent",
-    IN_FLIGHT,
-    "answered and the answer not journaled",
-    "answer journaled and the invoice not moved on",
-)
 _numbers = itertools.count()
 
 
