@@ -35,7 +35,8 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
             ROLLED_UP,
             asset="usage_rollups",
             description="Events and quantity per meter are the same in the rollups as in the usage table, added up"
-            " there once more. If it fails, somebody would be billed too much or too little: materialize the month again.",
+            " there once more. If it fails, somebody would be billed too much or too little: materialize the month"
+            " again.",
         )
     ],
     kinds={"duckdb", "postgres"},
