@@ -89,7 +89,8 @@ def close_month(
         database,
         """
         insert into landing_days (landing_day, landed_at)
-        select cast(day as date), :now from generate_series(cast(:first as timestamp), :last, interval '1 day') as d (day)
+        select cast(day as date), :now
+        from generate_series(cast(:first as timestamp), :last, interval '1 day') as days (day)
         on conflict do nothing
         """,
         first=month.first_day,
@@ -101,10 +102,10 @@ def close_month(
     return bill(database, month, groups_of(database), TERMS, now, finalize=finalize)
 
 
-def bill_june(database: BillingDatabase, folder: Path, currency: str = "USD", **charges: Sequence[str]) -> None:
-    """Finalize June 2023 for organizations of these names, with one item per amount."""
+def bill_june(database: BillingDatabase, folder: Path, /, **charges: Sequence[str]) -> None:
+    """Finalize June 2023 for organizations of these names, with one item per amount, in US dollars."""
     for name, amounts in charges.items():
-        add_organization(database, name, currency)
+        add_organization(database, name)
         if amounts:
             charge(database, name, *amounts)
     close_month(database, folder)
@@ -165,7 +166,15 @@ def sync_tools(
 
 
 def sync(tools: SyncTools, month: BillingMonth = JUNE) -> SyncReport:
-    """Sync all billing groups of a month."""
+    """Sync all billing groups of a month, once the locks of syncs before it are gone."""
+    database = tools.journal.database
+    held = """
+        select l.pid from pg_locks as l join pg_database as d on d.oid = l.database
+        where l.locktype = 'advisory' and d.datname = current_database()
+    """
+    deadline = time.monotonic() + 5
+    while query(database, held) and time.monotonic() < deadline:
+        time.sleep(0.005)  # the server takes a moment to see that a connection was closed, or its process killed
     return sync_month(tools, month, groups_of(tools.journal.database))
 
 

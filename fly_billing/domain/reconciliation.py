@@ -67,12 +67,12 @@ def _compare(ours: ExpectedInvoice, theirs: Sequence[FoundInvoice]) -> list[Disc
     drafts = [one for one in theirs if one.status not in FINAL]
     discrepancies = [_stuck(ours, one) for one in drafts]
     if not final and not drafts:
-        return [_of(ours, "missing", [], f"{_money(ours)} was billed, Stripe has no invoice", "sync the month again")]
+        return [_of(ours, "missing", [], f"{_money(ours)} was billed, Stripe has no invoice", _sync_again(ours))]
     if len(final) > 1:
         message = f"Stripe has {len(final)} invoices for this one: the customer is asked to pay {len(final)} times"
         discrepancies.append(_of(ours, "duplicate", final, message, "keep the one in our journal, void the others"))
     differing = [(one, message) for one in final if (message := _difference(ours, one))]
-    what_to_do = "void it in Stripe and sync the month again; find out who changed it"
+    what_to_do = f"find out who changed it and void it in Stripe; then {_sync_again(ours)}"
     return discrepancies + [_of(ours, "differing", [one], message, what_to_do) for one, message in differing]
 
 
@@ -88,8 +88,16 @@ def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> str:
 
 
 def _stuck(ours: ExpectedInvoice, theirs: FoundInvoice) -> Discrepancy:
-    return _of(
-        ours, "stuck", [theirs], "Stripe has it as a draft: the customer has not been asked to pay", "sync again"
+    message = "Stripe has it as a draft: the customer has not been asked to pay"
+    return _of(ours, "stuck", [theirs], message, f"{_sync_again(ours)}; if it stays, delete the draft in Stripe")
+
+
+def _sync_again(ours: ExpectedInvoice) -> str:
+    """Say how to have it sent again: what our journal has as finalized is left alone until it is set back by hand."""
+    return (
+        # S608: a text for people; nothing runs it.
+        "sync the month again; where stripe_invoices has it as finalized, set that back first: update stripe_invoices"  # noqa: S608
+        f" set state = 'pending', finalized_at = null where invoice_id = '{ours.id}'"
     )
 
 

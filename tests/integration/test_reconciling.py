@@ -194,3 +194,27 @@ def test_a_month_that_can_not_be_read_is_an_error_and_no_clean_bill_of_health(
     sandbox.control.add_fault("error", "invoices.list")
     with pytest.raises(ReadingFailed, match="server_error"):
         reconcile(tools)
+
+
+@pytest.mark.parametrize("how", ["voided", "deleted", "found to be right after all"])
+def test_what_the_discrepancy_says_to_do_brings_the_invoice_back_and_bills_it_once(
+    tools: SyncTools, sandbox: SandboxServer, how: str
+) -> None:
+    sent = invoice_in_stripe(sandbox, "acme")["id"]
+    (ours,) = [one.id for one in reconcile(tools).expected if one.organization_id == "acme"]
+    if how == "voided":
+        make_stripe_client(API_KEY, sandbox.url).v1.invoices.void_invoice(sent)
+    elif how == "deleted":
+        sandbox.control.delete_object(sent)
+    set_back = f"update stripe_invoices set state = 'pending', finalized_at = null where invoice_id = '{ours}'"  # noqa: S608
+    assert all(one.what_to_do.endswith(set_back) for one in reconcile(tools).discrepancies)
+    execute(tools.journal.database, set_back)
+    assert sync(tools).states == {"finalized": 1}
+    assert kinds(tools) == []
+    living = [one for one in sandbox.control.invoices(customer_of(sandbox, "acme")) if one["status"] != "void"]
+    assert [(one["status"], one["total"]) for one in living] == [("open", 3545)]
+
+
+def customer_of(sandbox: SandboxServer, organization: str) -> str:
+    (found,) = [one["id"] for one in sandbox.control.objects("customer") if one["name"] == organization.title()]
+    return str(found)

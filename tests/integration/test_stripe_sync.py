@@ -142,7 +142,9 @@ def test_a_total_below_the_minimum_charge_is_synced_all_the_same(
 def test_yen_are_not_multiplied_by_a_hundred(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
-    bill_june(billing_database, tmp_path, currency="JPY", kyoto=["1200", "34"])
+    add_organization(billing_database, "kyoto", currency="JPY")
+    charge(billing_database, "kyoto", "1200", "34")
+    close_month(billing_database, tmp_path)
     sync(sync_tools(billing_database, sandbox.url))
     assert in_stripe(sandbox) == [("kyoto", "open", 1234, 2)]
     assert invoice_in_stripe(sandbox, "kyoto")["currency"] == "jpy"

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.stripe_sync import SyncReport
+from fly_billing.resources.stripe_sync import SyncReport, sync_month
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.stripe_builders import (
     JULY,
@@ -17,6 +18,7 @@ from tests.stripe_builders import (
     calls,
     charge,
     close_month,
+    groups_of,
     in_stripe,
     kinds,
     mutations,
@@ -48,7 +50,8 @@ def test_two_syncs_of_a_month_at_once_send_nothing_twice(
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n}": [f"{n}.00"] for n in range(1, 9)})
     sandbox.control.settings(latency_seconds=0.02)
-    reports = at_once(*[lambda: sync(sync_tools(billing_database, sandbox.url, workers=4)) for _ in range(2)])
+    both = [sync_tools(billing_database, sandbox.url, workers=4) for _ in range(2)]
+    reports = at_once(*[partial(sync_month, tools, JUNE, groups_of(billing_database)) for tools in both])
     assert [failed for report in reports for failed in report.failures] == []
     assert mutations(sandbox) == {"invoices.create": 8, "invoices.add_lines": 8, "invoices.finalize": 8}
     assert in_stripe(sandbox) == [(f"org-{n}", "open", n * 100, 1) for n in range(1, 9)]
@@ -65,7 +68,7 @@ def test_two_months_of_one_organization_at_once_share_its_one_customer(
     close_month(billing_database, tmp_path, JULY)
     sandbox.control.settings(latency_seconds=0.05)
     tools = [sync_tools(billing_database, sandbox.url) for _ in range(2)]
-    at_once(lambda: sync(tools[0], JUNE), lambda: sync(tools[1], JULY))
+    at_once(*[partial(sync_month, one, month, ["acme"]) for one, month in zip(tools, (JUNE, JULY), strict=True)])
     assert len(sandbox.control.objects("customer")) == 1
     assert in_stripe(sandbox) == [("acme", "open", 1200, 1), ("acme", "open", 2345, 1)]
 
@@ -78,7 +81,7 @@ def test_an_invoice_in_other_hands_is_left_to_them(
     (invoice,) = tools.journal.invoices_to_sync(JUNE, ["acme"])
     with billing_database.session_lock(f"sync {invoice}") as is_ours:
         assert is_ours
-        assert sync(tools).states == {"in_other_hands": 1}
+        assert sync_month(tools, JUNE, ["acme"]).states == {"in_other_hands": 1}
     assert calls(sandbox) == []
     assert sync(tools).states == {"finalized": 1}
 

@@ -265,9 +265,8 @@ def test_within_23_hours_the_same_key_is_sent_again_and_nothing_is_done_twice(
     sync(tools)
     assert_billed_once(sandbox, tools)
     done = [call["endpoint"] for call in sandbox.control.calls(applied=True)]
-    assert done == ["customers.create", "invoices.create", "invoices.add_lines", "invoices.add_lines"] + [
-        "invoices.finalize"
-    ]
+    assert done[:2] == ["customers.create", "invoices.create"]
+    assert done[2:] == ["invoices.add_lines", "invoices.add_lines", "invoices.finalize"]
 
 
 @pytest.mark.parametrize("state", ["pending", "drafted", "filled", "verified"])

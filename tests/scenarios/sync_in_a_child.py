@@ -79,13 +79,18 @@ def main() -> None:
         if child == 0:
             try:
                 run(json.loads(line))
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - it ends here and must not go on as its parent
                 traceback.print_exc()
                 os._exit(1)
             os._exit(0)
-        print(f"started {child}", flush=True)
+        tell("started", child)
         _, status = os.waitpid(child, 0)
-        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
+        tell("ended", os.waitstatus_to_exitcode(status))
+
+
+def tell(word: str, number: int) -> None:
+    sys.stdout.write(f"{word} {number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A machine goes away in the middle of a sync, at any request and any moment of it: nobody is billed twice or not at all.
+"""A machine goes away in the middle of a sync, at any moment of any request: all are billed, and once.
 
 Three invoices of June 2023: 101 lines (two batches), a credit beside a charge, and nothing to pay.
 """

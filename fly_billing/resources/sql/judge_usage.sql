@@ -28,8 +28,7 @@ with typed as (
 described as (
     select
         *,
-        -- An empty cell of a CSV file is no dimension, nor is an empty text elsewhere.
-        list_filter(wanted, lambda name: coalesce(json_extract_string(data, '$."' || name || '"'), '') = '') as absent,
+        list_filter(wanted, lambda name: json_extract_string(data, '$."' || name || '"') is null) as absent,
         -- Postgres has no text with a NUL in it.
         contains(
             concat_ws('', id, source, array_to_string(
