@@ -8,16 +8,27 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.landing import LandingError
 from fly_billing.resources.postgres import BillingDatabase
 
 
 def days_to_land(database: BillingDatabase, landing_dir: Path) -> list[date]:
-    """List landing days whose folder holds other files than those that were landed, by name and SHA-256."""
+    """List landing days whose folder holds other files than those that were landed, by name and SHA-256.
+
+    Raises LandingError for a folder that is named like a day and is none.
+    """
     landed: dict[date, dict[str, str]] = defaultdict(dict)
     for row in database.rows("landed_files"):
         landed[row["landing_day"]][row["path"]] = row["sha256"]
-    folders = {date.fromisoformat(path.name): path for path in landing_dir.glob("????-??-??") if path.is_dir()}
+    folders = {_day_of(path): path for path in landing_dir.glob("????-??-??") if path.is_dir()}
     return sorted(day for day, folder in folders.items() if _hashes(folder) != landed.get(day, {}))
+
+
+def _day_of(folder: Path) -> date:
+    try:
+        return date.fromisoformat(folder.name)
+    except ValueError as problem:
+        raise LandingError(f"{folder} is named after no day of the calendar: its usage is not landed") from problem
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -17,8 +17,9 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing_files import STAGED, read_landing_file
+from fly_billing.resources.landing_files import CHUNK_LINES, STAGED, read_landing_file
 from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
@@ -27,7 +28,7 @@ FILE_COLUMNS = ("landing_day", "path", "sha256", "landed", "accepted", "duplicat
 REJECTED_COLUMNS = ("landing_day", "path", "line", "reason", "message", "source", "event_id", "raw")
 
 
-class LandingError(Exception):
+class LandingError(ToBeMended):
     """A landing day can't be landed as a whole; nothing was changed."""
 
 
@@ -53,10 +54,11 @@ def land_days(
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[LandedFile]:
-    """Land these days. Raises LandingError where a day that has events in the lake has lost its folder."""
-    files = {day: _files_of(landing_dir, lake, day) for day in days}
+    """Land these days. Raises LandingError where a day whose files were landed before has lost its folder."""
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, "land_usage")
+        known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
+        files = {day: _files_of(landing_dir, day, was_landed=day in known) for day in days}
         hashes = _stage(duck, files, landing_dir, progress)
         _register_known(duck, connection)
         duck.execute(sql("judge_usage"), {"first_month": first_month.start})
@@ -66,13 +68,13 @@ def land_days(
         return _account(duck, connection, hashes, days, now)
 
 
-def _files_of(landing_dir: Path, lake: UsageLake, day: date) -> list[Path]:
+def _files_of(landing_dir: Path, day: date, *, was_landed: bool) -> list[Path]:
     folder = landing_dir / day.isoformat()
     if folder.is_dir():
         return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if lake.exists() and lake.table().file_uris(file_pruning_predicate=[("landing_day", "=", day)]):
+    if was_landed:
         raise LandingError(
-            f"{folder} is gone, but the usage table has events that landed on {day}: landing it again would erase them."
+            f"{folder} is gone, but files of it were landed on {day}: landing it again would erase what they brought."
             " Bring the folder back (an empty one, if the day really has no usage) and land the day again"
         )
     return []
@@ -86,14 +88,25 @@ def _stage(
     duck.execute("create temp table staged as select null::date as landing_day, null::varchar as path, * from no_rows")
     hashes = {}
     for day, paths in files.items():
+        read: list[pa.Table] = []
         for path in paths:
             name = path.relative_to(landing_dir / day.isoformat()).as_posix()
             hashes[day, name] = _sha256(path)
-            for table in read_landing_file(path):
-                duck.register("chunk", table)
-                duck.execute("insert into staged select $day, $name, * from chunk", {"day": day, "name": name})
+            for table in read_landing_file(path, duck):
+                read.append(table.add_column(0, "path", pa.array([name] * table.num_rows, pa.string())))
+                if sum(one.num_rows for one in read) >= CHUNK_LINES:
+                    _insert(duck, day, read)
+        _insert(duck, day, read)
         progress(f"read {len(paths)} files of {day}")
     return hashes
+
+
+def _insert(duck: duckdb.DuckDBPyConnection, day: date, read: list[pa.Table]) -> None:
+    """Insert what was read, many small files in one statement, and empty the list."""
+    if read:
+        duck.register("chunk", pa.concat_tables(read))
+        duck.execute("insert into staged select $day, * from chunk", {"day": day})
+        read.clear()
 
 
 def _sha256(path: Path) -> str:

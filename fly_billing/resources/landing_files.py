@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,15 @@ from parsed
 """
 
 
-def read_landing_file(path: Path) -> Iterator[pa.Table]:
+def read_landing_file(path: Path, duck: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
     """Yield the file's rows as tables of schema STAGED. A file that can't be read is one row with a problem, line 0."""
-    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+    read_jsonl = partial(_read_jsonl, duck)
+    readers: dict[str, Callable[[Path], Iterator[pa.Table]]] = {
+        ".jsonl": read_jsonl,
+        ".ndjson": read_jsonl,
+        ".csv": _read_csv,
+        ".parquet": _read_parquet,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         yield _unreadable(path, "unknown_format", f"{path.suffix or 'no ending'}: use .jsonl, .csv or .parquet")
@@ -72,7 +79,7 @@ def _unreadable(path: Path, problem: str, message: str) -> pa.Table:
     return pa.Table.from_pylist([row], schema=STAGED)
 
 
-def _read_jsonl(path: Path) -> Iterator[pa.Table]:
+def _read_jsonl(duck: duckdb.DuckDBPyConnection, path: Path) -> Iterator[pa.Table]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
         numbers: list[int] = []
         lines: list[str] = []
@@ -84,10 +91,10 @@ def _read_jsonl(path: Path) -> Iterator[pa.Table]:
                 numbers.append(number)
                 lines.append(text)
             if len(lines) == CHUNK_LINES:
-                yield _stage_json(numbers, lines)
+                yield _stage_json(duck, numbers, lines)
                 numbers, lines = [], []
         if lines:
-            yield _stage_json(numbers, lines)
+            yield _stage_json(duck, numbers, lines)
 
 
 def _is_text(text: str) -> bool:
@@ -105,10 +112,9 @@ def _bad_encoding(line: int, raw: str) -> dict[str, Any]:
     return {"line": line, "raw": shown, "problem": "bad_encoding", "problem_message": "not UTF-8: shown with \ufffd"}
 
 
-def _stage_json(numbers: list[int], lines: list[str]) -> pa.Table:
-    connection = duckdb.connect()
-    connection.register("lines", pa.table({"line": pa.array(numbers, pa.int64()), "raw": pa.array(lines, pa.string())}))
-    staged = connection.execute(FAST_JSON).to_arrow_table()
+def _stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[str]) -> pa.Table:
+    duck.register("lines", pa.table({"line": pa.array(numbers, pa.int64()), "raw": pa.array(lines, pa.string())}))
+    staged = duck.execute(FAST_JSON).to_arrow_table()
     plain = staged.filter(staged["is_plain"]).drop_columns("is_plain").cast(STAGED)
     others = staged.filter(pc.invert(staged["is_plain"])).select(["line", "raw"]).to_pylist()
     exact = pa.Table.from_pylist([stage_json_line(row["line"], row["raw"]) for row in others], schema=STAGED)
