@@ -47,12 +47,21 @@ class BillingDatabase:
     def session_lock(self, name: str) -> Iterator[bool]:
         """Hold the advisory lock `name` on a connection of its own; yields False where another process holds it.
 
-        The lock ends with the connection, so a killed process never leaves it behind.
+        The lock ends with the connection: a killed process leaves none behind, and a machine that vanished is given up
+        after a minute and a half.
         """
-        engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        keepalive = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
+        engine = create_engine(
+            self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"options": keepalive}
+        )
+        key = {"name": name}
         with engine.connect() as connection:
-            found = connection.execute(text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
-            yield bool(found.scalar_one())
+            is_ours = bool(connection.execute(text(sql("try_session_lock")), key).scalar_one())
+            try:
+                yield is_ours
+            finally:
+                if is_ours:
+                    connection.execute(text(sql("release_session_lock")), key)
 
     def __repr__(self) -> str:
         return f"BillingDatabase({self._url.render_as_string(hide_password=True)})"
@@ -89,4 +98,4 @@ def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
 
 def lock_until_commit(connection: Connection, name: str) -> None:
     """Wait for the advisory lock `name`; it is held until the transaction ends, so two runs never interleave."""
-    connection.execute(text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+    rows(connection, "lock_until_commit", name=name)
