@@ -85,7 +85,7 @@ def test_a_month_that_is_none_is_named_in_the_error(tmp_path: Path) -> None:
 
 def test_the_sandbox_runs_by_itself_and_stops_cleanly(tmp_path: Path) -> None:
     command = [COMMAND, "stripe-sandbox", "--port", "0", "--store", str(tmp_path / "stripe.sqlite")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
