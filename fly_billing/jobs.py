@@ -23,12 +23,19 @@ from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import month_key, orgs
-from fly_billing.resources.backlog import months_to_close, months_to_sync
+from fly_billing.resources.backlog import (
+    days_not_landed,
+    months_to_close,
+    months_to_sync,
+    months_with_late_usage,
+    stretches,
+)
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms
 from fly_billing.resources.postgres import BillingDatabase
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
+CATCH_UP = timedelta(days=40)
 
 land_usage = define_asset_job(
     "land_usage",
@@ -66,10 +73,16 @@ def landing_range(first: date, last: date) -> dict[str, str]:
 
 
 @schedule(job=land_usage, cron_schedule="30 * * * *", default_status=DefaultScheduleStatus.RUNNING)
-def land_usage_hourly(context: ScheduleEvaluationContext) -> RunRequest:
-    """Land yesterday's and today's folders: sources may still be adding to them, and landing again replaces."""
-    today = context.scheduled_execution_time.astimezone(UTC).date()
-    return RunRequest(tags=landing_range(today - timedelta(days=1), today))
+def land_usage_hourly(context: ScheduleEvaluationContext, billing_postgres: BillingPostgres) -> Iterator[RunRequest]:
+    """Land yesterday's and today's folders: sources may still be adding to them, and landing again replaces.
+
+    Days that were missed while nothing ran are caught up on, as far back as a month can still be waiting for them.
+    """
+    now = context.scheduled_execution_time.astimezone(UTC)
+    today, yesterday = now.date(), now.date() - timedelta(days=1)
+    missed = days_not_landed(billing_postgres.database(), today - CATCH_UP, yesterday)
+    for first, last in stretches({*missed, yesterday, today}):
+        yield RunRequest(run_key=f"{first}/{last}@{now:%Y-%m-%dT%H:%M}", tags=landing_range(first, last))
 
 
 @schedule(job=bill_month, cron_schedule="0 2 * * *", default_status=DefaultScheduleStatus.RUNNING)
@@ -88,11 +101,13 @@ def close_months_nightly(
 ) -> Iterator[RunRequest | SkipReason]:
     """Finalize months whose grace period is over and that still have organizations without a final invoice.
 
-    Looks every night, so a missed night or a failed organization is caught up on the next.
+    Looks every night, so a missed night or a failed organization is caught up on the next. Closed months of which usage
+    came in late run again too: their invoices stay as they are, and a check lists what was not billed.
     """
     now = context.scheduled_execution_time.astimezone(UTC)
     database = billing_postgres.database()
-    yield from _requests(context, database, months_to_close(database, closed_until(now, billing_terms.terms().grace)))
+    due = months_to_close(database, closed_until(now, billing_terms.terms().grace))
+    yield from _requests(context, database, sorted({*due, *months_with_late_usage(database)}))
 
 
 @schedule(job=sync_month, cron_schedule="15 * * * *", default_status=DefaultScheduleStatus.RUNNING)

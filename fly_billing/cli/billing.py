@@ -10,9 +10,9 @@ from dagster import DagsterInstance
 from rich.console import Console
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.runs import Runs, stretches
+from fly_billing.cli.runs import Runs
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.backlog import days_before_closing, days_to_land
+from fly_billing.resources.backlog import days_before_closing, days_to_land, stretches
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings
 

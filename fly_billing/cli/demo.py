@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.runs import RunRecord, Runs, stretches
+from fly_billing.cli.runs import RunRecord, Runs
 from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import reconcile_all, show_summary, totals
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import closed_until, open_months
-from fly_billing.resources.backlog import days_before_closing, days_to_land, months_to_close, months_to_sync
+from fly_billing.resources.backlog import days_before_closing, days_to_land, months_to_close, months_to_sync, stretches
 from fly_billing.resources.dagster_resources import Clock, StripeAccount
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase

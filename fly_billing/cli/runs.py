@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 from dagster import AssetCheckSeverity, DagsterInstance
 
@@ -79,14 +79,3 @@ def _first_error(events: Sequence[object]) -> str:
         return "see the run in Dagster"
     data = errors[0].step_failure_data  # type: ignore[attr-defined]
     return str(data.error_display_string).splitlines()[0]
-
-
-def stretches(days: Sequence[date]) -> list[tuple[date, date]]:
-    """Group days into unbroken stretches, each as (first, last)."""
-    found: list[tuple[date, date]] = []
-    for day in sorted(days):
-        if found and day - found[-1][1] == timedelta(days=1):
-            found[-1] = (found[-1][0], day)
-        else:
-            found.append((day, day))
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -36,15 +37,35 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:
+    """List landing days from `first` to `last` that were not landed since they ended."""
+    return [row["day"] for row in database.rows("days_not_landed", first=first, last=last)]
+
+
 def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: timedelta) -> list[date]:
     """List landing days that have to be landed (again) before the month can be closed, mostly none."""
-    found = database.rows("days_not_landed", first=month.first_day, last=month.last_landing_day(grace))
-    return [row["day"] for row in found]
+    return days_not_landed(database, month.first_day, month.last_landing_day(grace))
 
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:
     """List months over before then in which an organization that existed has no final invoice."""
     return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_close", before=before)]
+
+
+def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
+    """List closed months of which usage was landed since they were last rolled up."""
+    return [BillingMonth.containing(row["month"]) for row in database.rows("months_with_late_usage")]
+
+
+def stretches(days: Iterable[date]) -> list[tuple[date, date]]:
+    """Group days into unbroken stretches, each as (first, last)."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if found and day - found[-1][1] == timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
 
 
 def months_to_sync(database: BillingDatabase) -> list[BillingMonth]:

@@ -163,6 +163,10 @@ def _account(
     values = [(f.day, f.path, f.sha256, f.landed, f.accepted, f.duplicate, f.rejected) for f in files]
     copy_rows(connection, "usage_files", FILE_COLUMNS, values)
     copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
+    rows(connection, "forget_landed_months", days=list(days))
+    months = duck.execute(sql("count_landed_months"), {"days": list(days)}).fetchall()
+    for day, month, accepted in months:
+        rows(connection, "add_landed_month", day=day, month=month, accepted=accepted)
     for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
         rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
     return files

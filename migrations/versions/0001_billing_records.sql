@@ -76,6 +76,16 @@ create table landing_days (
 comment on table landing_days is
     'days whose folder was landed, with or without files; a month is closed only when all its days were landed after they ended';
 
+create table landed_months (
+    landing_day date references landing_days,
+    month date not null check (extract(day from month) = 1),
+    accepted bigint not null check (accepted >= 0),
+    primary key (landing_day, month)
+);
+comment on table landed_months is
+    'of which months a day brought accepted usage (0: it did once, and no longer does); so late usage is noticed';
+create index on landed_months (month);
+
 create table usage_files (
     landing_day date not null references landing_days,
     path text not null,

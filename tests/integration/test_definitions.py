@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from dagster import Definitions, RunRequest, ScheduleDefinition, build_schedule_context
@@ -84,14 +84,38 @@ def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> 
     assert silent_checks == []
 
 
-def test_usage_is_landed_every_hour_for_yesterday_and_today() -> None:
-    context = build_schedule_context(scheduled_execution_time=datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
+def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_were_missed(world: World) -> None:
+    world.land(date(2026, 9, 1), date(2026, 10, 30))
+    world.execute("delete from landing_days where landing_day = '2026-10-14'")
+    world.execute("update landing_days set landed_at = '2026-10-20 23:59Z' where landing_day = '2026-10-20'")
 
-    request = land_usage_hourly(context)
+    requests = _evaluate(world, land_usage_hourly, datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
 
-    assert isinstance(request, RunRequest)
-    assert request.tags["dagster/asset_partition_range_start"] == "2026-10-31"
-    assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
+    start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+    assert [(request.tags[start], request.tags[end]) for request in requests] == [
+        ("2026-10-14", "2026-10-14"),
+        ("2026-10-20", "2026-10-20"),
+        ("2026-10-31", "2026-11-01"),
+    ]
+
+
+def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 6, 4, tzinfo=UTC)) == []
+
+    world.now = datetime(2026, 11, 8, tzinfo=UTC)
+    late = machine_seconds("late", "acme", datetime(2026, 10, 9, tzinfo=UTC), "60")
+    world.write_usage(date(2026, 11, 7), [late])
+    world.land(date(2026, 11, 7), date(2026, 11, 7))
+
+    (request,) = _evaluate(world, close_months_nightly, datetime(2026, 11, 9, 4, tzinfo=UTC))
+    assert request.tags["fly_billing/month"] == "2026-10"
+    world.now = datetime(2026, 11, 9, 4, tzinfo=UTC)
+    world.run("bill_month", request.tags)
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 10, 4, tzinfo=UTC)) == []
 
 
 def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(world: World) -> None:
