@@ -21,16 +21,19 @@ from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import month_key, orgs
 from fly_billing.resources.backlog import (
+    days_before_closing,
     days_not_landed,
+    days_to_land,
     months_to_close,
     months_to_sync,
     months_with_late_usage,
     stretches,
 )
-from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms
+from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, UsageStore
 from fly_billing.resources.postgres import BillingDatabase
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -54,15 +57,29 @@ sync_month = define_asset_job(
 )
 
 
-def month_tags(instance: DagsterInstance, database: BillingDatabase, month: BillingMonth) -> dict[str, str] | None:
+def register_groups(instance: DagsterInstance, database: BillingDatabase) -> None:
+    """Make a partition of every billing group that has none yet, so that a range of all leaves nobody out."""
+    new = unregistered_groups(instance, database)
+    if new:
+        instance.add_dynamic_partitions(str(orgs.name), new)
+
+
+def unregistered_groups(instance: DagsterInstance, database: BillingDatabase) -> list[str]:
+    """List billing groups without a partition, those of the oldest organizations first."""
+    known = set(instance.get_dynamic_partitions(str(orgs.name)))
+    groups = dict.fromkeys(row["billing_group"] for row in database.rows("billing_groups"))
+    return [group for group in groups if group not in known]
+
+
+def month_tags(instance: DagsterInstance, database: BillingDatabase, month: BillingMonth) -> dict[str, str]:
     """Return the tags that make one run of a month: all groups with organizations that existed before its end.
 
-    None while no such group is registered. A range follows the order of registration, oldest organization first.
+    A range follows the order of registration. Raises ToBeMended where no organization existed then.
     """
     existing = {row["billing_group"] for row in database.rows("billing_groups") if row["created_at"] < month.end}
     groups = [group for group in instance.get_dynamic_partitions(str(orgs.name)) if group in existing]
     if not groups:
-        return None
+        raise ToBeMended(f"no organization existed in {month}, or none has a partition yet")
     first, last = (f"{month_key(month)}|{group}" for group in (groups[0], groups[-1]))
     return {RANGE_START: first, RANGE_END: last, "fly_billing/month": str(month)}
 
@@ -73,15 +90,25 @@ def landing_range(first: date, last: date) -> dict[str, str]:
 
 
 @schedule(job=land_usage, cron_schedule="30 * * * *", default_status=DefaultScheduleStatus.RUNNING)
-def land_usage_hourly(context: ScheduleEvaluationContext, billing_postgres: BillingPostgres) -> Iterator[RunRequest]:
+def land_usage_hourly(
+    context: ScheduleEvaluationContext,
+    billing_postgres: BillingPostgres,
+    billing_terms: BillingTerms,
+    usage_store: UsageStore,
+) -> Iterator[RunRequest]:
     """Land yesterday's and today's folders: sources may still be adding to them, and landing again replaces.
 
-    Days that were missed while nothing ran are caught up on, as far back as a month can still be waiting for them.
+    Also whatever a month is waiting for to be closed: days that were missed while nothing ran, older folders that hold
+    other files than were landed, and days with rejected rows whose meter or organization has been added since.
     """
     now = context.scheduled_execution_time.astimezone(UTC)
+    database, grace = billing_postgres.database(), billing_terms.terms().grace
     today, yesterday = now.date(), now.date() - timedelta(days=1)
-    missed = days_not_landed(billing_postgres.database(), today - CATCH_UP, yesterday)
-    for first, last in stretches({*missed, yesterday, today}):
+    due = {today, yesterday, *days_not_landed(database, today - CATCH_UP, yesterday)}
+    for month in months_to_close(database, closed_until(now, grace)):
+        due.update(days_before_closing(database, month, grace))
+    due.update(days_to_land(database, usage_store.landing()))
+    for first, last in stretches(due):
         yield RunRequest(run_key=f"{first}/{last}@{now:%Y-%m-%dT%H:%M}", tags=landing_range(first, last))
 
 
@@ -135,11 +162,9 @@ def _requests(
 ) -> Iterator[RunRequest | SkipReason]:
     if not months:
         yield SkipReason("no month needs it")
+    register_groups(context.instance, database)
     for month in months:
         tags = month_tags(context.instance, database, month)
-        if tags is None:
-            yield SkipReason("no organization is registered yet: see the sensor register_new_organizations")
-            return
         yield RunRequest(run_key=f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}", tags=tags)
 
 

@@ -88,8 +88,8 @@ def close_month(
     execute(
         database,
         """
-        insert into landing_days (landing_day, landed_at)
-        select cast(day as date), :now
+        insert into landing_days (landing_day, landed_at, lake_version)
+        select cast(day as date), :now, 0
         from generate_series(cast(:first as timestamp), :last, interval '1 day') as days (day)
         on conflict do nothing
         """,
@@ -158,7 +158,7 @@ def sync_tools(
     return SyncTools(
         journal=journal or StripeJournal(database, "test run"),
         client=client,
-        pace=pace or Pace(1000, 1000),
+        pace=pace or Pace(database, 1000, 1000),
         clock=clock,
         rules=SyncRules(workers=workers),
         sleep=hurried,

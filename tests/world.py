@@ -17,12 +17,11 @@ from sqlalchemy import text
 
 from fly_billing.definitions import build_defs
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.jobs import landing_range, month_tags
-from fly_billing.partitions import month_by_org, orgs, partition_key
+from fly_billing.jobs import landing_range, month_tags, register_groups
+from fly_billing.partitions import month_by_org, partition_key
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres, Clock, StripeAccount, UsageStore
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.price_books import SHIPPED, load_price_book, read_price_book_files
-from fly_billing.sensors.register_new_organizations import groups_in_order
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -53,9 +52,7 @@ class World:
         self.register_organizations()
 
     def register_organizations(self) -> None:
-        known = self.instance.get_dynamic_partitions(str(orgs.name))
-        new = [group for group in groups_in_order(self.database) if group not in known]
-        self.instance.add_dynamic_partitions(str(orgs.name), new)
+        register_groups(self.instance, self.database)
 
     def execute(self, statement: str, **parameters: Any) -> list[Mapping[str, Any]]:
         with self.database.transaction() as connection:
@@ -82,9 +79,7 @@ class World:
         return self.run("sync_month", self.tags(month), fails=fails)
 
     def tags(self, month: BillingMonth) -> dict[str, str]:
-        tags = month_tags(self.instance, self.database, month)
-        assert tags is not None
-        return tags
+        return month_tags(self.instance, self.database, month)
 
     def run(
         self, job: str, tags: Mapping[str, str], partition: str | None = None, *, fails: bool = False

@@ -18,8 +18,9 @@ from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
-from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock
-from fly_billing.resources.invoicing import Billed, bill
+from fly_billing.resources.backlog import days_to_land
+from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
+from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
 
 ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
@@ -44,7 +45,11 @@ STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced",
     group_name="fly_billing",
 )
 def invoices(
-    context: AssetExecutionContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms, clock: Clock
+    context: AssetExecutionContext,
+    billing_postgres: BillingPostgres,
+    billing_terms: BillingTerms,
+    usage_store: UsageStore,
+    clock: Clock,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """What each organization owes for the month, and why: one invoice with items that add up to the cent.
 
@@ -54,12 +59,23 @@ def invoices(
     materialize the partition.
     """
     database, terms = billing_postgres.database(), billing_terms.terms()
+    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
     metadata: dict[str, Any] = {}
     wrong: dict[str, list[Mapping[str, Any]]] = {name: [] for name in CHECKS}
     failures: list[Mapping[str, Any]] = []
+    unlanded = days_to_land(database, usage_store.landing())
+    failed: set[str] = set()
     for part in billing_partitions(context):
-        billed = bill(database, part.month, part.groups, terms, clock.now(), context.run.run_id)
+        try:
+            billed = bill(
+                database, part.month, part.groups, terms, clock.now(), context.run.run_id, unlanded_days=unlanded
+            )
+        except UsageNotLanded as problem:
+            failed |= {str(partition_key(part.month, group)) for group in part.groups}
+            failures.append({"month": str(part.month), "code": "usage_not_landed", "what to do": str(problem)})
+            continue
         metadata |= _describe(part.month, billed)
+        failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in billed.failures}
         failures += _failures(part.month, billed)
         for name, statement in STATEMENTS.items():
             found = database.rows(statement, month=part.month.first_day, groups=list(part.groups))
@@ -69,9 +85,8 @@ def invoices(
     checks = [
         check("invoices", name, wrong[name], warning.get(name, AssetCheckSeverity.ERROR), **metadata) for name in CHECKS
     ]
-    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
-    failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
-    yield from report(context, metadata, checks, failed, failures)
+    are_recorded = all(failure["code"] != "usage_not_landed" for failure in failures)
+    yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded)
 
 
 def _describe(month: BillingMonth, billed: Billed) -> dict[str, Any]:

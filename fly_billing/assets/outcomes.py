@@ -30,8 +30,13 @@ def report(
     checks: Sequence[AssetCheckResult],
     failed_keys: set[str],
     failures: Sequence[Mapping[str, Any]] = (),
+    *,
+    are_recorded: bool = True,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """Report the run. Raises Failure where partitions failed; `failures` has a row for each, with what to do."""
+    """Report the run. Raises Failure where partitions failed; `failures` has a row for each, with what to do.
+
+    `are_recorded`: each of them stands in Postgres, from where a sensor tells people.
+    """
     if not failed_keys and not failures:
         yield MaterializeResult(metadata=metadata, check_results=checks)
         return
@@ -40,8 +45,8 @@ def report(
             context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
     yield from checks
     raise Failure(
-        f"{len(failures)} of this run failed, the others are done: see `failures`",
-        metadata={**metadata, "failures": table(failures), TOLD_ELSEWHERE: True},
+        f"{len(failures)} of this run failed, the others are done; first {dict(failures[0])}",
+        metadata={**metadata, "failures": table(failures), **({TOLD_ELSEWHERE: True} if are_recorded else {})},
         allow_retries=False,
     )
 

@@ -3,18 +3,34 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    BackfillPolicy,
+    Failure,
+    MaterializeResult,
+    asset,
+)
 
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.outcomes import check, report
+from fly_billing.domain.cutover import described, read_approved_total
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
+from fly_billing.resources.cutover import OutOfLine, approve_total, demand_in_line
 from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
 from fly_billing.resources.reconciling import Reconciliation, reconcile_month
+from fly_billing.resources.settings import Settings
+from fly_billing.resources.stripe_invoice_sync import SyncTools
+from fly_billing.resources.stripe_reading import ReadingFailed
 from fly_billing.resources.stripe_sync import SyncReport, sync_month
 
 AGREES = "stripe_agrees_with_our_invoices"
+
+# Run tags, set in the launchpad: the month's total that a human approves, and who they are.
+APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approved_by"
 
 
 @asset(
@@ -26,7 +42,7 @@ AGREES = "stripe_agrees_with_our_invoices"
             AGREES,
             asset="stripe_invoices",
             description="What Stripe holds of the month, read there independently, equals what we billed in count,"
-            " currency, lines and totals. Lists what is missing, duplicate, differing, stuck or orphaned.",
+            " currency, lines and totals. Lists what is missing, duplicate, differing, edited, stuck or orphaned.",
         )
     ],
     kinds={"stripe", "postgres"},
@@ -40,7 +56,8 @@ def stripe_invoices(
 
     Sends only finalized invoices that Stripe does not have yet, so it can be run again at any time. An invoice that
     fails leaves the others synced; its partition fails, and why and what to do stand in `stripe_invoices` and in the
-    alert.
+    alert. A month whose total is far from last month's (FLY_BILLING_GUARD_PERCENT) is not sent before a human approves
+    the total: by `fly-billing approve`, or here with the run tag `fly_billing/approved_total` (in cents).
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
@@ -48,14 +65,56 @@ def stripe_invoices(
     metadata: dict[str, Any] = {}
     wrong: list[Mapping[str, Any]] = []
     failures: list[Mapping[str, Any]] = []
+    metadata |= _guard(context, tools)
     for part in billing_partitions(context):
         synced = sync_month(tools, part.month, part.groups, _progress(context, part))
-        both = reconcile_month(tools.journal, stripe_account.reader(tools), part.month, part.groups)
+        failures += _failures(part, synced)
+        try:
+            both = reconcile_month(tools.journal, stripe_account.reader(tools), part.month, part.groups)
+        except ReadingFailed as problem:
+            wrong.append({"month": str(part.month), "kind": "unread", "what": f"Stripe could not be read: {problem}"})
+            continue
         metadata |= _describe(part, synced, both)
         wrong += _discrepancies(part, both)
-        failures += _failures(part, synced)
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
     yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong, **metadata)], failed, failures)
+
+
+def _guard(context: AssetExecutionContext, tools: SyncTools) -> dict[str, Any]:
+    """Say why the months of this run may be sent. Raises Failure, before anything is, where one may not."""
+    percent = Settings.from_environment().guard_percent
+    parts = [part for part in billing_partitions(context) if tools.journal.invoices_to_sync(part.month, part.groups)]
+    _approve_by_tag(context, tools, parts)
+    told: dict[str, Any] = {}
+    for part in parts:
+        try:
+            verdicts = demand_in_line(tools.journal.database, part.month, percent)
+        except OutOfLine as stop:
+            raise Failure(str(stop), metadata=_out_of_line(stop), allow_retries=False) from None
+        told[f"{part.month} spending guard"] = ", ".join(f"{one.currency}: {one.reason}" for one in verdicts)
+    return told
+
+
+def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Sequence[BillingPartition]) -> None:
+    """Write down what the run's tag approves; a run that is launched again with its tags approves no more than that."""
+    text = context.run.tags.get(APPROVED_TOTAL)
+    if text is None:
+        return
+    try:
+        approved = read_approved_total(text)
+    except ValueError as problem:
+        raise Failure(f"tag {APPROVED_TOTAL}: {problem}", allow_retries=False) from None
+    by = context.run.tags.get(APPROVED_BY) or f"Dagster run {context.run.run_id}"
+    for month in {part.month for part in parts}:
+        for currency, cents in approved.items():
+            approve_total(tools.journal.database, month, currency, cents, by, tools.clock())
+
+
+def _out_of_line(stop: OutOfLine) -> dict[str, Any]:
+    return {
+        f"{stop.month} {one.currency}": f"{one.reason}; largest changes: {', '.join(map(described, one.contributors))}"
+        for one in stop.verdicts
+    }
 
 
 def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:

@@ -12,11 +12,13 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from dotenv import load_dotenv
+from psycopg.errors import UndefinedTable
 from rich.console import Console
+from sqlalchemy.exc import ProgrammingError
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
@@ -40,9 +42,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         app()
+    except ProgrammingError as problem:
+        if not isinstance(problem.orig, UndefinedTable):
+            raise
+        _tell("the billing database has no tables yet (or older ones): run `fly-billing migrate`, or `make demo`")
     except (ToBeMended, EmbeddedPostgresError, ServerInUseError) as problem:
-        Console(stderr=True).print(f"[red]fly-billing:[/red] {problem}", highlight=False)
-        sys.exit(2)
+        _tell(str(problem))
+
+
+def _tell(problem: str) -> NoReturn:
+    Console(stderr=True).print(f"[red]fly-billing:[/red] {problem}", highlight=False)
+    sys.exit(2)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -135,11 +145,73 @@ def bill(month: Month) -> None:
 
 
 @app.command()
-def sync(month: Month) -> None:
+def sync(
+    month: Month,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing")] = False,
+) -> None:
     """Bring a month's finalized invoices to Stripe and compare both sides."""
     from fly_billing.cli.billing import run_month
+    from fly_billing.cli.cutover import show_plan
 
-    _exit(run_month(console, "sync_month", month))
+    _exit(show_plan(console, month) if dry_run else run_month(console, "sync_month", month))
+
+
+@app.command()
+def approve(
+    month: Month,
+    by: Annotated[str, typer.Option(help="Who approves it")],
+    total: Annotated[int, typer.Option(help="The total in cents that may be sent at most")],
+    currency: Annotated[str, typer.Option(help="ISO 4217")] = "USD",
+) -> None:
+    """Let a month be sent whose total is out of line with last month's, up to this total."""
+    from fly_billing.cli.cutover import approve as run_approve
+
+    _exit(run_approve(console, month, currency.upper(), total, by))
+
+
+EveryLine = Annotated[bool, typer.Option("--lines", help="Read and compare the lines of long invoices too")]
+
+
+@app.command()
+def reconcile(
+    month: Month,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, with the lines that differ")] = False,
+    lines: EveryLine = False,
+) -> None:
+    """Compare what Stripe holds of a month with what we billed. Exit code 1 when they disagree."""
+    from fly_billing.cli.reconcile import show_reconciliation
+
+    _exit(show_reconciliation(wide_console(), month, as_json=as_json, all_lines=lines))
+
+
+@app.command()
+def repair(
+    month: Month,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing")] = False,
+    yes_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Don't ask for this kind: missing, duplicate, differing or edited"),
+    ] = None,
+    lines: EveryLine = False,
+) -> None:
+    """Mend where Stripe and we disagree: the safe at once, the rest after asking. Exit code 1 if not all is mended."""
+    from fly_billing.cli.reconcile import repair as run_repair
+
+    _exit(run_repair(wide_console(), month, dry_run=dry_run, yes_to=_kinds(yes_to or []), all_lines=lines))
+
+
+def _kinds(given: list[str]) -> set[str]:
+    from fly_billing.domain.reconciliation import KINDS
+
+    unknown = sorted(set(given) - set(KINDS))
+    if unknown:
+        raise typer.BadParameter(f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}")
+    return set(given)
+
+
+def wide_console() -> Console:
+    """Return a console for tables of ids and amounts: wide where nobody sees its edge."""
+    return console if console.is_terminal else Console(width=160)
 
 
 @app.command()
@@ -163,6 +235,19 @@ def statement(
         print(json.dumps(found.as_data(), indent=2))
     else:
         show_statement(console, found)
+
+
+@app.command()
+def webhooks(
+    port: Annotated[int, typer.Option(help="Port to listen on")] = 8421,
+    host: Annotated[str, typer.Option(help="Address to listen on; put TLS in front of anything public")] = "127.0.0.1",
+) -> None:
+    """Take Stripe's webhooks (paid, failed, voided, written off) until Ctrl-C. Needs STRIPE_WEBHOOK_SECRET."""
+    from fly_billing.cli.local_platform import local_platform
+    from fly_billing.webhooks import serve
+
+    with local_platform() as settings:
+        serve(settings, host, port, lambda line: console.print(line, highlight=False, soft_wrap=True))
 
 
 @app.command()

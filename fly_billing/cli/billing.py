@@ -32,7 +32,7 @@ def land_new_files(console: Console, month: BillingMonth | None) -> bool:
     """
     with _runs(stripe=False) as (runs, settings, database):
         due = days_before_closing(database, month, settings.grace) if month else []
-        days = sorted({*due, *days_to_land(database, settings.landing_dir)})
+        days = sorted({*due, *days_to_land(database, settings.landing_dir, by_content=True)})
         with console.status(f"Landing {len(days)} days"):
             for stretch in stretches(days):
                 runs.land(stretch)

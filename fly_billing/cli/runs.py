@@ -10,10 +10,8 @@ from dagster import AssetCheckSeverity, DagsterInstance
 
 from fly_billing.definitions import build_defs
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.jobs import landing_range, month_tags
-from fly_billing.partitions import orgs
+from fly_billing.jobs import landing_range, month_tags, register_groups
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.sensors.register_new_organizations import groups_in_order
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -41,9 +39,7 @@ class Runs:
 
     def register_organizations(self) -> None:
         """Make a partition of every billing group that has none yet."""
-        known = set(self._instance.get_dynamic_partitions(str(orgs.name)))
-        new = [group for group in groups_in_order(self._database) if group not in known]
-        self._instance.add_dynamic_partitions(str(orgs.name), new)
+        register_groups(self._instance, self._database)
 
     def land(self, stretch: tuple[date, date]) -> None:
         """Land an unbroken stretch of days, both ends included, in one run."""
@@ -57,10 +53,7 @@ class Runs:
         self._run_month("sync_month", month)
 
     def _run_month(self, job: str, month: BillingMonth) -> None:
-        tags = month_tags(self._instance, self._database, month)
-        if tags is None:
-            raise ValueError(f"no organization existed in {month}")
-        self._run(job, str(month), tags)
+        self._run(job, str(month), month_tags(self._instance, self._database, month))
 
     def _run(self, job: str, what: str, tags: Mapping[str, str]) -> None:
         result = self._definitions.resolve_job_def(job).execute_in_process(

@@ -15,10 +15,13 @@ from fly_billing.resources.reconciling import Reconciliation, reconcile_month
 from fly_billing.resources.stripe_journal import StripeJournal
 from fly_billing.resources.stripe_reading import StripeReader
 
+# Amounts of different currencies can't be added up: the summary shows one.
+CURRENCY = "USD"
+
 
 @dataclass(frozen=True)
 class Totals:
-    """The last line, for machines. Invoices are the finalized ones with something to pay; cents over all currencies."""
+    """The last line, for machines: finalized invoices with something to pay, in USD, as the sample platform is."""
 
     organizations: int
     invoices: int
@@ -50,8 +53,8 @@ def reconcile_all(database: BillingDatabase, reader: StripeReader) -> list[Recon
 
 def totals(database: BillingDatabase, both: Sequence[Reconciliation]) -> Totals:
     """Count both sides: ours from Postgres, Stripe's from what was read there."""
-    (ours,) = database.rows("billed_totals")
-    found = [one for month in both for one in month.found if one.status != "draft"]
+    (ours,) = database.rows("billed_totals", currency=CURRENCY)
+    found = [one for month in both for one in month.found if one.status != "draft" and one.currency == CURRENCY]
     return Totals(
         organizations=ours["organizations"],
         invoices=ours["invoices"],
@@ -66,12 +69,12 @@ def totals(database: BillingDatabase, both: Sequence[Reconciliation]) -> Totals:
 def show_summary(console: Console, database: BillingDatabase, both: Sequence[Reconciliation]) -> None:
     """Print a table of organizations, biggest first, and every discrepancy."""
     in_stripe: dict[str, int] = {}
-    for one in (found for month in both for found in month.found):
+    for one in (found for month in both for found in month.found if found.currency == CURRENCY):
         in_stripe[one.organization_id] = in_stripe.get(one.organization_id, 0) + one.total_cents
-    table = Table(title="Billed and synced", title_justify="left", show_footer=True)
+    table = Table(title=f"Billed and synced, {CURRENCY}", title_justify="left", show_footer=True)
     for name in ("Organization", "Invoices", "Items", "Billed", "In Stripe", "Upcoming"):
         table.add_column(name, justify="left" if name == "Organization" else "right")
-    rows = database.rows("organization_summary")
+    rows = [row for row in database.rows("organization_summary") if row["currency"] == CURRENCY]
     for row in rows:
         money = [row["billed_cents"], in_stripe.get(row["id"], 0), row["upcoming_cents"]]
         table.add_row(
@@ -79,8 +82,8 @@ def show_summary(console: Console, database: BillingDatabase, both: Sequence[Rec
         )
     sums = [sum(row[name] for row in rows) for name in ("invoices", "items", "billed_cents", "upcoming_cents")]
     footers = [
-        "Total", str(sums[0]), str(sums[1]), format_cents(sums[2], "USD"),
-        format_cents(sum(in_stripe.values()), "USD"), format_cents(sums[3], "USD"),
+        "Total", str(sums[0]), str(sums[1]), format_cents(sums[2], CURRENCY),
+        format_cents(sum(in_stripe.values()), CURRENCY), format_cents(sums[3], CURRENCY),
     ]  # fmt: skip
     for column, footer in zip(table.columns, footers, strict=True):
         column.footer = footer

@@ -1,7 +1,7 @@
 """What exactly is sent to Stripe for a finalized invoice: requests, idempotency keys and hashes, all deterministic.
 
 The same invoice gives the same requests in every process and on every day, so that a retry is a replay. Keeps out:
-sending (`resources.stripe_sync`). Facts: docs.stripe.com/api, under invoices, add_lines and idempotent_requests.
+sending (`resources.stripe_invoice_sync`). Facts: docs.stripe.com/api, under invoices, add_lines, idempotent_requests.
 """
 
 from __future__ import annotations

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing import LandingError
+from fly_billing.resources.landing import LandingError, sha256_of
 from fly_billing.resources.postgres import BillingDatabase
 
 
-def days_to_land(database: BillingDatabase, landing_dir: Path) -> list[date]:
-    """List landing days whose folder holds other files than those that were landed, by name and SHA-256.
+def days_to_land(database: BillingDatabase, landing_dir: Path, *, by_content: bool = False) -> list[date]:
+    """List landing days whose folder holds other files than those that were landed, by name and size.
 
-    Raises LandingError for a folder that is named like a day and is none.
+    `by_content` reads every file and compares its SHA-256 as well. A day with rejected rows whose meter or organization
+    is known by now is worth landing again, too. Raises LandingError for a folder that is named like a day and is none.
     """
-    landed: dict[date, dict[str, str]] = defaultdict(dict)
+    landed: dict[date, dict[str, tuple[int, str]]] = defaultdict(dict)
     for row in database.rows("landed_files"):
-        landed[row["landing_day"]][row["path"]] = row["sha256"]
+        landed[row["landing_day"]][row["path"]] = (row["bytes"], row["sha256"] if by_content else "")
     folders = {_day_of(path): path for path in landing_dir.glob("????-??-??") if path.is_dir()}
-    return sorted(day for day, folder in folders.items() if _hashes(folder) != landed.get(day, {}))
+    changed = {day for day, folder in folders.items() if _files(folder, by_content) != landed.get(day, {})}
+    return sorted(changed | {row["day"] for row in database.rows("days_worth_landing_again")})
 
 
 def _day_of(folder: Path) -> date:
@@ -32,9 +33,12 @@ def _day_of(folder: Path) -> date:
         raise LandingError(f"{folder} is named after no day of the calendar: its usage is not landed") from problem
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _files(folder: Path, by_content: bool) -> dict[str, tuple[int, str]]:
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_size, sha256_of(path) if by_content else "")
+        for path in files
+    }
 
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:

@@ -74,7 +74,7 @@ class StripeAccount(ConfigurableResource[Any]):
         return SyncTools(
             journal=StripeJournal(database, run_id),
             client=make_stripe_client(key, self.api_base or settings.stripe_api_base),
-            pace=Pace(settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
+            pace=Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
             clock=clock.now,
             rules=SyncRules(workers=settings.stripe_workers),
         )

@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -73,24 +73,29 @@ def bill(
     now: datetime,
     run_id: str = "by hand",
     finalize: bool = True,
+    unlanded_days: Sequence[date] = (),
 ) -> Billed:
     """Compute the month's invoices of these groups, and finalize them once the month's grace period is over.
 
     An organization that can't be billed is recorded with the reason and leaves the others billed. A finalized
-    invoice is left as it is. Raises UsageNotLanded where a month would be closed before all its usage was landed.
+    invoice is left as it is. Raises UsageNotLanded where a month would be closed before all its usage was landed;
+    `unlanded_days` are landing days of which the caller knows that their folders hold files that were not.
     """
     closing = finalize and month.is_closed(now, terms.grace)
     with database.transaction() as connection:
-        lock_until_commit(connection, f"invoices {month}")
         if closing:
-            _refuse_unlanded_days(connection, month, terms)
+            lock_until_commit(connection, "land_usage")  # a landing on its way is waited for
+        lock_until_commit(connection, f"usage_rollups {month}")
+        lock_until_commit(connection, "invoices")  # all months: an item that came late may go on any open one
+        if closing:
+            _refuse_unlanded_days(connection, month, terms, unlanded_days)
         organizations = rows(
             connection, "billed_organizations", groups=list(groups), month=month.first_day, month_end=month.end
         )
         final = [row["id"] for row in organizations if row["invoice_status"] not in (None, "open")]
         to_bill = [row for row in organizations if row["invoice_status"] in (None, "open")]
-        closed_at = _usage_complete_at(connection, month, terms) if closing else None
-        invoices, failures = _assemble(connection, month, to_bill, closed_at)
+        complete = _complete_usage(connection, month, terms) if closing else None
+        invoices, failures = _assemble(connection, month, to_bill, complete)
         _write(connection, invoices, {row["id"]: row["snapshot_id"] for row in to_bill}, now)
         if closing:
             rows(connection, "finalize_computed", now=now, due_on=(now + timedelta(days=terms.due_days)).date())
@@ -98,27 +103,36 @@ def bill(
     return Billed(invoices, closing, final, failures)
 
 
-def _refuse_unlanded_days(connection: Connection, month: BillingMonth, terms: Terms) -> None:
-    days = {"first": month.first_day, "last": month.last_landing_day(terms.grace)}
-    missing = [str(row["day"]) for row in rows(connection, "days_not_landed", **days)]
-    if missing:
+@dataclass(frozen=True)
+class _CompleteUsage:
+    """From when on, and from which version of the usage table on, a rollup has all usage of a month that is closed."""
+
+    closed_at: datetime
+    lake_version: int
+
+
+def _complete_usage(connection: Connection, month: BillingMonth, terms: Terms) -> _CompleteUsage:
+    (row,) = rows(connection, "last_landing", first=month.first_day, last=month.last_landing_day(terms.grace))
+    return _CompleteUsage(month.closes_at(terms.grace), row["lake_version"])
+
+
+def _refuse_unlanded_days(
+    connection: Connection, month: BillingMonth, terms: Terms, unlanded_days: Sequence[date]
+) -> None:
+    first, last = month.first_day, month.last_landing_day(terms.grace)
+    found = {row["day"] for row in rows(connection, "days_not_landed", first=first, last=last)}
+    found |= {row["day"] for row in rows(connection, "days_worth_landing_again") if first <= row["day"] <= last}
+    found |= {day for day in unlanded_days if first <= day <= last}
+    if found:
+        named = ", ".join(str(day) for day in sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
         raise UsageNotLanded(
-            f"{month} can't be closed: {len(missing)} landing days were not landed since they ended"
-            f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}): materialize usage_events for them,"
-            " then bill the month again"
+            f"{month} can't be closed: {len(found)} landing days have usage that was not landed, or were not landed"
+            f" since they ended ({named}): materialize usage_events for them, then bill the month again"
         )
 
 
-def _usage_complete_at(connection: Connection, month: BillingMonth, terms: Terms) -> datetime:
-    """Return from when on a rollup has all usage of a month that is closed: nothing that counts landed after it."""
-    days = {"first": month.first_day, "last": month.last_landing_day(terms.grace)}
-    (row,) = rows(connection, "last_landing", **days)
-    landed_at: datetime = row["landed_at"]
-    return max(month.closes_at(terms.grace), landed_at)
-
-
 def _assemble(
-    connection: Connection, month: BillingMonth, organizations: Sequence[Row], closed_at: datetime | None
+    connection: Connection, month: BillingMonth, organizations: Sequence[Row], complete: _CompleteUsage | None
 ) -> tuple[list[Invoice], list[Failure]]:
     ids = [row["id"] for row in organizations]
     span = {"month_start": month.start, "month_end": month.end}
@@ -133,7 +147,7 @@ def _assemble(
     for row in organizations:
         name = row["id"]
         try:
-            _refuse_incomplete_usage(row, month, closed_at)
+            _refuse_incomplete_usage(row, month, complete)
             book = books.get(row["price_book"], PriceBook([]))
             invoices.append(
                 assemble_invoice(name, row["currency"], month, rollups[name], subscriptions[name], one_offs[name], book)
@@ -151,7 +165,7 @@ def _grouped(found: Iterable[Row], kind: type[T]) -> Mapping[str, list[T]]:
     return grouped
 
 
-def _refuse_incomplete_usage(row: Row, month: BillingMonth, closed_at: datetime | None) -> None:
+def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteUsage | None) -> None:
     """An invoice without its usage would be too low, and a finalized one for ever: better none."""
     if row["snapshot_id"] is None:
         raise not_computable(
@@ -159,11 +173,12 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, closed_at: datetime 
             f"usage_rollups has no {month} of {row['id']}: materialize it, then invoices",
             retryable=True,
         )
-    if closed_at is not None and row["rolled_up_at"] < closed_at:
+    if complete and (row["rolled_up_at"] < complete.closed_at or row["lake_version"] < complete.lake_version):
         raise not_computable(
             "usage_rolled_up_too_early",
-            f"usage_rollups of {month} is from {row['rolled_up_at']:%Y-%m-%d %H:%M}Z, before the grace period ended or"
-            f" its usage was last landed ({closed_at:%Y-%m-%d %H:%M}Z): materialize it again, then invoices",
+            f"usage_rollups of {month} is from {row['rolled_up_at']:%Y-%m-%d %H:%M}Z and version {row['lake_version']}"
+            f" of the usage table; all of the month's usage is there from {complete.closed_at:%Y-%m-%d %H:%M}Z and"
+            f" version {complete.lake_version} on: materialize it again, then invoices",
             retryable=True,
         )
 

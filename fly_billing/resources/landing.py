@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,19 @@ from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_unti
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
 
-FILE_COLUMNS = ("landing_day", "path", "sha256", "landed", "accepted", "duplicate", "rejected")
-REJECTED_COLUMNS = ("landing_day", "path", "line", "reason", "message", "source", "event_id", "raw")
+FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
+REJECTED_COLUMNS = (
+    "landing_day",
+    "path",
+    "line",
+    "reason",
+    "message",
+    "source",
+    "event_id",
+    "meter",
+    "organization_id",
+    "raw",
+)
 
 
 class LandingError(ToBeMended):
@@ -39,6 +50,7 @@ class LandedFile:
     day: date
     path: str
     sha256: str
+    bytes: int
     landed: int
     accepted: int
     duplicate: int
@@ -54,7 +66,13 @@ def land_days(
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[LandedFile]:
-    """Land these days. Raises LandingError where a day whose files were landed before has lost its folder."""
+    """Land these days.
+
+    Raises LandingError where there is no landing folder at all, or where a day whose files were landed before has lost
+    its folder.
+    """
+    if not landing_dir.is_dir():
+        raise LandingError(f"there is no landing folder {landing_dir}: is it mounted? Nothing was landed")
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, "land_usage")
         known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
@@ -64,8 +82,10 @@ def land_days(
         duck.execute(sql("judge_usage"), {"first_month": first_month.start})
         touched = _settle(duck, lake, days)
         progress(f"writing {len(touched)} landing days into the usage table")
-        lake.replace_days(touched, _events(duck))
-        return _account(duck, connection, hashes, days, now)
+        version = lake.replace_days(touched, _events(duck))
+        rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=version)
+        rows(connection, "mark_days_settled", days=touched, lake_version=version)
+        return _account(duck, connection, hashes, days)
 
 
 def _files_of(landing_dir: Path, day: date, *, was_landed: bool) -> list[Path]:
@@ -82,8 +102,8 @@ def _files_of(landing_dir: Path, day: date, *, was_landed: bool) -> list[Path]:
 
 def _stage(
     duck: duckdb.DuckDBPyConnection, files: dict[date, list[Path]], landing_dir: Path, progress: Callable[[str], None]
-) -> dict[tuple[date, str], str]:
-    """Read all files into the table `staged`; return each file's SHA-256."""
+) -> dict[tuple[date, str], tuple[str, int]]:
+    """Read all files into the table `staged`; return each file's SHA-256 and size in bytes."""
     duck.register("no_rows", STAGED.empty_table())
     duck.execute("create temp table staged as select null::date as landing_day, null::varchar as path, * from no_rows")
     hashes = {}
@@ -91,7 +111,7 @@ def _stage(
         read: list[pa.Table] = []
         for path in paths:
             name = path.relative_to(landing_dir / day.isoformat()).as_posix()
-            hashes[day, name] = _sha256(path)
+            hashes[day, name] = (sha256_of(path), path.stat().st_size)
             for table in read_landing_file(path, duck):
                 read.append(table.add_column(0, "path", pa.array([name] * table.num_rows, pa.string())))
                 if sum(one.num_rows for one in read) >= CHUNK_LINES:
@@ -109,7 +129,8 @@ def _insert(duck: duckdb.DuckDBPyConnection, day: date, read: list[pa.Table]) ->
         read.clear()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -150,18 +171,15 @@ def _events(duck: duckdb.DuckDBPyConnection) -> pa.Table:
 def _account(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
-    hashes: dict[tuple[date, str], str],
+    hashes: dict[tuple[date, str], tuple[str, int]],
     days: Sequence[date],
-    now: datetime,
 ) -> list[LandedFile]:
     """Write what became of every row: per file the counts, per rejected row the reason."""
     duck.execute(sql("rejected_usage"))
     counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
-    files = [LandedFile(day, path, sha, *counts.get((day, path), (0, 0, 0, 0))) for (day, path), sha in hashes.items()]
+    files = [LandedFile(*file, *content, *counts.get(file, (0, 0, 0, 0))) for file, content in hashes.items()]
     rows(connection, "delete_usage_files", days=list(days))
-    rows(connection, "mark_days_landed", days=list(days), now=now)
-    values = [(f.day, f.path, f.sha256, f.landed, f.accepted, f.duplicate, f.rejected) for f in files]
-    copy_rows(connection, "usage_files", FILE_COLUMNS, values)
+    copy_rows(connection, "usage_files", FILE_COLUMNS, (astuple(file) for file in files))
     copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
     rows(connection, "forget_landed_months", days=list(days))
     months = duck.execute(sql("count_landed_months"), {"days": list(days)}).fetchall()

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
+from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, open_duckdb
 
@@ -25,6 +25,14 @@ SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
 SEGMENTS = pa.schema(
     [("meter", pa.string())] + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
 )
+
+
+class RollupMismatch(Exception):
+    """Rollups do not hold what the usage table holds. Nothing was written; `rows` says where they differ."""
+
+    def __init__(self, month: BillingMonth, rows: list[Row]) -> None:
+        super().__init__(f"{len(rows)} rollups of {month} differ from the usage table, first {rows[0]}")
+        self.rows = rows
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,11 @@ class RolledUp:
 def roll_up(
     database: BillingDatabase, lake: UsageLake, month: BillingMonth, groups: Sequence[str], now: datetime
 ) -> RolledUp:
-    """Roll the month up for all organizations of these billing groups: one pass over the month's events."""
+    """Roll the month up for all organizations of these billing groups: one pass over the month's events.
+
+    Before it is committed, what stands in Postgres is compared with the events, added up once more. Raises
+    RollupMismatch where an organization would be billed for anything else than it used.
+    """
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
         version = lake.open_view(duck, "events", month)
@@ -52,7 +64,31 @@ def roll_up(
         snapshots = duck.execute("select id, organization_id, fingerprint, events from snapshots").fetchall()
         changed = _write(connection, duck, month, version, snapshots, now)
         ((rollups,),) = duck.execute("select count(*) from rollups").fetchall()
+        wrong = _compare(connection, duck, month)
+        if wrong:
+            raise RollupMismatch(month, wrong)
     return RolledUp(version, len(snapshots), sum(row[3] for row in snapshots), rollups, changed)
+
+
+def _compare(connection: Connection, duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[Row]:
+    used = {
+        (name, meter): (events, sum_) for name, meter, events, sum_ in duck.execute(sql("sum_usage_again")).fetchall()
+    }
+    rolled_up = {
+        (row["organization_id"], row["meter"]): (row["events"], row["quantity"])
+        for row in rows(connection, "rolled_up_usage", month=month.first_day)
+    }
+    return [
+        {
+            "month": str(month),
+            "organization": key[0],
+            "meter": key[1],
+            "used": used.get(key),
+            "rolled_up": rolled_up.get(key),
+        }
+        for key in sorted(used.keys() | rolled_up.keys())
+        if used.get(key) != rolled_up.get(key)
+    ]
 
 
 def _register(

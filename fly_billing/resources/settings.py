@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,9 +25,9 @@ class Settings:
     """What the environment says. Times are UTC, rates per second."""
 
     data_dir: Path
-    database_url: str | None
-    dagster_database_url: str | None
-    stripe_api_key: str | None
+    database_url: str | None = field(repr=False)
+    dagster_database_url: str | None = field(repr=False)
+    stripe_api_key: str | None = field(repr=False)
     stripe_api_base: str | None
     production: bool
     landing_dir: Path
@@ -36,15 +36,18 @@ class Settings:
     due_days: int
     max_org_partitions: int
     shared_groups: int
+    guard_percent: int
     stripe_requests_per_second: int
     stripe_requests_per_endpoint: int
     stripe_workers: int
-    alert_webhook_url: str | None
+    alert_webhook_url: str | None = field(repr=False)
+    stripe_webhook_secret: str | None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings. Raises SettingsError naming the variable that can't be read."""
         env = os.environ if environ is None else environ
+        production = env.get("FLY_BILLING_ENV", "development") == "production"
         data_dir = Path(env.get("FLY_BILLING_DATA_DIR") or PROJECT / ".data").resolve()
         return cls(
             data_dir=data_dir,
@@ -52,17 +55,19 @@ class Settings:
             dagster_database_url=env.get("DAGSTER_DATABASE_URL") or None,
             stripe_api_key=env.get("STRIPE_API_KEY") or None,
             stripe_api_base=env.get("STRIPE_API_BASE") or None,
-            production=env.get("FLY_BILLING_ENV", "development") == "production",
+            production=production,
             landing_dir=Path(env.get("FLY_BILLING_LANDING_DIR") or data_dir / "landing"),
             lake_dir=Path(env.get("FLY_BILLING_LAKE_DIR") or data_dir / "usage_events"),
             grace=timedelta(hours=_whole(env, "FLY_BILLING_GRACE_HOURS", 72)),
             due_days=_whole(env, "FLY_BILLING_DUE_DAYS", 14),
             max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),
             shared_groups=_whole(env, "FLY_BILLING_SHARED_GROUPS", 64, least=1),
-            stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 25, least=1),
-            stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 20, least=1),
+            guard_percent=_whole(env, "FLY_BILLING_GUARD_PERCENT", 50),
+            stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 100 if production else 25, least=1),
+            stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 25, least=1),
             stripe_workers=_whole(env, "STRIPE_WORKERS", 8, least=1),
             alert_webhook_url=env.get("ALERT_WEBHOOK_URL") or None,
+            stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or None,
         )
 
 

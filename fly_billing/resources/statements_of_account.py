@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.statement import Statement, StatementInvoice, StatementItem, working
+from fly_billing.domain.stripe_failures import WAITING
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
+
+# A finalized invoice goes to Stripe within the hour; one that is not there after so long is held up by something.
+SYNCED_WITHIN = timedelta(hours=6)
 
 
 class NoSuchOrganization(Exception):
@@ -26,7 +30,8 @@ def read_statement(
         found = rows(connection, "organization", id=organization_id)
         if not found:
             raise NoSuchOrganization(_no_such(organization_id, rows(connection, "organization_ids")))
-        invoices = rows(connection, "statement_invoices", organization_id=organization_id)
+        late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}
+        invoices = rows(connection, "statement_invoices", organization_id=organization_id, **late)
         detailed = month or (_month(invoices[0]) if invoices else None)
         if month and month not in [_month(row) for row in invoices]:
             raise ValueError(f"{organization_id} has nothing in {month}")

@@ -1,6 +1,6 @@
 """The Stripe client and what its answers mean: applied, not applied, or unknown. Keeps out: what to send, retries.
 
-stripe-python makes no retries here: every attempt is journaled and paced by `stripe_sync`.
+stripe-python makes no retries here: every attempt is journaled and paced by `stripe_invoice_sync`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,6 @@ class Answer:
     code: str | None = None
     message: str = ""
     was_replayed: bool = False
-
-    @property
-    def is_refused_key(self) -> bool:
-        return self.code == "authentication"
 
     @property
     def may_pass(self) -> bool:

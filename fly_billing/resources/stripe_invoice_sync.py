@@ -241,7 +241,7 @@ class InvoiceSync:
     def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> Answer:
         self._tools.pace.wait(request.step)
         attempt = self._journal.before(self._invoice.id, request, self._entry.generation, key, self._tools.clock())
-        answer = ask(lambda: call(request, key))
+        answer = ask(self._tools.pace.heeding(request.step, lambda: call(request, key)))
         self._journal.after(attempt, answer, self._tools.clock())
         return answer
 

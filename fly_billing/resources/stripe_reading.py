@@ -12,8 +12,6 @@ from typing import Any
 
 from stripe import StripeClient
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.reconciliation import FoundInvoice
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.stripe_client import APPLIED, Answer, ask
 
@@ -80,21 +78,10 @@ class StripeReader:
             data = list(self._pages("lines", lambda after: self._client.v1.invoices.line_items.list(stripe_id, after)))  # type: ignore[arg-type]
         return [((line.get("metadata") or {}).get("fly_billing_item", ""), line["amount"]) for line in data]
 
-    def month(self, month: BillingMonth, since: datetime) -> Iterator[FoundInvoice]:
-        """Yield every invoice created since then that says it is ours and of this month: one read per 100 invoices."""
+    def invoices_since(self, since: datetime) -> Iterator[Body]:
+        """Yield every invoice created since then, newest first: one read per 100 invoices."""
         created = {"created": {"gte": int(since.timestamp())}}
-        for body in self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after})):  # type: ignore[arg-type]
-            metadata = body.get("metadata") or {}
-            if _ours(body) and metadata.get("month") == str(month):
-                yield FoundInvoice(
-                    stripe_id=body["id"],
-                    invoice_id=metadata["fly_billing_invoice"],
-                    organization_id=metadata.get("organization", ""),
-                    status=body["status"],
-                    currency=body["currency"].upper(),
-                    total_cents=body["total"],
-                    lines=tuple(self.lines(body)),
-                )
+        return self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after}))  # type: ignore[arg-type]
 
     def _pages(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
         after: dict[str, Any] = {"limit": PAGE}
@@ -108,7 +95,7 @@ class StripeReader:
     def _read(self, endpoint: str, call: Callable[[], Any]) -> Body:
         for attempt in range(TRIES):
             self._pace.wait(endpoint)
-            answer = ask(call)
+            answer = ask(self._pace.heeding(endpoint, call))
             if answer.outcome == APPLIED:
                 return answer.body
             if not answer.may_pass:

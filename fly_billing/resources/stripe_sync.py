@@ -13,6 +13,8 @@ from fly_billing.domain.stripe_plan import FinalizedInvoice
 from fly_billing.resources.stripe_invoice_sync import InvoiceSync, StepFailed, SyncTools
 
 CHUNK = 500
+# So many invoices in a row without an answer from Stripe, each tried several times, are an outage.
+MOST_SILENT = 16
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,21 @@ def sync_month(
 ) -> SyncReport:
     """Sync every finalized invoice of these groups that Stripe does not have yet.
 
-    May be run again, or on two machines at once. Stops early when Stripe refuses the API key: every other invoice would
-    meet the same refusal.
+    May be run again, or on two machines at once. Stops early when Stripe refuses the API key, or has not answered for a
+    while: every other invoice would meet the same.
     """
     ids = tools.journal.invoices_to_sync(month, groups)
     report, lock, stop = SyncReport(), threading.Lock(), threading.Event()
+    silent = 0
 
     def sync_one(invoice: FinalizedInvoice) -> None:
+        nonlocal silent
         result = None if stop.is_set() else _sync_alone(tools, invoice)
-        if isinstance(result, StepFailed) and result.failure.code == "authentication":
-            stop.set()
+        code = result.failure.code if isinstance(result, StepFailed) else None
         with lock:
+            silent = silent + 1 if code == "no_answer" else 0
+            if code == "authentication" or silent >= MOST_SILENT:
+                stop.set()
             report.note(invoice, result)
             progress(report.done, len(ids))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -117,13 +116,3 @@ def count_by_day(lake: UsageLake, days: Sequence[date]) -> dict[date, tuple[int,
         lake.open_view(duck, "events", days=days)
         found = duck.execute(sql("count_lake_by_day"), {"days": list(days)}).fetchall()
     return {day: (accepted, duplicate) for day, accepted, duplicate in found}
-
-
-def sum_by_meter(
-    lake: UsageLake, month: BillingMonth, organizations: Sequence[str]
-) -> tuple[int, dict[str, tuple[int, Decimal]]]:
-    """Add the month up once more, plainly: (table version, meter -> (events, quantity)). For checks."""
-    with open_duckdb() as duck:
-        version = lake.open_view(duck, "events", month)
-        found = duck.execute(sql("sum_lake_by_meter"), {"organizations": list(organizations)}).fetchall()
-    return version, {meter: (events, quantity) for meter, events, quantity in found}

@@ -1,8 +1,19 @@
 """Sensors: who is new, what failed. One module each; all of them are listed here for `definitions`."""
 
+from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices
+from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
 from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
+from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
 
-SENSORS = [alert_on_failed_invoices, alert_on_failed_run, alert_on_failed_sync, register_new_organizations]
+SENSORS = [
+    alert_on_failed_check,
+    alert_on_failed_invoices,
+    alert_on_failed_payment,
+    alert_on_failed_run,
+    alert_on_failed_sync,
+    poll_stripe_events,
+    register_new_organizations,
+]

@@ -14,10 +14,10 @@ from fly_billing.stripe_sandbox.calls import Answer, Call
 from fly_billing.stripe_sandbox.drops import Connections
 from fly_billing.stripe_sandbox.endpoints import ENDPOINTS, Endpoint
 from fly_billing.stripe_sandbox.errors import unknown_url
+from fly_billing.stripe_sandbox.events import API_VERSION
 from fly_billing.stripe_sandbox.pipeline import Pipeline
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
-API_VERSION = "2026-10-28.endive"
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 

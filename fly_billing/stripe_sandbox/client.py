@@ -94,6 +94,35 @@ class SandboxControl:
         """Delete an object by hand, past every rule."""
         return self._call("DELETE", f"objects/{id}")
 
+    def add_webhook_endpoint(self, url: str, secret: str | None = None, *enabled_events: str) -> Json:
+        """Have events delivered to `url`, all types unless some are named; return the endpoint with its secret."""
+        given = {"secret": secret, "enabled_events": list(enabled_events) or ["*"]}
+        return self._call("POST", "webhook_endpoints", {"url": url, **given})
+
+    def webhook_endpoints(self) -> list[Json]:
+        """Return the receivers of events."""
+        return self._list("webhook_endpoints")
+
+    def clear_webhook_endpoints(self, id: str | None = None) -> None:
+        """Forget one receiver, or all."""
+        self._call("DELETE", f"webhook_endpoints/{id}" if id else "webhook_endpoints")
+
+    def deliveries(self, event: str | None = None) -> list[Json]:
+        """Return deliveries of events, oldest first: type, state, attempts, and the last answer's status."""
+        return self._list("webhook_deliveries", **({"event": event} if event else {}))
+
+    def resend_event(self, id: str) -> int:
+        """Deliver an event once more to every receiver; return to how many."""
+        return int(self._call("POST", f"events/{id}/resend")["endpoints"])
+
+    def fail_payment(self, invoice: str, **given: Any) -> Json:
+        """Let an open invoice's payment fail: `code`, `message`, `next_attempt_seconds` (None: Stripe gives up)."""
+        return self._call("POST", f"invoices/{invoice}/fail_payment", given)
+
+    def fail_finalization(self, invoice: str, **given: Any) -> Json:
+        """Let Stripe fail to finalize a draft by itself: `code`, `message`."""
+        return self._call("POST", f"invoices/{invoice}/fail_finalization", given)
+
     def _list(self, path: str, **wanted: Any) -> list[Json]:
         data: list[Json] = self._call("GET", path + _query(wanted))["data"]
         return data

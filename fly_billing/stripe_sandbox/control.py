@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fly_billing.stripe_sandbox import calls, customers, finalizing, lines
+from fly_billing.stripe_sandbox import calls, customers, events, finalizing, lines, webhooks
+from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.faults import Rule
 from fly_billing.stripe_sandbox.pipeline import Pipeline
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -42,6 +43,14 @@ def routes(pipeline: Pipeline) -> list[Route]:
         ("GET", "calls", list_calls),
         ("DELETE", "calls", clear_calls),
         ("POST", "customers", seed_customer),
+        ("GET", "webhook_endpoints", list_endpoints),
+        ("POST", "webhook_endpoints", add_endpoint),
+        ("DELETE", "webhook_endpoints", clear_endpoints),
+        ("DELETE", "webhook_endpoints/{id}", clear_endpoints),
+        ("GET", "webhook_deliveries", list_deliveries),
+        ("POST", "events/{id}/resend", resend_event),
+        ("POST", "invoices/{id}/fail_payment", fail_payment),
+        ("POST", "invoices/{id}/fail_finalization", fail_finalization),
         ("GET", "objects", list_objects),
         ("GET", "objects/{id}", read_object),
         ("PATCH", "objects/{id}", edit_object),
@@ -57,7 +66,11 @@ def _answered(pipeline: Pipeline, handler: Handler) -> Callable[[Request], Await
         text = await request.body()
         try:
             given = json.loads(text) if text else dict(request.query_params)
-            return JSONResponse(handler(pipeline, dict(request.path_params), given))
+            answer = JSONResponse(handler(pipeline, dict(request.path_params), given))
+            pipeline.deliveries.wake()
+            return answer
+        except StripeError as error:
+            return JSONResponse({"error": error.message}, error.status)
         except LookupError as error:
             return JSONResponse({"error": f"not found: {error}"}, 404)
         except (ValueError, TypeError) as error:
@@ -140,6 +153,52 @@ def seed_customer(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     there = pipeline.store.find("customer", id) if id else None
     with pipeline.store.transaction():
         return there or customers.create(pipeline.store, {}, given, id=id)
+
+
+def list_endpoints(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the receivers of events."""
+    return {"data": webhooks.endpoints(pipeline.store)}
+
+
+def add_endpoint(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Register a receiver of events: `url`, and if wanted `secret` and `enabled_events`."""
+    return webhooks.add_endpoint(
+        pipeline.store, str(given["url"]), given.get("secret"), list(given.get("enabled_events", ["*"]))
+    )
+
+
+def clear_endpoints(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Forget one receiver, or all."""
+    webhooks.remove_endpoints(pipeline.store, ids.get("id"))
+    return list_endpoints(pipeline, ids, given)
+
+
+def list_deliveries(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the deliveries, oldest first; `event` narrows it."""
+    return {"data": webhooks.deliveries(pipeline.store, given.get("event"))}
+
+
+def resend_event(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Deliver an event once more, as the dashboard's button does."""
+    return {"endpoints": webhooks.resend(pipeline.store, events.known(pipeline.store, ids["id"])["id"])}
+
+
+def fail_payment(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Let the payment of an open invoice fail; `next_attempt_seconds` null means that Stripe has given up."""
+    store = pipeline.store
+    code, message = given.get("code", "card_declined"), given.get("message", "Your card was declined.")
+    with store.transaction():
+        invoice = lines.known(store, ids["id"], param="id")
+        return finalizing.fail_payment(store, invoice, code, message, given.get("next_attempt_seconds", 3 * 86400))
+
+
+def fail_finalization(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Let Stripe fail to finalize a draft by itself."""
+    store = pipeline.store
+    message = given.get("message", "The customer's location isn't recognized.")
+    with store.transaction():
+        invoice = lines.known(store, ids["id"], param="id")
+        return finalizing.fail_finalization(store, invoice, given.get("code", "customer_tax_location_invalid"), message)
 
 
 def list_objects(pipeline: Pipeline, ids: Json, given: Json) -> Json:

@@ -6,6 +6,7 @@ the next invoice collects. Keep out: invoices.
 
 from fly_billing.stripe_sandbox import paging, params
 from fly_billing.stripe_sandbox.errors import no_such
+from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import integer, merged_metadata, metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
@@ -100,6 +101,7 @@ def delete(store: Store, ids: Json, wanted: Json) -> Json:
     body = _living(store, ids["customer"])
     stub = {"id": body["id"], "object": "customer", "deleted": True}
     store.save({**stub, "created": body["created"]})
+    emit(store, "customer.deleted", body)
     return stub
 
 

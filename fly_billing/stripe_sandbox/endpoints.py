@@ -7,7 +7,7 @@ its handler and add a row here. Keep out: anything that runs.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fly_billing.stripe_sandbox import customers, finalizing, invoice_items, invoices, lines
+from fly_billing.stripe_sandbox import customers, events, finalizing, invoice_items, invoices, lines, payments
 from fly_billing.stripe_sandbox.params import Spec, unsupported
 from fly_billing.stripe_sandbox.store import Json, Store
 
@@ -54,4 +54,7 @@ ENDPOINTS = (
     Endpoint("invoice_items.retrieve", "GET", ITEM, NOTHING, invoice_items.retrieve),
     Endpoint("invoice_items.update", "POST", ITEM, invoice_items.UPDATE, invoice_items.update),
     Endpoint("invoice_items.delete", "DELETE", ITEM, NOTHING, invoice_items.delete),
+    Endpoint("invoice_payments.list", "GET", "/v1/invoice_payments", payments.LIST, payments.listing),
+    Endpoint("events.list", "GET", "/v1/events", events.LIST, events.listing),
+    Endpoint("events.retrieve", "GET", "/v1/events/{event}", NOTHING, events.retrieve),
 )

@@ -26,7 +26,12 @@ EFFECTS = {
     "lock_timeout": "answer 429 lock_timeout; kept under the key if `stored`",
     "conflict_409": "answer 409 idempotency_key_in_use; nothing applied or kept",
     "rate_limited": "answer 429 with Stripe-Rate-Limited-Reason `reason`; nothing applied or kept",
+    "deliver_late": "deliver the event after `seconds`",
+    "deliver_twice": "deliver the event two times (after `seconds`)",
+    "deliver_out_of_order": "hold the event until a later one was delivered, `seconds` at most (or 5)",
+    "deliver_never": "do not deliver the event",
 }
+DELIVERIES = {name for name in EFFECTS if name.startswith("deliver_")}
 KEPT_BY_NATURE = {"stored_500", "applied_500"}
 PASSING = {"slow", "drop_before_apply", "apply_then_drop"}
 
@@ -66,7 +71,12 @@ class Rule:
         return cls(**given)
 
     def names(self, endpoint: Endpoint) -> bool:
-        """Say whether the rule is about this endpoint, by name or by method and path, wildcards allowed."""
+        """Say whether the rule is about this endpoint, by name or by method and path, wildcards allowed.
+
+        The delivery of an event is the endpoint `webhooks.<its type>`: only the effects `deliver_...` are about those.
+        """
+        if (self.effect in DELIVERIES) != endpoint.name.startswith("webhooks."):
+            return False
         return any(fnmatchcase(name, self.endpoint) for name in (endpoint.name, f"{endpoint.method} {endpoint.path}"))
 
     def strikes(self, matched: int) -> bool:

@@ -4,8 +4,9 @@ After finalize no money field changes. Drafts with auto_advance finalize themsel
 the clock is moved past it. Keep out: how amounts are summed (totals.py) and edits to drafts.
 """
 
-from fly_billing.stripe_sandbox import customers, lines, params
+from fly_billing.stripe_sandbox import customers, lines, params, payments
 from fly_billing.stripe_sandbox.errors import StripeError
+from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import settled, total_up
 
@@ -29,7 +30,7 @@ def finalize(store: Store, ids: Json, wanted: Json) -> Json:
     if "auto_advance" in wanted:
         invoice["auto_advance"] = wanted["auto_advance"]
     _close(store, invoice)
-    return _kept(store, invoice)
+    return lines.shown(store, invoice)
 
 
 def finalize_overdue_drafts(store: Store) -> int:
@@ -37,7 +38,6 @@ def finalize_overdue_drafts(store: Store) -> int:
     overdue = store.bodies(DUE, (store.now(),))
     for invoice in overdue:
         _close(store, invoice)
-        store.save(invoice)
     return len(overdue)
 
 
@@ -58,11 +58,30 @@ def _close(store: Store, invoice: Json) -> None:
         hosted_invoice_url=f"https://invoice.stripe.com/i/acct_sandbox/{invoice['id']}",
         invoice_pdf=f"https://pay.stripe.com/invoice/{invoice['id']}/pdf",
     )
+    invoice["last_finalization_error"] = None
     invoice["status_transitions"]["finalized_at"] = store.now()
+    store.save({**customer, "balance": ending, "currency": customer["currency"] or invoice["currency"]})
+    _tell(store, "invoice.finalized", invoice)
     if due == 0:
         _mark_paid(store, invoice)
         invoice["attempted"] = True
-    store.save({**customer, "balance": ending, "currency": customer["currency"] or invoice["currency"]})
+        _tell(store, "invoice.paid", invoice)
+
+
+def fail_finalization(store: Store, invoice: Json, code: str, message: str) -> Json:
+    """Let Stripe's own attempt to finalize a draft fail."""
+    if invoice["status"] != "draft":
+        raise ValueError("only a draft can fail to finalize")
+    invoice["last_finalization_error"] = {"type": "invalid_request_error", "code": code, "message": message}
+    return _tell(store, "invoice.finalization_failed", invoice)
+
+
+def fail_payment(store: Store, invoice: Json, code: str, message: str, next_attempt_seconds: int | None) -> Json:
+    """Let an attempt to collect an open invoice fail; without a next attempt, Stripe has given up."""
+    if invoice["status"] != "open":
+        raise ValueError("only the payment of an open invoice can fail")
+    payments.fail(store, invoice, code, message, next_attempt_seconds)
+    return invoice
 
 
 def _next_number(customer: Json) -> str:
@@ -74,12 +93,16 @@ def _next_number(customer: Json) -> str:
 
 def _mark_paid(store: Store, invoice: Json) -> None:
     invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0)
+    invoice["next_payment_attempt"] = None
     invoice["status_transitions"]["paid_at"] = store.now()
 
 
-def _kept(store: Store, invoice: Json) -> Json:
+def _tell(store: Store, type: str, invoice: Json) -> Json:
+    """Keep the invoice as it is now, and the event that says so."""
     store.save(invoice)
-    return lines.shown(store, invoice)
+    shown = lines.shown(store, invoice)
+    emit(store, type, shown)
+    return shown
 
 
 def pay(store: Store, ids: Json, wanted: Json) -> Json:
@@ -93,7 +116,9 @@ def pay(store: Store, ids: Json, wanted: Json) -> Json:
         _close(store, invoice)
     if invoice["status"] != "paid":
         _collect(store, invoice, out_of_band=wanted.get("paid_out_of_band", False))
-    return _kept(store, invoice)
+        payments.settle(store, invoice)
+        _tell(store, "invoice.paid", invoice)
+    return lines.shown(store, invoice)
 
 
 def _collect(store: Store, invoice: Json, *, out_of_band: bool) -> None:
@@ -113,7 +138,7 @@ def void(store: Store, ids: Json, wanted: Json) -> Json:
     _give_back_balance(store, invoice)
     invoice.update(status="void", auto_advance=False)
     invoice["status_transitions"]["voided_at"] = store.now()
-    return _kept(store, invoice)
+    return _tell(store, "invoice.voided", invoice)
 
 
 def _give_back_balance(store: Store, invoice: Json) -> None:
@@ -131,7 +156,7 @@ def mark_uncollectible(store: Store, ids: Json, wanted: Json) -> Json:
     _demand_open(invoice)
     invoice.update(status="uncollectible", auto_advance=False)
     invoice["status_transitions"]["marked_uncollectible_at"] = store.now()
-    return _kept(store, invoice)
+    return _tell(store, "invoice.marked_uncollectible", invoice)
 
 
 def _demand_open(invoice: Json) -> None:

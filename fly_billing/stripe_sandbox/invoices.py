@@ -5,6 +5,7 @@ Keep out: lines (lines.py), money (totals.py) and every change of status after d
 
 from fly_billing.stripe_sandbox import customers, lines, paging, params
 from fly_billing.stripe_sandbox.errors import StripeError, no_such
+from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import array_of, boolean, choice, integer, merged_metadata, metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 from fly_billing.stripe_sandbox.totals import figures
@@ -75,7 +76,9 @@ def create(store: Store, ids: Json, wanted: Json) -> Json:
     store.insert(invoice)
     if wanted.get("pending_invoice_items_behavior") == "include":
         _take_pending(store, invoice)
-    return lines.shown(store, invoice)
+    shown = lines.shown(store, invoice)
+    emit(store, "invoice.created", shown)
+    return shown
 
 
 def _take_pending(store: Store, invoice: Json) -> None:

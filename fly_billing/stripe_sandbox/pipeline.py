@@ -15,6 +15,7 @@ from fly_billing.stripe_sandbox.faults import PASSING, Faults, Rule
 from fly_billing.stripe_sandbox.idempotency import Keys
 from fly_billing.stripe_sandbox.limits import Limits
 from fly_billing.stripe_sandbox.store import Json, Store
+from fly_billing.stripe_sandbox.webhooks import Deliveries
 
 CALM = Rule("slow")
 
@@ -25,6 +26,7 @@ class Pipeline:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.keys, self.limits, self.faults = Keys(store), Limits(store), Faults(store)
+        self.deliveries = Deliveries(store, self.faults)
         self._dice = random.Random(store.settings.latency_seed)
 
     async def answer(self, call: Call) -> Answer:
@@ -35,6 +37,7 @@ class Pipeline:
             answer = Answer.refused(error, call.request_id)
         if not call.logged:
             calls.record(self.store, call, answer)
+        self.deliveries.wake()
         return answer
 
     async def _admitted(self, call: Call) -> Answer:
@@ -98,7 +101,8 @@ class Pipeline:
     def _applied(self, call: Call, wanted: Json) -> Answer:
         """Do the work; undo it and answer the refusal when the endpoint refuses half way."""
         try:
-            with self.store.savepoint():
+            caused = {"id": call.request_id, "idempotency_key": call.key}
+            with self.store.savepoint(), self.store.caused_by(caused):
                 answer = Answer.ok(call.endpoint.handle(self.store, call.ids, wanted))
         except InvalidParamsError:
             raise

@@ -19,6 +19,49 @@ create index if not exists objects_newest on objects (object, seq);
 create index if not exists objects_of_customer on objects (customer, object, seq);
 create index if not exists objects_of_invoice on objects (invoice, position) where invoice is not null;
 
+-- One row is one event, with its object as it was then; `planned`: it was decided whom to tell of it.
+create table if not exists events (
+    seq integer primary key autoincrement,
+    id text not null unique,
+    type text not null,
+    created integer not null,
+    planned integer not null default 0,
+    body text not null check (json_valid(body))
+);
+
+create index if not exists events_to_plan on events (seq) where not planned;
+
+-- One row is one receiver of events; `enabled_events` is a list of types, wildcards allowed.
+create table if not exists webhook_endpoints (
+    seq integer primary key autoincrement,
+    id text not null unique,
+    url text not null,
+    secret text not null,
+    enabled_events text not null check (json_valid(enabled_events))
+);
+
+-- One row is one event on its way to one receiver; `held`: it waits for a later event to go first. Real seconds.
+create table if not exists webhook_deliveries (
+    seq integer primary key autoincrement,
+    event text not null,
+    endpoint text not null,
+    state text not null check (state in ('pending', 'delivered', 'dropped', 'given_up')),
+    due_at real not null,
+    held integer not null,
+    attempts integer not null default 0,
+    status integer
+);
+
+create index if not exists webhook_deliveries_due on webhook_deliveries (due_at, seq) where state = 'pending';
+create index if not exists webhook_deliveries_of_event on webhook_deliveries (event);
+
+-- One row is the payment of an invoice that failed at least once.
+create table if not exists invoice_payments (
+    seq integer primary key autoincrement,
+    invoice text not null unique,
+    body text not null check (json_valid(body))
+);
+
 -- One row is one idempotency key with the first result given under it.
 create table if not exists idempotency_keys (
     key text primary key,

@@ -30,6 +30,9 @@ class Settings:
     latency_seconds: float = 0.0
     latency_sigma: float = 0.0
     latency_seed: int = 0
+    webhook_retry_seconds: float = 0.5
+    webhook_timeout_seconds: float = 5.0
+    webhook_attempts: int = 16
 
     def changed(self, change: dict[str, Any]) -> "Settings":
         """Return the settings with some turned; raise ValueError for a dial there is none of."""

@@ -25,7 +25,13 @@ WIPE = (
     "delete from calls",
     "delete from faults",
     "delete from settings",
+    "delete from events",
+    "delete from webhook_endpoints",
+    "delete from webhook_deliveries",
+    "delete from invoice_payments",
 )
+# What an event says of the request behind it where there was none.
+BY_ITSELF: Json = {"id": None, "idempotency_key": None}
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -46,6 +52,7 @@ class Store:
         self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
         self.clock_offset = int(self._setting("clock_offset", 0))
         self.settings = Settings().changed(self._setting("dials", {}))
+        self.request: Json = dict(BY_ITSELF)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
@@ -61,6 +68,15 @@ class Store:
             self.db.execute("rollback")
             raise
         self.db.execute("commit")
+
+    @contextmanager
+    def caused_by(self, request: Json) -> Iterator[None]:
+        """Name the request behind the events written inside."""
+        self.request = request
+        try:
+            yield
+        finally:
+            self.request = dict(BY_ITSELF)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -136,6 +152,24 @@ class Store:
     def bodies(self, sql: str, values: Any) -> list[Json]:
         """Return the objects a query over `body` finds."""
         return [json.loads(row[0]) for row in self.db.execute(sql, values)]
+
+    def payments(self, invoice: str | None = None, status: str | None = None) -> list[Json]:
+        """Return the payments kept, newest first."""
+        sql = """
+        select body from invoice_payments
+        where (:invoice is null or invoice = :invoice) and (:status is null or body ->> '$.status' = :status)
+        order by seq desc
+        """
+        return self.bodies(sql, {"invoice": invoice, "status": status})
+
+    def payment_of(self, invoice: str) -> Json | None:
+        """Return the payment kept for an invoice."""
+        return next(iter(self.payments(invoice)), None)
+
+    def keep_payment(self, body: Json) -> None:
+        """Keep a payment, or its new state."""
+        sql = "insert or replace into invoice_payments (invoice, body) values (?, ?)"
+        self.db.execute(sql, (body["invoice"], json.dumps(body)))
 
     def wipe(self) -> None:
         """Forget everything: objects, keys, calls, faults, settings and the clock."""

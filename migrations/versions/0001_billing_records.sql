@@ -4,7 +4,7 @@
 -- Who is billed, and for what ---------------------------------------------------------------------------------------
 
 create table organizations (
-    id text primary key check (id ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$' and length(id) <= 63),
+    id text primary key check (id ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$' and length(id) <= 63 and id !~ '^tail-[0-9]+$'),
     name text not null check (name <> ''),
     currency char(3) not null default 'USD' check (currency ~ '^[A-Z]{3}$'),
     price_book text not null default 'fly',
@@ -12,6 +12,7 @@ create table organizations (
     billing_group text not null,
     created_at timestamptz not null
 );
+comment on column organizations.id is 'not tail-NN: so the shared billing groups are called';
 comment on column organizations.billing_group is 'key of the org partition dimension; never changes by itself';
 create index on organizations (billing_group);
 
@@ -71,8 +72,11 @@ create index on one_off_items (organization_id, occurred_at);
 
 create table landing_days (
     landing_day date primary key,
-    landed_at timestamptz not null
+    landed_at timestamptz not null,
+    lake_version bigint not null
 );
+comment on column landing_days.lake_version is
+    'version of the usage table from which on it holds this day: what was rolled up from an earlier one lacks it';
 comment on table landing_days is
     'days whose folder was landed, with or without files; a month is closed only when all its days were landed after they ended';
 
@@ -90,6 +94,7 @@ create table usage_files (
     landing_day date not null references landing_days,
     path text not null,
     sha256 text not null,
+    bytes bigint not null check (bytes >= 0),
     landed bigint not null check (landed >= 0),
     accepted bigint not null check (accepted >= 0),
     duplicate bigint not null check (duplicate >= 0),
@@ -106,11 +111,14 @@ create table rejected_usage (
     message text not null,
     source text,
     event_id text,
+    meter text,
+    organization_id text,
     raw text not null,
     primary key (landing_day, path, line),
     foreign key (landing_day, path) references usage_files on delete cascade
 );
 comment on column rejected_usage.line is '1-based line (JSONL, CSV) or row (Parquet); 0: the file itself';
+comment on column rejected_usage.meter is 'as the row has it, known or not; so too organization_id';
 create index on rejected_usage (reason);
 
 create table usage_snapshots (

@@ -9,14 +9,20 @@ from typing import Any
 
 import pytest
 from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
     DagsterInstance,
     Failure,
+    MaterializeResult,
     OpExecutionContext,
+    SensorDefinition,
     SensorResult,
     SkipReason,
-    build_run_status_sensor_context,
+    asset,
     build_sensor_context,
     job,
+    materialize,
     op,
 )
 
@@ -25,7 +31,7 @@ from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerts import AlertChannel, AlertNotSent, tell_failed_invoices, tell_failed_syncs
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.sensors import SENSORS
+from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices
 from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
@@ -348,15 +354,6 @@ def resources(billing_database: BillingDatabase, webhook: Webhook) -> dict[str, 
     return {"billing_postgres": BillingPostgres(url=url), "alerts": Alerts(webhook_url=webhook.url)}
 
 
-def test_these_sensors_are_wired() -> None:
-    assert sorted(sensor.name for sensor in SENSORS) == [
-        "alert_on_failed_invoices",
-        "alert_on_failed_run",
-        "alert_on_failed_sync",
-        "register_new_organizations",
-    ]
-
-
 def test_alert_on_failed_sync_tells_and_then_keeps_quiet(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
@@ -399,26 +396,88 @@ def a_month() -> None:
     fail_on_purpose()
 
 
-@pytest.mark.parametrize("told_elsewhere", [True, False])
-def test_alert_on_failed_run_tells_only_what_stands_nowhere_else(
-    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any], told_elsewhere: bool
-) -> None:
+def run_a_month(instance: DagsterInstance, told_elsewhere: bool) -> str:
     config = {"ops": {"fail_on_purpose": {"config": {"told_elsewhere": told_elsewhere}}}}
-    result = a_month.execute_in_process(config, instance=instance, raise_on_error=False)
-    context = build_run_status_sensor_context(
-        sensor_name="alert_on_failed_run",
-        dagster_event=result.get_run_failure_event(),
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-    ).for_run_failure()
-    alert_on_failed_run(context, alerts=resources["alerts"])
-    if told_elsewhere:
-        assert webhook.taken == []
-    else:
-        (text,) = webhook.taken
-        assert text.splitlines()[0] == "Run of a_month failed"
-        assert "no space left on device" in text
-        assert result.run_id in text
+    return a_month.execute_in_process(config, instance=instance, raise_on_error=False).run_id
+
+
+class Looks:
+    """A sensor that looks again and again, with its cursor kept as the daemon keeps it."""
+
+    def __init__(self, sensor: SensorDefinition, instance: DagsterInstance, alerts: Alerts) -> None:
+        self._sensor, self._instance, self._alerts = sensor, instance, alerts
+        self._cursor: str | None = None
+
+    def look(self) -> None:
+        resources = {"alerts": self._alerts}
+        with build_sensor_context(self._instance, cursor=self._cursor, resources=resources) as context:
+            self._cursor = self._sensor.evaluate_tick(context).cursor
+
+
+def test_a_failed_run_is_told_unless_its_failures_stand_in_postgres(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources["alerts"])
+    sensor.look()
+    run_a_month(instance, told_elsewhere=True)
+    sensor.look()
+    assert webhook.taken == []
+
+    failed = run_a_month(instance, told_elsewhere=False)
+    sensor.look()
+    (text,) = webhook.taken
+    assert text.splitlines()[0] == "Run of a_month failed"
+    assert "no space left on device" in text
+    assert failed in text
+
+
+def test_a_run_that_fails_every_hour_for_one_cause_is_told_once(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources["alerts"])
+    sensor.look()
+    for _ in range(3):
+        run_a_month(instance, told_elsewhere=False)
+        sensor.look()
+    assert len(webhook.taken) == 1
+
+
+def test_a_failed_run_whose_alert_was_refused_is_told_at_the_next_look(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources["alerts"])
+    sensor.look()
+    run_a_month(instance, told_elsewhere=False)
+    webhook.status = 503
+    with pytest.raises(AlertNotSent):
+        sensor.look()
+    webhook.status = 200
+    sensor.look()
+    assert len(webhook.taken) == 1
+
+
+@asset(check_specs=[AssetCheckSpec("the_sum_is_right", asset="ledger")])
+def ledger(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
+    passed = "right" in context.run.tags
+    checked = AssetCheckResult(check_name="the_sum_is_right", passed=passed, metadata={"wrong": 3})
+    yield MaterializeResult(check_results=[checked])
+
+
+def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_check, instance, resources["alerts"])
+    sensor.look()
+    for _ in range(2):
+        assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10"}).success
+        sensor.look()
+    (text,) = webhook.taken
+    assert text.splitlines()[:2] == ["Check failed: the_sum_is_right of 2026-10", "3"]
+
+    assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10", "right": "1"}).success
+    assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10"}).success
+    sensor.look()
+    assert len(webhook.taken) == 2
 
 
 def test_register_new_organizations_makes_each_group_a_partition_once(

@@ -10,7 +10,7 @@ from dagster import Definitions, RunRequest, ScheduleDefinition, build_schedule_
 from fly_billing.definitions import build_defs
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import bill_open_months_nightly, close_months_nightly, land_usage_hourly, sync_months_hourly
-from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms
+from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, UsageStore
 from tests.world import World, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
@@ -67,9 +67,12 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "sync_months_hourly",
     }
     assert {one.name for one in repository.sensor_defs} == {
+        "alert_on_failed_check",
         "alert_on_failed_invoices",
+        "alert_on_failed_payment",
         "alert_on_failed_run",
         "alert_on_failed_sync",
+        "poll_stripe_events",
         "register_new_organizations",
     }
 
@@ -172,6 +175,10 @@ def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[
     with build_schedule_context(
         instance=world.instance,
         scheduled_execution_time=at,
-        resources={"billing_postgres": BillingPostgres(url=world.database_url), "billing_terms": BillingTerms()},
+        resources={
+            "billing_postgres": BillingPostgres(url=world.database_url),
+            "billing_terms": BillingTerms(),
+            "usage_store": UsageStore(landing_dir=str(world.landing_dir), lake_dir=str(world.lake_dir)),
+        },
     ) as context:
         return list(schedule.evaluate_tick(context).run_requests or [])

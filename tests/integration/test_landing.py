@@ -13,7 +13,7 @@ from fly_billing.assets.usage_events import unaccounted
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.landing import LandedFile, LandingError
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.usage_lake import open_duckdb, sum_by_meter
+from fly_billing.resources.usage_lake import open_duckdb
 from tests.builders import (
     DAY,
     FIRST_LINE,
@@ -56,8 +56,14 @@ def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int
 
 def requests_of(platform: Platform, month: BillingMonth = SEPTEMBER) -> Decimal | None:
     """Accepted requests of acme in that month."""
-    _, sums = sum_by_meter(platform.lake, month, ["acme"])
-    return sums["requests"][1] if "requests" in sums else None
+    with open_duckdb() as duck:
+        platform.lake.open_view(duck, "events", month)
+        total: Decimal | None
+        ((total,),) = duck.execute(
+            "select sum(quantity) from events"
+            " where not is_duplicate and organization_id = 'acme' and meter = 'requests'"
+        ).fetchall()
+    return total
 
 
 def events_in_lake(platform: Platform) -> list[tuple[Any, ...]]:

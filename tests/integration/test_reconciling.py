@@ -68,13 +68,17 @@ def test_both_sides_are_counted(tools: SyncTools) -> None:
 
 
 def test_an_invoice_deleted_by_hand_is_missing(tools: SyncTools, sandbox: SandboxServer) -> None:
-    sandbox.control.delete_object(invoice_in_stripe(sandbox, "bolt")["id"])
-    assert found(reconcile(tools)) == [("missing", "bolt", "$5.00 was billed, Stripe has no invoice")]
+    sent = invoice_in_stripe(sandbox, "bolt")["id"]
+    sandbox.control.delete_object(sent)
+    message = f"$5.00 was billed, Stripe has no invoice: {sent} of ours was deleted there"
+    assert found(reconcile(tools)) == [("missing", "bolt", message)]
 
 
 def test_an_invoice_voided_by_hand_is_missing(tools: SyncTools, sandbox: SandboxServer) -> None:
-    make_stripe_client(API_KEY, sandbox.url).v1.invoices.void_invoice(invoice_in_stripe(sandbox, "bolt")["id"])
-    assert [kind for kind, _, _ in found(reconcile(tools))] == ["missing"]
+    sent = invoice_in_stripe(sandbox, "bolt")["id"]
+    make_stripe_client(API_KEY, sandbox.url).v1.invoices.void_invoice(sent)
+    message = f"$5.00 was billed, Stripe has no invoice: {sent} of ours was voided there"
+    assert found(reconcile(tools)) == [("missing", "bolt", message)]
 
 
 def test_an_invoice_made_a_second_time_is_a_duplicate(tools: SyncTools, sandbox: SandboxServer) -> None:
@@ -93,18 +97,40 @@ def test_a_currency_changed_by_hand_differs(tools: SyncTools, sandbox: SandboxSe
     assert found(reconcile(tools)) == [("differing", "acme", "currency EUR in Stripe, USD at home")]
 
 
-def test_a_line_changed_by_hand_differs_even_where_the_total_is_right(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_line_changed_by_hand_is_found_even_where_the_total_is_right(
+    tools: SyncTools, sandbox: SandboxServer
+) -> None:
     first, second = (line["id"] for line in invoice_in_stripe(sandbox, "acme")["lines"])
     sandbox.control.edit_object(first, amount=1300)
     sandbox.control.edit_object(second, amount=2245)
-    ((kind, organization, message),) = found(reconcile(tools))
-    assert (kind, organization) == ("differing", "acme")
-    assert message.startswith("2 lines differ, first item ")
+    (one,) = reconcile(tools).discrepancies
+    assert (one.kind, one.organization_id) == ("edited", "acme")
+    assert one.message.startswith("2 lines differ, first item ")
+    assert sorted((line.ours_cents, line.theirs_cents) for line in one.lines) == [(1200, 1300), (2345, 2245)]
 
 
-def test_a_line_deleted_by_hand_differs(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_line_deleted_by_hand_is_an_edit(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.delete_object(invoice_in_stripe(sandbox, "acme")["lines"][0]["id"])
-    assert found(reconcile(tools)) == [("differing", "acme", "1 lines in Stripe, 2 at home")]
+    assert found(reconcile(tools)) == [("edited", "acme", "1 lines in Stripe, 2 at home")]
+
+
+def test_a_month_changed_in_the_metadata_by_hand_is_an_edit_and_no_missing_invoice(
+    tools: SyncTools, sandbox: SandboxServer
+) -> None:
+    sent = invoice_in_stripe(sandbox, "bolt")
+    sandbox.control.edit_object(sent["id"], metadata={**sent["metadata"], "month": "2023-07"})
+    assert found(reconcile(tools)) == [("edited", "bolt", "metadata: month is 2023-07, not 2023-06")]
+
+
+def test_an_invoice_whose_mark_was_removed_by_hand_is_found_by_the_id_in_our_journal(
+    tools: SyncTools, sandbox: SandboxServer
+) -> None:
+    sent = invoice_in_stripe(sandbox, "bolt")
+    left = {name: value for name, value in sent["metadata"].items() if name != "fly_billing_invoice"}
+    sandbox.control.edit_object(sent["id"], metadata=left)
+    ((kind, who, message),) = found(reconcile(tools))
+    assert (kind, who) == ("edited", "bolt")
+    assert message.startswith("metadata: fly_billing_invoice is gone, not ")
 
 
 def test_a_draft_is_stuck(tools: SyncTools, sandbox: SandboxServer) -> None:
@@ -163,17 +189,53 @@ def test_each_month_and_each_group_is_compared_by_itself(
     assert [(kind, who) for kind, who, _ in found(reconcile(tools, JULY))] == [("missing", "acme")]
 
 
-def test_long_invoices_are_compared_line_by_line(
-    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
-) -> None:
-    bill_june(billing_database, tmp_path, acme=["1.00"] * 240)
+@pytest.fixture
+def long_one(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path) -> SyncTools:
+    """June of acme in 240 lines of $1.00, and of bolt in one, in Stripe and equal; two lines of acme edited by hand."""
+    bill_june(billing_database, tmp_path, acme=["1.00"] * 240, bolt=["5.00"])
     tools = sync_tools(billing_database, sandbox.url)
     sync(tools)
     assert kinds(tools) == []
     lines = invoice_in_stripe(sandbox, "acme")["lines"]
     sandbox.control.edit_object(lines[230]["id"], amount=99)
     sandbox.control.edit_object(lines[231]["id"], amount=101)
-    assert kinds(tools) == ["differing"]
+    sandbox.control.clear_calls()
+    return tools
+
+
+def glance(tools: SyncTools) -> Reconciliation:
+    reader = StripeReader(tools.client, tools.pace, tools.sleep)
+    return reconcile_month(tools.journal, reader, JUNE, ["acme", "bolt"], all_lines=False)
+
+
+def test_long_invoices_are_compared_line_by_line(long_one: SyncTools, sandbox: SandboxServer) -> None:
+    assert kinds(long_one) == ["edited"]
+    assert calls(sandbox) == ["invoices.list", *["invoices.list_lines"] * 3]
+
+
+def test_at_a_glance_long_invoices_with_the_right_total_cost_no_read_and_are_counted(
+    long_one: SyncTools, sandbox: SandboxServer
+) -> None:
+    both = glance(long_one)
+    assert (both.discrepancies, both.with_unread_lines) == ([], 1)
+    assert calls(sandbox) == ["invoices.list"]
+
+
+def test_at_a_glance_a_long_invoice_with_a_wrong_total_is_read_to_say_which_lines_differ(
+    long_one: SyncTools, sandbox: SandboxServer
+) -> None:
+    sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=24100)
+    sandbox.control.clear_calls()
+    (one,) = glance(long_one).discrepancies
+    assert (one.kind, one.message) == ("differing", "total $241.00 in Stripe, $240.00 at home")
+    assert sorted((line.ours_cents, line.theirs_cents) for line in one.lines) == [(100, 99), (100, 101)]
+    assert calls(sandbox) == ["invoices.list", *["invoices.list_lines"] * 3]
+
+
+def test_lines_of_other_groups_are_not_read(long_one: SyncTools, sandbox: SandboxServer) -> None:
+    reader = StripeReader(long_one.client, long_one.pace, long_one.sleep)
+    assert reconcile_month(long_one.journal, reader, JUNE, ["bolt"]).discrepancies == []
+    assert calls(sandbox) == ["invoices.list"]
 
 
 def test_a_hundred_and_more_invoices_are_read_page_by_page(
@@ -194,27 +256,3 @@ def test_a_month_that_can_not_be_read_is_an_error_and_no_clean_bill_of_health(
     sandbox.control.add_fault("error", "invoices.list")
     with pytest.raises(ReadingFailed, match="server_error"):
         reconcile(tools)
-
-
-@pytest.mark.parametrize("how", ["voided", "deleted", "found to be right after all"])
-def test_what_the_discrepancy_says_to_do_brings_the_invoice_back_and_bills_it_once(
-    tools: SyncTools, sandbox: SandboxServer, how: str
-) -> None:
-    sent = invoice_in_stripe(sandbox, "acme")["id"]
-    (ours,) = [one.id for one in reconcile(tools).expected if one.organization_id == "acme"]
-    if how == "voided":
-        make_stripe_client(API_KEY, sandbox.url).v1.invoices.void_invoice(sent)
-    elif how == "deleted":
-        sandbox.control.delete_object(sent)
-    set_back = f"update stripe_invoices set state = 'pending', finalized_at = null where invoice_id = '{ours}'"  # noqa: S608
-    assert all(one.what_to_do.endswith(set_back) for one in reconcile(tools).discrepancies)
-    execute(tools.journal.database, set_back)
-    assert sync(tools).states == {"finalized": 1}
-    assert kinds(tools) == []
-    living = [one for one in sandbox.control.invoices(customer_of(sandbox, "acme")) if one["status"] != "void"]
-    assert [(one["status"], one["total"]) for one in living] == [("open", 3545)]
-
-
-def customer_of(sandbox: SandboxServer, organization: str) -> str:
-    (found,) = [one["id"] for one in sandbox.control.objects("customer") if one["name"] == organization.title()]
-    return str(found)

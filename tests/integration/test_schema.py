@@ -283,7 +283,7 @@ def test_an_invoice_bills_usage_of_its_own_organization_and_month(unfinished: Pl
 def test_every_landed_row_of_a_file_is_accounted_for(platform: Platform, counts: str) -> None:
     refused(
         platform,
-        f"insert into usage_files values ('2026-09-15', 'other.csv', 'sha', {counts})",  # noqa: S608
+        f"insert into usage_files values ('2026-09-15', 'other.csv', 'sha', 0, {counts})",  # noqa: S608
         "violates check constraint",
     )
 

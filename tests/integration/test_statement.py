@@ -1,7 +1,7 @@
 """A customer can always read what they owe and why, and what is wrong, whether Stripe is up or down."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,15 @@ def test_an_invoice_that_does_not_reach_stripe_says_so_to_the_customer(platform:
     )
     (invoice,) = read_statement(platform.database, "acme", CLOSED).invoices
     assert (invoice.status, invoice.total_cents, invoice.trouble) == ("finalized", 30, "It is delayed.")
+
+
+def test_a_final_invoice_that_nobody_could_even_try_to_sync_says_that_it_is_delayed(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.close()
+    (soon,) = read_statement(platform.database, "acme", CLOSED + timedelta(hours=6)).invoices
+    (late,) = read_statement(platform.database, "acme", CLOSED + timedelta(hours=7)).invoices
+    assert soon.trouble is None
+    assert (late.trouble or "").startswith("Your invoice is ready and its amount is final")
 
 
 def test_an_invoice_that_is_in_stripe_is_found_there(platform: Platform) -> None:

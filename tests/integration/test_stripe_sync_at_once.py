@@ -100,7 +100,8 @@ def test_the_pace_of_each_endpoint_is_kept(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(25)})
-    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=Pace(per_second=1000, per_endpoint=10)))
+    pace = Pace(billing_database, per_second=1000, per_endpoint=10)
+    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
     for endpoint in ("customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"):
         assert most_in_a_second(sandbox, endpoint) <= 12
     assert len(in_stripe(sandbox)) == 25
@@ -110,7 +111,8 @@ def test_the_pace_of_the_account_is_kept(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(12)})
-    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=Pace(per_second=20, per_endpoint=1000)))
+    pace = Pace(billing_database, per_second=20, per_endpoint=1000)
+    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
     assert most_in_a_second(sandbox) <= 24
     assert len(in_stripe(sandbox)) == 12
 
@@ -120,7 +122,8 @@ def test_stripes_own_limits_are_not_hit_at_the_default_pace(
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(15)})
     sandbox.control.settings(endpoint_per_second=25, global_per_second=25)
-    report = sync(sync_tools(billing_database, sandbox.url, workers=8, pace=Pace(per_second=20, per_endpoint=20)))
+    pace = Pace(billing_database, per_second=25, per_endpoint=25)
+    report = sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
     assert (report.states, report.failures) == ({"finalized": 15}, [])
     assert sandbox.control.calls(status=429) == []
 

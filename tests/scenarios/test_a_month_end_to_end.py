@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.jobs import landing_range
+from fly_billing.resources.backlog import days_to_land
+from fly_billing.resources.invoicing import Terms, bill
+from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.world import World, event, machine_seconds
 
@@ -195,3 +200,115 @@ def test_the_open_month_is_the_upcoming_invoice_and_grows_with_the_usage(world: 
 
     world.sync(NOVEMBER)
     assert world.execute("select * from stripe_invoices") == []
+
+
+def test_usage_that_landed_after_the_rollup_is_never_left_out_of_a_final_invoice(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    world.land_month(OCTOBER)
+    roll_up(world.database, UsageLake(world.lake_dir), OCTOBER, ["acme"], world.now)
+    use_something(world, "acme")
+    world.land(DAY, DAY)  # at the same moment, by the clock
+
+    billed = bill(world.database, OCTOBER, ["acme"], Terms(timedelta(hours=72), 14), world.now)
+    assert [failure.error.code for failure in billed.failures] == ["usage_rolled_up_too_early"]
+
+    world.bill(OCTOBER)
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+
+
+def test_a_month_is_not_closed_while_a_landing_folder_holds_files_that_were_not_landed(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    world.land_month(OCTOBER)
+    use_something(world, "acme")  # a source tries again, two weeks later
+
+    world.bill(OCTOBER, fails=True)
+    assert world.totals(OCTOBER) == {}
+    assert world.statuses("invoices", OCTOBER, ["acme"]) == {"acme": "FAILED"}
+
+    world.land(DAY, DAY)
+    world.bill(OCTOBER)
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+
+
+def test_a_month_is_not_closed_while_rejected_usage_of_a_newly_added_organization_can_be_landed_again(
+    world: World,
+) -> None:
+    world.load_prices()
+    use_something(world, "newco")
+    world.land_month(OCTOBER)
+    world.add_organization("newco", created_at=NOON)
+    assert days_to_land(world.database, world.landing_dir) == [DAY]
+
+    world.bill(OCTOBER, fails=True)
+    assert world.totals(OCTOBER) == {}
+
+    world.land(DAY, DAY)
+    world.bill(OCTOBER)
+    assert world.totals(OCTOBER) == {"newco": ("finalized", 202)}
+
+
+def test_nothing_is_landed_while_the_landing_folder_is_not_mounted(world: World) -> None:
+    world.landing_dir.rmdir()
+
+    world.run("land_usage", landing_range(DAY, DAY), fails=True)
+
+    assert world.execute("select * from landing_days") == []
+
+
+def test_a_rollup_changed_by_hand_is_put_right_before_anything_is_billed_from_it(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    use_something(world, "acme")
+    world.land_month(OCTOBER)
+    roll_up(world.database, UsageLake(world.lake_dir), OCTOBER, ["acme"], world.now)
+    world.execute("update usage_rollups set quantity = quantity * 100")
+
+    world.bill(OCTOBER)
+
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+
+
+def test_rollups_that_do_not_hold_what_was_used_are_not_written(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    use_something(world, "acme")
+    world.land_month(OCTOBER)
+    world.execute("""
+        create function too_much() returns trigger language plpgsql as
+        $$ begin new.quantity = new.quantity * 100; return new; end $$;
+        create trigger too_much before insert on usage_rollups for each row execute function too_much()
+    """)
+
+    result = world.bill(OCTOBER, fails=True)
+
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [False]
+    assert world.execute("select * from usage_rollups") == []
+    assert world.totals(OCTOBER) == {}
+    assert world.statuses("usage_rollups", OCTOBER, ["acme"]) == {"acme": "FAILED"}
+
+
+def test_while_stripe_is_down_nothing_is_lost_and_only_what_is_missing_there_is_failed(
+    world: World, sandbox: SandboxServer
+) -> None:
+    world.load_prices()
+    for name in ("acme", "beta"):
+        world.add_organization(name)
+    use_something(world, "acme", "beta")
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    world.run("sync_month", {}, partition="2026-10-01|acme")
+    stripe_url, world.stripe_url = world.stripe_url, "http://127.0.0.1:9"
+
+    result = world.sync(OCTOBER, fails=True)
+
+    assert world.statuses("stripe_invoices", OCTOBER, ["acme", "beta"]) == {"acme": "MATERIALIZED", "beta": "FAILED"}
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [False]
+    assert world.execute("select state, failure_code from stripe_invoices where failure_code is not null") == [
+        {"state": "unknown", "failure_code": "no_answer"}
+    ]
+
+    world.stripe_url = stripe_url
+    world.sync(OCTOBER)
+    assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202]

@@ -1,5 +1,7 @@
--- No rows. The rollups of new snapshots; those of a snapshot that was there before are the same by its fingerprint.
+-- No rows. The rollups of these snapshots. One that is there already is the same by its snapshot's fingerprint; should somebody
+-- have changed it by hand, it is put right (and if a finalized invoice billed it, the database refuses).
 insert into usage_rollups (id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events)
 select id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events
 from rolled_up_rollups
-where not exists (select from usage_rollups where usage_rollups.id = rolled_up_rollups.id)
+on conflict (id) do update set quantity = excluded.quantity, events = excluded.events
+where usage_rollups.quantity <> excluded.quantity or usage_rollups.events <> excluded.events

@@ -2,7 +2,7 @@
 -- invoice it has, where there are such.
 select
     organizations.id, organizations.currency, organizations.price_book,
-    usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at,
+    usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at, usage_snapshots.lake_version,
     invoices.status as invoice_status
 from organizations
 left join usage_snapshots

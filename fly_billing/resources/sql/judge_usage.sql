@@ -46,7 +46,7 @@ described as (
 )
 
 select
-    landing_day, path, line, source, id, meter, organization_id, moment as time, amount as quantity, dimensions, data,
+    landing_day, path, line, source, id, type, subject, meter, organization_id, moment as time, amount as quantity, dimensions, data,
     coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data := landed_data))::varchar) as raw,
     case
         when problem is not null then problem

@@ -1,2 +1,2 @@
 -- One row per landed file.
-select landing_day, path, sha256 from usage_files
+select landing_day, path, sha256, bytes from usage_files

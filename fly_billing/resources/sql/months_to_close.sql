@@ -1,5 +1,6 @@
 -- One row per month (its start) that is over before :before and in which an organization that existed has no final
--- invoice. Looks three months back, and further where an invoice was left open; older gaps are a matter for a backfill.
+-- invoice. Looks three months back, and further where an invoice was left open or an organization could not be billed; older
+-- gaps are a matter for a backfill.
 select distinct m.month
 from organizations as o
 cross join lateral generate_series(
@@ -18,4 +19,7 @@ where not exists (
 union
 select cast(month as timestamp) at time zone 'UTC' from invoices
 where status = 'open' and cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')
+union
+select cast(month as timestamp) at time zone 'UTC' from billing_failures
+where cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')
 order by month

@@ -6,7 +6,7 @@ where exists (
     select from invoices where invoices.month = m.month and invoices.status <> 'open' and invoices.origin = 'billed'
 )
 group by m.month
-having max(d.landed_at) > (
-    select min(s.rolled_up_at) from usage_snapshots as s where s.month = m.month and s.is_current
+having max(d.lake_version) > (
+    select min(s.lake_version) from usage_snapshots as s where s.month = m.month and s.is_current
 )
 order by m.month

@@ -1,6 +1,7 @@
--- One row per one-off item that belongs on this month's invoice: those of the month itself, and earlier ones that came
--- in after their own month was finalized or that date from before the organization was created, so that their own month
--- has no invoice. Left out: what another invoice has already; so an item is billed once.
+-- One row per one-off item that belongs on this month's invoice: those of the month itself, and earlier ones whose own
+-- month will not bill them any more: it is finalized, or it lies before the organization was created, or it has no
+-- invoice and lies so far back that no schedule will make one. Left out: what another invoice has already; so an item
+-- is billed once.
 select o.organization_id, o.id, o.description, o.amount, o.currency
 from one_off_items as o
 join organizations on organizations.id = o.organization_id
@@ -12,6 +13,14 @@ where o.organization_id = any (:organizations)
     and (
         o.occurred_at >= :month_start
         or o.occurred_at < date_trunc('month', organizations.created_at, 'UTC')
+        or (
+            o.occurred_at < cast(:month_start as timestamptz) - interval '3 months'
+            and not exists (
+                select from invoices as own
+                where own.organization_id = o.organization_id
+                    and own.month = cast(date_trunc('month', o.occurred_at, 'UTC') at time zone 'UTC' as date)
+            )
+        )
         or exists (
             select from invoices as own
             where own.organization_id = o.organization_id

@@ -7,7 +7,7 @@ select
     coalesce(sum(i.total_cents) filter (where i.status <> 'open'), 0)::bigint as billed_cents,
     coalesce(sum(i.total_cents) filter (where i.status = 'open'), 0)::bigint as upcoming_cents
 from organizations as o
-left join invoices as i on i.organization_id = o.id and i.origin = 'billed' and i.status <> 'void'
+left join invoices as i on i.organization_id = o.id and i.currency = o.currency and i.origin = 'billed' and i.status <> 'void'
 left join lateral (select count(*) as items from invoice_items where invoice_items.invoice_id = i.id) as n on true
 group by o.id
 order by billed_cents desc, o.id

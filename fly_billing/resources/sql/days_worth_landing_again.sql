@@ -1,0 +1,6 @@
+-- One row per landing day with rejected rows whose meter or organization is known by now: landing it again accepts them.
+select distinct r.landing_day as day
+from rejected_usage as r
+where (r.reason = 'unknown_organization' and exists (select from organizations where organizations.id = r.organization_id))
+    or (r.reason = 'unknown_meter' and exists (select from meters where meters.key = r.meter))
+order by day

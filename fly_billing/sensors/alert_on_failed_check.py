@@ -1,0 +1,51 @@
+"""Tells a human of checks that failed in a run that succeeded: nobody else would."""
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterEventType,
+    DagsterRun,
+    DefaultSensorStatus,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from fly_billing.domain.alerts import Alert
+from fly_billing.resources.dagster_resources import Alerts
+from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
+
+
+@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+def alert_on_failed_check(context: SensorEvaluationContext, alerts: Alerts) -> SkipReason:
+    """Tell once of a failed check, warnings included, until it passes again.
+
+    Of a run that failed itself, `alert_on_failed_run` or the sensors that read Postgres tell.
+    """
+    memory, channel, sent = Memory.read(context.cursor), alerts.channel(context.log.error), 0
+    for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
+        for event in events_of(context.instance, run, DagsterEventType.ASSET_CHECK_EVALUATION):
+            evaluation = event.asset_check_evaluation_data
+            key = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {_month(run)}".rstrip()
+            if evaluation.passed:
+                memory.told = [told for told in memory.told if told != key]
+            elif key not in memory.told:
+                channel.send(check_alert(run, evaluation))
+                memory.told.append(key)
+                sent += 1
+    context.update_cursor(memory.written())
+    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")
+
+
+def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation) -> Alert:
+    """Say which check of which month failed, how often, and show the first of what is wrong."""
+    word = "Warning" if evaluation.severity == AssetCheckSeverity.WARN else "Check failed"
+    of_month = f" of {_month(run)}" if _month(run) else ""
+    shown = [str(evaluation.metadata[name].value) for name in ("wrong", "first_of_them") if name in evaluation.metadata]
+    what_to_do = f"What to do: read the check's description on {evaluation.asset_key.to_user_string()} in Dagster."
+    return Alert("failed_check", f"{word}: {evaluation.check_name}{of_month}", "\n".join([*shown, what_to_do]))
+
+
+def _month(run: DagsterRun) -> str:
+    partition = run.tags.get("dagster/partition", "")
+    return run.tags.get("fly_billing/month") or partition.partition("|")[0]

@@ -1,0 +1,18 @@
+"""Tells a human of invoices that reached Stripe and are not paid there."""
+
+from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
+from fly_billing.resources.stripe_events import tell_failed_payments
+
+
+@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+def alert_on_failed_payment(
+    context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
+) -> SkipReason:
+    """Tell once which payments failed and what was written off or voided by hand in Stripe, and what to do about it.
+
+    And when it was paid after all. Reads the recorded events, whether they came by webhook or by polling.
+    """
+    sent = tell_failed_payments(billing_postgres.database(), alerts.channel(context.log.error))
+    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")

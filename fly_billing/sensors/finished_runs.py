@@ -1,0 +1,57 @@
+"""Reads which runs have finished since a sensor last looked, and remembers what it told of.
+
+The memory is the sensor's cursor. It is written only after every alert was taken: a refused one is sent again at the
+next tick. The first look of all only remembers where history ends.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, RunStatusChangeRecordsFilter
+
+MOST_AT_ONCE = 200
+Ended = Literal[DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS]
+
+
+@dataclass
+class Memory:
+    """Where to go on reading, per kind of end, and the keys of what people were told of."""
+
+    cursors: dict[str, str] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Memory":
+        return cls(**json.loads(cursor)) if cursor else cls()
+
+    def written(self) -> str:
+        return json.dumps({"cursors": self.cursors, "told": sorted(self.told)})
+
+    def forget(self, prefix: str) -> None:
+        self.told = [key for key in self.told if not key.startswith(prefix)]
+
+
+def finished_runs(instance: DagsterInstance, memory: Memory, kind: Ended) -> Iterator[DagsterRun]:
+    """Yield runs that ended in `kind` (RUN_FAILURE, RUN_SUCCESS) since the last look, oldest first."""
+    cursor = memory.cursors.get(kind.value)
+    is_first_look = cursor is None
+    while True:
+        page = instance.fetch_run_status_changes(
+            RunStatusChangeRecordsFilter(kind), limit=MOST_AT_ONCE, cursor=cursor, ascending=True
+        )
+        cursor = page.cursor
+        if not is_first_look:
+            for record in page.records:
+                run = instance.get_run_by_id(record.run_id)
+                if run is not None:
+                    yield run
+        memory.cursors[kind.value] = cursor
+        if not page.has_more:
+            return
+
+
+def events_of(instance: DagsterInstance, run: DagsterRun, kind: DagsterEventType) -> list[DagsterEvent]:
+    """List the run's events of one kind."""
+    return [entry.dagster_event for entry in instance.all_logs(run.run_id, kind) if entry.dagster_event]

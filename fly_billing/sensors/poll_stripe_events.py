@@ -1,0 +1,37 @@
+"""Reads Stripe's events where no webhook reaches us, and those that a webhook lost."""
+
+from datetime import timedelta
+
+from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+
+from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
+from fly_billing.resources.settings import SettingsError
+from fly_billing.resources.stripe_events import KEPT, poll_events, settle_waiting_events
+from fly_billing.resources.stripe_reading import ReadingFailed
+
+# 2,880 reads a month, of the 10,000 that Stripe allows to every account (and more with its transactions).
+INTERVAL = timedelta(minutes=15)
+
+
+# On by default, beside webhooks too: an event that both bring is done once, one that the webhook lost is not lost.
+@sensor(minimum_interval_seconds=int(INTERVAL.total_seconds()), default_status=DefaultSensorStatus.RUNNING)
+def poll_stripe_events(
+    context: SensorEvaluationContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
+) -> SkipReason:
+    """Read which invoices Stripe says are paid, failed, voided or written off since the last look, and record it.
+
+    What waited for our own sync is done, too. Stripe keeps events for 30 days, no longer.
+    """
+    database = billing_postgres.database()
+    try:
+        client = stripe_account.sync_tools(database, clock, "poll_stripe_events").client
+        found = poll_events(database, client, clock.now() - KEPT, clock.now())
+    except SettingsError as missing:
+        return SkipReason(str(missing))
+    except ReadingFailed as problem:
+        context.log.warning(f"Stripe's events could not be read, the next look goes on: {problem}")
+        return SkipReason(f"Stripe could not be read: {problem}")
+    finally:
+        settled = settle_waiting_events(database)
+    more = "" if found.is_done else "; there are more, the next look goes on"
+    return SkipReason(f"{found.new + settled} new events until {found.until:%Y-%m-%d %H:%M}Z{more}")

@@ -1,0 +1,72 @@
+"""/v1/invoice_payments: why an invoice's payment failed, which the invoice itself does not say (since API basil).
+
+Kept for invoices whose payment failed at least once, one payment each, as one PaymentIntent is retried. Keep out: the
+invoice's own fields (finalizing.py).
+"""
+
+from fly_billing.stripe_sandbox import lines, paging, params
+from fly_billing.stripe_sandbox.events import emit
+from fly_billing.stripe_sandbox.store import Json, Store, new_id
+
+INTENT = "data.payment.payment_intent"
+LIST: params.Spec = {
+    **paging.PAGE,
+    "invoice": params.string(),
+    "status": params.choice("canceled", "open", "paid"),
+    "expand": params.array_of(params.choice(INTENT)),
+    **params.unsupported("created", "payment"),
+}
+
+
+def fail(store: Store, invoice: Json, code: str, message: str, next_attempt_seconds: int | None) -> None:
+    """Let the payment of an open invoice fail; None for the next attempt: Stripe gives up."""
+    now = store.now()
+    again = None if next_attempt_seconds is None else now + next_attempt_seconds
+    invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1, next_payment_attempt=again)
+    store.save(invoice)
+    error = {"type": "card_error", "code": code, "message": message, "decline_code": None, "param": None}
+    _keep(store, invoice, error)
+    emit(store, "invoice.payment_failed", lines.shown(store, invoice))
+
+
+def _keep(store: Store, invoice: Json, error: Json) -> None:
+    payment = store.payment_of(invoice["id"]) or {
+        "id": new_id("inpay"),
+        "object": "invoice_payment",
+        "amount_paid": None,
+        "amount_requested": invoice["amount_due"],
+        "created": store.now(),
+        "currency": invoice["currency"],
+        "invoice": invoice["id"],
+        "is_default": True,
+        "livemode": False,
+        "payment": {"type": "payment_intent", "payment_intent": {"id": new_id("pi"), "object": "payment_intent"}},
+        "status": "open",
+        "status_transitions": {"canceled_at": None, "paid_at": None},
+    }
+    payment["payment"]["payment_intent"] |= {"last_payment_error": error, "status": "requires_payment_method"}
+    store.keep_payment(payment)
+
+
+def listing(store: Store, ids: Json, wanted: Json) -> Json:
+    """List payments, newest first; the PaymentIntent is its id unless `expand` asks for all of it."""
+    is_full = INTENT in (wanted.get("expand") or [])
+    found = [_shown(body, is_full) for body in store.payments(wanted.get("invoice"), wanted.get("status"))]
+    limit = wanted.get("limit", 10)
+    return paging.listing("/v1/invoice_payments", found[:limit], len(found) > limit)
+
+
+def _shown(body: Json, is_full: bool) -> Json:
+    if is_full:
+        return body
+    return {**body, "payment": {**body["payment"], "payment_intent": body["payment"]["payment_intent"]["id"]}}
+
+
+def settle(store: Store, invoice: Json) -> None:
+    """Book that an invoice whose payment had failed is paid now."""
+    payment = store.payment_of(invoice["id"])
+    if payment:
+        payment.update(status="paid", amount_paid=invoice["amount_paid"])
+        payment["status_transitions"]["paid_at"] = store.now()
+        payment["payment"]["payment_intent"] |= {"last_payment_error": None, "status": "succeeded"}
+        store.keep_payment(payment)

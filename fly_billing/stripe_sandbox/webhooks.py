@@ -1,0 +1,190 @@
+"""Webhook endpoints and the delivery of events to them: signed, over HTTP, retried, and misbehaving by rule.
+
+An endpoint gets its events one after another, in the order in which they fall due. Rules (faults.py) make a delivery
+late, double, out of order, or lose it. Retries wait `webhook_retry_seconds`, doubled each time, in real seconds. Keep
+out: what an event is (events.py).
+"""
+
+import asyncio
+import hashlib
+import hmac
+import http.client
+import json
+import sqlite3
+import time
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from fly_billing.stripe_sandbox import events
+from fly_billing.stripe_sandbox.endpoints import Endpoint
+from fly_billing.stripe_sandbox.faults import Faults, Rule
+from fly_billing.stripe_sandbox.store import Json, Store, new_id
+
+# How long a delivery that waits for a later event is held at most, where its rule names no seconds.
+HELD_SECONDS = 5.0
+ADD_ENDPOINT = "insert into webhook_endpoints (id, url, secret, enabled_events) values (?, ?, ?, ?)"
+ADD_DELIVERY = "insert into webhook_deliveries (event, endpoint, state, due_at, held) values (?, ?, ?, ?, ?)"
+DUE = """
+select d.seq, d.event, d.attempts, e.id as endpoint, e.url, e.secret
+from webhook_deliveries as d join webhook_endpoints as e on e.id = d.endpoint
+where d.state = 'pending' and d.due_at <= ?
+order by d.due_at, d.seq
+limit 1
+"""
+NEXT = "select min(due_at) as due_at from webhook_deliveries where state = 'pending'"
+DONE = "update webhook_deliveries set attempts = attempts + 1, state = ?, status = ?, due_at = ? where seq = ?"
+RELEASE = """
+update webhook_deliveries set due_at = ?, held = 0
+where endpoint = ? and held and state = 'pending'
+    and event in (select id from events where seq < (select seq from events where id = ?))
+"""
+
+
+def add_endpoint(store: Store, url: str, secret: str | None, enabled_events: list[str]) -> Json:
+    """Register a receiver; return it with its signing secret, as Stripe does once."""
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname or urlsplit(url).port == 0:
+        raise ValueError("a webhook endpoint needs an http or https url")
+    body = {"id": new_id("we"), "url": url, "secret": secret or new_id("whsec", 32).replace("_1", "_", 1)}
+    store.db.execute(ADD_ENDPOINT, (*body.values(), json.dumps(enabled_events)))
+    return {**body, "enabled_events": enabled_events}
+
+
+def endpoints(store: Store) -> list[Json]:
+    """Return the registered receivers, their secrets included."""
+    rows = store.db.execute("select id, url, secret, enabled_events from webhook_endpoints order by seq")
+    return [{**dict(row), "enabled_events": json.loads(row["enabled_events"])} for row in rows]
+
+
+def remove_endpoints(store: Store, id: str | None) -> None:
+    """Forget one receiver, or all, and what they were still to be told."""
+    for table, column in (("webhook_deliveries", "endpoint"), ("webhook_endpoints", "id")):
+        store.db.execute(f"delete from {table} where :id is null or {column} = :id", {"id": id})  # noqa: S608  (names above)
+
+
+def deliveries(store: Store, event: str | None = None) -> list[Json]:
+    """Return the deliveries, oldest first: event, its type, endpoint, state, attempts, and the last answer's status."""
+    sql = """
+    select d.event, v.type, d.endpoint, d.state, d.attempts, d.status
+    from webhook_deliveries as d join events as v on v.id = d.event
+    where :event is null or d.event = :event
+    order by d.seq
+    """
+    return [dict(row) for row in store.db.execute(sql, {"event": event})]
+
+
+def resend(store: Store, event: str) -> int:
+    """Deliver an event once more to every endpoint, as the button in Stripe's dashboard does; return to how many."""
+    found = endpoints(store)
+    for endpoint in found:
+        store.db.execute(ADD_DELIVERY, (event, endpoint["id"], "pending", time.time(), False))
+    return len(found)
+
+
+def signature(payload: str, secret: str, at: int) -> str:
+    """Return the Stripe-Signature header of a payload sent at that second."""
+    digest = hmac.new(secret.encode(), f"{at}.{payload}".encode(), hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+class Deliveries:
+    """Tells the endpoints of one sandbox what happened; runs in the server's event loop from the first `wake` on."""
+
+    def __init__(self, store: Store, faults: Faults) -> None:
+        self._store, self._faults = store, faults
+        self._awake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Look for new events now."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        self._awake.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._awake.clear()
+            self._plan()
+            # One at a time: while one is on its way, the sandbox may be reset or the next endpoint removed.
+            while row := self._store.db.execute(DUE, (time.time(),)).fetchone():
+                await self._deliver(row)
+                self._plan()
+            await self._rest()
+
+    async def _rest(self) -> None:
+        due_at = self._store.db.execute(NEXT).fetchone()["due_at"]
+        try:
+            await asyncio.wait_for(self._awake.wait(), None if due_at is None else max(0.0, due_at - time.time()))
+        except TimeoutError:
+            return
+
+    def _plan(self) -> None:
+        """Decide for each new event whom to tell, when and how often."""
+        fresh = self._store.db.execute("select seq, id, type, body from events where not planned order by seq")
+        found = endpoints(self._store)
+        with self._store.transaction():
+            for row in fresh.fetchall():
+                for endpoint in found:
+                    if any(fnmatchcase(row["type"], name) for name in endpoint["enabled_events"]):
+                        self._schedule(row, endpoint)
+                self._store.db.execute("update events set planned = 1 where seq = ?", (row["seq"],))
+
+    def _schedule(self, row: sqlite3.Row, endpoint: Json) -> None:
+        rule = self._faults.choose(_as_endpoint(row["type"]), lambda: self._subject(json.loads(row["body"])))
+        state, due_at, is_held, times = "pending", time.time(), False, 1
+        if rule:
+            self._faults.count_strike(rule)
+            state, due_at, is_held, times = _planned(rule, due_at)
+        for _ in range(times):
+            self._store.db.execute(ADD_DELIVERY, (row["id"], endpoint["id"], state, due_at, is_held))
+
+    def _subject(self, event: Json) -> tuple[str | None, list[Json]]:
+        body = event["data"]["object"]
+        customer = body["id"] if body["object"] == "customer" else body.get("customer")
+        owner = self._store.find("customer", customer or "") or {}
+        return customer, [body.get("metadata") or {}, owner.get("metadata") or {}]
+
+    async def _deliver(self, row: sqlite3.Row) -> None:
+        payload = json.dumps(events.stored(self._store, row["event"]), indent=2)
+        timeout = self._store.settings.webhook_timeout_seconds
+        status = await asyncio.to_thread(_post, row["url"], payload, row["secret"], timeout)
+        attempts = row["attempts"] + 1
+        if status is not None and 200 <= status < 300:
+            state, due_at = "delivered", time.time()
+            self._store.db.execute(RELEASE, (due_at, row["endpoint"], row["event"]))
+        else:
+            state = "pending" if attempts < self._store.settings.webhook_attempts else "given_up"
+            due_at = time.time() + self._store.settings.webhook_retry_seconds * 2 ** (attempts - 1)
+        self._store.db.execute(DONE, (state, status, due_at, row["seq"]))
+
+
+def _as_endpoint(type: str) -> Endpoint:
+    """Return what rules match a delivery by: `webhooks.invoice.paid`."""
+    return Endpoint(f"webhooks.{type}", "POST", "/webhooks", None, lambda store, ids, wanted: {})
+
+
+def _planned(rule: Rule, now: float) -> tuple[str, float, bool, int]:
+    """Return (state, when, whether it waits for a later event, how often) of a delivery that a rule strikes."""
+    if rule.effect == "deliver_never":
+        return "dropped", now, False, 1
+    if rule.effect == "deliver_out_of_order":
+        return "pending", now + (rule.seconds or HELD_SECONDS), True, 1
+    return "pending", now + rule.seconds, False, 2 if rule.effect == "deliver_twice" else 1
+
+
+def _post(url: str, payload: str, secret: str, timeout: float) -> int | None:
+    """Send a signed event; return the answer's status, or None where there was none. Redirects are not followed."""
+    to = urlsplit(url)
+    kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Stripe-Signature": signature(payload, secret, int(time.time())),
+        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+    }
+    connection = kind(to.hostname or "", to.port, timeout=timeout)
+    try:
+        connection.request("POST", to.path or "/", payload.encode(), headers)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

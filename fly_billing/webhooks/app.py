@@ -1,0 +1,87 @@
+"""One route: POST /stripe/events. Nothing is read of a body before its signature holds; 2xx only after the commit.
+
+Answers: 200 with the event's outcome, 400 for what Stripe did not sign just now or is no event, 413 for what is too
+long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from stripe import SignatureVerificationError, WebhookSignature
+
+from fly_billing.domain.stripe_events import NotAnEvent
+
+PATH = "/stripe/events"
+# Seconds for which a signature holds, as Stripe advises: a copied request is of no use later.
+REPLAY_WINDOW = 300
+# An event holds an invoice with its first ten lines: some 30 kB.
+MOST_BYTES = 1024 * 1024
+
+# Takes an event in and returns its outcome, committed. Raises NotAnEvent.
+TakeIn = Callable[[Mapping[str, Any]], str]
+
+log = logging.getLogger(__name__)
+
+
+def build_app(secret: str, take_in: TakeIn) -> Starlette:
+    """Return the service as an ASGI application; `secret` is the endpoint's own (whsec_...)."""
+
+    async def events(request: Request) -> Response:
+        payload = await _bounded(request)
+        if payload is None:
+            return _refused(413, "longer than any event")
+        try:
+            body = verified(payload, request.headers.get("stripe-signature"), secret)
+            outcome = await run_in_threadpool(take_in, body)
+        except (SignatureVerificationError, NotAnEvent) as problem:
+            return _refused(400, str(problem))
+        log.info("%s %s: %s", body["type"], body["id"], outcome)
+        return JSONResponse({"outcome": outcome})
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(routes=[Route(PATH, events, methods=["POST"]), Route("/health", health)])
+
+
+def _refused(status: int, reason: str) -> Response:
+    log.warning("refused a request with %s: %s", status, reason)
+    return JSONResponse({"error": reason}, status)
+
+
+async def _bounded(request: Request) -> bytes | None:
+    """Read the body, or return None as soon as it is too long, whatever its Content-Length says."""
+    payload = bytearray()
+    async for chunk in request.stream():
+        payload += chunk
+        if len(payload) > MOST_BYTES:
+            return None
+    return bytes(payload)
+
+
+def verified(payload: bytes, signature: str | None, secret: str) -> Mapping[str, Any]:
+    """Return the event in a payload that Stripe signed within the replay window.
+
+    Raises SignatureVerificationError, and NotAnEvent for what is signed and no JSON object.
+    """
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as problem:
+        raise NotAnEvent("not UTF-8, so Stripe did not send it") from problem
+    WebhookSignature.verify_header(text, signature, secret, REPLAY_WINDOW)
+    try:
+        body = json.loads(text)
+    except ValueError as problem:
+        raise NotAnEvent("signed, but not JSON") from problem
+    if not isinstance(body, dict):
+        raise NotAnEvent("signed, but not a JSON object")
+    return body

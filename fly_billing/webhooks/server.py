@@ -1,0 +1,67 @@
+"""Running the service: a database, a Stripe client to ask why a payment failed, an address. Keeps out: HTTP (`app`)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import stripe
+import uvicorn
+from stripe import StripeClient
+
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import Settings, SettingsError, check_stripe_key
+from fly_billing.resources.stripe_events import payment_error, receive, settle_waiting_events
+from fly_billing.webhooks.app import PATH, build_app
+
+# Seconds to ask Stripe why a payment failed, twice (connect, read): Stripe waits some ten for our answer.
+PATIENCE = 3
+
+
+def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; a request that is being answered is finished first. Raises SettingsError."""
+    if not settings.stripe_webhook_secret:
+        raise SettingsError(
+            "STRIPE_WEBHOOK_SECRET is not set: add an endpoint for the invoice.* events in Stripe's dashboard"
+            f" (Webhooks), pointing at this service's {PATH}, and name its signing secret (whsec_...)"
+        )
+    take_in = taker(BillingDatabase(settings.database_url), _client(settings))
+    # The service's own log: every event in a line. No secret is ever in it.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    config = uvicorn.Config(
+        build_app(settings.stripe_webhook_secret, take_in),
+        host=host, port=port, access_log=False, log_level="warning", lifespan="off", ws="none",
+        server_header=False, timeout_graceful_shutdown=10,
+    )  # fmt: skip
+    say(f"Stripe's webhooks are taken at http://{host}:{port}{PATH} - Ctrl-C stops it.")
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it has obeyed
+        uvicorn.Server(config).run()
+
+
+def taker(database: BillingDatabase, client: StripeClient | None) -> Callable[[Mapping[str, Any]], str]:
+    """Return what takes one event in: recorded and done, and those with it that waited for our sync."""
+
+    def take_in(body: Mapping[str, Any]) -> str:
+        why = (lambda invoice: payment_error(client, invoice)) if client else (lambda invoice: None)
+        outcome = receive(database, body, "webhook", datetime.now(UTC), why)
+        settle_waiting_events(database)
+        return outcome
+
+    return take_in
+
+
+def _client(settings: Settings) -> StripeClient | None:
+    """Return a client with little patience; None where there is no key: then alerts don't say why a payment failed."""
+    if not settings.stripe_api_key:
+        return None
+    key = check_stripe_key(settings.stripe_api_key, production=settings.production)
+    stripe.enable_telemetry = False  # it would write a file into the home folder
+    return StripeClient(
+        key,
+        base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else None,
+        http_client=stripe.RequestsClient(timeout=(PATIENCE, PATIENCE)),
+        max_network_retries=0,
+    )

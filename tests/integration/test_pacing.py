@@ -1,0 +1,320 @@
+"""How fast Stripe is asked: near its limits, never above them, by all processes together; slower where it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.stripe_client import ask, make_stripe_client
+from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.stripe_builders import API_KEY, execute, query
+
+ROOT = Path(__file__).resolve().parents[2]
+# A machine of its own: asks Stripe for a customer and for invoices, `calls` times each, six at once of either kind.
+MACHINE = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.stripe_client import make_stripe_client
+from fly_billing.resources.stripe_reading import StripeReader
+order = json.loads(sys.argv[1])
+pace = Pace(BillingDatabase(order["database"]), 100, 25)
+reader = StripeReader(make_stripe_client("sk_test_fly", order["stripe"]), pace)
+print("ready", flush=True)
+sys.stdin.readline()
+with ThreadPoolExecutor(6) as some, ThreadPoolExecutor(6) as others:
+    done = [some.submit(reader.has_customer, "cus_1234") for _ in range(order["calls"])]
+    done += [others.submit(reader.invoices_of, "cus_1234", "none") for _ in range(order["calls"])]
+    for one in done:
+        one.result()
+"""
+# A process that waits for far more than it will live to send.
+DOOMED = """
+import sys, threading
+from fly_billing.resources.pacing import Pace
+from fly_billing.resources.postgres import BillingDatabase
+pace = Pace(BillingDatabase(sys.argv[1]), 100, 10)
+for _ in range(15):
+    threading.Thread(target=lambda: [pace.wait("create") for _ in range(1000)]).start()
+pace.wait("create")
+print("under way", flush=True)
+"""
+
+
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a process and return once it says its first word."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout
+    assert process.stdout.readline()
+    return process
+
+
+def url(database: BillingDatabase) -> str:
+    return database.engine.url.render_as_string(hide_password=False)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+def arrivals(sandbox: SandboxServer, endpoint: str) -> list[float]:
+    """List when calls reached Stripe, in seconds, in order."""
+    return sorted(datetime.fromisoformat(call["at"]).timestamp() for call in sandbox.control.calls(endpoint=endpoint))
+
+
+def per_second(moments: Sequence[float]) -> float:
+    return (len(moments) - 1) / (moments[-1] - moments[0])
+
+
+def most_in_a_second(moments: Iterable[float]) -> int:
+    """Count the busiest second, wherever it begins; a millisecond is left for the clocks."""
+    all_of_them = sorted(moments)
+    return max(sum(1 for one in all_of_them if start <= one < start + 0.999) for start in all_of_them)
+
+
+def due(database: BillingDatabase, endpoints: Iterable[str], *, endpoint: float, account: float) -> list[float]:
+    """Book a request to each of the endpoints, without waiting; return when they are due."""
+    now = "select extract(epoch from clock_timestamp())::float8 as now"
+    return [
+        query(database, now)[0]["now"]
+        + database.rows(
+            "pace_take", endpoint=name, endpoint_per_second=endpoint, account_per_second=account, recovery_seconds=30
+        )[0]["seconds"]
+        for name in endpoints
+    ]
+
+
+def slowed(database: BillingDatabase) -> dict[str, float]:
+    """Return what is left of the pace after 429s, by bucket, in requests per second."""
+    found = query(database, "select bucket, slowed_to from stripe_pace where slowed_to is not null")
+    return {row["bucket"]: row["slowed_to"] for row in found}
+
+
+def let_pass(database: BillingDatabase, time: str) -> None:
+    """Let the last 429s be that much longer ago."""
+    execute(database, "update stripe_pace set slowed_at = slowed_at - cast(:time as interval)", time=time)
+
+
+def two_machines_at_work(database: BillingDatabase, sandbox: SandboxServer) -> tuple[int, list[float]]:
+    """Let two machines make 200 calls to each of two endpoints; return (429s, calls per second of each endpoint)."""
+    sandbox.control.clear_calls()
+    execute(database, "truncate stripe_pace")
+    order = json.dumps({"database": url(database), "stripe": sandbox.url, "calls": 100})
+    machines = [started(MACHINE, order) for _ in range(2)]
+    for machine in machines:
+        assert machine.stdin
+        machine.stdin.write("go\n")
+        machine.stdin.flush()
+    for machine in machines:
+        machine.communicate(timeout=60)
+    assert [machine.returncode for machine in machines] == [0, 0]
+    moments = [arrivals(sandbox, endpoint) for endpoint in ("customers.retrieve", "invoices.list")]
+    refused = len(sandbox.control.calls(status=429))
+    assert [len(each) for each in moments] == [200, 200] or refused
+    return refused, [per_second(each) for each in moments]
+
+
+def test_two_processes_reach_nine_tenths_of_stripes_limits_and_meet_no_429(
+    billing_database: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    sandbox.control.settings(endpoint_per_second=25, global_per_second=100, latency_seconds=0.3)
+    # Where tests run side by side, a process may stand still for so long that its calls reach Stripe late and bunched.
+    for _ in range(3):
+        refused, speeds = two_machines_at_work(billing_database, sandbox)
+        if not refused:
+            break
+    assert refused == 0
+    assert min(speeds) / 25 >= 0.9
+
+
+def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
+    billing_database: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    sandbox.control.settings(endpoint_per_second=10, global_per_second=100, latency_seconds=0.3)
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), Pace(billing_database, 100, 25))
+
+    def read(times: int) -> list[bool]:
+        with ThreadPoolExecutor(12) as pool:
+            return list(pool.map(lambda _: reader.has_customer("cus_1234"), range(times)))
+
+    assert read(80) == [True] * 80
+    refused = len(sandbox.control.calls(status=429))
+    assert 0 < refused < 60
+    assert slowed(billing_database)["retrieve_customer"] < 12
+
+    sandbox.control.clear_calls()
+    sandbox.control.settings(endpoint_per_second=25)
+    let_pass(billing_database, "1 minute")
+    assert read(60) == [True] * 60
+    assert sandbox.control.calls(status=429) == []
+    assert per_second(arrivals(sandbox, "customers.retrieve")) > 20
+
+
+def test_what_a_killed_process_had_booked_holds_others_up_only_until_it_would_have_been_sent(
+    billing_database: BillingDatabase,
+) -> None:
+    process = started(DOOMED, url(billing_database))
+    process.kill()
+    process.communicate(timeout=10)
+    pace = Pace(billing_database, 100, 10)
+    assert seconds(lambda: pace.wait("create")) < 15 / 9.2 + 0.5
+    assert seconds(lambda: pace.wait("create")) < 0.3
+
+
+def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database: BillingDatabase) -> None:
+    paces = [Pace(billing_database, 100_000, 100_000) for _ in range(6)]
+    endpoints = ("aaa", "zzz")  # before and after "account", if anybody sorted them
+    end = time.monotonic() + 2
+
+    def ask_on(number: int) -> int:
+        asked = 0
+        while time.monotonic() < end:
+            paces[number % 6].wait(endpoints[asked % 2])
+            paces[number % 6].slow_down(endpoints[number % 2], "global-rate" if asked % 2 else "endpoint-rate")
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(12) as pool:
+        assert min(pool.map(ask_on, range(12))) > 3  # a deadlock takes Postgres a second to end, with an error
+
+
+@pytest.mark.parametrize(("endpoint", "account"), [(25, 100), (25, 25), (25, 40), (7, 61)])
+def test_no_second_holds_more_than_the_limits_in_whatever_order_endpoints_are_asked(
+    billing_database: BillingDatabase, endpoint: int, account: int
+) -> None:
+    order = ["create"] * 40 + ["add_lines", "finalize", "create", "create_customer", "list"] * 15 + ["finalize"] * 40
+    moments = due(billing_database, order, endpoint=endpoint, account=account)
+    assert most_in_a_second(moments) <= account + 1
+    for name in set(order):
+        assert most_in_a_second(at for at, asked in zip(moments, order, strict=True) if asked == name) <= endpoint + 1
+
+
+def test_the_account_is_used_to_the_full(billing_database: BillingDatabase) -> None:
+    moments = due(billing_database, ["create", "add_lines", "finalize", "list"] * 50, endpoint=25, account=50)
+    assert per_second(sorted(moments)) == pytest.approx(50, rel=0.02)
+
+
+def test_requests_to_an_endpoint_are_due_one_after_the_other_and_not_in_bursts(
+    billing_database: BillingDatabase,
+) -> None:
+    moments = due(billing_database, ["create"] * 50, endpoint=25, account=100)
+    assert min(later - sooner for sooner, later in pairwise(moments[1:])) > 0.035
+
+
+def test_a_long_queue_at_one_endpoint_holds_no_other_endpoint_up(billing_database: BillingDatabase) -> None:
+    queue = due(billing_database, ["create"] * 50, endpoint=25, account=100)
+    (other,) = due(billing_database, ["finalize"], endpoint=25, account=100)
+    assert queue[-1] - queue[0] > 1.9
+    assert other - queue[0] < 0.5
+
+
+def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: BillingDatabase) -> None:
+    ours, theirs = Pace(billing_database, 100, 10), Pace(billing_database, 100, 10)
+    for _ in range(10):
+        ours.slow_down("create", "endpoint-rate")
+        let_pass(billing_database, "0.6 seconds")
+    theirs.wait("create")
+    assert seconds(lambda: theirs.wait("create")) > 0.4
+    theirs.wait("finalize")
+    assert seconds(lambda: theirs.wait("finalize")) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("reason", "bucket"),
+    [
+        ("global-rate", "account"),
+        ("global-concurrency", "account"),
+        ("endpoint-rate", "create"),
+        ("endpoint-concurrency", "create"),
+        ("resource-specific", "create"),
+        (None, "create"),
+    ],
+)
+def test_a_429_slows_what_stripe_says_it_was_about(
+    billing_database: BillingDatabase, reason: str | None, bucket: str
+) -> None:
+    Pace(billing_database, 100, 25).slow_down("create", reason)
+    assert list(slowed(billing_database)) == [bucket]
+
+
+def test_refusals_that_come_together_slow_down_once(billing_database: BillingDatabase) -> None:
+    pace = Pace(billing_database, 100, 25)  # 23 per second, a little below the limit
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4, abs=0.4)
+    let_pass(billing_database, "0.6 seconds")
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(15.1, abs=0.4)  # 0.46 had come back
+
+
+def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit(
+    billing_database: BillingDatabase,
+) -> None:
+    pace = Pace(billing_database, 100, 2)
+    for _ in range(10):
+        pace.slow_down("create", "endpoint-rate")
+        let_pass(billing_database, "0.6 seconds")
+    assert slowed(billing_database) == {"create": 1.0}
+    let_pass(billing_database, "1 day")
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(1.472)  # four fifths of 92 % of 2
+
+
+def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_database: BillingDatabase) -> None:
+    pace = Pace(billing_database, 100, 25)
+    pace.slow_down("create", "endpoint-rate")
+    execute(billing_database, "update stripe_pace set slowed_to = 2, slowed_at = clock_timestamp()")
+    let_pass(billing_database, "15 seconds")
+    # 2 and half of 23 are 13.5; a refusal leaves four fifths of that.
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.4)
+
+
+def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    sandbox.control.settings(endpoint_per_second=1)
+    pace = Pace(billing_database, 1000, 1000)
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), pace, lambda _: None)
+    assert reader.has_customer("cus_1234")
+    with pytest.raises(ReadingFailed):
+        reader.has_customer("cus_1234")
+    assert list(slowed(billing_database)) == ["retrieve_customer"]
+
+
+def test_a_429_about_an_object_in_use_slows_nothing_down(
+    billing_database: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    sandbox.control.settings(object_locks=True, latency_seconds=0.3)
+    client = make_stripe_client(API_KEY, sandbox.url)
+    pace = Pace(billing_database, 1000, 1000)
+    first = threading.Thread(target=lambda: client.v1.customers.update("cus_1234", {"name": "first"}))
+    first.start()
+    time.sleep(0.1)
+    answer = ask(pace.heeding("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"})))
+    first.join()
+    assert (answer.http_status, answer.code) == (429, "lock_timeout")
+    assert slowed(billing_database) == {}
+
+
+def test_the_pace_starts_anew_when_postgres_has_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
+    pace = Pace(billing_database, 100, 25)
+    pace.wait("create")
+    execute(billing_database, "truncate stripe_pace")
+    assert seconds(lambda: pace.wait("create")) < 0.3

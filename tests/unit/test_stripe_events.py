@@ -1,0 +1,220 @@
+"""What an event comes to depends on what it says and on how the invoice stands, not on when it comes."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.domain.alerts import FailedInvoice
+from fly_billing.domain.stripe_events import (
+    HEADINGS,
+    NotAnEvent,
+    Standing,
+    StripeEvent,
+    Verdict,
+    judge,
+    payment_alerts,
+    read_event,
+)
+
+OURS = UUID("00000000-0000-4000-8000-000000000001")
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def event(type: str, **facts: Any) -> StripeEvent:
+    return StripeEvent("evt_1", f"invoice.{type}", NOON, "in_1", invoice_id=OURS, **facts)
+
+
+def standing(
+    status: str = "finalized",
+    stripe_state: str | None = "finalized",
+    stripe_id: str | None = "in_1",
+    *,
+    is_own: bool = False,
+) -> Standing:
+    return Standing(status, "billed", stripe_state, stripe_id, is_own)
+
+
+def short(verdict: Verdict) -> tuple[str, str | None, str | None]:
+    return verdict.outcome, verdict.status, verdict.code
+
+
+@pytest.mark.parametrize(
+    ("status", "type", "expected"),
+    [
+        ("finalized", "paid", ("applied", "paid", None)),
+        ("finalized", "voided", ("applied", "void", "voided_by_hand")),
+        ("finalized", "marked_uncollectible", ("applied", "uncollectible", "uncollectible")),
+        ("uncollectible", "paid", ("applied", "paid", None)),
+        ("uncollectible", "voided", ("applied", "void", "voided_by_hand")),
+        ("uncollectible", "marked_uncollectible", ("superseded", None, None)),
+        ("uncollectible", "payment_failed", ("superseded", None, None)),
+        ("paid", "paid", ("superseded", None, None)),
+        ("paid", "marked_uncollectible", ("superseded", None, None)),
+        ("paid", "payment_failed", ("superseded", None, None)),
+        ("void", "voided", ("superseded", None, None)),
+        ("void", "payment_failed", ("superseded", None, None)),
+        ("paid", "voided", ("conflict", None, "disagreement")),
+        ("void", "paid", ("conflict", None, "disagreement")),
+    ],
+)
+def test_an_invoice_only_ever_moves_towards_paid_or_void(
+    status: str, type: str, expected: tuple[str, str | None, str | None]
+) -> None:
+    assert short(judge(event(type), standing(status))) == expected
+
+
+@given(st.permutations(["payment_failed", "marked_uncollectible", "paid", "finalized", "payment_failed"]))
+def test_whatever_the_order_in_which_events_come_the_invoice_ends_up_the_same(types: list[str]) -> None:
+    status = "finalized"
+    for type in types:
+        status = judge(event(type), standing(status)).status or status
+    assert status == "paid"
+
+
+def test_before_our_own_sync_is_done_an_event_waits() -> None:
+    for state, type in itertools.product((None, "pending", "verified", "unknown"), ("paid", "voided")):
+        assert judge(event(type), standing(stripe_state=state)).outcome == "waiting"
+
+
+def test_an_earlier_try_or_a_duplicate_changes_nothing_but_money_on_it_is_told() -> None:
+    assert short(judge(event("voided"), standing(stripe_id="in_2"))) == ("superseded", None, None)
+    assert short(judge(event("paid"), standing(stripe_id="in_2"))) == ("conflict", None, "paid_elsewhere")
+
+
+def test_what_we_void_ourselves_to_send_it_again_stays_owed() -> None:
+    assert short(judge(event("voided"), standing(is_own=True))) == ("superseded", None, None)
+
+
+@pytest.mark.parametrize("type", ["created", "finalized", "will_be_due", "of_the_future"])
+def test_other_types_are_ignored(type: str) -> None:
+    assert judge(event(type), standing()).outcome == "ignored"
+
+
+def test_an_invoice_that_is_not_ours_or_was_settled_before_us_is_ignored() -> None:
+    assert judge(event("paid"), None).outcome == "ignored"
+    assert judge(event("paid"), Standing("paid", "imported", None, None)).outcome == "ignored"
+
+
+def test_a_failed_payment_says_why_and_what_happens_next() -> None:
+    again = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    verdict = judge(event("payment_failed", error="Your card was declined.", next_attempt_at=again), standing())
+    assert short(verdict) == ("applied", None, "payment_failed")
+    assert verdict.customer_text == (
+        'We could not collect this invoice ("Your card was declined"): we try again on 2026-11-26; you can pay it on'
+        " its page at any time."
+    )
+    assert verdict.operator_text == (
+        "Stripe tries again by itself on 2026-11-26: ask the customer for another way to pay."
+        " Stripe said: Your card was declined. (https://dashboard.stripe.com/test/invoices/in_1)"
+    )
+
+
+def test_a_payment_that_is_given_up_is_told_as_such_even_where_nobody_said_why() -> None:
+    verdict = judge(event("payment_failed"), standing())
+    assert verdict.code == "payment_given_up"
+    assert verdict.customer_text == (
+        "We could not collect this invoice: we don't try again by ourselves; you can pay it on its page at any time."
+    )
+
+
+def test_a_failed_finalization_is_told_until_it_is_over() -> None:
+    failed = event("finalization_failed", error="No address.")
+    verdict = judge(failed, standing(stripe_state="verified"))
+    assert short(verdict) == ("applied", None, "finalization_failed")
+    assert "Stripe said: No address." in (verdict.operator_text or "")
+    assert judge(failed, standing(stripe_state="finalized")).outcome == "superseded"
+    assert judge(failed, standing(stripe_state="drafted", stripe_id="in_2")).outcome == "superseded"
+
+
+# Reading -----------------------------------------------------------------------------------------------------------
+
+
+def body(**invoice: Any) -> dict[str, Any]:
+    return {
+        "id": "evt_1",
+        "type": "invoice.paid",
+        "created": 1763899200,
+        "livemode": True,
+        "request": {"id": "req_1", "idempotency_key": "key-1"},
+        "data": {"object": {"id": "in_1", "object": "invoice", **invoice}},
+    }
+
+
+def test_an_event_is_read_for_what_we_need_of_it() -> None:
+    read = read_event(
+        body(metadata={"fly_billing_invoice": str(OURS)}, status_transitions={"paid_at": 1763899100}, customer_name="X")
+    )
+    assert read == StripeEvent(
+        id="evt_1",
+        type="invoice.paid",
+        created=datetime(2025, 11, 23, 12, tzinfo=UTC),
+        object_id="in_1",
+        livemode=True,
+        invoice_id=OURS,
+        idempotency_key="key-1",
+        paid_at=datetime(2025, 11, 23, 11, 58, 20, tzinfo=UTC),
+    )
+    assert read.link == "https://dashboard.stripe.com/invoices/in_1"
+
+
+@pytest.mark.parametrize("id", [None, "", "not a uuid", 7])
+def test_somebody_elses_metadata_names_no_invoice_of_ours(id: Any) -> None:
+    assert read_event(body(metadata={"fly_billing_invoice": id})).invoice_id is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"id": "evt_1"},
+        {**body(), "id": None},
+        {**body(), "type": 7},
+        {**body(), "created": "yesterday"},
+        {**body(), "created": 10**30},
+        {**body(), "data": None},
+        {**body(), "data": {"object": "in_1"}},
+        body(status_transitions={"paid_at": "x"}),
+    ],
+)
+def test_what_is_no_event_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(NotAnEvent):
+        read_event(broken)
+
+
+# Telling -----------------------------------------------------------------------------------------------------------
+
+
+def failed(organization: str, code: str, cents: int) -> FailedInvoice:
+    return FailedInvoice(organization, "2026-10", code, f"mend {code}", "USD", cents)
+
+
+def test_what_happened_is_told_per_cause_with_the_largest_amounts_first() -> None:
+    alerts = payment_alerts(
+        [
+            failed("acme", "payment_failed", 500),
+            failed("bolt", "voided_by_hand", 300),
+            failed("crux", "payment_failed", 900),
+        ]
+    )
+    assert [alert.text for alert in alerts] == [
+        "Payment failed, Stripe tries again: 2 invoices, $14.00\n"
+        "- crux 2026-10: $9.00\n- acme 2026-10: $5.00\nWhat to do: mend payment_failed",
+        "Voided by hand in Stripe: 1 invoice, $3.00\n- bolt 2026-10: $3.00\nWhat to do: mend voided_by_hand",
+    ]
+
+
+def test_every_cause_has_its_words() -> None:
+    codes = {
+        judge(event(type, next_attempt_at=again), standing(status, state, id)).code
+        for type in ("paid", "voided", "marked_uncollectible", "payment_failed", "finalization_failed")
+        for again in (None, NOON)
+        for status in ("finalized", "uncollectible", "paid", "void")
+        for state in ("finalized", "verified")
+        for id in ("in_1", "in_2")
+    }
+    assert codes - {None} == set(HEADINGS)
