@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-.PHONY: demo dev test lint format lock clean install install-dev
+.PHONY: demo dev test bench lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -15,6 +15,9 @@ dev: $(VENV)/.installed ## the Dagster UI at localhost:3000 over the same data; 
 
 test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+bench: $(VENV)/.installed-dev ## how near we come to Stripe's limits, as a ratio
+	$(BIN)/python tests/bench/bench_pacing.py
 
 lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
 	$(BIN)/ruff check .
