@@ -18,6 +18,7 @@ from fly_billing.resources.embedded_postgres import PostgresServer, create_datab
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer, spawn
+from tests.builders import Platform
 from tests.world import World
 
 _numbers = itertools.count()
@@ -92,3 +93,9 @@ def world(
             instance=instance,
             now=datetime(2026, 11, 5, tzinfo=UTC),
         )
+
+
+@pytest.fixture
+def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
+    """One organization with one meter and one price, driven without Dagster."""
+    return Platform.with_acme(billing_database, landing_dir)

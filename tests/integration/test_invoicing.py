@@ -2,7 +2,6 @@
 
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 from fly_billing.domain.invoices import invoice_id
 from fly_billing.resources.backlog import days_before_closing, months_to_close, months_to_sync
 from fly_billing.resources.invoicing import UsageNotLanded, bill
-from fly_billing.resources.postgres import BillingDatabase
 from tests.builders import (
     CLOSED,
     DAY,
@@ -27,11 +25,6 @@ from tests.builders import (
     price,
     write_jsonl,
 )
-
-
-@pytest.fixture
-def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
-    return Platform.with_acme(billing_database, landing_dir)
 
 
 def invoices(platform: Platform) -> list[tuple[Any, ...]]:

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +11,6 @@ import pytest
 from fly_billing.assets.usage_events import unaccounted
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.landing import LandedFile, LandingError
-from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.usage_lake import open_duckdb
 from tests.builders import (
     DAY,
@@ -33,11 +31,6 @@ from tests.builders import (
 
 NEXT_DAY = date(2026, 9, 16)
 LAST_DAY = date(2026, 9, 30)
-
-
-@pytest.fixture
-def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
-    return Platform.with_acme(billing_database, landing_dir)
 
 
 def counts(files: list[LandedFile]) -> dict[str, tuple[int, int, int, int]]:

@@ -2,13 +2,9 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from fly_billing.domain.price_models import PerUnit
-from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.usage_lake import open_duckdb
 from tests.builders import (
     CLOSED,
@@ -21,11 +17,6 @@ from tests.builders import (
     price,
     write_jsonl,
 )
-
-
-@pytest.fixture
-def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
-    return Platform.with_acme(billing_database, landing_dir)
 
 
 def quantities(platform: Platform) -> list[tuple[Any, ...]]:

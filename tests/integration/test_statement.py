@@ -2,18 +2,11 @@
 
 import json
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 
-from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.statements_of_account import NoSuchOrganization, read_statement
 from tests.builders import CLOSED, NOW, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
-
-
-@pytest.fixture
-def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
-    return Platform.with_acme(billing_database, landing_dir)
 
 
 def test_the_statement_of_an_open_month_shows_how_each_amount_came_about(platform: Platform) -> None:
