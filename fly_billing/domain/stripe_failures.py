@@ -31,7 +31,7 @@ _KNOWN = {
     "no_answer": (WAITING, "no answer came: sent again with the same key by the next run; check Stripe's status", True),
     "server_error": (WAITING, "Stripe failed (5xx): sent again with the same key by the next run", True),
     "conflict": (WAITING, "Stripe was still at work on the same request: the next run asks again", True),
-    "rate_limited": (WAITING, "Stripe limits our rate: lower STRIPE_REQUESTS_PER_SECOND, the next run goes on", True),
+    "rate_limited": (WAITING, "Stripe limits our rate: the pace slows down by itself, the next run goes on", True),
     "lock_timeout": (WAITING, "Stripe's object was locked by another request: the next run goes on", True),
     "authentication": (
         WAITING,
@@ -57,13 +57,14 @@ _KNOWN = {
     ),
     "duplicate_in_stripe": (
         ACCOUNT,
-        "Stripe holds more than one invoice for this one: void all but one by hand, then launch the partition again",
+        "Stripe holds more than one invoice for this one: `fly-billing repair MONTH` voids all but ours, then launch"
+        " the partition again",
         False,
     ),
     "differs_in_stripe": (
         ACCOUNT,
-        "the finalized invoice in Stripe has another total or currency than ours: void it, then launch the partition"
-        " again",
+        "the finalized invoice in Stripe has another total or currency than ours: `fly-billing repair MONTH` voids it"
+        " and makes it anew. Voided in the dashboard it would count as taken back, and void here too",
         False,
     ),
 }

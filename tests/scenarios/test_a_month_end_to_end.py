@@ -23,6 +23,16 @@ def use_something(world: World, *organizations: str) -> None:
     world.write_usage(DAY, [machine_seconds(f"{name}-1", name, NOON, "2592000") for name in organizations])
 
 
+def three_that_used_something(world: World) -> list[str]:
+    """Make three organizations that owe $2.02 each; the one that tests break is called so."""
+    world.load_prices()
+    names = ["acme", "broken", "gamma"]
+    for name in names:
+        world.add_organization(name)
+    use_something(world, *names)
+    return names
+
+
 def test_a_month_of_usage_fees_and_one_off_items_is_billed_and_synced_to_the_cent(
     world: World, sandbox: SandboxServer
 ) -> None:
@@ -89,11 +99,7 @@ def test_billing_and_syncing_a_month_again_bills_nothing_twice(world: World, san
 def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its_own_partition_failed(
     world: World, sandbox: SandboxServer
 ) -> None:
-    world.load_prices()
-    names = ["acme", "broken", "gamma"]
-    for name in names:
-        world.add_organization(name)
-    use_something(world, *names)
+    names = three_that_used_something(world)
     world.execute("insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', '2026-09-01Z', null)")
     world.land_month(OCTOBER)
 
@@ -121,11 +127,7 @@ def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its
 def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_partition_failed(
     world: World, sandbox: SandboxServer
 ) -> None:
-    world.load_prices()
-    names = ["acme", "broken", "gamma"]
-    for name in names:
-        world.add_organization(name)
-    use_something(world, *names)
+    names = three_that_used_something(world)
     world.execute("update organizations set stripe_customer_id = 'cus_nobody' where id = 'broken'")
     world.land_month(OCTOBER)
     world.bill(OCTOBER)
