@@ -69,6 +69,27 @@ def test_an_open_month_computed_any_number_of_times_is_one_invoice(platform: Pla
     assert checks(platform) == []
 
 
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        ("update invoices set total_cents = total_cents + 1", "check_items_sum"),
+        ("update invoices set amount = amount + 0.000001", "check_items_sum"),
+        ("update invoice_items set amount_cents = amount_cents - 1", "check_items_sum"),
+        ("delete from invoice_items", "check_items_sum"),
+        ("delete from invoice_item_rollups", "check_rollups_priced"),
+        ("update invoice_items set quantity = quantity + 1", "check_rollups_priced"),
+        ("update usage_rollups set quantity = quantity + 1", "check_rollups_priced"),
+    ],
+)
+def test_the_checks_on_invoices_find_what_somebody_changed_by_hand(platform: Platform, damage: str, check: str) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    assert checks(platform) == []
+    platform.execute(damage)
+    found = platform.database.rows(check, month=SEPTEMBER.first_day, groups=platform.organizations())
+    assert {row["organization_id"] for row in found} == {"acme"}
+
+
 def test_an_invoice_has_usage_fees_and_one_offs_of_its_month(platform: Platform) -> None:
     """3 x 0.10 + 29.00 for 15 of 30 days - 1.00 = 13.80."""
     platform.add_subscription("acme", "support", at("2026-09-16"))

@@ -11,7 +11,7 @@ import pytest
 from fly_billing.assets.usage_events import unaccounted
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.landing import LandedFile, LandingError
-from fly_billing.resources.usage_lake import open_duckdb
+from fly_billing.resources.usage_lake import EVENTS, open_duckdb
 from tests.builders import (
     DAY,
     FIRST_LINE,
@@ -612,3 +612,18 @@ def test_a_day_without_folder_is_marked_as_landed(platform: Platform) -> None:
     assert platform.query("select landing_day, landed_at from landing_days") == [
         {"landing_day": DAY, "landed_at": datetime(2026, 9, 20, 12, tzinfo=UTC)}
     ]
+
+
+def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "-1")])
+    platform.land(DAY)
+    assert ledger(platform) == {"usage.jsonl": (2, 1, 0, 1)}
+
+    platform.execute("delete from rejected_usage")
+    accounts = platform.database.rows("accounted_usage", days=[DAY])
+    assert [row["landing_day"] for row in unaccounted(accounts, platform.lake, [DAY])] == [DAY]
+
+    platform.land(DAY)
+    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    accounts = platform.database.rows("accounted_usage", days=[DAY])
+    assert [row["accepted_in_table"] for row in unaccounted(accounts, platform.lake, [DAY])] == [0]
