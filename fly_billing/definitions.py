@@ -7,6 +7,7 @@ from dagster import Definitions, in_process_executor
 
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.jobs import JOBS, SCHEDULES
@@ -32,7 +33,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
         "usage_store": UsageStore(),
     }
     return Definitions(
-        assets=[usage_events, usage_rollups, invoices, stripe_invoices],
+        assets=[usage_events, usage_rollups, invoices, stripe_invoices, stripe_reconciliation],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,

@@ -19,6 +19,7 @@ from dagster import (
 
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.domain.errors import ToBeMended
@@ -29,6 +30,7 @@ from fly_billing.resources.backlog import (
     days_not_landed,
     days_to_land,
     months_to_close,
+    months_to_reconcile,
     months_to_sync,
     months_with_late_usage,
     stretches,
@@ -39,6 +41,8 @@ from fly_billing.resources.postgres import BillingDatabase
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 CATCH_UP = timedelta(days=40)
+# So long after it was sent a paid invoice is looked at in Stripe every night.
+STILL_CHANGING = timedelta(days=60)
 
 land_usage = define_asset_job(
     "land_usage",
@@ -54,6 +58,12 @@ sync_month = define_asset_job(
     "sync_month",
     AssetSelection.assets(stripe_invoices),
     description="Bring a month's finalized invoices to Stripe and compare both sides.",
+)
+
+reconcile_month = define_asset_job(
+    "reconcile_month",
+    AssetSelection.assets(stripe_reconciliation),
+    description="Compare what Stripe holds of a month with what we billed; changes nothing.",
 )
 
 
@@ -146,6 +156,21 @@ def sync_months_hourly(
     yield from _requests(context, database, months_to_sync(database))
 
 
+@schedule(job=reconcile_month, cron_schedule="0 5 * * *", default_status=DefaultScheduleStatus.RUNNING)
+def reconcile_months_nightly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
+) -> Iterator[RunRequest | SkipReason]:
+    """Look at what Stripe holds of months that are unpaid or were sent in the last 60 days."""
+    now = context.scheduled_execution_time.astimezone(UTC)
+    due = months_to_reconcile(billing_postgres.database(), now - STILL_CHANGING)
+    if not due:
+        yield SkipReason("Stripe has no invoice that can still change")
+    for month in due:
+        key = month_key(month)
+        tags = {RANGE_START: key, RANGE_END: key, "fly_billing/month": str(month)}
+        yield RunRequest(run_key=f"{month}@{now:%Y-%m-%d}", tags=tags)
+
+
 def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
     """List the months that still take usage: the running one, and the one before it while it is in grace."""
     running = BillingMonth.containing(now)
@@ -168,5 +193,11 @@ def _requests(
         yield RunRequest(run_key=f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}", tags=tags)
 
 
-JOBS = [land_usage, bill_month, sync_month]
-SCHEDULES = [land_usage_hourly, bill_open_months_nightly, close_months_nightly, sync_months_hourly]
+JOBS = [land_usage, bill_month, sync_month, reconcile_month]
+SCHEDULES = [
+    land_usage_hourly,
+    bill_open_months_nightly,
+    close_months_nightly,
+    sync_months_hourly,
+    reconcile_months_nightly,
+]

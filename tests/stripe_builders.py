@@ -227,6 +227,16 @@ def calls(sandbox: SandboxServer) -> list[str]:
     return [call["endpoint"] for call in sandbox.control.calls()]
 
 
+def sent(sandbox: SandboxServer) -> list[str]:
+    """List the endpoints that were called to change something, in order; reads left out."""
+    return [call["endpoint"] for call in sandbox.control.calls(method="POST")]
+
+
+def reads(sandbox: SandboxServer) -> dict[str, int]:
+    """Count the calls that only read."""
+    return sandbox.control.call_counts(method="GET")
+
+
 def mutations(sandbox: SandboxServer) -> dict[str, int]:
     """Count the calls that change invoices, replays included."""
     counts = sandbox.control.call_counts()

@@ -13,6 +13,7 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.both_sides import described_sides, discrepancy_rows, unread_row
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.outcomes import check, report
 from fly_billing.domain.cutover import described, read_approved_total
@@ -42,7 +43,8 @@ APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approve
             AGREES,
             asset="stripe_invoices",
             description="What Stripe holds of the month, read there independently, equals what we billed in count,"
-            " currency, lines and totals. Lists what is missing, duplicate, differing, edited, stuck or orphaned.",
+            " currency, number of lines and totals. Lists what is missing, duplicate, differing, edited, stuck or"
+            " orphaned.",
         )
     ],
     kinds={"stripe", "postgres"},
@@ -70,12 +72,13 @@ def stripe_invoices(
         synced = sync_month(tools, part.month, part.groups, _progress(context, part))
         failures += _failures(part, synced)
         try:
-            both = reconcile_month(tools.journal, stripe_account.reader(tools), part.month, part.groups)
+            reader = stripe_account.reader(tools)
+            both = reconcile_month(tools.journal, reader, part.month, part.groups, all_lines=False)
         except ReadingFailed as problem:
-            wrong.append({"month": str(part.month), "kind": "unread", "what": f"Stripe could not be read: {problem}"})
+            wrong.append(unread_row(part.month, problem))
             continue
         metadata |= _describe(part, synced, both)
-        wrong += _discrepancies(part, both)
+        wrong += discrepancy_rows(part.month, both)
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
     yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong, **metadata)], failed, failures)
 
@@ -127,40 +130,17 @@ def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:
 
 def _describe(part: BillingPartition, synced: SyncReport, both: Reconciliation) -> dict[str, Any]:
     states = ", ".join(f"{count} {state}" for state, count in sorted(synced.states.items())) or "nothing to send"
-    return {
-        f"{part.month} this run": f"{states}, {len(synced.failures)} failed, {len(synced.not_tried)} not tried",
-        f"{part.month} billed here": _total([(one.currency, one.total_cents) for one in both.expected]),
-        f"{part.month} found in Stripe": _total([(one.currency, one.total_cents) for one in both.found]),
-        f"{part.month} discrepancies": len(both.discrepancies),
-    }
-
-
-def _total(amounts: Sequence[tuple[str, int]]) -> str:
-    totals: dict[str, int] = {}
-    for currency, cents in amounts:
-        totals[currency] = totals.get(currency, 0) + cents
-    return f"{len(amounts)} invoices, " + (
-        ", ".join(format_cents(cents, name) for name, cents in totals.items()) or "0"
-    )
-
-
-def _discrepancies(part: BillingPartition, both: Reconciliation) -> list[Mapping[str, Any]]:
-    return [
-        {
-            "month": str(part.month),
-            "kind": one.kind,
-            "organization": one.organization_id,
-            "stripe": ", ".join(one.stripe_ids),
-            "what": one.message,
-            "what to do": one.what_to_do,
-        }
-        for one in both.discrepancies
-    ]
+    run = f"{states}, {len(synced.failures)} failed, {len(synced.not_tried)} not tried"
+    return {f"{part.month} this run": run, **described_sides(part.month, both)}
 
 
 def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, Any]]:
-    told = [(one.invoice, one.failure.code, one.failure.operator_text) for one in synced.failures]
-    told += [(one, "not_tried", "the run stopped before it: launch the partition again") for one in synced.not_tried]
+    told = [
+        (one.invoice, one.failure.code, one.failure.operator_text, one.failure.customer_text) for one in synced.failures
+    ]
+    told += [
+        (one, "not_tried", "the run stopped before it: launch the partition again", "") for one in synced.not_tried
+    ]
     return [
         {
             "month": str(part.month),
@@ -168,6 +148,7 @@ def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, A
             "amount": format_cents(invoice.total_cents, invoice.currency),
             "code": code,
             "what to do": what_to_do,
+            "the customer is told": customer_text,
         }
-        for invoice, code, what_to_do in told
+        for invoice, code, what_to_do, customer_text in told
     ]

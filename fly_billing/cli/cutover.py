@@ -57,6 +57,7 @@ def _table(month: BillingMonth, plan: SendPlan, pace: tuple[int, int]) -> Table:
     for step, count in plan.calls.items():
         if count or step != "retrieve":
             table.add_row(f"calls of {ENDPOINTS[step]}", f"{count:,}")
+    table.add_row("reads before the first one", "1 for each 100 invoices and customers in Stripe")
     table.add_row("calls in all", f"{sum(plan.calls.values()):,}")
     seconds = f"{plan.floor_seconds(*pace):,} s"
     table.add_row(f"floor at {pace[0]} a second, {pace[1]} per endpoint", seconds)

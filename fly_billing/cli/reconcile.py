@@ -17,7 +17,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
+from fly_billing.domain.reconciliation import Discrepancy
 from fly_billing.domain.repair import LEAVE, Action
 from fly_billing.resources.dagster_resources import Clock, StripeAccount
 from fly_billing.resources.postgres import BillingDatabase
@@ -66,8 +66,8 @@ def _print(console: Console, month: BillingMonth, both: Reconciliation) -> None:
                 one.kind, escape(one.organization_id), _ours(one), _theirs(one), "\n".join(one.stripe_ids), told
             )
         console.print(table)
-    console.print(f"ours:      {_total(both.expected)}", highlight=False)
-    console.print(f"in Stripe: {_total(both.found)}", highlight=False)
+    console.print(f"ours:      {_total(both.expected, both.totals_here)}", highlight=False)
+    console.print(f"in Stripe: {_total(both.found, both.totals_in_stripe)}", highlight=False)
     if both.with_unread_lines:
         console.print(
             f"{both.with_unread_lines} invoices of more than ten lines were compared by total, currency and number of"
@@ -85,22 +85,17 @@ def _theirs(one: Discrepancy) -> str:
     return "\n".join(f"{format_cents(found.total_cents, found.currency)} {found.status}" for found in one.theirs)
 
 
-def _total(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> str:
-    totals = _totals(invoices)
-    return f"{len(invoices)} invoices, " + (", ".join(format_cents(totals[name], name) for name in totals) or "nothing")
-
-
-def _totals(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> dict[str, int]:
-    currencies = sorted({one.currency for one in invoices})
-    return {name: sum(one.total_cents for one in invoices if one.currency == name) for name in currencies}
+def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
+    money = ", ".join(format_cents(cents, name) for name, cents in totals.items())
+    return f"{len(invoices)} invoices, {money or 'nothing'}"
 
 
 def _as_data(month: BillingMonth, both: Reconciliation) -> Mapping[str, Any]:
     return {
         "month": str(month),
         "agree": not both.discrepancies,
-        "ours": {"invoices": len(both.expected), "total_cents": _totals(both.expected)},
-        "in_stripe": {"invoices": len(both.found), "total_cents": _totals(both.found)},
+        "ours": {"invoices": len(both.expected), "total_cents": both.totals_here},
+        "in_stripe": {"invoices": len(both.found), "total_cents": both.totals_in_stripe},
         "with_unread_lines": both.with_unread_lines,
         "discrepancies": [
             {

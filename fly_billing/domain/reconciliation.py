@@ -127,13 +127,22 @@ def _compare(ours: ExpectedInvoice, theirs: Sequence[FoundInvoice]) -> list[Disc
 
 def _missing(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> Discrepancy:
     message = f"{_money(ours)} was billed, Stripe has no invoice"
+    taken_back = _taken_back(ours, voided)
     if ours.stripe_id is not None:
-        was_voided = ours.stripe_id in [one.stripe_id for one in voided]
-        message += f": {ours.stripe_id} of ours was {'voided' if was_voided else 'deleted'} there"
+        message += f": {ours.stripe_id} of ours was {'voided' if taken_back else 'deleted'} there"
+    elif taken_back:
+        message += f": {taken_back[0].stripe_id}, which our journal does not know, was voided there"
     what_to_do = "sync the month again, or `fly-billing repair`: both send it"
-    if ours.state == "finalized":
+    if ours.state == "finalized" or taken_back:
         what_to_do = "was it meant? Then void it at home; else `fly-billing repair` makes it anew when told to"
-    return _of(ours, "missing", [one for one in voided if one.stripe_id == ours.stripe_id], message, what_to_do)
+    return _of(ours, "missing", taken_back, message, what_to_do)
+
+
+def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[FoundInvoice]:
+    """Return what somebody voided in Stripe; not what was voided by us, to be made anew."""
+    if ours.stripe_id is None:
+        return list(voided) if ours.state == "needs_attention" else []
+    return [one for one in voided if one.stripe_id == ours.stripe_id]
 
 
 def _duplicate(ours: ExpectedInvoice, final: Sequence[FoundInvoice]) -> Discrepancy:

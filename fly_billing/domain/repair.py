@@ -58,9 +58,10 @@ def _plan(one: Discrepancy) -> Action:
 
 def _missing(one: Discrepancy) -> Action:
     assert one.ours is not None, "what is missing is ours"
-    if one.ours.state != "finalized":
+    if one.ours.state != "finalized" and not one.theirs:
         return _action(one, SEND, "send it, through the sync", is_safe=True)
-    return _action(one, ANEW, f"make it anew: {one.ours.stripe_id} was taken back in Stripe", ids=())
+    taken_back = ", ".join(one.stripe_ids) or one.ours.stripe_id
+    return _action(one, ANEW, f"make it anew: {taken_back} was taken back in Stripe", ids=())
 
 
 def _stuck(one: Discrepancy) -> Action:

@@ -61,6 +61,11 @@ def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
     return [BillingMonth.containing(row["month"]) for row in database.rows("months_with_late_usage")]
 
 
+def months_to_reconcile(database: BillingDatabase, since: datetime) -> list[BillingMonth]:
+    """List months of which Stripe has invoices that can still change: unpaid ones, or sent since then."""
+    return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_reconcile", since=since)]
+
+
 def stretches(days: Iterable[date]) -> list[tuple[date, date]]:
     """Group days into unbroken stretches, each as (first, last)."""
     found: list[tuple[date, date]] = []

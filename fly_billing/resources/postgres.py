@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -40,31 +41,66 @@ class BillingDatabase:
 
     def rows(self, name: str, /, **parameters: Any) -> list[Row]:
         """Run the statement `sql/<name>.sql` in a transaction of its own and return its rows."""
-        with self.transaction() as connection:
+        # One statement is a transaction anyway: without BEGIN and COMMIT it is one round trip instead of three.
+        with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             return rows(connection, name, **parameters)
 
     @contextmanager
-    def session_lock(self, name: str) -> Iterator[bool]:
-        """Hold the advisory lock `name` on a connection of its own; yields False where another process holds it.
+    def session_locks(self) -> Iterator[SessionLocks]:
+        """Yield advisory locks on one connection of their own.
 
-        The lock ends with the connection: a killed process leaves none behind, and a machine that vanished is given up
+        They end with the connection: a killed process leaves none behind, and a machine that vanished is given up
         after a minute and a half.
         """
         keepalive = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
         engine = create_engine(
             self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"options": keepalive}
         )
-        key = {"name": name}
         with engine.connect() as connection:
-            is_ours = bool(connection.execute(text(sql("try_session_lock")), key).scalar_one())
-            try:
-                yield is_ours
-            finally:
-                if is_ours:
-                    connection.execute(text(sql("release_session_lock")), key)
+            yield SessionLocks(connection)
+
+    @contextmanager
+    def session_lock(self, name: str) -> Iterator[bool]:
+        """Hold one advisory lock on a connection of its own; yields False where another process holds it."""
+        with self.session_locks() as locks, locks.lock(name) as is_ours:
+            yield is_ours
 
     def __repr__(self) -> str:
         return f"BillingDatabase({self._url.render_as_string(hide_password=True)})"
+
+
+class SessionLocks:
+    """Advisory locks that one connection holds. May be shared by threads: a lock is held by one of them at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        # Postgres lets a session take its own lock twice, and a connection does one thing at a time.
+        self._mine: set[str] = set()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[bool]:
+        """Hold the lock `name`; yields False where another thread or process holds it."""
+        is_ours = self._take(name)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._release(name)
+
+    def _take(self, name: str) -> bool:
+        with self._guard:
+            if name in self._mine:
+                return False
+            is_ours = bool(self._connection.execute(text(sql("try_session_lock")), {"name": name}).scalar_one())
+            if is_ours:
+                self._mine.add(name)
+            return is_ours
+
+    def _release(self, name: str) -> None:
+        with self._guard:
+            self._connection.execute(text(sql("release_session_lock")), {"name": name})
+            self._mine.remove(name)
 
 
 @cache

@@ -1,13 +1,16 @@
 """Reads both sides of a month, ours from Postgres and theirs from Stripe, and has the domain compare them.
 
 One read per 100 invoices. Each comes with its first ten lines; the lines of longer ones are read only where they are
-asked for, or where total, currency or number of lines tell already that something is wrong.
+asked for, or where total, currency or number of lines tell already that something is wrong. The way through Stripe's
+list ends a day after our last create of the month, unless something is missing then: what we made was made by then.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from fly_billing.domain.periods import BillingMonth
@@ -19,7 +22,7 @@ from fly_billing.domain.reconciliation import (
     reconcile,
 )
 from fly_billing.domain.stripe_plan import FinalizedInvoice, create_request, folded_lines
-from fly_billing.resources.postgres import Row
+from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.stripe_journal import StripeJournal
 from fly_billing.resources.stripe_reading import StripeReader
 
@@ -34,6 +37,16 @@ class Reconciliation:
     found: Sequence[FoundInvoice]
     discrepancies: Sequence[Discrepancy]
     voided: Sequence[FoundInvoice] = field(default=())
+
+    @property
+    def totals_here(self) -> dict[str, int]:
+        """What we billed: currency -> cents."""
+        return _totals(self.expected)
+
+    @property
+    def totals_in_stripe(self) -> dict[str, int]:
+        """What Stripe holds: currency -> cents."""
+        return _totals(self.found)
 
     @property
     def with_unread_lines(self) -> int:
@@ -52,9 +65,10 @@ def reconcile_month(
     """Compare what Stripe holds of the month with what we billed, for these billing groups.
 
     An invoice in Stripe of an organization that nobody knows is looked at too: it can only be an orphan. With
-    `all_lines` every line is compared, at one more read per long invoice of these groups and hundred lines.
+    `all_lines` every line is compared, at one more read per long invoice of these groups and hundred lines, and the
+    list is read up to now.
     """
-    sweep = _Sweep(journal, reader, month, groups)
+    sweep = _Sweep(journal, reader, month, groups, None if all_lines else last_of_ours(journal, month))
     found = [sweep.with_lines(body, one) if all_lines else one for body, one in sweep.found()]
     orphans = {one.invoice_id for one in found} - sweep.expected.keys()
     known = {str(row["id"]) for row in journal.database.rows("known_invoices", ids=sorted(orphans))}
@@ -64,14 +78,47 @@ def reconcile_month(
     return Reconciliation(expected, living, reconcile(expected, found, known), voided)
 
 
+def record_reconciliation(
+    database: BillingDatabase, month: BillingMonth, both: Reconciliation, run_id: str, now: datetime
+) -> None:
+    """Write down what was found, for whoever asks later since when both sides agree, or do not."""
+    discrepancies = [
+        {
+            "kind": one.kind,
+            "organization": one.organization_id,
+            "invoice": one.invoice_id,
+            "stripe": one.stripe_ids,
+            "what": one.message,
+            "what_to_do": one.what_to_do,
+        }
+        for one in both.discrepancies
+    ]
+    database.rows(
+        "add_stripe_reconciliation", month=month.first_day, now=now, run_id=run_id, here=len(both.expected),
+        there=len(both.found), totals_here=json.dumps(both.totals_here), totals_there=json.dumps(both.totals_in_stripe),
+        discrepancies=json.dumps(discrepancies),
+    )  # fmt: skip
+
+
+def _totals(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> dict[str, int]:
+    currencies = sorted({one.currency for one in invoices})
+    return {name: sum(one.total_cents for one in invoices if one.currency == name) for name in currencies}
+
+
 class _Sweep:
     """One way through a month. Ours is read before theirs, so that what our journal names was there to be found."""
 
     def __init__(
-        self, journal: StripeJournal, reader: StripeReader, month: BillingMonth, groups: Sequence[str]
+        self,
+        journal: StripeJournal,
+        reader: StripeReader,
+        month: BillingMonth,
+        groups: Sequence[str],
+        until: datetime | None,
     ) -> None:
         self._reader = reader
         self._month = month
+        self._until = until
         database = journal.database
         self._others = {row["id"] for row in database.rows("organizations_outside_groups", groups=list(groups))}
         entries = {row["invoice_id"]: row for row in database.rows("stripe_entries_of_month", month=month.first_day)}
@@ -83,10 +130,21 @@ class _Sweep:
 
     def found(self) -> Iterator[tuple[Body, FoundInvoice]]:
         """Yield what Stripe has of the month for these groups: what says so, and what our journal knows by its id."""
-        for body in _invoices_since(self._reader, self._month):
+        missing = set(self.expected)
+        for body in self._bodies(missing):
             one = self._recognized(body)
             if one is not None and one.organization_id not in self._others:
+                missing.discard(one.invoice_id)
                 yield body, one if self._tells_enough(one) else self.with_lines(body, one)
+
+    def _bodies(self, missing: set[str]) -> Iterator[Body]:
+        """Yield every invoice of the account since the month's end: its metadata may have been changed by hand.
+
+        What is newer than all that we made is read only while something is `missing`.
+        """
+        yield from self._reader.invoices_since(self._month.end, self._until)
+        if missing and self._until is not None:
+            yield from self._reader.invoices_since(self._until)
 
     def with_lines(self, body: Body, one: FoundInvoice) -> FoundInvoice:
         """Return it with all its lines; voided ones are nobody's to pay, and not read."""
@@ -108,9 +166,10 @@ class _Sweep:
         return ours is None or agree_at_a_glance(ours, one)
 
 
-def _invoices_since(reader: StripeReader, month: BillingMonth) -> Iterator[Body]:
-    """Yield every invoice of the account created since the month's end: its metadata may have been changed by hand."""
-    return reader.invoices_since(month.end)
+def last_of_ours(journal: StripeJournal, month: BillingMonth) -> datetime | None:
+    """Return a moment by which all that we made of the month was made: a day after the last request for one."""
+    (row,) = journal.database.rows("last_create_attempt", month=month.first_day)
+    return None if row["sent_at"] is None else row["sent_at"] + timedelta(days=1)
 
 
 def _found(reader: StripeReader, body: Body, invoice_id: str, organization_id: str) -> FoundInvoice:

@@ -12,6 +12,9 @@ from typing import Any
 import stripe
 from stripe import StripeClient
 
+from fly_billing.domain.stripe_failures import request_log_url
+from fly_billing.resources.settings import Settings
+
 # Seconds to connect, and to wait for an answer. Stripe's own default of 80 s would hold a worker for too long.
 CONNECT_SECONDS = 5
 READ_SECONDS = 25
@@ -32,7 +35,10 @@ def make_stripe_client(api_key: str, api_base: str | None = None) -> StripeClien
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known after one request. `was_replayed`: Stripe answered from what it had stored under the key."""
+    """What is known after one request. `was_replayed`: Stripe answered from what it had stored under the key.
+
+    `log_url`: where Stripe's dashboard shows a request that failed.
+    """
 
     outcome: str
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -40,6 +46,7 @@ class Answer:
     request_id: str | None = None
     code: str | None = None
     message: str = ""
+    log_url: str | None = None
     was_replayed: bool = False
 
     @property
@@ -73,8 +80,17 @@ def _error_answer(error: stripe.StripeError) -> Answer:
         request_id=error.request_id,
         code=code,
         message=str(error.user_message or error),
+        log_url=_log_url(error),
         was_replayed=_was_replayed(error.headers or {}),
     )
+
+
+def _log_url(error: stripe.StripeError) -> str | None:
+    said: str | None = getattr(error.error, "request_log_url", None)
+    if said or not error.request_id:
+        return said
+    # Production and live keys go together, always (`check_stripe_key`).
+    return request_log_url(error.request_id, livemode=Settings.from_environment().production)
 
 
 def _meaning(error: stripe.StripeError) -> tuple[str, str]:

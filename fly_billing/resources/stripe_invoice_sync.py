@@ -29,6 +29,7 @@ from fly_billing.domain.stripe_plan import (
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.stripe_client import APPLIED, UNKNOWN, Answer, ask
 from fly_billing.resources.stripe_journal import Entry, StripeJournal
+from fly_billing.resources.stripe_made_before import NOTHING, MadeBefore
 from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
 
 # Stripe remembers a key for at least 24 hours; an hour is left for clocks and slow requests.
@@ -47,7 +48,8 @@ class StepFailed(Exception):
     def __init__(self, state: str, step: str, code: str, answer: Answer | None = None) -> None:
         self.state = state
         self.step = step
-        self.failure = stripe_failure(code, answer.message if answer else "", answer.request_id if answer else None)
+        said = answer or Answer(outcome="")
+        self.failure = stripe_failure(code, said.message, said.request_id, said.log_url)
         super().__init__(f"{step}: {self.failure.operator_text}")
 
 
@@ -75,7 +77,7 @@ class SyncRules:
 
     tries: int = 5
     first_pause: float = 0.5
-    workers: int = 8
+    workers: int = 40
     collect: bool = True
 
 
@@ -94,12 +96,13 @@ class SyncTools:
 class InvoiceSync:
     """One invoice on its way. Holds nothing that the journal does not hold."""
 
-    def __init__(self, tools: SyncTools, invoice: FinalizedInvoice) -> None:
+    def __init__(self, tools: SyncTools, invoice: FinalizedInvoice, before: MadeBefore = NOTHING) -> None:
         self._tools = tools
         self._journal = tools.journal
         self._invoices = tools.client.v1.invoices
         self._reader = StripeReader(tools.client, tools.pace, tools.sleep)
         self._invoice = invoice
+        self._before = before
         self._entry = Entry("pending", 0, None)
         self._customer = ""
 
@@ -111,11 +114,31 @@ class InvoiceSync:
         if self._invoice.total_cents == 0:
             return self._move("skipped_zero")
         try:
-            self._customer = self._journal.customer_of(self._invoice.organization_id) or self._make_customer()
+            found = self._found_before()
+            self._customer = self._journal.customer_of(self._invoice.organization_id) or self._find_customer(found)
+            if found:
+                self._settle(found)
             self._resume()
             return self._go_on()
         except ReadingFailed as failed:
             raise StepFailed("unknown", "verify", failed.answer.code or "server_error", failed.answer) from failed
+
+    def _found_before(self) -> Sequence[Mapping[str, Any]]:
+        """Return what Stripe holds of the invoice although our journal never sent it; it is not made again.
+
+        Raises StepFailed where that is not known, or somebody took it back there.
+        """
+        found = self._before.invoices.get(str(self._invoice.id), ())
+        is_unread = self._invoice.id in self._before.unread
+        if not (found or is_unread) or not self._journal.never_sent([self._invoice.id]):
+            return ()  # nothing, or another process sent it since we looked
+        if is_unread:
+            answer = self._before.answer
+            raise StepFailed("failed", "create", (answer and answer.code) or "server_error", answer)
+        living = [body for body in found if body["status"] != "void"]
+        if not living:
+            raise StepFailed("needs_attention", "create", "voided_in_stripe")
+        return living
 
     def _resume(self) -> None:
         """Start from what is certain. A draft may have been edited by hand since it was verified: verified again."""
@@ -172,6 +195,15 @@ class InvoiceSync:
 
     def _create_customer(self, request: StripeRequest, key: str) -> Any:
         return self._tools.client.v1.customers.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _find_customer(self, found: Sequence[Mapping[str, Any]]) -> str:
+        """Return the customer that Stripe has of the organization, unknown to us; or else make one."""
+        organization = self._invoice.organization_id
+        known = found[0]["customer"] if found else self._before.customers.get(organization)
+        if known is None:
+            return self._make_customer()
+        self._journal.set_customer(organization, known)
+        return str(known)
 
     def _make_customer(self) -> str:
         """Make the organization's customer once: the key is the organization's, whichever month asks first.
@@ -239,8 +271,9 @@ class InvoiceSync:
         return is_old or any(one["request_hash"] != request.hash for one in open_ones)
 
     def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> Answer:
-        self._tools.pace.wait(request.step)
+        # Nothing comes between the moment that the pace gives and the request: what is late crowds what follows.
         attempt = self._journal.before(self._invoice.id, request, self._entry.generation, key, self._tools.clock())
+        self._tools.pace.wait(request.step)
         answer = ask(self._tools.pace.heeding(request.step, lambda: call(request, key)))
         self._journal.after(attempt, answer, self._tools.clock())
         return answer
@@ -272,7 +305,9 @@ class InvoiceSync:
 
     def _settle_by_reading(self) -> None:
         """Find out what Stripe holds of this invoice and bring the journal in line with it."""
-        found = self._remote()
+        self._settle(self._remote())
+
+    def _settle(self, found: Sequence[Mapping[str, Any]]) -> None:
         final = [body for body in found if body["status"] != "draft"]
         if len(final) > 1:
             raise StepFailed("needs_attention", "verify", "duplicate_in_stripe")

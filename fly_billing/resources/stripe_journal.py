@@ -51,6 +51,15 @@ class StripeJournal:
                 lines[item["invoice_id"]].append(_line(item))
         return [_invoice(row, tuple(lines[row["id"]])) for row in heads]
 
+    def never_sent(self, ids: Sequence[UUID]) -> list[UUID]:
+        """List those of these invoices, with something to pay, of which no request is known here."""
+        return [row["id"] for row in self.database.rows("invoices_never_sent", ids=list(ids))]
+
+    def organizations_without_customer(self, ids: Sequence[UUID]) -> dict[str, datetime]:
+        """Return the organizations of these invoices that have no customer in Stripe, and since when they exist."""
+        found = self.database.rows("organizations_without_customer", ids=list(ids))
+        return {row["id"]: row["created_at"] for row in found}
+
     def customer_of(self, organization_id: str) -> str | None:
         (row,) = self.database.rows("stripe_customer_of", organization_id=organization_id)
         found: str | None = row["stripe_customer_id"]

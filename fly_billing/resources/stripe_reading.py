@@ -50,14 +50,21 @@ class StripeReader:
     def invoices_of(self, customer: str, invoice_id: str) -> list[Body]:
         """List the customer's invoices that say they are this one, voided ones left out."""
         found = self._pages("list", lambda after: self._client.v1.invoices.list({"customer": customer, **after}))  # type: ignore[arg-type]
-        return [body for body in found if _ours(body) == invoice_id and body["status"] != "void"]
+        return [body for body in found if our_invoice(body) == invoice_id and body["status"] != "void"]
 
     def customer_of(self, organization_id: str, since: datetime) -> str | None:
         """Return the customer made for the organization since then, the first one if there are several."""
+        found = [customer for name, customer in self.customers_since(since) if name == organization_id]
+        return found[-1] if found else None
+
+    def customers_since(self, since: datetime) -> Iterator[tuple[str, str]]:
+        """Yield (organization, customer) of ours that were created since then, newest first."""
+        # A minute earlier: clocks differ.
         created = {"created": {"gte": int(since.timestamp()) - 60}}
-        found = self._pages("list_customers", lambda after: self._client.v1.customers.list({**created, **after}))  # type: ignore[arg-type]
-        ids = [body["id"] for body in found if (body.get("metadata") or {}).get("organization") == organization_id]
-        return ids[-1] if ids else None
+        for body in self._pages("list_customers", lambda after: self._client.v1.customers.list({**created, **after})):  # type: ignore[arg-type]
+            organization = (body.get("metadata") or {}).get("organization")
+            if organization:
+                yield organization, body["id"]
 
     def has_customer(self, customer: str) -> bool:
         """Whether there is such a customer, not deleted."""
@@ -78,9 +85,10 @@ class StripeReader:
             data = list(self._pages("lines", lambda after: self._client.v1.invoices.line_items.list(stripe_id, after)))  # type: ignore[arg-type]
         return [((line.get("metadata") or {}).get("fly_billing_item", ""), line["amount"]) for line in data]
 
-    def invoices_since(self, since: datetime) -> Iterator[Body]:
-        """Yield every invoice created since then, newest first: one read per 100 invoices."""
-        created = {"created": {"gte": int(since.timestamp())}}
+    def invoices_since(self, since: datetime, until: datetime | None = None) -> Iterator[Body]:
+        """Yield every invoice created in `[since, until)`, newest first: one read per 100 invoices."""
+        before = {} if until is None else {"lt": int(until.timestamp())}
+        created = {"created": {"gte": int(since.timestamp()), **before}}
         return self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after}))  # type: ignore[arg-type]
 
     def _pages(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
@@ -104,6 +112,7 @@ class StripeReader:
         raise ReadingFailed(answer)
 
 
-def _ours(body: Body) -> str | None:
+def our_invoice(body: Body) -> str | None:
+    """Return the id of the invoice of ours that this one says it is."""
     found: str | None = (body.get("metadata") or {}).get("fly_billing_invoice")
     return found

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.stripe_failures import StripeFailure
 from fly_billing.domain.stripe_plan import FinalizedInvoice
+from fly_billing.resources.postgres import SessionLocks
 from fly_billing.resources.stripe_invoice_sync import InvoiceSync, StepFailed, SyncTools
+from fly_billing.resources.stripe_journal import StripeJournal
+from fly_billing.resources.stripe_made_before import MadeBefore, look
+from fly_billing.resources.stripe_reading import StripeReader
 
 CHUNK = 500
 # So many invoices in a row without an answer from Stripe, each tried several times, are an outage.
@@ -59,12 +64,13 @@ def sync_month(
     while: every other invoice would meet the same.
     """
     ids = tools.journal.invoices_to_sync(month, groups)
+    before = look(tools.journal, StripeReader(tools.client, tools.pace, tools.sleep), month, ids)
     report, lock, stop = SyncReport(), threading.Lock(), threading.Event()
     silent = 0
 
-    def sync_one(invoice: FinalizedInvoice) -> None:
+    def sync_one(invoice: FinalizedInvoice, locks: SessionLocks) -> None:
         nonlocal silent
-        result = None if stop.is_set() else _sync_alone(tools, invoice)
+        result = None if stop.is_set() else _sync_alone(tools, invoice, before, locks)
         code = result.failure.code if isinstance(result, StepFailed) else None
         with lock:
             silent = silent + 1 if code == "no_answer" else 0
@@ -73,20 +79,43 @@ def sync_month(
             report.note(invoice, result)
             progress(report.done, len(ids))
 
-    with ThreadPoolExecutor(tools.rules.workers) as pool:
-        for start in range(0, len(ids), CHUNK):
-            invoices = tools.journal.finalized_invoices(ids[start : start + CHUNK])
-            for done in [pool.submit(sync_one, invoice) for invoice in invoices]:
-                done.result()
+    with tools.journal.database.session_locks() as locks, ThreadPoolExecutor(tools.rules.workers) as pool:
+        waiting: set[Future[None]] = set()
+        try:
+            for invoice in _read(tools.journal, ids):
+                # The next ones are read while the workers are busy: no worker waits for the slowest of a chunk.
+                if len(waiting) >= 2 * tools.rules.workers:
+                    waiting = _without_done(waiting)
+                waiting.add(pool.submit(sync_one, invoice, locks))
+            while waiting:
+                waiting = _without_done(waiting)
+        except BaseException:
+            stop.set()
+            raise
     return report
 
 
-def _sync_alone(tools: SyncTools, invoice: FinalizedInvoice) -> str | StepFailed:
-    with tools.journal.database.session_lock(f"sync {invoice.id}") as is_ours:
+def _read(journal: StripeJournal, ids: Sequence[UUID]) -> Iterator[FinalizedInvoice]:
+    for start in range(0, len(ids), CHUNK):
+        yield from journal.finalized_invoices(ids[start : start + CHUNK])
+
+
+def _without_done(waiting: set[Future[None]]) -> set[Future[None]]:
+    """Wait for one at least; raises what it raised."""
+    done, rest = wait(waiting, return_when=FIRST_COMPLETED)
+    for one in done:
+        one.result()
+    return rest
+
+
+def _sync_alone(
+    tools: SyncTools, invoice: FinalizedInvoice, before: MadeBefore, locks: SessionLocks
+) -> str | StepFailed:
+    with locks.lock(f"sync {invoice.id}") as is_ours:
         if not is_ours:
             return "in_other_hands"
         try:
-            return InvoiceSync(tools, invoice).run()
+            return InvoiceSync(tools, invoice, before).run()
         except StepFailed as failed:
             tools.journal.fail(invoice.id, failed.state, failed.step, failed.failure, tools.clock())
             return failed

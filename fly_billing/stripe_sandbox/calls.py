@@ -65,7 +65,7 @@ insert into calls (at, clock, request_id, endpoint, method, path, idempotency_ke
                    dropped, fault, milliseconds)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-FILTERS = ("endpoint", "idempotency_key", "status", "code", "replayed", "applied", "dropped", "fault", "path")
+FILTERS = ("endpoint", "idempotency_key", "status", "code", "replayed", "applied", "dropped", "fault", "path", "method")
 
 
 def record(store: Store, call: Call, answer: Answer) -> None:

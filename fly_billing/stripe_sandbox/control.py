@@ -186,10 +186,11 @@ def resend_event(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 def fail_payment(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Let the payment of an open invoice fail; `next_attempt_seconds` null means that Stripe has given up."""
     store = pipeline.store
-    code, message = given.get("code", "card_declined"), given.get("message", "Your card was declined.")
+    error = {"type": "card_error", "code": "card_declined", "message": "Your card was declined."}
+    error |= {name: given[name] for name in ("code", "decline_code", "message") if name in given}
     with store.transaction():
         invoice = lines.known(store, ids["id"], param="id")
-        return finalizing.fail_payment(store, invoice, code, message, given.get("next_attempt_seconds", 3 * 86400))
+        return finalizing.fail_payment(store, invoice, error, given.get("next_attempt_seconds", 3 * 86400))
 
 
 def fail_finalization(pipeline: Pipeline, ids: Json, given: Json) -> Json:

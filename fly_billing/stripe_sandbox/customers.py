@@ -10,8 +10,14 @@ from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import integer, merged_metadata, metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
+PLACE = {name: string() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
+SHIPPING: params.Spec = {
+    "address": params.required(params.hash_of(PLACE)),
+    "name": params.required(string(unsettable=False)),
+    "phone": string(),
+}
 FIELDS: params.Spec = {
-    "address": params.any_hash(),
+    "address": params.hash_of(PLACE, unsettable=True),
     "balance": integer(),
     "business_name": string(150),
     "description": string(),
@@ -23,11 +29,17 @@ FIELDS: params.Spec = {
     "next_invoice_sequence": integer(1),
     "phone": string(20),
     "preferred_locales": params.array_of(string()),
-    "shipping": params.any_hash(),
+    "shipping": params.hash_of(SHIPPING, unsettable=True),
     "tax_exempt": params.choice("none", "exempt", "reverse"),
     **params.unsupported("cash_balance", "expand", "invoice_settings", "source", "tax"),
 }
 CREATE = {**FIELDS, **params.unsupported("payment_method", "tax_id_data", "test_clock")}
+UPDATE = {
+    **FIELDS,
+    **params.unsupported(
+        "bank_account", "card", "default_alipay_account", "default_bank_account", "default_card", "default_source"
+    ),
+}
 LIST = {
     **paging.PAGE,
     "created": params.time_filter(),
@@ -35,13 +47,21 @@ LIST = {
     **params.unsupported("expand", "test_clock"),
 }
 
+# What Stripe leaves out of a customer where it is empty; it shows null for everything else.
+LEFT_OUT = {"business_name", "individual_name"}
+
 
 def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> Json:
     """Create a customer; only the control API may choose its id."""
-    body = {**_blank(store, id or new_id("cus", 14)), **wanted}
+    body = _changed(_blank(store, id or new_id("cus", 14)), wanted)
     body["metadata"] = merged_metadata({}, wanted.get("metadata"))
     store.insert(body)
     return body
+
+
+def _changed(body: Json, wanted: Json) -> Json:
+    changed = {**body, **wanted}
+    return {name: value for name, value in changed.items() if value is not None or name not in LEFT_OUT}
 
 
 def _blank(store: Store, id: str) -> Json:
@@ -85,7 +105,7 @@ def update(store: Store, ids: Json, wanted: Json) -> Json:
     """Change a living customer."""
     body = _living(store, ids["customer"])
     change = {"metadata": merged_metadata(body["metadata"], wanted.pop("metadata"))} if "metadata" in wanted else {}
-    body.update(wanted, **change)
+    body = _changed(body, {**wanted, **change})
     store.save(body)
     return body
 

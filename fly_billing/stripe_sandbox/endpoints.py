@@ -12,7 +12,8 @@ from fly_billing.stripe_sandbox.params import Spec, unsupported
 from fly_billing.stripe_sandbox.store import Json, Store
 
 Handler = Callable[[Store, Json, Json], Json]
-NOTHING = unsupported("expand")
+NOTHING: Spec = {}
+READ = unsupported("expand")
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,31 @@ CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", 
 ENDPOINTS = (
     Endpoint("customers.create", "POST", "/v1/customers", customers.CREATE, customers.create),
     Endpoint("customers.list", "GET", "/v1/customers", customers.LIST, customers.listing),
-    Endpoint("customers.retrieve", "GET", CUSTOMER, NOTHING, customers.retrieve),
-    Endpoint("customers.update", "POST", CUSTOMER, customers.FIELDS, customers.update),
+    Endpoint("customers.retrieve", "GET", CUSTOMER, READ, customers.retrieve),
+    Endpoint("customers.update", "POST", CUSTOMER, customers.UPDATE, customers.update),
     Endpoint("customers.delete", "DELETE", CUSTOMER, NOTHING, customers.delete),
     Endpoint("invoices.create", "POST", "/v1/invoices", invoices.CREATE, invoices.create),
     Endpoint("invoices.list", "GET", "/v1/invoices", invoices.LIST, invoices.listing),
-    Endpoint("invoices.retrieve", "GET", INVOICE, NOTHING, invoices.retrieve),
+    Endpoint("invoices.retrieve", "GET", INVOICE, READ, invoices.retrieve),
     Endpoint("invoices.update", "POST", INVOICE, invoices.FIELDS, invoices.update),
     Endpoint("invoices.delete", "DELETE", INVOICE, NOTHING, invoices.delete),
     Endpoint("invoices.list_lines", "GET", f"{INVOICE}/lines", lines.LIST, lines.listing),
     Endpoint("invoices.add_lines", "POST", f"{INVOICE}/add_lines", lines.ADD_LINES, lines.add_lines),
     Endpoint("invoices.update_lines", "POST", f"{INVOICE}/update_lines", lines.UPDATE_LINES, lines.update_lines),
     Endpoint("invoices.remove_lines", "POST", f"{INVOICE}/remove_lines", lines.REMOVE_LINES, lines.remove_lines),
-    Endpoint("invoices.update_line", "POST", f"{INVOICE}/lines/{{line}}", lines.ON_INVOICE, lines.update_line),
+    Endpoint("invoices.update_line", "POST", f"{INVOICE}/lines/{{line_item_id}}", lines.UPDATE_LINE, lines.update_line),
     Endpoint("invoices.finalize", "POST", f"{INVOICE}/finalize", finalizing.FINALIZE, finalizing.finalize),
     Endpoint("invoices.pay", "POST", f"{INVOICE}/pay", finalizing.PAY, finalizing.pay),
-    Endpoint("invoices.void", "POST", f"{INVOICE}/void", NOTHING, finalizing.void),
+    Endpoint("invoices.void", "POST", f"{INVOICE}/void", READ, finalizing.void),
     Endpoint(
-        "invoices.mark_uncollectible", "POST", f"{INVOICE}/mark_uncollectible", NOTHING, finalizing.mark_uncollectible
+        "invoices.mark_uncollectible", "POST", f"{INVOICE}/mark_uncollectible", READ, finalizing.mark_uncollectible
     ),
     Endpoint("invoice_items.create", "POST", "/v1/invoiceitems", invoice_items.CREATE, invoice_items.create),
     Endpoint("invoice_items.list", "GET", "/v1/invoiceitems", invoice_items.LIST, invoice_items.listing),
-    Endpoint("invoice_items.retrieve", "GET", ITEM, NOTHING, invoice_items.retrieve),
+    Endpoint("invoice_items.retrieve", "GET", ITEM, READ, invoice_items.retrieve),
     Endpoint("invoice_items.update", "POST", ITEM, invoice_items.UPDATE, invoice_items.update),
     Endpoint("invoice_items.delete", "DELETE", ITEM, NOTHING, invoice_items.delete),
     Endpoint("invoice_payments.list", "GET", "/v1/invoice_payments", payments.LIST, payments.listing),
     Endpoint("events.list", "GET", "/v1/events", events.LIST, events.listing),
-    Endpoint("events.retrieve", "GET", "/v1/events/{event}", NOTHING, events.retrieve),
+    Endpoint("events.retrieve", "GET", "/v1/events/{id}", READ, events.retrieve),
 )

@@ -53,7 +53,7 @@ def emit(store: Store, type: str, body: Json) -> None:
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return an event of the last 30 days."""
-    return known(store, ids["event"])
+    return known(store, ids["id"])
 
 
 def known(store: Store, id: str) -> Json:

@@ -76,11 +76,11 @@ def fail_finalization(store: Store, invoice: Json, code: str, message: str) -> J
     return _tell(store, "invoice.finalization_failed", invoice)
 
 
-def fail_payment(store: Store, invoice: Json, code: str, message: str, next_attempt_seconds: int | None) -> Json:
+def fail_payment(store: Store, invoice: Json, error: Json, next_attempt_seconds: int | None) -> Json:
     """Let an attempt to collect an open invoice fail; without a next attempt, Stripe has given up."""
     if invoice["status"] != "open":
         raise ValueError("only the payment of an open invoice can fail")
-    payments.fail(store, invoice, code, message, next_attempt_seconds)
+    payments.fail(store, invoice, error, next_attempt_seconds)
     return invoice
 
 

@@ -9,7 +9,12 @@ from fly_billing.stripe_sandbox.params import decimal, required, string
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import total_up
 
-UPDATE = {**items.PRICED, "unit_amount_decimal": decimal(), **params.unsupported("tax_behavior", "tax_code")}
+UPDATE = {
+    **items.PRICED,
+    "price_data": items.ITEM_PRICE,
+    "unit_amount_decimal": decimal(),
+    **params.unsupported("expand", "tax_behavior", "tax_code"),
+}
 CREATE = {
     **UPDATE,
     "currency": params.currency(),

@@ -17,7 +17,7 @@ FIELDS: params.Spec = {
     "auto_advance": boolean(),
     "collection_method": COLLECTION,
     "custom_fields": array_of(
-        params.hash_of({"name": params.required(string(40)), "value": params.required(string(140))})
+        params.hash_of({"name": params.required(string(40)), "value": params.required(string(140))}), unsettable=True
     ),
     "days_until_due": integer(0, 365),
     "description": string(1500),

@@ -12,26 +12,32 @@ from fly_billing.stripe_sandbox.params import decimal, integer, merged_metadata,
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
 PERIOD = params.hash_of({"start": required(integer()), "end": required(integer())})
-PRICE_DATA = params.hash_of(
-    {
-        "currency": required(params.currency()),
-        "product": string(),
-        "product_data": params.any_hash(),
-        "tax_behavior": string(),
-        "unit_amount": integer(),
-        "unit_amount_decimal": decimal(),
-    }
-)
+PRICE: params.Spec = {
+    "currency": required(params.currency()),
+    "tax_behavior": params.choice("exclusive", "inclusive", "unspecified"),
+    "unit_amount": integer(),
+    "unit_amount_decimal": decimal(),
+}
+PRODUCT: params.Spec = {
+    "description": string(40000),
+    "images": params.array_of(string()),
+    "metadata": metadata(unsettable=False),
+    "name": required(string(unsettable=False)),
+    "tax_code": string(),
+    "unit_label": string(12),
+}
+# A line may name its product or describe a new one; an invoice item names one.
+LINE_PRICE = params.hash_of({**PRICE, "product": string(), "product_data": params.hash_of(PRODUCT)})
+ITEM_PRICE = params.hash_of({**PRICE, "product": required(string(unsettable=False))})
 PRICED: params.Spec = {
     "amount": integer(),
     "description": string(),
     "discountable": params.boolean(),
     "metadata": metadata(),
     "period": PERIOD,
-    "price_data": PRICE_DATA,
     "quantity": integer(0),
     "quantity_decimal": decimal(),
-    **params.unsupported("discounts", "expand", "pricing", "tax_rates"),
+    **params.unsupported("discounts", "pricing", "tax_rates"),
 }
 
 

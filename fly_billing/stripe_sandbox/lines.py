@@ -12,7 +12,7 @@ from fly_billing.stripe_sandbox.params import array_of, hash_of, metadata, requi
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import total_up
 
-ON_INVOICE: params.Spec = {**items.PRICED, **params.unsupported("tax_amounts", "tax_rates")}
+ON_INVOICE: params.Spec = {**items.PRICED, "price_data": items.LINE_PRICE, **params.unsupported("tax_amounts")}
 CHANGED = {**ON_INVOICE, "id": required(string(unsettable=False))}
 REMOVED: params.Spec = {
     "behavior": required(params.choice("delete", "unassign")),
@@ -20,6 +20,7 @@ REMOVED: params.Spec = {
 }
 ENVELOPE: params.Spec = {"invoice_metadata": metadata(), **params.unsupported("expand")}
 ADD_LINES = {**ENVELOPE, "lines": required(array_of(hash_of({**ON_INVOICE, "invoice_item": string()})))}
+UPDATE_LINE = {**ON_INVOICE, **params.unsupported("expand")}
 UPDATE_LINES = {**ENVELOPE, "lines": required(array_of(hash_of(CHANGED)))}
 REMOVE_LINES = {**ENVELOPE, "lines": required(array_of(hash_of(REMOVED)))}
 LIST = {**PAGE, **params.unsupported("expand")}
@@ -72,14 +73,15 @@ def item_id(line: str) -> str:
 
 def shown(store: Store, invoice: Json) -> Json:
     """Return an invoice as Stripe shows it, with its first ten lines."""
-    return {**invoice, "lines": _page(store, invoice["id"], FIRST, (), 10)}
+    first = _page(store, invoice["id"], FIRST, (), 10)
+    return {**invoice, "lines": {**first, "total_count": count(store, invoice["id"])}}
 
 
 def _page(store: Store, invoice: str, sql: str, cursor: tuple[int, ...], limit: int) -> Json:
     found = store.bodies(sql, (invoice, *cursor, limit + 1))
     page = found[:limit][::-1] if sql is BEFORE else found[:limit]
     url = f"/v1/invoices/{invoice}/lines"
-    return list_object(url, [view(item) for item in page], len(found) > limit, total_count=count(store, invoice))
+    return list_object(url, [view(item) for item in page], len(found) > limit)
 
 
 def count(store: Store, invoice: str) -> int:
@@ -188,7 +190,7 @@ def update_lines(store: Store, ids: Json, wanted: Json) -> Json:
 def update_line(store: Store, ids: Json, wanted: Json) -> Json:
     """Change one line of a draft and return the line."""
     invoice = draft(store, ids["invoice"])
-    item = _edit(store, invoice, ids["line"], wanted)
+    item = _edit(store, invoice, ids["line_item_id"], wanted)
     total_up(store, invoice)
     return view(item)
 

@@ -3,8 +3,6 @@
 Keep out: what is listed. A caller names the object kind and the filters it allows.
 """
 
-from typing import Any
-
 from fly_billing.stripe_sandbox import params
 from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -27,9 +25,9 @@ CLAUSES = {
 }
 
 
-def listing(url: str, data: list[Json], has_more: bool, **more: Any) -> Json:
+def listing(url: str, data: list[Json], has_more: bool) -> Json:
     """Return Stripe's list object."""
-    return {"object": "list", "data": data, "has_more": has_more, **more, "url": url}
+    return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 
 def newest(store: Store, object: str, wanted: Json, *fixed: str) -> tuple[list[Json], bool]:

@@ -5,7 +5,7 @@ means "unset" and comes out as None. Keep out: rules that need the store (they b
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,11 +16,15 @@ Reader = Callable[[str, Any], Any]
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter: how to read it, and whether it must be there or may be emptied."""
+    """One parameter: how to read it, whether it must be there or may be emptied, and the parameters inside it.
+
+    `fields` are those of a hash, or of each hash in a list.
+    """
 
     read: Reader
     required: bool = False
     unsettable: bool = False
+    fields: Mapping[str, "Param"] = field(default_factory=dict)
 
 
 Spec = Mapping[str, Param]
@@ -152,7 +156,7 @@ def currency() -> Param:
     return Param(of)
 
 
-def metadata() -> Param:
+def metadata(*, unsettable: bool = True) -> Param:
     """At most 50 keys of 40 characters with values of 500; an empty value unsets its key."""
 
     def of(name: str, value: Any) -> dict[str, str]:
@@ -163,7 +167,7 @@ def metadata() -> Param:
             _check_pair(name, key, text)
         return pairs
 
-    return Param(of, unsettable=True)
+    return Param(of, unsettable=unsettable)
 
 
 def _check_pair(name: str, key: str, text: Any) -> None:
@@ -184,17 +188,12 @@ def merged_metadata(old: dict[str, str], change: dict[str, str] | None) -> dict[
     return {key: value for key, value in {**old, **change}.items() if value != ""}
 
 
-def hash_of(spec: Spec) -> Param:
+def hash_of(spec: Spec, *, unsettable: bool = False) -> Param:
     """A hash with its own parameters."""
-    return Param(lambda name, value: read(_hash(name, value), spec, name))
+    return Param(lambda name, value: read(_hash(name, value), spec, name), unsettable=unsettable, fields=spec)
 
 
-def any_hash() -> Param:
-    """A hash kept as it came."""
-    return Param(_hash, unsettable=True)
-
-
-def array_of(item: Param) -> Param:
+def array_of(item: Param, *, unsettable: bool = False) -> Param:
     """A list, in the order of its indices."""
 
     def of(name: str, value: Any) -> list[Any]:
@@ -203,7 +202,7 @@ def array_of(item: Param) -> Param:
             raise InvalidParamsError("Invalid array", param=name)
         return [_value(f"{name}[{index}]", item, entries[index]) for index in sorted(entries, key=int)]
 
-    return Param(of, unsettable=True)
+    return Param(of, unsettable=unsettable, fields=item.fields)
 
 
 def time_filter() -> Param:
@@ -213,7 +212,7 @@ def time_filter() -> Param:
     def of(name: str, value: Any) -> dict[str, int]:
         return read(value, bounds, name) if isinstance(value, dict) else {"eq": _integer(name, value)}
 
-    return Param(of)
+    return Param(of, fields=bounds)
 
 
 def unsupported(*names: str) -> dict[str, Param]:

@@ -18,13 +18,12 @@ LIST: params.Spec = {
 }
 
 
-def fail(store: Store, invoice: Json, code: str, message: str, next_attempt_seconds: int | None) -> None:
+def fail(store: Store, invoice: Json, error: Json, next_attempt_seconds: int | None) -> None:
     """Let the payment of an open invoice fail; None for the next attempt: Stripe gives up."""
     now = store.now()
     again = None if next_attempt_seconds is None else now + next_attempt_seconds
     invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1, next_payment_attempt=again)
     store.save(invoice)
-    error = {"type": "card_error", "code": code, "message": message, "decline_code": None, "param": None}
     _keep(store, invoice, error)
     emit(store, "invoice.payment_failed", lines.shown(store, invoice))
 
@@ -40,12 +39,24 @@ def _keep(store: Store, invoice: Json, error: Json) -> None:
         "invoice": invoice["id"],
         "is_default": True,
         "livemode": False,
-        "payment": {"type": "payment_intent", "payment_intent": {"id": new_id("pi"), "object": "payment_intent"}},
+        "payment": {"type": "payment_intent", "payment_intent": _intent(store, invoice)},
         "status": "open",
         "status_transitions": {"canceled_at": None, "paid_at": None},
     }
     payment["payment"]["payment_intent"] |= {"last_payment_error": error, "status": "requires_payment_method"}
     store.keep_payment(payment)
+
+
+def _intent(store: Store, invoice: Json) -> Json:
+    return {
+        "id": new_id("pi"),
+        "object": "payment_intent",
+        "amount": invoice["amount_due"],
+        "created": store.now(),
+        "currency": invoice["currency"],
+        "customer": invoice["customer"],
+        "livemode": False,
+    }
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:

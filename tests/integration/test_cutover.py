@@ -81,6 +81,7 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
         ("total in USD", "$185.45"),
         ("calls of POST /v1/invoices", "2"),
         ("calls in all", "8"),
+        ("reads before the first one", "1 for each 100 invoices and customers in Stripe"),
         ("floor at 10 a second, 2 per endpoint", "2 s"),
     ]:
         assert line in rows, told.stdout
@@ -95,6 +96,9 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
         "invoices.create": 2,
         "invoices.add_lines": 3,
         "invoices.finalize": 2,
+        # It looks first what Stripe has already: nothing yet, so one page of each.
+        "invoices.list": 1,
+        "customers.list": 1,
     }
     assert in_stripe(sandbox) == [("acme", "open", 15000, 150), ("bolt", "open", 3545, 2)]
     assert plan_of_sync(billing_database, JUNE).invoices == 0

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from dagster import Definitions, RunRequest, ScheduleDefinition, build_schedule_context
+from dagster import Definitions, ExecuteInProcessResult, RunRequest, ScheduleDefinition, build_schedule_context
 
 from fly_billing.definitions import build_defs
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.jobs import bill_open_months_nightly, close_months_nightly, land_usage_hourly, sync_months_hourly
+from fly_billing.jobs import (
+    bill_open_months_nightly,
+    close_months_nightly,
+    land_usage_hourly,
+    reconcile_months_nightly,
+    sync_months_hourly,
+)
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, UsageStore
+from fly_billing.stripe_sandbox import SandboxServer
 from tests.world import World, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
@@ -25,7 +32,7 @@ def test_the_code_location_can_be_loaded(definitions: Definitions) -> None:
     Definitions.validate_loadable(definitions)
 
 
-def test_assets_are_chained_from_usage_events_to_stripe_invoices(definitions: Definitions) -> None:
+def test_assets_are_chained_from_usage_events_to_the_reconciliation_with_stripe(definitions: Definitions) -> None:
     graph = definitions.resolve_asset_graph()
 
     parents = {
@@ -38,6 +45,7 @@ def test_assets_are_chained_from_usage_events_to_stripe_invoices(definitions: De
         "usage_rollups": ["usage_events"],
         "invoices": ["usage_rollups"],
         "stripe_invoices": ["invoices"],
+        "stripe_reconciliation": ["stripe_invoices"],
     }
 
 
@@ -53,18 +61,20 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("invoices", "every_rollup_is_priced_in_exactly_one_item"),
         ("invoices", "finalized_invoices_bill_all_usage_known_now"),
         ("stripe_invoices", "stripe_agrees_with_our_invoices"),
+        ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
     }
 
 
 def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
     repository = definitions.get_repository_def()
 
-    assert {"land_usage", "bill_month", "sync_month"} <= set(repository.job_names)
+    assert {"land_usage", "bill_month", "sync_month", "reconcile_month"} <= set(repository.job_names)
     assert {one.name for one in repository.schedule_defs} == {
         "land_usage_hourly",
         "bill_open_months_nightly",
         "close_months_nightly",
         "sync_months_hourly",
+        "reconcile_months_nightly",
     }
     assert {one.name for one in repository.sensor_defs} == {
         "alert_on_failed_check",
@@ -74,6 +84,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "alert_on_failed_sync",
         "poll_stripe_events",
         "register_new_organizations",
+        "send_alerts",
     }
 
 
@@ -169,6 +180,52 @@ def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world:
 
     world.run("sync_month", request.tags)
     assert _evaluate(world, sync_months_hourly, world.now) == []
+
+
+def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_sent_lately(world: World) -> None:
+    bill_one_machine(world)
+    assert _evaluate(world, reconcile_months_nightly, world.now) == []
+
+    world.sync(OCTOBER)
+    (request,) = _evaluate(world, reconcile_months_nightly, world.now + timedelta(days=90))
+    assert request.tags["fly_billing/month"] == "2026-10"
+    assert _agrees(world.run("reconcile_month", request.tags))
+
+    world.execute("update invoices set status = 'paid', paid_at = now()")
+    assert len(_evaluate(world, reconcile_months_nightly, world.now + timedelta(days=59))) == 1
+    assert _evaluate(world, reconcile_months_nightly, world.now + timedelta(days=61)) == []
+
+
+def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_written_down(
+    world: World, sandbox: SandboxServer
+) -> None:
+    bill_one_machine(world)
+    world.sync(OCTOBER)
+    assert _agrees(world.run("reconcile_month", {}, partition="2026-10-01"))
+
+    (invoice,) = sandbox.control.invoices()
+    sandbox.control.edit_object(invoice["id"], status="void")
+    result = world.run("reconcile_month", {}, partition="2026-10-01")
+
+    assert not _agrees(result)
+    looks = world.execute("select * from stripe_reconciliations order by id")
+    assert [(one["invoices_here"], one["invoices_in_stripe"]) for one in looks] == [(1, 1), (1, 0)]
+    assert [one["totals_in_stripe"] for one in looks] == [{"USD": 202}, {}]
+    assert [[one["kind"] for one in look["discrepancies"]] for look in looks] == [[], ["missing"]]
+
+
+def bill_one_machine(world: World) -> None:
+    """Finalize October for one organization: a shared-cpu-1x 256MB Machine for 30 days, $2.02."""
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")])
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+
+
+def _agrees(result: ExecuteInProcessResult) -> bool:
+    (check,) = result.get_asset_check_evaluations()
+    return check.passed
 
 
 def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:

@@ -15,6 +15,7 @@ from tests.stripe_builders import (
     API_KEY,
     JULY,
     JUNE,
+    MovableClock,
     bill_june,
     calls,
     charge,
@@ -236,6 +237,36 @@ def test_lines_of_other_groups_are_not_read(long_one: SyncTools, sandbox: Sandbo
     reader = StripeReader(long_one.client, long_one.pace, long_one.sleep)
     assert reconcile_month(long_one.journal, reader, JUNE, ["bolt"]).discrepancies == []
     assert calls(sandbox) == ["invoices.list"]
+
+
+def test_a_month_of_long_ago_is_compared_without_reading_what_was_sent_since(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    clock = MovableClock(sandbox)
+    bill_june(billing_database, tmp_path, acme=["1.00"])
+    tools = sync_tools(billing_database, sandbox.url, clock=clock)
+    sync(tools)
+    clock.advance(hours=31 * 24)
+    sandbox.control.seed_customer("cus_1234")
+    for n in range(101):
+        tools.client.v1.invoices.create({"customer": "cus_1234", "metadata": {"later": str(n)}})
+    sandbox.control.clear_calls()
+
+    assert glance(tools).discrepancies == []
+    assert calls(sandbox) == ["invoices.list"]
+
+
+def test_what_is_not_found_where_it_should_be_is_looked_for_up_to_now(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["1.00"])
+    tools = sync_tools(billing_database, sandbox.url)
+    sandbox.control.advance_clock(3 * 24 * 3600)  # Stripe's clock is ahead of ours
+    sync(tools)
+    sandbox.control.clear_calls()
+
+    assert glance(tools).discrepancies == []
+    assert calls(sandbox) == ["invoices.list", "invoices.list"]
 
 
 def test_a_hundred_and_more_invoices_are_read_page_by_page(

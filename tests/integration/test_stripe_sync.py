@@ -28,6 +28,7 @@ from tests.stripe_builders import (
     outcome,
     query,
     reconcile,
+    sent,
     sync,
     sync_tools,
 )
@@ -39,7 +40,7 @@ def test_an_invoice_of_up_to_100_lines_takes_three_calls(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["1.00"] * lines)
     assert outcome(sync(sync_tools(billing_database, sandbox.url))) == ({"finalized": 1}, [])
-    assert calls(sandbox) == ["customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"]
+    assert sent(sandbox) == ["customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"]
     assert in_stripe(sandbox) == [("acme", "open", lines * 100, lines)]
 
 
@@ -50,7 +51,7 @@ def test_an_invoice_of_101_to_200_lines_takes_four_calls(
     bill_june(billing_database, tmp_path, acme=["1.00"] * lines)
     sync(sync_tools(billing_database, sandbox.url))
     assert mutations(sandbox) == {"invoices.create": 1, "invoices.add_lines": 2, "invoices.finalize": 1}
-    assert len(calls(sandbox)) == 5
+    assert len(sent(sandbox)) == 5
     assert in_stripe(sandbox) == [("acme", "open", lines * 100, lines)]
 
 

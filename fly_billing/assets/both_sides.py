@@ -1,0 +1,42 @@
+"""How a comparison of both sides, ours and Stripe's, is shown in Dagster: totals as metadata, discrepancies as rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fly_billing.domain.money import format_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.reconciling import Reconciliation
+
+
+def described_sides(month: BillingMonth, both: Reconciliation) -> dict[str, Any]:
+    """Return how many invoices each side has of the month, and over how much."""
+    return {
+        f"{month} billed here": _total(both.expected, both.totals_here),
+        f"{month} found in Stripe": _total(both.found, both.totals_in_stripe),
+        f"{month} discrepancies": len(both.discrepancies),
+    }
+
+
+def discrepancy_rows(month: BillingMonth, both: Reconciliation) -> list[Mapping[str, Any]]:
+    """Return a row per discrepancy, with what to do."""
+    return [
+        {
+            "month": str(month),
+            "kind": one.kind,
+            "organization": one.organization_id,
+            "stripe": ", ".join(one.stripe_ids),
+            "what": one.message,
+            "what to do": one.what_to_do,
+        }
+        for one in both.discrepancies
+    ]
+
+
+def unread_row(month: BillingMonth, problem: Exception) -> Mapping[str, Any]:
+    """Return the row of a month that could not be compared."""
+    return {"month": str(month), "kind": "unread", "what": f"Stripe could not be read: {problem}"}
+
+
+def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
+    money = ", ".join(format_cents(cents, name) for name, cents in totals.items())
+    return f"{len(invoices)} invoices, {money or '0'}"

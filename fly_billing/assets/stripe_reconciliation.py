@@ -1,0 +1,69 @@
+"""Looking at Stripe again, after the sync: does it still hold what we billed?"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetDep,
+    AssetExecutionContext,
+    BackfillPolicy,
+    MaterializeResult,
+    MultiToSingleDimensionPartitionMapping,
+    asset,
+)
+
+from fly_billing.assets.both_sides import described_sides, discrepancy_rows, unread_row
+from fly_billing.assets.outcomes import check
+from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.partitions import months
+from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
+from fly_billing.resources.reconciling import reconcile_month, record_reconciliation
+from fly_billing.resources.stripe_reading import ReadingFailed
+
+STILL_AGREES = "stripe_still_agrees_with_our_invoices"
+
+
+@asset(
+    partitions_def=months,
+    backfill_policy=BackfillPolicy.single_run(),
+    deps=[AssetDep(stripe_invoices, partition_mapping=MultiToSingleDimensionPartitionMapping("month"))],
+    check_specs=[
+        AssetCheckSpec(
+            STILL_AGREES,
+            asset="stripe_reconciliation",
+            description="Nobody has changed, voided, copied or deleted in Stripe what we sent of the month. Lists"
+            " what differs, and what to do; `fly-billing repair MONTH` mends what is safe, and asks before the rest.",
+        )
+    ],
+    kinds={"stripe", "postgres"},
+    group_name="fly_billing",
+    pool="stripe",
+)
+def stripe_reconciliation(
+    context: AssetExecutionContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+    """What Stripe holds of a month, beside what we billed, whenever somebody looked: in `stripe_reconciliations`.
+
+    One read per 100 invoices; changes nothing. Runs nightly for months that are unpaid or were sent lately.
+    """
+    database = billing_postgres.database()
+    tools = stripe_account.sync_tools(database, clock, context.run.run_id)
+    groups = sorted({row["billing_group"] for row in database.rows("billing_groups")})
+    metadata: dict[str, Any] = {}
+    wrong: list[Mapping[str, Any]] = []
+    for month in sorted(BillingMonth.parse(key) for key in context.partition_keys):
+        try:
+            both = reconcile_month(tools.journal, stripe_account.reader(tools), month, groups, all_lines=False)
+        except ReadingFailed as problem:
+            wrong.append(unread_row(month, problem))
+            continue
+        record_reconciliation(database, month, both, context.run.run_id, clock.now())
+        metadata |= described_sides(month, both)
+        wrong += discrepancy_rows(month, both)
+        context.log.info(f"{month}: {len(both.discrepancies)} discrepancies in {len(both.expected)} invoices")
+    yield MaterializeResult(
+        metadata=metadata, check_results=[check("stripe_reconciliation", STILL_AGREES, wrong, **metadata)]
+    )

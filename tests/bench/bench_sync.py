@@ -1,0 +1,110 @@
+"""How fast a whole month is synced, as a ratio to the floor that Stripe's limits set. Run by `make bench`.
+
+The baseline is that floor: N invoices at 25 calls a second to an endpoint take N / 25 s, whoever makes them. The
+sandbox enforces the limits and answers after 0.3 s. The syncing process is one of its own, as in production.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fly_billing.resources.embedded_postgres import throwaway
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer, spawn
+from tests.bench.calls_plot import plot_calls
+from tests.stripe_builders import add_organization, charge, close_month
+
+LIMIT = 25
+ACCOUNT_LIMIT = 100
+LATENCY = 0.3
+LINES = 8
+SYNCED = """
+import json, resource, sys, time
+from tests.stripe_builders import *
+from fly_billing.resources.stripe_invoice_sync import SyncRules
+from fly_billing.resources.settings import Settings
+order = json.loads(sys.argv[1])
+database = BillingDatabase(order["database"])
+pace = Pace(database, order["account_limit"], order["limit"])
+workers = order["workers"] or Settings.from_environment().stripe_workers
+tools = sync_tools(database, order["stripe"], pace=pace, workers=workers)
+started = time.monotonic()
+report = sync_month(tools, JUNE, groups_of(database))
+seconds = time.monotonic() - started
+assert not report.failures and not report.not_tried, report
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "states": report.states}))
+"""
+
+
+def fill(database: BillingDatabase, folder: Path, sandbox: SandboxServer, invoices: int) -> None:
+    """Finalize that many invoices of eight lines, of organizations that Stripe knows."""
+    for number in range(invoices):
+        customer = f"cus_{number:06d}"
+        sandbox.control.seed_customer(customer)
+        add_organization(database, f"org-{number:06d}", customer=customer)
+        charge(database, f"org-{number:06d}", *(["1.25"] * LINES))
+    close_month(database, folder)
+
+
+def sync_once(database_url: str, sandbox: SandboxServer, workers: int) -> dict[str, float]:
+    order = {
+        "database": database_url,
+        "stripe": sandbox.url,
+        "limit": LIMIT,
+        "account_limit": ACCOUNT_LIMIT,
+        "workers": workers,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SYNCED, json.dumps(order)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def main() -> None:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--invoices", type=int, default=750)
+    read.add_argument("--workers", type=int, default=0, help="invoices side by side; 0: the default setting")
+    read.add_argument("--plot", type=Path, help="where to write the calls per second over the run (PNG)")
+    given = read.parse_args()
+    with (
+        throwaway(databases=("billing",)) as server,
+        tempfile.TemporaryDirectory() as folder,
+        spawn(Path(folder) / "stripe.sqlite") as sandbox,
+    ):
+        database = BillingDatabase(server.url("billing"))
+        migrate(database)
+        fill(database, Path(folder), sandbox, given.invoices)
+        sandbox.control.clear_calls()
+        sandbox.control.settings(endpoint_per_second=LIMIT, global_per_second=ACCOUNT_LIMIT, latency_seconds=LATENCY)
+        result = sync_once(server.url("billing"), sandbox, given.workers)
+        calls = sandbox.control.calls(limit=10 * given.invoices)
+        if given.plot:
+            plot_calls(calls, LIMIT, given.plot)
+    _tell(given.invoices, result, len(calls), sum(1 for call in calls if call["status"] == 429))
+
+
+def _tell(invoices: int, result: dict[str, float], calls: int, refused: int) -> None:
+    floor = invoices / LIMIT
+    table = Table("", "", title=f"Syncing {invoices} invoices, {LIMIT} calls/s per endpoint, answers after {LATENCY} s")
+    table.add_row("floor N / 25", f"{floor:.1f} s")
+    table.add_row("measured", f"{result['seconds']:.1f} s")
+    table.add_row("ratio: floor / measured", f"{floor / result['seconds']:.3f}")
+    table.add_row("calls per invoice", f"{calls / invoices:.3f}")
+    table.add_row("429s", str(refused))
+    table.add_row("CPU of the syncing process per invoice", f"{1000 * result['cpu'] / invoices:.1f} ms")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""What the product and the sandbox say to each other is what Stripe's own OpenAPI schema says, word by word."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import stripe
+
+import fly_billing
+from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sandbox.endpoints import ENDPOINTS
+from tests.stripe_flows import (
+    Stage,
+    follow_a_payment,
+    go_through_customers,
+    go_through_invoice_items,
+    go_through_invoices,
+    go_through_payments_and_events,
+    hooked,
+    meet_every_fault,
+    meet_every_refusal,
+    sync_and_repair_june,
+)
+from tests.stripe_openapi import Exchange, Json, stripe_schema
+from tests.stripe_recorder import recording
+
+PACKAGE = Path(fly_billing.__file__).parent
+BY_HAND = (go_through_customers, go_through_invoices, go_through_invoice_items, go_through_payments_and_events)
+EVENT_TYPES = {
+    "customer.deleted",
+    "invoice.created",
+    "invoice.finalization_failed",
+    "invoice.finalized",
+    "invoice.marked_uncollectible",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.voided",
+}
+REFUSALS = {
+    (400, "idempotency_error", None),
+    (400, "invalid_request_error", None),
+    (400, "invalid_request_error", "invoice_not_editable"),
+    (400, "invalid_request_error", "parameter_invalid_empty"),
+    (400, "invalid_request_error", "parameter_invalid_integer"),
+    (400, "invalid_request_error", "parameter_missing"),
+    (400, "invalid_request_error", "parameter_unknown"),
+    (400, "invalid_request_error", "resource_missing"),
+    (401, "invalid_request_error", None),
+    (404, "invalid_request_error", None),
+    (404, "invalid_request_error", "resource_missing"),
+    (429, "invalid_request_error", "rate_limit"),
+}
+FAULTY_ANSWERS = {
+    (402, "card_error", "card_declined"),
+    (409, "invalid_request_error", "idempotency_key_in_use"),
+    (429, "invalid_request_error", "lock_timeout"),
+    (429, "invalid_request_error", "rate_limit"),
+    (500, "api_error", None),
+}
+REASONS = {"global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific"}
+
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was said on each way, and the events told."""
+
+    product: list[Exchange]
+    by_hand: list[Exchange]
+    faults: list[Exchange]
+    refused: list[Exchange]
+    events: list[Json]
+
+
+@pytest.fixture(scope="module")
+def recorded(
+    server: SandboxServer, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recorded]:
+    """All ways gone once, over a database of their own."""
+    server.control.reset()
+    create_database(postgres, "billing_openapi", template="billing_template")
+    database = BillingDatabase(postgres.url("billing_openapi"))
+    with recording(server.url) as recorder:
+        stage = Stage(database, tmp_path_factory.mktemp("openapi"), server, recorder)
+
+        def said(*ways: Any) -> list[Exchange]:
+            for way in ways:
+                way(stage)
+            found = recorder.exchanges[:]
+            recorder.exchanges.clear()
+            return found
+
+        with hooked(stage):
+            product, by_hand = said(sync_and_repair_june, follow_a_payment), said(*BY_HAND)
+        yield Recorded(product, by_hand, said(meet_every_fault), said(meet_every_refusal), recorder.deliveries)
+    database.engine.dispose()
+    drop_database(postgres, "billing_openapi")
+
+
+def refusals(exchanges: list[Exchange]) -> set[tuple[int, str, str | None]]:
+    """List (status, type, code) of the errors among the answers."""
+    bad = [one for one in exchanges if one.status not in (None, 200)]
+    errors = [(one.status or 0, json.loads(one.answer)["error"]) for one in bad]
+    return {(status, error["type"], error.get("code")) for status, error in errors}
+
+
+# What was said ------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_product_says_to_stripe_is_what_stripe_understands(recorded: Recorded) -> None:
+    assert [problem for one in recorded.product for problem in stripe_schema().problems(one)] == []
+
+
+def test_what_the_sandbox_answers_is_what_stripe_would(recorded: Recorded) -> None:
+    assert {one.status for one in recorded.by_hand} == {200}
+    assert [problem for one in recorded.by_hand for problem in stripe_schema().problems(one)] == []
+
+
+def test_an_answer_that_a_fault_makes_is_one_that_stripe_could_give(recorded: Recorded) -> None:
+    assert refusals(recorded.faults) == FAULTY_ANSWERS
+    assert [problem for one in recorded.faults for problem in stripe_schema().problems(one)] == []
+
+
+def test_a_refusal_has_the_form_of_stripes_errors(recorded: Recorded) -> None:
+    assert [one.name for one in recorded.refused if one.status == 200] == []
+    assert refusals(recorded.refused) == REFUSALS
+    problems = [problem for one in recorded.refused for problem in stripe_schema().problems(one, judge_request=False)]
+    assert problems == []
+
+
+def test_every_answer_says_which_request_it_is_for_and_every_429_which_limit_it_is(recorded: Recorded) -> None:
+    said = [*recorded.product, *recorded.by_hand, *recorded.faults, *recorded.refused]
+    answered = [one for one in said if one.status]
+    assert [one.name for one in answered if not one.headers["request-id"].startswith("req_")] == []
+    limited = [one for one in answered if one.status == 429]
+    reasons = {
+        (json.loads(one.answer)["error"]["code"], one.headers.get("stripe-rate-limited-reason")) for one in limited
+    }
+    assert reasons == {("lock_timeout", None), *(("rate_limit", reason) for reason in REASONS)}
+
+
+def test_an_event_is_delivered_as_stripe_would_and_tells_of_the_object_as_stripe_shows_it(recorded: Recorded) -> None:
+    assert {event["type"] for event in recorded.events} == EVENT_TYPES
+    assert [problem for event in recorded.events for problem in stripe_schema().problems_of_event(event)] == []
+
+
+def test_an_event_that_is_listed_tells_of_the_object_as_stripe_shows_it(recorded: Recorded) -> None:
+    pages = [json.loads(one.answer) for one in recorded.by_hand if one.target.startswith("/v1/events?")]
+    listed = [event for page in pages for event in page["data"]]
+    assert {event["type"] for event in listed} == EVENT_TYPES
+    assert [problem for event in listed for problem in stripe_schema().problems_of_event(event)] == []
+
+
+# Nothing is left out ------------------------------------------------------------------------------------------------
+
+
+def answered_well(exchanges: list[Exchange]) -> set[Name]:
+    """List the endpoints, as Stripe writes their paths, that were asked and answered without a problem."""
+    good = [one for one in exchanges if one.status == 200 and not stripe_schema().problems(one)]
+    found = [stripe_schema().find(one.method, urlsplit(one.target).path) for one in good]
+    return {(operation.method, operation.path) for operation in found if operation}
+
+
+def test_every_endpoint_of_the_sandbox_is_stripes_and_was_checked(recorded: Recorded) -> None:
+    offered = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    assert answered_well([*recorded.product, *recorded.by_hand]) == offered
+
+
+def test_every_endpoint_that_the_product_calls_was_checked_as_the_product_calls_it(recorded: Recorded) -> None:
+    called = {name for path in PACKAGE.rglob("*.py") for name in calls_in(path)}
+    assert answered_well(recorded.product) == called
+
+
+def test_a_call_of_stripe_is_found_however_a_module_keeps_the_service(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "self._tools.client.v1.refunds.create({})\n"
+        "client.v1.invoices.line_items.list('in_1', after)\n"
+        "self._notes = client.v1.credit_notes\n"
+        "self._notes.void_credit_note('cn_1')\n"
+        "notes = self._tools.client.v1.credit_notes\n"
+        "notes.list({}).data\n"
+    )
+    assert calls_in(module) == {
+        ("POST", "/v1/refunds"),
+        ("GET", "/v1/invoices/{invoice}/lines"),
+        ("POST", "/v1/credit_notes/{id}/void"),
+        ("GET", "/v1/credit_notes"),
+    }
+
+
+def calls_in(path: Path) -> set[Name]:
+    """Find the calls of stripe-python's services in a module, `client.v1.invoices.list(...)`, and what they ask for."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    # Services that the module keeps under a name of its own: `self._invoices = client.v1.invoices`.
+    kept = {
+        _words(target)[-1]: service
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and (service := _service(_words(node.value), {}))
+        for target in node.targets
+    }
+    asked = [_words(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {_endpoint(service, words[-1]) for words in asked if (service := _service(words[:-1], kept))}
+
+
+def _words(node: ast.expr) -> list[str]:
+    """Return the words of `a.b.c`, those before a call or an index left out."""
+    if isinstance(node, ast.Attribute):
+        return [*_words(node.value), node.attr]
+    return [node.id] if isinstance(node, ast.Name) else []
+
+
+def _service(words: list[str], kept: Mapping[str, Any]) -> Any:
+    service = kept.get(words[-1]) if words else None
+    if "v1" in words:
+        service = stripe.StripeClient("sk_test_never_used").v1
+        for word in words[words.index("v1") + 1 :]:
+            service = getattr(service, word)
+    return service
+
+
+def _endpoint(service: Any, method: str) -> Name:
+    asked = re.search(r'self\._request\(\s*"(\w+)",\s*"(/v1/[^"]+)"', inspect.getsource(getattr(service, method)))
+    assert asked, f"stripe-python's {method} names its endpoint"
+    return asked[1].upper(), asked[2]
