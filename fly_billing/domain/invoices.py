@@ -2,8 +2,9 @@
 
 The order of steps, for a reader to argue with:
   1. every rollup finds its price version;            `_usage_items`
-  2. the free allowance is taken off, in time order;  `_usage_items`
-  3. the price model turns the rest into steps;       `_usage_item`
+  2. the free allowance is taken off, the price model turns the rest into steps, minimum and maximum bound them,
+     all versions of a price together in time order;  `rating.rate_month`
+  3. each version becomes an item;                    `_usage_item`
   4. recurring fees, prorated by the second;          `_subscription_item`
   5. one-off items as they are;                       `_one_off_item`
   6. the exact amounts are added and rounded once;    `assemble_invoice`
@@ -22,10 +23,11 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.domain.errors import not_computable
-from fly_billing.domain.money import EXACT, exact_sum, plain, share_out_cents, to_cents
+from fly_billing.domain.money import exact_sum, plain, share_out_cents, to_cents
 from fly_billing.domain.periods import BillingMonth, overlap_seconds
 from fly_billing.domain.price_models import PriceStep
 from fly_billing.domain.prices import Price, PriceBook
+from fly_billing.domain.rating import Rated, rate_month
 
 INVOICES = uuid5(NAMESPACE_URL, "fly_billing/invoices")
 
@@ -143,13 +145,16 @@ def _usage_items(invoice: UUID, currency: str, rollups: Sequence[UsageRollup], p
         price = _price_of(rollup, prices)
         versions[price.id] = price
         priced[price.id].append(rollup)
-    items = []
-    allowance_used: dict[str, Decimal] = defaultdict(Decimal)
+    by_key: dict[str, list[Price]] = defaultdict(list)
     for price in sorted(versions.values(), key=lambda one: (one.key, one.effective_from)):
-        allowance_left = max(Decimal(0), EXACT.subtract(price.free_allowance, allowance_used[price.key]))
-        item, free = _usage_item(invoice, currency, price, priced[price.id], allowance_left)
-        allowance_used[price.key] = EXACT.add(allowance_used[price.key], free)
-        items.append(item)
+        _same_currency(price.currency, currency, f"price {price.key!r}")
+        by_key[price.key].append(price)
+    items = []
+    for same_price in by_key.values():
+        quantities = [exact_sum([rollup.quantity for rollup in priced[price.id]]) for price in same_price]
+        rated = rate_month(list(zip(same_price, quantities, strict=True)))
+        for price, one in zip(same_price, rated, strict=True):
+            items.append(_usage_item(invoice, price, priced[price.id], one))
     return items
 
 
@@ -165,26 +170,19 @@ def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
     return prices.for_usage(rollup.meter, rollup.dimensions, rollup.segment_start)
 
 
-def _usage_item(
-    invoice: UUID, currency: str, price: Price, rollups: Sequence[UsageRollup], allowance_left: Decimal
-) -> tuple[InvoiceItem, Decimal]:
-    _same_currency(price.currency, currency, f"price {price.key!r}")
-    quantity = exact_sum([rollup.quantity for rollup in rollups])
-    free = min(quantity, allowance_left)
-    steps = price.model.steps(EXACT.subtract(quantity, free))
-    item = InvoiceItem(
+def _usage_item(invoice: UUID, price: Price, rollups: Sequence[UsageRollup], rated: Rated) -> InvoiceItem:
+    return InvoiceItem(
         id=uuid5(invoice, f"price|{price.id}"),
         kind="usage",
         product=price.product,
         description=price.description,
-        quantity=quantity,
+        quantity=rated.quantity,
         unit=price.unit,
-        amount=exact_sum([step.amount for step in steps]),
+        amount=rated.amount,
         price_id=price.id,
         rollup_ids=tuple(rollup.id for rollup in rollups),
-        detail=_explain(steps, price, free),
+        detail=_explain(rated.steps, price, rated.allowance_used),
     )
-    return item, free
 
 
 def _explain(steps: Sequence[PriceStep], price: Price, free: Decimal) -> dict[str, Any]:

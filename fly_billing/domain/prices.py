@@ -1,23 +1,39 @@
-"""Prices and the price book: which price holds for a usage, when. Keeps out: what a customer used.
+"""Prices and the price book: which price holds for a usage, when. Keeps out: what a customer used, and rating it
+(`domain.rating`).
 
-The plain-dict shape of a price (`Price.from_data`) is the shape of the YAML files in `fly_billing/price_book`.
+The plain-dict shape of a price (`Price.from_data`, `Price.to_data`) is the shape of the YAML files in
+`fly_billing/price_book`, and public: README.md describes every field.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
+from decimal import Decimal
 from itertools import product as combinations
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.domain.errors import BillingError, not_computable
-from fly_billing.domain.price_models import Graduated, PerUnit, PriceModel, Tier
+from fly_billing.domain.plain_data import (
+    as_text,
+    check_amount,
+    exact_number,
+    read_match,
+    read_number,
+    read_text,
+    read_time,
+    refuse_unknown,
+)
+from fly_billing.domain.price_models import MODELS, PriceModel
 
 PRICES = uuid5(NAMESPACE_URL, "fly_billing/prices")
+# What a month without billable units is charged: nothing at all, or what the model charges for 0 units (a flat amount,
+# the first tier's flat fee) and the minimum.
+AT_ZERO = ("nothing", "item")
 
 
 @dataclass(frozen=True)
@@ -25,7 +41,8 @@ class Price:
     """One version of one price: in force for usage in `[effective_from, effective_until)`.
 
     `meter` is None for a recurring fee. `match` restricts it to usage whose dimensions have one of the named values.
-    `free_allowance` units per organization and month cost nothing.
+    `free_allowance` units per organization and month cost nothing. `minimum` and `maximum` bound what the price charges
+    in a month, before any discount. Raises ValueError naming the field that is wrong.
     """
 
     book: str
@@ -40,6 +57,23 @@ class Price:
     effective_until: datetime | None = None
     free_allowance: Decimal = Decimal(0)
     match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    at_zero: str = "nothing"
+
+    def __post_init__(self) -> None:
+        exact_number("free_allowance", self.free_allowance)
+        for name, amount in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if amount is not None:
+                check_amount(name, amount)
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.at_zero not in AT_ZERO:
+            raise ValueError(f"at_zero {self.at_zero!r}; known are {', '.join(AT_ZERO)}")
+        if not re.fullmatch("[A-Z]{3}", self.currency):
+            raise ValueError(f"currency {self.currency!r} is no ISO 4217 code")
+        if self.effective_until is not None and self.effective_until <= self.effective_from:
+            raise ValueError(f"effective_until {self.effective_until} is not after effective_from")
 
     @property
     def id(self) -> UUID:
@@ -51,85 +85,72 @@ class Price:
     @classmethod
     def from_data(cls, book: str, data: Mapping[str, Any]) -> Price:
         """Read one price from plain data. Raises ValueError naming the price and the field that is wrong."""
-        key = str(data.get("key", "?"))
-        unknown = set(data) - _FIELDS
-        if unknown:
-            raise ValueError(f"price {book}/{key}: unknown fields {sorted(unknown)}; known are {sorted(_FIELDS)}")
         try:
             return cls._read(book, data)
-        except (KeyError, TypeError, ValueError, InvalidOperation) as problem:
-            raise ValueError(f"price {book}/{key}: {problem!r}") from problem
+        except ValueError as problem:
+            raise ValueError(f"price {book}/{data.get('key', '?')}: {problem}") from problem
 
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any]) -> Price:
-        until = data.get("effective_until")
+        name = data.get("model", "per_unit")
+        if not isinstance(name, str) or name not in MODELS:
+            raise ValueError(f"model {name!r}; known are {', '.join(MODELS)}")
+        model = MODELS[name]
+        refuse_unknown(data, _FIELDS | model.FIELDS, f"a {name} price")
         return cls(
             book=book,
-            key=data["key"],
-            meter=data.get("meter"),
-            product=data["product"],
-            description=data["description"],
-            unit=data["unit"],
-            currency=data.get("currency", "USD"),
-            model=_read_model(data),
-            effective_from=_read_time(data["effective_from"]),
-            effective_until=None if until is None else _read_time(until),
-            free_allowance=_read_decimal(data.get("free_allowance", "0"), "free_allowance"),
-            match={name: tuple(_as_list(values)) for name, values in (data.get("match") or {}).items()},
+            key=read_text(data, "key"),
+            meter=None if data.get("meter") is None else read_text(data, "meter"),
+            product=read_text(data, "product"),
+            description=read_text(data, "description"),
+            unit=read_text(data, "unit"),
+            currency=read_text({"currency": "USD"} | dict(data), "currency"),
+            model=model.from_data(data),
+            effective_from=read_time(data, "effective_from"),
+            effective_until=None if data.get("effective_until") is None else read_time(data, "effective_until"),
+            free_allowance=read_number(data, "free_allowance", "0"),
+            match=read_match(data),
+            minimum=None if data.get("minimum") is None else read_number(data, "minimum"),
+            maximum=None if data.get("maximum") is None else read_number(data, "maximum"),
+            at_zero=data.get("at_zero", "nothing"),
         )
 
+    def to_data(self) -> dict[str, Any]:
+        """Return the price as JSON-ready data that `from_data` reads back as the same price. The book is not in it."""
+        optional = {
+            "meter": self.meter,
+            "effective_until": None if self.effective_until is None else self.effective_until.isoformat(),
+            "free_allowance": as_text(self.free_allowance) if self.free_allowance else None,
+            "match": {name: list(values) for name, values in self.match.items()} or None,
+            "minimum": None if self.minimum is None else as_text(self.minimum),
+            "maximum": None if self.maximum is None else as_text(self.maximum),
+            "at_zero": self.at_zero if self.at_zero != "nothing" else None,
+        }
+        return {
+            "key": self.key,
+            "product": self.product,
+            "description": self.description,
+            "unit": self.unit,
+            "currency": self.currency,
+            "model": self.model.NAME,
+            **self.model.to_data(),
+            "effective_from": self.effective_from.isoformat(),
+        } | {name: value for name, value in optional.items() if value is not None}
 
+
+# Beside the fields of its model.
 _FIELDS = frozenset(
-    "key meter product description unit currency model unit_amount per tiers free_allowance match"
+    "key meter product description unit currency model free_allowance minimum maximum at_zero match"
     " effective_from effective_until".split()
 )
 
 
-def _read_model(data: Mapping[str, Any]) -> PriceModel:
-    per = _read_decimal(data.get("per", "1"), "per")
-    if per <= 0:
-        raise ValueError("per must be above 0")
-    name = data.get("model", "per_unit")
-    if name == "per_unit":
-        return PerUnit(_read_decimal(data["unit_amount"], "unit_amount"), per)
-    if name == "graduated":
-        return Graduated(tuple(_read_tier(tier) for tier in data["tiers"]), per)
-    raise ValueError(f"model {name!r}; known are per_unit, graduated")
-
-
-def _read_tier(tier: Mapping[str, Any]) -> Tier:
-    up_to = tier.get("up_to")
-    bound = None if up_to is None else _read_decimal(up_to, "up_to")
-    return Tier(bound, _read_decimal(tier["unit_amount"], "unit_amount"))
-
-
-def _read_decimal(value: Any, name: str) -> Decimal:
-    if isinstance(value, float):
-        raise ValueError(f"{name} {value!r} is a float: write it in quotes, it must stay exact")
-    number = Decimal(value)
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"{name} {value!r} must be a finite number of at least 0")
-    return number
-
-
-def _read_time(value: Any) -> datetime:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError(f"time {value} has no offset")
-        return value.astimezone(UTC)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    raise ValueError(f"not a date: {value!r}")
-
-
-def _as_list(values: Any) -> list[str]:
-    return [values] if isinstance(values, str) else [str(value) for value in values]
-
-
 class PriceBook:
-    """Finds the one price version for a usage. Built once per run; a look-up is a few dictionary reads."""
+    """Finds the one price version for a usage. Built once per run; a look-up is a few dictionary reads.
+
+    Of a meter's prices that are in force and whose `match` fits, the one that matches most dimensions wins: a price for
+    `region` and `preset` comes before one for `region`, and a price without `match` is the fallback for all.
+    """
 
     def __init__(self, prices: Iterable[Price]) -> None:
         self._by_key: dict[str, list[Price]] = {}

@@ -90,6 +90,10 @@ def working(quantity: str, unit: str, steps: Sequence[Mapping[str, str]], free: 
     """Write an item's sum so that a person can redo it: `7,200 GB-hours free; 300 x 0.15 per 720`."""
     parts = [f"{counted(free, unit)} free"] if free else []
     for step in steps:
+        if "units" in step:  # what it multiplies is not the usage's unit: packages, a flat fee, a minimum
+            times = f"{grouped(step['quantity'])} x {step['unit_amount']}"
+            parts.append(f"{step['label']}: {step['amount'] if step['units'] == '0' else times}")
+            continue
         amount = counted(step["quantity"], unit) if not free else grouped(step["quantity"])
         parts.append(
             f"{amount} x {step['unit_amount']}" + (f" per {grouped(step['per'])}" if step["per"] != "1" else "")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import EXACT
+from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals
 
 COLUMNS = (
     "BillingCurrency", "ChargeCategory", "ChargeDescription", "ChargePeriodStart", "ListCost", "ListUnitPrice",
@@ -67,12 +68,13 @@ class FocusRow:
 
     @property
     def is_usage(self) -> bool:
-        """Tell whether it can be metered: usage of a unit, with a list price and a quantity the usage table holds."""
+        """Tell whether it can be metered: usage of a unit, with a list price and a quantity of digits that are held."""
         return (
             self.category == "Usage"
             and self.unit is not None
             and self.list_unit_price is not None
             and self.list_unit_price >= 0
+            and not has_more_decimals(self.list_unit_price, AMOUNT_DECIMALS)
             and self.quantity is not None
             and _can_be_metered(self.quantity)
         )
@@ -86,8 +88,7 @@ class FocusRow:
 
 
 def _can_be_metered(quantity: Decimal) -> bool:
-    _, _, decimals = f"{quantity:f}".partition(".")
-    return quantity >= 0 and quantity.adjusted() < WHOLE_DIGITS and len(decimals.rstrip("0")) <= DECIMALS
+    return quantity >= 0 and quantity.adjusted() < WHOLE_DIGITS and not has_more_decimals(quantity, DECIMALS)
 
 
 def read_focus_rows(path: Path, now: datetime) -> tuple[list[FocusRow], list[RejectedRow]]:

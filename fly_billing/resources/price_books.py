@@ -1,8 +1,9 @@
 """Price books: reviewed data in files (`price_book/<name>/*.yaml`), loaded into Postgres, read from there.
 
-A file has `meters:` and `prices:` (the shape is `domain.prices.Price.from_data`), and may spread a price over a table
-with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` takes the row's value. Loading is an upsert
-by (book, key, effective_from); the database refuses to change a price that a finalized invoice used.
+A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`) and `reservations:`, and may spread a
+price over a table with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` takes the row's value.
+Loading is an upsert by (book, key, effective_from); the database refuses to change a price that a finalized invoice
+used. What of a price has a column of its own stands there; the rest of its plain data is in the column `settings`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 import yaml
 from sqlalchemy import Connection
 
-from fly_billing.domain.price_models import PerUnit
+from fly_billing.domain.plain_data import refuse_unknown
 from fly_billing.domain.prices import Price
+from fly_billing.domain.reservations import ReservationBlock
 from fly_billing.resources.postgres import copy_rows, rows
 
 SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
@@ -27,7 +29,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
 METER_COLUMNS = ("key", "name", "unit", "aggregation", "dimensions")
 PRICE_COLUMNS = (
     "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
-    "free_allowance", "match", "effective_from", "effective_until",
+    "free_allowance", "match", "effective_from", "effective_until", "settings",
 )  # fmt: skip
 
 
@@ -44,27 +46,30 @@ class Meter:
 
 @dataclass(frozen=True)
 class PriceBookFiles:
-    """All meters and price versions of one book."""
+    """All meters, price versions and reservation blocks of one book. Reservations are not loaded into Postgres."""
 
     name: str
     meters: Sequence[Meter]
     prices: Sequence[Price]
+    reservations: Sequence[ReservationBlock] = ()
 
 
 def read_price_book_files(folder: Path) -> PriceBookFiles:
     """Read a book's folder; its name is the book's. Raises ValueError naming the file and the entry that is wrong."""
-    meters, prices = [], []
+    meters, prices, reservations = [], [], []
     for path in sorted(folder.glob("*.yaml")):
-        document = yaml.safe_load(path.read_text())
         try:
+            document = yaml.safe_load(path.read_text()) or {}
+            refuse_unknown(document, frozenset({"meters", "prices", "csv", "reservations"}), "a price book's file")
             meters += [
                 Meter(**(data | {"dimensions": tuple(data.get("dimensions", ()))}))
                 for data in document.get("meters", ())
             ]
             prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
-        except (TypeError, ValueError) as problem:
+            reservations += [ReservationBlock.from_data(folder.name, data) for data in document.get("reservations", ())]
+        except (TypeError, ValueError, yaml.YAMLError) as problem:
             raise ValueError(f"{path}: {problem}") from problem
-    return PriceBookFiles(folder.name, meters, prices)
+    return PriceBookFiles(folder.name, meters, prices, reservations)
 
 
 def _price_data(document: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]]:
@@ -95,28 +100,21 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
 
 
 def _price_row(price: Price) -> tuple[Any, ...]:
+    data = price.to_data()
+    settings = {name: value for name, value in data.items() if name not in PRICE_COLUMNS}
     model = price.model
-    unit_amount = model.unit_amount if isinstance(model, PerUnit) else None
-    tiers = (
-        None
-        if isinstance(model, PerUnit)
-        else json.dumps([_tier_data(tier.up_to, tier.unit_amount) for tier in model.tiers])
-    )
     return (
         price.id, price.book, price.key, price.meter, price.product, price.description, price.unit, price.currency,
-        "per_unit" if isinstance(model, PerUnit) else "graduated", unit_amount, model.per, tiers, price.free_allowance,
-        json.dumps(price.match), price.effective_from, price.effective_until,
+        model.NAME, data.get("unit_amount"), data.get("per", "1") if "per" in model.FIELDS else None,
+        json.dumps(data["tiers"]) if "tiers" in data else None, price.free_allowance, json.dumps(price.match),
+        price.effective_from, price.effective_until, json.dumps(settings),
     )  # fmt: skip
-
-
-def _tier_data(up_to: Any, unit_amount: Any) -> dict[str, str | None]:
-    return {"up_to": None if up_to is None else str(up_to), "unit_amount": str(unit_amount)}
 
 
 def read_price_books(connection: Connection) -> dict[str, list[Price]]:
     """Read every book from Postgres."""
     books: dict[str, list[Price]] = defaultdict(list)
     for row in rows(connection, "prices"):
-        data = {name: value for name, value in row.items() if name != "book" and value is not None}
-        books[row["book"]].append(Price.from_data(row["book"], data))
+        data = {name: value for name, value in row.items() if name not in ("book", "settings") and value is not None}
+        books[row["book"]].append(Price.from_data(row["book"], data | row["settings"]))
     return books

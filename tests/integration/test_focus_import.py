@@ -263,6 +263,22 @@ def test_a_quantity_with_more_decimals_than_the_usage_table_holds_is_billed_exac
     assert invoice.amount == Decimal("0.061728444506172835")
 
 
+def test_a_list_price_with_more_decimals_than_a_price_may_have_is_billed_exactly(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    """2 x 0.0000000000001 and, metered, 2 x 0.000000000001."""
+    file = write_focus(
+        landing_dir.parent / "bill.csv",
+        {"Id": "1", "PricingQuantity": "2", "ListUnitPrice": "0.0000000000001"},
+        {"Id": "2", "PricingQuantity": "2", "ListUnitPrice": "0.0000000000010"},
+    )
+    imported = focus(billing_database, landing_dir, file)
+    land(billing_database, landing_dir)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert (imported.usage, imported.one_off) == (1, 1)
+    assert invoice.amount == Decimal("0.0000000000022")
+
+
 def test_an_earlier_file_of_a_sub_account_moves_its_first_month_back(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:

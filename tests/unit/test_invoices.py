@@ -1,5 +1,6 @@
 """Usage, fees and one-off items become one invoice whose items can be worked out by hand and add up to the cent."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -20,7 +21,7 @@ from fly_billing.domain.invoices import (
     invoice_id,
 )
 from fly_billing.domain.money import exact_sum
-from fly_billing.domain.price_models import Graduated, Tier
+from fly_billing.domain.price_models import Flat, Graduated, Tier
 from fly_billing.domain.prices import Price, PriceBook
 from tests.builders import EGRESS, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, id_of, price
 
@@ -125,8 +126,34 @@ def test_graduated_usage_shows_each_tier() -> None:
     assert [step["label"] for step in item.detail["steps"]] == ["0 to 100", "above 100"]
 
 
+def test_a_price_change_on_the_15th_gives_no_second_start_in_the_cheap_tiers() -> None:
+    """80 x 0.10 before it; 20 x 0.12 and 30 x 0.06 after it. Two cheap starts would make the second 50 x 0.12."""
+    change = at("2026-09-15")
+    old = Graduated((Tier(Decimal(100), Decimal("0.10")), Tier(None, Decimal("0.05"))))
+    new = Graduated((Tier(Decimal(100), Decimal("0.12")), Tier(None, Decimal("0.06"))))
+    versions = (
+        price("requests", "0", "requests", model=old),
+        price("requests", "0", "requests", model=new, effective_from=change),
+    )
+    usage = [rollup("requests", "50", change), rollup("requests", "80", end=change)]
+    items = {item.price_id: item for item in assemble(usage, prices=versions).items}
+    assert [items[version.id].amount for version in versions] == [Decimal("8"), Decimal("4.2")]
+    assert [step["label"] for step in items[versions[1].id].detail["steps"]] == ["0 to 100", "above 100"]
+
+
+def test_the_minimum_of_a_price_is_a_step_of_its_item() -> None:
+    item = only_item(assemble([rollup("requests", "3")], prices=(replace(REQUESTS, minimum=Decimal(5)),)))
+    assert item.amount == Decimal(5)
+    assert [step["label"] for step in item.detail["steps"]] == ["all", "up to the minimum of 5"]
+
+
 def test_usage_of_nothing_is_an_item_of_nothing() -> None:
     assert only_item(assemble([rollup("requests", "0")])).amount == 0
+
+
+def test_usage_of_nothing_costs_the_item_where_the_price_says_so() -> None:
+    always = replace(REQUESTS, model=Flat(Decimal("7.50")), at_zero="item")
+    assert only_item(assemble([rollup("requests", "0")], prices=(always,))).amount == Decimal("7.50")
 
 
 def test_usage_without_a_price_makes_no_invoice() -> None:
@@ -246,6 +273,13 @@ def test_an_invoice_in_yen_has_whole_yen() -> None:
 def test_amounts_of_another_currency_are_never_added_up(billed: dict[str, Any]) -> None:
     with pytest.raises(BillingError, match=r"currency_mismatch.* in USD, the organization is billed in EUR"):
         assemble(**billed, currency="EUR")
+
+
+def test_a_price_that_changes_its_currency_inside_the_month_fails_this_invoice_and_no_other() -> None:
+    changed = replace(REQUESTS, currency="EUR", effective_from=MID_MONTH)
+    usage = [rollup("requests", "1", end=MID_MONTH), rollup("requests", "1", MID_MONTH)]
+    with pytest.raises(BillingError, match=r"currency_mismatch.* in EUR, the organization is billed in USD"):
+        assemble(usage, prices=(REQUESTS, changed))
 
 
 def test_the_same_input_in_any_order_makes_the_same_invoice() -> None:

@@ -1,16 +1,18 @@
 """The shipped price book says what Fly.io publishes, and finds exactly one price for every usage it can price."""
 
 import csv
+import json
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
 from itertools import product as combinations
 
 import pytest
 
 from fly_billing.domain.errors import BillingError
-from fly_billing.domain.money import to_cents
 from fly_billing.domain.price_models import PerUnit
 from fly_billing.domain.prices import Price, PriceBook
+from fly_billing.domain.rating import rate, rate_month
 from fly_billing.resources.price_books import SHIPPED, PriceBookFiles, read_price_book_files
 
 SECONDS_OF_30_DAYS = Decimal(2592000)
@@ -51,14 +53,12 @@ def test_every_published_machine_price_is_in_the_book_as_a_month_per_2592000_sec
     assert prices["machine/shared-cpu-1x/256MB/iad"].model == PerUnit(Decimal("1.94"), Decimal(2592000))
 
 
-def test_a_machine_that_runs_30_days_is_charged_the_published_month_to_the_cent(
+def test_a_machine_that_runs_30_days_is_charged_exactly_the_published_month(
     book: PriceBookFiles, published: dict[str, Decimal]
 ) -> None:
-    charged = {
-        key: to_cents(sum((step.amount for step in price.model.steps(SECONDS_OF_30_DAYS)), Decimal(0)), "USD")
-        for key, price in machine_prices(book).items()
-    }
-    assert charged == {key: int(month * 100) for key, month in published.items()}
+    charged = {key: rate(price, SECONDS_OF_30_DAYS).amount for key, price in machine_prices(book).items()}
+    assert len(charged) == 1085
+    assert charged == published
 
 
 def test_a_machine_line_reads_as_preset_memory_and_region(book: PriceBookFiles) -> None:
@@ -134,3 +134,97 @@ def test_plans_are_recurring_fees(book: PriceBookFiles) -> None:
     for key, fee in fees.items():
         price = prices.for_key(key, NOVEMBER)
         assert (price.meter, price.model) == (None, PerUnit(Decimal(fee)))
+
+
+def test_every_price_of_the_catalogue_can_be_rated(book: PriceBookFiles) -> None:
+    """A million units past its allowance cost something, but for what was free in its time."""
+    free = {price.key for price in book.prices if rate(price, price.free_allowance + 1_000_000).amount == 0}
+    assert free == {"stopped-rootfs", "volume-snapshot"}
+    for price in book.prices:
+        assert rate(price, 0).amount == 0
+        assert rate(price, price.free_allowance).amount == 0
+
+
+def test_every_price_of_the_catalogue_survives_json(book: PriceBookFiles) -> None:
+    assert [Price.from_data("fly", json.loads(json.dumps(price.to_data()))) for price in book.prices] == book.prices
+
+
+def charged(book: PriceBookFiles, meter: str, quantity: str, moment: datetime = NOVEMBER, **dimensions: str) -> Decimal:
+    return rate(in_force(book, meter, moment, **dimensions), quantity).amount
+
+
+def test_usage_costs_what_flys_pricing_page_works_out(book: PriceBookFiles) -> None:
+    """The examples of superfly/docs, about/pricing.mdx ("What does a typical app cost?"), but for the Machines."""
+    assert charged(book, "egress_gb", "50", region="iad") + charged(book, "egress_gb", "50", region="fra") == 2
+    assert charged(book, "egress_gb", "50", region="sin") == Decimal("2.00")
+    private = [charged(book, "private_egress_gb", "10", region=region) for region in ("iad", "fra", "sin")]
+    assert private == [Decimal("0.06"), Decimal("0.06"), Decimal("0.15")]
+    assert charged(book, "volume_gb_hours", "7200", region="iad") == Decimal("1.50")  # 10 GB for 720 hours
+    assert charged(book, "managed_postgres_storage_gb_hours", "720") == Decimal("0.28")
+
+
+@pytest.mark.parametrize(
+    ("meter", "quantity", "dimensions", "amount"),
+    [
+        ("certificate_months", "10", {}, "0"),
+        ("certificate_months", "12", {}, "0.20"),
+        ("wildcard_certificate_months", "3", {}, "3.00"),
+        ("dedicated_ipv4_months", "2", {}, "4.00"),
+        ("static_egress_ip_hours", "720", {"region": "iad"}, "3.60"),
+        ("egress_gb", "100", {"region": "jnb"}, "12.00"),
+        ("egress_gb", "100", {"region": "bom"}, "12.00"),
+        ("egress_gb", "1.5", {"region": "syd"}, "0.060"),
+        ("private_egress_gb", "100", {"region": "bom"}, "5.00"),
+        ("volume_snapshot_gb_hours", "7200", {"region": "iad"}, "0"),
+        ("volume_snapshot_gb_hours", "8640", {"region": "iad"}, "0.16"),
+        ("stopped_rootfs_gb_hours", "72", {"region": "iad"}, "0.015"),
+        ("upstash_redis_requests", "242500", {}, "0.485"),
+        ("machine_seconds", "86400", {"preset": "shared-cpu-1x", "memory": "256MB", "region": "iad"}, "0.0646666666"),
+    ],
+)
+def test_usage_costs_what_can_be_worked_by_hand(
+    book: PriceBookFiles, meter: str, quantity: str, dimensions: dict[str, str], amount: str
+) -> None:
+    """12 certificates: 2 x 0.10. 8,640 GB-hours of snapshots: 12 GB, 2 of them at 0.08. A day: 1.94 / 30."""
+    amount_charged = rate(PriceBook(book.prices).for_usage(meter, dimensions, NOVEMBER), quantity).amount
+    assert amount_charged.quantize(Decimal("1e-10"), ROUND_FLOOR) == Decimal(amount)
+
+
+def test_an_hour_of_gpu_costs_its_published_price_until_they_ended(book: PriceBookFiles) -> None:
+    july = datetime(2026, 7, 31, 23, tzinfo=UTC)
+    hours = {
+        gpu: charged(book, "gpu_seconds", "3600", july, gpu=gpu) for gpu in ("a10", "l40s", "a100-40gb", "a100-80gb")
+    }
+    assert hours == {
+        "a10": Decimal("1.50"),
+        "l40s": Decimal("1.25"),
+        "a100-40gb": Decimal("2.50"),
+        "a100-80gb": Decimal("3.50"),
+    }
+
+
+def test_an_l40s_that_ran_over_the_price_cut_pays_both_prices(book: PriceBookFiles) -> None:
+    """10 hours at 2.50 before 15 August 2024, 10 hours at 1.25 since."""
+    days = datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 8, 15, tzinfo=UTC)
+    versions = [in_force(book, "gpu_seconds", day, gpu="l40s") for day in days]
+    assert [one.amount for one in rate_month([(version, 36_000) for version in versions])] == [25, Decimal("12.5")]
+
+
+def test_every_reservation_is_40_percent_off_and_covers_one_class_of_presets(book: PriceBookFiles) -> None:
+    assert {block.discount for block in book.reservations} == {Fraction(2, 5)}
+    assert {int(block.upfront_amount): int(block.monthly_credit) for block in book.reservations} == {
+        144: 20,
+        1440: 200,
+        14400: 2000,
+        36: 5,
+        360: 50,
+        3600: 500,
+    }
+    classes = {block.match["preset"] for block in book.reservations}
+    presets = [preset for one in classes for preset in one]
+    assert sorted(presets) == sorted({price.match["preset"][0] for price in machine_prices(book).values()})
+    for one in classes:
+        assert len({preset.partition("-")[0] for preset in one}) == 1
+    assert {(block.meter, block.bound_to, block.months) for block in book.reservations} == {
+        ("machine_seconds", "region", 12)
+    }

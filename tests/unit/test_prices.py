@@ -1,6 +1,6 @@
 """For every usage exactly one price is in force; where there is none, or more than one, nothing is guessed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -60,6 +60,25 @@ def test_the_price_that_matches_most_dimensions_wins() -> None:
     assert key_for(prices, region="sin", app="shop") == "asia-shop"
     assert key_for(prices, region="iad", app="shop") == "anywhere"
     assert key_for(prices) == "anywhere"
+
+
+def test_a_price_by_preset_and_region_comes_before_one_by_region_and_one_for_all_is_the_fallback() -> None:
+    """Whatever the dimension, and in whatever order the prices stand; dimensions that no price names do not matter."""
+    prices = [
+        egress("3", "both", match={"preset": ("shared-cpu-1x", "shared-cpu-2x"), "region": ("ams",)}),
+        egress("2", "region", match={"region": ("ams", "fra")}),
+        egress("1", "all"),
+    ]
+    for order in (prices, prices[::-1]):
+        assert key_for(order, preset="shared-cpu-2x", region="ams", app="web") == "both"
+        assert key_for(order, preset="shared-cpu-4x", region="ams") == "region"
+        assert key_for(order, preset="shared-cpu-1x", region="fra") == "region"
+        assert key_for(order, preset="shared-cpu-1x", region="iad") == "all"
+
+
+def test_without_a_fallback_usage_that_nothing_matches_has_no_price() -> None:
+    with pytest.raises(BillingError, match="unpriced_usage"):
+        key_for([egress("2", "region", match={"region": ("ams",)})], region="fra")
 
 
 def test_a_specific_price_that_ended_leaves_the_general_one() -> None:
@@ -136,24 +155,90 @@ def test_a_price_is_read_from_plain_data() -> None:
     assert graduated.model == Graduated((Tier(Decimal(10), Decimal(1)), Tier(None, Decimal("0.5"))))
 
 
+def test_what_a_price_does_not_say_is_left_at_its_default() -> None:
+    read = Price.from_data("fly", DATA)
+    assert (read.free_allowance, read.match, read.minimum, read.maximum) == (Decimal(0), {}, None, None)
+    assert (read.at_zero, read.effective_until, read.currency) == ("nothing", None, "USD")
+    assert read.to_data() == DATA | {"currency": "USD", "model": "per_unit"}
+
+
+def test_a_price_can_say_everything_and_is_written_as_it_was() -> None:
+    data = DATA | {
+        "model": "package",
+        "per": "1000",
+        "round": "up",
+        "currency": "EUR",
+        "free_allowance": "2500.5",
+        "minimum": "5.00",
+        "maximum": "100",
+        "at_zero": "item",
+        "match": {"region": ["sin", "nrt"], "cpus": ["4"]},
+        "effective_until": "2026-10-01T00:00:00+00:00",
+    }
+    read = Price.from_data("fly", data)
+    assert (read.minimum, read.maximum, read.at_zero) == (Decimal(5), Decimal(100), "item")
+    assert read.effective_until == at("2026-10-01")
+    assert read.to_data() == data
+
+
+def test_dates_and_times_are_read_as_moments_in_utc() -> None:
+    for written in (date(2026, 1, 1), "2026-01-01", "2026-01-01T01:00:00+01:00", "2026-01-01T00:00Z", at("2026-01-01")):
+        assert Price.from_data("fly", DATA | {"effective_from": written}).effective_from == at("2026-01-01")
+
+
+def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
+    assert Price.from_data("fly", DATA | {"match": {"cpus": [4, 8], "gpus": 1}}).match == {
+        "cpus": ("4", "8"),
+        "gpus": ("1",),
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"unit_amount": 0.02}, "unit_amount 0.02 is a float"),
-        ({"unit_amount": "-1"}, "at least 0"),
-        ({"unit_amount": "NaN"}, "finite"),
-        ({"unit_amount": "two"}, "InvalidOperation"),
+        ({"unit_amount": 0.02}, r"unit_amount 0\.02 is a float"),
+        ({"unit_amount": "-1"}, "unit_amount '-1' must be a finite number of at least 0"),
+        ({"unit_amount": "NaN"}, "unit_amount 'NaN' must be a finite number"),
+        ({"unit_amount": "two"}, "unit_amount 'two' is no number"),
+        ({"unit_amount": ["1"]}, "unit_amount .* is no number"),
+        ({"unit_amount": True}, "unit_amount True is no number"),
+        ({"unit_amount": "0.0000000000001"}, r"unit_amount 0\.0000000000001 has more than 12 decimals"),
+        ({"unit_amount": None}, "unit_amount is missing"),
         ({"per": "0"}, "per must be above 0"),
-        ({"model": "volume"}, "known are per_unit, graduated"),
-        ({"prise": "1"}, r"unknown fields \['prise'\]"),
-        ({"effective_from": "2026-01-01T00:00:00"}, "has no offset"),
-        ({"effective_from": 2026}, "not a date"),
-        ({"model": "graduated"}, "tiers"),
+        ({"free_allowance": "-1"}, "free_allowance '-1' must be"),
+        ({"minimum": "0.0000000000001"}, "minimum .* has more than 12 decimals"),
+        ({"maximum": "-5"}, "maximum '-5' must be"),
+        ({"minimum": "5", "maximum": "4.99"}, r"minimum 5 is above maximum 4\.99"),
+        ({"at_zero": "always"}, "at_zero 'always'; known are nothing, item"),
+        ({"model": "per_units"}, "model 'per_units'; known are per_unit, package, graduated, volume,"),
+        ({"model": ["flat"]}, r"model \['flat'\]; known are"),
+        ({"prise": "1"}, r"unknown fields \['prise'\] in a per_unit price; known are"),
+        ({"round": "up"}, r"unknown fields \['round'\] in a per_unit price"),
+        ({"model": "flat"}, r"unknown fields \['unit_amount'\] in a flat price"),
+        ({"product": None}, "product is missing"),
+        ({"description": 5}, "description 5 is no text"),
+        ({"meter": 5}, "meter 5 is no text"),
+        ({"currency": "usd"}, "currency 'usd' is no ISO 4217 code"),
+        ({"currency": "USDT"}, "currency 'USDT' is no ISO 4217 code"),
+        ({"effective_from": None}, "effective_from is missing"),
+        ({"effective_from": "2026-01-01T00:00:00"}, "effective_from .* has no offset"),
+        ({"effective_from": 2026}, "effective_from 2026 is no date"),
+        ({"effective_from": "soon"}, "effective_from 'soon' is no date"),
+        ({"effective_until": "2026-01-01"}, "effective_until .* is not after effective_from"),
+        ({"match": ["sin"]}, "match .* does not name dimensions"),
+        ({"match": {"country": [False]}}, r"match country \[False\] must be a text or a list of texts"),
+        ({"match": {"region": []}}, r"match region \[\] must be a text"),
+        ({"match": {"region": None}}, "match region None must be a text"),
     ],
 )
-def test_a_price_that_can_not_be_read_is_named_with_what_is_wrong(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=rf"price fly/egress: .*{said}"):
+def test_a_price_that_can_not_be_read_is_named_with_the_field_that_is_wrong(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=rf"price fly/egress: {said}"):
         Price.from_data("fly", DATA | changes)
+
+
+def test_a_price_without_a_key_is_refused_too() -> None:
+    with pytest.raises(ValueError, match=r"price fly/\?: key is missing"):
+        Price.from_data("fly", {name: value for name, value in DATA.items() if name != "key"})
 
 
 def test_a_price_version_is_named_by_book_key_and_first_moment() -> None:

@@ -1,10 +1,12 @@
 """A statement says in plain sentences what is owed and how each amount was worked out."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from fly_billing.domain.price_models import PriceStep
 from fly_billing.domain.statement import Statement, StatementInvoice, StatementItem, working
 from tests.builders import NOW
 
@@ -45,6 +47,10 @@ def step(quantity: str, unit_amount: str, per: str = "1") -> dict[str, str]:
     return {"quantity": quantity, "unit_amount": unit_amount, "per": per}
 
 
+PACKAGES = PriceStep.of("packages of 1,000, rounded up", Decimal(1200), Decimal(25), units=Decimal(1199500)).as_data()
+MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -56,6 +62,8 @@ def step(quantity: str, unit_amount: str, per: str = "1") -> dict[str, str]:
         (("6", "font", [step("5", "7"), step("1", "6.5")], None), "5 fonts x 7; 1 font x 6.5"),
         (("1", "month", [step("1", "29")], None), "1 month x 29"),
         (("0", "request", [], None), "0 requests"),
+        (("1199500", "request", [PACKAGES], None), "packages of 1,000, rounded up: 1,200 x 25"),
+        (("3", "request", [step("3", "0.1"), MINIMUM], None), "3 requests x 0.1; up to the minimum of 5: 4.7"),
         (("1", "item", [], None), ""),
     ],
 )

@@ -1,0 +1,143 @@
+"""Rating: what a quantity costs under a price, from plain values, without a database. Public and stable: README.md.
+
+The order of steps, for a reader to argue with:
+  1. the free allowance is taken off, in time order;              `_billable`
+  2. the price model turns the rest into steps;                   `_rate_part`
+  3. a month without billable units costs nothing, or its item;   `_rate_part`
+  4. the minimum tops up, the maximum cuts down.                  `_bounds`
+Amounts are exact and not rounded: an invoice rounds its total, once (`domain.money`). Keeps out: which price holds
+(`domain.prices`), and invoices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from fly_billing.domain.money import EXACT, divide, exact_sum, plain
+from fly_billing.domain.plain_data import exact_number
+from fly_billing.domain.price_models import PriceStep
+from fly_billing.domain.prices import Price
+
+# What names a price does not change what it charges: rated alone, it may do without.
+_UNNAMED = {"key": "unnamed", "product": "", "description": "", "unit": "unit", "effective_from": "1970-01-01T00:00Z"}
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What a quantity costs, and why: `allowance_used` units are free, and `amount` is exactly the sum of the steps.
+
+    `allowance_used` and the units of all steps add up to `quantity`. `amount` is in the currency's major unit.
+    """
+
+    quantity: Decimal
+    allowance_used: Decimal
+    amount: Decimal
+    currency: str
+    steps: tuple[PriceStep, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON-ready data; numbers are text, so that no digit is lost."""
+        numbers = {"quantity": self.quantity, "allowance_used": self.allowance_used, "amount": self.amount}
+        return {
+            **{name: plain(value) for name, value in numbers.items()},
+            "currency": self.currency,
+            "steps": [step.as_data() for step in self.steps],
+        }
+
+
+def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, share: Fraction | int | str = 1) -> Rated:
+    """Rate a month's quantity under one price.
+
+    `price` is a Price or its plain data, of which only what it charges needs to be there. `share` is the part of the
+    month for which the free allowance is granted, `Fraction(1, 2)` where the plan began in the middle; an allowance
+    that does not divide is rounded at the 20th decimal place, half-up. Raises ValueError naming what is wrong; floats
+    are refused.
+
+    >>> rated = rate({"unit_amount": "0.02", "free_allowance": "100"}, 110)
+    >>> rated.amount, rated.allowance_used
+    (Decimal('0.20'), Decimal('100'))
+    """
+    return rate_month([(price, quantity)], share=share)[0]
+
+
+def rate_month(
+    parts: Sequence[tuple[Price | Mapping[str, Any], Decimal | int | str]], *, share: Fraction | int | str = 1
+) -> list[Rated]:
+    """Rate a month in which the price changed: each version of it with the quantity of its time, in time order.
+
+    The month is one: an allowance is granted once, tiers and packages go on where the part before ended, a volume tier
+    is chosen by the whole month, a flat fee is charged by the part that first reaches it. The maximum bounds what the
+    parts up to then come to; the minimum and `at_zero` are those of the last part.
+    """
+    prices = [_read_price(price) for price, _ in parts]
+    currencies = sorted({price.currency for price in prices})
+    if len(currencies) > 1:
+        raise ValueError(f"the versions of a price are in {' and '.join(currencies)}: they can't share a month")
+    quantities = [exact_number("quantity", quantity) for _, quantity in parts]
+    billable = _billable(prices, quantities, _read_share(share))
+    total = exact_sum(billable)
+    rated: list[Rated] = []
+    used = charged = Decimal(0)
+    for number, (price, quantity, units) in enumerate(zip(prices, quantities, billable, strict=True), start=1):
+        steps = _rate_part(price, units, used, total, charged, is_last=number == len(parts))
+        amount = exact_sum([step.amount for step in steps])
+        rated.append(Rated(quantity, EXACT.subtract(quantity, units), amount, price.currency, tuple(steps)))
+        used, charged = EXACT.add(used, units), EXACT.add(charged, amount)
+    return rated
+
+
+def _read_price(price: Price | Mapping[str, Any]) -> Price:
+    return price if isinstance(price, Price) else Price.from_data("rated", _UNNAMED | dict(price))
+
+
+def _read_share(share: Fraction | int | str) -> Fraction:
+    if isinstance(share, float):
+        raise ValueError(f"share {share!r} is a float: give it as a fraction, it must stay exact")
+    try:
+        part = Fraction(share)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise ValueError(f"share {share!r} is no fraction") from None
+    if not 0 <= part <= 1:
+        raise ValueError(f"share {share} must be from 0 to 1")
+    return part
+
+
+def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], share: Fraction) -> list[Decimal]:
+    """Return what is left of each quantity when the allowance, which a month has once, is taken off."""
+    billable, free = [], Decimal(0)
+    for price, quantity in zip(prices, quantities, strict=True):
+        allowance = divide(EXACT.multiply(price.free_allowance, Decimal(share.numerator)), Decimal(share.denominator))
+        # A later version may grant less than was used by then: what was free stays free.
+        left = max(Decimal(0), EXACT.subtract(allowance, free))
+        taken = min(quantity, left)
+        free = EXACT.add(free, taken)
+        billable.append(EXACT.subtract(quantity, taken))
+    return billable
+
+
+def _rate_part(
+    price: Price, units: Decimal, used: Decimal, total: Decimal, charged: Decimal, *, is_last: bool
+) -> list[PriceStep]:
+    if total:
+        steps = price.model.steps(units, used, total)
+    elif is_last and price.at_zero == "item":
+        steps = price.model.steps_at_zero()
+    else:
+        return []
+    return steps + _bounds(price, exact_sum([step.amount for step in steps]), charged, is_last=is_last)
+
+
+def _bounds(price: Price, amount: Decimal, charged: Decimal, *, is_last: bool) -> list[PriceStep]:
+    """Return the difference to the minimum or the maximum of the month; nothing where the amount lies between."""
+    so_far = EXACT.add(charged, amount)
+    if is_last and price.minimum is not None and so_far < price.minimum:
+        return [PriceStep.fee(f"up to the minimum of {plain(price.minimum)}", EXACT.subtract(price.minimum, so_far))]
+    if price.maximum is not None and amount and so_far > price.maximum:
+        # A later version's maximum may lie below what was charged by then: that is not given back.
+        over = min(amount, EXACT.subtract(so_far, price.maximum))
+        return [PriceStep.fee(f"down to the maximum of {plain(price.maximum)}", EXACT.minus(over))]
+    return []

@@ -1,0 +1,23 @@
+"""Room for every price model: what a price says beyond a unit amount and tiers.
+
+Revision ID: 0006
+Revises: 0005
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Straight to the driver: SQLAlchemy and psycopg would read the colons and percent signs as parameters.
+    op.get_bind().connection.driver_connection.execute(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    raise RuntimeError("billing records are never dropped by a migration: restore a backup instead")
