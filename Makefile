@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-.PHONY: demo dev test bench lint format lock clean install install-dev
+.PHONY: demo dev test bench chaos lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -17,7 +17,11 @@ test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(VENV)/.installed-dev ## how near we come to Stripe's limits, as a ratio
-	$(BIN)/python tests/bench/bench_pacing.py
+	$(BIN)/python -m tests.bench.bench_pacing
+	$(BIN)/python -m tests.bench.bench_sync --plot docs/sync_pace.png
+
+chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
+	$(BIN)/python -m tests.chaos --plot docs/chaos.png
 
 lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
 	$(BIN)/ruff check .

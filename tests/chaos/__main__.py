@@ -1,0 +1,74 @@
+"""`python -m tests.chaos`: a campaign, then the broken syncs that the same audit must find out; exit code 1 if not.
+
+`make chaos` runs it with 10,000 invoices.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fly_billing.resources.embedded_postgres import create_database, throwaway
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from tests.chaos import campaign
+from tests.chaos.broken import BROKEN
+from tests.chaos.crew import crew
+from tests.chaos.plan import Plan
+from tests.chaos.plot import plot
+from tests.chaos.telling import for_machines, shown, tell, tell_trials
+from tests.chaos.trial import trial
+
+console = Console()
+
+
+def main(
+    invoices: Annotated[
+        int, typer.Option(help="How many billable invoices, at least; a few hundred may not meet every fault")
+    ] = Plan.invoices,
+    seed: Annotated[int, typer.Option(help="Of the data and the faults; kills meet what they meet")] = Plan.seed,
+    kills: Annotated[int, typer.Option(help="How often a syncing process is killed, at least")] = Plan.kills,
+    picture: Annotated[Path | None, typer.Option("--plot", help="PNG of calls per second over the run")] = None,
+) -> None:
+    """Sync thousands of invoices under every fault at once, and audit what became of them."""
+    try:
+        plan = Plan(invoices=invoices, seed=seed, kills=kills)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--invoices") from problem
+    if picture and not picture.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {picture.parent}: make it first", param_hint="--plot")
+    with shown(console, plan) as show:
+        outcome = campaign.run(plan, show)
+    tell(console, outcome)
+    if picture:
+        plot(outcome, picture)
+    are_found_out = show_broken_syncs()
+    console.print(for_machines(outcome), highlight=False, soft_wrap=True)
+    if outcome.shortcomings() or not are_found_out:
+        raise typer.Exit(1)
+
+
+def show_broken_syncs() -> bool:
+    """Run the sync as it is and each broken one through the same trial; return whether the audit tells them apart."""
+    findings = {}
+    with (
+        throwaway() as server,
+        tempfile.TemporaryDirectory() as folder,
+        crew(Path(folder), 1) as seat,
+    ):
+        for number, broken in enumerate((None, *BROKEN)):
+            create_database(server, f"trial_{number}")
+            database = BillingDatabase(server.url(f"trial_{number}"))
+            migrate(database)
+            findings[broken] = trial(seat, database, Path(folder) / str(number), broken)
+            database.engine.dispose()
+    tell_trials(console, findings)
+    return not findings.pop(None).wrong and all(found.wrong for found in findings.values())
+
+
+if __name__ == "__main__":
+    typer.run(main)

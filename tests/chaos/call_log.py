@@ -1,0 +1,67 @@
+"""Reads the sandbox's own log of the calls it got, straight from its store, while it runs or after.
+
+Keeps out: what is in Stripe in the end (audit.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FINALIZED = """
+select count(*) filter (where endpoint = 'invoices.finalize' and applied) as finalized,
+    coalesce(max(seq), :after) as seq
+from calls where seq > :after
+"""
+REFUSED = "select count(*) from calls where seq > ? and status = 429 and code = 'rate_limit' and fault is null"
+BY_ENDPOINT = """
+select endpoint, count(*) as calls, sum(applied) as applied, sum(replayed) as replayed
+from calls group by endpoint order by calls desc, endpoint
+"""
+
+
+class CallLog:
+    """The log of one sandbox; every method is one read of what is committed."""
+
+    def __init__(self, store_path: Path) -> None:
+        # One connection, used by one thread at a time: the campaign's.
+        self._store = sqlite3.connect(f"file:{store_path}?mode=ro", uri=True, timeout=10)
+        self._store.row_factory = sqlite3.Row
+        self._finalized = 0
+        self._seen = 0
+
+    def close(self) -> None:
+        self._store.close()
+
+    @property
+    def finalized(self) -> int:
+        """How many invoices were finalized so far. Only what is new since the last look is read."""
+        row = self._store.execute(FINALIZED, {"after": self._seen}).fetchone()
+        self._finalized += row["finalized"]
+        self._seen = row["seq"]
+        return self._finalized
+
+    @property
+    def calls(self) -> int:
+        """How many calls came in so far: the log numbers them, from 1 on."""
+        return int(self._store.execute("select coalesce(max(seq), 0) from calls").fetchone()[0])
+
+    def calls_except(self, endpoints: Collection[str]) -> int:
+        """How many calls came in so far at other endpoints than these."""
+        return sum(one["calls"] for one in self.by_endpoint() if one["endpoint"] not in endpoints)
+
+    def refused_since(self, seq: int) -> int:
+        """Count the calls after the `seq`-th that a limit refused, and not a fault."""
+        return int(self._store.execute(REFUSED, (seq,)).fetchone()[0])
+
+    def by_endpoint(self) -> Sequence[Mapping[str, Any]]:
+        """Return endpoint, calls, applied, replayed, the busiest first."""
+        return [dict(row) for row in self._store.execute(BY_ENDPOINT)]
+
+    def moments(self) -> Sequence[tuple[str, str]]:
+        """Return (when, in ISO 8601; endpoint) of every call."""
+        return [
+            (row["at"], row["endpoint"]) for row in self._store.execute("select at, endpoint from calls order by seq")
+        ]

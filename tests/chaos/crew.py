@@ -1,0 +1,205 @@
+"""Keeps syncing processes at work: each seat has one at a time, and a new one as soon as that was killed or has ended.
+
+Keeps out: what they do (syncing.py), and when they are killed (campaign.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+from tests.chaos.syncing import POSTGRES_AWAY, Order
+
+ROOT = Path(__file__).resolve().parents[2]
+# Before a process that Postgres was away from is replaced: the next one would only end the same way.
+PAUSE = 0.3
+
+WasAway = Callable[[float], bool]
+
+
+def never_away(since: float) -> bool:
+    """Where Postgres stays up, no process may end because it was away."""
+    return False
+
+
+class UnexpectedEnd(Exception):
+    """A syncing process ended in a way that nobody meant: that is a finding, not a fault to survive."""
+
+
+@dataclass
+class Lives:
+    """How syncing processes ended: on their own, killed by us, or with an error because Postgres was away."""
+
+    ended: int = 0
+    killed: int = 0
+    crashed: int = 0
+
+
+class Seat:
+    """One place for a syncing process."""
+
+    def __init__(self, log: Path, was_away: WasAway) -> None:
+        """`was_away` says whether Postgres was away at any time since a moment (of time.monotonic)."""
+        self.lives = Lives()
+        self._was_away = was_away
+        self._log = log
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+        self._is_killed = False
+        self._order: Order | None = None
+        self._thread: threading.Thread | None = None
+        self._problem: Exception | None = None
+        with log.open("ab") as errors:
+            self._parent = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.syncing"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+
+    def begin(self, order: Order) -> None:
+        """Have the order carried out again and again, until `stop`."""
+        assert self._thread is None, "one order at a time"
+        self._order = order
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def kill(self) -> bool:
+        """Kill the process in the seat; False where there is none."""
+        with self._lock:
+            if self._pid is None or self._is_killed:
+                return False
+            os.kill(self._pid, signal.SIGKILL)
+            self._is_killed = True
+            return True
+
+    def stop(self) -> None:
+        """Give no more orders."""
+        self._order = None
+
+    def wait(self, *, killed: bool = False) -> None:
+        """Wait for the last process to end, after `stop`, or kill it, in case it is only just starting."""
+        while self._thread is not None and self._thread.is_alive():
+            if killed:
+                self.kill()
+            self._thread.join(0.02)
+        self._thread = None
+
+    def check(self) -> None:
+        """Raise what went wrong in this seat, if anything did."""
+        if self._problem is not None:
+            raise self._problem
+
+    def close(self) -> None:
+        """End the process in the seat and its parent."""
+        self.stop()
+        self.wait(killed=True)
+        assert self._parent.stdin and self._parent.stdout
+        self._parent.stdin.close()
+        self._parent.wait(timeout=60)
+        self._parent.stdout.close()
+
+    def _work(self) -> None:
+        try:
+            while (order := self._order) is not None:
+                self._one_life(order)
+        except Exception as problem:  # noqa: BLE001 - a thread can't raise: `check` does
+            self._problem = problem
+
+    def _one_life(self, order: Order) -> None:
+        assert self._parent.stdin
+        self._parent.stdin.write(json.dumps(asdict(order)) + "\n")
+        self._parent.stdin.flush()
+        started, pid = time.monotonic(), self._told("started")
+        with self._lock:
+            self._pid, self._is_killed = pid, False
+        code = self._told("ended")
+        with self._lock:
+            self._pid = None
+            was_killed = self._is_killed
+        if was_killed:
+            self.lives.killed += 1
+        elif code == POSTGRES_AWAY and self._was_away(started):
+            self.lives.crashed += 1
+            time.sleep(PAUSE)
+        elif code == 0:
+            self.lives.ended += 1
+        else:
+            raise UnexpectedEnd(f"a syncing process ended with {code}:\n{self._log.read_text()[-4000:]}")
+
+    def _told(self, word: str) -> int:
+        assert self._parent.stdout
+        said, _, number = self._parent.stdout.readline().partition(" ")
+        if said != word:
+            raise UnexpectedEnd(f"the parent of syncing processes ended:\n{self._log.read_text()[-4000:]}")
+        return int(number)
+
+
+class Crew:
+    """All seats. A campaign has two, so that two processes sync the same months all the time."""
+
+    def __init__(self, seats: Sequence[Seat]) -> None:
+        self._seats = seats
+
+    def begin(self, order: Order) -> None:
+        """Have every seat carry the order out, again and again."""
+        for seat in self._seats:
+            seat.begin(order)
+
+    def end(self, *, killed: bool = False) -> None:
+        """Start no more processes, and let those at work come to their end, or kill them. Raises UnexpectedEnd."""
+        for seat in self._seats:
+            seat.stop()
+        for seat in self._seats:
+            seat.wait(killed=killed)
+        self.check()
+
+    def check(self) -> None:
+        """Raise UnexpectedEnd where a process ended in a way that nobody meant."""
+        for seat in self._seats:
+            seat.check()
+
+    def kill_one(self, dice: Random) -> None:
+        """Kill a process at random, or the next one to be had, where all seats are between two."""
+        deadline = time.monotonic() + 30
+        while not dice.choice(self._seats).kill():
+            self.check()
+            assert time.monotonic() < deadline, "no syncing process to kill"
+            time.sleep(0.01)
+
+    @property
+    def passes(self) -> int:
+        """How many times every seat has gone through its order at least."""
+        return min(seat.lives.ended for seat in self._seats)
+
+    @property
+    def lives(self) -> Lives:
+        every = [seat.lives for seat in self._seats]
+        return Lives(
+            sum(one.ended for one in every), sum(one.killed for one in every), sum(one.crashed for one in every)
+        )
+
+
+@contextmanager
+def crew(folder: Path, seats: int, was_away: WasAway = never_away) -> Iterator[Crew]:
+    """Have so many seats while the block runs; what the processes say goes to logs in the folder."""
+    with ExitStack() as stack:
+        made = []
+        for number in range(seats):
+            seat = Seat(folder / f"seat-{number}.log", was_away)
+            stack.callback(seat.close)
+            made.append(seat)
+        yield Crew(made)

@@ -1,0 +1,125 @@
+"""The end of a campaign: Stripe is well again, what is left is synced, decided by a human, and told by webhooks.
+
+A human does only what the product's own texts and commands say. Keeps out: faults, and judging the result (audit.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.repair import LEAVE
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.repairing import DONE, carry_out, plan_of_repair
+from fly_billing.resources.settings import Settings
+from fly_billing.resources.stripe_events import poll_events, settle_waiting_events
+from fly_billing.resources.stripe_invoice_sync import SyncTools
+from fly_billing.resources.stripe_reading import ReadingFailed
+from fly_billing.stripe_sandbox import SandboxControl
+from tests.chaos.crew import Crew
+from tests.chaos.syncing import Order, tools_of
+from tests.stripe_builders import execute, groups_of, query
+
+LEFT = """
+select i.id, s.failure_code as code
+from invoices as i left join stripe_invoices as s on s.invoice_id = i.id
+where i.status = 'finalized' and coalesce(s.state, '') not in ('finalized', 'skipped_zero')
+"""
+# As the failure's text says: set it to null, to have a customer made.
+FORGET_CUSTOMERS = """
+update organizations set stripe_customer_id = null where id in (
+    select i.organization_id from invoices as i join stripe_invoices as s on s.invoice_id = i.id
+    where s.failure_code = :code
+)
+"""
+CUSTOMER_MISSING = "customer_missing"
+# How often `repair` is called, how often events are polled, and how many seconds a sync or Stripe's webhooks may take.
+ROUNDS = 4
+POLLS = 100
+PATIENCE = 600.0
+
+
+@dataclass
+class Decided:
+    """How many invoices were left to people, by reason; what `repair` did without asking; what it could not do."""
+
+    by_human: Counter[str] = field(default_factory=Counter)
+    by_repair: Counter[str] = field(default_factory=Counter)
+    undone: list[str] = field(default_factory=list)
+
+
+def drain(crew: Crew, order: Order, database: BillingDatabase) -> Counter[str]:
+    """Sync until nothing is left, or only what another run does not change; return how many are left, by failure."""
+    crew.begin(order)
+    left, deadline = _left(database), time.monotonic() + PATIENCE
+    while left and time.monotonic() < deadline:
+        passes = crew.passes
+        while crew.passes < passes + 2 and time.monotonic() < deadline:
+            crew.check()
+            time.sleep(0.05)
+        before, left = left, _left(database)
+        if before == left:
+            break
+    crew.end()
+    return Counter(left.values())
+
+
+def _left(database: BillingDatabase) -> dict[str, str]:
+    return {str(row["id"]): row["code"] or "unfinished" for row in query(database, LEFT)}
+
+
+def decide(crew: Crew, order: Order, left: Mapping[str, int]) -> Decided:
+    """Do what only a human may, until `fly-billing repair` has done all it can. `left`: what `drain` returned."""
+    tools = tools_of(order)
+    database = tools.journal.database
+    decided = Decided(Counter({CUSTOMER_MISSING: left.get(CUSTOMER_MISSING, 0)}))
+    execute(database, FORGET_CUSTOMERS, code=CUSTOMER_MISSING)
+    months = order.months
+    for _ in range(ROUNDS):
+        drain(crew, order, database)
+        decided.undone.clear()
+        months = [month for month in months if _repair(tools, BillingMonth.parse(month), order, decided)]
+        if not months:
+            break
+    return decided
+
+
+def _repair(tools: SyncTools, month: BillingMonth, order: Order, decided: Decided) -> bool:
+    """Repair a month as `fly-billing repair` does, somebody saying yes to all; return whether some of it failed."""
+    settings = Settings.from_environment(order.environment)
+    _, actions = plan_of_repair(tools, month, groups_of(tools.journal.database), all_lines=True)
+    done = carry_out(tools, month, actions, lambda action: True, settings.guard_percent)
+    for one in done:
+        if one.outcome != DONE:
+            decided.undone.append(f"{one.action.organization_id}: {one.detail}")
+        elif one.action.is_safe:
+            decided.by_repair[f"{one.action.kind}: {one.action.verb}"] += 1
+        else:
+            decided.by_human[f"{one.action.kind}, asked by repair"] += 1
+    return any(one.outcome != DONE and one.action.verb != LEAVE for one in done)
+
+
+def poll(order: Order, since: datetime) -> int:
+    """Poll Stripe's events as the sensor does every 15 minutes; return how many no webhook had brought."""
+    tools, new = tools_of(order), 0
+    for _ in range(POLLS):
+        try:
+            polled = poll_events(tools.journal.database, tools.client, since, tools.clock(), sleep=tools.sleep)
+        except ReadingFailed:
+            continue  # what was not remembered as read is read by the next poll
+        new += polled.new
+        if polled.is_done:
+            settle_waiting_events(tools.journal.database)
+            return new
+    raise AssertionError(f"Stripe's events could not be read to their end by {POLLS} polls")
+
+
+def await_webhooks(control: SandboxControl) -> None:
+    """Wait until Stripe has no event left to deliver."""
+    deadline = time.monotonic() + PATIENCE
+    while any(one["state"] == "pending" for one in control.deliveries()) and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -1,0 +1,161 @@
+"""People at work in Stripe's dashboard while the sync runs: drafts edited and deleted, a customer deleted, payments.
+
+What they do goes through Stripe's own API, under the same faults. Keeps out: what is to become of it (ending.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from types import TracebackType
+from typing import Self
+
+import stripe
+
+from fly_billing.resources.stripe_client import make_stripe_client
+from fly_billing.stripe_sandbox import SandboxError, SandboxServer
+from tests.chaos.months import is_tinkered
+from tests.stripe_builders import API_KEY
+
+# The newest objects are looked through, not the whole store: drafts are young, and so is what is paid.
+YOUNG = """
+select id, body ->> '$.metadata.organization' as organization, body ->> '$.total' as total from (
+    select id, status, body from objects where object = 'invoice' order by seq desc limit 400
+) where status = ?
+"""
+CUSTOMER = """
+select id from customers where metadata ->> '$.organization' = ? and not deleted
+"""
+EDITED, SWAPPED, DELETED = "draft edited by hand", "amounts of a draft swapped by hand", "draft deleted by hand"
+CUSTOMER_DELETED = "customer deleted by hand"
+PAID, DECLINED, WRITTEN_OFF = "invoice paid", "payment failed", "invoice written off"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An invoice as somebody sees it in the dashboard; the total in minor units."""
+
+    id: str
+    organization: str
+    total: int
+
+
+class Hands:
+    """Somebody in the dashboard, a deed every `pause` seconds while the block runs. What Stripe refuses is no deed.
+
+    Payments are for other organizations than those whose drafts are tinkered with: a wrong invoice that was paid can
+    only be settled by a credit note.
+    """
+
+    def __init__(self, sandbox: SandboxServer, seed: int, pause: float) -> None:
+        self._sandbox = sandbox
+        self._client = make_stripe_client(API_KEY, sandbox.url)
+        self._dice = Random(f"{seed} hands")
+        self._pause = pause
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._problem: Exception | None = None
+        self._deeds: dict[str, Callable[[], bool]] = {
+            PAID: lambda: self._on("open", self._pay),
+            EDITED: lambda: self._on("draft", self._edit),
+            DECLINED: lambda: self._on("open", self._decline),
+            DELETED: lambda: self._on("draft", self._delete),
+            WRITTEN_OFF: lambda: self._on("open", self._write_off),
+            SWAPPED: lambda: self._on("draft", self._swap),
+        }
+        self.done = dict.fromkeys((*self._deeds, CUSTOMER_DELETED), 0)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+        if self._problem is not None and error is None:
+            raise self._problem
+
+    def delete_customer(self, organization: str) -> None:
+        """Delete the organization's customer, however often Stripe has to be asked."""
+        while customer := self._customer_of(organization):
+            self._tried(lambda: self._client.v1.customers.delete(customer))
+        self.done[CUSTOMER_DELETED] += 1
+
+    def _work(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                for name, deed in self._deeds.items():
+                    if self._stopped.wait(self._pause):
+                        break
+                    self.done[name] += deed()
+        except Exception as problem:  # noqa: BLE001 - a thread can't raise: leaving the block does
+            self._problem = problem
+
+    def _on(self, status: str, deed: Callable[[Seen], bool]) -> bool:
+        """Do it to one of the young invoices of this status, if there is one."""
+        found = [one for one in self._young(status) if is_tinkered(one.organization) == (status == "draft")]
+        return bool(found) and deed(self._dice.choice(found))
+
+    def _edit(self, draft: Seen) -> bool:
+        lines = self._lines(draft)
+        if not lines:
+            return False
+        line = self._dice.choice(lines)
+        change = {"amount": line.amount + self._dice.randint(1, 900)}
+        return self._tried(lambda: self._client.v1.invoices.line_items.update(draft.id, line.id, change))  # type: ignore[arg-type]
+
+    def _swap(self, draft: Seen) -> bool:
+        """Change two lines so that the total stays as it was."""
+        found = self._lines(draft)[:2]
+        if len(found) < 2:
+            return False
+        lines = [{"id": line.id, "amount": line.amount + more} for line, more in zip(found, (1, -1), strict=True)]
+        return self._tried(lambda: self._client.v1.invoices.update_lines(draft.id, {"lines": lines}))  # type: ignore[typeddict-item]
+
+    def _delete(self, draft: Seen) -> bool:
+        return self._tried(lambda: self._client.v1.invoices.delete(draft.id))
+
+    def _pay(self, invoice: Seen) -> bool:
+        return self._tried(lambda: self._client.v1.invoices.pay(invoice.id))
+
+    def _write_off(self, invoice: Seen) -> bool:
+        return self._tried(lambda: self._client.v1.invoices.mark_uncollectible(invoice.id))
+
+    def _decline(self, invoice: Seen) -> bool:
+        try:
+            self._sandbox.control.fail_payment(invoice.id)
+        except SandboxError:
+            return False  # paid meanwhile
+        return True
+
+    def _lines(self, draft: Seen) -> list[stripe.InvoiceLineItem]:
+        try:
+            return list(self._client.v1.invoices.line_items.list(draft.id).data)
+        except stripe.StripeError:
+            return []
+
+    @staticmethod
+    def _tried(call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except stripe.StripeError:
+            return False
+        return True
+
+    def _young(self, status: str) -> list[Seen]:
+        return [Seen(row[0], row[1] or "", row[2]) for row in self._read(YOUNG, status)]
+
+    def _customer_of(self, organization: str) -> str | None:
+        return next((row[0] for row in self._read(CUSTOMER, organization)), None)
+
+    def _read(self, statement: str, value: str) -> list[tuple[str, str | None, int]]:
+        store = sqlite3.connect(f"file:{self._sandbox.store_path}?mode=ro", uri=True, timeout=10)
+        try:
+            return store.execute(statement, (value,)).fetchall()
+        finally:
+            store.close()

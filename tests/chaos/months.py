@@ -1,0 +1,111 @@
+"""Fills a billing database with finalized months of known shape: short and long invoices, credits, yen, nothing to pay.
+
+Amounts are random, exact and the same for the same seed; the months are finalized by the product's own `bill`. Keeps
+out: syncing them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.postgres import BillingDatabase, copy_rows
+from tests.chaos.plan import Plan
+from tests.stripe_builders import close_month
+
+ORGANIZATION_COLUMNS = ("id", "name", "currency", "billing_group", "created_at")
+ITEM_COLUMNS = ("id", "organization_id", "description", "amount", "currency", "occurred_at")
+GROUPS = 16
+BEFORE_ALL_MONTHS = datetime(2023, 1, 1, tzinfo=UTC)
+MOST_ITEMS = 4
+
+# What makes some organizations special, by their number modulo 40. What people edit by hand in Stripe has plenty to
+# pay: an invoice that comes to less than the minimum charge is paid at once, and then nobody can void it.
+TINKERED = frozenset(range(1, 40, 4))
+YEN = frozenset({2, 22})
+CREDITED = frozenset({4, 14, 24, 34})
+NEGATIVE = frozenset({6})
+# Their customer is deleted in Stripe once they have paid a month. They are the last ones that a sync comes to.
+QUITTERS = ("quitter-1", "quitter-2", "quitter-3")
+# Numbers of items, one organization each: one to three add_lines calls, and more than one invoice in Stripe can hold.
+LONG = {8: 101, 10: 150, 12: 248, 16: 249, 18: 260, 20: 400}
+NOTHING_TO_PAY = ("zero-empty", "zero-cancelled")
+
+
+@dataclass(frozen=True)
+class Organization:
+    """One that is billed every month. `kind` says what its invoices are like."""
+
+    id: str
+    number: int
+
+    @property
+    def kind(self) -> int:
+        return self.number % 40
+
+    @property
+    def currency(self) -> str:
+        return "JPY" if self.kind in YEN else "USD"
+
+
+def organizations(plan: Plan) -> list[Organization]:
+    return [Organization(f"org-{number:05d}", number) for number in range(plan.organizations)]
+
+
+def is_tinkered(organization: str) -> bool:
+    """Whether people edit and delete this organization's drafts by hand; then nobody pays its invoices meanwhile."""
+    number = organization.removeprefix("org-")
+    return number.isdecimal() and int(number) % 40 in TINKERED
+
+
+def fill(database: BillingDatabase, plan: Plan, folder: Path) -> None:
+    """Finalize the plan's months. Raises AssertionError where fewer invoices than planned have something to pay."""
+    found = organizations(plan)
+    with database.transaction() as connection:
+        rows = [(one.id, one.id.title(), one.currency, f"group-{one.number % GROUPS:02d}") for one in found]
+        rows += [(name, name.title(), "USD", "group-00") for name in (*QUITTERS, *NOTHING_TO_PAY)]
+        copy_rows(connection, "organizations", ORGANIZATION_COLUMNS, ((*row, BEFORE_ALL_MONTHS) for row in rows))
+        for month in plan.billing_months:
+            copy_rows(connection, "one_off_items", ITEM_COLUMNS, _items(plan, month, found))
+    billed = [invoice for month in plan.billing_months for invoice in close_month(database, folder, month).invoices]
+    to_pay = [invoice for invoice in billed if invoice.total_cents != 0]
+    assert len(to_pay) >= plan.invoices, f"only {len(to_pay)} of {len(billed)} invoices have something to pay"
+
+
+def _items(plan: Plan, month: BillingMonth, found: list[Organization]) -> Iterator[tuple[Any, ...]]:
+    for one in found:
+        dice = Random(f"{plan.seed} {month} {one.id}")
+        yield from _rows(month, one.id, one.currency, _amounts(dice, one))
+    for name in QUITTERS:
+        yield from _rows(month, name, "USD", [Decimal("12.34")])
+    yield from _rows(month, "zero-cancelled", "USD", [Decimal("5.00"), Decimal("-5.00")])
+
+
+def _rows(month: BillingMonth, organization: str, currency: str, amounts: list[Decimal]) -> Iterator[tuple[Any, ...]]:
+    for number, amount in enumerate(amounts, start=1):
+        id = uuid5(NAMESPACE_URL, f"{organization}|{month}|{number}")
+        at = month.start + timedelta(minutes=number)
+        yield id, organization, f"charge {number:04d}", amount, currency, at
+
+
+def _amounts(dice: Random, one: Organization) -> list[Decimal]:
+    """Amounts with up to six decimals, each from 1.00 to 50.00 or, in yen, from 100 to 5,000."""
+    scale = Decimal(100) if one.currency == "JPY" else Decimal(1)
+    amounts = [_amount(dice) * scale for _ in range(LONG.get(one.number) or dice.randint(1, MOST_ITEMS))]
+    if one.kind in CREDITED:
+        amounts.append(-amounts[0] / 4)
+    return [-amount for amount in amounts] if one.kind in NEGATIVE else amounts
+
+
+def _amount(dice: Random) -> Decimal:
+    """Half of them have whole cents, half have six decimals."""
+    if dice.random() < 0.5:
+        return Decimal(dice.randint(100, 5_000)).scaleb(-2)
+    return Decimal(dice.randint(1_000_000, 50_000_000)).scaleb(-6)

@@ -1,0 +1,77 @@
+"""What a campaign is to be: how many invoices, under which faults, with how many kills. Keeps out: doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+
+from fly_billing.domain.periods import BillingMonth
+
+FIRST_MONTH = BillingMonth(2023, 6)
+# How long after its end a month is synced: what was begun in the month before has lost its keys by then.
+SYNCED_AFTER = timedelta(days=4)
+# So that each month has an invoice of every length.
+LEAST_PER_MONTH = 25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One campaign. `invoices`: billable ones, those with a total; `strikes`: about how often each fault is to strike;
+    `kills`: of processes at work, beside those at the end of each month.
+
+    Each month is a phase: its invoices join those left of the months before, and the clocks jump to its end.
+    """
+
+    invoices: int = 10_000
+    seed: int = 1
+    kills: int = 50
+    postgres_restarts: int = 2
+    months: int = 4
+    strikes: int = 150
+    workers: int = 8
+    requests_per_second: int = 1000
+    seconds_between_deeds: float = 0.25
+    seconds_between_low_limits: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.invoices < LEAST_PER_MONTH * self.months:
+            least = LEAST_PER_MONTH * self.months
+            raise ValueError(f"{self.invoices} invoices are too few for {self.months} months: ask for {least} or more")
+
+    @property
+    def billing_months(self) -> list[BillingMonth]:
+        return [FIRST_MONTH.plus(n) for n in range(self.months)]
+
+    @property
+    def organizations(self) -> int:
+        """How many organizations have something to pay each month."""
+        return -(-self.invoices // self.months)
+
+    @property
+    def fault_probability(self) -> float:
+        """The share of calls that each fault strikes: an invoice takes four calls or a little more."""
+        return min(0.02, self.strikes / (4 * self.invoices))
+
+    @property
+    def least_strikes(self) -> int:
+        """How often each fault must have struck for the campaign to count: dozens of times in one of full size."""
+        return 24 if self.invoices >= Plan.invoices else 1
+
+    def moments(self, what: str, count: int) -> list[float]:
+        """Return the shares of the work, ascending, after which something happens; evenly spread and a little off."""
+        dice = Random(f"{self.seed} {what}")
+        return [(n + 0.2 + 0.6 * dice.random()) / count for n in range(count)]
+
+
+# For `make test`.
+SMALL = Plan(
+    invoices=150,
+    seed=7,
+    kills=6,
+    postgres_restarts=1,
+    months=2,
+    strikes=6,
+    seconds_between_deeds=0.05,
+    seconds_between_low_limits=2.0,
+)

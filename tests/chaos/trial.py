@@ -1,0 +1,82 @@
+"""A small campaign of fixed faults, in which a broken sync surely bills twice: it shows that the audit can fail.
+
+Twelve invoices of $1.00 to $12.00, each with a fate of its own. Keeps out: what is broken (broken.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer, spawn
+from tests.chaos.audit import Findings, audit
+from tests.chaos.crew import Crew
+from tests.chaos.ending import drain
+from tests.chaos.syncing import Order
+from tests.stripe_builders import API_KEY, JUNE, bill_june, in_stripe
+
+# What happens to the first request of each of these organizations at an endpoint.
+DROPPED = ("answer-lost-1", "answer-lost-2", "answer-lost-3", "answer-lost-4")
+POISONED = ("poisoned-1", "poisoned-2", "poisoned-3", "poisoned-4")
+# The last ones that the sync comes to, and as many as it has workers: all of them are on their way at the same time.
+KILLED = ("sent-and-killed-1", "sent-and-killed-2", "sent-and-killed-3", "sent-and-killed-4")
+ORGANIZATIONS = (*DROPPED, *POISONED, *KILLED)
+# Seconds for which the answer to these four is kept back: the process is killed as soon as Stripe has done them.
+KEPT_BACK = 120.0
+PATIENCE = 60.0
+A_DAY_AND_AN_HOUR = 25 * 3600
+
+
+def trial(crew: Crew, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
+    """Bill June 2023 to a new sandbox by one process, kill it, and a day later by another; return what was wrong then.
+
+    Drafts of `answer-lost` are made and the answer is lost; finalizing `poisoned` is done and a 500 is stored;
+    finalizing `sent-and-killed` is done when the process is killed. `broken`: one of BROKEN; None: the sync as it is.
+    """
+    store = folder / "stripe.sqlite"
+    bill_june(database, folder, **{name: [f"{n}.00"] for n, name in enumerate(ORGANIZATIONS, start=1)})
+    with spawn(store) as sandbox:
+        _strike_all(sandbox)
+        crew.begin(_order(database, sandbox, broken))
+        _wait_for_the_last(crew, sandbox)
+        crew.end(killed=True)
+        sandbox.control.advance_clock(A_DAY_AND_AN_HOUR)
+        sandbox.kill()  # what it still keeps back would be at work under the old keys
+    with spawn(store) as sandbox:
+        drain(crew, replace(_order(database, sandbox, broken), clock_seconds=A_DAY_AND_AN_HOUR), database)
+        return audit(database, store)
+
+
+def _order(database: BillingDatabase, sandbox: SandboxServer, broken: str | None) -> Order:
+    environment = {
+        "DATABASE_URL": database.engine.url.render_as_string(hide_password=False),
+        "STRIPE_API_KEY": API_KEY,
+        "STRIPE_API_BASE": sandbox.url,
+        "STRIPE_WORKERS": str(len(KILLED)),
+    }
+    return Order(environment, [str(JUNE)], broken=broken)
+
+
+def _strike_all(sandbox: SandboxServer) -> None:
+    for name in DROPPED:
+        _strike(sandbox, name, "customers.create", {"effect": "apply_then_drop"})
+        _strike(sandbox, name, "invoices.create", {"effect": "apply_then_drop"})
+    for name in POISONED:
+        _strike(sandbox, name, "invoices.finalize", {"effect": "applied_500"})
+    for name in KILLED:
+        _strike(sandbox, name, "invoices.finalize", {"effect": "slow", "seconds": KEPT_BACK, "after_apply": True})
+
+
+def _strike(sandbox: SandboxServer, organization: str, endpoint: str, rule: Mapping[str, object]) -> None:
+    sandbox.control.add_fault(endpoint=endpoint, metadata={"organization": organization}, first=1, **rule)  # type: ignore[arg-type]
+
+
+def _wait_for_the_last(crew: Crew, sandbox: SandboxServer) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not {name for name, status, _, _ in in_stripe(sandbox) if status == "open"}.issuperset(KILLED):
+        crew.check()
+        assert time.monotonic() < deadline, f"the sync did not finalize {KILLED}"
+        time.sleep(0.02)

@@ -1,0 +1,160 @@
+"""What people do by hand in Stripe's dashboard, or programs of theirs by its API; with a record of what they touched.
+
+Keeps out: what the sync and the repair make of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import stripe
+
+from fly_billing.resources.stripe_client import make_stripe_client
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.stripe_builders import API_KEY
+
+Json = dict[str, Any]
+
+# How the idempotency keys of requests that are not ours begin.
+BY_HAND = "by hand/"
+MARK = "fly_billing_invoice"
+# By these deeds there comes to be a finalized invoice that we did not finalize.
+FINALIZING = frozenset({"finalize a draft", "let Stripe finalize it", "copy"})
+
+
+class Hands:
+    """A person at the dashboard, who meets the same faults as everybody. Each deed is done to the nth thing it fits."""
+
+    def __init__(self, sandbox: SandboxServer) -> None:
+        self._control = sandbox.control
+        client = make_stripe_client(API_KEY, sandbox.url)
+        self._invoices, self._customers, self._items = client.v1.invoices, client.v1.customers, client.v1.invoice_items
+        self._numbers = itertools.count(1)
+        self._metadata: dict[str, Mapping[str, str]] = {}
+        # The id of an invoice of ours -> what was done, or tried, to what Stripe has of it.
+        self.deeds: dict[str, set[str]] = defaultdict(set)
+        self.deleted_customers: set[str] = set()
+
+    def do(self, deed: str, nth: int) -> tuple[str, str]:
+        """Do it; return to which invoice and how it ended. Nothing is done where there is none that it fits."""
+        statuses, act = DEEDS[deed]
+        fitting = [one for one in self._control.invoices() if one["status"] in statuses and self.mark_of(one)]
+        if not fitting:
+            return "nothing", "there is none"
+        invoice = fitting[nth % len(fitting)]
+        self.deeds[self.mark_of(invoice) or ""].add(deed)
+        try:
+            act(self, invoice)
+        except stripe.StripeError as refused:
+            return invoice["id"], f"refused: {type(refused).__name__}"
+        return invoice["id"], "done"
+
+    def mark_of(self, invoice: Mapping[str, Any]) -> str | None:
+        """Return the id of the invoice of ours that it is, or was before somebody changed its metadata."""
+        metadata: Mapping[str, str] = self._metadata.get(invoice["id"], invoice["metadata"])
+        return metadata.get(MARK)
+
+    def write_metadata_back(self) -> None:
+        """Do what a reconciliation says of changed metadata."""
+        living = {one["id"] for one in self._control.invoices()}
+        for stripe_id in living & self._metadata.keys():
+            self._invoices.update(stripe_id, {"metadata": dict(self._metadata[stripe_id])}, self._key())
+
+    def _key(self) -> Any:
+        return {"idempotency_key": f"{BY_HAND}{next(self._numbers)}"}
+
+    def edit_line(self, invoice: Json, number: int = 0, change: int = 100) -> None:
+        if len(invoice["lines"]) > number:
+            line = invoice["lines"][number]
+            self._invoices.line_items.update(
+                invoice["id"], line["id"], {"amount": line["amount"] + change}, self._key()
+            )
+
+    def edit_two_lines(self, invoice: Json) -> None:
+        if len(invoice["lines"]) > 1:
+            self.edit_line(invoice, 0, 100)
+            self.edit_line(invoice, 1, -100)
+
+    def add_line(self, invoice: Json) -> None:
+        self._invoices.add_lines(invoice["id"], {"lines": [{"amount": -100, "description": "A present"}]}, self._key())
+
+    def delete_draft(self, invoice: Json) -> None:
+        self._control.delete_object(invoice["id"])
+
+    def finalize(self, invoice: Json) -> None:
+        self._invoices.finalize_invoice(invoice["id"], {"auto_advance": False}, self._key())
+
+    def auto_advance(self, invoice: Json) -> None:
+        self._invoices.update(invoice["id"], {"auto_advance": True}, self._key())
+
+    def void(self, invoice: Json) -> None:
+        self._invoices.void_invoice(invoice["id"], {}, self._key())
+
+    def pay(self, invoice: Json) -> None:
+        self._invoices.pay(invoice["id"], {}, self._key())
+
+    def fail_payment(self, invoice: Json) -> None:
+        self._control.fail_payment(invoice["id"])
+
+    def write_off(self, invoice: Json) -> None:
+        self._invoices.mark_uncollectible(invoice["id"], {}, self._key())
+
+    def delete_customer(self, invoice: Json) -> None:
+        self.deleted_customers.add(invoice["customer"])
+        self._customers.delete(invoice["customer"])
+
+    def add_pending_item(self, invoice: Json) -> None:
+        self._items.create({"customer": invoice["customer"], "currency": "usd", "amount": 700}, self._key())
+
+    def remove_mark(self, invoice: Json) -> None:
+        self._set_metadata(invoice, {MARK: ""})
+
+    def change_month(self, invoice: Json) -> None:
+        self._set_metadata(invoice, {"month": "2020-01"})
+
+    def _set_metadata(self, invoice: Json, change: dict[str, str]) -> None:
+        self._metadata.setdefault(invoice["id"], dict(invoice["metadata"]))
+        self._invoices.update(invoice["id"], {"metadata": change}, self._key())
+
+    def copy(self, invoice: Json) -> None:
+        self._invoices.finalize_invoice(self._copied(invoice), {"auto_advance": False}, self._key())
+
+    def copy_as_draft(self, invoice: Json) -> None:
+        self._copied(invoice)
+
+    def _copied(self, invoice: Json) -> str:
+        metadata = dict(self._metadata.get(invoice["id"]) or invoice["metadata"])
+        head: Any = {"customer": invoice["customer"], "currency": "usd", "metadata": metadata}
+        made = self._invoices.create(head, self._key())
+        lines: Any = [
+            {"amount": line["amount"], "description": line["description"], "metadata": line["metadata"]}
+            for line in invoice["lines"]
+        ]
+        for start in range(0, len(lines), 100):
+            self._invoices.add_lines(made.id, {"lines": lines[start : start + 100]}, self._key())
+        return made.id
+
+
+EVERY = ("draft", "open", "paid")
+# Deed -> (statuses of the invoices it fits, how it is done).
+DEEDS: Mapping[str, tuple[tuple[str, ...], Callable[[Hands, Json], None]]] = {
+    "edit a line": (("draft",), Hands.edit_line),
+    "edit two lines that even out": (("draft",), Hands.edit_two_lines),
+    "add a line": (("draft",), Hands.add_line),
+    "delete a draft": (("draft",), Hands.delete_draft),
+    "finalize a draft": (("draft",), Hands.finalize),
+    "let Stripe finalize it": (("draft",), Hands.auto_advance),
+    "void": (("open",), Hands.void),
+    "pay": (("open",), Hands.pay),
+    "fail a payment": (("open",), Hands.fail_payment),
+    "write off": (("open",), Hands.write_off),
+    "delete the customer": (EVERY, Hands.delete_customer),
+    "add a pending item": (EVERY, Hands.add_pending_item),
+    "remove our mark": (EVERY, Hands.remove_mark),
+    "change the month": (EVERY, Hands.change_month),
+    "copy as a draft": (EVERY, Hands.copy_as_draft),
+    "copy": (EVERY, Hands.copy),
+}

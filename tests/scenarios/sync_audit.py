@@ -1,0 +1,193 @@
+"""What must hold between what was billed, our journal and Stripe, at any moment: read from the sandbox's own store.
+
+Keeps out: what happens (`sync_machine`), and what people did (`hands_in_stripe`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.scenarios.hands_in_stripe import BY_HAND, FINALIZING, Hands
+from tests.stripe_builders import query
+
+Json = dict[str, Any]
+
+FINAL = ("open", "paid", "uncollectible")
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A finalized invoice: the cents of its lines as Stripe is to have them. A total of 0 is never sent."""
+
+    organization: str
+    month: str
+    lines: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.lines)
+
+
+@dataclass
+class Seen:
+    """Both sides at one moment. `invoices`: all that Stripe has, `journal`: by the id of our invoice."""
+
+    invoices: list[Json]
+    journal: Mapping[str, Mapping[str, Any]]
+
+    def by_id(self) -> Mapping[str, Json]:
+        return {one["id"]: one for one in self.invoices}
+
+
+@dataclass
+class Audit:
+    """Follows Stripe's call log from step to step, and says where something that must hold does not."""
+
+    database: BillingDatabase
+    sandbox: SandboxServer
+    hands: Hands
+    billed: dict[str, Bill] = field(default_factory=dict)
+    # Stripe's ids of drafts that were edited while a sync was at work on them: it can't have noticed.
+    edited_meanwhile: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._calls_by_key: Counter[str] = Counter()
+        self._applied_by_key: Counter[str] = Counter()
+        self._discards = 0
+        self._finalized_by_us: set[str] = set()
+        self._voided_by_us: set[str] = set()
+        self._last_attempt = 0
+        self._before: Mapping[str, Mapping[str, Any]] = {}
+
+    def look(self) -> Seen:
+        journal = query(
+            self.database,
+            """
+            select cast(i.id as text) as id, i.status, s.state, s.stripe_invoice_id, s.stripe_total_cents, s.generation
+            from invoices as i left join stripe_invoices as s on s.invoice_id = i.id where i.status <> 'open'
+            """,
+        )
+        return Seen(self.sandbox.control.invoices(), {row["id"]: row for row in journal})
+
+    def check(self, *, is_permitted: bool = False) -> Seen:
+        """Assert all of it. `is_permitted`: a human has allowed a repair since the last check."""
+        voided = len(self._voided_by_us)
+        self._read_calls()
+        seen = self.look()
+        self._check_journaled()
+        self._check_each_key_was_applied_once()
+        for invoice_id, bill in self.billed.items():
+            theirs = [one for one in seen.invoices if self.hands.mark_of(one) == invoice_id]
+            self._check_asked_once(invoice_id, bill, theirs)
+            self._check_equal(bill, theirs)
+            self._check_journal(bill, seen.journal[invoice_id], seen)
+            self._check_status(seen.journal[invoice_id], theirs)
+        if not is_permitted:
+            assert len(self._voided_by_us) == voided, "an invoice was voided and nobody was asked"
+        self._check_nothing_is_sent_again(is_permitted=is_permitted)
+        self._before = seen.journal
+        return seen
+
+    def forget_the_journal(self) -> None:
+        """A backup was restored: what was sent since is no longer written down, and keys of then may be used again."""
+        self._read_calls()
+        self._calls_by_key.clear()
+        self._applied_by_key.clear()
+        self._discards, self._last_attempt, self._before = 0, 0, {}
+
+    def _read_calls(self) -> None:
+        """Take note of what was asked of Stripe since the last time."""
+        control = self.sandbox.control
+        calls = control.calls()
+        control.clear_calls()
+        for call in calls:
+            key, parts = call["idempotency_key"] or "", call["path"].split("/")
+            if call["method"] == "GET" or key.startswith(BY_HAND) or call["endpoint"] == "customers.delete":
+                continue
+            if call["method"] == "DELETE":
+                self._discards += 1
+                continue
+            self._calls_by_key[key] += 1
+            if call["applied"] and not call["replayed"]:
+                self._applied_by_key[key] += 1
+                if call["endpoint"] == "invoices.finalize":
+                    self._finalized_by_us.add(parts[3])
+                if call["endpoint"] == "invoices.void":
+                    self._voided_by_us.add(parts[3])
+
+    def _check_journaled(self) -> None:
+        """Every request of ours was written down before it was sent, with its key."""
+        found = query(
+            self.database,
+            "select idempotency_key, step from stripe_attempts union all"
+            " select idempotency_key, step from stripe_repairs",
+        )
+        written = Counter(row["idempotency_key"] for row in found)
+        for key, count in self._calls_by_key.items():
+            assert count <= written[key], f"{count} calls under {key!r}, {written[key]} of them in the journal"
+        assert self._discards <= sum(1 for row in found if row["step"] == "discard")
+
+    def _check_each_key_was_applied_once(self) -> None:
+        twice = [key for key, count in self._applied_by_key.items() if count > 1]
+        assert not twice, f"Stripe did twice what was sent under {twice}"
+
+    def _check_asked_once(self, invoice_id: str, bill: Bill, theirs: list[Json]) -> None:
+        """The customer is asked to pay once, whatever people do; and never to pay nothing."""
+        living = [one["id"] for one in theirs if one["status"] in FINAL]
+        ours = [one for one in living if one in self._finalized_by_us]
+        assert len(ours) <= 1, f"{invoice_id} was finalized twice: {ours}"
+        by_hand = FINALIZING & self.hands.deeds[invoice_id]
+        assert len(living) <= 1 or by_hand, f"{invoice_id} is {len(living)} times in Stripe: {living}"
+        assert set(living) == set(ours) or by_hand, f"{living} finalized by nobody we know"
+        assert bill.total or not theirs, f"{invoice_id} over $0.00 was sent: {theirs}"
+
+    def _check_equal(self, bill: Bill, theirs: list[Json]) -> None:
+        for one in theirs:
+            if one["id"] in self._finalized_by_us - self.edited_meanwhile:
+                lines = tuple(line["amount"] for line in one["lines"])
+                assert (one["total"], lines) == (bill.total, bill.lines), f"{one['id']}: {one['total']}, {lines}"
+
+    def _check_journal(self, bill: Bill, row: Mapping[str, Any], seen: Seen) -> None:
+        """What our journal calls finalized, Stripe has, and no draft of it."""
+        if row["state"] == "skipped_zero":
+            assert bill.total == 0
+        if row["state"] == "finalized":
+            theirs = seen.by_id().get(row["stripe_invoice_id"])
+            assert theirs is not None, f"the journal has {row['stripe_invoice_id']}, Stripe has not"
+            assert theirs["status"] != "draft", f"the journal says finalized, {theirs['id']} is a draft"
+            assert row["stripe_total_cents"] == bill.total
+
+    def _check_status(self, row: Mapping[str, Any], theirs: list[Json]) -> None:
+        """Our invoice is paid, written off or void only where Stripe says so of the one in our journal."""
+        statuses = {one["id"]: one["status"] for one in theirs}
+        deeds = self.hands.deeds[row["id"]]
+        if row["status"] == "paid":
+            assert "paid" in statuses.values()
+        if row["status"] == "void":
+            assert "void" in deeds and "void" in statuses.values()
+        if row["status"] == "uncollectible":
+            assert "write off" in deeds
+
+    def _check_nothing_is_sent_again(self, *, is_permitted: bool) -> None:
+        """What our journal called finalized is made anew only when a human says so."""
+        found = query(
+            self.database,
+            "select id, cast(invoice_id as text) as invoice_id from stripe_attempts"
+            " where id > :last and step = 'create'",
+            last=self._last_attempt,
+        )
+        again = {row["invoice_id"] for row in found if self._state_before(row["invoice_id"]) == "finalized"}
+        assert is_permitted or not again, f"{again} were made anew and nobody was asked"
+        self._last_attempt = max([self._last_attempt, *(row["id"] for row in found)])
+
+    def _state_before(self, invoice_id: str) -> str | None:
+        return (self._before.get(invoice_id) or {}).get("state")
+
+    def living(self, invoice_id: str, seen: Seen) -> list[Json]:
+        """List the finalized invoices that Stripe has of ours, void ones left out."""
+        return [one for one in seen.invoices if self.hands.mark_of(one) == invoice_id and one["status"] in FINAL]

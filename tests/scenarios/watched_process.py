@@ -1,0 +1,124 @@
+"""A process of ours, in this process, of which every touch of the world is a moment at which something can happen.
+
+A moment is the beginning or the end of a transaction, or of a request to Stripe: between two of them a process that is
+killed leaves the same behind. Keeps out: what happens at the moment (`sync_machine`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import stripe
+from sqlalchemy import Connection
+
+from fly_billing.resources.postgres import BillingDatabase, Row
+from fly_billing.resources.stripe_invoice_sync import SyncTools
+from fly_billing.resources.stripe_journal import StripeJournal
+from tests.stripe_builders import API_KEY, MovableClock, sync_tools
+
+
+class Crash(BaseException):
+    """The process is dead. No product code catches it."""
+
+
+class Moments:
+    """Counts the moments of a process; at one of them something happens, once. May be shared by threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left = 0
+        self._act: Callable[[], None] | None = None
+        self._is_dead = False
+
+    def plan(self, nth: int, act: Callable[[], None]) -> None:
+        """Have `act` happen at the nth moment from now on, whichever thread meets it."""
+        self._left, self._act = nth, act
+
+    def plan_death(self, nth: int) -> None:
+        """Have the process die at the nth moment from now on, with all its threads."""
+        self.plan(nth, self._die)
+
+    def pass_one(self) -> None:
+        """Raises Crash where the process is dead, or dies now."""
+        with self._lock:
+            if self._is_dead:
+                raise Crash
+            self._left -= 1
+            act, self._act = (self._act, None) if self._left == 0 else (None, self._act)
+        if act is not None:
+            act()
+
+    def _die(self) -> None:
+        self._is_dead = True
+        raise Crash
+
+
+class WatchedDatabase(BillingDatabase):
+    """The billing database as a process sees it; only committed transactions end at a moment."""
+
+    def __init__(self, url: str, moments: Moments) -> None:
+        super().__init__(url)
+        self._moments = moments
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        self._moments.pass_one()
+        with super().transaction() as connection:
+            yield connection
+        self._moments.pass_one()
+
+    def rows(self, name: str, /, **parameters: Any) -> list[Row]:
+        self._moments.pass_one()
+        found = super().rows(name, **parameters)
+        self._moments.pass_one()
+        return found
+
+
+class WatchedHttp(stripe.RequestsClient):
+    """The way to Stripe: what was answered is not yet known to a process that dies now."""
+
+    def __init__(self, moments: Moments, patience: float) -> None:
+        super().__init__(timeout=(5, patience))
+        self._moments = moments
+
+    def request(self, method: str, url: str, headers: Mapping[str, str] | None, *rest: Any, **more: Any) -> Any:
+        self._moments.pass_one()
+        answer = super().request(method, url, headers, *rest, **more)
+        self._moments.pass_one()
+        return answer
+
+
+class WatchedProcess:
+    """Sync tools over a watched database and a watched way to Stripe. Never sleeps between tries.
+
+    `patience`: seconds to wait for an answer. The classes can be replaced by broken ones.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        stripe_url: str,
+        clock: MovableClock,
+        *,
+        patience: float = 25,
+        journal: type[StripeJournal] = StripeJournal,
+        http: type[WatchedHttp] = WatchedHttp,
+    ) -> None:
+        self.moments = Moments()
+        self.database = WatchedDatabase(database_url, self.moments)
+        self._http = http(self.moments, patience)
+        client = stripe.StripeClient(
+            API_KEY, base_addresses={"api": stripe_url}, http_client=self._http, max_network_retries=0
+        )
+        tools = sync_tools(self.database, stripe_url, clock=clock, journal=journal(self.database, "a process"))
+        self._tools = replace(tools, client=client, sleep=lambda seconds: None)
+
+    def tools(self, workers: int = 1) -> SyncTools:
+        return replace(self._tools, rules=replace(self._tools.rules, workers=workers))
+
+    def close(self) -> None:
+        self._http.close()  # type: ignore[no-untyped-call]
