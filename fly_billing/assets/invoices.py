@@ -118,6 +118,7 @@ def _failures(month: BillingMonth, billed: Billed) -> Sequence[Mapping[str, Any]
             "organization": failure.organization_id,
             "code": failure.error.code,
             "what to do": failure.error.operator_text,
+            "the customer is told": failure.error.customer_text,
         }
         for failure in billed.failures
     ]

@@ -251,6 +251,14 @@ def webhooks(
 
 
 @app.command()
+def alert_test() -> None:
+    """Send a test alert over every channel that is set, and say which took it. Exit code 1 if one refused."""
+    from fly_billing.cli.alerts import send_test_alert
+
+    _exit(send_test_alert(console))
+
+
+@app.command()
 def stripe_sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 chooses one")] = 12111,
     store: Annotated[Path | None, typer.Option(help="SQLite file that keeps its state")] = None,

@@ -1,4 +1,4 @@
-"""What a human is told when billing or syncing fails: what, for whom, how much money, and what to do.
+"""What a human is told when billing, syncing or a payment fails: what, for whom, how much money, and what to do.
 
 Failures of one cause are one alert. Keeps out: where alerts go, and who was told already.
 """
@@ -6,8 +6,9 @@ Failures of one cause are one alert. Keeps out: where alerts go, and who was tol
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
 
 from fly_billing.domain.money import format_cents
 
@@ -16,7 +17,11 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class FailedInvoice:
-    """One invoice of an organization that can't be billed or synced. `total_cents` is None where it isn't known yet."""
+    """One invoice of an organization that can't be billed, synced or collected.
+
+    `total_cents` is None where it isn't known yet, `invoice_id` where there is no invoice. `reason` parts failures of
+    one code that need different things done, such as a decline code.
+    """
 
     organization_id: str
     month: str
@@ -24,42 +29,56 @@ class FailedInvoice:
     operator_text: str
     currency: str
     total_cents: int | None
+    invoice_id: UUID | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Alert:
-    """One message. `code` names the cause, `subject` is its first line."""
+    """One message. `code` names the cause, `subject` is its first line; `invoices`: all whom it is about."""
 
     code: str
     subject: str
     body: str
+    invoices: tuple[FailedInvoice, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def text(self) -> str:
         return f"{self.subject}\n{self.body}"
 
 
-def failure_alerts(stage: str, failures: Sequence[FailedInvoice]) -> list[Alert]:
-    """Make one alert per cause, naming the ten largest amounts. `stage`: what failed, such as `Stripe sync`."""
-    by_code: dict[str, list[FailedInvoice]] = defaultdict(list)
+def failure_alerts(
+    stage: str, failures: Sequence[FailedInvoice], headings: Mapping[str, str] | None = None
+) -> list[Alert]:
+    """Make one alert per cause, naming the ten largest amounts. `stage`: what failed, such as `Stripe sync`.
+
+    `headings` says in better words what failed, by code.
+    """
+    by_cause: dict[tuple[str, str], list[FailedInvoice]] = defaultdict(list)
     for failure in failures:
-        by_code[failure.code].append(failure)
-    return [_failure_alert(stage, code, by_code[code]) for code in sorted(by_code)]
+        by_cause[failure.code, failure.reason or ""].append(failure)
+    return [
+        _failure_alert((headings or {}).get(code) or f"{stage} failed ({code})", reason, by_cause[code, reason])
+        for code, reason in sorted(by_cause)
+    ]
 
 
-def _failure_alert(stage: str, code: str, failures: Sequence[FailedInvoice]) -> Alert:
+def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice]) -> Alert:
     largest = sorted(failures, key=lambda one: (-(one.total_cents or 0), one.organization_id, one.month))
     named = [f"- {one.organization_id} {one.month}: {_amount(one)}" for one in largest[:MOST_NAMED]]
-    more = [f"- and {len(failures) - MOST_NAMED} more"] if len(failures) > MOST_NAMED else []
-    subject = f"{stage} failed ({code}): {_count(len(failures))}, {_money(failures)}"
-    return Alert(code, subject, "\n".join([*named, *more, f"What to do: {largest[0].operator_text}"]))
+    more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
+    because = f" ({reason})" if reason else ""
+    subject = f"{heading}{because}: {_count(len(failures))}, {_money(failures)}"
+    body = "\n".join([*named, *more, f"What to do: {largest[0].operator_text}"])
+    return Alert(failures[0].code, subject, body, tuple(failures))
 
 
 def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:
     """Make the message that what people were told of is over."""
     names = ", ".join(f"{one.organization_id} {one.month}" for one in recovered[:MOST_NAMED])
-    more = f" and {len(recovered) - MOST_NAMED} more" if len(recovered) > MOST_NAMED else ""
-    return Alert("recovered", f"{stage} recovered: {_count(len(recovered))}, {_money(recovered)}", names + more)
+    more = f" and {len(recovered) - MOST_NAMED:,} more" if len(recovered) > MOST_NAMED else ""
+    subject = f"{stage} recovered: {_count(len(recovered))}, {_money(recovered)}"
+    return Alert("recovered", subject, names + more, tuple(recovered))
 
 
 def _count(number: int) -> str:

@@ -36,12 +36,14 @@ class Action:
 def plan_repairs(discrepancies: Iterable[Discrepancy]) -> list[Action]:
     """Return what to do, at most one thing per invoice: what else is wrong with it is for the next time.
 
-    Duplicates come first: as long as there are two, nothing is made anew.
+    Duplicates come first: as long as there are two, nothing is made anew. Drafts that are too much go in any case.
     """
     actions: dict[tuple[str, str], Action] = {}
     for one in sorted(discrepancies, key=lambda one: one.kind != "duplicate"):
-        # Orphans that say they are the same invoice are each their own affair.
-        actions.setdefault((one.invoice_id, "" if one.ours else one.stripe_ids[0]), _plan(one))
+        action = _plan(one)
+        # Orphans that say they are the same invoice are each their own affair, and so is each draft to remove.
+        is_alone = one.ours is None or action.verb == REMOVE
+        actions.setdefault((one.invoice_id, one.stripe_ids[0] if is_alone else ""), action)
     return list(actions.values())
 
 

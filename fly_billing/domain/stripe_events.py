@@ -8,13 +8,14 @@ failures the one that Stripe made last counts. Keeps out: where events come from
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from fly_billing.domain.alerts import Alert, FailedInvoice, failure_alerts
-from fly_billing.domain.stripe_failures import ACCOUNT
+from fly_billing.domain.payment_failures import payment_failure
+from fly_billing.domain.stripe_failures import KNOWN_CODES, stripe_failure
 
 PAYMENT_FAILED, FINALIZATION_FAILED = "invoice.payment_failed", "invoice.finalization_failed"
 STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_uncollectible": "uncollectible"}
@@ -43,7 +44,8 @@ class NotAnEvent(ValueError):
 class StripeEvent:
     """What we keep of an event. `invoice_id`: the invoice of ours that its object says it is.
 
-    `error`: what Stripe said went wrong. It comes with a failed finalization; of a failed payment it has to be read.
+    `error`, `error_code`: what Stripe said went wrong, and its decline code or else its error code. They come with a
+    failed finalization; of a failed payment they have to be read.
     """
 
     id: str
@@ -56,6 +58,7 @@ class StripeEvent:
     paid_at: datetime | None = None
     next_attempt_at: datetime | None = None
     error: str | None = None
+    error_code: str | None = None
 
     @property
     def link(self) -> str:
@@ -96,7 +99,7 @@ def read_event(body: Mapping[str, Any]) -> StripeEvent:
     try:
         thing = body["data"]["object"]
         transitions = thing.get("status_transitions") or {}
-        error = thing.get("last_finalization_error") if body["type"] == FINALIZATION_FAILED else None
+        error = (thing.get("last_finalization_error") if body["type"] == FINALIZATION_FAILED else None) or {}
         return StripeEvent(
             id=_text(body["id"]),
             type=_text(body["type"]),
@@ -107,7 +110,8 @@ def read_event(body: Mapping[str, Any]) -> StripeEvent:
             idempotency_key=(body.get("request") or {}).get("idempotency_key"),
             paid_at=_moment(transitions.get("paid_at")),
             next_attempt_at=_moment(thing.get("next_payment_attempt")),
-            error=(error or {}).get("message"),
+            error=error.get("message"),
+            error_code=error.get("decline_code") or error.get("code"),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as problem:
         raise NotAnEvent(f"not an event of Stripe's v1 API: {type(problem).__name__}") from problem
@@ -154,13 +158,14 @@ def judge(event: StripeEvent, standing: Standing | None) -> Verdict:
 def _failed_finalization(event: StripeEvent, standing: Standing) -> Verdict:
     if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
         return Verdict(SUPERSEDED, "the invoice was finalized since, or drafted anew")
-    text = "Stripe could not finalize the draft: mend what its message says, then launch sync_month again"
+    code = event.error_code if event.error_code in KNOWN_CODES else "finalization_failed"
+    known = stripe_failure(code, "", None)
     return Verdict(
         APPLIED,
         "Stripe could not finalize the draft",
         code="finalization_failed",
-        customer_text=ACCOUNT,
-        operator_text=_told(text, event),
+        customer_text=known.customer_text,
+        operator_text=_told(f"Stripe could not finalize the draft: {known.operator_text.rstrip('.')}", event),
     )
 
 
@@ -175,15 +180,16 @@ def _of_another(event: StripeEvent) -> Verdict:
 def _failed_payment(event: StripeEvent, standing: Standing) -> Verdict:
     if standing.status != "finalized":
         return Verdict(SUPERSEDED, f"the invoice is {standing.status} since")
-    again = event.next_attempt_at
-    said = f' ("{event.error.rstrip(".")}")' if event.error else ""
-    then = f"we try again on {again:%Y-%m-%d}" if again else "we don't try again by ourselves"
+    again, known = event.next_attempt_at, payment_failure(event.error_code)
+    said = f' ("{event.error.rstrip(".")}")' if event.error and known.may_be_quoted else ""
+    then = f"We try again on {again:%Y-%m-%d}." if again else "We don't try again by ourselves."
+    meaning = f"{known.meaning}. " if known.meaning else ""
     return Verdict(
         APPLIED,
         "the payment failed",
         code="payment_failed" if again else "payment_given_up",
-        customer_text=f"We could not collect this invoice{said}: {then}; you can pay it on its page at any time.",
-        operator_text=_told(_what_to_do(again), event),
+        customer_text=f"We could not collect this invoice{said}. {known.what_to_do} {then}",
+        operator_text=_told(meaning + _what_to_do(again), event),
     )
 
 
@@ -222,12 +228,10 @@ _TOLD: Mapping[str, tuple[str, str]] = {
 
 def _told(text: str, event: StripeEvent) -> str:
     said = f" Stripe said: {event.error}" if event.error else ""
-    return f"{text}.{said} ({event.link})"
+    code = f"{event.error_code}, " if event.error_code else ""
+    return f"{text}.{said} ({code}{event.link})"
 
 
 def payment_alerts(failures: Sequence[FailedInvoice]) -> list[Alert]:
     """Make one alert per cause, as for every other failure; only the first line says what happened in its own words."""
-    return [
-        replace(alert, subject=f"{HEADINGS[alert.code]}: {alert.subject.partition('): ')[2]}")
-        for alert in failure_alerts("Payment", failures)
-    ]
+    return failure_alerts("Payment", failures, HEADINGS)

@@ -3,14 +3,17 @@
 A field that is left None is read from the environment when a run needs it, never at import.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dagster import ConfigurableResource
+from dagster_slack import SlackResource
+from slack_sdk.web.client import WebClient
 
-from fly_billing.resources.alerts import AlertChannel
+from fly_billing.resources.alerting.channels import Channel
+from fly_billing.resources.alerting.configured import configured_channels
 from fly_billing.resources.invoicing import Terms
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
@@ -83,10 +86,30 @@ class StripeAccount(ConfigurableResource[Any]):
         return StripeReader(tools.client, tools.pace, tools.sleep)
 
 
+class SlackWorkspace(SlackResource):
+    """Dagster's Slack resource with an address that can be set, and without retries: the outbox makes them."""
+
+    base_url: str | None = None
+
+    def get_client(self) -> WebClient:
+        return WebClient(self.token, self.base_url or WebClient.BASE_URL, timeout=10, retry_handlers=[])
+
+
 class Alerts(ConfigurableResource[Any]):
-    """Where alerts go: the log of whoever calls, and a webhook (ALERT_WEBHOOK_URL), which is read per alert."""
+    """Where alerts go besides the log: a webhook, Slack, e-mail; each one that is set (see `.env.example`)."""
 
-    webhook_url: str | None = None
+    alert_webhook_url: str | None = None
+    slack_bot_token: str | None = None
+    slack_channel: str | None = None
+    slack_api_base: str | None = None
+    smtp_url: str | None = None
+    alert_email_from: str | None = None
+    alert_email_to: str | None = None
 
-    def channel(self, log: Callable[[str], None]) -> AlertChannel:
-        return AlertChannel(log, self.webhook_url or Settings.from_environment().alert_webhook_url)
+    def channels(self) -> list[Channel]:
+        """Return the channels that are set, read anew each time. Raises SettingsError where one is set by halves."""
+        given = {name: value for name in Alerts.model_fields if (value := getattr(self, name))}
+        return configured_channels(
+            replace(Settings.from_environment(), **given),
+            lambda token, base: SlackWorkspace(token=token, base_url=base).get_client(),
+        )

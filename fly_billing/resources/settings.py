@@ -40,8 +40,14 @@ class Settings:
     stripe_requests_per_second: int
     stripe_requests_per_endpoint: int
     stripe_workers: int
+    stripe_webhook_secret: str | None = field(repr=False)
     alert_webhook_url: str | None = field(repr=False)
-    stripe_webhook_secret: str | None
+    slack_bot_token: str | None = field(repr=False)
+    slack_channel: str | None
+    slack_api_base: str | None
+    smtp_url: str | None = field(repr=False)
+    alert_email_from: str | None
+    alert_email_to: str | None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -65,9 +71,15 @@ class Settings:
             guard_percent=_whole(env, "FLY_BILLING_GUARD_PERCENT", 50),
             stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 100 if production else 25, least=1),
             stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 25, least=1),
-            stripe_workers=_whole(env, "STRIPE_WORKERS", 8, least=1),
-            alert_webhook_url=env.get("ALERT_WEBHOOK_URL") or None,
+            stripe_workers=_whole(env, "STRIPE_WORKERS", 40, least=1),
             stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or None,
+            alert_webhook_url=env.get("ALERT_WEBHOOK_URL") or None,
+            slack_bot_token=env.get("SLACK_BOT_TOKEN") or None,
+            slack_channel=env.get("SLACK_CHANNEL") or None,
+            slack_api_base=env.get("SLACK_API_BASE") or None,
+            smtp_url=env.get("SMTP_URL") or None,
+            alert_email_from=env.get("ALERT_EMAIL_FROM") or None,
+            alert_email_to=env.get("ALERT_EMAIL_TO") or None,
         )
 
 

@@ -1,6 +1,6 @@
-"""Events of Stripe, by webhook or by polling: each recorded once, in one transaction with what it changes; and told.
+"""Events of Stripe, by webhook or by polling: each recorded once, in one transaction with what it changes.
 
-Keeps out: what an event means (`domain.stripe_events`), HTTP (`webhooks`).
+Keeps out: what an event means (`domain.stripe_events`), HTTP (`webhooks`), telling people (`alerting`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 from stripe import StripeClient
 
-from fly_billing.domain.alerts import FailedInvoice, recovery_alert
+from fly_billing.domain.payment_failures import PaymentError
 from fly_billing.domain.stripe_events import (
     ACTED_ON,
     PAYMENT_FAILED,
@@ -23,10 +23,8 @@ from fly_billing.domain.stripe_events import (
     StripeEvent,
     Verdict,
     judge,
-    payment_alerts,
     read_event,
 )
-from fly_billing.resources.alerts import AlertChannel
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.stripe_client import APPLIED, ask
 from fly_billing.resources.stripe_reading import PAGE, TRIES, ReadingFailed
@@ -39,7 +37,7 @@ OVERLAP = timedelta(minutes=10)
 SECOND = timedelta(seconds=1)
 
 # Why a payment failed: what Stripe said, or None.
-Why = Callable[[str], str | None]
+Why = Callable[[str], PaymentError | None]
 
 
 def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
@@ -106,11 +104,12 @@ def receive(database: BillingDatabase, body: Mapping[str, Any], source: str, now
     """
     event = read_event(body)
     if event.type == PAYMENT_FAILED and not database.rows("stripe_event_known", ids=[event.id]):
-        event = replace(event, error=why(event.object_id))
+        said = why(event.object_id) or PaymentError(None, None)
+        event = replace(event, error=said.message, error_code=said.code)
     return record_event(database, event, source, now)
 
 
-def payment_error(client: StripeClient, stripe_invoice_id: str) -> str | None:
+def payment_error(client: StripeClient, stripe_invoice_id: str) -> PaymentError | None:
     """Read what Stripe says of the last attempt to collect an invoice; None where it says nothing or can't be asked.
 
     Since API version basil the invoice does not say it; its payment does.
@@ -120,7 +119,7 @@ def payment_error(client: StripeClient, stripe_invoice_id: str) -> str | None:
     for payment in answer.body.get("data", []):
         intent = payment["payment"].get("payment_intent") or {}
         error = (intent.get("last_payment_error") or {}) if isinstance(intent, Mapping) else {}
-        return error.get("message") or None
+        return PaymentError(error.get("message") or None, error.get("decline_code") or error.get("code"))
     return None
 
 
@@ -218,34 +217,3 @@ def _take_in(
         outcome = receive(database, body, "polling", now, lambda id: payment_error(client, id)) if is_new else DUPLICATE
         polled.outcomes[outcome] = polled.outcomes.get(outcome, 0) + 1
     return newest
-
-
-# Telling people ----------------------------------------------------------------------------------------------------
-
-
-def tell_failed_payments(database: BillingDatabase, channel: AlertChannel) -> int:
-    """Tell of payments that failed, invoices written off or voided by hand, once each, and of those paid after all.
-
-    Returns how many alerts. What was told is marked once the post was accepted.
-    """
-    found = database.rows("stripe_events_to_tell")
-    alerts = payment_alerts([_failed(row) for row in found])
-    for alert in alerts:
-        channel.send(alert)
-        ids = [row["invoice_id"] for row in found if row["code"] == alert.code]
-        database.rows("stripe_events_mark_told", ids=ids, code=alert.code)
-    return len(alerts) + _tell_recovered(database, channel)
-
-
-def _tell_recovered(database: BillingDatabase, channel: AlertChannel) -> int:
-    found = database.rows("stripe_events_recovered")
-    if not found:
-        return 0
-    channel.send(recovery_alert("Payment", [_failed(row) for row in found]))
-    database.rows("stripe_events_mark_recovered", ids=[row["invoice_id"] for row in found])
-    return 1
-
-
-def _failed(row: Row) -> FailedInvoice:
-    names = ("organization_id", "month", "code", "operator_text", "currency", "total_cents")
-    return FailedInvoice(**{name: row[name] for name in names})

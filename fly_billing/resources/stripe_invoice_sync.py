@@ -15,6 +15,7 @@ from typing import Any
 
 from stripe import StripeClient
 
+from fly_billing.domain.stripe_amounts import charging_problem
 from fly_billing.domain.stripe_failures import stripe_failure
 from fly_billing.domain.stripe_plan import (
     FinalizedInvoice,
@@ -113,6 +114,8 @@ class InvoiceSync:
             return self._entry.state  # another run was quicker
         if self._invoice.total_cents == 0:
             return self._move("skipped_zero")
+        if code := charging_problem(self._invoice.total_cents, self._invoice.currency):
+            raise StepFailed("needs_attention", "create", code)
         try:
             found = self._found_before()
             self._customer = self._journal.customer_of(self._invoice.organization_id) or self._find_customer(found)

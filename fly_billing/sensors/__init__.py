@@ -7,6 +7,7 @@ from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
+from fly_billing.sensors.send_alerts import send_alerts
 
 SENSORS = [
     alert_on_failed_check,
@@ -16,4 +17,5 @@ SENSORS = [
     alert_on_failed_sync,
     poll_stripe_events,
     register_new_organizations,
+    send_alerts,
 ]

@@ -12,29 +12,33 @@ from dagster import (
 )
 
 from fly_billing.domain.alerts import Alert
-from fly_billing.resources.dagster_resources import Alerts
+from fly_billing.resources.alerting.outbox import put_or_post
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 
 
 @sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
-def alert_on_failed_check(context: SensorEvaluationContext, alerts: Alerts) -> SkipReason:
+def alert_on_failed_check(
+    context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
+) -> SkipReason:
     """Tell once of a failed check, warnings included, until it passes again.
 
     Of a run that failed itself, `alert_on_failed_run` or the sensors that read Postgres tell.
     """
-    memory, channel, sent = Memory.read(context.cursor), alerts.channel(context.log.error), 0
+    memory, channels, told = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
         for event in events_of(context.instance, run, DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = event.asset_check_evaluation_data
             key = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {_month(run)}".rstrip()
             if evaluation.passed:
-                memory.told = [told for told in memory.told if told != key]
+                memory.told = [one for one in memory.told if one != key]
             elif key not in memory.told:
-                channel.send(check_alert(run, evaluation))
+                alert = check_alert(run, evaluation)
+                put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} {key}", context.log.error)
                 memory.told.append(key)
-                sent += 1
+                told += 1
     context.update_cursor(memory.written())
-    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")
+    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
 
 
 def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation) -> Alert:

@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.resources.alerts import tell_failed_invoices
+from fly_billing.resources.alerting.telling import tell_failed_invoices
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 
 
@@ -10,6 +10,6 @@ from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 def alert_on_failed_invoices(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Tell once per failure which organizations can't be billed, why, and what to do."""
-    sent = tell_failed_invoices(billing_postgres.database(), alerts.channel(context.log.error))
-    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")
+    """Tell once per failure which organizations can't be billed, why, and what to do; and when they can be again."""
+    told = tell_failed_invoices(billing_postgres.database(), alerts.channels(), context.log.error)
+    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

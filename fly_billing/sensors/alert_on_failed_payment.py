@@ -2,8 +2,8 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
+from fly_billing.resources.alerting.telling import tell_failed_payments
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
-from fly_billing.resources.stripe_events import tell_failed_payments
 
 
 @sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
@@ -14,5 +14,5 @@ def alert_on_failed_payment(
 
     And when it was paid after all. Reads the recorded events, whether they came by webhook or by polling.
     """
-    sent = tell_failed_payments(billing_postgres.database(), alerts.channel(context.log.error))
-    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")
+    told = tell_failed_payments(billing_postgres.database(), alerts.channels(), context.log.error)
+    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

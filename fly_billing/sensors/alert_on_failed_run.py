@@ -13,28 +13,33 @@ from dagster import (
 
 from fly_billing.assets.outcomes import TOLD_ELSEWHERE
 from fly_billing.domain.alerts import Alert
-from fly_billing.resources.dagster_resources import Alerts
+from fly_billing.resources.alerting.outbox import put_or_post
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 
 
 @sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
-def alert_on_failed_run(context: SensorEvaluationContext, alerts: Alerts) -> SkipReason:
+def alert_on_failed_run(
+    context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
+) -> SkipReason:
     """Tell of a failed run, once per job and cause until the job succeeds again.
 
-    Quiet where a run's failures stand in Postgres: the other sensors tell of them.
+    Quiet where a run's failures stand in Postgres: the other sensors tell of them. Where the billing database itself is
+    away, the channels are told at once, without the outbox.
     """
-    memory, channel, sent = Memory.read(context.cursor), alerts.channel(context.log.error), 0
+    memory, channels, told = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
         memory.forget(f"{run.job_name}: ")
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_FAILURE):
         failures = events_of(context.instance, run, DagsterEventType.STEP_FAILURE)
         key = f"{run.job_name}: {', '.join(map(first_cause, failures))}"
         if not is_told_elsewhere(failures) and key not in memory.told:
-            channel.send(run_alert(context.instance, run, failures))
+            alert = run_alert(context.instance, run, failures)
+            put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} failed", context.log.error)
             memory.told.append(key)
-            sent += 1
+            told += 1
     context.update_cursor(memory.written())
-    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")
+    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
 
 
 def is_told_elsewhere(failures: list[DagsterEvent]) -> bool:

@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.resources.alerts import tell_failed_syncs
+from fly_billing.resources.alerting.telling import tell_failed_syncs
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 
 
@@ -14,5 +14,5 @@ def alert_on_failed_sync(
 
     Reads the Stripe journal, so it knows of every failure, whichever run met it and however that run ended.
     """
-    sent = tell_failed_syncs(billing_postgres.database(), alerts.channel(context.log.error))
-    return SkipReason(f"{sent} alerts sent" if sent else "nothing new to tell")
+    told = tell_failed_syncs(billing_postgres.database(), alerts.channels(), context.log.error)
+    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

@@ -1,7 +1,7 @@
 """Reads which runs have finished since a sensor last looked, and remembers what it told of.
 
-The memory is the sensor's cursor. It is written only after every alert was taken: a refused one is sent again at the
-next tick. The first look of all only remembers where history ends.
+The memory is the sensor's cursor. It is written only after every alert is in the outbox: one that could not be put
+there is told again at the next tick. The first look of all only remembers where history ends.
 """
 
 import json

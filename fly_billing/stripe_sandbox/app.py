@@ -4,7 +4,7 @@ Keep out: everything that happens between a request and its answer (pipeline.py)
 """
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -42,7 +42,10 @@ class _Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        call = await read_call(request, self.endpoint or _unknown(request.method, request.url.path))
+        try:
+            call = await read_call(request, self.endpoint or _unknown(request.method, request.url.path))
+        except ClientDisconnect:
+            return  # the caller died before it had sent the whole request: nothing is done, and nobody waits
         answer = await self.pipeline.answer(call)
         if not answer.dropped:
             await response(call, answer)(scope, receive, send)

@@ -34,11 +34,18 @@ def finalize(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def finalize_overdue_drafts(store: Store) -> int:
-    """Finalize every draft whose hour with auto_advance is over; return how many."""
+    """Finalize every draft whose hour with auto_advance is over; return how many. Those that can't be stay drafts."""
     overdue = store.bodies(DUE, (store.now(),))
-    for invoice in overdue:
+    return sum(_closed(store, invoice) for invoice in overdue)
+
+
+def _closed(store: Store, invoice: Json) -> bool:
+    try:
         _close(store, invoice)
-    return len(overdue)
+    except StripeError as refused:
+        fail_finalization(store, invoice, refused.code or refused.type, refused.message)
+        return False
+    return True
 
 
 def _close(store: Store, invoice: Json) -> None:

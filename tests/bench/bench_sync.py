@@ -11,9 +11,11 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from fly_billing.resources.embedded_postgres import throwaway
@@ -56,7 +58,7 @@ def fill(database: BillingDatabase, folder: Path, sandbox: SandboxServer, invoic
     close_month(database, folder)
 
 
-def sync_once(database_url: str, sandbox: SandboxServer, workers: int) -> dict[str, float]:
+def sync_once(database_url: str, sandbox: SandboxServer, invoices: int, workers: int) -> dict[str, float]:
     order = {
         "database": database_url,
         "stripe": sandbox.url,
@@ -64,16 +66,22 @@ def sync_once(database_url: str, sandbox: SandboxServer, workers: int) -> dict[s
         "account_limit": ACCOUNT_LIMIT,
         "workers": workers,
     }
-    done = subprocess.run(
-        [sys.executable, "-c", SYNCED, json.dumps(order)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    result: dict[str, float] = json.loads(done.stdout)
+    process = subprocess.Popen([sys.executable, "-c", SYNCED, json.dumps(order)], stdout=subprocess.PIPE, text=True)
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("Syncing", total=invoices)
+        while process.poll() is None:
+            time.sleep(1)
+            progress.update(task, completed=sandbox.control.call_counts().get("invoices.finalize", 0))
+    if process.returncode:
+        raise RuntimeError(f"the syncing process ended with exit code {process.returncode}")
+    assert process.stdout
+    result: dict[str, float] = json.loads(process.stdout.read())
     return result
 
 
 def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
-    read.add_argument("--invoices", type=int, default=750)
+    read.add_argument("--invoices", type=int, default=2500)
     read.add_argument("--workers", type=int, default=0, help="invoices side by side; 0: the default setting")
     read.add_argument("--plot", type=Path, help="where to write the calls per second over the run (PNG)")
     given = read.parse_args()
@@ -87,7 +95,7 @@ def main() -> None:
         fill(database, Path(folder), sandbox, given.invoices)
         sandbox.control.clear_calls()
         sandbox.control.settings(endpoint_per_second=LIMIT, global_per_second=ACCOUNT_LIMIT, latency_seconds=LATENCY)
-        result = sync_once(server.url("billing"), sandbox, given.workers)
+        result = sync_once(server.url("billing"), sandbox, given.invoices, given.workers)
         calls = sandbox.control.calls(limit=10 * given.invoices)
         if given.plot:
             plot_calls(calls, LIMIT, given.plot)

@@ -25,7 +25,7 @@ from dagster import DagsterInstance, SkipReason, build_sensor_context
 from sqlalchemy.exc import IntegrityError
 
 from fly_billing.domain.stripe_events import read_event
-from fly_billing.resources.alerts import AlertChannel, AlertNotSent
+from fly_billing.resources.alerting.telling import tell_failed_payments
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres, Clock, StripeAccount
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings, SettingsError
@@ -35,7 +35,6 @@ from fly_billing.resources.stripe_events import (
     poll_events,
     record_event,
     settle_waiting_events,
-    tell_failed_payments,
 )
 from fly_billing.resources.stripe_reading import ReadingFailed
 from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
@@ -190,12 +189,12 @@ def test_an_invoice_written_off_can_still_be_paid(
 def test_a_failed_payment_is_on_the_statement_with_stripes_words_until_it_is_paid(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, told: str
 ) -> None:
-    sandbox.control.fail_payment(told, message="Your card has expired.")
+    sandbox.control.fail_payment(told, code="expired_card", message="Your card has expired.")
     again = utc_now() + timedelta(days=3)
     eventually(
         lambda: trouble(billing_database),
-        f'We could not collect this invoice ("Your card has expired"): we try again on {again:%Y-%m-%d};'
-        " you can pay it on its page at any time.",
+        'We could not collect this invoice ("Your card has expired"). Please use another card.'
+        f" You can pay it on its page at any time. We try again on {again:%Y-%m-%d}.",
     )
     assert status(billing_database) == "finalized"
     client.v1.invoices.pay(told)
@@ -212,7 +211,7 @@ def test_the_last_failure_is_the_one_that_counts_however_they_come(
         payload = json.dumps(event_body("invoice.payment_failed", acme, at, next_payment_attempt=again))
         assert post(service, payload, Stripe_Signature=signed(payload)) == (200, {"outcome": "applied"})
     assert trouble(billing_database) == (
-        "We could not collect this invoice: we don't try again by ourselves; you can pay it on its page at any time."
+        "We could not collect this invoice. You can pay it on its page at any time. We don't try again by ourselves."
     )
 
 
@@ -582,41 +581,68 @@ def alerts() -> list[str]:
     return []
 
 
-@pytest.fixture
-def channel(alerts: list[str]) -> AlertChannel:
-    return AlertChannel(alerts.append)
-
-
 def test_a_failed_payment_is_told_once_and_so_are_its_end_and_its_recovery(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
     acme: str,
     alerts: list[str],
-    channel: AlertChannel,
 ) -> None:
     def tell() -> int:
         poll(billing_database, client)
-        return tell_failed_payments(billing_database, channel)
+        return tell_failed_payments(billing_database, [], alerts.append)
 
     assert tell() == 0
     told = []
     for again in (86400, 86400, None, None):
-        sandbox.control.fail_payment(acme, message="Your card has expired.", next_attempt_seconds=again)
+        sandbox.control.fail_payment(
+            acme, code="expired_card", message="Your card has expired.", next_attempt_seconds=again
+        )
         told.append(tell())
     assert told == [1, 0, 1, 0]
     client.v1.invoices.pay(acme)
     assert [tell(), tell()] == [1, 0]
     assert [text.splitlines()[0] for text in alerts] == [
-        "Payment failed, Stripe tries again: 1 invoice, $12.00",
-        "Payment failed, Stripe has given up: 1 invoice, $12.00",
+        "Payment failed, Stripe tries again (expired_card): 1 invoice, $12.00",
+        "Payment failed, Stripe has given up (expired_card): 1 invoice, $12.00",
         "Payment recovered: 1 invoice, $12.00",
     ]
     assert alerts[1].splitlines()[1:] == [
         "- acme 2023-06: $12.00",
-        "What to do: Stripe does not try again: write to the customer, then collect it or write it off in Stripe's"
-        f" dashboard. Stripe said: Your card has expired. (https://dashboard.stripe.com/test/invoices/{acme})",
+        "What to do: The card has expired. Stripe does not try again: write to the customer, then collect it or write"
+        " it off in Stripe's dashboard. Stripe said: Your card has expired."
+        f" (expired_card, https://dashboard.stripe.com/test/invoices/{acme})",
     ]
+
+
+def test_a_stolen_card_is_told_by_its_decline_code_to_us_and_only_as_declined_to_whoever_holds_it(
+    billing_database: BillingDatabase,
+    sandbox: SandboxServer,
+    client: stripe.StripeClient,
+    acme: str,
+    alerts: list[str],
+) -> None:
+    sandbox.control.fail_payment(acme, decline_code="stolen_card", next_attempt_seconds=None)
+    poll(billing_database, client)
+    tell_failed_payments(billing_database, [], alerts.append)
+    assert alerts[0].splitlines()[0] == "Payment failed, Stripe has given up (stolen_card): 1 invoice, $12.00"
+    assert trouble(billing_database) == (
+        "We could not collect this invoice. Please ask your bank, or use another card."
+        " You can pay it on its page at any time. We don't try again by ourselves."
+    )
+
+
+def test_why_a_payment_failed_is_kept_while_the_event_waits_for_our_own_sync(
+    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
+) -> None:
+    execute(billing_database, "update stripe_invoices set state = 'verified', finalized_at = null")
+    sandbox.control.fail_payment(acme, decline_code="insufficient_funds", message="Your card has insufficient funds.")
+    assert poll(billing_database, client).outcomes == {"waiting": 1}
+    execute(billing_database, "update stripe_invoices set state = 'finalized', finalized_at = now()")
+    assert settle_waiting_events(billing_database) == 1
+    assert (trouble(billing_database) or "").startswith(
+        'We could not collect this invoice ("Your card has insufficient funds"). Please see to it that there are enough'
+    )
 
 
 def test_a_failure_that_is_over_before_anyone_looked_is_not_told(
@@ -624,12 +650,12 @@ def test_a_failure_that_is_over_before_anyone_looked_is_not_told(
     sandbox: SandboxServer,
     client: stripe.StripeClient,
     acme: str,
-    channel: AlertChannel,
+    alerts: list[str],
 ) -> None:
     sandbox.control.fail_payment(acme)
     client.v1.invoices.pay(acme)
     poll(billing_database, client)
-    assert tell_failed_payments(billing_database, channel) == 0
+    assert tell_failed_payments(billing_database, [], alerts.append) == 0
 
 
 def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
@@ -638,7 +664,6 @@ def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
     client: stripe.StripeClient,
     tmp_path: Path,
     alerts: list[str],
-    channel: AlertChannel,
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"], crux=["7.00"])
     sync(sync_tools(billing_database, sandbox.url))
@@ -646,7 +671,7 @@ def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
         client.v1.invoices.void_invoice(invoice_in_stripe(sandbox, name)["id"])
     client.v1.invoices.mark_uncollectible(invoice_in_stripe(sandbox, "crux")["id"])
     poll(billing_database, client)
-    assert [tell_failed_payments(billing_database, channel) for _ in range(2)] == [2, 0]
+    assert [tell_failed_payments(billing_database, [], alerts.append) for _ in range(2)] == [2, 0]
     assert [text.splitlines()[0] for text in alerts] == [
         "Written off in Stripe as uncollectible: 1 invoice, $7.00",
         "Voided by hand in Stripe: 2 invoices, $17.00",
@@ -659,35 +684,27 @@ def test_money_on_a_duplicate_is_told(
     client: stripe.StripeClient,
     acme: str,
     alerts: list[str],
-    channel: AlertChannel,
 ) -> None:
     original = invoice_in_stripe(sandbox, "acme")
     copied: Any = {"customer": original["customer"], "metadata": original["metadata"]}
     duplicate = client.v1.invoices.create(copied)
     client.v1.invoices.pay(duplicate.id)
     assert poll(billing_database, client).outcomes == {"conflict": 1}
-    assert (status(billing_database), tell_failed_payments(billing_database, channel)) == ("finalized", 1)
+    assert (status(billing_database), tell_failed_payments(billing_database, [], alerts.append)) == ("finalized", 1)
     assert alerts[0].startswith("Paid on an invoice in Stripe that is not the one we billed: 1 invoice, $12.00")
 
 
-def test_an_alert_that_was_not_taken_is_told_at_the_next_look(
-    billing_database: BillingDatabase,
-    client: stripe.StripeClient,
-    acme: str,
-    alerts: list[str],
-    channel: AlertChannel,
-    instance: DagsterInstance,
+def test_alert_on_failed_payment_tells_and_then_keeps_quiet(
+    billing_database: BillingDatabase, client: stripe.StripeClient, acme: str, instance: DagsterInstance
 ) -> None:
     client.v1.invoices.void_invoice(acme)
     poll(billing_database, client)
-    with pytest.raises(AlertNotSent):
-        tell_failed_payments(billing_database, AlertChannel(lambda _: None, "http://127.0.0.1:9/"))
     postgres = BillingPostgres(url=billing_database.engine.url.render_as_string(hide_password=False))
     said = [
         alert_on_failed_payment(build_sensor_context(instance), billing_postgres=postgres, alerts=Alerts())
         for _ in range(2)
     ]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts sent", "nothing new to tell"]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
 
 
 # The database has the last word ------------------------------------------------------------------------------------

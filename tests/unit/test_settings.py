@@ -79,6 +79,14 @@ def test_a_refusal_never_shows_the_key() -> None:
     assert "secret" not in str(raised.value)
 
 
+def test_no_secret_is_shown_with_the_settings() -> None:
+    names = (
+        "DATABASE_URL", "DAGSTER_DATABASE_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
+        "SLACK_BOT_TOKEN", "SMTP_URL",
+    )  # fmt: skip
+    assert "secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
+
+
 def test_a_database_without_url_says_what_to_do_and_one_with_url_hides_its_password() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
         BillingDatabase(None)

@@ -1,6 +1,7 @@
 """What an event comes to depends on what it says and on how the invoice stands, not on when it comes."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from fly_billing.domain.stripe_events import (
     payment_alerts,
     read_event,
 )
+from fly_billing.domain.stripe_failures import ADDRESS
 
 OURS = UUID("00000000-0000-4000-8000-000000000001")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -105,8 +107,8 @@ def test_a_failed_payment_says_why_and_what_happens_next() -> None:
     verdict = judge(event("payment_failed", error="Your card was declined.", next_attempt_at=again), standing())
     assert short(verdict) == ("applied", None, "payment_failed")
     assert verdict.customer_text == (
-        'We could not collect this invoice ("Your card was declined"): we try again on 2026-11-26; you can pay it on'
-        " its page at any time."
+        'We could not collect this invoice ("Your card was declined"). You can pay it on its page at any time.'
+        " We try again on 2026-11-26."
     )
     assert verdict.operator_text == (
         "Stripe tries again by itself on 2026-11-26: ask the customer for another way to pay."
@@ -118,17 +120,49 @@ def test_a_payment_that_is_given_up_is_told_as_such_even_where_nobody_said_why()
     verdict = judge(event("payment_failed"), standing())
     assert verdict.code == "payment_given_up"
     assert verdict.customer_text == (
-        "We could not collect this invoice: we don't try again by ourselves; you can pay it on its page at any time."
+        "We could not collect this invoice. You can pay it on its page at any time. We don't try again by ourselves."
     )
+
+
+def test_a_failed_payment_says_what_its_decline_code_means_to_each() -> None:
+    failed = event("payment_failed", error="Your card has insufficient funds.", error_code="insufficient_funds")
+    verdict = judge(failed, standing())
+    assert verdict.customer_text == (
+        'We could not collect this invoice ("Your card has insufficient funds"). Please see to it that there are enough'
+        " funds, or use another card. You can pay it on its page at any time. We don't try again by ourselves."
+    )
+    assert verdict.operator_text == (
+        "Not enough funds, or the card's limit is reached. Stripe does not try again: write to the customer, then"
+        " collect it or write it off in Stripe's dashboard. Stripe said: Your card has insufficient funds."
+        " (insufficient_funds, https://dashboard.stripe.com/test/invoices/in_1)"
+    )
+
+
+def test_that_a_card_is_stolen_is_told_to_us_and_not_to_whoever_holds_it() -> None:
+    verdict = judge(event("payment_failed", error="Your card was stolen.", error_code="stolen_card"), standing())
+    assert "stolen" not in (verdict.customer_text or "")
+    assert "stolen_card" in (verdict.operator_text or "")
 
 
 def test_a_failed_finalization_is_told_until_it_is_over() -> None:
     failed = event("finalization_failed", error="No address.")
     verdict = judge(failed, standing(stripe_state="verified"))
     assert short(verdict) == ("applied", None, "finalization_failed")
-    assert "Stripe said: No address." in (verdict.operator_text or "")
+    assert verdict.operator_text == (
+        "Stripe could not finalize the draft: mend what its message says, then launch sync_month again."
+        " Stripe said: No address. (https://dashboard.stripe.com/test/invoices/in_1)"
+    )
     assert judge(failed, standing(stripe_state="finalized")).outcome == "superseded"
     assert judge(failed, standing(stripe_state="drafted", stripe_id="in_2")).outcome == "superseded"
+
+
+def test_a_finalization_that_failed_for_the_customers_address_asks_the_customer_for_it() -> None:
+    failed = event("finalization_failed", error="Unknown location.", error_code="customer_tax_location_invalid")
+    verdict = judge(failed, standing(stripe_state="verified"))
+    assert verdict.customer_text == ADDRESS
+    assert (verdict.operator_text or "").startswith(
+        "Stripe could not finalize the draft: Stripe can't tax this customer: correct their address or tax ID"
+    )
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
@@ -160,6 +194,21 @@ def test_an_event_is_read_for_what_we_need_of_it() -> None:
         paid_at=datetime(2025, 11, 23, 11, 58, 20, tzinfo=UTC),
     )
     assert read.link == "https://dashboard.stripe.com/invoices/in_1"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": "card_declined", "decline_code": "lost_card", "message": "No."}, "lost_card"),
+        ({"code": "customer_tax_location_invalid", "message": "No."}, "customer_tax_location_invalid"),
+        ({"message": "No."}, None),
+    ],
+)
+def test_why_a_finalization_failed_is_read_as_precisely_as_stripe_says_it(
+    error: dict[str, str], code: str | None
+) -> None:
+    read = read_event({**body(last_finalization_error=error), "type": "invoice.finalization_failed"})
+    assert (read.error, read.error_code) == ("No.", code)
 
 
 @pytest.mark.parametrize("id", [None, "", "not a uuid", 7])
@@ -205,6 +254,18 @@ def test_what_happened_is_told_per_cause_with_the_largest_amounts_first() -> Non
         "Payment failed, Stripe tries again: 2 invoices, $14.00\n"
         "- crux 2026-10: $9.00\n- acme 2026-10: $5.00\nWhat to do: mend payment_failed",
         "Voided by hand in Stripe: 1 invoice, $3.00\n- bolt 2026-10: $3.00\nWhat to do: mend voided_by_hand",
+    ]
+
+
+def test_payments_that_failed_for_different_reasons_need_different_things_done() -> None:
+    reasons = {"acme": "expired_card", "bolt": "insufficient_funds", "crux": "expired_card", "dune": None}
+    alerts = payment_alerts(
+        [replace(failed(name, "payment_failed", 100), reason=reason) for name, reason in reasons.items()]
+    )
+    assert [alert.subject for alert in alerts] == [
+        "Payment failed, Stripe tries again: 1 invoice, $1.00",
+        "Payment failed, Stripe tries again (expired_card): 2 invoices, $2.00",
+        "Payment failed, Stripe tries again (insufficient_funds): 1 invoice, $1.00",
     ]
 
 

@@ -3,7 +3,8 @@
 -- what people know (an invoice that fails again for the same cause).
 select distinct on (e.invoice_id, e.type)
     e.invoice_id, e.code, e.operator_text, i.organization_id, to_char(i.month, 'YYYY-MM') as month, i.currency,
-    i.total_cents
+    i.total_cents,
+    case when e.type = 'invoice.payment_failed' then e.error_code end as reason
 from stripe_events as e
 join invoices as i on i.id = e.invoice_id
 left join payment_failures as p on p.invoice_id = i.id

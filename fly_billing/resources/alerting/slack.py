@@ -1,0 +1,97 @@
+"""Posts alerts to a Slack channel by a bot (chat.postMessage): the subject in bold, lists with bullets.
+
+Lengths are Slack's (docs.slack.dev/reference/methods/chat.postMessage, .../block-kit/blocks/section-block).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.client import WebClient
+
+from fly_billing.domain.alerts import Alert
+from fly_billing.resources.alerting.channels import AlertNotSent
+
+MOST_TEXT = 40_000
+MOST_BLOCK_TEXT = 3_000
+
+# Slack's escapes (docs.slack.dev/messaging/formatting-message-text#escaping) must not be cut in two.
+_CHARACTER = re.compile(r"&(?:amp|lt|gt);|.", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class SlackChannel:
+    """A channel of a Slack workspace (its id or #name), and a client with the bot's token."""
+
+    client: WebClient = field(repr=False)
+    channel: str
+    name: str = "slack"
+
+    def post(self, alert: Alert) -> None:
+        try:
+            self.client.chat_postMessage(
+                channel=self.channel, text=shortened(escaped(alert.text), MOST_TEXT), blocks=blocks_of(alert),
+                unfurl_links=False, unfurl_media=False,
+            )  # fmt: skip
+        except SlackApiError as refusal:
+            raise AlertNotSent(self.name, alert, _reason(refusal), _retry_after(refusal)) from None
+        except (SlackClientError, OSError, ValueError) as problem:
+            raise AlertNotSent(self.name, alert, getattr(problem, "reason", type(problem).__name__)) from None
+
+
+def blocks_of(alert: Alert) -> list[dict[str, Any]]:
+    """Return the message as blocks, none longer than Slack takes; what is too long for it ends in an ellipsis."""
+    subject = shortened(escaped(alert.subject.replace("*", "∗")), MOST_BLOCK_TEXT - 2)
+    body = re.sub(r"^- ", "• ", shortened(escaped(alert.body), MOST_TEXT - len(subject)), flags=re.MULTILINE)
+    return [_section(f"*{subject}*"), *(_section(piece) for piece in _pieces(body) if piece.strip())]
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+def escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut an escaped text to at most so many characters, the last of which says so."""
+    return text if len(text) <= most else next(_cut(text, most - 1)) + "…"
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Part an escaped text into pieces that a block takes, at line ends where that is possible."""
+    piece = ""
+    for line in (part for whole in text.splitlines(keepends=True) for part in _cut(whole, MOST_BLOCK_TEXT)):
+        if len(piece) + len(line) > MOST_BLOCK_TEXT:
+            yield piece
+            piece = ""
+        piece += line
+    yield piece
+
+
+def _cut(text: str, most: int) -> Iterator[str]:
+    piece = ""
+    for character in _CHARACTER.findall(text):
+        if len(piece) + len(character) > most:
+            yield piece
+            piece = ""
+        piece += character
+    yield piece
+
+
+def _reason(refusal: SlackApiError) -> str:
+    """Return Slack's word for it, such as `channel_not_found`; never the request, which has the token."""
+    answer = refusal.response
+    return f"{answer.status_code} {answer.get('error') or 'without a reason'}"
+
+
+def _retry_after(refusal: SlackApiError) -> float:
+    try:
+        return float(refusal.response.headers.get("Retry-After", 0))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,3 @@
+-- alert_taken
+-- No rows. The channel took the message.
+update alerts set taken_at = now() where id = :id

@@ -1,0 +1,20 @@
+"""Posts what waits in the outbox to Slack, webhook and e-mail."""
+
+from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+
+from fly_billing.resources.alerting.outbox import post_waiting
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
+
+
+@sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
+def send_alerts(context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts) -> SkipReason:
+    """Post the alerts that wait, to each channel that is set, until it takes them; a refused one is tried again.
+
+    The tick fails where a channel refused, with its words: the others were told all the same.
+    """
+    posted = post_waiting(billing_postgres.database(), alerts.channels())
+    for refused in posted.refused:
+        context.log.warning(str(refused))
+    if posted.refused:
+        raise posted.refused[0]
+    return SkipReason(f"{posted.taken} alerts sent" if posted.taken else "no alert is due")
