@@ -31,7 +31,7 @@ from fly_billing.resources.pacing import Pace
 from fly_billing.resources.stripe_client import APPLIED, UNKNOWN, Answer, ask
 from fly_billing.resources.stripe_journal import Entry, StripeJournal
 from fly_billing.resources.stripe_made_before import NOTHING, MadeBefore
-from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
+from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader, made_under
 
 # Stripe remembers a key for at least 24 hours; an hour is left for clocks and slow requests.
 KEY_LIFE = timedelta(hours=23)
@@ -127,19 +127,20 @@ class InvoiceSync:
             raise StepFailed("unknown", "verify", failed.answer.code or "server_error", failed.answer) from failed
 
     def _found_before(self) -> Sequence[Mapping[str, Any]]:
-        """Return what Stripe holds of the invoice although our journal never sent it; it is not made again.
+        """Return what Stripe holds of the invoice although our journal knows of none; it is not made again.
 
         Raises StepFailed where that is not known, or somebody took it back there.
         """
         found = self._before.invoices.get(str(self._invoice.id), ())
         is_unread = self._invoice.id in self._before.unread
-        if not (found or is_unread) or not self._journal.never_sent([self._invoice.id]):
+        if not (found or is_unread) or not self._journal.not_created([self._invoice.id]):
             return ()  # nothing, or another process sent it since we looked
         if is_unread:
             answer = self._before.answer
             raise StepFailed("failed", "create", (answer and answer.code) or "server_error", answer)
         living = [body for body in found if body["status"] != "void"]
-        if not living:
+        # Voided ones of earlier generations are what a human had us begin anew from.
+        if not living and any(made_under(body) >= self._entry.generation for body in found):
             raise StepFailed("needs_attention", "create", "voided_in_stripe")
         return living
 
@@ -322,10 +323,12 @@ class InvoiceSync:
             self._start_anew()
 
     def _remote(self) -> Sequence[Mapping[str, Any]]:
-        if self._entry.stripe_invoice_id is None:
-            return self._reader.invoices_of(self._customer, str(self._invoice.id))
-        body = self._reader.invoice(self._entry.stripe_invoice_id)
-        return [body] if body is not None and body["status"] != "void" else []
+        """The one we know, or, where that is gone, whatever says it is this invoice: our journal may be a backup."""
+        known = self._entry.stripe_invoice_id
+        body = None if known is None else self._reader.invoice(known)
+        if body is not None and body["status"] != "void":
+            return [body]
+        return self._reader.invoices_of(self._customer, str(self._invoice.id))
 
     def _settle_draft(self, body: Mapping[str, Any]) -> None:
         """Take over a complete or an empty draft under the next generation's keys; throw a half-filled one away."""

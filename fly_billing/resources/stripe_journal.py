@@ -51,9 +51,9 @@ class StripeJournal:
                 lines[item["invoice_id"]].append(_line(item))
         return [_invoice(row, tuple(lines[row["id"]])) for row in heads]
 
-    def never_sent(self, ids: Sequence[UUID]) -> list[UUID]:
-        """List those of these invoices, with something to pay, of which no request is known here."""
-        return [row["id"] for row in self.database.rows("invoices_never_sent", ids=list(ids))]
+    def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
+        """List those of these invoices, with something to pay, of which nothing can be in Stripe by what we know."""
+        return [row["id"] for row in self.database.rows("invoices_not_created", ids=list(ids))]
 
     def organizations_without_customer(self, ids: Sequence[UUID]) -> dict[str, datetime]:
         """Return the organizations of these invoices that have no customer in Stripe, and since when they exist."""

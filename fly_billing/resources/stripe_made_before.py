@@ -38,8 +38,8 @@ NOTHING = MadeBefore()
 
 
 def look(journal: StripeJournal, reader: StripeReader, month: BillingMonth, ids: Sequence[UUID]) -> MadeBefore:
-    """Read what Stripe holds of those of these invoices, and of their customers, that were never sent from here."""
-    unsent = journal.never_sent(ids)
+    """Read what Stripe holds of those of these invoices, and of their customers, that are not there by our journal."""
+    unsent = journal.not_created(ids)
     if not unsent:
         return NOTHING
     try:

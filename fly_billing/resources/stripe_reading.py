@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from stripe import StripeClient
@@ -116,3 +117,9 @@ def our_invoice(body: Body) -> str | None:
     """Return the id of the invoice of ours that this one says it is."""
     found: str | None = (body.get("metadata") or {}).get("fly_billing_invoice")
     return found
+
+
+def made_under(body: Body) -> float:
+    """Return the generation of keys that an invoice of ours was made under; infinite where a human took that away."""
+    generation = (body.get("metadata") or {}).get("generation", "")
+    return int(generation) if generation.isdecimal() else inf
