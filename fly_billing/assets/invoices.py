@@ -15,10 +15,11 @@ from dagster import (
 
 from fly_billing.assets.outcomes import check, report, table
 from fly_billing.assets.usage_rollups import usage_rollups
-from fly_billing.domain.money import format_cents
+from fly_billing.domain.money import format_cents, plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
 from fly_billing.resources.backlog import days_to_land
+from fly_billing.resources.correcting import Corrections, Who, correct_month
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
 from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
 
@@ -29,8 +30,8 @@ CHECKS = {
     ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
     PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum"
     " of its rollups: nothing is forgotten, nothing charged twice.",
-    ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized. The invoice stays as it is; the"
-    " difference is listed here, so that it does not vanish. A warning.",
+    ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized, and that no adjustment bills"
+    " yet. The invoice stays as it is; materialize `invoices` again, and the difference is on the next one. A warning.",
 }
 
 STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced", ALL_BILLED: "check_late_usage"}
@@ -54,7 +55,8 @@ def invoices(
     """What each organization owes for the month, and why: one invoice with items that add up to the cent.
 
     While the month is open (and in its grace period) this is the upcoming invoice, computed anew each time.
-    Afterwards it is finalized and never changes. An organization that can't be billed fails alone: its partition
+    Afterwards it is finalized and never changes: materialized again, what it would be now is booked as adjustments on
+    the next open invoice, once. An organization that can't be billed fails alone: its partition
     stays failed, with the reason in `billing_failures` and on its statement; mend what the reason names and
     materialize the partition.
     """
@@ -75,6 +77,12 @@ def invoices(
             failures.append({"month": str(part.month), "code": "usage_not_landed", "what to do": str(problem)})
             continue
         metadata |= _describe(part.month, billed)
+        if billed.already_final:
+            who = Who(context.run.run_id, clock.now(), "materialized again")
+            corrected = correct_month(
+                database, part.month, part.groups, usage_store.lake(), who, only=set(billed.already_final)
+            )
+            metadata |= _describe_corrections(part.month, corrected)
         failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in billed.failures}
         failures += _failures(part.month, billed)
         for name, statement in STATEMENTS.items():
@@ -109,6 +117,24 @@ def _describe(month: BillingMonth, billed: Billed) -> dict[str, Any]:
         or "nothing new",
         f"{month} largest": table(rows, most=20),
     }
+
+
+def _describe_corrections(month: BillingMonth, corrections: Corrections) -> dict[str, Any]:
+    rows = [
+        {
+            "organization": one.payer.organization_id,
+            "item": difference.charge.description,
+            "difference": plain(difference.amount),
+            "causes": ", ".join(difference.causes),
+        }
+        for one in sorted(corrections.wrong, key=lambda one: -abs(one.amount))
+        for difference in one.differences
+    ]
+    rows += [
+        {"organization": name, "item": "can't be worked out again", "difference": "", "causes": error.operator_text}
+        for name, error in corrections.failures
+    ]
+    return {f"{month} adjustments": table(rows, most=20)} if rows else {}
 
 
 def _failures(month: BillingMonth, billed: Billed) -> Sequence[Mapping[str, Any]]:

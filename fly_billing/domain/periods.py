@@ -51,6 +51,10 @@ class BillingMonth:
         """Length of the month in seconds (UTC days of 86,400 s; POSIX time has no leap seconds)."""
         return int((self.end - self.start).total_seconds())
 
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
     def next(self) -> BillingMonth:
         return self.plus(1)
 
@@ -84,3 +88,10 @@ def overlap_seconds(month: BillingMonth, started_at: datetime, ended_at: datetim
     start = max(month.start, started_at)
     end = min(month.end, ended_at) if ended_at is not None else month.end
     return max(0, int((end - start).total_seconds()))
+
+
+def overlap_days(month: BillingMonth, started_at: datetime, ended_at: datetime | None) -> int:
+    """Return how many UTC days of `month` count: the day on which it starts does, the one on which it ends does not."""
+    first = max(month.first_day, started_at.astimezone(UTC).date())
+    last = month.end.date() if ended_at is None else min(month.end.date(), ended_at.astimezone(UTC).date())
+    return max(0, (last - first).days)

@@ -41,8 +41,10 @@ class Price:
     """One version of one price: in force for usage in `[effective_from, effective_until)`.
 
     `meter` is None for a recurring fee. `match` restricts it to usage whose dimensions have one of the named values.
-    `free_allowance` units per organization and month cost nothing. `minimum` and `maximum` bound what the price charges
-    in a month, before any discount. Raises ValueError naming the field that is wrong.
+    `free_allowance` units per organization and month cost nothing; where they are included in a plan, `allowance_with`
+    is the key of its price, and the allowance holds for the part of the month that the plan ran. `minimum` and
+    `maximum` bound what the price charges in a month, before any discount. Raises ValueError naming the field that is
+    wrong.
     """
 
     book: str
@@ -60,6 +62,7 @@ class Price:
     minimum: Decimal | None = None
     maximum: Decimal | None = None
     at_zero: str = "nothing"
+    allowance_with: str | None = None
 
     def __post_init__(self) -> None:
         exact_number("free_allowance", self.free_allowance)
@@ -68,6 +71,8 @@ class Price:
                 check_amount(name, amount)
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.allowance_with is not None and not self.free_allowance:
+            raise ValueError(f"allowance_with {self.allowance_with!r} without a free_allowance")
         if self.at_zero not in AT_ZERO:
             raise ValueError(f"at_zero {self.at_zero!r}; known are {', '.join(AT_ZERO)}")
         if not re.fullmatch("[A-Z]{3}", self.currency):
@@ -113,6 +118,7 @@ class Price:
             minimum=None if data.get("minimum") is None else read_number(data, "minimum"),
             maximum=None if data.get("maximum") is None else read_number(data, "maximum"),
             at_zero=data.get("at_zero", "nothing"),
+            allowance_with=None if data.get("allowance_with") is None else read_text(data, "allowance_with"),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -125,6 +131,7 @@ class Price:
             "minimum": None if self.minimum is None else as_text(self.minimum),
             "maximum": None if self.maximum is None else as_text(self.maximum),
             "at_zero": self.at_zero if self.at_zero != "nothing" else None,
+            "allowance_with": self.allowance_with,
         }
         return {
             "key": self.key,
@@ -140,7 +147,7 @@ class Price:
 
 # Beside the fields of its model.
 _FIELDS = frozenset(
-    "key meter product description unit currency model free_allowance minimum maximum at_zero match"
+    "key meter product description unit currency model free_allowance minimum maximum at_zero match allowance_with"
     " effective_from effective_until".split()
 )
 

@@ -1,38 +1,35 @@
-"""Reads what a month's invoices are made of, has the domain assemble them, writes and finalizes them.
+"""Has the domain assemble a month's invoices, writes them and finalizes them.
 
 Set-based: a handful of statements and COPYs for a whole month, none per organization (but for failures, which are
-few). Keeps out: how amounts come about (`domain.invoices`).
+few). Keeps out: what invoices are made of (`accounts`), how amounts come about (`domain.invoices`).
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import Connection
 
 from fly_billing.domain.errors import BillingError, not_computable
-from fly_billing.domain.invoices import Invoice, OneOffItem, Subscription, UsageRollup, assemble_invoice
+from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.prices import PriceBook
+from fly_billing.resources.accounts import Payer, account_of, read_books, read_payers, read_records
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
-from fly_billing.resources.price_books import read_price_books
-
-T = TypeVar("T", UsageRollup, Subscription, OneOffItem)
 
 INVOICE_COLUMNS = (
     "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
     "usage_snapshot_id", "computed_at",
 )  # fmt: skip
 ITEM_COLUMNS = (
-    "id", "invoice_id", "position", "kind", "product", "description", "quantity", "unit", "amount", "amount_cents",
-    "price_id", "subscription_id", "one_off_item_id", "detail",
+    "id", "invoice_id", "position", "kind", "organization_id", "product", "description", "quantity", "unit", "amount",
+    "amount_cents", "price_id", "price_key", "meter", "subscription_id", "period_start", "period_end",
+    "one_off_item_id", "adjustment_id", "discount_id", "commitment_id", "credit_grant_id", "tax_rate_id", "detail",
 )  # fmt: skip
+TAX_COLUMNS = ("invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents")
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class UsageNotLanded(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """One organization that could not be billed."""
+    """One payer that could not be billed."""
 
     organization_id: str
     error: BillingError
@@ -89,14 +86,14 @@ def bill(
         lock_until_commit(connection, "invoices")  # all months: an item that came late may go on any open one
         if closing:
             _refuse_unlanded_days(connection, month, terms, unlanded_days)
-        organizations = rows(
-            connection, "billed_organizations", groups=list(groups), month=month.first_day, month_end=month.end
-        )
-        final = [row["id"] for row in organizations if row["invoice_status"] not in (None, "open")]
-        to_bill = [row for row in organizations if row["invoice_status"] in (None, "open")]
+        rows(connection, "say_who", who=run_id, why=f"{month} is closed" if closing else "")
+        rows(connection, "drop_open_of_linked", month=month.first_day)
+        payers = read_payers(connection, month, groups)
+        final = [payer.organization_id for payer in payers if payer.is_final]
+        to_bill = [payer for payer in payers if not payer.is_final]
         complete = _complete_usage(connection, month, terms) if closing else None
         invoices, failures = _assemble(connection, month, to_bill, complete)
-        _write(connection, invoices, {row["id"]: row["snapshot_id"] for row in to_bill}, now)
+        _write(connection, invoices, {payer.organization_id: payer for payer in to_bill}, now)
         if closing:
             rows(connection, "finalize_computed", now=now, due_on=(now + timedelta(days=terms.due_days)).date())
         _record(connection, month, invoices, failures, run_id, now)
@@ -132,37 +129,18 @@ def _refuse_unlanded_days(
 
 
 def _assemble(
-    connection: Connection, month: BillingMonth, organizations: Sequence[Row], complete: _CompleteUsage | None
+    connection: Connection, month: BillingMonth, payers: Sequence[Payer], complete: _CompleteUsage | None
 ) -> tuple[list[Invoice], list[Failure]]:
-    ids = [row["id"] for row in organizations]
-    span = {"month_start": month.start, "month_end": month.end}
-    snapshots = [row["snapshot_id"] for row in organizations if row["snapshot_id"]]
-    rollups = _grouped(rows(connection, "rollups_to_price", snapshots=snapshots), UsageRollup)
-    subscriptions = _grouped(rows(connection, "subscriptions_to_bill", organizations=ids, **span), Subscription)
-    one_offs = _grouped(
-        rows(connection, "one_off_items_to_bill", organizations=ids, month=month.first_day, **span), OneOffItem
-    )
-    books = {name: PriceBook(prices) for name, prices in read_price_books(connection).items()}
+    records, books = read_records(connection, month, payers), read_books(connection)
     invoices, failures = [], []
-    for row in organizations:
-        name = row["id"]
+    for payer in payers:
         try:
-            _refuse_incomplete_usage(row, month, complete)
-            book = books.get(row["price_book"], PriceBook([]))
-            invoices.append(
-                assemble_invoice(name, row["currency"], month, rollups[name], subscriptions[name], one_offs[name], book)
-            )
+            for member in payer.members:
+                _refuse_incomplete_usage(member, month, complete)
+            invoices.append(assemble_invoice(account_of(payer, month, records, books)))
         except BillingError as error:
-            failures.append(Failure(name, error))
+            failures.append(Failure(payer.organization_id, error))
     return invoices, failures
-
-
-def _grouped(found: Iterable[Row], kind: type[T]) -> Mapping[str, list[T]]:
-    grouped: dict[str, list[T]] = defaultdict(list)
-    for row in found:
-        fields = dict(row)
-        grouped[fields.pop("organization_id")].append(kind(**fields))
-    return grouped
 
 
 def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteUsage | None) -> None:
@@ -183,33 +161,55 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteU
         )
 
 
-def _write(
-    connection: Connection, invoices: Sequence[Invoice], snapshots: Mapping[str, UUID | None], now: datetime
-) -> None:
+def _write(connection: Connection, invoices: Sequence[Invoice], payers: Mapping[str, Payer], now: datetime) -> None:
     rows(connection, "make_computed")
-    copy_rows(connection, "computed_invoices", INVOICE_COLUMNS, (_invoice_row(one, snapshots, now) for one in invoices))
-    copy_rows(connection, "computed_items", ITEM_COLUMNS, (row for one in invoices for row in _item_rows(one)))
-    links = ((one.id, rollup, item.id) for one in invoices for item in one.items for rollup in item.rollup_ids)
-    copy_rows(connection, "computed_item_rollups", ("invoice_id", "rollup_id", "item_id"), links)
-    rows(connection, "drop_items_of_computed")
+    used = {one.id: payers[one.organization_id].snapshots for one in invoices}
+    parts: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
+        "invoices": (INVOICE_COLUMNS, (_invoice_row(one, payers[one.organization_id], now) for one in invoices)),
+        "items": (ITEM_COLUMNS, (row for one in invoices for row in _item_rows(one))),
+        "item_rollups": (
+            ("invoice_id", "rollup_id", "item_id"),
+            ((one.id, rollup, item.id) for one in invoices for item in one.items for rollup in item.rollup_ids),
+        ),
+        "snapshots": (
+            ("invoice_id", "snapshot_id"),
+            ((one.id, snapshot) for one in invoices for snapshot in used[one.id]),
+        ),
+        "taxes": (TAX_COLUMNS, (row for one in invoices for row in _tax_rows(one))),
+        "commitments": (
+            ("invoice_id", "commitment_id", "counted"),
+            ((one.id, commitment, counted) for one in invoices for commitment, counted in one.counted),
+        ),
+    }
+    for part, (columns, values) in parts.items():
+        copy_rows(connection, f"computed_{part}", columns, values)
+    rows(connection, "drop_parts_of_computed")
     rows(connection, "replace_open_invoices")
-    rows(connection, "add_computed_items")
-    rows(connection, "add_computed_item_rollups")
+    for part in ("items", "item_rollups", "snapshots", "taxes", "commitments"):
+        rows(connection, f"add_computed_{part}")
 
 
-def _invoice_row(invoice: Invoice, snapshots: Mapping[str, UUID | None], now: datetime) -> tuple[Any, ...]:
+def _invoice_row(invoice: Invoice, payer: Payer, now: datetime) -> tuple[Any, ...]:
     return (
         invoice.id, invoice.organization_id, invoice.month.first_day, invoice.revision, "billed", "open",
-        invoice.currency, invoice.amount, invoice.total_cents, snapshots[invoice.organization_id], now,
+        invoice.currency, invoice.amount, invoice.total_cents, payer.members[0]["snapshot_id"], now,
     )  # fmt: skip
 
 
 def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
     for position, item in enumerate(invoice.items, start=1):
         yield (
-            item.id, invoice.id, position, item.kind, item.product, item.description, item.quantity, item.unit,
-            item.amount, item.amount_cents, item.price_id, item.subscription_id, item.one_off_item_id,
-            json.dumps(item.detail),
+            item.id, invoice.id, position, item.kind, item.organization_id, item.product, item.description,
+            item.quantity, item.unit, item.amount, item.amount_cents, item.price_id, item.price_key, item.meter,
+            item.subscription_id, item.period_start, item.period_end, item.one_off_item_id, item.adjustment_id,
+            item.discount_id, item.commitment_id, item.credit_grant_id, item.tax_rate_id, json.dumps(item.detail),
+        )  # fmt: skip
+
+
+def _tax_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
+    for tax in invoice.taxes:
+        yield (
+            invoice.id, tax.rate_id, tax.name, tax.percent, tax.is_inclusive, tax.taxable_cents, tax.tax_cents
         )  # fmt: skip
 
 

@@ -112,6 +112,8 @@ class InvoiceSync:
         self._entry = self._journal.open(self._invoice.id, self._tools.clock())
         if self._entry.state in ("finalized", "skipped_zero"):
             return self._entry.state  # another run was quicker
+        if self._entry.status != "finalized":
+            return "not_to_be_sent"  # it was voided since this run read it
         if self._invoice.total_cents == 0:
             return self._move("skipped_zero")
         if code := charging_problem(self._invoice.total_cents, self._invoice.currency):

@@ -20,12 +20,13 @@ from fly_billing.resources.stripe_client import Answer
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an invoice's sync stands. `step`: the one that failed, where one did."""
+    """Where an invoice's sync stands. `step`: the one that failed, where one did. `status`: the invoice's, at home."""
 
     state: str
     generation: int
     stripe_invoice_id: str | None
     step: str | None = None
+    status: str = "finalized"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class StripeJournal:
     def open(self, invoice: UUID, now: datetime) -> Entry:
         """Return the invoice's entry, made as `pending` where there is none."""
         (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
-        return Entry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"])
+        return Entry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
 
     def attempts(self, key: str) -> list[Row]:
         """List what was sent under this idempotency key, oldest first."""

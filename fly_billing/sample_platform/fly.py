@@ -8,7 +8,8 @@ from uuid import uuid5
 
 from sqlalchemy import Connection
 
-from fly_billing.domain.invoices import OneOffItem, assemble_invoice
+from fly_billing.domain.account import Account, Member, OneOffItem
+from fly_billing.domain.invoices import assemble_invoice
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
 from fly_billing.resources.invoicing import Terms, bill
@@ -36,7 +37,8 @@ def add_fly(connection: Connection) -> None:
     """Add what the old system counted of both months, and the invoice of May 2023 that it settled itself."""
     add_charges(connection, [charge for month in ITEMS for charge in _charges(month)])
     one_offs = [OneOffItem(one.id, one.description, one.amount, "USD") for one in _charges(PAID_MONTH)]
-    invoice = assemble_invoice(FLY.id, "USD", PAID_MONTH, [], [], one_offs, PriceBook([]))
+    member = Member(FLY.id, PriceBook([]), one_offs=one_offs)
+    invoice = assemble_invoice(Account(FLY.id, "USD", PAID_MONTH, [member]))
     values = {
         "id": invoice.id,
         "organization_id": FLY.id,
@@ -48,7 +50,10 @@ def add_fly(connection: Connection) -> None:
     }
     if not run(connection, "add_imported_invoice", values):
         return
-    names = ("id", "kind", "product", "description", "quantity", "unit", "amount", "amount_cents", "one_off_item_id")
+    names = (
+        "id", "kind", "organization_id", "product", "description", "quantity", "unit", "amount", "amount_cents",
+        "one_off_item_id",
+    )  # fmt: skip
     items = [
         {name: getattr(item, name) for name in names} | {"invoice_id": invoice.id, "position": position}
         for position, item in enumerate(invoice.items, start=1)

@@ -34,9 +34,9 @@ OPEN_INVOICE = (
     " values (:id, 'acme', :month, :revision, 'open', 'USD', 5.00, 500, now())"
 )
 ITEM = (
-    "insert into invoice_items (id, invoice_id, position, kind, product, description, quantity, unit, amount,"
-    " amount_cents, one_off_item_id)"
-    " values (:id, :invoice, 1, 'one_off', 'One-off', 'fee', 1, 'item', 5.00, 500, :one_off)"
+    "insert into invoice_items (id, invoice_id, position, kind, organization_id, product, description, quantity, unit,"
+    " amount, amount_cents, one_off_item_id)"
+    " values (:id, :invoice, 1, 'one_off', 'acme', 'One-off', 'fee', 1, 'item', 5.00, 500, :one_off)"
 )
 FINALIZE = "update invoices set status = 'finalized', finalized_at = now(), due_on = '2026-12-01' where id = :id"
 

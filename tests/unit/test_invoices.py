@@ -10,16 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fly_billing.domain.account import Account, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.domain.errors import BillingError
-from fly_billing.domain.invoices import (
-    Invoice,
-    InvoiceItem,
-    OneOffItem,
-    Subscription,
-    UsageRollup,
-    assemble_invoice,
-    invoice_id,
-)
+from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoices import Invoice, assemble_invoice, invoice_id
 from fly_billing.domain.money import exact_sum
 from fly_billing.domain.price_models import Flat, Graduated, Tier
 from fly_billing.domain.prices import Price, PriceBook
@@ -49,14 +43,9 @@ def assemble(
     prices: tuple[Price, ...] = PRICES,
     **changes: Any,
 ) -> Invoice:
-    whole: dict[str, Any] = {"organization_id": "acme", "currency": "USD", "month": SEPTEMBER} | changes
-    return assemble_invoice(
-        rollups=rollups or [],
-        subscriptions=subscriptions or [],
-        one_offs=one_offs or [],
-        prices=PriceBook(prices),
-        **whole,
-    )
+    member = Member("acme", PriceBook(prices), rollups or [], subscriptions or [], one_offs or [])
+    whole: dict[str, Any] = {"currency": "USD", "month": SEPTEMBER} | changes
+    return assemble_invoice(Account("acme", members=[member], **whole))
 
 
 def only_item(invoice: Invoice) -> InvoiceItem:

@@ -1,21 +1,32 @@
--- One row per finalized invoice of the month, meter and dimensions whose quantity is no longer what was billed.
-with billed as (
-    select i.organization_id, r.meter, r.dimensions, sum(r.quantity) as quantity
+-- One row per organization that a finalized invoice of the month bills, meter and dimensions whose quantity is no longer
+-- what the invoice and its adjustments bill.
+with final as (
+    select i.id, i.month, b.id as snapshot_id, b.organization_id
     from invoices as i
-    join organizations on organizations.id = i.organization_id
-    join usage_rollups as r on r.snapshot_id = i.usage_snapshot_id
-    where i.month = :month and i.status <> 'open' and i.origin = 'billed' and organizations.billing_group = any (:groups)
-    group by i.organization_id, r.meter, r.dimensions
+    join organizations as payers on payers.id = i.organization_id
+    join lateral (
+        select snapshot_id from corrected_snapshots as c where c.invoice_id = i.id
+        union all
+        select snapshot_id from invoice_snapshots as s
+        where s.invoice_id = i.id and not exists (select from corrected_snapshots as c where c.invoice_id = i.id)
+    ) as s on true
+    join usage_snapshots as b on b.id = s.snapshot_id
+    where i.month = :month and i.status not in ('open', 'void') and i.origin = 'billed'
+        and payers.billing_group = any (:groups)
+),
+
+billed as (
+    select final.organization_id, r.meter, r.dimensions, sum(r.quantity) as quantity
+    from final
+    join usage_rollups as r on r.snapshot_id = final.snapshot_id
+    group by final.organization_id, r.meter, r.dimensions
 ),
 
 now_used as (
     select s.organization_id, r.meter, r.dimensions, sum(r.quantity) as quantity
-    from usage_snapshots as s
-    join organizations on organizations.id = s.organization_id
+    from final
+    join usage_snapshots as s on s.organization_id = final.organization_id and s.month = final.month and s.is_current
     join usage_rollups as r on r.snapshot_id = s.id
-    join invoices as i on i.organization_id = s.organization_id and i.month = s.month
-    where s.month = :month and s.is_current and i.status <> 'open' and i.origin = 'billed'
-        and organizations.billing_group = any (:groups)
     group by s.organization_id, r.meter, r.dimensions
 )
 

@@ -16,6 +16,12 @@ where not exists (
     where invoices.organization_id = o.id and invoices.status <> 'open'
         and invoices.month = cast(m.month at time zone 'UTC' as date)
 )
+and not exists (
+    -- Its payer has it on an invoice, and is looked at itself.
+    select from organization_links as l
+    where l.organization_id = o.id
+        and daterange(l.first_month, l.last_month, '[]') @> cast(m.month at time zone 'UTC' as date)
+)
 union
 select cast(month as timestamp) at time zone 'UTC' from invoices
 where status = 'open' and cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')

@@ -1,15 +1,21 @@
 -- One row per one-off item that belongs on this month's invoice: those of the month itself, and earlier ones whose own
 -- month will not bill them any more: it is finalized, or it lies before the organization was created, or it has no
 -- invoice and lies so far back that no schedule will make one. Left out: what another invoice has already; so an item
--- is billed once.
+-- is billed once. A void invoice keeps what it billed, but for the one that is made in its place.
 select o.organization_id, o.id, o.description, o.amount, o.currency
 from one_off_items as o
 join organizations on organizations.id = o.organization_id
-left join invoice_items on invoice_items.one_off_item_id = o.id
-left join invoices as holder on holder.id = invoice_items.invoice_id
+left join organization_links as l
+    on l.organization_id = o.organization_id
+    and daterange(l.first_month, l.last_month, '[]')
+        @> cast(date_trunc('month', o.occurred_at, 'UTC') at time zone 'UTC' as date)
 where o.organization_id = any (:organizations)
     and o.occurred_at < :month_end
-    and (holder.id is null or (holder.month = :month and holder.status = 'open'))
+    and not exists (
+        select from invoice_items as t
+        join invoices as holder on holder.id = t.invoice_id
+        where t.one_off_item_id = o.id and not (holder.month = :month and holder.status in ('open', 'void'))
+    )
     and (
         o.occurred_at >= :month_start
         or o.occurred_at < date_trunc('month', organizations.created_at, 'UTC')
@@ -17,13 +23,13 @@ where o.organization_id = any (:organizations)
             o.occurred_at < cast(:month_start as timestamptz) - interval '3 months'
             and not exists (
                 select from invoices as own
-                where own.organization_id = o.organization_id
+                where own.organization_id = coalesce(l.payer_id, o.organization_id)
                     and own.month = cast(date_trunc('month', o.occurred_at, 'UTC') at time zone 'UTC' as date)
             )
         )
         or exists (
             select from invoices as own
-            where own.organization_id = o.organization_id
+            where own.organization_id = coalesce(l.payer_id, o.organization_id)
                 and own.month = cast(date_trunc('month', o.occurred_at, 'UTC') at time zone 'UTC' as date)
                 and own.status <> 'open'
         )

@@ -1,6 +1,24 @@
--- One row per subscription of these organizations that ran at some time in the month.
-select organization_id, id, price_key, started_at, ended_at
-from subscriptions
-where organization_id = any (:organizations)
-    and started_at < :month_end and (ended_at is null or ended_at > :month_start)
-order by organization_id, started_at, id
+-- One row per subscription of these organizations that ran at some time in the month, or (in advance) runs in the next, or
+-- was charged ahead for one of them; with what other invoices charged for both. An open invoice counts where it is of an
+-- earlier month: this month's comes after it.
+select
+    s.organization_id, s.id, s.price_key, s.started_at, s.ended_at, s.quantity, s.billed, s.proration,
+    coalesce(b.before, 0) as billed_before, coalesce(b.ahead, 0) as billed_ahead
+from subscriptions as s
+left join lateral (
+    select
+        sum(t.amount) filter (where t.period_start < :month_end) as before,
+        sum(t.amount) filter (where t.period_start >= :month_end) as ahead
+    from invoice_items as t
+    join invoices as i on i.id = t.invoice_id
+    where s.billed = 'in_advance' and t.subscription_id = s.id and not t.is_void
+        and t.period_start >= :month_start and t.period_start < :next_end
+        and i.month <> :month and (i.status <> 'open' or i.month < :month)
+) as b on true
+where s.organization_id = any (:organizations)
+    and (
+        (s.started_at < :month_end and (s.ended_at is null or s.ended_at > :month_start))
+        or b.before <> 0 or b.ahead <> 0
+        or (s.billed = 'in_advance' and s.started_at < :next_end and (s.ended_at is null or s.ended_at > :month_end))
+    )
+order by s.organization_id, s.started_at, s.id

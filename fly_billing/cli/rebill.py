@@ -1,0 +1,153 @@
+"""`fly-billing rebill`: what a final invoice would be now, item by item and why; and booking the difference once."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.money import exact_sum, format_cents, plain, to_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.correcting import (
+    Correction,
+    Who,
+    book_adjustments,
+    book_credit_note,
+    find_corrections,
+    lock_for_correcting,
+)
+from fly_billing.resources.invoicing import Terms
+from fly_billing.resources.postgres import BillingDatabase, Row, rows
+from fly_billing.resources.reissuing import reissue
+from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.settings import Settings
+from fly_billing.resources.usage_lake import UsageLake
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for: only to show it, as a credit note, or to void the invoice and make it anew."""
+
+    is_dry_run: bool = False
+    as_credit_note: bool = False
+    as_new_invoice: bool = False
+    as_json: bool = False
+    why: str | None = None
+
+
+def rebill(console: Console, organization: str, month: BillingMonth, wish: Wish) -> None:
+    """Show the differences, and book them as wished. Raises ToBeMended where that can't be done.
+
+    Usage is rolled up again first: that changes no invoice that is final.
+    """
+    with local_platform(stripe=False) as settings:
+        database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
+        payer = _payer(database, organization, month)
+        who = Who(getpass.getuser(), datetime.now(UTC), wish.why)
+        roll_up(database, lake, month, payer["groups"], who.at)
+        if wish.as_new_invoice and not wish.is_dry_run:
+            _make_anew(console, settings, database, payer["payer_id"], month, who)
+            return
+        with database.transaction() as connection:
+            lock_for_correcting(connection, month)
+            found = find_corrections(connection, month, [payer["billing_group"]], lake, only={payer["payer_id"]})
+            if found.failures:
+                raise ToBeMended(found.failures[0][1].operator_text)
+            if not found.found:
+                raise ToBeMended(f"{payer['payer_id']} has no final invoice of ours in {month}: nothing to correct yet")
+            (correction,) = found.found
+            if not wish.is_dry_run and correction.differences:
+                if wish.as_credit_note:
+                    book_credit_note(connection, correction, who)
+                else:
+                    book_adjustments(connection, [correction], who)
+    _show(console, correction, wish)
+
+
+def _payer(database: BillingDatabase, organization: str, month: BillingMonth) -> Row:
+    with database.transaction() as connection:
+        found = rows(connection, "payer_of", organization_id=organization, month=month.first_day)
+    if not found:
+        raise ToBeMended(f"no organization {organization!r}: see `fly-billing summary` for those there are")
+    return found[0]
+
+
+def _make_anew(
+    console: Console, settings: Settings, database: BillingDatabase, payer: str, month: BillingMonth, who: Who
+) -> None:
+    terms = Terms(settings.grace, settings.due_days)
+    done = reissue(database, payer, month, terms, who.at, who.name, who.why)
+    if done.billed.failures:
+        raise ToBeMended(f"voided, but not made anew yet: {done.billed.failures[0].error.operator_text}")
+    for invoice in done.billed.invoices:
+        if invoice.organization_id == payer:
+            total = format_cents(invoice.total_cents, invoice.currency)
+            console.print(f"{payer} {month}: the invoice is void; revision {invoice.revision} comes to {total}.")
+    if done.draft_left:
+        console.print(f"Stripe still has its draft {done.draft_left}: `fly-billing repair {month}` removes it.")
+
+
+def _show(console: Console, correction: Correction, wish: Wish) -> None:
+    if wish.as_json:
+        print(json.dumps(as_data(correction), indent=2))
+        return
+    name, month, currency = correction.payer.organization_id, correction.month, correction.payer.currency
+    if not correction.differences:
+        console.print(f"{name} {month}: nothing is different. All that is owed was billed.", highlight=False)
+        return
+    table = Table(title=f"{name}, {month}", title_justify="left", title_style="bold", show_footer=True)
+    table.add_column("Item", footer="Difference")
+    for heading in ("Billed", "Adjusted before", "Would be now"):
+        table.add_column(heading, justify="right")
+    total = to_cents(correction.amount, currency)
+    table.add_column("Difference", justify="right", footer=format_cents(total, currency))
+    table.add_column("Why")
+    for one in correction.differences:
+        numbers = [format_cents(to_cents(value, currency), currency) for value in (one.billed, one.adjusted, one.owed)]
+        difference = format_cents(to_cents(one.amount, currency), currency)
+        changed = one.detail["billed_quantity"] != one.detail["quantity"]
+        was = f"\n{one.detail['billed_quantity']} -> {one.detail['quantity']} {one.charge.unit}" if changed else ""
+        table.add_row(one.charge.description + was, *numbers, difference, ", ".join(one.causes))
+    console.print(table)
+    console.print(_what_happens(correction, wish, total), highlight=False)
+
+
+def _what_happens(correction: Correction, wish: Wish, total: int) -> str:
+    if wish.is_dry_run:
+        return "Nothing was written (--dry-run). Without it, this is on the next open invoice."
+    if wish.as_credit_note:
+        return (
+            f"Booked: a credit note of {format_cents(-total, correction.payer.currency)}, drawn by the next invoices."
+        )
+    return f"Booked: {len(correction.differences)} adjustments, on the next open invoice."
+
+
+def as_data(correction: Correction) -> dict[str, object]:
+    """Return the differences as JSON-ready data; amounts and quantities are exact text."""
+    return {
+        "organization_id": correction.payer.organization_id,
+        "month": str(correction.month),
+        "invoice_id": str(correction.invoice_id),
+        "currency": correction.payer.currency,
+        "difference": plain(exact_sum([one.amount for one in correction.differences])),
+        "items": [
+            {
+                "key": one.charge.key,
+                "product": one.charge.product,
+                "description": one.charge.description,
+                "billed": plain(one.billed),
+                "adjusted": plain(one.adjusted),
+                "owed": plain(one.owed),
+                "difference": plain(one.amount),
+                "causes": list(one.causes),
+                **one.detail,
+            }
+            for one in correction.differences
+        ],
+    }

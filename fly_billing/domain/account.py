@@ -1,0 +1,210 @@
+"""All that one invoice is made of: who pays, for whom, what they used and bought, and on which terms. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.domain.invoice_items import CHARGES, Scope
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.plain_data import check_amount, exact_number
+from fly_billing.domain.prices import PriceBook
+
+COMMITMENTS = ("minimum", "maximum")
+# What a credit pays for, unless its scope says otherwise: all but taxes, which are worked out from what is left.
+CREDITABLE = (*CHARGES, "adjustment", "minimum")
+ALL_CHARGES = Scope()
+ALL_CREDITABLE = Scope(kinds=CREDITABLE)
+ALL_CHARGES = Scope()
+ALL_CREDITABLE = Scope(kinds=CREDITABLE)
+
+
+@dataclass(frozen=True)
+class UsageRollup:
+    """An organization's quantity of one meter and one set of dimensions, in one stretch of the month.
+
+    `segment_start` is the month's start, or the moment inside it from which another price version holds.
+    """
+
+    id: UUID
+    meter: str
+    dimensions: Mapping[str, str]
+    segment_start: datetime
+    segment_end: datetime
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A recurring fee for `quantity` of something (seats, addresses) in `[started_at, ended_at)`.
+
+    `billed`: in_arrears, on the invoice of the month it is for; or in_advance, on the invoice of the month before, and
+    what turns out otherwise is put right a month later. `proration`: by the second, by the day (the day on which it
+    begins counts, the day on which it ends does not: that one belongs to what follows), or none (every month it runs in
+    is charged whole). `billed_before` and `billed_ahead`: what other invoices charged for this month and the next.
+    """
+
+    id: UUID
+    price_key: str
+    started_at: datetime
+    ended_at: datetime | None
+    quantity: Decimal = Decimal(1)
+    billed: str = "in_arrears"
+    proration: str = "second"
+    billed_before: Decimal = Decimal(0)
+    billed_ahead: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class OneOffItem:
+    """A single charge, or a credit where the amount is below zero."""
+
+    id: UUID
+    description: str
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """A difference found in a month whose invoice is final: on the next open one, once. Below zero: given back."""
+
+    id: UUID
+    month: BillingMonth
+    product: str
+    description: str
+    amount: Decimal
+    currency: str
+    causes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Discount:
+    """A percentage (0 to 100) or an amount off what `scope` covers; lower `order` first, then as granted.
+
+    Exactly one of `percent` and `amount` is given; an amount is per month and never takes anything below zero.
+    Raises ValueError naming the discount and what is wrong with it, as all terms do.
+    """
+
+    id: UUID
+    code: str
+    description: str
+    percent: Decimal | None = None
+    amount: Decimal | None = None
+    scope: Scope = ALL_CHARGES
+    order: int = 0
+
+    def __post_init__(self) -> None:
+        name = f"discount {self.code!r}"
+        if (self.percent is None) == (self.amount is None):
+            raise ValueError(f"{name}: percent {self.percent}, amount {self.amount}; give it exactly one of the two")
+        if self.percent is not None:
+            _check_percent(name, self.percent)
+        if self.amount is not None:
+            check_amount(f"{name}: amount", self.amount)
+        _check_kinds(name, self.scope, CHARGES)
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """What `scope` covers must come to at least (`minimum`) or at most (`maximum`) `amount`, after discounts.
+
+    A minimum may run over several months: `counted_before` is what the earlier ones came to, and only in the last
+    (`is_due`) the rest is charged. A maximum is a month's.
+    """
+
+    id: UUID
+    kind: str
+    description: str
+    amount: Decimal
+    scope: Scope = ALL_CHARGES
+    is_due: bool = True
+    counted_before: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        name = f"commitment {self.description!r}"
+        if self.kind not in COMMITMENTS:
+            raise ValueError(f"{name}: kind {self.kind!r}; known are {', '.join(COMMITMENTS)}")
+        check_amount(f"{name}: amount", self.amount)
+        if self.kind == "maximum" and (not self.is_due or self.counted_before):
+            raise ValueError(f"{name}: a maximum is a month's; only a minimum may run over several")
+        # Maximums are applied first: there is no minimum's item yet that one could be about.
+        _check_kinds(name, self.scope, CHARGES if self.kind == "maximum" else (*CHARGES, "minimum"))
+
+
+@dataclass(frozen=True)
+class CreditGrant:
+    """Prepaid or granted money: pays for what `scope` covers. `available` is what earlier invoices left of it.
+
+    Drawn in this order: lower `priority` first, then what expires sooner, then what was granted earlier.
+    """
+
+    id: UUID
+    description: str
+    available: Decimal
+    granted_at: datetime
+    expires_at: datetime | None = None
+    priority: int = 0
+    scope: Scope = ALL_CREDITABLE
+
+    def __post_init__(self) -> None:
+        name = f"credit {self.description!r}"
+        exact_number(f"{name}: available", self.available)
+        if self.expires_at is not None and self.expires_at <= self.granted_at:
+            raise ValueError(f"{name}: expires_at {self.expires_at} is not after granted_at {self.granted_at}")
+        _check_kinds(name, self.scope, CREDITABLE)
+
+
+@dataclass(frozen=True)
+class TaxRate:
+    """A tax of `percent` on the invoice: added to it, or (`is_inclusive`) contained in its prices."""
+
+    id: UUID
+    name: str
+    percent: Decimal
+    is_inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        _check_percent(f"tax rate {self.name!r}", self.percent)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One organization's part of an invoice: the payer itself, or one that is linked to it."""
+
+    organization_id: str
+    prices: PriceBook
+    rollups: Sequence[UsageRollup] = ()
+    subscriptions: Sequence[Subscription] = ()
+    one_offs: Sequence[OneOffItem] = ()
+    adjustments: Sequence[Adjustment] = ()
+
+
+@dataclass(frozen=True)
+class Account:
+    """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole."""
+
+    organization_id: str
+    currency: str
+    month: BillingMonth
+    members: Sequence[Member]
+    discounts: Sequence[Discount] = ()
+    commitments: Sequence[Commitment] = ()
+    credits: Sequence[CreditGrant] = ()
+    taxes: Sequence[TaxRate] = ()
+    revision: int = 0
+
+
+def _check_percent(name: str, percent: Decimal) -> None:
+    check_amount(f"{name}: percent", percent)
+    if percent > 100:
+        raise ValueError(f"{name}: percent {percent} is above 100")
+
+
+def _check_kinds(name: str, scope: Scope, known: Sequence[str]) -> None:
+    """Refuse kinds of items that are not there when the term is applied: it would silently do nothing."""
+    if not scope.kinds or not set(scope.kinds) <= set(known):
+        raise ValueError(f"{name}: the kinds of its scope are {list(scope.kinds)}; known are {', '.join(known)}")

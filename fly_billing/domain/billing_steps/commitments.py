@@ -1,0 +1,86 @@
+"""Commitments: what the items that one is about come to at most, and at least, after discounts.
+
+The rules, for a reader to argue with:
+  - Maximums come before minimums. A maximum is a promise on the price of something, like a discount; a minimum is about
+    what is really paid. The other way round a maximum could take away what a minimum was held against, and an
+    organization that agreed to $100 would pay less. Where a maximum and a minimum contradict each other, the minimum
+    wins.
+  - Of several, the smaller comes first: a part of the invoice before the whole. Minimums that count what other minimums
+    charged (`minimum` among the kinds of their scope) come last, so that nothing is topped up twice.
+  - A maximum takes off all that is above it, also where the rest of the invoice is below zero: it is no payment.
+  - A minimum over several months charges in the last of them only; until then it counts.
+Keeps out: which month of a commitment this is, and what the months before came to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from fly_billing.domain.account import Commitment
+from fly_billing.domain.billing_steps.term_items import listed, term_item
+from fly_billing.domain.draft import Draft
+from fly_billing.domain.money import EXACT, exact_sum, plain
+
+PRODUCT = "Commitments"
+
+
+def apply_commitments(draft: Draft) -> None:
+    """Add an item for what is above a maximum (below zero), and one for what is missing to a minimum that is due.
+
+    The `detail` of both has `base`: what is left of the items that it is about. A maximum's: `maximum`, `applied_to`
+    (what it took from which). A minimum's: `minimum`, `counted_before` (in earlier months), `counted` (which items).
+    `draft.counted` gets what counts towards each minimum, whether it is due or not.
+    """
+    for commitment in sorted(draft.account.commitments, key=_order):
+        if commitment.kind == "maximum":
+            _cut_down(draft, commitment)
+        else:
+            _top_up(draft, commitment)
+
+
+def _order(commitment: Commitment) -> tuple[bool, bool, Decimal, str]:
+    counts_others = "minimum" in commitment.scope.kinds
+    return commitment.kind == "minimum", counts_others, commitment.amount, str(commitment.id)
+
+
+def _cut_down(draft: Draft, commitment: Commitment) -> None:
+    base = draft.left_of(commitment.scope)
+    if base <= commitment.amount:
+        return
+    above = EXACT.subtract(base, commitment.amount)
+    parts = draft.fill(commitment.scope, above)
+    item = term_item(
+        draft,
+        "maximum",
+        commitment.id,
+        PRODUCT,
+        commitment.description,
+        EXACT.minus(above),
+        {"maximum": plain(commitment.amount), "base": plain(base), "applied_to": listed(draft, parts)},
+    )
+    draft.take_off(replace(item, commitment_id=commitment.id), parts)
+
+
+def _top_up(draft: Draft, commitment: Commitment) -> None:
+    counted = {item.id: draft.left[item.id] for item in draft.covered(commitment.scope)}
+    base = exact_sum(list(counted.values()))
+    draft.counted[commitment.id] = base
+    missing = EXACT.subtract(commitment.amount, EXACT.add(commitment.counted_before, base))
+    if not commitment.is_due or missing <= 0:
+        return
+    item = term_item(
+        draft,
+        "minimum",
+        commitment.id,
+        PRODUCT,
+        commitment.description,
+        missing,
+        {
+            "minimum": plain(commitment.amount),
+            "counted_before": plain(commitment.counted_before),
+            "base": plain(base),
+            "counted": listed(draft, counted),
+        },
+    )
+    draft.charge(replace(item, commitment_id=commitment.id))

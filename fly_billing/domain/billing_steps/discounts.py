@@ -1,0 +1,65 @@
+"""Discounts: percentages and amounts that an organization was promised off what it is charged.
+
+The rules, for a reader to argue with:
+  - They come one after the other, lower `order` first, then as granted, each off what those before it left: 10 % and
+    then $5 off $100 leave $85.00, $5 and then 10 % leave $85.50. So no two of them take the same dollar.
+  - A percentage holds for what is given back as well: a fee that was charged at 10 % off is given back at 10 % off.
+  - An amount fills the first item first. It takes no more than what it covers comes to, and no more than the invoice
+    comes to: what is not used of it is lost, as it is for one month.
+  - Nothing is rounded here: an invoice rounds once.
+Keeps out: which discounts an organization has in a month, and how often a coupon may be redeemed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.domain.account import Discount
+from fly_billing.domain.billing_steps.term_items import listed, term_item
+from fly_billing.domain.draft import Draft
+from fly_billing.domain.money import EXACT, exact_sum, plain
+
+
+def take_discounts(draft: Draft) -> None:
+    """Add an item below zero per discount; none for one that takes nothing.
+
+    Its `detail`: `code`, `percent` or `amount` as promised, `base` (what was left of the items that it covers), and
+    `applied_to`: what it took from which.
+    """
+    for discount in sorted(draft.account.discounts, key=lambda one: one.order):
+        parts = _parts(draft, discount)
+        if parts:
+            _take(draft, discount, parts)
+
+
+def _parts(draft: Draft, discount: Discount) -> dict[UUID, Decimal]:
+    if discount.amount is not None:
+        return draft.parts_of(discount.scope, discount.amount)
+    assert discount.percent is not None  # `Discount` sees to it that one of the two is given
+    parts = {item.id: _percent_of(draft.left[item.id], discount.percent) for item in draft.covered(discount.scope)}
+    return {item: part for item, part in parts.items() if part}
+
+
+def _percent_of(amount: Decimal, percent: Decimal) -> Decimal:
+    return EXACT.multiply(amount, percent).scaleb(-2, context=EXACT)
+
+
+def _take(draft: Draft, discount: Discount, parts: dict[UUID, Decimal]) -> None:
+    promised = {"percent": discount.percent, "amount": discount.amount}
+    item = term_item(
+        draft,
+        "discount",
+        discount.id,
+        "Discounts",
+        discount.description,
+        EXACT.minus(exact_sum(list(parts.values()))),
+        {
+            "code": discount.code,
+            **{name: plain(value) for name, value in promised.items() if value is not None},
+            "base": plain(draft.left_of(discount.scope)),
+            "applied_to": listed(draft, parts),
+        },
+    )
+    draft.take_off(replace(item, discount_id=discount.id), parts)

@@ -1,0 +1,50 @@
+"""One-off items and adjustments of earlier months: as they are, each on one invoice."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from fly_billing.domain.billing_steps.currencies import same_currency
+from fly_billing.domain.draft import Draft
+from fly_billing.domain.invoice_items import InvoiceItem
+
+
+def charge_one_offs(draft: Draft) -> None:
+    """Raises BillingError `currency_mismatch`."""
+    for member in draft.account.members:
+        for one in member.one_offs:
+            same_currency(one.currency, draft.account.currency, f"one-off item {one.id}")
+            draft.charge(
+                InvoiceItem(
+                    id=draft.item_id(f"one_off|{one.id}", member.organization_id),
+                    kind="one_off",
+                    organization_id=member.organization_id,
+                    product="One-off",
+                    description=one.description,
+                    quantity=Decimal(1),
+                    unit="item",
+                    amount=one.amount,
+                    one_off_item_id=one.id,
+                )
+            )
+
+
+def charge_adjustments(draft: Draft) -> None:
+    """Raises BillingError `currency_mismatch`."""
+    for member in draft.account.members:
+        for one in member.adjustments:
+            same_currency(one.currency, draft.account.currency, f"adjustment {one.id}")
+            draft.charge(
+                InvoiceItem(
+                    id=draft.item_id(f"adjustment|{one.id}", member.organization_id),
+                    kind="adjustment",
+                    organization_id=member.organization_id,
+                    product=one.product,
+                    description=one.description,
+                    quantity=Decimal(1),
+                    unit="item",
+                    amount=one.amount,
+                    adjustment_id=one.id,
+                    detail={"month": str(one.month), "causes": list(one.causes)},
+                )
+            )

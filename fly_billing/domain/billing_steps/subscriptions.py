@@ -1,0 +1,124 @@
+"""Recurring fees: in arrears or in advance, for the part of the month that they ran.
+
+One in advance is charged a month ahead as things stand then. What turns out otherwise (it began, ended or changed
+since) is the difference between what the month costs and what was charged for it before: so an upgrade, a cancellation
+and a forgotten month are put right by the same rule, and nothing is charged twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from fly_billing.domain.account import Member, Subscription
+from fly_billing.domain.billing_steps.currencies import same_currency
+from fly_billing.domain.billing_steps.price_detail import price_detail
+from fly_billing.domain.draft import Draft
+from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.money import EXACT, exact_sum, plain
+from fly_billing.domain.periods import BillingMonth, overlap_days, overlap_seconds
+from fly_billing.domain.price_models import PriceStep
+from fly_billing.domain.prices import Price
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a month that a fee is for: `quantity` of `per` units; (1, "month", 1) is all of it."""
+
+    quantity: Decimal
+    unit: str
+    per: Decimal
+
+
+NOTHING = Share(Decimal(0), "second", Decimal(1))
+WHOLE = Share(Decimal(1), "month", Decimal(1))
+
+
+def share_of_month(subscription: Subscription, month: BillingMonth) -> Share:
+    """Return the part of the month that the subscription is charged for."""
+    started, ended = subscription.started_at, subscription.ended_at
+    seconds = overlap_seconds(month, started, ended)
+    if subscription.proration == "day":
+        share = Share(Decimal(overlap_days(month, started, ended)), "day", Decimal(month.days))
+    elif subscription.proration == "second":
+        share = Share(Decimal(seconds), "second", Decimal(month.seconds))
+    else:
+        share = WHOLE if seconds else NOTHING
+    if share.quantity == share.per:
+        return WHOLE
+    return share if share.quantity else NOTHING
+
+
+def charge_subscriptions(draft: Draft) -> None:
+    """Raises BillingError (`unpriced_subscription`, `currency_mismatch`)."""
+    for member in draft.account.members:
+        for subscription in member.subscriptions:
+            for item in _items(draft, member, subscription):
+                draft.charge(item)
+
+
+def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
+    month = draft.account.month
+    months = [(month, subscription.billed_before)]
+    if subscription.billed == "in_advance":
+        months.append((month.next(), subscription.billed_ahead))
+    for one, billed_before in months:
+        share = share_of_month(subscription, one)
+        if share == NOTHING and not billed_before:
+            continue
+        item = _item(draft, member, subscription, one, share, billed_before)
+        # An empty item would only say that all was right.
+        if item.amount or not billed_before:
+            yield item
+
+
+def _item(
+    draft: Draft,
+    member: Member,
+    subscription: Subscription,
+    month: BillingMonth,
+    share: Share,
+    billed_before: Decimal,
+) -> InvoiceItem:
+    price = member.prices.for_key(subscription.price_key, max(month.start, subscription.started_at))
+    same_currency(price.currency, draft.account.currency, f"price {price.key!r}")
+    steps = _steps(price, subscription, share, billed_before)
+    is_ahead = month != draft.account.month
+    start, end = _period(subscription, month)
+    return InvoiceItem(
+        id=draft.item_id(f"subscription|{subscription.id}" + (f"|{month}" if is_ahead else ""), member.organization_id),
+        kind="subscription",
+        organization_id=member.organization_id,
+        product=price.product,
+        description=price.description + (f", {month} in advance" if is_ahead else ""),
+        quantity=share.quantity,
+        unit=share.unit,
+        amount=exact_sum([step.amount for step in steps]),
+        price_id=price.id,
+        price_key=price.key,
+        subscription_id=subscription.id,
+        period_start=start,
+        period_end=end,
+        detail=price_detail(price, steps)
+        | ({"subscribed": plain(subscription.quantity)} if subscription.quantity != 1 else {})
+        | ({"billed_before": plain(billed_before)} if billed_before else {}),
+    )
+
+
+def _steps(price: Price, subscription: Subscription, share: Share, billed_before: Decimal) -> list[PriceStep]:
+    steps = []
+    if share != NOTHING:
+        fee = exact_sum([step.amount for step in price.model.steps(subscription.quantity)])
+        steps.append(PriceStep.of("share of the month", share.quantity, fee, share.per))
+    if billed_before:
+        steps.append(PriceStep.fee("charged before", EXACT.minus(billed_before)))
+    return steps
+
+
+def _period(subscription: Subscription, month: BillingMonth) -> tuple[datetime, datetime]:
+    """Return the part of the month that it ran; where it did not at all, the month in which it was charged."""
+    start = max(month.start, subscription.started_at)
+    end = min(month.end, subscription.ended_at or month.end)
+    return (start, end) if start < end else (month.start, month.end)

@@ -1,0 +1,88 @@
+"""Usage: every rollup finds the version of its price, and all versions of a price are rated together in time order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from uuid import UUID
+
+from fly_billing.domain.account import Member, Subscription, UsageRollup
+from fly_billing.domain.billing_steps.currencies import same_currency
+from fly_billing.domain.billing_steps.price_detail import price_detail
+from fly_billing.domain.billing_steps.subscriptions import share_of_month
+from fly_billing.domain.draft import Draft
+from fly_billing.domain.errors import not_computable
+from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.money import exact_sum, plain
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.prices import Price, PriceBook
+from fly_billing.domain.rating import Rated, rate_month
+
+
+def charge_usage(draft: Draft) -> None:
+    """One item per organization and price version: allowance, model, minimum and maximum as in `rating.rate_month`.
+
+    Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `currency_mismatch`).
+    """
+    for member in draft.account.members:
+        for versions in _by_price(member, draft.account.currency):
+            parts = [(price, exact_sum([rollup.quantity for rollup in rollups])) for price, rollups in versions]
+            share = _share(versions[-1][0], member.subscriptions, draft.account.month)
+            for (price, rollups), rated in zip(versions, rate_month(parts, share=share), strict=True):
+                draft.charge(_item(draft, member, price, rollups, rated))
+
+
+def _by_price(member: Member, currency: str) -> list[list[tuple[Price, list[UsageRollup]]]]:
+    """Return the versions of each price with the rollups that they price, in time order."""
+    priced: dict[UUID, list[UsageRollup]] = defaultdict(list)
+    versions: dict[UUID, Price] = {}
+    for rollup in member.rollups:
+        price = _price_of(rollup, member.prices)
+        versions[price.id] = price
+        priced[price.id].append(rollup)
+    by_key: dict[str, list[tuple[Price, list[UsageRollup]]]] = defaultdict(list)
+    for price in sorted(versions.values(), key=lambda one: (one.key, one.effective_from)):
+        same_currency(price.currency, currency, f"price {price.key!r}")
+        by_key[price.key].append((price, priced[price.id]))
+    return list(by_key.values())
+
+
+def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
+    if prices.changes_inside(rollup.meter, rollup.dimensions, rollup.segment_start, rollup.segment_end):
+        raise not_computable(
+            "price_changed_inside_rollup",
+            f"the price changes between {rollup.segment_start:%Y-%m-%d %H:%M}Z and"
+            f" {rollup.segment_end:%Y-%m-%d %H:%M}Z, inside one rollup of {rollup.meter!r} with"
+            f" {dict(rollup.dimensions)}: materialize usage_rollups for this month again, then invoices",
+            retryable=True,
+        )
+    return prices.for_usage(rollup.meter, rollup.dimensions, rollup.segment_start)
+
+
+def _share(price: Price, subscriptions: Sequence[Subscription], month: BillingMonth) -> Fraction:
+    """Return the part of the month for which the allowance is granted: that of the plan which includes it."""
+    if price.allowance_with is None:
+        return Fraction(1)
+    shares = [share_of_month(one, month) for one in subscriptions if one.price_key == price.allowance_with]
+    return min(Fraction(1), sum((Fraction(share.quantity) / Fraction(share.per) for share in shares), Fraction(0)))
+
+
+def _item(draft: Draft, member: Member, price: Price, rollups: Sequence[UsageRollup], rated: Rated) -> InvoiceItem:
+    return InvoiceItem(
+        id=draft.item_id(f"price|{price.id}", member.organization_id),
+        kind="usage",
+        organization_id=member.organization_id,
+        product=price.product,
+        description=price.description,
+        quantity=rated.quantity,
+        unit=price.unit,
+        amount=rated.amount,
+        price_id=price.id,
+        price_key=price.key,
+        meter=price.meter,
+        match=price.match,
+        rollup_ids=tuple(rollup.id for rollup in rollups),
+        detail=price_detail(price, rated.steps)
+        | ({"free_allowance_used": plain(rated.allowance_used)} if rated.allowance_used else {}),
+    )

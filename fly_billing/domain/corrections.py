@@ -1,0 +1,165 @@
+"""Corrections: what a final invoice would be now, against what was charged, item by item; and why they differ.
+
+An invoice that is final never changes. What it should have been is worked out again by the same steps; the difference
+to all that was charged for the same thing so far, adjustments included, is what is still to be charged or given back.
+So doing it twice finds nothing, and adjusting to A and then to B charges the same as adjusting to B.
+
+Left out of the comparison: one-off items (a late one goes on the next invoice by itself), fees charged ahead for the
+next month (that month puts them right), adjustments, credits and taxes (both follow on the invoice that has the
+adjustment). Keeps out: where usage comes from, and booking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.money import EXACT, counted, plain
+from fly_billing.domain.periods import BillingMonth
+
+COMPARED = ("usage", "subscription", "discount", "minimum", "maximum")
+
+LATE_ROWS = "late rows"
+CORRECTED_ROWS = "corrected rows"
+PRICE_VERSION = "price version"
+SUBSCRIPTION = "subscription"
+TERMS = "terms"
+FOLLOWS = "follows from other items"
+RULE = "rule"
+
+
+@dataclass(frozen=True)
+class Charge:
+    """All that an invoice says of one thing: a price (all its versions), a subscription, a discount, a commitment."""
+
+    key: str
+    kind: str
+    organization_id: str
+    product: str
+    description: str
+    amount: Decimal
+    quantity: Decimal
+    unit: str
+    meter: str | None = None
+    prices: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is still to be charged (or, below zero, to be given back) for one thing in a month that is final."""
+
+    charge: Charge
+    billed: Decimal
+    adjusted: Decimal
+    owed: Decimal
+    causes: tuple[str, ...]
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def amount(self) -> Decimal:
+        return EXACT.subtract(self.owed, EXACT.add(self.billed, self.adjusted))
+
+
+def charge_key(item: InvoiceItem) -> str:
+    """Return what the item is about: the same for the same thing in every revision, whatever its price or amount."""
+    source = item.price_key if item.kind == "usage" else item.subscription_id or item.discount_id or item.commitment_id
+    return f"{item.organization_id}|{item.kind}|{source}"
+
+
+def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, Charge]:
+    """Add up what is compared of an invoice, by `charge_key`."""
+    charges: dict[str, Charge] = {}
+    for item in items:
+        is_ahead = item.period_start is not None and item.period_start >= month.end
+        if item.kind not in COMPARED or is_ahead:
+            continue
+        key = charge_key(item)
+        before = charges.get(key)
+        charges[key] = Charge(
+            key, item.kind, item.organization_id, item.product, item.description,
+            EXACT.add(item.amount, before.amount if before else Decimal(0)),
+            EXACT.add(item.quantity, before.quantity if before else Decimal(0)),
+            item.unit, item.meter,
+            frozenset([item.price_id] if item.price_id else []) | (before.prices if before else frozenset()),
+        )  # fmt: skip
+    return charges
+
+
+def differences(
+    billed: Mapping[str, Charge],
+    adjusted: Mapping[str, Decimal],
+    now: Mapping[str, Charge],
+    changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
+) -> list[Difference]:
+    """Compare what was charged with what is owed; nothing where they are equal.
+
+    `adjusted`: earlier adjustments by key. `changed_usage`: how the usage of an (organization, meter) changed since, of
+    LATE_ROWS and CORRECTED_ROWS, as far as is known.
+    """
+    found = []
+    for key in sorted(billed.keys() | now.keys()):
+        before, after = billed.get(key), now.get(key)
+        charge = after or before
+        assert charge is not None
+        was, is_ = (one.amount if one else Decimal(0) for one in (before, after))
+        difference = Difference(charge, was, adjusted.get(key, Decimal(0)), is_, (), _quantities(before, after))
+        if difference.amount:
+            found.append((difference, before, after))
+    is_first_hand = any(one.charge.kind in ("usage", "subscription") for one, _, _ in found)
+    return [
+        Difference(
+            one.charge, one.billed, one.adjusted, one.owed,
+            _causes(one, before, after, changed_usage, is_first_hand), one.detail,
+        )
+        for one, before, after in found
+    ]  # fmt: skip
+
+
+def _causes(
+    difference: Difference,
+    before: Charge | None,
+    after: Charge | None,
+    changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
+    is_first_hand: bool,
+) -> tuple[str, ...]:
+    charge = difference.charge
+    if charge.kind == "subscription":
+        return (SUBSCRIPTION if _quantity(before) != _quantity(after) else _priced(before, after),)
+    if charge.kind != "usage":
+        return (FOLLOWS if is_first_hand else TERMS,)
+    causes: tuple[str, ...] = changed_usage.get((charge.organization_id, charge.meter or ""), ())
+    if not causes and _quantity(before) != _quantity(after):
+        causes = (CORRECTED_ROWS,)
+    if before and after and _is_repriced(before, after):
+        causes += (PRICE_VERSION,)
+    return causes or (RULE,)
+
+
+def _is_repriced(before: Charge, after: Charge) -> bool:
+    """Whether other versions of the price hold now; one that is only new may be that of the usage that came late."""
+    return bool(before.prices - after.prices) or (before.quantity == after.quantity and before.prices != after.prices)
+
+
+def _priced(before: Charge | None, after: Charge | None) -> str:
+    return PRICE_VERSION if before and after and _is_repriced(before, after) else RULE
+
+
+def _quantity(charge: Charge | None) -> Decimal:
+    return charge.quantity if charge else Decimal(0)
+
+
+def _quantities(before: Charge | None, after: Charge | None) -> dict[str, str]:
+    return {"billed_quantity": plain(_quantity(before)), "quantity": plain(_quantity(after))}
+
+
+def adjustment_text(difference: Difference, month: BillingMonth) -> str:
+    """Say on an invoice what is adjusted: `Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (late rows)`."""
+    charge, detail = difference.charge, difference.detail
+    why = ", ".join(difference.causes)
+    if detail["billed_quantity"] == detail["quantity"]:
+        return f"{charge.description}, {month}: corrected ({why})"
+    now, was = (counted(detail[name], charge.unit) for name in ("quantity", "billed_quantity"))
+    return f"{charge.description}, {month}: {now} instead of {was} ({why})"

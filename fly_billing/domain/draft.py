@@ -1,0 +1,86 @@
+"""An invoice on its way through the steps: its items so far, and what is left to pay of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+from fly_billing.domain.account import Account
+from fly_billing.domain.invoice_items import InvoiceItem, Scope
+from fly_billing.domain.money import EXACT, exact_sum
+
+
+@dataclass(frozen=True)
+class InvoiceTax:
+    """One rate's tax on an invoice, rounded once. `taxable_cents`: what it was worked out from, without the tax."""
+
+    rate_id: UUID
+    name: str
+    percent: Decimal
+    is_inclusive: bool
+    taxable_cents: int
+    tax_cents: int
+
+
+@dataclass
+class Draft:
+    """`left` says what is still to be paid of each item, after what discounts and credits took from it. Exact.
+
+    `counted`: what of this invoice counts towards each commitment.
+    """
+
+    account: Account
+    id: UUID
+    items: list[InvoiceItem] = field(default_factory=list)
+    left: dict[UUID, Decimal] = field(default_factory=dict)
+    counted: dict[UUID, Decimal] = field(default_factory=dict)
+    taxes: list[InvoiceTax] = field(default_factory=list)
+
+    def item_id(self, name: str, organization_id: str | None = None) -> UUID:
+        """Return the one identity that the item of this name can have: the payer's own needs no organization in it."""
+        whose = organization_id or self.account.organization_id
+        return uuid5(self.id, name if whose == self.account.organization_id else f"{whose}|{name}")
+
+    def charge(self, item: InvoiceItem) -> None:
+        """Add an item that has to be paid (or, below zero, is given back)."""
+        self.items.append(item)
+        self.left[item.id] = item.amount
+
+    def take_off(self, item: InvoiceItem, parts: dict[UUID, Decimal]) -> None:
+        """Add an item that pays for others: its amount is minus the sum of the `parts`, by item."""
+        if item.amount != EXACT.minus(exact_sum(list(parts.values()))):
+            raise ValueError(f"item {item.id} takes off {item.amount}, its parts come to something else")
+        self.items.append(item)
+        for paid, amount in parts.items():
+            self.left[paid] = EXACT.subtract(self.left[paid], amount)
+
+    def covered(self, scope: Scope) -> Iterator[InvoiceItem]:
+        """Yield the items that this is about, in the order they came."""
+        return (item for item in self.items if item.id in self.left and scope.covers(item))
+
+    def left_of(self, scope: Scope) -> Decimal:
+        return exact_sum([self.left[item.id] for item in self.covered(scope)])
+
+    def left_in_all(self) -> Decimal:
+        return exact_sum(list(self.left.values()))
+
+    def parts_of(self, scope: Scope, amount: Decimal) -> dict[UUID, Decimal]:
+        """Share `amount`, or as much as there is to pay, out over these items.
+
+        What is given back lowers what there is to pay, among these items and elsewhere on the invoice.
+        """
+        to_pay = min(self.left_of(scope), self.left_in_all())
+        return self.fill(scope, min(amount, max(Decimal(0), to_pay)))
+
+    def fill(self, scope: Scope, amount: Decimal) -> dict[UUID, Decimal]:
+        """Share `amount`, at most what is left of these items, out over them: the first one is filled first."""
+        rest = amount
+        parts: dict[UUID, Decimal] = {}
+        for item in self.covered(scope):
+            part = min(rest, self.left[item.id])
+            if part > 0:
+                parts[item.id] = part
+                rest = EXACT.subtract(rest, part)
+        return parts

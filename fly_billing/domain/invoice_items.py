@@ -1,0 +1,95 @@
+"""An invoice's lines, and which of them a discount, a commitment or a credit is about. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from fly_billing.domain.plain_data import read_match, refuse_unknown
+
+# The kinds of items, in the order in which an invoice shows them.
+KINDS = ("usage", "subscription", "one_off", "adjustment", "discount", "minimum", "maximum", "credit", "tax")
+# What an organization bought, as against what is given off, topped up, paid by credit or owed to the state.
+CHARGES = ("usage", "subscription", "one_off")
+
+
+@dataclass(frozen=True)
+class InvoiceItem:
+    """One line of an invoice with all that is needed to work it out again by hand.
+
+    `organization_id`: whose line it is, where several organizations share a payer. `amount` is exact, in the currency's
+    major unit; `amount_cents` its share of the rounded total. `meter` and `match` are those of its price.
+    `[period_start, period_end)` is the time that a subscription's fee is for.
+    """
+
+    id: UUID
+    kind: str
+    organization_id: str
+    product: str
+    description: str
+    quantity: Decimal
+    unit: str
+    amount: Decimal
+    amount_cents: int = 0
+    price_id: UUID | None = None
+    price_key: str | None = None
+    meter: str | None = None
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    subscription_id: UUID | None = None
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    one_off_item_id: UUID | None = None
+    adjustment_id: UUID | None = None
+    discount_id: UUID | None = None
+    commitment_id: UUID | None = None
+    credit_grant_id: UUID | None = None
+    tax_rate_id: UUID | None = None
+    rollup_ids: tuple[UUID, ...] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which items something is about. An empty field leaves nothing out; a filled one names what is meant.
+
+    `match` restricts it to items whose price matches only values named here: `{"region": ("ams",)}` leaves out an item
+    whose price holds in ams and fra, or in every region.
+    """
+
+    kinds: tuple[str, ...] = CHARGES
+    products: tuple[str, ...] = ()
+    price_keys: tuple[str, ...] = ()
+    meter: str | None = None
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], kinds: tuple[str, ...] = CHARGES) -> Scope:
+        """Read a scope from plain data; `kinds` is what it is about unless it says so. Raises ValueError."""
+        refuse_unknown(data, frozenset(cls.__dataclass_fields__), "a scope")
+        unknown = set(data.get("kinds", ())) - set(KINDS)
+        if unknown:
+            raise ValueError(f"kinds {sorted(unknown)} of a scope; known are {', '.join(KINDS)}")
+        return cls(
+            kinds=tuple(data.get("kinds", kinds)),
+            products=tuple(data.get("products", ())),
+            price_keys=tuple(data.get("price_keys", ())),
+            meter=data.get("meter"),
+            match=read_match(data),
+        )
+
+    def covers(self, item: InvoiceItem) -> bool:
+        return (
+            item.kind in self.kinds
+            and (not self.products or item.product in self.products)
+            and (not self.price_keys or item.price_key in self.price_keys)
+            and (self.meter is None or item.meter == self.meter)
+            and all(self._is_within(item, name) for name in self.match)
+        )
+
+    def _is_within(self, item: InvoiceItem, name: str) -> bool:
+        priced = item.match.get(name, ())
+        return bool(priced) and set(priced) <= set(self.match[name])

@@ -1,0 +1,256 @@
+"""Corrects months whose invoices are final: finds what they would be now, and books the difference once.
+
+A difference becomes adjustments, which go on the next open invoice, or a credit note, whose amount is credit. Keeps
+out: what is compared, and why it differs (`domain.corrections`); voiding an invoice and making it anew (`reissuing`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+from deltalake.exceptions import DeltaError
+from sqlalchemy import Connection
+
+from fly_billing.domain.corrections import (
+    CORRECTED_ROWS,
+    LATE_ROWS,
+    Difference,
+    adjustment_text,
+    charges_of,
+    differences,
+)
+from fly_billing.domain.errors import BillingError, ToBeMended
+from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoices import assemble_charges
+from fly_billing.domain.money import exact_sum, from_cents, to_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
+from fly_billing.resources.statements import sql
+from fly_billing.resources.usage_lake import UsageLake, open_duckdb
+
+ADJUSTMENT_COLUMNS = (
+    "id", "organization_id", "month", "invoice_id", "item_key", "product", "description", "amount", "currency",
+    "causes", "detail", "credit_note_id", "made_at", "made_by", "why",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What one final invoice would be now: its differences, exact; none where it is right."""
+
+    payer: Payer
+    invoice_id: UUID
+    month: BillingMonth
+    differences: Sequence[Difference]
+
+    @property
+    def amount(self) -> Decimal:
+        return exact_sum([one.amount for one in self.differences])
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """All that a run found in a month, and the payers that can't be billed any more as things stand, with why."""
+
+    found: Sequence[Correction]
+    failures: Sequence[tuple[str, BillingError]] = field(default_factory=tuple)
+
+    @property
+    def wrong(self) -> list[Correction]:
+        return [one for one in self.found if one.differences]
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who corrects, when and why: kept with what is booked."""
+
+    name: str
+    at: datetime
+    why: str | None = None
+
+
+def find_corrections(
+    connection: Connection,
+    month: BillingMonth,
+    groups: Sequence[str],
+    lake: UsageLake,
+    only: Collection[str] | None = None,
+) -> Corrections:
+    """Work out what the final invoices of these groups (or `only` of these payers) would be now. Writes nothing."""
+    payers = [
+        payer
+        for payer in read_payers(connection, month, groups)
+        if payer.is_final and payer.invoice_status != "void" and (only is None or payer.organization_id in only)
+    ]
+    billed = _billed_items(connection, month, payers)
+    payers = [payer for payer in payers if payer.organization_id in billed.ids]
+    records, books = read_records(connection, month, payers, is_final=True), read_books(connection)
+    changed = _changed_usage(connection, month, list(billed.ids.values()), lake)
+    found, failures = [], []
+    for payer in payers:
+        try:
+            found.append(_correction(payer, month, records, books, billed, changed))
+        except BillingError as error:
+            failures.append((payer.organization_id, error))
+    return Corrections(found, failures)
+
+
+def correct_month(
+    database: BillingDatabase,
+    month: BillingMonth,
+    groups: Sequence[str],
+    lake: UsageLake,
+    who: Who,
+    only: Collection[str] | None = None,
+) -> Corrections:
+    """Find what is different now in the month's final invoices, and book it as adjustments: once, however often run."""
+    with database.transaction() as connection:
+        lock_for_correcting(connection, month)
+        corrections = find_corrections(connection, month, groups, lake, only)
+        book_adjustments(connection, corrections.found, who)
+    return corrections
+
+
+def lock_for_correcting(connection: Connection, month: BillingMonth) -> None:
+    """Keep rolling up and billing out until the transaction ends: what is found is what is booked."""
+    lock_until_commit(connection, f"usage_rollups {month}")
+    lock_until_commit(connection, "invoices")
+
+
+def book_adjustments(
+    connection: Connection, corrections: Iterable[Correction], who: Who, credit_note: UUID | None = None
+) -> None:
+    """Write the differences down, for the next open invoice; and that the invoices now bill the usage of today."""
+    booked = list(corrections)
+    copy_rows(connection, "adjustments", ADJUSTMENT_COLUMNS, (
+        _adjustment(correction, difference, who, credit_note)
+        for correction in booked for difference in correction.differences
+    ))  # fmt: skip
+    rows(
+        connection, "mark_corrected",
+        invoices=[one.invoice_id for one in booked for _ in one.payer.snapshots],
+        snapshots=[snapshot for one in booked for snapshot in one.payer.snapshots],
+    )  # fmt: skip
+
+
+def book_credit_note(connection: Connection, correction: Correction, who: Who) -> int:
+    """Give the difference back as credit for the next invoices; return its cents: rounded once.
+
+    Raises ToBeMended where it is a charge.
+    """
+    currency = correction.payer.currency
+    cents = -to_cents(correction.amount, currency)
+    if cents <= 0:
+        raise ToBeMended(
+            f"{correction.payer.organization_id} {correction.month}: nothing is to be given back, a credit note can't"
+            " charge; leave out --credit-note, and the difference goes on the next invoice"
+        )
+    note, grant = uuid4(), uuid4()
+    rows(
+        connection, "add_credit_note",
+        id=note, grant_id=grant, invoice_id=correction.invoice_id, organization_id=correction.payer.organization_id,
+        amount=from_cents(cents, currency), amount_cents=cents, currency=currency, made_at=who.at, made_by=who.name,
+        why=who.why, description=f"Credit note for {correction.month}",
+    )  # fmt: skip
+    book_adjustments(connection, [correction], who, note)
+    return cents
+
+
+@dataclass(frozen=True)
+class _Billed:
+    """What final invoices charged: their ids and items by payer, and their adjustments by invoice and key."""
+
+    ids: Mapping[str, UUID]
+    items: Mapping[UUID, list[InvoiceItem]]
+    adjusted: Mapping[UUID, Mapping[str, Decimal]]
+
+
+def _billed_items(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> _Billed:
+    names = [payer.organization_id for payer in payers]
+    found = rows(connection, "billed_items", month=month.first_day, organizations=names)
+    ids = {row["payer_id"]: row["invoice_id"] for row in found}
+    items: dict[UUID, list[InvoiceItem]] = defaultdict(list)
+    for row in found:
+        if row["id"] is not None:
+            items[row["invoice_id"]].append(_item(row))
+    adjusted: dict[UUID, dict[str, Decimal]] = defaultdict(dict)
+    for row in rows(connection, "booked_adjustments", invoices=list(ids.values())):
+        adjusted[row["invoice_id"]][row["item_key"]] = row["amount"]
+    return _Billed(ids, items, adjusted)
+
+
+def _item(row: Row) -> InvoiceItem:
+    return InvoiceItem(**{name: value for name, value in row.items() if name not in ("payer_id", "invoice_id")})
+
+
+def _correction(
+    payer: Payer,
+    month: BillingMonth,
+    records: Records,
+    books: Books,
+    billed: _Billed,
+    changed: Mapping[tuple[str, str], tuple[str, ...]],
+) -> Correction:
+    invoice = billed.ids[payer.organization_id]
+    before = charges_of(billed.items[invoice], month)
+    now = charges_of(assemble_charges(account_of(payer, month, records, books)), month)
+    found = differences(before, billed.adjusted.get(invoice, {}), now, changed)
+    return Correction(payer, invoice, month, found)
+
+
+def _changed_usage(
+    connection: Connection, month: BillingMonth, invoices: Sequence[UUID], lake: UsageLake
+) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Tell how the usage of (organization, meter) changed since it was billed, from the usage table's own history.
+
+    Says nothing where the version that was billed can't be read any more.
+    """
+    found = rows(connection, "snapshots_changed_since", invoices=list(invoices), month=month.first_day)
+    by_version: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for row in found:
+        by_version[row["billed_version"], row["version"]].append(row["organization_id"])
+    changed: dict[tuple[str, str], tuple[str, ...]] = {}
+    for (before, after), organizations in by_version.items():
+        try:
+            changed |= _compare_versions(lake, month, before, after, organizations)
+        except (DeltaError, OSError):
+            continue
+    return changed
+
+
+def _compare_versions(
+    lake: UsageLake, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    with open_duckdb() as duck:
+        lake.open_view(duck, "billed", month, version=before)
+        lake.open_view(duck, "now", month, version=after)
+        found = duck.execute(sql("compare_usage_versions"), {"organizations": list(organizations)}).fetchall()
+    causes: dict[tuple[str, str], tuple[str, ...]] = {}
+    for organization, meter, late, corrected in found:
+        told = [(LATE_ROWS, late), (CORRECTED_ROWS, corrected)]
+        causes[organization, meter] = tuple(name for name, count in told if count)
+    return causes
+
+
+def _adjustment(
+    correction: Correction, difference: Difference, who: Who, credit_note: UUID | None
+) -> tuple[object, ...]:
+    charge = difference.charge
+    detail = {
+        **difference.detail,
+        "billed": str(difference.billed),
+        "adjusted_before": str(difference.adjusted),
+        "owed": str(difference.owed),
+    }
+    return (
+        uuid4(), charge.organization_id, correction.month.first_day, correction.invoice_id, charge.key, charge.product,
+        adjustment_text(difference, correction.month), difference.amount, correction.payer.currency,
+        list(difference.causes), json.dumps(detail), credit_note, who.at, who.name, who.why,
+    )  # fmt: skip

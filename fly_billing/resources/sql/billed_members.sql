@@ -1,0 +1,29 @@
+-- One row per payer of these groups that existed before the month's end, and per organization that it pays for in this
+-- month, the payer first: the current usage snapshot of each, and the payer's latest invoice where it has one.
+with members as (
+    select id, coalesce(l.payer_id, id) as payer_id, currency, price_book
+    from organizations
+    left join organization_links as l
+        on l.organization_id = organizations.id
+        and daterange(l.first_month, l.last_month, '[]') @> cast(:month as date)
+    where created_at < :month_end
+),
+
+latest as (
+    select distinct on (organization_id) organization_id, revision, status
+    from invoices
+    where month = :month
+    order by organization_id, revision desc
+)
+
+select
+    members.payer_id, members.id, members.currency, members.price_book,
+    usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at, usage_snapshots.lake_version,
+    coalesce(latest.revision, 0) as revision, latest.status as invoice_status
+from members
+join organizations as payers on payers.id = members.payer_id
+left join usage_snapshots
+    on usage_snapshots.organization_id = members.id and usage_snapshots.month = :month and usage_snapshots.is_current
+left join latest on latest.organization_id = members.payer_id
+where payers.billing_group = any (:groups)
+order by members.payer_id, members.id <> members.payer_id, members.id

@@ -1,0 +1,26 @@
+-- One row per commitment of these payers that runs in this month: whether its time ends with it, and what the invoices of
+-- the months before it, counted from when the time began, came to.
+with running as (
+    select
+        *,
+        12 * (extract(year from cast(:month as date)) - extract(year from first_month))
+        + extract(month from cast(:month as date)) - extract(month from first_month) as age
+    from commitments
+    where organization_id = any (:organizations) and daterange(first_month, last_month, '[]') @> cast(:month as date)
+)
+
+select
+    r.organization_id, r.id, r.kind, r.description, r.amount, r.scope,
+    (mod(r.age + 1, r.months) = 0 or r.last_month = :month) as is_due,
+    coalesce(sum(counted.counted), 0) as counted_before
+from running as r
+left join (
+    select c.commitment_id, c.counted, i.month
+    from invoice_commitments as c
+    join invoices as i on i.id = c.invoice_id
+    where i.status <> 'void'
+) as counted
+    on counted.commitment_id = r.id and counted.month < :month
+    and counted.month >= cast(:month as date) - make_interval(months => cast(mod(r.age, r.months) as integer))
+group by r.organization_id, r.id, r.kind, r.description, r.amount, r.scope, r.age, r.months, r.last_month
+order by r.organization_id, r.id

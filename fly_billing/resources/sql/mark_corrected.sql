@@ -1,0 +1,17 @@
+-- No rows. These final invoices, together with their adjustments, bill these snapshots from now on.
+with corrected as (
+    select *
+    from unnest(cast(:invoices as uuid[]), cast(:snapshots as uuid[])) as c (invoice_id, snapshot_id)
+),
+
+outdated as (
+    delete from corrected_snapshots as s
+    where s.invoice_id in (select invoice_id from corrected)
+        and not exists (
+            select from corrected where corrected.invoice_id = s.invoice_id and corrected.snapshot_id = s.snapshot_id
+        )
+)
+
+insert into corrected_snapshots (invoice_id, snapshot_id)
+select invoice_id, snapshot_id from corrected
+on conflict do nothing

@@ -1,0 +1,7 @@
+-- One row per one-off item on the final invoices of the month that bill these organizations.
+select t.organization_id, o.id, o.description, o.amount, o.currency
+from invoices as i
+join invoice_items as t on t.invoice_id = i.id
+join one_off_items as o on o.id = t.one_off_item_id
+where i.month = :month and i.status not in ('open', 'void') and t.organization_id = any (:organizations)
+order by t.organization_id, o.occurred_at, o.id

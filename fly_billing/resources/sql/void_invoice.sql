@@ -1,0 +1,2 @@
+-- No rows. Its items are marked void and the credit that it drew is returned by the database itself.
+update invoices set status = 'void' where id = :invoice_id
