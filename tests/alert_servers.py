@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
-# Shown by the mail server; a client that is to believe it has to trust this file.
-CERTIFICATE = Path(__file__).parent / "data" / "localhost.pem"
+import trustme
+
+# Signs what the mail server shows; a client that is to believe it has to trust this, made anew for each run.
+AUTHORITY = trustme.CA()
 
 WEBHOOK_SECRET = "T0/B0/very-secret"
 BOT_TOKEN = "xoxb-very-secret"
@@ -185,7 +186,7 @@ class _Session(socketserver.BaseRequestHandler):
 
     def _encrypt(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(CERTIFICATE)
+        AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
         self.request = context.wrap_socket(self.request, server_side=True)
         self.is_encrypted = True
 
@@ -228,4 +229,6 @@ class _Session(socketserver.BaseRequestHandler):
 
 
 def trusting_the_test_server() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(CERTIFICATE))
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return context

@@ -22,7 +22,6 @@ from fly_billing.resources.rollups import roll_up
 from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.resources.stripe_invoice_sync import SyncRules, SyncTools
 from fly_billing.resources.stripe_journal import StripeJournal
-from fly_billing.resources.stripe_reading import StripeReader
 from fly_billing.resources.stripe_sync import SyncReport, sync_month
 from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.stripe_sandbox import SandboxServer
@@ -180,7 +179,7 @@ def sync(tools: SyncTools, month: BillingMonth = JUNE) -> SyncReport:
 
 def reconcile(tools: SyncTools, month: BillingMonth = JUNE) -> Reconciliation:
     """Compare all billing groups of a month with Stripe."""
-    reader = StripeReader(tools.client, tools.pace, tools.sleep)
+    reader = tools.reader()
     return reconcile_month(tools.journal, reader, month, groups_of(tools.journal.database))
 
 

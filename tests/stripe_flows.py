@@ -33,7 +33,6 @@ from tests.stripe_builders import (
     JUNE,
     bill_june,
     groups_of,
-    hurried,
     invoice_in_stripe,
     kinds,
     outcome,
@@ -109,10 +108,10 @@ def follow_a_payment(stage: Stage) -> None:
     control, since = stage.sandbox.control, utc_now() - timedelta(hours=1)
     sent = invoice_in_stripe(stage.sandbox, "bolt")["id"]
     control.fail_payment(sent, message="Your card has expired.")
-    poll_events(stage.database, stage.client, since, utc_now(), sleep=hurried)
+    poll_events(stage.database, stage.tools.reader(), since, utc_now())
     assert _status(stage, "bolt") == "finalized"
     make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices.pay(sent)
-    poll_events(stage.database, stage.client, since, utc_now(), sleep=hurried)
+    poll_events(stage.database, stage.tools.reader(), since, utc_now())
     assert _status(stage, "bolt") == "paid"
 
 

@@ -83,7 +83,7 @@ class StripeAccount(ConfigurableResource[Any]):
         )
 
     def reader(self, tools: SyncTools) -> StripeReader:
-        return StripeReader(tools.client, tools.pace, tools.sleep)
+        return tools.reader()
 
 
 class SlackWorkspace(SlackResource):

@@ -19,7 +19,7 @@ from fly_billing.resources.reconciling import Reconciliation, reconcile_month
 from fly_billing.resources.stripe_client import APPLIED, Answer, ask
 from fly_billing.resources.stripe_invoice_sync import SyncTools
 from fly_billing.resources.stripe_journal import Entry
-from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
+from fly_billing.resources.stripe_reading import ReadingFailed
 from fly_billing.resources.stripe_sync import sync_month
 
 DONE, REFUSED, LEFT, FAILED = "done", "refused", "left", "failed"
@@ -47,7 +47,7 @@ def plan_of_repair(
     tools: SyncTools, month: BillingMonth, groups: Sequence[str], *, all_lines: bool = False
 ) -> tuple[Reconciliation, list[Action]]:
     """Read both sides and say what is to be done. Changes nothing."""
-    reader = StripeReader(tools.client, tools.pace, tools.sleep)
+    reader = tools.reader()
     both = reconcile_month(tools.journal, reader, month, groups, all_lines=all_lines)
     return both, plan_repairs(both.discrepancies)
 
@@ -99,7 +99,7 @@ class _Repairs:
         self._tools = tools
         self._journal = tools.journal
         self._invoices = tools.client.v1.invoices
-        self._reader = StripeReader(tools.client, tools.pace, tools.sleep)
+        self._reader = tools.reader()
 
     def do(self, action: Action) -> Repaired:
         if action.verb == SEND:

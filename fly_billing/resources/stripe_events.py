@@ -6,13 +6,12 @@ Keeps out: what an event means (`domain.stripe_events`), HTTP (`webhooks`), tell
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
-from stripe import StripeClient
 
 from fly_billing.domain.payment_failures import PaymentError
 from fly_billing.domain.stripe_events import (
@@ -26,8 +25,7 @@ from fly_billing.domain.stripe_events import (
     read_event,
 )
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
-from fly_billing.resources.stripe_client import APPLIED, ask
-from fly_billing.resources.stripe_reading import PAGE, TRIES, ReadingFailed
+from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
 
 DUPLICATE = "duplicate"
 # Stripe keeps events for 30 days.
@@ -109,18 +107,20 @@ def receive(database: BillingDatabase, body: Mapping[str, Any], source: str, now
     return record_event(database, event, source, now)
 
 
-def payment_error(client: StripeClient, stripe_invoice_id: str) -> PaymentError | None:
+def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError | None:
     """Read what Stripe says of the last attempt to collect an invoice; None where it says nothing or can't be asked.
 
     Since API version basil the invoice does not say it; its payment does.
     """
-    wanted: Any = {"invoice": stripe_invoice_id, "limit": 1, "expand": ["data.payment.payment_intent"]}
-    answer = ask(lambda: client.v1.invoice_payments.list(wanted))
-    for payment in answer.body.get("data", []):
-        intent = payment["payment"].get("payment_intent") or {}
-        error = (intent.get("last_payment_error") or {}) if isinstance(intent, Mapping) else {}
-        return PaymentError(error.get("message") or None, error.get("decline_code") or error.get("code"))
-    return None
+    try:
+        payment = reader.last_payment(stripe_invoice_id)
+    except ReadingFailed:
+        return None
+    if payment is None:
+        return None
+    intent = payment["payment"].get("payment_intent") or {}
+    error = (intent.get("last_payment_error") or {}) if isinstance(intent, Mapping) else {}
+    return PaymentError(error.get("message") or None, error.get("decline_code") or error.get("code"))
 
 
 # Polling -----------------------------------------------------------------------------------------------------------
@@ -141,12 +141,11 @@ class Polled:
 
 def poll_events(
     database: BillingDatabase,
-    client: StripeClient,
+    reader: StripeReader,
     since: datetime,
     now: datetime,
     *,
     seconds: float = 40.0,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Polled:
     """Read the events that Stripe made since the last poll (the first time: since `since`), oldest first.
 
@@ -158,11 +157,11 @@ def poll_events(
     polled, width, deadline = Polled(begin), now - begin + SECOND, time.monotonic() + seconds
     while not polled.is_done and (begin == start or time.monotonic() < deadline):
         end = begin + width if begin + width < now else None
-        found = _window(client, begin, end, sleep, may_page=width <= SECOND)
+        found = _window(reader, begin, end, may_page=width <= SECOND)
         if found is None:
             width = max(width / 8, SECOND)
             continue
-        newest = _take_in(database, client, found, now, polled)
+        newest = _take_in(database, reader, found, now, polled)
         polled.until = end or max(now, newest)
         database.rows("stripe_events_mark_polled", until=min(polled.until, now - OVERLAP))
         polled.is_done, begin, width = end is None, polled.until, width * 2
@@ -170,43 +169,20 @@ def poll_events(
 
 
 def _window(
-    client: StripeClient, begin: datetime, end: datetime | None, sleep: Callable[[float], None], *, may_page: bool
+    reader: StripeReader, begin: datetime, end: datetime | None, *, may_page: bool
 ) -> list[Mapping[str, Any]] | None:
     """Return the events made in `[begin, end)`, oldest first; None where they are more than a page, and may not be."""
     created = {"gte": int(begin.timestamp()), **({"lt": int(end.timestamp())} if end else {})}
     found: list[Mapping[str, Any]] = []
-    for page in _pages(client, created, sleep):
+    for page in reader.event_pages(created, ACTED_ON):
         found += page["data"]
         if page["has_more"] and not may_page:
             return None
     return found[::-1]
 
 
-def _pages(
-    client: StripeClient, created: Mapping[str, int], sleep: Callable[[float], None]
-) -> Iterator[Mapping[str, Any]]:
-    wanted: dict[str, Any] = {"types": list(ACTED_ON), "created": dict(created), "limit": PAGE}
-    while True:
-        page = _read(client, wanted, sleep)
-        yield page
-        if not page["has_more"]:
-            return
-        wanted["starting_after"] = page["data"][-1]["id"]
-
-
-def _read(client: StripeClient, wanted: Any, sleep: Callable[[float], None]) -> Mapping[str, Any]:
-    for attempt in range(TRIES):
-        answer = ask(lambda: client.v1.events.list(wanted))
-        if answer.outcome == APPLIED:
-            return answer.body
-        if not answer.may_pass:
-            break
-        sleep(0.5 * 2**attempt)
-    raise ReadingFailed(answer)
-
-
 def _take_in(
-    database: BillingDatabase, client: StripeClient, found: list[Mapping[str, Any]], now: datetime, polled: Polled
+    database: BillingDatabase, reader: StripeReader, found: list[Mapping[str, Any]], now: datetime, polled: Polled
 ) -> datetime:
     """Record what is new of these events; return when the newest was made."""
     known = {row["id"] for row in database.rows("stripe_event_known", ids=[body["id"] for body in found])}
@@ -214,6 +190,6 @@ def _take_in(
     for body in found:
         newest = max(newest, read_event(body).created)
         is_new = body["id"] not in known
-        outcome = receive(database, body, "polling", now, lambda id: payment_error(client, id)) if is_new else DUPLICATE
+        outcome = receive(database, body, "polling", now, lambda id: payment_error(reader, id)) if is_new else DUPLICATE
         polled.outcomes[outcome] = polled.outcomes.get(outcome, 0) + 1
     return newest

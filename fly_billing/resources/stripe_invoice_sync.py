@@ -93,6 +93,9 @@ class SyncTools:
     rules: SyncRules = SyncRules()
     sleep: Callable[[float], None] = time.sleep
 
+    def reader(self) -> StripeReader:
+        return StripeReader(self.client, self.pace, self.sleep)
+
 
 class InvoiceSync:
     """One invoice on its way. Holds nothing that the journal does not hold."""
@@ -101,7 +104,7 @@ class InvoiceSync:
         self._tools = tools
         self._journal = tools.journal
         self._invoices = tools.client.v1.invoices
-        self._reader = StripeReader(tools.client, tools.pace, tools.sleep)
+        self._reader = tools.reader()
         self._invoice = invoice
         self._before = before
         self._entry = Entry("pending", 0, None)

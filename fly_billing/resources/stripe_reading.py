@@ -33,10 +33,13 @@ class ReadingFailed(Exception):
 class StripeReader:
     """Paced reads with a few tries each. Raises ReadingFailed when none of them is answered."""
 
-    def __init__(self, client: StripeClient, pace: Pace, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, client: StripeClient, pace: Pace, sleep: Callable[[float], None] = time.sleep, tries: int = TRIES
+    ) -> None:
         self._client = client
         self._pace = pace
         self._sleep = sleep
+        self._tries = tries
 
     def invoice(self, stripe_id: str) -> Body | None:
         """Return the invoice, or None where there is none (any more)."""
@@ -92,17 +95,32 @@ class StripeReader:
         created = {"created": {"gte": int(since.timestamp()), **before}}
         return self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after}))  # type: ignore[arg-type]
 
+    def event_pages(self, created: Mapping[str, int], types: Sequence[str]) -> Iterator[Body]:
+        """Yield pages of at most 100 events of these types made in that time, newest first; `has_more` is Stripe's."""
+        wanted = {"types": list(types), "created": dict(created)}
+        return self._pages_of("list_events", lambda after: self._client.v1.events.list({**wanted, **after}))  # type: ignore[arg-type]
+
+    def last_payment(self, stripe_id: str) -> Body | None:
+        """Return the last payment of an invoice with its payment intent; None where there is none."""
+        wanted: Any = {"invoice": stripe_id, "limit": 1, "expand": ["data.payment.payment_intent"]}
+        found = self._read("list_invoice_payments", lambda: self._client.v1.invoice_payments.list(wanted))
+        return next(iter(found["data"]), None)
+
     def _pages(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
+        for page in self._pages_of(endpoint, call):
+            yield from page["data"]
+
+    def _pages_of(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
         after: dict[str, Any] = {"limit": PAGE}
         while True:
             page = self._read(endpoint, lambda: call(after))  # noqa: B023 - called before `after` changes
-            yield from page["data"]
+            yield page
             if not page["has_more"]:
                 return
             after = {"limit": PAGE, "starting_after": page["data"][-1]["id"]}
 
     def _read(self, endpoint: str, call: Callable[[], Any]) -> Body:
-        for attempt in range(TRIES):
+        for attempt in range(self._tries):
             self._pace.wait(endpoint)
             answer = ask(self._pace.heeding(endpoint, call))
             if answer.outcome == APPLIED:

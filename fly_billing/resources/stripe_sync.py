@@ -15,7 +15,6 @@ from fly_billing.resources.postgres import SessionLocks
 from fly_billing.resources.stripe_invoice_sync import InvoiceSync, StepFailed, SyncTools
 from fly_billing.resources.stripe_journal import StripeJournal
 from fly_billing.resources.stripe_made_before import MadeBefore, look
-from fly_billing.resources.stripe_reading import StripeReader
 
 CHUNK = 500
 # So many invoices in a row without an answer from Stripe, each tried several times, are an outage.
@@ -64,7 +63,7 @@ def sync_month(
     while: every other invoice would meet the same.
     """
     ids = tools.journal.invoices_to_sync(month, groups)
-    before = look(tools.journal, StripeReader(tools.client, tools.pace, tools.sleep), month, ids)
+    before = look(tools.journal, tools.reader(), month, ids)
     report, lock, stop = SyncReport(), threading.Lock(), threading.Event()
     silent = 0
 

@@ -24,8 +24,8 @@ def poll_stripe_events(
     """
     database = billing_postgres.database()
     try:
-        client = stripe_account.sync_tools(database, clock, "poll_stripe_events").client
-        found = poll_events(database, client, clock.now() - KEPT, clock.now())
+        tools = stripe_account.sync_tools(database, clock, "poll_stripe_events")
+        found = poll_events(database, tools.reader(), clock.now() - KEPT, clock.now())
     except SettingsError as missing:
         return SkipReason(str(missing))
     except ReadingFailed as problem:

@@ -12,9 +12,11 @@ import stripe
 import uvicorn
 from stripe import StripeClient
 
+from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings, SettingsError, check_stripe_key
 from fly_billing.resources.stripe_events import payment_error, receive, settle_waiting_events
+from fly_billing.resources.stripe_reading import StripeReader
 from fly_billing.webhooks.app import PATH, build_app
 
 # Seconds to ask Stripe why a payment failed, twice (connect, read): Stripe waits some ten for our answer.
@@ -28,7 +30,8 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
             "STRIPE_WEBHOOK_SECRET is not set: add an endpoint for the invoice.* events in Stripe's dashboard"
             f" (Webhooks), pointing at this service's {PATH}, and name its signing secret (whsec_...)"
         )
-    take_in = taker(BillingDatabase(settings.database_url), _client(settings))
+    database = BillingDatabase(settings.database_url)
+    take_in = taker(database, _reader(settings, database))
     # The service's own log: every event in a line. No secret is ever in it.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = uvicorn.Config(
@@ -41,11 +44,11 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
         uvicorn.Server(config).run()
 
 
-def taker(database: BillingDatabase, client: StripeClient | None) -> Callable[[Mapping[str, Any]], str]:
+def taker(database: BillingDatabase, reader: StripeReader | None) -> Callable[[Mapping[str, Any]], str]:
     """Return what takes one event in: recorded and done, and those with it that waited for our sync."""
 
     def take_in(body: Mapping[str, Any]) -> str:
-        why = (lambda invoice: payment_error(client, invoice)) if client else (lambda invoice: None)
+        why = (lambda invoice: payment_error(reader, invoice)) if reader else (lambda invoice: None)
         outcome = receive(database, body, "webhook", datetime.now(UTC), why)
         settle_waiting_events(database)
         return outcome
@@ -53,15 +56,17 @@ def taker(database: BillingDatabase, client: StripeClient | None) -> Callable[[M
     return take_in
 
 
-def _client(settings: Settings) -> StripeClient | None:
-    """Return a client with little patience; None where there is no key: then alerts don't say why a payment failed."""
+def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | None:
+    """Return a reader with little patience; None where there is no key: then alerts don't say why a payment failed."""
     if not settings.stripe_api_key:
         return None
     key = check_stripe_key(settings.stripe_api_key, production=settings.production)
     stripe.enable_telemetry = False  # it would write a file into the home folder
-    return StripeClient(
+    client = StripeClient(
         key,
         base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else None,
         http_client=stripe.RequestsClient(timeout=(PATIENCE, PATIENCE)),
         max_network_retries=0,
     )
+    pace = Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
+    return StripeReader(client, pace, tries=1)

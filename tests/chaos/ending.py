@@ -108,7 +108,7 @@ def poll(order: Order, since: datetime) -> int:
     tools, new = tools_of(order), 0
     for _ in range(POLLS):
         try:
-            polled = poll_events(tools.journal.database, tools.client, since, tools.clock(), sleep=tools.sleep)
+            polled = poll_events(tools.journal.database, tools.reader(), since, tools.clock())
         except ReadingFailed:
             continue  # what was not remembered as read is read by the next poll
         new += polled.new

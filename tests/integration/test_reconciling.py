@@ -9,7 +9,7 @@ from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.reconciling import Reconciliation, reconcile_month
 from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.resources.stripe_invoice_sync import SyncTools
-from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
+from fly_billing.resources.stripe_reading import ReadingFailed
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.stripe_builders import (
     API_KEY,
@@ -184,7 +184,7 @@ def test_each_month_and_each_group_is_compared_by_itself(
     charge(database, "acme", "7.00", month=JULY)
     close_month(database, tmp_path, JULY)
     sandbox.control.delete_object(invoice_in_stripe(sandbox, "bolt")["id"])
-    reader = StripeReader(tools.client, tools.pace, tools.sleep)
+    reader = tools.reader()
     of_acme, of_bolt = (reconcile_month(tools.journal, reader, JUNE, [group]) for group in ("acme", "bolt"))
     assert (found(of_acme), [kind for kind, _, _ in found(of_bolt)]) == ([], ["missing"])
     assert [(kind, who) for kind, who, _ in found(reconcile(tools, JULY))] == [("missing", "acme")]
@@ -205,7 +205,7 @@ def long_one(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path
 
 
 def glance(tools: SyncTools) -> Reconciliation:
-    reader = StripeReader(tools.client, tools.pace, tools.sleep)
+    reader = tools.reader()
     return reconcile_month(tools.journal, reader, JUNE, ["acme", "bolt"], all_lines=False)
 
 
@@ -234,7 +234,7 @@ def test_at_a_glance_a_long_invoice_with_a_wrong_total_is_read_to_say_which_line
 
 
 def test_lines_of_other_groups_are_not_read(long_one: SyncTools, sandbox: SandboxServer) -> None:
-    reader = StripeReader(long_one.client, long_one.pace, long_one.sleep)
+    reader = long_one.reader()
     assert reconcile_month(long_one.journal, reader, JUNE, ["bolt"]).discrepancies == []
     assert calls(sandbox) == ["invoices.list"]
 

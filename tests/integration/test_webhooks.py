@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from fly_billing.domain.stripe_events import read_event
 from fly_billing.resources.alerting.telling import tell_failed_payments
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres, Clock, StripeAccount
+from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings, SettingsError
 from fly_billing.resources.statements_of_account import read_statement
@@ -36,7 +37,7 @@ from fly_billing.resources.stripe_events import (
     record_event,
     settle_waiting_events,
 )
-from fly_billing.resources.stripe_reading import ReadingFailed
+from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
 from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.stripe_sandbox import SandboxServer
@@ -58,11 +59,16 @@ from tests.stripe_builders import (
 SECRET = "whsec_of_the_test"
 
 
+def reader_of(database: BillingDatabase, client: stripe.StripeClient) -> StripeReader:
+    return StripeReader(client, Pace(database, 100, 25), hurried)
+
+
 @contextmanager
 def serving(database: BillingDatabase, client: stripe.StripeClient | None, port: int = 0) -> Iterator[str]:
     """Run the service in a thread on 127.0.0.1; yield its address."""
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(build_app(SECRET, taker(database, client)), log_level="critical", lifespan="off", ws="none")
+    take_in = taker(database, reader_of(database, client) if client else None)
+    config = uvicorn.Config(build_app(SECRET, take_in), log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -396,6 +402,7 @@ def test_while_the_database_is_away_stripe_is_asked_to_send_again(
 
 DYING = """
 import os, signal, sys, uvicorn
+from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.webhooks import build_app
 from fly_billing.webhooks.server import taker
@@ -480,7 +487,7 @@ def _is_up(port: int) -> bool:
 
 
 def poll(database: BillingDatabase, client: stripe.StripeClient) -> Polled:
-    return poll_events(database, client, utc_now() - timedelta(days=1), utc_now(), sleep=hurried)
+    return poll_events(database, reader_of(database, client), utc_now() - timedelta(days=1), utc_now())
 
 
 def test_polling_finds_what_no_webhook_brought_and_once(
@@ -525,7 +532,7 @@ def test_many_events_are_read_window_by_window_and_none_is_left_out(
     begin, in_an_hour = utc_now() - timedelta(hours=1), utc_now() + timedelta(hours=1)
     outcomes: list[dict[str, int]] = []
     for _ in range(60):  # one window each
-        found = poll_events(billing_database, client, begin, in_an_hour, seconds=0, sleep=hurried)
+        found = poll_events(billing_database, reader_of(billing_database, client), begin, in_an_hour, seconds=0)
         outcomes.append(found.outcomes)
         if found.is_done:
             break

@@ -254,7 +254,7 @@ class SyncMachine(RuleBasedStateMachine):
         """Webhooks bring events late, twice and in any order; the others get lost."""
         events = self._events()
         process = self._start()
-        app = build_app(SECRET, taker(process.database, process.tools().client))
+        app = build_app(SECRET, taker(process.database, process.tools().reader()))
         for n in chosen if events else []:
             assert _post(app, events[n % len(events)]) == 200
         process.close()
@@ -475,7 +475,7 @@ class SyncMachine(RuleBasedStateMachine):
     def _poll(self, process: WatchedProcess) -> None:
         now, tools = self._clock(), process.tools()
         try:
-            found = poll_events(process.database, tools.client, now - KEPT, now, sleep=tools.sleep)
+            found = poll_events(process.database, tools.reader(), now - KEPT, now)
             self._said.append(f"{found.outcomes}")
         except ReadingFailed as problem:
             self._said.append(f"not read: {problem}")
