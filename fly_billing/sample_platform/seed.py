@@ -18,6 +18,7 @@ from fly_billing.sample_platform.files import write_if_changed
 from fly_billing.sample_platform.fly import FLY, STRIPE_CUSTOMER, add_fly, compute_open_invoice
 from fly_billing.sample_platform.organizations import Organization, make_organizations, possessions_of
 from fly_billing.sample_platform.records import add_charges, add_contracts, add_organizations
+from fly_billing.sample_platform.terms import add_terms
 from fly_billing.sample_platform.usage import usage_of_day
 from fly_billing.sample_platform.window import Window, window_before
 
@@ -78,6 +79,7 @@ def seed(
         charges = [charge for one in found for charge in charges_of(seed, one, window)]
         add_contracts(connection, [contract for several in contracts.values() for contract in several])
         add_charges(connection, charges)
+        add_terms(connection, found, window.months[0])
     progress(f"{len(found)} organizations; computing Fly's open invoice")
     compute_open_invoice(database, lake, window.now)
     written = list(_write_usage(landing_dir, seed, found, contracts, window, progress))

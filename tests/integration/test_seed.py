@@ -131,7 +131,11 @@ def test_every_organization_of_the_sample_can_be_billed_for_every_month(
         assert min(totals) > 0
         assert max(totals) > 5 * sorted(totals)[len(totals) // 2]
     kinds = "select distinct kind from invoice_items order by kind"
-    assert query(billing_database, kinds) == [("one_off",), ("subscription",), ("usage",)]
+    assert [kind for (kind,) in query(billing_database, kinds)] == [
+        "credit", "discount", "minimum", "one_off", "subscription", "tax", "usage"
+    ]  # fmt: skip
+    shared = "select count(distinct organization_id) from invoice_items group by invoice_id order by 1 desc limit 1"
+    assert query(billing_database, shared) == [(2,)]
     assert query(billing_database, "select count(*) > 0 from one_off_items where amount < 0") == [(True,)]
 
 
