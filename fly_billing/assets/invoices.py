@@ -19,17 +19,22 @@ from fly_billing.domain.money import format_cents, plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
 from fly_billing.resources.backlog import days_to_land
+from fly_billing.resources.billed_events import check_items_per_event
 from fly_billing.resources.correcting import Corrections, Who, correct_month
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
 from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
 
 ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
+IN_ONE_ITEM = "every_event_is_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
 CHECKS = {
     ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
     PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum"
     " of its rollups: nothing is forgotten, nothing charged twice.",
+    IN_ONE_ITEM: "Every accepted event of a billed month is in exactly one item of its organization's invoice: the"
+    " events are read again, from just the version of the usage table that was billed. A warning where that can't be"
+    " read.",
     ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized, and that no adjustment bills"
     " yet. The invoice stays as it is; materialize `invoices` again, and the difference is on the next one. A warning.",
 }
@@ -88,11 +93,13 @@ def invoices(
         for name, statement in STATEMENTS.items():
             found = database.rows(statement, month=part.month.first_day, groups=list(part.groups))
             wrong[name] += [{"month": str(part.month), **row} for row in found]
+        events = check_items_per_event(database, usage_store.lake(), part.month, part.groups)
+        wrong[IN_ONE_ITEM] += [{"month": str(part.month), **row} for row in events]
         context.log.info(f"{part.month}: {len(billed.invoices)} invoices, {len(billed.failures)} failures")
-    warning = {ALL_BILLED: AssetCheckSeverity.WARN}
-    checks = [
-        check("invoices", name, wrong[name], warning.get(name, AssetCheckSeverity.ERROR), **metadata) for name in CHECKS
-    ]
+    unread = [row for row in wrong[IN_ONE_ITEM] if row["organization_id"] is None]
+    warnings = {ALL_BILLED, IN_ONE_ITEM} if unread and unread == wrong[IN_ONE_ITEM] else {ALL_BILLED}
+    severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
+    checks = [check("invoices", name, wrong[name], severity[name], **metadata) for name in CHECKS]
     are_recorded = all(failure["code"] != "usage_not_landed" for failure in failures)
     yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded)
 

@@ -121,11 +121,28 @@ def load_prices() -> None:
 
 
 @app.command()
-def import_focus(file: Annotated[Path, typer.Argument(help="A FOCUS 1.0 cost-and-usage CSV", exists=True)]) -> None:
+def import_focus(
+    file: Annotated[Path, typer.Argument(help="A FOCUS cost-and-usage CSV (1.0 to 1.2)", exists=True)],
+    cost: Annotated[str, typer.Option(help="Bill list prices (list) or what the provider billed (billed)")] = "list",
+) -> None:
     """Read a FOCUS file: sub-accounts become organizations, SKU prices the price book, charges usage files."""
     from fly_billing.cli.seeding import import_focus_file
 
-    import_focus_file(console, file)
+    import_focus_file(console, file, cost)
+
+
+@app.command()
+def export_focus(
+    month: Month,
+    file_format: Annotated[str, typer.Option("--format", help="csv or parquet")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="The file to write; else focus-YYYY-MM.csv here")] = None,
+    provider: Annotated[str, typer.Option(help="Who provides, publishes and invoices the services")] = "Fly.io",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there already")] = False,
+) -> None:
+    """Write a month's final invoices as a FOCUS 1.2 cost-and-usage file. Void invoices are left out."""
+    from fly_billing.cli.export_focus import export_month
+
+    export_month(wide_console(), month, out or Path(f"focus-{month}.{file_format}"), file_format, provider, force=force)
 
 
 @app.command()
@@ -215,14 +232,32 @@ def wide_console() -> Console:
 
 
 @app.command()
+def shadow(
+    month: Month,
+    price_book: Annotated[Path, typer.Option(help="A price book's folder", exists=True, file_okay=False)],
+    instead_of: Annotated[str, typer.Option(help="The price book whose place it takes")] = "fly",
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts in cents")] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many organizations to show")] = 20,
+) -> None:
+    """Bill a month that was billed again under another price book, and compare. Nothing is written.
+
+    Exit code 1 if somebody could not be priced.
+    """
+    from fly_billing.cli.shadow import run_shadow
+
+    _exit(run_shadow(wide_console(), month, price_book, instead_of=instead_of, as_json=as_json, top=top))
+
+
+@app.command()
 def statement(
     organization: Annotated[str, typer.Argument(help="An organization's id")],
     month: MaybeMonth = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file")] = None,
 ) -> None:
     """Show what an organization owes and why (without a month: the newest). Stripe is not asked."""
     from fly_billing.cli.local_platform import local_platform
-    from fly_billing.cli.statement import show_statement
+    from fly_billing.cli.statement import show_statement, write_page
     from fly_billing.resources.postgres import BillingDatabase
     from fly_billing.resources.statements_of_account import NoSuchOrganization, read_statement
 
@@ -231,10 +266,93 @@ def statement(
             found = read_statement(BillingDatabase(settings.database_url), organization, datetime.now(UTC), month)
         except (NoSuchOrganization, ValueError) as problem:
             raise typer.BadParameter(str(problem)) from problem
+    if html:
+        write_page(html, found)
     if as_json:
         print(json.dumps(found.as_data(), indent=2))
-    else:
+    elif not html:
         show_statement(console, found)
+
+
+spend_alert = typer.Typer(help="Amounts at which people are told what a month has come to.", no_args_is_help=True)
+app.add_typer(spend_alert, name="spend-alert")
+Organization = Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")]
+Threshold = Annotated[str, typer.Argument(help="In the organization's currency: 250 or 99.50")]
+
+
+@spend_alert.command("add")
+def add_spend_alert(organization: Organization, amount: Threshold) -> None:
+    """Tell once a month when the organization's upcoming invoice has come to this amount."""
+    from fly_billing.cli.spend_alerts import add
+
+    add(console, organization, amount)
+
+
+@spend_alert.command("remove")
+def remove_spend_alert(organization: Organization, amount: Threshold) -> None:
+    """Take the alert at this amount away."""
+    from fly_billing.cli.spend_alerts import remove
+
+    remove(console, organization, amount)
+
+
+@spend_alert.command("list")
+def list_spend_alerts(
+    organization: Annotated[str | None, typer.Argument(metavar="[ORG]", help="Only those of this organization")] = None,
+) -> None:
+    """List the alerts, with the last month in which each was told."""
+    from fly_billing.cli.spend_alerts import show
+
+    show(console, organization)
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="ITEM|ORG", help="An item's id or its first digits, or an organization")
+    ],
+    month: MaybeMonth = None,
+    position: Annotated[int | None, typer.Argument(metavar="N", help="Which item of that month, from 1", min=1)] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="List the usage events behind it, with a running sum")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="All lines, files and events, however many")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
+) -> None:
+    """Show how an item's amount came about, as a sum to redo on a calculator. Exit code 1 if it does not come to it.
+
+    `explain 2a7ff1e4` (at least 6 digits of an item's id), `explain acme 2026-09 3` (the third item of that invoice).
+    `explain acme 2026-09` lists that invoice's items with their ids.
+    """
+    from fly_billing.cli.explain import Asked, explain_month
+    from fly_billing.cli.explain import explain as run_explain
+
+    to = console if console.is_terminal else Console(width=100)
+    if month and position is None:
+        explain_month(to, what, month, as_json=as_json)
+    else:
+        _exit(run_explain(to, what, month, position, Asked(events, every, as_json)))
+
+
+@app.command()
+def rebill(
+    organization: Annotated[str, typer.Argument(help="An organization's id")],
+    month: Month,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, write nothing")] = False,
+    credit_note: Annotated[bool, typer.Option("--credit-note", help="Give it back as credit")] = False,
+    reissue: Annotated[
+        bool, typer.Option("--reissue", help="Void the invoice, which Stripe must not have yet, and make it anew")
+    ] = False,
+    why: Annotated[str | None, typer.Option(help="The reason, kept with what is booked")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
+) -> None:
+    """Work a final invoice out again, and book the difference on the next open one: once, however often it is run."""
+    from fly_billing.cli.rebill import Wish
+    from fly_billing.cli.rebill import rebill as run_rebill
+
+    if credit_note and reissue:
+        raise typer.BadParameter("--credit-note and --reissue are two ways to correct: choose one")
+    run_rebill(console, organization, month, Wish(dry_run, credit_note, reissue, as_json, why))
 
 
 @app.command()

@@ -61,7 +61,7 @@ def load_shipped_prices(console: Console) -> None:
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
 
 
-def import_focus_file(console: Console, file: Path) -> None:
+def import_focus_file(console: Console, file: Path, cost: str) -> None:
     """Import a FOCUS file; say what became of its rows."""
     with local_platform() as settings, console.status("Importing") as status:
         database = BillingDatabase(settings.database_url)
@@ -73,6 +73,7 @@ def import_focus_file(console: Console, file: Path) -> None:
             max_org_partitions=settings.max_org_partitions,
             shared_groups=settings.shared_groups,
             now=datetime.now(UTC),
+            cost=cost,
             progress=lambda text: status.update(text),
         )
     console.print(

@@ -1,53 +1,71 @@
-"""Shows a customer's statement on a terminal."""
+"""Shows a customer's statement on a terminal, or writes it as a page."""
 
 from __future__ import annotations
 
-from rich.console import Console, Group
-from rich.padding import Padding
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents
+from fly_billing.domain.spend import DailySpend, Share, Spend, folded
 from fly_billing.domain.statement import Statement, StatementInvoice
 
-STATUS = {
-    "open": "open, still growing",
-    "finalized": "to be paid",
-    "paid": "paid",
-    "void": "void",
-    "uncollectible": "not collected",
-    "not computed": "not worked out yet",
-}
+BARS = "▁▂▃▄▅▆▇█"
+# So many apps, regions or organizations are listed; `--json` has them all.
+MOST_ROWS = 8
+
+
+class PageNotWritten(ToBeMended):
+    """The file can't be written; the message says why."""
+
+
+def write_page(path: Path, statement: Statement) -> None:
+    """Write the statement as a page of its own. Raises PageNotWritten."""
+    from fly_billing.statement_page import statement_page  # the template engine is for this alone
+
+    try:
+        path.write_text(statement_page(statement), encoding="utf-8")
+    except OSError as problem:
+        raise PageNotWritten(f"{path} can't be written: {problem.strerror}: name a file that can") from problem
 
 
 def show_statement(console: Console, statement: Statement) -> None:
-    """Print what is owed, every month in a line, and the items of the month that was asked for."""
-    parts: list[Table | Text | Padding] = [Text(statement.headline(), style="bold"), Text()]
-    parts.append(_months(statement))
-    for invoice in statement.invoices:
-        if invoice.items:
-            parts += [Text(), _items(invoice)]
+    """Print what is owed, every month in a line, and all there is to say of the month that was asked for."""
+    parts: list[RenderableType] = [Text(statement.headline(), style="bold"), Text(), _months(statement)]
+    shown = statement.shown()
+    if shown and shown.items and shown.spend:
+        parts += [Text(), _items(shown), Text(), *_spend(shown, shown.spend)]
+    for credit in statement.credits:
+        left, until = format_cents(credit.left_cents, credit.currency), credit.expires_at
+        parts.append(Text(f"{credit.description}: {left} left" + (f" until {until:%Y-%m-%d}" if until else "")))
+    if statement.completeness:
+        parts += [Text(), Text(statement.completeness.in_words(), style="dim")]
     title = f"{statement.organization_name} ({statement.organization_id}), as of {statement.as_of:%Y-%m-%d %H:%M} UTC"
     console.print(Panel(Group(*parts), title=title, title_align="left", padding=(1, 2)))
 
 
-def _months(statement: Statement) -> Table:
+def _table(*columns: str) -> Table:
+    """Make a table without lines: the first column are names, the others numbers."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("Month")
-    table.add_column("Total", justify="right")
-    table.add_column("Status")
-    table.add_column("Due")
-    for one in statement.invoices:
-        total = "" if one.total_cents is None else format_cents(one.total_cents, one.currency)
-        status = _status(one) + (f"\n{one.trouble}" if one.trouble else "")
-        table.add_row(one.month, total, status, str(one.due_on or ""))
+    for n, name in enumerate(columns):
+        table.add_column(name, justify="right" if n else "left", no_wrap=n > 0)
     return table
 
 
-def _status(invoice: StatementInvoice) -> str:
-    is_nothing = invoice.status == "finalized" and not invoice.total_cents
-    return "nothing to pay" if is_nothing else STATUS[invoice.status]
+def _months(statement: Statement) -> Table:
+    table = _table("Month", "Total", "Status", "Due")
+    table.columns[2].justify, table.columns[2].no_wrap = "left", False
+    for one in statement.invoices:
+        total = "" if one.total_cents is None else format_cents(one.total_cents, one.currency)
+        status = one.status_in_words() + (f"\n{one.trouble}" if one.trouble else "")
+        table.add_row(one.month, total, status, str(one.due_on or ""))
+    return table
 
 
 def _items(invoice: StatementInvoice) -> Table:
@@ -55,20 +73,67 @@ def _items(invoice: StatementInvoice) -> Table:
         box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="bold", show_footer=True
     )
     as_of = f", as of {invoice.as_of:%Y-%m-%d %H:%M} UTC" if invoice.as_of else ""
-    table.title = f"{invoice.month}: why{as_of}"
+    number = f", invoice {invoice.number}" if invoice.number else ""
+    table.title = f"{invoice.month}: why{number}{as_of}"
     table.add_column("Item", footer="Total", max_width=44)
     table.add_column("Worked out as", ratio=1)
     table.add_column("Exactly", justify="right", no_wrap=True)
     table.add_column("Billed", justify="right", no_wrap=True)
-    total = invoice.total_cents or 0
-    table.columns[-1].footer = format_cents(total, invoice.currency)
+    table.columns[-1].footer = format_cents(invoice.total_cents or 0, invoice.currency)
     product = None
     for item in invoice.items:
         if item.product != product:
             table.add_row(Text(item.product, style="bold"))
             product = item.product
+        worked_out = "; ".join([item.working] if item.working else [f"because of {cause}" for cause in item.causes])
         billed = format_cents(item.amount_cents, invoice.currency)
-        table.add_row(f"  {item.description}", item.working, short(item.amount), billed)
+        table.add_row(f"  {item.description}", worked_out, short(item.amount), billed)
+    return table
+
+
+def _spend(invoice: StatementInvoice, spend: Spend) -> list[RenderableType]:
+    shares = {"organization": spend.by_organization, "app": spend.by_app, "region": spend.by_region}
+    parts: list[RenderableType] = [_days(spend.by_day, invoice.currency)]
+    for tax in invoice.taxes:
+        on = format_cents(tax.taxable_cents, invoice.currency)
+        contained = " contained in it" if tax.is_inclusive else ""
+        amount = format_cents(tax.tax_cents, invoice.currency)
+        parts.append(Text(f"{tax.name} {tax.percent} % on {on}: {amount}{contained}"))
+    tables: list[RenderableType] = [_shares(by, rows, invoice.currency) for by, rows in shares.items() if rows]
+    if invoice.compared:
+        tables.append(_compared(invoice))
+    return [*parts, Text(), Columns(tables, padding=(0, 4, 1, 0))]
+
+
+def _days(days: DailySpend, currency: str) -> Text:
+    """Draw the month as a bar per day; only what was spent, as a bar has no room below zero."""
+    most = max(days.days, key=lambda one: one.amount_cents)
+    if most.amount_cents <= 0:
+        return Text("Day by day: nothing spent")
+    top = len(BARS) - 1
+    bars = "".join(BARS[max(0, one.amount_cents) * top // most.amount_cents] for one in days.days)
+    text = Text.assemble(
+        "Day by day ", (bars, "cyan"), f" most on {most.day:%m-%d}: {format_cents(most.amount_cents, currency)}"
+    )
+    if days.day_not_known_cents is not None:
+        text.append(f"; of {format_cents(days.day_not_known_cents, currency)} the day is not known")
+    return text
+
+
+def _shares(by: str, shares: Sequence[Share], currency: str) -> Table:
+    table = _table(f"By {by}", "")
+    for share in folded(shares, MOST_ROWS):
+        without = "discounts, credits, taxes" if share.is_of_the_whole_invoice else f"no {by}"
+        table.add_row(share.label or without, format_cents(share.amount_cents, currency))
+    return table
+
+
+def _compared(invoice: StatementInvoice) -> Table:
+    assert invoice.compared is not None
+    table = _table(f"Against {invoice.compared.month}", "Then", "Now", "Difference")
+    for change in (*invoice.compared.by_product, invoice.compared.total):
+        amounts = (change.before_cents, change.now_cents, change.difference_cents)
+        table.add_row(change.label or "Total", *(format_cents(one, invoice.currency) for one in amounts))
     return table
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.domain.invoice_items import CHARGES, Scope
+from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import check_amount, exact_number
 from fly_billing.domain.prices import PriceBook
@@ -131,8 +131,7 @@ class Commitment:
         check_amount(f"{name}: amount", self.amount)
         if self.kind == "maximum" and (not self.is_due or self.counted_before):
             raise ValueError(f"{name}: a maximum is a month's; only a minimum may run over several")
-        # Maximums are applied first: there is no minimum's item yet that one could be about.
-        _check_kinds(name, self.scope, CHARGES if self.kind == "maximum" else (*CHARGES, "minimum"))
+        _check_kinds(name, self.scope, (*CHARGES, "minimum"))
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Account:
-    """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole."""
+    """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole.
+
+    `charged_ahead`: of an invoice that is final and worked out again, the fees that it charged for the next month. They
+    stay as they are: the next month puts them right.
+    """
 
     organization_id: str
     currency: str
@@ -196,6 +199,7 @@ class Account:
     credits: Sequence[CreditGrant] = ()
     taxes: Sequence[TaxRate] = ()
     revision: int = 0
+    charged_ahead: Sequence[InvoiceItem] | None = None
 
 
 def _check_percent(name: str, percent: Decimal) -> None:

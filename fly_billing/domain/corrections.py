@@ -69,12 +69,16 @@ def charge_key(item: InvoiceItem) -> str:
     return f"{item.organization_id}|{item.kind}|{source}"
 
 
+def is_ahead(item: InvoiceItem, month: BillingMonth) -> bool:
+    """Tell whether the month's invoice charged it for the next one."""
+    return item.period_start is not None and item.period_start >= month.end
+
+
 def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, Charge]:
     """Add up what is compared of an invoice, by `charge_key`."""
     charges: dict[str, Charge] = {}
     for item in items:
-        is_ahead = item.period_start is not None and item.period_start >= month.end
-        if item.kind not in COMPARED or is_ahead:
+        if item.kind not in COMPARED or is_ahead(item, month):
             continue
         key = charge_key(item)
         before = charges.get(key)

@@ -54,7 +54,7 @@ class InvoiceItem:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which items something is about. An empty field leaves nothing out; a filled one names what is meant.
+    """Which items something is about: those of its `kinds`. Any other empty field leaves nothing out.
 
     `match` restricts it to items whose price matches only values named here: `{"region": ("ams",)}` leaves out an item
     whose price holds in ams and fra, or in every region.

@@ -95,12 +95,12 @@ def assemble_invoice(account: Account) -> Invoice:
     )
 
 
-def assemble_charges(account: Account) -> list[InvoiceItem]:
+def assemble_charges(account: Account) -> Draft:
     """Assemble what was charged, before adjustments, credits and taxes. Raises BillingError as `assemble_invoice`."""
     draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in CHARGING_STEPS:
         step(draft)
-    return draft.items
+    return draft
 
 
 def _order(item: InvoiceItem) -> tuple[int, str, str, str, str]:

@@ -65,20 +65,21 @@ def from_cents(cents: int, currency: str) -> Decimal:
     return Decimal(cents).scaleb(-minor_digits(currency), context=EXACT)
 
 
-def share_out_cents(amounts: Sequence[Decimal], currency: str) -> list[int]:
+def share_out_cents(amounts: Sequence[Decimal], currency: str, total_cents: int | None = None) -> list[int]:
     """Share the rounded total out over the amounts by largest remainder, so that the cents add up to it.
 
     Each amount gets its floor; the cents left over go to the largest fractions, the earlier item first where they
-    are equal. No item is a whole minor unit or more away from its exact amount.
+    are equal. No item is a whole minor unit or more away from its exact amount; unless `total_cents` is given, for
+    amounts whose own rounding is settled elsewhere, and is that far from their sum.
     """
-    total = to_cents(exact_sum(amounts), currency)
+    total = to_cents(exact_sum(amounts), currency) if total_cents is None else total_cents
     shifted = [amount.scaleb(minor_digits(currency), context=EXACT) for amount in amounts]
     floors = [int(value.to_integral_value(ROUND_FLOOR)) for value in shifted]
     remainders = [EXACT.subtract(value, Decimal(floor)) for value, floor in zip(shifted, floors, strict=True)]
     by_remainder = sorted(range(len(amounts)), key=lambda n: (-remainders[n], n))
-    for n in by_remainder[: total - sum(floors)]:
-        floors[n] += 1
-    return floors
+    each, odd = divmod(total - sum(floors), len(amounts)) if amounts else (0, 0)
+    favoured = set(by_remainder[:odd])
+    return [floor + each + (n in favoured) for n, floor in enumerate(floors)]
 
 
 def format_cents(cents: int, currency: str) -> str:

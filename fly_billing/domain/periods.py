@@ -84,9 +84,13 @@ def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth
 
 
 def overlap_seconds(month: BillingMonth, started_at: datetime, ended_at: datetime | None) -> int:
-    """Return how many whole seconds of `month` lie in `[started_at, ended_at)`; `None` means still running."""
-    start = max(month.start, started_at)
-    end = min(month.end, ended_at) if ended_at is not None else month.end
+    """Return how many seconds of `month` lie in `[started_at, ended_at)`; `None` means still running.
+
+    Each moment counts as the beginning of its second: what ends where another begins leaves no second out, and none is
+    in both.
+    """
+    start = max(month.start, started_at.replace(microsecond=0))
+    end = min(month.end, ended_at.replace(microsecond=0)) if ended_at is not None else month.end
     return max(0, int((end - start).total_seconds()))
 
 

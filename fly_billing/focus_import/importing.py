@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from fly_billing.domain.periods import BillingMonth
@@ -14,10 +15,17 @@ from fly_billing.focus_import.records import (
     add_one_off_items,
     add_organizations,
     known_currencies,
+    known_one_offs,
     known_prices,
     organization_ids,
 )
-from fly_billing.focus_import.rows import FocusImportError, RejectedRow, read_focus_rows, reject_mixed_currencies
+from fly_billing.focus_import.rows import (
+    FocusImportError,
+    FocusRow,
+    RejectedRow,
+    read_focus_rows,
+    reject_mixed_currencies,
+)
 from fly_billing.focus_import.usage_files import plan_usage_files, write_in_one_step
 from fly_billing.resources.postgres import BillingDatabase, lock_until_commit
 from fly_billing.resources.price_books import load_price_book
@@ -60,14 +68,17 @@ def import_focus(
     max_org_partitions: int,
     shared_groups: int,
     now: datetime,
+    cost: str = "list",
     progress: Callable[[str], None] = lambda text: None,
 ) -> FocusImport:
     """Import the file; importing it again changes nothing. Charges for days after `now` (aware) are rejected.
 
+    `cost` says what its rows are billed at: "list", their list price, usage as usage; or "billed", as one-off items of
+    their BilledCost: what the provider's invoices said, with discounts, credits and taxes. One of the two for a file.
     Raises FocusImportError, before anything is changed, where it is no FOCUS file or one of its name was imported with
     other content.
     """
-    read, rejected = read_focus_rows(file, now)
+    read, rejected = read_focus_rows(file, now, cost)
     total = len(read) + len(rejected)
     progress(f"read {total} rows of {file.name}")
     with database.transaction() as connection:
@@ -76,14 +87,17 @@ def import_focus(
         rows, mixed = reject_mixed_currencies(read, known_currencies(connection, organizations))
         usage = [row for row in rows if row.is_usage]
         one_offs = [row for row in rows if not row.is_usage]
+        source = f"focus:{file.name}"
+        _refuse_other_content(file, usage, one_offs, known_one_offs(connection, source, rows))
         planned = plan_usage_files(landing_dir, file.name, usage, organizations)
         new = add_organizations(connection, rows, organizations, max_org_partitions, shared_groups)
         book = price_book_of(usage, known_prices(connection))
         load_price_book(connection, book)
-        add_one_off_items(connection, f"focus:{file.name}", one_offs, organizations)
+        add_one_off_items(connection, source, one_offs, organizations)
     progress(
         f"{len(organizations)} organizations ({new} new), {len(book.prices)} new prices, {len(one_offs)} one-off items"
     )
+    landing_dir.mkdir(parents=True, exist_ok=True)  # a month is landed before it is billed, also without any usage
     for path, content in planned.items():
         write_in_one_step(path, content)
     rejected = sorted([*rejected, *mixed], key=lambda row: row.line)
@@ -102,6 +116,19 @@ def import_focus(
         months=tuple(sorted({BillingMonth.containing(row.starts_at) for row in rows})),
         files=tuple(planned),
     )
+
+
+def _refuse_other_content(
+    file: Path, usage: Sequence[FocusRow], one_offs: Sequence[FocusRow], known: Mapping[str, Decimal]
+) -> None:
+    """Refuse a row that was imported as something else (usage as what it was billed at): both would be billed."""
+    wrong = [row.line for row in usage if row.id in known]
+    wrong += [row.line for row in one_offs if row.id in known and known[row.id] != row.amount]
+    if wrong:
+        raise FocusImportError(
+            f"a file {file.name} was imported before, and line {min(wrong)} of it became another amount then: import it"
+            " at the same cost (list or billed) as before, or only what is new, under another file name"
+        )
 
 
 def _write_rejected(path: Path, rejected: Sequence[RejectedRow]) -> None:

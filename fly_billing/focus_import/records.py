@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -96,21 +97,31 @@ def known_prices(connection: Connection) -> set[UUID]:
     return {row["id"] for row in _run(connection, "prices_of_book", {"book": BOOK})}
 
 
+def known_one_offs(connection: Connection, source: str, rows: Sequence[FocusRow]) -> dict[str, Decimal]:
+    """Return the amounts, by the row's id, of those that are one-off items already."""
+    ids = {_one_off_id(source, row): row.id for row in rows}
+    return {ids[found["id"]]: found["amount"] for found in _run(connection, "amounts_of_one_offs", {"ids": list(ids)})}
+
+
 def add_one_off_items(
     connection: Connection, source: str, rows: Sequence[FocusRow], organizations: Mapping[str, str]
 ) -> None:
     values = [
         {
-            "id": uuid5(ONE_OFFS, f"{source}|{row.id}"),
+            "id": _one_off_id(source, row),
             "organization_id": organizations[row.sub_account_id],
             "description": _description(row),
-            "amount": row.list_amount,
+            "amount": row.amount,
             "currency": row.currency,
             "occurred_at": row.starts_at,
         }
         for row in rows
     ]
     _run_for_each(connection, "add_one_off_items", values)
+
+
+def _one_off_id(source: str, row: FocusRow) -> UUID:
+    return uuid5(ONE_OFFS, f"{source}|{row.id}")
 
 
 def _description(row: FocusRow) -> str:

@@ -1,6 +1,6 @@
-"""Reads the rows of a FOCUS 1.0 cost-and-usage CSV, exactly, and says of each what it is: usage, one-off or rejected.
+"""Reads the rows of a FOCUS 1.0 to 1.2 cost-and-usage CSV, exactly, and says of each what it is.
 
-Keeps out: what is made of them. No number passes through a float.
+That is usage, one-off or rejected. Keeps out: what is made of them. No number passes through a float.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ COLUMNS = (
     "PricingQuantity", "PricingUnit", "ProviderName", "RegionId", "ServiceName", "SkuId", "SkuPriceId", "SubAccountId",
     "SubAccountName",
 )  # fmt: skip
+# What a row is billed at: its list price, or what its provider billed.
+COSTS = ("list", "billed")
+BILLED_COLUMNS = ("BilledCost", "BillingPeriodEnd", "BillingPeriodStart")
 ABSENT = ("", "NULL")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 # What the usage table holds of a quantity: digits before and behind the point.
@@ -46,7 +49,11 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class FocusRow:
-    """One charge. `quantity`, `list_unit_price` and `list_cost` have the file's digits; None: not given."""
+    """One charge. `quantity`, `list_unit_price` and `cost` have the file's digits; None: not given.
+
+    `cost` is its ListCost. Where rows are billed at what their provider billed, it is its BilledCost, and there is
+    neither quantity nor unit price: they would come to something else.
+    """
 
     line: int
     id: str
@@ -63,7 +70,7 @@ class FocusRow:
     starts_at: datetime
     quantity: Decimal | None
     list_unit_price: Decimal | None
-    list_cost: Decimal | None
+    cost: Decimal | None
     raw: str
 
     @property
@@ -80,10 +87,10 @@ class FocusRow:
         )
 
     @property
-    def list_amount(self) -> Decimal | None:
-        """Return ListUnitPrice x PricingQuantity, exactly; ListCost where one of them is missing."""
+    def amount(self) -> Decimal | None:
+        """Return ListUnitPrice x PricingQuantity, exactly; the cost where one of them is missing."""
         if self.list_unit_price is None or self.quantity is None:
-            return self.list_cost
+            return self.cost
         return EXACT.multiply(self.list_unit_price, self.quantity)
 
 
@@ -91,11 +98,13 @@ def _can_be_metered(quantity: Decimal) -> bool:
     return quantity >= 0 and quantity.adjusted() < WHOLE_DIGITS and not has_more_decimals(quantity, DECIMALS)
 
 
-def read_focus_rows(path: Path, now: datetime) -> tuple[list[FocusRow], list[RejectedRow]]:
+def read_focus_rows(path: Path, now: datetime, cost: str = "list") -> tuple[list[FocusRow], list[RejectedRow]]:
     """Read every row, in order. Raises FocusImportError where the file is no FOCUS file."""
+    if cost not in COSTS:
+        raise FocusImportError(f"no such cost: {cost}; rows are billed at {' or '.join(COSTS)}")
     rows: list[FocusRow] = []
     rejected: list[RejectedRow] = []
-    lines = list(_lines(path))
+    lines = list(_lines(path, COLUMNS if cost == "list" else (*COLUMNS, *BILLED_COLUMNS)))
     times_seen = Counter(fields.get("Id", "") for _, fields, _ in lines if fields)
     hashes_seen: Counter[str] = Counter()
     for line, fields, raw in lines:
@@ -103,7 +112,7 @@ def read_focus_rows(path: Path, now: datetime) -> tuple[list[FocusRow], list[Rej
             if fields is None:
                 raise _RowError("torn_row", "it has more or fewer fields than the header")
             identity = _identity(fields, raw, times_seen, hashes_seen)
-            rows.append(_row(line, identity, fields, raw, now))
+            rows.append(_row(line, identity, fields, raw, now, cost))
         except _RowError as problem:
             rejected.append(RejectedRow(line, problem.reason, str(problem), raw))
     return rows, rejected
@@ -115,17 +124,15 @@ class _RowError(Exception):
         self.reason = reason
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str] | None, str]]:
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str] | None, str]]:
     """Yield line number, fields by column (None where their number is wrong), and the row as text."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            missing = [name for name in COLUMNS if name not in header]
+            missing = [name for name in columns if name not in header]
             if missing:
-                raise FocusImportError(
-                    f"{path.name} is no FOCUS 1.0 file: its header has no column {', '.join(missing)}"
-                )
+                raise FocusImportError(f"{path.name} is no FOCUS file: its header has no column {', '.join(missing)}")
             for fields in reader:
                 if fields:
                     by_column = dict(zip(header, fields, strict=True)) if len(fields) == len(header) else None
@@ -144,13 +151,14 @@ def _identity(fields: Mapping[str, str], raw: str, times_seen: Mapping[str, int]
     return f"row-{digest}-{hashes_seen[digest]}"
 
 
-def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: datetime) -> FocusRow:
+def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: datetime, cost: str) -> FocusRow:
     sub_account = _text(fields, "SubAccountId")
     if sub_account is None:
         raise _RowError("missing_sub_account", "SubAccountId is empty: there is nobody to bill")
     currency = fields["BillingCurrency"]
     if not re.fullmatch(r"[A-Z]{3}", currency):
         raise _RowError("bad_currency", f"BillingCurrency {currency!r} is no ISO 4217 code")
+    is_list = cost == "list"
     row = FocusRow(
         line=line,
         id=identity,
@@ -164,14 +172,15 @@ def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: dat
         region=_text(fields, "RegionId") or "",
         sku=_text(fields, "SkuPriceId") or _text(fields, "SkuId") or "none",
         unit=_text(fields, "PricingUnit"),
-        starts_at=_time(fields["ChargePeriodStart"], now),
-        quantity=_number(fields, "PricingQuantity"),
-        list_unit_price=_number(fields, "ListUnitPrice"),
-        list_cost=_number(fields, "ListCost"),
+        starts_at=_not_after(now, _time(fields, "ChargePeriodStart") if is_list else _billed_at(fields)),
+        quantity=_number(fields, "PricingQuantity") if is_list else None,
+        list_unit_price=_number(fields, "ListUnitPrice") if is_list else None,
+        cost=_number(fields, "ListCost" if is_list else "BilledCost"),
         raw=raw,
     )
-    if not row.is_usage and row.list_amount is None:
-        raise _RowError("no_amount", "it has neither ListUnitPrice and PricingQuantity nor ListCost")
+    if not row.is_usage and row.amount is None:
+        missing = "neither ListUnitPrice and PricingQuantity nor ListCost" if is_list else "no BilledCost"
+        raise _RowError("no_amount", f"it has {missing}")
     return row
 
 
@@ -192,13 +201,25 @@ def _number(fields: Mapping[str, str], name: str) -> Decimal | None:
     return number
 
 
-def _time(text: str, now: datetime) -> datetime:
+def _time(fields: Mapping[str, str], name: str) -> datetime:
     """Read a FOCUS time: UTC (the specification's Date/Time Format), with or without `Z`."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(fields[name])
     except ValueError:
-        raise _RowError("bad_time", f"ChargePeriodStart {text!r} is no time") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        raise _RowError("bad_time", f"{name} {fields[name]!r} is no time") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _billed_at(fields: Mapping[str, str]) -> datetime:
+    """Return when the charge was, if that lies in the billing period; else the period's start.
+
+    A correction of an earlier month and a fee in advance are for another time than that in which they were billed.
+    """
+    charged, start = _time(fields, "ChargePeriodStart"), _time(fields, "BillingPeriodStart")
+    return charged if start <= charged < _time(fields, "BillingPeriodEnd") else start
+
+
+def _not_after(now: datetime, moment: datetime) -> datetime:
     if moment.date() > now.astimezone(UTC).date():
         raise _RowError("in_future", f"it is for {moment:%Y-%m-%d}, which is yet to come: import the file again then")
     return moment

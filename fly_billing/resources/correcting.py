@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -24,6 +24,7 @@ from fly_billing.domain.corrections import (
     adjustment_text,
     charges_of,
     differences,
+    is_ahead,
 )
 from fly_billing.domain.errors import BillingError, ToBeMended
 from fly_billing.domain.invoice_items import InvoiceItem
@@ -43,12 +44,16 @@ ADJUSTMENT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Correction:
-    """What one final invoice would be now: its differences, exact; none where it is right."""
+    """What one final invoice would be now: its differences, exact; none where it is right.
+
+    `counted`: what of it counts towards each commitment then.
+    """
 
     payer: Payer
     invoice_id: UUID
     month: BillingMonth
     differences: Sequence[Difference]
+    counted: Mapping[UUID, Decimal]
 
     @property
     def amount(self) -> Decimal:
@@ -127,7 +132,7 @@ def lock_for_correcting(connection: Connection, month: BillingMonth) -> None:
 def book_adjustments(
     connection: Connection, corrections: Iterable[Correction], who: Who, credit_note: UUID | None = None
 ) -> None:
-    """Write the differences down, for the next open invoice; and that the invoices now bill the usage of today."""
+    """Write the differences down, for the next open invoice; and what the invoices now bill and count."""
     booked = list(corrections)
     copy_rows(connection, "adjustments", ADJUSTMENT_COLUMNS, (
         _adjustment(correction, difference, who, credit_note)
@@ -138,6 +143,9 @@ def book_adjustments(
         invoices=[one.invoice_id for one in booked for _ in one.payer.snapshots],
         snapshots=[snapshot for one in booked for snapshot in one.payer.snapshots],
     )  # fmt: skip
+    counted = [(one.invoice_id, *each) for one in booked for each in one.counted.items()]
+    invoices, commitments, amounts = zip(*counted, strict=True) if counted else ((), (), ())
+    rows(connection, "mark_counted", invoices=list(invoices), commitments=list(commitments), amounts=list(amounts))
 
 
 def book_credit_note(connection: Connection, correction: Correction, who: Who) -> int:
@@ -199,10 +207,12 @@ def _correction(
     changed: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> Correction:
     invoice = billed.ids[payer.organization_id]
-    before = charges_of(billed.items[invoice], month)
-    now = charges_of(assemble_charges(account_of(payer, month, records, books)), month)
-    found = differences(before, billed.adjusted.get(invoice, {}), now, changed)
-    return Correction(payer, invoice, month, found)
+    items = billed.items[invoice]
+    account = account_of(payer, month, records, books)
+    draft = assemble_charges(replace(account, charged_ahead=[item for item in items if is_ahead(item, month)]))
+    adjusted = billed.adjusted.get(invoice, {})
+    found = differences(charges_of(items, month), adjusted, charges_of(draft.items, month), changed)
+    return Correction(payer, invoice, month, found, draft.counted)
 
 
 def _changed_usage(

@@ -96,7 +96,7 @@ def bill(
         _write(connection, invoices, {payer.organization_id: payer for payer in to_bill}, now)
         if closing:
             rows(connection, "finalize_computed", now=now, due_on=(now + timedelta(days=terms.due_days)).date())
-        _record(connection, month, invoices, failures, run_id, now)
+        _record(connection, month, to_bill, failures, run_id, now)
     return Billed(invoices, closing, final, failures)
 
 
@@ -216,12 +216,14 @@ def _tax_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
 def _record(
     connection: Connection,
     month: BillingMonth,
-    invoices: Sequence[Invoice],
+    payers: Sequence[Payer],
     failures: Sequence[Failure],
     run_id: str,
     now: datetime,
 ) -> None:
-    billed = [invoice.organization_id for invoice in invoices]
+    # An organization that failed on its own, and is on its payer's invoice now, is billed as well.
+    failed = {failure.organization_id for failure in failures}
+    billed = [row["id"] for payer in payers for row in payer.members if payer.organization_id not in failed]
     rows(connection, "forget_billing_failures", month=month.first_day, organizations=billed)
     for failure in failures:
         error = failure.error

@@ -136,7 +136,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
-    meters = pa.schema([("key", pa.string()), ("dimensions", pa.list_(pa.string()))])
+    meters = pa.schema([("key", pa.string()), ("dimensions", pa.list_(pa.string())), ("property", pa.string())])
     organizations = pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])
     duck.register("meters", pa.Table.from_pylist(_dicts(connection, "meters"), schema=meters))
     duck.register("organizations", pa.Table.from_pylist(_dicts(connection, "organization_ids"), schema=organizations))

@@ -39,6 +39,13 @@ class BillingDatabase:
         with self.engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def one_moment(self) -> Iterator[Connection]:
+        """Yield a connection that sees the database as it is now, whoever writes meanwhile, and can't write itself."""
+        with self.transaction() as connection:
+            rows(connection, "read_one_moment")
+            yield connection
+
     def rows(self, name: str, /, **parameters: Any) -> list[Row]:
         """Run the statement `sql/<name>.sql` in a transaction of its own and return its rows."""
         # One statement is a transaction anyway: without BEGIN and COMMIT it is one round trip instead of three.

@@ -15,18 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import yaml
 from sqlalchemy import Connection
 
-from fly_billing.domain.plain_data import refuse_unknown
+from fly_billing.domain.aggregations import SUM, Aggregation
+from fly_billing.domain.plain_data import read_text, refuse_unknown
 from fly_billing.domain.prices import Price
 from fly_billing.domain.reservations import ReservationBlock
-from fly_billing.resources.postgres import copy_rows, rows
+from fly_billing.resources.postgres import Row, copy_rows, rows
 
 SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
 
-METER_COLUMNS = ("key", "name", "unit", "aggregation", "dimensions")
+METER_COLUMNS = ("key", "name", "unit", "aggregation", "dimensions", "unique_of", "series", "time_unit")
 PRICE_COLUMNS = (
     "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
     "free_allowance", "match", "effective_from", "effective_until", "settings",
@@ -40,8 +42,37 @@ class Meter:
     key: str
     name: str
     unit: str
-    aggregation: str = "sum"
+    aggregation: Aggregation = SUM
     dimensions: tuple[str, ...] = ()
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Meter:
+        """Read a meter of a price book, the settings of its aggregation beside it. Raises ValueError naming it."""
+        try:
+            refuse_unknown(data, frozenset(METER_COLUMNS), "a meter")
+            settings = {name: data.get(name) for name in ("unique_of", "series", "time_unit")}
+            return cls(
+                read_text(data, "key"),
+                read_text(data, "name"),
+                read_text(data, "unit"),
+                Aggregation(data.get("aggregation", "sum"), **settings),
+                _dimensions(data.get("dimensions") or ()),
+            )
+        except ValueError as problem:
+            raise ValueError(f"meter {data.get('key')}: {problem}") from None
+
+    def as_row(self) -> tuple[Any, ...]:
+        """Return the values of METER_COLUMNS."""
+        how = self.aggregation
+        return (
+            self.key, self.name, self.unit, how.name, list(self.dimensions), how.unique_of, how.series, how.time_unit
+        )  # fmt: skip
+
+
+def _dimensions(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"dimensions {names!r} is no list of texts: write [region, app]")
+    return tuple(names)
 
 
 @dataclass(frozen=True)
@@ -61,10 +92,7 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
         try:
             document = yaml.safe_load(path.read_text()) or {}
             refuse_unknown(document, frozenset({"meters", "prices", "csv", "reservations"}), "a price book's file")
-            meters += [
-                Meter(**(data | {"dimensions": tuple(data.get("dimensions", ()))}))
-                for data in document.get("meters", ())
-            ]
+            meters += [Meter.from_data(data) for data in document.get("meters", ())]
             prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
             reservations += [ReservationBlock.from_data(folder.name, data) for data in document.get("reservations", ())]
         except (TypeError, ValueError, yaml.YAMLError) as problem:
@@ -92,8 +120,7 @@ def _filled(template: Any, row: Mapping[str, str]) -> Any:
 def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     """Write the book into Postgres. What is already there stays; loading it twice changes nothing."""
     rows(connection, "make_loaded_prices")
-    values = [(m.key, m.name, m.unit, m.aggregation, list(m.dimensions)) for m in book.meters]
-    copy_rows(connection, "loaded_meters", METER_COLUMNS, values)
+    copy_rows(connection, "loaded_meters", METER_COLUMNS, (meter.as_row() for meter in book.meters))
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
     rows(connection, "add_loaded_meters")
     rows(connection, "add_loaded_prices")
@@ -115,6 +142,15 @@ def read_price_books(connection: Connection) -> dict[str, list[Price]]:
     """Read every book from Postgres."""
     books: dict[str, list[Price]] = defaultdict(list)
     for row in rows(connection, "prices"):
-        data = {name: value for name, value in row.items() if name not in ("book", "settings") and value is not None}
-        books[row["book"]].append(Price.from_data(row["book"], data | row["settings"]))
+        books[row["book"]].append(_price(row))
     return books
+
+
+def read_price(connection: Connection, price_id: UUID) -> Price | None:
+    """Read one version of a price; None where it is not there."""
+    return next((_price(row) for row in rows(connection, "price_version", id=price_id)), None)
+
+
+def _price(row: Row) -> Price:
+    data = {name: value for name, value in row.items() if name not in ("book", "settings") and value is not None}
+    return Price.from_data(row["book"], data | row["settings"])

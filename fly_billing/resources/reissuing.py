@@ -36,7 +36,8 @@ def reissue(
 ) -> Reissued:
     """Void the organization's final invoice of the month and bill the month again.
 
-    Raises ToBeMended where there is none, or where Stripe has it or may have it: a customer could pay the void one.
+    Raises ToBeMended where there is none, where Stripe has it or may have it (a customer could pay the void one), or
+    where a difference of it was charged or given back already.
     Should this be interrupted, the new one is open, and the next billing of the month finishes it.
     """
     with database.transaction() as connection:
@@ -55,6 +56,12 @@ def reissue(
                 raise ToBeMended(
                     f"{organization_id} {month} is {row['status']} and may be in Stripe ({row['state']}): it can't be"
                     " voided here; leave out --reissue, and the difference goes on the next invoice"
+                )
+            if row["is_corrected"]:
+                raise ToBeMended(
+                    f"{organization_id} {month} was corrected already, by a credit note or on a later invoice: made"
+                    " anew, that would be charged twice; leave out --reissue, and what is different now goes on the"
+                    " next invoice"
                 )
             rows(connection, "say_who", who=who, why=why or "made anew")
             rows(connection, "void_invoice", invoice_id=row["id"])

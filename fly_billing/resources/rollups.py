@@ -1,7 +1,8 @@
 """Rolls usage up: events of the lake -> exact quantities per organization, meter and dimensions, in Postgres.
 
 What an organization used in a month is a snapshot, named after its content: rolling up unchanged usage again changes
-nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: prices.
+nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: what the aggregations are
+(`domain.aggregations`), how events are added up (`adding_up`), prices.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 from sqlalchemy import Connection
 
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.adding_up import add_up, add_up_again, register_terms
+from fly_billing.resources.carried_levels import open_carried_levels
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, open_duckdb
 
-ROLLUP_COLUMNS = ("id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events")
+ROLLUP_COLUMNS = (
+    "id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events", "daily",
+)  # fmt: skip
 SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
-SEGMENTS = pa.schema(
-    [("meter", pa.string())] + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
-)
 
 
 class RollupMismatch(Exception):
@@ -49,7 +50,7 @@ class RolledUp:
 def roll_up(
     database: BillingDatabase, lake: UsageLake, month: BillingMonth, groups: Sequence[str], now: datetime
 ) -> RolledUp:
-    """Roll the month up for all organizations of these billing groups: one pass over the month's events.
+    """Roll the month up for all organizations of these billing groups, as of `now` where the month is not over.
 
     Before it is committed, what stands in Postgres is compared with the events, added up once more. Raises
     RollupMismatch where an organization would be billed for anything else than it used.
@@ -58,7 +59,8 @@ def roll_up(
         lock_until_commit(connection, f"usage_rollups {month}")
         version = lake.open_view(duck, "events", month)
         _register(duck, connection, month, groups)
-        duck.execute(sql("roll_up_usage"))
+        open_carried_levels(duck, database, lake, month, version)
+        add_up(duck, month, now)
         duck.execute("set variable month = $month", {"month": str(month)})
         duck.execute(sql("snapshot_usage"))
         snapshots = duck.execute("select id, organization_id, fingerprint, events from snapshots").fetchall()
@@ -71,11 +73,10 @@ def roll_up(
 
 
 def _compare(connection: Connection, duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[Row]:
-    used = {
-        (name, meter): (events, sum_) for name, meter, events, sum_ in duck.execute(sql("sum_usage_again")).fetchall()
-    }
+    """Compare events, quantity, and the quantity day by day."""
+    used = {key: (events, quantity, quantity) for key, (events, quantity) in add_up_again(duck).items()}
     rolled_up = {
-        (row["organization_id"], row["meter"]): (row["events"], row["quantity"])
+        (row["organization_id"], row["meter"]): (row["events"], row["quantity"], row["quantity_by_day"])
         for row in rows(connection, "rolled_up_usage", month=month.first_day)
     }
     return [
@@ -94,12 +95,9 @@ def _compare(connection: Connection, duck: duckdb.DuckDBPyConnection, month: Bil
 def _register(
     duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, groups: Sequence[str]
 ) -> None:
-    parameters = {"month_start": month.start, "month_end": month.end}
     organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
-    ids = pa.array([row["id"] for row in organizations], pa.string())
-    duck.register("billed_organizations", pa.table({"id": ids}))
-    segments = [dict(row) for row in rows(connection, "price_segments", **parameters)]
-    duck.register("segments", pa.Table.from_pylist(segments, schema=SEGMENTS))
+    segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
+    register_terms(duck, rows(connection, "meters"), segments, [row["id"] for row in organizations])
 
 
 def _write(
@@ -112,9 +110,7 @@ def _write(
 ) -> int:
     rows(connection, "make_rolled_up")
     copy_rows(connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS, snapshots)
-    cursor = duck.execute(
-        "select id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events from rollups"
-    )
+    cursor = duck.execute(f"select {', '.join(ROLLUP_COLUMNS)} from rollups")  # noqa: S608
     while chunk := cursor.fetchmany(50_000):
         copy_rows(connection, "rolled_up_rollups", ROLLUP_COLUMNS, chunk)
     parameters = {"month": month.first_day, "lake_version": version, "now": now}

@@ -2,6 +2,37 @@
 
 -- Terms -------------------------------------------------------------------------------------------------------------
 
+-- A term that can't be read would keep a whole month from being billed: it can't be written.
+create function is_scope(scope jsonb, kinds jsonb) returns boolean language sql immutable as $$
+    select jsonb_typeof(scope) = 'object'
+        and scope - array['kinds', 'products', 'price_keys', 'meter', 'match'] = '{}'
+        and coalesce(bool_and(jsonb_typeof(scope -> list) = 'array') filter (where scope ? list), true)
+        and coalesce(scope -> 'kinds' <@ kinds and scope -> 'kinds' <> '[]', true)
+        and coalesce(jsonb_typeof(scope -> 'meter') in ('string', 'null'), true)
+        and coalesce(jsonb_typeof(scope -> 'match') = 'object', true)
+        and not jsonb_path_exists(scope, 'strict $.match.* ? (@.type() != "array" && @.type() != "string")', silent => true)
+        and not jsonb_path_exists(scope, 'strict $.match.* ? (@.type() == "array" && @.size() == 0)', silent => true)
+        and not jsonb_path_exists(scope, 'strict $.match.*[*] ? (@.type() != "string")', silent => true)
+    from unnest(array['kinds', 'products', 'price_keys']) as list
+$$;
+comment on function is_scope is 'whether domain.invoice_items.Scope can read it, and its kinds are among those that a term can be about';
+
+-- numeric knows NaN (above all numbers) and Infinity.
+create function is_amount(amount numeric) returns boolean language sql immutable as $$
+    select amount >= 0 and amount < 'Infinity' and scale(trim_scale(amount)) <= 12
+$$;
+comment on function is_amount is 'a finite number of at least 0 with at most 12 decimals, as domain.plain_data.check_amount';
+
+create function refuse_other_currency() returns trigger language plpgsql as $$
+begin
+    if new.currency <> (select currency from organizations where id = new.organization_id) then
+        raise exception '% % is in %, % is billed in another currency',
+            tg_argv[0], new.id, new.currency, new.organization_id
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
 alter table subscriptions
     add column quantity numeric not null default 1 check (quantity > 0),
     add column billed text not null default 'in_arrears' check (billed in ('in_arrears', 'in_advance')),
@@ -22,6 +53,7 @@ create index on organization_links (payer_id);
 create function refuse_wrong_link() returns trigger language plpgsql as $$
 declare
     most constant integer := 100;
+    final record;
 begin
     if exists (
         select from organization_links as l
@@ -34,19 +66,28 @@ begin
             using errcode = 'integrity_constraint_violation',
                   hint = 'an organization has one payer at a time, and a payer is linked to nobody';
     end if;
-    if (select count(*) from organization_links as l where l.payer_id = new.payer_id
+    if (select count(*) from organization_links as l
+        where l.payer_id = new.payer_id and l.organization_id <> new.organization_id
         and daterange(l.first_month, l.last_month, '[]') && daterange(new.first_month, new.last_month, '[]')) >= most
     then
         raise exception '% pays for % organizations already', new.payer_id, most
             using errcode = 'integrity_constraint_violation';
     end if;
-    if exists (
-        select from invoices as i
-        where i.organization_id = new.organization_id and i.status <> 'open' and i.month >= new.first_month
-            and (new.last_month is null or i.month <= new.last_month)
-    ) then
-        raise exception '% has a final invoice of its own at % or later', new.organization_id, new.first_month
-            using errcode = 'integrity_constraint_violation', hint = 'link it from a later month on';
+    select i.organization_id, i.month into final
+    from invoices as i
+    where i.organization_id in (new.organization_id, new.payer_id) and i.status <> 'open'
+        and daterange(new.first_month, new.last_month, '[]') @> i.month
+        and (tg_op = 'INSERT' or not daterange(old.first_month, old.last_month, '[]') @> i.month)
+    order by i.month desc limit 1;
+    if found then
+        raise exception '% has a final invoice of % already', final.organization_id, final.month
+            using errcode = 'integrity_constraint_violation', hint = 'link from a later month on';
+    end if;
+    if (select created_at from organizations where id = new.payer_id)
+        >= (new.first_month + interval '1 month') at time zone 'UTC'
+    then
+        raise exception '% did not exist yet in %: it can not pay for that month', new.payer_id, new.first_month
+            using errcode = 'integrity_constraint_violation', hint = 'link from a later month on';
     end if;
     if (select currency from organizations where id = new.organization_id)
         <> (select currency from organizations where id = new.payer_id)
@@ -57,16 +98,43 @@ begin
     return new;
 end $$;
 
-create trigger refuse_wrong_link before insert on organization_links
+create trigger refuse_wrong_link before insert or update on organization_links
     for each row execute function refuse_wrong_link();
+
+-- A month in which the payer's invoice has the organization's usage is never billed to the organization as well.
+create function refuse_unlinking_of_billed() returns trigger language plpgsql as $$
+declare
+    billed date;
+begin
+    if tg_op = 'UPDATE' and (new.organization_id, new.payer_id, new.first_month)
+        <> (old.organization_id, old.payer_id, old.first_month)
+    then
+        raise exception 'the link of % to % from % on can only be ended',
+            old.organization_id, old.payer_id, old.first_month
+            using errcode = 'integrity_constraint_violation', hint = 'set its last_month, and add another link';
+    end if;
+    select max(i.month) into billed
+    from invoices as i
+    where i.organization_id = old.payer_id and i.status <> 'open'
+        and daterange(old.first_month, old.last_month, '[]') @> i.month
+        and (tg_op = 'DELETE' or not daterange(new.first_month, new.last_month, '[]') @> i.month);
+    if billed is not null then
+        raise exception '% is on the final invoice of % for %', old.organization_id, old.payer_id, billed
+            using errcode = 'integrity_constraint_violation', hint = 'end the link with that month or a later one';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+
+create trigger refuse_unlinking_of_billed before update or delete on organization_links
+    for each row execute function refuse_unlinking_of_billed();
 
 create table coupons (
     code text primary key check (code <> ''),
     description text not null check (description <> ''),
-    percent numeric check (percent > 0 and percent <= 100),
-    amount numeric check (amount > 0),
+    percent numeric check (percent > 0 and percent <= 100 and is_amount(percent)),
+    amount numeric check (amount > 0 and is_amount(amount)),
     currency char(3) check (currency ~ '^[A-Z]{3}$'),
-    scope jsonb not null default '{}' check (jsonb_typeof(scope) = 'object'),
+    scope jsonb not null default '{}' check (is_scope(scope, '["usage", "subscription", "one_off"]')),
     rank integer not null default 0,
     months integer check (months > 0),
     redeem_by timestamptz,
@@ -107,7 +175,8 @@ begin
             coupon.code, coupon.currency, new.organization_id
             using errcode = 'integrity_constraint_violation';
     end if;
-    new.last_month := coalesce(new.last_month, (new.first_month + make_interval(months => coupon.months - 1))::date);
+    -- `least` leaves nulls out: without an end on either side it holds for good.
+    new.last_month := least(new.last_month, (new.first_month + make_interval(months => coupon.months - 1))::date);
     return new;
 end $$;
 
@@ -119,9 +188,10 @@ create table commitments (
     organization_id text not null references organizations,
     kind text not null check (kind in ('minimum', 'maximum')),
     description text not null check (description <> ''),
-    amount numeric not null check (amount >= 0),
+    amount numeric not null check (is_amount(amount)),
     currency char(3) not null check (currency ~ '^[A-Z]{3}$'),
-    scope jsonb not null default '{}' check (jsonb_typeof(scope) = 'object'),
+    scope jsonb not null default '{}'
+        check (is_scope(scope, '["usage", "subscription", "one_off", "minimum"]')),
     first_month date not null check (extract(day from first_month) = 1),
     last_month date check (extract(day from last_month) = 1 and last_month >= first_month),
     months integer not null default 1 check (months > 0),
@@ -130,26 +200,31 @@ create table commitments (
 comment on column commitments.months is
     'the amount is for so many months together, counted from first_month; what is missing is charged in the last of them';
 create index on commitments (organization_id);
+create trigger refuse_other_currency before insert or update on commitments
+    for each row execute function refuse_other_currency('commitment');
 
 create table credit_grants (
     id uuid primary key,
     organization_id text not null references organizations,
     description text not null check (description <> ''),
-    amount numeric not null check (amount > 0),
+    amount numeric not null check (amount > 0 and is_amount(amount)),
     currency char(3) not null check (currency ~ '^[A-Z]{3}$'),
     priority integer not null default 0,
-    scope jsonb not null default '{}' check (jsonb_typeof(scope) = 'object'),
+    scope jsonb not null default '{}'
+        check (is_scope(scope, '["usage", "subscription", "one_off", "adjustment", "minimum"]')),
     granted_at timestamptz not null,
     expires_at timestamptz check (expires_at > granted_at)
 );
 comment on column credit_grants.priority is 'lower ones are drawn first; then what expires sooner, then what is older';
 create index on credit_grants (organization_id);
+create trigger refuse_other_currency before insert on credit_grants
+    for each row execute function refuse_other_currency('credit');
 
 create table tax_rates (
     id uuid primary key,
     organization_id text not null references organizations,
     name text not null check (name <> ''),
-    percent numeric not null check (percent >= 0 and percent <= 100),
+    percent numeric not null check (is_amount(percent) and percent <= 100),
     is_inclusive boolean not null default false,
     first_month date not null check (extract(day from first_month) = 1),
     last_month date check (extract(day from last_month) = 1 and last_month >= first_month)
@@ -312,7 +387,8 @@ create table invoice_commitments (
     counted numeric not null,
     primary key (invoice_id, commitment_id)
 );
-comment on table invoice_commitments is 'what of an invoice counts towards a commitment that runs over several months';
+comment on table invoice_commitments is
+    'what of an invoice and its adjustments counts towards a commitment that runs over several months';
 
 -- The ledger of credits ---------------------------------------------------------------------------------------------
 
@@ -332,10 +408,6 @@ comment on table credit_entries is
 
 create function grant_credit() returns trigger language plpgsql as $$
 begin
-    if new.currency <> (select currency from organizations where id = new.organization_id) then
-        raise exception 'credit % is in %, % is billed in another currency', new.id, new.currency, new.organization_id
-            using errcode = 'integrity_constraint_violation';
-    end if;
     insert into credit_entries (grant_id, kind, amount) values (new.id, 'granted', new.amount);
     return null;
 end $$;

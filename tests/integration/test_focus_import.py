@@ -301,6 +301,18 @@ def test_a_file_without_the_columns_of_focus_is_refused_by_name(
     file = landing_dir.parent / "other.csv"
     file.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(
-        FocusImportError, match=r"other\.csv is no FOCUS 1\.0 file: its header has no column BillingCurrency"
+        FocusImportError, match=r"other\.csv is no FOCUS file: its header has no column BillingCurrency"
     ):
         focus(billing_database, landing_dir, file)
+
+
+def test_a_file_without_usage_leaves_a_folder_to_land_from(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    """A month is closed only when its landing folder was looked at: it must be there, though nothing is in it."""
+    landing_dir.rmdir()
+    file = write_focus(landing_dir.parent / "bill.csv", {"Id": "1", "ChargeCategory": "Purchase"})
+    focus(billing_database, landing_dir, file)
+    assert land(billing_database, landing_dir) == []
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal(2)

@@ -1,13 +1,16 @@
 """Commitments: what the items that one is about come to at most, and at least, after discounts.
 
 The rules, for a reader to argue with:
-  - Maximums come before minimums. A maximum is a promise on the price of something, like a discount; a minimum is about
-    what is really paid. The other way round a maximum could take away what a minimum was held against, and an
-    organization that agreed to $100 would pay less. Where a maximum and a minimum contradict each other, the minimum
-    wins.
-  - Of several, the smaller comes first: a part of the invoice before the whole. Minimums that count what other minimums
-    charged (`minimum` among the kinds of their scope) come last, so that nothing is topped up twice.
-  - A maximum takes off all that is above it, also where the rest of the invoice is below zero: it is no payment.
+  - Neither minimums nor maximums come first: the smaller amount does, as it is about a part of the invoice and the
+    larger one about the whole. So the whole has the last word; of two that contradict each other, the larger holds.
+      Machines at most $50, all at least $120; Machines come to $100, volumes to $30: 50 + 30, and 40 up to the 120.
+      The minimum first would find 130, and the customer would pay 80 in the end.
+      Machines at least $80, all at most $100; Machines come to $100, volumes to $50: 150 - 50 is what is paid.
+      The maximum first would take the 50 off Machines, and the minimum would charge 30 for them again.
+  - A commitment that counts what minimums charged (`minimum` among the kinds of its scope) comes after those that do
+    not, so that nothing is topped up twice, or left above a maximum.
+  - A maximum takes off all that is above it, from the first item on, and also where the rest of the invoice is below
+    zero: it is what something costs, and no payment.
   - A minimum over several months charges in the last of them only; until then it counts.
 Keeps out: which month of a commitment this is, and what the months before came to.
 """
@@ -39,9 +42,9 @@ def apply_commitments(draft: Draft) -> None:
             _top_up(draft, commitment)
 
 
-def _order(commitment: Commitment) -> tuple[bool, bool, Decimal, str]:
-    counts_others = "minimum" in commitment.scope.kinds
-    return commitment.kind == "minimum", counts_others, commitment.amount, str(commitment.id)
+def _order(commitment: Commitment) -> tuple[bool, Decimal, bool, str]:
+    counts_minimums = "minimum" in commitment.scope.kinds
+    return counts_minimums, commitment.amount, commitment.kind == "maximum", str(commitment.id)
 
 
 def _cut_down(draft: Draft, commitment: Commitment) -> None:

@@ -2,8 +2,8 @@
 
 The rules, for a reader to argue with:
   - The order is that of `CreditGrant`: lower priority first, then what expires sooner, then what was granted earlier.
-    So no credit is lost that could have been used. A credit bound to a region comes before one that is not only by its
-    priority: whoever grants them decides.
+    Whoever grants a credit says by its priority what it is for: one that is bound to a region comes before a free one
+    only so. Of equal ones, what would be lost sooner is used first.
   - A credit pays for a month that begins before it expires and ends after it was granted. A month is paid as a whole:
     one that expires on the 2nd still pays for what happened on the 30th, one granted on the 30th for what happened on
     the 2nd. To the second would be stricter, and nobody could see from an invoice what a credit was good for. This is

@@ -3,7 +3,8 @@
 The rules, for a reader to argue with:
   - They come one after the other, lower `order` first, then as granted, each off what those before it left: 10 % and
     then $5 off $100 leave $85.00, $5 and then 10 % leave $85.50. So no two of them take the same dollar.
-  - A percentage holds for what is given back as well: a fee that was charged at 10 % off is given back at 10 % off.
+  - A percentage holds for a fee that is given back as well: charged at 10 % off, it is given back at 10 % off. A one-off
+    item below zero is a credit that somebody promised in full: it is left alone.
   - An amount fills the first item first. It takes no more than what it covers comes to, and no more than the invoice
     comes to: what is not used of it is lost, as it is for one month.
   - Nothing is rounded here: an invoice rounds once.
@@ -19,6 +20,7 @@ from uuid import UUID
 from fly_billing.domain.account import Discount
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
+from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import EXACT, exact_sum, plain
 
 
@@ -38,8 +40,13 @@ def _parts(draft: Draft, discount: Discount) -> dict[UUID, Decimal]:
     if discount.amount is not None:
         return draft.parts_of(discount.scope, discount.amount)
     assert discount.percent is not None  # `Discount` sees to it that one of the two is given
-    parts = {item.id: _percent_of(draft.left[item.id], discount.percent) for item in draft.covered(discount.scope)}
+    parts = {item.id: _percent_of(draft.left[item.id], discount.percent) for item in _reduced(draft, discount)}
     return {item: part for item, part in parts.items() if part}
+
+
+def _reduced(draft: Draft, discount: Discount) -> list[InvoiceItem]:
+    """List the items that a percentage is taken of."""
+    return [item for item in draft.covered(discount.scope) if item.kind != "one_off" or item.amount > 0]
 
 
 def _percent_of(amount: Decimal, percent: Decimal) -> Decimal:
@@ -47,6 +54,11 @@ def _percent_of(amount: Decimal, percent: Decimal) -> Decimal:
 
 
 def _take(draft: Draft, discount: Discount, parts: dict[UUID, Decimal]) -> None:
+    base = (
+        draft.left_of(discount.scope)
+        if discount.percent is None
+        else exact_sum([draft.left[one.id] for one in _reduced(draft, discount)])
+    )
     promised = {"percent": discount.percent, "amount": discount.amount}
     item = term_item(
         draft,
@@ -58,7 +70,7 @@ def _take(draft: Draft, discount: Discount, parts: dict[UUID, Decimal]) -> None:
         {
             "code": discount.code,
             **{name: plain(value) for name, value in promised.items() if value is not None},
-            "base": plain(draft.left_of(discount.scope)),
+            "base": plain(base),
             "applied_to": listed(draft, parts),
         },
     )

@@ -57,12 +57,14 @@ def charge_subscriptions(draft: Draft) -> None:
         for subscription in member.subscriptions:
             for item in _items(draft, member, subscription):
                 draft.charge(item)
+    for item in draft.account.charged_ahead or ():
+        draft.charge(item)
 
 
 def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
     month = draft.account.month
     months = [(month, subscription.billed_before)]
-    if subscription.billed == "in_advance":
+    if subscription.billed == "in_advance" and draft.account.charged_ahead is None:
         months.append((month.next(), subscription.billed_ahead))
     for one, billed_before in months:
         share = share_of_month(subscription, one)

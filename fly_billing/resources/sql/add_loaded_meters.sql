@@ -1,4 +1,6 @@
--- No rows. Meters by key; what a meter counts and its unit may be reworded.
-insert into meters select * from loaded_meters
+-- No rows. Meters by key; what a meter counts and its unit may be reworded, how it adds up only while it has no usage.
+insert into meters (key, name, unit, aggregation, dimensions, unique_of, series, time_unit)
+select key, name, unit, aggregation, dimensions, unique_of, series, time_unit from loaded_meters
 on conflict (key) do update set
-    name = excluded.name, unit = excluded.unit, aggregation = excluded.aggregation, dimensions = excluded.dimensions
+    name = excluded.name, unit = excluded.unit, aggregation = excluded.aggregation, dimensions = excluded.dimensions,
+    unique_of = excluded.unique_of, series = excluded.series, time_unit = excluded.time_unit

@@ -1,5 +1,5 @@
--- One row per usage rollup of a billed snapshot that no item, or more than one, prices; and per item whose quantity is
--- not the sum of its rollups.
+-- One row per usage rollup of a billed snapshot that no item, or more than one, prices; per item whose quantity is not the
+-- sum of its rollups; and per usage rollup that more than one invoice bills (a void one, which another replaced, aside).
 select invoices.organization_id, r.meter, r.dimensions::text as dimensions, count(l.item_id) as items, r.quantity
 from invoices
 join organizations on organizations.id = invoices.organization_id
@@ -20,3 +20,16 @@ left join usage_rollups as r on r.id = l.rollup_id and r.snapshot_id = s.snapsho
 where invoices.month = :month and organizations.billing_group = any (:groups)
 group by invoices.organization_id, t.id
 having coalesce(sum(r.quantity), 0) <> t.quantity
+union all
+select
+    invoices.organization_id, r.meter, r.dimensions::text, count(*) over (partition by r.id), r.quantity
+from invoices
+join organizations on organizations.id = invoices.organization_id
+join invoice_item_rollups as l on l.invoice_id = invoices.id
+join usage_rollups as r on r.id = l.rollup_id
+where invoices.month = :month and organizations.billing_group = any (:groups) and invoices.status <> 'void'
+    and exists (
+        select from invoice_item_rollups as other
+        join invoices as billing on billing.id = other.invoice_id
+        where other.rollup_id = l.rollup_id and other.invoice_id <> l.invoice_id and billing.status <> 'void'
+    )

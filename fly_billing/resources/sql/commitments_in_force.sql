@@ -11,7 +11,7 @@ with running as (
 
 select
     r.organization_id, r.id, r.kind, r.description, r.amount, r.scope,
-    (mod(r.age + 1, r.months) = 0 or r.last_month = :month) as is_due,
+    (mod(r.age + 1, r.months) = 0 or r.last_month is not distinct from :month) as is_due,
     coalesce(sum(counted.counted), 0) as counted_before
 from running as r
 left join (

@@ -17,7 +17,8 @@ with typed as (
             then try_cast(staged.quantity as decimal(38, 15))
         end as amount,
         meters.key as meter,
-        meters.dimensions as wanted,
+        meters.dimensions as kept_apart_by,
+        list_concat(meters.dimensions, if(meters.property is null, [], [meters.property])) as wanted,
         organizations.id as organization_id,
         organizations.existed_from
     from staged
@@ -38,7 +39,7 @@ described as (
         ) as has_nul,
         case
             when meter is not null then to_json(map_from_entries(list_transform(
-                list_sort(wanted),
+                list_sort(kept_apart_by),
                 lambda name: struct_pack(k := name, v := json_extract_string(data, '$."' || name || '"'))
             )))::varchar
         end as dimensions

@@ -1,2 +1,2 @@
--- One row per meter.
-select key, dimensions from meters order by key
+-- One row per meter. `property` is what of an event's data its aggregation needs besides dimensions, if anything.
+select key, dimensions, aggregation, coalesce(unique_of, series) as property, time_unit from meters order by key

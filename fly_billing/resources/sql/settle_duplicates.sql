@@ -10,8 +10,14 @@ with numbered as (
         row_number() over came_first as place,
         first_value(content) over came_first as first_content
     from (
-        select *, concat_ws('|', meter, organization_id, epoch_us(time), quantity, dimensions) as content
+        select
+            candidates.*,
+            concat_ws(
+                '|', meter, organization_id, epoch_us(time), quantity, candidates.dimensions,
+                json_extract_string(data, '$."' || meters.property || '"')
+            ) as content
         from candidates
+        left join meters on meters.key = candidates.meter
     )
     window came_first as (partition by source, id order by was_accepted desc, landing_day, path, line)
 )

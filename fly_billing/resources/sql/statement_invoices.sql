@@ -1,25 +1,56 @@
--- One row per month in which the organization has an invoice or a failure to make one, newest first. `trouble` is what
--- the customer is told; :waiting where the invoice was finalized before :late_since and is not in Stripe, whatever the reason.
+-- One row per month and revision in which the organization has an invoice, is on its payer's, or in which there is a
+-- failure to make one; newest first, void ones last. `total_cents` is its own part where another one pays. `trouble` is
+-- what the customer is told; :waiting where the invoice was finalized before :late_since and is not in Stripe, whatever
+-- the reason. When the payer's invoice is due and how it fares in Stripe is told to the payer only.
+with holders as (
+    select id as holder_id, name as holder_name, daterange(null, null) as months, false as is_linked
+    from organizations where id = :organization_id
+    union all
+    select payer.id, payer.name, daterange(l.first_month, l.last_month, '[]'), true
+    from organization_links as l
+    join organizations as payer on payer.id = l.payer_id
+    where l.organization_id = :organization_id
+),
+
+held as (
+    select h.*, m.month
+    from holders as h
+    join lateral (
+        select month from invoices where organization_id = h.holder_id
+        union
+        select month from billing_failures where organization_id = h.holder_id
+    ) as m on h.months @> m.month
+)
+
 select
-    i.id, coalesce(i.month, f.month) as month, i.status, coalesce(i.currency, o.currency) as currency, i.total_cents,
-    coalesce(i.finalized_at, i.computed_at) as as_of, i.due_on, s.stripe_invoice_id, s.hosted_invoice_url,
+    i.id, h.month, h.holder_id, h.is_linked, h.holder_name, i.status, i.number,
+    coalesce(i.currency, o.currency) as currency,
+    case when h.is_linked then coalesce(own.total_cents, 0) else i.total_cents end as total_cents,
+    coalesce(i.finalized_at, i.computed_at) as as_of, usage.lake_version, usage.rolled_up_at,
+    case when not h.is_linked then i.due_on end as due_on,
+    case when not h.is_linked then s.stripe_invoice_id end as stripe_invoice_id,
+    case when not h.is_linked then s.hosted_invoice_url end as hosted_invoice_url,
     coalesce(
-        f.customer_text, s.failure_customer_text, p.customer_text,
+        f.customer_text,
         case
+            when h.is_linked then null
+            when s.failure_customer_text is not null then s.failure_customer_text
+            when p.customer_text is not null then p.customer_text
             when i.status = 'finalized' and i.origin = 'billed' and i.total_cents <> 0 and i.finalized_at < :late_since
                 and coalesce(s.state, 'pending') not in ('finalized', 'skipped_zero')
             then :waiting
         end
     ) as trouble
-from organizations as o
-left join (
-    select organization_id, month from invoices
-    union
-    select organization_id, month from billing_failures
-) as m on m.organization_id = o.id
-left join invoices as i on i.organization_id = o.id and i.month = m.month
-left join billing_failures as f on f.organization_id = o.id and f.month = m.month
+from held as h
+join organizations as o on o.id = :organization_id
+left join invoices as i on i.organization_id = h.holder_id and i.month = h.month
+left join billing_failures as f on f.organization_id = h.holder_id and f.month = h.month
 left join stripe_invoices as s on s.invoice_id = i.id
 left join payment_failures as p on p.invoice_id = i.id
-where o.id = :organization_id and m.month is not null
-order by month desc, i.revision
+left join usage_snapshots as usage on usage.id = i.usage_snapshot_id
+left join lateral (
+    select cast(sum(t.amount_cents) as bigint) as total_cents
+    from invoice_items as t
+    where h.is_linked and t.invoice_id = i.id and t.organization_id = :organization_id
+) as own on true
+order by h.month desc, i.status is not distinct from 'void', i.revision desc

@@ -11,7 +11,7 @@ left join lateral (
         sum(t.amount) filter (where t.period_start >= :month_end) as ahead
     from invoice_items as t
     join invoices as i on i.id = t.invoice_id
-    where s.billed = 'in_advance' and t.subscription_id = s.id and not t.is_void
+    where t.subscription_id = s.id and not t.is_void
         and t.period_start >= :month_start and t.period_start < :next_end
         and i.month <> :month and (i.status <> 'open' or i.month < :month)
 ) as b on true

@@ -1,5 +1,44 @@
--- DuckDB. One row per organization of this run and meter: the month's accepted events added up once more, plainly.
-select organization_id, meter, count(*), sum(quantity)
-from events
-where not is_duplicate and organization_id in (select id from billed_organizations)
+-- DuckDB. One row per organization of this run and meter: the month's accepted events, and carried levels, added up once
+-- more, plainly: without segments and days, and each level for the time that it held.
+with held as (
+    select
+        *, lead(time, 1, getvariable('counted_until')) over (
+            partition by organization_id, meter, dimensions, series order by time, is_event, source, id
+        ) as until
+    from told_levels
+),
+
+added_up as (
+    select organization_id, meter, count(*) as events, sum(if(aggregation = 'count', 1, quantity)) as quantity
+    from accepted_usage
+    where coalesce(aggregation, 'sum') in ('sum', 'count')
+    group by organization_id, meter
+    union all
+    select
+        organization_id, meter, count(*),
+        case any_value(aggregation)
+            when 'max' then max(quantity)
+            when 'unique' then count(distinct value)
+            when 'latest' then arg_max(quantity, (time, source, id))
+        end
+    from accepted_usage
+    where aggregation in ('max', 'unique', 'latest')
+    group by organization_id, meter, dimensions
+    union all
+    select
+        organization_id, meter, count(*) filter (is_event),
+        level_time(
+            sum(whole_of(level) * microseconds), sum(decimals_of(level) * microseconds), any_value(time_unit) * 1000000
+        )
+    from (
+        select
+            *, greatest(epoch_us(least(until, getvariable('counted_until'))) - epoch_us(time), 0) as microseconds
+        from held
+    )
+    group by organization_id, meter, dimensions
+)
+
+select organization_id, meter, sum(events)::bigint as events, sum(quantity) as quantity
+from added_up
 group by organization_id, meter
+having sum(events) > 0 or sum(quantity) > 0

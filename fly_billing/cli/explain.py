@@ -1,0 +1,279 @@
+"""`fly-billing explain`: one item as sums that a person can redo, with the usage behind it down to the events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.explanation import Explanation, Line, Sum
+from fly_billing.domain.money import counted, exact_sum, format_cents, grouped, plain
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.billed_events import BilledEvents, UsageFile, UsageUnreadable, open_billed_events
+from fly_billing.resources.explanations import (
+    BilledUsage,
+    ExplainedItem,
+    FoundItem,
+    find_item,
+    item_at,
+    items_of_month,
+    read_explanation,
+)
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.usage_lake import UsageLake
+
+# So many lines of a sum, files, or events are shown unless all are asked for.
+MOST_LINES = 20
+MOST_EVENTS = 50
+STATUS = {"open": "open, still growing"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to show of an item: its events too, all of everything, as JSON."""
+
+    events: bool = False
+    all: bool = False
+    as_json: bool = False
+
+
+def explain_month(console: Console, organization_id: str, month: BillingMonth, *, as_json: bool) -> None:
+    """Print the items of an organization's month with what to call them. Raises NoSuchItem."""
+    with local_platform() as settings:
+        items = items_of_month(BillingDatabase(settings.database_url), organization_id, month)
+    if as_json:
+        print(json.dumps([one.as_data() for one in items], indent=2))
+    else:
+        show_items(console, items)
+
+
+def explain(console: Console, what: str, month: BillingMonth | None, position: int | None, asked: Asked) -> bool:
+    """Print an item's explanation; return whether everything comes to what was billed. Raises NoSuchItem."""
+    with local_platform() as settings:
+        database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
+        item: UUID = item_at(database, what, month, position) if month and position else find_item(database, what)
+        explained = read_explanation(database, item)
+        if explained.usage is None:
+            return _show(console, explained, None, "", asked)
+        try:
+            with open_billed_events(lake, explained.usage) as billed:
+                return _show(console, explained, billed, "", asked)
+        except UsageUnreadable as problem:
+            return _show(console, explained, None, str(problem), asked)
+
+
+def _show(
+    console: Console, explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, asked: Asked
+) -> bool:
+    problems = [*explained.explanation.problems, *(billed.problems() if billed else [])]
+    if asked.as_json:
+        print(json.dumps(_as_data(explained, billed, unreadable, problems, asked), indent=2))
+        return not problems
+    most = None if asked.all else MOST_LINES
+    files = billed.files() if billed else []
+    show_explanation(console, explained, files, unreadable, problems, most)
+    if asked.events and explained.usage is None:
+        console.print("No usage is behind this item: it has no events.")
+    if asked.events and billed and explained.usage:
+        _show_events(console, explained, explained.usage, billed, asked.all)
+    return not problems
+
+
+def _as_data(
+    explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, problems: Sequence[str], asked: Asked
+) -> dict[str, Any]:
+    data = {**explained.as_data(), "problems": list(problems)}
+    if explained.usage:
+        data["usage"] = {
+            "lake_version": explained.usage.lake_version,
+            "rolled_up_at": explained.usage.rolled_up_at.isoformat(),
+            "events": explained.usage.events,
+            "files": [file.as_data() for file in billed.files()] if billed else None,
+            "unreadable": unreadable or None,
+        }
+        if asked.events and billed:
+            listed = [event.as_data() for event in islice(billed.events(), None if asked.all else MOST_EVENTS)]
+            data["events"] = listed
+            data["events_left_out"] = explained.usage.events - len(listed)
+    return data
+
+
+def show_items(console: Console, items: Sequence[FoundItem]) -> None:
+    """Print a month's items with their positions and short ids."""
+    first = items[0]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="bold")
+    table.title = f"{first.payer_id}, {first.month}: {STATUS.get(first.status, first.status)}"
+    table.add_column("", justify="right")
+    table.add_column("Id", no_wrap=True)
+    table.add_column("Kind")
+    table.add_column("Item", ratio=1)
+    table.add_column("Billed", justify="right", no_wrap=True)
+    for one in items:
+        whose = f" ({one.organization_id})" if one.organization_id != one.payer_id else ""
+        name = f"{one.product}: {one.description}{whose}"
+        billed = format_cents(one.amount_cents, one.currency)
+        table.add_row(str(one.position), one.short_id, one.kind.replace("_", "-"), Text(name), billed)
+    console.print(table)
+    console.print(f"\nfly-billing explain {first.short_id} shows how an amount came about.", highlight=False)
+
+
+def show_explanation(
+    console: Console,
+    explained: ExplainedItem,
+    files: Sequence[UsageFile],
+    unreadable: str,
+    problems: Sequence[str],
+    most: int | None = MOST_LINES,
+) -> None:
+    """Print an item's sums, its rounding, and the usage behind it. At most so many lines of each."""
+    one = explained.explanation
+    parts: list[RenderableType] = [*_problems(problems), _facts(explained)]
+    parts += explanation_parts(one, most)
+    if explained.usage:
+        parts += _usage(explained.usage, files, unreadable, one.item.unit, most)
+    title = Text(f"{one.item.product}: {one.item.description}", style="bold")
+    subtitle = Text(f"{explained.payer_id} {explained.month}, item {explained.position}")
+    console.print(Panel(Group(*parts), title=title, subtitle=subtitle, title_align="left", subtitle_align="right"))
+
+
+def explanation_parts(one: Explanation, most: int | None = MOST_LINES) -> list[RenderableType]:
+    """Return what there is to print of an explanation: its sums and its rounding."""
+    parts: list[RenderableType] = []
+    for sum_ in one.sums:
+        parts += _sum(sum_, most)
+    billed = format_cents(one.item.amount_cents, one.currency)
+    rounding = Text.assemble(one.rounding.sentence, " Billed: ", (billed, "bold"), ".")
+    return [*parts, *_part("Rounding", rounding)]
+
+
+def _part(title: str, *content: RenderableType) -> list[RenderableType]:
+    return [Text(), Text(title, style="bold"), *(Padding(one, (0, 0, 0, 2)) for one in content)]
+
+
+def _problems(problems: Sequence[str]) -> list[RenderableType]:
+    if not problems:
+        return []
+    head = Text("THIS ITEM DOES NOT COME TO WHAT WAS BILLED", style="bold red")
+    return [head, *(Text(f"- {problem}", style="red") for problem in problems), Text()]
+
+
+def _facts(explained: ExplainedItem) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    item = explained.explanation.item
+    whose = item.organization_id
+    if whose != explained.payer_id:
+        whose += f", paid by {explained.payer_id}"
+    number = explained.number or "not numbered yet"
+    invoice = f"{number}, {explained.month}, {STATUS.get(explained.status, explained.status)}"
+    if explained.revision:
+        invoice += f", revision {explained.revision}"
+    rows = [("Item", f"{item.id} ({item.kind.replace('_', '-')})"), ("Organization", whose), ("Invoice", invoice)]
+    for name, text in [*rows, *explained.explanation.facts]:
+        table.add_row(name, Text(text))
+    return table
+
+
+def _sum(one: Sum, most: int | None) -> list[RenderableType]:
+    lines = [*_short(one.lines, most)]
+    numbers = _aligned([*(line.amount for line in lines), one.total])
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+    table.add_column(overflow="fold", ratio=1)
+    table.add_column(justify="right", overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    for line, number in zip(lines, numbers, strict=False):
+        table.add_row(Text(line.label), f"{line.working} =" if line.working else "", number, "")
+    table.add_row("", "", "─" * max(map(len, numbers)), "")
+    table.add_row("", "", Text(numbers[-1], style="bold"), Text(_plural(one)))
+    notes = []
+    if any(line.is_rounded for line in one.lines):
+        notes.append(Text("A division that does not end is rounded at the 20th decimal place.", style="dim"))
+    return _part(one.title, table, *notes)
+
+
+def _plural(one: Sum) -> str:
+    return counted(plain(one.total), one.unit).partition(" ")[2]
+
+
+def _short(lines: Sequence[Line], most: int | None) -> Iterator[Line]:
+    """Yield the lines, those past the most as one, so that the sum stays right."""
+    if most is None or len(lines) <= most:
+        yield from lines
+        return
+    yield from lines[:most]
+    rest = lines[most:]
+    yield Line(f"and {len(rest):,} more (--all shows them)", exact_sum([line.amount for line in rest]))
+
+
+def _aligned(amounts: Sequence[Any]) -> list[str]:
+    """Write numbers so that their decimal points stand below each other where they are set flush right."""
+    texts = [grouped(plain(amount)) for amount in amounts]
+    behind = [len(text.partition(".")[2]) + ("." in text) for text in texts]
+    return [text + " " * (max(behind) - own) for text, own in zip(texts, behind, strict=True)]
+
+
+def _usage(
+    usage: BilledUsage, files: Sequence[UsageFile], unreadable: str, unit: str, most: int | None
+) -> list[RenderableType]:
+    title = "The usage behind it"
+    said = Text(
+        f"{counted(str(usage.events), 'event')} in version {usage.lake_version} of the usage table, added up on"
+        f" {usage.rolled_up_at:%Y-%m-%d %H:%M} UTC."
+    )
+    if unreadable:
+        return _part(title, said, Text(f"The events can't be listed: {unreadable}.", style="yellow"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Landed on", no_wrap=True)
+    table.add_column("File", overflow="fold")
+    table.add_column("Rows", justify="right", no_wrap=True)
+    if usage.is_summed:
+        table.add_column(f"{unit[:1].upper()}{unit[1:]}", justify="right", no_wrap=True)
+    shown = files if most is None else files[:most]
+    for file in shown:
+        quantity = [grouped(plain(file.quantity))] if usage.is_summed else []
+        table.add_row(str(file.landing_day), file.path, f"{file.events:,}", *quantity)
+    left_out = len(files) - len(shown)
+    more = [Text(f"and {left_out:,} more files (--all shows them)")] if left_out else []
+    return _part(title, said, table, *more)
+
+
+def _show_events(
+    console: Console, explained: ExplainedItem, usage: BilledUsage, billed: BilledEvents, every: bool
+) -> None:
+    console.print(Text("\nEvents, in the order of their times (UTC)", style="bold"))
+    so_far = f"{'so far':>20}  " if usage.is_summed else ""
+    console.print(f"{'time':26}  {'quantity':>18}  {so_far}source, id and where it landed", highlight=False)
+    listed = 0
+    for event in islice(billed.events(), None if every else MOST_EVENTS):
+        time = event.time.isoformat(sep=" ").removesuffix("+00:00")
+        place = f"{event.source} {event.id}  {event.landing_day}/{event.path}:{event.line}"
+        numbers = f"{grouped(plain(event.quantity)):>18}"
+        if usage.is_summed:
+            numbers += f"  {grouped(plain(event.so_far)):>20}"
+        console.print(Text(f"{time:26}  {numbers}  {place}"), soft_wrap=True)
+        listed += 1
+    if listed < usage.events:
+        console.print(f"and {usage.events - listed:,} more: --all")
+    if not billed.problems():
+        console.print(_conclusion(explained, usage), highlight=False)
+
+
+def _conclusion(explained: ExplainedItem, usage: BilledUsage) -> str:
+    item = explained.explanation.item
+    events, quantity = counted(str(usage.events), "event"), counted(plain(item.quantity), item.unit)
+    if usage.is_summed:
+        return f"{events} add{'s' if usage.events == 1 else ''} up to {quantity}: just what was billed."
+    made = ", ".join(sorted({one.aggregation for one in usage.rollups}))
+    return f"Of {events} the meter's aggregation, {made}, made {quantity}: what was billed."

@@ -1,0 +1,66 @@
+"""`fly-billing export-focus`: writes the file, with a bar while it does, and says what is in it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.money import format_cents, to_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.focus_export import FocusExport, export_focus
+from fly_billing.focus_export.columns import FOCUS_VERSION
+from fly_billing.resources.postgres import BillingDatabase
+
+
+def export_month(
+    console: Console, month: BillingMonth, file: Path, file_format: str, provider: str, *, force: bool
+) -> None:
+    """Write the month's FOCUS file and print what its rows come to."""
+    with local_platform() as settings, _bar(console) as bar:
+        task = bar.add_task(f"Exporting {month}", total=None)
+        done = export_focus(
+            BillingDatabase(settings.database_url),
+            month,
+            file,
+            file_format=file_format,
+            provider=provider,
+            force=force,
+            progress=lambda number, total: bar.update(task, completed=number, total=total),
+        )
+    show_export(console, done)
+
+
+def _bar(console: Console) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("invoices")
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+
+
+def show_export(console: Console, done: FocusExport) -> None:
+    """Print rows and amounts by charge category, and what of the month is not in the file."""
+    table = Table(
+        title=f"{done.month}: {done.invoices:,} final invoices as FOCUS {FOCUS_VERSION}",
+        title_justify="left",
+        show_footer=True,
+    )
+    totals = done.billed()
+    footers = "\n".join(totals), f"{done.rows:,}", "\n".join(map(_money, totals.values(), totals))
+    table.add_column("Charge category", footer="Total")
+    table.add_column("Currency", footer=footers[0])
+    table.add_column("Rows", footer=footers[1], justify="right")
+    table.add_column("Billed", footer=footers[2], justify="right", no_wrap=True)
+    for (currency, category), (rows, amount) in sorted(done.charges.items()):
+        table.add_row(category, currency, f"{rows:,}", _money(amount, currency))
+    console.print(table)
+    console.print("The rows of every invoice add up to its total, to the cent.", highlight=False)
+    if done.open or done.void:
+        console.print(f"Not in the file: {done.open:,} open and {done.void:,} void invoices.", highlight=False)
+    console.print(f"Written to {done.file}", highlight=False, soft_wrap=True)
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return format_cents(to_cents(amount, currency), currency)

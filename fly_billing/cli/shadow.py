@@ -1,0 +1,150 @@
+"""`fly-billing shadow`: what a billed month would have come to under another price book, biggest difference first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.money import format_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.shadow import Difference, ShadowReport, Totals
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.price_books import PriceBookFiles, read_price_book_files
+from fly_billing.resources.shadow_billing import shadow_bill
+
+
+class NoPriceBook(ToBeMended):
+    """The folder has no price book that can be read."""
+
+
+def run_shadow(
+    console: Console, month: BillingMonth, folder: Path, *, instead_of: str, as_json: bool, top: int
+) -> bool:
+    """Bill the month in the shadow and print the comparison; return whether all payers could be priced."""
+    book = read_book(folder)
+    with local_platform() as settings, Console(stderr=True).status(f"Billing {month} in the shadow") as status:
+        report = shadow_bill(
+            BillingDatabase(settings.database_url),
+            month,
+            book,
+            instead_of=instead_of,
+            progress=lambda done, total: status.update(f"Billing {month} in the shadow: {done:,} of {total:,}"),
+        )
+    if as_json:
+        print(json.dumps(report.as_data(), indent=2))
+    else:
+        show_shadow(console, report, top)
+    return not report.unpriced
+
+
+def read_book(folder: Path) -> PriceBookFiles:
+    """Read the price book from its files. Raises NoPriceBook saying what is wrong with it."""
+    try:
+        book = read_price_book_files(folder)
+    except (ValueError, KeyError, OSError) as problem:  # a wrong entry, a column or a table that is not there
+        raise NoPriceBook(f"the price book can't be read: {problem}") from problem
+    if not book.prices:
+        raise NoPriceBook(f"{folder} has no prices: a price book is a folder of .yaml files, as price_book/fly is")
+    return book
+
+
+def show_shadow(console: Console, report: ShadowReport, top: int) -> None:
+    """Print totals, the `top` biggest differences, products, and who could not be priced."""
+    for totals in report.totals:
+        console.print(_sentence(report, totals), highlight=False)
+    if report.differences:
+        console.print(*_organizations(report, top), *_products(report), sep="\n")
+    changed = sum(1 for one in report.differences if not one.is_by_prices_alone)
+    if changed:
+        console.print(
+            f"[yellow]*[/yellow] {changed} payers' months come to something else under their own prices too: what their"
+            " invoice was made of was changed since, and so much of the difference is not the book's (see --json)",
+            highlight=False,
+        )
+    if report.unpriced:
+        console.print(*_unpriced(report, top), sep="\n")
+    console.print("Nothing was written: this was a shadow.", style="dim")
+
+
+def _sentence(report: ShadowReport, totals: Totals) -> str:
+    billed, shadow = (format_cents(cents, totals.currency) for cents in (totals.billed_cents, totals.shadow_cents))
+    return (
+        f"{report.month} under {escape(report.book)}: [bold]{shadow}[/bold] instead of {billed},"
+        f" {_change(totals.billed_cents, totals.cents, totals.currency)}. {totals.pay_more:,} would pay more,"
+        f" {totals.pay_less:,} less, {totals.pay_the_same:,} the same."
+    )
+
+
+def _change(before: int, cents: int, currency: str) -> str:
+    """Write a difference with its sign, and in percent of what it is a difference to."""
+    percent = _percent(before, cents)
+    return _signed(cents, currency) + (f" ({percent} %)" if percent else "")
+
+
+def _percent(before: int, cents: int) -> str:
+    """Write it with its sign; nothing where there is nothing to tell, or nothing to pay before."""
+    percent = f"{Decimal(100 * cents) / before:+,.1f}" if before > 0 else ""
+    return "" if percent in ("+0.0", "-0.0") else percent
+
+
+def _signed(cents: int, currency: str) -> str:
+    style = "red" if cents > 0 else "green" if cents < 0 else "dim"
+    return f"[{style}]{'+' if cents > 0 else ''}{format_cents(cents, currency)}[/{style}]"
+
+
+def _organizations(report: ShadowReport, top: int) -> Iterator[RenderableType]:
+    shown, count = report.differences[:top], len(report.differences)
+    biggest = "difference" if top == 1 else f"{top:,} differences"
+    yield _title("Who would pay what" + (f": the biggest {biggest} of {count:,}" if count > top else ""))
+    table = _table("Payer")
+    for one in shown:
+        table.add_row(_name(one), *_amounts(one.billed_cents, one.shadow_cents, one.cents, one.currency))
+    yield table
+
+
+def _name(one: Difference) -> str:
+    return escape(one.organization_name) + ("" if one.is_by_prices_alone else " [yellow]*[/yellow]")
+
+
+def _products(report: ShadowReport) -> Iterator[RenderableType]:
+    yield _title("By product")
+    table = _table("Product")
+    for one in report.products:
+        table.add_row(escape(one.product), *_amounts(one.billed_cents, one.shadow_cents, one.cents, one.currency))
+    yield table
+
+
+def _title(text: str) -> Text:
+    """A line of its own: a table's title is broken at the table's width."""
+    return Text(f"\n{text}", style="bold")
+
+
+def _table(what: str) -> Table:
+    table = Table(what)
+    for name in ("Billed", "Shadow", "Difference", "Percent"):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _amounts(billed: int, shadow: int, cents: int, currency: str) -> tuple[str, str, str, str]:
+    money = format_cents(billed, currency), format_cents(shadow, currency), _signed(cents, currency)
+    return *money, _percent(billed, cents)
+
+
+def _unpriced(report: ShadowReport, top: int) -> Iterator[RenderableType]:
+    shown, count = report.unpriced[:top], len(report.unpriced)
+    yield _title(f"{count:,} could not be priced" + (f", the {top:,} with the most to pay" if count > top else ""))
+    table = Table("Payer", Column("Billed", justify="right", no_wrap=True), "Why")
+    for one in shown:
+        reason = f"[red]{one.code}[/red]: {escape(one.reason)}"
+        table.add_row(escape(one.organization_name), format_cents(one.billed_cents, one.currency), reason)
+    yield table

@@ -1,0 +1,49 @@
+"""`fly-billing spend-alert`: the amounts at which people are told what a month has come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.money import format_cents
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.spend_alerts import add_threshold, remove_threshold, thresholds
+
+
+@contextmanager
+def _database() -> Iterator[BillingDatabase]:
+    with local_platform() as settings:
+        yield BillingDatabase(settings.database_url)
+
+
+def add(console: Console, organization: str, amount: str) -> None:
+    with _database() as database:
+        is_new = add_threshold(database, organization, amount)
+    said = "Spend alert added" if is_new else "That spend alert is there already"
+    console.print(f"{said}: when a month of {organization} comes to {amount}", highlight=False)
+
+
+def remove(console: Console, organization: str, amount: str) -> None:
+    with _database() as database:
+        remove_threshold(database, organization, amount)
+    console.print(f"No spend alert of {organization} at {amount} any more", highlight=False)
+
+
+def show(console: Console, organization: str | None) -> None:
+    with _database() as database:
+        found = thresholds(database, organization)
+    if not found:
+        console.print("No spend alerts" + (f" of {organization}" if organization else ""), highlight=False)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("Organization")
+    table.add_column("A month comes to", justify="right")
+    table.add_column("Last told")
+    for row in found:
+        amount = format_cents(row["amount_cents"], row["currency"])
+        table.add_row(row["organization_id"], amount, row["last_told"] or "never")
+    console.print(table)

@@ -1,0 +1,326 @@
+"""Why an item costs what it costs: sums that a person can redo on a calculator, each checked while it is made.
+
+Works everything out again from what is written of the item: `quantity x unit_amount / per = amount` for each step, the
+rollups that make up the quantity, the steps that make up the amount, the parts that a discount or a credit paid, the
+invoice's rounding. What does not come to what was billed is told in `problems`; nothing is quietly put right.
+Keeps out: where the data comes from (`resources.explanations`) and how it looks (`cli.explain`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from fly_billing.domain.account import UsageRollup
+from fly_billing.domain.explained_rounding import Rounding
+from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.money import (
+    EXACT,
+    exact_product,
+    exact_sum,
+    format_cents,
+    from_cents,
+    grouped,
+    plain,
+    to_cents,
+)
+from fly_billing.domain.prices import Price
+
+# What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
+_TOLD_IN_SUMS = frozenset(
+    "price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent maximum"
+    " minimum counted counted_before available drawn left".split()
+)
+_HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a sum: `amount`, and where it is a product, `quantity x unit_amount / per`."""
+
+    label: str
+    amount: Decimal
+    product: tuple[Decimal, Decimal, Decimal] | None = None
+
+    @property
+    def working(self) -> str:
+        """Write the product as it is typed into a calculator: `10,000 x 0.15 / 720`; empty where there is none."""
+        if self.product is None:
+            return ""
+        quantity, unit_amount, per = (grouped(plain(number)) for number in self.product)
+        return f"{quantity} x {unit_amount}" + (f" / {per}" if per != "1" else "")
+
+    @property
+    def is_right(self) -> bool:
+        return self.product is None or exact_product(*self.product) == self.amount
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether the division does not end: the amount is rounded at the 20th decimal place then."""
+        if self.product is None:
+            return False
+        quantity, unit_amount, per = map(Fraction, self.product)
+        return quantity * unit_amount / per != Fraction(self.amount)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return JSON-ready data; numbers are text."""
+        factors = zip(("quantity", "unit_amount", "per"), map(plain, self.product or ()), strict=False)
+        rounded = {"is_rounded_at_20_decimals": True} if self.is_rounded else {}
+        return {"label": self.label, **dict(factors), "amount": plain(self.amount), **rounded}
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Lines that add up to `total`. `unit` is what is added up: the usage's unit, or the currency."""
+
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+    total: Decimal
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each line and for the total that do not come to what they say."""
+        wrong = [
+            f"{self.title}, {line.label}: {line.working} is not {plain(line.amount)}"
+            for line in self.lines
+            if not line.is_right
+        ]
+        added = exact_sum([line.amount for line in self.lines])
+        if added != self.total:
+            wrong.append(f"{self.title}: the lines add up to {plain(added)} {self.unit}, not to {plain(self.total)}")
+        return wrong
+
+    def as_data(self) -> dict[str, Any]:
+        """Return JSON-ready data; numbers are text."""
+        return {
+            "title": self.title,
+            "unit": self.unit,
+            "lines": [line.as_data() for line in self.lines],
+            "total": plain(self.total),
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that there is to say about one item's amount. `problems` is empty where everything comes to what was billed.
+
+    `facts` are (name, text) pairs for people; `price` is the version that was charged.
+    """
+
+    item: InvoiceItem
+    currency: str
+    facts: tuple[tuple[str, str], ...]
+    sums: tuple[Sum, ...]
+    rounding: Rounding
+    price: Price | None
+    problems: tuple[str, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return JSON-ready data; exact numbers are text, cents are whole numbers."""
+        item = self.item
+        return {
+            "id": str(item.id),
+            "kind": item.kind,
+            "organization_id": item.organization_id,
+            "product": item.product,
+            "description": item.description,
+            "quantity": plain(item.quantity),
+            "unit": item.unit,
+            "currency": self.currency,
+            "amount": plain(item.amount),
+            "amount_cents": item.amount_cents,
+            "price": None
+            if self.price is None
+            else {"id": str(self.price.id), "book": self.price.book, **self.price.to_data()},
+            "sums": [one.as_data() for one in self.sums],
+            "rounding": self.rounding.as_data(),
+            "facts": dict(self.facts),
+            "detail": dict(item.detail),
+            "problems": list(self.problems),
+        }
+
+
+def explain_item(
+    item: InvoiceItem,
+    rounding: Rounding,
+    currency: str,
+    rollups: Sequence[UsageRollup] = (),
+    price: Price | None = None,
+    facts: Sequence[tuple[str, str]] = (),
+) -> Explanation:
+    """Explain an invoice's item; `rounding` is its own of `explained_rounding.explain_rounding`.
+
+    `rollups` is the usage that it prices, `price` the version by which, `facts` (name, text) what else is known of it.
+    Same input, same explanation.
+    """
+    sums = [*_quantity(item, rollups), *_fee(item, price, currency), *_amount(item, currency)]
+    problems = [problem for one in sums for problem in one.problems()]
+    problems += [*_unaccounted_units(item), *_wrong_tax(sums, item, currency)]
+    if rounding.cents != item.amount_cents:
+        problems.append(
+            f"Rounding: {format_cents(item.amount_cents, currency)} is billed, the invoice's rounding comes to"
+            f" {format_cents(rounding.cents, currency)}"
+        )
+    if item.kind in ("usage", "subscription") and price is None:
+        problems.append("Price: the version that was charged is not in the price book any more")
+    return Explanation(item, currency, (*_facts(item, price), *facts), tuple(sums), rounding, price, tuple(problems))
+
+
+def _quantity(item: InvoiceItem, rollups: Sequence[UsageRollup]) -> list[Sum]:
+    """The usage that was added up, and what of it is charged for."""
+    if item.kind != "usage":
+        return []
+    sums = [Sum("Quantity", item.unit, tuple(Line(_whose(one), one.quantity) for one in rollups), item.quantity)]
+    free = _free(item)
+    if free:
+        lines = (Line("used", item.quantity), Line("free allowance", EXACT.minus(free)))
+        sums.append(Sum("Charged for", item.unit, lines, EXACT.subtract(item.quantity, free)))
+    return sums
+
+
+def _whose(rollup: UsageRollup) -> str:
+    named = ", ".join(f"{name} {value}" for name, value in sorted(rollup.dimensions.items())) or rollup.meter
+    return f"{named}; {span(rollup.segment_start, rollup.segment_end)}"
+
+
+def span(start: datetime, end: datetime) -> str:
+    """Write half-open time for people: `2026-09-01 to 2026-10-01`, with the time of day where it is not midnight."""
+    return f"{_moment(start)} to {_moment(end)}"
+
+
+def _moment(moment: datetime) -> str:
+    text = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.microsecond == 0 else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    return text.removesuffix(" 00:00:00")
+
+
+def _fee(item: InvoiceItem, price: Price | None, currency: str) -> list[Sum]:
+    """What a whole month of a subscription to several (seats, addresses) costs."""
+    if item.kind != "subscription" or price is None or "subscribed" not in item.detail:
+        return []
+    steps = price.model.steps(Decimal(item.detail["subscribed"]))
+    lines = tuple(Line(step.label, step.amount, (step.quantity, step.unit_amount, step.per)) for step in steps)
+    return [Sum("A whole month", currency, lines, exact_sum([line.amount for line in lines]))]
+
+
+def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
+    """How the exact amount comes about, by the kind of item: as its billing step worked it out."""
+    detail = item.detail
+    if "steps" in detail:
+        return [Sum("Amount", currency, tuple(_step(step) for step in detail["steps"]), item.amount)]
+    match item.kind:
+        case "discount" if "percent" in detail:
+            line = _percentage("off what is left of them", detail["base"], f"-{detail['percent']}")
+            return [Sum("Amount", currency, (line,), item.amount), _parts(item, currency)]
+        case "discount":
+            return [_parts(item, currency, "Amount")]
+        case "maximum":
+            over = (_negative("they come to", detail["base"]), Line("agreed at most", Decimal(detail["maximum"])))
+            return [Sum("Amount", currency, over, item.amount), _parts(item, currency)]
+        case "minimum":
+            missing = (
+                Line("agreed at least", Decimal(detail["minimum"])),
+                _negative("counted in earlier months", detail["counted_before"]),
+                _negative("counted this month", detail["base"]),
+            )
+            return [_counted(detail, currency), Sum("Amount", currency, missing, item.amount)]
+        case "credit":
+            drawn = (Line("there was", Decimal(detail["available"])), _negative("used now", detail["drawn"]))
+            left = Sum("Left of the credit", currency, drawn, Decimal(detail["left"]))
+            return [_parts(item, currency, "Amount"), left]
+        case "tax":
+            line = _percentage("of the invoice without taxes", detail["base"], detail["percent"])
+            return [Sum("Tax before it is rounded", currency, (line,), line.amount)]
+        case _:
+            return [Sum("Amount", currency, (Line("as it was entered", item.amount),), item.amount)]
+
+
+def _step(step: Mapping[str, str]) -> Line:
+    amount = Decimal(step["amount"])
+    if step.get("units") == "0" and step["quantity"] == "1":  # an amount that is owed whatever the number of units
+        return Line(step["label"], amount)
+    return Line(step["label"], amount, (Decimal(step["quantity"]), Decimal(step["unit_amount"]), Decimal(step["per"])))
+
+
+def _percentage(label: str, base: str, percent: str) -> Line:
+    factors = (Decimal(base), Decimal(percent), _HUNDRED)
+    return Line(f"{percent} % {label}", exact_product(*factors), factors)
+
+
+def _negative(label: str, amount: str) -> Line:
+    return Line(label, EXACT.minus(Decimal(amount)))
+
+
+def _parts(item: InvoiceItem, currency: str, title: str = "Taken off") -> Sum:
+    """What was taken off each of the items that a discount, a maximum or a credit is about."""
+    lines = tuple(_negative(_named(part), part["amount"]) for part in item.detail["applied_to"])
+    return Sum(title, currency, lines, item.amount)
+
+
+def _counted(detail: Mapping[str, Any], currency: str) -> Sum:
+    lines = tuple(Line(_named(part), Decimal(part["amount"])) for part in detail["counted"])
+    return Sum("Counted this month", currency, lines, Decimal(detail["base"]))
+
+
+def _named(part: Mapping[str, str]) -> str:
+    return f"{part['product']}: {part['description']}"
+
+
+def _free(item: InvoiceItem) -> Decimal:
+    return Decimal(item.detail.get("free_allowance_used", "0"))
+
+
+def _unaccounted_units(item: InvoiceItem) -> list[str]:
+    """Every unit is free or in a step (`PriceStep.units`), none in two."""
+    if item.kind != "usage":
+        return []
+    charged = exact_sum([Decimal(step.get("units", step["quantity"])) for step in item.detail.get("steps", ())])
+    if EXACT.add(charged, _free(item)) == item.quantity:
+        return []
+    return [
+        f"Units: the steps charge for {plain(charged)} and {plain(_free(item))} are free, together not the"
+        f" {plain(item.quantity)} that were used"
+    ]
+
+
+def _wrong_tax(sums: Sequence[Sum], item: InvoiceItem, currency: str) -> list[str]:
+    """A tax is rounded to the cent before it is an amount."""
+    if item.kind != "tax" or from_cents(to_cents(sums[0].total, currency), currency) == item.amount:
+        return []
+    return [f"Tax: {plain(sums[0].total)} rounded to the {currency}'s minor unit is not {plain(item.amount)}"]
+
+
+def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...]:
+    facts = []
+    if price is not None:
+        until = f"until {_moment(price.effective_until)}" if price.effective_until else "on"
+        facts.append(
+            ("Price", f"{price.key} of price book {price.book!r}, from {_moment(price.effective_from)} {until}")
+        )
+        facts.append(("Charged by", charged_by(price)))
+    if item.period_start and item.period_end:
+        facts.append(("For", span(item.period_start, item.period_end)))
+    for name, value in item.detail.items():
+        if name not in _TOLD_IN_SUMS:
+            facts.append(("Promised" if name == "amount" else name.replace("_", " ").capitalize(), _text(value)))
+    return tuple(facts)
+
+
+def charged_by(price: Price) -> str:
+    """Say in a line what a price charges, from its own plain data: `per_unit: unit_amount 0.15, per 720`."""
+    data = price.to_data()
+    shown = [*price.model.to_data(), "free_allowance", "allowance_with", "minimum", "maximum", "at_zero"]
+    return f"{price.model.NAME}: " + ", ".join(f"{name} {_text(data[name])}" for name in shown if name in data)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_text(one)}" for name, one in value.items() if one is not None)
+    if isinstance(value, list | tuple):
+        return "; ".join(_text(one) for one in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

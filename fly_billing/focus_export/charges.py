@@ -1,0 +1,125 @@
+"""Turns an item of an invoice into priced charges: one per step of its sum, so that price x quantity holds for each.
+
+Keeps out: discounts, cents, and how a charge is written down (`rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+from fly_billing.domain.money import EXACT, divide
+from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals
+from fly_billing.focus_export.billed import BilledItem
+from fly_billing.focus_export.columns import COST_DECIMALS, QUANTITY_DECIMALS
+from fly_billing.focus_export.units import focus_unit
+
+# Labels of steps that say nothing that the price does not say.
+_PLAIN_LABELS = ("all", "share of the month")
+# What a step multiplies where that is no usage: packages, a flat fee, an item.
+_UNITS = "Units"
+_ROUNDED = Context(prec=EXACT.prec, rounding=ROUND_HALF_UP)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """`unit_price x quantity` of `unit`, in FOCUS's terms; None where it has no price of its own (a credit, a tax).
+
+    `amount` is what the invoice says of it, exact. `consumed` is the usage behind it. `label` says which part of the
+    item it is; None where it is all of it.
+    """
+
+    category: str
+    amount: Decimal
+    label: str | None = None
+    sku_price: str | None = None
+    unit_price: Decimal | None = None
+    quantity: Decimal | None = None
+    unit: str | None = None
+    consumed: Decimal | None = None
+    is_correction: bool = False
+
+    @property
+    def list_cost(self) -> Decimal | None:
+        if self.unit_price is None or self.quantity is None:
+            return None
+        return EXACT.multiply(self.unit_price, self.quantity)
+
+
+def charges_of(item: BilledItem) -> list[Charge]:
+    """Return the item's charges, at least one; their amounts add up to its amount.
+
+    A credit and an adjustment (also a minimum that is topped up to) have no unit price. An adjustment of an earlier
+    month, and what an earlier invoice charged in advance, are corrections in FOCUS's sense.
+    """
+    if item.kind in ("usage", "subscription"):
+        return list(_allowance(item)) + [_step(item, step) for step in item.detail.get("steps", ())]
+    if item.kind == "one_off" and item.amount >= 0:
+        price = _at_most(item.amount, COST_DECIMALS)
+        return [Charge("Purchase", item.amount, None, "one-off", price, Decimal(1), focus_unit(item.unit))]
+    category = {"one_off": "Credit", "credit": "Credit", "tax": "Tax"}.get(item.kind, "Adjustment")
+    return [Charge(category, item.amount, is_correction=item.kind == "adjustment")]
+
+
+def _allowance(item: BilledItem) -> Iterator[Charge]:
+    """Yield the usage that was free, at a price of 0; also where there was none, as no item may be left out."""
+    free = Decimal(item.detail.get("free_allowance_used", "0"))
+    if free or not item.detail.get("steps"):
+        free = _at_most(free, QUANTITY_DECIMALS)
+        label = "free allowance"
+        sku_price, unit = f"{item.price_key}|{label}", focus_unit(item.unit)
+        yield Charge("Usage", Decimal(0), label, sku_price, Decimal(0), free, unit, free)
+
+
+def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
+    quantity, unit_amount = Decimal(step["quantity"]), Decimal(step["unit_amount"])
+    per, units = Decimal(step["per"]), Decimal(step.get("units", step["quantity"]))
+    if unit_amount < 0:  # a list price is never below zero: what is given back is a quantity below zero
+        unit_amount, quantity = EXACT.minus(unit_amount), EXACT.minus(quantity)
+    unit_price, quantity = _factors(unit_amount, divide(quantity, per))
+    is_plain = step["label"] in _PLAIN_LABELS
+    return Charge(
+        category=_category(item, units),
+        amount=Decimal(step["amount"]),
+        label=None if is_plain else step["label"],
+        sku_price=item.price_key if is_plain else f"{item.price_key}|{step['label']}",
+        unit_price=unit_price,
+        quantity=quantity,
+        unit=_UNITS if "units" in step else focus_unit(item.unit, per),
+        consumed=_at_most(units, QUANTITY_DECIMALS) if item.kind == "usage" and units else None,
+        is_correction=item.kind == "subscription" and not units,
+    )
+
+
+def _category(item: BilledItem, units: Decimal) -> str:
+    """A fee that accounts for no usage (a tier's, up to a minimum, down to a maximum) is no charge by quantity."""
+    if item.kind == "subscription":
+        return "Purchase"
+    return "Usage" if units else "Adjustment"
+
+
+def _factors(unit_price: Decimal, quantity: Decimal) -> tuple[Decimal, Decimal]:
+    """Cut both so that their product, exactly, has at most COST_DECIMALS.
+
+    A price for 2,592,000 seconds does not divide by them: such a quantity of months is rounded at its 18th decimal.
+    """
+    is_whole = quantity == quantity.to_integral_value()
+    price = _at_most(unit_price, COST_DECIMALS if is_whole else AMOUNT_DECIMALS)
+    return price, _at_most(quantity, min(QUANTITY_DECIMALS, COST_DECIMALS - _decimals(price)))
+
+
+def _decimals(number: Decimal) -> int:
+    return max(0, -int(number.normalize(EXACT).as_tuple().exponent))
+
+
+def _at_most(number: Decimal, decimals: int) -> Decimal:
+    """Round half-up at that decimal place what has more; leave the rest as it is."""
+    if not has_more_decimals(number, decimals):
+        return number
+    return number.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDED)
+
+
+def cut_cost(amount: Decimal) -> Decimal:
+    """Return the amount with as many decimals as a cost of the file may have."""
+    return _at_most(amount, COST_DECIMALS)

@@ -1,0 +1,133 @@
+"""Reads a month's final invoices from Postgres, as they stand at one moment, and writes their FOCUS file.
+
+Streamed: the file of a month never is in memory as a whole. Keeps out: what a row says (`rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.invoices import invoice_number
+from fly_billing.domain.money import EXACT
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.focus_export.billed import BilledInvoice, BilledItem
+from fly_billing.focus_export.files import FORMATS, new_file
+from fly_billing.focus_export.rows import Row, focus_rows
+from fly_billing.resources.postgres import BillingDatabase
+
+# Rows that are written at once: a Parquet row group is not much smaller than this is worth it.
+BATCH = 20_000
+_OF_INVOICE = ("invoice_id", "payer_id", "payer_name", "number", "currency", "total_cents")
+
+
+class FocusExportError(ToBeMended):
+    """The month can't be exported; no file was written."""
+
+
+@dataclass
+class FocusExport:
+    """What is in the file: `charges` has (rows, billed amount) by currency and charge category.
+
+    `open` and `void` invoices of the month are not in it.
+    """
+
+    file: Path
+    month: BillingMonth
+    invoices: int
+    open: int
+    void: int
+    rows: int = 0
+    charges: dict[tuple[str, str], tuple[int, Decimal]] = field(default_factory=dict)
+
+    def count(self, rows: list[Row]) -> None:
+        """Add these rows to what the file holds."""
+        self.rows += len(rows)
+        for row in rows:
+            key, billed = (str(row["BillingCurrency"]), str(row["ChargeCategory"])), row["BilledCost"]
+            assert isinstance(billed, Decimal)
+            number, amount = self.charges.get(key, (0, Decimal(0)))
+            self.charges[key] = (number + 1, EXACT.add(amount, billed))
+
+    def billed(self) -> dict[str, Decimal]:
+        """Return what all invoices in the file come to, by currency."""
+        totals: dict[str, Decimal] = {}
+        for (currency, _), (_, amount) in sorted(self.charges.items()):
+            totals[currency] = EXACT.add(totals.get(currency, Decimal(0)), amount)
+        return totals
+
+
+def export_focus(
+    database: BillingDatabase,
+    month: BillingMonth,
+    file: Path,
+    *,
+    file_format: str = "csv",
+    provider: str = "Fly.io",
+    force: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FocusExport:
+    """Write the month's final invoices to `file`; void ones are left out, as nobody owes them.
+
+    `progress` is told how many of how many invoices are done. Raises FocusExportError where the month has none,
+    FileExists where the file is there already and not `force`, UnequalRows where rows would not add up to an invoice.
+    """
+    if file_format not in FORMATS:
+        raise FocusExportError(f"no such format: {file_format}; there are {', '.join(FORMATS)}")
+    with database.one_moment() as connection:
+        (counts,) = connection.execute(text(_sql("count_invoices")), {"month": month.first_day}).mappings()
+        if not counts["final"]:
+            raise FocusExportError(
+                f"{month} has no final invoices ({counts['open']} open, {counts['void']} void): nothing was written."
+                f" `fly-billing bill {month}` finalizes them once the month is closed"
+            )
+        done = FocusExport(file, month, counts["final"], counts["open"], counts["void"])
+        with new_file(file, file_format, force=force) as write:
+            waiting: list[Row] = []
+            for number, invoice in enumerate(_invoices(connection, month), start=1):
+                waiting += focus_rows(invoice, provider)
+                if len(waiting) >= BATCH:
+                    write(waiting)
+                    done.count(waiting)
+                    waiting = []
+                progress(number, done.invoices)
+            write(waiting)
+            done.count(waiting)
+            progress(done.invoices, done.invoices)
+    return done
+
+
+def _invoices(connection: Connection, month: BillingMonth) -> Iterator[BilledInvoice]:
+    statement = text(_sql("items_to_export")).execution_options(stream_results=True, yield_per=2_000)
+    span = {"month": month.first_day, "month_start": month.start, "month_end": month.end}
+    found = connection.execute(statement, span).mappings()
+    for _, grouped in groupby(found, key=lambda row: row["invoice_id"]):
+        items = list(grouped)
+        head = items[0]
+        yield BilledInvoice(
+            number=invoice_number(head["payer_id"], head["number"]),
+            organization_id=head["payer_id"],
+            organization_name=head["payer_name"],
+            month=month,
+            currency=head["currency"],
+            total_cents=head["total_cents"],
+            items=[_item(dict(row)) for row in items],
+        )
+
+
+def _item(row: Mapping[str, Any]) -> BilledItem:
+    return BilledItem(**{name: value for name, value in row.items() if name not in _OF_INVOICE})
+
+
+@cache
+def _sql(name: str) -> str:
+    return (files("fly_billing.focus_export") / "sql" / f"{name}.sql").read_text()

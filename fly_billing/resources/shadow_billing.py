@@ -1,0 +1,155 @@
+"""Bills a month that was billed again, under another price book read from files, and compares. Writes nothing.
+
+All is read in one read-only transaction: the usage that the invoices billed (their snapshots, whatever came in since),
+their one-off items and adjustments, the credits as they were before them; subscriptions and terms as they stand today.
+Keeps out: how invoices come about and how they are compared (`domain.invoices`, `domain.shadow`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from fly_billing.domain.account import CREDITABLE, Account, Adjustment, CreditGrant, Member, OneOffItem
+from fly_billing.domain.errors import BillingError, ToBeMended
+from fly_billing.domain.invoice_items import Scope
+from fly_billing.domain.invoices import Invoice, assemble_invoice
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.prices import PriceBook
+from fly_billing.domain.shadow import BilledTotal, PriceChanges, ShadowReport, compare
+from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.postgres import BillingDatabase, rows
+from fly_billing.resources.price_books import PriceBookFiles
+
+T = TypeVar("T")
+Days = Mapping[UUID, Sequence[Decimal] | None]
+
+
+class NothingToShadow(ToBeMended):
+    """The month has no invoice of an organization with these prices."""
+
+
+def shadow_bill(
+    database: BillingDatabase,
+    month: BillingMonth,
+    book: PriceBookFiles,
+    *,
+    instead_of: str = "fly",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ShadowReport:
+    """Compare the month's invoices with what they come to when `book` stands in for the book `instead_of`.
+
+    Open and final invoices are compared, void ones are not. Organizations with other price books keep theirs; payers
+    that have none with `instead_of` on their invoice are left out. `progress` is told how many of how many payers are
+    done. Raises NothingToShadow.
+    """
+    with database.one_moment() as connection:
+        billed = _billed(connection, month)
+        payers = [payer for payer in _payers(connection, month) if payer.organization_id in billed]
+        payers = [payer for payer in payers if any(row["price_book"] == instead_of for row in payer.members)]
+        books = read_books(connection)
+        if not payers:
+            raise NothingToShadow(
+                f"{month} has no invoice with prices of the book {instead_of!r}; there are the books"
+                f" {', '.join(sorted(books)) or '(none)'}: name one with --instead-of, or bill the month first"
+            )
+        records = _as_billed(connection, month, payers)
+        changes = PriceChanges(book.prices)
+        others = {**books, instead_of: PriceBook(book.prices)}
+        days = _days(connection, records, changes)
+        again: dict[str, Invoice | BillingError] = {}
+        shadow: dict[str, Invoice | BillingError] = {}
+        for number, payer in enumerate(payers, start=1):
+            name = payer.organization_id
+            switched = {row["id"] for row in payer.members if row["price_book"] == instead_of}
+            again[name] = _assembled(payer, month, records, books, lambda member: member)
+            shadow[name] = _assembled(payer, month, records, others, _taken_apart(switched, changes, days))
+            progress(number, len(payers))
+    return compare(month, book.name, [billed[payer.organization_id] for payer in payers], again, shadow)
+
+
+def _billed(connection: Connection, month: BillingMonth) -> dict[str, BilledTotal]:
+    products: dict[str, dict[str, int]] = defaultdict(dict)
+    found = rows(connection, "billed_by_product", month=month.first_day)
+    for row in found:
+        if row["product"] is not None:
+            products[row["organization_id"]][row["product"]] = int(row["cents"])
+    return {
+        row["organization_id"]: BilledTotal(
+            row["organization_id"],
+            row["organization_name"],
+            row["currency"],
+            row["total_cents"],
+            products[row["organization_id"]],
+        )
+        for row in found
+    }
+
+
+def _payers(connection: Connection, month: BillingMonth) -> list[Payer]:
+    groups = sorted({row["billing_group"] for row in rows(connection, "billing_groups")})
+    return read_payers(connection, month, groups)
+
+
+def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> Records:
+    """Read what the month's invoices were made of; what later invoices did since is not in it."""
+    snapshots = [row["snapshot_id"] for row in rows(connection, "billed_snapshots", month=month.first_day)]
+    span = {"month_start": month.start, "month_end": month.end}
+    names = [payer.organization_id for payer in payers]
+    return replace(
+        read_records(connection, month, payers, snapshots),
+        one_offs=_grouped(rows(connection, "billed_one_offs", month=month.first_day), OneOffItem),
+        adjustments=_grouped(rows(connection, "billed_adjustments", month=month.first_day), _adjustment),
+        credits=_grouped(
+            rows(connection, "credits_before_month", organizations=names, month=month.first_day, **span), _credit
+        ),
+    )
+
+
+def _grouped(found: Iterable[Mapping[str, Any]], make: Callable[..., T]) -> Mapping[str, list[T]]:
+    grouped: dict[str, list[T]] = defaultdict(list)
+    for row in found:
+        fields = dict(row)
+        grouped[fields.pop("organization_id")].append(make(**fields))
+    return grouped
+
+
+def _adjustment(**fields: Any) -> Adjustment:
+    month = BillingMonth(fields["month"].year, fields["month"].month)
+    return Adjustment(**fields | {"month": month, "causes": tuple(fields["causes"])})
+
+
+def _credit(**fields: Any) -> CreditGrant:
+    return CreditGrant(**fields | {"scope": Scope.from_data(fields["scope"], CREDITABLE)})
+
+
+def _days(connection: Connection, records: Records, changes: PriceChanges) -> Days:
+    """Read what was used day by day where the other book changes a price inside a rollup."""
+    torn = [rollup.id for found in records.rollups.values() for rollup in found if changes.inside(rollup)]
+    return {row["id"]: row["daily"] for row in rows(connection, "days_of_rollups", ids=torn)} if torn else {}
+
+
+def _taken_apart(switched: set[str], changes: PriceChanges, days: Days) -> Callable[[Member], Member]:
+    def taken_apart(member: Member) -> Member:
+        if member.organization_id not in switched:
+            return member
+        parts = [part for rollup in member.rollups for part in changes.split(rollup, days.get(rollup.id))]
+        return replace(member, rollups=parts)
+
+    return taken_apart
+
+
+def _assembled(
+    payer: Payer, month: BillingMonth, records: Records, books: Books, prepared: Callable[[Member], Member]
+) -> Invoice | BillingError:
+    account: Account = account_of(payer, month, records, books)
+    try:
+        return assemble_invoice(replace(account, members=[prepared(member) for member in account.members]))
+    except BillingError as error:
+        return error

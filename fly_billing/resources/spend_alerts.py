@@ -1,0 +1,71 @@
+"""Spend thresholds in Postgres: setting them, and telling once a month when one is crossed.
+
+Keeps out: the words (`domain.spend_alerts`), posting (`alerting.outbox`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.spend_alerts import Crossing, spend_alert, threshold_cents
+from fly_billing.resources.alerting.channels import Channel
+from fly_billing.resources.alerting.outbox import Log, put
+from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
+
+
+class NoSuchThreshold(ToBeMended):
+    """The organization does not exist, the amount is none, or there is no such threshold. The message says which."""
+
+
+def add_threshold(database: BillingDatabase, organization_id: str, amount: str) -> bool:
+    """Have people told when a month of the organization comes to `amount`, in its currency; False if they are already.
+
+    A month that is above it now is told of at the next look. Raises NoSuchThreshold.
+    """
+    return bool(database.rows("spend_threshold_add", **_threshold(database, organization_id, amount)))
+
+
+def remove_threshold(database: BillingDatabase, organization_id: str, amount: str) -> None:
+    """Take a threshold away. Raises NoSuchThreshold."""
+    if not database.rows("spend_threshold_remove", **_threshold(database, organization_id, amount)):
+        raise NoSuchThreshold(f"{organization_id} has no spend alert at {amount}: `fly-billing spend-alert list`")
+
+
+def thresholds(database: BillingDatabase, organization_id: str | None = None) -> list[Row]:
+    """List thresholds: organization_id, currency, amount_cents, last_told (a month, or None)."""
+    return database.rows("spend_thresholds", organization_id=organization_id)
+
+
+def _threshold(database: BillingDatabase, organization_id: str, amount: str) -> dict[str, str | int]:
+    found = database.rows("organization", id=organization_id)
+    if not found:
+        raise NoSuchThreshold(f"no organization {organization_id!r}: `fly-billing statement` names those alike")
+    currency = found[0]["currency"]
+    try:
+        cents = threshold_cents(amount, currency)
+    except ValueError as problem:
+        raise NoSuchThreshold(str(problem)) from problem
+    return {"organization_id": organization_id, "currency": currency, "amount_cents": cents}
+
+
+def tell_spend(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+    """Tell of open months that came to a threshold, each once; several at once are one message. Returns how many.
+
+    In one transaction it is put into the outbox and written down as told. Without a channel the log is the place.
+    """
+    with database.transaction() as connection:
+        lock_until_commit(connection, "alerts")  # two that tell at once would both find what nobody was told of
+        alerts = []
+        for row in rows(connection, "spend_thresholds_crossed"):
+            crossing = Crossing(**row)
+            alerts.append(spend_alert(crossing))
+            put(connection, alerts[-1], channels)
+            rows(
+                connection, "spend_alert_told",
+                organization_id=crossing.organization_id, month=crossing.month, currency=crossing.currency,
+                thresholds_cents=list(crossing.thresholds_cents), total_cents=crossing.total_cents,
+            )  # fmt: skip
+    for alert in alerts:
+        log(alert.text)
+    return len(alerts)

@@ -1,0 +1,10 @@
+-- DuckDB. One row per accepted event that one of the rollups in `billed` was added up from, as `roll_up_usage.sql` does it.
+create or replace temp table billed_events as
+select
+    events.time, events.source, events.id, events.quantity, events.landing_day, events.path, events.line, billed.rollup_id
+from events
+join billed
+    on billed.organization_id = events.organization_id and billed.meter = events.meter
+    and billed.dimensions = events.dimensions
+    and events.time >= billed.segment_start and events.time < billed.segment_end
+where not events.is_duplicate

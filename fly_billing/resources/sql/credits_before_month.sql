@@ -1,0 +1,25 @@
+-- One row per credit of these payers that could be drawn in this month: what the invoices of earlier months left of it,
+-- final ones by the ledger and open ones by their items.
+with balances as (
+    select
+        g.*,
+        (
+            select sum(e.amount)
+            from credit_entries as e
+            left join invoices as i on i.id = e.invoice_id
+            where e.grant_id = g.id and (e.invoice_id is null or i.month < :month)
+        ) + coalesce((
+            select sum(t.amount)
+            from invoice_items as t
+            join invoices as i on i.id = t.invoice_id
+            where t.credit_grant_id = g.id and i.status = 'open' and i.month < :month
+        ), 0) as available
+    from credit_grants as g
+    where g.organization_id = any (:organizations)
+        and g.granted_at < :month_end and (g.expires_at is null or g.expires_at > :month_start)
+)
+
+select organization_id, id, description, available, granted_at, expires_at, priority, scope
+from balances
+where available > 0
+order by organization_id, priority, expires_at nulls last, granted_at, id

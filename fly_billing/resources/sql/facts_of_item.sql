@@ -1,0 +1,23 @@
+-- One row per fact that stands in the record of what the item bills: its name and a text, for people.
+select f.name, f.text
+from invoice_items as t
+left join one_off_items as o on o.id = t.one_off_item_id
+left join subscriptions as s on s.id = t.subscription_id
+left join adjustments as a on a.id = t.adjustment_id
+left join invoices as i on i.id = a.invoice_id
+left join credit_grants as g on g.id = t.credit_grant_id
+cross join lateral (
+    values
+        (1, 'Happened at', to_char(o.occurred_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC'),
+        (2, 'Subscribed', to_char(s.started_at, 'YYYY-MM-DD HH24:MI:SS') || coalesce(
+            to_char(s.ended_at, '" to "YYYY-MM-DD HH24:MI:SS'), ' on'
+        ) || ' UTC, billed ' || replace(s.billed, '_', ' ') || ', prorated: ' || s.proration),
+        (3, 'Corrects', a.item_key || ' of ' || to_char(i.month, 'YYYY-MM') || ', invoice number ' || i.number
+            || ' of ' || i.organization_id),
+        (4, 'Found by', a.made_by || to_char(a.made_at, '" on "YYYY-MM-DD HH24:MI') || ' UTC' || coalesce(': ' || a.why, '')),
+        (5, 'Granted at', to_char(g.granted_at, 'YYYY-MM-DD HH24:MI:SS') || coalesce(
+            to_char(g.expires_at, '", expires at "YYYY-MM-DD HH24:MI:SS'), ', never expires'
+        ))
+) as f (rank, name, text)
+where t.id = :item_id and f.text is not null
+order by f.rank

@@ -1,0 +1,75 @@
+-- DuckDB. Adds to `usage_by_day` what levels come to: one row per organization, meter, dimensions, segment and day on
+-- which something was held, up to `counted_until`. All series are added up by their changes: a stretch has what was held
+-- when it began for all its time, and each change inside it for the time that was left. What was counted since the
+-- month's start is rounded at the end of every stretch, so that the rows add up to the month's quantity.
+insert into usage_by_day by name
+with stretches as (
+    select
+        meter, segment_start, segment_end, day(midnight) as day, greatest(segment_start, midnight) as starts,
+        least(segment_end, midnight + interval 1 day, getvariable('counted_until')) as ends
+    from segments
+    cross join (
+        select unnest(generate_series(
+            getvariable('month_start'), getvariable('month_end') - interval 1 day, interval 1 day
+        )) as midnight
+    )
+    where segment_start < midnight + interval 1 day and segment_end > midnight
+        and greatest(segment_start, midnight) < getvariable('counted_until')
+),
+
+-- Numbered, as windows over numbers take a third of the time of windows over texts.
+totals as materialized (
+    select *, row_number() over () as total
+    from (select distinct organization_id, meter, dimensions, time_unit * 1000000 as unit from told_levels)
+),
+
+changes as (
+    select total, meter, time, level - lag(level, 1, 0) over in_order as change
+    from told_levels
+    join totals using (organization_id, meter, dimensions)
+    window in_order as (partition by total, series order by time, is_event, source, id)
+),
+
+changes_by_stretch as (
+    select
+        total, starts, sum(change) as change,
+        sum(whole_of(change) * (epoch_us(ends) - epoch_us(time))) as whole,
+        sum(decimals_of(change) * (epoch_us(ends) - epoch_us(time))) as decimals
+    from changes
+    join stretches on stretches.meter = changes.meter and changes.time >= starts and changes.time < ends
+    where change <> 0
+    group by total, starts
+),
+
+held as (
+    select
+        total, unit, segment_start, segment_end, day, starts, epoch_us(ends) - epoch_us(starts) as microseconds,
+        coalesce(whole, 0) as whole, coalesce(decimals, 0) as decimals,
+        coalesce(sum(change) over (
+            partition by total order by starts rows between unbounded preceding and 1 preceding
+        ), 0) as level
+    from totals
+    join stretches using (meter)
+    left join changes_by_stretch using (total, starts)
+),
+
+counted as (
+    select
+        total, segment_start, segment_end, day, starts,
+        level_time(
+            sum(whole + whole_of(level) * microseconds) over so_far,
+            sum(decimals + decimals_of(level) * microseconds) over so_far,
+            unit
+        ) as until_then
+    from held
+    window so_far as (partition by total order by starts rows between unbounded preceding and current row)
+),
+
+added as (
+    select *, until_then - lag(until_then, 1, 0) over (partition by total order by starts) as quantity from counted
+)
+
+select organization_id, meter, dimensions, segment_start, segment_end, day, quantity, 0 as events
+from added
+join totals using (total)
+where quantity > 0

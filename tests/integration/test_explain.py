@@ -1,0 +1,468 @@
+"""An item is explained from what is kept of it: its sums, and the events in the version of the table that it billed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetCheckSeverity, ExecuteInProcessResult
+from rich.console import Console
+
+from fly_billing.cli.explain import show_explanation
+from fly_billing.resources.billed_events import (
+    UsageFile,
+    UsageUnreadable,
+    check_items_per_event,
+    open_billed_events,
+)
+from fly_billing.resources.explanations import (
+    BilledUsage,
+    ExplainedItem,
+    NoSuchItem,
+    find_item,
+    item_at,
+    items_of_month,
+    read_explanation,
+)
+from tests.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
+from tests.calculator import printed, redo
+from tests.world import World, machine_seconds
+
+COMMAND = Path(sys.executable).with_name("fly-billing")
+LATER = date(2026, 9, 16)
+
+
+def used(platform: Platform, *usage: dict[str, Any]) -> None:
+    platform.use(*usage)
+    platform.bill()
+
+
+def first_item(platform: Platform) -> ExplainedItem:
+    return read_explanation(platform.database, item_at(platform.database, "acme", SEPTEMBER, 1))
+
+
+def usage_of(one: ExplainedItem) -> BilledUsage:
+    assert one.usage is not None
+    return one.usage
+
+
+def shown(one: ExplainedItem, width: int = 100) -> str:
+    out = io.StringIO()
+    show_explanation(Console(file=out, width=width), one, [], "", one.explanation.problems)
+    return out.getvalue()
+
+
+# --- Which item ----------------------------------------------------------------------------------------------------
+
+
+def test_an_item_is_found_by_the_first_digits_of_its_id_with_or_without_dashes(platform: Platform) -> None:
+    used(platform, event("e1", "3"))
+    (item,) = items_of_month(platform.database, "acme", SEPTEMBER)
+    for text in (str(item.id), str(item.id).upper(), item.short_id, item.id.hex[:6], item.id.hex[:20]):
+        assert find_item(platform.database, text) == item.id
+
+
+def test_an_item_of_a_month_is_found_by_its_place_on_the_invoice(platform: Platform) -> None:
+    platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
+    used(platform, event("e1", "3"))
+    assert [
+        (one.position, one.kind, one.amount_cents) for one in items_of_month(platform.database, "acme", SEPTEMBER)
+    ] == [
+        (1, "usage", 30),
+        (2, "one_off", -100),
+    ]
+    second = read_explanation(platform.database, item_at(platform.database, "acme", SEPTEMBER, 2))
+    assert (second.position, second.explanation.item.kind, second.usage) == (2, "one_off", None)
+
+
+def test_digits_that_fit_several_items_list_them_all(platform: Platform) -> None:
+    platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
+    used(platform, event("e1", "3"))
+    platform.execute(
+        "update invoice_items set id = cast('abcdef00-0000-4000-8000-00000000000' || position as uuid)"
+        " where kind = 'one_off'"
+    )
+    platform.execute("alter table invoice_item_rollups drop constraint invoice_item_rollups_item_id_invoice_id_fkey")
+    platform.execute("update invoice_items set id = 'abcdef11-0000-4000-8000-000000000000' where kind = 'usage'")
+    with pytest.raises(NoSuchItem, match=r"(?s)2 items' ids begin with 'abcdef'.*goodwill.*requests as used"):
+        find_item(platform.database, "abcdef")
+    assert str(find_item(platform.database, "abcdef1")).startswith("abcdef11")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("abcde", "'abcde' is no item's id: give at least its first 6 digits"),
+        ("acme", "'acme' is no item's id.*fly-billing explain ORG YYYY-MM"),
+        ("abcdef", "no item's id begins with 'abcdef'.*fly-billing explain abcdef YYYY-MM"),
+        ("0123456789abcdef0123456789abcdef01", "longer than an item's id"),
+    ],
+)
+def test_what_names_no_item_says_what_would(platform: Platform, text: str, said: str) -> None:
+    with pytest.raises(NoSuchItem, match=said):
+        find_item(platform.database, text)
+
+
+def test_a_month_without_items_and_a_place_without_an_item_are_named(platform: Platform) -> None:
+    used(platform, event("e1", "3"))
+    with pytest.raises(NoSuchItem, match="'acme' has no items in 2026-10"):
+        items_of_month(platform.database, "acme", OCTOBER)
+    with pytest.raises(NoSuchItem, match="'acme' has no item 7 in 2026-09, only 1 to 1"):
+        item_at(platform.database, "acme", SEPTEMBER, 7)
+
+
+# --- The sums ------------------------------------------------------------------------------------------------------
+
+
+def test_every_item_of_an_invoice_comes_out_right_from_what_is_kept_of_it(platform: Platform) -> None:
+    """0.30; 10 GB past 100 x 0.02; half of 29.00; -1.005; 3 seconds of a Machine."""
+    platform.add_subscription("acme", "support", at("2026-09-16"))
+    platform.add_one_off("acme", "goodwill", "-1.005", at("2026-09-10"))
+    machine = {"type": "machine_seconds", "preset": "shared-cpu-1x"}
+    used(
+        platform,
+        event("e1", "3"),
+        event("e2", "110", type="egress_gb", region="iad"),
+        event("e3", "1", region="iad", **machine),
+        event("e4", "2", region="ams", **machine),
+    )
+    items = [
+        read_explanation(platform.database, one.id) for one in items_of_month(platform.database, "acme", SEPTEMBER)
+    ]
+    assert [(one.explanation.problems, one.explanation.item.amount_cents) for one in items] == [
+        ((), 20),
+        ((), 0),
+        ((), 30),
+        ((), 1450),
+        ((), -100),
+    ]
+    for one in items:
+        assert redo(printed(one.explanation))["Amount"].total == one.explanation.item.amount
+    assert sum(one.explanation.item.amount_cents for one in items) == items[0].total_cents == 1400
+    facts = [dict(one.explanation.facts) for one in items]
+    assert facts[4] == {"Happened at": "2026-09-10 00:00:00 UTC"}
+    assert facts[3]["Subscribed"] == "2026-09-16 00:00:00 on UTC, billed in arrears, prorated: second"
+
+
+def test_an_item_fits_a_terminal_of_a_hundred_columns(platform: Platform) -> None:
+    used(
+        platform,
+        *(event(f"e{n}", "0.123456789012345", type="egress_gb", region=f"region-{n}") for n in range(25)),
+    )
+    text = shown(first_item(platform))
+    assert max(map(len, text.splitlines())) == 100
+    assert "and 5 more (--all shows them)" in text
+    assert "not numbered yet, 2026-09, open, still growing" in text
+
+
+def test_a_final_invoice_is_named_by_its_number(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.close()
+    one = first_item(platform)
+    assert (one.number, one.status) == ("ACME-0001", "finalized")
+    assert "ACME-0001, 2026-09, finalized" in shown(one)
+
+
+def test_what_somebody_changed_by_hand_is_told_loudly(platform: Platform) -> None:
+    used(platform, event("e1", "3"))
+    platform.execute("update invoice_items set amount_cents = 31")
+    one = first_item(platform)
+    assert one.explanation.problems == ("Rounding: $0.31 is billed, the invoice's rounding comes to $0.30",)
+    assert "THIS ITEM DOES NOT COME TO WHAT WAS BILLED" in shown(one)
+
+
+def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_both(platform: Platform) -> None:
+    platform.add_organization("globex")
+    platform.execute(
+        "insert into organization_links (organization_id, payer_id, first_month)"
+        " values ('globex', 'acme', '2026-09-01')"
+    )
+    used(platform, event("e1", "3"), event("e2", "5", subject="globex"))
+    whose = [one.organization_id for one in items_of_month(platform.database, "acme", SEPTEMBER)]
+    (of_globex,) = items_of_month(platform.database, "globex", SEPTEMBER)
+    assert sorted(whose) == ["acme", "globex"]
+    assert (of_globex.payer_id, of_globex.amount_cents) == ("acme", 50)
+    one = read_explanation(platform.database, of_globex.id)
+    assert "globex, paid by acme" in shown(one)
+    with open_billed_events(platform.lake, usage_of(one)) as billed:
+        assert [found.id for found in billed.events()] == ["e2"]
+
+
+# --- The usage behind it -------------------------------------------------------------------------------------------
+
+
+def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("late", "0.5", time="2026-09-15T23:59:59.999999Z")], LATER, "more")
+    platform.land(LATER)
+    used(platform, event("e2", "3", time="2026-09-15T13:00:00Z"), event("e1", "2"), event("e1", "2"))
+    one = usage_of(first_item(platform))
+    assert (one.lake_version, one.events, one.organization_id) == (2, 3, "acme")
+    with open_billed_events(platform.lake, one) as billed:
+        assert billed.problems() == []
+        assert billed.files() == [
+            UsageFile(DAY, "usage.jsonl", 2, Decimal(5)),
+            UsageFile(LATER, "more.jsonl", 1, Decimal("0.5")),
+        ]
+        listed = [(found.id, found.path, found.line, found.so_far) for found in billed.events()]
+    assert listed == [
+        ("e1", "usage.jsonl", 2, 2),
+        ("e2", "usage.jsonl", 1, 5),
+        ("late", "more.jsonl", 1, Decimal("5.5")),
+    ]
+
+
+def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platform: Platform) -> None:
+    """The price changes on the 16th at midnight: the event at that moment is the later version's."""
+    since = at("2026-09-16")
+    platform.load(
+        *PRICES, price("egress", "1", "egress_gb", unit="GB", description="egress since then", effective_from=since)
+    )
+    egress = {"type": "egress_gb"}
+    used(
+        platform,
+        event("e1", "1", region="ams", time="2026-09-15T23:59:59Z", **egress),
+        event("e2", "2", region='odd "ünit"/', time="2026-09-16T00:00:00Z", **egress),
+        event("e3", "3"),
+        event("e4", "4", region="ams", time="2026-10-01T00:00:00Z", **egress),
+    )
+    found = {}
+    for item in items_of_month(platform.database, "acme", SEPTEMBER):
+        with open_billed_events(platform.lake, usage_of(read_explanation(platform.database, item.id))) as billed:
+            assert billed.problems() == []
+            found[item.description] = [one.id for one in billed.events()]
+    assert found == {"egress as used": ["e1"], "egress since then": ["e2"], "requests as used": ["e3"]}
+
+
+def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.close()
+    before = usage_of(first_item(platform))
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "4")])
+    platform.land(DAY, now=at("2026-10-05"))
+    platform.roll_up(now=at("2026-10-05"))
+    after = first_item(platform)
+    assert usage_of(after) == before
+    with open_billed_events(platform.lake, usage_of(after)) as billed:
+        assert [one.id for one in billed.events()] == ["e1"]
+
+
+def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform) -> None:
+    used(platform, event("e1", "3"))
+    usage = usage_of(first_item(platform))
+    for file in platform.lake.path.rglob("*.parquet"):
+        file.unlink()
+    with (
+        pytest.raises(UsageUnreadable, match="version 1 of the usage table can't be read any more"),
+        open_billed_events(platform.lake, usage),
+    ):
+        pass
+    shutil.rmtree(platform.lake.path)
+    with (
+        pytest.raises(UsageUnreadable, match="there is no usage table here: set FLY_BILLING_LAKE_DIR"),
+        open_billed_events(platform.lake, usage),
+    ):
+        pass
+    assert not platform.lake.exists()
+
+
+def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform) -> None:
+    used(platform, event("e1", "3"))
+    platform.execute("update usage_rollups set quantity = 4, events = 2")
+    with open_billed_events(platform.lake, usage_of(first_item(platform))) as billed:
+        assert billed.problems() == ["Events: {} was billed as 4 from 2 events; the usage table has 1 that add up to 3"]
+
+
+def test_a_meter_that_counts_says_what_its_aggregation_made_of_the_events(platform: Platform) -> None:
+    """Three requests of whatever size: 3 x 0.10."""
+    platform.execute("update meters set aggregation = 'count' where key = 'requests'")
+    used(platform, event("e1", "5"), event("e2", "0"), event("e3", "7.5"))
+    told = run(platform, "acme", "2026-09", "1", "--events")
+    assert told.returncode == 0, told.stdout
+    assert "3 x 0.1 = 0.3" in told.stdout
+    assert "so far" not in told.stdout
+    assert "Of 3 events the meter's aggregation, count, made 3 requests: what was billed." in told.stdout
+
+
+# --- Complete and disjoint -----------------------------------------------------------------------------------------
+
+
+def not_in_one_item(platform: Platform) -> list[tuple[str, str, int, str]]:
+    found = check_items_per_event(platform.database, platform.lake, SEPTEMBER, platform.organizations())
+    return [(row["organization_id"], row["meter"], row["events"], row["problem"]) for row in found]
+
+
+def test_every_accepted_event_is_in_exactly_one_item(platform: Platform) -> None:
+    platform.add_organization("globex")
+    platform.add_organization("idle")
+    egress = {"type": "egress_gb"}
+    used(
+        platform,
+        event("e1", "3"),
+        event("e1", "3"),
+        event("e2", "1", region="ams", time="2026-09-01T00:00:00Z", **egress),
+        event("e3", "1", region="iad", time="2026-09-30T23:59:59.999999Z", **egress),
+        event("e4", "1", region="iad", time="2026-10-01T00:00:00Z", **egress),
+        event("e5", "9", subject="globex"),
+    )
+    assert not_in_one_item(platform) == []
+
+
+def test_invoices_of_different_versions_of_the_usage_table_are_each_held_against_their_own(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.close()
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "4")])
+    platform.land(DAY, now=at("2026-10-05"))
+    platform.roll_up(now=at("2026-10-05"))
+    platform.add_organization("globex")
+    platform.roll_up(now=at("2026-10-05"))
+    platform.bill(now=CLOSED)
+    assert not_in_one_item(platform) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (
+            "delete from invoice_item_rollups as l using usage_rollups as r"
+            " where r.id = l.rollup_id and r.meter = 'requests'",
+            [("acme", "requests", 2, "in 0 items")],
+        ),
+        (
+            "update usage_rollups set segment_end = '2026-09-15T12:30:00Z' where meter = 'requests'",
+            [
+                ("acme", "requests", 1, "in 0 items"),
+                ("acme", "requests", 2, "billed, of which 1 are in the usage table"),
+            ],
+        ),
+        (
+            "update usage_rollups set dimensions = '{\"region\": \"ams\"}' where dimensions ->> 'region' = 'iad'",
+            [
+                ("acme", "egress_gb", 1, "billed, of which 0 are in the usage table"),
+                ("acme", "egress_gb", 1, "in 0 items"),
+            ],
+        ),
+    ],
+)
+def test_an_event_that_is_in_no_item_is_found(
+    platform: Platform, damage: str, found: list[tuple[str, str, int, str]]
+) -> None:
+    used(
+        platform,
+        event("e1", "3"),
+        event("e2", "4", time="2026-09-15T13:00:00Z"),
+        event("e3", "1", type="egress_gb", region="iad"),
+    )
+    assert not_in_one_item(platform) == []
+    platform.execute(damage)
+    assert sorted(not_in_one_item(platform), key=str) == found
+
+
+def test_a_version_that_can_not_be_read_any_more_is_not_taken_for_checked(platform: Platform) -> None:
+    used(platform, event("e1", "3"), event("e2", "4"))
+    for file in platform.lake.path.rglob("*.parquet"):
+        file.unlink()
+    (row,) = check_items_per_event(platform.database, platform.lake, SEPTEMBER, ["acme"])
+    assert (row["organization_id"], row["events"]) == (None, 2)
+    assert row["problem"].startswith("version 1 of the usage table can't be read any more")
+
+
+def test_an_event_that_two_items_bill_is_found(platform: Platform) -> None:
+    """No key of the database can see it: two rollups that overlap, each in an item of its own."""
+    platform.add_organization("globex")
+    used(platform, event("e1", "3"), event("e2", "1", type="egress_gb", region="iad"))
+    platform.execute(
+        "insert into usage_rollups select gen_random_uuid(), snapshot_id, meter, dimensions, '2026-09-15',"
+        " '2026-09-16', quantity, events from usage_rollups where meter = 'requests'"
+    )
+    platform.execute(
+        "insert into invoice_item_rollups select i.id, r.id, t.id from usage_rollups r, invoices i"
+        " join invoice_items t on t.invoice_id = i.id and t.meter = 'egress_gb'"
+        " where r.segment_start = '2026-09-15'"
+    )
+    assert not_in_one_item(platform) == [("acme", "requests", 1, "in 2 items")]
+
+
+def test_finance_sees_in_dagster_that_an_event_is_in_no_item(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme")
+    world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", at("2026-10-09"), "2592000")])
+    world.land_month(OCTOBER)
+    assert in_one_item(world.bill(OCTOBER)) == (True, AssetCheckSeverity.ERROR)
+    world.execute("alter table usage_rollups disable trigger user")
+    world.execute("update usage_rollups set segment_end = '2026-10-09'")
+    assert in_one_item(world.bill(OCTOBER)) == (False, AssetCheckSeverity.ERROR)
+
+
+def in_one_item(result: ExecuteInProcessResult) -> tuple[bool, AssetCheckSeverity]:
+    checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    found = checks["every_event_is_in_exactly_one_item"]
+    return found.passed, found.severity
+
+
+# --- The command ---------------------------------------------------------------------------------------------------
+
+
+def run(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
+    url = platform.database.engine.url
+    names = {
+        **os.environ,
+        "DATABASE_URL": url.set(drivername="postgresql").render_as_string(hide_password=False),
+        "DAGSTER_DATABASE_URL": url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
+        "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
+        "FLY_BILLING_LAKE_DIR": str(platform.lake.path),
+    }
+    return subprocess.run(
+        [COMMAND, "explain", *arguments], env=names, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_command_leads_from_the_month_to_the_item_to_its_events(platform: Platform) -> None:
+    used(platform, event("e1", "3"), event("e2", "0.5", time="2026-09-15T13:00:00Z"))
+    listed = run(platform, "acme", "2026-09")
+    assert listed.returncode == 0, listed.stderr
+    short_id = re.search(r"^1 +([0-9a-f]{8}) +usage +Requests: requests as used +\$0\.35$", listed.stdout, re.MULTILINE)
+    assert short_id
+    told = run(platform, short_id[1], "--events")
+    assert told.returncode == 0, told.stderr
+    assert "3.5 x 0.1 = 0.35" in told.stdout
+    assert "2026-09-15 13:00:00                        0.5                   3.5  proxy e2" in told.stdout
+    assert "2 events add up to 3.5 requests: just what was billed." in told.stdout
+
+
+def test_the_command_tells_all_as_data(platform: Platform) -> None:
+    used(platform, *(event(f"e{n:02d}", "0.25") for n in range(60)))
+    some = json.loads(run(platform, "acme", "2026-09", "1", "--events", "--json").stdout)
+    every = json.loads(run(platform, "acme", "2026-09", "1", "--events", "--json", "--all").stdout)
+    assert (len(some["events"]), some["events_left_out"]) == (50, 10)
+    assert (len(every["events"]), every["events_left_out"]) == (60, 0)
+    assert every["events"][59]["so_far"] == "15"
+    assert (every["amount"], every["amount_cents"], every["problems"]) == ("1.5", 150, [])
+    assert every["usage"]["files"] == [
+        {"landing_day": "2026-09-15", "path": "usage.jsonl", "events": 60, "quantity": "15"}
+    ]
+    assert every["invoice"]["total_cents"] == 150
+
+
+def test_the_command_fails_where_an_item_does_not_come_to_what_was_billed(platform: Platform) -> None:
+    used(platform, event("e1", "3"))
+    platform.execute("update invoice_items set amount = 0.4")
+    told = run(platform, "acme", "2026-09", "1")
+    assert told.returncode == 1
+    assert "Amount: the lines add up to 0.3 USD, not to 0.4" in told.stdout
+
+
+def test_the_command_says_in_a_line_what_it_does_not_find(platform: Platform) -> None:
+    told = run(platform, "nobody")
+    assert told.returncode == 2
+    assert "'nobody' is no item's id" in " ".join(told.stderr.split())
+    assert "Traceback" not in told.stderr

@@ -1,0 +1,174 @@
+"""Comparing a billed month with its shadow, and taking usage apart where the other book changes a price."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.domain.account import Account, Member, OneOffItem, UsageRollup
+from fly_billing.domain.errors import BillingError, not_computable
+from fly_billing.domain.invoices import Invoice, assemble_invoice
+from fly_billing.domain.prices import PriceBook
+from fly_billing.domain.shadow import BilledTotal, PriceChanges, compare
+from tests.builders import SEPTEMBER, at, id_of, price
+
+
+def invoice(organization: str, amount: str, currency: str = "USD") -> Invoice:
+    item = OneOffItem(id_of(organization), "Charge", Decimal(amount), currency)
+    return assemble_invoice(
+        Account(organization, currency, SEPTEMBER, [Member(organization, PriceBook([]), one_offs=[item])])
+    )
+
+
+def billed(organization: str, cents: int, currency: str = "USD") -> BilledTotal:
+    return BilledTotal(organization, organization.capitalize(), currency, cents, {"One-off": cents})
+
+
+def test_the_biggest_difference_comes_first_whichever_way_it_goes() -> None:
+    amounts = {"acme": "10.00", "beta": "0.50", "delta": "4.00", "gamma": "3.00"}
+    again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "9"), "beta": invoice("beta", "5")}
+    again |= {"delta": invoice("delta", "4"), "gamma": invoice("gamma", "1")}
+    real = [billed("acme", 900), billed("beta", 500), billed("delta", 400), billed("gamma", 100)]
+    report = compare(SEPTEMBER, "2027", real, again, {name: invoice(name, amount) for name, amount in amounts.items()})
+    assert [(one.organization_id, one.cents) for one in report.differences] == [
+        ("beta", -450), ("gamma", 200), ("acme", 100), ("delta", 0),
+    ]  # fmt: skip
+    (totals,) = report.totals
+    assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (2, 1, 1)
+    assert (totals.billed_cents, totals.shadow_cents, totals.cents) == (1900, 1750, -150)
+    (product,) = report.products
+    assert (product.product, product.billed_cents, product.shadow_cents) == ("One-off", 1900, 1750)
+
+
+def test_currencies_are_never_added_up() -> None:
+    both: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "gamma": invoice("gamma", "700", "JPY")}
+    report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("gamma", 600, "JPY")], both, both)
+    assert [(one.currency, one.cents) for one in report.totals] == [("JPY", 100), ("USD", 100)]
+    assert [(one.product, one.currency, one.cents) for one in report.products] == [
+        ("One-off", "JPY", 100), ("One-off", "USD", 100),
+    ]  # fmt: skip
+
+
+def test_who_can_not_be_priced_is_in_no_total_but_named_with_the_reason() -> None:
+    fails = not_computable("unpriced_usage", "no price for meter 'requests'")
+    again: dict[str, Invoice | BillingError] = {
+        "acme": invoice("acme", "1"),
+        "beta": fails,
+        "delta": invoice("delta", "2"),
+    }
+    shadow: dict[str, Invoice | BillingError] = {
+        "acme": fails,
+        "beta": invoice("beta", "1"),
+        "delta": invoice("delta", "2"),
+    }
+    report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300), billed("delta", 200)], again, shadow)
+    assert [(one.organization_id, one.code, one.reason) for one in report.unpriced] == [
+        ("beta", "unpriced_usage", "under its own prices: no price for meter 'requests'"),
+        ("acme", "unpriced_usage", "no price for meter 'requests'"),
+    ]
+    assert [one.organization_id for one in report.differences] == ["delta"]
+    assert report.totals[0].billed_cents == 200
+
+
+def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
+    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
+    (one,) = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).differences
+    assert (one.is_by_prices_alone, one.again_cents, one.cents) == (False, 200, 100)
+
+
+def test_the_report_is_plain_data() -> None:
+    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
+    data = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).as_data()
+    assert json.loads(json.dumps(data)) == data
+    assert (data["month"], data["price_book"], data["totals"][0]["difference_cents"]) == ("2026-09", "2027", 100)
+    assert data["organizations"][0]["is_by_prices_alone"] is False
+
+
+def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") -> UsageRollup:
+    return UsageRollup(id_of(quantity), "requests", {"region": "ams"}, at(start), at(end), Decimal(quantity))
+
+
+def changes(*moments: str) -> PriceChanges:
+    """A book in which requests cost 1 at first, and 1 more from each of these moments on."""
+    versions = [price("requests", "1", "requests")]
+    versions += [price("requests", str(n), "requests", effective_from=at(one)) for n, one in enumerate(moments, 2)]
+    return PriceChanges(versions)
+
+
+def by_day(**days: int) -> list[Decimal]:
+    """What each day of September added: `d15=100`."""
+    return [Decimal(days.get(f"d{number}", 0)) for number in range(1, 31)]
+
+
+def parts(found: list[UsageRollup]) -> list[tuple[datetime, datetime, Decimal]]:
+    return [(one.segment_start, one.segment_end, one.quantity) for one in found]
+
+
+def test_a_rollup_without_a_change_inside_stays_as_it_is_and_needs_no_days() -> None:
+    whole = rollup("100")
+    assert changes("2026-09-01", "2026-10-01").split(whole, None) == [whole]
+
+
+def test_usage_is_taken_apart_at_the_midnight_at_which_the_price_changes() -> None:
+    """The 14th belongs to the price before, the 15th to the one after."""
+    found = changes("2026-09-15").split(rollup("100"), by_day(d1=10, d14=20, d15=30, d30=40))
+    assert parts(found) == [
+        (at("2026-09-01"), at("2026-09-15"), Decimal(30)),
+        (at("2026-09-15"), at("2026-10-01"), Decimal(70)),
+    ]
+
+
+def test_a_part_without_usage_is_left_out() -> None:
+    found = changes("2026-09-10", "2026-09-20").split(rollup("5"), by_day(d9=2, d20=3))
+    assert parts(found) == [
+        (at("2026-09-01"), at("2026-09-10"), Decimal(2)),
+        (at("2026-09-20"), at("2026-10-01"), Decimal(3)),
+    ]
+
+
+def test_a_stretch_that_begins_inside_a_day_is_taken_apart_at_later_midnights() -> None:
+    """The real price changed at noon on the 10th; the other book changes it on the 11th."""
+    found = changes("2026-09-11").split(rollup("9", start="2026-09-10T12:00:00"), by_day(d10=4, d11=5))
+    assert parts(found) == [
+        (at("2026-09-10T12:00:00"), at("2026-09-11"), Decimal(4)),
+        (at("2026-09-11"), at("2026-10-01"), Decimal(5)),
+    ]
+
+
+def test_a_change_for_other_dimensions_tears_nothing_apart() -> None:
+    whole = rollup("100")
+    prices = [
+        price("all", "1", "requests"),
+        price("fra", "2", "requests", match={"region": ("fra",)}, effective_from=at("2026-09-15")),
+    ]
+    assert PriceChanges(prices).split(whole, None) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("moment", "days", "said"),
+    [
+        ("2026-09-15T12:00:00", by_day(d1=100), r"price 'requests' changes at 2026-09-15 12:00:00Z.*midnight UTC"),
+        ("2026-09-15", None, r"price 'requests' changes at 2026-09-15, .*not known what was used on which day"),
+        ("2026-09-15", by_day(d1=99), "not known what was used on which day"),
+    ],
+)
+def test_what_can_not_be_taken_apart_names_the_price_and_the_moment(
+    moment: str, days: list[Decimal] | None, said: str
+) -> None:
+    with pytest.raises(BillingError, match=said):
+        changes(moment).split(rollup("100"), days)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=30, max_size=30), st.sets(st.integers(2, 30), max_size=5))
+def test_no_unit_is_lost_wherever_a_month_is_taken_apart(used: list[int], days: set[int]) -> None:
+    moments = [f"2026-09-{day:02}" for day in sorted(days)]
+    found = changes(*moments).split(rollup(str(sum(used))), [Decimal(one) for one in used])
+    assert sum(one.quantity for one in found) == sum(used)
+    for one in found:
+        inside = range(one.segment_start.day, 31 if one.segment_end == SEPTEMBER.end else one.segment_end.day)
+        assert one.quantity == sum(used[day - 1] for day in inside)
