@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import text
+from sqlalchemy import column, insert, table, text
 
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.price_models import PerUnit
@@ -193,26 +193,100 @@ class Platform:
             created_at=at(created_at),
         )
 
+    def insert(self, into: str, **values: Any) -> None:
+        """Write one row; what it does not name has its default."""
+        statement = insert(table(into, *(column(name) for name in values))).values(**values)
+        with self.database.transaction() as connection:
+            connection.execute(statement)
+
     def add_subscription(
-        self, organization: str, price_key: str, started_at: datetime, ended_at: datetime | None = None
+        self, organization: str, price_key: str, started_at: datetime, ended_at: datetime | None = None, **terms: Any
     ) -> None:
-        self.execute(
-            "insert into subscriptions values (:id, :organization, :price_key, :started_at, :ended_at)",
+        """`terms`: quantity, billed, proration."""
+        self.insert(
+            "subscriptions",
             id=id_of(f"{organization} {price_key} {started_at}"),
-            organization=organization,
+            organization_id=organization,
             price_key=price_key,
             started_at=started_at,
             ended_at=ended_at,
+            **terms,
         )
 
-    def add_one_off(self, organization: str, description: str, amount: str, occurred_at: datetime) -> None:
-        self.execute(
-            "insert into one_off_items values (:id, :organization, :description, :amount, 'USD', :occurred_at)",
+    def add_one_off(
+        self, organization: str, description: str, amount: str, occurred_at: datetime, currency: str = "USD"
+    ) -> None:
+        self.insert(
+            "one_off_items",
             id=id_of(f"{organization} {description}"),
-            organization=organization,
+            organization_id=organization,
             description=description,
             amount=Decimal(amount),
+            currency=currency,
             occurred_at=occurred_at,
+        )
+
+    def redeem(
+        self,
+        organization: str,
+        coupon: str,
+        first: BillingMonth = SEPTEMBER,
+        last: BillingMonth | None = None,
+        redeemed_at: datetime = NOW,
+    ) -> None:
+        self.insert(
+            "discounts",
+            id=id_of(f"{organization} {coupon} {first}"),
+            organization_id=organization,
+            coupon_code=coupon,
+            first_month=first.first_day,
+            last_month=last.first_day if last else None,
+            redeemed_at=redeemed_at,
+        )
+
+    def commit(self, organization: str, kind: str, amount: str, **terms: Any) -> None:
+        """From September 2026 on, in USD; `terms` are columns of `commitments`."""
+        plain = {"description": f"at {'least' if kind == 'minimum' else 'most'} {amount}", "currency": "USD"}
+        self.insert(
+            "commitments",
+            id=id_of(f"{organization} {kind} {amount}"),
+            organization_id=organization,
+            kind=kind,
+            amount=Decimal(amount),
+            **{**plain, "first_month": SEPTEMBER.first_day, **terms},
+        )
+
+    def grant(self, organization: str, name: str, amount: str, **terms: Any) -> None:
+        """Credit in USD since the beginning of 2026; `terms` are columns of `credit_grants`."""
+        self.insert(
+            "credit_grants",
+            id=id_of(f"{organization} {name}"),
+            organization_id=organization,
+            description=name,
+            amount=Decimal(amount),
+            **{"currency": "USD", "granted_at": at("2026-01-01"), **terms},
+        )
+
+    def add_tax(self, organization: str, name: str, percent: str, **terms: Any) -> None:
+        """From September 2026 on; `terms` are columns of `tax_rates`."""
+        self.insert(
+            "tax_rates",
+            id=id_of(f"{organization} {name}"),
+            organization_id=organization,
+            name=name,
+            percent=Decimal(percent),
+            **{"first_month": SEPTEMBER.first_day, **terms},
+        )
+
+    def link(
+        self, organization: str, payer: str, first: BillingMonth = SEPTEMBER, last: BillingMonth | None = None
+    ) -> None:
+        self.insert(
+            "organization_links",
+            organization_id=organization,
+            payer_id=payer,
+            first_month=first.first_day,
+            last_month=last.first_day if last else None,
         )
 
     def land(self, *days: date, now: datetime = NOW) -> list[LandedFile]:
@@ -239,8 +313,38 @@ class Platform:
         self.land(day)
         self.roll_up()
 
-    def close(self) -> Billed:
-        """Land what is there, roll September up and bill it, an hour after its grace period."""
-        self.land(*LANDING_DAYS, now=CLOSED)
-        self.roll_up(now=CLOSED)
-        return self.bill(now=CLOSED)
+    def close(self, month: BillingMonth = SEPTEMBER) -> Billed:
+        """Land what is there, roll the month up and bill it, an hour after its grace period."""
+        now = month.closes_at(TERMS.grace) + timedelta(hours=1)
+        self.land(*days_of(month.first_day, month.last_landing_day(TERMS.grace)), now=now)
+        self.roll_up(month, now)
+        return self.bill(month, now)
+
+    def compute(self, month: BillingMonth = SEPTEMBER) -> None:
+        """Roll the month up and bill it while it is open: on the 20th."""
+        now = month.start + timedelta(days=19, hours=12)
+        self.roll_up(month, now)
+        assert self.bill(month, now).failures == []
+
+    def items(self, month: BillingMonth = SEPTEMBER, organization: str = "acme") -> list[tuple[str, str, Decimal]]:
+        """Kind, description and amount of the items of the latest invoice that this organization pays."""
+        found = self.query(
+            "select t.kind, t.description, t.amount from invoice_items as t"
+            " join invoices as i on i.id = t.invoice_id and i.status <> 'void'"
+            " where i.organization_id = :organization and i.month = :month order by t.position",
+            organization=organization,
+            month=month.first_day,
+        )
+        return [(row["kind"], row["description"], row["amount"]) for row in found]
+
+    def amounts(self, kind: str, month: BillingMonth = SEPTEMBER, organization: str = "acme") -> list[Decimal]:
+        return [amount for one, _, amount in self.items(month, organization) if one == kind]
+
+    def totals(self, organization: str = "acme") -> list[int]:
+        """The cents of the organization's invoices, month by month; void ones left out."""
+        found = self.query(
+            "select total_cents from invoices where organization_id = :organization and status <> 'void'"
+            " order by month",
+            organization=organization,
+        )
+        return [row["total_cents"] for row in found]

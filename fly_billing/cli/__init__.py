@@ -356,6 +356,23 @@ def rebill(
 
 
 @app.command()
+def reserve(
+    organization: Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")],
+    block: Annotated[str, typer.Argument(metavar="BLOCK", help="For example reservation/performance/20")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is bound to: the region")],
+    first_month: Annotated[
+        BillingMonth | None,
+        typer.Option("--from", metavar="YYYY-MM", help="Its first month, if not this one", parser=_month),
+    ] = None,
+    number: Annotated[int, typer.Option(min=1, help="Another number buys another one of the same")] = 1,
+) -> None:
+    """Sell usage of a year ahead, cheaper: charged once, given as credit that pays for each month's usage."""
+    from fly_billing.cli.reserve import reserve as run_reserve
+
+    run_reserve(console, organization, block, value, first_month, number)
+
+
+@app.command()
 def webhooks(
     port: Annotated[int, typer.Option(help="Port to listen on")] = 8421,
     host: Annotated[str, typer.Option(help="Address to listen on; put TLS in front of anything public")] = "127.0.0.1",

@@ -27,6 +27,7 @@ from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.reissuing import reissue
 from fly_billing.resources.rollups import roll_up
 from fly_billing.resources.settings import Settings
+from fly_billing.resources.statements_of_account import no_such
 from fly_billing.resources.usage_lake import UsageLake
 
 
@@ -73,8 +74,8 @@ def rebill(console: Console, organization: str, month: BillingMonth, wish: Wish)
 def _payer(database: BillingDatabase, organization: str, month: BillingMonth) -> Row:
     with database.transaction() as connection:
         found = rows(connection, "payer_of", organization_id=organization, month=month.first_day)
-    if not found:
-        raise ToBeMended(f"no organization {organization!r}: see `fly-billing summary` for those there are")
+        if not found:
+            raise ToBeMended(no_such(organization, rows(connection, "organization_ids")))
     return found[0]
 
 

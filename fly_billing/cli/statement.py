@@ -80,14 +80,12 @@ def _items(invoice: StatementInvoice) -> Table:
     table.add_column("Exactly", justify="right", no_wrap=True)
     table.add_column("Billed", justify="right", no_wrap=True)
     table.columns[-1].footer = format_cents(invoice.total_cents or 0, invoice.currency)
-    product = None
-    for item in invoice.items:
-        if item.product != product:
-            table.add_row(Text(item.product, style="bold"))
-            product = item.product
-        worked_out = "; ".join([item.working] if item.working else [f"because of {cause}" for cause in item.causes])
-        billed = format_cents(item.amount_cents, invoice.currency)
-        table.add_row(f"  {item.description}", worked_out, short(item.amount), billed)
+    for product, items in invoice.items_by_product().items():
+        table.add_row(Text(product, style="bold"))
+        for item in items:
+            worked_out = item.working or "; ".join(f"because of {cause}" for cause in item.causes)
+            billed = format_cents(item.amount_cents, invoice.currency)
+            table.add_row(f"  {item.description}", worked_out, short(item.amount), billed)
     return table
 
 

@@ -86,6 +86,13 @@ class StatementInvoice:
     spend: Spend | None = None
     compared: Comparison | None = None
 
+    def items_by_product(self) -> dict[str, list[StatementItem]]:
+        """Return the items of each product together, in the invoice's order."""
+        grouped_items: dict[str, list[StatementItem]] = {}
+        for item in self.items:
+            grouped_items.setdefault(item.product, []).append(item)
+        return grouped_items
+
     def status_in_words(self) -> str:
         """Say how it stands: `paid`, `to be paid`. Whether a payer has paid is the payer's to know."""
         if self.payer and self.status in ("open", "finalized", "paid"):

@@ -51,7 +51,7 @@ def read_statement(
     with database.transaction() as connection:
         found = rows(connection, "organization", id=organization_id)
         if not found:
-            raise NoSuchOrganization(_no_such(organization_id, rows(connection, "organization_ids")))
+            raise NoSuchOrganization(no_such(organization_id, rows(connection, "organization_ids")))
         late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}
         invoices = rows(connection, "statement_invoices", organization_id=organization_id, **late)
         if month and month not in [_month(row) for row in invoices]:
@@ -71,7 +71,8 @@ def read_statement(
     )
 
 
-def _no_such(wanted: str, known: Sequence[Row]) -> str:
+def no_such(wanted: str, known: Sequence[Row]) -> str:
+    """Say that there is no such organization, and which there are that look alike."""
     alike = [row["id"] for row in known if wanted.lower()[:3] in row["id"]][:5]
     return f"no organization {wanted!r}" + (f"; did you mean {', '.join(alike)}?" if alike else "")
 

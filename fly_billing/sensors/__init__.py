@@ -1,10 +1,11 @@
-"""Sensors: who is new, what failed. One module each; all of them are listed here for `definitions`."""
+"""Sensors: who is new, what failed, who spends more than was meant. One module each; all of them are listed here."""
 
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices
 from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
 from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
+from fly_billing.sensors.alert_on_spend import alert_on_spend
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
 from fly_billing.sensors.send_alerts import send_alerts
@@ -15,6 +16,7 @@ SENSORS = [
     alert_on_failed_payment,
     alert_on_failed_run,
     alert_on_failed_sync,
+    alert_on_spend,
     poll_stripe_events,
     register_new_organizations,
     send_alerts,

@@ -12,12 +12,14 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 MAY_IMPORT = {
     "domain": {"domain"},
     "resources": {"domain", "resources"},
+    "statement_page": {"domain", "statement_page"},
     "stripe_sandbox": {"stripe_sandbox"},
     "partitions": {"domain", "partitions"},
     "assets": {"assets", "domain", "partitions", "resources"},
     "jobs": {"assets", "domain", "jobs", "partitions", "resources"},
     "sensors": {"assets", "domain", "jobs", "partitions", "resources", "sensors"},
     "sample_platform": {"domain", "resources", "sample_platform"},
+    "focus_export": {"domain", "focus_export", "resources"},
     "focus_import": {"domain", "focus_import", "resources"},
 }
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.periods import BillingMonth, months_between, overlap_seconds
+from fly_billing.domain.periods import BillingMonth, months_between, overlap_days, overlap_seconds
 
 SEPTEMBER = BillingMonth(2026, 9)
 GRACE = timedelta(hours=72)
@@ -110,9 +110,46 @@ def test_the_last_landing_day_is_the_last_one_that_begins_before_the_month_close
         ("2026-10-01", None, 0),
         ("2026-01-01", "2026-09-01", 0),
         ("2026-09-15", "2026-09-15", 0),
+        ("2026-09-15T00:00:00.900000", "2026-09-15T00:00:01.100000", 1),
+        ("2026-09-30T23:59:59.999999", None, 1),
     ],
 )
 def test_a_subscription_runs_in_a_month_for_the_seconds_it_shares_with_it(
     started: str, ended: str | None, seconds: int
 ) -> None:
     assert overlap_seconds(SEPTEMBER, utc(started), utc(ended) if ended else None) == seconds
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "days"),
+    [
+        ("2026-01-01", None, 30),
+        ("2026-09-01", "2026-10-01", 30),
+        ("2026-09-16T23:59:59", None, 15),  # the day on which it begins counts
+        ("2026-01-01", "2026-09-16T23:59:59", 15),  # the day on which it ends does not
+        ("2026-09-30T23:59:59.999999", None, 1),
+        ("2026-01-01", "2026-09-30T23:59:59", 29),
+        ("2026-09-15T01:00:00", "2026-09-15T23:00:00", 0),
+        ("2026-09-15T23:00:00", "2026-09-16T01:00:00", 1),
+        ("2026-10-01", None, 0),
+        ("2026-01-01", "2026-09-01T12:00:00", 0),
+        ("2026-01-01", "2026-08-01", 0),
+    ],
+)
+def test_a_subscription_charged_by_the_day_runs_on_the_days_of_utc_that_it_does_not_end_on(
+    started: str, ended: str | None, days: int
+) -> None:
+    assert overlap_days(SEPTEMBER, utc(started), utc(ended) if ended else None) == days
+
+
+def test_a_day_is_that_of_utc_and_not_of_whoever_subscribed() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    assert overlap_days(SEPTEMBER, datetime(2026, 9, 16, 8, tzinfo=tokyo), None) == 16
+
+
+@given(st.lists(st.integers(0, 30 * 86_400 * 1_000_000), max_size=6))
+def test_parts_that_follow_one_another_share_the_seconds_and_days_of_a_month(cuts: list[int]) -> None:
+    moments = [SEPTEMBER.start + timedelta(microseconds=cut) for cut in sorted(cuts)]
+    parts = list(zip([SEPTEMBER.start, *moments], [*moments, None], strict=True))
+    assert sum(overlap_seconds(SEPTEMBER, start, end) for start, end in parts) == 2_592_000
+    assert sum(overlap_days(SEPTEMBER, start, end) for start, end in parts) == 30

@@ -1,13 +1,25 @@
 """A statement says in plain sentences what is owed and how each amount was worked out."""
 
 import json
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from fly_billing.domain.price_models import PriceStep
-from fly_billing.domain.statement import Statement, StatementInvoice, StatementItem, working
+from fly_billing.domain.statement import (
+    Completeness,
+    CreditLeft,
+    Payer,
+    Statement,
+    StatementInvoice,
+    StatementItem,
+    UsageSource,
+    term_working,
+    working,
+)
 from tests.builders import NOW
 
 
@@ -71,6 +83,27 @@ def test_an_amount_is_shown_as_a_sum_that_a_person_can_redo(arguments: Any, said
     assert working(*arguments) == said
 
 
+@pytest.mark.parametrize(
+    ("kind", "detail", "said"),
+    [
+        ("discount", {"code": "TEN", "percent": "10", "base": "1725.8"}, "10 % of 1,725.8"),
+        ("discount", {"code": "FIVE", "amount": "5", "base": "30"}, "5 off 30, never more than that"),
+        (
+            "minimum",
+            {"minimum": "1000", "base": "200", "counted_before": "300"},
+            "1,000 agreed; 200 this month, 300 before",
+        ),
+        ("maximum", {"maximum": "100", "base": "120"}, "120, of which 100 at most"),
+        ("credit", {"available": "250", "drawn": "200", "left": "50"}, "250 available, 50 left"),
+        ("tax", {"percent": "19", "base": "7"}, "19 % of 7"),
+        ("usage", {"steps": []}, ""),
+        ("tax", {}, ""),
+    ],
+)
+def test_what_was_agreed_is_shown_with_its_numbers_too(kind: str, detail: dict[str, Any], said: str) -> None:
+    assert term_working(kind, detail) == said
+
+
 def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     item = StatementItem("Machines", "shared", "1 second x 1.94 per 2,592,000", "0.00000074845679012346", 0)
     one = StatementInvoice("2026-09", "open", "USD", 0, NOW, NOW.date(), None, None, None, (item,))
@@ -79,3 +112,89 @@ def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     assert data["owed_cents"] == {}
     assert data["invoices"][0]["items"][0]["amount"] == "0.00000074845679012346"
     assert (data["invoices"][0]["as_of"], data["invoices"][0]["due_on"]) == ("2026-09-20T12:00:00+00:00", "2026-09-20")
+
+
+@pytest.mark.parametrize(
+    ("status", "cents", "said"),
+    [
+        ("open", 20, "open, still growing"),
+        ("finalized", 20, "to be paid"),
+        ("finalized", 0, "nothing to pay"),
+        ("paid", 20, "paid"),
+        ("void", 20, "void"),
+        ("uncollectible", 20, "not collected"),
+        ("not computed", None, "not worked out yet"),
+    ],
+)
+def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, said: str) -> None:
+    assert invoice(status, cents).status_in_words() == said
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("open", "open, still growing, paid by Globex"),
+        ("finalized", "paid by Globex"),
+        ("paid", "paid by Globex"),
+        ("void", "void"),
+    ],
+)
+def test_who_pays_is_said_to_those_who_do_not(status: str, said: str) -> None:
+    assert replace(invoice(status, 20), payer=Payer("globex", "Globex")).status_in_words() == said
+
+
+def test_what_another_one_pays_is_not_owed() -> None:
+    paid_by_other = replace(invoice("finalized", 500), payer=Payer("globex", "Globex"))
+    assert statement(paid_by_other).headline() == "Acme owes nothing."
+    upcoming = replace(invoice("open", 500), payer=Payer("globex", "Globex"))
+    assert statement(upcoming, invoice("finalized", 100)).headline() == "Acme owes $1.00 on 1 unpaid invoice."
+
+
+def test_where_an_invoice_was_voided_and_made_anew_the_new_one_is_shown() -> None:
+    found = replace(statement(invoice("void", 500), invoice("finalized", 400)), month="2026-09")
+    assert found.shown() == invoice("finalized", 400)
+    assert replace(found, invoices=(invoice("void", 500),)).shown() == invoice("void", 500)
+    assert statement().shown() is None
+
+
+def test_what_is_left_of_a_credit_is_never_said_to_be_more_than_it_is() -> None:
+    """$12.349 left: $12.34, and not $12.35."""
+    credit = CreditLeft.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
+    assert (credit.granted_cents, credit.left_cents) == (5000, 1234)
+    assert CreditLeft.of("Welcome", "JPY", Decimal("5000"), Decimal("12.9"), None).left_cents == 12
+
+
+def daily(name: str, until: date, days: int = 20) -> UsageSource:
+    return UsageSource(name, days, until)
+
+
+def complete(until: date | None, *sources: UsageSource) -> Completeness:
+    return Completeness(until, date(2026, 9, 30), sources)
+
+
+@pytest.mark.parametrize(
+    ("completeness", "said"),
+    [
+        (complete(None), "Not all usage of this month's first day is in yet."),
+        (
+            complete(date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20))),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in.",
+        ),
+        (
+            complete(
+                date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20)), daily("ips.csv", date(2026, 9, 18))
+            ),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in. Overdue: ips.csv (last on 2026-09-18).",
+        ),
+        (  # a correction that came three times is not missed
+            complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in.",
+        ),
+        (  # what stopped after the month's end is not missing in it
+            complete(date(2026, 10, 3), daily("machines.jsonl", date(2026, 9, 30))),
+            "All usage that arrived by the end of 2026-10-03 (UTC) is in.",
+        ),
+    ],
+)
+def test_a_statement_says_how_far_its_usage_is_in_and_what_is_overdue(completeness: Completeness, said: str) -> None:
+    assert completeness.in_words() == said

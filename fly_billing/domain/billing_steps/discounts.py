@@ -3,8 +3,8 @@
 The rules, for a reader to argue with:
   - They come one after the other, lower `order` first, then as granted, each off what those before it left: 10 % and
     then $5 off $100 leave $85.00, $5 and then 10 % leave $85.50. So no two of them take the same dollar.
-  - A percentage holds for a fee that is given back as well: charged at 10 % off, it is given back at 10 % off. A one-off
-    item below zero is a credit that somebody promised in full: it is left alone.
+  - A percentage holds for a fee that is given back as well: charged at 10 % off, it is given back at 10 % off. A
+    one-off item below zero is a credit that somebody promised in full: it is left alone.
   - An amount fills the first item first. It takes no more than what it covers comes to, and no more than the invoice
     comes to: what is not used of it is lost, as it is for one month.
   - Nothing is rounded here: an invoice rounds once.

@@ -1,7 +1,8 @@
--- No rows. A credit note, numbered per invoice, and the credit that it gives; drawn before any other.
+-- No rows. A credit note, numbered per invoice, and the credit that it gives: drawn before what was prepaid (0), and after
+-- a reservation's (-10), which would be lost at the month's end.
 with granted as (
     insert into credit_grants (id, organization_id, description, amount, currency, priority, granted_at)
-    values (:grant_id, :organization_id, :description, :amount, :currency, -100, :made_at)
+    values (:grant_id, :organization_id, :description, :amount, :currency, -5, :made_at)
     returning id
 )
 
