@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 from dagster import DagsterInstance
 
@@ -22,6 +23,10 @@ from tests.builders import Platform
 from tests.world import World
 
 _numbers = itertools.count()
+
+# How fast a machine is says nothing of billing: no example fails, and none is called too slow, because of its time.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

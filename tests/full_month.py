@@ -20,8 +20,8 @@ def bill_full_month(platform: Platform) -> Platform:
     """Close September 2026: acme pays for itself and beta, with a coupon, a credit and a tax; gamma pays in yen.
 
     acme: 12,500 requests 22.50, a million Machine seconds 0.7484..., 150 GB 1.00, support 29.00, onboarding 10.00,
-    goodwill -5.00; beta: 100 requests 0.20. In all 58.4484...; 10 % off leave 52.6036..., 3.00 of credit 49.6036...;
-    19 % on 49.60 are 9.42; to pay: 59.02. gamma: 1,200 yen.
+    goodwill -5.00; beta: 100 requests 0.20. In all 58.4484...; 10 % off all but goodwill leave 52.1036..., 3.00 of
+    credit 49.1036...; 19 % on 49.10 are 9.33; to pay: 58.43. gamma: 1,200 yen.
     """
     platform.load(TIERED_REQUESTS)
     platform.add_organization("beta")

@@ -1,8 +1,12 @@
 """A reservation is charged once, and pays for a year of one CPU class in one region, month by month, 40 % off."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,3 +192,22 @@ def test_every_block_on_offer_can_be_bought_where_flys_catalogue_has_its_machine
         return len(block.values(prices, SEPTEMBER.start)), block.upfront_amount / whole
 
     assert [offered(block) for block in BLOCKS] == [(35, Decimal("0.6"))] * 6
+
+
+def test_the_command_says_what_was_reserved_and_what_is_on_offer(platform: Platform, tmp_path: Path) -> None:
+    url = platform.database.engine.url.render_as_string(hide_password=False)
+    names = {"DATABASE_URL": url, "DAGSTER_DATABASE_URL": url, "FLY_BILLING_DATA_DIR": str(tmp_path / "data")}
+
+    def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("fly-billing")), "reserve", *arguments]
+        return subprocess.run(command, env=os.environ | names, capture_output=True, text=True, timeout=60, check=False)
+
+    bought = ("acme", YEAR.key, "ams", "--from", "2026-09")
+    first, again, unknown = run_command(*bought), run_command(*bought), run_command("acme", "gold", "ams")
+    assert first.stdout == (
+        "acme: reserved: 20 USD a month of performance Machines in one region, for a year: ams. $144.00 on the invoice"
+        " of 2026-09, for $20.00 of credit in each month from 2026-09 to 2027-08.\n"
+    )
+    assert "acme: reserved already, nothing was written:" in again.stdout
+    assert [first.returncode, again.returncode, unknown.returncode] == [0, 0, 2]
+    assert "no reservation 'gold'; there are reservation/performance/20," in " ".join(unknown.stderr.split())
