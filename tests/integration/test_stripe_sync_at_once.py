@@ -138,6 +138,7 @@ def test_a_sync_that_asks_too_fast_gets_there_all_the_same(
         if not sync(tools).failures:
             break
     assert in_stripe(sandbox) == [(f"org-{n:02d}", "open", 100, 1) for n in range(12)]
+    sandbox.control.settings(global_per_second=None)
     assert kinds(tools) == []
 
 
