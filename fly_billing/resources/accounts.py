@@ -120,7 +120,9 @@ def read_records(
         ),
         discounts=_grouped(rows(connection, "discounts_in_force", **agreed), _scoped(Discount, CHARGES)),
         commitments=_grouped(rows(connection, "commitments_in_force", **agreed), _scoped(Commitment, CHARGES)),
-        credits=_grouped(rows(connection, "credits_to_draw", **agreed, **span), _scoped(CreditGrant, CREDITABLE)),
+        credits=_grouped(
+            rows(connection, "credits_to_draw", **agreed, **span, is_final=is_final), _scoped(CreditGrant, CREDITABLE)
+        ),
         taxes=_grouped(rows(connection, "taxes_in_force", **agreed), _made(TaxRate)),
     )
 

@@ -107,7 +107,8 @@ def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Pay
         one_offs=_grouped(rows(connection, "billed_one_offs", month=month.first_day), OneOffItem),
         adjustments=_grouped(rows(connection, "billed_adjustments", month=month.first_day), _adjustment),
         credits=_grouped(
-            rows(connection, "credits_before_month", organizations=names, month=month.first_day, **span), _credit
+            rows(connection, "credits_to_draw", organizations=names, month=month.first_day, is_final=True, **span),
+            _credit,
         ),
     )
 

@@ -92,6 +92,7 @@ def _told(verdict: Verdict) -> dict[str, str | None]:
 def _change_status(connection: Connection, event: StripeEvent, verdict: Verdict, invoice_id: Any) -> None:
     if verdict.status:
         paid_at = event.paid_at or event.created
+        rows(connection, "say_who", who="Stripe", why=f"{event.type} {event.id}")
         rows(connection, "stripe_event_status", invoice_id=invoice_id, status=verdict.status, paid_at=paid_at)
 
 

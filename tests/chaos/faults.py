@@ -46,6 +46,12 @@ LOW_LIMITS: Mapping[str, Mapping[str, float]] = {
     # Calls take long enough to meet one another.
     "limit of calls at once": {"concurrency": 1, "latency_seconds": 0.05},
 }
+# For a machine that is too slow to meet those.
+LOWEST_LIMITS: Mapping[str, Mapping[str, float]] = {
+    **LOW_LIMITS,
+    "limit per endpoint": {"endpoint_per_second": 1},
+    "limit of the account": {"global_per_second": 2},
+}
 NO_LIMITS = {"endpoint_per_second": None, "global_per_second": None, "concurrency": None, "latency_seconds": 0.0}
 
 
@@ -91,7 +97,10 @@ class Faults:
 
 
 class LowLimits:
-    """Lowers one of the account's limits after the other for a moment, and counts the calls that it refused."""
+    """Lowers one of the account's limits after the other until it refused calls, and counts them.
+
+    However slow the machine is, each limit strikes: it stays low, and gets lower, until it did.
+    """
 
     def __init__(self, control: SandboxControl, log: CallLog, every: float, lasting: float) -> None:
         """Begin one `every` so many seconds, `lasting` so many."""
@@ -112,9 +121,12 @@ class LowLimits:
             self._since = self._log.calls
             self._control.settings(**LOW_LIMITS[self._names[0]])
             self._due = time.monotonic() + self._lasting
-        else:
+        elif self._log.refused_since(self._since):
             self.lift()
             self._due = time.monotonic() + self._every
+        else:
+            self._control.settings(**LOWEST_LIMITS[self._names[0]])
+            self._due = time.monotonic() + self._lasting
 
     def lift(self) -> None:
         """Give the account its full limits back."""

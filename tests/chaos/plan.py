@@ -18,8 +18,7 @@ LEAST_PER_MONTH = 25
 @dataclass(frozen=True)
 class Plan:
     """One campaign. `invoices`: billable ones, those with a total; `strikes`: about how often each fault is to strike;
-    `kills`: of processes at work, beside those at the end of each month; `must_meet_limits`: each low limit is to
-    strike too, which a short run on a slow machine may not be fast enough for.
+    `kills`: of processes at work, beside those at the end of each month.
 
     Each month is a phase: its invoices join those left of the months before, and the clocks jump to its end.
     """
@@ -34,7 +33,6 @@ class Plan:
     requests_per_second: int = 1000
     seconds_between_deeds: float = 0.25
     seconds_between_low_limits: float = 20.0
-    must_meet_limits: bool = True
 
     def __post_init__(self) -> None:
         if self.invoices < LEAST_PER_MONTH * self.months:
@@ -76,5 +74,4 @@ SMALL = Plan(
     strikes=6,
     seconds_between_deeds=0.05,
     seconds_between_low_limits=2.0,
-    must_meet_limits=False,
 )

@@ -170,6 +170,8 @@ def test_a_paid_invoice_is_paid_here_and_no_longer_owed(
     assert read_statement(billing_database, "acme", utc_now()).owed() == {"USD": 1200}
     paid = client.v1.invoices.pay(told)
     eventually(lambda: status(billing_database), "paid")
+    (change,) = query(billing_database, "select changed_by, why from invoice_changes where to_status = 'paid'")
+    assert (change["changed_by"], change["why"].split()[0]) == ("Stripe", "invoice.paid")
     (row,) = query(billing_database, "select paid_at from invoices")
     assert row["paid_at"] == datetime.fromtimestamp(paid.status_transitions.paid_at or 0, UTC)
     assert read_statement(billing_database, "acme", utc_now()).owed() == {}

@@ -1,10 +1,15 @@
 -- One row per credit of these payers that has something left, and may be drawn in this month: what the ledger and the open
--- invoices of earlier months (their draws are not in the ledger yet) leave of it.
+-- invoices of earlier months (their draws are not in the ledger yet) leave of it. :is_final, where the month's own invoices
+-- are final and worked out again: what they and later ones drew is still there.
 with balances as (
     select
         g.*,
-        (select sum(e.amount) from credit_entries as e where e.grant_id = g.id)
-        + coalesce((
+        (
+            select sum(e.amount)
+            from credit_entries as e
+            left join invoices as i on i.id = e.invoice_id
+            where e.grant_id = g.id and (e.invoice_id is null or i.month < :month or not :is_final)
+        ) + coalesce((
             select sum(t.amount)
             from invoice_items as t
             join invoices as i on i.id = t.invoice_id
