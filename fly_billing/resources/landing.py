@@ -152,16 +152,29 @@ def _settle(duck: duckdb.DuckDBPyConnection, lake: UsageLake, days: Sequence[dat
     A day that lands anew may no longer bring an event which another day holds as a duplicate. Such a day is settled
     again from what the lake has of it, so that its copy counts now.
     """
-    lake.open_view(duck, "lake")
-    duck.execute("create temp table replaced (landing_day date)")
+    duck.execute(sql("candidates"))
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
-    duck.execute("create temp table candidates as select *, false as was_accepted from judged where reason is null")
-    duck.execute(sql("days_with_orphaned_duplicates"))
-    duck.execute("insert into replaced select landing_day from orphaned_days")
-    duck.execute(sql("candidates_of_orphaned_days"))
+    lake.open_view(duck, "brought_before", days=days)
+    duck.execute(sql("vanished_events"))
+    if since := _earliest_landing(duck, "vanished"):
+        lake.open_view(duck, "lake", since=since)
+        duck.execute(sql("orphaned_days"))
+        duck.execute("insert into replaced from orphaned_days")
+        duck.execute(sql("settled_again"))
+    lake.open_view(duck, "lake", since=_earliest_landing(duck, "candidates"))
     duck.execute(sql("known_events"))
     duck.execute(sql("settle_duplicates"))
     return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
+
+
+def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | None:
+    """Return the first landing day on which one of these events can have come: two days before its own, exclusive.
+
+    A copy has the time of the first, so no earlier day needs to be searched, however long the history is.
+    """
+    ((first,),) = duck.execute(f"select min(time)::date - 1 from {events}").fetchall()  # noqa: S608
+    assert first is None or isinstance(first, date)
+    return first
 
 
 def _events(duck: duckdb.DuckDBPyConnection) -> pa.Table:

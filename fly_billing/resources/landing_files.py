@@ -1,8 +1,8 @@
 """Reads landed usage files (JSONL, CSV, Parquet) into one staging shape, losing nothing and judging little.
 
 A staged row is text: `line, raw, id, source, type, subject, time, quantity, data` plus `problem, problem_message` where
-the row could not even be read. Quantities keep the digits that were written. Whether a row may be billed is decided
-in `sql/judge_usage.sql`.
+the row could not even be read; a time that was no text is in `moment` instead. Quantities keep the digits that were
+written. Whether a row may be billed is decided in `sql/judge_usage.sql`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ENVELOPE = ("id", "source", "type", "subject", "time")
+MOMENT = pa.timestamp("us", "UTC")
 STAGED = pa.schema(
     [("line", pa.int64())]
     + [(name, pa.string()) for name in ("raw", *ENVELOPE, "quantity", "data", "problem", "problem_message")]
+    + [("moment", MOMENT)]
 )
 CHUNK_LINES = 200_000
 PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
@@ -45,6 +47,7 @@ with parsed as (
 )
 select line, raw, field[1] as id, field[2] as source, field[3] as type, field[4] as subject, field[5] as time,
     literals[1] as quantity, data, null::varchar as problem, null::varchar as problem_message,
+    null::timestamptz as moment,
     coalesce(
         len(literals) = 1 and not contains(lower(literals[1]), 'e')
         and try_cast(literals[1] as double) = try_cast(field[6] as double)
@@ -265,17 +268,15 @@ def _stage_parquet(table: pa.Table, first: int) -> pa.Table:
         "problem_message": pa.array([message if problem else None] * count, pa.string()),
         "data": _extras_as_json(table),
     }
+    has_moments = not problem and pa.types.is_timestamp(table["time"].type) and table["time"].type.tz is not None
+    # To text and back would take longer than all the rest. Nanoseconds are cut off, as in `normal_time`.
+    columns["moment"] = table["time"].cast(MOMENT, safe=False) if has_moments else pa.nulls(count, MOMENT)
+    absent = {*ENVELOPE, "quantity"} if problem else {"time"} if has_moments else set()
     for name in (*ENVELOPE, "quantity"):
-        columns[name] = pa.nulls(count, pa.string()) if problem else _as_text(table[name])
+        columns[name] = pa.nulls(count, pa.string()) if name in absent else table[name].cast(pa.string())
     columns["time"] = _mended(columns["time"], PLAIN_TIME, normal_time)
     columns["quantity"] = _mended(columns["quantity"], "^[^eE]*$", plain_number)
     return pa.table({name: columns[name] for name in STAGED.names}).cast(STAGED)
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(column.type):  # nanoseconds are cut off, as in `normal_time`
-        column = column.cast(pa.timestamp("us", "UTC" if column.type.tz else None), safe=False)
-    return column.cast(pa.string())
 
 
 def _mended(texts: pa.ChunkedArray, is_plain: str, mend: Callable[[str], str | None]) -> pa.ChunkedArray | pa.Array:

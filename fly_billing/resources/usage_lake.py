@@ -89,8 +89,9 @@ class UsageLake:
         month: BillingMonth | None = None,
         days: Sequence[date] = (),
         version: int | None = None,
+        since: date | None = None,
     ) -> int:
-        """Make `view` in `connection`: the events of that month (or all), of those landing days (or all).
+        """Make `view` in `connection`: the events of that month (or all), of those landing days (or all), landed `since`.
 
         Returns the table version read. An empty selection gives an empty view.
         """
@@ -98,6 +99,8 @@ class UsageLake:
         filters: list[tuple[str, str, str | list[date]]] = [("usage_month", "=", str(month))] if month else []
         if days:
             filters.append(("landing_day", "in", list(days)))
+        if since:
+            filters.append(("landing_day", ">=", since.isoformat()))
         files = table.file_uris(file_pruning_predicate=filters or None)
         relation = (
             connection.read_parquet(files, hive_partitioning=True)

@@ -1,5 +1,5 @@
 -- DuckDB. One row per candidate's key that another landing day, left as it is, has accepted already. The data of an event is
--- read only where a property of it counts: it is the widest column, and the whole table is searched.
+-- read only where a property of it counts: it is the widest column.
 create or replace temp table known as
 with found as (
     select
@@ -7,10 +7,9 @@ with found as (
         concat_ws('|', lake.meter, lake.organization_id, epoch_us(lake.time), lake.quantity, lake.dimensions) as content,
         lake.landing_day, lake.path, lake.line, meters.property
     from lake
+    semi join candidates on candidates.source = lake.source and candidates.id = lake.id
     left join meters on meters.key = lake.meter
-    where not lake.is_duplicate
-        and lake.landing_day not in (select landing_day from replaced)
-        and (lake.source, lake.id) in (select (source, id) from candidates)
+    where not lake.is_duplicate and lake.landing_day not in (select landing_day from replaced)
 )
 
 select source, id, content from found where property is null

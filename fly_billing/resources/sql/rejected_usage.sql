@@ -1,16 +1,45 @@
--- DuckDB. One row per landed row that was refused, with the reason. A NUL character, which Postgres can't hold and a
--- torn file may be full of, is written as its symbol.
+-- DuckDB. One row per landed row that was refused, with the reason and what to do. A NUL character, which Postgres can't hold
+-- and a torn file may be full of, is written as its symbol.
 create or replace temp table rejected as
+with refused as (
+    select landing_day, path, line, reason from judged where reason is not null
+    union all
+    select landing_day, path, line, 'conflicting_duplicate' from verdicts where is_conflict
+),
+
+told as (
+    select
+        staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ')) as time), refused.reason,
+        case refused.reason
+            when 'bad_json' then coalesce(problem_message, 'data is not a JSON document')
+            when 'missing_field' then 'id, source, type, subject, time and data.quantity must all be there'
+            when 'unknown_meter' then 'no meter ' || staged.type || ': add it to the price book, then land this day again'
+            when 'unknown_organization' then 'no organization ' || subject || ': create it, then land this day again'
+            when 'bad_time' then time || ' is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z'
+            when 'time_too_early' then time || ' lies before the first month that is billed'
+            when 'before_organization'
+                then time || ' lies before the month in which ' || subject || ' was created: correct one or the other'
+            when 'time_in_future' then time || ' lies more than a day after its landing day ' || landing_day::varchar
+            when 'bad_quantity'
+                then quantity || ' is no finite decimal number with at most 20 digits before the point and 15 behind it'
+            when 'negative_quantity' then quantity || ' is below zero: send a credit as a one-off item'
+            when 'missing_dimension'
+                then 'meter ' || staged.type || ' needs ' || array_to_string(absent, ', ') || ' in data'
+            when 'bad_text' then 'id, source or a dimension has a NUL character in it'
+            when 'conflicting_duplicate' then
+                'an event with this source and id was accepted before with other content: send a correction under a new id'
+            else problem_message
+        end as message
+    from refused
+    join staged using (landing_day, path, line)
+    join described
+        on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
+)
+
 select
     landing_day, path, line, reason, replace(message, chr(0), '␀') as message, replace(source, chr(0), '␀') as source,
     replace(id, chr(0), '␀') as id, replace(type, chr(0), '␀') as meter, replace(subject, chr(0), '␀') as organization_id,
-    replace(raw, chr(0), '␀') as raw
-from judged
-where reason is not null
-union all
-select
-    landing_day, path, line, 'conflicting_duplicate',
-    'an event with this source and id was accepted before with other content: send a correction under a new id',
-    source, id, meter, organization_id, raw
-from settled
-where is_conflict
+    replace(
+        coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar), chr(0), '␀'
+    ) as raw
+from told
