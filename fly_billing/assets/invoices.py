@@ -28,6 +28,7 @@ ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
 IN_ONE_ITEM = "every_event_is_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
+WORKED_OUT = "final_invoices_can_be_worked_out_again"
 CHECKS = {
     ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
     PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum"
@@ -37,7 +38,12 @@ CHECKS = {
     " read.",
     ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized, and that no adjustment bills"
     " yet. The invoice stays as it is; materialize `invoices` again, and the difference is on the next one. A warning.",
+    WORKED_OUT: "Final invoices of which nobody can say what they would be now, so late usage and corrections of them"
+    " are not billed. They stay as they are; mend what is named with each, then materialize `invoices` of the month"
+    " again. A warning.",
 }
+# What is no error of an invoice: it stays as it is, and what is missing can still be billed.
+WARNINGS = {ALL_BILLED, WORKED_OUT}
 
 STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced", ALL_BILLED: "check_late_usage"}
 
@@ -72,7 +78,9 @@ def invoices(
     failures: list[Mapping[str, Any]] = []
     unlanded = days_to_land(database, usage_store.landing())
     failed: set[str] = set()
-    for part in billing_partitions(context):
+    parts = billing_partitions(context)
+    for number, part in enumerate(parts, start=1):
+        context.log.info(f"{part.month} ({number} of {len(parts)})")
         try:
             billed = bill(
                 database, part.month, part.groups, terms, clock.now(), context.run.run_id, unlanded_days=unlanded
@@ -88,6 +96,7 @@ def invoices(
                 database, part.month, part.groups, usage_store.lake(), who, only=set(billed.already_final)
             )
             metadata |= _describe_corrections(part.month, corrected)
+            wrong[WORKED_OUT] += _not_worked_out(part.month, corrected)
         failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in billed.failures}
         failures += _failures(part.month, billed)
         for name, statement in STATEMENTS.items():
@@ -97,7 +106,7 @@ def invoices(
         wrong[IN_ONE_ITEM] += [{"month": str(part.month), **row} for row in events]
         context.log.info(f"{part.month}: {len(billed.invoices)} invoices, {len(billed.failures)} failures")
     unread = [row for row in wrong[IN_ONE_ITEM] if row["organization_id"] is None]
-    warnings = {ALL_BILLED, IN_ONE_ITEM} if unread and unread == wrong[IN_ONE_ITEM] else {ALL_BILLED}
+    warnings = WARNINGS | ({IN_ONE_ITEM} if unread and unread == wrong[IN_ONE_ITEM] else set())
     severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
     checks = [check("invoices", name, wrong[name], severity[name], **metadata) for name in CHECKS]
     are_recorded = all(failure["code"] != "usage_not_landed" for failure in failures)
@@ -137,11 +146,14 @@ def _describe_corrections(month: BillingMonth, corrections: Corrections) -> dict
         for one in sorted(corrections.wrong, key=lambda one: -abs(one.amount))
         for difference in one.differences
     ]
-    rows += [
-        {"organization": name, "item": "can't be worked out again", "difference": "", "causes": error.operator_text}
+    return {f"{month} adjustments": table(rows, most=20)} if rows else {}
+
+
+def _not_worked_out(month: BillingMonth, corrections: Corrections) -> Sequence[Mapping[str, Any]]:
+    return [
+        {"month": str(month), "organization_id": name, "code": error.code, "what to do": error.operator_text}
         for name, error in corrections.failures
     ]
-    return {f"{month} adjustments": table(rows, most=20)} if rows else {}
 
 
 def _failures(month: BillingMonth, billed: Billed) -> Sequence[Mapping[str, Any]]:

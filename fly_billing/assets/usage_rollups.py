@@ -53,7 +53,9 @@ def usage_rollups(
     metadata: dict[str, Any] = {}
     wrong: list[Mapping[str, Any]] = []
     failed: set[str] = set()
-    for part in billing_partitions(context):
+    parts = billing_partitions(context)
+    for number, part in enumerate(parts, start=1):
+        context.log.info(f"{part.month} ({number} of {len(parts)})")
         try:
             result = roll_up(database, lake, part.month, part.groups, clock.now())
         except RollupMismatch as mismatch:

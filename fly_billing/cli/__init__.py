@@ -341,7 +341,8 @@ def rebill(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, write nothing")] = False,
     credit_note: Annotated[bool, typer.Option("--credit-note", help="Give it back as credit")] = False,
     reissue: Annotated[
-        bool, typer.Option("--reissue", help="Void the invoice, which Stripe must not have yet, and make it anew")
+        bool,
+        typer.Option("--reissue", help="Make it anew: void it, unless it is void already; Stripe must not have it"),
     ] = False,
     why: Annotated[str | None, typer.Option(help="The reason, kept with what is booked")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,

@@ -61,7 +61,10 @@ def rebill(console: Console, organization: str, month: BillingMonth, wish: Wish)
             if found.failures:
                 raise ToBeMended(found.failures[0][1].operator_text)
             if not found.found:
-                raise ToBeMended(f"{payer['payer_id']} has no final invoice of ours in {month}: nothing to correct yet")
+                raise ToBeMended(
+                    f"{payer['payer_id']} has no final invoice of ours in {month} that is owed: there is nothing to"
+                    " correct; one that is void is made anew by --reissue"
+                )
             (correction,) = found.found
             if not wish.is_dry_run and correction.differences:
                 if wish.as_credit_note:

@@ -18,8 +18,6 @@ COMMITMENTS = ("minimum", "maximum")
 CREDITABLE = (*CHARGES, "adjustment", "minimum")
 ALL_CHARGES = Scope()
 ALL_CREDITABLE = Scope(kinds=CREDITABLE)
-ALL_CHARGES = Scope()
-ALL_CREDITABLE = Scope(kinds=CREDITABLE)
 
 
 @dataclass(frozen=True)

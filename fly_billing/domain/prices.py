@@ -221,6 +221,14 @@ class PriceBook:
             )
         return max(found, key=lambda price: price.effective_from)
 
+    def last_for_key(self, key: str, moment: datetime) -> Price:
+        """Return the last version of the price `key` that began by `moment`, whether it ended since or not.
+
+        Raises BillingError `unpriced_subscription` where none did.
+        """
+        begun = [price for price in self._by_key.get(key, []) if price.effective_from <= moment]
+        return max(begun, key=lambda price: price.effective_from) if begun else self.for_key(key, moment)
+
 
 def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:
     """A later version supersedes an earlier one of the same key; two keys that fit equally well are a mistake."""

@@ -216,8 +216,8 @@ def _new_status(event: StripeEvent, standing: Standing) -> Verdict:
 _TOLD: Mapping[str, tuple[str, str]] = {
     "void": (
         "voided_by_hand",
-        "it is no longer owed and is not sent again: if that was a mistake, add a one-off item of its amount to the"
-        " open month",
+        "nothing of it is owed any more or billed by itself; a fee that it charged ahead is on the invoice of the month"
+        " it is for. If that was a mistake, `fly-billing rebill ORG MONTH --reissue` makes it anew",
     ),
     "uncollectible": (
         "uncollectible",

@@ -28,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fly_billing.assets.outcomes import TOLD_ELSEWHERE
 from fly_billing.domain.alerts import Alert
+from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.alerting.channels import AlertNotSent, Channel
 from fly_billing.resources.alerting.outbox import Log, Posted, post_waiting, put
 from fly_billing.resources.alerting.slack import SlackChannel
@@ -55,6 +56,7 @@ from tests.stripe_builders import (
     sync,
     sync_tools,
 )
+from tests.world import World
 
 
 @dataclass
@@ -614,6 +616,38 @@ def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
     assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10"}).success
     sensor.look()
     assert len(webhook.taken) == 2
+
+
+def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_mend_until_it_can(
+    world: World, webhook: Webhook
+) -> None:
+    """Nobody priced the plan that acme turns out to have had in October, whose invoice is final."""
+    sensor = Looks(
+        alert_on_failed_check,
+        world.instance,
+        {"billing_postgres": BillingPostgres(url=world.database_url), "alerts": Alerts(alert_webhook_url=webhook.url)},
+    )
+    october = BillingMonth(2026, 10)
+    sensor.look()
+    world.load_prices()
+    world.add_organization("acme")
+    world.land_month(october)
+    world.bill(october)
+    world.execute("insert into subscriptions values (gen_random_uuid(), 'acme', 'support/gold', '2026-10-01Z', null)")
+    for _ in range(2):
+        world.bill(october)
+        sensor.look()
+    (text,) = webhook.taken
+    assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_worked_out_again of 2026-10", "1"]
+    assert "acme" in text
+    assert "no price 'support/gold' in force at 2026-10-01: add it to the price book" in text
+    assert world.totals(october) == {"acme": ("finalized", 0)}
+
+    world.execute("update subscriptions set price_key = 'support/standard'")
+    world.bill(october)
+    sensor.look()
+    assert len(webhook.taken) == 1
+    assert [row["amount"] for row in world.execute("select amount from adjustments")] == [29]
 
 
 def test_register_new_organizations_makes_each_group_a_partition_once(

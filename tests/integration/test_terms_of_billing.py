@@ -4,6 +4,7 @@ What the database refuses, what it keeps, and how months follow one another; how
 tests of each step.
 """
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,6 +23,7 @@ from tests.builders import (
     NOW,
     OCTOBER,
     SEPTEMBER,
+    SUPPORT,
     TERMS,
     Platform,
     at,
@@ -456,6 +458,21 @@ def test_a_fee_in_advance_is_charged_once_for_each_month_and_given_back_when_it_
     assert platform.amounts("subscription", NOVEMBER) == [Decimal("-14.5")]
     platform.close(DECEMBER)
     assert platform.totals() == [5800, 2900, -1450, 0]
+
+
+def test_a_fee_charged_ahead_is_given_back_when_its_plan_ends_with_the_month_and_so_does_its_price(
+    platform: Platform,
+) -> None:
+    """29.00 for September and October, charged in September. From October on there is no support any more."""
+    platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
+    platform.close()
+    platform.load(replace(SUPPORT, effective_until=at("2026-10-01")))
+    platform.execute("update subscriptions set ended_at = '2026-10-01'")
+    assert platform.close(OCTOBER).failures == []
+    assert platform.amounts("subscription", OCTOBER) == [-29]
+    platform.close(NOVEMBER)
+    assert platform.totals() == [5800, -2900, 0]
+    assert [correct(platform, month) for month in MONTHS] == [0, 0, 0]
 
 
 def test_months_that_are_finalized_in_another_order_charge_a_fee_in_advance_once(platform: Platform) -> None:

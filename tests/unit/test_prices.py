@@ -119,6 +119,22 @@ def test_a_fee_is_found_by_its_key_and_never_by_usage() -> None:
         book.for_key("premium", SEPTEMBER)
 
 
+def test_the_last_version_of_a_fee_is_found_after_it_ended_and_none_that_began_later() -> None:
+    book = PriceBook(
+        [
+            price("support", "29.00"),
+            price("support", "39.00", effective_from=at("2026-03-01"), effective_until=at("2026-09-01")),
+            price("support", "49.00", effective_from=at("2026-11-01")),
+        ]
+    )
+    assert book.last_for_key("support", at("2026-02-28")).model == PerUnit(Decimal("29.00"))
+    assert book.last_for_key("support", at("2026-03-01")).model == PerUnit(Decimal("39.00"))
+    assert book.last_for_key("support", at("2026-10-01")).model == PerUnit(Decimal("39.00"))
+    with pytest.raises(BillingError, match="no price 'support' in force at 2025-12-31") as raised:
+        book.last_for_key("support", at("2025-12-31"))
+    assert raised.value.code == "unpriced_subscription"
+
+
 def test_a_change_of_price_inside_a_stretch_of_time_is_noticed() -> None:
     start, end = at("2026-09-01"), at("2026-10-01")
     offer = egress("0.01", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))

@@ -84,7 +84,10 @@ def _item(
     share: Share,
     billed_before: Decimal,
 ) -> InvoiceItem:
-    price = member.prices.for_key(subscription.price_key, max(month.start, subscription.started_at))
+    moment = max(month.start, subscription.started_at)
+    # What is only given back was charged while its price was in force: that one may have ended since.
+    find = member.prices.last_for_key if share == NOTHING else member.prices.for_key
+    price = find(subscription.price_key, moment)
     same_currency(price.currency, draft.account.currency, f"price {price.key!r}")
     steps = _steps(price, subscription, share, billed_before)
     is_ahead = month != draft.account.month

@@ -1,10 +1,16 @@
--- One row: the organization's latest invoice of the month that is final and ours; none where there is none. It may be in
--- Stripe unless its sync has not come to finalizing it there, for certain. It is corrected where a credit note or another
--- final invoice has a difference of it: one made in its place would charge that twice.
+-- One row: the organization's latest invoice of the month, where it is final and ours; none where there is none. It may
+-- be in Stripe unless its sync has not come to finalizing it there, for certain, or Stripe told us that it was voided. It
+-- is corrected where a credit note or another final invoice has a difference of it: one made in its place would charge
+-- that twice. `draft_left`: what it leaves behind in Stripe.
+with latest as (
+    select * from invoices where organization_id = :organization_id and month = :month order by revision desc limit 1
+)
+
 select
-    i.id, i.revision, i.status, o.billing_group, s.stripe_invoice_id, coalesce(s.state, 'not sent') as state,
-    (
-        i.status <> 'finalized'
+    i.id, i.revision, i.status, o.billing_group, coalesce(s.state, 'not sent') as state,
+    case when not voided.there then s.stripe_invoice_id end as draft_left,
+    not voided.there and (
+        i.status not in ('finalized', 'void')
         or coalesce(s.state, 'pending') not in ('pending', 'drafted', 'filled', 'verified', 'failed', 'skipped_zero')
         or exists (
             select from stripe_attempts as a
@@ -17,10 +23,13 @@ select
         left join invoices as holder on holder.id = t.invoice_id
         where a.invoice_id = i.id and (a.credit_note_id is not null or holder.status not in ('open', 'void'))
     ) as is_corrected
-from invoices as i
+from latest as i
 join organizations as o on o.id = i.organization_id
 left join stripe_invoices as s on s.invoice_id = i.id
-where i.organization_id = :organization_id and i.month = :month and i.status not in ('open', 'void')
-    and i.origin = 'billed'
-order by i.revision desc
-limit 1
+cross join lateral (
+    select i.status = 'void' and exists (
+        select from stripe_events as e
+        where e.invoice_id = i.id and e.object_id = s.stripe_invoice_id and e.type = 'invoice.voided'
+    ) as there
+) as voided
+where i.status <> 'open' and i.origin = 'billed'

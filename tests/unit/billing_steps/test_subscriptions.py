@@ -36,6 +36,7 @@ PRICES = (
     price("pro", "90", unit="month"),
     price("seats", "0", unit="seat", model=SEATS),
     price("free", "0", unit="month"),
+    price("retired", "30", unit="month", effective_until=OCTOBER.start),
     price("requests", "0.10", "requests", free_allowance=Decimal(300), allowance_with="plan"),
 )
 
@@ -202,6 +203,21 @@ def test_cancelled_before_the_month_began_all_of_it_is_given_back() -> None:
     (item,) = charged(in_advance("2026-01-01", "2026-08-20", billed_before=Decimal(30)))
     assert [item.amount, item.quantity] == [-30, 0]
     assert (item.period_start, item.period_end) == (SEPTEMBER.start, SEPTEMBER.end)
+
+
+@pytest.mark.parametrize("started", ["2026-01-01", "2026-10-16"])
+def test_of_a_plan_whose_price_ended_all_that_was_charged_ahead_is_given_back(started: str) -> None:
+    """30.00 were charged in September for October, with which the plan is gone: nothing of it was delivered."""
+    ended = max(started, "2026-09-20")
+    (item,) = charged(in_advance(started, ended, "retired", billed_before=Decimal(30)), month=OCTOBER)
+    assert (item.amount, item.quantity, item.price_key) == (Decimal(-30), Decimal(0), "retired")
+    assert [step["amount"] for step in item.detail["steps"]] == ["-30"]
+
+
+def test_a_plan_that_runs_on_after_its_price_ended_has_no_price() -> None:
+    with pytest.raises(BillingError, match="no price 'retired' in force at 2026-10-01") as error:
+        charged(in_advance("2026-01-01", key="retired", billed_before=Decimal(30)), month=OCTOBER)
+    assert error.value.code == "unpriced_subscription"
 
 
 def test_an_upgrade_gives_back_what_the_old_plan_was_charged_ahead() -> None:
