@@ -22,7 +22,12 @@ SEGMENTS = pa.schema(
     [("meter", pa.string())] + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
 )
 # In this order: each makes what the next one reads.
-STATEMENTS = ("accepted_usage", "told_levels", "level_time", "usage_by_day", "level_time_by_day", "roll_up_usage")
+STATEMENTS = (
+    "accepted_usage", "told_levels", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
+    "make_quantities",
+)  # fmt: skip
+# Totals whose days are put together at once: what that takes of memory does not grow with the month.
+TOTALS_AT_ONCE = 50_000
 
 
 def register_terms(
@@ -49,6 +54,9 @@ def add_up(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime
         duck.execute(f"set variable {name} = $value", {"value": value})
     for statement in STATEMENTS:
         duck.execute(sql(statement))
+    ((totals,),) = duck.execute("select count(*) from totals").fetchall()
+    for after in range(0, totals, TOTALS_AT_ONCE):
+        duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
 
 
 def add_up_again(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:

@@ -91,7 +91,7 @@ class UsageLake:
         version: int | None = None,
         since: date | None = None,
     ) -> int:
-        """Make `view` in `connection`: the events of that month (or all), of those landing days (or all), landed `since`.
+        """Make `view` in `connection`: that month's events (or all), of those landing days (or all), landed `since`.
 
         Returns the table version read. An empty selection gives an empty view.
         """

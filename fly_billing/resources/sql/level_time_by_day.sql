@@ -1,4 +1,4 @@
--- DuckDB. Adds to `usage_by_day` what levels come to: one row per organization, meter, dimensions, segment and day on
+-- DuckDB. Adds to `usage_by_day` what levels come to: one row per total, segment and day on
 -- which something was held, up to `counted_until`. All series are added up by their changes: a stretch has what was held
 -- when it began for all its time, and each change inside it for the time that was left. What was counted since the
 -- month's start is rounded at the end of every stretch, so that the rows add up to the month's quantity.
@@ -15,12 +15,6 @@ with stretches as (
     )
     where segment_start < midnight + interval 1 day and segment_end > midnight
         and greatest(segment_start, midnight) < getvariable('counted_until')
-),
-
--- Numbered, as windows over numbers take a third of the time of windows over texts.
-totals as materialized (
-    select *, row_number() over () as total
-    from (select distinct organization_id, meter, dimensions, time_unit * 1000000 as unit from told_levels)
 ),
 
 changes as (
@@ -43,7 +37,7 @@ changes_by_stretch as (
 
 held as (
     select
-        total, unit, segment_start, segment_end, day, starts, epoch_us(ends) - epoch_us(starts) as microseconds,
+        total, time_unit * 1000000 as unit, segment_start, day, starts, epoch_us(ends) - epoch_us(starts) as microseconds,
         coalesce(whole, 0) as whole, coalesce(decimals, 0) as decimals,
         coalesce(sum(change) over (
             partition by total order by starts rows between unbounded preceding and 1 preceding
@@ -51,11 +45,12 @@ held as (
     from totals
     join stretches using (meter)
     left join changes_by_stretch using (total, starts)
+    where aggregation = 'time_weighted'
 ),
 
 counted as (
     select
-        total, segment_start, segment_end, day, starts,
+        total, segment_start, day, starts,
         level_time(
             sum(whole + whole_of(level) * microseconds) over so_far,
             sum(decimals + decimals_of(level) * microseconds) over so_far,
@@ -69,7 +64,6 @@ added as (
     select *, until_then - lag(until_then, 1, 0) over (partition by total order by starts) as quantity from counted
 )
 
-select organization_id, meter, dimensions, segment_start, segment_end, day, quantity, 0 as events
+select total, segment_start, day, quantity, 0 as events
 from added
-join totals using (total)
 where quantity > 0

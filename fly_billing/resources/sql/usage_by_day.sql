@@ -1,35 +1,40 @@
--- DuckDB. One row per organization, meter, dimensions, segment and day of the month with events: what they add to the
+-- DuckDB. One row per total (`number_totals.sql`), segment and day of the month with events: what they add to the
 -- month's quantity (`domain.aggregations`), and how many they are. Levels are told by events, and added in
 -- `level_time_by_day.sql`.
 create or replace temp table usage_by_day as
-with added as (
-    select
-        organization_id, meter, dimensions, time,
-        case aggregation when 'sum' then quantity when 'count' then 1 else 0 end as quantity
+with numbered as (
+    select totals.total, accepted_usage.*
     from accepted_usage
+    join totals
+        on totals.organization_id = accepted_usage.organization_id and totals.meter = accepted_usage.meter
+        and totals.dimensions = accepted_usage.dimensions
+),
+
+added as (
+    select
+        total, meter, time, case aggregation when 'sum' then quantity when 'count' then 1 else 0 end as quantity
+    from numbered
     where aggregation in ('sum', 'count', 'time_weighted')
     union all
     select
-        organization_id, meter, dimensions, time,
+        total, meter, time,
         case aggregation
             when 'max' then greatest(quantity - coalesce(max(quantity) over before, 0), 0)
             when 'unique' then if(row_number() over same_value = 1, 1, 0)
             when 'latest' then if(row_number() over latest_first = 1, quantity, 0)
         end
-    from accepted_usage
+    from numbered
     where aggregation in ('max', 'unique', 'latest')
     window
         before as (
-            partition by organization_id, meter, dimensions order by time, source, id
-            rows between unbounded preceding and 1 preceding
+            partition by total order by time, source, id rows between unbounded preceding and 1 preceding
         ),
-        same_value as (partition by organization_id, meter, dimensions, value order by time, source, id),
-        latest_first as (partition by organization_id, meter, dimensions order by time desc, source desc, id desc)
+        same_value as (partition by total, value order by time, source, id),
+        latest_first as (partition by total order by time desc, source desc, id desc)
 )
 
 select
-    added.organization_id, added.meter, added.dimensions, segments.segment_start, segments.segment_end,
-    day(added.time) as day, sum(added.quantity) as quantity, count(*) as events
+    added.total, segments.segment_start, day(added.time) as day, sum(added.quantity) as quantity, count(*) as events
 from added
 join segments
     on segments.meter = added.meter
