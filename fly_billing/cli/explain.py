@@ -81,7 +81,8 @@ def _show(
         return not problems
     most = None if asked.all else MOST_LINES
     files = billed.files() if billed else []
-    show_explanation(console, explained, files, unreadable, problems, most)
+    quantities = [*billed.quantities.values()] if billed else []
+    show_explanation(console, explained, files, unreadable, problems, most, quantities)
     if asked.events and explained.usage is None:
         console.print("No usage is behind this item: it has no events.")
     if asked.events and billed and explained.usage:
@@ -99,6 +100,9 @@ def _as_data(
             "rolled_up_at": explained.usage.rolled_up_at.isoformat(),
             "events": explained.usage.events,
             "files": [file.as_data() for file in billed.files()] if billed else None,
+            "quantities": [{"rollup_id": str(rollup), **one.as_data()} for rollup, one in billed.quantities.items()]
+            if billed
+            else None,
             "unreadable": unreadable or None,
         }
         if asked.events and billed:
@@ -134,13 +138,18 @@ def show_explanation(
     unreadable: str,
     problems: Sequence[str],
     most: int | None = MOST_LINES,
+    quantities: Sequence[Sum] = (),
 ) -> None:
-    """Print an item's sums, its rounding, and the usage behind it. At most so many lines of each."""
+    """Print an item's sums, its rounding, and the usage behind it. At most so many lines of each.
+
+    `quantities` say how the events come to what they are billed for, where that is no sum or number of them.
+    """
     one = explained.explanation
     parts: list[RenderableType] = [*_problems(problems), _facts(explained)]
     parts += explanation_parts(one, most)
     if explained.usage:
         parts += _usage(explained.usage, files, unreadable, one.item.unit, most)
+        parts += _quantities(quantities, most)
     title = Text(f"{one.item.product}: {one.item.description}", style="bold")
     subtitle = Text(f"{explained.payer_id} {explained.month}, item {explained.position}")
     console.print(Panel(Group(*parts), title=title, subtitle=subtitle, title_align="left", subtitle_align="right"))
@@ -234,6 +243,8 @@ def _usage(
     )
     if unreadable:
         return _part(title, said, Text(f"The events can't be listed: {unreadable}.", style="yellow"))
+    if not files:
+        return _part(title, said)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Landed on", no_wrap=True)
     table.add_column("File", overflow="fold")
@@ -249,12 +260,24 @@ def _usage(
     return _part(title, said, table, *more)
 
 
+def _quantities(quantities: Sequence[Sum], most: int | None) -> Iterator[RenderableType]:
+    shown = quantities if most is None else quantities[:most]
+    for one in shown:
+        yield from _sum(one, most)
+    if len(shown) < len(quantities):
+        yield Text(f"\nand {len(quantities) - len(shown):,} more sets of dimensions (--all shows them)")
+
+
 def _show_events(
     console: Console, explained: ExplainedItem, usage: BilledUsage, billed: BilledEvents, every: bool
 ) -> None:
+    if not usage.events:
+        console.print(f"\nNo event of {usage.month} is behind this item: what it bills was held from before.")
+        return
     console.print(Text("\nEvents, in the order of their times (UTC)", style="bold"))
     so_far = f"{'so far':>20}  " if usage.is_summed else ""
-    console.print(f"{'time':26}  {'quantity':>18}  {so_far}source, id and where it landed", highlight=False)
+    value = f"  {usage.told_apart_by}" if usage.told_apart_by else ""
+    console.print(f"{'time':26}  {'quantity':>18}  {so_far}source, id and where it landed{value}", highlight=False)
     listed = 0
     for event in islice(billed.events(), None if every else MOST_EVENTS):
         time = event.time.isoformat(sep=" ").removesuffix("+00:00")
@@ -262,6 +285,8 @@ def _show_events(
         numbers = f"{grouped(plain(event.quantity)):>18}"
         if usage.is_summed:
             numbers += f"  {grouped(plain(event.so_far)):>20}"
+        if event.value is not None:
+            place += f"  {event.value}"
         console.print(Text(f"{time:26}  {numbers}  {place}"), soft_wrap=True)
         listed += 1
     if listed < usage.events:
@@ -275,5 +300,4 @@ def _conclusion(explained: ExplainedItem, usage: BilledUsage) -> str:
     events, quantity = counted(str(usage.events), "event"), counted(plain(item.quantity), item.unit)
     if usage.is_summed:
         return f"{events} add{'s' if usage.events == 1 else ''} up to {quantity}: just what was billed."
-    made = ", ".join(sorted({one.aggregation for one in usage.rollups}))
-    return f"Of {events} the meter's aggregation, {made}, made {quantity}: what was billed."
+    return f"Of {events} the meter's aggregation, {usage.aggregation.name}, made {quantity}: what was billed."

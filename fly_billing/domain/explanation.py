@@ -174,7 +174,7 @@ def _quantity(item: InvoiceItem, rollups: Sequence[UsageRollup]) -> list[Sum]:
     """The usage that was added up, and what of it is charged for."""
     if item.kind != "usage":
         return []
-    sums = [Sum("Quantity", item.unit, tuple(Line(_whose(one), one.quantity) for one in rollups), item.quantity)]
+    sums = [Sum("Quantity", item.unit, tuple(Line(whose(one), one.quantity) for one in rollups), item.quantity)]
     free = _free(item)
     if free:
         lines = (Line("used", item.quantity), Line("free allowance", EXACT.minus(free)))
@@ -182,17 +182,19 @@ def _quantity(item: InvoiceItem, rollups: Sequence[UsageRollup]) -> list[Sum]:
     return sums
 
 
-def _whose(rollup: UsageRollup) -> str:
+def whose(rollup: UsageRollup) -> str:
+    """Name a rollup for people: its dimensions (its meter, where it has none) and its part of the month."""
     named = ", ".join(f"{name} {value}" for name, value in sorted(rollup.dimensions.items())) or rollup.meter
     return f"{named}; {span(rollup.segment_start, rollup.segment_end)}"
 
 
 def span(start: datetime, end: datetime) -> str:
     """Write half-open time for people: `2026-09-01 to 2026-10-01`, with the time of day where it is not midnight."""
-    return f"{_moment(start)} to {_moment(end)}"
+    return f"{moment_text(start)} to {moment_text(end)}"
 
 
-def _moment(moment: datetime) -> str:
+def moment_text(moment: datetime) -> str:
+    """Write a moment in UTC for people: a date at midnight, else with the time of day."""
     text = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.microsecond == 0 else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
     return text.removesuffix(" 00:00:00")
 
@@ -296,9 +298,9 @@ def _wrong_tax(sums: Sequence[Sum], item: InvoiceItem, currency: str) -> list[st
 def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...]:
     facts = []
     if price is not None:
-        until = f"until {_moment(price.effective_until)}" if price.effective_until else "on"
+        until = f"until {moment_text(price.effective_until)}" if price.effective_until else "on"
         facts.append(
-            ("Price", f"{price.key} of price book {price.book!r}, from {_moment(price.effective_from)} {until}")
+            ("Price", f"{price.key} of price book {price.book!r}, from {moment_text(price.effective_from)} {until}")
         )
         facts.append(("Charged by", charged_by(price)))
     if item.period_start and item.period_end:

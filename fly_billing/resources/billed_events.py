@@ -19,8 +19,10 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from fly_billing.domain.explanation import Sum
 from fly_billing.domain.money import EXACT, plain
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.explained_quantities import explain_quantities
 from fly_billing.resources.explanations import BilledUsage
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.statements import sql
@@ -45,7 +47,10 @@ class UsageUnreadable(Exception):
 
 @dataclass(frozen=True)
 class BilledEvent:
-    """One event as it landed: `path` below its landing day's folder, `line` from 1; `so_far` is the running sum."""
+    """One event as it landed: `path` below its landing day's folder, `line` from 1; `so_far` is the running sum.
+
+    `value` is that of the property by which the meter tells values or series apart, if it does.
+    """
 
     time: datetime
     source: str
@@ -54,6 +59,7 @@ class BilledEvent:
     landing_day: date
     path: str
     line: int
+    value: str | None
     so_far: Decimal
 
     def as_data(self) -> dict[str, Any]:
@@ -77,11 +83,16 @@ class UsageFile:
 
 
 class BilledEvents:
-    """The events of one item, in an open DuckDB. Made by `open_billed_events`."""
+    """The events of one item, in an open DuckDB. Made by `open_billed_events`.
 
-    def __init__(self, duck: duckdb.DuckDBPyConnection, usage: BilledUsage) -> None:
+    `quantities` says of each rollup, by its id, how its events come to its quantity; empty where they are summed or
+    counted.
+    """
+
+    def __init__(self, duck: duckdb.DuckDBPyConnection, usage: BilledUsage, quantities: Mapping[UUID, Sum]) -> None:
         self._duck = duck
         self._usage = usage
+        self.quantities = quantities
 
     def files(self) -> list[UsageFile]:
         return [UsageFile(*row) for row in self._duck.execute(sql("files_of_billed_events")).fetchall()]
@@ -89,16 +100,17 @@ class BilledEvents:
     def events(self) -> Iterator[BilledEvent]:
         """Yield all events in the order of their times, with the running sum of their quantities."""
         cursor = self._duck.execute(
-            "select time, source, id, quantity, landing_day, path, line from billed_events order by time, source, id"
+            "select time, source, id, quantity, landing_day, path, line, value from billed_events"
+            " order by time, source, id"
         )
         so_far = Decimal(0)
         while chunk := cursor.fetchmany(CHUNK):
-            for time, source, event_id, quantity, day, path, line in chunk:
+            for time, source, event_id, quantity, day, path, line, value in chunk:
                 so_far = EXACT.add(so_far, quantity)
-                yield BilledEvent(time, source, event_id, quantity, day, path, line, so_far)
+                yield BilledEvent(time, source, event_id, quantity, day, path, line, value, so_far)
 
     def problems(self) -> list[str]:
-        """Return a sentence for each rollup that the events do not come to: in number, or (`sum`) in quantity."""
+        """Return a sentence for each rollup that the events do not come to, in number or in quantity."""
         found = {
             UUID(rollup): (events, quantity)
             for rollup, events, quantity in self._duck.execute(
@@ -108,13 +120,14 @@ class BilledEvents:
         wrong = []
         for one in self._usage.rollups:
             events, quantity = found.get(one.usage.id, (0, Decimal(0)))
-            differs = one.aggregation == "sum" and quantity != one.usage.quantity
+            added_up = {"sum": quantity, "count": Decimal(events)}.get(self._usage.aggregation.name)
+            differs = added_up is not None and added_up != one.usage.quantity
             if events != one.events or differs:
                 wrong.append(
                     f"Events: {dict(one.usage.dimensions)} was billed as {plain(one.usage.quantity)} from"
                     f" {one.events} events; the usage table has {events} that add up to {plain(quantity)}"
                 )
-        return wrong
+        return wrong + [problem for one in self.quantities.values() for problem in one.problems()]
 
 
 @contextmanager
@@ -135,10 +148,12 @@ def open_billed_events(lake: UsageLake, usage: BilledUsage) -> Iterator[BilledEv
         ]
         try:
             _register(duck, wanted)
+            duck.execute("set variable property = $value", {"value": usage.told_apart_by})
             duck.execute(sql("billed_events"))
+            quantities = explain_quantities(duck, lake, usage)
         except duckdb.IOException as problem:
             raise _unreadable(usage.lake_version, problem) from problem
-        yield BilledEvents(duck, usage)
+        yield BilledEvents(duck, usage, quantities)
 
 
 def check_items_per_event(

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.domain.account import UsageRollup
+from fly_billing.domain.aggregations import Aggregation
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.explained_rounding import explain_rounding
 from fly_billing.domain.explanation import Explanation, explain_item
@@ -62,19 +63,24 @@ class FoundItem:
 
 @dataclass(frozen=True)
 class BilledRollup:
-    """A rollup that an item prices: its usage, how many events it was added up from, and how."""
+    """A rollup that an item prices: its usage, and how many events it was added up from."""
 
     usage: UsageRollup
     events: int
-    aggregation: str
 
 
 @dataclass(frozen=True)
 class BilledUsage:
-    """The usage behind an item: an organization's rollups, added up from one version of the usage table."""
+    """The usage behind an item: an organization's rollups of one meter, added up from one version of the usage table.
+
+    `unit` is the meter's, `aggregation` how it adds up.
+    """
 
     organization_id: str
     month: BillingMonth
+    meter: str
+    unit: str
+    aggregation: Aggregation
     lake_version: int
     rolled_up_at: datetime
     rollups: tuple[BilledRollup, ...]
@@ -84,9 +90,14 @@ class BilledUsage:
         return sum(one.events for one in self.rollups)
 
     @property
+    def told_apart_by(self) -> str | None:
+        """The property of an event's data that the aggregation names, if it does: unique_of, series."""
+        return self.aggregation.unique_of or self.aggregation.series
+
+    @property
     def is_summed(self) -> bool:
         """Whether the quantity is the sum of the events' quantities."""
-        return all(one.aggregation == "sum" for one in self.rollups)
+        return self.aggregation.name == "sum"
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class ExplainedItem:
                 "position": self.position,
                 "total_cents": self.total_cents,
             },
-            "rollups": [_rollup_data(one) for one in self.usage.rollups] if self.usage else [],
+            "rollups": [_rollup_data(one, self.usage) for one in self.usage.rollups] if self.usage else [],
         }
 
 
@@ -205,20 +216,24 @@ def _usage(found: Sequence[Row], month: BillingMonth) -> BilledUsage | None:
     snapshots = {row["snapshot_id"] for row in found}
     if len(snapshots) > 1:
         raise ToBeMended(f"an item bills usage of {len(snapshots)} snapshots at once: {sorted(map(str, snapshots))}")
+    meters = {row["meter"] for row in found}
+    if len(meters) > 1:
+        raise ToBeMended(f"an item bills usage of {len(meters)} meters at once: {sorted(meters)}")
     names = ("id", "meter", "dimensions", "segment_start", "segment_end", "quantity")
+    settings = ("aggregation", "unique_of", "series", "time_unit")
     return BilledUsage(
         organization_id=found[0]["organization_id"],
         month=month,
+        meter=found[0]["meter"],
+        unit=found[0]["unit"],
+        aggregation=Aggregation(*(found[0][name] for name in settings)),
         lake_version=found[0]["lake_version"],
         rolled_up_at=found[0]["rolled_up_at"],
-        rollups=tuple(
-            BilledRollup(UsageRollup(**{name: row[name] for name in names}), row["events"], row["aggregation"])
-            for row in found
-        ),
+        rollups=tuple(BilledRollup(UsageRollup(**{name: row[name] for name in names}), row["events"]) for row in found),
     )
 
 
-def _rollup_data(one: BilledRollup) -> dict[str, Any]:
+def _rollup_data(one: BilledRollup, behind: BilledUsage) -> dict[str, Any]:
     usage = one.usage
     return {
         "id": str(usage.id),
@@ -226,7 +241,7 @@ def _rollup_data(one: BilledRollup) -> dict[str, Any]:
         "dimensions": dict(usage.dimensions),
         "segment_start": usage.segment_start.isoformat(),
         "segment_end": usage.segment_end.isoformat(),
-        "aggregation": one.aggregation,
+        "aggregation": behind.aggregation.name,
         "quantity": plain(usage.quantity),
         "events": one.events,
     }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from dagster import AssetCheckSeverity, ExecuteInProcessResult
 from rich.console import Console
 
 from fly_billing.cli.explain import show_explanation
+from fly_billing.domain.aggregations import Aggregation
+from fly_billing.domain.explanation import Sum
+from fly_billing.domain.prices import Price
 from fly_billing.resources.billed_events import (
     UsageFile,
     UsageUnreadable,
@@ -34,6 +38,7 @@ from fly_billing.resources.explanations import (
     items_of_month,
     read_explanation,
 )
+from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
 from tests.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.calculator import printed, redo
 from tests.world import World, machine_seconds
@@ -291,6 +296,278 @@ def test_a_meter_that_counts_says_what_its_aggregation_made_of_the_events(platfo
     assert "3 x 0.1 = 0.3" in told.stdout
     assert "so far" not in told.stdout
     assert "Of 3 events the meter's aggregation, count, made 3 requests: what was billed." in told.stdout
+
+
+# --- How the events come to it -------------------------------------------------------------------------------------
+
+GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
+HOW = (
+    Meter("peak", "Peak", "connection", Aggregation("max"), ("region",)),
+    Meter("users", "Users", "user", Aggregation("unique", unique_of="user")),
+    Meter("seats", "Seats", "seat", Aggregation("latest")),
+    Meter("volume", "Volumes", "GB-hour", GB_HOURS, ("region",)),
+)
+
+
+def metered(platform: Platform, *changed: Price) -> None:
+    """Bill a meter of each aggregation at 0.10 a unit, until other versions of their prices hold."""
+    prices = [price(meter.key, "0.10", meter.key, unit=meter.unit) for meter in HOW]
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("fly", HOW, [*prices, *changed]))
+
+
+def told(name: str, quantity: str, meter: str, time: str, **dimensions: str) -> dict[str, Any]:
+    return event(name, quantity, type=meter, time=f"{time}Z", **dimensions)
+
+
+def close_with(platform: Platform, *usage: dict[str, Any]) -> None:
+    """Land each event on its own day, and close September."""
+    for day in sorted({one["time"][:10] for one in usage}):
+        of_day = [one for one in usage if one["time"].startswith(day)]
+        write_jsonl(platform.landing_dir, of_day, date.fromisoformat(day))
+        platform.land(date.fromisoformat(day), now=at("2026-10-03"))
+    assert platform.close().failures == []
+
+
+def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[str, str, Decimal]]]]:
+    """Return the sums behind all items of acme's September: total, and label, working and amount of each line.
+
+    In the order of their dimensions and times.
+    """
+    found: list[Sum] = []
+    for item in items_of_month(platform.database, "acme", SEPTEMBER):
+        with open_billed_events(platform.lake, usage_of(read_explanation(platform.database, item.id))) as billed:
+            assert billed.problems() == []
+            found += billed.quantities.values()
+    return [
+        (one.total, [(line.label, line.working, line.amount) for line in one.lines])
+        for one in sorted(found, key=lambda one: one.title)
+    ]
+
+
+def test_a_peak_names_the_event_that_was_highest_of_its_own_dimensions(platform: Platform) -> None:
+    """Of 4, 7 and 7 in ams the first 7; the 9 is another region's."""
+    metered(platform)
+    close_with(
+        platform,
+        told("p1", "4", "peak", "2026-09-03T00:00:00", region="ams"),
+        told("p2", "7", "peak", "2026-09-10T12:30:00", region="ams"),
+        told("p3", "7", "peak", "2026-09-11T00:00:00", region="ams"),
+        told("p4", "9", "peak", "2026-09-12T00:00:00", region="fra"),
+    )
+    assert explained_quantities(platform) == [
+        (Decimal(7), [("the month's highest by then: proxy p2 on 2026-09-10 12:30:00", "", Decimal(7))]),
+        (Decimal(9), [("the month's highest by then: proxy p4 on 2026-09-12", "", Decimal(9))]),
+    ]
+
+
+def test_a_price_change_on_the_15th_bills_of_a_peak_only_what_it_rose_since(platform: Platform) -> None:
+    """4 x 0.10 before; 7 - 4 = 3 x 0.20 since."""
+    metered(platform, price("peak", "0.20", "peak", unit="connection", effective_from=at("2026-09-15")))
+    close_with(
+        platform,
+        told("p1", "4", "peak", "2026-09-14T23:59:59", region="ams"),
+        told("p2", "7", "peak", "2026-09-15T00:00:00", region="ams"),
+    )
+    first, second = "proxy p1 on 2026-09-14 23:59:59", "proxy p2 on 2026-09-15"
+    assert explained_quantities(platform) == [
+        (Decimal(4), [(f"the month's highest by then: {first}", "", Decimal(4))]),
+        (
+            Decimal(3),
+            [
+                (f"the month's highest by then: {second}", "", Decimal(7)),
+                (f"billed up to 2026-09-15: {first}", "", Decimal(-4)),
+            ],
+        ),
+    ]
+    assert platform.totals() == [100]
+
+
+def test_each_user_is_counted_at_the_first_event_and_repeats_are_told(platform: Platform) -> None:
+    """Ada before the price change on the 15th; bob since, when ada comes again twice and bob once."""
+    metered(platform, price("users", "0.20", "users", unit="user", effective_from=at("2026-09-15")))
+    close_with(
+        platform,
+        told("u1", "1", "users", "2026-09-03T00:00:00", user="ada"),
+        told("u2", "1", "users", "2026-09-15T00:00:00", user="ada"),
+        told("u3", "1", "users", "2026-09-16T00:00:00", user="bob"),
+        told("u4", "1", "users", "2026-09-17T00:00:00", user="bob"),
+        told("u5", "1", "users", "2026-09-18T00:00:00", user="ada"),
+    )
+    assert explained_quantities(platform) == [
+        (Decimal(1), [("ada: first in proxy u1 on 2026-09-03", "", Decimal(1))]),
+        (
+            Decimal(1),
+            [
+                ("bob: first in proxy u3 on 2026-09-16", "", Decimal(1)),
+                ("3 more events with a value that is counted already", "", Decimal(0)),
+            ],
+        ),
+    ]
+
+
+def test_the_latest_quantity_is_that_of_the_last_event_and_an_earlier_price_bills_nothing(platform: Platform) -> None:
+    """Of s10 and s2 at one time s2 is the last: ids are texts."""
+    metered(platform, price("seats", "0.20", "seats", unit="seat", effective_from=at("2026-09-15")))
+    close_with(
+        platform,
+        told("s1", "9", "seats", "2026-09-03T00:00:00"),
+        told("s2", "3", "seats", "2026-09-20T00:00:00"),
+        told("s10", "8", "seats", "2026-09-20T00:00:00"),
+    )
+    assert explained_quantities(platform) == [
+        (Decimal(0), [("the month's last event comes later: proxy s2 on 2026-09-20", "", Decimal(0))]),
+        (Decimal(3), [("the month's last event: proxy s2 on 2026-09-20", "", Decimal(3))]),
+    ]
+
+
+def test_what_was_held_is_a_table_of_levels_and_seconds(platform: Platform) -> None:
+    """10 GB for 30 hours and 4 GB for 2 are 308 GB-hours; another volume's 1 GB for 1 s is 1/3600, rounded."""
+    metered(platform)
+    close_with(
+        platform,
+        told("h1", "10", "volume", "2026-09-10T04:00:00", region="ams", volume="vol-1"),
+        told("h2", "4", "volume", "2026-09-11T10:00:00", region="ams", volume="vol-1"),
+        told("h3", "0", "volume", "2026-09-11T12:00:00", region="ams", volume="vol-1"),
+        told("h4", "1", "volume", "2026-09-12T00:00:00", region="ams", volume="vol-2"),
+        told("h5", "0", "volume", "2026-09-12T00:00:01", region="ams", volume="vol-2"),
+    )
+    assert explained_quantities(platform) == [
+        (
+            Decimal("308.000277777777778"),
+            [
+                (
+                    "volume vol-1, 2026-09-10 04:00:00 to 2026-09-11 10:00:00, told by proxy h1",
+                    "10 x 108,000 / 3,600",
+                    Decimal(300),
+                ),
+                (
+                    "volume vol-1, 2026-09-11 10:00:00 to 2026-09-11 12:00:00, told by proxy h2",
+                    "4 x 7,200 / 3,600",
+                    Decimal(8),
+                ),
+                (
+                    "volume vol-2, 2026-09-12 to 2026-09-12 00:00:01, told by proxy h4",
+                    "1 x 1 / 3,600",
+                    Decimal("0.00027777777777777778"),
+                ),
+                ("rounded at the 15th decimal place, from the month's start on", "", Decimal("0.00000000000000022222")),
+            ],
+        )
+    ]
+    shown = run(platform, "acme", "2026-09", "1", "--events")
+    assert shown.returncode == 0, shown.stdout
+    assert redo(shown_sums(shown.stdout))["Held over time"].total == Fraction("308.000277777777778")
+    assert "2026-09-12/usage.jsonl:1  vol-2" in shown.stdout
+
+
+def shown_sums(text: str) -> str:
+    """Take the frame off a printed explanation, and what a title says of its rollup; the events follow the frame."""
+    framed, _, _ = text.partition("\n╰")
+    lines = [line[2:-2] for line in framed.splitlines()[1:]]
+    start = next(number for number, line in enumerate(lines) if line.startswith("Held over time"))
+    return "\n".join(["Held over time", *lines[start + 1 :]])
+
+
+def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(platform: Platform) -> None:
+    """10 GB since August, for 14 days at 0.10 and, from the 15th on, 16 days at 0.20: 3,360 and 3,840 GB-hours."""
+    metered(platform, price("volume", "0.20", "volume", unit="GB-hour", effective_from=at("2026-09-15")))
+    early = told("h0", "99", "volume", "2026-07-01T00:00:00", region="ams", volume="vol-1")
+    other = told("h2", "5", "volume", "2026-08-01T00:00:00", region="fra", volume="vol-1")
+    gone = told("h3", "0", "volume", "2026-08-02T00:00:00", region="fra", volume="vol-1")
+    made = told("h1", "10", "volume", "2026-08-31T22:00:00", region="ams", volume="vol-1")
+    close_with(platform, early, other, gone, made)
+    origin = "told by proxy h1 on 2026-08-31 22:00:00 (2026-08-31/usage.jsonl:1)"
+    assert explained_quantities(platform) == [
+        (
+            Decimal(3_360),
+            [(f"volume vol-1, 2026-09-01 to 2026-09-15, {origin}", "10 x 1,209,600 / 3,600", Decimal(3_360))],
+        ),
+        (
+            Decimal(3_840),
+            [(f"volume vol-1, 2026-09-15 to 2026-10-01, {origin}", "10 x 1,382,400 / 3,600", Decimal(3_840))],
+        ),
+    ]
+    shown = run(platform, "acme", "2026-09", "1", "--events")
+    assert shown.returncode == 0, shown.stdout
+    assert "No event of 2026-09 is behind this item: what it bills was held from before." in shown.stdout
+    data = json.loads(run(platform, "acme", "2026-09", "2", "--json", "--events").stdout)
+    (quantity,) = data["usage"]["quantities"]
+    (line,) = quantity.pop("lines")
+    assert quantity == {
+        "rollup_id": data["rollups"][0]["id"],
+        "title": "Held over time: region ams; 2026-09-15 to 2026-10-01",
+        "unit": "GB-hour",
+        "total": "3840",
+    }
+    assert {name: line[name] for name in line if name not in ("label", "event")} == {
+        "amount": "3840",
+        "series": "vol-1",
+        "start": "2026-09-15T00:00:00+00:00",
+        "end": "2026-10-01T00:00:00+00:00",
+        "level": "10",
+        "seconds": "1382400",
+        "time_unit": "3600",
+        "is_carried": True,
+    }
+    assert line["event"]["place"] == "2026-08-31/usage.jsonl:1"
+    assert (data["events"], data["events_left_out"], data["problems"]) == ([], 0, [])
+
+
+def test_what_a_final_invoice_bills_as_held_is_explained_by_the_events_of_then(platform: Platform) -> None:
+    """Afterwards it turns out that the volume was gone in August: September's final invoice had 10 GB x 720 hours."""
+    metered(platform)
+    close_with(platform, told("h1", "10", "volume", "2026-08-30T00:00:00", region="ams", volume="vol-1"))
+    before = explained_quantities(platform)
+    assert [total for total, _ in before] == [Decimal(7_200)]
+    late = told("h2", "0", "volume", "2026-08-31T00:00:00", region="ams", volume="vol-1")
+    write_jsonl(platform.landing_dir, [late], date(2026, 8, 31))
+    platform.land(date(2026, 8, 31), now=at("2026-10-06"))
+    platform.roll_up(now=at("2026-10-06"))
+    assert platform.query("select level from carried_levels where month = '2026-09-01'") == []
+    assert explained_quantities(platform) == before
+
+
+def test_an_open_invoice_explains_what_was_held_so_far(platform: Platform) -> None:
+    """From the 15th, 12:00 to the 20th, 12:00, when it was added up: 120 hours."""
+    metered(platform)
+    used(platform, event("h1", "10", type="volume", region="ams", volume="vol-1"))
+    ((total, (line,)),) = explained_quantities(platform)
+    assert (total, line[1]) == (Decimal(1_200), "10 x 432,000 / 3,600")
+    assert line[0] == "volume vol-1, 2026-09-15 12:00:00 to 2026-09-20 12:00:00, told by proxy h1"
+
+
+@pytest.mark.parametrize(
+    ("usage", "said"),
+    [
+        (event("p1", "7", type="peak", region="ams"), "Highest: region ams.* add up to 7 connection, not to 8"),
+        (event("u1", type="users", user="ada"), "Different values of user: users.* add up to 1 user, not to 2"),
+        (event("s1", "3", type="seats"), "Latest: seats.* add up to 3 seat, not to 4"),
+        (
+            event("h1", "10", type="volume", region="ams", volume="vol-1"),
+            "Held over time: region ams.* add up to 1200 GB-hour, not to 1201",
+        ),
+    ],
+    ids=["max", "unique", "latest", "time-weighted"],
+)
+def test_a_quantity_that_its_events_do_not_come_to_is_told(
+    platform: Platform, usage: dict[str, Any], said: str
+) -> None:
+    metered(platform)
+    used(platform, usage)
+    platform.execute("update usage_rollups set quantity = quantity + 1")
+    with open_billed_events(platform.lake, usage_of(first_item(platform))) as billed:
+        (problem,) = billed.problems()
+    assert re.search(said, problem)
+    assert run(platform, "acme", "2026-09", "1").returncode == 1
+
+
+def test_a_number_of_events_that_is_not_what_was_billed_is_told(platform: Platform) -> None:
+    platform.execute("update meters set aggregation = 'count' where key = 'requests'")
+    used(platform, event("e1", "5"))
+    platform.execute("update usage_rollups set quantity = 2")
+    with open_billed_events(platform.lake, usage_of(first_item(platform))) as billed:
+        assert billed.problems() == ["Events: {} was billed as 2 from 1 events; the usage table has 1 that add up to 5"]
 
 
 # --- Complete and disjoint -----------------------------------------------------------------------------------------

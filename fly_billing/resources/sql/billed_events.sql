@@ -1,7 +1,9 @@
 -- DuckDB. One row per accepted event that one of the rollups in `billed` was added up from, as `roll_up_usage.sql` does it.
+-- `value` is that of the property which the meter's aggregation names, if it does.
 create or replace temp table billed_events as
 select
-    events.time, events.source, events.id, events.quantity, events.landing_day, events.path, events.line, billed.rollup_id
+    events.time, events.source, events.id, events.quantity, events.landing_day, events.path, events.line, billed.rollup_id,
+    json_extract_string(events.data, '$."' || getvariable('property') || '"') as value
 from events
 join billed
     on billed.organization_id = events.organization_id and billed.meter = events.meter

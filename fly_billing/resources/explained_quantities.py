@@ -1,0 +1,55 @@
+"""Reads which events decided an item's quantities, where they were not just added up, for `domain.explained_usage`.
+
+Read are the month's events, and for levels that were held from before the events that told them: all from the version
+of the usage table that was billed. `carried_levels` in Postgres may be newer than that: usage that came late for an
+earlier month changes them, and not what a final invoice billed. Wants in DuckDB: `events` (the month's), `billed`
+(`resources.billed_events`). Keeps out: what is made of the events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import duckdb
+
+from fly_billing.domain.explained_usage import DecidingEvents, LandedMeasurement, explain_quantity
+from fly_billing.domain.explanation import Sum
+from fly_billing.resources.explanations import BilledUsage
+from fly_billing.resources.statements import sql
+from fly_billing.resources.usage_lake import UsageLake
+
+# A set of dimensions, however it is written.
+Dimensions = frozenset[tuple[str, str]]
+
+
+def explain_quantities(duck: duckdb.DuckDBPyConnection, lake: UsageLake, usage: BilledUsage) -> dict[UUID, Sum]:
+    """Return how each rollup's quantity comes about, by its id; empty where events are just summed or counted."""
+    if usage.aggregation.name in ("sum", "count"):
+        return {}
+    whose = {"organization": usage.organization_id, "meter": usage.meter}
+    decided = _read(duck, "deciding_events", {**whose, "aggregation": usage.aggregation.name})
+    told: dict[Dimensions, list[LandedMeasurement]] = {}
+    if usage.aggregation.name == "time_weighted":
+        lake.open_view(duck, "earlier_events", version=usage.lake_version)
+        told = _read(duck, "told_before", {**whose, "month_start": usage.month.start})
+    explained = {}
+    for one in usage.rollups:
+        dimensions = frozenset(one.usage.dimensions.items())
+        deciding = DecidingEvents(
+            usage.aggregation, usage.month, usage.rolled_up_at, decided.get(dimensions, []), told.get(dimensions, [])
+        )
+        explained[one.usage.id] = explain_quantity(one.usage, one.events, usage.unit, deciding)
+    return explained
+
+
+def _read(
+    duck: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]
+) -> dict[Dimensions, list[LandedMeasurement]]:
+    found: dict[Dimensions, list[LandedMeasurement]] = defaultdict(list)
+    for text, *event in duck.execute(sql(statement), dict(parameters)).fetchall():
+        found[frozenset(json.loads(text).items())].append(LandedMeasurement(*event))
+    return found
