@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
-from fractions import Fraction
 
 # Arithmetic that would lose a digit raises instead: 120 digits hold every sum this project can make.
 EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -37,8 +36,7 @@ def exact_sum(amounts: Sequence[Decimal]) -> Decimal:
 
 def exact_product(quantity: Decimal, unit_amount: Decimal, per: Decimal = Decimal(1)) -> Decimal:
     """Return quantity x unit_amount / per, exact where the division ends, else to 20 decimal places, half-up."""
-    product = EXACT.multiply(quantity, unit_amount)
-    return product if per == 1 else divide(product, per)
+    return divide(EXACT.multiply(quantity, unit_amount), per)
 
 
 def divide(amount: Decimal, by: Decimal) -> Decimal:
@@ -46,13 +44,11 @@ def divide(amount: Decimal, by: Decimal) -> Decimal:
     try:
         return EXACT.divide(amount, by)
     except Inexact:
-        return _round_half_up(Fraction(amount) / Fraction(by), DIVISION_DIGITS)
-
-
-def _round_half_up(value: Fraction, digits: int) -> Decimal:
-    scaled = abs(value) * 10**digits
-    whole = (scaled.numerator * 2 + scaled.denominator) // (scaled.denominator * 2)
-    return Decimal(whole if value >= 0 else -whole).scaleb(-digits, context=EXACT)
+        whole, rest = EXACT.divmod(EXACT.abs(amount).scaleb(DIVISION_DIGITS, context=EXACT), EXACT.abs(by))
+        if EXACT.multiply(Decimal(2), rest) >= abs(by):
+            whole = EXACT.add(whole, Decimal(1))
+        signed = whole if (amount < 0) == (by < 0) else EXACT.minus(whole)
+        return signed.scaleb(-DIVISION_DIGITS, context=EXACT)
 
 
 def to_cents(amount: Decimal, currency: str) -> int:
@@ -72,12 +68,14 @@ def share_out_cents(amounts: Sequence[Decimal], currency: str, total_cents: int 
     are equal. No item is a whole minor unit or more away from its exact amount; unless `total_cents` is given, for
     amounts whose own rounding is settled elsewhere, and is that far from their sum.
     """
+    if not amounts:
+        return []
     total = to_cents(exact_sum(amounts), currency) if total_cents is None else total_cents
     shifted = [amount.scaleb(minor_digits(currency), context=EXACT) for amount in amounts]
     floors = [int(value.to_integral_value(ROUND_FLOOR)) for value in shifted]
-    remainders = [EXACT.subtract(value, Decimal(floor)) for value, floor in zip(shifted, floors, strict=True)]
+    remainders = list(map(EXACT.subtract, shifted, floors))
     by_remainder = sorted(range(len(amounts)), key=lambda n: (-remainders[n], n))
-    each, odd = divmod(total - sum(floors), len(amounts)) if amounts else (0, 0)
+    each, odd = divmod(total - sum(floors), len(amounts))
     favoured = set(by_remainder[:odd])
     return [floor + each + (n in favoured) for n, floor in enumerate(floors)]
 
@@ -105,5 +103,4 @@ def counted(number: str, unit: str) -> str:
 
 def plain(value: Decimal) -> str:
     """Write a Decimal without exponent and without trailing zeros: `0.15`, `2592000`."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{EXACT.normalize(value):f}"

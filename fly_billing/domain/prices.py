@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from itertools import product as combinations
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -80,7 +81,7 @@ class Price:
         if self.effective_until is not None and self.effective_until <= self.effective_from:
             raise ValueError(f"effective_until {self.effective_until} is not after effective_from")
 
-    @property
+    @cached_property
     def id(self) -> UUID:
         return uuid5(PRICES, f"{self.book}|{self.key}|{self.effective_from.isoformat()}")
 

@@ -212,11 +212,12 @@ def _register(duck: duckdb.DuckDBPyConnection, wanted: Sequence[Mapping[str, Any
 
     Postgres writes the same JSON otherwise: both are compared by what they say.
     """
+    names = sorted({one["organization_id"] for one in wanted})
+    duck.register("wanted", pa.table({"organization_id": pa.array(names, pa.string())}))
     written: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for organization, meter, text in duck.execute(
-        "select distinct organization_id, meter, dimensions from events"
-        " where not is_duplicate and list_contains($organizations, organization_id)",
-        {"organizations": sorted({one["organization_id"] for one in wanted})},
+        "select distinct organization_id, meter, dimensions from events semi join wanted using (organization_id)"
+        " where not is_duplicate"
     ).fetchall():
         written[organization, meter][_canonical(json.loads(text))] = text
     rows = []

@@ -19,6 +19,8 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import Price, PriceBook
 from fly_billing.domain.rating import Rated, rate_month
 
+WHOLE = Fraction(1)
+
 
 def charge_usage(draft: Draft) -> None:
     """One item per organization and price version: allowance, model, minimum and maximum as in `rating.rate_month`.
@@ -63,9 +65,9 @@ def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
 def _share(price: Price, subscriptions: Sequence[Subscription], month: BillingMonth) -> Fraction:
     """Return the part of the month for which the allowance is granted: that of the plan which includes it."""
     if price.allowance_with is None:
-        return Fraction(1)
+        return WHOLE
     shares = [share_of_month(one, month) for one in subscriptions if one.price_key == price.allowance_with]
-    return min(Fraction(1), sum((Fraction(share.quantity) / Fraction(share.per) for share in shares), Fraction(0)))
+    return min(WHOLE, sum((Fraction(share.quantity) / Fraction(share.per) for share in shares), Fraction(0)))
 
 
 def _item(draft: Draft, member: Member, price: Price, rollups: Sequence[UsageRollup], rated: Rated) -> InvoiceItem:

@@ -1,36 +1,53 @@
 -- DuckDB. One row per invoice and set of dimensions with events that are in no item, or in more than one; and per rollup
 -- that an item prices and that does not have just the events it was added up from.
 -- `covered`: the organizations that each invoice bills. `billed`: their rollups, with the item that prices each.
+-- Events that lie in just the same rollups are counted together first: those of one organization, meter and dimensions
+-- between two moments at which a rollup of the meter begins or ends.
+create or replace temp table counted_events as
+with edges as (
+    select meter, segment_start as moment from billed
+    union
+    select meter, segment_end from billed
+)
+
+select events.organization_id, events.meter, events.dimensions, edges.moment as since, count(*) as events
+from events
+semi join covered on covered.organization_id = events.organization_id
+asof left join edges on edges.meter = events.meter and events.time >= edges.moment
+where not events.is_duplicate
+group by all;
+
 with priced as (
     select
-        covered.invoice_id, events.organization_id, events.meter, events.dimensions, events.source, events.id,
-        count(billed.item_id) as items
-    from events
-    join covered on covered.organization_id = events.organization_id
+        covered.invoice_id, counted_events.organization_id, counted_events.meter, counted_events.dimensions,
+        counted_events.since, any_value(counted_events.events) as events, count(billed.item_id) as items
+    from counted_events
+    join covered on covered.organization_id = counted_events.organization_id
     left join billed
-        on billed.invoice_id = covered.invoice_id and billed.organization_id = events.organization_id
-        and billed.meter = events.meter and billed.dimensions = events.dimensions
-        and events.time >= billed.segment_start and events.time < billed.segment_end
-    where not events.is_duplicate
+        on billed.invoice_id = covered.invoice_id and billed.organization_id = counted_events.organization_id
+        and billed.meter = counted_events.meter and billed.dimensions = counted_events.dimensions
+        and counted_events.since >= billed.segment_start and counted_events.since < billed.segment_end
     group by all
 ),
 
 found as (
-    select billed.invoice_id, billed.organization_id, billed.meter, billed.dimensions, billed.rollup_id, billed.events,
-        count(events.id) as found
+    select
+        billed.invoice_id, billed.organization_id, billed.meter, billed.dimensions, billed.rollup_id, billed.events,
+        coalesce(sum(counted_events.events), 0) as found
     from billed
-    left join events
-        on not events.is_duplicate and billed.organization_id = events.organization_id and billed.meter = events.meter
-        and billed.dimensions = events.dimensions
-        and events.time >= billed.segment_start and events.time < billed.segment_end
+    left join counted_events
+        on billed.organization_id = counted_events.organization_id and billed.meter = counted_events.meter
+        and billed.dimensions = counted_events.dimensions
+        and counted_events.since >= billed.segment_start and counted_events.since < billed.segment_end
     where billed.item_id is not null
     group by all
 )
 
-select invoice_id, organization_id, meter, dimensions, count(*) as events, 'in ' || items || ' items' as problem
+select
+    invoice_id, organization_id, meter, dimensions, sum(events)::bigint as events, 'in ' || items || ' items' as problem
 from priced
 where items <> 1
-group by all
+group by invoice_id, organization_id, meter, dimensions, items
 union all
 select invoice_id, organization_id, meter, dimensions, events, 'billed, of which ' || found || ' are in the usage table'
 from found
