@@ -14,7 +14,7 @@ class BillingError(Exception):
     `operator_text` says what, where and what to do. `retryable` tells whether trying again unchanged can help.
     """
 
-    def __init__(self, code: str, customer_text: str, operator_text: str, *, retryable: bool = False) -> None:
+    def __init__(self, code: str, customer_text: str, operator_text: str, *, retryable: bool) -> None:
         super().__init__(f"{code}: {operator_text}")
         self.code = code
         self.customer_text = customer_text

@@ -45,7 +45,7 @@ def divide(amount: Decimal, by: Decimal) -> Decimal:
         return EXACT.divide(amount, by)
     except Inexact:
         whole, rest = EXACT.divmod(EXACT.abs(amount).scaleb(DIVISION_DIGITS, context=EXACT), EXACT.abs(by))
-        if EXACT.multiply(Decimal(2), rest) >= abs(by):
+        if EXACT.multiply(Decimal(2), rest) >= EXACT.abs(by):
             whole = EXACT.add(whole, Decimal(1))
         signed = whole if (amount < 0) == (by < 0) else EXACT.minus(whole)
         return signed.scaleb(-DIVISION_DIGITS, context=EXACT)

@@ -155,9 +155,10 @@ def _duplicate(ours: ExpectedInvoice, final: Sequence[FoundInvoice]) -> Discrepa
 
 def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discrepancy]:
     lines = () if theirs.unread_lines else _line_differences(ours, theirs)
-    kind, message = _money_difference(ours, theirs) or _line_difference(ours, theirs, lines) or ("", "")
-    if not message:
+    difference = _money_difference(ours, theirs) or _line_difference(ours, theirs, lines)
+    if difference is None:
         return _changed_metadata(ours, theirs)
+    kind, message = difference
     what_to_do = "find out who changed it; `fly-billing repair` voids it and makes it anew when told to"
     return [_of(ours, kind, [theirs], message, what_to_do, lines)]
 

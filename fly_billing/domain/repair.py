@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fly_billing.domain.reconciliation import Discrepancy, FoundInvoice
+from fly_billing.domain.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
 
 # What an action does.
 SEND, FINISH, ANEW, VOID, REMOVE, LEAVE = "send", "finish", "make anew", "void", "remove", "leave"
@@ -38,12 +38,12 @@ def plan_repairs(discrepancies: Iterable[Discrepancy]) -> list[Action]:
 
     Duplicates come first: as long as there are two, nothing is made anew. Drafts that are too much go in any case.
     """
-    actions: dict[tuple[str, str], Action] = {}
+    actions: dict[tuple[str, str | None], Action] = {}
     for one in sorted(discrepancies, key=lambda one: one.kind != "duplicate"):
         action = _plan(one)
         # Orphans that say they are the same invoice are each their own affair, and so is each draft to remove.
         is_alone = one.ours is None or action.verb == REMOVE
-        actions.setdefault((one.invoice_id, one.stripe_ids[0] if is_alone else ""), action)
+        actions.setdefault((one.invoice_id, one.stripe_ids[0] if is_alone else None), action)
     return list(actions.values())
 
 
@@ -59,21 +59,22 @@ def _plan(one: Discrepancy) -> Action:
 
 
 def _missing(one: Discrepancy) -> Action:
-    assert one.ours is not None, "what is missing is ours"
-    if one.ours.state != "finalized" and not one.theirs:
+    ours = _ours(one)
+    if ours.state != "finalized" and not one.theirs:
         return _action(one, SEND, "send it, through the sync", is_safe=True)
-    taken_back = ", ".join(one.stripe_ids) or one.ours.stripe_id
-    return _action(one, ANEW, f"make it anew: {taken_back} was taken back in Stripe", ids=())
+    taken_back = ", ".join(one.stripe_ids) or ours.stripe_id
+    were = "were" if len(one.stripe_ids) > 1 else "was"
+    return _action(one, ANEW, f"make it anew: {taken_back} {were} taken back in Stripe", ids=())
 
 
 def _stuck(one: Discrepancy) -> Action:
-    assert one.ours is not None, "what is stuck is ours"
+    ours = _ours(one)
     (draft,) = one.theirs
     if not draft.says_it_is_ours:
         return _leave(one, "its mark (metadata fly_billing_invoice) is gone: write it back in Stripe")
-    if one.ours.stripe_id not in (None, draft.stripe_id):
-        sentence = f"remove the draft: our journal has {one.ours.stripe_id}"
-        return _action(one, REMOVE, sentence, is_safe=True, kept_id=one.ours.stripe_id)
+    if ours.stripe_id not in (None, draft.stripe_id):
+        sentence = f"remove the draft: our journal has {ours.stripe_id}"
+        return _action(one, REMOVE, sentence, is_safe=True, kept_id=ours.stripe_id)
     return _action(one, FINISH, "finish it, through the sync", is_safe=True)
 
 
@@ -94,11 +95,11 @@ def _duplicate(one: Discrepancy) -> Action:
 
 def _kept(one: Discrepancy) -> FoundInvoice | None:
     """Return the one in our journal; if it has none of them, the only one paid, or the oldest: Stripe lists it last."""
-    assert one.ours is not None, "a duplicate is one of ours"
-    named = [other for other in one.theirs if other.stripe_id == one.ours.stripe_id]
+    ours = _ours(one)
+    named = [other for other in one.theirs if other.stripe_id == ours.stripe_id]
     if named:
         return named[0]
-    equal = [other for other in one.theirs if (other.total_cents, other.currency) == _money(one)]
+    equal = [other for other in one.theirs if (other.total_cents, other.currency) == (ours.total_cents, ours.currency)]
     paid = [other for other in equal if other.status == "paid"]
     if len(paid) > 1 or not equal:
         return None
@@ -126,9 +127,10 @@ def _can_be_voided(theirs: FoundInvoice) -> bool:
     return theirs.status == "open" and theirs.says_it_is_ours
 
 
-def _money(one: Discrepancy) -> tuple[int, str]:
-    assert one.ours is not None, "it is one of ours"
-    return one.ours.total_cents, one.ours.currency
+def _ours(one: Discrepancy) -> ExpectedInvoice:
+    """Return the invoice of ours that it is about: only an orphan is about none."""
+    assert one.ours is not None
+    return one.ours
 
 
 def _leave(one: Discrepancy, sentence: str) -> Action:

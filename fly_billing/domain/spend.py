@@ -11,6 +11,7 @@ Keeps out: where items and usage are read from, how it is shown.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -155,14 +156,13 @@ def by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[
     Last come what has no such dimension (label None) and what is about the invoice as a whole.
     """
     bought, whole = _parted(items)
-    amounts: dict[str | None, Decimal] = {}
+    amounts: dict[str | None, Decimal] = defaultdict(Decimal)
     for item in bought:
         for label, amount in _by_value(item, name):
-            amounts[label] = EXACT.add(amounts.get(label, Decimal(0)), amount)
+            amounts[label] = EXACT.add(amounts[label], amount)
     ordered = sorted(amounts, key=lambda label: (label is None, -amounts[label], label or ""))
     cents = share_out_cents([amounts[label] for label in ordered], currency, _total(bought))
-    shares = [Share(label, share) for label, share in zip(ordered, cents, strict=True)]
-    return (*shares, *([Share(None, _total(whole), is_of_the_whole_invoice=True)] if whole else []))
+    return (*map(Share, ordered, cents), *([Share(None, _total(whole), is_of_the_whole_invoice=True)] if whole else []))
 
 
 def folded(shares: Sequence[Share], most: int) -> tuple[Share, ...]:

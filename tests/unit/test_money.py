@@ -62,6 +62,7 @@ def test_1269_tiny_lines_are_rounded_once_and_not_each() -> None:
         (["0.333", "0.334", "0.333"], [33, 34, 33]),
         (["0.005", "0.005"], [1, 0]),
         (["0.005", "0.005", "0.005"], [1, 1, 0]),
+        (["0.005", "0.015"], [1, 1]),
         (["10.005", "-3.335"], [1001, -334]),
         (["-0.005"], [-1]),
         (["-0.004", "-0.004"], [0, -1]),
@@ -85,6 +86,18 @@ def test_items_add_up_to_the_total_and_none_is_a_whole_unit_off(amounts: list[De
         assert abs(EXACT.subtract(from_cents(share, currency), amount)) < from_cents(1, currency)
 
 
+def test_a_large_total_is_not_rounded_on_its_way_to_the_cent() -> None:
+    """A hair below half a cent past $123,456,789.00: 29 digits, one more than Python's decimals keep by themselves."""
+    assert to_cents(Decimal("123456789.00499999999999999999"), "USD") == 12345678900
+    assert str(from_cents(12345678901234567890123456789012, "USD")) == "123456789012345678901234567890.12"
+
+
+def test_the_odd_cent_goes_to_the_larger_fraction_however_large_the_other_amount() -> None:
+    """0.499999999999999998 and 0.499999999999999999 of a cent make one cent: it is the second item's."""
+    large, small = decimals("123456789.00499999999999999998", "0.00499999999999999999")
+    assert share_out_cents([large, small], "USD") == [12345678900, 1]
+
+
 def test_a_yen_has_no_minor_unit_and_a_dinar_a_thousand() -> None:
     assert to_cents(Decimal("1200.5"), "JPY") == 1201
     assert to_cents(Decimal("1.2345"), "KWD") == 1235
@@ -97,6 +110,7 @@ def test_a_yen_has_no_minor_unit_and_a_dinar_a_thousand() -> None:
 def test_amounts_are_written_in_their_currency() -> None:
     assert format_cents(123450, "USD") == "$1,234.50"
     assert format_cents(-5, "USD") == "-$0.05"
+    assert format_cents(0, "USD") == "$0.00"
     assert format_cents(1200, "JPY") == "JPY 1,200"
     assert format_cents(1235, "KWD") == "KWD 1.235"
     assert format_cents(-1, "EUR") == "-EUR 0.01"
@@ -107,7 +121,28 @@ def test_a_price_per_2592000_seconds_is_exact_to_20_places() -> None:
     assert exact_product(Decimal(1), Decimal("1.94"), month) == Decimal("0.00000074845679012346")
     assert exact_product(month, Decimal("1.94"), month) == Decimal("1.94")
     assert exact_product(Decimal(1_296_000), Decimal("1.94"), month) == Decimal("0.97")
-    assert divide(Decimal(-2), Decimal(3)) == Decimal("-0.66666666666666666667")
+
+
+def test_a_division_that_does_not_end_has_20_places_behind_however_many_digits_before() -> None:
+    thirds = divide(Decimal(10**30 + 1), Decimal(3))
+    assert str(thirds) == "333333333333333333333333333333.66666666666666666667"
+
+
+@pytest.mark.parametrize(
+    ("amount", "by", "quotient"),
+    [
+        ("2", "3", "0.66666666666666666667"),
+        ("-2", "3", "-0.66666666666666666667"),
+        ("2", "-3", "-0.66666666666666666667"),
+        ("-2", "-3", "0.66666666666666666667"),
+        ("1", "3", "0.33333333333333333333"),
+        ("3", "700000000000000000000", "0.00000000000000000000"),  # 0.43 of the last place
+        ("1", "200000000000000000000.00000000001", "0.00000000000000000000"),  # a hair below half of it: 32 digits
+        ("1", "199999999999999999999.99999999999", "0.00000000000000000001"),  # a hair above
+    ],
+)
+def test_the_20th_place_of_a_division_is_rounded_half_up_away_from_zero(amount: str, by: str, quotient: str) -> None:
+    assert f"{divide(Decimal(amount), Decimal(by)):f}" == quotient
 
 
 def test_a_division_that_ends_keeps_all_its_digits() -> None:
@@ -141,3 +176,4 @@ def test_numbers_are_written_without_exponent_for_people() -> None:
     assert counted("2592000", "second") == "2,592,000 seconds"
     assert counted("1.5", "GB") == "1.5 GB"
     assert counted("7200", "GB-hour") == "7,200 GB-hours"
+    assert counted("7200", "vCPU-seconds") == "7,200 vCPU-seconds"

@@ -45,6 +45,19 @@ def test_a_month_is_that_of_utc_and_not_of_the_senders_clock() -> None:
     assert BillingMonth.containing(datetime(2026, 9, 30, 14, 0, tzinfo=honolulu)) == BillingMonth(2026, 10)
 
 
+@pytest.mark.usefixtures("machine_in_honolulu")
+def test_a_month_and_its_days_are_those_of_utc_wherever_the_machine_stands() -> None:
+    """05:00 in UTC is still the day before in Honolulu."""
+    assert BillingMonth.containing(utc("2026-09-01T05:00:00")) == SEPTEMBER
+    assert overlap_days(SEPTEMBER, utc("2026-09-16T05:00:00"), None) == 15
+    assert overlap_days(SEPTEMBER, utc("2026-01-01"), utc("2026-09-16T05:00:00")) == 15
+
+
+def test_the_last_year_has_no_month_that_could_end() -> None:
+    with pytest.raises(ValueError, match="no such month: 9999-1"):
+        BillingMonth(9999, 1)
+
+
 def test_a_time_without_offset_belongs_to_no_month() -> None:
     with pytest.raises(ValueError, match="without offset"):
         BillingMonth.containing(datetime(2026, 9, 15))  # noqa: DTZ001 the naive time is the point
@@ -92,11 +105,16 @@ def test_a_month_closes_72_hours_after_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("grace_hours", "last"),
-    [(72, date(2026, 10, 3)), (73, date(2026, 10, 4)), (0, date(2026, 9, 30)), (1, date(2026, 10, 1))],
+    ("grace", "last"),
+    [
+        (GRACE, date(2026, 10, 3)),
+        (timedelta(hours=73), date(2026, 10, 4)),
+        (timedelta(0), date(2026, 9, 30)),
+        (timedelta(microseconds=1), date(2026, 10, 1)),
+    ],
 )
-def test_the_last_landing_day_is_the_last_one_that_begins_before_the_month_closes(grace_hours: int, last: date) -> None:
-    assert SEPTEMBER.last_landing_day(timedelta(hours=grace_hours)) == last
+def test_the_last_landing_day_is_the_last_one_that_begins_before_the_month_closes(grace: timedelta, last: date) -> None:
+    assert SEPTEMBER.last_landing_day(grace) == last
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,21 @@ def test_a_specific_price_that_ended_leaves_the_general_one() -> None:
     assert key_for(prices, at("2026-09-10"), region="sin") == "anywhere"
 
 
+def test_a_price_for_the_empty_value_is_for_usage_that_does_not_say_that_dimension() -> None:
+    prices = [egress("2", "nowhere", match={"region": ("",)}), egress("1", "ams", match={"region": ("ams",)})]
+    assert key_for(prices, app="web") == "nowhere"
+    assert key_for(prices, region="ams") == "ams"
+
+
 def test_two_prices_that_fit_equally_well_are_a_mistake_and_not_a_choice() -> None:
     prices = [egress("0.02", "one"), egress("0.03", "two")]
-    with pytest.raises(BillingError, match=r"ambiguous_price: prices \['one', 'two'\]"):
-        key_for(prices)
+    with pytest.raises(BillingError) as raised:
+        key_for(prices, region="sin")
+    assert raised.value.code == "ambiguous_price"
+    assert raised.value.operator_text == (
+        "prices ['one', 'two'] all fit meter 'egress_gb' with {'region': 'sin'} at 2026-09-01:"
+        " make one of them more specific"
+    )
     prices = [egress("0.02", "one", match={"region": ("sin",)}), egress("0.03", "two", match={"app": ("shop",)})]
     assert key_for(prices, region="sin", app="blog") == "one"
     with pytest.raises(BillingError, match="ambiguous_price"):
@@ -102,9 +113,14 @@ def test_two_prices_that_fit_equally_well_are_a_mistake_and_not_a_choice() -> No
 def test_usage_without_a_price_says_which_and_what_to_do() -> None:
     with pytest.raises(BillingError) as raised:
         key_for([egress("0.02", match={"region": ("sin",)})], region="iad")
-    assert raised.value.code == "unpriced_usage"
-    assert "'egress_gb' with {'region': 'iad'}" in raised.value.operator_text
-    assert "Nothing is charged until it is right" in raised.value.customer_text
+    assert (raised.value.code, raised.value.retryable) == ("unpriced_usage", False)
+    assert raised.value.operator_text == (
+        "no price in force at 2026-09-01 00:00Z for meter 'egress_gb' with {'region': 'iad'}:"
+        " add it to the price book (a new effective-dated version), load it, and bill the month again"
+    )
+    assert raised.value.customer_text == (
+        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
+    )
     with pytest.raises(BillingError, match="unpriced_usage"):
         PriceBook([]).for_usage("teapots", {}, SEPTEMBER)
 
@@ -115,8 +131,9 @@ def test_a_fee_is_found_by_its_key_and_never_by_usage() -> None:
     assert book.for_key("support", at("2026-10-01")).model == PerUnit(Decimal("39.00"))
     with pytest.raises(BillingError, match="unpriced_subscription"):
         book.for_key("support", at("2025-12-31"))
-    with pytest.raises(BillingError, match="unpriced_subscription"):
+    with pytest.raises(BillingError, match="no price 'premium' in force at 2026-09-01: add it to the price book") as no:
         book.for_key("premium", SEPTEMBER)
+    assert no.value.code == "unpriced_subscription"
 
 
 def test_the_last_version_of_a_fee_is_found_after_it_ended_and_none_that_began_later() -> None:
@@ -133,6 +150,8 @@ def test_the_last_version_of_a_fee_is_found_after_it_ended_and_none_that_began_l
     with pytest.raises(BillingError, match="no price 'support' in force at 2025-12-31") as raised:
         book.last_for_key("support", at("2025-12-31"))
     assert raised.value.code == "unpriced_subscription"
+    with pytest.raises(BillingError, match="no price 'premium' in force at 2026-10-01"):
+        book.last_for_key("premium", at("2026-10-01"))
 
 
 def test_a_change_of_price_inside_a_stretch_of_time_is_noticed() -> None:
@@ -188,11 +207,13 @@ def test_a_price_can_say_everything_and_is_written_as_it_was() -> None:
         "minimum": "5.00",
         "maximum": "100",
         "at_zero": "item",
+        "allowance_with": "team",
         "match": {"region": ["sin", "nrt"], "cpus": ["4"]},
         "effective_until": "2026-10-01T00:00:00+00:00",
     }
     read = Price.from_data("fly", data)
     assert (read.minimum, read.maximum, read.at_zero) == (Decimal(5), Decimal(100), "item")
+    assert (read.free_allowance, read.allowance_with) == (Decimal("2500.5"), "team")
     assert read.effective_until == at("2026-10-01")
     assert read.to_data() == data
 
@@ -224,6 +245,9 @@ def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
         ({"free_allowance": "-1"}, "free_allowance '-1' must be"),
         ({"minimum": "0.0000000000001"}, "minimum .* has more than 12 decimals"),
         ({"maximum": "-5"}, "maximum '-5' must be"),
+        ({"maximum": "0.0000000000001"}, "maximum .* has more than 12 decimals"),
+        ({"allowance_with": "team"}, "allowance_with 'team' without a free_allowance"),
+        ({"allowance_with": 5, "free_allowance": "1"}, "allowance_with 5 is no text"),
         ({"minimum": "5", "maximum": "4.99"}, r"minimum 5 is above maximum 4\.99"),
         ({"at_zero": "always"}, "at_zero 'always'; known are nothing, item"),
         ({"model": "per_units"}, "model 'per_units'; known are per_unit, package, graduated, volume,"),
@@ -252,6 +276,11 @@ def test_a_price_that_can_not_be_read_is_named_with_the_field_that_is_wrong(chan
         Price.from_data("fly", DATA | changes)
 
 
+def test_a_price_made_in_python_is_checked_too() -> None:
+    with pytest.raises(ValueError, match=r"^free_allowance Decimal\('-1'\) must be a finite number of at least 0"):
+        egress("0.02", free_allowance=Decimal(-1))
+
+
 def test_a_price_without_a_key_is_refused_too() -> None:
     with pytest.raises(ValueError, match=r"price fly/\?: key is missing"):
         Price.from_data("fly", {name: value for name, value in DATA.items() if name != "key"})
@@ -263,3 +292,11 @@ def test_a_price_version_is_named_by_book_key_and_first_moment() -> None:
     assert first.id != egress("0.02", effective_from=at("2026-01-02")).id
     assert first.id != egress("0.02", book="partner").id
     assert first.id != egress("0.02", "other").id
+
+
+@pytest.mark.usefixtures("machine_in_honolulu")
+def test_a_price_version_has_the_same_name_wherever_the_machine_stands() -> None:
+    """Read in Honolulu, the first moment is still written in UTC; else the version would be loaded a second time."""
+    read = Price.from_data("fly", DATA | {"effective_from": "2026-01-01T01:00:00+01:00"})
+    assert read.to_data()["effective_from"] == "2026-01-01T00:00:00+00:00"
+    assert read.id == egress("0.02").id

@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,7 +90,8 @@ def test_what_is_about_the_whole_invoice_is_the_cents_of_its_items_in_every_list
         SpendItem("discount", "Discounts", "acme", Decimal("-0.005"), -1),
     ]
     assert rows(by_dimension(items, "app", "USD")) == [("a", 1), ("b", 1), (None, -1)]
-    assert by_day(items, SEPTEMBER, "USD", END).whole_invoice_cents == -1
+    spend = by_day(items, SEPTEMBER, "USD", END)
+    assert (sum(one.amount_cents for one in spend.days), spend.whole_invoice_cents) == (2, -1)
 
 
 def test_a_long_list_is_folded_into_its_largest_and_one_row_for_the_rest() -> None:
@@ -114,6 +116,23 @@ def test_organizations_that_share_a_payer_have_a_row_each_and_the_whole_invoice_
     assert by_organization(items) == (Share("bolt", 300), Share("acme", 100), Share(None, -50, True))
     assert spend_of(items, SEPTEMBER, "USD", END).by_organization == by_organization(items)
     assert spend_of(items[:1], SEPTEMBER, "USD", END).by_organization == ()
+
+
+def test_an_organization_is_one_row_and_of_equal_ones_the_first_by_name_comes_first() -> None:
+    """$1.00 + $0.50 of zeal, $1.50 of bolt; a tax larger than both comes last all the same."""
+    items = [item("1.00", whose="zeal"), item("0.50", whose="zeal"), item("1.50", whose="bolt")]
+    tax = item("5.00", "tax", "VAT")
+    assert by_organization([tax, *items]) == (Share("bolt", 150), Share("zeal", 150), Share(None, 500, True))
+
+
+def test_apps_that_cost_the_same_come_by_name() -> None:
+    machines = item("3.00", usage=[used("1", "worker"), used("1", "api"), used("1")])
+    assert rows(by_dimension([machines], "app", "USD")) == [("api", 100), ("worker", 100), (None, 100)]
+
+
+def test_a_product_that_is_named_like_a_discount_stays_apart_from_it() -> None:
+    items = [item("3.00", product="Support"), item("-1.00", "discount", "Support")]
+    assert by_product(items) == (Share("Support", 300), Share("Support", -100, True))
 
 
 def test_usage_is_spread_over_the_days_that_used_it() -> None:
@@ -145,6 +164,15 @@ def test_what_has_no_day_in_the_month_is_on_its_last_or_in_an_open_month_on_that
     ]
     assert on(items) == {30: 700}
     assert on(items, at("2026-09-20T12:00:00")) == {20: 700}
+    assert on(items, at("2026-08-31T12:00:00")) == {1: 700}
+
+
+@pytest.mark.usefixtures("machine_in_honolulu")
+def test_a_day_is_that_of_utc_wherever_the_machine_stands() -> None:
+    """05:00 in UTC is still the day before in Honolulu."""
+    bought = item("7.00", "one_off", "One-off", occurred_at=at("2026-09-12T05:00:00"))
+    first = item("1.00", "one_off", "One-off", occurred_at=at("2026-09-01T05:00:00"))
+    assert on([bought, first, item("4.00", "adjustment")], at("2026-09-20T05:00:00")) == {1: 100, 12: 700, 20: 400}
 
 
 def test_what_is_owed_without_usage_is_spread_over_the_whole_month() -> None:
@@ -249,3 +277,14 @@ def test_cents_are_those_of_the_currency() -> None:
     usage = [used("1", name) for name in ("a", "b", "c")]
     items = [SpendItem("usage", "Machines", "acme", Decimal("10.2"), 10, usage)]
     assert rows(by_dimension(items, "app", "JPY")) == [("a", 4), ("b", 3), ("c", 3)]
+
+
+def test_every_list_of_an_invoice_in_yen_is_in_yen() -> None:
+    """JPY 10 of which web in Tokyo had 7 parts and worker in Osaka 3, on two days."""
+    usage = [used("7", "web", "nrt"), used("3", "worker", "kix")]
+    daily: dict[date | None, Decimal] = {day(1): Decimal(7), day(3): Decimal(3)}
+    items = [SpendItem("usage", "Machines", "acme", Decimal(10), 10, usage, daily)]
+    spend = spend_of(items, SEPTEMBER, "JPY", END)
+    assert rows(spend.by_app) == [("web", 7), ("worker", 3)]
+    assert rows(spend.by_region) == [("nrt", 7), ("kix", 3)]
+    assert [one.amount_cents for one in spend.by_day.days[:4]] == [7, 0, 3, 0]

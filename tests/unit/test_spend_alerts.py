@@ -22,8 +22,9 @@ def test_a_spend_alert_says_who_crossed_what_with_how_much_as_of_when() -> None:
 
 def test_several_thresholds_are_one_message_headed_by_the_highest() -> None:
     alert = spend_alert(crossing(10000, 5000, 1000))
-    assert alert.subject == "Spend alert: Acme crossed $100.00 in 2026-09"
+    assert (alert.code, alert.subject) == ("spend_threshold", "Spend alert: Acme crossed $100.00 in 2026-09")
     assert "so far, as of 2026-09-20 12:00 UTC. It also crossed $10.00, $50.00." in alert.body
+    assert "It also crossed $50.00." in spend_alert(crossing(10000, 5000)).body
 
 
 def test_a_spend_alert_is_in_the_organizations_currency() -> None:
@@ -38,6 +39,7 @@ def test_a_spend_alert_is_in_the_organizations_currency() -> None:
         ("1,000", "USD", 100000),
         ("250", "JPY", 250),
         ("1.234", "KWD", 1234),
+        ("92,233,720,368,547,758.07", "USD", 2**63 - 1),  # the most that a month's total can be
     ],
 )
 def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, cents: int) -> None:
@@ -53,6 +55,8 @@ def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, 
         ("NaN", "USD", "'NaN' must be an amount above zero"),
         ("1e30", "USD", "'1e30' must be an amount above zero that a month can come to"),
         ("0.005", "USD", "'0.005' has more than the 2 decimals that USD has"),
+        ("99.99999999999999999999999999999999", "USD", "has more than the 2 decimals that USD has"),
+        ("92233720368547758.08", "USD", "must be an amount above zero that a month can come to"),
         ("250.5", "JPY", "'250.5' has more than the 0 decimals that JPY has"),
     ],
 )
