@@ -7,7 +7,7 @@ landed = accepted + duplicate + rejected, per file, and the database insists on 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -39,8 +39,12 @@ REJECTED_COLUMNS = (
 )
 
 
+# About a million rows of Parquet.
+BYTES_AT_ONCE = 48 * 2**20
+
+
 class LandingError(ToBeMended):
-    """A landing day can't be landed as a whole; nothing was changed."""
+    """A landing day can't be landed as a whole; nothing of it was changed."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,43 @@ def land_days(
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[LandedFile]:
-    """Land these days.
+    """Land these days, as many of them at once as have `BYTES_AT_ONCE` of files: what landed so far stays landed.
 
     Raises LandingError where there is no landing folder at all, or where a day whose files were landed before has lost
     its folder.
     """
     if not landing_dir.is_dir():
         raise LandingError(f"there is no landing folder {landing_dir}: is it mounted? Nothing was landed")
+    landed = []
+    for some in _batches(landing_dir, days):
+        landed += _land(database, lake, landing_dir, some, first_month, now, progress)
+    return landed
+
+
+def _batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
+    """Cut the days where their files come to so much that more would not fit into memory."""
+    batch: list[date] = []
+    size = 0
+    for day in days:
+        ours = sum(path.stat().st_size for path in _files_in(landing_dir / day.isoformat()))
+        if batch and size + ours > BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(day)
+        size += ours
+    if batch:
+        yield batch
+
+
+def _land(
+    database: BillingDatabase,
+    lake: UsageLake,
+    landing_dir: Path,
+    days: Sequence[date],
+    first_month: BillingMonth,
+    now: datetime,
+    progress: Callable[[str], None],
+) -> list[LandedFile]:
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, "land_usage")
         known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
@@ -91,13 +125,18 @@ def land_days(
 def _files_of(landing_dir: Path, day: date, *, was_landed: bool) -> list[Path]:
     folder = landing_dir / day.isoformat()
     if folder.is_dir():
-        return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return _files_in(folder)
     if was_landed:
         raise LandingError(
             f"{folder} is gone, but files of it were landed on {day}: landing it again would erase what they brought."
             " Bring the folder back (an empty one, if the day really has no usage) and land the day again"
         )
     return []
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """List a folder's files; those that are still being written begin with a point. None, where there is no folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
 def _stage(

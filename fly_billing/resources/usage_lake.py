@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from tempfile import gettempdir
 
 import duckdb
 import pyarrow as pa
@@ -40,9 +41,14 @@ EVENTS = pa.schema(
 PARTITIONS = ["usage_month", "landing_day"]
 
 
+# What DuckDB may hold in memory before it goes on in files of the system's temporary folder: a month's size is not ours
+# to know, that of the machine is.
+MEMORY = "1500MB"
+
+
 def open_duckdb() -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB whose clock is UTC, whatever the machine's zone is."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": f"{gettempdir()}/fly_billing-duckdb"})
     connection.execute("set TimeZone = 'UTC'")
     return connection
 
