@@ -1,0 +1,192 @@
+"""What closing a month costs, from landing files to finalized invoices, beside what it would cost otherwise.
+
+Run by `make bench`, at 1,000 organizations unless told otherwise (`--sizes 1000 10000 30000`: 20 million events at the
+top). Every stage is a process of its own, `--runs` times on fresh databases; shown is the median. Baselines run in
+between, on the same machine, so that their ratios hold on any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
+from rich.table import Table
+
+from fly_billing.resources.embedded_postgres import throwaway
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from tests.bench.month_plot import plot_months
+from tests.bench.month_stages import Order
+from tests.bench.sample_of_size import add_records, make_sample
+
+OURS = ("land", "rollup", "invoice")
+BESIDE = ("check", "rebill_one", "statement", "dagster")
+BASELINES = ("floor", "pandas_and_a_loop", "inside_postgres")
+# Stripe's limits: calls per second to one endpoint, and usage events per second (its own endpoint's limit).
+PER_ENDPOINT, METER_EVENTS = 25, 1000
+
+Results = dict[str, dict[str, Any]]
+
+
+def measure(cache: Path, organizations: int, baselines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (stage, what it took) of one run on fresh databases."""
+    with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
+        database = BillingDatabase(server.url("billing"))
+        migrate(database)
+        add_records(database, organizations)
+        order = Order(
+            str(cache), organizations, work, server.url("billing"), server.url("dagster", "postgresql+psycopg2")
+        )
+        yield "land", _run("land", order)
+        database.engine.dispose()
+        with psycopg.connect(server.url("postgres", "postgresql"), autocommit=True) as connection:
+            connection.execute("create database by_dagster template billing strategy file_copy")
+        for stage in ("rollup", "invoice", "check", "rebill_one", "statement", *baselines):
+            yield stage, _run(stage, order)
+        yield "dagster", _run("dagster", replace(order, database=server.url("by_dagster")))
+
+
+def _run(stage: str, order: Order) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.month_stages", stage, json.dumps(asdict(order))],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{stage} of {order.organizations} organizations failed:\n{done.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def median_of(runs: Sequence[Results]) -> Results:
+    """Take each stage's run with the median time, and the highest peak memory of all."""
+    median: Results = {}
+    for stage in runs[0]:
+        found = sorted((run[stage] for run in runs), key=lambda one: one["seconds"])
+        middle = found[(len(found) - 1) // 2]
+        median[stage] = middle | {
+            "seconds": statistics.median(one["seconds"] for one in found),
+            "peak_bytes": max(one["peak_bytes"] for one in found),
+        }
+    return median
+
+
+def ours(results: Mapping[str, Mapping[str, Any]]) -> float:
+    return float(sum(results[stage]["seconds"] for stage in OURS))
+
+
+def old_way(results: Mapping[str, Mapping[str, Any]]) -> tuple[int, float, int, float]:
+    """Return calls and seconds of pushing usage as it comes with a call per invoice line; and those of our sync.
+
+    The seconds are what Stripe's limits leave possible, whoever calls; ours are three calls an invoice, side by side.
+    """
+    events, invoices, items = (
+        results["rollup"]["events"], results["invoice"]["invoices"], results["invoice"]["items"]
+    )  # fmt: skip
+    pushed = events + items + 2 * invoices
+    return pushed, events / METER_EVENTS + items / PER_ENDPOINT, 3 * invoices, invoices / PER_ENDPOINT
+
+
+def table_of(results: Mapping[int, Results]) -> list[list[str]]:
+    """Return the rows of the table: what was measured, then a column per size."""
+
+    def row(name: str, one: Any) -> list[str]:
+        return [name, *(one(found) for found in results.values())]
+
+    rows = [
+        row("events, accepted", lambda r: f"{r['rollup']['events']:,}"),
+        row("invoice items", lambda r: f"{r['invoice']['items']:,}"),
+        *(
+            row(f"{stage}: seconds, peak memory", lambda r, s=stage: _took(r[s]) if s in r else "not run")
+            for stage in (*OURS, *BESIDE, *BASELINES)
+        ),
+        row("landing to finalized invoices", lambda r: f"{ours(r):.1f} s"),
+        row("the same per organization", lambda r: f"{1000 * ours(r) / r['invoice']['invoices']:.1f} ms"),
+        row("Dagster's bookkeeping, of its run", lambda r: _share(r["dagster"])),
+    ]
+    rows += [
+        row(f"{name} / ours", lambda r, n=name: f"{r[n]['seconds'] / ours(r):.2f}" if n in r else "not run")
+        for name in BASELINES
+    ]
+    rows.append(row("the old way: calls, seconds at least", lambda r: "{:,}, {:,.0f} s".format(*old_way(r)[:2])))
+    rows.append(row("ours: calls, seconds at least", lambda r: "{:,}, {:,.0f} s".format(*old_way(r)[2:])))
+    return rows
+
+
+def _took(result: Mapping[str, Any]) -> str:
+    return f"{result['seconds']:.2f} s, {result['peak_bytes'] / 1e9:.2f} GB"
+
+
+def _share(result: Mapping[str, Any]) -> str:
+    return f"{result['bookkeeping_seconds']:.1f} of {result['run_seconds']:.1f} s, {result['keys']} keys"
+
+
+def machine() -> str:
+    names = ("dagster", "duckdb", "deltalake", "pandas", "psycopg", "embedded-postgres")
+    model = next(
+        (line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{model}, Python {platform.python_version()}, {versions}"
+
+
+def main() -> None:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--sizes", type=int, nargs="+", default=[1000])
+    read.add_argument("--runs", type=int, default=3)
+    read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
+    read.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=BASELINES)
+    read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png")
+    given = read.parse_args()
+    console = Console(stderr=True)
+    results: dict[int, Results] = {}
+    stages = len(OURS) + len(BESIDE) + len(given.baselines)
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
+        for size in given.sizes:
+            task = progress.add_task(f"{size:,} organizations: usage", total=stages * given.runs)
+            given.cache.mkdir(parents=True, exist_ok=True)
+            make_sample(given.cache, size)
+            runs: list[Results] = []
+            for _ in range(given.runs):
+                runs.append({})
+                for stage, took in measure(given.cache, size, given.baselines):
+                    runs[-1][stage] = took
+                    progress.update(task, advance=1, description=f"{size:,} organizations: {stage}")
+            results[size] = median_of(runs)
+    rows = table_of(results)
+    shown = Table("", *(f"{size:,} organizations" for size in results), title=f"A month, median of {given.runs} runs")
+    for row in rows:
+        shown.add_row(*row)
+    Console().print(shown)
+    if given.write:
+        write(given.write, results, rows, given.runs)
+
+
+def write(folder: Path, results: Mapping[int, Results], rows: Sequence[Sequence[str]], runs: int) -> None:
+    (folder / "bench_month.json").write_text(json.dumps(results, indent=1) + "\n")
+    lines = [
+        f"Median of {runs} runs. {machine()}.",
+        "",
+        "| | " + " | ".join(f"{size:,} organizations" for size in results) + " |",
+        "|---" * (len(results) + 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    (folder / "bench_month.md").write_text("\n".join(lines) + "\n")
+    plot_months(results, folder / "bench_month.png")
+
+
+if __name__ == "__main__":
+    main()

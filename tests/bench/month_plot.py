@@ -1,0 +1,44 @@
+"""A picture of `bench_month`: seconds of each stage by size, and the baselines beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+STAGES = {"land": "#4c78a8", "rollup": "#72b7b2", "invoice": "#f58518"}
+BASELINES = {"floor": "floor", "inside_postgres": "inside Postgres", "pandas_and_a_loop": "pandas and a loop"}
+
+
+def plot_months(results: Mapping[int, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
+    """Write a PNG: on the left milliseconds per organization, on the right seconds beside the baselines."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), dpi=130)
+    sizes = list(results)
+    labels = [f"{size:,}" for size in sizes]
+    bottom = [0.0] * len(sizes)
+    for stage, colour in STAGES.items():
+        parts = [1000 * results[size][stage]["seconds"] / size for size in sizes]
+        left.bar(labels, parts, bottom=bottom, color=colour, label=stage, width=0.55)
+        bottom = [low + part for low, part in zip(bottom, parts, strict=True)]
+    left.set(ylabel="milliseconds per organization", xlabel="organizations")
+    left.legend(frameon=False, fontsize=8)
+    named = {"ours": [sum(results[size][stage]["seconds"] for stage in STAGES) for size in sizes]}
+    named |= {
+        label: [results[size].get(name, {}).get("seconds", float("nan")) for size in sizes]
+        for name, label in BASELINES.items()
+    }
+    for label, seconds in named.items():
+        right.plot(labels, seconds, marker="o", label=label, linewidth=2.2 if label == "ours" else 1.2)
+    right.set(ylabel="seconds", xlabel="organizations", yscale="log")
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.grid(alpha=0.25, axis="y")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)

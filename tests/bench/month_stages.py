@@ -1,0 +1,180 @@
+"""One stage of a month's way through the house, in a process of its own that tells its time and its peak memory.
+
+Run as `python -m tests.bench.month_stages STAGE ORDER`; prints a line of JSON. Ours are the calls that the assets make,
+without Dagster; `dagster` is both assets as one run of `bill_month`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fly_billing.resources.billed_events import check_items_per_event
+from fly_billing.resources.correcting import find_corrections
+from fly_billing.resources.invoicing import Terms, bill
+from fly_billing.resources.landing import land_days
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.settings import PROJECT
+from fly_billing.resources.statements_of_account import read_statement
+from fly_billing.resources.usage_lake import UsageLake
+from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, make_sample
+
+TERMS = Terms(grace=timedelta(hours=72), due_days=14)
+CHECKS = ("check_items_sum", "check_rollups_priced", "check_late_usage")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a stage works on: `work` is a folder for the usage table; `database` the billing database's URL."""
+
+    cache: str
+    organizations: int
+    work: str
+    database: str
+    dagster_database: str = ""
+
+    @property
+    def sample(self) -> Sample:
+        return make_sample(Path(self.cache), self.organizations)
+
+    @property
+    def lake(self) -> UsageLake:
+        return UsageLake(Path(self.work) / "lake")
+
+    @property
+    def billing(self) -> BillingDatabase:
+        return BillingDatabase(self.database)
+
+
+Facts = dict[str, Any]
+STAGES: dict[str, Callable[[Order], Facts]] = {}
+
+
+def stage(function: Callable[[Order], Facts]) -> Callable[[Order], Facts]:
+    STAGES[function.__name__] = function
+    return function
+
+
+@stage
+def land(order: Order) -> Facts:
+    sample = order.sample
+    files = land_days(order.billing, order.lake, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
+    return {"landed": sum(file.landed for file in files)}
+
+
+@stage
+def rollup(order: Order) -> Facts:
+    done = roll_up(order.billing, order.lake, MONTH, order.sample.groups(), NOW)
+    return {"events": done.events, "rollups": done.rollups}
+
+
+@stage
+def invoice(order: Order) -> Facts:
+    done = bill(order.billing, MONTH, order.sample.groups(), TERMS, NOW)
+    assert done.finalized and not done.failures, done.failures[:3]
+    items = sum(len(one.items) for one in done.invoices)
+    return {"invoices": len(done.invoices), "items": items, "cents": sum(one.total_cents for one in done.invoices)}
+
+
+@stage
+def check(order: Order) -> Facts:
+    groups = order.sample.groups()
+    wrong = [row for name in CHECKS for row in order.billing.rows(name, month=MONTH.first_day, groups=groups)]
+    wrong += check_items_per_event(order.billing, order.lake, MONTH, groups)
+    assert not wrong, wrong[:3]
+    return {}
+
+
+@stage
+def rebill_one(order: Order) -> Facts:
+    """Work out again what the organization with the most items owes."""
+    with order.billing.transaction() as connection:
+        found = find_corrections(connection, MONTH, ["org-00007"], order.lake, only={"org-00007"})
+    assert len(found.found) == 1 and not found.wrong
+    return {}
+
+
+@stage
+def statement(order: Order) -> Facts:
+    read_statement(order.billing, "org-00100", NOW, MONTH)
+    return {}
+
+
+@stage
+def dagster(order: Order) -> Facts:
+    """Both assets as one run; tells how long it was not in our own calls."""
+    from dagster import DagsterInstance
+
+    from fly_billing.assets import invoices, usage_rollups
+    from fly_billing.cli.runs import Runs
+
+    ours = Stopwatch()
+    for module, names in ((usage_rollups, ["roll_up"]), (invoices, ["bill", "check_items_per_event", "days_to_land"])):
+        for name in names:
+            setattr(module, name, ours.wrap(getattr(module, name)))
+    BillingDatabase.rows = ours.wrap(BillingDatabase.rows)  # type: ignore[method-assign]
+    sample = order.sample
+    os.environ |= {
+        "DATABASE_URL": order.database, "DAGSTER_DATABASE_URL": order.dagster_database, "DAGSTER_HOME": order.work,
+        "FLY_BILLING_LAKE_DIR": str(order.lake.path), "FLY_BILLING_LANDING_DIR": str(sample.landing),
+        "DAGSTER_EVENT_BATCH_SIZE": "1000",
+    }  # fmt: skip
+    shutil.copyfile(PROJECT / "dagster.yaml", Path(order.work) / "dagster.yaml")
+    with DagsterInstance.get() as instance:
+        runs = Runs(instance, order.billing)
+        runs.register_organizations()
+        ours.seconds = 0.0
+        started = time.perf_counter()
+        runs.bill(MONTH)
+        seconds = time.perf_counter() - started
+    assert runs.record.is_clean, runs.record
+    return {"run_seconds": seconds, "bookkeeping_seconds": seconds - ours.seconds, "keys": len(sample.groups())}
+
+
+class Stopwatch:
+    """Adds up the time inside the functions that it wraps; inside of each other they count once."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._depth = 0
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            self._depth += 1
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    self.seconds += time.perf_counter() - started
+
+        return timed
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    name, order = sys.argv[1], Order(**json.loads(sys.argv[2]))
+    from tests.bench import month_baselines
+
+    known = STAGES | month_baselines.STAGES
+    started, used = time.perf_counter(), time.process_time()
+    facts = known[name](order)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - used
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sys.stdout.write(json.dumps({"seconds": seconds, "cpu": cpu, "peak_bytes": peak, **facts}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
