@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-.PHONY: demo dev test bench chaos lint format lock clean install install-dev
+.PHONY: demo dev test test-engines bench chaos lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -15,6 +15,9 @@ dev: $(VENV)/.installed ## the Dagster UI at localhost:3000 over the same data; 
 
 test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-engines: $(VENV)/.installed-engines ## the same month on engines for many machines: Celery workers, Spark (500 MB to install)
+	$(BIN)/python -m pytest tests/engines
 
 bench: $(VENV)/.installed-dev ## how near we come to Stripe's limits, as a ratio
 	$(BIN)/python -m tests.bench.bench_pacing
@@ -58,7 +61,15 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(PIP) --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# For maintainers: needs uv. One resolution, so that both files agree; no index is named.
+# pyspark comes as source, which setuptools builds: it has to be there before.
+$(VENV)/.installed-engines: requirements-engines.lock $(VENV)/.installed-dev
+	@echo "Installing Celery and Spark..."
+	grep -A 2 '^setuptools==' $< | $(PIP) --quiet --require-hashes -r /dev/stdin
+	$(PIP) --quiet --no-build-isolation --require-hashes -r $<
+	@touch $@
+
+# For maintainers: needs uv. One resolution, so that all files agree; no index is named.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
+	uv pip compile pyproject.toml --extra dev --extra engines --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-engines.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements.lock
