@@ -14,19 +14,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
-from dagster import DagsterInstance, DagsterRun, RunsFilter
+from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from fly_billing.domain.periods import BillingMonth
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 90
-# A step whose worker is gone is handed on after so long; no step of these tests takes longer.
-REDELIVER_SECONDS = 15
+# Seconds; long, as it is only for what never comes.
+PATIENCE = 300
 LAUNCH = "test/launch"
 
 
@@ -80,24 +81,31 @@ class LaunchedRun:
         """Wait for its end; return whether it went well."""
         return self.process.wait(timeout=PATIENCE) == 0
 
-    def record(self) -> DagsterRun:
-        (run,) = self.instance.get_runs(RunsFilter(tags={LAUNCH: self.name}))
-        return run
+    def status(self) -> DagsterRunStatus:
+        (run,) = self._runs()
+        return run.status
 
     def worked_off_by(self, step: str) -> list[str]:
         """Return the names of the workers that took the step, in order."""
-        runs = self.instance.get_runs(RunsFilter(tags={LAUNCH: self.name}))
-        events = [entry.dagster_event for run in runs for entry in self.instance.all_logs(run.run_id)]
         return [
             str(event.engine_event_data.metadata["Celery worker"].value).partition("@")[0]
-            for event in events
-            if event and event.is_engine_event and event.step_key == step
+            for event in self._events()
+            if event.is_engine_event and event.step_key == step
             if "Celery worker" in event.engine_event_data.metadata
         ]
 
-    def messages(self) -> str:
-        run = self.record()
-        return "\n".join(entry.user_message or entry.message for entry in self.instance.all_logs(run.run_id))
+    def why_it_failed(self) -> str:
+        """Return the errors that Dagster shows for the run, and what its process wrote last."""
+        failures = [event.job_failure_data for event in self._events() if event.is_job_failure]
+        errors = [str(failure.error.to_string()) for failure in failures if failure.error]
+        return "\n".join([*errors, self.log_file.read_text()[-2000:]])
+
+    def _events(self) -> list[DagsterEvent]:
+        entries = [entry for run in self._runs() for entry in self.instance.all_logs(run.run_id)]
+        return [entry.dagster_event for entry in entries if entry.dagster_event]
+
+    def _runs(self) -> Sequence[DagsterRun]:
+        return self.instance.get_runs(RunsFilter(tags={LAUNCH: self.name}))
 
 
 @dataclass
@@ -110,23 +118,24 @@ class Crew:
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     launched: int = 0
 
-    def hire(self, *names: str) -> None:
+    def hire(self, *names: str, **environment: str) -> None:
         """Start these workers where they do not run."""
         new = [name for name in names if name not in self.workers]
         for name in new:
             command = [sys.executable, "-m", "celery", "-A", "fly_billing.celery_workers", "worker"]
             options = ["--concurrency", "1", "--loglevel", "INFO", "-n", f"{name}@%h"]
-            self.workers[name] = self._start([*command, *options], self._log(name))
+            self.workers[name] = self._start([*command, *options], self._log(name), environment)
         for name in new:
-            wait_until(lambda name=name: " ready." in self._log(name).read_text(), f"{name} is not ready")
+            wait_until(partial(self._is_ready, name), f"{name} is not ready")
 
-    def bill(self, month: BillingMonth, tags: Mapping[str, str], **names: str) -> LaunchedRun:
+    def bill(self, month: BillingMonth, tags: Mapping[str, str]) -> LaunchedRun:
         """Launch `bill_month` of the code location, as `dagster job execute` does anywhere."""
         self.launched += 1
         name = f"{month} {self.launched}"
         log_file = self._log(f"run {name}")
         command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "fly_billing.definitions"]
-        process = self._start([*command, "-j", "bill_month", "--tags", json.dumps({**tags, LAUNCH: name})], log_file)
+        options = ["-j", "bill_month", "--tags", json.dumps({**tags, LAUNCH: name})]
+        process = self._start([*command, *options], log_file)
         return LaunchedRun(name, process, self.instance, log_file)
 
     def kill_process_of(self, worker: str) -> None:
@@ -152,12 +161,16 @@ class Crew:
                 process.wait()
         self.workers.clear()
 
-    def _start(self, command: list[str], log_file: Path) -> subprocess.Popen[bytes]:
+    def _start(
+        self, command: list[str], log_file: Path, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[bytes]:
+        names = {**os.environ, **self.names, **environment}
         # A session of its own: the worker's processes can be killed together, and nothing else with them.
         with log_file.open("wb") as log:
-            return subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **self.names}, stdout=log, stderr=log, start_new_session=True
-            )
+            return subprocess.Popen(command, cwd=ROOT, env=names, stdout=log, stderr=log, start_new_session=True)
+
+    def _is_ready(self, name: str) -> bool:
+        return " ready." in self._log(name).read_text()
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
