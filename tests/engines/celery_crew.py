@@ -85,6 +85,11 @@ class LaunchedRun:
         (run,) = self._runs()
         return run.status
 
+    def is_launched_again(self) -> bool:
+        """Whether Dagster's daemon launches the failed run once more (`run_retries` in `dagster.yaml`)."""
+        (run,) = self._runs()
+        return run.tags["dagster/will_retry"] == "true"
+
     def worked_off_by(self, step: str) -> list[str]:
         """Return the names of the workers that took the step, in order."""
         return [

@@ -203,6 +203,7 @@ def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the
 
     assert run.status() == DagsterRunStatus.FAILURE
     assert "Worker exited prematurely: signal 9 (SIGKILL)" in run.why_it_failed()
+    assert run.is_launched_again()
     assert celery_world.totals(THIRD) == {}
     assert crew.bill(THIRD, celery_world.tags(THIRD)).finish()
     assert celery_world.totals(THIRD) == OWED
@@ -241,6 +242,7 @@ def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_
 
     assert not run.finish()
     assert run.status() == DagsterRunStatus.FAILURE
+    assert not run.is_launched_again()
     assert celery_world.totals(FIFTH) == OWED
     assert celery_world.statuses("invoices", FIFTH, ["acme", "beta", "broken"]) == {
         "acme": "MATERIALIZED",

@@ -63,6 +63,16 @@ def test_every_setting_of_the_deployment_is_one_that_is_documented(
     assert named >= {"DATABASE_URL", "STRIPE_API_KEY"}
 
 
+def test_runs_have_the_settings_and_the_usage_that_their_code_location_has(
+    values: dict[str, Any], code_location: dict[str, Any]
+) -> None:
+    runs = values["runLauncher"]["config"]["k8sRunLauncher"]
+    assert runs["envVars"] == [f"{one['name']}={one['value']}" for one in code_location["env"]]
+    assert code_location["includeConfigInLaunchedRuns"] == {"enabled": False}
+    for name in ("envSecrets", "volumes", "volumeMounts"):
+        assert runs[name] == code_location[name]
+
+
 def test_nothing_secret_stands_in_the_values(values: dict[str, Any]) -> None:
     assert values["generatePostgresqlPasswordSecret"] is False
     assert "postgresqlPassword" not in values["postgresql"]
