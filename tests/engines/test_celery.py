@@ -192,6 +192,30 @@ def test_a_month_billed_again_by_the_workers_is_billed_once(crew: Crew, celery_w
     assert celery_world.execute("select * from adjustments") == []
 
 
+def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_leaves_the_others_billed(
+    crew: Crew, celery_world: World
+) -> None:
+    celery_world.add_organization("broken", created_at=FIFTH.start)
+    celery_world.execute(
+        "insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', :start, null)",
+        start=FIFTH.start,
+    )
+
+    run = crew.bill(FIFTH, celery_world.tags(FIFTH))
+
+    assert not run.finish()
+    assert run.status() == DagsterRunStatus.FAILURE
+    assert not run.is_launched_again()
+    assert celery_world.totals(FIFTH) == OWED
+    assert celery_world.statuses("invoices", FIFTH, ["acme", "beta", "broken"]) == {
+        "acme": "MATERIALIZED",
+        "beta": "MATERIALIZED",
+        "broken": "FAILED",
+    }
+    (failure,) = celery_world.execute("select organization_id, code from billing_failures")
+    assert failure == {"organization_id": "broken", "code": "unpriced_subscription"}
+
+
 def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the_month_once(
     crew: Crew, celery_world: World
 ) -> None:
@@ -227,27 +251,3 @@ def test_a_step_whose_machine_is_gone_is_done_by_another_worker_and_the_month_is
     assert run.worked_off_by("invoices")[0] == gone
     assert gone not in run.worked_off_by("invoices")[1:]
     assert celery_world.totals(FOURTH) == OWED
-
-
-def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_leaves_the_others_billed(
-    crew: Crew, celery_world: World
-) -> None:
-    celery_world.add_organization("broken", created_at=FIFTH.start)
-    celery_world.execute(
-        "insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', :start, null)",
-        start=FIFTH.start,
-    )
-
-    run = crew.bill(FIFTH, celery_world.tags(FIFTH))
-
-    assert not run.finish()
-    assert run.status() == DagsterRunStatus.FAILURE
-    assert not run.is_launched_again()
-    assert celery_world.totals(FIFTH) == OWED
-    assert celery_world.statuses("invoices", FIFTH, ["acme", "beta", "broken"]) == {
-        "acme": "MATERIALIZED",
-        "beta": "MATERIALIZED",
-        "broken": "FAILED",
-    }
-    (failure,) = celery_world.execute("select organization_id, code from billing_failures")
-    assert failure == {"organization_id": "broken", "code": "unpriced_subscription"}
