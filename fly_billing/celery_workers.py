@@ -1,6 +1,6 @@
 """The Celery app that workers run: dagster-celery's own, at the broker and backend that the environment names.
 
-    celery -A fly_billing.celery_workers worker --concurrency 1 --prefetch-multiplier 1 -n one@%h
+    celery -A fly_billing.celery_workers worker --concurrency 1 -n one@%h
 
 Keeps out: what a worker does, which is loading the code location and working off one step of a run.
 """

@@ -121,7 +121,7 @@ class Crew:
     names: Mapping[str, str]
     instance: DagsterInstance
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    launched: int = 0
+    launched: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def hire(self, *names: str, **environment: str) -> None:
         """Start these workers where they do not run."""
@@ -135,12 +135,12 @@ class Crew:
 
     def bill(self, month: BillingMonth, tags: Mapping[str, str]) -> LaunchedRun:
         """Launch `bill_month` of the code location, as `dagster job execute` does anywhere."""
-        self.launched += 1
-        name = f"{month} {self.launched}"
+        name = f"{month} {len(self.launched) + 1}"
         log_file = self._log(f"run {name}")
         command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "fly_billing.definitions"]
         options = ["-j", "bill_month", "--tags", json.dumps({**tags, LAUNCH: name})]
         process = self._start([*command, *options], log_file)
+        self.launched.append(process)
         return LaunchedRun(name, process, self.instance, log_file)
 
     def kill_process_of(self, worker: str) -> None:
@@ -156,6 +156,11 @@ class Crew:
         process.wait(timeout=30)
 
     def dismiss(self) -> None:
+        """End all workers, and the runs that a failed test left behind."""
+        for process in self.launched:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         for process in self.workers.values():
             process.terminate()
         for process in self.workers.values():

@@ -23,7 +23,7 @@ from tests.engines.celery_crew import Crew, dagster_home, redis_server, wait_unt
 from tests.world import World, event, machine_seconds
 
 NOW = datetime.now(UTC)
-# Closed since a month and more; each is used by one test.
+# Closed since a month and more.
 MONTHS = [BillingMonth.containing(NOW).plus(-n) for n in range(6, 1, -1)]
 FIRST, SECOND, THIRD, FOURTH, FIFTH = MONTHS
 # 2.02 + a quarter of that + 12.5 GB at 0.02 = 2.775; 0.505; both rounded half-up once.
