@@ -83,7 +83,7 @@ def rollup(order: Order) -> Facts:
 def invoice(order: Order) -> Facts:
     done = bill(order.billing, MONTH, order.sample.groups(), TERMS, NOW)
     assert done.finalized and not done.failures, done.failures[:3]
-    items = sum(len(one.items) for one in done.invoices)
+    items = sum(one.items for one in done.invoices)
     return {"invoices": len(done.invoices), "items": items, "cents": sum(one.total_cents for one in done.invoices)}
 
 
