@@ -91,9 +91,9 @@ def _first_error(events: Sequence[DagsterEvent]) -> str:
 
 
 def _errors(events: Sequence[DagsterEvent]) -> Iterator[Any]:
-    """Yield what the failed steps raised, and the causes of that."""
-    for event in events:
-        error = event.step_failure_data.error if event.is_step_failure else None
-        while error:
+    """Yield what the failed steps raised, what that came from, and what went wrong on the way out."""
+    left = [event.step_failure_data.error for event in events if event.is_step_failure]
+    while left:
+        if error := left.pop():
             yield error
-            error = error.cause
+            left += [error.cause, error.context]

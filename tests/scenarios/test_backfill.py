@@ -64,7 +64,7 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
     with subprocess.Popen(
         [COMMAND, "backfill", str(FIRST), str(LAST)], env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
-        while not final_months(environment):
+        while len(final_months(environment)) < 2:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
