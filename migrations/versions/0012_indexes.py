@@ -1,4 +1,4 @@
-"""Totals of all months are read from an index alone.
+"""Totals of all months are read from an index alone, and an item has entries only in indexes that it belongs to.
 
 Revision ID: 0012
 Revises: 0011
