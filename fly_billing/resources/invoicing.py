@@ -1,6 +1,6 @@
 """Has the domain assemble a month's invoices, writes them and finalizes them.
 
-Set-based: a handful of statements and COPYs for a block of a thousand payers, none per organization (but for failures,
+Set-based: a handful of statements and COPYs for a block of 500 payers, none per organization (but for failures,
 which are few). So memory does not grow with the platform, and while Postgres writes one block, the next one is worked
 out here. Keeps out: what invoices are made of (`accounts`), how amounts come about (`domain.invoices`).
 """
@@ -34,7 +34,7 @@ ITEM_COLUMNS = (
     "one_off_item_id", "adjustment_id", "discount_id", "commitment_id", "credit_grant_id", "tax_rate_id", "detail",
 )  # fmt: skip
 # Payers whose invoices are in memory at once.
-PAYERS_AT_ONCE = 1000
+PAYERS_AT_ONCE = 500
 TAX_COLUMNS = ("invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents")
 
 
