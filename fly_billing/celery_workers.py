@@ -5,6 +5,9 @@
 Keeps out: what a worker does, which is loading the code location and working off one step of a run.
 """
 
+import gc
+
+from celery import signals
 from dagster_celery.app import app, execute_job, execute_plan, resume_job
 
 from fly_billing.resources.settings import Settings
@@ -30,3 +33,11 @@ app.conf.update(
     },
     broker_connection_retry_on_startup=True,
 )
+
+
+def _close_connections(**_: object) -> None:
+    """Dagster's own connections of a step are closed when its instance is collected: dagster-celery never closes it."""
+    gc.collect()
+
+
+signals.task_postrun.connect(_close_connections, weak=False)
