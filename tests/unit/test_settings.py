@@ -41,6 +41,7 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("FLY_BILLING_SHARED_GROUPS", "0"),
         ("STRIPE_REQUESTS_PER_SECOND", "0"),
         ("STRIPE_WORKERS", "0"),
+        ("FLY_BILLING_CELERY_REDELIVER_SECONDS", "0"),
     ],
 )
 def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None:
@@ -82,7 +83,7 @@ def test_a_refusal_never_shows_the_key() -> None:
 def test_no_secret_is_shown_with_the_settings() -> None:
     names = (
         "DATABASE_URL", "DAGSTER_DATABASE_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
-        "SLACK_BOT_TOKEN", "SMTP_URL",
+        "SLACK_BOT_TOKEN", "SMTP_URL", "DAGSTER_CELERY_BROKER_URL", "DAGSTER_CELERY_BACKEND_URL",
     )  # fmt: skip
     assert "secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
 
