@@ -163,7 +163,7 @@ def test_usage_without_a_price_makes_no_invoice() -> None:
 def test_a_rollup_that_was_made_before_the_price_changed_inside_it_is_not_billed(changed: list[Price]) -> None:
     with pytest.raises(BillingError, match="price_changed_inside_rollup") as raised:
         assemble([rollup("requests", "1")], prices=tuple(changed))
-    assert raised.value.retryable
+    assert (raised.value.code, raised.value.retryable) == ("price_changed_inside_rollup", True)
     assert "materialize usage_rollups for this month again" in raised.value.operator_text
 
 
