@@ -27,7 +27,7 @@ TRAFFIC = "acme|usage|egress"
 
 
 def traffic(gigabytes: str, amount: str, **changes: Any) -> InvoiceItem:
-    plain = {
+    plain: dict[str, Any] = {
         "product": "Egress",
         "quantity": Decimal(gigabytes),
         "unit": "GB",
@@ -39,7 +39,7 @@ def traffic(gigabytes: str, amount: str, **changes: Any) -> InvoiceItem:
 
 
 def fee(months: str, amount: str, **changes: Any) -> InvoiceItem:
-    plain = {"quantity": Decimal(months), "unit": "month", "price_id": A, "subscription_id": id_of("plan")}
+    plain: dict[str, Any] = {"quantity": Decimal(months), "unit": "month", "price_id": A, "subscription_id": id_of("plan")}
     return item("Plan", amount, "subscription", **plain | changes)
 
 

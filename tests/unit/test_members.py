@@ -197,7 +197,7 @@ def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
 def test_what_was_charged_leaves_out_adjustments_credits_and_taxes() -> None:
     """It has the identities of the invoice's revision: a final invoice is compared with it."""
     member = Member("acme", BOOK, [rollup("traffic", "100")], adjustments=[late()])
-    terms = {"discounts": [percent_off("10")], "credits": [credit("5")], "taxes": [tax("VAT", "10")]}
+    terms: dict[str, Any] = {"discounts": [percent_off("10")], "credits": [credit("5")], "taxes": [tax("VAT", "10")]}
     draft = assemble_charges(Account("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
     assert [(one.kind, one.amount) for one in draft.items] == [("usage", Decimal(2)), ("discount", Decimal("-0.2"))]
     assert draft.id == invoice_id("acme", SEPTEMBER, 2)
