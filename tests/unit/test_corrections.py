@@ -39,7 +39,12 @@ def traffic(gigabytes: str, amount: str, **changes: Any) -> InvoiceItem:
 
 
 def fee(months: str, amount: str, **changes: Any) -> InvoiceItem:
-    plain: dict[str, Any] = {"quantity": Decimal(months), "unit": "month", "price_id": A, "subscription_id": id_of("plan")}
+    plain: dict[str, Any] = {
+        "quantity": Decimal(months),
+        "unit": "month",
+        "price_id": A,
+        "subscription_id": id_of("plan"),
+    }
     return item("Plan", amount, "subscription", **plain | changes)
 
 

@@ -168,7 +168,7 @@ def test_an_amount_in_another_currency_is_named(has: dict[str, Any], what: str) 
 
 def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
     """100 x 0.02 = 2.00, 10 % off, 20.00 at least, 5.00 of credit; 10 % tax on the 15.00 that are left."""
-    terms = {
+    terms: dict[str, Any] = {
         "discounts": [percent_off("10")],
         "commitments": [minimum("20")],
         "credits": [credit("5")],
