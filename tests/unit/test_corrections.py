@@ -55,10 +55,18 @@ def coupon(amount: str) -> InvoiceItem:
 def compare(
     billed: Iterable[InvoiceItem],
     now: Iterable[InvoiceItem],
-    adjusted: Mapping[str, Decimal] | None = None,
+    adjusted: Mapping[str, Charge] | None = None,
     changed: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
 ) -> list[Difference]:
     return differences(charges_of(billed, SEPTEMBER), adjusted or {}, charges_of(now, SEPTEMBER), changed or {})
+
+
+def adjustment(key: str, amount: str, quantity: str = "0", unit: str = "GB", meter: str | None = None) -> Charge:
+    """All adjustments of a thing, and what the last one said of it."""
+    organization, kind, _ = key.split("|")
+    return Charge(
+        key, kind, organization, "Egress", "Outbound traffic", Decimal(amount), Decimal(quantity), unit, meter
+    )
 
 
 def causes(
@@ -157,11 +165,33 @@ def test_late_traffic_is_charged_in_addition() -> None:
 
 def test_what_was_adjusted_before_is_not_charged_again() -> None:
     """3.00 billed and 1.50 adjusted: of 5.00 there are 0.50 left; of 4.50 nothing; of 4.00 too much."""
-    adjusted = {TRAFFIC: Decimal("1.50"), "labs|usage|egress": Decimal(9)}
+    adjusted = {TRAFFIC: adjustment(TRAFFIC, "1.50")}
     for owed, rest in (("5.00", ["0.50"]), ("4.50", []), ("4.00", ["-0.50"])):
         found = compare([traffic("150", "3.00")], [traffic("250", owed)], adjusted)
         assert [one.amount for one in found] == [Decimal(amount) for amount in rest]
         assert [one.adjusted for one in found] == [Decimal("1.50") for _ in rest]
+
+
+def test_what_only_an_adjustment_charged_is_given_back_once_nothing_of_it_is_owed() -> None:
+    """150 GB came late, with a price that the invoice does not have, and were no such usage in the end."""
+    adjusted = {TRAFFIC: adjustment(TRAFFIC, "3.00", "150", meter="egress_gb")}
+    (found,) = compare([], [], adjusted)
+    assert (found.billed, found.adjusted, found.owed, found.amount) == (
+        Decimal(0),
+        Decimal("3.00"),
+        Decimal(0),
+        Decimal("-3.00"),
+    )
+    assert adjustment_text(found, SEPTEMBER) == ("Outbound traffic, 2026-09: 0 GB instead of 150 GB (corrected rows)")
+    (known,) = compare([], [], adjusted, {("acme", "egress_gb"): ("corrected rows", "late rows")})
+    assert known.causes == ("corrected rows", "late rows")
+    assert compare([], [], {TRAFFIC: adjustment(TRAFFIC, "0.00", "0")}) == []
+
+
+def test_what_an_adjustment_charged_first_is_told_against_the_invoice_that_never_had_it() -> None:
+    """3.00 were adjusted for 150 GB, and it is 200 GB now: 1.00 more."""
+    (found,) = compare([], [traffic("200", "4")], {TRAFFIC: adjustment(TRAFFIC, "3.00", "150")})
+    assert (found.amount, found.detail) == (Decimal("1.00"), {"billed_quantity": "0", "quantity": "200"})
 
 
 def test_a_fee_that_was_forgotten_is_charged_whole() -> None:
