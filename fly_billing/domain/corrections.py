@@ -55,7 +55,7 @@ class Difference:
     billed: Decimal
     adjusted: Decimal
     owed: Decimal
-    causes: tuple[str, ...]
+    causes: tuple[str, ...] = ()
     detail: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,17 +113,13 @@ def differences(
         assert charge is not None
         was, is_ = (one.amount if one else Decimal(0) for one in (before, after))
         booked = earlier.amount if earlier else Decimal(0)
-        difference = Difference(charge, was, booked, is_, (), _quantities(before, after))
+        difference = Difference(charge, was, booked, is_, detail=_quantities(before, after))
         if difference.amount:
             found.append((difference, before, after))
     is_first_hand = any(one.charge.kind in ("usage", "subscription") for one, _, _ in found)
     return [
-        Difference(
-            one.charge, one.billed, one.adjusted, one.owed,
-            _causes(one, before, after, changed_usage, is_first_hand), one.detail,
-        )
-        for one, before, after in found
-    ]  # fmt: skip
+        replace(one, causes=_causes(one, before, after, changed_usage, is_first_hand)) for one, before, after in found
+    ]
 
 
 def _causes(

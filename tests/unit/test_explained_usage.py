@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fly_billing.domain.account import UsageRollup
 from fly_billing.domain.aggregations import Aggregation, UsageOfMonth
-from fly_billing.domain.explained_usage import DecidingEvents, LandedMeasurement, explain_quantity
+from fly_billing.domain.explained_usage import DecidingEvents, EventLine, LandedMeasurement, Stretch, explain_quantity
 from fly_billing.domain.explanation import Sum
 from tests.builders import SEPTEMBER, at, id_of
 
@@ -110,6 +110,11 @@ def test_a_quantity_that_is_just_added_up_is_explained_by_its_events() -> None:
         explained(Aggregation("sum"), [landed("1", "6", "2026-09-03")], "6")
 
 
+def named(one: Sum) -> list[str]:
+    """The ids of the events that its lines are about."""
+    return [line.event.id for line in one.lines if isinstance(line, EventLine | Stretch)]
+
+
 def said(one: Sum) -> list[tuple[str, str, Decimal]]:
     return [(line.label, line.working, line.amount) for line in one.lines]
 
@@ -129,7 +134,7 @@ def test_the_highest_is_that_event_and_of_equal_ones_the_first() -> None:
         ("the month's highest by then: app 4 on 2026-09-20", "", Decimal(9)),
         ("billed up to 2026-09-20: app 2 on 2026-09-03", "", Decimal(-6)),
     ]
-    assert after.problems() == []
+    assert (named(after), after.problems()) == (["4", "2"], [])
     assert explained(Aggregation("max"), [], "0").lines == ()
 
 
@@ -155,7 +160,7 @@ def test_each_value_is_counted_where_it_first_came_and_the_other_events_are_told
         ("cleo: first in app 3 on 2026-09-20", "", Decimal(1)),
         ("2 more events with a value that is counted already", "", Decimal(0)),
     ]
-    assert one.problems() == []
+    assert (named(one), one.problems()) == (["1", "2", "3"], [])
     assert [line.label for line in users("3", events=4).lines][3:] == [
         "1 more event with a value that is counted already"
     ]
@@ -176,7 +181,7 @@ def test_the_latest_is_billed_where_it_came_and_nothing_before_it() -> None:
     assert said(after) == [("the month's last event: app 7 on 2026-09-15", "", Decimal(8))]
     before = explained(Aggregation("latest"), told, "0", end=change)
     assert said(before) == [("the month's last event comes later: app 7 on 2026-09-15", "", Decimal(0))]
-    assert (before.problems(), after.problems()) == ([], [])
+    assert (named(before), before.problems(), named(after), after.problems()) == (["7"], [], ["7"], [])
     two = [landed("6", "5", "2026-09-14"), *told]
     assert [line.amount for line in explained(Aggregation("latest"), two, "8").lines] == [Decimal(8)]
 
@@ -212,6 +217,13 @@ def test_a_level_from_before_the_month_says_when_it_was_told_and_where() -> None
         ),
     ]
     assert one.problems() == []
+
+
+def test_a_level_that_is_told_as_the_month_begins_is_of_this_month() -> None:
+    one = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
+    assert said(one) == [
+        ("volume vol-1, 2026-09-01 to 2026-10-01, told by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
+    ]
 
 
 def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
