@@ -74,7 +74,15 @@ def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
     tax = item("VAT", "0.01", kind="tax")
     items = [*items_of("0.104", "0.107"), tax]
     assert [one.cents for one in in_order(items)] == [10, 11, 1]
-    assert in_order(items)[2].sentence == "A tax is rounded by itself, once per rate and invoice."
+    assert in_order(items)[2].as_data() == {
+        "exact_amount": "0.01",
+        "amount_cents": 1,
+        "own_rounding_cents": 1,
+        "remainder": "0",
+        "rank_of_remainder": 1,
+        "cents_left_over": 0,
+        "sentence": "A tax is rounded by itself, once per rate and invoice.",
+    }
 
 
 def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None:
