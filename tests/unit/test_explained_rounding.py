@@ -99,6 +99,33 @@ def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("0.00123", "0.123 of a cent"),
+        ("0.00123456", "0.123456 of a cent"),
+        ("0.001234567", "0.123456… of a cent"),
+    ],
+)
+def test_a_remainder_is_cut_only_where_it_is_longer_than_six_digits(amount: str, said: str) -> None:
+    assert f"$0.00 and {said}" in rounded(amount, "5").sentence
+
+
+def test_what_is_left_over_of_yen_is_told_in_yen() -> None:
+    """3.4 + 2.3 = 5.7: 6 yen, 5 of them whole."""
+    assert rounded("3.4", "2.3", currency="JPY").sentence == (
+        "The exact amounts of all 2 items come to 5.7, rounded once to JPY 6. Rounded down one by one they come to"
+        " JPY 5, so 1 smallest unit of JPY is left for the largest remainders. This item is JPY 3 and 0.4 of a smallest"
+        " unit of JPY, remainder number 1 by size: it gets one smallest unit of JPY more."
+    )
+
+
+def test_a_large_amount_keeps_every_digit_of_its_remainder() -> None:
+    """29 digits: more than decimals have by themselves."""
+    found = rounded("123456789.12345678901234567891", "5")
+    assert (found.cents, found.remainder) == (12_345_678_912, Decimal("0.345678901234567891"))
+
+
 @given(
     st.lists(st.decimals(-100, 100, places=6), min_size=1, max_size=12),
     st.sampled_from(["USD", "JPY", "KWD"]),
