@@ -116,8 +116,8 @@ def test_what_is_left_over_of_yen_is_told_in_yen() -> None:
     assert rounded("3.4", "2.3", currency="JPY").sentence == (
         "The exact amounts of all 2 items come to 5.7, rounded once to JPY 6. Rounded down one by one they come to"
         " JPY 5, so 1 smallest unit of JPY is left for the largest remainders. This item is JPY 3 and 0.4 of a smallest"
-        " unit of JPY, remainder number 1 by size: it gets one smallest unit of JPY more. By itself it would be rounded to"
-        " JPY 3; but then the items would not add up to the total."
+        " unit of JPY, remainder number 1 by size: it gets one smallest unit of JPY more. By itself it would be rounded"
+        " to JPY 3; but then the items would not add up to the total."
     )
 
 
