@@ -271,7 +271,6 @@ def test_a_price_that_changes_its_currency_inside_the_month_fails_this_invoice_a
         BillingError, match="currency_mismatch: price 'requests' is in EUR, the organization is billed in USD"
     ):
         assemble(usage, prices=(REQUESTS, changed))
-    assert raised.value.code == "currency_mismatch"
 
 
 def test_the_same_input_in_any_order_makes_the_same_invoice() -> None:
