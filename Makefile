@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-.PHONY: demo dev test test-engines bench chaos mutants lint format lock clean install install-dev
+.PHONY: demo dev test test-engines bench bench-groups soak chaos mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -22,6 +22,12 @@ test-engines: $(VENV)/.installed-engines ## the same month on engines for many m
 bench: $(VENV)/.installed-dev ## how near we come to Stripe's limits, as a ratio
 	$(BIN)/python -m tests.bench.bench_pacing
 	$(BIN)/python -m tests.bench.bench_sync --plot docs/sync_pace.png
+
+bench-groups: $(VENV)/.installed-engines ## what billing groups cost in Dagster, by their number (needs Debian's chromium)
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups
+
+soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the UI's pages (needs Debian's chromium; half an hour)
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
 
 chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
 	$(BIN)/python -m tests.chaos --plot docs/chaos.png
