@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-.PHONY: demo dev test test-engines bench bench-groups soak chaos lint format lock clean install install-dev
+.PHONY: demo dev test test-engines bench bench-groups soak chaos mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -32,6 +32,11 @@ soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the U
 chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
 	$(BIN)/python -m tests.chaos --plot docs/chaos.png
 
+mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (half an hour)
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/python -m tests.mutants
+
 lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,7 +50,7 @@ format: $(VENV)/.installed-dev
 
 clean: ## remove local data, caches and the virtual environment
 	if [ -x $(BIN)/fly-billing ]; then $(BIN)/fly-billing clean; fi
-	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(VENV)/.installed
