@@ -82,11 +82,52 @@ def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
 
 
 def test_the_report_is_plain_data() -> None:
-    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
-    data = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).as_data()
+    """acme was billed $1.00 and comes to $2.00; beta's usage has no price in the other book."""
+    again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "beta": invoice("beta", "3")}
+    shadow = again | {"beta": not_computable("unpriced_usage", "no price for meter 'requests'")}
+    data = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300)], again, shadow).as_data()
     assert json.loads(json.dumps(data)) == data
-    assert (data["month"], data["price_book"], data["totals"][0]["difference_cents"]) == ("2026-09", "2027", 100)
-    assert data["organizations"][0]["is_by_prices_alone"] is False
+    acme = {"organization_id": "acme", "organization_name": "Acme", "currency": "USD"}
+    amounts = {"currency": "USD", "billed_cents": 100, "shadow_cents": 200, "difference_cents": 100}
+    assert data == {
+        "month": "2026-09",
+        "price_book": "2027",
+        "totals": [{"pay_more": 1, "pay_less": 0, "pay_the_same": 0} | amounts],
+        "organizations": [acme | amounts | {"again_cents": 200, "is_by_prices_alone": False}],
+        "products": [{"product": "One-off"} | amounts],
+        "unpriced": [
+            {"organization_id": "beta", "organization_name": "Beta", "currency": "USD", "billed_cents": 300}
+            | {"code": "unpriced_usage", "reason": "no price for meter 'requests'"}
+        ],
+    }
+
+
+def test_a_difference_of_a_cent_is_more_or_less_too() -> None:
+    real = [billed("acme", 100), billed("beta", 100), billed("gamma", 100)]
+    shadow: dict[str, Invoice | BillingError] = {
+        "acme": invoice("acme", "1.01"), "beta": invoice("beta", "0.99"), "gamma": invoice("gamma", "1"),
+    }  # fmt: skip
+    (totals,) = compare(SEPTEMBER, "2027", real, shadow, shadow).totals
+    assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (1, 1, 1)
+
+
+def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> None:
+    """Billed were $2.00 for one-off charges, $5.00 for Machines and $1.00 for Volumes; the shadow has $3.00 one-off."""
+    real = BilledTotal("acme", "Acme", "USD", 800, {"One-off": 200, "Machines": 500, "Volumes": 100})
+    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "3")}
+    found = compare(SEPTEMBER, "2027", [real], same, same).products
+    assert [(one.product, one.billed_cents, one.shadow_cents, one.cents) for one in found] == [
+        ("Machines", 500, 0, -500), ("One-off", 200, 300, 100), ("Volumes", 100, 0, -100),
+    ]  # fmt: skip
+
+
+def test_equal_differences_are_in_the_order_of_names() -> None:
+    both: dict[str, Invoice | BillingError] = {name: invoice(name, "2") for name in ("beta", "acme")}
+    report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, both)
+    assert [one.organization_id for one in report.differences] == ["acme", "beta"]
+    fails = dict.fromkeys(both, not_computable("unpriced_usage", "no price"))
+    report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, fails)
+    assert [one.organization_id for one in report.unpriced] == ["acme", "beta"]
 
 
 def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") -> UsageRollup:

@@ -112,6 +112,8 @@ def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     assert data["owed_cents"] == {}
     assert data["invoices"][0]["items"][0]["amount"] == "0.00000074845679012346"
     assert (data["invoices"][0]["as_of"], data["invoices"][0]["due_on"]) == ("2026-09-20T12:00:00+00:00", "2026-09-20")
+    assert data["invoices"][0]["status_in_words"] == "open, still growing"
+    assert list(data)[:5] == ["organization_id", "organization_name", "as_of", "owed_cents", "upcoming_cents"]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,15 @@ def test_where_an_invoice_was_voided_and_made_anew_the_new_one_is_shown() -> Non
 def test_what_is_left_of_a_credit_is_never_said_to_be_more_than_it_is() -> None:
     """$12.349 left: $12.34, and not $12.35."""
     credit = CreditLeft.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
-    assert (credit.granted_cents, credit.left_cents) == (5000, 1234)
+    assert credit == CreditLeft("Welcome", "USD", 5000, 1234, None)
     assert CreditLeft.of("Welcome", "JPY", Decimal("5000"), Decimal("12.9"), None).left_cents == 12
+
+
+def test_a_large_credit_is_rounded_down_too() -> None:
+    """Twenty nines after the point are 99 cents, also behind 999,999,999 dollars."""
+    large = Decimal("999999999.99999999999999999999")
+    credit = CreditLeft.of("Prepaid", "USD", large, large, NOW)
+    assert (credit.granted_cents, credit.left_cents, credit.expires_at) == (99_999_999_999, 99_999_999_999, NOW)
 
 
 def daily(name: str, until: date, days: int = 20) -> UsageSource:
