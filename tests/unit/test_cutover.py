@@ -185,6 +185,13 @@ def test_a_total_out_of_line_names_five_organizations_and_both_totals() -> None:
     ]
 
 
+def test_who_is_new_has_changed_by_all_that_they_are_billed() -> None:
+    """A dollar more for each: they are named in the order of their names."""
+    totals = [OrganizationTotals("crux", "USD", 300, 200), OrganizationTotals("bolt", "USD", 100, None)]
+    (verdict,) = judge_totals(totals, 50, {})
+    assert [one.organization_id for one in verdict.contributors] == ["bolt", "crux"]
+
+
 @pytest.mark.parametrize(
     ("total", "said"),
     [

@@ -73,7 +73,7 @@ def test_a_block_without_a_key_is_named_with_a_question_mark() -> None:
 
 def test_a_block_for_a_cent_a_month_can_be_sold() -> None:
     block = ReservationBlock.from_data("fly", DATA | {"monthly_credit": "0.01", "upfront_amount": "0", "months": 1})
-    assert (block.monthly_credit, block.months, block.discount) == (Decimal("0.01"), 1, 1)
+    assert (block.monthly_credit, block.months, block.discount) == (Decimal("0.01"), 1, Fraction(1))
 
 
 # What it can be bound to -------------------------------------------------------------------------------------------

@@ -116,6 +116,13 @@ def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     assert list(data)[:5] == ["organization_id", "organization_name", "as_of", "owed_cents", "upcoming_cents"]
 
 
+def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice() -> None:
+    first, second = (StatementItem("Machines", name, "", "1", 100) for name in ("shared", "performance"))
+    between = StatementItem("Volumes", "Storage", "", "1", 100)
+    shown = replace(invoice("open", 300), items=(first, between, second)).items_by_product()
+    assert list(shown.items()) == [("Machines", [first, second]), ("Volumes", [between])]
+
+
 @pytest.mark.parametrize(
     ("status", "cents", "said"),
     [
@@ -194,6 +201,16 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
                 date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20)), daily("ips.csv", date(2026, 9, 18))
             ),
             "All usage that arrived by the end of 2026-09-20 (UTC) is in. Overdue: ips.csv (last on 2026-09-18).",
+        ),
+        (  # what came on seven days is missed, one after the other
+            complete(
+                date(2026, 9, 20),
+                daily("ips.csv", date(2026, 9, 18), days=7),
+                daily("once.csv", date(2026, 9, 1), days=6),
+                daily("volumes.csv", date(2026, 9, 19)),
+            ),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in."
+            " Overdue: ips.csv (last on 2026-09-18), volumes.csv (last on 2026-09-19).",
         ),
         (  # a correction that came three times is not missed
             complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),
