@@ -191,18 +191,34 @@ def test_a_change_for_other_dimensions_tears_nothing_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "days", "said"),
+    ("moment", "written"),
     [
-        ("2026-09-15T12:00:00", by_day(d1=100), r"price 'requests' changes at 2026-09-15 12:00:00Z.*midnight UTC"),
-        ("2026-09-15", None, r"price 'requests' changes at 2026-09-15, .*not known what was used on which day"),
-        ("2026-09-15", by_day(d1=99), "not known what was used on which day"),
+        ("2026-09-15T12:00:00", "2026-09-15 12:00:00"),
+        ("2026-09-15T00:30:00", "2026-09-15 00:30:00"),
+        ("2026-09-15T00:00:59", "2026-09-15 00:00:59"),
+        ("2026-09-15T00:00:00.5", "2026-09-15 00:00:00"),
     ],
 )
-def test_what_can_not_be_taken_apart_names_the_price_and_the_moment(
-    moment: str, days: list[Decimal] | None, said: str
-) -> None:
-    with pytest.raises(BillingError, match=said):
-        changes(moment).split(rollup("100"), days)
+def test_a_price_that_changes_inside_a_day_is_named_with_the_moment(moment: str, written: str) -> None:
+    with pytest.raises(BillingError) as raised:
+        changes(moment).split(rollup("100"), by_day(d1=100))
+    assert raised.value.code == "price_changes_inside_a_day"
+    assert raised.value.operator_text == (
+        f"the price 'requests' changes at {written}Z, and usage of 'requests' is known by day:"
+        " let it change at midnight UTC for shadow billing"
+    )
+
+
+@pytest.mark.parametrize("days", [None, by_day(d1=99), by_day(d1=101)])
+def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | None) -> None:
+    with pytest.raises(BillingError) as raised:
+        changes("2026-09-15").split(rollup("100"), days)
+    assert raised.value.code == "days_not_known"
+    assert raised.value.operator_text == (
+        "the price 'requests' changes at 2026-09-15, and of the billed usage of 'requests' it is not known what was"
+        " used on which day: it was rolled up before that was kept. Choose a later month, or prices that do not change"
+        " inside it"
+    )
 
 
 @given(st.lists(st.integers(0, 1000), min_size=30, max_size=30), st.sets(st.integers(2, 30), max_size=5))

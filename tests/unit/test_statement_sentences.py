@@ -60,6 +60,7 @@ def step(quantity: str, unit_amount: str, per: str = "1") -> dict[str, str]:
 
 
 PACKAGES = PriceStep.of("packages of 1,000, rounded up", Decimal(1200), Decimal(25), units=Decimal(1199500)).as_data()
+FLAT_FEE = PriceStep.fee("flat fee of 0 to 5", Decimal("10.00")).as_data()
 MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
 
 
@@ -76,6 +77,10 @@ MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
         (("0", "request", [], None), "0 requests"),
         (("1199500", "request", [PACKAGES], None), "packages of 1,000, rounded up: 1,200 x 25"),
         (("3", "request", [step("3", "0.1"), MINIMUM], None), "3 requests x 0.1; up to the minimum of 5: 4.7"),
+        (
+            ("6", "font", [step("5", "1"), FLAT_FEE, step("1", "2")], None),
+            "5 fonts x 1; flat fee of 0 to 5: 10; 1 font x 2",
+        ),
         (("1", "item", [], None), ""),
     ],
 )
