@@ -220,7 +220,9 @@ def test_an_approved_total_is_read_from_a_tag() -> None:
     assert read_approved_total(" usd=585000, EUR = 0") == {"USD": 585000, "EUR": 0}
 
 
-@pytest.mark.parametrize("text", ["", "$5850", "5850.00", "=5", "DOLLARS=1", "US1=5", "USD=EUR=5", "USD=5,", "X5"])
+@pytest.mark.parametrize(
+    "text", ["", "$5850", "5850.00", "=5", "DOLLARS=1", "US1=5", "USD=EUR=5", "USD=5,", "X5", "--5"]
+)
 def test_a_tag_that_is_no_total_is_refused(text: str) -> None:
     with pytest.raises(
         ValueError, match=f"^{re.escape(repr(text))} is no total: write cents \\(585000\\), or USD=585000, EUR=1200$"

@@ -190,6 +190,12 @@ def test_a_line_is_for_the_first_to_the_last_day_of_the_month_at_noon(month: Bil
     assert period == {"start": int(first_day.timestamp()), "end": int(last_day.timestamp())}
 
 
+@pytest.mark.usefixtures("machine_in_honolulu")
+def test_a_line_is_for_the_same_noons_wherever_the_machine_stands() -> None:
+    """Noon of 1 and 30 June 2023 in UTC: other parameters under the same key would be refused by Stripe."""
+    assert line_period(BillingMonth(2023, 6)) == {"start": 1685620800, "end": 1688126400}
+
+
 def test_a_line_says_how_its_amount_came_about() -> None:
     steps = [{"quantity": "300", "unit_amount": "0.15", "per": "720"}]
     said = line_description("Volumes", "Storage", Decimal("7500"), "GB-hour", steps, "7200")
