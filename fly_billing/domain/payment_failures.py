@@ -129,4 +129,4 @@ KNOWN_CODES = frozenset(_KNOWN)
 
 def payment_failure(code: str | None) -> PaymentFailure:
     """Return what a decline code (or error code) means; an unknown one, or none, still says how to pay."""
-    return _KNOWN.get(code or "", _UNKNOWN)
+    return _UNKNOWN if code is None else _KNOWN.get(code, _UNKNOWN)
