@@ -7,6 +7,7 @@ more precise one counts. Keeps out: when Stripe tries again (`stripe_events`), f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -123,10 +124,12 @@ _MEANINGS = {
     ),
 }
 
-_KNOWN = {code: meaning for codes, meaning in _MEANINGS.items() for code in codes.split()}
-KNOWN_CODES = frozenset(_KNOWN)
+KNOWN_CODES = frozenset(code for codes in _MEANINGS for code in codes.split())
+_KNOWN: Mapping[str | None, PaymentFailure] = {
+    code: meaning for codes, meaning in _MEANINGS.items() for code in codes.split()
+}
 
 
 def payment_failure(code: str | None) -> PaymentFailure:
     """Return what a decline code (or error code) means; an unknown one, or none, still says how to pay."""
-    return _UNKNOWN if code is None else _KNOWN.get(code, _UNKNOWN)
+    return _KNOWN.get(code, _UNKNOWN)
