@@ -171,7 +171,7 @@ def read_approved_total(text: str) -> dict[str, int]:
     for part in text.split(","):
         currency, equals, cents = part.strip().rpartition("=")
         name = currency.strip().upper() if equals else "USD"
-        if not cents.strip().lstrip("-").isdecimal() or len(name) != 3 or not name.isalpha():
+        if not cents.strip().removeprefix("-").isdecimal() or len(name) != 3 or not name.isalpha():
             raise ValueError(f"{text!r} is no total: write cents (585000), or USD=585000, EUR=1200")
         found[name] = int(cents)
     return found

@@ -7,6 +7,7 @@ more precise one counts. Keeps out: when Stripe tries again (`stripe_events`), f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -36,96 +37,99 @@ _ANOTHER_CARD = f"Please use another card. {PAY_ON_ITS_PAGE}"
 
 _UNKNOWN = PaymentFailure(PAY_ON_ITS_PAGE)
 
-
-def _all(codes: str, what_to_do: str, meaning: str, *, may_be_quoted: bool = True) -> dict[str, PaymentFailure]:
-    return dict.fromkeys(codes.split(), PaymentFailure(what_to_do, meaning, may_be_quoted))
-
-
-_KNOWN = {
-    **_all(
+# By codes, with spaces between them.
+_MEANINGS = {
+    (
         "card_declined generic_decline do_not_honor call_issuer no_action_taken approve_with_id do_not_try_again"
         " not_permitted transaction_not_allowed bank_account_declined payment_method_customer_decline"
-        " payment_method_provider_decline payment_intent_payment_attempt_failed",
+        " payment_method_provider_decline payment_intent_payment_attempt_failed"
+    ): PaymentFailure(
         _BANK,
         "The customer's bank declined and does not say why",
     ),
     # Whoever holds the card may not be its owner: the reason is not for them (docs.stripe.com/declines/codes).
-    **_all(
+    (
         "fraudulent lost_card merchant_blacklist pickup_card restricted_card security_violation stolen_card"
-        " payment_method_restricted",
+        " payment_method_restricted"
+    ): PaymentFailure(
         _BANK,
         "The card is reported lost, stolen or suspicious: don't tell the customer so, and don't charge it again",
         may_be_quoted=False,
     ),
-    **_all(
-        "insufficient_funds withdrawal_count_limit_exceeded card_velocity_exceeded",
+    "insufficient_funds withdrawal_count_limit_exceeded card_velocity_exceeded": PaymentFailure(
         f"Please see to it that there are enough funds, or use another card. {PAY_ON_ITS_PAGE}",
         "Not enough funds, or the card's limit is reached",
     ),
-    **_all(
-        "charge_exceeds_source_limit charge_exceeds_transaction_limit invalid_amount",
+    "charge_exceeds_source_limit charge_exceeds_transaction_limit invalid_amount": PaymentFailure(
         f"Please ask your bank to raise the limit, or use another way to pay. {PAY_ON_ITS_PAGE}",
         "The amount is above what this way of paying allows",
     ),
-    **_all("expired_card expired_payment_method", _ANOTHER_CARD, "The card has expired"),
-    **_all(
+    "expired_card expired_payment_method": PaymentFailure(_ANOTHER_CARD, "The card has expired"),
+    (
         "incorrect_address incorrect_cvc incorrect_number incorrect_postal_code incorrect_zip invalid_account"
         " invalid_cvc invalid_expiry_month invalid_expiry_year invalid_number new_account_information_available"
-        " payment_method_billing_details_address_missing",
+        " payment_method_billing_details_address_missing"
+    ): PaymentFailure(
         f"Please enter the card's details and billing address again. {PAY_ON_ITS_PAGE}",
         "The card's details or its address are not right (any more)",
     ),
-    **_all(
+    (
         "authentication_failure authentication_not_handled authentication_required"
-        " invoice_payment_intent_requires_action payment_intent_action_required payment_intent_authentication_failure",
+        " invoice_payment_intent_requires_action payment_intent_action_required payment_intent_authentication_failure"
+    ): PaymentFailure(
         "Your bank wants you to confirm this payment: please do so on the invoice's page.",
         "The bank wants the customer to confirm (3D Secure), which only they can do, on the invoice's page",
     ),
-    **_all(
+    (
         "card_not_supported currency_not_supported service_not_allowed invalid_card_type"
         " payment_intent_incompatible_payment_method payment_method_currency_mismatch payment_method_invalid_parameter"
         " payment_method_unexpected_state payment_method_unsupported_type"
-        " three_d_secure_authentication_not_supported",
+        " three_d_secure_authentication_not_supported"
+    ): PaymentFailure(
         _ANOTHER_CARD,
         "This card, or way of paying, does not work for such a payment or currency",
     ),
-    **_all(
+    (
         "stop_payment_order revocation_of_authorization revocation_of_all_authorizations refer_to_customer"
         " billing_invalid_mandate debit_not_authorized india_recurring_payment_mandate_canceled"
-        " payment_intent_mandate_invalid",
+        " payment_intent_mandate_invalid"
+    ): PaymentFailure(
         f"Your bank no longer lets us collect this way: please allow it again, or use another way to pay."
         f" {PAY_ON_ITS_PAGE}",
         "The customer or their bank took back the leave to charge",
     ),
-    **_all(
+    (
         "account_closed account_number_invalid bank_account_bad_routing_numbers bank_account_restricted"
         " bank_account_unusable bank_account_unverified bank_account_verification_failed no_account"
-        " payment_method_bank_account_blocked routing_number_invalid sepa_unsupported_account",
+        " payment_method_bank_account_blocked routing_number_invalid sepa_unsupported_account"
+    ): PaymentFailure(
         f"Please check the bank account, or use another way to pay. {PAY_ON_ITS_PAGE}",
         "The bank account can't be debited: closed, wrong, blocked or not verified",
     ),
-    **_all(
+    (
         "issuer_not_available processing_error reenter_transaction try_again_later card_decline_rate_limit_exceeded"
         " payment_intent_payment_attempt_expired payment_intent_rate_limit_exceeded payment_intent_unexpected_state"
-        " payment_method_not_available payment_method_provider_timeout three_d_secure_authentication_upstream_error",
+        " payment_method_not_available payment_method_provider_timeout three_d_secure_authentication_upstream_error"
+    ): PaymentFailure(
         f"The way to your bank did not work this time; the card need not be wrong. {PAY_ON_ITS_PAGE}",
         "A passing trouble between Stripe and the bank",
     ),
-    **_all(
-        "duplicate_transaction",
+    "duplicate_transaction": PaymentFailure(
         PAY_ON_ITS_PAGE,
         "The bank saw the same amount a moment ago: look in the dashboard whether it was paid already",
     ),
-    **_all(
-        "testmode_decline",
+    "testmode_decline": PaymentFailure(
         _ANOTHER_CARD,
         "A card that is only for Stripe's test mode was used in live mode",
     ),
 }
 
-KNOWN_CODES = frozenset(_KNOWN)
+KNOWN_CODES = frozenset(code for codes in _MEANINGS for code in codes.split())
+_KNOWN: Mapping[str | None, PaymentFailure] = {
+    code: meaning for codes, meaning in _MEANINGS.items() for code in codes.split()
+}
 
 
 def payment_failure(code: str | None) -> PaymentFailure:
     """Return what a decline code (or error code) means; an unknown one, or none, still says how to pay."""
-    return _KNOWN.get(code or "", _UNKNOWN)
+    return _KNOWN.get(code, _UNKNOWN)

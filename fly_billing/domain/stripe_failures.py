@@ -40,180 +40,154 @@ class _Meaning:
     retryable: bool = False
 
 
-def _all(codes: str, customer_text: str, operator_text: str, *, retryable: bool = False) -> dict[str, _Meaning]:
-    return dict.fromkeys(codes.split(), _Meaning(customer_text, operator_text, retryable))
-
-
 _UNKNOWN = _Meaning(ACCOUNT, "Stripe refused the request: mend what its message says, then launch the partition again")
 
-_KNOWN = {
+# By codes, with spaces between them.
+_MEANINGS = {
     # What passes by itself.
-    **_all(
-        "no_answer",
+    "no_answer": _Meaning(
         WAITING,
         "no answer came: sent again with the same key by the next run; check Stripe's status",
         retryable=True,
     ),
-    **_all(
-        "server_error",
+    "server_error": _Meaning(
         WAITING,
         "Stripe failed (5xx): sent again with the same key by the next run",
         retryable=True,
     ),
-    **_all(
-        "conflict idempotency_key_in_use",
+    "conflict idempotency_key_in_use": _Meaning(
         WAITING,
         "Stripe was still at work on the same request: the next run asks again",
         retryable=True,
     ),
-    **_all(
-        "rate_limited rate_limit",
+    "rate_limited rate_limit": _Meaning(
         WAITING,
         "Stripe limits our rate: the pace slows down by itself, the next run goes on",
         retryable=True,
     ),
-    **_all(
-        "lock_timeout",
+    "lock_timeout": _Meaning(
         WAITING,
         "Stripe's object was locked by another request: the next run goes on",
         retryable=True,
     ),
-    **_all(
-        "failed_tax_calculation taxes_calculation_failed",
+    "failed_tax_calculation taxes_calculation_failed": _Meaning(
         WAITING,
         "Stripe could not work out the tax just now: the next run tries again",
         retryable=True,
     ),
-    **_all(
-        "resource_missing invoice_not_editable status_transition_invalid invoice_no_customer_line_items",
+    "resource_missing invoice_not_editable status_transition_invalid invoice_no_customer_line_items": _Meaning(
         WAITING,
         "the draft in Stripe is not as we left it (deleted, finalized or edited by hand): the next run reads it and"
         " goes on; `fly-billing reconcile MONTH` shows what Stripe has",
         retryable=True,
     ),
     # The key and the connection: every other invoice meets the same.
-    **_all(
-        "authentication api_key_expired platform_api_key_expired secret_key_required",
+    "authentication api_key_expired platform_api_key_expired secret_key_required": _Meaning(
         WAITING,
         "Stripe refused the API key: check STRIPE_API_KEY, then launch sync_month again",
     ),
-    **_all(
-        "livemode_mismatch testmode_charges_only",
+    "livemode_mismatch testmode_charges_only": _Meaning(
         WAITING,
         "test and live mode are mixed, or the account is not activated for live mode: check STRIPE_API_KEY and"
         " organizations.stripe_customer_id, and the account in Stripe's dashboard, then launch sync_month again",
     ),
-    **_all(
-        "tls_version_unsupported",
+    "tls_version_unsupported": _Meaning(
         WAITING,
         "this machine's TLS is older than Stripe takes (1.2): bring Python and OpenSSL up to date, then launch"
         " sync_month again",
     ),
     # The Stripe account.
-    **_all(
-        "capability_not_active",
+    "capability_not_active": _Meaning(
         WAITING,
         "the Stripe account may not do this yet: do what the dashboard asks for under account status, then launch"
         " sync_month again",
     ),
-    **_all(
-        "action_blocked request_blocked approval_required",
+    "action_blocked request_blocked approval_required": _Meaning(
         WAITING,
         "Stripe, or a rule of the account's own, holds the request back: release it in the dashboard or ask Stripe's"
         " support, then launch the partition again",
     ),
-    **_all(
-        "invoice_no_payment_method_types payment_method_configuration_failures payment_method_unactivated",
+    "invoice_no_payment_method_types payment_method_configuration_failures payment_method_unactivated": _Meaning(
         ACCOUNT,
         "no payment method of the account fits this invoice: turn on one for its currency and country in the dashboard"
         " (payment methods), then launch the partition again",
     ),
-    **_all(
-        "stripe_tax_inactive",
+    "stripe_tax_inactive": _Meaning(
         WAITING,
         "invoices are to be taxed automatically, but Stripe Tax is not set up: finish it in the dashboard, or turn"
         " automatic tax off, then launch sync_month again",
     ),
     # The customer.
-    **_all(
-        "customer_missing",
+    "customer_missing": _Meaning(
         ACCOUNT,
         "Stripe has no such customer: correct organizations.stripe_customer_id (or set it to null, to have one made),"
         " then launch the partition again",
     ),
-    **_all(
-        "customer_unknown",
+    "customer_unknown": _Meaning(
         ACCOUNT,
         "whether Stripe made the customer is unknown and it can't be found: look for the organization in Stripe's"
         " dashboard, write its id into organizations.stripe_customer_id, then launch the partition again",
     ),
-    **_all(
-        "customer_tax_location_invalid invalid_tax_location postal_code_invalid tax_id_invalid tax_id_prohibited",
+    "customer_tax_location_invalid invalid_tax_location postal_code_invalid tax_id_invalid tax_id_prohibited": _Meaning(
         ADDRESS,
         "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask them where it is"
         " not known), then launch the partition again",
     ),
     # The amount.
-    **_all(
-        "amount_too_large",
+    "amount_too_large": _Meaning(
         ACCOUNT,
         "the total is more than Stripe takes in this currency: ask Stripe's support to raise the limit and launch the"
         " partition again, or collect it another way",
     ),
-    **_all(
-        "amount_too_small invalid_charge_amount",
+    "amount_too_small invalid_charge_amount": _Meaning(
         ACCOUNT,
         "Stripe does not take this total (too small for the currency, or not a whole number of its minor unit):"
         " collect it another way, or credit it on the open month",
     ),
-    **_all(
-        "amount_not_chargeable",
+    "amount_not_chargeable": _Meaning(
         ACCOUNT,
         "the total is finer than Stripe charges (ISK and UGX: whole units only; BHD, JOD, KWD, OMR and TND: the third"
         " decimal must be 0), so nothing was sent: collect it another way, and bill the organization in another"
         " currency from the open month on",
     ),
     # Stripe finalizing by itself, where it gives no code of those above.
-    **_all("finalization_failed", ACCOUNT, "mend what its message says, then launch sync_month again"),
+    "finalization_failed": _Meaning(ACCOUNT, "mend what its message says, then launch sync_month again"),
     # Our own requests, and what became of them in Stripe.
-    **_all(
+    (
         "parameter_invalid_empty parameter_invalid_integer parameter_invalid_string_blank"
-        " parameter_invalid_string_empty parameter_missing parameter_unknown parameters_exclusive invalid_characters",
+        " parameter_invalid_string_empty parameter_missing parameter_unknown parameters_exclusive invalid_characters"
+    ): _Meaning(
         ACCOUNT,
         "Stripe does not take a parameter of ours: correct the data that its message names (an organization's name, an"
         " item's description) or else the request in domain/stripe_plan.py, then launch the partition again",
     ),
-    **_all(
-        "idempotency_error",
+    "idempotency_error": _Meaning(
         ACCOUNT,
         "Stripe knows this idempotency key with another request: compare `fly-billing reconcile MONTH` with the"
         " invoice's rows in stripe_attempts, then launch the partition again",
     ),
-    **_all(
-        "verify_mismatch",
+    "verify_mismatch": _Meaning(
         WAITING,
         "the draft in Stripe does not add up to our invoice, twice over: compare the two; nothing was finalized",
     ),
-    **_all(
-        "duplicate_in_stripe",
+    "duplicate_in_stripe": _Meaning(
         ACCOUNT,
         "Stripe holds more than one invoice for this one: `fly-billing repair MONTH` voids all but ours, then launch"
         " the partition again",
     ),
-    **_all(
-        "voided_in_stripe",
+    "voided_in_stripe": _Meaning(
         ACCOUNT,
         "Stripe has this invoice already, and void, though our journal (of a restored backup?) never sent it: find out"
         " why it was taken back before anything is sent again",
     ),
-    **_all(
-        "differs_in_stripe",
+    "differs_in_stripe": _Meaning(
         ACCOUNT,
         "the finalized invoice in Stripe has another total or currency than ours: `fly-billing repair MONTH` voids it"
         " and makes it anew. Voided in the dashboard it would count as taken back, and void here too",
     ),
 }
 
+_KNOWN = {code: meaning for codes, meaning in _MEANINGS.items() for code in codes.split()}
 KNOWN_CODES = frozenset(_KNOWN)
 
 

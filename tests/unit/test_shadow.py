@@ -82,11 +82,52 @@ def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
 
 
 def test_the_report_is_plain_data() -> None:
-    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
-    data = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).as_data()
+    """acme was billed $1.00 and comes to $2.00; beta's usage has no price in the other book."""
+    again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "beta": invoice("beta", "3")}
+    shadow = again | {"beta": not_computable("unpriced_usage", "no price for meter 'requests'")}
+    data = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300)], again, shadow).as_data()
     assert json.loads(json.dumps(data)) == data
-    assert (data["month"], data["price_book"], data["totals"][0]["difference_cents"]) == ("2026-09", "2027", 100)
-    assert data["organizations"][0]["is_by_prices_alone"] is False
+    acme = {"organization_id": "acme", "organization_name": "Acme", "currency": "USD"}
+    amounts = {"currency": "USD", "billed_cents": 100, "shadow_cents": 200, "difference_cents": 100}
+    assert data == {
+        "month": "2026-09",
+        "price_book": "2027",
+        "totals": [{"pay_more": 1, "pay_less": 0, "pay_the_same": 0} | amounts],
+        "organizations": [acme | amounts | {"again_cents": 200, "is_by_prices_alone": False}],
+        "products": [{"product": "One-off"} | amounts],
+        "unpriced": [
+            {"organization_id": "beta", "organization_name": "Beta", "currency": "USD", "billed_cents": 300}
+            | {"code": "unpriced_usage", "reason": "no price for meter 'requests'"}
+        ],
+    }
+
+
+def test_a_difference_of_a_cent_is_more_or_less_too() -> None:
+    real = [billed("acme", 100), billed("beta", 100), billed("gamma", 100)]
+    shadow: dict[str, Invoice | BillingError] = {
+        "acme": invoice("acme", "1.01"), "beta": invoice("beta", "0.99"), "gamma": invoice("gamma", "1"),
+    }  # fmt: skip
+    (totals,) = compare(SEPTEMBER, "2027", real, shadow, shadow).totals
+    assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (1, 1, 1)
+
+
+def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> None:
+    """Billed were $2.00 for one-off charges, $5.00 for Machines and $1.00 for Volumes; the shadow has $3.00 one-off."""
+    real = BilledTotal("acme", "Acme", "USD", 800, {"One-off": 200, "Machines": 500, "Volumes": 100})
+    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "3")}
+    found = compare(SEPTEMBER, "2027", [real], same, same).products
+    assert [(one.product, one.billed_cents, one.shadow_cents, one.cents) for one in found] == [
+        ("Machines", 500, 0, -500), ("One-off", 200, 300, 100), ("Volumes", 100, 0, -100),
+    ]  # fmt: skip
+
+
+def test_equal_differences_are_in_the_order_of_names() -> None:
+    both: dict[str, Invoice | BillingError] = {name: invoice(name, "2") for name in ("beta", "acme")}
+    report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, both)
+    assert [one.organization_id for one in report.differences] == ["acme", "beta"]
+    fails = dict.fromkeys(both, not_computable("unpriced_usage", "no price"))
+    report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, fails)
+    assert [one.organization_id for one in report.unpriced] == ["acme", "beta"]
 
 
 def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") -> UsageRollup:
@@ -150,18 +191,34 @@ def test_a_change_for_other_dimensions_tears_nothing_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "days", "said"),
+    ("moment", "written"),
     [
-        ("2026-09-15T12:00:00", by_day(d1=100), r"price 'requests' changes at 2026-09-15 12:00:00Z.*midnight UTC"),
-        ("2026-09-15", None, r"price 'requests' changes at 2026-09-15, .*not known what was used on which day"),
-        ("2026-09-15", by_day(d1=99), "not known what was used on which day"),
+        ("2026-09-15T12:00:00", "2026-09-15 12:00:00"),
+        ("2026-09-15T00:30:00", "2026-09-15 00:30:00"),
+        ("2026-09-15T00:00:59", "2026-09-15 00:00:59"),
+        ("2026-09-15T00:00:00.5", "2026-09-15 00:00:00"),
     ],
 )
-def test_what_can_not_be_taken_apart_names_the_price_and_the_moment(
-    moment: str, days: list[Decimal] | None, said: str
-) -> None:
-    with pytest.raises(BillingError, match=said):
-        changes(moment).split(rollup("100"), days)
+def test_a_price_that_changes_inside_a_day_is_named_with_the_moment(moment: str, written: str) -> None:
+    with pytest.raises(BillingError) as raised:
+        changes(moment).split(rollup("100"), by_day(d1=100))
+    assert raised.value.code == "price_changes_inside_a_day"
+    assert raised.value.operator_text == (
+        f"the price 'requests' changes at {written}Z, and usage of 'requests' is known by day:"
+        " let it change at midnight UTC for shadow billing"
+    )
+
+
+@pytest.mark.parametrize("days", [None, by_day(d1=99), by_day(d1=101)])
+def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | None) -> None:
+    with pytest.raises(BillingError) as raised:
+        changes("2026-09-15").split(rollup("100"), days)
+    assert raised.value.code == "days_not_known"
+    assert raised.value.operator_text == (
+        "the price 'requests' changes at 2026-09-15, and of the billed usage of 'requests' it is not known what was"
+        " used on which day: it was rolled up before that was kept. Choose a later month, or prices that do not change"
+        " inside it"
+    )
 
 
 @given(st.lists(st.integers(0, 1000), min_size=30, max_size=30), st.sets(st.integers(2, 30), max_size=5))

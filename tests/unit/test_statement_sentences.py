@@ -60,6 +60,7 @@ def step(quantity: str, unit_amount: str, per: str = "1") -> dict[str, str]:
 
 
 PACKAGES = PriceStep.of("packages of 1,000, rounded up", Decimal(1200), Decimal(25), units=Decimal(1199500)).as_data()
+FLAT_FEE = PriceStep.fee("flat fee of 0 to 5", Decimal("10.00")).as_data()
 MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
 
 
@@ -76,6 +77,10 @@ MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
         (("0", "request", [], None), "0 requests"),
         (("1199500", "request", [PACKAGES], None), "packages of 1,000, rounded up: 1,200 x 25"),
         (("3", "request", [step("3", "0.1"), MINIMUM], None), "3 requests x 0.1; up to the minimum of 5: 4.7"),
+        (
+            ("6", "font", [step("5", "1"), FLAT_FEE, step("1", "2")], None),
+            "5 fonts x 1; flat fee of 0 to 5: 10; 1 font x 2",
+        ),
         (("1", "item", [], None), ""),
     ],
 )
@@ -112,6 +117,15 @@ def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     assert data["owed_cents"] == {}
     assert data["invoices"][0]["items"][0]["amount"] == "0.00000074845679012346"
     assert (data["invoices"][0]["as_of"], data["invoices"][0]["due_on"]) == ("2026-09-20T12:00:00+00:00", "2026-09-20")
+    assert data["invoices"][0]["status_in_words"] == "open, still growing"
+    assert list(data)[:5] == ["organization_id", "organization_name", "as_of", "owed_cents", "upcoming_cents"]
+
+
+def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice() -> None:
+    first, second = (StatementItem("Machines", name, "", "1", 100) for name in ("shared", "performance"))
+    between = StatementItem("Volumes", "Storage", "", "1", 100)
+    shown = replace(invoice("open", 300), items=(first, between, second)).items_by_product()
+    assert list(shown.items()) == [("Machines", [first, second]), ("Volumes", [between])]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +174,15 @@ def test_where_an_invoice_was_voided_and_made_anew_the_new_one_is_shown() -> Non
 def test_what_is_left_of_a_credit_is_never_said_to_be_more_than_it_is() -> None:
     """$12.349 left: $12.34, and not $12.35."""
     credit = CreditLeft.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
-    assert (credit.granted_cents, credit.left_cents) == (5000, 1234)
+    assert credit == CreditLeft("Welcome", "USD", 5000, 1234, None)
     assert CreditLeft.of("Welcome", "JPY", Decimal("5000"), Decimal("12.9"), None).left_cents == 12
+
+
+def test_a_large_credit_is_rounded_down_too() -> None:
+    """Twenty nines after the point are 99 cents, also behind 999,999,999 dollars."""
+    large = Decimal("999999999.99999999999999999999")
+    credit = CreditLeft.of("Prepaid", "USD", large, large, NOW)
+    assert (credit.granted_cents, credit.left_cents, credit.expires_at) == (99_999_999_999, 99_999_999_999, NOW)
 
 
 def daily(name: str, until: date, days: int = 20) -> UsageSource:
@@ -185,6 +206,16 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
                 date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20)), daily("ips.csv", date(2026, 9, 18))
             ),
             "All usage that arrived by the end of 2026-09-20 (UTC) is in. Overdue: ips.csv (last on 2026-09-18).",
+        ),
+        (  # what came on seven days is missed, one after the other
+            complete(
+                date(2026, 9, 20),
+                daily("ips.csv", date(2026, 9, 18), days=7),
+                daily("once.csv", date(2026, 9, 1), days=6),
+                daily("volumes.csv", date(2026, 9, 19)),
+            ),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in."
+            " Overdue: ips.csv (last on 2026-09-18), volumes.csv (last on 2026-09-19).",
         ),
         (  # a correction that came three times is not missed
             complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),

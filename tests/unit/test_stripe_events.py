@@ -21,7 +21,7 @@ from fly_billing.domain.stripe_events import (
     payment_alerts,
     read_event,
 )
-from fly_billing.domain.stripe_failures import ADDRESS
+from fly_billing.domain.stripe_failures import ACCOUNT, ADDRESS
 
 OURS = UUID("00000000-0000-4000-8000-000000000001")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -100,6 +100,101 @@ def test_other_types_are_ignored(type: str) -> None:
 def test_an_invoice_that_is_not_ours_or_was_settled_before_us_is_ignored() -> None:
     assert judge(event("paid"), None).outcome == "ignored"
     assert judge(event("paid"), Standing("paid", "imported", None, None)).outcome == "ignored"
+
+
+PAID_ELSEWHERE = (
+    "money came in for a duplicate or an earlier try: refund it there, or void the one that we billed."
+    " (https://dashboard.stripe.com/test/invoices/in_1)"
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "standing", "reason"),
+    [
+        (event("created"), standing(), "events of this type change nothing here"),
+        (event("paid"), None, "not an invoice of ours"),
+        (event("paid"), Standing("paid", "imported", None, None), "the invoice was made and settled before us"),
+        (event("paid"), standing(stripe_state="verified"), "our sync has not finished this invoice yet"),
+        (
+            event("paid"),
+            standing(stripe_id="in_2"),
+            "of an earlier try or a duplicate in Stripe, not of the invoice that we billed",
+        ),
+        (
+            event("voided"),
+            standing(stripe_id="in_2"),
+            "of an earlier try or a duplicate in Stripe, not of the invoice that we billed",
+        ),
+        (event("finalization_failed"), standing(), "the invoice was finalized since, or drafted anew"),
+        (event("finalization_failed"), standing(stripe_state="verified"), "Stripe could not finalize the draft"),
+        (event("payment_failed"), standing(), "the payment failed"),
+        (event("payment_failed"), standing("paid"), "the invoice is paid since"),
+        (event("paid"), standing("paid"), "the invoice is paid already"),
+        (event("paid"), standing("void"), "the invoice is void here, which is final"),
+        (event("voided"), standing(is_own=True), "we voided it ourselves, to send it again"),
+        (event("paid"), standing(), "the invoice is paid"),
+    ],
+)
+def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: Standing | None, reason: str) -> None:
+    assert judge(event, standing).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("event", "standing", "said"),
+    [
+        (event("paid"), standing(stripe_id="in_2"), PAID_ELSEWHERE),
+        (
+            event("voided"),
+            standing("paid"),
+            "Stripe says void, we say paid, and neither can change: find out what happened to it."
+            " (https://dashboard.stripe.com/test/invoices/in_1)",
+        ),
+        (
+            event("voided"),
+            standing(),
+            "nothing of it is owed any more or billed by itself; a fee that it charged ahead is on the invoice of the"
+            " month it is for. If that was a mistake, `fly-billing rebill ORG MONTH --reissue` makes it anew."
+            " (https://dashboard.stripe.com/test/invoices/in_1)",
+        ),
+        (
+            event("marked_uncollectible"),
+            standing(),
+            "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, which makes it paid."
+            " (https://dashboard.stripe.com/test/invoices/in_1)",
+        ),
+        (
+            event("payment_failed"),
+            standing(),
+            "Stripe does not try again: write to the customer, then collect it or write it off in Stripe's dashboard."
+            " (https://dashboard.stripe.com/test/invoices/in_1)",
+        ),
+        (event("paid"), standing(), None),
+        (event("voided"), standing(is_own=True), None),
+    ],
+)
+def test_whoever_is_on_call_reads_what_happened_and_what_to_do(
+    event: StripeEvent, standing: Standing, said: str | None
+) -> None:
+    assert judge(event, standing).operator_text == said
+
+
+def test_an_invoice_that_came_to_nothing_and_was_not_sent_knows_no_event_as_its_own() -> None:
+    assert judge(event("paid"), standing(stripe_state="skipped_zero", stripe_id=None)).code == "paid_elsewhere"
+
+
+def test_a_failed_finalization_of_a_draft_that_our_journal_does_not_know_yet_is_told() -> None:
+    drafting = standing(stripe_state="pending", stripe_id=None)
+    assert short(judge(event("finalization_failed"), drafting)) == ("applied", None, "finalization_failed")
+
+
+def test_a_failed_finalization_with_a_code_that_nobody_knows_is_told_like_one_without() -> None:
+    failed = event("finalization_failed", error="No.", error_code="a_code_of_next_year")
+    verdict = judge(failed, standing(stripe_state="verified"))
+    assert verdict.customer_text == ACCOUNT
+    assert verdict.operator_text == (
+        "Stripe could not finalize the draft: mend what its message says, then launch sync_month again."
+        " Stripe said: No. (a_code_of_next_year, https://dashboard.stripe.com/test/invoices/in_1)"
+    )
 
 
 def test_a_failed_payment_says_why_and_what_happens_next() -> None:
@@ -211,6 +306,27 @@ def test_why_a_finalization_failed_is_read_as_precisely_as_stripe_says_it(
     assert (read.error, read.error_code) == ("No.", code)
 
 
+def test_a_failed_payment_is_read_with_when_stripe_tries_again() -> None:
+    read = read_event({**body(next_payment_attempt=1763985600), "type": "invoice.payment_failed"})
+    assert read.next_attempt_at == datetime(2025, 11, 24, 12, tzinfo=UTC)
+    assert read.error is None
+
+
+def test_what_once_kept_an_invoice_from_being_finalized_says_nothing_of_later_events() -> None:
+    read = read_event(body(last_finalization_error={"message": "No.", "code": "tax_id_invalid"}))
+    assert (read.error, read.error_code) == (None, None)
+
+
+def test_an_event_with_the_least_that_stripe_sends_is_read() -> None:
+    least = {"id": "evt_1", "type": "ping", "created": 1763899200, "data": {"object": {}}}
+    assert read_event(least) == StripeEvent("evt_1", "ping", datetime(2025, 11, 23, 12, tzinfo=UTC), object_id="")
+    nothing = {"metadata": None, "status_transitions": None, "last_finalization_error": None}
+    failed = {**body(**nothing), "request": None, "livemode": False, "type": "invoice.finalization_failed"}
+    assert read_event(failed) == StripeEvent(
+        "evt_1", "invoice.finalization_failed", datetime(2025, 11, 23, 12, tzinfo=UTC), "in_1"
+    )
+
+
 @pytest.mark.parametrize("id", [None, "", "not a uuid", 7])
 def test_somebody_elses_metadata_names_no_invoice_of_ours(id: Any) -> None:
     assert read_event(body(metadata={"fly_billing_invoice": id})).invoice_id is None
@@ -231,7 +347,9 @@ def test_somebody_elses_metadata_names_no_invoice_of_ours(id: Any) -> None:
     ],
 )
 def test_what_is_no_event_is_refused(broken: dict[str, Any]) -> None:
-    with pytest.raises(NotAnEvent):
+    with pytest.raises(
+        NotAnEvent, match=r"^not an event of Stripe's v1 API: (Key|Type|Value|Attribute|Overflow)Error$"
+    ):
         read_event(broken)
 
 
@@ -267,6 +385,11 @@ def test_payments_that_failed_for_different_reasons_need_different_things_done()
         "Payment failed, Stripe tries again (expired_card): 2 invoices, $2.00",
         "Payment failed, Stripe tries again (insufficient_funds): 1 invoice, $1.00",
     ]
+
+
+def test_a_cause_that_has_no_words_yet_is_told_as_a_failed_payment() -> None:
+    (alert,) = payment_alerts([failed("acme", "a_code_of_next_year", 100)])
+    assert alert.subject == "Payment failed (a_code_of_next_year): 1 invoice, $1.00"
 
 
 def test_every_cause_has_its_words() -> None:

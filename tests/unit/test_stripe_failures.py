@@ -25,7 +25,7 @@ def test_stripes_own_words_and_request_id_are_kept_for_the_operator_only() -> No
         "Stripe refused the request: mend what its message says, then launch the partition again."
         " Stripe said: Amount must be no more than $999,999.99. (request req_123)"
     )
-    assert failure.customer_text == ACCOUNT
+    assert (failure.code, failure.customer_text) == ("a_code_of_next_year", ACCOUNT)
 
 
 def test_the_operator_can_open_the_request_in_stripes_dashboard() -> None:

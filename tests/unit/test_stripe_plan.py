@@ -13,9 +13,11 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.stripe_plan import (
     BilledLine,
     FinalizedInvoice,
+    StripeRequest,
     add_lines_requests,
     create_customer_request,
     create_request,
+    discard_request,
     finalize_request,
     folded_lines,
     line_description,
@@ -50,6 +52,11 @@ def test_the_key_names_the_invoice_the_generation_the_step_and_the_batch() -> No
     assert key == "fly_billing/11111111-2222-3333-4444-555555555555/2/add_lines/1"
 
 
+def test_the_hash_does_not_depend_on_the_order_in_which_parameters_were_written_down() -> None:
+    one = StripeRequest("create", {"customer": "cus_1", "currency": "usd"})
+    assert one.hash == StripeRequest("create", {"currency": "usd", "customer": "cus_1"}).hash
+
+
 def test_the_hash_is_the_same_in_every_process_and_release() -> None:
     # sha256sum of ["finalize",0,{"auto_advance":true}]
     expected = "3438e1ac103f6d18de19bb0874e366c38b0235ed808c72693266675383e33004"
@@ -70,21 +77,34 @@ def test_another_request_has_another_hash(changed: object) -> None:
 
 
 def test_a_draft_takes_nothing_else_in_and_is_left_alone_by_stripe() -> None:
-    params = create_request(INVOICE, "cus_1", 3).params
-    assert (params["auto_advance"], params["pending_invoice_items_behavior"]) == (False, "exclude")
-    assert params["metadata"] == {
-        "fly_billing_invoice": "11111111-2222-3333-4444-555555555555",
-        "organization": "acme",
-        "month": "2023-06",
-        "revision": "0",
-        "generation": "3",
-    }
-    assert (params["currency"], params["description"]) == ("usd", "Acme Inc.: June 2023")
+    assert create_request(INVOICE, "cus_1", 3) == StripeRequest(
+        "create",
+        {
+            "customer": "cus_1",
+            "currency": "usd",
+            "auto_advance": False,
+            "pending_invoice_items_behavior": "exclude",
+            "description": "Acme Inc.: June 2023",
+            "metadata": {
+                "fly_billing_invoice": "11111111-2222-3333-4444-555555555555",
+                "organization": "acme",
+                "month": "2023-06",
+                "revision": "0",
+                "generation": "3",
+            },
+        },
+    )
 
 
 def test_a_customer_carries_the_organization_it_was_made_for() -> None:
-    params = create_customer_request("acme", "Acme Inc.").params
-    assert params == {"name": "Acme Inc.", "metadata": {"organization": "acme"}}
+    assert create_customer_request("acme", "Acme Inc.") == StripeRequest(
+        "create_customer", {"name": "Acme Inc.", "metadata": {"organization": "acme"}}
+    )
+
+
+def test_a_draft_is_discarded_under_a_key_of_its_own_kind() -> None:
+    assert discard_request() == StripeRequest("discard", {})
+    assert discard_request().idempotency_key("inv", 1) == "fly_billing/inv/1/discard/0"
 
 
 def test_248_lines_are_sent_one_by_one() -> None:
@@ -132,11 +152,28 @@ def test_a_call_carries_at_most_100_lines(count: int, batches: list[int]) -> Non
 
 
 def test_a_line_carries_whole_cents_and_our_item_id_in_our_order() -> None:
-    (request,) = add_lines_requests(INVOICE)
-    sent = [
-        (line["amount"], line["description"], line["metadata"]["fly_billing_item"]) for line in request.params["lines"]
+    june = {"start": 1685620800, "end": 1688126400}  # noon of the 1st, and of the 30th
+    assert add_lines_requests(INVOICE) == [
+        StripeRequest(
+            "add_lines",
+            {
+                "lines": [
+                    {
+                        "amount": 1200,
+                        "description": "VM usage",
+                        "metadata": {"fly_billing_item": "one"},
+                        "period": june,
+                    },
+                    {
+                        "amount": 2345,
+                        "description": "VM Network usage",
+                        "metadata": {"fly_billing_item": "two"},
+                        "period": june,
+                    },
+                ]
+            },
+        )
     ]
-    assert sent == [(1200, "VM usage", "one"), (2345, "VM Network usage", "two")]
 
 
 @pytest.mark.parametrize(
@@ -153,10 +190,21 @@ def test_a_line_is_for_the_first_to_the_last_day_of_the_month_at_noon(month: Bil
     assert period == {"start": int(first_day.timestamp()), "end": int(last_day.timestamp())}
 
 
+@pytest.mark.usefixtures("machine_in_honolulu")
+def test_a_line_is_for_the_same_noons_wherever_the_machine_stands() -> None:
+    """Noon of 1 and 30 June 2023 in UTC: other parameters under the same key would be refused by Stripe."""
+    assert line_period(BillingMonth(2023, 6)) == {"start": 1685620800, "end": 1688126400}
+
+
 def test_a_line_says_how_its_amount_came_about() -> None:
     steps = [{"quantity": "300", "unit_amount": "0.15", "per": "720"}]
     said = line_description("Volumes", "Storage", Decimal("7500"), "GB-hour", steps, "7200")
     assert said == "Volumes: Storage (7,200 GB-hours free; 300 x 0.15 per 720)"
+
+
+def test_usage_that_costs_nothing_is_told_with_its_quantity() -> None:
+    said = line_description("Requests", "Requests", Decimal("1200.50"), "request", [], None)
+    assert said == "Requests: Requests (1,200.5 requests)"
 
 
 def test_a_charge_without_a_sum_is_told_plainly() -> None:

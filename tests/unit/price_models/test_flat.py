@@ -28,7 +28,9 @@ def test_it_is_charged_once_a_month() -> None:
 
 def test_nothing_used_has_no_steps_unless_it_is_always_owed() -> None:
     assert CLUSTER.steps(Decimal(0)) == []
-    assert [(step.amount, step.units) for step in CLUSTER.steps_at_zero()] == [(Decimal("75.00"), Decimal(0))]
+    assert [(step.label, step.amount, step.units) for step in CLUSTER.steps_at_zero()] == [
+        ("flat amount", Decimal("75.00"), Decimal(0))
+    ]
 
 
 def test_it_is_read_from_data_and_written_as_it_was() -> None:

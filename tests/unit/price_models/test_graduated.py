@@ -144,7 +144,7 @@ def test_it_is_read_from_data_and_written_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("tiers", "said"),
     [
-        (None, "tiers is missing"),
+        (None, "^tiers is missing$"),
         ("ten", "is no list of tiers"),
         ([5], "is no list of tiers"),
         ([{"unit_amount": "1", "upto": "5"}], r"unknown fields \['upto'\] in a tier"),

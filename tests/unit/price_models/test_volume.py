@@ -94,3 +94,5 @@ def test_it_is_read_from_data_and_written_as_it_was() -> None:
     model = Volume.from_data(data)
     assert model == Volume((Tier(Decimal(5), Decimal(7), Decimal("1.5")), Tier(None, Decimal("6.5"))), per=Decimal(10))
     assert model.to_data() == data
+    one_unit = {"tiers": [{"unit_amount": "7"}]}
+    assert Volume.from_data(one_unit) == Volume((Tier(None, Decimal(7)),), per=Decimal(1))
