@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ class Settings:
     max_org_partitions: int
     shared_groups: int
     guard_percent: int
+    rollup_engine: str
+    spark_master: str
     stripe_requests_per_second: int
     stripe_requests_per_endpoint: int
     stripe_workers: int
@@ -69,6 +71,8 @@ class Settings:
             max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),
             shared_groups=_whole(env, "FLY_BILLING_SHARED_GROUPS", 64, least=1),
             guard_percent=_whole(env, "FLY_BILLING_GUARD_PERCENT", 50),
+            rollup_engine=_one_of(env, "FLY_BILLING_ROLLUP_ENGINE", ("duckdb", "spark")),
+            spark_master=env.get("SPARK_MASTER") or "local[*]",
             stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 100 if production else 25, least=1),
             stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 25, least=1),
             stripe_workers=_whole(env, "STRIPE_WORKERS", 40, least=1),
@@ -88,6 +92,14 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int = 0) -> i
     if not text.isdecimal() or int(text) < least:
         raise SettingsError(f"{name}={text!r} must be a whole number of at least {least}")
     return int(text)
+
+
+def _one_of(env: Mapping[str, str], name: str, known: Sequence[str]) -> str:
+    """Read one of the known words; the first one is the default."""
+    text = env.get(name) or known[0]
+    if text not in known:
+        raise SettingsError(f"{name}={text!r} must be {' or '.join(known)}")
+    return text
 
 
 def check_stripe_key(key: str | None, *, production: bool) -> str:

