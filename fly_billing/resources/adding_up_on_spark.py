@@ -1,8 +1,9 @@
 """Adds a month's events up on Spark, per organization, meter and dimensions, as `domain.aggregations` says.
 
-Spark reads the usage table's files itself, so events never pass through here. It is handed what is small, out of DuckDB,
-and gives back a row per rollup. What is accepted, what levels are told and the second adding-up are the same statements
-for both; where DuckDB numbers totals, to save memory, Spark has statements of its own (`sql_spark/`). Keeps out: DuckDB's way (`adding_up`), the session (`spark_session`).
+Spark reads the usage table's files itself, so events never pass through here. It is handed what is small, out of
+DuckDB, and gives back a row per rollup. What is accepted, what levels are told, and the second adding-up are the same
+statements for both; where DuckDB numbers totals to save memory, Spark has statements of its own (`sql_spark/`). Keeps
+out: DuckDB's way (`adding_up`), the session (`spark_session`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 HANDED_IN = ("meters", "segments", "billed_organizations", "carried_levels")
+VARIABLES = ("month_start", "month_end", "counted_until")
 SHARED = ("accepted_usage", "told_levels")
 OF_ITS_OWN = ("usage_by_day", "level_time_by_day", "reduced_usage")
 
@@ -42,8 +44,8 @@ class OnSpark:
 
     def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
         bounds = set_bounds(duck, month, as_of)
-        for name in ("month_start", "month_end", "counted_until"):
-            self.spark.sql(f"set variable {name} = :value", args={"value": bounds[name]})
+        for name in VARIABLES:
+            self.spark.sql(f"set variable {name} = cast(:moment as timestamp)", args={"moment": str(bounds[name])})
         for name in HANDED_IN:
             self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
         for statement in (*map(sql, SHARED), *map(sql_spark, OF_ITS_OWN)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -34,7 +35,10 @@ ON_THIS_MACHINE = {
 
 @contextmanager
 def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
-    """Start Spark at `master`, and stop it in the end. Raises SettingsError where pyspark or a Java is missing."""
+    """Start Spark at `master`, and stop it in the end; one that runs in this process already is taken, and left.
+
+    Raises SettingsError where pyspark or a Java is missing.
+    """
     try:
         from pyspark.sql import SparkSession
     except ModuleNotFoundError as missing:
@@ -43,16 +47,20 @@ def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterato
             " (in a checkout: `make .venv/.installed-engines`)"
         ) from missing
     _find_java()
-    builder = SparkSession.builder.master(master).appName("fly_billing")
+    # A folder that Spark makes for tables of its own; there are none.
+    warehouse = f"{tempfile.gettempdir()}/fly_billing-spark"
+    builder = SparkSession.builder.master(master).appName("fly_billing").config("spark.sql.warehouse.dir", warehouse)
     if master.startswith("local"):
         # The servers of local-cluster ask the environment where to listen, not the configuration.
         os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
         builder = builder.config(map=dict(ON_THIS_MACHINE))
+    ran_before = SparkSession.getActiveSession() is not None
     spark = builder.config(map={**(options or {}), **EXACT}).getOrCreate()
     try:
         yield spark
     finally:
-        spark.stop()
+        if not ran_before:
+            spark.stop()
 
 
 def _find_java() -> None:

@@ -1,5 +1,5 @@
--- DuckDB and Spark. One row per organization of this run and meter: the month's accepted events, and carried levels, added up once
--- more, plainly: without segments and days, and each level for the time that it held.
+-- DuckDB and Spark. One row per organization of this run and meter: the month's accepted events, and carried levels, added
+-- up once more, plainly: without segments and days, and each level for the time that it held.
 with held as (
     select
         *, lead(time, 1, getvariable('counted_until')) over (

@@ -2,17 +2,17 @@
 -- `counted_until`. Whole levels and their 15 decimals are added up apart, as there.
 create or replace temp view level_time_by_day as
 with days as (
-    select explode(sequence(getvariable('month_start'), getvariable('month_end') - interval 1 day, interval 1 day)) as midnight
+    select explode(sequence(month_start, month_end - interval 1 day, interval 1 day)) as midnight
 ),
 
 stretches as (
     select
         meter, segment_start, day(midnight) as day, greatest(segment_start, midnight) as starts,
-        least(segment_end, midnight + interval 1 day, getvariable('counted_until')) as ends
+        least(segment_end, midnight + interval 1 day, counted_until) as ends
     from segments
     cross join days
     where segment_start < midnight + interval 1 day and segment_end > midnight
-        and greatest(segment_start, midnight) < getvariable('counted_until')
+        and greatest(segment_start, midnight) < counted_until
 ),
 
 changes as (
