@@ -285,6 +285,17 @@ def test_a_sum_with_too_many_digits_is_refused_and_not_left_out(on_spark: OnSpar
         added_up(on_spark, lake, one_meter(Aggregation("sum")), CLOSED)
 
 
+def test_what_is_held_all_month_is_added_up_on_spark_though_no_event_tells_of_it(
+    on_spark: OnSpark, tmp_path: Path
+) -> None:
+    """10 GB for 29 days of 24 hours."""
+    how = Aggregation("time_weighted", series="volume", time_unit=3600)
+    terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
+    rollups, sums = added_up(on_spark, UsageLake(tmp_path / "lake"), terms, FEBRUARY.end)
+    assert sums == {("acme", "m"): (0, Decimal(6_960))}
+    assert [segment.daily for segment in rollups["acme", "m", "{}"]] == [(Decimal(240),) * 29]
+
+
 # --- In Postgres ---------------------------------------------------------------------------------------------------
 
 METERS = (
