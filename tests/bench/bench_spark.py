@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -72,14 +73,15 @@ def run_engine(name: str, master: str, database: BillingDatabase, lake: UsageLak
     return {**result, "events": done.events, "rollups": done.rollups}
 
 
-def measure(sample: Sample) -> list[dict[str, Any]]:
+def measure(sample: Sample) -> Iterator[dict[str, Any]]:
+    """Yield what each of ENGINES took, the first of them on an empty database."""
     with throwaway(databases=("billing",)) as server, tempfile.TemporaryDirectory() as work:
         database, lake = BillingDatabase(server.url("billing")), UsageLake(Path(work) / "lake")
         migrate(database)
         add_records(database, sample.organizations)
         land_days(database, lake, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
-        orders = [[name, master, server.url("billing"), str(lake.path), sample.groups()] for name, master in ENGINES]
-        return [_in_a_process_of_its_own(order) for order in orders]
+        for name, master in ENGINES:
+            yield _in_a_process_of_its_own([name, master, server.url("billing"), str(lake.path), sample.groups()])
 
 
 def _in_a_process_of_its_own(order: list[Any]) -> dict[str, Any]:
@@ -120,6 +122,7 @@ def main() -> None:
     given.cache.mkdir(parents=True, exist_ok=True)
     for size in given.sizes:
         for (name, master), one in zip(ENGINES, measure(make_sample(given.cache, size)), strict=True):
+            Console(stderr=True).print(name, master, one)
             times = (one["start"], *(one[run][what] for run in ("first", "again") for what in ("add_up", "compare")))
             is_same = "same snapshots" if name != "duckdb" and not one["changed"] else ""
             if name != "duckdb" and one["changed"]:
