@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-.PHONY: demo dev test test-engines bench chaos lint format lock clean install install-dev
+.PHONY: demo dev test test-engines bench bench-groups soak chaos mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -23,8 +23,19 @@ bench: $(VENV)/.installed-dev ## how near we come to Stripe's limits, as a ratio
 	$(BIN)/python -m tests.bench.bench_pacing
 	$(BIN)/python -m tests.bench.bench_sync --plot docs/sync_pace.png
 
+bench-groups: $(VENV)/.installed-engines ## what billing groups cost in Dagster, by their number (needs Debian's chromium)
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups
+
+soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the UI's pages (needs Debian's chromium; half an hour)
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
+
 chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
 	$(BIN)/python -m tests.chaos --plot docs/chaos.png
+
+mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (half an hour)
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/python -m tests.mutants
 
 lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
 	$(BIN)/ruff check .
@@ -39,7 +50,7 @@ format: $(VENV)/.installed-dev
 
 clean: ## remove local data, caches and the virtual environment
 	if [ -x $(BIN)/fly-billing ]; then $(BIN)/fly-billing clean; fi
-	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(VENV)/.installed
@@ -72,4 +83,5 @@ $(VENV)/.installed-engines: requirements-engines.lock $(VENV)/.installed-dev
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
 	uv pip compile pyproject.toml --extra dev --extra engines --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-engines.lock
+	uv pip compile pyproject.toml --extra kubernetes --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-kubernetes.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements.lock

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Definitions, in_process_executor
+from dagster import Definitions, definitions
 
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.executors import chosen_executor
 from fly_billing.jobs import JOBS, SCHEDULES
 from fly_billing.resources.dagster_resources import (
     Alerts,
@@ -19,6 +20,7 @@ from fly_billing.resources.dagster_resources import (
     StripeAccount,
     UsageStore,
 )
+from fly_billing.resources.settings import Settings
 from fly_billing.sensors import SENSORS
 
 
@@ -38,9 +40,11 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={**resources, **(resource_overrides or {})},
-        # The stages of a run are few and follow one another: a process for each would only cost seconds.
-        executor=in_process_executor,
+        executor=chosen_executor(Settings.from_environment()),
     )
 
 
-defs = build_defs()
+@definitions
+def defs() -> Definitions:
+    """What Dagster loads. A function, so that settings are read when it does, and not when this is imported."""
+    return build_defs()

@@ -22,7 +22,7 @@ from sqlalchemy import column, insert, table, text
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.price_models import PerUnit
 from fly_billing.domain.prices import Price
-from fly_billing.resources.invoicing import Billed, Terms, bill
+from fly_billing.resources.invoicing import Billed, BilledInvoice, Terms, bill
 from fly_billing.resources.landing import LandedFile, land_days
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
@@ -145,6 +145,13 @@ Writer = Callable[[Path, Sequence[Mapping[str, Any]]], Path]
 WRITERS: dict[str, Writer] = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}
 # Where the first event stands: below the header in CSV, in the first line or row elsewhere.
 FIRST_LINE = {"jsonl": 1, "csv": 2, "parquet": 1}
+
+
+def items_of(database: BillingDatabase, invoice: BilledInvoice) -> list[Row]:
+    """The invoice's items as they stand in Postgres, in their order."""
+    statement = "select * from invoice_items where invoice_id = :id order by position"
+    with database.transaction() as connection:
+        return [dict(row) for row in connection.execute(text(statement), {"id": invoice.id}).mappings()]
 
 
 def days_of(first: date, last: date) -> list[date]:
@@ -336,6 +343,9 @@ class Platform:
             month=month.first_day,
         )
         return [(row["kind"], row["description"], row["amount"]) for row in found]
+
+    def items_of(self, invoice: BilledInvoice) -> list[Row]:
+        return items_of(self.database, invoice)
 
     def amounts(self, kind: str, month: BillingMonth = SEPTEMBER, organization: str = "acme") -> list[Decimal]:
         return [amount for one, _, amount in self.items(month, organization) if one == kind]

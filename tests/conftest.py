@@ -27,6 +27,15 @@ _numbers = itertools.count()
 # How fast a machine is says nothing of billing: no example fails, and none is called too slow, because of its time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
+# For `make mutants`: thousands of runs, each the same as the last, and nobody reads the example that failed.
+hypothesis.settings.register_profile(
+    "mutants",
+    hypothesis.settings.get_profile("untimed"),
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 
 
 @pytest.fixture(autouse=True)

@@ -121,7 +121,7 @@ def _describe(month: BillingMonth, billed: Billed) -> dict[str, Any]:
     rows = [
         {
             "organization": one.organization_id,
-            "items": len(one.items),
+            "items": one.items,
             "total": format_cents(one.total_cents, one.currency),
         }
         for one in largest

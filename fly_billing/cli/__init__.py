@@ -162,6 +162,22 @@ def bill(month: Month) -> None:
 
 
 @app.command()
+def backfill(
+    first: Annotated[BillingMonth, typer.Argument(metavar="FROM", help="YYYY-MM", parser=_month)],
+    last: Annotated[BillingMonth, typer.Argument(metavar="TO", help="YYYY-MM, included", parser=_month)],
+    again: Annotated[bool, typer.Option("--again", help="Begin anew, also with months that are done")] = False,
+) -> None:
+    """Bill a stretch of months again for all organizations, one run each. Stopped, the same command goes on.
+
+    Final invoices stay as they are: what they would be now goes on the next open one, once. Exit code 1 if it was
+    stopped or a month failed.
+    """
+    from fly_billing.cli.backfill import backfill as run_backfill
+
+    _exit(run_backfill(console, first, last, again=again))
+
+
+@app.command()
 def sync(
     month: Month,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing")] = False,
@@ -272,6 +288,25 @@ def statement(
         print(json.dumps(found.as_data(), indent=2))
     elif not html:
         show_statement(console, found)
+
+
+@app.command()
+def totals(
+    organization: Annotated[
+        str | None, typer.Argument(metavar="[ORG]", help="Only what this organization pays")
+    ] = None,
+    first: Annotated[
+        BillingMonth | None, typer.Option("--from", metavar="YYYY-MM", help="Else from the beginning", parser=_month)
+    ] = None,
+    last: Annotated[
+        BillingMonth | None, typer.Option("--to", metavar="YYYY-MM", help="Else up to this month", parser=_month)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, amounts in cents")] = False,
+) -> None:
+    """Show what each month came to: billed, paid, written off, open so far. Void invoices are left out."""
+    from fly_billing.cli.totals import show_totals
+
+    show_totals(wide_console(), organization, first, last, as_json=as_json)
 
 
 spend_alert = typer.Typer(help="Amounts at which people are told what a month has come to.", no_args_is_help=True)

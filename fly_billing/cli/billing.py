@@ -36,7 +36,7 @@ def land_new_files(console: Console, month: BillingMonth | None) -> bool:
         with console.status(f"Landing {len(days)} days"):
             for stretch in stretches(days):
                 runs.land(stretch)
-        return _tell(console, runs, f"{len(days)} landing days landed")
+        return tell_problems(console, runs, f"{len(days)} landing days landed")
 
 
 def run_month(console: Console, job: str, month: BillingMonth) -> bool:
@@ -45,10 +45,11 @@ def run_month(console: Console, job: str, month: BillingMonth) -> bool:
         runs.register_organizations()
         with console.status(f"{job} {month}"):
             (runs.sync if job == "sync_month" else runs.bill)(month)
-        return _tell(console, runs, f"{job} {month} done")
+        return tell_problems(console, runs, f"{job} {month} done")
 
 
-def _tell(console: Console, runs: Runs, done: str) -> bool:
+def tell_problems(console: Console, runs: Runs, done: str) -> bool:
+    """Print what failed, or else `done`; return whether all went well."""
     for problem in [*runs.record.failed_runs, *runs.record.failed_checks]:
         console.print(f"[red]failed[/red] {problem}", highlight=False)
     if runs.record.is_clean:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
-from typing import TypeVar
+from datetime import UTC, datetime
 
 from dagster import DagsterInstance
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.runs import RunRecord, Runs
+from fly_billing.cli.progress import each, progress_bars
+from fly_billing.cli.runs import RunRecord, Runs, stretch_name
 from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import reconcile_all, show_summary, totals
@@ -27,28 +26,15 @@ from fly_billing.resources.statements_of_account import read_statement
 from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.sample_platform import seed
 
-T = TypeVar("T")
-
 
 def demo(console: Console) -> bool:
     """Run the demo; return whether everything holds: no failed run or check, no discrepancy."""
-    with local_platform(stripe=True) as settings, _progress(console) as progress:
+    with local_platform(stripe=True) as settings, progress_bars(console) as progress:
         database = BillingDatabase(settings.database_url)
         _prepare(settings, database, progress)
         record = _bill_everything(settings, database, progress)
         progress.stop()
         return _conclude(console, settings, database, record)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console)
 
 
 def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) -> None:
@@ -76,26 +62,11 @@ def _bill_everything(settings: Settings, database: BillingDatabase, progress: Pr
         closed = months_to_close(database, closed_until(now, settings.grace))
         due = {day for month in closed for day in days_before_closing(database, month, settings.grace)}
         days = sorted(due.union(days_to_land(database, settings.landing_dir, by_content=True)))
-        _each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, _days)
-        _each(progress, "Billing closed months", closed, runs.bill, str)
-        _each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync, str)
-        _each(progress, "Computing upcoming invoices", open_months(now, settings.grace), runs.bill, str)
+        each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, stretch_name)
+        each(progress, "Billing closed months", closed, runs.bill)
+        each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync)
+        each(progress, "Computing upcoming invoices", open_months(now, settings.grace), runs.bill)
         return runs.record
-
-
-def _each(
-    progress: Progress, what: str, things: Sequence[T], do: Callable[[T], None], name: Callable[[T], str]
-) -> None:
-    task = progress.add_task(what, total=len(things))
-    for thing in things:
-        progress.update(task, description=f"{what} {name(thing)}".rstrip())
-        do(thing)
-        progress.advance(task)
-    progress.update(task, description=what if things else f"{what}: nothing left to do")
-
-
-def _days(stretch: tuple[date, date]) -> str:
-    return f"({stretch[0]} to {stretch[1]})"
 
 
 def _conclude(console: Console, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:

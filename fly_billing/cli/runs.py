@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
-from dagster import AssetCheckSeverity, DagsterInstance
+from dagster import AssetCheckSeverity, DagsterEvent, DagsterExecutionInterruptedError, DagsterInstance
 
 from fly_billing.definitions import build_defs
 from fly_billing.domain.periods import BillingMonth
@@ -46,29 +47,53 @@ class Runs:
         first, last = stretch
         self._run("land_usage", f"{first} to {last}", landing_range(first, last))
 
-    def bill(self, month: BillingMonth) -> None:
-        self._run_month("bill_month", month)
+    def bill(self, month: BillingMonth, tags: Mapping[str, str] | None = None) -> str | None:
+        """Bill the month; return the run's id if the run and all its checks went well."""
+        return self._run_month("bill_month", month, tags)
 
     def sync(self, month: BillingMonth) -> None:
         self._run_month("sync_month", month)
 
-    def _run_month(self, job: str, month: BillingMonth) -> None:
-        self._run(job, str(month), month_tags(self._instance, self._database, month))
+    def _run_month(self, job: str, month: BillingMonth, tags: Mapping[str, str] | None = None) -> str | None:
+        return self._run(job, str(month), {**month_tags(self._instance, self._database, month), **(tags or {})})
 
-    def _run(self, job: str, what: str, tags: Mapping[str, str]) -> None:
+    def _run(self, job: str, what: str, tags: Mapping[str, str]) -> str | None:
+        problems = len(self.record.failed_runs) + len(self.record.failed_checks)
         result = self._definitions.resolve_job_def(job).execute_in_process(
             run_config=QUIET, instance=self._instance, tags=dict(tags), raise_on_error=False
         )
         if not result.success:
+            _raise_if_interrupted(result.all_events)
             self.record.failed_runs.append(f"{job} {what}: {_first_error(result.all_events)}")
         for check in result.get_asset_check_evaluations():
             if not check.passed and check.severity == AssetCheckSeverity.ERROR:
                 self.record.failed_checks.append(f"{check.check_name} {what}")
+        is_clean = problems == len(self.record.failed_runs) + len(self.record.failed_checks)
+        return result.run_id if is_clean else None
 
 
-def _first_error(events: Sequence[object]) -> str:
-    errors = [event for event in events if getattr(event, "is_step_failure", False)]
-    if not errors:
-        return "see the run in Dagster"
-    data = errors[0].step_failure_data  # type: ignore[attr-defined]
-    return str(data.error_display_string).splitlines()[0]
+def stretch_name(stretch: tuple[date, date]) -> str:
+    return f"({stretch[0]} to {stretch[1]})"
+
+
+def _raise_if_interrupted(events: Sequence[DagsterEvent]) -> None:
+    """Raise KeyboardInterrupt where Ctrl-C ended the run: to Dagster it is a failure like others."""
+    for error in _errors(events):
+        if error.cls_name == DagsterExecutionInterruptedError.__name__:
+            raise KeyboardInterrupt
+
+
+def _first_error(events: Sequence[DagsterEvent]) -> str:
+    for event in events:
+        if event.is_step_failure:
+            return str(event.step_failure_data.error_display_string).splitlines()[0]
+    return "see the run in Dagster"
+
+
+def _errors(events: Sequence[DagsterEvent]) -> Iterator[Any]:
+    """Yield what the failed steps raised, what that came from, and what went wrong on the way out."""
+    left = [event.step_failure_data.error for event in events if event.is_step_failure]
+    while left:
+        if error := left.pop():
+            yield error
+            left += [error.cause, error.context]

@@ -12,7 +12,7 @@ adjustment). Keeps out: where usage comes from, and booking.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -55,7 +55,7 @@ class Difference:
     billed: Decimal
     adjusted: Decimal
     owed: Decimal
-    causes: tuple[str, ...]
+    causes: tuple[str, ...] = ()
     detail: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -94,32 +94,32 @@ def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, C
 
 def differences(
     billed: Mapping[str, Charge],
-    adjusted: Mapping[str, Decimal],
+    adjusted: Mapping[str, Charge],
     now: Mapping[str, Charge],
     changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> list[Difference]:
     """Compare what was charged with what is owed; nothing where they are equal.
 
-    `adjusted`: earlier adjustments by key. `changed_usage`: how the usage of an (organization, meter) changed since, of
-    LATE_ROWS and CORRECTED_ROWS, as far as is known.
+    `adjusted`: earlier adjustments by key, each with the `amount` of all and what the last one said. `changed_usage`:
+    how the usage of an (organization, meter) changed since, of LATE_ROWS and CORRECTED_ROWS, as far as is known.
     """
     found = []
-    for key in sorted(billed.keys() | now.keys()):
+    for key in sorted(billed.keys() | adjusted.keys() | now.keys()):
         before, after = billed.get(key), now.get(key)
+        earlier = adjusted.get(key)
+        if not before and not after and earlier:  # only an adjustment charged it, and nothing of it is owed any more
+            before = replace(earlier, amount=Decimal(0))
         charge = after or before
         assert charge is not None
         was, is_ = (one.amount if one else Decimal(0) for one in (before, after))
-        difference = Difference(charge, was, adjusted.get(key, Decimal(0)), is_, (), _quantities(before, after))
+        booked = earlier.amount if earlier else Decimal(0)
+        difference = Difference(charge, was, booked, is_, detail=_quantities(before, after))
         if difference.amount:
             found.append((difference, before, after))
     is_first_hand = any(one.charge.kind in ("usage", "subscription") for one, _, _ in found)
     return [
-        Difference(
-            one.charge, one.billed, one.adjusted, one.owed,
-            _causes(one, before, after, changed_usage, is_first_hand), one.detail,
-        )
-        for one, before, after in found
-    ]  # fmt: skip
+        replace(one, causes=_causes(one, before, after, changed_usage, is_first_hand)) for one, before, after in found
+    ]
 
 
 def _causes(

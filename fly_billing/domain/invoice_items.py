@@ -91,5 +91,5 @@ class Scope:
         )
 
     def _is_within(self, item: InvoiceItem, name: str) -> bool:
-        priced = item.match.get(name, ())
-        return bool(priced) and set(priced) <= set(self.match[name])
+        priced = set(item.match.get(name, ()))
+        return bool(priced) and priced <= set(self.match[name])

@@ -108,10 +108,6 @@ def _order(item: InvoiceItem) -> tuple[int, str, str, str, str]:
 
 
 def _rounded(items: list[InvoiceItem], currency: str) -> list[InvoiceItem]:
-    """Share the cents of the total out over the items. A tax is whole cents already, and stays what it is."""
-    amounts = [Decimal(0) if item.kind == "tax" else item.amount for item in items]
-    cents = share_out_cents(amounts, currency)
-    return [
-        replace(item, amount_cents=to_cents(item.amount, currency) if item.kind == "tax" else share)
-        for item, share in zip(items, cents, strict=True)
-    ]
+    """Share the cents of the total out over the items. A tax is whole cents already, and gets just those."""
+    cents = share_out_cents([item.amount for item in items], currency)
+    return [replace(item, amount_cents=share) for item, share in zip(items, cents, strict=True)]

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from fly_billing.domain.corrections import (
     CORRECTED_ROWS,
     LATE_ROWS,
+    Charge,
     Difference,
     adjustment_text,
     charges_of,
@@ -177,7 +178,7 @@ class _Billed:
 
     ids: Mapping[str, UUID]
     items: Mapping[UUID, list[InvoiceItem]]
-    adjusted: Mapping[UUID, Mapping[str, Decimal]]
+    adjusted: Mapping[UUID, Mapping[str, Charge]]
 
 
 def _billed_items(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> _Billed:
@@ -188,14 +189,18 @@ def _billed_items(connection: Connection, month: BillingMonth, payers: Sequence[
     for row in found:
         if row["id"] is not None:
             items[row["invoice_id"]].append(_item(row))
-    adjusted: dict[UUID, dict[str, Decimal]] = defaultdict(dict)
+    adjusted: dict[UUID, dict[str, Charge]] = defaultdict(dict)
     for row in rows(connection, "booked_adjustments", invoices=list(ids.values())):
-        adjusted[row["invoice_id"]][row["item_key"]] = row["amount"]
+        adjusted[row["invoice_id"]][row["key"]] = _charge(row)
     return _Billed(ids, items, adjusted)
 
 
 def _item(row: Row) -> InvoiceItem:
     return InvoiceItem(**{name: value for name, value in row.items() if name not in ("payer_id", "invoice_id")})
+
+
+def _charge(row: Row) -> Charge:
+    return Charge(**{name: value for name, value in row.items() if name != "invoice_id"})
 
 
 def _correction(
@@ -258,6 +263,10 @@ def _adjustment(
         "billed": str(difference.billed),
         "adjusted_before": str(difference.adjusted),
         "owed": str(difference.owed),
+        "kind": charge.kind,
+        "description": charge.description,
+        "unit": charge.unit,
+        "meter": charge.meter,
     }
     return (
         uuid4(), charge.organization_id, correction.month.first_day, correction.invoice_id, charge.key, charge.product,

@@ -1,23 +1,27 @@
 """Has the domain assemble a month's invoices, writes them and finalizes them.
 
-Set-based: a handful of statements and COPYs for a whole month, none per organization (but for failures, which are
-few). Keeps out: what invoices are made of (`accounts`), how amounts come about (`domain.invoices`).
+Set-based: a handful of statements and COPYs for a block of 500 payers, none per organization (but for failures,
+which are few). So memory does not grow with the platform, and while Postgres writes one block, the next one is worked
+out here. Keeps out: what invoices are made of (`accounts`), how amounts come about (`domain.invoices`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.accounts import Payer, account_of, read_books, read_payers, read_records
+from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 
 INVOICE_COLUMNS = (
@@ -29,6 +33,8 @@ ITEM_COLUMNS = (
     "amount_cents", "price_id", "price_key", "meter", "subscription_id", "period_start", "period_end",
     "one_off_item_id", "adjustment_id", "discount_id", "commitment_id", "credit_grant_id", "tax_rate_id", "detail",
 )  # fmt: skip
+# Payers whose invoices are in memory at once.
+PAYERS_AT_ONCE = 500
 TAX_COLUMNS = ("invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents")
 
 
@@ -53,10 +59,23 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class BilledInvoice:
+    """What an invoice that was just written comes to; its items are in Postgres."""
+
+    id: UUID
+    organization_id: str
+    revision: int
+    currency: str
+    amount: Decimal
+    total_cents: int
+    items: int
+
+
+@dataclass(frozen=True)
 class Billed:
     """What a run did: invoices computed (and finalized, where the month is closed), left alone, and failed."""
 
-    invoices: list[Invoice]
+    invoices: list[BilledInvoice]
     finalized: bool
     already_final: list[str]
     failures: list[Failure]
@@ -92,10 +111,8 @@ def bill(
         final = [payer.organization_id for payer in payers if payer.is_final]
         to_bill = [payer for payer in payers if not payer.is_final]
         complete = _complete_usage(connection, month, terms) if closing else None
-        invoices, failures = _assemble(connection, month, to_bill, complete)
-        _write(connection, invoices, {payer.organization_id: payer for payer in to_bill}, now)
-        if closing:
-            rows(connection, "finalize_computed", now=now, due_on=(now + timedelta(days=terms.due_days)).date())
+        due_on = (now + timedelta(days=terms.due_days)).date() if closing else None
+        invoices, failures = _bill_blocks(connection, month, to_bill, complete, _Moment(now, due_on))
         _record(connection, month, to_bill, failures, run_id, now)
     return Billed(invoices, closing, final, failures)
 
@@ -106,6 +123,14 @@ class _CompleteUsage:
 
     closed_at: datetime
     lake_version: int
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """When invoices are computed; and when they are due, if they are made final."""
+
+    now: datetime
+    due_on: date | None
 
 
 def _complete_usage(connection: Connection, month: BillingMonth, terms: Terms) -> _CompleteUsage:
@@ -128,19 +153,51 @@ def _refuse_unlanded_days(
         )
 
 
+def _bill_blocks(
+    connection: Connection,
+    month: BillingMonth,
+    payers: Sequence[Payer],
+    complete: _CompleteUsage | None,
+    moment: _Moment,
+) -> tuple[list[BilledInvoice], list[Failure]]:
+    books = read_books(connection)
+    billed: list[BilledInvoice] = []
+    failures: list[Failure] = []
+    written: list[tuple[Payer, Invoice]] = []
+    rows(connection, "make_computed")
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        for first in range(0, len(payers), PAYERS_AT_ONCE):
+            block = payers[first : first + PAYERS_AT_ONCE]
+            records = read_records(connection, month, block)
+            # The connection does one thing at a time: the block before is written after this one was read.
+            writing = beside.submit(_write, connection, written, moment)
+            written, failed = _assemble(month, block, records, books, complete)
+            writing.result()
+            failures += failed
+            billed += [_billed(invoice) for _, invoice in written]
+    _write(connection, written, moment)
+    return billed, failures
+
+
+def _billed(invoice: Invoice) -> BilledInvoice:
+    return BilledInvoice(
+        invoice.id, invoice.organization_id, invoice.revision, invoice.currency, invoice.amount, invoice.total_cents,
+        len(invoice.items),
+    )  # fmt: skip
+
+
 def _assemble(
-    connection: Connection, month: BillingMonth, payers: Sequence[Payer], complete: _CompleteUsage | None
-) -> tuple[list[Invoice], list[Failure]]:
-    records, books = read_records(connection, month, payers), read_books(connection)
-    invoices, failures = [], []
+    month: BillingMonth, payers: Sequence[Payer], records: Records, books: Books, complete: _CompleteUsage | None
+) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
+    billed, failures = [], []
     for payer in payers:
         try:
             for member in payer.members:
                 _refuse_incomplete_usage(member, month, complete)
-            invoices.append(assemble_invoice(account_of(payer, month, records, books)))
+            billed.append((payer, assemble_invoice(account_of(payer, month, records, books))))
         except BillingError as error:
             failures.append(Failure(payer.organization_id, error))
-    return invoices, failures
+    return billed, failures
 
 
 def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteUsage | None) -> None:
@@ -161,32 +218,38 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteU
         )
 
 
-def _write(connection: Connection, invoices: Sequence[Invoice], payers: Mapping[str, Payer], now: datetime) -> None:
-    rows(connection, "make_computed")
-    used = {one.id: payers[one.organization_id].snapshots for one in invoices}
+def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], moment: _Moment) -> None:
+    """Put these invoices in the place of what there was of them; make them final if they are due."""
+    if not billed:
+        return
+    invoices = [invoice for _, invoice in billed]
+    rows(connection, "clear_computed")
+    copy_rows(
+        connection, "computed_invoices", INVOICE_COLUMNS,
+        (_invoice_row(invoice, payer, moment.now) for payer, invoice in billed),
+    )  # fmt: skip
+    rows(connection, "drop_parts_of_computed")
+    rows(connection, "replace_open_invoices")
     parts: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
-        "invoices": (INVOICE_COLUMNS, (_invoice_row(one, payers[one.organization_id], now) for one in invoices)),
-        "items": (ITEM_COLUMNS, (row for one in invoices for row in _item_rows(one))),
-        "item_rollups": (
+        "invoice_items": (ITEM_COLUMNS, (row for one in invoices for row in _item_rows(one))),
+        "invoice_item_rollups": (
             ("invoice_id", "rollup_id", "item_id"),
             ((one.id, rollup, item.id) for one in invoices for item in one.items for rollup in item.rollup_ids),
         ),
-        "snapshots": (
+        "invoice_snapshots": (
             ("invoice_id", "snapshot_id"),
-            ((one.id, snapshot) for one in invoices for snapshot in used[one.id]),
+            ((invoice.id, snapshot) for payer, invoice in billed for snapshot in payer.snapshots),
         ),
-        "taxes": (TAX_COLUMNS, (row for one in invoices for row in _tax_rows(one))),
-        "commitments": (
+        "invoice_taxes": (TAX_COLUMNS, (row for one in invoices for row in _tax_rows(one))),
+        "invoice_commitments": (
             ("invoice_id", "commitment_id", "counted"),
             ((one.id, commitment, counted) for one in invoices for commitment, counted in one.counted),
         ),
     }
-    for part, (columns, values) in parts.items():
-        copy_rows(connection, f"computed_{part}", columns, values)
-    rows(connection, "drop_parts_of_computed")
-    rows(connection, "replace_open_invoices")
-    for part in ("items", "item_rollups", "snapshots", "taxes", "commitments"):
-        rows(connection, f"add_computed_{part}")
+    for table, (columns, values) in parts.items():
+        copy_rows(connection, table, columns, values)
+    if moment.due_on:
+        rows(connection, "finalize_computed", now=moment.now, due_on=moment.due_on)
 
 
 def _invoice_row(invoice: Invoice, payer: Payer, now: datetime) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy import Connection
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing_files import CHUNK_LINES, STAGED, read_landing_file
+from fly_billing.resources.landing_files import CHUNK_LINES, STAGED, LandingFile, read_landing_file, stage_plain_parquet
 from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
@@ -145,18 +146,23 @@ def _stage(
     """Read all files into the table `staged`; return each file's SHA-256 and size in bytes."""
     duck.register("no_rows", STAGED.empty_table())
     duck.execute("create temp table staged as select null::date as landing_day, null::varchar as path, * from no_rows")
-    hashes = {}
-    for day, paths in files.items():
+    found = [
+        LandingFile(day, path.relative_to(landing_dir / day.isoformat()).as_posix(), path)
+        for day, paths in files.items()
+        for path in paths
+    ]
+    hashes = {(file.day, file.name): (sha256_of(file.path), file.path.stat().st_size) for file in found}
+    left = stage_plain_parquet(duck, found)
+    progress(f"read {len(found) - len(left)} plain files")
+    for day, of_day in groupby(left, key=lambda file: file.day):
         read: list[pa.Table] = []
-        for path in paths:
-            name = path.relative_to(landing_dir / day.isoformat()).as_posix()
-            hashes[day, name] = (sha256_of(path), path.stat().st_size)
-            for table in read_landing_file(path, duck):
-                read.append(table.add_column(0, "path", pa.array([name] * table.num_rows, pa.string())))
+        for file in of_day:
+            for table in read_landing_file(file.path, duck):
+                read.append(table.add_column(0, "path", pa.array([file.name] * table.num_rows, pa.string())))
                 if sum(one.num_rows for one in read) >= CHUNK_LINES:
                     _insert(duck, day, read)
         _insert(duck, day, read)
-        progress(f"read {len(paths)} files of {day}")
+        progress(f"read the files of {day}")
     return hashes
 
 
@@ -216,8 +222,10 @@ def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | No
     return first
 
 
-def _events(duck: duckdb.DuckDBPyConnection) -> pa.Table:
-    return duck.execute(sql("settled_events")).to_arrow_table().select(EVENTS.names).cast(EVENTS)
+def _events(duck: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
+    """Return the events as a stream: they are written while they are sorted, and not all held once more."""
+    found = duck.execute(sql("settled_events")).to_arrow_reader()
+    return pa.RecordBatchReader.from_batches(EVENTS, (batch.select(EVENTS.names).cast(EVENTS) for batch in found))
 
 
 def _account(

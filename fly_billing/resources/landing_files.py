@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fly_billing.resources.statements import sql
+
 ENVELOPE = ("id", "source", "type", "subject", "time")
 MOMENT = pa.timestamp("us", "UTC")
 STAGED = pa.schema(
@@ -30,6 +33,17 @@ STAGED = pa.schema(
     + [("moment", MOMENT)]
 )
 CHUNK_LINES = 200_000
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """A file of a landing day; `name` is its place below that day's folder."""
+
+    day: date
+    name: str
+    path: Path
+
+
 PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 
 # One JSON document per line, read by DuckDB. A number in JSON would pass through a double there, so the quantity's
@@ -240,6 +254,52 @@ def _stage_csv_row(line: int, raw: str, header: list[str], fields: list[str] | c
     staged |= {name: values.pop(name) or None for name in (*ENVELOPE, "quantity")}
     time, quantity = normal_time(staged["time"]), staged["quantity"] and plain_number(staged["quantity"])
     return staged | {"time": time, "quantity": quantity, "data": json.dumps(values)}
+
+
+def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> list[LandingFile]:
+    """Read what is plain of these Parquet files straight into the table `staged`; return the files that are left.
+
+    Plain is what needs no mending (`_read_parquet`): text, times in UTC to the microsecond, exact quantities without
+    exponents. Through Arrow the same takes four times as long.
+    """
+    by_schema: dict[pa.Schema, list[LandingFile]] = defaultdict(list)
+    left: list[LandingFile] = []
+    for file in files:
+        schema = _schema_of(file.path)
+        (left if schema is None or not _is_plain(schema) else by_schema[schema]).append(file)
+    for alike in by_schema.values():
+        # One that can't be read, or is not plain inside, stops all: then each is tried by itself.
+        if not _stage_alike(duck, alike):
+            left += [file for file in alike if not _stage_alike(duck, [file])]
+    return left
+
+
+def _stage_alike(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> bool:
+    listed = [{"file": str(one.path), "landing_day": one.day, "path": one.name} for one in files]
+    duck.register("plain_files", pa.Table.from_pylist(listed))
+    try:
+        duck.execute(sql("stage_parquet"), {"files": [str(one.path) for one in files]})
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _schema_of(path: Path) -> pa.Schema | None:
+    if path.suffix.lower() != ".parquet":
+        return None
+    try:
+        return pq.read_schema(path).remove_metadata()
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _is_plain(schema: pa.Schema) -> bool:
+    kinds = dict(zip(schema.names, schema.types, strict=True))
+    if sorted(schema.names) != sorted((*ENVELOPE, "quantity", "data")):
+        return False
+    is_text = all(pa.types.is_string(kinds[name]) for name in ("id", "source", "type", "subject", "data"))
+    is_exact = pa.types.is_string(kinds["quantity"]) or pa.types.is_decimal(kinds["quantity"])
+    return is_text and is_exact and kinds["time"] == MOMENT
 
 
 def _read_parquet(path: Path) -> Iterator[pa.Table]:

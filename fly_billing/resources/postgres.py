@@ -20,6 +20,10 @@ from fly_billing.resources.statements import sql
 Row = Mapping[str, Any]
 
 
+# A machine that vanished is given up after a minute and a half, and the locks that it held with it.
+KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
+
+
 class BillingDatabase:
     """The billing Postgres behind one URL. Cheap to make; connects when used."""
 
@@ -56,12 +60,10 @@ class BillingDatabase:
     def session_locks(self) -> Iterator[SessionLocks]:
         """Yield advisory locks on one connection of their own.
 
-        They end with the connection: a killed process leaves none behind, and a machine that vanished is given up
-        after a minute and a half.
+        They end with the connection: a killed process leaves none behind.
         """
-        keepalive = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
         engine = create_engine(
-            self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"options": keepalive}
+            self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"options": KEEPALIVE}
         )
         with engine.connect() as connection:
             yield SessionLocks(connection)
@@ -113,7 +115,7 @@ class SessionLocks:
 @cache
 def _engine(url: str) -> Engine:
     return create_engine(
-        url, pool_size=4, max_overflow=16, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"}
+        url, pool_size=4, max_overflow=16, pool_pre_ping=True, connect_args={"options": f"-c timezone=UTC {KEEPALIVE}"}
     )
 
 

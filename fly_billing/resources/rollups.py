@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import duckdb
 from sqlalchemy import Connection
@@ -19,7 +18,8 @@ from sqlalchemy import Connection
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import register_terms
 from fly_billing.resources.carried_levels import open_carried_levels
-from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
+from fly_billing.resources.duckdb_to_postgres import copy_table
+from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, open_duckdb
@@ -73,13 +73,13 @@ def roll_up(
         engine.add_up(duck, month, now)
         duck.execute("set variable month = $month", {"month": str(month)})
         duck.execute(sql("snapshot_usage"))
-        snapshots = duck.execute("select id, organization_id, fingerprint, events from snapshots").fetchall()
-        changed = _write(connection, duck, month, version, snapshots, now)
-        ((rollups,),) = duck.execute("select count(*) from rollups").fetchall()
+        changed = _write(connection, duck, month, version, now)
         wrong = _compare(connection, engine.add_up_again(duck), month)
         if wrong:
             raise RollupMismatch(month, wrong)
-    return RolledUp(version, len(snapshots), sum(row[3] for row in snapshots), rollups, changed)
+        ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
+        ((rollups,),) = duck.execute("select count(*) from rollups").fetchall()
+    return RolledUp(version, organizations, events or 0, rollups, changed)
 
 
 def _compare(
@@ -117,14 +117,11 @@ def _write(
     duck: duckdb.DuckDBPyConnection,
     month: BillingMonth,
     version: int,
-    snapshots: list[tuple[Any, ...]],
     now: datetime,
 ) -> int:
     rows(connection, "make_rolled_up")
-    copy_rows(connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS, snapshots)
-    cursor = duck.execute(f"select {', '.join(ROLLUP_COLUMNS)} from rollups")  # noqa: S608
-    while chunk := cursor.fetchmany(50_000):
-        copy_rows(connection, "rolled_up_rollups", ROLLUP_COLUMNS, chunk)
+    copy_table(duck, "snapshots", connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS)
+    copy_table(duck, "rollups", connection, "rolled_up_rollups", ROLLUP_COLUMNS)
     parameters = {"month": month.first_day, "lake_version": version, "now": now}
     rows(connection, "retire_changed_snapshots", month=month.first_day)
     changed = [row for row in rows(connection, "add_snapshots", **parameters) if row["is_new"]]

@@ -30,6 +30,10 @@ class Settings:
     stripe_api_key: str | None = field(repr=False)
     stripe_api_base: str | None
     production: bool
+    executor: str
+    celery_broker_url: str | None = field(repr=False)
+    celery_backend_url: str | None = field(repr=False)
+    celery_redeliver_seconds: int
     landing_dir: Path
     lake_dir: Path
     grace: timedelta
@@ -64,6 +68,10 @@ class Settings:
             stripe_api_key=env.get("STRIPE_API_KEY") or None,
             stripe_api_base=env.get("STRIPE_API_BASE") or None,
             production=production,
+            executor=_one_of(env, "FLY_BILLING_EXECUTOR", ("in_process", "celery")),
+            celery_broker_url=env.get("DAGSTER_CELERY_BROKER_URL") or None,
+            celery_backend_url=env.get("DAGSTER_CELERY_BACKEND_URL") or None,
+            celery_redeliver_seconds=_whole(env, "FLY_BILLING_CELERY_REDELIVER_SECONDS", 3600, least=1),
             landing_dir=Path(env.get("FLY_BILLING_LANDING_DIR") or data_dir / "landing"),
             lake_dir=Path(env.get("FLY_BILLING_LAKE_DIR") or data_dir / "usage_events"),
             grace=timedelta(hours=_whole(env, "FLY_BILLING_GRACE_HOURS", 72)),
@@ -86,6 +94,15 @@ class Settings:
             alert_email_to=env.get("ALERT_EMAIL_TO") or None,
         )
 
+    def celery_urls(self) -> tuple[str, str]:
+        """Return the addresses of Celery's broker and backend. Raises SettingsError where one is not set."""
+        if self.celery_broker_url is None or self.celery_backend_url is None:
+            raise SettingsError(
+                "Celery needs DAGSTER_CELERY_BROKER_URL and DAGSTER_CELERY_BACKEND_URL, such as redis://host:6379/0:"
+                " set both, for the workers and for whatever starts runs"
+            )
+        return self.celery_broker_url, self.celery_backend_url
+
 
 def _whole(env: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
     text = env.get(name) or str(default)
@@ -94,12 +111,12 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int = 0) -> i
     return int(text)
 
 
-def _one_of(env: Mapping[str, str], name: str, known: Sequence[str]) -> str:
-    """Read one of the known words; the first one is the default."""
-    text = env.get(name) or known[0]
-    if text not in known:
-        raise SettingsError(f"{name}={text!r} must be {' or '.join(known)}")
-    return text
+def _one_of(env: Mapping[str, str], name: str, words: Sequence[str]) -> str:
+    """Read one of these words; the first is the default."""
+    word = env.get(name) or words[0]
+    if word not in words:
+        raise SettingsError(f"{name}={word!r} must be one of: {', '.join(words)}")
+    return word
 
 
 def check_stripe_key(key: str | None, *, production: bool) -> str:

@@ -75,13 +75,13 @@ class UsageLake:
     def version(self) -> int:
         return self.table().version()
 
-    def replace_days(self, days: Sequence[date], events: pa.Table) -> int:
+    def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader) -> int:
         """Make `events` the whole content of these landing days, in one atomic commit. Returns the new version."""
         self.create()
         listed = ", ".join(f"'{day.isoformat()}'" for day in days)
         write_deltalake(
             str(self.path),
-            events.select(EVENTS.names).cast(EVENTS),
+            events,
             mode="overwrite",
             predicate=f"landing_day in ({listed})",
             partition_by=PARTITIONS,

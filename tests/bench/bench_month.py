@@ -1,8 +1,8 @@
 """What closing a month costs, from landing files to finalized invoices, beside what it would cost otherwise.
 
 Run by `make bench`, at 1,000 organizations unless told otherwise (`--sizes 1000 10000 30000`: 20 million events at the
-top). Every stage is a process of its own, `--runs` times on fresh databases; shown is the median. Baselines run in
-between, on the same machine, so that their ratios hold on any.
+top), on a platform that has 24 months of invoices already. Every stage is a process of its own, `--runs` times; shown
+is the median. Baselines run in between, on the same machine, so that their ratios hold on any.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
-from fly_billing.resources.embedded_postgres import throwaway
+from fly_billing.resources.embedded_postgres import PostgresServer, throwaway
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
+from tests.bench.history import add_history, forget_month
 from tests.bench.month_plot import plot_months
 from tests.bench.month_stages import Order
 from tests.bench.sample_of_size import add_records, make_sample
 
 OURS = ("land", "rollup", "invoice")
-BESIDE = ("check", "rebill_one", "statement", "dagster")
+BESIDE = ("check", "rebill_one", "statement", "monthly_totals", "dagster")
 BASELINES = ("floor", "pandas_and_a_loop", "inside_postgres")
 # Stripe's limits: calls per second to one endpoint, and usage events per second (its own endpoint's limit).
 PER_ENDPOINT, METER_EVENTS = 25, 1000
@@ -41,22 +41,44 @@ PER_ENDPOINT, METER_EVENTS = 25, 1000
 Results = dict[str, dict[str, Any]]
 
 
-def measure(cache: Path, organizations: int, baselines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (stage, what it took) of one run on fresh databases."""
-    with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
-        database = BillingDatabase(server.url("billing"))
-        migrate(database)
-        add_records(database, organizations)
-        order = Order(
-            str(cache), organizations, work, server.url("billing"), server.url("dagster", "postgresql+psycopg2")
+class Platform:
+    """So many organizations with a history, in a throw-away server; every run bills the same month on it anew."""
+
+    def __init__(self, server: PostgresServer, work: Path, cache: Path, organizations: int) -> None:
+        self._database = BillingDatabase(server.url("billing"))
+        self._lakes = work
+        self._runs = 0
+        migrate(self._database)
+        add_records(self._database, organizations)
+        self._order = Order(
+            str(cache), organizations, "", server.url("billing"), server.url("dagster", "postgresql+psycopg2")
         )
-        yield "land", _run("land", order)
-        database.engine.dispose()
-        with psycopg.connect(server.url("postgres", "postgresql"), autocommit=True) as connection:
-            connection.execute("create database by_dagster template billing strategy file_copy")
-        for stage in ("rollup", "invoice", "check", "rebill_one", "statement", *baselines):
+
+    def grow_old(self) -> None:
+        """Bill the month once, and make history of it."""
+        order = self._next_order()
+        for stage in OURS:
+            _run(stage, order)
+        add_history(self._database)
+
+    def measure(self, baselines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (stage, what it took)."""
+        order = self._next_order()
+        for stage in (*OURS, *(one for one in BESIDE if one != "dagster")):
             yield stage, _run(stage, order)
-        yield "dagster", _run("dagster", replace(order, database=server.url("by_dagster")))
+        if "floor" in baselines:
+            _run("results_for_floor", order)
+        for stage in baselines:
+            yield stage, _run(stage, order)
+        forget_month(self._database, landed=False)
+        yield "dagster", _run("dagster", order)
+        forget_month(self._database, landed=True)
+
+    def _next_order(self) -> Order:
+        self._runs += 1
+        work = self._lakes / str(self._runs)
+        work.mkdir()
+        return replace(self._order, work=str(work))
 
 
 def _run(stage: str, order: Order) -> dict[str, Any]:
@@ -74,7 +96,7 @@ def median_of(runs: Sequence[Results]) -> Results:
     """Take each stage's run with the median time, and the highest peak memory of all."""
     median: Results = {}
     for stage in runs[0]:
-        found = sorted((run[stage] for run in runs), key=lambda one: one["seconds"])
+        found = sorted((run[stage] for run in runs if stage in run), key=lambda one: one["seconds"])
         middle = found[(len(found) - 1) // 2]
         median[stage] = middle | {
             "seconds": statistics.median(one["seconds"] for one in found),
@@ -147,24 +169,29 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--sizes", type=int, nargs="+", default=[1000])
     read.add_argument("--runs", type=int, default=3)
+    read.add_argument("--baseline-runs", type=int, default=1, help="in how many of them the baselines run too")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
     read.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=BASELINES)
     read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png")
     given = read.parse_args()
     console = Console(stderr=True)
     results: dict[int, Results] = {}
-    stages = len(OURS) + len(BESIDE) + len(given.baselines)
+    stages = (len(OURS) + len(BESIDE)) * given.runs + len(given.baselines) * given.baseline_runs
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
         for size in given.sizes:
-            task = progress.add_task(f"{size:,} organizations: usage", total=stages * given.runs)
+            task = progress.add_task(f"{size:,} organizations: usage", total=stages)
             given.cache.mkdir(parents=True, exist_ok=True)
             make_sample(given.cache, size)
             runs: list[Results] = []
-            for _ in range(given.runs):
-                runs.append({})
-                for stage, took in measure(given.cache, size, given.baselines):
-                    runs[-1][stage] = took
-                    progress.update(task, advance=1, description=f"{size:,} organizations: {stage}")
+            with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
+                progress.update(task, description=f"{size:,} organizations: history")
+                platform = Platform(server, Path(work), given.cache, size)
+                platform.grow_old()
+                for number in range(given.runs):
+                    runs.append({})
+                    for stage, took in platform.measure(given.baselines if number < given.baseline_runs else ()):
+                        runs[-1][stage] = took
+                        progress.update(task, advance=1, description=f"{size:,} organizations: {stage}")
             results[size] = median_of(runs)
     rows = table_of(results)
     shown = Table("", *(f"{size:,} organizations" for size in results), title=f"A month, median of {given.runs} runs")

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
@@ -44,7 +45,11 @@ report = sync_month(tools, JUNE, groups_of(database))
 seconds = time.monotonic() - started
 assert not report.failures and not report.not_tried, report
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "states": report.states}))
+started = time.monotonic()
+found = reconcile(tools)
+swept = time.monotonic() - started
+assert not found.discrepancies, found.discrepancies[:3]
+print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "sweep_seconds": swept}))
 """
 
 
@@ -99,18 +104,24 @@ def main() -> None:
         calls = sandbox.control.calls(limit=10 * given.invoices)
         if given.plot:
             plot_calls(calls, LIMIT, given.plot)
-    _tell(given.invoices, result, len(calls), sum(1 for call in calls if call["status"] == 429))
+    _tell(given.invoices, result, calls)
 
 
-def _tell(invoices: int, result: dict[str, float], calls: int, refused: int) -> None:
+def _tell(invoices: int, result: dict[str, float], calls: list[dict[str, Any]]) -> None:
+    changes = sum(call["method"] == "POST" for call in calls)
+    refused = sum(call["status"] == 429 for call in calls)
     floor = invoices / LIMIT
     table = Table("", "", title=f"Syncing {invoices} invoices, {LIMIT} calls/s per endpoint, answers after {LATENCY} s")
     table.add_row("floor N / 25", f"{floor:.1f} s")
     table.add_row("measured", f"{result['seconds']:.1f} s")
     table.add_row("ratio: floor / measured", f"{floor / result['seconds']:.3f}")
-    table.add_row("calls per invoice", f"{calls / invoices:.3f}")
+    table.add_row("calls that change something, per invoice", f"{changes / invoices:.3f}")
+    table.add_row(
+        "reads, looking first and sweeping, per 100 invoices", f"{100 * (len(calls) - changes) / invoices:.2f}"
+    )
     table.add_row("429s", str(refused))
     table.add_row("CPU of the syncing process per invoice", f"{1000 * result['cpu'] / invoices:.1f} ms")
+    table.add_row("the reconciliation sweep after it", f"{result['sweep_seconds']:.1f} s")
     Console().print(table)
 
 

@@ -1,8 +1,8 @@
-"""A picture of `bench_month`: seconds of each stage by size, and the baselines beside ours."""
+"""Pictures of `bench_month` (each stage by size, the baselines beside ours) and of `soak` (month after month)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,28 @@ def plot_months(results: Mapping[int, Mapping[str, Mapping[str, Any]]], path: Pa
     right.set(ylabel="seconds", xlabel="organizations", yscale="log")
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
+        axes.grid(alpha=0.25, axis="y")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_soak(months: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write a PNG: seconds and peak memory of each month, from the first to the last."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), dpi=130)
+    labels = [month["month"] for month in months]
+    landing = [month["land_seconds"] for month in months]
+    left.bar(labels, landing, color=STAGES["land"], label="landing")
+    left.bar(
+        labels, [month["bill_seconds"] for month in months], bottom=landing, color=STAGES["invoice"], label="billing"
+    )
+    left.set(ylabel="seconds", ylim=(0, None))
+    left.legend(frameon=False, fontsize=8, loc="lower right")
+    right.plot(labels, [month["peak_bytes"] / 1e9 for month in months], marker="o", markersize=3, color="#54a24b")
+    right.set(ylabel="peak memory, GB", ylim=(0, None))
+    for axes in (left, right):
+        axes.set_xticks(range(0, len(labels), 6), labels[::6])
         axes.grid(alpha=0.25, axis="y")
         axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

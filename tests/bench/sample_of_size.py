@@ -1,4 +1,4 @@
-"""A platform of any number of organizations with a month of usage: always the same, made once and kept in a folder.
+"""A platform of any number of organizations with months of usage: always the same, made once and kept in a folder.
 
 Heavy-tailed, as platforms are: of a thousand organizations one has 500 items on its invoice, ten have about 60, the
 others 5 to 20. 20 million events at 30,000 organizations. Usage is Parquet, two files per landing day; 1 event in 1,000
@@ -31,7 +31,7 @@ EVENTS_PER_1000 = 666_667
 OWN_GROUPS, SHARED_GROUPS = 200, 64
 CREATED = datetime(2024, 1, 1, tzinfo=UTC)
 # Part of the cache's name: another number, and the usage is made anew.
-EDITION = 1
+EDITION = 2
 
 ORGANIZATIONS = """
 create temp table members as
@@ -82,7 +82,7 @@ copy (
     ),
     sent as (select *, 1 as copy from events union all select *, 2 from events where hash(number, report) % 1000 = 0)
     select
-        md5(concat_ws('|', number, report))::uuid::varchar as id,
+        md5(concat_ws('|', $start, number, report))::uuid::varchar as id,
         '/collectors/' || if(meter = 'machine_seconds', 'machines', 'others') as source,
         meter as type,
         if(hash(number, report, 'stray') % 10000 = 0, 'org-unknown', id) as subject,
@@ -107,24 +107,25 @@ class Sample:
     organizations: int
     events: int
     landing: Path
+    month: BillingMonth = MONTH
 
     @property
     def landing_days(self) -> list[date]:
-        last = MONTH.last_landing_day(timedelta(hours=72))
-        return [MONTH.first_day + timedelta(days=n) for n in range((last - MONTH.first_day).days + 1)]
+        first, last = self.month.first_day, self.month.last_landing_day(timedelta(hours=72))
+        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
     def groups(self) -> list[str]:
         return list(dict.fromkeys(_group(number) for number in range(self.organizations)))
 
 
-def make_sample(cache: Path, organizations: int, events: int | None = None) -> Sample:
-    """Make the usage below `cache` where it is not there yet; `events`: without what is sent twice."""
+def make_sample(cache: Path, organizations: int, events: int | None = None, month: BillingMonth = MONTH) -> Sample:
+    """Make the month's usage below `cache` where it is not there yet; `events`: without what is sent twice."""
     wanted = organizations * EVENTS_PER_1000 // 1000 if events is None else events
-    landing = cache / f"usage-{EDITION}-{organizations}-{wanted}"
-    sample = Sample(organizations, wanted, landing)
+    landing = cache / f"usage-{EDITION}-{month}-{organizations}-{wanted}"
+    sample = Sample(organizations, wanted, landing, month)
     if landing.is_dir():
         return sample
-    making = landing.with_suffix(".making")
+    making = landing.with_name(f"{landing.name}.making")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     with open_duckdb() as duck:
@@ -134,7 +135,7 @@ def make_sample(cache: Path, organizations: int, events: int | None = None) -> S
         ((resources,),) = duck.execute("select count(*) from resources").fetchall()
         duck.execute(
             EVENTS.format(folder=making),
-            {"start": MONTH.start, "seconds": MONTH.seconds, "events": wanted, "reports": -(-wanted // resources)},
+            {"start": month.start, "seconds": month.seconds, "events": wanted, "reports": -(-wanted // resources)},
         )
     for day in sorted(making.iterdir()):
         _tidy(day)

@@ -227,3 +227,30 @@ def test_what_a_discount_took_off_is_adjusted_with_what_it_was_taken_off(platfor
         "discount": (Decimal("-0.1"), ("follows from other items",)),
     }
     assert correct(platform) == Decimal("0.9")
+
+
+def test_a_forgotten_fee_that_should_not_have_been_charged_is_given_back(platform: Platform) -> None:
+    """It is neither on the final invoice nor owed now: only an adjustment charged it."""
+    platform.add_subscription("acme", "support", at("2026-09-16"))
+    assert correct(platform) == Decimal("14.5")
+    platform.execute("update subscriptions set ended_at = started_at")
+    (difference,) = corrections(platform).differences
+    assert (difference.amount, difference.causes) == (Decimal("-14.5"), ("subscription",))
+    assert correct(platform) == Decimal("-14.5")
+    assert correct(platform) == 0
+    assert sum(amount for _, _, amount in october(platform)) == 0
+
+
+def test_late_usage_that_was_none_is_given_back(platform: Platform) -> None:
+    """150 GB of egress, a price that the final invoice does not have: 50 x 0.02."""
+    late(platform, "e2", "150", type="egress_gb", region="ams")
+    assert correct(platform) == 1
+    write_jsonl(platform.landing_dir, [event("e3", "1", subject="beta")], LATER.date(), "e2")
+    platform.land(LATER.date(), now=LATER)
+    platform.roll_up(now=LATER)
+    assert correct(platform) == -1
+    assert correct(platform) == 0
+    assert [text for _, text, _ in october(platform)] == [
+        "egress as used, 2026-09: 0 GB instead of 150 GB (corrected rows)",
+        "egress as used, 2026-09: 150 GB instead of 0 GB (late rows)",
+    ]

@@ -55,6 +55,28 @@ def checks(platform: Platform) -> list[Any]:
 # --- While the month is open ---------------------------------------------------------------------------------------
 
 
+def test_a_month_of_more_organizations_than_are_worked_out_at_once_bills_each_once(platform: Platform) -> None:
+    """2,500 organizations beside acme owe $1.01; one of them, in the second thousand, can't be billed."""
+    platform.execute(
+        "insert into organizations (id, name, currency, billing_group, created_at)"
+        " select 'org-' || n, 'Org ' || n, 'USD', 'org-' || n, '2026-01-10Z' from generate_series(1000, 3499) as n"
+    )
+    platform.execute(
+        "insert into one_off_items (id, organization_id, description, amount, currency, occurred_at)"
+        " select gen_random_uuid(), 'org-' || n, 'Setup', 1.01, 'USD', '2026-09-05Z'"
+        " from generate_series(1000, 3499) as n"
+    )
+    platform.add_subscription("org-2345", "no such price", at("2026-09-01"))
+    for _ in range(2):
+        platform.roll_up()
+        billed = platform.bill()
+        assert [one.organization_id for one in billed.failures] == ["org-2345"]
+        assert (len(billed.invoices), sum(one.total_cents for one in billed.invoices)) == (2500, 2499 * 101)
+        (written,) = platform.query("select count(*) as items, sum(amount_cents) as cents from invoice_items")
+        assert (written["items"], written["cents"]) == (2499, 2499 * 101)
+    assert checks(platform) == []
+
+
 def test_an_open_month_computed_any_number_of_times_is_one_invoice(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     for _ in range(3):

@@ -624,6 +624,6 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
     assert [row["landing_day"] for row in unaccounted(accounts, platform.lake, [DAY])] == [DAY]
 
     platform.land(DAY)
-    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader())
     accounts = platform.database.rows("accounted_usage", days=[DAY])
     assert [row["accepted_in_table"] for row in unaccounted(accounts, platform.lake, [DAY])] == [0]

@@ -105,7 +105,7 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
             with open_billed_events(platform.lake, one.usage) as events:
                 assert events.problems() == []
                 assert sum(file.events for file in events.files()) == one.usage.events
-    assert explained == sum(len(invoice.items) for invoice in billed.invoices)
+    assert explained == sum(invoice.items for invoice in billed.invoices)
     (accepted,) = platform.query("select sum(accepted) as rows from usage_files")
     assert rows == accepted["rows"] > 900
     groups = [row["billing_group"] for row in platform.query("select distinct billing_group from organizations")]

@@ -48,13 +48,15 @@ def credit(available: str, **fields: Any) -> CreditGrant:
         (lambda: commitment("maximum", "1", counted_before=Decimal(1)), "'yearly': a maximum is a month's"),
         (
             lambda: commitment("minimum", "1", scope=Scope(kinds=("credit",))),
-            "known are usage, subscription, one_off, minimum$",
+            r"commitment 'yearly': the kinds of its scope are \['credit'\];"
+            " known are usage, subscription, one_off, minimum$",
         ),
         (lambda: credit("-1"), "credit 'prepaid': available .* must be a finite number of at least 0"),
         (lambda: credit("1", expires_at=at("2026-09-01")), "credit 'prepaid': expires_at .* is not after granted_at"),
         (
             lambda: credit("1", scope=Scope(kinds=("tax",))),
-            "known are usage, subscription, one_off, adjustment, minimum$",
+            r"credit 'prepaid': the kinds of its scope are \['tax'\];"
+            " known are usage, subscription, one_off, adjustment, minimum$",
         ),
         (lambda: TaxRate(id_of("VAT"), "VAT", Decimal(101)), "tax rate 'VAT': percent 101 is above 100"),
         (lambda: TaxRate(id_of("VAT"), "VAT", Decimal(-19)), "tax rate 'VAT': percent .* of at least 0"),

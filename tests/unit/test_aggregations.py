@@ -105,6 +105,24 @@ def test_a_price_change_inside_a_held_level_splits_its_time() -> None:
     ]
 
 
+def test_an_event_at_the_moment_of_a_price_change_belongs_to_what_comes_after_it() -> None:
+    """Half-open: so it is in one segment, and in no other."""
+    told = [
+        Measurement(SEPTEMBER.start, "app", "1", Decimal(2)),
+        Measurement(CUT, "app", "2", Decimal(5)),
+    ]
+    halves = used(Aggregation("sum"), told, cuts=[CUT])
+    assert [(half.quantity, half.events) for half in halves] == [(Decimal(2), 1), (Decimal(5), 1)]
+
+
+def test_a_month_has_come_to_nothing_when_it_begins_and_is_rounded_up_from_half_a_unit_on() -> None:
+    """3e-15 for 0.5 seconds."""
+    told = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
+    usage = UsageOfMonth(SECONDS, SEPTEMBER, told, SEPTEMBER.end)
+    assert (usage.until(SEPTEMBER.start), usage.until(SEPTEMBER.end)) == (Decimal(0), Decimal("0.000000000000002"))
+    assert UsageOfMonth(SECONDS, SEPTEMBER, [], SEPTEMBER.end).until(SEPTEMBER.end) == 0
+
+
 def test_the_29th_of_february_has_a_day_of_its_own() -> None:
     february = BillingMonth(2028, 2)
     (month,) = used(GB_HOURS, [level("2028-02-28T12:00:00", "2")], month=february)

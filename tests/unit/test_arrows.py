@@ -15,6 +15,8 @@ MAY_IMPORT = {
     "statement_page": {"domain", "statement_page"},
     "stripe_sandbox": {"stripe_sandbox"},
     "partitions": {"domain", "partitions"},
+    "executors": {"domain", "executors", "resources"},
+    "celery_workers": {"celery_workers", "resources"},
     "assets": {"assets", "domain", "partitions", "resources"},
     "jobs": {"assets", "domain", "jobs", "partitions", "resources"},
     "sensors": {"assets", "domain", "jobs", "partitions", "resources", "sensors"},
@@ -62,7 +64,7 @@ def test_the_rules_of_billing_use_the_standard_library_only() -> None:
 
 
 def test_only_the_rooms_of_dagster_know_of_it() -> None:
-    allowed = {"assets", "cli", "sensors", "definitions.py", "jobs.py", "partitions.py"}
+    allowed = {"assets", "cli", "sensors", "definitions.py", "executors.py", "jobs.py", "partitions.py"}
     knowing = {
         path.relative_to(PACKAGE)
         for path in PACKAGE.rglob("*.py")

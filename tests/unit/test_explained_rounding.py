@@ -74,7 +74,15 @@ def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
     tax = item("VAT", "0.01", kind="tax")
     items = [*items_of("0.104", "0.107"), tax]
     assert [one.cents for one in in_order(items)] == [10, 11, 1]
-    assert in_order(items)[2].sentence == "A tax is rounded by itself, once per rate and invoice."
+    assert in_order(items)[2].as_data() == {
+        "exact_amount": "0.01",
+        "amount_cents": 1,
+        "own_rounding_cents": 1,
+        "remainder": "0",
+        "rank_of_remainder": 1,
+        "cents_left_over": 0,
+        "sentence": "A tax is rounded by itself, once per rate and invoice.",
+    }
 
 
 def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None:
@@ -89,6 +97,34 @@ def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None
         "cents_left_over": 0,
         "sentence": found.sentence,
     }
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("0.00123", "0.123 of a cent"),
+        ("0.00123456", "0.123456 of a cent"),
+        ("0.001234567", "0.123456… of a cent"),
+    ],
+)
+def test_a_remainder_is_cut_only_where_it_is_longer_than_six_digits(amount: str, said: str) -> None:
+    assert f"$0.00 and {said}" in rounded(amount, "5").sentence
+
+
+def test_what_is_left_over_of_yen_is_told_in_yen() -> None:
+    """3.4 + 2.3 = 5.7: 6 yen, 5 of them whole."""
+    assert rounded("3.4", "2.3", currency="JPY").sentence == (
+        "The exact amounts of all 2 items come to 5.7, rounded once to JPY 6. Rounded down one by one they come to"
+        " JPY 5, so 1 smallest unit of JPY is left for the largest remainders. This item is JPY 3 and 0.4 of a smallest"
+        " unit of JPY, remainder number 1 by size: it gets one smallest unit of JPY more. By itself it would be rounded"
+        " to JPY 3; but then the items would not add up to the total."
+    )
+
+
+def test_a_large_amount_keeps_every_digit_of_its_remainder() -> None:
+    """29 digits: more than decimals have by themselves."""
+    found = rounded("123456789.12345678901234567891", "5")
+    assert (found.cents, found.remainder) == (12_345_678_912, Decimal("0.345678901234567891"))
 
 
 @given(

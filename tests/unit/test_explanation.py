@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fly_billing.domain.account import Account, Adjustment, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.domain.explained_rounding import explain_rounding
-from fly_billing.domain.explanation import Explanation, explain_item
+from fly_billing.domain.explanation import Explanation, Line, charged_by, explain_item, moment_text, span
 from fly_billing.domain.invoice_items import InvoiceItem, Scope
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.money import from_cents, to_cents
@@ -466,3 +466,169 @@ def test_a_price_that_holds_from_an_hour_on_says_so() -> None:
         "requests of price book 'fly', from 2026-01-01 until 2026-09-15 12:00:00",
         "requests of price book 'fly', from 2026-09-15 12:00:00 on",
     ]
+
+
+def test_an_explanation_as_data_has_all_that_is_said_of_an_item() -> None:
+    """110 GB less 100 free ones at 0.02."""
+    used = (rollup("egress_gb", "110", region="iad"),)
+    invoice = invoice_of(*used)
+    (item,) = invoice.items
+    one = explain_item(
+        item, explain_rounding([item], "USD")[item.id], "USD", used, EGRESS, facts=[("Customer", "Acme Inc.")]
+    )
+    assert one.as_data() == {
+        "id": str(item.id),
+        "kind": "usage",
+        "organization_id": "acme",
+        "product": "Egress",
+        "description": "egress as used",
+        "quantity": "110",
+        "unit": "GB",
+        "currency": "USD",
+        "amount": "0.2",
+        "amount_cents": 20,
+        "price": {
+            "id": str(EGRESS.id),
+            "book": "fly",
+            "key": "egress",
+            "product": "Egress",
+            "description": "egress as used",
+            "unit": "GB",
+            "currency": "USD",
+            "model": "per_unit",
+            "unit_amount": "0.02",
+            "effective_from": "2026-01-01T00:00:00+00:00",
+            "meter": "egress_gb",
+            "free_allowance": "100",
+        },
+        "sums": [
+            {
+                "title": "Quantity",
+                "unit": "GB",
+                "lines": [{"label": "region iad; 2026-09-01 to 2026-10-01", "amount": "110"}],
+                "total": "110",
+            },
+            {
+                "title": "Charged for",
+                "unit": "GB",
+                "lines": [{"label": "used", "amount": "110"}, {"label": "free allowance", "amount": "-100"}],
+                "total": "10",
+            },
+            {
+                "title": "Amount",
+                "unit": "USD",
+                "lines": [{"label": "all", "quantity": "10", "unit_amount": "0.02", "per": "1", "amount": "0.2"}],
+                "total": "0.2",
+            },
+        ],
+        "rounding": {
+            "exact_amount": "0.2",
+            "amount_cents": 20,
+            "own_rounding_cents": 20,
+            "remainder": "0",
+            "rank_of_remainder": 1,
+            "cents_left_over": 0,
+            "sentence": "The amount is $0.20 to the cent: nothing to round.",
+        },
+        "facts": {
+            "Price": "egress of price book 'fly', from 2026-01-01 on",
+            "Charged by": "per_unit: unit_amount 0.02, free_allowance 100",
+            "Customer": "Acme Inc.",
+        },
+        "detail": {
+            "price": "egress",
+            "price_effective_from": "2026-01-01T00:00:00+00:00",
+            "free_allowance_used": "100",
+            "steps": [{"label": "all", "quantity": "10", "unit_amount": "0.02", "per": "1", "amount": "0.2"}],
+        },
+        "problems": [],
+    }
+
+
+def test_an_item_without_a_price_has_none_as_data() -> None:
+    one = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
+    assert (one.as_data()["price"], one.as_data()["problems"], one.facts) == (None, [], ())
+
+
+# --- In words ------------------------------------------------------------------------------------------------------
+
+
+def test_usage_without_dimensions_is_named_by_its_meter_and_with_several_by_all_of_them() -> None:
+    used = (rollup("requests", "3"), rollup("requests", "4", region="ams", app="web"))
+    one = explained(invoice_of(*used), rollups=used)
+    assert [line.label for line in one.sums[0].lines] == [
+        "requests; 2026-09-01 to 2026-10-01",
+        "app web, region ams; 2026-09-01 to 2026-10-01",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        ("2026-09-15", "2026-09-15"),
+        ("2026-09-15T00:00:01", "2026-09-15 00:00:01"),
+        ("2026-09-15T12:30:00", "2026-09-15 12:30:00"),
+        ("2026-09-15T00:00:00.250000", "2026-09-15 00:00:00.250000"),
+    ],
+)
+def test_a_moment_has_a_time_of_day_only_where_it_is_not_midnight(moment: str, text: str) -> None:
+    assert moment_text(at(moment)) == text
+    assert span(at("2026-09-01"), at(moment)) == f"2026-09-01 to {text}"
+
+
+def test_a_product_is_written_as_it_is_typed_into_a_calculator() -> None:
+    """The division by one is left out."""
+    assert Line("all", Decimal(1500), (Decimal(10_000), Decimal("0.15"), Decimal(1))).working == "10,000 x 0.15"
+    assert Line("all", Decimal("0.3"), (Decimal(2), Decimal("0.15"), Decimal("0.5"))).working == "2 x 0.15 / 0.5"
+    assert Line("flat fee", Decimal(2)).working == ""
+
+
+def test_a_price_says_in_a_line_how_it_is_bounded_and_what_its_allowance_comes_with() -> None:
+    bounded = price(
+        "requests",
+        "0.10",
+        "requests",
+        free_allowance=Decimal(500),
+        allowance_with="plan",
+        minimum=Decimal(1),
+        maximum=Decimal(99),
+        at_zero="item",
+    )
+    assert charged_by(bounded) == (
+        "per_unit: unit_amount 0.10, free_allowance 500, allowance_with plan, minimum 1, maximum 99, at_zero item"
+    )
+
+
+def test_what_an_item_says_besides_is_told_as_facts() -> None:
+    """Whatever a step writes of an item is shown, so that nothing is left out."""
+    found = Adjustment(id_of("late"), SEPTEMBER.plus(-1), "Requests", "late usage", Decimal(1), "USD", ("a", "b"))
+    invoice = invoice_of(adjustments=[found])
+    (item,) = invoice.items
+    more = {"causes": [], "is_final": True, "is_void": False, "tiers": [{"up_to": "5", "flat": None}, {"flat": "2"}]}
+    told = explain(replace(item, detail={**item.detail, **more}), invoice)
+    assert explain(item, invoice).facts == (("Month", "2026-08"), ("Causes", "a; b"))
+    assert told.facts == (
+        ("Month", "2026-08"),
+        ("Causes", "none"),
+        ("Is final", "yes"),
+        ("Is void", "no"),
+        ("Tiers", "up_to 5; flat 2"),
+    )
+
+
+def test_a_fee_whose_price_is_gone_says_so_and_a_one_off_needs_none() -> None:
+    invoice = invoice_of(subscriptions=[subscription(quantity=Decimal(5))], one_offs=[one_off("5")])
+    problems = {item.kind: explain(item, invoice, prices=()).problems for item in invoice.items}
+    assert problems == {
+        "subscription": ("Price: the version that was charged is not in the price book any more",),
+        "one_off": (),
+    }
+
+
+def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
+    used = (rollup("requests", "3"),)
+    invoice = invoice_of(*used)
+    bare = replace(invoice.items[0], detail={})
+    one = explain(bare, replace(invoice, items=(bare,)), used)
+    assert one.problems == ("Units: the steps charge for 0 and 0 are free, together not the 3 that were used",)
+    assert sums(one)[1:] == [("Amount", [("as it was entered", "", Decimal("0.3"))], Decimal("0.3"))]

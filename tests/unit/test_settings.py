@@ -43,6 +43,7 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("FLY_BILLING_SHARED_GROUPS", "0"),
         ("STRIPE_REQUESTS_PER_SECOND", "0"),
         ("STRIPE_WORKERS", "0"),
+        ("FLY_BILLING_CELERY_REDELIVER_SECONDS", "0"),
     ],
 )
 def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None:
@@ -55,7 +56,7 @@ def test_usage_is_added_up_by_duckdb_unless_spark_is_asked_for() -> None:
     assert (settings.rollup_engine, settings.spark_master) == ("spark", "spark://host:7077")
     plain = Settings.from_environment({})
     assert (plain.rollup_engine, plain.spark_master) == ("duckdb", "local[*]")
-    with pytest.raises(SettingsError, match="FLY_BILLING_ROLLUP_ENGINE='Spark' must be duckdb or spark"):
+    with pytest.raises(SettingsError, match="FLY_BILLING_ROLLUP_ENGINE='Spark' must be one of: duckdb, spark"):
         Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "Spark"})
 
 
@@ -104,7 +105,7 @@ def test_a_refusal_never_shows_the_key() -> None:
 def test_no_secret_is_shown_with_the_settings() -> None:
     names = (
         "DATABASE_URL", "DAGSTER_DATABASE_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
-        "SLACK_BOT_TOKEN", "SMTP_URL",
+        "SLACK_BOT_TOKEN", "SMTP_URL", "DAGSTER_CELERY_BROKER_URL", "DAGSTER_CELERY_BACKEND_URL",
     )  # fmt: skip
     assert "secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
 

@@ -102,6 +102,7 @@ def test_an_amount_takes_no_more_than_the_invoice_comes_to_after_what_is_given_b
     """8 of the 10 dollars are given back anyway: of the 5 dollars off, 2 are used."""
     draft = discounted(item("web", "10"), item("sorry", "-8", "one_off"), by=[amount_off("5")])
     assert only(draft, "discount").amount == -2
+    assert only(draft, "discount").detail["base"] == "2"
     assert draft.left_in_all() == 0
 
 

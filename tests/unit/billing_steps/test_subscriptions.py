@@ -205,6 +205,11 @@ def test_cancelled_before_the_month_began_all_of_it_is_given_back() -> None:
     assert (item.period_start, item.period_end) == (SEPTEMBER.start, SEPTEMBER.end)
 
 
+def test_cancelled_the_moment_it_would_have_begun_all_of_its_month_is_given_back() -> None:
+    (item,) = charged(in_advance("2026-09-16", "2026-09-16", billed_before=Decimal(15)))
+    assert (item.amount, item.period_start, item.period_end) == (Decimal(-15), SEPTEMBER.start, SEPTEMBER.end)
+
+
 @pytest.mark.parametrize("started", ["2026-01-01", "2026-10-16"])
 def test_of_a_plan_whose_price_ended_all_that_was_charged_ahead_is_given_back(started: str) -> None:
     """30.00 were charged in September for October, with which the plan is gone: nothing of it was delivered."""

@@ -1,2 +1,0 @@
--- No rows. Of freshly computed invoices: what of them counts towards commitments.
-insert into invoice_commitments select * from computed_commitments

@@ -1,2 +1,0 @@
--- No rows. Of freshly computed invoices: their taxes.
-insert into invoice_taxes select * from computed_taxes

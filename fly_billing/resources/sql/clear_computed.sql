@@ -1,0 +1,2 @@
+-- No rows. Makes room for the next block of freshly computed invoices.
+truncate computed_invoices

@@ -1,0 +1,14 @@
+-- One row per month (its start) from :first to :last and currency with invoices, void ones left out: how many, and their
+-- cents: final ones, what of those is paid and written off, and open ones. Of the whole platform, read from an index alone; or of what
+-- :organization_id pays.
+select
+    cast(month as timestamp) at time zone 'UTC' as month, currency, count(*) as invoices,
+    coalesce(sum(total_cents) filter (where status <> 'open'), 0)::bigint as final_cents,
+    coalesce(sum(total_cents) filter (where status = 'paid'), 0)::bigint as paid_cents,
+    coalesce(sum(total_cents) filter (where status = 'uncollectible'), 0)::bigint as written_off_cents,
+    coalesce(sum(total_cents) filter (where status = 'open'), 0)::bigint as open_cents
+from invoices
+where month >= :first and month <= :last and status <> 'void'
+    and (cast(:organization_id as text) is null or organization_id = :organization_id)
+group by invoices.month, currency
+order by invoices.month, currency

@@ -1,0 +1,113 @@
+"""What billing groups cost in Dagster: the bookkeeping of a month, and the UI's pages, by the number of groups.
+
+Run by `make bench-groups` (needs Debian's chromium). It is what `FLY_BILLING_MAX_ORG_PARTITIONS` was chosen by. Every
+size is an instance of its own with 24 months recorded; the month that is timed is of two assets that do nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from dagster import (
+    AssetMaterialization,
+    BackfillPolicy,
+    DagsterInstance,
+    Definitions,
+    MaterializeResult,
+    asset,
+    define_asset_job,
+    in_process_executor,
+)
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
+from rich.table import Table
+
+from fly_billing.cli.runs import QUIET
+from fly_billing.jobs import RANGE_END, RANGE_START
+from fly_billing.partitions import month_by_org, orgs, partition_key
+from fly_billing.resources.embedded_postgres import throwaway
+from fly_billing.resources.settings import PROJECT
+from tests.bench.bench_ui import PageTime, time_pages
+from tests.bench.sample_of_size import MONTH
+
+MONTHS = 24
+ASSETS = ("usage_rollups", "invoices")
+
+
+@asset(partitions_def=month_by_org, backfill_policy=BackfillPolicy.single_run())
+def first() -> MaterializeResult[None]:
+    return MaterializeResult()
+
+
+@asset(partitions_def=month_by_org, backfill_policy=BackfillPolicy.single_run(), deps=[first])
+def second() -> MaterializeResult[None]:
+    return MaterializeResult()
+
+
+def record_history(instance: DagsterInstance, groups: Sequence[str], progress: Progress) -> None:
+    """Record the months before as materialized, as they were by runs of their own."""
+    task = progress.add_task(f"{len(groups)} groups: history", total=MONTHS * len(ASSETS))
+    for n in range(1, MONTHS + 1):
+        month = MONTH.plus(-n)
+        metadata = {f"{month} invoices": f"{len(groups)} finalized, 0 were final already"}
+        for name in ASSETS:
+            for group in groups:
+                instance.report_runless_asset_event(
+                    AssetMaterialization(name, partition=partition_key(month, group), metadata=metadata)
+                )
+            progress.advance(task)
+
+
+def time_a_month(instance: DagsterInstance, groups: Sequence[str]) -> float:
+    """Return the seconds of a run of both assets for all groups: nothing but Dagster's bookkeeping."""
+    definitions = Definitions(
+        assets=[first, second], jobs=[define_asset_job("month", [first, second])], executor=in_process_executor
+    )
+    tags = {RANGE_START: partition_key(MONTH, groups[0]), RANGE_END: partition_key(MONTH, groups[-1])}
+    started = time.perf_counter()
+    result = definitions.resolve_job_def("month").execute_in_process(run_config=QUIET, instance=instance, tags=tags)
+    assert result.success
+    return time.perf_counter() - started
+
+
+def measure(count: int, progress: Progress) -> tuple[float, list[PageTime]]:
+    with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as home:
+        os.environ |= {
+            "DATABASE_URL": server.url("billing"),
+            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),
+            "DAGSTER_HOME": home,
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",
+        }
+        (Path(home) / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+        groups = [f"group-{number:05d}" for number in range(count)]
+        with DagsterInstance.get() as instance:
+            instance.add_dynamic_partitions(str(orgs.name), groups)
+            record_history(instance, groups, progress)
+            return time_a_month(instance, groups), time_pages()
+
+
+def main() -> None:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--groups", type=int, nargs="+", default=[264, 564, 1064, 2064])
+    given = read.parse_args()
+    warnings.simplefilter("ignore")
+    found = {}
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        for count in given.groups:
+            found[count] = measure(count, progress)
+    names = [page.name for page in next(iter(found.values()))[1]]
+    shown = Table("Groups", "A month of two assets", *(f"{name}, cold / warm" for name in names))
+    for count, (seconds, pages) in found.items():
+        times = (f"{page.cold_seconds:.2f} / {page.warm_seconds:.2f} s" for page in pages)
+        shown.add_row(f"{count:,}", f"{seconds:.1f} s", *times)
+    Console(width=160).print(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""24 months of final invoices before the benched one, and eight more years of bare totals: what an old platform has.
+
+Copies of the benched month with ids of their own, so of its size and its kinds of items (one-off items left out: they
+are billed once). Keeps out: how the month itself is billed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from fly_billing.resources.postgres import BillingDatabase
+from tests.bench.sample_of_size import MONTH
+
+MONTHS, YEARS = 24, 10
+_EARLIER = "(:month - make_interval(months => k))::date"
+# Our own copies of rows that were checked when they were made: keys and triggers would only check them again.
+_UNCHECKED = "set local session_replication_role = replica"
+COPIES = (
+    """
+    insert into usage_snapshots
+    select md5(s.id::text || k)::uuid, organization_id, {earlier}, lake_version, fingerprint, events,
+        rolled_up_at - make_interval(months => k), is_current
+    from usage_snapshots as s cross join generate_series(1, :months) as k where month = :month
+    """,
+    """
+    insert into usage_rollups (
+        id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events, daily
+    )
+    select md5(r.id::text || k)::uuid, md5(s.id::text || k)::uuid, meter, dimensions,
+        segment_start - make_interval(months => k), segment_end - make_interval(months => k), quantity, r.events, daily
+    from usage_rollups as r join usage_snapshots as s on s.id = r.snapshot_id
+    cross join generate_series(1, :months) as k where s.month = :month
+    """,
+    """
+    insert into invoices (
+        id, organization_id, month, revision, origin, status, currency, amount, total_cents, usage_snapshot_id,
+        computed_at, finalized_at, due_on, paid_at, number
+    )
+    select md5(i.id::text || k)::uuid, organization_id, {earlier}, revision, origin, 'paid', currency, amount,
+        total_cents, case when k <= :months then md5(usage_snapshot_id::text || k)::uuid end,
+        computed_at - make_interval(months => k), finalized_at - make_interval(months => k),
+        due_on - make_interval(months => k), finalized_at - make_interval(months => k - 1), :years * 12 + 1 - k
+    from invoices as i cross join generate_series(1, :years * 12 - 1) as k where month = :month
+    """,
+    """
+    insert into invoice_items (
+        id, invoice_id, position, kind, organization_id, product, description, quantity, unit, amount, amount_cents,
+        price_id, price_key, meter, subscription_id, period_start, period_end, detail
+    )
+    select md5(t.id::text || k)::uuid, md5(i.id::text || k)::uuid, position, kind, t.organization_id, product,
+        description, quantity, unit, t.amount, amount_cents, price_id, price_key, meter, subscription_id,
+        period_start - make_interval(months => k), period_end - make_interval(months => k), detail
+    from invoice_items as t join invoices as i on i.id = t.invoice_id
+    cross join generate_series(1, :months) as k where i.month = :month and kind <> 'one_off'
+    """,
+    """
+    insert into invoice_item_rollups (invoice_id, rollup_id, item_id)
+    select md5(i.id::text || k)::uuid, md5(r.rollup_id::text || k)::uuid, md5(r.item_id::text || k)::uuid
+    from invoice_item_rollups as r join invoices as i on i.id = r.invoice_id
+    cross join generate_series(1, :months) as k where i.month = :month
+    """,
+    """
+    insert into invoice_snapshots (invoice_id, snapshot_id)
+    select md5(i.id::text || k)::uuid, md5(s.snapshot_id::text || k)::uuid
+    from invoice_snapshots as s join invoices as i on i.id = s.invoice_id
+    cross join generate_series(1, :months) as k where i.month = :month
+    """,
+)
+_INVOICES = "(select id from invoices where month = :month)"
+FORGET = (
+    *(
+        f"delete from {table} where invoice_id in {_INVOICES}"  # noqa: S608 our own literals
+        for table in (
+            "invoice_item_rollups", "invoice_items", "invoice_snapshots", "invoice_taxes", "invoice_commitments",
+            "invoice_changes", "credit_entries",
+        )
+    ),
+    "delete from invoices where month = :month",
+    "delete from usage_rollups where snapshot_id in (select id from usage_snapshots where month = :month)",
+    "delete from usage_snapshots where month = :month",
+)  # fmt: skip
+LANDED = ("landing_days", "landed_months", "usage_files", "rejected_usage", "carried_months", "carried_levels")
+GROWN = ("usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots")
+
+
+def add_history(database: BillingDatabase) -> None:
+    """Copy the month, which is final, into the months before it, and forget it."""
+    parameters = {"month": MONTH.first_day, "months": MONTHS, "years": YEARS}
+    with database.transaction() as connection:
+        connection.execute(text(_UNCHECKED))
+        for statement in COPIES:
+            connection.execute(text(statement.format(earlier=_EARLIER)), parameters)
+    forget_month(database, landed=True)
+
+
+def forget_month(database: BillingDatabase, *, landed: bool) -> None:
+    """Take the month out, as if it had never been billed; `landed`: nor its usage landed."""
+    with database.transaction() as connection:
+        connection.execute(text(_UNCHECKED))
+        for statement in FORGET:
+            connection.execute(text(statement), {"month": MONTH.first_day})
+        for table in LANDED if landed else ():
+            connection.execute(text(f"delete from {table}"))  # noqa: S608
+    with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for table in GROWN:
+            connection.execute(text(f"vacuum analyze {table}"))

@@ -1,0 +1,149 @@
+"""24 months of 10,000 organizations billed one after the other: does the last month cost what the first one did?
+
+Run by `make soak`. Everything goes through Dagster, in one process, as `fly-billing backfill` does it; told are seconds
+and the highest memory of each month. What it leaves is then looked at in the UI, whose pages are timed (`bench_ui`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dagster import DagsterInstance
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
+from rich.table import Table
+
+from fly_billing.cli.runs import Runs
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres import throwaway
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import PROJECT
+from tests.bench.bench_ui import PageTime, time_pages
+from tests.bench.month_plot import plot_soak
+from tests.bench.month_stages import peak_bytes
+from tests.bench.sample_of_size import MONTH, add_records, make_sample
+
+EVENTS_PER_ORGANIZATION = 100
+
+
+@dataclass(frozen=True)
+class MonthCost:
+    """What a month took, and the most memory that the process had meanwhile."""
+
+    month: str
+    land_seconds: float
+    bill_seconds: float
+    peak_bytes: int
+    invoices: int
+
+
+@contextmanager
+def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
+    """Keep a platform up whose settings are in the environment, as for any run of ours."""
+    with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
+        database = BillingDatabase(server.url("billing"))
+        migrate(database)
+        add_records(database, organizations)
+        os.environ |= {
+            "DATABASE_URL": server.url("billing"),
+            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),
+            "DAGSTER_HOME": work,
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",
+            "FLY_BILLING_DATA_DIR": work,
+            "FLY_BILLING_LANDING_DIR": str(landing),
+        }
+        (Path(work) / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+        yield database
+
+
+def make_usage(cache: Path, organizations: int, months: list[BillingMonth], landing: Path) -> None:
+    """Make the months' usage where it is not there yet, and put all its days into one landing folder."""
+    for month in months:
+        sample = make_sample(cache, organizations, organizations * EVENTS_PER_ORGANIZATION, month)
+        for day in sample.landing_days:
+            folder = landing / day.isoformat()
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in (sample.landing / day.isoformat()).iterdir():
+                os.link(file, folder / file.name)
+
+
+def bill_months(database: BillingDatabase, months: list[BillingMonth]) -> Iterator[MonthCost]:
+    with DagsterInstance.get() as instance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        runs = Runs(instance, database)
+        runs.register_organizations()
+        for month in months:
+            forget_peak()
+            started = time.perf_counter()
+            runs.land((month.first_day, month.plus(1).first_day.replace(day=3)))
+            landed = time.perf_counter()
+            runs.bill(month)
+            billed = time.perf_counter()
+            assert runs.record.is_clean, runs.record
+            (found,) = database.rows(
+                "monthly_totals", organization_id=None, first=month.first_day, last=month.first_day
+            )
+            yield MonthCost(str(month), landed - started, billed - landed, peak_bytes(), found["invoices"])
+
+
+def forget_peak() -> None:
+    """Begin to measure the process's highest memory anew (Linux: man 5 proc, clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def main() -> None:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--organizations", type=int, default=10_000)
+    read.add_argument("--months", type=int, default=24)
+    read.add_argument("--cache", type=Path, default=Path(".data/bench"))
+    read.add_argument("--write", type=Path, help="a folder for soak.json and soak.png")
+    given = read.parse_args()
+    months = [MONTH.plus(n - given.months + 1) for n in range(given.months)]
+    given.cache.mkdir(parents=True, exist_ok=True)
+    costs: list[MonthCost] = []
+    console = Console(stderr=True)
+    with (
+        tempfile.TemporaryDirectory(dir=given.cache) as folder,
+        Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress,
+    ):
+        landing = Path(folder) / "landing"
+        task = progress.add_task("Making usage", total=given.months)
+        make_usage(given.cache, given.organizations, months, landing)
+        with platform(landing, given.organizations) as database:
+            for cost in bill_months(database, months):
+                costs.append(cost)
+                progress.update(task, advance=1, description=f"{cost.month} billed")
+            pages = time_pages()
+    tell(costs, pages)
+    if given.write:
+        found = {"months": [asdict(one) for one in costs], "pages": [asdict(one) for one in pages]}
+        (given.write / "soak.json").write_text(json.dumps(found, indent=1) + "\n")
+        plot_soak([asdict(one) for one in costs], given.write / "soak.png")
+
+
+def tell(costs: list[MonthCost], pages: list[PageTime]) -> None:
+    shown = Table("Month", "Landing", "Billing", "Peak memory", "Invoices")
+    for one in costs:
+        shown.add_row(
+            one.month, f"{one.land_seconds:.1f} s", f"{one.bill_seconds:.1f} s", f"{one.peak_bytes / 1e9:.2f} GB",
+            f"{one.invoices:,}",
+        )  # fmt: skip
+    Console().print(shown)
+    shown = Table("Page of the UI", "Cold", "Warm, median of five")
+    for page in pages:
+        shown.add_row(page.name, f"{page.cold_seconds:.2f} s", f"{page.warm_seconds:.2f} s")
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    main()

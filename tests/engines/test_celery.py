@@ -1,0 +1,253 @@
+"""Months billed by two Celery workers: to the cent what one process bills, and once, also where a worker is killed.
+
+The months are the last closed ones of the real calendar, as the code location runs by the real clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+from sqlalchemy import Connection, text
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.resources.postgres import BillingDatabase, lock_until_commit
+from tests.engines.celery_crew import Crew, dagster_home, redis_server, wait_until
+from tests.world import World, event, machine_seconds
+
+NOW = datetime.now(UTC)
+# Closed since a month and more.
+MONTHS = [BillingMonth.containing(NOW).plus(-n) for n in range(6, 1, -1)]
+FIRST, SECOND, THIRD, FOURTH, FIFTH = MONTHS
+# 2.02 + a quarter of that + 12.5 GB at 0.02 = 2.775; 0.505; both rounded half-up once.
+OWED = {"acme": ("finalized", 278), "beta": ("finalized", 51)}
+OWED_IN_SECOND = {"acme": ("finalized", 404), "beta": ("finalized", 0)}
+LANDED = "billing_with_landed_usage"
+# What billing a month writes last: whoever waits for it has finalized all invoices and committed none.
+LAST_WRITTEN = "billing_failures"
+STANDING = (
+    "select count(distinct pid) as standing from pg_locks"
+    " where not granted and database = (select oid from pg_database where datname = current_database())"
+)
+
+
+def use(world: World, month: BillingMonth, *usage: Mapping[str, Any]) -> None:
+    world.write_usage(month.first_day + timedelta(days=20), usage)
+
+
+def write_usage(world: World) -> None:
+    """Have acme and beta use something in each month, and more Machines but nothing else in the second."""
+    for month in (FIRST, THIRD, FOURTH, FIFTH):
+        noon = month.start + timedelta(days=13, hours=12)
+        use(
+            world,
+            month,
+            machine_seconds(f"{month} 1", "acme", noon, "2592000"),
+            machine_seconds(f"{month} 2", "acme", noon, "648000"),
+            event(f"{month}", "egress_gb", "acme", noon, "12.5", app="web", region="ams"),
+            machine_seconds(f"{month} 3", "beta", noon, "648000"),
+        )
+    use(world, SECOND, machine_seconds("4", "acme", SECOND.start, "5184000"))
+
+
+@pytest.fixture(scope="module")
+def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A platform whose usage of all the months has landed, and nothing is rolled up: what the tests' are copies of."""
+    folder = tmp_path_factory.mktemp("landed")
+    create_database(postgres, LANDED, template="billing_template")
+    database = BillingDatabase(postgres.url(LANDED))
+    (folder / "landing").mkdir()
+    with DagsterInstance.local_temp(str(folder)) as instance:
+        world = World(
+            database, postgres.url(LANDED), folder / "landing", folder / "usage_events", "", instance, NOW
+        )  # fmt: skip
+        world.load_prices()
+        for organization in ("acme", "beta"):
+            world.add_organization(organization)
+        write_usage(world)
+        world.land(FIRST.first_day, FIFTH.last_landing_day(timedelta(hours=72)))
+        database.engine.dispose()
+        yield world
+    drop_database(postgres, LANDED)
+
+
+@contextmanager
+def copy_of(landed: World, postgres: PostgresServer, name: str, instance: DagsterInstance) -> Iterator[World]:
+    """The same platform with a database of its own, known to another Dagster."""
+    create_database(postgres, name, template=LANDED)
+    database = BillingDatabase(postgres.url(name))
+    world = replace(landed, database=database, database_url=postgres.url(name), instance=instance)
+    world.register_organizations()
+    yield world
+    database.engine.dispose()
+    drop_database(postgres, name)
+
+
+@pytest.fixture(scope="module")
+def crew_and_world(
+    landed: World, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Crew, World]]:
+    folder = tmp_path_factory.mktemp("celery")
+    create_database(postgres, "dagster_of_celery")
+    with redis_server(folder) as redis, pytest.MonkeyPatch.context() as patch:
+        names = {
+            "DAGSTER_HOME": str(dagster_home(folder)),
+            "DATABASE_URL": postgres.url("billing_of_celery"),
+            "DAGSTER_DATABASE_URL": postgres.url("dagster_of_celery", "postgresql+psycopg2"),
+            "DAGSTER_EVENT_BATCH_SIZE": "1000",
+            "FLY_BILLING_LANDING_DIR": str(landed.landing_dir),
+            "FLY_BILLING_LAKE_DIR": str(landed.lake_dir),
+            "FLY_BILLING_EXECUTOR": "celery",
+            "DAGSTER_CELERY_BROKER_URL": redis,
+            "DAGSTER_CELERY_BACKEND_URL": redis,
+            "PYTHONWARNINGS": "ignore",
+        }
+        patch.setenv("DAGSTER_DATABASE_URL", names["DAGSTER_DATABASE_URL"])
+        with (
+            DagsterInstance.from_config(names["DAGSTER_HOME"]) as instance,
+            copy_of(landed, postgres, "billing_of_celery", instance) as world,
+        ):
+            crew = Crew(folder, names, instance)
+            yield crew, world
+            crew.dismiss()
+    drop_database(postgres, "dagster_of_celery")
+
+
+@pytest.fixture
+def crew(crew_and_world: tuple[Crew, World]) -> Crew:
+    crew, _ = crew_and_world
+    crew.hire("one", "two")
+    return crew
+
+
+@pytest.fixture
+def celery_world(crew_and_world: tuple[Crew, World]) -> World:
+    return crew_and_world[1]
+
+
+@contextmanager
+def held(world: World, *locks: str, table: str | None = None) -> Iterator[Connection]:
+    """Hold these locks, or writers of a table, back while the block runs: whoever needs them stands in the middle."""
+    with world.database.transaction() as connection:
+        for lock in locks:
+            lock_until_commit(connection, lock)
+        if table:
+            connection.execute(text(f"lock table {table} in share mode"))
+        yield connection
+
+
+def standing(world: World) -> int:
+    """How many transactions on the platform wait for a lock."""
+    return int(world.execute(STANDING)[0]["standing"])
+
+
+def billed(world: World, month: BillingMonth) -> list[Mapping[str, Any]]:
+    """All that the month's invoices say but for ids, time and number: of months billed at once, the first done is 1."""
+    return world.execute(
+        "select i.organization_id, i.revision, i.status, i.currency, i.amount, i.total_cents,"
+        " t.position, t.kind, t.description, t.quantity, t.amount as item_amount, t.amount_cents, t.detail"
+        " from invoices as i left join invoice_items as t on t.invoice_id = i.id where i.month = :month"
+        " order by i.organization_id, i.revision, t.position",
+        month=month.first_day,
+    )
+
+
+def test_two_workers_roll_up_two_months_at_once_and_the_invoices_are_to_the_cent_those_of_one_process(
+    crew: Crew, celery_world: World, landed: World, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with held(celery_world, f"usage_rollups {FIRST}", f"usage_rollups {SECOND}"):
+        runs = [crew.bill(month, celery_world.tags(month)) for month in (FIRST, SECOND)]
+        wait_until(lambda: standing(celery_world) == 2, "two workers are at two months")
+
+    assert [run.finish() for run in runs] == [True, True], [run.why_it_failed() for run in runs]
+    assert sorted(run.worked_off_by("usage_rollups")[0] for run in runs) == ["one", "two"]
+    assert [len(run.worked_off_by("invoices")) for run in runs] == [1, 1]
+    assert celery_world.totals(FIRST) == OWED
+    assert celery_world.totals(SECOND) == OWED_IN_SECOND
+    with (
+        DagsterInstance.local_temp(str(tmp_path)) as instance,
+        copy_of(landed, postgres, "billing_in_one_process", instance) as one_process,
+    ):
+        for month in (FIRST, SECOND):
+            one_process.bill(month)
+            assert billed(celery_world, month) == billed(one_process, month)
+
+
+def test_a_month_billed_again_by_the_workers_is_billed_once(crew: Crew, celery_world: World) -> None:
+    assert crew.bill(FIRST, celery_world.tags(FIRST)).finish()
+    before = billed(celery_world, FIRST)
+
+    again = [crew.bill(FIRST, celery_world.tags(FIRST)) for _ in range(2)]
+
+    assert [run.finish() for run in again] == [True, True]
+    assert billed(celery_world, FIRST) == before
+    assert celery_world.totals(FIRST) == OWED
+    assert celery_world.execute("select * from adjustments") == []
+
+
+def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_leaves_the_others_billed(
+    crew: Crew, celery_world: World
+) -> None:
+    celery_world.add_organization("broken", created_at=FIFTH.start)
+    celery_world.execute(
+        "insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', :start, null)",
+        start=FIFTH.start,
+    )
+
+    run = crew.bill(FIFTH, celery_world.tags(FIFTH))
+
+    assert not run.finish()
+    assert run.status() == DagsterRunStatus.FAILURE
+    assert not run.is_launched_again()
+    assert celery_world.totals(FIFTH) == OWED
+    assert celery_world.statuses("invoices", FIFTH, ["acme", "beta", "broken"]) == {
+        "acme": "MATERIALIZED",
+        "beta": "MATERIALIZED",
+        "broken": "FAILED",
+    }
+    (failure,) = celery_world.execute("select organization_id, code from billing_failures")
+    assert failure == {"organization_id": "broken", "code": "unpriced_subscription"}
+
+
+def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the_month_once(
+    crew: Crew, celery_world: World
+) -> None:
+    with held(celery_world, table=LAST_WRITTEN):
+        run = crew.bill(THIRD, celery_world.tags(THIRD))
+        wait_until(lambda: standing(celery_world) == 1, "all invoices are written and final, and nothing is committed")
+        crew.kill_process_of(*run.worked_off_by("invoices"))
+        assert not run.finish()
+
+    assert run.status() == DagsterRunStatus.FAILURE
+    assert "Worker exited prematurely: signal 9 (SIGKILL)" in run.why_it_failed()
+    assert run.is_launched_again()
+    assert celery_world.totals(THIRD) == {}
+    assert crew.bill(THIRD, celery_world.tags(THIRD)).finish()
+    assert celery_world.totals(THIRD) == OWED
+
+
+def test_a_step_whose_machine_is_gone_is_done_by_another_worker_and_the_month_is_billed_once(
+    crew: Crew, celery_world: World
+) -> None:
+    with held(celery_world, table=LAST_WRITTEN):
+        run = crew.bill(FOURTH, celery_world.tags(FOURTH))
+        wait_until(lambda: standing(celery_world) == 1, "all invoices are written and final, and nothing is committed")
+        (gone,) = run.worked_off_by("invoices")
+        crew.kill_machine_of(gone)
+    wait_until(lambda: standing(celery_world) == 0, "the server notices that its client is gone")
+    assert celery_world.totals(FOURTH) == {}
+
+    # An hour, in production: longer than any step takes.
+    crew.hire("heir", FLY_BILLING_CELERY_REDELIVER_SECONDS="20")
+
+    assert run.finish(), run.why_it_failed()
+    assert run.worked_off_by("invoices")[0] == gone
+    assert gone not in run.worked_off_by("invoices")[1:]
+    assert celery_world.totals(FOURTH) == OWED

@@ -1,0 +1,101 @@
+"""Past months billed by one command, stopped in the middle and gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.resources.postgres import BillingDatabase
+
+COMMAND = str(Path(sys.executable).with_name("fly-billing"))
+NOW = BillingMonth.containing(datetime.now(UTC))
+# Five months whose grace period is over on any day of this one.
+FIRST, LAST = NOW.plus(-6), NOW.plus(-2)
+
+
+@pytest.fixture
+def environment(postgres: PostgresServer, tmp_path: Path) -> Iterator[dict[str, str]]:
+    names = ("backfilled_billing", "backfilled_dagster")
+    for name in names:
+        create_database(postgres, name)
+    yield {
+        **os.environ,
+        "COLUMNS": "132",
+        "FLY_BILLING_DATA_DIR": str(tmp_path / "data"),
+        "DATABASE_URL": postgres.url(names[0], "postgresql"),
+        "DAGSTER_DATABASE_URL": postgres.url(names[1], "postgresql+psycopg2"),
+    }
+    for name in names:
+        drop_database(postgres, name)
+
+
+def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+
+
+def final_months(environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """Months with final invoices of ours: how many, and their cents."""
+    database = BillingDatabase(environment["DATABASE_URL"])
+    found = database.rows("monthly_totals", organization_id=None, first=FIRST.first_day, last=LAST.first_day)
+    return {
+        str(BillingMonth.containing(row["month"])): (row["invoices"], row["final_cents"])
+        for row in found
+        if not row["open_cents"]
+    }
+
+
+def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice(
+    environment: dict[str, str],
+) -> None:
+    assert run(environment, "migrate").returncode == 0
+    seeded = run(environment, "seed", "--months", "6", "--organizations", "3")
+    assert seeded.returncode == 0, seeded.stderr
+
+    with subprocess.Popen(
+        [COMMAND, "backfill", str(FIRST), str(LAST)], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while len(final_months(environment)) < 2:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    assert (process.returncode, "Stopped" in said) == (1, True), said
+    before = final_months(environment)
+    assert 2 <= len(before) < 5
+
+    resumed = run(environment, "backfill", str(FIRST), str(LAST))
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert f"of 5 months of backfill {FIRST}..{LAST}#1 were done before" in resumed.stdout
+    after = final_months(environment)
+    assert len(after) == 5
+    assert {month: after[month] for month in before} == before
+
+    again = run(environment, "backfill", str(FIRST), str(LAST), "--again")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"Backfill {FIRST}..{LAST}#2: 5 months billed." in again.stdout
+    assert final_months(environment) == after
+
+
+@pytest.mark.parametrize(
+    ("months", "said"),
+    [
+        (("2026-03", "2026-02"), "2026-03 comes after 2026-02: name the earlier month first"),
+        (("2022-12", "2026-02"), "2022-12 is before 2023-01, the first month that can be billed"),
+        (("2026-01", "2999-01"), "2999-01 has not begun"),
+    ],
+)
+def test_months_that_can_not_be_billed_are_named(
+    months: tuple[str, str], said: str, environment: dict[str, str]
+) -> None:
+    refused = run(environment, "backfill", *months)
+    assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr

@@ -1,0 +1,139 @@
+"""What can be held of a deployment that cannot be run here: its names exist, its limits are those of dagster.yaml."""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fly_billing.cli import app
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+# What Dagster itself reads from the environment, and the chart does not set.
+DAGSTERS_OWN = {"DAGSTER_EVENT_BATCH_SIZE"}
+# The parts of Dagster's chart, as its values.yaml names them.
+CHART = {
+    "concurrency", "dagster-user-deployments", "dagsterDaemon", "dagsterWebserver", "generatePostgresqlPasswordSecret",
+    "global", "ingress", "postgresql", "runLauncher", "telemetry",
+}  # fmt: skip
+PINNED = re.compile(r"^([a-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())
+    return read
+
+
+@pytest.fixture(scope="module")
+def migrate() -> dict[str, Any]:
+    (container,) = yaml.safe_load((DEPLOY / "kubernetes" / "migrate.yaml").read_text())["spec"]["template"]["spec"][
+        "containers"
+    ]
+    return dict(container)
+
+
+@pytest.fixture(scope="module")
+def code_location(values: dict[str, Any]) -> dict[str, Any]:
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    return dict(deployment)
+
+
+def test_only_parts_that_dagsters_chart_has_are_set(values: dict[str, Any]) -> None:
+    assert set(values) == CHART
+
+
+def test_the_code_location_is_a_module_of_ours(code_location: dict[str, Any]) -> None:
+    flag, module = code_location["dagsterApiGrpcArgs"]
+    assert (flag, importlib.util.find_spec(module) is not None) == ("-m", True)
+
+
+def test_every_setting_of_the_deployment_is_one_that_is_documented(
+    code_location: dict[str, Any], migrate: dict[str, Any]
+) -> None:
+    documented = set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    named = {one["name"] for one in [*code_location["env"], *migrate["env"]]}
+    # Those that the text names, too: what people put into the secret.
+    text = (DEPLOY / "kubernetes" / "values.yaml").read_text()
+    named |= set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", text))
+    assert named - documented - DAGSTERS_OWN == set()
+    assert named >= {"DATABASE_URL", "STRIPE_API_KEY"}
+
+
+def test_runs_have_the_settings_and_the_usage_that_their_code_location_has(
+    values: dict[str, Any], code_location: dict[str, Any]
+) -> None:
+    runs = values["runLauncher"]["config"]["k8sRunLauncher"]
+    assert runs["envVars"] == [f"{one['name']}={one['value']}" for one in code_location["env"]]
+    assert code_location["includeConfigInLaunchedRuns"] == {"enabled": False}
+    for name in ("envSecrets", "volumes", "volumeMounts"):
+        assert runs[name] == code_location[name]
+
+
+def test_nothing_secret_stands_in_the_values(values: dict[str, Any]) -> None:
+    assert values["generatePostgresqlPasswordSecret"] is False
+    assert "postgresqlPassword" not in values["postgresql"]
+    assert not re.search(r"sk_live_\w|xoxb-\w|://[^/\s]+:[^/\s]+@", (DEPLOY / "kubernetes" / "values.yaml").read_text())
+
+
+def test_pods_have_the_limits_that_dagster_yaml_has(values: dict[str, Any]) -> None:
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    pools, daemon = values["concurrency"]["pools"], values["dagsterDaemon"]
+    monitoring, retries = daemon["runMonitoring"], daemon["runRetries"]
+
+    assert instance["concurrency"]["pools"] == {
+        "granularity": pools["granularity"],
+        "default_limit": pools["defaultLimit"],
+    }
+    assert instance["run_monitoring"] == {
+        "enabled": monitoring["enabled"],
+        "start_timeout_seconds": monitoring["startTimeoutSeconds"],
+        "max_runtime_seconds": monitoring["maxRuntimeSeconds"],
+    }
+    assert instance["run_retries"] == {
+        "enabled": retries["enabled"],
+        "max_retries": retries["maxRetries"],
+        "retry_on_asset_or_op_failure": retries["retryOnAssetOrOpFailure"],
+    }
+
+
+def test_all_pods_are_of_one_image_and_none_is_root(
+    values: dict[str, Any], code_location: dict[str, Any], migrate: dict[str, Any]
+) -> None:
+    parts = [code_location, values["dagsterDaemon"], values["dagsterWebserver"]]
+    assert {f"{part['image']['repository']}:{part['image']['tag']}" for part in parts} == {migrate["image"]}
+    users = {part["podSecurityContext"]["runAsUser"] for part in parts} | {migrate["securityContext"]["runAsUser"]}
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    assert users == {
+        int(number) for number in re.findall(r"--uid (\d+)|^USER (\d+)", dockerfile) for number in number if number
+    }
+
+
+def test_the_migration_is_a_command_of_ours(migrate: dict[str, Any]) -> None:
+    program, command = migrate["command"]
+    assert program == "fly-billing"
+    assert command in {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+
+
+def test_the_image_has_the_very_packages_that_were_tested_and_pods_besides() -> None:
+    tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text()))
+    shipped = dict(PINNED.findall((ROOT / "requirements-kubernetes.lock").read_text()))
+    assert tested.items() <= shipped.items()
+    assert "dagster-k8s" in shipped.keys() - tested.keys()
+
+
+def test_the_chart_is_of_the_version_that_dagster_has() -> None:
+    text = (DEPLOY / "kubernetes" / "values.yaml").read_text()
+    tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text()))
+    assert re.findall(r"--version (\S+)", text) == [tested["dagster"]]
+
+
+def test_the_image_takes_only_files_that_there_are() -> None:
+    copied = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    allowed = re.findall(r"^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    names = [name for line in copied for name in line.split()]
+    assert sorted(names) == sorted(allowed)
+    assert [name for name in names if not (ROOT / name).exists()] == []
