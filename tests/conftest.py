@@ -45,6 +45,7 @@ def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_")) or name in (
             "DATABASE_URL",
             "DAGSTER_DATABASE_URL",
+            "SPARK_MASTER",
         ):
             monkeypatch.delenv(name)
 

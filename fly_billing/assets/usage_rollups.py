@@ -54,18 +54,19 @@ def usage_rollups(
     wrong: list[Mapping[str, Any]] = []
     failed: set[str] = set()
     parts = billing_partitions(context)
-    for number, part in enumerate(parts, start=1):
-        context.log.info(f"{part.month} ({number} of {len(parts)})")
-        try:
-            result = roll_up(database, lake, part.month, part.groups, clock.now())
-        except RollupMismatch as mismatch:
-            wrong += mismatch.rows
-            failed |= {str(partition_key(part.month, group)) for group in part.groups}
-            continue
-        metadata[str(part.month)] = (
-            f"{result.events:,} events of {result.organizations:,} organizations -> {result.rollups:,} rollups"
-            f" ({result.changed:,} organizations changed), table version {result.lake_version}"
-        )
-        context.log.info(f"{part.month}: {metadata[str(part.month)]}")
+    with usage_store.open_engine() as engine:
+        for number, part in enumerate(parts, start=1):
+            context.log.info(f"{part.month} ({number} of {len(parts)})")
+            try:
+                result = roll_up(database, lake, part.month, part.groups, clock.now(), engine)
+            except RollupMismatch as mismatch:
+                wrong += mismatch.rows
+                failed |= {str(partition_key(part.month, group)) for group in part.groups}
+                continue
+            metadata[str(part.month)] = (
+                f"{result.events:,} events of {result.organizations:,} organizations -> {result.rollups:,} rollups"
+                f" ({result.changed:,} organizations changed), table version {result.lake_version}"
+            )
+            context.log.info(f"{part.month}: {metadata[str(part.month)]}")
     checks = [check("usage_rollups", ROLLED_UP, wrong, **metadata)]
     yield from report(context, metadata, checks, failed, wrong, are_recorded=False)

@@ -44,19 +44,25 @@ def add_up(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime
 
     Levels are counted until `as_of`, and no further than the month's end.
     """
-    variables = {
-        "month_start": month.start,
-        "month_end": month.end,
-        "days": month.seconds // 86_400,
-        "counted_until": max(month.start, min(month.end, as_of)),
-    }
-    for name, value in variables.items():
-        duck.execute(f"set variable {name} = $value", {"value": value})
+    set_bounds(duck, month, as_of)
     for statement in STATEMENTS:
         duck.execute(sql(statement))
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
     for after in range(0, totals, TOTALS_AT_ONCE):
         duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
+
+
+def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> dict[str, datetime | int]:
+    """Set the variables that the statements read, and return them: the month's edges and days, and `counted_until`."""
+    bounds: dict[str, datetime | int] = {
+        "month_start": month.start,
+        "month_end": month.end,
+        "days": month.seconds // 86_400,
+        "counted_until": max(month.start, min(month.end, as_of)),
+    }
+    for name, value in bounds.items():
+        duck.execute(f"set variable {name} = $value", {"value": value})
+    return bounds
 
 
 def add_up_again(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:

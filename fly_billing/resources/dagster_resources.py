@@ -3,6 +3,7 @@
 A field that is left None is read from the environment when a run needs it, never at import.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from fly_billing.resources.alerting.configured import configured_channels
 from fly_billing.resources.invoicing import Terms
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.rollup_engines import RollupEngine, open_engine
 from fly_billing.resources.settings import Settings, check_stripe_key
 from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.resources.stripe_invoice_sync import SyncRules, SyncTools
@@ -44,16 +46,26 @@ class BillingPostgres(ConfigurableResource[Any]):
 
 
 class UsageStore(ConfigurableResource[Any]):
-    """Where usage files land, and the Delta table they become (FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR)."""
+    """Where usage files land, and the Delta table they become (FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR).
+
+    And what adds that table up (FLY_BILLING_ROLLUP_ENGINE, SPARK_MASTER).
+    """
 
     landing_dir: str | None = None
     lake_dir: str | None = None
+    rollup_engine: str | None = None
+    spark_master: str | None = None
 
     def landing(self) -> Path:
         return Path(self.landing_dir) if self.landing_dir else Settings.from_environment().landing_dir
 
     def lake(self) -> UsageLake:
         return UsageLake(Path(self.lake_dir) if self.lake_dir else Settings.from_environment().lake_dir)
+
+    def open_engine(self) -> AbstractContextManager[RollupEngine]:
+        """Open what adds events up. Raises SettingsError where it is not known or not installed."""
+        settings = Settings.from_environment()
+        return open_engine(self.rollup_engine or settings.rollup_engine, self.spark_master or settings.spark_master)
 
 
 class BillingTerms(ConfigurableResource[Any]):

@@ -2,23 +2,25 @@
 
 What an organization used in a month is a snapshot, named after its content: rolling up unchanged usage again changes
 nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: what the aggregations are
-(`domain.aggregations`), how events are added up (`adding_up`), prices.
+(`domain.aggregations`), how and where events are added up (`rollup_engines`), prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 import duckdb
 from sqlalchemy import Connection
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import add_up, add_up_again, register_terms
+from fly_billing.resources.adding_up import register_terms
 from fly_billing.resources.carried_levels import open_carried_levels
 from fly_billing.resources.duckdb_to_postgres import copy_table
 from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, open_duckdb
 
@@ -48,23 +50,31 @@ class RolledUp:
 
 
 def roll_up(
-    database: BillingDatabase, lake: UsageLake, month: BillingMonth, groups: Sequence[str], now: datetime
+    database: BillingDatabase,
+    lake: UsageLake,
+    month: BillingMonth,
+    groups: Sequence[str],
+    now: datetime,
+    engine: RollupEngine | None = None,
 ) -> RolledUp:
     """Roll the month up for all organizations of these billing groups, as of `now` where the month is not over.
+
+    Events are added up by `engine`, by DuckDB unless told otherwise.
 
     Before it is committed, what stands in Postgres is compared with the events, added up once more. Raises
     RollupMismatch where an organization would be billed for anything else than it used.
     """
+    engine = engine or OnDuckDB()
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
-        version = lake.open_view(duck, "events", month)
+        version = engine.read(duck, lake, month)
         _register(duck, connection, month, groups)
         open_carried_levels(duck, database, lake, month, version)
-        add_up(duck, month, now)
+        engine.add_up(duck, month, now)
         duck.execute("set variable month = $month", {"month": str(month)})
         duck.execute(sql("snapshot_usage"))
         changed = _write(connection, duck, month, version, now)
-        wrong = _compare(connection, duck, month)
+        wrong = _compare(connection, engine.add_up_again(duck), month)
         if wrong:
             raise RollupMismatch(month, wrong)
         ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
@@ -72,9 +82,11 @@ def roll_up(
     return RolledUp(version, organizations, events or 0, rollups, changed)
 
 
-def _compare(connection: Connection, duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[Row]:
+def _compare(
+    connection: Connection, added_up_again: Mapping[tuple[str, str], tuple[int, Decimal]], month: BillingMonth
+) -> list[Row]:
     """Compare events, quantity, and the quantity day by day."""
-    used = {key: (events, quantity, quantity) for key, (events, quantity) in add_up_again(duck).items()}
+    used = {key: (events, quantity, quantity) for key, (events, quantity) in added_up_again.items()}
     rolled_up = {
         (row["organization_id"], row["meter"]): (row["events"], row["quantity"], row["quantity_by_day"])
         for row in rows(connection, "rolled_up_usage", month=month.first_day)

@@ -41,6 +41,8 @@ class Settings:
     max_org_partitions: int
     shared_groups: int
     guard_percent: int
+    rollup_engine: str
+    spark_master: str
     stripe_requests_per_second: int
     stripe_requests_per_endpoint: int
     stripe_workers: int
@@ -77,6 +79,8 @@ class Settings:
             max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),
             shared_groups=_whole(env, "FLY_BILLING_SHARED_GROUPS", 64, least=1),
             guard_percent=_whole(env, "FLY_BILLING_GUARD_PERCENT", 50),
+            rollup_engine=_one_of(env, "FLY_BILLING_ROLLUP_ENGINE", ("duckdb", "spark")),
+            spark_master=env.get("SPARK_MASTER") or "local[*]",
             stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 100 if production else 25, least=1),
             stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 25, least=1),
             stripe_workers=_whole(env, "STRIPE_WORKERS", 40, least=1),

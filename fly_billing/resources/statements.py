@@ -10,3 +10,9 @@ from importlib.resources import files
 def sql(name: str) -> str:
     """Return the statement `sql/<name>.sql`."""
     return (files("fly_billing.resources") / "sql" / f"{name}.sql").read_text()
+
+
+@cache
+def sql_spark(name: str) -> str:
+    """Return the statement `sql_spark/<name>.sql`, for Spark."""
+    return (files("fly_billing.resources") / "sql_spark" / f"{name}.sql").read_text()

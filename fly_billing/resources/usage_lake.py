@@ -101,13 +101,7 @@ class UsageLake:
 
         Returns the table version read. An empty selection gives an empty view.
         """
-        table = self.table(version)
-        filters: list[tuple[str, str, str | list[date]]] = [("usage_month", "=", str(month))] if month else []
-        if days:
-            filters.append(("landing_day", "in", list(days)))
-        if since:
-            filters.append(("landing_day", ">=", since.isoformat()))
-        files = table.file_uris(file_pruning_predicate=filters or None)
+        read, files = self.files(month, days, version, since)
         relation = (
             connection.read_parquet(files, hive_partitioning=True)
             if files
@@ -116,7 +110,23 @@ class UsageLake:
         # The partition columns come from the folder names, where DuckDB guesses their types.
         typed = relation.project("* replace (usage_month::varchar as usage_month, landing_day::date as landing_day)")
         typed.create_view(view, replace=True)
-        return table.version()
+        return read
+
+    def files(
+        self,
+        month: BillingMonth | None = None,
+        days: Sequence[date] = (),
+        version: int | None = None,
+        since: date | None = None,
+    ) -> tuple[int, list[str]]:
+        """Return the table version, and its Parquet files of that month, those landing days, landed `since`."""
+        table = self.table(version)
+        filters: list[tuple[str, str, str | list[date]]] = [("usage_month", "=", str(month))] if month else []
+        if days:
+            filters.append(("landing_day", "in", list(days)))
+        if since:
+            filters.append(("landing_day", ">=", since.isoformat()))
+        return table.version(), table.file_uris(file_pruning_predicate=filters or None)
 
 
 def count_by_day(lake: UsageLake, days: Sequence[date]) -> dict[date, tuple[int, int]]:

@@ -1,10 +1,12 @@
 """Settings are read when asked; one that can't be right is named, and a live Stripe key is never used by accident."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from fly_billing.resources.dagster_resources import UsageStore
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings, SettingsError, check_stripe_key
 
@@ -47,6 +49,26 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
 def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}='{value}' must be a whole number"):
         Settings.from_environment({name: value})
+
+
+def test_usage_is_added_up_by_duckdb_unless_spark_is_asked_for() -> None:
+    settings = Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "spark", "SPARK_MASTER": "spark://host:7077"})
+    assert (settings.rollup_engine, settings.spark_master) == ("spark", "spark://host:7077")
+    plain = Settings.from_environment({})
+    assert (plain.rollup_engine, plain.spark_master) == ("duckdb", "local[*]")
+    with pytest.raises(SettingsError, match="FLY_BILLING_ROLLUP_ENGINE='Spark' must be one of: duckdb, spark"):
+        Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "Spark"})
+
+
+def test_where_spark_is_asked_for_and_not_installed_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")
+    for missing in ("pyspark", "pyspark.sql"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    with (
+        pytest.raises(SettingsError, match=r"pyspark is not installed: install requirements-engines\.lock"),
+        UsageStore().open_engine(),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])

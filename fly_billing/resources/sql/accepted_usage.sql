@@ -1,5 +1,5 @@
--- DuckDB. One row per accepted event of the month and of a billed organization, with how its meter adds up. `value` is
--- that of the property which the aggregation names (unique_of, series). Left out: duplicates.
+-- DuckDB and Spark. One row per accepted event of the month and of a billed organization, with how its meter adds up.
+-- `value` is that of the property which the aggregation names (unique_of, series). Left out: duplicates.
 create or replace temp view accepted_usage as
 select
     events.*, meters.aggregation, meters.time_unit,

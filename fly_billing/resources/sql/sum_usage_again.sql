@@ -1,5 +1,5 @@
--- DuckDB. One row per organization of this run and meter: the month's accepted events, and carried levels, added up once
--- more, plainly: without segments and days, and each level for the time that it held.
+-- DuckDB and Spark. One row per organization of this run and meter: the month's accepted events, and carried levels, added
+-- up once more, plainly: without segments and days, and each level for the time that it held.
 with held as (
     select
         *, lead(time, 1, getvariable('counted_until')) over (
@@ -19,14 +19,14 @@ added_up as (
         case any_value(aggregation)
             when 'max' then max(quantity)
             when 'unique' then count(distinct value)
-            when 'latest' then arg_max(quantity, (time, source, id))
+            when 'latest' then max_by(quantity, (time, source, id))
         end
     from accepted_usage
     where aggregation in ('max', 'unique', 'latest')
     group by organization_id, meter, dimensions
     union all
     select
-        organization_id, meter, count(*) filter (is_event),
+        organization_id, meter, count(*) filter (where is_event),
         level_time(
             sum(whole_of(level) * microseconds), sum(decimals_of(level) * microseconds), any_value(time_unit) * 1000000
         )

@@ -1,5 +1,6 @@
--- DuckDB. One row per level that holds from a moment of the month on, per organization, meter, dimensions and series:
--- those that the month begins with, and those that its events tell. Of events at one time the last in order holds.
+-- DuckDB and Spark. One row per level that holds from a moment of the month on, per organization, meter, dimensions and
+-- series: those that the month begins with, and those that its events tell. Of events at one time the last in order
+-- holds.
 create or replace temp view told_levels as
 select
     c.organization_id, c.meter, c.dimensions, c.series, m.time_unit, getvariable('month_start') as time,

@@ -1,0 +1,59 @@
+"""Adds a month's events up on Spark, per organization, meter and dimensions, as `domain.aggregations` says.
+
+Spark reads the usage table's files itself, so events never pass through here. It is handed what is small, out of
+DuckDB, and gives back a row per rollup. What is accepted, what levels are told, and the second adding-up are the same
+statements for both; where DuckDB numbers totals to save memory, Spark has statements of its own (`sql_spark/`). Keeps
+out: DuckDB's way (`adding_up`), the session (`spark_session`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.adding_up import set_bounds
+from fly_billing.resources.statements import sql, sql_spark
+from fly_billing.resources.usage_lake import EVENTS, UsageLake
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+HANDED_IN = ("meters", "segments", "billed_organizations", "carried_levels")
+VARIABLES = ("month_start", "month_end", "counted_until")
+SHARED = ("accepted_usage", "told_levels")
+OF_ITS_OWN = ("usage_by_day", "level_time_by_day", "reduced_usage")
+
+
+class OnSpark:
+    """On as many machines as `spark` has."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+        for function in sql_spark("as_duckdb").split(";\n"):
+            spark.sql(function)
+
+    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
+        version, files = lake.files(month)
+        events = self.spark.read.parquet(*files) if files else self.spark.createDataFrame(EVENTS.empty_table())
+        events.createOrReplaceTempView("events")
+        return version
+
+    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+        bounds = set_bounds(duck, month, as_of)
+        for name in VARIABLES:
+            self.spark.sql(f"set variable {name} = cast(:moment as timestamp)", args={"moment": str(bounds[name])})
+        for name in HANDED_IN:
+            self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
+        for statement in (*map(sql, SHARED), *map(sql_spark, OF_ITS_OWN)):
+            self.spark.sql(statement)
+        duck.register("reduced_usage", self.spark.table("reduced_usage").toArrow())
+        duck.execute(sql("make_quantities"))
+        duck.execute(sql("complete_quantities"))
+
+    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        found = self.spark.sql(sql("sum_usage_again")).collect()
+        return {(row["organization_id"], row["meter"]): (row["events"], row["quantity"]) for row in found}

@@ -1,0 +1,57 @@
+"""What adds a month's events up: DuckDB on this machine, or Spark on many. Which one is a setting.
+
+Both say the same to the last digit. Keeps out: how either does it (`adding_up`, `adding_up_on_spark`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+import duckdb
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.adding_up import add_up, add_up_again
+from fly_billing.resources.usage_lake import UsageLake
+
+
+class RollupEngine(Protocol):
+    """Adds up where the events are. What is small is in `duck`: terms, carried levels, and what comes out."""
+
+    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
+        """Open the month's events. Returns the table version that all that follows is made from."""
+
+    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+        """Make the table `quantities` in `duck`, as `adding_up.add_up` does."""
+
+    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        """Return (organization, meter) -> (events, quantity), added up another way, for the comparison."""
+
+
+class OnDuckDB:
+    """On this machine, within the memory that `usage_lake` allows and in files beyond that."""
+
+    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
+        return lake.open_view(duck, "events", month)
+
+    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+        add_up(duck, month, as_of)
+
+    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        return add_up_again(duck)
+
+
+@contextmanager
+def open_engine(name: str, spark_master: str) -> Iterator[RollupEngine]:
+    """Open `duckdb` or `spark`. Nothing of Spark is imported, or has to be installed, unless it is asked for."""
+    if name != "spark":
+        yield OnDuckDB()
+        return
+    from fly_billing.resources.adding_up_on_spark import OnSpark
+    from fly_billing.resources.spark_session import open_spark
+
+    with open_spark(spark_master) as spark:
+        yield OnSpark(spark)

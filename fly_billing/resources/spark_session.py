@@ -1,0 +1,63 @@
+"""A Spark session that counts as exactly as DuckDB does. Keeps out: what is done in it (`adding_up_on_spark`).
+
+What a cluster needs besides (memory, cores, credentials of the storage) is Spark's own to know: `spark-defaults.conf`
+in SPARK_CONF_DIR, as for any other program.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fly_billing.resources.settings import SettingsError
+from fly_billing.resources.spark_java import choose_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+EXACT = {
+    "spark.sql.session.timeZone": "UTC",
+    # What overflows is an error; otherwise it would be null, and a sum without it.
+    "spark.sql.ansi.enabled": "true",
+    # Otherwise Spark drops decimals of a result that could have more than 38 digits, as soon as it could.
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+}
+# Without a cluster nobody else has to reach this Spark.
+ON_THIS_MACHINE = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+}
+
+
+@contextmanager
+def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
+    """Start Spark at `master`, and stop it in the end; one that runs in this process already is taken, and left.
+
+    Raises SettingsError where pyspark or a Java is missing.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ModuleNotFoundError as missing:
+        raise SettingsError(
+            "FLY_BILLING_ROLLUP_ENGINE is spark, but pyspark is not installed: install requirements-engines.lock"
+            " (in a checkout: `make .venv/.installed-engines`)"
+        ) from missing
+    choose_java()
+    # A folder that Spark makes for tables of its own; there are none.
+    warehouse = f"{tempfile.gettempdir()}/fly_billing-spark"
+    builder = SparkSession.builder.master(master).appName("fly_billing").config("spark.sql.warehouse.dir", warehouse)
+    if master.startswith("local"):
+        # The servers of local-cluster ask the environment where to listen, not the configuration.
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+        builder = builder.config(map=dict(ON_THIS_MACHINE))
+    ran_before = SparkSession.getActiveSession() is not None
+    spark = builder.config(map={**(options or {}), **EXACT}).getOrCreate()
+    try:
+        yield spark
+    finally:
+        if not ran_before:
+            spark.stop()

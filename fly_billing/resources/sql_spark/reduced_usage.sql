@@ -1,0 +1,15 @@
+-- Spark. One row per organization, meter, dimensions and segment of the month with events, or with a quantity without
+-- them. `by_day`: day of the month -> what it added. What the first half of `sql/roll_up_usage.sql` is to DuckDB.
+create or replace temp view reduced_usage as
+with by_day as (
+    select organization_id, meter, dimensions, segment_start, day, sum(quantity) as quantity, sum(events) as events
+    from (select * from usage_by_day union all select * from level_time_by_day)
+    group by organization_id, meter, dimensions, segment_start, day
+)
+
+select
+    organization_id, meter, dimensions, segment_start, sum(quantity) as quantity, sum(events) as events,
+    map_from_entries(collect_list(struct(day, quantity)) filter (where quantity <> 0)) as by_day
+from by_day
+group by organization_id, meter, dimensions, segment_start
+having sum(events) > 0 or sum(quantity) > 0

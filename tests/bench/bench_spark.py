@@ -1,0 +1,138 @@
+"""The same month rolled up by DuckDB and by Spark: how long each takes, and that it comes to the same snapshots.
+
+`python -m tests.bench.bench_spark`, after `make .venv/.installed-engines`; no part of `make bench`. One machine plays
+the cluster, so this says what Spark costs, not what it gains. Each engine is a process of its own; `first` is with a
+cold Java, `again` the same in a warm one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres import throwaway
+from fly_billing.resources.landing import land_days
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.rollup_engines import RollupEngine, open_engine
+from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.usage_lake import UsageLake
+from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, add_records, make_sample
+
+ENGINES = (("duckdb", ""), ("spark", "local[2]"), ("spark", "local-cluster[2,1,1536]"))
+MEMORY = {"PYSPARK_SUBMIT_ARGS": "--driver-memory 2g --executor-memory 1g pyspark-shell"}
+
+
+class Timed:
+    """An engine that tells how long it took."""
+
+    def __init__(self, engine: RollupEngine) -> None:
+        self.engine = engine
+        self.seconds: dict[str, float] = {}
+
+    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
+        return self.engine.read(duck, lake, month)
+
+    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+        started = time.perf_counter()
+        self.engine.add_up(duck, month, as_of)
+        self.seconds["add_up"] = time.perf_counter() - started
+
+    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        started = time.perf_counter()
+        found = self.engine.add_up_again(duck)
+        self.seconds["compare"] = time.perf_counter() - started
+        return found
+
+
+def run_engine(name: str, master: str, database: BillingDatabase, lake: UsageLake, groups: list[str]) -> dict[str, Any]:
+    """Roll the month up twice. `changed`: how many organizations' snapshots the first time was the first to make."""
+    started = time.perf_counter()
+    with open_engine(name, master) as engine:
+        result: dict[str, Any] = {"start": time.perf_counter() - started}
+        for run in ("first", "again"):
+            timed, started = Timed(engine), time.perf_counter()
+            done = roll_up(database, lake, MONTH, groups, NOW, timed)
+            result[run] = {"all": time.perf_counter() - started, **timed.seconds}
+            result.setdefault("changed", done.changed)
+    return {**result, "events": done.events, "rollups": done.rollups}
+
+
+def measure(sample: Sample) -> Iterator[dict[str, Any]]:
+    """Yield what each of ENGINES took, the first of them on an empty database."""
+    with throwaway(databases=("billing",)) as server, tempfile.TemporaryDirectory() as work:
+        database, lake = BillingDatabase(server.url("billing")), UsageLake(Path(work) / "lake")
+        migrate(database)
+        add_records(database, sample.organizations)
+        land_days(database, lake, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
+        for name, master in ENGINES:
+            yield _in_a_process_of_its_own([name, master, server.url("billing"), str(lake.path), sample.groups()])
+
+
+def _in_a_process_of_its_own(order: list[Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.bench_spark", "--order", json.dumps(order)],
+        capture_output=True, text=True, env=os.environ | MEMORY,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{order[:2]} failed:\n{done.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000])
+    read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
+    read.add_argument("--order", help=argparse.SUPPRESS)
+    given = read.parse_args()
+    if given.order:
+        name, master, url, lake, groups = json.loads(given.order)
+        result = run_engine(name, master, BillingDatabase(url), UsageLake(Path(lake)), groups)
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    columns = (
+        "events",
+        "rollups",
+        "engine",
+        "start",
+        "first: add up",
+        "compare",
+        "again: add up",
+        "compare",
+        "all",
+        "",
+    )
+    table = Table(*columns, title="A month rolled up, in seconds")
+    given.cache.mkdir(parents=True, exist_ok=True)
+    for size in given.sizes:
+        for (name, master), one in zip(ENGINES, measure(make_sample(given.cache, size)), strict=True):
+            Console(stderr=True).print(name, master, one)
+            times = (one["start"], *(one[run][what] for run in ("first", "again") for what in ("add_up", "compare")))
+            is_same = "same snapshots" if name != "duckdb" and not one["changed"] else ""
+            if name != "duckdb" and one["changed"]:
+                raise SystemExit(f"{name} {master} says otherwise for {one['changed']} organizations")
+            table.add_row(
+                f"{one['events']:,}", f"{one['rollups']:,}", f"{name} {master}",
+                *(f"{seconds:.1f}" for seconds in times), f"{one['again']['all']:.1f}", is_same,
+            )  # fmt: skip
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,395 @@
+"""Spark adds a month up to the last digit as DuckDB does, and as the domain says: over the same table, in processes of
+its own (one machine plays a cluster of two).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyspark
+import pytest
+from pyspark.errors import ArithmeticException, SparkRuntimeException
+from pyspark.sql import SparkSession
+
+from fly_billing.domain.aggregations import AGGREGATIONS, Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.domain.money import exact_sum
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.adding_up import register_terms
+from fly_billing.resources.adding_up_on_spark import OnSpark
+from fly_billing.resources.carried_levels import LEVELS
+from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
+from fly_billing.resources.rollups import RolledUp, roll_up
+from fly_billing.resources.spark_session import open_spark
+from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
+from tests.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
+from tests.world import World, machine_seconds
+
+FEBRUARY = BillingMonth(2028, 2)
+CLUSTER = "local-cluster[2,1,1024]"
+# Small, and quickly compiled instead of well: what runs for a minute gains nothing from Java's second compiler.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+SMALL = {
+    "spark.driver.memory": "1g",
+    "spark.executor.memory": "1g",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.extraJavaOptions": JAVA,
+    "spark.executor.extraJavaOptions": JAVA,
+}
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A driver, and two executors that are processes of their own."""
+    with open_spark(CLUSTER, SMALL) as session:
+        session.sparkContext.setLogLevel("OFF")
+        yield session
+        left_behind = Path(pyspark.__file__).parent / "work" / session.sparkContext.applicationId
+    shutil.rmtree(left_behind)
+
+
+# --- The statements against DuckDB and the domain ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Total:
+    """The events of one organization, meter and dimensions; where prices cut the month is the meter's."""
+
+    organization: str
+    meter: str
+    dimensions: str
+    how: Aggregation
+    cuts: Sequence[datetime]
+    events: Sequence[Measurement]
+    carried: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def property(self) -> str | None:
+        return self.how.unique_of or self.how.series
+
+
+def aggregation(name: str, chance: random.Random) -> Aggregation:
+    if name == "unique":
+        return Aggregation(name, unique_of="by.whom")
+    if name == "time_weighted":
+        return Aggregation(name, series="of/what", time_unit=chance.choice([1, 7, 3600, 2_592_000]))
+    return Aggregation(name)
+
+
+def moment(chance: random.Random) -> datetime:
+    """The month's edges and midnights often, so that events and cuts meet; any microsecond otherwise."""
+    last = FEBRUARY.seconds * 1_000_000 - 1
+    often = [0, 1, 86_400_000_000, 86_400_000_001, 1_296_000_000_000, last]
+    return FEBRUARY.start + timedelta(
+        microseconds=chance.choice(often) if chance.random() < 0.5 else chance.randint(0, last)
+    )
+
+
+def number(chance: random.Random) -> Decimal:
+    """Small and whole, or up to 1e12 with all of the 15 decimals."""
+    if chance.random() < 0.4:
+        return Decimal(chance.randint(0, 3))
+    return Decimal(chance.randint(0, 10 ** chance.randint(1, 27))).scaleb(-15)
+
+
+def totals(seed: int) -> list[Total]:
+    """Make 30 meters of each aggregation, each with usage under two sets of dimensions, some of it none."""
+    chance = random.Random(seed)
+    made = []
+    for place in range(30 * len(AGGREGATIONS)):
+        how = aggregation(AGGREGATIONS[place % len(AGGREGATIONS)], chance)
+        cuts = sorted({moment(chance) for _ in range(chance.randint(0, 3))} - {FEBRUARY.start})
+        for dimensions in ("{}", '{"region":"ams"}'):
+            events = {(one.source, one.id): one for one in map(measurement, [chance] * chance.randint(0, 8))}
+            is_carried = how.name == "time_weighted" and chance.random() < 0.7
+            carried = {series: number(chance) + Decimal("1e-15") for series in ("u", "w")} if is_carried else {}
+            made.append(Total(f"org-{place % 7}", f"m-{place}", dimensions, how, cuts, list(events.values()), carried))
+    return made
+
+
+def measurement(chance: random.Random) -> Measurement:
+    source, name = chance.choice("ab"), chance.choice(["1", "2", "10", "é", "😀", "\uffee"])
+    return Measurement(moment(chance), source, name, number(chance), chance.choice(["u", "v", "é", 'a "/\\b']))
+
+
+def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
+    """Each event, the first of each total twice, and once of an organization that is not billed."""
+    rows = []
+    for total in all_totals:
+        for line, one in enumerate(total.events):
+            row = {
+                "usage_month": str(FEBRUARY), "landing_day": one.time.date(), "path": "usage.jsonl", "line": line,
+                "source": one.source, "id": one.id, "meter": total.meter, "organization_id": total.organization,
+                "time": one.time, "quantity": one.quantity, "dimensions": total.dimensions,
+                "data": json.dumps({total.property or "nothing": one.value}), "is_duplicate": False,
+            }  # fmt: skip
+            rows.append(row)
+            if line == 0:
+                rows += [{**row, "is_duplicate": True}, {**row, "organization_id": "not-billed"}]
+    return rows
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an engine is handed in besides the events."""
+
+    meters: list[dict[str, Any]]
+    segments: list[dict[str, Any]]
+    organizations: list[str]
+    carried: list[dict[str, Any]]
+
+    def register(self, duck: duckdb.DuckDBPyConnection) -> None:
+        register_terms(duck, self.meters, self.segments, self.organizations)
+        duck.register("carried_levels", pa.Table.from_pylist(self.carried, schema=LEVELS))
+
+
+def terms_of(all_totals: Sequence[Total]) -> Terms:
+    meters = {one.meter: one for one in all_totals}
+    return Terms(
+        [
+            {"key": key, "aggregation": one.how.name, "property": one.property, "time_unit": one.how.time_unit}
+            for key, one in meters.items()
+        ],
+        [
+            {"meter": key, "segment_start": start, "segment_end": end}
+            for key, one in meters.items()
+            for start, end in pairwise([FEBRUARY.start, *one.cuts, FEBRUARY.end])
+        ],
+        [*sorted({one.organization for one in all_totals}), "org-without-usage"],
+        [
+            {"organization_id": whose, "meter": one.meter, "dimensions": one.dimensions, "series": name, "level": level}
+            for one in all_totals
+            for name, level in one.carried.items()
+            for whose in (one.organization, "not-billed")
+        ],
+    )
+
+
+def lake_of(folder: Path, rows: list[dict[str, Any]]) -> UsageLake:
+    lake = UsageLake(folder / "lake")
+    lake.replace_days(sorted({row["landing_day"] for row in rows}), pa.Table.from_pylist(rows, schema=EVENTS))
+    return lake
+
+
+Rollups = dict[tuple[str, str, str], list[SegmentUsage]]
+Sums = dict[tuple[str, str], tuple[int, Decimal]]
+
+
+def added_up(engine: RollupEngine, lake: UsageLake, terms: Terms, as_of: datetime) -> tuple[Rollups, Sums]:
+    with open_duckdb() as duck:
+        engine.read(duck, lake, FEBRUARY)
+        terms.register(duck)
+        engine.add_up(duck, FEBRUARY, as_of)
+        found = duck.execute(
+            "select organization_id, meter, dimensions, segment_start, segment_end, quantity, events, daily"
+            " from quantities order by all"
+        ).fetchall()
+        again = engine.add_up_again(duck)
+    rollups: Rollups = {}
+    for organization, meter, dimensions, start, end, quantity, events, daily in found:
+        days = tuple(map(Decimal, daily.strip("{}").split(",")))
+        segment = SegmentUsage(start, end, quantity, events, days)
+        rollups.setdefault((organization, meter, dimensions), []).append(segment)
+    return rollups, again
+
+
+def said_by_the_domain(all_totals: Sequence[Total], as_of: datetime) -> tuple[Rollups, Sums]:
+    rollups: Rollups = {}
+    sums: Sums = {}
+    for one in all_totals:
+        segments = UsageOfMonth(one.how, FEBRUARY, one.events, as_of, one.carried).segments(one.cuts)
+        if segments:
+            rollups[one.organization, one.meter, one.dimensions] = segments
+            events, quantity = sums.get((one.organization, one.meter), (0, Decimal(0)))
+            sums[one.organization, one.meter] = (
+                events + len(one.events), exact_sum([quantity, *(segment.quantity for segment in segments)])
+            )  # fmt: skip
+    return rollups, sums
+
+
+@pytest.fixture
+def on_spark(spark: SparkSession) -> OnSpark:
+    return OnSpark(spark)
+
+
+@pytest.mark.parametrize("as_of", [FEBRUARY.end + timedelta(days=9), FEBRUARY.start - timedelta(days=1), None])
+def test_spark_adds_up_what_duckdb_and_the_domain_do_to_the_last_digit(
+    on_spark: OnSpark, tmp_path: Path, as_of: datetime | None
+) -> None:
+    """360 totals of all six aggregations, with price changes, carried levels and duplicates."""
+    all_totals = totals(seed=1)
+    until = as_of or moment(random.Random(2))
+    lake, terms = lake_of(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
+    expected, sums = said_by_the_domain(all_totals, until)
+    assert len(expected) > 250
+    assert added_up(OnDuckDB(), lake, terms, until) == (expected, sums)
+    assert added_up(on_spark, lake, terms, until) == (expected, sums)
+
+
+def rows_with(meter: str, *data: str, quantity: str = "1") -> list[dict[str, Any]]:
+    """Make an event of acme for each of these JSON texts."""
+    plain = {
+        "usage_month": str(FEBRUARY), "landing_day": date(2028, 2, 1), "path": "usage.parquet", "source": "a",
+        "meter": meter, "organization_id": "acme", "time": FEBRUARY.start, "quantity": Decimal(quantity),
+        "dimensions": "{}", "is_duplicate": False,
+    }  # fmt: skip
+    return [{**plain, "line": line, "id": str(line), "data": text} for line, text in enumerate(data)]
+
+
+def one_meter(how: Aggregation) -> Terms:
+    return terms_of([Total("acme", "m", "{}", how, [], [])])
+
+
+def test_a_value_that_is_no_text_counts_as_the_same_one_on_spark(on_spark: OnSpark, tmp_path: Path) -> None:
+    """1; 1.1, however it is written; 1e30; true; a list; a text that looks like a number."""
+    values = [
+        "1",
+        "1.1",
+        "1.10",
+        '"1.1"',
+        "1000000000000000000000000000000",
+        "true",
+        "[1, 2.50]",
+        "[1,2.5]",
+        '"1.5E-7"',
+    ]
+    lake = lake_of(tmp_path, rows_with("m", *(f'{{"user": {value}}}' for value in values)))
+    terms = one_meter(Aggregation("unique", unique_of="user"))
+    for engine in (OnDuckDB(), on_spark):
+        _, sums = added_up(engine, lake, terms, CLOSED)
+        assert sums == {("acme", "m"): (9, Decimal(6))}
+
+
+def test_a_series_that_spark_would_call_otherwise_than_duckdb_is_refused(on_spark: OnSpark, tmp_path: Path) -> None:
+    """As a number that is not whole it would be another series than the one that the month before carried."""
+    lake = lake_of(tmp_path, rows_with("m", '{"volume": 12345678.0}'))
+    terms = one_meter(Aggregation("time_weighted", series="volume", time_unit=1))
+    with pytest.raises(SparkRuntimeException, match=r"writes the number 1\.2345678E7 otherwise than DuckDB does"):
+        added_up(on_spark, lake, terms, CLOSED)
+
+
+def test_a_sum_with_too_many_digits_is_refused_and_not_left_out(on_spark: OnSpark, tmp_path: Path) -> None:
+    lake = lake_of(tmp_path, rows_with("m", "{}", "{}", quantity="9" * 23))
+    with pytest.raises(ArithmeticException):
+        added_up(on_spark, lake, one_meter(Aggregation("sum")), CLOSED)
+
+
+def test_what_is_held_all_month_is_added_up_on_spark_though_no_event_tells_of_it(
+    on_spark: OnSpark, tmp_path: Path
+) -> None:
+    """10 GB for 29 days of 24 hours."""
+    how = Aggregation("time_weighted", series="volume", time_unit=3600)
+    terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
+    rollups, sums = added_up(on_spark, UsageLake(tmp_path / "lake"), terms, FEBRUARY.end)
+    assert sums == {("acme", "m"): (0, Decimal(6_960))}
+    assert [segment.daily for segment in rollups["acme", "m", "{}"]] == [(Decimal(240),) * 29]
+
+
+# --- In Postgres ---------------------------------------------------------------------------------------------------
+
+METERS = (
+    Meter("kept", "Kept", "GB", Aggregation("sum"), ("region",)),
+    Meter("calls", "Calls", "call", Aggregation("count")),
+    Meter("peak", "Peak", "connection", Aggregation("max"), ("region",)),
+    Meter("users", "Users", "user", Aggregation("unique", unique_of="user")),
+    Meter("seats", "Seats", "seat", Aggregation("latest")),
+    Meter("volume", "Volumes", "GB-hour", Aggregation("time_weighted", series="volume", time_unit=3600), ("region",)),
+)
+PRICES = (
+    *(price(meter.key, "0.10", meter.key) for meter in METERS),
+    price("kept", "0.20", "kept", effective_from=at("2026-09-10")),
+    price("volume", "0.20", "volume", effective_from=at("2026-09-15T06:00:00")),
+)
+
+
+def roll_up_on(engine: RollupEngine, platform: Platform) -> RolledUp:
+    return roll_up(platform.database, platform.lake, SEPTEMBER, platform.organizations(), CLOSED, engine)
+
+
+def snapshots(platform: Platform) -> list[dict[str, Any]]:
+    found = platform.query(
+        "select s.id as snapshot, s.organization_id, s.fingerprint, s.events as events_of_month, s.is_current, r.*"
+        " from usage_snapshots as s left join usage_rollups as r on r.snapshot_id = s.id order by 1, r.id"
+    )
+    return [dict(row) for row in found]
+
+
+def test_a_month_rolled_up_on_spark_is_snapshot_by_snapshot_what_duckdb_makes_of_it(
+    platform: Platform, on_spark: OnSpark
+) -> None:
+    """September begins with 10 GB, 20 from 15 September 12:00 on: 348 x 10 + 372 x 20 GB-hours, cut at 342 hours."""
+    platform.add_organization("globex")
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("fly", METERS, PRICES))
+    write_jsonl(
+        platform.landing_dir,
+        [event("v1", "10", type="volume", time="2026-08-31T12:00:00Z", region="ams", volume="vol-1")],
+        date(2026, 8, 31),
+    )
+    usage = [
+        event("k1", "0.000000000000001", type="kept", region="ams", time="2026-09-09T23:59:59.999999Z"),
+        event("k2", "3", type="kept", region="ams", time="2026-09-10T00:00:00Z"),
+        event("k3", "5", type="kept", region="iad"),
+        event("c1", "7", type="calls"),
+        event("c2", "0", type="calls"),
+        event("p1", "4", type="peak", region="ams", time="2026-09-15T11:00:00Z"),
+        event("p2", "1", type="peak", region="ams", time="2026-09-15T13:00:00Z"),
+        event("u1", "1", type="users", user="ada"),
+        event("u2", "1", type="users", user="ada"),
+        event("s1", "9", type="seats", time="2026-09-15T12:00:00Z"),
+        event("s2", "3", type="seats", time="2026-09-15T13:00:00Z"),
+        event("v2", "20", type="volume", region="ams", volume="vol-1"),
+    ]
+    write_jsonl(platform.landing_dir, [*usage, *usage[:3]])
+    platform.land(date(2026, 8, 31), date(2026, 9, 15), now=CLOSED)
+
+    on_many = roll_up_on(on_spark, platform)
+    by_spark = snapshots(platform)
+    on_one = roll_up_on(OnDuckDB(), platform)
+
+    assert {(row["meter"], row["segment_start"]): row["quantity"] for row in by_spark if row["dimensions"] != IAD} == {
+        ("kept", SEPTEMBER.start): Decimal("0.000000000000001"),
+        ("kept", at("2026-09-10")): Decimal(3),
+        ("calls", SEPTEMBER.start): Decimal(2),
+        ("peak", SEPTEMBER.start): Decimal(4),
+        ("users", SEPTEMBER.start): Decimal(1),
+        ("seats", SEPTEMBER.start): Decimal(3),
+        ("volume", SEPTEMBER.start): Decimal(3_420),
+        ("volume", at("2026-09-15T06:00:00")): Decimal(7_500),
+        (None, None): None,  # globex used nothing
+    }
+    assert (on_many.organizations, on_many.events, on_many.rollups, on_many.changed) == (2, 12, 9, 2)
+    assert on_one == replace(on_many, changed=0)
+    assert snapshots(platform) == by_spark
+
+
+IAD = {"region": "iad"}
+
+
+def test_a_month_is_billed_on_spark_where_the_setting_says_so(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asset adds up on Spark; 2,592,000 seconds of a Machine are $2.02."""
+    monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")
+    monkeypatch.setenv("SPARK_MASTER", CLUSTER)
+    world.load_prices()
+    world.add_organization("acme")
+    world.write_usage(date(2026, 10, 15), [machine_seconds(1, "acme", at("2026-10-14T12:00:00"), "2592000")])
+    world.land_month(OCTOBER)
+    spark.catalog.dropTempView("reduced_usage")
+
+    world.bill(OCTOBER)
+
+    assert [row["quantity"] for row in spark.table("reduced_usage").collect()] == [Decimal(2_592_000)]
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
