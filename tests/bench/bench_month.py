@@ -34,7 +34,7 @@ from tests.bench.sample_of_size import add_records, make_sample
 
 OURS = ("land", "rollup", "invoice")
 BESIDE = ("check", "rebill_one", "statement", "monthly_totals", "dagster")
-BASELINES = ("floor", "pandas_and_a_loop", "inside_postgres")
+BASELINES = ("floor", "pandas_and_a_loop", "to_sql_and_queries", "inside_postgres")
 # Stripe's limits: calls per second to one endpoint, and usage events per second (its own endpoint's limit).
 PER_ENDPOINT, METER_EVENTS = 25, 1000
 
@@ -100,6 +100,7 @@ def median_of(runs: Sequence[Results]) -> Results:
         middle = found[(len(found) - 1) // 2]
         median[stage] = middle | {
             "seconds": statistics.median(one["seconds"] for one in found),
+            "runs": len(found),
             "peak_bytes": max(one["peak_bytes"] for one in found),
         }
     return median
@@ -172,10 +173,11 @@ def main() -> None:
     read.add_argument("--baseline-runs", type=int, default=1, help="in how many of them the baselines run too")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
     read.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=BASELINES)
-    read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png")
+    read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png, after each size")
+    read.add_argument("--keep", action="store_true", help="keep other sizes that were written there before")
     given = read.parse_args()
     console = Console(stderr=True)
-    results: dict[int, Results] = {}
+    results: dict[int, Results] = read_results(given.write) if given.keep else {}
     stages = (len(OURS) + len(BESIDE)) * given.runs + len(given.baselines) * given.baseline_runs
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console) as progress:
         for size in given.sizes:
@@ -192,20 +194,24 @@ def main() -> None:
                     for stage, took in platform.measure(given.baselines if number < given.baseline_runs else ()):
                         runs[-1][stage] = took
                         progress.update(task, advance=1, description=f"{size:,} organizations: {stage}")
-            results[size] = median_of(runs)
+            results = dict(sorted({**results, size: median_of(runs)}.items()))
+            if given.write:
+                write(given.write, results, table_of(results))
     rows = table_of(results)
     shown = Table("", *(f"{size:,} organizations" for size in results), title=f"A month, median of {given.runs} runs")
     for row in rows:
         shown.add_row(*row)
     Console().print(shown)
-    if given.write:
-        write(given.write, results, rows, given.runs)
 
 
-def write(folder: Path, results: Mapping[int, Results], rows: Sequence[Sequence[str]], runs: int) -> None:
+def read_results(folder: Path) -> dict[int, Results]:
+    return {int(size): found for size, found in json.loads((folder / "bench_month.json").read_text()).items()}
+
+
+def write(folder: Path, results: Mapping[int, Results], rows: Sequence[Sequence[str]]) -> None:
     (folder / "bench_month.json").write_text(json.dumps(results, indent=1) + "\n")
     lines = [
-        f"Median of {runs} runs. {machine()}.",
+        f"Medians; how many runs each is of is in bench_month.json. {machine()}.",
         "",
         "| | " + " | ".join(f"{size:,} organizations" for size in results) + " |",
         "|---" * (len(results) + 1) + "|",

@@ -6,13 +6,14 @@ not even tell duplicates. Keeps out: our own way (`month_stages`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psycopg
 import pyarrow.parquet as pq
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from fly_billing.resources.postgres import driver_connection
 from fly_billing.resources.usage_lake import open_duckdb
@@ -73,40 +74,67 @@ def _copy(driver: psycopg.Connection[Any], statement: str, path: Path) -> None:
 
 
 def pandas_and_a_loop(order: Order) -> Facts:
-    """What people write: groupby, to_sql, and for each organization a query, a sum in Python and an insert per item."""
-    frames = [pq.read_table(path).to_pandas() for path in sorted(order.sample.landing.rglob("*.parquet"))]
-    usage = pd.concat(frames, ignore_index=True).drop_duplicates(["source", "id"])
-    usage["quantity"] = usage["quantity"].astype(float)
+    """What people write at best: groupby over the files in memory, rollups by to_sql, and a query per organization.
+
+    Nothing is landed: the events are gone when the process ends.
+    """
+    usage = _frame(order)
     rollups = usage.groupby(["subject", "type", "data"], as_index=False).agg(
         quantity=("quantity", "sum"), events=("quantity", "size")
     )
-    engine = create_engine(order.billing.engine.url)
-    invoices = 0
-    with engine.begin() as connection:
-        connection.execute(text("drop schema if exists people cascade; create schema people"))
+    with create_engine(order.billing.engine.url).begin() as connection:
+        _make_people(connection)
         rollups.to_sql("rollups", connection, schema="people", index=False, chunksize=10_000)
         connection.execute(text("create index on people.rollups (subject)"))
-        connection.execute(text("create table people.invoices (subject text, total numeric)"))
-        connection.execute(
-            text("create table people.items (subject text, name text, quantity numeric, amount numeric)")
-        )
-        for name in sorted(set(rollups["subject"])):
-            items = connection.execute(
+        names = sorted(set(rollups["subject"]))
+        for name in names:
+            found = connection.execute(
                 text("select type, data, quantity from people.rollups where subject = :name"), {"name": name}
-            ).all()
-            total = 0.0
-            for kind, data, quantity in items:
-                amount = round(quantity * 0.01, 2)
-                total += amount
-                connection.execute(
-                    text("insert into people.items values (:subject, :name, :quantity, :amount)"),
-                    {"subject": name, "name": kind + data, "quantity": quantity, "amount": amount},
-                )
-            connection.execute(
-                text("insert into people.invoices values (:name, :total)"), {"name": name, "total": total}
             )
-            invoices += 1
-    return {"invoices": invoices}
+            _invoice(connection, name, found.all())
+    return {"invoices": len(names)}
+
+
+def to_sql_and_queries(order: Order) -> Facts:
+    """What people write: events into a table by to_sql, and for each organization read_sql, groupby, inserts."""
+    usage = _frame(order)
+    with create_engine(order.billing.engine.url).begin() as connection:
+        _make_people(connection)
+        usage.to_sql("events", connection, schema="people", index=False, chunksize=10_000)
+        connection.execute(text("create index on people.events (subject)"))
+        names = sorted(set(usage["subject"]))
+        query = text("select type, data, quantity from people.events where subject = :name")
+        for name in names:
+            events = pd.read_sql(query, connection, params={"name": name})
+            rollups = events.groupby(["type", "data"], as_index=False)["quantity"].sum()
+            _invoice(connection, name, list(rollups.itertuples(index=False)))
+    return {"invoices": len(names)}
+
+
+def _frame(order: Order) -> pd.DataFrame:
+    frames = [pq.read_table(path).to_pandas() for path in sorted(order.sample.landing.rglob("*.parquet"))]
+    usage: pd.DataFrame = pd.concat(frames, ignore_index=True).drop_duplicates(["source", "id"])
+    usage["quantity"] = usage["quantity"].astype(float)
+    return usage
+
+
+def _make_people(connection: Connection) -> None:
+    connection.execute(text("drop schema if exists people cascade; create schema people"))
+    connection.execute(text("create table people.invoices (subject text, total numeric)"))
+    connection.execute(text("create table people.items (subject text, name text, quantity numeric, amount numeric)"))
+
+
+def _invoice(connection: Connection, name: str, rollups: Sequence[Any]) -> None:
+    """An insert per item at one price for everything, and one of the total: floats, rounded line by line."""
+    total = 0.0
+    for kind, data, quantity in rollups:
+        amount = round(quantity * 0.01, 2)
+        total += amount
+        connection.execute(
+            text("insert into people.items values (:subject, :name, :quantity, :amount)"),
+            {"subject": name, "name": kind + data, "quantity": quantity, "amount": amount},
+        )
+    connection.execute(text("insert into people.invoices values (:name, :total)"), {"name": name, "total": total})
 
 
 def inside_postgres(order: Order) -> Facts:
@@ -136,4 +164,6 @@ def inside_postgres(order: Order) -> Facts:
     return {}
 
 
-STAGES = {one.__name__: one for one in (results_for_floor, floor, pandas_and_a_loop, inside_postgres)}
+STAGES = {
+    one.__name__: one for one in (results_for_floor, floor, pandas_and_a_loop, to_sql_and_queries, inside_postgres)
+}

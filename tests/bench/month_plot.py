@@ -12,7 +12,12 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 STAGES = {"land": "#4c78a8", "rollup": "#72b7b2", "invoice": "#f58518"}
-BASELINES = {"floor": "floor", "inside_postgres": "inside Postgres", "pandas_and_a_loop": "pandas and a loop"}
+BASELINES = {
+    "floor": "floor",
+    "inside_postgres": "inside Postgres",
+    "pandas_and_a_loop": "pandas and a loop, nothing landed",
+    "to_sql_and_queries": "to_sql, a query per organization",
+}
 
 
 def plot_months(results: Mapping[int, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
