@@ -5,6 +5,11 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package there is to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
+# `make bench SIZES="1000 10000 30000" WRITE=docs` is the one whose table and plots are in docs/ (an hour).
+SIZES ?= 1000
+INVOICES ?= 2500
+WRITE ?=
+
 .PHONY: demo dev test test-engines bench bench-groups soak chaos mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
@@ -19,9 +24,10 @@ test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 test-engines: $(VENV)/.installed-engines ## the same month on engines for many machines: Celery workers, Spark (500 MB to install)
 	$(BIN)/python -m pytest tests/engines
 
-bench: $(VENV)/.installed-dev ## how near we come to Stripe's limits, as a ratio
+bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise, and how near we come to Stripe's limits
+	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
+	$(BIN)/python -m tests.bench.bench_sync --invoices $(INVOICES) $(if $(WRITE),--plot $(WRITE)/sync_pace.png)
 	$(BIN)/python -m tests.bench.bench_pacing
-	$(BIN)/python -m tests.bench.bench_sync --plot docs/sync_pace.png
 
 bench-groups: $(VENV)/.installed-engines ## what billing groups cost in Dagster, by their number (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups
