@@ -171,7 +171,7 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--sizes", type=int, nargs="+", default=[1000])
     read.add_argument("--runs", type=int, default=3)
-    read.add_argument("--baseline-runs", type=int, default=1, help="in how many of them the baselines, and Dagster, run too")
+    read.add_argument("--baseline-runs", type=int, default=1, help="in how many of them baselines and Dagster run too")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
     read.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=BASELINES)
     read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png, after each size")
