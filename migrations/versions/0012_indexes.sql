@@ -9,3 +9,7 @@ create unique index one_off_items_are_billed_once on invoice_items (one_off_item
 drop index adjustments_are_billed_once;
 create unique index adjustments_are_billed_once on invoice_items (adjustment_id)
     where adjustment_id is not null and not is_void;
+
+-- What was billed before, void or not, is found without reading all items there ever were.
+create index on invoice_items (one_off_item_id) where one_off_item_id is not null;
+create index on invoice_items (adjustment_id) where adjustment_id is not null;
