@@ -50,6 +50,7 @@ def add_up(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
     for after in range(0, totals, TOTALS_AT_ONCE):
         duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
+    duck.execute("drop table usage_by_day; drop table totals")  # large, and done with
 
 
 def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> dict[str, datetime | int]:

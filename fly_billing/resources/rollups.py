@@ -27,6 +27,8 @@ from fly_billing.resources.usage_lake import UsageLake, open_duckdb
 ROLLUP_COLUMNS = (
     "id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events", "daily",
 )  # fmt: skip
+# Organizations whose snapshots are made at once.
+ORGANIZATIONS_AT_ONCE = 2000
 SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
 
 
@@ -71,15 +73,23 @@ def roll_up(
         _register(duck, connection, month, groups)
         open_carried_levels(duck, database, lake, month, version)
         engine.add_up(duck, month, now)
-        duck.execute("set variable month = $month", {"month": str(month)})
-        duck.execute(sql("snapshot_usage"))
+        _snapshot(duck, month)
         changed = _write(connection, duck, month, version, now)
         wrong = _compare(connection, engine.add_up_again(duck), month)
         if wrong:
             raise RollupMismatch(month, wrong)
         ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
-        ((rollups,),) = duck.execute("select count(*) from rollups").fetchall()
+        ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
     return RolledUp(version, organizations, events or 0, rollups, changed)
+
+
+def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
+    duck.execute("set variable month = $month", {"month": str(month)})
+    duck.execute(sql("make_snapshots"))
+    names = [name for (name,) in duck.execute("select id from billed_organizations order by id").fetchall()]
+    for start in range(0, len(names), ORGANIZATIONS_AT_ONCE):
+        block = names[start : start + ORGANIZATIONS_AT_ONCE]
+        duck.execute(sql("snapshot_usage"), {"first": block[0], "last": block[-1]})
 
 
 def _compare(

@@ -1,6 +1,6 @@
--- DuckDB. `snapshots`: one row per billed organization (also without usage), fingerprinted by all that its rollups say.
--- `rollups`: one row per rollup, with the snapshot it belongs to.
-create or replace temp table snapshots as
+-- DuckDB. Adds to `snapshots` the billed organizations from $first to $last, both included: one row each (also without usage),
+-- fingerprinted by all that its rollups say. Some at a time, as what they say is held in memory, whatever the limit.
+insert into snapshots
 with described as (
     select
         organization_id,
@@ -10,6 +10,7 @@ with described as (
         )) as fingerprint,
         sum(events)::bigint as events
     from quantities
+    where organization_id >= $first and organization_id <= $last
     group by organization_id
 )
 
@@ -19,12 +20,5 @@ select
     coalesce(fingerprint, 'empty') as fingerprint,
     coalesce(events, 0) as events
 from billed_organizations
-left join described on described.organization_id = billed_organizations.id;
-
-create or replace temp table rollups as
-select
-    md5(concat_ws('|', snapshots.id, meter, dimensions, epoch_us(segment_start)))::uuid as id,
-    snapshots.id as snapshot_id,
-    quantities.* exclude (organization_id)
-from quantities
-join snapshots on snapshots.organization_id = quantities.organization_id
+left join described on described.organization_id = billed_organizations.id
+where id >= $first and id <= $last
