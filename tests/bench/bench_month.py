@@ -55,12 +55,12 @@ class Platform:
             str(cache), organizations, "", server.url("billing"), server.url("dagster", "postgresql+psycopg2")
         )
 
-    def grow_old(self) -> None:
-        """Bill the month once, and make history of it."""
+    def grow_old(self, months: int) -> None:
+        """Bill the month once, and make so many months of history of it."""
         order = self._next_order()
         for stage in OURS:
             _run(stage, order)
-        add_history(self._database)
+        add_history(self._database, months)
 
     def measure(self, baselines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield (stage, what it took)."""
@@ -173,6 +173,7 @@ def main() -> None:
     read.add_argument("--sizes", type=int, nargs="+", default=[1000])
     read.add_argument("--runs", type=int, default=3)
     read.add_argument("--baseline-runs", type=int, default=1, help="in how many of them the baselines run too")
+    read.add_argument("--history", type=int, default=24, help="months before; their data may be in memory")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
     read.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=BASELINES)
     read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png, after each size")
@@ -190,7 +191,7 @@ def main() -> None:
             with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
                 progress.update(task, description=f"{size:,} organizations: history")
                 platform = Platform(server, Path(work), given.cache, size)
-                platform.grow_old()
+                platform.grow_old(given.history)
                 for number in range(given.runs):
                     runs.append({})
                     for stage, took in platform.measure(given.baselines if number < given.baseline_runs else ()):

@@ -1,4 +1,4 @@
-"""24 months of final invoices before the benched one, and eight more years of bare totals: what an old platform has.
+"""Months of final invoices before the benched one, and ten years of bare totals: what an old platform has.
 
 Copies of the benched month with ids of their own, so of its size and its kinds of items (one-off items left out: they
 are billed once). Keeps out: how the month itself is billed.
@@ -11,7 +11,7 @@ from sqlalchemy import text
 from fly_billing.resources.postgres import BillingDatabase
 from tests.bench.sample_of_size import MONTH
 
-MONTHS, YEARS = 24, 10
+YEARS = 10
 _EARLIER = "(:month - make_interval(months => k))::date"
 # Our own copies of rows that were checked when they were made: keys and triggers would only check them again.
 _UNCHECKED = "set local session_replication_role = replica"
@@ -83,9 +83,9 @@ LANDED = ("landing_days", "landed_months", "usage_files", "rejected_usage", "car
 GROWN = ("usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots")
 
 
-def add_history(database: BillingDatabase) -> None:
-    """Copy the month, which is final, into the months before it, and forget it."""
-    parameters = {"month": MONTH.first_day, "months": MONTHS, "years": YEARS}
+def add_history(database: BillingDatabase, months: int) -> None:
+    """Copy the month, which is final, into so many months before it, its totals into ten years, and forget it."""
+    parameters = {"month": MONTH.first_day, "months": months, "years": YEARS}
     with database.transaction() as connection:
         connection.execute(text(_UNCHECKED))
         for statement in COPIES:
