@@ -58,8 +58,8 @@ def plot_soak(months: Sequence[Mapping[str, Any]], path: Path) -> None:
     left.bar(
         labels, [month["bill_seconds"] for month in months], bottom=landing, color=STAGES["invoice"], label="billing"
     )
-    left.set(ylabel="seconds", ylim=(0, None))
-    left.legend(frameon=False, fontsize=8, loc="lower right")
+    left.set(ylabel="seconds", ylim=(0, 1.25 * max(map(sum, zip(landing, billing, strict=True)))))
+    left.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
     right.plot(labels, [month["peak_bytes"] / 1e9 for month in months], marker="o", markersize=3, color="#54a24b")
     right.set(ylabel="peak memory, GB", ylim=(0, None))
     for axes in (left, right):
