@@ -1,7 +1,7 @@
 """Landing usage: every row is accepted, a duplicate, or rejected with reason, file, line and text. None is dropped."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -435,6 +435,60 @@ def test_a_parquet_file_may_have_its_dimensions_as_json_text(platform: Platform,
     assert counts(platform.land()) == {"usage.parquet": (2, 1, 0, 1)}
     (row,) = platform.rejected()
     assert (row["line"], row["reason"], json.loads(row["raw"])["data"]) == (2, "bad_json", "{torn")
+
+
+# --- Parquet that needs no mending: it goes straight into DuckDB ------------------------------------------------------
+
+
+def plain_table(*usage: dict[str, Any]) -> pa.Table:
+    """As collectors write it: text, times in UTC to the microsecond, dimensions as JSON text."""
+    columns: dict[str, Any] = {name: [one[name] for one in usage] for name in usage[0]}
+    times = [datetime.fromisoformat(one["time"]) for one in usage]
+    data = ['{"region": "iad"}'] * len(usage)
+    return pa.table(columns | {"time": pa.array(times, pa.timestamp("us", "UTC")), "data": data})
+
+
+def egress(name: str, quantity: str = "1", **changes: Any) -> dict[str, Any]:
+    return event(name, quantity, type="egress_gb", **changes)
+
+
+def quantities(platform: Platform) -> dict[str, Decimal]:
+    with open_duckdb() as duck:
+        platform.lake.open_view(duck, "events")
+        return dict(duck.execute("select id, quantity from events where not is_duplicate order by id").fetchall())
+
+
+def test_plain_parquet_is_accounted_for_row_by_row_over_files_and_days(platform: Platform) -> None:
+    write_table(platform.landing_dir, plain_table(egress("e1", "0.123456789012345"), egress("e2", subject="nobody")))
+    write_table(platform.landing_dir, plain_table(egress("e3", "2"), egress("e1", "0.123456789012345")), name="usage2")
+    later = DAY + timedelta(days=1)
+    write_table(platform.landing_dir, plain_table(egress("e3", "2"), egress("e4", "4")), later, "usage")
+    found = [(file.day, file.path, file.landed, file.accepted, file.duplicate) for file in platform.land(DAY, later)]
+    assert found == [
+        (DAY, "usage.parquet", 2, 1, 0),
+        (DAY, "usage2.parquet", 2, 1, 1),
+        (later, "usage.parquet", 2, 1, 1),
+    ]
+    (row,) = platform.rejected()
+    assert (row["path"], row["line"], row["reason"]) == ("usage.parquet", 2, "unknown_organization")
+    assert quantities(platform) == {"e1": Decimal("0.123456789012345"), "e3": Decimal(2), "e4": Decimal(4)}
+
+
+def test_an_exponent_in_one_parquet_file_is_read_exactly_and_the_files_beside_it_land_once(platform: Platform) -> None:
+    write_table(platform.landing_dir, plain_table(egress("e1", "7")), name="a")
+    write_table(platform.landing_dir, plain_table(egress("e2", "8"), egress("e3", "1.5E+3")), name="b")
+    write_table(platform.landing_dir, plain_table(egress("e4", "9")), name="c")
+    assert set(counts(platform.land()).values()) == {(1, 1, 0, 0), (2, 2, 0, 0)}
+    assert quantities(platform) == {"e1": Decimal(7), "e2": Decimal(8), "e3": Decimal(1500), "e4": Decimal(9)}
+
+
+def test_text_that_is_no_utf8_in_one_parquet_file_refuses_that_file_alone(platform: Platform) -> None:
+    torn = plain_table(egress("e1")).set_column(0, "id", pa.array([b"\xff\xfe"], pa.binary()).view(pa.string()))
+    write_table(platform.landing_dir, torn, name="torn")
+    write_table(platform.landing_dir, plain_table(egress("e2", "8")), name="whole")
+    assert counts(platform.land()) == {"torn.parquet": (1, 0, 0, 1), "whole.parquet": (1, 1, 0, 0)}
+    assert only_reason(platform) == "unreadable_file"
+    assert quantities(platform) == {"e2": Decimal(8)}
 
 
 # --- Once is once --------------------------------------------------------------------------------------------------
