@@ -32,7 +32,7 @@ bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise,
 bench-groups: $(VENV)/.installed-engines ## what billing groups cost in Dagster, by their number (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups
 
-soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the UI's pages (needs Debian's chromium; half an hour)
+soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the UI's pages (long; needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
 
 chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides

@@ -1,7 +1,8 @@
 """Dagster's own storage in Postgres, with connections that stay open. `dagster.yaml` names it.
 
 dagster-postgres opens a connection for each event, and two for each partition that a run plans: at 264 partitions that
-was nine tenths of its bookkeeping (on a busy machine). Its hook for the webserver keeps one open instead; here every process uses it.
+was nine tenths of its bookkeeping (on a busy machine). Its hook for the webserver keeps one open instead; here every
+process uses it.
 """
 
 from __future__ import annotations
