@@ -38,7 +38,7 @@ soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the U
 chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
 	$(BIN)/python -m tests.chaos --plot docs/chaos.png
 
-mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (an hour)
+mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (ten minutes)
 	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/python -m tests.mutants
