@@ -51,6 +51,13 @@ class InvoiceItem:
     rollup_ids: tuple[UUID, ...] = ()
     detail: Mapping[str, Any] = field(default_factory=dict)
 
+    def billed_at(self, cents: int) -> InvoiceItem:
+        """Return the item with its share of the rounded total."""
+        billed = object.__new__(InvoiceItem)
+        # As `dataclasses.replace`, for a tenth of its time: every item of every month comes by here.
+        billed.__dict__.update(self.__dict__, amount_cents=cents)
+        return billed
+
 
 @dataclass(frozen=True)
 class Scope:

@@ -6,7 +6,7 @@ Keeps out: where the data comes from, when an invoice may be finalized.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -103,11 +103,11 @@ def assemble_charges(account: Account) -> Draft:
     return draft
 
 
-def _order(item: InvoiceItem) -> tuple[int, str, str, str, str]:
-    return KINDS.index(item.kind), item.product, item.description, item.organization_id, str(item.id)
+def _order(item: InvoiceItem) -> tuple[int, str, str, str, UUID]:
+    return KINDS.index(item.kind), item.product, item.description, item.organization_id, item.id
 
 
 def _rounded(items: list[InvoiceItem], currency: str) -> list[InvoiceItem]:
     """Share the cents of the total out over the items. A tax is whole cents already, and gets just those."""
     cents = share_out_cents([item.amount for item in items], currency)
-    return [replace(item, amount_cents=share) for item, share in zip(items, cents, strict=True)]
+    return [item.billed_at(share) for item, share in zip(items, cents, strict=True)]

@@ -166,6 +166,8 @@ class PriceBook:
         self._edges: dict[str, list[datetime]] = {}
         # meter -> names of the matched dimensions -> their values -> versions
         self._usage: dict[str, dict[tuple[str, ...], dict[tuple[str, ...], list[Price]]]] = {}
+        # meter -> how many dimensions are matched, the most first
+        self._counts: dict[str, list[int]] = {}
         for price in prices:
             self._by_key.setdefault(price.key, []).append(price)
             if price.meter is not None:
@@ -175,7 +177,9 @@ class PriceBook:
 
     def _index(self, price: Price, meter: str) -> None:
         names = tuple(sorted(price.match))
-        table = self._usage.setdefault(meter, {}).setdefault(names, {})
+        tables = self._usage.setdefault(meter, {})
+        table = tables.setdefault(names, {})
+        self._counts[meter] = sorted({len(matched) for matched in tables}, reverse=True)
         for values in combinations(*(price.match[name] for name in names)):
             table.setdefault(values, []).append(price)
 
@@ -184,11 +188,10 @@ class PriceBook:
 
         Raises BillingError `unpriced_usage` where there is none and `ambiguous_price` where two fit equally well.
         """
-        tables = self._usage.get(meter, {})
-        for count in sorted({len(names) for names in tables}, reverse=True):
+        for count in self._counts.get(meter, []):
             found = [
                 price
-                for names, table in tables.items()
+                for names, table in self._usage[meter].items()
                 if len(names) == count
                 for price in table.get(tuple(dimensions.get(name, "") for name in names), [])
                 if price.is_in_force(moment)

@@ -98,7 +98,7 @@ def _read_share(share: Fraction | int | str) -> Fraction:
     if isinstance(share, float):
         raise ValueError(f"share {share!r} is a float: give it as a fraction, it must stay exact")
     try:
-        part = Fraction(share)
+        part = share if isinstance(share, Fraction) else Fraction(share)
     except (TypeError, ValueError, ZeroDivisionError):
         raise ValueError(f"share {share!r} is no fraction") from None
     if not 0 <= part <= 1:
@@ -110,6 +110,9 @@ def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], share: Fra
     """Return what is left of each quantity when the allowance, which a month has once, is taken off."""
     billable, free = [], Decimal(0)
     for price, quantity in zip(prices, quantities, strict=True):
+        if not price.free_allowance:
+            billable.append(quantity)
+            continue
         allowance = divide(EXACT.multiply(price.free_allowance, Decimal(share.numerator)), Decimal(share.denominator))
         # A later version may grant less than was used by then: what was free stays free.
         left = max(Decimal(0), EXACT.subtract(allowance, free))

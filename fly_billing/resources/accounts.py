@@ -6,9 +6,12 @@ Set-based: one statement per kind of record for all of a month's payers. Keeps o
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -107,7 +110,7 @@ def read_records(
     bought = {"organizations": members, "month": month.first_day, **span}
     agreed = {"organizations": names, "month": month.first_day}
     return Records(
-        rollups=_grouped(rows(connection, "rollups_to_price", snapshots=used), _made(UsageRollup)),
+        rollups=_grouped(rows(connection, "rollups_to_price", snapshots=used), _rollup),
         subscriptions=_grouped(
             rows(connection, "subscriptions_to_bill", **bought, next_end=month.next().end), _made(Subscription)
         ),
@@ -158,6 +161,16 @@ def _grouped(found: Iterable[Row], make: Callable[[dict[str, Any]], T]) -> Group
 
 def _made(kind: type[T]) -> Callable[[dict[str, Any]], T]:
     return lambda fields: kind(**fields)
+
+
+def _rollup(fields: dict[str, Any]) -> UsageRollup:
+    return UsageRollup(**fields | {"dimensions": _dimensions(fields["dimensions"])})
+
+
+@lru_cache(maxsize=65_536)
+def _dimensions(text: str) -> Mapping[str, str]:
+    """Read dimensions from JSON, once for all that have the same: read-only, as they are shared."""
+    return MappingProxyType(json.loads(text))
 
 
 def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]], T]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -139,7 +140,7 @@ def open_billed_events(lake: UsageLake, usage: BilledUsage) -> Iterator[BilledEv
             {
                 "organization_id": usage.organization_id,
                 "meter": one.usage.meter,
-                "dimensions": one.usage.dimensions,
+                "dimensions": json.dumps(dict(one.usage.dimensions)),
                 "segment_start": one.usage.segment_start,
                 "segment_end": one.usage.segment_end,
                 "rollup_id": str(one.usage.id),
@@ -219,7 +220,7 @@ def _register(duck: duckdb.DuckDBPyConnection, wanted: Sequence[Mapping[str, Any
         "select distinct organization_id, meter, dimensions from events semi join wanted using (organization_id)"
         " where not is_duplicate"
     ).fetchall():
-        written[organization, meter][_canonical(json.loads(text))] = text
+        written[organization, meter][_canonical(text)] = text
     rows = []
     for one in wanted:
         canonical = _canonical(one["dimensions"])
@@ -229,5 +230,7 @@ def _register(duck: duckdb.DuckDBPyConnection, wanted: Sequence[Mapping[str, Any
     duck.register("billed", pa.Table.from_pylist(rows, schema=BILLED))
 
 
-def _canonical(dimensions: Mapping[str, str]) -> str:
-    return json.dumps(dimensions, sort_keys=True)
+@lru_cache(maxsize=65_536)
+def _canonical(dimensions: str) -> str:
+    """Write a JSON object in the one way that all who say the same have in common. Mostly they are few."""
+    return json.dumps(json.loads(dimensions), sort_keys=True)

@@ -122,7 +122,10 @@ def _engine(url: str) -> Engine:
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:
     """Run the statement `sql/<name>.sql` and return its rows (none for a statement that returns nothing)."""
     result = connection.execute(text(sql(name)), parameters)
-    return [dict(row) for row in result.mappings()] if result.returns_rows else []
+    if not result.returns_rows:
+        return []
+    columns = tuple(result.keys())
+    return [dict(zip(columns, row, strict=True)) for row in result.all()]
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:

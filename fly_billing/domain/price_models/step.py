@@ -44,7 +44,13 @@ class PriceStep:
 
     def as_data(self) -> dict[str, str]:
         """Return the step as JSON-ready text values: decimals stay exact. `units` is there where it says more."""
-        numbers = {"quantity": self.quantity, "unit_amount": self.unit_amount, "per": self.per, "amount": self.amount}
+        data = {
+            "label": self.label,
+            "quantity": plain(self.quantity),
+            "unit_amount": plain(self.unit_amount),
+            "per": plain(self.per),
+            "amount": plain(self.amount),
+        }
         if self.units != self.quantity:
-            numbers["units"] = self.units
-        return {"label": self.label} | {name: plain(value) for name, value in numbers.items()}
+            data["units"] = plain(self.units)
+        return data

@@ -8,12 +8,18 @@ with edges as (
     select meter, segment_start as moment from billed
     union
     select meter, segment_end from billed
+),
+
+stretches as (
+    select meter, moment as since, lead(moment, 1, 'infinity') over (partition by meter order by moment) as until
+    from edges
 )
 
-select events.organization_id, events.meter, events.dimensions, edges.moment as since, count(*) as events
+select events.organization_id, events.meter, events.dimensions, stretches.since, count(*) as events
 from events
 semi join covered on covered.organization_id = events.organization_id
-asof left join edges on edges.meter = events.meter and events.time >= edges.moment
+left join stretches
+    on stretches.meter = events.meter and events.time >= stretches.since and events.time < stretches.until
 where not events.is_duplicate
 group by all;
 

@@ -68,7 +68,7 @@ select
         when time is null then 'bad_time'
         when time < $first_month then 'time_too_early'
         when time < existed_from then 'before_organization'
-        when time >= landing_day + interval 2 days then 'time_in_future'
+        when utc(time) >= landing_day + interval 2 days then 'time_in_future'
         when quantity is null then 'bad_quantity'
         when quantity < 0 then 'negative_quantity'
         when is_incomplete then 'missing_dimension'

@@ -5,7 +5,8 @@ insert into quantities
 with segmented as (
     select
         total, segment_start, sum(quantity)::decimal(38, 15) as quantity, sum(events)::bigint as events,
-        map_from_entries(list((day, quantity)) filter (quantity <> 0)) as by_day
+        list(day) filter (quantity <> 0) as days,
+        list(quantity::varchar) filter (quantity <> 0) as added
     from (
         select total, segment_start, day, sum(quantity) as quantity, sum(events) as events
         from usage_by_day
@@ -18,7 +19,7 @@ with segmented as (
 select
     organization_id, meter, dimensions, segment_start, segment_end, quantity, events,
     '{' || array_to_string(list_transform(
-        range(1, getvariable('days') + 1), lambda day: coalesce(by_day[day]::varchar, '0')
+        range(1, getvariable('days') + 1), lambda day: coalesce(added[list_position(days, day)], '0')
     ), ',') || '}' as daily
 from segmented
 join totals using (total)

@@ -1,8 +1,8 @@
 -- DuckDB. One row per total (`number_totals.sql`), segment and day of the month with events: what they add to the
 -- month's quantity (`domain.aggregations`), and how many they are. Levels are told by events, and added in
--- `level_time_by_day.sql`.
+-- `level_time_by_day.sql`. Events are read twice, as keeping them takes longer, and memory.
 create or replace temp table usage_by_day as
-with numbered as (
+with numbered as not materialized (
     select totals.total, accepted_usage.*
     from accepted_usage
     join totals
@@ -34,7 +34,7 @@ added as (
 )
 
 select
-    added.total, segments.segment_start, day(added.time) as day, sum(added.quantity) as quantity, count(*) as events
+    added.total, segments.segment_start, day(utc(added.time)) as day, sum(added.quantity) as quantity, count(*) as events
 from added
 join segments
     on segments.meter = added.meter
