@@ -7,9 +7,11 @@ out here. Keeps out: what invoices are made of (`accounts`), how amounts come ab
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -172,9 +174,10 @@ def _bill_blocks(
             records = read_records(connection, month, block)
             # The connection does one thing at a time: the block before is written after this one was read.
             writing = beside.submit(_write, connection, written, moment)
-            written, failed = _assemble(month, block, records, books, complete)
+            with _no_garbage_collection():
+                written, failed = _assemble(month, block, records, books, complete)
             writing.result()
-            if first == PAYERS_AT_ONCE:
+            if first:
                 _correct_statistics(connection)
             failures += failed
             billed += [_billed(invoice) for _, invoice in written]
@@ -182,11 +185,24 @@ def _bill_blocks(
     return billed, failures
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Let Python not look for cycles meanwhile: an invoice has none, and looking takes an eighth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _correct_statistics(connection: Connection) -> None:
-    """Have Postgres look at tables into which the first block was written, should it believe them to be empty.
+    """Have Postgres look at tables into which blocks were written, should it believe them to be empty.
 
     Where all that they ever held was rolled back, it plans for no rows at all, and joins each block with every invoice
-    before it: a first month that had failed once took six times as long when it was billed again.
+    before it: a first month that had failed once took six times as long when it was billed again. Autovacuum can come
+    to believe so at any time until the first month is committed, but not once the tables were looked at here.
     """
     for table in rows(connection, "tables_believed_empty"):
         driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table["name"])))

@@ -3,6 +3,7 @@
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -75,6 +76,25 @@ def test_a_month_of_more_organizations_than_are_worked_out_at_once_bills_each_on
         (written,) = platform.query("select count(*) as items, sum(amount_cents) as cents from invoice_items")
         assert (written["items"], written["cents"]) == (2499, 2499 * 101)
     assert checks(platform) == []
+
+
+def test_a_first_month_that_failed_is_billed_again_without_postgres_believing_that_there_are_no_invoices(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would compare each block with all invoices before it: six times the time with 10,000 organizations."""
+    statistics = (
+        "select relname, reltuples::int from pg_class where relname in ('invoices', 'invoice_items') order by 1"
+    )
+    monkeypatch.setattr("fly_billing.resources.invoicing.PAYERS_AT_ONCE", 1)
+    platform.add_organization("globex")
+    platform.use(event("one"), event("two", subject="globex"))
+    with monkeypatch.context() as broken, pytest.raises(ConnectionError):
+        broken.setattr("fly_billing.resources.invoicing._record", Mock(side_effect=ConnectionError))
+        platform.bill()
+    platform.execute("analyze invoices, invoice_items")  # autovacuum does, within a minute
+    assert [row["reltuples"] for row in platform.query(statistics)] == [0, 0]
+    assert len(platform.bill().invoices) == 2
+    assert [row["reltuples"] for row in platform.query(statistics)] == [1, 1]
 
 
 def test_an_open_month_computed_any_number_of_times_is_one_invoice(platform: Platform) -> None:
