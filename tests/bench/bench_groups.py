@@ -102,9 +102,9 @@ def main() -> None:
         for count in given.groups:
             found[count] = measure(count, progress)
     names = [page.name for page in next(iter(found.values()))[1]]
-    shown = Table("Groups", "A month of two assets", *(f"{name}, cold / warm" for name in names))
+    shown = Table("Groups", "A month of two assets", *(f"{name}, cold / warm / by a click" for name in names))
     for count, (seconds, pages) in found.items():
-        times = (f"{page.cold_seconds:.2f} / {page.warm_seconds:.2f} s" for page in pages)
+        times = (f"{page.cold_seconds:.2f} / {page.warm_seconds:.2f} / {page.clicked_seconds:.2f} s" for page in pages)
         shown.add_row(f"{count:,}", f"{seconds:.1f} s", *times)
     Console(width=160).print(shown)
 

@@ -139,9 +139,11 @@ def tell(costs: list[MonthCost], pages: list[PageTime]) -> None:
             f"{one.invoices:,}",
         )  # fmt: skip
     Console().print(shown)
-    shown = Table("Page of the UI", "Cold", "Warm, median of five")
+    shown = Table("Page of the UI", "Cold", "Warm, median of five", "By a click, median of five")
     for page in pages:
-        shown.add_row(page.name, f"{page.cold_seconds:.2f} s", f"{page.warm_seconds:.2f} s")
+        shown.add_row(
+            page.name, *(f"{one:.2f} s" for one in (page.cold_seconds, page.warm_seconds, page.clicked_seconds))
+        )
     Console().print(shown)
 
 
