@@ -31,10 +31,10 @@ from rich.table import Table
 from fly_billing.cli.runs import QUIET
 from fly_billing.jobs import RANGE_END, RANGE_START
 from fly_billing.partitions import month_by_org, orgs, partition_key
-from fly_billing.resources.embedded_postgres import throwaway
 from fly_billing.resources.settings import PROJECT
 from tests.bench.bench_ui import PageTime, time_pages
 from tests.bench.sample_of_size import MONTH
+from tests.bench.server import bench_server
 
 MONTHS = 24
 ASSETS = ("usage_rollups", "invoices")
@@ -77,7 +77,7 @@ def time_a_month(instance: DagsterInstance, groups: Sequence[str]) -> float:
 
 
 def measure(count: int, progress: Progress) -> tuple[float, list[PageTime]]:
-    with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as home:
+    with bench_server() as server, tempfile.TemporaryDirectory() as home:
         os.environ |= {
             "DATABASE_URL": server.url("billing"),
             "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),

@@ -24,13 +24,14 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
-from fly_billing.resources.embedded_postgres import PostgresServer, throwaway
+from fly_billing.resources.embedded_postgres import PostgresServer
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from tests.bench.history import add_history, forget_month
 from tests.bench.month_plot import plot_months
 from tests.bench.month_stages import Order
 from tests.bench.sample_of_size import add_records, make_sample
+from tests.bench.server import bench_server
 
 OURS = ("land", "rollup", "invoice")
 BESIDE = ("check", "rebill_one", "statement", "monthly_totals")
@@ -188,7 +189,7 @@ def main() -> None:
             given.cache.mkdir(parents=True, exist_ok=True)
             make_sample(given.cache, size)
             runs: list[Results] = []
-            with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
+            with bench_server() as server, tempfile.TemporaryDirectory() as work:
                 progress.update(task, description=f"{size:,} organizations: history")
                 platform = Platform(server, Path(work), given.cache, size)
                 platform.grow_old(given.history)

@@ -24,7 +24,6 @@ from rich.table import Table
 
 from fly_billing.cli.runs import Runs
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.embedded_postgres import throwaway
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT
@@ -32,6 +31,7 @@ from tests.bench.bench_ui import PageTime, time_pages
 from tests.bench.month_plot import plot_soak
 from tests.bench.month_stages import peak_bytes
 from tests.bench.sample_of_size import MONTH, add_records, make_sample
+from tests.bench.server import bench_server
 
 EVENTS_PER_ORGANIZATION = 100
 
@@ -50,7 +50,7 @@ class MonthCost:
 @contextmanager
 def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
     """Keep a platform up whose settings are in the environment, as for any run of ours."""
-    with throwaway(databases=("billing", "dagster")) as server, tempfile.TemporaryDirectory() as work:
+    with bench_server() as server, tempfile.TemporaryDirectory() as work:
         database = BillingDatabase(server.url("billing"))
         migrate(database)
         add_records(database, organizations)

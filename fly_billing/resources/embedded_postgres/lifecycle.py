@@ -48,13 +48,13 @@ def running(
 
 
 @contextmanager
-def throwaway(databases: Sequence[str] = ()) -> Iterator[PostgresServer]:
+def throwaway(databases: Sequence[str] = (), settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[PostgresServer]:
     """Run a server of its own for a test, in a temporary folder (in memory if there is plenty) deleted afterwards."""
     _sweep()
     root = Path(tempfile.mkdtemp(prefix=THROWAWAY_PREFIX, dir=_roomiest()))
     root.chmod(0o711)  # so that root's server account gets through
     try:
-        with running(root, databases, NOT_DURABLE) as server:
+        with running(root, databases, {**NOT_DURABLE, **settings}) as server:
             yield server
     finally:
         remove(root)
