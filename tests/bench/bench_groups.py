@@ -32,7 +32,7 @@ from fly_billing.cli.runs import QUIET
 from fly_billing.jobs import RANGE_END, RANGE_START
 from fly_billing.partitions import month_by_org, orgs, partition_key
 from fly_billing.resources.settings import PROJECT
-from tests.bench.bench_ui import PageTime, time_pages
+from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.sample_of_size import MONTH
 from tests.bench.server import bench_server
 
@@ -104,7 +104,7 @@ def main() -> None:
     names = [page.name for page in next(iter(found.values()))[1]]
     shown = Table("Groups", "A month of two assets", *(f"{name}, cold / warm / by a click" for name in names))
     for count, (seconds, pages) in found.items():
-        times = (f"{page.cold_seconds:.2f} / {page.warm_seconds:.2f} / {page.clicked_seconds:.2f} s" for page in pages)
+        times = (" / ".join(shown_seconds(page)) for page in pages)
         shown.add_row(f"{count:,}", f"{seconds:.1f} s", *times)
     Console(width=160).print(shown)
 

@@ -27,7 +27,7 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT
-from tests.bench.bench_ui import PageTime, time_pages
+from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.month_plot import plot_soak
 from tests.bench.month_stages import peak_bytes
 from tests.bench.sample_of_size import MONTH, add_records, make_sample
@@ -141,9 +141,7 @@ def tell(costs: list[MonthCost], pages: list[PageTime]) -> None:
     Console().print(shown)
     shown = Table("Page of the UI", "Cold", "Warm, median of five", "By a click, median of five")
     for page in pages:
-        shown.add_row(
-            page.name, *(f"{one:.2f} s" for one in (page.cold_seconds, page.warm_seconds, page.clicked_seconds))
-        )
+        shown.add_row(page.name, *shown_seconds(page))
     Console().print(shown)
 
 
