@@ -16,9 +16,10 @@ from pathlib import Path
 import psycopg
 
 from fly_billing.domain.errors import ToBeMended
+from fly_billing.resources.credentials import check_stripe_access
 from fly_billing.resources.embedded_postgres import running
 from fly_billing.resources.embedded_postgres.locks import Lock
-from fly_billing.resources.settings import PROJECT, Settings, check_stripe_key
+from fly_billing.resources.settings import PROJECT, Settings
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 
 # Any key will do for the sandbox; it refuses live ones.
@@ -40,7 +41,8 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False) -> Itera
     """
     settings = Settings.from_environment()
     if stripe and (settings.stripe_api_key or settings.production):
-        check_stripe_key(settings.stripe_api_key, production=settings.production)  # before anything is started
+        # Before anything is started.
+        check_stripe_access(settings.stripe_api_key, settings.stripe_api_base, production=settings.production)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         names = stack.enter_context(_postgres(settings))

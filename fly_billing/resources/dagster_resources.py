@@ -19,7 +19,7 @@ from fly_billing.resources.invoicing import Terms
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.rollup_engines import RollupEngine, open_engine
-from fly_billing.resources.settings import Settings, check_stripe_key
+from fly_billing.resources.settings import Settings
 from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.resources.stripe_invoice_sync import SyncRules, SyncTools
 from fly_billing.resources.stripe_journal import StripeJournal
@@ -85,10 +85,13 @@ class StripeAccount(ConfigurableResource[Any]):
     def sync_tools(self, database: BillingDatabase, clock: Clock, run_id: str) -> SyncTools:
         """Return what a sync needs. Raises SettingsError where the key is missing or must not be used here."""
         settings = Settings.from_environment()
-        key = check_stripe_key(self.api_key or settings.stripe_api_key, production=settings.production)
         return SyncTools(
             journal=StripeJournal(database, run_id),
-            client=make_stripe_client(key, self.api_base or settings.stripe_api_base),
+            client=make_stripe_client(
+                self.api_key or settings.stripe_api_key,
+                self.api_base or settings.stripe_api_base,
+                production=settings.production,
+            ),
             pace=Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
             clock=clock.now,
             rules=SyncRules(workers=settings.stripe_workers),

@@ -59,7 +59,7 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings. Raises SettingsError naming the variable that can't be read."""
         env = os.environ if environ is None else environ
-        production = env.get("FLY_BILLING_ENV", "development") == "production"
+        production = _one_of(env, "FLY_BILLING_ENV", ("development", "production")) == "production"
         data_dir = Path(env.get("FLY_BILLING_DATA_DIR") or PROJECT / ".data").resolve()
         return cls(
             data_dir=data_dir,
@@ -117,15 +117,3 @@ def _one_of(env: Mapping[str, str], name: str, words: Sequence[str]) -> str:
     if word not in words:
         raise SettingsError(f"{name}={word!r} must be one of: {', '.join(words)}")
     return word
-
-
-def check_stripe_key(key: str | None, *, production: bool) -> str:
-    """Return the key if it may be used here. Live keys move real money: only in production mode, never by accident."""
-    if not key:
-        raise SettingsError("STRIPE_API_KEY is not set: use `make dev` for the local sandbox, or a key of your account")
-    live = key.startswith(("sk_live_", "rk_live_"))
-    if live and not production:
-        raise SettingsError("STRIPE_API_KEY is a live key, but FLY_BILLING_ENV is not 'production': refusing to use it")
-    if production and not live:
-        raise SettingsError("FLY_BILLING_ENV is 'production', but STRIPE_API_KEY is no live key: refusing to mix them")
-    return key

@@ -13,6 +13,7 @@ import stripe
 from stripe import StripeClient
 
 from fly_billing.domain.stripe_failures import request_log_url
+from fly_billing.resources.credentials import check_stripe_access
 from fly_billing.resources.settings import Settings
 
 # Seconds to connect, and to wait for an answer. Stripe's own default of 80 s would hold a worker for too long.
@@ -22,13 +23,24 @@ READ_SECONDS = 25
 APPLIED, NOT_APPLIED, UNKNOWN = "applied", "not_applied", "unknown"
 
 
-def make_stripe_client(api_key: str, api_base: str | None = None) -> StripeClient:
-    """Make a client; one may be shared by threads. `api_base` points it at a sandbox server."""
+def make_stripe_client(
+    api_key: str | None,
+    api_base: str | None = None,
+    *,
+    production: bool = False,
+    timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+) -> StripeClient:
+    """Make a client; threads may share it. The only place that makes one, so that no key gets around the guard.
+
+    `api_base` points it at a sandbox server; `timeout`: seconds to connect and to read. Raises SettingsError where the
+    key or the address must not be used here.
+    """
+    key = check_stripe_access(api_key, api_base, production=production)
     stripe.enable_telemetry = False  # it would write a file into the home folder
     return StripeClient(
-        api_key,
+        key,
         base_addresses={"api": api_base} if api_base else None,
-        http_client=stripe.RequestsClient(timeout=(CONNECT_SECONDS, READ_SECONDS)),
+        http_client=stripe.RequestsClient(timeout=timeout),
         max_network_retries=0,
     )
 
@@ -89,7 +101,7 @@ def _log_url(error: stripe.StripeError) -> str | None:
     said: str | None = getattr(error.error, "request_log_url", None)
     if said or not error.request_id:
         return said
-    # Production and live keys go together, always (`check_stripe_key`).
+    # Production and live keys go together, always (`credentials`).
     return request_log_url(error.request_id, livemode=Settings.from_environment().production)
 
 

@@ -7,6 +7,7 @@ Keep out: HTTP (app.py) and what endpoints do.
 import asyncio
 import math
 import random
+import re
 
 from fly_billing.stripe_sandbox import calls, params
 from fly_billing.stripe_sandbox.calls import Answer, Call
@@ -18,6 +19,7 @@ from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.webhooks import Deliveries
 
 CALM = Rule("slow")
+TEST_KEY = re.compile(r"(?:sk|rk)_test_[0-9A-Za-z_]+")
 
 
 class Pipeline:
@@ -145,5 +147,5 @@ def check_api_key(authorization: str | None) -> None:
         raise unauthorized(NO_KEY)
     if key.startswith(("sk_live_", "rk_live_")):
         raise unauthorized("This is a sandbox: it refuses live keys. Use one that starts with sk_test_.")
-    if not key.startswith(("sk_test_", "rk_test_")):
+    if TEST_KEY.fullmatch(key) is None:
         raise unauthorized("Invalid API Key provided: a key here starts with sk_test_.")

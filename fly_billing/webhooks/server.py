@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import stripe
 import uvicorn
-from stripe import StripeClient
 
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings, SettingsError, check_stripe_key
+from fly_billing.resources.settings import Settings, SettingsError
+from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.resources.stripe_events import payment_error, receive, settle_waiting_events
 from fly_billing.resources.stripe_reading import StripeReader
 from fly_billing.webhooks.app import PATH, build_app
@@ -60,13 +59,11 @@ def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | Non
     """Return a reader with little patience; None where there is no key: then alerts don't say why a payment failed."""
     if not settings.stripe_api_key:
         return None
-    key = check_stripe_key(settings.stripe_api_key, production=settings.production)
-    stripe.enable_telemetry = False  # it would write a file into the home folder
-    client = StripeClient(
-        key,
-        base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else None,
-        http_client=stripe.RequestsClient(timeout=(PATIENCE, PATIENCE)),
-        max_network_retries=0,
+    client = make_stripe_client(
+        settings.stripe_api_key,
+        settings.stripe_api_base,
+        production=settings.production,
+        timeout=(PATIENCE, PATIENCE),
     )
     pace = Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
     return StripeReader(client, pace, tries=1)

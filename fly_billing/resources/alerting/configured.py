@@ -12,6 +12,7 @@ from fly_billing.resources.alerting.channels import Channel
 from fly_billing.resources.alerting.mail import MailChannel, MailServer
 from fly_billing.resources.alerting.slack import SlackChannel
 from fly_billing.resources.alerting.webhook import WebhookChannel
+from fly_billing.resources.credentials import check_secret_address
 from fly_billing.resources.settings import Settings, SettingsError
 
 # Makes a client of a bot's token and, where it isn't Slack's own, an address.
@@ -24,13 +25,17 @@ def configured_channels(settings: Settings, slack_client: SlackClient) -> list[C
 
 
 def _webhook(settings: Settings) -> list[Channel]:
-    return [WebhookChannel(settings.alert_webhook_url)] if settings.alert_webhook_url else []
+    if not settings.alert_webhook_url:
+        return []
+    return [WebhookChannel(check_secret_address("ALERT_WEBHOOK_URL", settings.alert_webhook_url))]
 
 
 def _slack(settings: Settings, slack_client: SlackClient) -> list[Channel]:
     _demand_all(SLACK_BOT_TOKEN=settings.slack_bot_token, SLACK_CHANNEL=settings.slack_channel)
     if not settings.slack_bot_token or not settings.slack_channel:
         return []
+    if settings.slack_api_base:
+        check_secret_address("SLACK_API_BASE", settings.slack_api_base, is_base=True)
     return [SlackChannel(slack_client(settings.slack_bot_token, settings.slack_api_base), settings.slack_channel)]
 
 

@@ -18,11 +18,11 @@ from urllib.parse import unquote, urlsplit
 
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.channels import AlertNotSent
+from fly_billing.resources.credentials import is_this_machine
 from fly_billing.resources.settings import SettingsError
 
 PATIENCE = 20
 PORTS = {"smtp": 587, "smtps": 465}
-HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 MOST_SUBJECT = 200
 
 
@@ -45,7 +45,8 @@ class MailServer:
             scheme, host, port = parts.scheme, parts.hostname, parts.port
         except ValueError:
             scheme, host, port = "", None, None
-        if scheme not in PORTS or not host or (parts.username is None) != (parts.password is None):
+        is_whole = bool(host) and url.isprintable() and (parts.username is None) == (parts.password is None)
+        if scheme not in PORTS or not host or not is_whole:
             raise SettingsError(
                 "SMTP_URL must be smtp://host:port or smtps://host:port, with user:password@ before the host where the"
                 " server asks for them (percent-encoded)"
@@ -76,7 +77,7 @@ class MailServer:
 
     def _prepare(self, session: smtplib.SMTP) -> None:
         session.ehlo_or_helo_if_needed()
-        is_safe = self.is_smtps or self.host in HERE
+        is_safe = self.is_smtps or is_this_machine(self.host)
         if not self.is_smtps and session.has_extn("starttls"):
             session.starttls(context=self.tls)
             is_safe = True
