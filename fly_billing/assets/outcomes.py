@@ -22,6 +22,7 @@ from dagster import (
 # Set in the metadata of a Failure whose organizations stand in Postgres with their reasons: the sensors that read them
 # there tell people, and `alert_on_failed_run` keeps quiet.
 TOLD_ELSEWHERE = "failures_are_recorded"
+MOST_DESCRIBED = 3
 
 
 def report(
@@ -44,11 +45,30 @@ def report(
         if str(key) not in failed_keys:
             context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
     yield from checks
+    others = "; the others are done" if len(failed_keys) < len(context.partition_keys) else ""
     raise Failure(
-        f"{len(failures)} of this run failed, the others are done; first {dict(failures[0])}",
+        described_failures(failures) + others,
         metadata={**metadata, "failures": table(failures), **({TOLD_ELSEWHERE: True} if are_recorded else {})},
         allow_retries=False,
     )
+
+
+def described_failures(failures: Sequence[Mapping[str, Any]]) -> str:
+    """Say what failed and what to do: the first three, and how many there are."""
+    named = "; ".join(map(_described_failure, failures[:MOST_DESCRIBED]))
+    if len(failures) == 1:
+        return named
+    more = f"; and {len(failures) - MOST_DESCRIBED} more" if len(failures) > MOST_DESCRIBED else ""
+    return f"{len(failures)} failed: {named}{more}"
+
+
+def _described_failure(row: Mapping[str, Any]) -> str:
+    what = row.get("what to do")
+    if not what:
+        return ", ".join(f"{name} {value}" for name, value in row.items())
+    whose = " ".join(str(row[name]) for name in ("month", "organization") if row.get(name))
+    code = f" ({row['code']})" if row.get("code") else ""
+    return f"{what}{code}" if str(what).startswith(whose) else f"{whose}: {what}{code}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], most: int = 50) -> MetadataValue:

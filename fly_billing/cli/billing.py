@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from dagster import DagsterInstance
 from rich.console import Console
+from rich.markup import escape
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import Runs
@@ -51,7 +52,7 @@ def run_month(console: Console, job: str, month: BillingMonth) -> bool:
 def tell_problems(console: Console, runs: Runs, done: str) -> bool:
     """Print what failed, or else `done`; return whether all went well."""
     for problem in [*runs.record.failed_runs, *runs.record.failed_checks]:
-        console.print(f"[red]failed[/red] {problem}", highlight=False)
+        console.print(f"[red]failed[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     if runs.record.is_clean:
         console.print(done, highlight=False)
     return runs.record.is_clean

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from dagster import DagsterInstance
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from fly_billing.cli.local_platform import local_platform
@@ -77,7 +78,7 @@ def _conclude(console: Console, settings: Settings, database: BillingDatabase, r
         month = BillingMonth.containing(chosen["month"])
         show_statement(console, read_statement(database, chosen["organization_id"], clock.now(), month))
     for problem in [*record.failed_runs, *record.failed_checks]:
-        console.print(f"[red]failed[/red] {problem}")
+        console.print(f"[red]failed[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     result = totals(database, both)
     if result.is_equal and record.is_clean:
         console.print(

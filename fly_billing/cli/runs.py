@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
-from dagster import AssetCheckSeverity, DagsterEvent, DagsterExecutionInterruptedError, DagsterInstance
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterError,
+    DagsterEvent,
+    DagsterExecutionInterruptedError,
+    DagsterInstance,
+)
 
+from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure_causes, raised_errors
 from fly_billing.definitions import build_defs
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import landing_range, month_tags, register_groups
 from fly_billing.resources.postgres import BillingDatabase
@@ -35,7 +43,10 @@ class Runs:
     def __init__(self, instance: DagsterInstance, database: BillingDatabase) -> None:
         self._instance = instance
         self._database = database
-        self._definitions = build_defs()
+        try:
+            self._definitions = build_defs()
+        except DagsterError as problem:
+            raise ToBeMended(f"Dagster can't load the project: {cause_of(problem).text}") from problem
         self.record = RunRecord()
 
     def register_organizations(self) -> None:
@@ -59,15 +70,20 @@ class Runs:
 
     def _run(self, job: str, what: str, tags: Mapping[str, str]) -> str | None:
         problems = len(self.record.failed_runs) + len(self.record.failed_checks)
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            run_config=QUIET, instance=self._instance, tags=dict(tags), raise_on_error=False
-        )
+        try:
+            result = self._definitions.resolve_job_def(job).execute_in_process(
+                run_config=QUIET, instance=self._instance, tags=dict(tags), raise_on_error=False
+            )
+        except DagsterError as problem:  # it did not even start
+            self.record.failed_runs.append(f"{job} {what}: {cause_in_a_line([cause_of(problem)])}")
+            return None
         if not result.success:
             _raise_if_interrupted(result.all_events)
-            self.record.failed_runs.append(f"{job} {what}: {_first_error(result.all_events)}")
+            cause = cause_in_a_line(failure_causes(result.all_events), result.run_id)
+            self.record.failed_runs.append(f"{job} {what}: {cause}")
         for check in result.get_asset_check_evaluations():
             if not check.passed and check.severity == AssetCheckSeverity.ERROR:
-                self.record.failed_checks.append(f"{check.check_name} {what}")
+                self.record.failed_checks.append(_failed_check(check, what))
         is_clean = problems == len(self.record.failed_runs) + len(self.record.failed_checks)
         return result.run_id if is_clean else None
 
@@ -76,24 +92,16 @@ def stretch_name(stretch: tuple[date, date]) -> str:
     return f"({stretch[0]} to {stretch[1]})"
 
 
+def _failed_check(check: AssetCheckEvaluation, what: str) -> str:
+    wrong = f": {check.metadata['wrong'].value} wrong" if "wrong" in check.metadata else ""
+    asset = check.asset_key.to_user_string()
+    return f"{check.check_name} {what}{wrong}; `make dev` shows them and what to do, as a check of {asset}"
+
+
 def _raise_if_interrupted(events: Sequence[DagsterEvent]) -> None:
     """Raise KeyboardInterrupt where Ctrl-C ended the run: to Dagster it is a failure like others."""
-    for error in _errors(events):
-        if error.cls_name == DagsterExecutionInterruptedError.__name__:
-            raise KeyboardInterrupt
-
-
-def _first_error(events: Sequence[DagsterEvent]) -> str:
-    for event in events:
-        if event.is_step_failure:
-            return str(event.step_failure_data.error_display_string).splitlines()[0]
-    return "see the run in Dagster"
-
-
-def _errors(events: Sequence[DagsterEvent]) -> Iterator[Any]:
-    """Yield what the failed steps raised, what that came from, and what went wrong on the way out."""
-    left = [event.step_failure_data.error for event in events if event.is_step_failure]
-    while left:
-        if error := left.pop():
-            yield error
-            left += [error.cause, error.context]
+    raised = (
+        error for event in events if event.is_step_failure for error in raised_errors(event.step_failure_data.error)
+    )
+    if any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in raised):
+        raise KeyboardInterrupt

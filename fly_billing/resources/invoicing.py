@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +21,11 @@ from uuid import UUID
 from psycopg import sql as compose
 from sqlalchemy import Connection
 
-from fly_billing.domain.errors import BillingError, not_computable
+from fly_billing.domain.errors import BillingError, ToBeMended, not_computable
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.backlog import stretches
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, driver_connection, lock_until_commit, rows
 
 INVOICE_COLUMNS = (
@@ -38,6 +39,8 @@ ITEM_COLUMNS = (
 )  # fmt: skip
 # Payers whose invoices are in memory at once.
 PAYERS_AT_ONCE = 500
+# In the message of a closing that is refused: stretches of days, and days in the command that lands them.
+MOST_STRETCHES, MOST_DAYS_NAMED = 10, 10
 TAX_COLUMNS = ("invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents")
 
 
@@ -49,8 +52,31 @@ class Terms:
     due_days: int
 
 
-class UsageNotLanded(Exception):
-    """A month can't be closed: usage that counts may still lie in a landing folder. Nothing was changed."""
+class UsageNotLanded(ToBeMended):
+    """A month can't be closed: usage that counts may still lie in a landing folder. Nothing was changed.
+
+    `days`: the landing days that are missing.
+    """
+
+    def __init__(self, month: BillingMonth, days: Collection[date]) -> None:
+        self.days = sorted(days)
+        parts = [f"{first}" if first == last else f"{first} to {last}" for first, last in stretches(self.days)]
+        more = f" and {len(parts) - MOST_STRETCHES} more stretches" if len(parts) > MOST_STRETCHES else ""
+        super().__init__(
+            f"{month} can't be closed: {_counted_days(len(self.days))} not landed since the day ended, or changed since"
+            f" ({', '.join(parts[:MOST_STRETCHES])}{more}). Run `{_landing_command(month, self.days)}`, then"
+            f" `fly-billing bill {month}`; from Dagster: materialize usage_events for these days, then the month"
+        )
+
+
+def _counted_days(number: int) -> str:
+    return "1 landing day was" if number == 1 else f"{number} landing days were"
+
+
+def _landing_command(month: BillingMonth, days: Sequence[date]) -> str:
+    """Return the command that lands just these days; for many days that of the whole month, which lands what is due."""
+    what = [str(month)] if len(days) > MOST_DAYS_NAMED else [str(day) for day in days]
+    return f"fly-billing land {' '.join(what)}"
 
 
 @dataclass(frozen=True)
@@ -149,11 +175,7 @@ def _refuse_unlanded_days(
     found |= {row["day"] for row in rows(connection, "days_worth_landing_again") if first <= row["day"] <= last}
     found |= {day for day in unlanded_days if first <= day <= last}
     if found:
-        named = ", ".join(str(day) for day in sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
-        raise UsageNotLanded(
-            f"{month} can't be closed: {len(found)} landing days have usage that was not landed, or were not landed"
-            f" since they ended ({named}): materialize usage_events for them, then bill the month again"
-        )
+        raise UsageNotLanded(month, found)
 
 
 def _bill_blocks(
@@ -234,7 +256,7 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteU
     if row["snapshot_id"] is None:
         raise not_computable(
             "usage_not_rolled_up",
-            f"usage_rollups has no {month} of {row['id']}: materialize it, then invoices",
+            f"usage_rollups has no {month} of {row['id']}: run `fly-billing bill {month}`, which adds it up first",
             retryable=True,
         )
     if complete and (row["rolled_up_at"] < complete.closed_at or row["lake_version"] < complete.lake_version):
@@ -242,7 +264,7 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteU
             "usage_rolled_up_too_early",
             f"usage_rollups of {month} is from {row['rolled_up_at']:%Y-%m-%d %H:%M}Z and version {row['lake_version']}"
             f" of the usage table; all of the month's usage is there from {complete.closed_at:%Y-%m-%d %H:%M}Z and"
-            f" version {complete.lake_version} on: materialize it again, then invoices",
+            f" version {complete.lake_version} on: run `fly-billing bill {month}`, which adds it up again",
             retryable=True,
         )
 

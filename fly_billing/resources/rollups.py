@@ -15,6 +15,7 @@ from decimal import Decimal
 import duckdb
 from sqlalchemy import Connection
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import register_terms
 from fly_billing.resources.carried_levels import open_carried_levels
@@ -32,11 +33,14 @@ ORGANIZATIONS_AT_ONCE = 2000
 SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
 
 
-class RollupMismatch(Exception):
+class RollupMismatch(ToBeMended):
     """Rollups do not hold what the usage table holds. Nothing was written; `rows` says where they differ."""
 
     def __init__(self, month: BillingMonth, rows: list[Row]) -> None:
-        super().__init__(f"{len(rows)} rollups of {month} differ from the usage table, first {rows[0]}")
+        first = ", ".join(f"{name} {value}" for name, value in rows[0].items())
+        super().__init__(
+            f"{len(rows)} rollups of {month} differ from the usage table, nothing was written; the first: {first}"
+        )
         self.rows = rows
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from stripe import StripeClient
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.stripe_client import APPLIED, Answer, ask
 
@@ -22,11 +23,11 @@ TRIES = 4
 Body = Mapping[str, Any]
 
 
-class ReadingFailed(Exception):
+class ReadingFailed(ToBeMended):
     """Stripe could not be read; nothing was changed."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(f"{answer.code}: {answer.message}")
+        super().__init__(f"{answer.code}: {answer.message} (reading Stripe; nothing was changed there)")
         self.answer = answer
 
 

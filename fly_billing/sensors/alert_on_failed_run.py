@@ -1,9 +1,10 @@
 """Tells a human of runs that failed for a reason of their own: no database, a bug, a missing folder."""
 
+from collections.abc import Sequence
+
 from dagster import (
     DagsterEvent,
     DagsterEventType,
-    DagsterInstance,
     DagsterRun,
     DefaultSensorStatus,
     SensorEvaluationContext,
@@ -11,6 +12,7 @@ from dagster import (
     sensor,
 )
 
+from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.outcomes import TOLD_ELSEWHERE
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.outbox import put_or_post
@@ -32,9 +34,10 @@ def alert_on_failed_run(
         memory.forget(f"{run.job_name}: ")
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_FAILURE):
         failures = events_of(context.instance, run, DagsterEventType.STEP_FAILURE)
-        key = f"{run.job_name}: {', '.join(map(first_cause, failures))}"
+        causes = failure_causes([*failures, *events_of(context.instance, run, DagsterEventType.RUN_FAILURE)])
+        key = f"{run.job_name}: {', '.join(cause.text for cause in causes)}"
         if not is_told_elsewhere(failures) and key not in memory.told:
-            alert = run_alert(context.instance, run, failures)
+            alert = run_alert(run, causes)
             put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} failed", context.log.error)
             memory.told.append(key)
             told += 1
@@ -47,22 +50,10 @@ def is_told_elsewhere(failures: list[DagsterEvent]) -> bool:
     return bool(data) and all(one is not None and TOLD_ELSEWHERE in one.metadata for one in data)
 
 
-def run_alert(instance: DagsterInstance, run: DagsterRun, failures: list[DagsterEvent]) -> Alert:
-    """Say which run failed, at which step and why, and where to look."""
-    errors = [f"- {event.step_key}: {first_cause(event)}" for event in failures]
-    what_to_do = (
-        f"What to do: read run {run.run_id} in Dagster, mend the cause, re-execute it: nothing is billed twice."
-    )
-    said = errors or [
-        event.message or "the run ended without a word"
-        for event in events_of(instance, run, DagsterEventType.RUN_FAILURE)
-    ]
-    return Alert("failed_run", f"Run of {run.job_name} failed", "\n".join([*said, what_to_do]))
-
-
-def first_cause(event: DagsterEvent) -> str:
-    """Return the first line of the error that began it; Dagster's own error around it only says that a step failed."""
-    error = event.step_failure_data.error
-    while error and error.cause:
-        error = error.cause
-    return (error.message if error else event.step_failure_data.error_display_string).strip().splitlines()[0]
+def run_alert(run: DagsterRun, causes: Sequence[FailureCause]) -> Alert:
+    """Say which run failed, of which month, at which step and why, and where to look."""
+    month = run.tags.get("fly_billing/month")
+    said = [f"- {cause.step}: {cause.text}" if cause.step else cause.text for cause in causes]
+    what_to_do = f"What to do: read run {run.run_id} in Dagster, fix the cause, re-execute it: nothing is billed twice."
+    subject = f"Run of {run.job_name} failed" + (f": {month}" if month else "")
+    return Alert("failed_run", subject, "\n".join([*said, what_to_do]))

@@ -225,7 +225,7 @@ def test_a_month_is_not_closed_before_all_its_landing_days_have_landed(platform:
 def test_a_day_that_landed_before_it_ended_has_not_landed(platform: Platform) -> None:
     platform.land(*LANDING_DAYS, now=at("2026-10-03T23:59:59"))
     platform.roll_up(now=CLOSED)
-    with pytest.raises(UsageNotLanded, match=r"1 landing days .* \(2026-10-03\)"):
+    with pytest.raises(UsageNotLanded, match=r"1 landing day was .* \(2026-10-03\)"):
         platform.bill(now=CLOSED)
 
 
