@@ -1,14 +1,15 @@
-"""Reads what stands in a price book (YAML, JSON, a database row): numbers, texts, times, and checks them.
+"""Reads and checks the fields of a price book entry (from YAML, JSON or a database row): numbers, texts, times.
 
 Keeps out: which fields a price has.
 
-Every function raises ValueError naming the field, what it holds and what it may hold.
+Every function raises ValueError naming the field, its value and what it may be.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,10 +18,12 @@ from typing import Any
 AMOUNT_DECIMALS = 12
 # JSON has no dates: they come as text.
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# Decimal() takes more than people mean: `1_0`, digits of other scripts, spaces, NaN.
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,2})?", re.ASCII)
 
 
 def read_number(data: Mapping[str, Any], name: str, default: str | None = None) -> Decimal:
-    """Return the field as a Decimal. Text and whole numbers are exact; floats are refused."""
+    """Return the field as an exact Decimal. Takes text and whole numbers; refuses floats."""
     value = data.get(name, default)
     if value is None:
         raise ValueError(f"{name} is missing")
@@ -28,9 +31,14 @@ def read_number(data: Mapping[str, Any], name: str, default: str | None = None) 
 
 
 def exact_number(name: str, value: Any) -> Decimal:
-    """Return `value` (text, int or Decimal) as a finite Decimal of at least 0."""
+    """Return `value` (text, int or Decimal) as a finite Decimal of at least 0.
+
+    Text is ASCII digits with an optional sign, fraction and exponent. Leading zeros mean nothing: `0100` is a hundred.
+    """
     if isinstance(value, float):
         raise ValueError(f"{name} {value!r} is a float: write it in quotes, it must stay exact")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError(f"{name} {value!r} is no number: write digits, such as 0.15 or 2592000")
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -40,6 +48,16 @@ def exact_number(name: str, value: Any) -> Decimal:
     if not number.is_finite() or number < 0:
         raise ValueError(f"{name} {value!r} must be a finite number of at least 0")
     return number
+
+
+def read_whole(data: Mapping[str, Any], name: str) -> int:
+    """Return the field (text or int) as a whole number of at least 0."""
+    value = data.get(name)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if not isinstance(value, str) or not re.fullmatch(r"\d+", value, re.ASCII):
+        raise ValueError(f"{name} {value!r} is no whole number")
+    return int(value)
 
 
 def check_amount(name: str, amount: Decimal) -> None:
@@ -107,10 +125,7 @@ def read_time(data: Mapping[str, Any], name: str) -> datetime:
 
 
 def read_match(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the field `match`, dimension -> values; one value need not be a list.
-
-    YAML reads `no` (Norway) as a boolean: refused, not guessed at.
-    """
+    """Return the field `match`, dimension -> values; one value need not be a list."""
     match = data.get("match") or {}
     if not isinstance(match, Mapping):
         raise ValueError(f"match {match!r} does not name dimensions")
@@ -128,3 +143,10 @@ def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], what: str) ->
     unknown = set(data) - known
     if unknown:
         raise ValueError(f"unknown fields {sorted(map(str, unknown))} in {what}; known are {sorted(known)}")
+
+
+def refuse_repeated(names: Iterable[str], what: str) -> None:
+    """Refuse names that occur twice: which of the two is meant, nobody can tell."""
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise ValueError(f"{what} has {', '.join(map(repr, repeated))} more than once: keep one")

@@ -21,6 +21,7 @@ from fly_billing.domain.plain_data import (
     read_number,
     read_text,
     read_time,
+    read_whole,
     refuse_unknown,
 )
 from fly_billing.domain.prices import Price
@@ -86,9 +87,6 @@ class ReservationBlock:
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any]) -> ReservationBlock:
         refuse_unknown(data, frozenset(cls.__dataclass_fields__) - {"book"}, "a reservation")
-        months = data.get("months")
-        if not isinstance(months, int):
-            raise ValueError(f"months {months!r} is no whole number")
         return cls(
             book=book,
             key=read_text(data, "key"),
@@ -96,7 +94,7 @@ class ReservationBlock:
             currency=read_text({"currency": "USD"} | dict(data), "currency"),
             upfront_amount=read_number(data, "upfront_amount"),
             monthly_credit=read_number(data, "monthly_credit"),
-            months=months,
+            months=read_whole(data, "months"),
             meter=read_text(data, "meter"),
             match=read_match(data),
             bound_to=read_text(data, "bound_to"),

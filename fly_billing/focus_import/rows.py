@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import EXACT
-from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals
+from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals, refuse_repeated
 
 COLUMNS = (
     "BillingCurrency", "ChargeCategory", "ChargeDescription", "ChargePeriodStart", "ListCost", "ListUnitPrice",
@@ -133,12 +133,20 @@ def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[st
             missing = [name for name in columns if name not in header]
             if missing:
                 raise FocusImportError(f"{path.name} is no FOCUS file: its header has no column {', '.join(missing)}")
+            _refuse_repeated_columns(path, header)
             for fields in reader:
                 if fields:
                     by_column = dict(zip(header, fields, strict=True)) if len(fields) == len(header) else None
                     yield reader.line_num, by_column, ",".join(fields)
     except (csv.Error, UnicodeDecodeError) as problem:
         raise FocusImportError(f"{path.name} is no readable CSV file: {problem}") from problem
+
+
+def _refuse_repeated_columns(path: Path, header: Sequence[str]) -> None:
+    try:
+        refuse_repeated(header, "its header")
+    except ValueError as problem:
+        raise FocusImportError(f"{path.name} can't be imported: {problem}") from None
 
 
 def _identity(fields: Mapping[str, str], raw: str, times_seen: Mapping[str, int], hashes_seen: Counter[str]) -> str:

@@ -1,15 +1,15 @@
 """Price books: reviewed data in files (`price_book/<name>/*.yaml`), loaded into Postgres, read from there.
 
-A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`) and `reservations:`, and may spread a
-price over a table with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` takes the row's value.
-Loading is an upsert by (book, key, effective_from); the database refuses to change a price that a finalized invoice
-used. What of a price has a column of its own stands there; the rest of its plain data is in the column `settings`.
+A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`) and `reservations:`, and may make a
+price from each row of a table with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` stands for
+the row's value. Loading is an upsert by (book, key, effective_from); the database refuses to change a price that a
+finalized invoice used. Fields without a column of their own are stored in the column `settings`.
 """
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import yaml
 from sqlalchemy import Connection
 
 from fly_billing.domain.aggregations import SUM, Aggregation
-from fly_billing.domain.plain_data import read_text, refuse_unknown
+from fly_billing.domain.plain_data import read_text, read_whole, refuse_repeated, refuse_unknown
 from fly_billing.domain.prices import Price
 from fly_billing.domain.reservations import ReservationBlock
+from fly_billing.resources.csv_tables import read_csv_table
 from fly_billing.resources.postgres import Row, copy_rows, rows
+from fly_billing.resources.yaml_documents import YAMLError, read_yaml_document
 
 SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
 
@@ -50,7 +51,8 @@ class Meter:
         """Read a meter of a price book, the settings of its aggregation beside it. Raises ValueError naming it."""
         try:
             refuse_unknown(data, frozenset(METER_COLUMNS), "a meter")
-            settings = {name: data.get(name) for name in ("unique_of", "series", "time_unit")}
+            settings = {name: data.get(name) for name in ("unique_of", "series")}
+            settings["time_unit"] = None if data.get("time_unit") is None else read_whole(data, "time_unit")
             return cls(
                 read_text(data, "key"),
                 read_text(data, "name"),
@@ -77,12 +79,23 @@ def _dimensions(names: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PriceBookFiles:
-    """All meters, price versions and reservation blocks of one book. Reservations are not loaded into Postgres."""
+    """All meters, price versions and reservation blocks of one book. Reservations are not loaded into Postgres.
+
+    Raises ValueError naming what the book has twice: a meter, a price version, a reservation block.
+    """
 
     name: str
     meters: Sequence[Meter]
     prices: Sequence[Price]
     reservations: Sequence[ReservationBlock] = ()
+
+    def __post_init__(self) -> None:
+        what = f"price book {self.name}"
+        refuse_repeated((f"meter {one.key}" for one in self.meters), what)
+        refuse_repeated((f"price {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.prices), what)
+        refuse_repeated(
+            (f"reservation {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.reservations), what
+        )
 
 
 def read_price_book_files(folder: Path) -> PriceBookFiles:
@@ -90,30 +103,51 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
     meters, prices, reservations = [], [], []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            document = yaml.safe_load(path.read_text()) or {}
+            document = read_yaml_document(path)
             refuse_unknown(document, frozenset({"meters", "prices", "csv", "reservations"}), "a price book's file")
-            meters += [Meter.from_data(data) for data in document.get("meters", ())]
+            meters += [Meter.from_data(data) for data in _entries(document, "meters")]
             prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
-            reservations += [ReservationBlock.from_data(folder.name, data) for data in document.get("reservations", ())]
-        except (TypeError, ValueError, yaml.YAMLError) as problem:
+            blocks = _entries(document, "reservations")
+            reservations += [ReservationBlock.from_data(folder.name, data) for data in blocks]
+        except (OSError, ValueError, YAMLError) as problem:
             raise ValueError(f"{path}: {problem}") from problem
     return PriceBookFiles(folder.name, meters, prices, reservations)
 
 
+def _entries(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    entries = document.get(name)
+    if entries is None:
+        return []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{name} must be a list of entries with fields")
+    return entries
+
+
 def _price_data(document: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]]:
-    yield from document.get("prices", ())
-    table = document.get("csv")
-    if table:
-        with (folder / table["file"]).open(newline="", encoding="utf-8") as file:
-            lines = (line for line in file if not line.startswith("#"))
-            yield from (_filled(table["each"], row) for row in csv.DictReader(lines))
+    yield from _entries(document, "prices")
+    if (table := document.get("csv")) is None:
+        return
+    if not isinstance(table, dict) or not isinstance(table.get("each"), dict):
+        raise ValueError("csv needs `file`, the table's name, and `each`, the fields of a price")
+    refuse_unknown(table, frozenset({"file", "each"}), "csv")
+    for row in read_csv_table(folder / read_text(table, "file")):
+        yield _filled(table["each"], row)
 
 
 def _filled(template: Any, row: Mapping[str, str]) -> Any:
+    """Replace each `{column}` of a text by the row's value. Raises ValueError for a column that the table lacks."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in row:
+            raise ValueError(f"{found[0]} names no column of the table; it has {', '.join(row)}")
+        return row[found[1]]
+
     if isinstance(template, str):
-        return template.format_map(row)
+        return re.sub(r"\{([^{}]*)\}", value, template)
     if isinstance(template, dict):
         return {name: _filled(value, row) for name, value in template.items()}
+    if isinstance(template, list):
+        return [_filled(value, row) for value in template]
     return template
 
 

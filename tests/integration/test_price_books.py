@@ -109,7 +109,7 @@ def test_the_shipped_book_is_read_back_as_it_was_loaded(platform: Platform) -> N
         ("price: []", r"unknown fields \['price'\] in a price book's file"),
         ("prices: [{key: a, unit_amont: '1'}]", r"price mine/a: unknown fields \['unit_amont'\]"),
         ("prices: [", "while parsing"),
-        ("reservations: [{key: a}]", "reservation mine/a: months None is no whole number"),
+        ("reservations: [{key: a}]", "reservation mine/a: description is missing"),
     ],
 )
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, text: str, said: str) -> None:

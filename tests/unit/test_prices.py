@@ -235,7 +235,7 @@ def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
     [
         ({"unit_amount": 0.02}, r"unit_amount 0\.02 is a float"),
         ({"unit_amount": "-1"}, "unit_amount '-1' must be a finite number of at least 0"),
-        ({"unit_amount": "NaN"}, "unit_amount 'NaN' must be a finite number"),
+        ({"unit_amount": "NaN"}, "unit_amount 'NaN' is no number"),
         ({"unit_amount": "two"}, "unit_amount 'two' is no number"),
         ({"unit_amount": ["1"]}, "unit_amount .* is no number"),
         ({"unit_amount": True}, "unit_amount True is no number"),

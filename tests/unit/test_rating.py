@@ -66,7 +66,7 @@ def test_a_price_from_the_book_and_its_data_cost_the_same() -> None:
     [
         (0.1, r"quantity 0\.1 is a float"),
         (-1, "quantity -1 must be a finite number of at least 0"),
-        ("NaN", "quantity 'NaN' must be a finite number"),
+        ("NaN", "quantity 'NaN' is no number"),
         ("ten", "quantity 'ten' is no number"),
         (None, "quantity None is no number"),
         (True, "quantity True is no number"),

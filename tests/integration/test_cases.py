@@ -1,0 +1,21 @@
+"""Cases made after public bug reports of billing systems, each with a right value worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.usage_lake import UsageLake
+from tests.builders import Platform
+from tests.case_runner import CASES, CaseRunner
+
+FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_case_comes_to_its_right_value(folder: Path, billing_database: BillingDatabase, landing_dir: Path) -> None:
+    CaseRunner(folder, Platform(billing_database, UsageLake(landing_dir.parent / "lake"), landing_dir)).run()
+
+
+def test_every_case_is_run() -> None:
+    assert len(FOLDERS) == len([path for path in CASES.iterdir() if path.is_dir()])
