@@ -29,6 +29,7 @@ from fly_billing.domain.money import (
     to_cents,
 )
 from fly_billing.domain.prices import Price
+from fly_billing.domain.rating import rate
 
 # What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
 _TOLD_IN_SUMS = frozenset(
@@ -200,12 +201,19 @@ def moment_text(moment: datetime) -> str:
 
 
 def _fee(item: InvoiceItem, price: Price | None, currency: str) -> list[Sum]:
-    """What a whole month of a subscription to several (seats, addresses) costs."""
-    if item.kind != "subscription" or price is None or "subscribed" not in item.detail:
+    """What a whole month of a subscription costs, where that is more than its price for one unit."""
+    if item.kind != "subscription" or price is None:
         return []
-    steps = price.model.steps(Decimal(item.detail["subscribed"]))
-    lines = tuple(Line(step.label, step.amount, (step.quantity, step.unit_amount, step.per)) for step in steps)
-    return [Sum("A whole month", currency, lines, exact_sum([line.amount for line in lines]))]
+    quantity = Decimal(item.detail.get("subscribed", "1"))
+    rated = rate(price, quantity)
+    if "subscribed" not in item.detail and not rated.allowance_used and len(rated.steps) == 1:
+        return []
+    sums = []
+    if rated.allowance_used:
+        free = (Line("subscribed", quantity), Line("free allowance", EXACT.minus(rated.allowance_used)))
+        sums.append(Sum("Charged for", "unit", free, EXACT.subtract(quantity, rated.allowance_used)))
+    lines = tuple(_step(step.as_data()) for step in rated.steps)
+    return [*sums, Sum("A whole month", currency, lines, rated.amount)]
 
 
 def _amount(item: InvoiceItem, currency: str) -> list[Sum]:

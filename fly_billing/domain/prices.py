@@ -41,11 +41,12 @@ AT_ZERO = ("nothing", "item")
 class Price:
     """One version of one price: in force for usage in `[effective_from, effective_until)`.
 
-    `meter` is None for a recurring fee. `match` restricts it to usage whose dimensions have one of the named values.
-    `free_allowance` units per organization and month cost nothing; where they are included in a plan, `allowance_with`
-    is the key of its price, and the allowance holds for the part of the month that the plan ran. `minimum` and
-    `maximum` bound what the price charges in a month, before any discount. Raises ValueError naming the field that is
-    wrong.
+    `meter` is None for a recurring fee, whose quantity is what was subscribed. `match` restricts a price to usage whose
+    dimensions have one of the named values. `free_allowance` units per organization and month (of a fee: per
+    subscription) cost nothing. `allowance_with` is the key of a fee that includes the allowance: it is granted for each
+    subscribed unit, for the part of the month that the subscription ran. `minimum` and `maximum` bound what the price
+    charges in a month, before any discount; a fee's are prorated with it. Raises ValueError naming the field that is
+    wrong, or that a fee can't have (`match`, `allowance_with`).
     """
 
     book: str
@@ -76,6 +77,9 @@ class Price:
             raise ValueError(f"allowance_with {self.allowance_with!r} without a free_allowance")
         if self.at_zero not in AT_ZERO:
             raise ValueError(f"at_zero {self.at_zero!r}; known are {', '.join(AT_ZERO)}")
+        if self.meter is None and (self.match or self.allowance_with is not None):
+            name = "match" if self.match else "allowance_with"
+            raise ValueError(f"{name} is for usage, and a price without a meter is a fee: leave it out")
         if not re.fullmatch("[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is no ISO 4217 code")
         if self.effective_until is not None and self.effective_until <= self.effective_from:
@@ -203,6 +207,31 @@ class PriceBook:
             f"no price in force at {moment:%Y-%m-%d %H:%M}Z for meter {meter!r} with {dict(dimensions)}:"
             " add it to the price book (a new effective-dated version), load it, and bill the month again",
         )
+
+    def charged_at_zero(self, start: datetime, end: datetime) -> list[Price]:
+        """Return the meter's prices that charge an item in `[start, end)` even if nothing was used, ordered by key.
+
+        Of each key the last version in force in that time decides.
+        """
+        last: dict[str, Price] = {}
+        for key in self._at_zero_keys:
+            in_force = [
+                one
+                for one in self._by_key[key]
+                if one.effective_from < end and (one.effective_until is None or start < one.effective_until)
+            ]
+            if in_force:
+                last[key] = max(in_force, key=lambda one: one.effective_from)
+        return [price for _, price in sorted(last.items()) if price.at_zero == "item"]
+
+    @cached_property
+    def _at_zero_keys(self) -> list[str]:
+        """The keys that have such a version at all: mostly none, and this is asked for every organization."""
+        return [
+            key
+            for key, versions in self._by_key.items()
+            if any(one.at_zero == "item" and one.meter is not None for one in versions)
+        ]
 
     def changes_inside(self, meter: str, dimensions: Mapping[str, str], start: datetime, end: datetime) -> bool:
         """Tell whether the price of this usage changes, begins or ends after `start` and before `end`."""

@@ -49,13 +49,16 @@ class Rated:
         }
 
 
-def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, share: Fraction | int | str = 1) -> Rated:
+Share = Fraction | int | str
+
+
+def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, share: Share = 1) -> Rated:
     """Rate a month's quantity under one price.
 
-    `price` is a Price or its plain data, of which only what it charges needs to be there. `share` is the part of the
-    month for which the free allowance is granted, `Fraction(1, 2)` where the plan began in the middle; an allowance
-    that does not divide is rounded at the 20th decimal place, half-up. Raises ValueError naming what is wrong; floats
-    are refused.
+    `price` is a Price or its plain data; the fields that only name it may be missing. `share` multiplies the free
+    allowance: `Fraction(1, 2)` for a plan that ran half of the month, 3 for three seats that each include it. An
+    allowance that does not divide is rounded at the 20th decimal place, half-up. Raises ValueError naming what is
+    wrong; floats are refused.
 
     >>> rated = rate({"unit_amount": "0.02", "free_allowance": "100"}, 110)
     >>> rated.amount, rated.allowance_used
@@ -65,20 +68,22 @@ def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, sha
 
 
 def rate_month(
-    parts: Sequence[tuple[Price | Mapping[str, Any], Decimal | int | str]], *, share: Fraction | int | str = 1
+    parts: Sequence[tuple[Price | Mapping[str, Any], Decimal | int | str]], *, share: Share | Sequence[Share] = 1
 ) -> list[Rated]:
     """Rate a month in which the price changed: each version of it with the quantity of its time, in time order.
 
-    The month is one: an allowance is granted once, tiers and packages go on where the part before ended, a volume tier
-    is chosen by the whole month, a flat fee is charged by the part that first reaches it. The maximum bounds what the
-    parts up to then come to; the minimum and `at_zero` are those of the last part.
+    The month is one: tiers and packages go on where the part before ended, a volume tier is chosen by the whole month,
+    a flat fee is charged by the part that first reaches it. Each version grants its own allowance (times `share`: one
+    for all parts, or one for each), less what was free before. The maximum bounds what the parts up to then come to;
+    the minimum and `at_zero` are those of the last part.
     """
     prices = [_read_price(price) for price, _ in parts]
     currencies = sorted({price.currency for price in prices})
     if len(currencies) > 1:
         raise ValueError(f"the versions of a price are in {' and '.join(currencies)}: they can't share a month")
     quantities = [exact_number("quantity", quantity) for _, quantity in parts]
-    billable = _billable(prices, quantities, _read_share(share))
+    shares = [share] * len(parts) if isinstance(share, Fraction | int | str | float) else list(share)
+    billable = _billable(prices, quantities, [_read_share(one) for one in shares])
     total = exact_sum(billable)
     rated: list[Rated] = []
     used = charged = Decimal(0)
@@ -94,22 +99,22 @@ def _read_price(price: Price | Mapping[str, Any]) -> Price:
     return price if isinstance(price, Price) else Price.from_data("rated", _UNNAMED | dict(price))
 
 
-def _read_share(share: Fraction | int | str) -> Fraction:
+def _read_share(share: Share) -> Fraction:
     if isinstance(share, float):
         raise ValueError(f"share {share!r} is a float: give it as a fraction, it must stay exact")
     try:
         part = share if isinstance(share, Fraction) else Fraction(share)
     except (TypeError, ValueError, ZeroDivisionError):
         raise ValueError(f"share {share!r} is no fraction") from None
-    if not 0 <= part <= 1:
-        raise ValueError(f"share {share} must be from 0 to 1")
+    if part < 0:
+        raise ValueError(f"share {share} must be at least 0")
     return part
 
 
-def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], share: Fraction) -> list[Decimal]:
+def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], shares: Sequence[Fraction]) -> list[Decimal]:
     """Return what is left of each quantity when the allowance, which a month has once, is taken off."""
     billable, free = [], Decimal(0)
-    for price, quantity in zip(prices, quantities, strict=True):
+    for price, quantity, share in zip(prices, quantities, shares, strict=True):
         if not price.free_allowance:
             billable.append(quantity)
             continue

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from fly_billing.domain.invoices import invoice_id
+from fly_billing.domain.price_models import Flat
 from fly_billing.resources.backlog import days_before_closing, months_to_close, months_to_sync
 from fly_billing.resources.invoicing import UsageNotLanded, bill
 from tests.builders import (
@@ -17,6 +18,7 @@ from tests.builders import (
     LANDING_DAYS,
     NOW,
     OCTOBER,
+    PRICES,
     REQUESTS,
     SEPTEMBER,
     TERMS,
@@ -386,3 +388,15 @@ def test_a_month_is_left_to_close_until_all_its_organizations_have_a_final_invoi
     for moment in ("2026-10-01", "2026-10-04"):
         assert SEPTEMBER not in months_to_close(platform.database, at(moment))
     assert months_to_sync(platform.database) == [SEPTEMBER]
+
+
+def test_a_price_with_an_item_at_zero_is_billed_without_usage_and_passes_every_check(platform: Platform) -> None:
+    """$7.50 a month for the line itself, whether or not anything goes over it."""
+    platform.load(
+        *PRICES,
+        price("line", "0", "egress_gb", model=Flat(Decimal("7.50")), at_zero="item", match={"region": ("ams",)}),
+    )
+    platform.close()
+    assert platform.items() == [("usage", "line as used", Decimal("7.50"))]
+    for check in ("check_rollups_priced", "check_items_sum"):
+        assert platform.database.rows(check, month=SEPTEMBER.first_day, groups=["acme"]) == []

@@ -56,10 +56,12 @@ def prices(draw: st.DrawFn, models: st.SearchStrategy[PriceModel] = MODELS) -> P
     """A price of any kind, in force for ever or for a while, with everything that a price can have."""
     bounds = sorted(draw(st.lists(AMOUNTS, min_size=2, max_size=2)))
     start, end = sorted(draw(st.lists(MOMENTS, min_size=2, max_size=2, unique=True)))
+    meter = draw(st.none() | NAMES)
+    matches = st.dictionaries(NAMES, st.lists(NAMES, min_size=1, max_size=3).map(tuple), max_size=2)
     return Price(
         book="made-up",
         key=draw(NAMES),
-        meter=draw(st.none() | NAMES),
+        meter=meter,
         product=draw(NAMES),
         description=draw(st.text()),
         unit=draw(NAMES),
@@ -68,7 +70,7 @@ def prices(draw: st.DrawFn, models: st.SearchStrategy[PriceModel] = MODELS) -> P
         effective_from=start,
         effective_until=draw(st.sampled_from([None, end])),
         free_allowance=draw(st.just(Decimal(0)) | QUANTITIES),
-        match=draw(st.dictionaries(NAMES, st.lists(NAMES, min_size=1, max_size=3).map(tuple), max_size=2)),
+        match=draw(matches) if meter else {},
         minimum=draw(st.sampled_from([None, bounds[0]])),
         maximum=draw(st.sampled_from([None, bounds[1]])),
         at_zero=draw(st.sampled_from(["nothing", "item"])),

@@ -3,6 +3,9 @@
 One in advance is charged a month ahead as things stand then. What turns out otherwise (it began, ended or changed
 since) is the difference between what the month costs and what was charged for it before: so an upgrade, a cancellation
 and a forgotten month are put right by the same rule, and nothing is charged twice.
+
+A whole month's fee is the subscribed quantity rated like usage: free allowance, model, minimum and maximum. Then it is
+prorated.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from fly_billing.domain.money import EXACT, exact_sum, plain
 from fly_billing.domain.periods import BillingMonth, overlap_days, overlap_seconds
 from fly_billing.domain.price_models import PriceStep
 from fly_billing.domain.prices import Price
+from fly_billing.domain.rating import rate
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def _item(
 def _steps(price: Price, subscription: Subscription, share: Share, billed_before: Decimal) -> list[PriceStep]:
     steps = []
     if share != NOTHING:
-        fee = exact_sum([step.amount for step in price.model.steps(subscription.quantity)])
+        fee = rate(price, subscription.quantity).amount
         steps.append(PriceStep.of("share of the month", share.quantity, fee, share.per))
     if billed_before:
         steps.append(PriceStep.fee("charged before", EXACT.minus(billed_before)))

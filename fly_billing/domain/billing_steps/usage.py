@@ -1,4 +1,8 @@
-"""Usage: every rollup finds the version of its price, and all versions of a price are rated together in time order."""
+"""Usage: every rollup finds the version of its price, and all versions of a price are rated together in time order.
+
+A price with `at_zero: item` is charged to every organization of its book, each month that it is in force, whether or
+not anything was used. Its last version in force in the month decides.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +32,14 @@ def charge_usage(draft: Draft) -> None:
     Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `currency_mismatch`).
     """
     for member in draft.account.members:
-        for versions in _by_price(member, draft.account.currency):
+        for versions in _by_price(member, draft.account.month, draft.account.currency):
             parts = [(price, exact_sum([rollup.quantity for rollup in rollups])) for price, rollups in versions]
-            share = _share(versions[-1][0], member.subscriptions, draft.account.month)
-            for (price, rollups), rated in zip(versions, rate_month(parts, share=share), strict=True):
+            shares = [_share(price, member.subscriptions, draft.account.month) for price, _ in versions]
+            for (price, rollups), rated in zip(versions, rate_month(parts, share=shares), strict=True):
                 draft.charge(_item(draft, member, price, rollups, rated))
 
 
-def _by_price(member: Member, currency: str) -> list[list[tuple[Price, list[UsageRollup]]]]:
+def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[tuple[Price, list[UsageRollup]]]]:
     """Return the versions of each price with the rollups that they price, in time order."""
     priced: dict[UUID, list[UsageRollup]] = defaultdict(list)
     versions: dict[UUID, Price] = {}
@@ -43,6 +47,10 @@ def _by_price(member: Member, currency: str) -> list[list[tuple[Price, list[Usag
         price = _price_of(rollup, member.prices)
         versions[price.id] = price
         priced[price.id].append(rollup)
+    used = {price.key for price in versions.values()}
+    for price in member.prices.charged_at_zero(month.start, month.end):
+        if price.key not in used:
+            versions[price.id] = price
     by_key: dict[str, list[tuple[Price, list[UsageRollup]]]] = defaultdict(list)
     for price in sorted(versions.values(), key=lambda one: (one.key, one.effective_from)):
         same_currency(price.currency, currency, f"price {price.key!r}")
@@ -63,11 +71,19 @@ def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
 
 
 def _share(price: Price, subscriptions: Sequence[Subscription], month: BillingMonth) -> Fraction:
-    """Return the part of the month for which the allowance is granted: that of the plan which includes it."""
+    """Return how many times the allowance is granted: once, or for each unit of the plans that include it.
+
+    A plan that ran for a part of the month includes that part: three seats for half of it grant 1 1/2 times.
+    """
     if price.allowance_with is None:
         return WHOLE
-    shares = [share_of_month(one, month) for one in subscriptions if one.price_key == price.allowance_with]
-    return min(WHOLE, sum((Fraction(share.quantity) / Fraction(share.per) for share in shares), Fraction(0)))
+    plans = [one for one in subscriptions if one.price_key == price.allowance_with]
+    return sum((_plan_months(one, month) for one in plans), Fraction(0))
+
+
+def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
+    share = share_of_month(subscription, month)
+    return Fraction(subscription.quantity) * Fraction(share.quantity) / Fraction(share.per)
 
 
 def _item(draft: Draft, member: Member, price: Price, rollups: Sequence[UsageRollup], rated: Rated) -> InvoiceItem:

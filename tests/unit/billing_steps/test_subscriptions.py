@@ -346,7 +346,8 @@ def test_however_often_a_plan_changes_its_parts_make_the_months(changes: list[da
         ([subscription("2026-09-16", "2026-09-19", proration="day")], "37"),  # a tenth: 30
         ([subscription("2026-09-30", proration="none")], "10"),  # charged whole, so the allowance is whole
         ([subscription("2026-01-01", "2026-09-11"), subscription("2026-09-11")], "10"),  # one after the other
-        ([subscription("2026-01-01"), subscription("2026-08-01")], "10"),  # two at once do not double it
+        ([subscription("2026-01-01"), subscription("2026-09-16")], "0"),  # each brings its own: 300 + 150
+        ([subscription("2026-09-16", quantity=Decimal(2))], "10"),  # two for half of the month: 2 x 150
         ([subscription("2026-01-01", key="pro")], "40"),  # another plan
         ([in_advance("2026-09-16", billed_before=Decimal(30))], "25"),  # what runs counts, not what was charged
         ([in_advance("2026-10-01")], "40"),  # charged ahead, but it does not run yet
