@@ -16,12 +16,11 @@ from typing import Annotated, NoReturn
 
 import typer
 from dotenv import load_dotenv
-from psycopg.errors import UndefinedTable
 from rich.console import Console
-from sqlalchemy.exc import ProgrammingError
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.connecting import describe
 from fly_billing.resources.embedded_postgres import EmbeddedPostgresError, ServerInUseError
 from fly_billing.resources.settings import PROJECT
 
@@ -42,12 +41,21 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         app()
-    except ProgrammingError as problem:
-        if not isinstance(problem.orig, UndefinedTable):
+    except Exception as problem:
+        line = _line(problem)
+        if line is None:
             raise
-        _tell("the billing database has no tables yet (or older ones): run `fly-billing migrate`, or `make demo`")
-    except (ToBeMended, EmbeddedPostgresError, ServerInUseError) as problem:
-        _tell(str(problem))
+        _tell(line)
+
+
+def _line(problem: BaseException) -> str | None:
+    """Say in one line what a user can fix, wherever in the chain of causes it is; None for a bug of ours."""
+    link: BaseException | None = problem
+    while link is not None:
+        if isinstance(link, ToBeMended | EmbeddedPostgresError | ServerInUseError):
+            return str(link)
+        link = link.__cause__ or link.__context__
+    return describe(problem)
 
 
 def _tell(problem: str) -> NoReturn:
@@ -94,7 +102,7 @@ def migrate() -> None:
     from fly_billing.resources.migrate import migrate as run_migrate
     from fly_billing.resources.postgres import BillingDatabase
 
-    with local_platform() as settings:
+    with local_platform(migrates=True) as settings:
         run_migrate(BillingDatabase(settings.database_url))
         console.print("The billing database is up to date.")
 

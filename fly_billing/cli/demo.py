@@ -30,7 +30,7 @@ from fly_billing.sample_platform import seed
 
 def demo(console: Console) -> bool:
     """Run the demo; return whether everything holds: no failed run or check, no discrepancy."""
-    with local_platform(stripe=True) as settings, progress_bars(console) as progress:
+    with local_platform(stripe=True, migrates=True) as settings, progress_bars(console) as progress:
         database = BillingDatabase(settings.database_url)
         _prepare(settings, database, progress)
         record = _bill_everything(settings, database, progress)

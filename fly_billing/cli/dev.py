@@ -23,7 +23,7 @@ QUIET = "ignore:Parameter `backfill_policy` of function,ignore:Function `dev_com
 
 def dev(console: Console, port: int) -> int:
     """Run until interrupted; return Dagster's exit code (0 after Ctrl-C)."""
-    with local_platform(stripe=True, owns_sandbox=True) as settings:
+    with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings:
         migrate(BillingDatabase(settings.database_url))
         console.print(f"Dagster is coming up at http://127.0.0.1:{port} - Ctrl-C stops it and all it started.")
         console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}; data: {settings.data_dir}")

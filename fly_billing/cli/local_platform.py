@@ -17,8 +17,10 @@ import psycopg
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.resources.credentials import check_stripe_access
+from fly_billing.resources.database_check import check_database, check_migrated
 from fly_billing.resources.embedded_postgres import running
 from fly_billing.resources.embedded_postgres.locks import Lock
+from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT, Settings
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 
@@ -34,10 +36,11 @@ class SandboxBusy(ToBeMended):
 
 
 @contextmanager
-def local_platform(*, stripe: bool = False, owns_sandbox: bool = False) -> Iterator[Settings]:
+def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates: bool = False) -> Iterator[Settings]:
     """Keep the local parts up while the block runs, and yield the settings that name them.
 
     `stripe`: also the sandbox. `owns_sandbox`: it must be ours and not another process's, which could stop it.
+    `migrates`: the caller makes the tables; otherwise they must be there. Raises DatabaseProblem.
     """
     settings = Settings.from_environment()
     if stripe and (settings.stripe_api_key or settings.production):
@@ -49,12 +52,20 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False) -> Itera
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
         names["DAGSTER_EVENT_BATCH_SIZE"] = os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "1000")
         names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
+        _check(names.get("DATABASE_URL") or settings.database_url, migrates=migrates)
         if stripe and settings.stripe_api_key is None:
             url = stack.enter_context(sandbox(settings.data_dir, owned=owns_sandbox))
             names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
             names |= {name: os.environ.get(name, value) for name, value in SANDBOX_PACE.items()}
         stack.enter_context(_environment(names))
         yield Settings.from_environment()
+
+
+def _check(url: str | None, *, migrates: bool) -> None:
+    database = BillingDatabase(url)
+    check_database(database)
+    if not migrates:
+        check_migrated(database)
 
 
 @contextmanager

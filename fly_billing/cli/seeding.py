@@ -22,7 +22,7 @@ from fly_billing.sample_platform import Seeded, seed
 
 def seed_platform(console: Console, today: date | None, months: int, organizations: int, number: int) -> Seeded:
     """Seed the local platform. Without `today`, the day of the first seeding: seeding again then adds nothing."""
-    with local_platform() as settings, console.status("Seeding") as status:
+    with local_platform(migrates=True) as settings, console.status("Seeding") as status:
         database = BillingDatabase(settings.database_url)
         migrate(database)
         seeded = seed(
@@ -52,7 +52,7 @@ def seeded_day(data_dir: Path, today: date) -> date:
 
 def load_shipped_prices(console: Console) -> None:
     """Load `fly_billing/price_book/fly`; what a finalized invoice used can't be changed, only superseded."""
-    with local_platform() as settings:
+    with local_platform(migrates=True) as settings:
         database = BillingDatabase(settings.database_url)
         migrate(database)
         book = read_price_book_files(SHIPPED / "fly")
@@ -63,7 +63,7 @@ def load_shipped_prices(console: Console) -> None:
 
 def import_focus_file(console: Console, file: Path, cost: str) -> None:
     """Import a FOCUS file; say what became of its rows."""
-    with local_platform() as settings, console.status("Importing") as status:
+    with local_platform(migrates=True) as settings, console.status("Importing") as status:
         database = BillingDatabase(settings.database_url)
         migrate(database)
         imported = import_focus(

@@ -15,6 +15,7 @@ from slack_sdk.web.client import WebClient
 
 from fly_billing.resources.alerting.channels import Channel
 from fly_billing.resources.alerting.configured import configured_channels
+from fly_billing.resources.database_check import check_migrated
 from fly_billing.resources.invoicing import Terms
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
@@ -42,7 +43,10 @@ class BillingPostgres(ConfigurableResource[Any]):
     url: str | None = None
 
     def database(self) -> BillingDatabase:
-        return BillingDatabase(self.url or Settings.from_environment().database_url)
+        """Return the database. Raises DatabaseProblem if its tables are not those that this code knows."""
+        database = BillingDatabase(self.url or Settings.from_environment().database_url)
+        check_migrated(database)
+        return database
 
 
 class UsageStore(ConfigurableResource[Any]):

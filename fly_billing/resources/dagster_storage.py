@@ -12,8 +12,13 @@ from typing import Any
 
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+
+from fly_billing.resources.connecting import DatabaseProblem, Place, describe, read_address
+from fly_billing.resources.dagster_set_up import set_up
+
+SETTING = "DAGSTER_DATABASE_URL"
 
 # One connection per process and kind of storage stays open; further ones, for threads, are closed after use.
 MORE_AT_ONCE = 20
@@ -31,17 +36,35 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> PooledPostgresStorage:
-        """Make it as Dagster makes its own, and keep its connections open."""
+        """Make it as Dagster makes its own, and keep its connections open.
+
+        Raises SettingsError or DatabaseProblem, in one line, if the database can't be used.
+        """
+        tokens = get_token_provider_from_config(config_value)
+        # dagster-postgres needs psycopg 2; a bare postgresql:// is psycopg 3 to SQLAlchemy 2.1.
+        url = read_address(pg_url_from_config(config_value), SETTING, driver="psycopg2")
+        if config_value.get("should_autocreate_tables", True) and tokens is None:
+            _set_up(url)
         storage = cls(
-            postgres_url=pg_url_from_config(config_value),
-            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            postgres_url=url.render_as_string(hide_password=False),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True) and tokens is not None,
             inst_data=inst_data,
-            token_provider=get_token_provider_from_config(config_value),
+            token_provider=tokens,
         )
         for part in (storage._event_log_storage, storage._run_storage, storage._schedule_storage):
             part.optimize_for_webserver(NO_TIMEOUT, RECYCLED_AFTER, MORE_AT_ONCE)
             event.listen(part._engine, "checkout", _refuse_closed)
         return storage
+
+
+def _set_up(url: URL) -> None:
+    try:
+        set_up(url, SETTING)
+    except DBAPIError as problem:
+        line = describe(problem, Place.of(SETTING, url))
+        if line is None:
+            raise
+        raise DatabaseProblem(line) from problem
 
 
 def _refuse_closed(connection: Any, record: object, proxy: object) -> None:

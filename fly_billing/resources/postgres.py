@@ -10,32 +10,36 @@ from typing import Any
 
 import psycopg
 from psycopg import sql as compose
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
-from fly_billing.resources.settings import SettingsError
+from fly_billing.resources.connecting import Place, make_engine, read_address
+from fly_billing.resources.settings import DatabaseLimits, SettingsError
 from fly_billing.resources.statements import sql
 
 # A row of a result, by column name.
 Row = Mapping[str, Any]
 
 
-# A machine that vanished is given up after a minute and a half, and the locks that it held with it.
-KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
-
-
 class BillingDatabase:
     """The billing Postgres behind one URL. Cheap to make; connects when used."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, setting: str = "DATABASE_URL") -> None:
+        """Name the database; `setting` is what messages call its URL. Raises SettingsError if it is no database URL."""
         if not url:
-            raise SettingsError("DATABASE_URL is not set: `make dev` starts an embedded Postgres, or name your server")
-        # A bare postgresql:// means psycopg 3 to SQLAlchemy 2.1; said outright so that it stays so.
-        self._url = make_url(url).set(drivername="postgresql+psycopg")
+            raise SettingsError(f"{setting} is not set: `make dev` starts an embedded Postgres, or name your server")
+        self._url = read_address(url, setting)
+        self._setting = setting
+        self._limits = DatabaseLimits.from_environment()
+
+    @property
+    def place(self) -> str:
+        """The setting that names it, and its address without user and password: for messages."""
+        return str(Place.of(self._setting, self._url))
 
     @property
     def engine(self) -> Engine:
-        return _engine(self._url.render_as_string(hide_password=False))
+        return _engine(self._url, self._setting, self._limits)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -62,9 +66,7 @@ class BillingDatabase:
 
         They end with the connection: a killed process leaves none behind.
         """
-        engine = create_engine(
-            self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args={"options": KEEPALIVE}
-        )
+        engine = make_engine(self._url, self._setting, self._limits, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             yield SessionLocks(connection)
 
@@ -113,10 +115,8 @@ class SessionLocks:
 
 
 @cache
-def _engine(url: str) -> Engine:
-    return create_engine(
-        url, pool_size=4, max_overflow=16, pool_pre_ping=True, connect_args={"options": f"-c timezone=UTC {KEEPALIVE}"}
-    )
+def _engine(url: URL, setting: str, limits: DatabaseLimits) -> Engine:
+    return make_engine(url, setting, limits, pool_size=4, max_overflow=16, pool_pre_ping=True)
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:

@@ -21,6 +21,29 @@ class SettingsError(ToBeMended):
 
 
 @dataclass(frozen=True)
+class DatabaseLimits:
+    """How long a session on the billing database may take over what, in seconds. 0 in the first three: no limit."""
+
+    statement_seconds: int = 3600
+    lock_seconds: int = 300
+    idle_transaction_seconds: int = 900
+    connect_seconds: int = 10
+    silence_seconds: int = 60
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> DatabaseLimits:
+        """Read the limits. Raises SettingsError naming the variable that can't be read."""
+        env = os.environ if environ is None else environ
+        return cls(
+            statement_seconds=_whole(env, "FLY_BILLING_STATEMENT_SECONDS", cls.statement_seconds),
+            lock_seconds=_whole(env, "FLY_BILLING_LOCK_SECONDS", cls.lock_seconds),
+            idle_transaction_seconds=_whole(env, "FLY_BILLING_IDLE_TRANSACTION_SECONDS", cls.idle_transaction_seconds),
+            connect_seconds=_whole(env, "FLY_BILLING_CONNECT_SECONDS", cls.connect_seconds, least=2),
+            silence_seconds=_whole(env, "FLY_BILLING_SILENCE_SECONDS", cls.silence_seconds, least=1),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the environment says. Times are UTC, rates per second."""
 

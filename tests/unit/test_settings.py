@@ -8,7 +8,7 @@ import pytest
 
 from fly_billing.resources.dagster_resources import UsageStore
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings, SettingsError
+from fly_billing.resources.settings import DatabaseLimits, Settings, SettingsError
 
 
 def test_everything_has_a_default_but_databases_and_keys() -> None:
@@ -49,6 +49,21 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
 def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}='{value}' must be a whole number"):
         Settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLY_BILLING_STATEMENT_SECONDS", "-1"),
+        ("FLY_BILLING_LOCK_SECONDS", "5min"),
+        ("FLY_BILLING_IDLE_TRANSACTION_SECONDS", "1.5"),
+        ("FLY_BILLING_CONNECT_SECONDS", "0"),
+        ("FLY_BILLING_SILENCE_SECONDS", "0"),
+    ],
+)
+def test_a_limit_of_the_database_that_can_not_be_right_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}='{value}' must be a whole number"):
+        DatabaseLimits.from_environment({name: value})
 
 
 def test_usage_is_added_up_by_duckdb_unless_spark_is_asked_for() -> None:

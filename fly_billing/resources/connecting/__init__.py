@@ -1,0 +1,11 @@
+"""Connections to the billing Postgres: how they are opened and bounded in time, and errors in one line.
+
+It owns the address as it is set, the limits of a session, the watch over silent connections, the refusal of poolers
+that swap connections, and the wording of driver errors. It does not own statements, or what is read and written.
+"""
+
+from fly_billing.resources.connecting.addresses import read_address
+from fly_billing.resources.connecting.engines import make_engine, tcp_limits
+from fly_billing.resources.connecting.problems import DatabaseProblem, Place, describe
+
+__all__ = ["DatabaseProblem", "Place", "describe", "make_engine", "read_address", "tcp_limits"]

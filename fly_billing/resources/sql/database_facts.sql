@@ -1,0 +1,13 @@
+-- One row: how many sessions this user may have on the server at once, and whose tables are here.
+-- Left out: what other sessions take of them.
+select least(
+           current_setting('max_connections')::int
+               - current_setting('superuser_reserved_connections')::int
+               - coalesce(current_setting('reserved_connections', true)::int, 0),
+           (select case when rolconnlimit < 0 then 1000000 else rolconnlimit end from pg_roles
+             where rolname = current_user),
+           (select case when datconnlimit < 0 then 1000000 else datconnlimit end from pg_database
+             where datname = current_database())
+       ) as connections,
+       to_regclass('alembic_version') is not null as is_migrated,
+       to_regclass('event_logs') is not null and to_regclass('organizations') is null as is_dagsters
