@@ -27,7 +27,8 @@ from fly_billing.resources.landing import LandedFile, land_days
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.resources.rollups import RolledUp, roll_up
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.resources.usage_lake import UsageLake, UsageTable
+from fly_billing.resources.usage_ledger import open_usage_table
 
 FIRST_MONTH = BillingMonth(2023, 1)
 SEPTEMBER = BillingMonth(2026, 9)
@@ -298,6 +299,10 @@ class Platform:
 
     def land(self, *days: date, now: datetime = NOW) -> list[LandedFile]:
         return land_days(self.database, self.lake, self.landing_dir, days or [DAY], FIRST_MONTH, now)
+
+    def table(self) -> UsageTable:
+        """The usage table as every reader gets it: compared with Postgres."""
+        return open_usage_table(self.database, self.lake)
 
     def rejected(self) -> list[Row]:
         return self.query(

@@ -23,6 +23,7 @@ from fly_billing.resources.billed_events import check_items_per_event
 from fly_billing.resources.correcting import Corrections, Who, correct_month
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
 from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
+from fly_billing.resources.usage_ledger import open_usage_table
 
 ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
@@ -79,6 +80,9 @@ def invoices(
     unlanded = days_to_land(database, usage_store.landing())
     failed: set[str] = set()
     parts = billing_partitions(context)
+    usage = open_usage_table(database, usage_store.lake())
+    for part in parts:
+        usage.files(part.month)  # raises where the table is not what was landed: then no month is closed or corrected
     for number, part in enumerate(parts, start=1):
         context.log.info(f"{part.month} ({number} of {len(parts)})")
         try:

@@ -10,7 +10,8 @@ from fly_billing.assets.outcomes import check, report, table
 from fly_billing.partitions import FIRST_MONTH, landing_days
 from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
 from fly_billing.resources.landing import land_days
-from fly_billing.resources.usage_lake import UsageLake, count_by_day
+from fly_billing.resources.usage_lake import UsageTable, count_by_day
+from fly_billing.resources.usage_ledger import open_usage_table
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 
@@ -42,8 +43,9 @@ def usage_events(
     days = [date.fromisoformat(key) for key in context.partition_keys]
     files = land_days(database, lake, usage_store.landing(), days, FIRST_MONTH, clock.now(), context.log.info)
     accounts = [dict(row) for row in database.rows("accounted_usage", days=days)]
+    table_now = open_usage_table(database, lake)
     metadata = {
-        "table_version": lake.version(),
+        "table_version": table_now.version,
         "files": len(files),
         "empty_files": [f"{file.day}/{file.path}" for file in files if file.landed == 0],
         "landed": sum(file.landed for file in files),
@@ -53,15 +55,15 @@ def usage_events(
         "rejected_by_reason": table([dict(row) for row in database.rows("reasons_of_rejection", days=days)]),
         "by_landing_day": table(accounts, most=31),
     }
-    checks = [check("usage_events", ACCOUNTED_FOR, unaccounted(accounts, lake, days), landed=metadata["landed"])]
+    checks = [check("usage_events", ACCOUNTED_FOR, unaccounted(accounts, table_now, days), landed=metadata["landed"])]
     yield from report(context, metadata, checks, failed_keys=set())
 
 
 def unaccounted(
-    accounts: Sequence[Mapping[str, Any]], lake: UsageLake, days: Sequence[date]
+    accounts: Sequence[Mapping[str, Any]], usage: UsageTable, days: Sequence[date]
 ) -> list[Mapping[str, Any]]:
     """List landing days whose ledger disagrees with what is really in the usage table and in rejected_usage."""
-    in_lake = count_by_day(lake, days)
+    in_lake = count_by_day(usage, days)
     wrong: list[Mapping[str, Any]] = []
     for day in accounts:
         accepted, duplicate = in_lake.get(day["landing_day"], (0, 0))

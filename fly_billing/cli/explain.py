@@ -66,7 +66,7 @@ def explain(console: Console, what: str, month: BillingMonth | None, position: i
         if explained.usage is None:
             return _show(console, explained, None, "", asked)
         try:
-            with open_billed_events(lake, explained.usage) as billed:
+            with open_billed_events(database, lake, explained.usage) as billed:
                 return _show(console, explained, billed, "", asked)
         except UsageUnreadable as problem:
             return _show(console, explained, None, str(problem), asked)
@@ -76,9 +76,10 @@ def _show(
     console: Console, explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, asked: Asked
 ) -> bool:
     problems = [*explained.explanation.problems, *(billed.problems() if billed else [])]
+    is_complete = not problems and not (asked.events and unreadable)
     if asked.as_json:
         print(json.dumps(_as_data(explained, billed, unreadable, problems, asked), indent=2))
-        return not problems
+        return is_complete
     most = None if asked.all else MOST_LINES
     files = billed.files() if billed else []
     quantities = [*billed.quantities.values()] if billed else []
@@ -87,7 +88,7 @@ def _show(
         console.print("No usage is behind this item: it has no events.")
     if asked.events and billed and explained.usage:
         _show_events(console, explained, explained.usage, billed, asked.all)
-    return not problems
+    return is_complete
 
 
 def _as_data(

@@ -17,7 +17,7 @@ import duckdb
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import set_bounds
 from fly_billing.resources.statements import sql, sql_spark
-from fly_billing.resources.usage_lake import EVENTS, UsageLake
+from fly_billing.resources.usage_lake import EVENTS, UsageTable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,8 +36,8 @@ class OnSpark:
         for function in sql_spark("as_duckdb").split(";\n"):
             spark.sql(function)
 
-    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
-        version, files = lake.files(month)
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+        version, files = table.files(month)
         events = self.spark.read.parquet(*files) if files else self.spark.createDataFrame(EVENTS.empty_table())
         events.createOrReplaceTempView("events")
         return version

@@ -18,7 +18,6 @@ from uuid import UUID
 
 import duckdb
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
 
 from fly_billing.domain.explanation import Sum
 from fly_billing.domain.money import EXACT, plain
@@ -27,7 +26,8 @@ from fly_billing.resources.explained_quantities import explain_quantities
 from fly_billing.resources.explanations import BilledUsage
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.statements import sql
-from fly_billing.resources.usage_lake import UsageLake, open_duckdb
+from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageTableMismatch, UsageVersionGone, open_duckdb
+from fly_billing.resources.usage_ledger import open_usage_table
 
 # Rows that are held in memory at once while events are listed.
 CHUNK = 10_000
@@ -132,10 +132,14 @@ class BilledEvents:
 
 
 @contextmanager
-def open_billed_events(lake: UsageLake, usage: BilledUsage) -> Iterator[BilledEvents]:
+def open_billed_events(database: BillingDatabase, lake: UsageLake, usage: BilledUsage) -> Iterator[BilledEvents]:
     """Yield the events that the item's usage was added up from. Raises UsageUnreadable."""
     with open_duckdb() as duck:
-        _open(lake, duck, usage.month, usage.lake_version)
+        try:
+            table = open_usage_table(database, lake)
+        except UsageTableMismatch as problem:
+            raise UsageUnreadable(str(problem)) from None
+        _open(table, duck, usage.month, usage.lake_version)
         wanted = [
             {
                 "organization_id": usage.organization_id,
@@ -151,8 +155,8 @@ def open_billed_events(lake: UsageLake, usage: BilledUsage) -> Iterator[BilledEv
             _register(duck, wanted)
             duck.execute("set variable property = $value", {"value": usage.told_apart_by})
             duck.execute(sql("billed_events"))
-            quantities = explain_quantities(duck, lake, usage)
-        except duckdb.IOException as problem:
+            quantities = explain_quantities(duck, table, usage)
+        except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:
             raise _unreadable(usage.lake_version, problem) from problem
         yield BilledEvents(duck, usage, quantities)
 
@@ -164,24 +168,25 @@ def check_items_per_event(
 
     Every invoice is held against the version of the usage table that it billed. Returns one row per invoice and set of
     dimensions with such events; empty: the items are complete and disjoint. A version that can't be read any more is a
-    row too, without an organization: nothing is known of its events.
+    row too, without an organization: nothing is known of its events. Raises UsageTableMismatch.
     """
     by_version: dict[int, list[Row]] = defaultdict(list)
     for row in database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups)):
         by_version[row["lake_version"]].append(row)
     wrong: list[Row] = []
+    table = open_usage_table(database, lake)
     for version, found in sorted(by_version.items()):
         try:
-            wrong += _not_in_one_item(lake, month, version, found)
+            wrong += _not_in_one_item(table, month, version, found)
         except UsageUnreadable as problem:
             events = sum(row["events"] or 0 for row in found)
             wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
     return wrong
 
 
-def _not_in_one_item(lake: UsageLake, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:
+def _not_in_one_item(table: UsageTable, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:
     with open_duckdb() as duck:
-        _open(lake, duck, month, version)
+        _open(table, duck, month, version)
         pairs = {(str(row["invoice_id"]), row["organization_id"]) for row in found}
         covered = [{"invoice_id": invoice, "organization_id": name} for invoice, name in sorted(pairs)]
         duck.register("covered", pa.Table.from_pylist(covered, schema=COVERED))
@@ -194,12 +199,10 @@ def _not_in_one_item(lake: UsageLake, month: BillingMonth, version: int, found: 
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _open(lake: UsageLake, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
-    if not lake.exists():
-        raise UsageUnreadable("there is no usage table here: set FLY_BILLING_LAKE_DIR to where it is")
+def _open(table: UsageTable, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
     try:
-        lake.open_view(duck, "events", month, version=version)
-    except (DeltaError, duckdb.IOException) as problem:
+        table.open_view(duck, "events", month, version=version)
+    except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:
         raise _unreadable(version, problem) from problem
 
 

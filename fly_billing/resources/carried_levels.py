@@ -19,18 +19,18 @@ from sqlalchemy import Connection
 from fly_billing.domain.periods import BillingMonth, months_between
 from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
-from fly_billing.resources.usage_lake import QUANTITY, UsageLake
+from fly_billing.resources.usage_lake import QUANTITY, UsageTable
 
 LEVEL_COLUMNS = ("organization_id", "meter", "dimensions", "series", "level")
 LEVELS = pa.schema([*((name, pa.string()) for name in LEVEL_COLUMNS[:-1]), ("level", QUANTITY)])
 
 
 def open_carried_levels(
-    duck: duckdb.DuckDBPyConnection, database: BillingDatabase, lake: UsageLake, month: BillingMonth, version: int
+    duck: duckdb.DuckDBPyConnection, database: BillingDatabase, table: UsageTable, month: BillingMonth
 ) -> None:
     """Make the table `carried_levels` in DuckDB: the levels of all organizations at the month's start.
 
-    `version` is that of the usage table; the view or table `meters` must be there. Months worked out on the way are
+    They are worked out from `table`; the view or table `meters` must be there. Months worked out on the way are
     kept in Postgres, in a transaction of their own: they are true whatever becomes of the roll-up.
     """
     weighted = duck.execute("select count(*) from meters where aggregation = 'time_weighted'").fetchall()
@@ -44,9 +44,9 @@ def open_carried_levels(
             return
         _make(duck, pa.Table.from_pylist(_levels(connection, known), schema=LEVELS))
         for earlier in months_between(known, month.plus(-1)):
-            lake.open_view(duck, "earlier_events", earlier, version=version)
+            table.open_view(duck, "earlier_events", earlier)
             duck.execute(sql("carry_levels"))
-            _keep(duck, connection, earlier.next(), version)
+            _keep(duck, connection, earlier.next(), table.version)
 
 
 def _make(duck: duckdb.DuckDBPyConnection, levels: pa.Table) -> None:

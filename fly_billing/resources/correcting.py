@@ -14,7 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
 from fly_billing.domain.corrections import (
@@ -35,7 +34,8 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
-from fly_billing.resources.usage_lake import UsageLake, open_duckdb
+from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageVersionGone, open_duckdb
+from fly_billing.resources.usage_ledger import open_against_ledger
 
 ADJUSTMENT_COLUMNS = (
     "id", "organization_id", "month", "invoice_id", "item_key", "product", "description", "amount", "currency",
@@ -225,27 +225,28 @@ def _changed_usage(
 ) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Tell how the usage of (organization, meter) changed since it was billed, from the usage table's own history.
 
-    Says nothing where the version that was billed can't be read any more.
+    Says nothing where the version that was billed can't be read any more. Raises UsageTableMismatch.
     """
     found = rows(connection, "snapshots_changed_since", invoices=list(invoices), month=month.first_day)
     by_version: dict[tuple[int, int], list[str]] = defaultdict(list)
     for row in found:
         by_version[row["billed_version"], row["version"]].append(row["organization_id"])
     changed: dict[tuple[str, str], tuple[str, ...]] = {}
+    table = open_against_ledger(connection, lake)
     for (before, after), organizations in by_version.items():
         try:
-            changed |= _compare_versions(lake, month, before, after, organizations)
-        except (DeltaError, OSError):
+            changed |= _compare_versions(table, month, before, after, organizations)
+        except UsageVersionGone:
             continue
     return changed
 
 
 def _compare_versions(
-    lake: UsageLake, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
+    table: UsageTable, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     with open_duckdb() as duck:
-        lake.open_view(duck, "billed", month, version=before)
-        lake.open_view(duck, "now", month, version=after)
+        table.open_view(duck, "billed", month, version=before)
+        table.open_view(duck, "now", month, version=after)
         found = duck.execute(sql("compare_usage_versions"), {"organizations": list(organizations)}).fetchall()
     causes: dict[tuple[str, str], tuple[str, ...]] = {}
     for organization, meter, late, corrected in found:

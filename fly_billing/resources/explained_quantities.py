@@ -20,13 +20,13 @@ from fly_billing.domain.explained_usage import DecidingEvents, LandedMeasurement
 from fly_billing.domain.explanation import Sum
 from fly_billing.resources.explanations import BilledUsage
 from fly_billing.resources.statements import sql
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.resources.usage_lake import UsageTable
 
 # A set of dimensions, however it is written.
 Dimensions = frozenset[tuple[str, str]]
 
 
-def explain_quantities(duck: duckdb.DuckDBPyConnection, lake: UsageLake, usage: BilledUsage) -> dict[UUID, Sum]:
+def explain_quantities(duck: duckdb.DuckDBPyConnection, table: UsageTable, usage: BilledUsage) -> dict[UUID, Sum]:
     """Return how each rollup's quantity comes about, by its id; empty where events are just summed or counted."""
     if usage.aggregation.name in ("sum", "count"):
         return {}
@@ -34,7 +34,7 @@ def explain_quantities(duck: duckdb.DuckDBPyConnection, lake: UsageLake, usage: 
     decided = _read(duck, "deciding_events", {**whose, "aggregation": usage.aggregation.name})
     told: dict[Dimensions, list[LandedMeasurement]] = {}
     if usage.aggregation.name == "time_weighted":
-        lake.open_view(duck, "earlier_events", version=usage.lake_version)
+        table.open_view(duck, "earlier_events", version=usage.lake_version)
         told = _read(duck, "told_before", {**whose, "month_start": usage.month.start})
     explained = {}
     for one in usage.rollups:

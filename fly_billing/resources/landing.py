@@ -23,7 +23,8 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.landing_files import CHUNK_LINES, STAGED, LandingFile, read_landing_file, stage_plain_parquet
 from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
-from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
+from fly_billing.resources.usage_lake import EVENTS, PartKey, UsageLake, UsageTable, open_duckdb
+from fly_billing.resources.usage_ledger import acknowledge, open_to_write, put_on_record
 
 FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
 REJECTED_COLUMNS = (
@@ -74,17 +75,20 @@ def land_days(
     """Land these days, as many of them at once as have `BYTES_AT_ONCE` of files: what landed so far stays landed.
 
     Raises LandingError where there is no landing folder at all, or where a day whose files were landed before has lost
-    its folder.
+    its folder; UsageTableMismatch where the usage table is not the one that was landed into before.
     """
     if not landing_dir.is_dir():
         raise LandingError(f"there is no landing folder {landing_dir}: is it mounted? Nothing was landed")
+    put_on_record(database, lake)
     landed = []
-    for some in _batches(landing_dir, days):
-        landed += _land(database, lake, landing_dir, some, first_month, now, progress)
+    for some in batches(landing_dir, days):
+        with database.transaction() as connection:
+            lock_until_commit(connection, "land_usage")
+            landed += land_batch(connection, lake, landing_dir, some, first_month, now, progress)
     return landed
 
 
-def _batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
+def batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
     """Cut the days where their files come to so much that more would not fit into memory."""
     batch: list[date] = []
     size = 0
@@ -99,8 +103,8 @@ def _batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
         yield batch
 
 
-def _land(
-    database: BillingDatabase,
+def land_batch(
+    connection: Connection,
     lake: UsageLake,
     landing_dir: Path,
     days: Sequence[date],
@@ -108,19 +112,27 @@ def _land(
     now: datetime,
     progress: Callable[[str], None],
 ) -> list[LandedFile]:
-    with open_duckdb() as duck, database.transaction() as connection:
-        lock_until_commit(connection, "land_usage")
+    """Land these days at once, in the caller's transaction, which has the lock `land_usage`. Raises as `land_days`."""
+    with open_duckdb() as duck:
+        table = open_to_write(connection, lake, progress)
         known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
         files = {day: _files_of(landing_dir, day, was_landed=day in known) for day in days}
         hashes = _stage(duck, files, landing_dir, progress)
         _register_known(duck, connection)
         duck.execute(sql("judge_usage"), {"first_month": first_month.start})
-        touched = _settle(duck, lake, days)
+        touched = _settle(duck, table, days)
         progress(f"writing {len(touched)} landing days into the usage table")
-        version = lake.replace_days(touched, _events(duck))
-        rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=version)
+        written = lake.replace_days(touched, _events(duck))
+        rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
+        version = acknowledge(connection, table, written, touched, _counted(duck))
         rows(connection, "mark_days_settled", days=touched, lake_version=version)
         return _account(duck, connection, hashes, days)
+
+
+def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartKey, tuple[int, int]]:
+    """Count what was to be written, per landing day and usage month: (accepted, with duplicates)."""
+    found = duck.execute(sql("count_landed_months")).fetchall()
+    return {(day, month): (accepted, number) for day, month, accepted, number in found}
 
 
 def _files_of(landing_dir: Path, day: date, *, was_landed: bool) -> list[Path]:
@@ -191,7 +203,7 @@ def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:
     return [dict(row) for row in rows(connection, name)]
 
 
-def _settle(duck: duckdb.DuckDBPyConnection, lake: UsageLake, days: Sequence[date]) -> list[date]:
+def _settle(duck: duckdb.DuckDBPyConnection, table: UsageTable, days: Sequence[date]) -> list[date]:
     """Tell first events from repeated ones; return the landing days whose content this decides.
 
     A day that lands anew may no longer bring an event which another day holds as a duplicate. Such a day is settled
@@ -199,14 +211,14 @@ def _settle(duck: duckdb.DuckDBPyConnection, lake: UsageLake, days: Sequence[dat
     """
     duck.execute(sql("candidates"))
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
-    lake.open_view(duck, "brought_before", days=days)
+    table.open_view(duck, "brought_before", days=days)
     duck.execute(sql("vanished_events"))
     if since := _earliest_landing(duck, "vanished"):
-        lake.open_view(duck, "lake", since=since)
+        table.open_view(duck, "lake", since=since)
         duck.execute(sql("orphaned_days"))
         duck.execute("insert into replaced from orphaned_days")
         duck.execute(sql("settled_again"))
-    lake.open_view(duck, "lake", since=_earliest_landing(duck, "candidates"))
+    table.open_view(duck, "lake", since=_earliest_landing(duck, "candidates"))
     duck.execute(sql("known_events"))
     duck.execute(sql("settle_duplicates"))
     return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
@@ -241,10 +253,6 @@ def _account(
     rows(connection, "delete_usage_files", days=list(days))
     copy_rows(connection, "usage_files", FILE_COLUMNS, (astuple(file) for file in files))
     copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
-    rows(connection, "forget_landed_months", days=list(days))
-    months = duck.execute(sql("count_landed_months"), {"days": list(days)}).fetchall()
-    for day, month, accepted in months:
-        rows(connection, "add_landed_month", day=day, month=month, accepted=accepted)
     for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
         rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
     return files

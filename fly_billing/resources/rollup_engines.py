@@ -15,14 +15,17 @@ import duckdb
 
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import add_up, add_up_again
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.resources.usage_lake import UsageTable
 
 
 class RollupEngine(Protocol):
     """Adds up where the events are. What is small is in `duck`: terms, carried levels, and what comes out."""
 
-    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
-        """Open the month's events. Returns the table version that all that follows is made from."""
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+        """Open the month's events. Returns the table version that all that follows is made from.
+
+        `table` was compared with Postgres (`usage_ledger`). Raises UsageTableMismatch where a file can't be read.
+        """
 
     def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
         """Make the table `quantities` in `duck`, as `adding_up.add_up` does."""
@@ -34,8 +37,8 @@ class RollupEngine(Protocol):
 class OnDuckDB:
     """On this machine, within the memory that `usage_lake` allows and in files beyond that."""
 
-    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
-        return lake.open_view(duck, "events", month)
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+        return table.open_view(duck, "events", month)
 
     def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
         add_up(duck, month, as_of)

@@ -24,6 +24,7 @@ from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_comm
 from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, open_duckdb
+from fly_billing.resources.usage_ledger import open_against_ledger
 
 ROLLUP_COLUMNS = (
     "id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events", "daily",
@@ -68,14 +69,16 @@ def roll_up(
     Events are added up by `engine`, by DuckDB unless told otherwise.
 
     Before it is committed, what stands in Postgres is compared with the events, added up once more. Raises
-    RollupMismatch where an organization would be billed for anything else than it used.
+    RollupMismatch where an organization would be billed for anything else than it used, and UsageTableMismatch where
+    the usage table is not what was landed.
     """
     engine = engine or OnDuckDB()
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
-        version = engine.read(duck, lake, month)
+        table = open_against_ledger(connection, lake)
+        version = engine.read(duck, table, month)
         _register(duck, connection, month, groups)
-        open_carried_levels(duck, database, lake, month, version)
+        open_carried_levels(duck, database, table, month)
         engine.add_up(duck, month, now)
         _snapshot(duck, month)
         changed = _write(connection, duck, month, version, now)

@@ -1,21 +1,28 @@
 """The usage lake: a Delta table of every accepted usage event, partitioned by usage month and landing day.
 
-DuckDB reads it through the table's file list. A table version never changes, so what was rolled up from a version can
-be rolled up again. Keeps out: file formats (`landing_files`), Postgres (`landing`), prices.
+`UsageLake` is where the table is, and writes it. `UsageTable` is one version of it, and is only read: readers get it
+from `usage_ledger.open_against_ledger`, which compares the table with Postgres first. DuckDB reads a table through its
+file list. A version never changes, so what was rolled up from it can be rolled up again. Keeps out: file formats
+(`landing_files`), Postgres (`landing`, `usage_ledger`), prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake.exceptions import DeltaError
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.statements import sql
 
@@ -39,6 +46,8 @@ EVENTS = pa.schema(
     ]
 )
 PARTITIONS = ["usage_month", "landing_day"]
+# Delta would remove log files older than 30 days, and with them versions that invoices name.
+KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 
 
 # What DuckDB may hold in memory before it goes on in files of the system's temporary folder: a month's size is not ours
@@ -59,40 +68,82 @@ def open_duckdb() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-@dataclass(frozen=True)
-class UsageLake:
-    """The Delta table at `path`. Duplicates are kept in it, marked, so that none can be lost when a day lands again."""
+class UsageTableMismatch(ToBeMended):
+    """The usage table is not the one that Postgres has on record, or not all of it can be read.
 
-    path: Path
+    The message is one line: which table, what was expected, what was found, and what to do.
+    """
 
-    def create(self) -> None:
-        """Make the empty table where there is none (version 0)."""
-        if not self.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(str(self.path), EVENTS, partition_by=PARTITIONS, mode="ignore")
-
-    def exists(self) -> bool:
-        return DeltaTable.is_deltatable(str(self.path))
-
-    def table(self, version: int | None = None) -> DeltaTable:
-        self.create()
-        return DeltaTable(str(self.path), version=version)
-
-    def version(self) -> int:
-        return self.table().version()
-
-    def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader) -> int:
-        """Make `events` the whole content of these landing days, in one atomic commit. Returns the new version."""
-        self.create()
-        listed = ", ".join(f"'{day.isoformat()}'" for day in days)
-        write_deltalake(
-            str(self.path),
-            events,
-            mode="overwrite",
-            predicate=f"landing_day in ({listed})",
-            partition_by=PARTITIONS,
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"the usage table {path} does not agree with the billing database: expected {expected}; found {found}."
+            " Nothing was read from it, booked or closed. Make sure that its share is mounted and that"
+            " FLY_BILLING_LAKE_DIR is right; if the table itself is damaged, bring it back from a backup or run"
+            " `fly-billing land --repair`, which shows first what it would land again"
         )
-        return self.version()
+
+
+class UsageVersionGone(Exception):
+    """A version of the usage table that was billed can't be read any more. The message says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one landing day and usage month, duplicates included, and an MD5 of its files' names and sizes."""
+
+    rows: int
+    files: str
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file that a version of the table consists of. `rows` and `bytes` as the Delta log has them."""
+
+    path: str
+    bytes: int
+    rows: int | None
+    month: str
+    day: date
+
+
+# (landing day, first day of the usage month): what a landing replaces, and a month reads.
+PartKey = tuple[date, date]
+
+
+class UsageTable:
+    """One version of the usage table, to read. `delta` is None where nothing was ever landed: it has no rows then.
+
+    A version in Postgres is the one in the Delta log + `shift`, from `first_version` on. `older` lists the versions
+    that the table has from before a repair, as (first, last, shift).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        delta: DeltaTable | None,
+        shift: int = 0,
+        first_version: int = 0,
+        older: Sequence[tuple[int, int, int]] = (),
+    ) -> None:
+        self.path = path
+        self.delta = delta
+        self.shift = shift
+        self._first_version = first_version
+        self._older = older
+
+    @property
+    def version(self) -> int:
+        """The version as Postgres has it: it grows with every landing, whatever table it went into."""
+        return self.delta.version() + self.shift if self.delta else 0
+
+    @cached_property
+    def data_files(self) -> list[DataFile]:
+        return data_files(self.delta) if self.delta else []
+
+    @property
+    def parts(self) -> dict[PartKey, Part]:
+        """Return what the table's own log says of each part that has rows."""
+        return parts_of(self.path, self.data_files)
 
     def open_view(
         self,
@@ -105,7 +156,7 @@ class UsageLake:
     ) -> int:
         """Make `view` in `connection`: that month's events (or all), of those landing days (or all), landed `since`.
 
-        Returns the table version read. An empty selection gives an empty view.
+        Returns the table version read. An empty selection gives an empty view. Raises as `files`.
         """
         read, files = self.files(month, days, version, since)
         relation = (
@@ -125,19 +176,125 @@ class UsageLake:
         version: int | None = None,
         since: date | None = None,
     ) -> tuple[int, list[str]]:
-        """Return the table version, and its Parquet files of that month, those landing days, landed `since`."""
-        table = self.table(version)
-        filters: list[tuple[str, str, str | list[date]]] = [("usage_month", "=", str(month))] if month else []
-        if days:
-            filters.append(("landing_day", "in", list(days)))
-        if since:
-            filters.append(("landing_day", ">=", since.isoformat()))
-        return table.version(), table.file_uris(file_pruning_predicate=filters or None)
+        """Return the table version, and its Parquet files of that month, those landing days, landed `since`.
+
+        Raises UsageTableMismatch where one of them is missing or has another size than in the table's log, and
+        UsageVersionGone where the table does not have that version (any more).
+        """
+        found = self.data_files if version in (None, self.version) else data_files(self._at(version))
+        chosen = [
+            file
+            for file in found
+            if (month is None or file.month == str(month))
+            and (not days or file.day in days)
+            and (since is None or file.day >= since)
+        ]
+        if damaged := damaged_files(self.path, chosen):
+            names = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
+            read = "" if version is None else f" of version {version}"
+            raise UsageTableMismatch(
+                self.path, f"{len(chosen)} data files{read} as its log lists them", f"{len(damaged)} damaged: {names}"
+            )
+        return self.version if version is None else version, [str(self.path / file.path) for file in chosen]
+
+    def _at(self, version: int) -> DeltaTable:
+        if self.delta is None:
+            raise UsageVersionGone("no usage was ever landed")
+        shift = self._shift_of(version)
+        try:
+            return DeltaTable(str(self.path), version=version - shift)
+        except (DeltaError, OSError, ValueError) as problem:
+            raise UsageVersionGone(first_line(problem)) from None
+
+    def _shift_of(self, version: int) -> int:
+        if self._first_version <= version <= self.version:
+            return self.shift
+        for first, last, shift in self._older:
+            if first <= version <= last:
+                return shift
+        raise UsageVersionGone(
+            f"the table has versions {self._first_version} to {self.version}"
+            if version > self.version
+            else "it was in a table that was replaced by another one"
+        )
 
 
-def count_by_day(lake: UsageLake, days: Sequence[date]) -> dict[date, tuple[int, int]]:
-    """Count what the table holds per landing day: (accepted, duplicate)."""
+@dataclass(frozen=True)
+class UsageLake:
+    """Where the usage table is. Duplicates are kept in it, marked, so that none can be lost when a day lands again."""
+
+    path: Path
+
+    def exists(self) -> bool:
+        return DeltaTable.is_deltatable(str(self.path))
+
+    def create(self) -> DeltaTable:
+        """Make the empty table (version 0). Only the first landing of a platform does, and a repair that is told to."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return DeltaTable.create(str(self.path), EVENTS, partition_by=PARTITIONS, mode="error")
+
+    def delta(self, version: int | None = None) -> DeltaTable:
+        """Open a version as the Delta log numbers them, the latest by default. Raises DeltaError or OSError."""
+        return DeltaTable(str(self.path), version=version)
+
+    def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
+        """Make `events` the whole content of these landing days, in one atomic commit. Returns the new version."""
+        listed = ", ".join(f"'{day.isoformat()}'" for day in days)
+        table = self.delta()
+        write_deltalake(
+            table,
+            events,
+            mode="overwrite",
+            predicate=f"landing_day in ({listed})",
+            partition_by=PARTITIONS,
+            post_commithook_properties=KEEP_LOG,
+        )
+        return self.delta()
+
+
+def data_files(delta: DeltaTable) -> list[DataFile]:
+    """List the files of this version, as the Delta log has them: no data is read."""
+    found = pa.table(delta.get_add_actions(flatten=True))
+    names = ("path", "size_bytes", "num_records", "partition.usage_month", "partition.landing_day")
+    return [DataFile(*row) for row in zip(*(found[name].to_pylist() for name in names), strict=True)]
+
+
+def parts_of(path: Path, files: Iterable[DataFile]) -> dict[PartKey, Part]:
+    """Add files up by landing day and usage month. Raises UsageTableMismatch where the log does not say their rows."""
+    grouped: dict[PartKey, list[DataFile]] = defaultdict(list)
+    for file in files:
+        grouped[file.day, BillingMonth.parse(file.month).first_day].append(file)
+    parts = {}
+    for key, some in grouped.items():
+        if any(file.rows is None for file in some):
+            raise UsageTableMismatch(path, "the number of rows of each file in its log", f"none for {some[0].path}")
+        listed = "\n".join(sorted(f"{file.path} {file.bytes}" for file in some))
+        digest = hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest()
+        parts[key] = Part(sum(file.rows or 0 for file in some), digest)
+    return parts
+
+
+def damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
+    """Say what is wrong with each file that is missing, or has another size than the Delta log says."""
+    damaged = []
+    for file in files:
+        try:
+            size = (path / file.path).stat().st_size
+        except OSError as problem:
+            damaged.append(f"{file.path} ({problem.strerror or problem})")
+            continue
+        if size != file.bytes:
+            damaged.append(f"{file.path} ({size} bytes, not {file.bytes})")
+    return damaged
+
+
+def first_line(problem: Exception) -> str:
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
+def count_by_day(table: UsageTable, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:
+    """Count what the table holds per landing day, by reading the events themselves: (accepted, duplicate)."""
     with open_duckdb() as duck:
-        lake.open_view(duck, "events", days=days)
+        table.open_view(duck, "events", days=days)
         found = duck.execute(sql("count_lake_by_day"), {"days": list(days)}).fetchall()
     return {day: (accepted, duplicate) for day, accepted, duplicate in found}

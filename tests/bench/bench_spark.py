@@ -31,7 +31,7 @@ from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.rollup_engines import RollupEngine, open_engine
 from fly_billing.resources.rollups import roll_up
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.resources.usage_lake import UsageLake, UsageTable
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, add_records, make_sample
 
 ENGINES = (("duckdb", ""), ("spark", "local[2]"), ("spark", "local-cluster[2,1,1536]"))
@@ -45,8 +45,8 @@ class Timed:
         self.engine = engine
         self.seconds: dict[str, float] = {}
 
-    def read(self, duck: duckdb.DuckDBPyConnection, lake: UsageLake, month: BillingMonth) -> int:
-        return self.engine.read(duck, lake, month)
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+        return self.engine.read(duck, table, month)
 
     def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
         started = time.perf_counter()

@@ -32,7 +32,7 @@ from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_
 from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
 from fly_billing.resources.rollups import RolledUp, roll_up
 from fly_billing.resources.spark_session import open_spark
-from fly_billing.resources.usage_lake import EVENTS, UsageLake, open_duckdb
+from fly_billing.resources.usage_lake import EVENTS, UsageLake, UsageTable, open_duckdb
 from tests.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.world import World, machine_seconds
 
@@ -176,17 +176,18 @@ def terms_of(all_totals: Sequence[Total]) -> Terms:
     )
 
 
-def lake_of(folder: Path, rows: list[dict[str, Any]]) -> UsageLake:
+def lake_of(folder: Path, rows: list[dict[str, Any]]) -> UsageTable:
     lake = UsageLake(folder / "lake")
-    lake.replace_days(sorted({row["landing_day"] for row in rows}), pa.Table.from_pylist(rows, schema=EVENTS))
-    return lake
+    lake.create()
+    days = sorted({row["landing_day"] for row in rows})
+    return UsageTable(lake.path, lake.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS)))
 
 
 Rollups = dict[tuple[str, str, str], list[SegmentUsage]]
 Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
 
-def added_up(engine: RollupEngine, lake: UsageLake, terms: Terms, as_of: datetime) -> tuple[Rollups, Sums]:
+def added_up(engine: RollupEngine, lake: UsageTable, terms: Terms, as_of: datetime) -> tuple[Rollups, Sums]:
     with open_duckdb() as duck:
         engine.read(duck, lake, FEBRUARY)
         terms.register(duck)
@@ -291,7 +292,7 @@ def test_what_is_held_all_month_is_added_up_on_spark_though_no_event_tells_of_it
     """10 GB for 29 days of 24 hours."""
     how = Aggregation("time_weighted", series="volume", time_unit=3600)
     terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
-    rollups, sums = added_up(on_spark, UsageLake(tmp_path / "lake"), terms, FEBRUARY.end)
+    rollups, sums = added_up(on_spark, UsageTable(tmp_path / "lake", None), terms, FEBRUARY.end)
     assert sums == {("acme", "m"): (0, Decimal(6_960))}
     assert [segment.daily for segment in rollups["acme", "m", "{}"]] == [(Decimal(240),) * 29]
 

@@ -199,7 +199,7 @@ def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_
     assert (of_globex.payer_id, of_globex.amount_cents) == ("acme", 50)
     one = read_explanation(platform.database, of_globex.id)
     assert "globex, paid by acme" in shown(one)
-    with open_billed_events(platform.lake, usage_of(one)) as billed:
+    with open_billed_events(platform.database, platform.lake, usage_of(one)) as billed:
         assert [found.id for found in billed.events()] == ["e2"]
 
 
@@ -212,7 +212,7 @@ def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(pla
     used(platform, event("e2", "3", time="2026-09-15T13:00:00Z"), event("e1", "2"), event("e1", "2"))
     one = usage_of(first_item(platform))
     assert (one.lake_version, one.events, one.organization_id) == (2, 3, "acme")
-    with open_billed_events(platform.lake, one) as billed:
+    with open_billed_events(platform.database, platform.lake, one) as billed:
         assert billed.problems() == []
         assert billed.files() == [
             UsageFile(DAY, "usage.jsonl", 2, Decimal(5)),
@@ -242,7 +242,9 @@ def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platf
     )
     found = {}
     for item in items_of_month(platform.database, "acme", SEPTEMBER):
-        with open_billed_events(platform.lake, usage_of(read_explanation(platform.database, item.id))) as billed:
+        with open_billed_events(
+            platform.database, platform.lake, usage_of(read_explanation(platform.database, item.id))
+        ) as billed:
             assert billed.problems() == []
             found[item.description] = [one.id for one in billed.events()]
     assert found == {"egress as used": ["e1"], "egress since then": ["e2"], "requests as used": ["e3"]}
@@ -257,7 +259,7 @@ def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(p
     platform.roll_up(now=at("2026-10-05"))
     after = first_item(platform)
     assert usage_of(after) == before
-    with open_billed_events(platform.lake, usage_of(after)) as billed:
+    with open_billed_events(platform.database, platform.lake, usage_of(after)) as billed:
         assert [one.id for one in billed.events()] == ["e1"]
 
 
@@ -268,13 +270,13 @@ def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform
         file.unlink()
     with (
         pytest.raises(UsageUnreadable, match="version 1 of the usage table can't be read any more"),
-        open_billed_events(platform.lake, usage),
+        open_billed_events(platform.database, platform.lake, usage),
     ):
         pass
     shutil.rmtree(platform.lake.path)
     with (
-        pytest.raises(UsageUnreadable, match="there is no usage table here: set FLY_BILLING_LAKE_DIR"),
-        open_billed_events(platform.lake, usage),
+        pytest.raises(UsageUnreadable, match=r"no such folder.*FLY_BILLING_LAKE_DIR is right"),
+        open_billed_events(platform.database, platform.lake, usage),
     ):
         pass
     assert not platform.lake.exists()
@@ -283,7 +285,7 @@ def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform
 def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update usage_rollups set quantity = 4, events = 2")
-    with open_billed_events(platform.lake, usage_of(first_item(platform))) as billed:
+    with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
         assert billed.problems() == ["Events: {} was billed as 4 from 2 events; the usage table has 1 that add up to 3"]
 
 
@@ -336,7 +338,9 @@ def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[s
     """
     found: list[Sum] = []
     for item in items_of_month(platform.database, "acme", SEPTEMBER):
-        with open_billed_events(platform.lake, usage_of(read_explanation(platform.database, item.id))) as billed:
+        with open_billed_events(
+            platform.database, platform.lake, usage_of(read_explanation(platform.database, item.id))
+        ) as billed:
             assert billed.problems() == []
             found += billed.quantities.values()
     return [
@@ -556,7 +560,7 @@ def test_a_quantity_that_its_events_do_not_come_to_is_told(
     metered(platform)
     used(platform, usage)
     platform.execute("update usage_rollups set quantity = quantity + 1")
-    with open_billed_events(platform.lake, usage_of(first_item(platform))) as billed:
+    with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
         (problem,) = billed.problems()
     assert re.search(said, problem)
     assert run(platform, "acme", "2026-09", "1").returncode == 1
@@ -566,7 +570,7 @@ def test_a_number_of_events_that_is_not_what_was_billed_is_told(platform: Platfo
     platform.execute("update meters set aggregation = 'count' where key = 'requests'")
     used(platform, event("e1", "5"))
     platform.execute("update usage_rollups set quantity = 2")
-    with open_billed_events(platform.lake, usage_of(first_item(platform))) as billed:
+    with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
         assert billed.problems() == ["Events: {} was billed as 2 from 1 events; the usage table has 1 that add up to 5"]
 
 

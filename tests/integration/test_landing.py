@@ -11,7 +11,7 @@ import pytest
 from fly_billing.assets.usage_events import unaccounted
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.landing import LandedFile, LandingError
-from fly_billing.resources.usage_lake import EVENTS, open_duckdb
+from fly_billing.resources.usage_lake import EVENTS, UsageTable, open_duckdb
 from tests.builders import (
     DAY,
     FIRST_LINE,
@@ -40,7 +40,7 @@ def counts(files: list[LandedFile]) -> dict[str, tuple[int, int, int, int]]:
 def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int, int]]:
     """What `usage_files` says, having checked it against the usage table and `rejected_usage`."""
     accounts = [dict(row) for row in platform.database.rows("accounted_usage", days=[day])]
-    assert unaccounted(accounts, platform.lake, [day]) == []
+    assert unaccounted(accounts, platform.table(), [day]) == []
     found = platform.query(
         "select path, landed, accepted, duplicate, rejected from usage_files where landing_day = :day", day=day
     )
@@ -50,7 +50,7 @@ def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int
 def requests_of(platform: Platform, month: BillingMonth = SEPTEMBER) -> Decimal | None:
     """Accepted requests of acme in that month."""
     with open_duckdb() as duck:
-        platform.lake.open_view(duck, "events", month)
+        platform.table().open_view(duck, "events", month)
         total: Decimal | None
         ((total,),) = duck.execute(
             "select sum(quantity) from events"
@@ -61,7 +61,7 @@ def requests_of(platform: Platform, month: BillingMonth = SEPTEMBER) -> Decimal 
 
 def events_in_lake(platform: Platform) -> list[tuple[Any, ...]]:
     with open_duckdb() as duck:
-        platform.lake.open_view(duck, "events")
+        platform.table().open_view(duck, "events")
         return duck.execute(
             "select landing_day, path, line, id, quantity, dimensions, is_duplicate from events order by all"
         ).fetchall()
@@ -353,7 +353,7 @@ def test_parquet_timestamps_keep_their_moment_in_any_zone_and_unit(platform: Pla
     platform.land()
     assert platform.rejected() == []
     with open_duckdb() as duck:
-        platform.lake.open_view(duck, "events")
+        platform.table().open_view(duck, "events")
         assert duck.execute("select distinct epoch_us(time) from events").fetchall() == [(1789473600000001,)]
 
 
@@ -454,7 +454,7 @@ def egress(name: str, quantity: str = "1", **changes: Any) -> dict[str, Any]:
 
 def quantities(platform: Platform) -> dict[str, Decimal]:
     with open_duckdb() as duck:
-        platform.lake.open_view(duck, "events")
+        platform.table().open_view(duck, "events")
         return dict(duck.execute("select id, quantity from events where not is_duplicate order by id").fetchall())
 
 
@@ -675,9 +675,9 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
 
     platform.execute("delete from rejected_usage")
     accounts = platform.database.rows("accounted_usage", days=[DAY])
-    assert [row["landing_day"] for row in unaccounted(accounts, platform.lake, [DAY])] == [DAY]
+    assert [row["landing_day"] for row in unaccounted(accounts, platform.table(), [DAY])] == [DAY]
 
     platform.land(DAY)
-    platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader())
+    emptied = UsageTable(platform.lake.path, platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader()))
     accounts = platform.database.rows("accounted_usage", days=[DAY])
-    assert [row["accepted_in_table"] for row in unaccounted(accounts, platform.lake, [DAY])] == [0]
+    assert [row["accepted_in_table"] for row in unaccounted(accounts, emptied, [DAY])] == [0]

@@ -111,7 +111,7 @@ def test_rolling_unchanged_usage_up_again_only_confirms_the_snapshot(platform: P
     assert platform.roll_up(now=CLOSED).changed == 0
     after = snapshot(platform)
     assert after["id"] == before["id"]
-    assert (after["rolled_up_at"], after["lake_version"]) == (CLOSED, platform.lake.version())
+    assert (after["rolled_up_at"], after["lake_version"]) == (CLOSED, platform.table().version)
     assert platform.query("select * from usage_rollups") == rollups
 
 
@@ -242,7 +242,7 @@ def test_an_old_version_of_the_usage_table_still_gives_the_sums_it_gave(platform
     platform.use(event("e1", "9"))
     platform.use(event("e3", "5"), day=date(2026, 9, 16))
     with open_duckdb() as duck:
-        assert platform.lake.open_view(duck, "events", SEPTEMBER, version=version) == version
+        assert platform.table().open_view(duck, "events", SEPTEMBER, version=version) == version
         assert duck.execute("select sum(quantity) from events").fetchall() == [(Decimal("0.3"),)]
-        assert platform.lake.open_view(duck, "events", SEPTEMBER) > version
+        assert platform.table().open_view(duck, "events", SEPTEMBER) > version
         assert duck.execute("select sum(quantity) from events").fetchall() == [(Decimal("14"),)]

@@ -102,7 +102,7 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
             rows += one.usage.events if one.usage else 0
             explained += 1
         if one.usage:  # the last of each invoice, down to its files; that no event is missing anywhere comes below
-            with open_billed_events(platform.lake, one.usage) as events:
+            with open_billed_events(platform.database, platform.lake, one.usage) as events:
                 assert events.problems() == []
                 assert sum(file.events for file in events.files()) == one.usage.events
     assert explained == sum(invoice.items for invoice in billed.invoices)
