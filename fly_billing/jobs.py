@@ -81,15 +81,19 @@ def unregistered_groups(instance: DagsterInstance, database: BillingDatabase) ->
     return [group for group in groups if group not in known]
 
 
+class NoOrganization(ToBeMended):
+    """There is nobody to bill in the month."""
+
+
 def month_tags(instance: DagsterInstance, database: BillingDatabase, month: BillingMonth) -> dict[str, str]:
     """Return the tags that make one run of a month: all groups with organizations that existed before its end.
 
-    A range follows the order of registration. Raises ToBeMended where no organization existed then.
+    A range follows the order of registration. Raises NoOrganization if no organization existed then.
     """
     existing = {row["billing_group"] for row in database.rows("billing_groups") if row["created_at"] < month.end}
     groups = [group for group in instance.get_dynamic_partitions(str(orgs.name)) if group in existing]
     if not groups:
-        raise ToBeMended(f"no organization existed in {month}, or none has a partition yet")
+        raise NoOrganization(f"no organization existed in {month}, or none has a partition yet")
     first, last = (f"{month_key(month)}|{group}" for group in (groups[0], groups[-1]))
     return {RANGE_START: first, RANGE_END: last, "fly_billing/month": str(month)}
 
@@ -185,12 +189,20 @@ def closed_until(now: datetime, grace: timedelta) -> datetime:
 def _requests(
     context: ScheduleEvaluationContext, database: BillingDatabase, months: Sequence[BillingMonth]
 ) -> Iterator[RunRequest | SkipReason]:
-    if not months:
-        yield SkipReason("no month needs it")
+    """Request a run per month; skip, with the reason, if there is none or nobody to bill in any of them."""
     register_groups(context.instance, database)
+    requests, reasons = [], [] if months else ["no month needs it"]
     for month in months:
-        tags = month_tags(context.instance, database, month)
-        yield RunRequest(run_key=f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}", tags=tags)
+        try:
+            tags = month_tags(context.instance, database, month)
+        except NoOrganization as problem:
+            reasons.append(str(problem))
+            continue
+        run_key = f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
+        requests.append(RunRequest(run_key=run_key, tags=tags))
+    yield from requests
+    if not requests:
+        yield SkipReason("; ".join(reasons))
 
 
 JOBS = [land_usage, bill_month, sync_month, reconcile_month]

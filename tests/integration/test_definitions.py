@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from dagster import Definitions, ExecuteInProcessResult, RunRequest, ScheduleDefinition, build_schedule_context
@@ -154,6 +155,26 @@ def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: 
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
 
 
+@pytest.mark.parametrize("day", [1, 2, 4, 30], ids=lambda day: f"on the {day}.")
+def test_on_a_platform_without_organizations_no_schedule_of_months_fails(world: World, day: int) -> None:
+    for schedule in (bill_open_months_nightly, close_months_nightly, sync_months_hourly, reconcile_months_nightly):
+        tick = _tick(world, schedule, datetime(2026, 11, day, 2, tzinfo=UTC))
+        assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
+
+
+def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_is_billed(world: World) -> None:
+    """acme came on 2 November, when October was still in its grace period."""
+    world.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
+    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
+
+
+def test_a_tick_without_anybody_to_bill_says_so(world: World) -> None:
+    world.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
+    tick = _tick(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
+    assert tick.skip_message == "no organization existed in 2026-11, or none has a partition yet"
+
+
 def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(world: World) -> None:
     world.load_prices()
     world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
@@ -232,6 +253,10 @@ def _agrees(result: ExecuteInProcessResult) -> bool:
 
 
 def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
+    return list(_tick(world, schedule, at).run_requests or [])
+
+
+def _tick(world: World, schedule: ScheduleDefinition, at: datetime) -> Any:
     with build_schedule_context(
         instance=world.instance,
         scheduled_execution_time=at,
@@ -241,4 +266,4 @@ def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[
             "usage_store": UsageStore(landing_dir=str(world.landing_dir), lake_dir=str(world.lake_dir)),
         },
     ) as context:
-        return list(schedule.evaluate_tick(context).run_requests or [])
+        return schedule.evaluate_tick(context)
