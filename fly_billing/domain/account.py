@@ -68,7 +68,10 @@ class OneOffItem:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """A difference found in a month whose invoice is final: on the next open one, once. Below zero: given back."""
+    """A difference found in a month whose invoice is final: on the next open one, once. Below zero: given back.
+
+    `taxes` are the rates of that month, which it is taxed at.
+    """
 
     id: UUID
     month: BillingMonth
@@ -77,6 +80,7 @@ class Adjustment:
     amount: Decimal
     currency: str
     causes: tuple[str, ...] = ()
+    taxes: tuple[TaxRate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,8 @@ class Account:
     """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole.
 
     `charged_ahead`: of an invoice that is final and worked out again, the fees that it charged for the next month. They
-    stay as they are: the next month puts them right.
+    stay as they are: the next month puts them right. `taxes_before`: the rates of the month before, which fees charged
+    in advance were taxed at.
     """
 
     organization_id: str
@@ -196,6 +201,7 @@ class Account:
     commitments: Sequence[Commitment] = ()
     credits: Sequence[CreditGrant] = ()
     taxes: Sequence[TaxRate] = ()
+    taxes_before: Sequence[TaxRate] = ()
     revision: int = 0
     charged_ahead: Sequence[InvoiceItem] | None = None
 

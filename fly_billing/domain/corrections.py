@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.money import EXACT, counted, plain
 from fly_billing.domain.periods import BillingMonth
 
@@ -67,11 +67,6 @@ def charge_key(item: InvoiceItem) -> str:
     """Return what the item is about: the same for the same thing in every revision, whatever its price or amount."""
     source = item.price_key if item.kind == "usage" else item.subscription_id or item.discount_id or item.commitment_id
     return f"{item.organization_id}|{item.kind}|{source}"
-
-
-def is_ahead(item: InvoiceItem, month: BillingMonth) -> bool:
-    """Tell whether the month's invoice charged it for the next one."""
-    return item.period_start is not None and item.period_start >= month.end
 
 
 def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, Charge]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from fly_billing.domain.account import Account
+from fly_billing.domain.account import Account, TaxRate
 from fly_billing.domain.invoice_items import InvoiceItem, Scope
 from fly_billing.domain.money import EXACT, exact_sum
 
 
 @dataclass(frozen=True)
 class InvoiceTax:
-    """One rate's tax on an invoice, rounded once. `taxable_cents`: what it was worked out from, without the tax."""
+    """One rate's tax on an invoice, rounded once. `taxable_cents`: its base, without the tax. Both may be negative."""
 
     rate_id: UUID
     name: str
@@ -23,12 +23,21 @@ class InvoiceTax:
     taxable_cents: int
     tax_cents: int
 
+    def plus(self, other: InvoiceTax) -> InvoiceTax:
+        """Add the tax of the same rate on another part of the invoice."""
+        return replace(
+            self,
+            taxable_cents=self.taxable_cents + other.taxable_cents,
+            tax_cents=self.tax_cents + other.tax_cents,
+        )
+
 
 @dataclass
 class Draft:
     """`left` says what is still to be paid of each item, after what discounts and credits took from it. Exact.
 
-    `counted`: what of this invoice counts towards each commitment.
+    `counted`: what of this invoice counts towards each commitment. `other_rates`: the taxes of items that are not taxed
+    at the month's own rates, by the item's id.
     """
 
     account: Account
@@ -37,16 +46,19 @@ class Draft:
     left: dict[UUID, Decimal] = field(default_factory=dict)
     counted: dict[UUID, Decimal] = field(default_factory=dict)
     taxes: list[InvoiceTax] = field(default_factory=list)
+    other_rates: dict[UUID, tuple[TaxRate, ...]] = field(default_factory=dict)
 
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:
         """Return the one identity that the item of this name can have: the payer's own needs no organization in it."""
         whose = organization_id or self.account.organization_id
         return uuid5(self.id, name if whose == self.account.organization_id else f"{whose}|{name}")
 
-    def charge(self, item: InvoiceItem) -> None:
-        """Add an item that has to be paid (or, below zero, is given back)."""
+    def charge(self, item: InvoiceItem, rates: Sequence[TaxRate] | None = None) -> None:
+        """Add an item that has to be paid (or, below zero, is given back), taxed at `rates` or at the month's own."""
         self.items.append(item)
         self.left[item.id] = item.amount
+        if rates is not None:
+            self.other_rates[item.id] = tuple(rates)
 
     def take_off(self, item: InvoiceItem, parts: dict[UUID, Decimal]) -> None:
         """Add an item that pays for others: its amount is minus the sum of the `parts`, by item."""

@@ -242,7 +242,7 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
             left = Sum("Left of the credit", currency, drawn, Decimal(detail["left"]))
             return [_parts(item, currency, "Amount"), left]
         case "tax":
-            line = _percentage("of the invoice without taxes", detail["base"], detail["percent"])
+            line = _percentage("of what is taxed at it", detail["base"], detail["percent"])
             return [Sum("Tax before it is rounded", currency, (line,), line.amount)]
         case _:
             return [Sum("Amount", currency, (Line("as it was entered", item.amount),), item.amount)]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import read_match, refuse_unknown
 
 # The kinds of items, in the order in which an invoice shows them.
@@ -57,6 +58,11 @@ class InvoiceItem:
         # As `dataclasses.replace`, for a sixth of its time: every item of every month comes by here.
         billed.__dict__.update(self.__dict__, amount_cents=cents)
         return billed
+
+
+def is_ahead(item: InvoiceItem, month: BillingMonth) -> bool:
+    """Return True if the month's invoice charged the item for the next month."""
+    return item.period_start is not None and item.period_start >= month.end
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class Records:
     commitments: Grouped[Commitment]
     credits: Grouped[CreditGrant]
     taxes: Grouped[TaxRate]
+    taxes_before: Grouped[TaxRate]
 
 
 def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[str]) -> list[Payer]:
@@ -118,15 +119,16 @@ def read_records(
             rows(connection, "one_off_items_billed" if is_final else "one_off_items_to_bill", **bought),
             _made(OneOffItem),
         ),
-        adjustments=_grouped(
-            rows(connection, "adjustments_to_bill", organizations=members, month=month.first_day), _adjustment
-        ),
+        adjustments=read_adjustments(connection, "adjustments_to_bill", organizations=members, month=month.first_day),
         discounts=_grouped(rows(connection, "discounts_in_force", **agreed), _scoped(Discount, CHARGES)),
         commitments=_grouped(rows(connection, "commitments_in_force", **agreed), _scoped(Commitment, CHARGES)),
         credits=_grouped(
             rows(connection, "credits_to_draw", **agreed, **span, is_final=is_final), _scoped(CreditGrant, CREDITABLE)
         ),
         taxes=_grouped(rows(connection, "taxes_in_force", **agreed), _made(TaxRate)),
+        taxes_before=_grouped(
+            rows(connection, "taxes_in_force", organizations=names, month=month.plus(-1).first_day), _made(TaxRate)
+        ),
     )
 
 
@@ -147,7 +149,7 @@ def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books
     return Account(
         name, payer.currency, month, members,
         discounts=records.discounts[name], commitments=records.commitments[name], credits=records.credits[name],
-        taxes=records.taxes[name], revision=payer.revision,
+        taxes=records.taxes[name], taxes_before=records.taxes_before[name], revision=payer.revision,
     )  # fmt: skip
 
 
@@ -177,6 +179,17 @@ def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]],
     return lambda fields: kind(**fields | {"scope": Scope.from_data(fields["scope"], kinds)})
 
 
-def _adjustment(fields: dict[str, Any]) -> Adjustment:
-    month = fields["month"]
-    return Adjustment(**fields | {"month": BillingMonth(month.year, month.month), "causes": tuple(fields["causes"])})
+def read_adjustments(connection: Connection, statement: str, **parameters: Any) -> Grouped[Adjustment]:
+    """Run a statement that returns adjustments, by organization, and read the taxes of the months that they correct."""
+    found = rows(connection, statement, **parameters)
+    taxes: dict[UUID, list[TaxRate]] = defaultdict(list)
+    for row in rows(connection, "taxes_of_adjustments", ids=[row["id"] for row in found]) if found else ():
+        fields = dict(row)
+        taxes[fields.pop("adjustment_id")].append(TaxRate(**fields))
+
+    def made(fields: dict[str, Any]) -> Adjustment:
+        month = BillingMonth(fields["month"].year, fields["month"].month)
+        own = tuple(taxes[fields["id"]])
+        return Adjustment(**fields | {"month": month, "causes": tuple(fields["causes"]), "taxes": own})
+
+    return _grouped(found, made)

@@ -24,10 +24,9 @@ from fly_billing.domain.corrections import (
     adjustment_text,
     charges_of,
     differences,
-    is_ahead,
 )
 from fly_billing.domain.errors import BillingError, ToBeMended
-from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.invoices import assemble_charges
 from fly_billing.domain.money import exact_sum, from_cents, to_cents
 from fly_billing.domain.periods import BillingMonth

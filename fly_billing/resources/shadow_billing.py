@@ -16,14 +16,23 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.domain.account import CREDITABLE, Account, Adjustment, CreditGrant, Member, OneOffItem
+from fly_billing.domain.account import CREDITABLE, Account, CreditGrant, Member, OneOffItem
 from fly_billing.domain.errors import BillingError, ToBeMended
 from fly_billing.domain.invoice_items import Scope
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.shadow import BilledTotal, PriceChanges, ShadowReport, compare
-from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.accounts import (
+    Books,
+    Payer,
+    Records,
+    account_of,
+    read_adjustments,
+    read_books,
+    read_payers,
+    read_records,
+)
 from fly_billing.resources.postgres import BillingDatabase, rows
 from fly_billing.resources.price_books import PriceBookFiles
 
@@ -105,7 +114,7 @@ def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Pay
     return replace(
         read_records(connection, month, payers, snapshots),
         one_offs=_grouped(rows(connection, "billed_one_offs", month=month.first_day), OneOffItem),
-        adjustments=_grouped(rows(connection, "billed_adjustments", month=month.first_day), _adjustment),
+        adjustments=read_adjustments(connection, "billed_adjustments", month=month.first_day),
         credits=_grouped(
             rows(connection, "credits_to_draw", organizations=names, month=month.first_day, is_final=True, **span),
             _credit,
@@ -119,11 +128,6 @@ def _grouped(found: Iterable[Mapping[str, Any]], make: Callable[..., T]) -> Mapp
         fields = dict(row)
         grouped[fields.pop("organization_id")].append(make(**fields))
     return grouped
-
-
-def _adjustment(**fields: Any) -> Adjustment:
-    month = BillingMonth(fields["month"].year, fields["month"].month)
-    return Adjustment(**fields | {"month": month, "causes": tuple(fields["causes"])})
 
 
 def _credit(**fields: Any) -> CreditGrant:

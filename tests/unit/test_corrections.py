@@ -16,9 +16,8 @@ from fly_billing.domain.corrections import (
     charge_key,
     charges_of,
     differences,
-    is_ahead,
 )
-from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from tests.builders import OCTOBER, SEPTEMBER, at, id_of
 from tests.unit.billing_steps.drafts import item
 

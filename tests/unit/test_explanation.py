@@ -234,7 +234,7 @@ def test_a_tax_is_worked_out_from_the_rounded_invoice_and_rounded_by_itself() ->
     assert sums(one) == [
         (
             "Tax before it is rounded",
-            [("7 % of the invoice without taxes", "100.1 x 7 / 100", Decimal("7.007"))],
+            [("7 % of what is taxed at it", "100.1 x 7 / 100", Decimal("7.007"))],
             Decimal("7.007"),
         )
     ]

@@ -46,5 +46,6 @@ def charge_adjustments(draft: Draft) -> None:
                     amount=one.amount,
                     adjustment_id=one.id,
                     detail={"month": str(one.month), "causes": list(one.causes)},
-                )
+                ),
+                one.taxes,
             )

@@ -19,7 +19,7 @@ from fly_billing.domain.account import Member, Subscription
 from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.price_detail import price_detail
 from fly_billing.domain.draft import Draft
-from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.money import EXACT, exact_sum, plain
 from fly_billing.domain.periods import BillingMonth, overlap_days, overlap_seconds
 from fly_billing.domain.price_models import PriceStep
@@ -60,7 +60,8 @@ def charge_subscriptions(draft: Draft) -> None:
     for member in draft.account.members:
         for subscription in member.subscriptions:
             for item in _items(draft, member, subscription):
-                draft.charge(item)
+                is_given_back = item.amount < 0 and not is_ahead(item, draft.account.month)
+                draft.charge(item, draft.account.taxes_before if is_given_back else None)
     for item in draft.account.charged_ahead or ():
         draft.charge(item)
 
@@ -94,14 +95,14 @@ def _item(
     price = find(subscription.price_key, moment)
     same_currency(price.currency, draft.account.currency, f"price {price.key!r}")
     steps = _steps(price, subscription, share, billed_before)
-    is_ahead = month != draft.account.month
+    for_next = month != draft.account.month
     start, end = _period(subscription, month)
     return InvoiceItem(
-        id=draft.item_id(f"subscription|{subscription.id}" + (f"|{month}" if is_ahead else ""), member.organization_id),
+        id=draft.item_id(f"subscription|{subscription.id}" + (f"|{month}" if for_next else ""), member.organization_id),
         kind="subscription",
         organization_id=member.organization_id,
         product=price.product,
-        description=price.description + (f", {month} in advance" if is_ahead else ""),
+        description=price.description + (f", {month} in advance" if for_next else ""),
         quantity=share.quantity,
         unit=share.unit,
         amount=exact_sum([step.amount for step in steps]),

@@ -1,23 +1,27 @@
 """Taxes: given rates on what the invoice comes to, added to it or contained in it.
 
-The rules, for a reader to argue with:
-  - The base is the invoice's subtotal, rounded to the cent: what a person sees there, and can redo with a calculator.
-    Each rate's tax is rounded once per invoice, half-up, not per item.
-  - Added taxes (exclusive) are worked out from the same subtotal each, never one on top of another: GST and QST in
-    Quebec.
-  - Contained taxes (inclusive) are what the subtotal holds of them: at 19 %, 19/119 of it. Each tax is rounded by
-    itself, as it is owed by itself; the net amount is the rest, so it bears the odd cent, and all add up to the
-    subtotal.
-  - A subtotal of zero or below is not taxed: nothing is to be paid that a tax could be a part of.
+The rules:
+  - The base of a rate is the sum of what is left to pay of the items taxed at it, rounded to the cent: a person can
+    redo it with a calculator. Each rate's tax is rounded once per invoice, halves away from zero, not per item.
+  - An item is taxed at the rates of the invoice's month. A correction of an earlier month is taxed at that month's
+    rates, and a fee that is given back at those of the month that charged it: what is returned is what was paid.
+  - A base below zero is taxed like one above it, so that a charge and its return come to nothing, tax included. A base
+    of zero has no tax.
+  - Added taxes (exclusive) are each calculated from the same base, never one on top of another: GST and QST in Quebec.
+  - Contained taxes (inclusive) are what the base holds of them: at 19 %, 19/119 of it. Each tax is rounded by itself;
+    the net amount is the rest, so it bears the odd cent, and all add up to the base.
 Keeps out: the law. Which rates hold for whom is given; an exemption or a reverse charge is a rate of 0 %, and is shown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
+from uuid import UUID
 
 from fly_billing.domain.account import Account, TaxRate
 from fly_billing.domain.billing_steps.term_items import term_item
@@ -26,24 +30,31 @@ from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
 
+Rates = tuple[TaxRate, ...]
+
 
 def add_taxes(draft: Draft) -> None:
     """Note each rate's tax in `draft.taxes`; add an item for each that is not contained in the prices.
 
-    The item's `detail`: `percent` and `base`, the subtotal. Raises BillingError `mixed_taxes`.
+    The item's `detail`: `percent` and `base`, what is taxed at this rate. Raises BillingError `mixed_taxes`.
     """
-    rates, currency = draft.account.taxes, draft.account.currency
-    is_inclusive = any(rate.is_inclusive for rate in rates)
-    if is_inclusive and not all(rate.is_inclusive for rate in rates):
+    if len({rate.is_inclusive for rate in draft.account.taxes}) > 1:
         raise _mixed(draft.account)
-    subtotal_cents = to_cents(exact_sum([item.amount for item in draft.items]), currency)
-    if subtotal_cents <= 0:
-        return
-    taxes = _contained(rates, subtotal_cents) if is_inclusive else _added(rates, subtotal_cents)
-    draft.taxes.extend(taxes)
-    if not is_inclusive:
-        for tax in taxes:
-            draft.charge(_item(draft, tax))
+    left = _left_by_rates(draft)
+    draft.taxes.extend(_added(left, draft.account.currency))
+    for tax in draft.taxes:
+        draft.charge(_item(draft, tax))
+    draft.taxes.extend(_contained(left, draft.account.currency))
+
+
+def _left_by_rates(draft: Draft) -> Mapping[Rates, Decimal]:
+    """Add up what is left to pay, by the rates that tax it; the month's own rates first."""
+    amounts: dict[Rates, list[Decimal]] = defaultdict(list)
+    own = tuple(draft.account.taxes)
+    amounts[own] = []
+    for item, amount in draft.left.items():
+        amounts[draft.other_rates.get(item, own)].append(amount)
+    return {rates: exact_sum(some) for rates, some in amounts.items()}
 
 
 def _mixed(account: Account) -> BillingError:
@@ -55,19 +66,38 @@ def _mixed(account: Account) -> BillingError:
     )
 
 
-def _added(rates: Sequence[TaxRate], subtotal_cents: int) -> list[InvoiceTax]:
-    return [_tax(rate, subtotal_cents, _half_up(subtotal_cents * Fraction(rate.percent) / 100)) for rate in rates]
+def _added(left: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+    bases: dict[TaxRate, list[Decimal]] = defaultdict(list)
+    for rates, amount in left.items():
+        for rate in rates:
+            if not rate.is_inclusive:
+                bases[rate].append(amount)
+    cents = {rate: to_cents(exact_sum(amounts), currency) for rate, amounts in bases.items()}
+    return [_tax(rate, base, _rounded(base * Fraction(rate.percent) / 100)) for rate, base in cents.items() if base]
 
 
-def _contained(rates: Sequence[TaxRate], subtotal_cents: int) -> list[InvoiceTax]:
+def _contained(left: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+    taxes: dict[UUID, InvoiceTax] = {}
+    for rates, amount in left.items():
+        inclusive = [rate for rate in rates if rate.is_inclusive]
+        for tax in _contained_in(inclusive, to_cents(amount, currency)):
+            before = taxes.get(tax.rate_id)
+            taxes[tax.rate_id] = tax.plus(before) if before else tax
+    return list(taxes.values())
+
+
+def _contained_in(rates: Sequence[TaxRate], base_cents: int) -> list[InvoiceTax]:
+    if not base_cents:
+        return []
     whole = 100 + sum(Fraction(rate.percent) for rate in rates)
-    cents = [_half_up(subtotal_cents * Fraction(rate.percent) / whole) for rate in rates]
-    return [_tax(rate, subtotal_cents - sum(cents), one) for rate, one in zip(rates, cents, strict=True)]
+    cents = [_rounded(base_cents * Fraction(rate.percent) / whole) for rate in rates]
+    return [_tax(rate, base_cents - sum(cents), one) for rate, one in zip(rates, cents, strict=True)]
 
 
-def _half_up(cents: Fraction) -> int:
-    """Round an amount above zero."""
-    return math.floor(cents + Fraction(1, 2))
+def _rounded(cents: Fraction) -> int:
+    """Round to whole cents, halves away from zero: a return has the tax of its charge."""
+    away = math.floor(abs(cents) + Fraction(1, 2))
+    return away if cents >= 0 else -away
 
 
 def _tax(rate: TaxRate, taxable_cents: int, tax_cents: int) -> InvoiceTax:

@@ -284,13 +284,25 @@ def test_contained_taxes_and_the_net_amount_add_up_to_the_subtotal(
     draft = draft_of(*items, currency=currency, taxes=rates)
     subtotal = to_cents(draft.left_in_all(), currency)
     add_taxes(draft)
-    assert len(draft.taxes) == (len(rates) if subtotal > 0 else 0)
+    assert len(draft.taxes) == (len(rates) if subtotal else 0)
     for one in draft.taxes:
-        assert one.taxable_cents >= 0
+        assert one.taxable_cents * subtotal >= 0
         assert one.taxable_cents + sum(other.tax_cents for other in draft.taxes) == subtotal
         # Half a cent for its own rounding, and 33 % of half a cent for each that the net amount bears.
         assert 2 * abs(100 * one.tax_cents - one.taxable_cents * one.percent) <= 100 + 33 * len(rates)
     assert draft.items == items
+
+
+@given(ITEMS, CURRENCIES, _rates(st.booleans()))
+def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
+    items: list[InvoiceItem], currency: str, rates: list[TaxRate]
+) -> None:
+    charged = draft_of(*items, currency=currency, taxes=rates)
+    returned = draft_of(*(replace(one, amount=-one.amount) for one in items), currency=currency, taxes=rates)
+    add_taxes(charged)
+    add_taxes(returned)
+    assert charged.left_in_all() == -returned.left_in_all()
+    assert [one.tax_cents for one in charged.taxes] == [-one.tax_cents for one in returned.taxes]
 
 
 @given(ITEMS, CURRENCIES, _rates(st.just(False)))
@@ -301,7 +313,7 @@ def test_added_taxes_are_whole_minor_units_on_top_of_the_subtotal(
     subtotal = to_cents(draft.left_in_all(), currency)
     add_taxes(draft)
     taxes = amounts(draft, "tax")
-    assert len(taxes) == len(draft.taxes) == (len(rates) if subtotal > 0 else 0)
+    assert len(taxes) == len(draft.taxes) == (len(rates) if subtotal else 0)
     assert not any(has_more_decimals(amount, minor_digits(currency)) for amount in taxes)
     assert to_cents(draft.left_in_all(), currency) == subtotal + sum(one.tax_cents for one in draft.taxes)
     for one in draft.taxes:

@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.account import Account, Member, Subscription, UsageRollup
+from fly_billing.domain.account import Account, Member, Subscription, TaxRate, UsageRollup
 from fly_billing.domain.billing_steps.subscriptions import charge_subscriptions
 from fly_billing.domain.billing_steps.usage import charge_usage
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.errors import BillingError
 from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.invoices import assemble_invoice
 from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth, months_between
 from fly_billing.domain.price_models import Graduated, PerUnit, Tier
@@ -371,3 +372,28 @@ def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() 
     draft = Draft(Account("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
     charge_subscriptions(draft)
     assert [item.amount for item in draft.items] == [30, 30]
+
+
+# --- Taxes of what is given back -----------------------------------------------------------------------------------
+
+
+def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
+    """29.00 was charged in August at 16 % for September, in which the rate is 19 %: 4.64 is returned, not 5.51."""
+    august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
+    gone = in_advance("2026-09-01", "2026-09-01", billed_before=Decimal(29))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
+    account = Account("acme", "USD", SEPTEMBER, [member], taxes=[september], taxes_before=[august])
+    invoice = assemble_invoice(account)
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in invoice.taxes] == [("a", -2900, -464)]
+    assert invoice.total_cents == -3364
+
+
+def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
+    """The plan of 30.00 was charged in August at 16 %. A second one from 16 September, 15.00, is taxed at 19 %."""
+    august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
+    more = in_advance("2026-09-01", "2026-10-01", billed_before=Decimal(30), quantity=Decimal("1.5"))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[more])
+    account = Account("acme", "USD", SEPTEMBER, [member], taxes=[september], taxes_before=[august])
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in assemble_invoice(account).taxes] == [
+        ("s", 1500, 285)
+    ]

@@ -128,12 +128,103 @@ def test_the_net_amount_bears_the_odd_cent_of_contained_taxes() -> None:
     assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(96, 2), (96, 2)]
 
 
+# --- Given back ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [VAT, GST, GERMAN, tax("Reverse charge", "0")], ids=lambda rate: rate.name)
+@pytest.mark.parametrize("amount", ["29.00", "100", "0.50", "0.135", "0.01", "33.33"])
+def test_a_charge_and_its_return_come_to_nothing_tax_included(amount: str, rate: TaxRate) -> None:
+    charged, returned = (taxed(item("web", one), by=[rate]) for one in (amount, f"-{amount}"))
+    assert returned.left_in_all() == -charged.left_in_all()
+    assert [(one.taxable_cents, one.tax_cents) for one in returned.taxes] == [
+        (-one.taxable_cents, -one.tax_cents) for one in charged.taxes
+    ]
+
+
+def test_a_fee_of_29_dollars_given_back_returns_5_dollars_51_of_vat() -> None:
+    draft = taxed(item("support", "-29.00"), by=[VAT])
+    assert (only(draft, "tax").amount, draft.left_in_all()) == (Decimal("-5.51"), Decimal("-34.51"))
+
+
+def test_half_a_cent_of_tax_is_rounded_away_from_zero_on_both_sides() -> None:
+    """5 % of 50 cents are 2.5."""
+    assert (tax_cents("0.50", GST), tax_cents("-0.50", GST)) == (3, -3)
+
+
+def test_a_refund_of_119_euros_lowers_the_recorded_german_vat_by_19() -> None:
+    draft = taxed(item("web", "-119"), by=[GERMAN], currency="EUR")
+    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(-10000, -1900)]
+
+
+def test_a_partly_negative_month_is_taxed_on_what_is_left() -> None:
+    """100 - 29 = 71.00 at 19 %: 13.49."""
+    draft = taxed(item("web", "100"), item("support", "-29"), by=[VAT])
+    assert only(draft, "tax").amount == Decimal("13.49")
+
+
+# --- At other rates than the month's -------------------------------------------------------------------------------
+
+OLD_VAT = tax("VAT until June", "16")
+
+
+def with_correction(usage: str, correction: str, *, by: list[TaxRate], then: list[TaxRate]) -> Draft:
+    """Usage of this month at the rates `by`, and the correction of a month at the rates `then`."""
+    draft = draft_of(item("web", usage), taxes=by)
+    draft.charge(item("late", correction, "adjustment"), then)
+    add_taxes(draft)
+    return draft
+
+
+def test_a_correction_returns_the_tax_of_the_month_that_it_corrects() -> None:
+    """100.00 at 19 % are 19.00; -50.00 at 16 % are -8.00."""
+    draft = with_correction("100", "-50", by=[VAT], then=[OLD_VAT])
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes] == [
+        ("VAT", 10000, 1900),
+        ("VAT until June", -5000, -800),
+    ]
+    assert draft.left_in_all() == 61
+
+
+def test_a_correction_of_a_month_at_the_same_rate_is_taxed_with_the_rest() -> None:
+    """100.00 - 50.00 = 50.00 at 19 %."""
+    draft = with_correction("100", "-50", by=[VAT], then=[VAT])
+    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(5000, 950)]
+
+
+def test_a_correction_of_a_month_without_tax_has_none() -> None:
+    draft = with_correction("100", "-50", by=[VAT], then=[])
+    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(10000, 1900)]
+
+
+def test_a_correction_is_taxed_where_this_month_is_not() -> None:
+    draft = with_correction("100", "-50", by=[], then=[VAT])
+    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(-5000, -950)]
+
+
+def test_a_correction_of_prices_with_tax_lowers_the_tax_beside_prices_without() -> None:
+    """Since this month prices are without tax: 100.00 + 19.00. The correction of 119.00 had 19.00 in it."""
+    draft = with_correction("100", "-119", by=[VAT], then=[GERMAN])
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes] == [
+        ("VAT", 10000, 1900),
+        ("USt", -10000, -1900),
+    ]
+    assert draft.left_in_all() == 0
+
+
+def test_the_same_contained_rate_on_both_sides_is_one_tax() -> None:
+    draft = with_correction("238", "-119", by=[GERMAN, tax("City", "1", is_inclusive=True)], then=[GERMAN])
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes] == [
+        ("USt", 19834 - 10000, 3768 - 1900),  # 238 x 19/120 = 37.683 and 238 / 120 = 1.983: 198.34 are left
+        ("City", 19834, 198),
+    ]
+
+
 # --- None ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("amount", ["0", "0.004", "-5"])
+@pytest.mark.parametrize("amount", ["0", "0.004", "-0.004"])
 @pytest.mark.parametrize("rate", [VAT, GERMAN])
-def test_an_invoice_of_nothing_or_below_is_not_taxed(amount: str, rate: TaxRate) -> None:
+def test_an_invoice_of_nothing_is_not_taxed(amount: str, rate: TaxRate) -> None:
     draft = taxed(item("web", amount), by=[rate])
     assert (len(draft.items), draft.taxes) == (1, [])
 
