@@ -36,6 +36,7 @@ from fly_billing.resources.backlog import (
     stretches,
 )
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, UsageStore
+from fly_billing.resources.guarding_corrections import months_with_held_corrections
 from fly_billing.resources.postgres import BillingDatabase
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -143,12 +144,14 @@ def close_months_nightly(
     """Finalize months whose grace period is over and that still have organizations without a final invoice.
 
     Looks every night, so a missed night or a failed organization is caught up on the next. Closed months of which usage
-    came in late run again too: their invoices stay as they are, and a check lists what was not billed.
+    came in late run again too: their invoices stay as they are, and what is different goes on the next ones. So do
+    months with corrections that wait for a person: usage may be back, or they may be approved.
     """
     now = context.scheduled_execution_time.astimezone(UTC)
     database = billing_postgres.database()
     due = months_to_close(database, closed_until(now, billing_terms.terms().grace))
-    yield from _requests(context, database, sorted({*due, *months_with_late_usage(database)}))
+    again = {*months_with_late_usage(database), *months_with_held_corrections(database)}
+    yield from _requests(context, database, sorted({*due, *again}))
 
 
 @schedule(job=sync_month, cron_schedule="15 * * * *", default_status=DefaultScheduleStatus.RUNNING)

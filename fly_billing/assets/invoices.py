@@ -13,8 +13,9 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.outcomes import check, report, table
+from fly_billing.assets.outcomes import TOLD_ELSEWHERE, check, report, table
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.domain.correction_guard import HeldSum
 from fly_billing.domain.money import format_cents, plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
@@ -22,6 +23,7 @@ from fly_billing.resources.backlog import days_to_land
 from fly_billing.resources.billed_events import check_items_per_event
 from fly_billing.resources.correcting import Corrections, Who, correct_month
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
+from fly_billing.resources.guarding_corrections import waiting, waiting_sums
 from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
 from fly_billing.resources.usage_ledger import open_usage_table
 
@@ -29,6 +31,7 @@ ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
 IN_ONE_ITEM = "every_event_is_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
+WAITS = "no_correction_waits_for_a_person"
 WORKED_OUT = "final_invoices_can_be_worked_out_again"
 CHECKS = {
     ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
@@ -39,12 +42,16 @@ CHECKS = {
     " read.",
     ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized, and that no adjustment bills"
     " yet. The invoice stays as it is; materialize `invoices` again, and the difference is on the next one. A warning.",
+    WAITS: "Corrections of final invoices that would give back so much that they are not booked before a person"
+    " approves them: usage may have disappeared, or a price may be wrong. `fly-billing corrections` lists them; if they"
+    " are right, `fly-billing approve-corrections MONTH --total AMOUNT` lets the next run book them. If the usage comes"
+    " back, they disappear by themselves. A warning.",
     WORKED_OUT: "Final invoices of which nobody can say what they would be now, so late usage and corrections of them"
     " are not billed. They stay as they are; mend what is named with each, then materialize `invoices` of the month"
     " again. A warning.",
 }
 # What is no error of an invoice: it stays as it is, and what is missing can still be billed.
-WARNINGS = {ALL_BILLED, WORKED_OUT}
+WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT}
 
 STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced", ALL_BILLED: "check_late_usage"}
 
@@ -94,17 +101,31 @@ def invoices(
             failures.append({"month": str(part.month), "code": "usage_not_landed", "what to do": str(problem)})
             continue
         metadata |= _describe(part.month, billed)
+        withheld: set[str] = set()
         if billed.already_final:
             who = Who(context.run.run_id, clock.now(), "materialized again")
             corrected = correct_month(
-                database, part.month, part.groups, usage_store.lake(), who, only=set(billed.already_final)
+                database,
+                part.month,
+                part.groups,
+                usage_store.lake(),
+                who,
+                only=set(billed.already_final),
+                guard=billing_terms.correction_guard(),
             )
             metadata |= _describe_corrections(part.month, corrected)
             wrong[WORKED_OUT] += _not_worked_out(part.month, corrected)
+            if corrected.held:
+                sums = waiting_sums(waiting(database, part.month))
+                wrong[WAITS] += _waiting(part.month, corrected, sums)
+                metadata[f"{part.month} corrections that wait"] = " ".join(one.sentence for one in sums)
+            withheld |= {name for one in corrected.waiting for name in one.payer.member_names}
         failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in billed.failures}
         failures += _failures(part.month, billed)
         for name, statement in STATEMENTS.items():
             found = database.rows(statement, month=part.month.first_day, groups=list(part.groups))
+            # What waits for a person is told by the check of its own.
+            found = [row for row in found if row.get("organization_id") not in withheld or name != ALL_BILLED]
             wrong[name] += [{"month": str(part.month), **row} for row in found]
         events = check_items_per_event(database, usage_store.lake(), part.month, part.groups)
         wrong[IN_ONE_ITEM] += [{"month": str(part.month), **row} for row in events]
@@ -112,7 +133,11 @@ def invoices(
     unread = [row for row in wrong[IN_ONE_ITEM] if row["organization_id"] is None]
     warnings = WARNINGS | ({IN_ONE_ITEM} if unread and unread == wrong[IN_ONE_ITEM] else set())
     severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
-    checks = [check("invoices", name, wrong[name], severity[name], **metadata) for name in CHECKS]
+    # A sensor reads from Postgres what waits, and alerts people.
+    extra = {WAITS: {TOLD_ELSEWHERE: True}}
+    checks = [
+        check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS
+    ]
     are_recorded = all(failure["code"] != "usage_not_landed" for failure in failures)
     yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded)
 
@@ -147,10 +172,29 @@ def _describe_corrections(month: BillingMonth, corrections: Corrections) -> dict
             "difference": plain(difference.amount),
             "causes": ", ".join(difference.causes),
         }
-        for one in sorted(corrections.wrong, key=lambda one: -abs(one.amount))
+        for one in sorted(corrections.booked, key=lambda one: -abs(one.amount))
         for difference in one.differences
     ]
     return {f"{month} adjustments": table(rows, most=20)} if rows else {}
+
+
+def _waiting(month: BillingMonth, corrections: Corrections, sums: Sequence[HeldSum]) -> Sequence[Mapping[str, Any]]:
+    """List what of this run waits for a person, the largest first, with the sentence that says how to let it pass.
+
+    `sums`: all that waits of the month, also what other runs found.
+    """
+    what_to_do = {one.currency: one.sentence for one in sums}
+    return [
+        {
+            "month": str(month),
+            "organization_id": one.proposal.organization_id,
+            "gives back": plain(one.proposal.gives_back),
+            "currency": one.proposal.currency,
+            "causes": ", ".join(one.proposal.causes),
+            "what to do": what_to_do[one.proposal.currency],
+        }
+        for one in sorted(corrections.held, key=lambda one: -one.proposal.gives_back)
+    ]
 
 
 def _not_worked_out(month: BillingMonth, corrections: Corrections) -> Sequence[Mapping[str, Any]]:

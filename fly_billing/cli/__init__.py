@@ -210,6 +210,32 @@ def approve(
     _exit(run_approve(console, month, currency.upper(), total, by))
 
 
+@app.command()
+def corrections(
+    month: MaybeMonth = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, amounts exact")] = False,
+) -> None:
+    """List corrections of final invoices that wait for a person, as they would give back suspiciously much."""
+    from fly_billing.cli.corrections import show_waiting
+
+    show_waiting(wide_console(), month, as_json=as_json)
+
+
+@app.command()
+def approve_corrections(
+    month: Month,
+    total: Annotated[str, typer.Option(metavar="AMOUNT", help="What they give back, as `corrections` names it")],
+    by: Annotated[str, typer.Option(help="Who approves it")],
+    why: Annotated[str, typer.Option(help="The reason, kept with the approval")],
+    currency: Annotated[str, typer.Option(help="ISO 4217")] = "USD",
+    organization: Annotated[str | None, typer.Option(metavar="ORG", help="Only this payer's correction")] = None,
+) -> None:
+    """Let the corrections pass that wait now, once: the next run books them. Refuses any other total than theirs."""
+    from fly_billing.cli.corrections import approve_waiting
+
+    approve_waiting(console, month, currency.upper(), total, by, why, organization)
+
+
 EveryLine = Annotated[bool, typer.Option("--lines", help="Read and compare the lines of long invoices too")]
 
 
@@ -388,6 +414,10 @@ def rebill(
         typer.Option("--reissue", help="Make it anew: void it, unless it is void already; Stripe must not have it"),
     ] = False,
     why: Annotated[str | None, typer.Option(help="The reason, kept with what is booked")] = None,
+    approve: Annotated[
+        str | None,
+        typer.Option("--approve", metavar="AMOUNT", help="What it gives back, where that is so much that it is asked"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
 ) -> None:
     """Work a final invoice out again, and book the difference on the next open one: once, however often it is run."""
@@ -396,7 +426,7 @@ def rebill(
 
     if credit_note and reissue:
         raise typer.BadParameter("--credit-note and --reissue are two ways to correct: choose one")
-    run_rebill(console, organization, month, Wish(dry_run, credit_note, reissue, as_json, why))
+    run_rebill(console, organization, month, Wish(dry_run, credit_note, reissue, as_json, why, approve))
 
 
 @app.command()

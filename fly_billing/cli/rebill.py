@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from fly_billing.cli.corrections import read_total
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.correction_guard import Held, total_to_approve
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import exact_sum, format_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.correcting import (
     Correction,
     Who,
+    approve_by_hand,
     book_adjustments,
     book_credit_note,
+    demand_approval,
     find_corrections,
+    judge_by_hand,
     lock_for_correcting,
+    note_approval,
 )
+from fly_billing.resources.guarding_corrections import Judged
 from fly_billing.resources.invoicing import Terms
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.reissuing import reissue
@@ -40,6 +50,12 @@ class Wish:
     as_new_invoice: bool = False
     as_json: bool = False
     why: str | None = None
+    approved: str | None = None
+
+    @property
+    def total(self) -> Decimal | None:
+        """What the person says is given back, where it is so much that they have to. Raises ToBeMended."""
+        return None if self.approved is None else read_total(self.approved)
 
 
 def rebill(console: Console, organization: str, month: BillingMonth, wish: Wish) -> None:
@@ -51,27 +67,38 @@ def rebill(console: Console, organization: str, month: BillingMonth, wish: Wish)
         database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
         payer = _payer(database, organization, month)
         who = Who(getpass.getuser(), datetime.now(UTC), wish.why)
+        total, guard = wish.total, settings.correction_guard
+        judged: Judged | None = None
         roll_up(database, lake, month, payer["groups"], who.at)
-        if wish.as_new_invoice and not wish.is_dry_run:
-            _make_anew(console, settings, database, payer["payer_id"], month, who)
-            return
         with database.transaction() as connection:
             lock_for_correcting(connection, month)
             found = find_corrections(connection, month, [payer["billing_group"]], lake, only={payer["payer_id"]})
-            if found.failures:
+            if wish.as_new_invoice and not wish.is_dry_run:
+                for one in found.found:  # none where the invoice is void already
+                    judged = judge_by_hand(connection, one, guard)
+                    demand_approval(one, judged, total)
+            elif found.failures:
                 raise ToBeMended(found.failures[0][1].operator_text)
-            if not found.found:
+            elif not found.found:
                 raise ToBeMended(
                     f"{payer['payer_id']} has no final invoice of ours in {month} that is owed: there is nothing to"
                     " correct; one that is void is made anew by --reissue"
                 )
-            (correction,) = found.found
-            if not wish.is_dry_run and correction.differences:
-                if wish.as_credit_note:
-                    book_credit_note(connection, correction, who)
-                else:
-                    book_adjustments(connection, [correction], who)
-    _show(console, correction, wish)
+            else:
+                (correction,) = found.found
+                judged = judge_by_hand(connection, correction, guard)
+                if not wish.is_dry_run and correction.differences:
+                    approve_by_hand(connection, correction, judged, who, total)
+                    if wish.as_credit_note:
+                        book_credit_note(connection, correction, who)
+                    else:
+                        book_adjustments(connection, [correction], who)
+        if wish.as_new_invoice and not wish.is_dry_run:
+            _make_anew(console, settings, database, payer["payer_id"], month, who)
+            if judged and judged.held and total is not None:
+                note_approval(database, found.found[0], who, total)
+            return
+    _show(console, correction, wish, judged.held if judged else [])
 
 
 def _payer(database: BillingDatabase, organization: str, month: BillingMonth) -> Row:
@@ -97,7 +124,7 @@ def _make_anew(
         console.print(f"Stripe still has its draft {done.draft_left}: `fly-billing repair {month}` removes it.")
 
 
-def _show(console: Console, correction: Correction, wish: Wish) -> None:
+def _show(console: Console, correction: Correction, wish: Wish, held: Sequence[Held]) -> None:
     if wish.as_json:
         print(json.dumps(as_data(correction), indent=2))
         return
@@ -120,6 +147,9 @@ def _show(console: Console, correction: Correction, wish: Wish) -> None:
         table.add_row(one.charge.description + was, *numbers, difference, ", ".join(one.causes))
     console.print(table)
     console.print(_what_happens(correction, wish, total), highlight=False)
+    if held and wish.is_dry_run:
+        amount = plain(total_to_approve([one.proposal.gives_back for one in held], currency))
+        console.print(f"It asks for --approve {amount}: {escape(held[0].reason)}.", highlight=False, soft_wrap=True)
 
 
 def _what_happens(correction: Correction, wish: Wish, total: int) -> str:

@@ -56,6 +56,10 @@ class Payer:
         return self.invoice_status not in (None, "open")
 
     @property
+    def member_names(self) -> list[str]:
+        return [row["id"] for row in self.members]
+
+    @property
     def snapshots(self) -> list[UUID]:
         return [row["snapshot_id"] for row in self.members if row["snapshot_id"]]
 

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from fly_billing.domain.correction_guard import CorrectionGuard, Held, Proposal, total_to_approve
 from fly_billing.domain.corrections import (
     CORRECTED_ROWS,
     LATE_ROWS,
@@ -28,9 +29,17 @@ from fly_billing.domain.corrections import (
 from fly_billing.domain.errors import BillingError, ToBeMended
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.invoices import assemble_charges
-from fly_billing.domain.money import exact_sum, from_cents, to_cents
+from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.guarding_corrections import (
+    Judged,
+    NotApproved,
+    demand_total,
+    judge,
+    record,
+    write_approval,
+)
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageVersionGone, open_duckdb
@@ -59,17 +68,41 @@ class Correction:
     def amount(self) -> Decimal:
         return exact_sum([one.amount for one in self.differences])
 
+    @property
+    def proposal(self) -> Proposal:
+        """It as the guard judges it, without what the invoice charged."""
+        return Proposal(
+            self.invoice_id, self.payer.organization_id, self.payer.currency, (),
+            {one.charge.key: (one.charge.organization_id, one.charge.kind, one.amount) for one in self.differences},
+            causes=tuple(dict.fromkeys(cause for one in self.differences for cause in one.causes)),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Corrections:
-    """All that a run found in a month, and the payers that can't be billed any more as things stand, with why."""
+    """All that a run found in a month, and the payers that can't be billed any more as things stand, with why.
+
+    `held`: corrections that give back so much that they wait for a person; nothing of them is booked.
+    """
 
     found: Sequence[Correction]
     failures: Sequence[tuple[str, BillingError]] = field(default_factory=tuple)
+    held: Sequence[Held] = field(default_factory=tuple)
 
     @property
     def wrong(self) -> list[Correction]:
         return [one for one in self.found if one.differences]
+
+    @property
+    def waiting(self) -> list[Correction]:
+        held = {one.proposal.invoice_id for one in self.held}
+        return [one for one in self.found if one.invoice_id in held]
+
+    @property
+    def booked(self) -> list[Correction]:
+        """Those that do not wait."""
+        held = {one.proposal.invoice_id for one in self.held}
+        return [one for one in self.found if one.invoice_id not in held]
 
 
 @dataclass(frozen=True)
@@ -114,13 +147,67 @@ def correct_month(
     lake: UsageLake,
     who: Who,
     only: Collection[str] | None = None,
+    *,
+    guard: CorrectionGuard,
 ) -> Corrections:
-    """Find what is different now in the month's final invoices, and book it as adjustments: once, however often run."""
+    """Find what is different now in the month's final invoices, and book it as adjustments: once, however often run.
+
+    What gives back more than `guard` lets pass is not booked but waits for a person (`guarding_corrections`).
+    """
     with database.transaction() as connection:
         lock_for_correcting(connection, month)
-        corrections = find_corrections(connection, month, groups, lake, only)
-        book_adjustments(connection, corrections.found, who)
+        found = find_corrections(connection, month, groups, lake, only)
+        judged = judge(connection, month, [one.proposal for one in found.found], guard)
+        corrections = replace(found, held=judged.held)
+        record(connection, month, judged, who.at, who.name)
+        book_adjustments(connection, corrections.booked, who)
     return corrections
+
+
+def judge_by_hand(connection: Connection, correction: Correction, guard: CorrectionGuard) -> Judged:
+    """Say whether this correction alone would wait for a person. Writes nothing."""
+    return judge(connection, correction.month, [correction.proposal], guard)
+
+
+def approve_by_hand(
+    connection: Connection, correction: Correction, judged: Judged, who: Who, total: Decimal | None
+) -> None:
+    """Write down that a person books this correction now, and that they named what it gives back, where that is much.
+
+    Raises NotApproved where they did not, or named another amount.
+    """
+    approval = None
+    demand_approval(correction, judged, total)
+    if judged.held and total is not None:
+        approval = _write_approval(connection, correction, who, total)
+    record(connection, correction.month, judged, who.at, who.name, approval)
+
+
+def note_approval(database: BillingDatabase, correction: Correction, who: Who, total: Decimal) -> None:
+    """Write down what a person approved of an invoice that they had made anew."""
+    with database.transaction() as connection:
+        _write_approval(connection, correction, who, total)
+
+
+def _write_approval(connection: Connection, correction: Correction, who: Who, total: Decimal) -> int:
+    payer, why = correction.payer, who.why or "booked by hand"
+    return write_approval(
+        connection, correction.month, payer.currency, total, who.name, why, who.at, payer.organization_id
+    )
+
+
+def demand_approval(correction: Correction, judged: Judged, total: Decimal | None) -> None:
+    """Raise NotApproved where the correction gives back much and `total` is not what. Writes nothing."""
+    if not judged.held:
+        return
+    name, month, currency = correction.payer.organization_id, correction.month, correction.payer.currency
+    wanted = total_to_approve([one.proposal.gives_back for one in judged.held], currency)
+    if total is None:
+        raise NotApproved(
+            f"{judged.held[0].reason}. Nothing was booked. If it is right, repeat the command with --approve"
+            f" {plain(wanted)}: what this correction gives back"
+        )
+    demand_total(total, wanted, currency, f"{name} {month}")
 
 
 def lock_for_correcting(connection: Connection, month: BillingMonth) -> None:

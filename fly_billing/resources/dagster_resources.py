@@ -13,6 +13,7 @@ from dagster import ConfigurableResource
 from dagster_slack import SlackResource
 from slack_sdk.web.client import WebClient
 
+from fly_billing.domain.correction_guard import CorrectionGuard
 from fly_billing.resources.alerting.channels import Channel
 from fly_billing.resources.alerting.configured import configured_channels
 from fly_billing.resources.database_check import check_migrated
@@ -73,11 +74,17 @@ class UsageStore(ConfigurableResource[Any]):
 
 
 class BillingTerms(ConfigurableResource[Any]):
-    """When a month closes and when its invoices are due (FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS)."""
+    """When a month closes and when its invoices are due (FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS).
+
+    And how much a correction may give back without a person (FLY_BILLING_CORRECTION_GUARD_*).
+    """
 
     def terms(self) -> Terms:
         settings = Settings.from_environment()
         return Terms(settings.grace, settings.due_days)
+
+    def correction_guard(self) -> CorrectionGuard:
+        return Settings.from_environment().correction_guard
 
 
 class StripeAccount(ConfigurableResource[Any]):

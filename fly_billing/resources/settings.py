@@ -9,8 +9,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
+from fly_billing.domain.correction_guard import CorrectionGuard
 from fly_billing.domain.errors import ToBeMended
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -64,6 +66,7 @@ class Settings:
     max_org_partitions: int
     shared_groups: int
     guard_percent: int
+    correction_guard: CorrectionGuard
     rollup_engine: str
     spark_master: str
     stripe_requests_per_second: int
@@ -102,6 +105,11 @@ class Settings:
             max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),
             shared_groups=_whole(env, "FLY_BILLING_SHARED_GROUPS", 64, least=1),
             guard_percent=_whole(env, "FLY_BILLING_GUARD_PERCENT", 50),
+            correction_guard=CorrectionGuard(
+                _whole(env, "FLY_BILLING_CORRECTION_GUARD_PERCENT", 5),
+                _whole(env, "FLY_BILLING_CORRECTION_GUARD_ORGANIZATION_PERCENT", 50),
+                Decimal(_whole(env, "FLY_BILLING_CORRECTION_GUARD_FLOOR", 1)),
+            ),
             rollup_engine=_one_of(env, "FLY_BILLING_ROLLUP_ENGINE", ("duckdb", "spark")),
             spark_master=env.get("SPARK_MASTER") or "local[*]",
             stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 100 if production else 25, least=1),

@@ -11,6 +11,7 @@ from dagster import (
     sensor,
 )
 
+from fly_billing.assets.outcomes import TOLD_ELSEWHERE
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.outbox import put_or_post
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
@@ -23,13 +24,16 @@ def alert_on_failed_check(
 ) -> SkipReason:
     """Tell once of a failed check, warnings included, until it passes again.
 
-    Of a run that failed itself, `alert_on_failed_run` or the sensors that read Postgres tell.
+    Of a run that failed itself, `alert_on_failed_run` or the sensors that read Postgres tell; the latter also tell of
+    checks that say so in their metadata.
     """
     memory, channels, told = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
         for event in events_of(context.instance, run, DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = event.asset_check_evaluation_data
             key = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {_month(run)}".rstrip()
+            if TOLD_ELSEWHERE in evaluation.metadata:
+                continue
             if evaluation.passed:
                 memory.told = [one for one in memory.told if one != key]
             elif key not in memory.told:

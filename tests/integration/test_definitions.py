@@ -63,6 +63,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("invoices", "every_event_is_in_exactly_one_item"),
         ("invoices", "finalized_invoices_bill_all_usage_known_now"),
         ("invoices", "final_invoices_can_be_worked_out_again"),
+        ("invoices", "no_correction_waits_for_a_person"),
         ("stripe_invoices", "stripe_agrees_with_our_invoices"),
         ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
     }
@@ -85,6 +86,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "alert_on_failed_payment",
         "alert_on_failed_run",
         "alert_on_failed_sync",
+        "alert_on_held_corrections",
         "alert_on_spend",
         "poll_stripe_events",
         "register_new_organizations",

@@ -1,0 +1,100 @@
+"""`fly-billing corrections` and `approve-corrections`: what waits for a person, and a person's word for it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.money import format_cents, plain, to_cents
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.guarding_corrections import approve, waiting, waiting_sums
+from fly_billing.resources.postgres import BillingDatabase, Row
+
+
+def show_waiting(console: Console, month: BillingMonth | None, *, as_json: bool) -> None:
+    """Print the corrections that wait for a person, why, and how to let them pass."""
+    with local_platform() as settings:
+        found = waiting(BillingDatabase(settings.database_url), month)
+    if as_json:
+        print(json.dumps([_as_data(row) for row in found], indent=2))
+        return
+    if not found:
+        console.print("No correction waits for a person.", highlight=False)
+        return
+    table = Table(title="Corrections that wait; nothing of them is booked", title_justify="left")
+    for name in ("Month", "Organization", "Would give back", "Would charge", "Causes", "Since", "Approved by"):
+        table.add_column(name, justify="right" if name.startswith("Would") else "left")
+    for row in found:
+        table.add_row(
+            _month(row), escape(row["organization_id"]), _money(row, "gives_back"), _money(row, "charges"),
+            ", ".join(row["causes"]), f"{row['decided_at']:%Y-%m-%d %H:%M}", escape(row["approved_by"] or ""),
+        )  # fmt: skip
+    console.print(table)
+    for one in waiting_sums(found):
+        console.print(escape(one.sentence), highlight=False, soft_wrap=True)
+    for name in sorted({_month(row) for row in found if row["approval_id"]}):
+        console.print(f"{name}: {_when_booked(name)}", highlight=False)
+
+
+def _month(row: Row) -> str:
+    return str(BillingMonth.containing(row["month"]))
+
+
+def _money(row: Row, name: str) -> str:
+    return format_cents(to_cents(row[name], row["currency"]), row["currency"])
+
+
+def _when_booked(month: str) -> str:
+    return f"what is approved is booked tonight, or now by `fly-billing bill {month}`."
+
+
+def _as_data(row: Row) -> dict[str, object]:
+    return {
+        "month": _month(row),
+        "organization_id": row["organization_id"],
+        "invoice_id": str(row["invoice_id"]),
+        "currency": row["currency"],
+        "gives_back": plain(row["gives_back"]),
+        "charges": plain(row["charges"]),
+        "causes": list(row["causes"]),
+        "reason": row["reason"],
+        "since": row["decided_at"].isoformat(),
+        "approved_by": row["approved_by"],
+        "why": row["why"],
+    }
+
+
+def read_total(text: str) -> Decimal:
+    """Read an amount of money that a person names: ASCII digits, with decimals after a point. Raises ToBeMended."""
+    amount = Decimal("NaN")
+    if text.isascii() and set(text) <= set("0123456789."):
+        with suppress(InvalidOperation):
+            amount = Decimal(text)
+    if not amount.is_finite() or amount <= 0:
+        raise ToBeMended(f"{text!r} is no total: write the amount that is named there, such as 3369.03")
+    return amount
+
+
+def approve_waiting(
+    console: Console, month: BillingMonth, currency: str, total: str, by: str, why: str, organization: str | None
+) -> None:
+    """Write down that a person lets these corrections pass. Raises ToBeMended where the total is not what waits."""
+    if not by.strip() or not why.strip():
+        raise ToBeMended("an approval names who gives it and why: --by NAME --why REASON")
+    amount = read_total(total)
+    with local_platform() as settings:
+        database = BillingDatabase(settings.database_url)
+        count = approve(database, month, currency, amount, by, why, datetime.now(UTC), organization)
+    given = format_cents(to_cents(amount, currency), currency)
+    corrections = "1 correction that gives" if count == 1 else f"{count:,} corrections that give"
+    console.print(
+        f"{month}: {escape(by)} approved {corrections} back {given}; {_when_booked(str(month))}", highlight=False
+    )

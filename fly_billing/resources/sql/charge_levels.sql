@@ -1,0 +1,81 @@
+-- One row per thing that a final invoice of the month charges (key), or that only its adjustments do, for the invoices in
+-- :invoices; one row per invoice and whether it is a first-hand charge, with empty key, for the month's other ones. What it
+-- was charged with when a person last approved a correction (mark), at most since then (peak), and now, adjustments
+-- included. One-off items, fees charged ahead, adjustments, credits and taxes are left out, as they are never corrected.
+with final as (
+    select
+        i.id, i.currency, i.organization_id as payer_id,
+        greatest(
+            (
+                select max(d.decided_at) from correction_decisions as d
+                where d.invoice_id = i.id and d.decision = 'booked' and d.approval_id is not null
+            ),
+            (
+                select max(a.approved_at) from correction_approvals as a
+                where a.month = i.month and a.currency = i.currency and a.organization_id is null
+            )
+        ) as approved_at
+    from invoices as i
+    where i.month = :month and i.status not in ('open', 'void') and i.origin = 'billed'
+),
+
+billed as (
+    select
+        t.invoice_id, t.organization_id, t.kind,
+        concat_ws(
+            '|', t.organization_id, t.kind,
+            case when t.kind = 'usage' then t.price_key
+            else cast(coalesce(t.subscription_id, t.discount_id, t.commitment_id) as text) end
+        ) as key,
+        sum(t.amount) as amount
+    from final
+    join invoice_items as t on t.invoice_id = final.id
+    where t.kind in ('usage', 'subscription', 'discount', 'minimum', 'maximum')
+        and (t.period_start is null or t.period_start < :month_end)
+    group by 1, 2, 3, 4
+),
+
+running as (
+    select
+        a.invoice_id, a.item_key as key, a.organization_id, a.made_at, a.amount, final.approved_at,
+        coalesce(a.detail ->> 'kind', split_part(a.item_key, '|', 2)) as kind,
+        sum(a.amount) over (partition by a.invoice_id, a.item_key order by a.made_at) as level
+    from final
+    join adjustments as a on a.invoice_id = final.id
+),
+
+adjusted as (
+    select
+        invoice_id, key, min(organization_id) as organization_id, min(kind) as kind,
+        coalesce(sum(amount) filter (where made_at <= approved_at), 0) as mark,
+        max(level) filter (where approved_at is null or made_at > approved_at) as highest,
+        sum(amount) as now
+    from running
+    group by invoice_id, key
+),
+
+levels as (
+    select
+        invoice_id, key,
+        coalesce(billed.organization_id, adjusted.organization_id) as organization_id,
+        coalesce(billed.kind, adjusted.kind) as kind,
+        coalesce(billed.amount, 0) + coalesce(adjusted.mark, 0) as mark,
+        coalesce(billed.amount, 0) + greatest(coalesce(adjusted.mark, 0), adjusted.highest) as peak,
+        coalesce(billed.amount, 0) + coalesce(adjusted.now, 0) as now
+    from billed
+    full join adjusted using (invoice_id, key)
+)
+
+select
+    levels.invoice_id, final.currency, final.payer_id,
+    case when levels.invoice_id = any (:invoices) then levels.key end as key,
+    case when levels.invoice_id = any (:invoices) then levels.organization_id end as organization_id,
+    case when levels.invoice_id = any (:invoices) then levels.kind end as kind,
+    levels.kind in ('usage', 'subscription') as is_first_hand,
+    sum(levels.mark) as mark,
+    sum(levels.peak) as peak,
+    sum(levels.now) as now,
+    sum(greatest(levels.peak - levels.now, 0)) as given_back
+from levels
+join final on final.id = levels.invoice_id
+group by 1, 2, 3, 4, 5, 6, 7

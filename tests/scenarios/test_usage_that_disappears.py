@@ -1,0 +1,90 @@
+"""The whole way through Dagster: usage of a final month disappears, nobody gets money, people are told once."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from dagster import AssetCheckSeverity, ExecuteInProcessResult, build_schedule_context, build_sensor_context
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.jobs import close_months_nightly
+from fly_billing.resources.dagster_resources import Alerts, BillingPostgres, BillingTerms
+from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
+from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
+from tests.world import World, machine_seconds
+
+OCTOBER, NOVEMBER = BillingMonth(2026, 10), BillingMonth(2026, 11)
+TEN = [f"org-{number}" for number in range(10)]
+DAY = date(2026, 10, 9)
+# A month of 30 days of the smallest Machine: $2.02 each, $20.20 in all.
+USAGE = [machine_seconds(name, name, datetime(2026, 10, 9, tzinfo=UTC), "2592000") for name in TEN]
+
+
+def waits(result: ExecuteInProcessResult) -> Any:
+    (check,) = [
+        one for one in result.get_asset_check_evaluations() if one.check_name == "no_correction_waits_for_a_person"
+    ]
+    return check
+
+
+def adjustments(world: World) -> Decimal | None:
+    (row,) = world.execute("select sum(amount) as amount from adjustments")
+    amount: Decimal | None = row["amount"]
+    return amount
+
+
+def look(world: World, sensor: Any, cursor: str | None) -> str | None:
+    resources = {"billing_postgres": BillingPostgres(url=world.database_url), "alerts": Alerts()}
+    with build_sensor_context(world.instance, cursor=cursor, resources=resources) as context:
+        return str(sensor.evaluate_tick(context).cursor)
+
+
+def test_a_final_months_usage_disappears_and_comes_back(world: World) -> None:
+    world.load_prices()
+    for name in TEN:
+        world.add_organization(name, created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.write_usage(DAY, USAGE)
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    before = world.totals(OCTOBER)
+    assert before == dict.fromkeys(TEN, ("finalized", 202))
+    checked = look(world, alert_on_failed_check, None)
+
+    world.write_usage(DAY, [])
+    world.land(DAY, DAY)
+    result = world.bill(OCTOBER)
+    check = waits(result)
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
+    assert "fly-billing approve-corrections 2026-10 --total 20.20" in str(check.metadata["first_of_them"].value)
+    assert "10 corrections wait" in str(check.metadata["2026-10 corrections that wait"].value)
+    others = [one for one in result.get_asset_check_evaluations() if not one.passed and one != check]
+    assert others == []
+    assert adjustments(world) is None
+
+    told = look(world, alert_on_held_corrections, None)
+    assert look(world, alert_on_held_corrections, told) == told
+    world.bill(OCTOBER)
+    assert look(world, alert_on_held_corrections, told) == told
+    assert int(told or 0) == 10
+    assert '"told": []' in str(look(world, alert_on_failed_check, checked))  # one alert, not two
+
+    world.bill(NOVEMBER)
+    assert {total for _, total in world.totals(NOVEMBER).values()} <= {0}
+    nightly = build_schedule_context(
+        world.instance,
+        scheduled_execution_time=datetime(2026, 11, 6, 4, tzinfo=UTC),
+        resources={"billing_postgres": BillingPostgres(url=world.database_url), "billing_terms": BillingTerms()},
+    )
+    with nightly as context:
+        requests = close_months_nightly.evaluate_tick(context).run_requests or []
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10"]
+
+    world.write_usage(DAY, USAGE)
+    world.land(DAY, DAY)
+    assert waits(world.bill(OCTOBER)).passed
+    assert adjustments(world) is None
+    assert world.totals(OCTOBER) == before
+    with nightly as context:
+        assert not close_months_nightly.evaluate_tick(context).run_requests
