@@ -20,9 +20,11 @@ from sqlalchemy import Connection
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing_files import CHUNK_LINES, STAGED, LandingFile, read_landing_file, stage_plain_parquet
+from fly_billing.resources.landing_files import LandingFile, read_landing_file, stage_plain_parquet
 from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
+from fly_billing.resources.staging import CHUNK_LINES, STAGED
 from fly_billing.resources.statements import sql
+from fly_billing.resources.usage_json import open_documents
 from fly_billing.resources.usage_lake import EVENTS, PartKey, UsageLake, UsageTable, open_duckdb
 from fly_billing.resources.usage_ledger import acknowledge, open_to_write, put_on_record
 
@@ -114,6 +116,7 @@ def land_batch(
 ) -> list[LandedFile]:
     """Land these days at once, in the caller's transaction, which has the lock `land_usage`. Raises as `land_days`."""
     with open_duckdb() as duck:
+        open_documents(duck)
         table = open_to_write(connection, lake, progress)
         known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
         files = {day: _files_of(landing_dir, day, was_landed=day in known) for day in days}

@@ -129,7 +129,7 @@ def test_a_rejection_says_what_to_do(platform: Platform) -> None:
         "no meter teapots: add it to the price book, then land this day again",
         "no organization nobody: create it, then land this day again",
         "meter egress_gb needs region in data",
-        "0.0000000000000001 is no finite decimal number with at most 20 digits before the point and 15 behind it",
+        "1e-16 is no JSON number with at most 20 digits before the point and 15 after it",
     ]
 
 
@@ -482,13 +482,15 @@ def test_an_exponent_in_one_parquet_file_is_read_exactly_and_the_files_beside_it
     assert quantities(platform) == {"e1": Decimal(7), "e2": Decimal(8), "e3": Decimal(1500), "e4": Decimal(9)}
 
 
-def test_text_that_is_no_utf8_in_one_parquet_file_refuses_that_file_alone(platform: Platform) -> None:
-    torn = plain_table(egress("e1")).set_column(0, "id", pa.array([b"\xff\xfe"], pa.binary()).view(pa.string()))
+def test_text_that_is_no_utf8_in_a_parquet_file_refuses_its_row_alone(platform: Platform) -> None:
+    torn = plain_table(egress("e1", "7"), egress("e2"))
+    torn = torn.set_column(0, "id", pa.array([b"e1", b"\xff\xfe"], pa.binary()).view(pa.string()))
     write_table(platform.landing_dir, torn, name="torn")
-    write_table(platform.landing_dir, plain_table(egress("e2", "8")), name="whole")
-    assert counts(platform.land()) == {"torn.parquet": (1, 0, 0, 1), "whole.parquet": (1, 1, 0, 0)}
-    assert only_reason(platform) == "unreadable_file"
-    assert quantities(platform) == {"e2": Decimal(8)}
+    write_table(platform.landing_dir, plain_table(egress("e3", "8")), name="whole")
+    assert counts(platform.land()) == {"torn.parquet": (2, 1, 0, 1), "whole.parquet": (1, 1, 0, 0)}
+    (row,) = platform.rejected()
+    assert (row["line"], row["reason"], row["message"]) == (2, "bad_encoding", "id is not UTF-8: shown with \ufffd")
+    assert quantities(platform) == {"e1": Decimal(7), "e3": Decimal(8)}
 
 
 # --- Once is once --------------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 -- DuckDB. `judged`: one row per landed row, typed where it can be billed, with a reason where it can't. `described`: what the
 -- data of a meter's events say, once for all rows that say the same: reading JSON is most of the work, and a resource
 -- mostly says the same all month. Left out: duplicates, which `settle_duplicates.sql` tells apart.
+-- What a time, a quantity and `data` may look like is in `domain/usage_cells.py`. The readers have read times (`moment`) and
+-- taken exponents out of quantities; `data` is read here, by `exact_object` where DuckDB would not read it exactly so.
 -- Parameters: $first_month, the first moment of the first month that can be billed.
 create or replace temp table described as
 with typed as (
     select
         said.type, said.data as landed_data, meters.key as meter, meters.dimensions as kept_apart_by,
-        case when json_valid(said.data) then said.data end as data,
+        case when is_plain_object(said.data) then said.data else exact_object(said.data) end as data,
         list_concat(meters.dimensions, if(meters.property is null, [], [meters.property])) as wanted
     from (select distinct type, data from staged) as said
     left join meters on meters.key = said.type
@@ -35,20 +37,18 @@ with typed as (
         staged.landing_day, staged.path, staged.line, staged.source, staged.id, described.meter,
         organizations.id as organization_id, described.dimensions, described.data, staged.problem,
         described.is_bad_json, organizations.existed_from, len(described.absent) > 0 as is_incomplete,
-        coalesce(staged.id, '') = '' or coalesce(staged.source, '') = '' or staged.type is null or staged.subject is null
-            or (staged.time is null and staged.moment is null) or staged.quantity is null as is_partial,
+        coalesce(staged.id, '') = '' or coalesce(staged.source, '') = '' or coalesce(staged.type, '') = ''
+            or coalesce(staged.subject, '') = '' or (coalesce(staged.time, '') = '' and staged.moment is null)
+            or coalesce(staged.quantity, '') = '' as is_partial,
         described.has_nul or contains(staged.id, chr(0)) or contains(staged.source, chr(0)) as has_nul,
-        case
-            when staged.moment is not null then staged.moment
-            when regexp_full_match(staged.time, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)')
-            then try_cast(staged.time as timestamptz)
-        end as time,
+        staged.moment as time,
         -- More decimals than 15 would be rounded by the cast: refused instead. What fits takes the narrow cast, which is a
         -- hundred times as fast.
         case
-            when regexp_full_match(staged.quantity, '\d{1,12}(\.\d{1,6})?')
+            when regexp_full_match(staged.quantity, '(0|[1-9]\d{0,11})(\.\d{1,6})?')
             then staged.quantity::decimal(18, 6)::decimal(38, 15)
-            when regexp_full_match(staged.quantity, '[+-]?\d{1,20}(\.\d{1,15}0*)?')
+            when strlen(staged.quantity) <= 1000
+                and regexp_full_match(staged.quantity, '-?(0|[1-9]\d{0,19})(\.\d{1,15}0*)?')
             then try_cast(staged.quantity as decimal(38, 15))
         end as quantity
     from staged

@@ -7,13 +7,23 @@ with refused as (
     select landing_day, path, line, 'conflicting_duplicate' from verdicts where is_conflict
 ),
 
-told as (
+shown as (
     select
         staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ')) as time), refused.reason,
-        case refused.reason
-            when 'bad_json' then coalesce(problem_message, 'data is not a JSON document')
+        described.absent
+    from refused
+    join staged using (landing_day, path, line)
+    join described
+        on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
+),
+
+told as (
+    select
+        *,
+        case reason
+            when 'bad_json' then coalesce(problem_message, 'data is ' || object_problem(data))
             when 'missing_field' then 'id, source, type, subject, time and data.quantity must all be there'
-            when 'unknown_meter' then 'no meter ' || staged.type || ': add it to the price book, then land this day again'
+            when 'unknown_meter' then 'no meter ' || type || ': add it to the price book, then land this day again'
             when 'unknown_organization' then 'no organization ' || subject || ': create it, then land this day again'
             when 'bad_time' then time || ' is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z'
             when 'time_too_early' then time || ' lies before the first month that is billed'
@@ -21,23 +31,21 @@ told as (
                 then time || ' lies before the month in which ' || subject || ' was created: correct one or the other'
             when 'time_in_future' then time || ' lies more than a day after its landing day ' || landing_day::varchar
             when 'bad_quantity'
-                then quantity || ' is no finite decimal number with at most 20 digits before the point and 15 behind it'
+                then quantity || ' is no JSON number with at most 20 digits before the point and 15 after it'
             when 'negative_quantity' then quantity || ' is below zero: send a credit as a one-off item'
             when 'missing_dimension'
-                then 'meter ' || staged.type || ' needs ' || array_to_string(absent, ', ') || ' in data'
-            when 'bad_text' then 'id, source or a dimension has a NUL character in it'
+                then 'meter ' || type || ' needs ' || array_to_string(absent, ', ') || ' in data'
+            when 'bad_text' then coalesce(problem_message, 'id, source or a dimension has a NUL character in it')
             when 'conflicting_duplicate' then
                 'an event with this source and id was accepted before with other content: send a correction under a new id'
             else problem_message
         end as message
-    from refused
-    join staged using (landing_day, path, line)
-    join described
-        on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
+    from shown
 )
 
 select
-    landing_day, path, line, reason, replace(message, chr(0), '␀') as message, replace(source, chr(0), '␀') as source,
+    landing_day, path, line, reason, replace(coalesce(message[:1000], reason), chr(0), '␀') as message,
+    replace(source, chr(0), '␀') as source,
     replace(id, chr(0), '␀') as id, replace(type, chr(0), '␀') as meter, replace(subject, chr(0), '␀') as organization_id,
     replace(
         coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar), chr(0), '␀'

@@ -1,0 +1,21 @@
+"""The one shape into which usage of every format is read, losing nothing and judging little.
+
+A staged row is text: `line, raw, id, source, type, subject, quantity, data`, with `problem, problem_message` where the
+row could not even be read. A time that is right is in `moment`; one that is not stays in `time` as it was written.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+NAMES = ("id", "source", "type", "subject")
+ENVELOPE = (*NAMES, "time")
+CELLS = (*ENVELOPE, "quantity")
+MOMENT = pa.timestamp("us", "UTC")
+STAGED = pa.schema(
+    [("line", pa.int64())]
+    + [(name, pa.string()) for name in ("raw", *CELLS, "data", "problem", "problem_message")]
+    + [("moment", MOMENT)]
+)
+# How many rows are read at once.
+CHUNK_LINES = 200_000
