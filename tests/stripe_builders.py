@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.invoicing import Billed, Terms, bill
+from fly_billing.resources.landing import land_days
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.reconciling import Reconciliation, reconcile_month
@@ -84,6 +85,10 @@ def close_month(
 ) -> Billed:
     """Bill all organizations for a month without usage, the day after its grace period."""
     closed = month.closes_at(TERMS.grace)
+    lake, landing = UsageLake(folder / "lake"), folder / "no_usage"
+    landing.mkdir(exist_ok=True)
+    # One day is really landed, so that there is a usage table; the other ones are as quick as an insert.
+    land_days(database, lake, landing, [month.first_day], month, closed)
     execute(
         database,
         """
@@ -97,7 +102,7 @@ def close_month(
         now=closed,
     )
     now = closed + timedelta(days=1)
-    roll_up(database, UsageLake(folder / "lake"), month, groups_of(database), now)
+    roll_up(database, lake, month, groups_of(database), now)
     return bill(database, month, groups_of(database), TERMS, now, finalize=finalize)
 
 
