@@ -36,13 +36,24 @@ class UsageRollup:
 
 
 @dataclass(frozen=True)
+class DiscountTaken:
+    """What a discount took off a fee when the fee was charged; `amount` is above zero."""
+
+    discount_id: UUID
+    code: str
+    description: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
 class Subscription:
     """A recurring fee for `quantity` of something (seats, addresses) in `[started_at, ended_at)`.
 
     `billed`: in_arrears, on the invoice of the month it is for; or in_advance, on the invoice of the month before, and
     what turns out otherwise is put right a month later. `proration`: by the second, by the day (the day on which it
     begins counts, the day on which it ends does not: that one belongs to what follows), or none (every month it runs in
-    is charged whole). `billed_before` and `billed_ahead`: what other invoices charged for this month and the next.
+    is charged whole). `billed_before` and `billed_ahead`: what other invoices charged for this month and the next,
+    before discounts; `discounts_before` and `discounts_ahead`: what was taken off these charges.
     """
 
     id: UUID
@@ -54,6 +65,8 @@ class Subscription:
     proration: str = "second"
     billed_before: Decimal = Decimal(0)
     billed_ahead: Decimal = Decimal(0)
+    discounts_before: tuple[DiscountTaken, ...] = ()
+    discounts_ahead: tuple[DiscountTaken, ...] = ()
 
 
 @dataclass(frozen=True)

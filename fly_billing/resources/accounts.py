@@ -24,6 +24,7 @@ from fly_billing.domain.account import (
     Commitment,
     CreditGrant,
     Discount,
+    DiscountTaken,
     Member,
     OneOffItem,
     Subscription,
@@ -116,9 +117,7 @@ def read_records(
     agreed = {"organizations": names, "month": month.first_day}
     return Records(
         rollups=_grouped(rows(connection, "rollups_to_price", snapshots=used), _rollup),
-        subscriptions=_grouped(
-            rows(connection, "subscriptions_to_bill", **bought, next_end=month.next().end), _made(Subscription)
-        ),
+        subscriptions=_read_subscriptions(connection, **bought, next_end=month.next().end),
         one_offs=_grouped(
             rows(connection, "one_off_items_billed" if is_final else "one_off_items_to_bill", **bought),
             _made(OneOffItem),
@@ -181,6 +180,21 @@ def _dimensions(text: str) -> Mapping[str, str]:
 
 def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]], T]:
     return lambda fields: kind(**fields | {"scope": Scope.from_data(fields["scope"], kinds)})
+
+
+def _read_subscriptions(connection: Connection, **parameters: Any) -> Grouped[Subscription]:
+    found = rows(connection, "subscriptions_to_bill", **parameters)
+    charged = [row["id"] for row in found if row["billed_before"] or row["billed_ahead"]]
+    discounts: dict[tuple[UUID, bool], list[DiscountTaken]] = defaultdict(list)
+    for row in rows(connection, "discounts_of_fees", **parameters, subscriptions=charged) if charged else ():
+        fields = dict(row)
+        discounts[fields.pop("subscription_id"), fields.pop("is_ahead")].append(DiscountTaken(**fields))
+
+    def made(fields: dict[str, Any]) -> Subscription:
+        before, ahead = (tuple(discounts[fields["id"], is_ahead]) for is_ahead in (False, True))
+        return Subscription(**fields, discounts_before=before, discounts_ahead=ahead)
+
+    return _grouped(found, made)
 
 
 def read_adjustments(connection: Connection, statement: str, **parameters: Any) -> Grouped[Adjustment]:

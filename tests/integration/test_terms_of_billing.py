@@ -888,3 +888,70 @@ def test_two_commitments_and_a_credit_keep_their_ids_apart(platform: Platform) -
         ("credit", None, id_of("acme prepaid")),
     ]
     assert platform.totals() == [600]
+
+
+# --- What is given back is what was paid ---------------------------------------------------------------------------
+
+AUGUST = SEPTEMBER.plus(-1)
+
+
+def support_in_advance(platform: Platform, *coupons: tuple[str, str, str]) -> None:
+    """29.00 a month in advance from September on; coupons (code, column, value) hold in August only."""
+    for code, column, value in coupons:
+        currency = {"currency": "USD"} if column == "amount" else {}
+        platform.insert("coupons", code=code, description=code, **{column: Decimal(value)}, **currency, months=1)
+        platform.redeem("acme", code, AUGUST, AUGUST, redeemed_at=at("2026-08-01"))
+    platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
+    platform.close(AUGUST)
+
+
+@pytest.mark.parametrize(
+    ("coupons", "paid", "kept"),
+    [
+        ([], 2900, 1450),
+        ([("free", "percent", "100")], 0, 0),
+        ([("half", "percent", "50")], 1450, 725),
+        ([("nine", "amount", "9")], 2000, 1000),
+        ([("half", "percent", "50"), ("nine", "amount", "9")], 550, 275),
+    ],
+)
+def test_half_of_a_month_not_used_returns_half_of_what_was_paid_for_it(
+    platform: Platform, coupons: list[tuple[str, str, str]], paid: int, kept: int
+) -> None:
+    support_in_advance(platform, *coupons)
+    assert platform.totals() == [paid]
+    platform.execute("update subscriptions set ended_at = '2026-09-16'")
+    platform.close()
+    assert sum(platform.totals()) == kept
+    assert [correct(platform, month) for month in (AUGUST, SEPTEMBER)] == [0, 0]
+
+
+def test_a_coupon_that_begins_in_the_month_of_the_cancellation_returns_no_less(platform: Platform) -> None:
+    """29.00 were paid; 50 % off from September on changes nothing of the 14.50 that are given back."""
+    support_in_advance(platform)
+    platform.insert("coupons", code="half", description="half", percent=50)
+    platform.redeem("acme", "half", SEPTEMBER)
+    platform.execute("update subscriptions set ended_at = '2026-09-16'")
+    platform.close()
+    assert platform.totals() == [2900, -1450]
+
+
+def test_a_discounted_fee_that_its_payer_paid_is_returned_to_the_payer(platform: Platform) -> None:
+    """globex pays for acme, at half price in August: 14.50; cancelled before it began, 14.50 are returned."""
+    platform.add_organization("globex")
+    platform.link("acme", "globex", AUGUST)
+    platform.insert("coupons", code="half", description="half", percent=50, months=1)
+    platform.redeem("globex", "half", AUGUST, AUGUST, redeemed_at=at("2026-08-01"))
+    platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
+    platform.close(AUGUST)
+    platform.execute("update subscriptions set ended_at = started_at")
+    platform.close()
+    assert platform.totals("globex") == [1450, -1450]
+
+
+def test_a_cancellation_told_after_the_close_returns_what_was_paid(platform: Platform) -> None:
+    support_in_advance(platform, ("half", "percent", "50"))
+    platform.close()
+    platform.execute("update subscriptions set ended_at = '2026-09-16'")
+    assert correct(platform, SEPTEMBER) == Decimal("-7.25")
+    assert correct(platform, SEPTEMBER) == 0

@@ -3,8 +3,8 @@
 The rules, for a reader to argue with:
   - They come one after the other, lower `order` first, then as granted, each off what those before it left: 10 % and
     then $5 off $100 leave $85.00, $5 and then 10 % leave $85.50. So no two of them take the same dollar.
-  - A percentage holds for a fee that is given back as well: charged at 10 % off, it is given back at 10 % off. A
-    one-off item below zero is a credit that somebody promised in full: it is left alone.
+  - A percentage is taken of items above zero. A one-off item below zero is a credit that somebody promised in full; a
+    fee that is given back returns what its own discounts left of it (`billing_steps.subscriptions`).
   - An amount fills the first item first. It takes no more than what it covers comes to, and no more than the invoice
     comes to: what is not used of it is lost, as it is for one month.
   - Nothing is rounded here: an invoice rounds once.
@@ -46,7 +46,7 @@ def _parts(draft: Draft, discount: Discount) -> dict[UUID, Decimal]:
 
 def _reduced(draft: Draft, discount: Discount) -> list[InvoiceItem]:
     """List the items that a percentage is taken of."""
-    return [item for item in draft.covered(discount.scope) if item.kind != "one_off" or item.amount > 0]
+    return [item for item in draft.covered(discount.scope) if item.amount > 0]
 
 
 def _percent_of(amount: Decimal, percent: Decimal) -> Decimal:

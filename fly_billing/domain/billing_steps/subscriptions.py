@@ -4,6 +4,10 @@ One in advance is charged a month ahead as things stand then. What turns out oth
 since) is the difference between what the month costs and what was charged for it before: so an upgrade, a cancellation
 and a forgotten month are put right by the same rule, and nothing is charged twice.
 
+A fee that is given back returns what was paid: the discounts of the invoice that charged it are taken back in
+proportion. At 50 % off, 14.50 were paid for 29.00; half of the month unused gives back 14.50 less 7.25. Discounts of
+the month that gives back do not matter.
+
 A whole month's fee is the subscribed quantity rated like usage: free allowance, model, minimum and maximum. Then it is
 prorated.
 """
@@ -18,6 +22,7 @@ from decimal import Decimal
 from fly_billing.domain.account import Member, Subscription
 from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.price_detail import price_detail
+from fly_billing.domain.billing_steps.term_items import listed
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.money import EXACT, exact_sum, plain
@@ -62,8 +67,34 @@ def charge_subscriptions(draft: Draft) -> None:
             for item in _items(draft, member, subscription):
                 is_given_back = item.amount < 0 and not is_ahead(item, draft.account.month)
                 draft.charge(item, draft.account.taxes_before if is_given_back else None)
+                if item.amount < 0:
+                    _take_back_discounts(draft, item, subscription)
     for item in draft.account.charged_ahead or ():
         draft.charge(item)
+
+
+def _take_back_discounts(draft: Draft, item: InvoiceItem, subscription: Subscription) -> None:
+    """Add an item above zero per discount of a fee that is given back: the same part of it as of the fee."""
+    if is_ahead(item, draft.account.month):
+        charged, discounts = subscription.billed_ahead, subscription.discounts_ahead
+    else:
+        charged, discounts = subscription.billed_before, subscription.discounts_before
+    for discount in discounts:
+        step = PriceStep.of("taken off when it was charged", discount.amount, EXACT.minus(item.amount), charged)
+        part = {item.id: EXACT.minus(step.amount)}
+        returned = InvoiceItem(
+            id=draft.item_id(f"discount|{discount.discount_id}|{item.id}"),
+            kind="discount",
+            organization_id=draft.account.organization_id,
+            product="Discounts",
+            description=f"{discount.description}, on the fee given back",
+            quantity=Decimal(1),
+            unit="item",
+            amount=step.amount,
+            discount_id=discount.discount_id,
+            detail={"code": discount.code, "steps": [step.as_data()], "applied_to": listed(draft, part)},
+        )
+        draft.take_off(returned, part)
 
 
 def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.account import Account, Member, Subscription, TaxRate, UsageRollup
+from fly_billing.domain.account import Account, Discount, DiscountTaken, Member, Subscription, TaxRate, UsageRollup
 from fly_billing.domain.billing_steps.subscriptions import charge_subscriptions
 from fly_billing.domain.billing_steps.usage import charge_usage
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.errors import BillingError
+from fly_billing.domain.explained_rounding import explain_rounding
+from fly_billing.domain.explanation import explain_item
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.invoices import assemble_invoice
 from fly_billing.domain.money import exact_sum
@@ -397,3 +399,65 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
     assert [(one.name, one.taxable_cents, one.tax_cents) for one in assemble_invoice(account).taxes] == [
         ("s", 1500, 285)
     ]
+
+
+# --- Discounts of what is given back -------------------------------------------------------------------------------
+
+
+def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount] = ()) -> dict[str, Decimal]:
+    """The plan of 30.00 a month, charged in August with these amounts off, ends in September: items by description."""
+    off = tuple(DiscountTaken(id_of(code), code, code, Decimal(amount)) for code, amount in taken)
+    gone = in_advance("2026-09-01", ended, billed_before=Decimal(30), discounts_before=off)
+    member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
+    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=discounts))
+    for item in invoice.items:
+        assert explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", price=PLAN).problems == ()
+    return {item.description: item.amount for item in invoice.items}
+
+
+def test_what_was_free_gives_nothing_back() -> None:
+    found = given_back("2026-09-01", ("first month free", "30"))
+    assert found == {"plan as used": -30, "first month free, on the fee given back": 30}
+
+
+def test_half_of_a_month_at_half_price_gives_back_half_of_what_was_paid() -> None:
+    """15.00 were paid: 7.50 are given back."""
+    found = given_back("2026-09-16", ("half", "15"))
+    assert found == {"plan as used": -15, "half, on the fee given back": Decimal("7.5")}
+
+
+def test_two_discounts_are_each_taken_back_in_proportion() -> None:
+    """30.00 less 3.00 less 6.00 were paid; a third of the month is left: 10.00 less 1.00 less 2.00."""
+    found = given_back("2026-09-21", ("ten", "3"), ("six", "6"))
+    assert found == {"plan as used": -10, "ten, on the fee given back": 1, "six, on the fee given back": 2}
+
+
+def test_discounts_of_the_month_that_gives_back_do_not_matter() -> None:
+    coupon = Discount(id_of("new"), "new", "new", percent=Decimal(50))
+    assert given_back("2026-09-16", discounts=[coupon]) == {"plan as used": -15}
+
+
+def test_the_same_coupon_in_both_months_is_taken_back_once() -> None:
+    coupon = Discount(id_of("half"), "half", "half", percent=Decimal(50))
+    found = given_back("2026-09-16", ("half", "15"), discounts=[coupon])
+    assert sum(found.values()) == Decimal("-7.5")
+
+
+def test_an_upgrade_leaves_the_discount_of_what_was_charged_alone() -> None:
+    """30.00 at 15.00 off; from the start of September it is two plans: 30.00 more, at this month's 10 %."""
+    off = (DiscountTaken(id_of("half"), "half", "half", Decimal(15)),)
+    two = in_advance("2026-09-01", "2026-10-01", quantity=Decimal(2), billed_before=Decimal(30), discounts_before=off)
+    coupon = Discount(id_of("ten"), "ten", "ten", percent=Decimal(10))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[two])
+    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=[coupon]))
+    assert {item.description: item.amount for item in invoice.items} == {"plan as used": 30, "ten": -3}
+
+
+@given(
+    st.decimals(0, 30, places=2),
+    st.integers(0, 30),
+)
+def test_a_fee_given_back_never_returns_more_than_was_paid_for_it(off: Decimal, days: int) -> None:
+    ended = f"{SEPTEMBER.start + timedelta(days=days):%Y-%m-%d}"
+    returned = -sum(given_back(ended, *([("off", str(off))] if off else [])).values())
+    assert abs(returned - (30 - off) * (30 - days) / 30) < Decimal("1e-18")
