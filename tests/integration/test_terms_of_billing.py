@@ -897,9 +897,9 @@ AUGUST = SEPTEMBER.plus(-1)
 
 def support_in_advance(platform: Platform, *coupons: tuple[str, str, str]) -> None:
     """29.00 a month in advance from September on; coupons (code, column, value) hold in August only."""
-    for code, column, value in coupons:
-        currency = {"currency": "USD"} if column == "amount" else {}
-        platform.insert("coupons", code=code, description=code, **{column: Decimal(value)}, **currency, months=1)
+    for rank, (code, column, value) in enumerate(coupons):
+        terms: dict[str, Any] = {column: Decimal(value)} | ({"currency": "USD"} if column == "amount" else {})
+        platform.insert("coupons", code=code, description=code, rank=rank, **terms, months=1)
         platform.redeem("acme", code, AUGUST, AUGUST, redeemed_at=at("2026-08-01"))
     platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
     platform.close(AUGUST)
