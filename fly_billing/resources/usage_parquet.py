@@ -77,11 +77,6 @@ def _refusal(table: pa.Table) -> tuple[str, str] | None:
     missing = [name for name in CELLS if name not in table.column_names]
     if missing:
         return "missing_column", f"the file has no column {', '.join(missing)}"
-    if pa.types.is_floating(_decoded(table["quantity"]).type):
-        return (
-            "inexact_quantity",
-            "quantity is a floating-point column: write DECIMAL or text, quantities must stay exact",
-        )
     return None
 
 
@@ -96,6 +91,9 @@ def _stage_columns(table: pa.Table) -> dict[str, pa.Array]:
     extras = {name: one for name, one in decoded.items() if name not in CELLS}
     staged["data"] = _documents(extras, table.num_rows, problems)
     found = [problems.get(row, (None, None)) for row in range(table.num_rows)] if problems else []
+    if pa.types.is_floating(decoded["quantity"].type):
+        inexact = "quantity is a floating-point column: write DECIMAL or text, quantities must stay exact"
+        found = [("inexact_quantity", inexact)] * table.num_rows
     if found:
         staged["problem"] = pa.array([reason for reason, _ in found], pa.string())
         staged["problem_message"] = pa.array([message for _, message in found], pa.string())
