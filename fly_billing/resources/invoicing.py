@@ -39,8 +39,8 @@ ITEM_COLUMNS = (
 )  # fmt: skip
 # Payers whose invoices are in memory at once.
 PAYERS_AT_ONCE = 500
-# In the message of a closing that is refused: stretches of days, and days in the command that lands them.
-MOST_STRETCHES, MOST_DAYS_NAMED = 10, 10
+# Stretches of days that the message of a refused closing names.
+MOST_STRETCHES = 10
 TAX_COLUMNS = ("invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents")
 
 
@@ -64,19 +64,13 @@ class UsageNotLanded(ToBeMended):
         more = f" and {len(parts) - MOST_STRETCHES} more stretches" if len(parts) > MOST_STRETCHES else ""
         super().__init__(
             f"{month} can't be closed: {_counted_days(len(self.days))} not landed since the day ended, or changed since"
-            f" ({', '.join(parts[:MOST_STRETCHES])}{more}). Run `{_landing_command(month, self.days)}`, then"
-            f" `fly-billing bill {month}`; from Dagster: materialize usage_events for these days, then the month"
+            f" ({', '.join(parts[:MOST_STRETCHES])}{more}). Run `fly-billing land {month}`, which lands all of them,"
+            f" then `fly-billing bill {month}`; from Dagster: materialize usage_events for these days, then the month"
         )
 
 
 def _counted_days(number: int) -> str:
     return "1 landing day was" if number == 1 else f"{number} landing days were"
-
-
-def _landing_command(month: BillingMonth, days: Sequence[date]) -> str:
-    """Return the command that lands just these days; for many days that of the whole month, which lands what is due."""
-    what = [str(month)] if len(days) > MOST_DAYS_NAMED else [str(day) for day in days]
-    return f"fly-billing land {' '.join(what)}"
 
 
 @dataclass(frozen=True)

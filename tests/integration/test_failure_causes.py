@@ -193,15 +193,15 @@ def test_a_refused_closing_names_the_missing_days_and_the_command_that_lands_the
     missing = [date(2026, 10, 9), date(2026, 10, 5), date(2026, 10, 6), date(2026, 10, 7)]
     assert str(UsageNotLanded(OCTOBER, missing)) == (
         "2026-10 can't be closed: 4 landing days were not landed since the day ended, or changed since (2026-10-05 to"
-        " 2026-10-07, 2026-10-09). Run `fly-billing land 2026-10-05 2026-10-06 2026-10-07 2026-10-09`, then"
+        " 2026-10-07, 2026-10-09). Run `fly-billing land 2026-10`, which lands all of them, then"
         " `fly-billing bill 2026-10`; from Dagster: materialize usage_events for these days, then the month"
     )
 
 
-def test_a_closing_that_lacks_most_of_its_days_names_the_command_of_the_month() -> None:
+def test_a_closing_that_lacks_all_of_its_days_names_them_as_one_range() -> None:
     said = str(UsageNotLanded(OCTOBER, [date(2026, 10, day) for day in range(1, 32)]))
     assert "31 landing days were" in said
-    assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10`, then" in said
+    assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10`, which" in said
 
 
 def test_failures_of_organizations_are_told_with_month_name_and_what_to_do() -> None:
@@ -244,7 +244,7 @@ def test_the_command_line_names_what_a_month_waits_for_and_fails(environment: di
     billed = run(environment, "bill", str(month))
     assert billed.returncode == 1
     assert f"failed bill_month {month}: {month} can't be closed: " in billed.stdout
-    assert f"Run `fly-billing land {month}`, then `fly-billing bill {month}`" in billed.stdout
+    assert f"Run `fly-billing land {month}`, which lands all of them, then `fly-billing bill {month}`" in billed.stdout
     assert "executing op" not in billed.stdout
 
     landed = run(environment, "land", str(month))
