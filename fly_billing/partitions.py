@@ -16,9 +16,7 @@ from dagster import (
     MultiPartitionsDefinition,
 )
 
-from fly_billing.domain.periods import BillingMonth
-
-FIRST_MONTH = BillingMonth(2023, 1)
+from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
 
 # end_offset=1: the month (day) that is running is a partition too: the upcoming invoice, the day's usage so far.
 months = MonthlyPartitionsDefinition(start_date=FIRST_MONTH.first_day.isoformat(), end_offset=1)

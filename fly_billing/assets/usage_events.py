@@ -7,7 +7,8 @@ from typing import Any
 from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
 
 from fly_billing.assets.outcomes import check, report, table
-from fly_billing.partitions import FIRST_MONTH, landing_days
+from fly_billing.domain.periods import FIRST_MONTH
+from fly_billing.partitions import landing_days
 from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
 from fly_billing.resources.landing import land_days
 from fly_billing.resources.usage_lake import UsageTable, count_by_day

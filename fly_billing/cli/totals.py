@@ -12,8 +12,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.partitions import FIRST_MONTH
+from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.statements_of_account import no_such
 

@@ -77,6 +77,10 @@ class BillingMonth:
         return f"{self.year:04d}-{self.month:02d}"
 
 
+# The first month whose usage is billed. Of earlier months there are no partitions and no landing days.
+FIRST_MONTH = BillingMonth(2023, 1)
+
+
 def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth]:
     """List the months from `first` to `last`, both included; empty when `last` comes first."""
     count = (last.year - first.year) * 12 + last.month - first.month + 1

@@ -8,8 +8,10 @@ out: DuckDB's way (`adding_up`), the session (`spark_session`).
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -28,6 +30,11 @@ SHARED = ("accepted_usage", "told_levels")
 OF_ITS_OWN = ("usage_by_day", "level_time_by_day", "reduced_usage")
 
 
+def path_for_spark(path: Path) -> str:
+    """Write a path so that Spark reads this file and no other: it takes every path for a pattern."""
+    return re.sub(r"([*?{}\[\]\\])", r"\\\1", str(path.resolve()))
+
+
 class OnSpark:
     """On as many machines as `spark` has."""
 
@@ -38,7 +45,12 @@ class OnSpark:
 
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
         version, files = table.files(month)
-        events = self.spark.read.parquet(*files) if files else self.spark.createDataFrame(EVENTS.empty_table())
+        events = (
+            # Only the folders below the table's own are partitions of it.
+            self.spark.read.option("basePath", path_for_spark(table.path)).parquet(*map(path_for_spark, files))
+            if files
+            else self.spark.createDataFrame(EVENTS.empty_table())
+        )
         events.createOrReplaceTempView("events")
         return version
 

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing import LandingError, sha256_of
+from fly_billing.resources.landing_folder import (
+    UNREAD,
+    FileContent,
+    LandingFile,
+    content_of,
+    day_folders,
+    list_files,
+)
 from fly_billing.resources.postgres import BillingDatabase
 
 
 def days_to_land(database: BillingDatabase, landing_dir: Path, *, by_content: bool = False) -> list[date]:
     """List landing days whose folder holds other files than those that were landed, by name and size.
 
-    `by_content` reads every file and compares its SHA-256 as well. A day with rejected rows whose meter or organization
-    is known by now is worth landing again, too. Raises LandingError for a folder that is named like a day and is none.
+    `by_content` reads every file and compares its SHA-256 as well. A day whose folder can't be read is listed, so that
+    landing it says why. So is a day with rejected rows whose meter or organization is known by now.
     """
-    landed: dict[date, dict[str, tuple[int, str]]] = defaultdict(dict)
+    landed: dict[date, dict[str, FileContent]] = defaultdict(dict)
     for row in database.rows("landed_files"):
-        landed[row["landing_day"]][row["path"]] = (row["bytes"], row["sha256"] if by_content else "")
-    folders = {_day_of(path): path for path in landing_dir.glob("????-??-??") if path.is_dir()}
-    changed = {day for day, folder in folders.items() if _files(folder, by_content) != landed.get(day, {})}
+        landed[row["landing_day"]][row["path"]] = FileContent(row["sha256"], row["bytes"])
+    changed = {day for day in day_folders(landing_dir) if _is_changed(landing_dir, day, landed[day], by_content)}
     return sorted(changed | {row["day"] for row in database.rows("days_worth_landing_again")})
 
 
-def _day_of(folder: Path) -> date:
+def _is_changed(landing_dir: Path, day: date, landed: Mapping[str, FileContent], by_content: bool) -> bool:
     try:
-        return date.fromisoformat(folder.name)
-    except ValueError as problem:
-        raise LandingError(f"{folder} is named after no day of the calendar: its usage is not landed") from problem
+        files = list_files(landing_dir, day)
+    except OSError:
+        return True
+    return {file.name for file in files} != landed.keys() or any(
+        _is_other(file, landed[file.name], by_content) for file in files
+    )
 
 
-def _files(folder: Path, by_content: bool) -> dict[str, tuple[int, str]]:
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return {
-        path.relative_to(folder).as_posix(): (path.stat().st_size, sha256_of(path) if by_content else "")
-        for path in files
-    }
+def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
+    """Tell whether the file holds something else than was landed. What can't be read now holds UNREAD."""
+    if file.problem:
+        return landed != UNREAD
+    try:
+        # What could not be read when it was landed is worth landing again as soon as it can be.
+        if by_content or landed == UNREAD:
+            return content_of(file.path) != landed
+        return file.path.stat().st_size != landed.bytes
+    except OSError:
+        return landed != UNREAD
 
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:

@@ -6,11 +6,10 @@ landed = accepted + duplicate + rejected, per file, and the database insists on 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ import duckdb
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing_files import LandingFile, read_landing_file, stage_plain_parquet
+from fly_billing.resources.landing_folder import LandingError, LandingFile, list_files, readable_name, said
+from fly_billing.resources.landing_staging import StagedFiles, stage_files
 from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
-from fly_billing.resources.staging import CHUNK_LINES, STAGED
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_json import open_documents
 from fly_billing.resources.usage_lake import EVENTS, PartKey, UsageLake, UsageTable, open_duckdb
@@ -47,8 +45,17 @@ REJECTED_COLUMNS = (
 BYTES_AT_ONCE = 48 * 2**20
 
 
-class LandingError(ToBeMended):
-    """A landing day can't be landed as a whole; nothing of it was changed."""
+class DaysNotLanded(LandingError):
+    """Some landing days could not be landed; nothing of them was changed. The others were landed: `files` are theirs.
+
+    `failures` has the reason per day, and what to do.
+    """
+
+    def __init__(self, failures: Mapping[date, str], files: Sequence[LandedFile] = ()) -> None:
+        said = "; ".join(f"{day}: {failures[day]}" for day in sorted(failures))
+        super().__init__(f"not landed, and nothing of it changed: {said}")
+        self.failures = dict(failures)
+        self.files = list(files)
 
 
 @dataclass(frozen=True)
@@ -76,17 +83,53 @@ def land_days(
 ) -> list[LandedFile]:
     """Land these days, as many of them at once as have `BYTES_AT_ONCE` of files: what landed so far stays landed.
 
-    Raises LandingError where there is no landing folder at all, or where a day whose files were landed before has lost
-    its folder; UsageTableMismatch where the usage table is not the one that was landed into before.
+    Raises DaysNotLanded once all others are landed, where a day can't be: its folder can't be read, or is gone though
+    files of it were landed before. Raises LandingError where there is no landing folder at all, and UsageTableMismatch
+    where the usage table is not the one that was landed into before.
     """
     if not landing_dir.is_dir():
         raise LandingError(f"there is no landing folder {landing_dir}: is it mounted? Nothing was landed")
     put_on_record(database, lake)
-    landed = []
-    for some in batches(landing_dir, days):
+
+    def land(some: Sequence[date]) -> list[LandedFile]:
         with database.transaction() as connection:
             lock_until_commit(connection, "land_usage")
-            landed += land_batch(connection, lake, landing_dir, some, first_month, now, progress)
+            return land_batch(connection, lake, landing_dir, some, first_month, now, progress)
+
+    landed: list[LandedFile] = []
+    failures: dict[date, str] = {}
+    for some in batches(landing_dir, days):
+        try:
+            landed += _land_what_can_be(land, some)
+        except DaysNotLanded as problem:
+            landed += problem.files
+            failures |= problem.failures
+    if failures:
+        raise DaysNotLanded(failures, landed)
+    return landed
+
+
+def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: Sequence[date]) -> list[LandedFile]:
+    """Land the days together; where that fails because of some of them, the others. Raises DaysNotLanded for those."""
+    try:
+        return land(days)
+    except DaysNotLanded as problem:
+        failures = problem.failures
+        left = [[day for day in days if day not in failures]]
+    except (duckdb.Error, pa.ArrowException, MemoryError) as problem:
+        if len(days) == 1:
+            raise DaysNotLanded({days[0]: said(problem)}) from problem
+        # Whose fault it is shows when each is landed by itself.
+        failures, left = {}, [[day] for day in days]
+    landed: list[LandedFile] = []
+    for some in left:
+        try:
+            landed += _land_what_can_be(land, some) if some else []
+        except DaysNotLanded as problem:
+            landed += problem.files
+            failures |= problem.failures
+    if failures:
+        raise DaysNotLanded(failures, landed)
     return landed
 
 
@@ -95,7 +138,7 @@ def batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
     batch: list[date] = []
     size = 0
     for day in days:
-        ours = sum(path.stat().st_size for path in _files_in(landing_dir / day.isoformat()))
+        ours = _bytes_of(landing_dir, day)
         if batch and size + ours > BYTES_AT_ONCE:
             yield batch
             batch, size = [], 0
@@ -103,6 +146,14 @@ def batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
         size += ours
     if batch:
         yield batch
+
+
+def _bytes_of(landing_dir: Path, day: date) -> int:
+    """Return about how much a day's files hold. What can't be read counts as nothing here: landing it says why."""
+    try:
+        return sum(file.path.stat().st_size for file in list_files(landing_dir, day) if not file.problem)
+    except OSError:
+        return 0
 
 
 def land_batch(
@@ -118,9 +169,9 @@ def land_batch(
     with open_duckdb() as duck:
         open_documents(duck)
         table = open_to_write(connection, lake, progress)
-        known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
-        files = {day: _files_of(landing_dir, day, was_landed=day in known) for day in days}
-        hashes = _stage(duck, files, landing_dir, progress)
+        files = _files_of(connection, landing_dir, days)
+        staged = stage_files(duck, files, progress)
+        _refuse_to_forget(connection, days, staged)
         _register_known(duck, connection)
         duck.execute(sql("judge_usage"), {"first_month": first_month.start})
         touched = _settle(duck, table, days)
@@ -129,7 +180,7 @@ def land_batch(
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
         version = acknowledge(connection, table, written, touched, _counted(duck))
         rows(connection, "mark_days_settled", days=touched, lake_version=version)
-        return _account(duck, connection, hashes, days)
+        return _account(duck, connection, staged, days)
 
 
 def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartKey, tuple[int, int]]:
@@ -138,61 +189,41 @@ def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartKey, tuple[int, int]]:
     return {(day, month): (accepted, number) for day, month, accepted, number in found}
 
 
-def _files_of(landing_dir: Path, day: date, *, was_landed: bool) -> list[Path]:
-    folder = landing_dir / day.isoformat()
-    if folder.is_dir():
-        return _files_in(folder)
-    if was_landed:
-        raise LandingError(
-            f"{folder} is gone, but files of it were landed on {day}: landing it again would erase what they brought."
-            " Bring the folder back (an empty one, if the day really has no usage) and land the day again"
-        )
-    return []
+def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -> list[LandingFile]:
+    """List the files of these days. Raises DaysNotLanded for those whose folder can't be read to its end."""
+    known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
+    files: list[LandingFile] = []
+    failures: dict[date, str] = {}
+    for day in days:
+        folder = landing_dir / day.isoformat()
+        try:
+            files += list_files(landing_dir, day)
+        except OSError as problem:
+            is_gone = isinstance(problem, FileNotFoundError) and not os.path.lexists(folder)
+            if not is_gone:
+                where = readable_name(problem.filename or folder)
+                failures[day] = f"{where} can't be read ({said(problem)}), so nobody knows what is in it"
+            elif day in known:
+                failures[day] = (
+                    f"{folder} is gone, but files of it were landed on {day}: landing it again would erase what they"
+                    " brought. Bring the folder back (an empty one, if the day really has no usage) and land the day"
+                    " again"
+                )
+    if failures:
+        raise DaysNotLanded(failures)
+    return files
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """List a folder's files; those that are still being written begin with a point. None, where there is no folder."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-
-
-def _stage(
-    duck: duckdb.DuckDBPyConnection, files: dict[date, list[Path]], landing_dir: Path, progress: Callable[[str], None]
-) -> dict[tuple[date, str], tuple[str, int]]:
-    """Read all files into the table `staged`; return each file's SHA-256 and size in bytes."""
-    duck.register("no_rows", STAGED.empty_table())
-    duck.execute("create temp table staged as select null::date as landing_day, null::varchar as path, * from no_rows")
-    found = [
-        LandingFile(day, path.relative_to(landing_dir / day.isoformat()).as_posix(), path)
-        for day, paths in files.items()
-        for path in paths
-    ]
-    hashes = {(file.day, file.name): (sha256_of(file.path), file.path.stat().st_size) for file in found}
-    left = stage_plain_parquet(duck, found)
-    progress(f"read {len(found) - len(left)} plain files")
-    for day, of_day in groupby(left, key=lambda file: file.day):
-        read: list[pa.Table] = []
-        for file in of_day:
-            for table in read_landing_file(file.path, duck):
-                read.append(table.add_column(0, "path", pa.array([file.name] * table.num_rows, pa.string())))
-                if sum(one.num_rows for one in read) >= CHUNK_LINES:
-                    _insert(duck, day, read)
-        _insert(duck, day, read)
-        progress(f"read the files of {day}")
-    return hashes
-
-
-def _insert(duck: duckdb.DuckDBPyConnection, day: date, read: list[pa.Table]) -> None:
-    """Insert what was read, many small files in one statement, and empty the list."""
-    if read:
-        duck.register("chunk", pa.concat_tables(read))
-        duck.execute("insert into staged select $day, * from chunk", {"day": day})
-        read.clear()
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: StagedFiles) -> None:
+    """Raise DaysNotLanded where a file can't be read now that brought events before: they would be taken back."""
+    brought = {(row["landing_day"], row["path"]) for row in rows(connection, "files_with_events", days=list(days))}
+    failures = {
+        file.day: f"{readable_name(file.path)} can't be read now ({problem}), but brought events before: they stay"
+        for file, problem in staged.unread.items()
+        if (file.day, file.name) in brought
+    }
+    if failures:
+        raise DaysNotLanded(failures)
 
 
 def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
@@ -246,13 +277,16 @@ def _events(duck: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
 def _account(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
-    hashes: dict[tuple[date, str], tuple[str, int]],
+    staged: StagedFiles,
     days: Sequence[date],
 ) -> list[LandedFile]:
     """Write what became of every row: per file the counts, per rejected row the reason."""
     duck.execute(sql("rejected_usage"))
     counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
-    files = [LandedFile(*file, *content, *counts.get(file, (0, 0, 0, 0))) for file, content in hashes.items()]
+    files = [
+        LandedFile(file.day, file.name, content.sha256, content.bytes, *counts.get((file.day, file.name), (0, 0, 0, 0)))
+        for file, content in staged.contents.items()
+    ]
     rows(connection, "delete_usage_files", days=list(days))
     copy_rows(connection, "usage_files", FILE_COLUMNS, (astuple(file) for file in files))
     copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())

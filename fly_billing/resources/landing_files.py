@@ -6,63 +6,62 @@ Whether a row may be billed is decided in `sql/judge_usage.sql`. What a cell may
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fly_billing.domain.usage_cells import write_document
+from fly_billing.resources.landing_folder import LandingFile, open_file, path_for_duckdb, readable_name
 from fly_billing.resources.staging import CELLS, CHUNK_LINES, MOMENT, STAGED
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_json import read_cells, stage_json
 from fly_billing.resources.usage_parquet import read_parquet
 
 
-@dataclass(frozen=True)
-class LandingFile:
-    """A file of a landing day; `name` is its place below that day's folder."""
+class NotUsage(Exception):
+    """A file as a whole can't be read as usage. `problem` is its reason in `rejected_usage`, the text its message."""
 
-    day: date
-    name: str
-    path: Path
+    def __init__(self, problem: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem
 
 
 def read_landing_file(path: Path, duck: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
-    """Yield the file's rows as tables of schema STAGED. A file that can't be read is one row with a problem, line 0."""
-    read_jsonl = partial(_read_jsonl, duck)
-    readers: dict[str, Callable[[Path], Iterator[pa.Table]]] = {
-        ".jsonl": read_jsonl,
-        ".ndjson": read_jsonl,
+    """Yield the file's rows as tables of schema STAGED.
+
+    Raises NotUsage, or whatever else comes of a file that can't be read: what was yielded before is of no use then.
+    """
+    readers: dict[str, Callable[[BinaryIO], Iterator[pa.Table]]] = {
+        ".jsonl": partial(_read_jsonl, duck),
+        ".ndjson": partial(_read_jsonl, duck),
         ".csv": _read_csv,
         ".parquet": read_parquet,
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        yield _unreadable(path, "unknown_format", f"{path.suffix or 'no ending'}: use .jsonl, .csv or .parquet")
-        return
-    try:
-        yield from reader(path)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
-        yield _unreadable(path, "unreadable_file", f"{type(problem).__name__}: {problem}"[:500])
+        ending = readable_name(path.suffix) or "no ending"
+        raise NotUsage("unknown_format", f"{ending}: use .jsonl, .csv or .parquet")
+    with open_file(path) as file:
+        yield from reader(file)
 
 
-def _unreadable(path: Path, problem: str, message: str) -> pa.Table:
-    row = {"line": 0, "raw": path.name, "problem": problem, "problem_message": message}
-    return pa.Table.from_pylist([row], schema=STAGED)
+def _as_text(file: BinaryIO, newline: str) -> TextIO:
+    """Read bytes as UTF-8; those that are none are kept as half surrogate pairs, which `_is_text` finds."""
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
-def _read_jsonl(duck: duckdb.DuckDBPyConnection, path: Path) -> Iterator[pa.Table]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+def _read_jsonl(duck: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
+    with _as_text(file, newline="\n") as lines_of_file:
         numbers: list[int] = []
         lines: list[str] = []
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(lines_of_file, start=1):
             text = line.strip(" \t\r\n")
             if not _is_text(text):
                 yield pa.Table.from_pylist([_bad_encoding(number, text)], schema=STAGED)
@@ -91,13 +90,15 @@ def _bad_encoding(line: int, raw: str) -> dict[str, Any]:
     return {"line": line, "raw": shown, "problem": "bad_encoding", "problem_message": "not UTF-8: shown with \ufffd"}
 
 
-def _read_csv(path: Path) -> Iterator[pa.Table]:
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
+    with _as_text(file, newline="") as lines_of_file:
         header: list[str] | None = None
         rows: list[dict[str, Any]] = []
-        for line, raw, fields in _csv_records(file):
+        for line, raw, fields in _csv_records(lines_of_file):
             if header is None and not isinstance(fields, csv.Error):
                 header = fields
+                if not _names_columns(header):
+                    rows.append(_stage_csv_row(line, raw, header, fields))
             else:
                 rows.append(_stage_csv_row(line, raw, header or [], fields))
             if len(rows) == CHUNK_LINES:
@@ -105,6 +106,11 @@ def _read_csv(path: Path) -> Iterator[pa.Table]:
                 rows = []
         if rows:
             yield pa.Table.from_pylist(rows, schema=STAGED)
+
+
+def _names_columns(header: list[str]) -> bool:
+    """Tell whether a file's first line is a header, rather than a row of a file that has none."""
+    return len(set(CELLS).intersection(header)) >= 3
 
 
 def _csv_records(lines: Iterable[str]) -> Iterator[tuple[int, str, list[str] | csv.Error]]:
@@ -147,6 +153,9 @@ def _stage_csv_row(line: int, raw: str, header: list[str], fields: list[str] | c
     staged: dict[str, Any] = {"line": line, "raw": raw}
     if isinstance(fields, csv.Error):
         return staged | {"problem": "torn_row", "problem_message": f"not a CSV row: {fields}"}
+    if not _names_columns(header):
+        message = f"no header? The first line must name the columns {', '.join(CELLS)}, in any order"
+        return staged | {"problem": "missing_column", "problem_message": message}
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         message = f"the header has the column {', '.join(twice)} more than once"[:500]
@@ -185,26 +194,33 @@ def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[Landing
 
 
 def _stage_alike(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> bool:
-    listed = [{"file": str(one.path), "landing_day": one.day, "path": one.name} for one in files]
+    """Put all rows of these files into `staged`, or none; return whether they are there."""
+    listed = [{"file": str(one.path.absolute()), "landing_day": one.day, "path": one.name} for one in files]
     duck.register("plain_files", pa.Table.from_pylist(listed))
     try:
-        duck.execute(sql("stage_parquet"), {"files": [str(one.path) for one in files]})
+        duck.execute(sql("stage_parquet"), {"files": [path_for_duckdb(one.path) for one in files]})
     except duckdb.Error:
         return False
     return True
 
 
 def _schema_of(path: Path) -> pa.Schema | None:
+    """Return a Parquet file's schema, None where there is none to be had or DuckDB can't be told its path."""
     if path.suffix.lower() != ".parquet":
         return None
     try:
-        return pq.read_schema(path).remove_metadata()
-    except (OSError, pa.ArrowException):
+        path_for_duckdb(path)
+        with open_file(path) as file:
+            return pq.read_schema(file).remove_metadata()
+    except Exception:  # noqa: BLE001 - whatever it is, `read_landing_file` meets it again and says what
         return None
 
 
 def _is_plain(schema: pa.Schema) -> bool:
-    kinds = dict(zip(schema.names, schema.types, strict=True))
+    try:
+        kinds = dict(zip(schema.names, schema.types, strict=True))
+    except UnicodeDecodeError:
+        return False
     if sorted(schema.names) != sorted((*CELLS, "data")):
         return False
     is_text = all(pa.types.is_string(kinds[name]) for name in ("id", "source", "type", "subject", "data"))

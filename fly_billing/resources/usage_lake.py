@@ -9,6 +9,7 @@ file list. A version never changes, so what was rolled up from it can be rolled 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +26,7 @@ from deltalake.exceptions import DeltaError
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.landing_folder import path_for_duckdb, readable_name
 from fly_billing.resources.statements import sql
 
 # Quantities have up to 15 decimals; a sum of them has room for 23 digits before the point.
@@ -48,6 +51,20 @@ EVENTS = pa.schema(
 PARTITIONS = ["usage_month", "landing_day"]
 # Delta would remove log files older than 30 days, and with them versions that invoices name.
 KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+
+
+# Which month and landing day a file has is told by the table's log. Its last two folders say the same (`data_files`
+# sees to that), and DuckDB has them at hand. Those above are not the table's, whatever they are called.
+PARTITIONS_OF_FILE = r"""
+    regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 1) as usage_month,
+    regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 2)::date as landing_day
+"""
+# With these in a path, delta-rs stops the whole process, or looks for the table elsewhere.
+NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
+
+
+class LakeError(ToBeMended):
+    """The usage table can't be where it is, or as it is; the message says what to do."""
 
 
 # What DuckDB may hold in memory before it goes on in files of the system's temporary folder: a month's size is not ours
@@ -110,6 +127,17 @@ class DataFile:
 PartKey = tuple[date, date]
 
 
+def delta_uri(path: Path) -> str:
+    """Return where the table is, as delta-rs has to be told. Raises LakeError where delta-rs can't get there."""
+    path = path.resolve()
+    if problem := NOT_FOR_DELTA.search(str(path)):
+        raise LakeError(
+            f"the usage table can't be in {readable_name(path)}: Delta Lake can't use a path with"
+            f" {readable_name(problem[0])!r} in it. Name another folder in FLY_BILLING_LAKE_DIR"
+        )
+    return path.as_uri()
+
+
 class UsageTable:
     """One version of the usage table, to read. `delta` is None where nothing was ever landed: it has no rows then.
 
@@ -159,14 +187,13 @@ class UsageTable:
         Returns the table version read. An empty selection gives an empty view. Raises as `files`.
         """
         read, files = self.files(month, days, version, since)
-        relation = (
-            connection.read_parquet(files, hive_partitioning=True)
-            if files
-            else connection.from_arrow(EVENTS.empty_table())
-        )
-        # The partition columns come from the folder names, where DuckDB guesses their types.
-        typed = relation.project("* replace (usage_month::varchar as usage_month, landing_day::date as landing_day)")
-        typed.create_view(view, replace=True)
+        if files:
+            paths = [path_for_duckdb(file) for file in files]
+            found = connection.read_parquet(paths, filename=True, hive_partitioning=False)
+            relation = found.project(f"* exclude (filename), {PARTITIONS_OF_FILE}")
+        else:
+            relation = connection.from_arrow(EVENTS.empty_table())
+        relation.create_view(view, replace=True)
         return read
 
     def files(
@@ -175,7 +202,7 @@ class UsageTable:
         days: Sequence[date] = (),
         version: int | None = None,
         since: date | None = None,
-    ) -> tuple[int, list[str]]:
+    ) -> tuple[int, list[Path]]:
         """Return the table version, and its Parquet files of that month, those landing days, landed `since`.
 
         Raises UsageTableMismatch where one of them is missing or has another size than in the table's log, and
@@ -195,14 +222,14 @@ class UsageTable:
             raise UsageTableMismatch(
                 self.path, f"{len(chosen)} data files{read} as its log lists them", f"{len(damaged)} damaged: {names}"
             )
-        return self.version if version is None else version, [str(self.path / file.path) for file in chosen]
+        return self.version if version is None else version, [self.path / file.path for file in chosen]
 
     def _at(self, version: int) -> DeltaTable:
         if self.delta is None:
             raise UsageVersionGone("no usage was ever landed")
         shift = self._shift_of(version)
         try:
-            return DeltaTable(str(self.path), version=version - shift)
+            return DeltaTable(delta_uri(self.path), version=version - shift)
         except (DeltaError, OSError, ValueError) as problem:
             raise UsageVersionGone(first_line(problem)) from None
 
@@ -226,16 +253,17 @@ class UsageLake:
     path: Path
 
     def exists(self) -> bool:
-        return DeltaTable.is_deltatable(str(self.path))
+        return DeltaTable.is_deltatable(delta_uri(self.path))
 
     def create(self) -> DeltaTable:
         """Make the empty table (version 0). Only the first landing of a platform does, and a repair that is told to."""
+        uri = delta_uri(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(str(self.path), EVENTS, partition_by=PARTITIONS, mode="error")
+        return DeltaTable.create(uri, EVENTS, partition_by=PARTITIONS, mode="error")
 
     def delta(self, version: int | None = None) -> DeltaTable:
         """Open a version as the Delta log numbers them, the latest by default. Raises DeltaError or OSError."""
-        return DeltaTable(str(self.path), version=version)
+        return DeltaTable(delta_uri(self.path), version=version)
 
     def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
         """Make `events` the whole content of these landing days, in one atomic commit. Returns the new version."""
@@ -256,7 +284,13 @@ def data_files(delta: DeltaTable) -> list[DataFile]:
     """List the files of this version, as the Delta log has them: no data is read."""
     found = pa.table(delta.get_add_actions(flatten=True))
     names = ("path", "size_bytes", "num_records", "partition.usage_month", "partition.landing_day")
-    return [DataFile(*row) for row in zip(*(found[name].to_pylist() for name in names), strict=True)]
+    files = []
+    for place, size, rows, month, day in zip(*(found[name].to_pylist() for name in names), strict=True):
+        # `PARTITIONS_OF_FILE` relies on it.
+        if not place.startswith(f"usage_month={month}/landing_day={day}/"):
+            raise LakeError(f"a file of the usage table is not in the folder of its month and landing day: {place}")
+        files.append(DataFile(unquote(place), size, rows, month, day))
+    return files
 
 
 def parts_of(path: Path, files: Iterable[DataFile]) -> dict[PartKey, Part]:

@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import isfinite
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 import pyarrow as pa
@@ -45,10 +44,10 @@ class _Unreadable:
 _UNREADABLE = _Unreadable()
 
 
-def read_parquet(path: Path) -> Iterator[pa.Table]:
+def read_parquet(binary: BinaryIO) -> Iterator[pa.Table]:
     """Yield the file's rows as tables of schema STAGED."""
     first = 1
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(binary) as file:
         for batch in file.iter_batches(CHUNK_LINES):
             yield stage_table(pa.Table.from_batches([batch]), first)
             first += batch.num_rows

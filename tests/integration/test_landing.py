@@ -10,7 +10,8 @@ import pytest
 
 from fly_billing.assets.usage_events import unaccounted
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.landing import LandedFile, LandingError
+from fly_billing.resources.landing import LandedFile
+from fly_billing.resources.landing_folder import LandingError
 from fly_billing.resources.usage_lake import EVENTS, UsageTable, open_duckdb
 from tests.builders import (
     DAY,

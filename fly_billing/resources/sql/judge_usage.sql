@@ -65,7 +65,8 @@ select
         when is_partial then 'missing_field'
         when meter is null then 'unknown_meter'
         when organization_id is null then 'unknown_organization'
-        when time is null then 'bad_time'
+        -- The last moment that Parquet can write is infinity to DuckDB: it lies in no month.
+        when time is null or not isfinite(time) then 'bad_time'
         when time < $first_month then 'time_too_early'
         when time < existed_from then 'before_organization'
         when utc(time) >= landing_day + interval 2 days then 'time_in_future'

@@ -9,7 +9,7 @@ with refused as (
 
 shown as (
     select
-        staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ')) as time), refused.reason,
+        staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time), refused.reason,
         described.absent
     from refused
     join staged using (landing_day, path, line)

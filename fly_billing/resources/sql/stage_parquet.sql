@@ -10,5 +10,5 @@ select
         rows.time < timestamptz '0001-01-01 00:00:00+00' or rows.time >= timestamptz '10000-01-01 00:00:00+00',
         error('a time that no text has'), rows.time
     ) as moment
-from read_parquet($files, filename = true, file_row_number = true) as rows
+from read_parquet($files, filename = true, file_row_number = true, hive_partitioning = false) as rows
 join plain_files on plain_files.file = rows.filename
