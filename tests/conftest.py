@@ -16,6 +16,7 @@ import pytest
 from dagster import DagsterInstance
 
 from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
+from fly_billing.resources.embedded_postgres.roles import PIPELINE
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer, spawn
@@ -92,7 +93,11 @@ def landing_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def world(
-    billing_database: BillingDatabase, sandbox: SandboxServer, landing_dir: Path, tmp_path: Path
+    postgres: PostgresServer,
+    billing_database: BillingDatabase,
+    sandbox: SandboxServer,
+    landing_dir: Path,
+    tmp_path: Path,
 ) -> Iterator[World]:
     """A platform of the test's own on 2026-11-05, when October 2026 has just closed."""
     dagster_home = tmp_path / "dagster"
@@ -100,7 +105,8 @@ def world(
     with DagsterInstance.local_temp(str(dagster_home)) as instance:
         yield World(
             database=billing_database,
-            database_url=billing_database.engine.url.render_as_string(hide_password=False),
+            # What arranges a test owns the tables; what is tested has the pipeline's rights only.
+            database_url=postgres.url(str(billing_database.engine.url.database), role=PIPELINE),
             landing_dir=landing_dir,
             lake_dir=tmp_path / "lake",
             stripe_url=sandbox.url,

@@ -100,10 +100,10 @@ def migrate() -> None:
     """Bring the billing database's schema up to date."""
     from fly_billing.cli.local_platform import local_platform
     from fly_billing.resources.migrate import migrate as run_migrate
-    from fly_billing.resources.postgres import BillingDatabase
+    from fly_billing.resources.migrate import owner_database
 
     with local_platform(migrates=True) as settings:
-        run_migrate(BillingDatabase(settings.database_url))
+        run_migrate(owner_database(settings))
         console.print("The billing database is up to date.")
 
 
@@ -473,10 +473,14 @@ def stripe_sandbox(
     store: Annotated[Path | None, typer.Option(help="SQLite file that keeps its state")] = None,
 ) -> None:
     """Run the local Stripe by itself, until Ctrl-C."""
+    from fly_billing.resources.data_folder import make_private
     from fly_billing.resources.settings import Settings
     from fly_billing.stripe_sandbox import run
 
-    path = store or Settings.from_environment().data_dir / "stripe_sandbox.sqlite"
+    data_dir = Settings.from_environment().data_dir
+    if store is None:
+        make_private(data_dir)
+    path = store or data_dir / "stripe_sandbox.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     run(port=port, store_path=path)
 

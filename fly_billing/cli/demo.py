@@ -20,7 +20,7 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import closed_until, open_months
 from fly_billing.resources.backlog import days_before_closing, days_to_land, months_to_close, months_to_sync, stretches
 from fly_billing.resources.dagster_resources import Clock, StripeAccount
-from fly_billing.resources.migrate import migrate
+from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings
 from fly_billing.resources.statements_of_account import read_statement
@@ -40,7 +40,7 @@ def demo(console: Console) -> bool:
 
 def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) -> None:
     task = progress.add_task("Migrating and seeding", total=2)
-    migrate(database)
+    migrate(owner_database(settings))
     progress.advance(task)
     seed(
         database,

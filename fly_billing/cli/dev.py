@@ -12,8 +12,7 @@ from types import FrameType
 from rich.console import Console
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.settings import PROJECT
 
 STOP_SECONDS = 30
@@ -24,7 +23,7 @@ QUIET = "ignore:Parameter `backfill_policy` of function,ignore:Function `dev_com
 def dev(console: Console, port: int) -> int:
     """Run until interrupted; return Dagster's exit code (0 after Ctrl-C)."""
     with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings:
-        migrate(BillingDatabase(settings.database_url))
+        migrate(owner_database(settings))
         console.print(f"Dagster is coming up at http://127.0.0.1:{port} - Ctrl-C stops it and all it started.")
         console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}; data: {settings.data_dir}")
         workspace = str(PROJECT / "workspace.yaml")

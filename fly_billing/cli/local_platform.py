@@ -11,16 +11,20 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.resources.credentials import check_stripe_access
+from fly_billing.resources.data_folder import make_private
 from fly_billing.resources.database_check import check_database, check_migrated
-from fly_billing.resources.embedded_postgres import running
+from fly_billing.resources.embedded_postgres import PostgresServer, running
 from fly_billing.resources.embedded_postgres.locks import Lock
+from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
 from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.rights import grant_rights
 from fly_billing.resources.settings import PROJECT, Settings
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 
@@ -46,9 +50,9 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
     if stripe and (settings.stripe_api_key or settings.production):
         # Before anything is started.
         check_stripe_access(settings.stripe_api_key, settings.stripe_api_base, production=settings.production)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_private(settings.data_dir)
     with ExitStack() as stack:
-        names = stack.enter_context(_postgres(settings))
+        names, owner_url = stack.enter_context(_postgres(settings))
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
         names["DAGSTER_EVENT_BATCH_SIZE"] = os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "1000")
         names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
@@ -58,7 +62,8 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
             names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
             names |= {name: os.environ.get(name, value) for name, value in SANDBOX_PACE.items()}
         stack.enter_context(_environment(names))
-        yield Settings.from_environment()
+        # The owner's URL is for whoever migrates in this process, and not for the environment of its children.
+        yield replace(Settings.from_environment(), migration_database_url=owner_url)
 
 
 def _check(url: str | None, *, migrates: bool) -> None:
@@ -69,21 +74,36 @@ def _check(url: str | None, *, migrates: bool) -> None:
 
 
 @contextmanager
-def _postgres(settings: Settings) -> Iterator[dict[str, str]]:
-    """Name both databases; the embedded server runs only where one of them is not named already."""
+def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]:
+    """Name both databases, and the billing one's URL for its owner.
+
+    The embedded server runs only where one of them is not named already.
+    """
     named = {"DATABASE_URL": settings.database_url, "DAGSTER_DATABASE_URL": settings.dagster_database_url}
     if all(named.values()):
-        yield {}
+        yield {}, settings.migration_database_url
         return
     with running(settings.data_dir / "postgres", databases=("billing", "dagster")) as server:
-        with psycopg.connect(server.url("dagster", "postgresql"), autocommit=True) as connection:
+        with psycopg.connect(server.url("dagster", "postgresql", role=DAGSTER), autocommit=True) as connection:
             # Dagster's events can be made again; waiting for the disk at each costs a fifth of a run.
             connection.execute("alter database dagster set synchronous_commit = off")
+        _grant_rights(server)
         urls = {
-            "DATABASE_URL": server.url("billing"),
-            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),
+            "DATABASE_URL": server.url("billing", role=PIPELINE),
+            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2", role=DAGSTER),
         }
-        yield {name: url for name, url in urls.items() if not named[name]}
+        owner_url = settings.migration_database_url if settings.database_url else server.url("billing", role=OWNER)
+        yield {name: url for name, url in urls.items() if not named[name]}, owner_url
+
+
+def _grant_rights(server: PostgresServer) -> None:
+    """Give the roles their rights in a data folder that was made before there were roles."""
+    database = BillingDatabase(server.url("billing", role=OWNER))
+    (facts,) = database.rows("database_facts")
+    if facts["is_migrated"] and not facts["has_rights"]:
+        with database.transaction() as connection:
+            grant_rights(connection)
+    database.engine.dispose()
 
 
 def _dagster_home(data_dir: Path) -> Path:

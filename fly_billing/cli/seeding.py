@@ -12,7 +12,7 @@ from rich.console import Console
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.focus_import import import_focus
 from fly_billing.resources.embedded_postgres import remove
-from fly_billing.resources.migrate import migrate
+from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.price_books import SHIPPED, load_price_book, read_price_book_files
 from fly_billing.resources.settings import Settings
@@ -24,7 +24,7 @@ def seed_platform(console: Console, today: date | None, months: int, organizatio
     """Seed the local platform. Without `today`, the day of the first seeding: seeding again then adds nothing."""
     with local_platform(migrates=True) as settings, console.status("Seeding") as status:
         database = BillingDatabase(settings.database_url)
-        migrate(database)
+        migrate(owner_database(settings))
         seeded = seed(
             database,
             settings.landing_dir,
@@ -54,7 +54,7 @@ def load_shipped_prices(console: Console) -> None:
     """Load `fly_billing/price_book/fly`; what a finalized invoice used can't be changed, only superseded."""
     with local_platform(migrates=True) as settings:
         database = BillingDatabase(settings.database_url)
-        migrate(database)
+        migrate(owner_database(settings))
         book = read_price_book_files(SHIPPED / "fly")
         with database.transaction() as connection:
             load_price_book(connection, book)
@@ -65,7 +65,7 @@ def import_focus_file(console: Console, file: Path, cost: str) -> None:
     """Import a FOCUS file; say what became of its rows."""
     with local_platform(migrates=True) as settings, console.status("Importing") as status:
         database = BillingDatabase(settings.database_url)
-        migrate(database)
+        migrate(owner_database(settings))
         imported = import_focus(
             database,
             settings.landing_dir,

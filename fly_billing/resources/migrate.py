@@ -7,17 +7,25 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from fly_billing.resources.database_check import check_database, newer_than_code
+from fly_billing.resources.connecting import DatabaseProblem
+from fly_billing.resources.database_check import check_database, check_migrated, newer_than_code
 from fly_billing.resources.postgres import BillingDatabase, lock_until_commit, rows
-from fly_billing.resources.settings import PROJECT
+from fly_billing.resources.rights import grant_rights, owns_tables
+from fly_billing.resources.settings import PROJECT, Settings
 
 
 def migrate(database: BillingDatabase) -> None:
-    """Apply every migration that is missing. Safe to run twice, and at once from two processes.
+    """Apply every migration that is missing, and grant each role its rights.
 
-    Killed half-way, nothing of it is kept. Raises DatabaseProblem if the database can't be used or is newer than this.
+    Safe to run twice, and at once from two processes. Killed half-way, nothing of it is kept.
+    Raises DatabaseProblem if the database can't be used or is newer than this code.
     """
     check_database(database)
+    with database.transaction() as connection:
+        is_owner = owns_tables(connection)
+    if not is_owner:
+        _check_already_migrated(database)
+        return
     with database.transaction() as connection:
         rows(connection, "take_any_time")  # an index of years of invoices takes what it takes
         lock_until_commit(connection, "migrate")
@@ -25,6 +33,23 @@ def migrate(database: BillingDatabase) -> None:
             command.upgrade(_config(connection), "head")
         except CommandError as problem:
             raise newer_than_code(database.place, _version(connection)) from problem
+        grant_rights(connection)
+
+
+def owner_database(settings: Settings) -> BillingDatabase:
+    """Name the billing database as whoever migrates it: FLY_BILLING_MIGRATION_DATABASE_URL, or else DATABASE_URL."""
+    if settings.migration_database_url:
+        return BillingDatabase(settings.migration_database_url, "FLY_BILLING_MIGRATION_DATABASE_URL")
+    return BillingDatabase(settings.database_url)
+
+
+def _check_already_migrated(database: BillingDatabase) -> None:
+    try:
+        check_migrated(database)
+    except DatabaseProblem as problem:
+        raise DatabaseProblem(
+            f"{problem}, as the owner of its tables: name the owner in FLY_BILLING_MIGRATION_DATABASE_URL"
+        ) from problem
 
 
 def _version(connection: Connection) -> str:

@@ -51,6 +51,7 @@ class Settings:
 
     data_dir: Path
     database_url: str | None = field(repr=False)
+    migration_database_url: str | None = field(repr=False)
     dagster_database_url: str | None = field(repr=False)
     stripe_api_key: str | None = field(repr=False)
     stripe_api_base: str | None
@@ -90,6 +91,7 @@ class Settings:
         return cls(
             data_dir=data_dir,
             database_url=env.get("DATABASE_URL") or None,
+            migration_database_url=env.get("FLY_BILLING_MIGRATION_DATABASE_URL") or None,
             dagster_database_url=env.get("DAGSTER_DATABASE_URL") or None,
             stripe_api_key=env.get("STRIPE_API_KEY") or None,
             stripe_api_base=env.get("STRIPE_API_BASE") or None,

@@ -20,6 +20,7 @@ from fly_billing.resources.connecting import DatabaseProblem
 from fly_billing.resources.dagster_resources import BillingPostgres
 from fly_billing.resources.database_check import newest_migration
 from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.resources.embedded_postgres.server import USER
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT, SettingsError
 
@@ -196,13 +197,13 @@ def test_what_a_user_may_not_do_is_named(databases: Databases) -> None:
 
 
 def named_user(databases: Databases, name: str, connection_limit: int) -> BillingDatabase:
-    with psycopg.connect(databases.billing, autocommit=True) as connection:
+    server = databases.server
+    with psycopg.connect(server.url("errors_billing", "postgresql", role=USER), autocommit=True) as connection:
         known = connection.execute("select from pg_roles where rolname = %s", [name]).fetchone()
         if known is None:
             statement = sql.SQL("create role {} login password 'secret' connection limit {}")
             connection.execute(statement.format(sql.Identifier(name), sql.Literal(connection_limit)))
-    port = databases.server.port
-    return BillingDatabase(f"postgresql://{name}:secret@127.0.0.1:{port}/errors_billing")
+    return BillingDatabase(f"postgresql://{name}:secret@127.0.0.1:{server.port}/errors_billing")
 
 
 def test_dagsters_own_database_is_named_when_it_can_not_be_reached(tmp_path: Path, databases: Databases) -> None:

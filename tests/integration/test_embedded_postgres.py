@@ -134,15 +134,17 @@ def leave(user: subprocess.Popen[str]) -> None:
 def test_the_server_answers_and_has_the_databases_asked_for(shared_server: PostgresServer) -> None:
     names = {row[0] for row in execute(shared_server, "select datname from pg_database")}
     assert {"billing", "dagster"} <= names
-    assert execute(shared_server, "select current_database(), current_user", "dagster") == [("dagster", "fly_billing")]
+    owner = [("billing", "fly_billing_owner")]
+    assert execute(shared_server, "select current_database(), current_user", "billing") == owner
 
 
 def test_the_url_is_one_of_sqlalchemy_with_user_and_password(shared_server: PostgresServer) -> None:
     password = shared_server.password
     assert shared_server.url("billing") == (
-        f"postgresql+psycopg://fly_billing:{password}@127.0.0.1:{shared_server.port}/billing"
+        f"postgresql+psycopg://fly_billing_owner:{password}@127.0.0.1:{shared_server.port}/billing"
     )
-    assert len(password) == 32
+    assert len(password) == 64
+    assert len(shared_server.superuser_password) == 32
 
 
 def test_the_server_listens_on_this_machine_only_and_sorts_and_counts_time_alike_everywhere(
@@ -170,7 +172,7 @@ def test_a_database_is_copied_from_its_template_and_dropped_under_its_users(shar
     with psycopg.connect(
         host="127.0.0.1",
         port=shared_server.port,
-        user="fly_billing",
+        user=shared_server.user,
         dbname='odd "name',
         password=shared_server.password,
     ) as connection:
@@ -183,6 +185,7 @@ def test_a_database_is_copied_from_its_template_and_dropped_under_its_users(shar
 def test_the_password_is_in_no_text_form_of_the_server(shared_server: PostgresServer) -> None:
     for text in (repr(shared_server), str(shared_server), f"{shared_server}"):
         assert shared_server.password not in text
+        assert shared_server.superuser_password not in text
         assert str(shared_server.port) in text
 
 
@@ -190,7 +193,7 @@ def test_the_password_is_in_a_file_that_only_its_owner_reads_and_the_data_likewi
     shared_server: PostgresServer,
 ) -> None:
     password_file = shared_server.data_dir.parent / "password"
-    assert password_file.read_text() == shared_server.password
+    assert password_file.read_text() == shared_server.superuser_password
     assert password_file.stat().st_mode & 0o777 == 0o600
     assert shared_server.data_dir.stat().st_mode & 0o777 == 0o700
     owners = {
@@ -212,10 +215,9 @@ def test_a_throwaway_server_syncs_nothing_and_leaves_nothing_behind() -> None:
 
 def test_a_throwaway_server_left_by_a_killed_test_is_removed_by_the_next_one() -> None:
     code = USER.replace("running(Path(sys.argv[1]), ", "throwaway(").replace("import running", "import throwaway")
-    user = start_user(Path(), code)
-    pid, url = said_by(user)
-    with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        folder = Path(str(connection.execute("show data_directory").fetchone()[0])).parent  # type: ignore[index]
+    user = start_user(Path(), code.replace('server.url("billing")', "server.data_dir.parent"))
+    pid, said = said_by(user)
+    folder = Path(said)
     user.kill()
     user.communicate()
     with throwaway():

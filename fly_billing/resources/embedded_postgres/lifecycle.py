@@ -17,7 +17,7 @@ from fly_billing.resources.embedded_postgres import cluster, postmaster
 from fly_billing.resources.embedded_postgres.errors import EmbeddedPostgresError, ServerInUseError
 from fly_billing.resources.embedded_postgres.locks import Lock, exclusive
 from fly_billing.resources.embedded_postgres.placement import NOTE, Home, forget, homes, settle
-from fly_billing.resources.embedded_postgres.server import PostgresServer, create_missing
+from fly_billing.resources.embedded_postgres.server import PostgresServer, prepare
 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 # What a test may lose: everything, if the machine loses its power.
@@ -43,7 +43,7 @@ def running(
     with _using(place.home):
         with exclusive(place.home.start_lock):
             server = cluster.ensure_running(place, settings)
-            create_missing(server, tuple(databases))
+            prepare(server, tuple(databases))
         yield server
 
 

@@ -100,6 +100,7 @@ def settle(root: Path) -> Place:
     home = kept or (here if _can_use(account, here.path) else elsewhere)
     if home is elsewhere:
         _leave_note(here, elsewhere)
+        _close_to_others(elsewhere.path, account)
     return Place(home, account, _executable(account, binaries))
 
 
@@ -141,6 +142,12 @@ def _leave_note(here: Home, elsewhere: Home) -> None:
         f"The data of this folder is in {elsewhere.path}\n"
         "because the account that PostgreSQL runs under cannot reach this folder. `make clean` removes both.\n"
     )
+
+
+def _close_to_others(folder: Path, account: Account) -> None:
+    """Let the server's account pass root's folder and see nothing in it; others not even that."""
+    os.chown(folder, -1, account.gid)
+    folder.chmod(0o710)
 
 
 def forget(root: Path) -> None:

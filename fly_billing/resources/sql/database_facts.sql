@@ -1,4 +1,5 @@
--- One row: how many sessions this user may have on the server at once, and whose tables are here.
+-- One row: how many sessions this user may have on the server at once, and whose tables are here,
+-- and whether the pipeline may use them.
 -- Left out: what other sessions take of them.
 select least(
            current_setting('max_connections')::int
@@ -10,4 +11,8 @@ select least(
              where datname = current_database())
        ) as connections,
        to_regclass('alembic_version') is not null as is_migrated,
+       to_regclass('alembic_version') is not null and exists (
+           select from pg_roles r
+            where r.rolname = 'fly_billing_pipeline' and has_table_privilege(r.oid, to_regclass('alembic_version'), 'select')
+       ) as has_rights,
        to_regclass('event_logs') is not null and to_regclass('organizations') is null as is_dagsters

@@ -1,0 +1,49 @@
+"""Usage, invoices and passwords on this machine are nobody else's to read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.resources.data_folder import make_private
+from fly_billing.resources.embedded_postgres import remove
+from fly_billing.resources.postgres import BillingDatabase
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_new_data_folder_and_one_that_was_open_to_others_are_closed(tmp_path: Path) -> None:
+    new, old = tmp_path / "new" / "data", tmp_path / "old"
+    old.mkdir(mode=0o755)
+    for folder in (new, old):
+        make_private(folder)
+        assert mode(folder) == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    make_private(shared)
+    assert mode(shared) == 0o777
+
+
+def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root's server runs as another account, which has its data elsewhere then: in a folder closed to others too."""
+    data_dir = tmp_path / "data"
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(data_dir))
+    try:
+        with local_platform(migrates=True) as settings:
+            assert mode(data_dir) == 0o700
+            database = BillingDatabase(settings.database_url)
+            with database.transaction() as connection:
+                assert connection.exec_driver_sql("select current_user").scalar_one() == "fly_billing_pipeline"
+            database.engine.dispose()
+            assert settings.migration_database_url is not None
+            assert settings.migration_database_url not in os.environ.values()
+    finally:
+        remove(data_dir / "postgres")
