@@ -31,8 +31,10 @@ WRITES: dict[str, frozenset[str]] = {
         "carried_levels": (INSERT,),
         "carried_months": (INSERT, DELETE),
         "commitments": (INSERT,),
+        "correction_approvals": (INSERT,),
+        "correction_decisions": (INSERT,),
         "corrected_snapshots": (INSERT, DELETE),
-        "coupons": (INSERT,),
+        "coupons": (INSERT, UPDATE),
         "credit_entries": (INSERT,),
         "credit_grants": (INSERT,),
         "credit_notes": (INSERT,),
@@ -67,6 +69,7 @@ WRITES: dict[str, frozenset[str]] = {
         "usage_files": (INSERT, UPDATE, DELETE),
         "usage_rollups": (INSERT, UPDATE),
         "usage_snapshots": (INSERT, UPDATE, DELETE),
+        "usage_tables": (INSERT, UPDATE),
     }.items()
 }
 

@@ -171,6 +171,7 @@ def written_by_code() -> dict[str, set[str]]:
             ("insert", r"\"(\w+)\": \("),  # `invoicing` copies into a dictionary of tables
             ("insert", r"\binto=\"(\w+)\""),
             ("update", r"\bupdate\s+(\w+)(?:\s+(?:as\s+)?\w+)?\s+set\b"),
+            ("update", r"\bfrom\s+(\w+)[^;()]*?\bfor\s+(?:no\s+key\s+)?(?:update|share)\b"),  # a lock needs it
             ("delete", r"\bdelete\s+from\s+(\w+)"),
         ):
             for match in re.finditer(pattern, statement):

@@ -101,7 +101,8 @@ def test_another_word_for_the_environment_is_refused_and_does_not_mean_developme
 
 def test_no_secret_is_shown_with_the_settings() -> None:
     names = (
-        "DATABASE_URL", "FLY_BILLING_MIGRATION_DATABASE_URL", "DAGSTER_DATABASE_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
+        "DATABASE_URL", "FLY_BILLING_MIGRATION_DATABASE_URL", "DAGSTER_DATABASE_URL",
+        "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
         "SLACK_BOT_TOKEN", "SMTP_URL", "DAGSTER_CELERY_BROKER_URL", "DAGSTER_CELERY_BACKEND_URL",
     )  # fmt: skip
     assert "secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
