@@ -9,8 +9,11 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check insta
 SIZES ?= 1000
 INVOICES ?= 2500
 WRITE ?=
+ROWS ?= 1000000
+FILES ?= 20000
+SEED ?= 1
 
-.PHONY: demo dev test test-engines bench bench-groups soak chaos mutants lint format lock clean install install-dev
+.PHONY: demo dev test test-engines bench bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -37,6 +40,9 @@ soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the U
 
 chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
 	$(BIN)/python -m tests.chaos --plot docs/chaos.png
+
+fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files; is every row accounted for?
+	$(BIN)/python -m tests.fuzz --rows $(ROWS) --files $(FILES) --seed $(SEED)
 
 mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (ten minutes)
 	rm -rf mutants

@@ -1,0 +1,170 @@
+"""Odd rows: events of which some cells are what no sender should write, and sometimes are."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.builders import event, write_csv
+
+TIMES = (
+    "0001-01-01T00:00:00+02:00",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999999Z",
+    "9999-12-31T23:59:59-23:59",
+    "2026-09-14T23:59:60Z",
+    "2026-09-15T12:00:00.1234567890123Z",
+    "2026-09-15t12:00:00z",
+    "2026-09-15T12:00:00+99:99",
+    "20260915T120000Z",
+    "2026-02-30T12:00:00Z",
+    "2026-09-15T24:00:00Z",
+    "٢٠٢٦-٠٩-١٥T١٢:٠٠:٠٠Z",
+    "infinity",
+    "",
+    "\0",
+)
+QUANTITIES = (
+    "1e3",
+    "1e+-5",
+    "1e-16",
+    "-0",
+    "-1",
+    "+5",
+    "007",
+    "NaN",
+    "Infinity",
+    "1e999999999",
+    "9" * 20,
+    "9" * 21,
+    "0." + "0" * 14 + "1",
+    "0.1" + "0" * 50,
+    "٥",
+    "1,5",
+    "0x10",
+    "",
+    "\0",
+)
+TEXTS = (
+    "",
+    " ",
+    "a\0b",
+    "\u00a0",
+    "\ufeff",
+    "\u2028",
+    "e\u0301",
+    "🚀",
+    '"',
+    "'",
+    "\\",
+    "{",
+    "=1+1",
+    "x" * 5_000,
+    "\r\n",
+    ",",
+)
+
+
+def odd_rows(rng: random.Random, count: int, prefix: str) -> list[dict[str, Any]]:
+    """Return events, about half of them with one or two odd cells; some repeat an id, with the same content or not."""
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        row = event(f"{prefix}-{number}", str(rng.randint(1, 10**6)), type="egress_gb", region=rng.choice("abc"))
+        row["time"] = f"2026-09-15T{rng.randrange(24):02}:{rng.randrange(60):02}:{rng.randrange(60):02}Z"
+        for _ in range(rng.choice((0, 0, 1, 1, 2))):
+            odd = rng.randrange(6)
+            if odd == 0:
+                row["time"] = _bent(rng, row["time"]) if rng.random() < 0.5 else rng.choice(TIMES)
+            elif odd == 1:
+                row["quantity"] = _bent(rng, row["quantity"]) if rng.random() < 0.5 else rng.choice(QUANTITIES)
+            elif odd == 2:
+                row[rng.choice(("source", "subject", "type", "region", "id"))] = rng.choice(TEXTS)
+            elif odd == 3:
+                row["id"] = f"{prefix}-{rng.randrange(number + 1)}"
+            elif odd == 4:
+                row[rng.choice(("app", "note"))] = rng.choice(TEXTS)
+            elif rows:
+                row = dict(rng.choice(rows))
+        rows.append(row)
+    return rows
+
+
+def _bent(rng: random.Random, text: str) -> str:
+    place = rng.randrange(len(text) + 1)
+    return text[:place] + rng.choice("0123456789eE+-.:TZ ,٥\0\u00a0") + text[place + rng.randrange(2) :]
+
+
+def write_odd_jsonl(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A line each: quantities as text or, where JSON has it so, as numbers; sometimes a key twice, or other kinds."""
+    lines = []
+    for row in rows:
+        cells: dict[str, Any] = dict(row)
+        data = {name: cells.pop(name) for name in ("quantity", "region", "app", "note") if name in cells}
+        kind = rng.randrange(40)
+        if kind == 0:
+            cells["id"] = rng.choice([5, 1.5, True, None, ["a"], {"a": 1}])
+        elif kind == 1:
+            data["quantity"] = rng.choice([5, 1.5, 1e300, True, None, [1], {"a": 1}, float("nan")])
+        elif kind == 2:
+            data["region"] = rng.choice([5, 1.5, True, None, ["a"], {"a": 1}, float("inf")])
+        line = json.dumps(cells | {"data": data}, ensure_ascii=rng.random() < 0.3)
+        if kind == 3:
+            line = line.replace('"data": {', '"subject": "acme", "data": {"quantity": 1, ')
+        elif kind == 4:
+            line = line.replace("}}", ",}}")
+        elif kind in (5, 6, 7):
+            line = line.replace(json.dumps(data["quantity"]), str(data["quantity"]))
+        lines.append(line.replace("\n", " "))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogatepass")
+
+
+def write_odd_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+    """As Python's csv writes it."""
+    write_csv(path.parents[1], rows, date.fromisoformat(path.parent.name), path.stem)
+
+
+def write_odd_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Text columns, of one type or another; sometimes typed times and quantities, of which some lie out of range."""
+    names = ["id", "source", "type", "subject", "time", "quantity"]
+    columns: dict[str, pa.Array] = {}
+    for name in names:
+        texts = pa.array([row.get(name) for row in rows], pa.string())
+        kind = rng.choice([pa.string()] * 3 + [pa.large_string(), pa.string_view(), pa.binary()])
+        columns[name] = texts.dictionary_encode() if rng.random() < 0.1 else texts.cast(kind)
+    if rng.random() < 0.4:
+        kind = rng.choice(
+            [pa.timestamp(u, z) for u in ("s", "ms", "us", "ns") for z in ("UTC", "+05:30", "Mars/X", None)]
+        )
+        far = 2**62 if kind.unit != "s" else 2**52  # seconds are written as milliseconds
+        ticks = [rng.choice([1_789_473_600 * 10**6, far, -far, 0, None, 1_789_473_600]) for _ in rows]
+        columns["time"] = pa.array(ticks, pa.int64()).cast(kind)
+    if rng.random() < 0.4:
+        kind = rng.choice(
+            [pa.int64(), pa.decimal128(38, 15), pa.decimal256(50, 20), pa.float64(), pa.bool_(), pa.date32()]
+        )
+        values: list[Any] = [rng.choice([0, 1, 5, None]) for _ in rows]
+        if pa.types.is_decimal(kind):
+            values = [None if value is None else Decimal(value) for value in values]
+        columns["quantity"] = (
+            pa.array([None if value is None else value > 0 for value in values], kind)
+            if pa.types.is_boolean(kind)
+            else pa.array(values, pa.int32()).cast(kind)
+            if pa.types.is_date(kind)
+            else pa.array(values, kind)
+        )
+    if rng.random() < 0.5:
+        columns["data"] = pa.array([json.dumps({"region": row.get("region")}) for row in rows])
+    else:
+        columns["region"] = pa.array([row.get("region") for row in rows], pa.string())
+    pq.write_table(pa.table(columns), path)
+
+
+ODD_WRITERS = {".jsonl": write_odd_jsonl, ".csv": write_odd_csv, ".parquet": write_odd_parquet}
