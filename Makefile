@@ -13,7 +13,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev test test-engines bench bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev test test-engines bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -31,6 +31,9 @@ bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise,
 	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
 	$(BIN)/python -m tests.bench.bench_sync --invoices $(INVOICES) $(if $(WRITE),--plot $(WRITE)/sync_pace.png)
 	$(BIN)/python -m tests.bench.bench_pacing
+
+bench-keys: $(VENV)/.installed-dev ## what it costs to look keys up among all that ever landed
+	$(BIN)/python -m tests.bench.bench_keys
 
 bench-groups: $(VENV)/.installed-engines ## what billing groups cost in Dagster, by their number (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.key_index import KeyIndex, entries_of
 from fly_billing.resources.landing_folder import LandingError, LandingFile, list_files, readable_name, said
 from fly_billing.resources.landing_staging import StagedFiles, stage_files
-from fly_billing.resources.postgres import BillingDatabase, copy_rows, lock_until_commit, rows
+from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_json import open_documents
 from fly_billing.resources.usage_lake import EVENTS, PartKey, UsageLake, UsageTable, open_duckdb
@@ -169,15 +171,18 @@ def land_batch(
     with open_duckdb() as duck:
         open_documents(duck)
         table = open_to_write(connection, lake, progress)
+        index = KeyIndex.open(duck, table, progress)
         files = _files_of(connection, landing_dir, days)
         staged = stage_files(duck, files, progress)
         _refuse_to_forget(connection, days, staged)
         _register_known(duck, connection)
         duck.execute(sql("judge_usage"), {"first_month": first_month.start})
-        touched = _settle(duck, table, days)
+        touched = _settle(duck, connection, table, index, days)
         progress(f"writing {len(touched)} landing days into the usage table")
         written = lake.replace_days(touched, _events(duck))
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
+        # Before the landing is committed: an index may know of keys that are not in the table, never the other way.
+        index.commit(duck, table, written.version() + table.shift)
         version = acknowledge(connection, table, written, touched, _counted(duck))
         rows(connection, "mark_days_settled", days=touched, lake_version=version)
         return _account(duck, connection, staged, days)
@@ -237,11 +242,18 @@ def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:
     return [dict(row) for row in rows(connection, name)]
 
 
-def _settle(duck: duckdb.DuckDBPyConnection, table: UsageTable, days: Sequence[date]) -> list[date]:
+def _settle(
+    duck: duckdb.DuckDBPyConnection,
+    connection: Connection,
+    table: UsageTable,
+    index: KeyIndex,
+    days: Sequence[date],
+) -> list[date]:
     """Tell first events from repeated ones; return the landing days whose content this decides.
 
     A day that lands anew may no longer bring an event which another day holds as a duplicate. Such a day is settled
-    again from what the lake has of it, so that its copy counts now.
+    again from what the lake has of it, so that its copy counts now. And a day with a row that was refused because of
+    such an event is worth landing again.
     """
     duck.execute(sql("candidates"))
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
@@ -252,10 +264,38 @@ def _settle(duck: duckdb.DuckDBPyConnection, table: UsageTable, days: Sequence[d
         duck.execute(sql("orphaned_days"))
         duck.execute("insert into replaced from orphaned_days")
         duck.execute(sql("settled_again"))
-    table.open_view(duck, "lake", since=_earliest_landing(duck, "candidates"))
+        _free_conflicts(duck, connection)
+    _register_refused(duck, "refused_before", rows(connection, "refused_conflicts", days=list(days)))
+    table.open_view(duck, "lake", days=_search(duck, index))
     duck.execute(sql("known_events"))
     duck.execute(sql("settle_duplicates"))
     return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
+
+
+def _search(duck: duckdb.DuckDBPyConnection, index: KeyIndex) -> list[date]:
+    """Return the landing days, left as they are, that may have candidates' keys already; then index the candidates.
+
+    Registers `hit_prefixes`, the first 48 bits of the hashes of those keys.
+    """
+    found = duck.execute(sql("landing_keys")).to_arrow_table()
+    hits = index.find_and_add(entries_of(found["hash"].to_numpy(), found["day"].to_numpy()))
+    replaced = {day for (day,) in duck.execute("select landing_day from replaced").fetchall()}
+    left = hits.without(replaced)
+    duck.register("hit_prefixes", pa.table({"prefix": pa.array(np.unique(left.prefixes), pa.uint64())}))
+    return left.distinct_days()
+
+
+def _free_conflicts(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
+    _register_refused(duck, "refused", rows(connection, "refused_conflicts", days=None))
+    freed = duck.execute("select landing_day, source, id from refused semi join vanished using (source, id)").fetchall()
+    if freed:
+        days, sources, ids = (list(values) for values in zip(*freed, strict=True))
+        rows(connection, "free_conflicts", days=days, sources=sources, ids=ids)
+
+
+def _register_refused(duck: duckdb.DuckDBPyConnection, name: str, refused: Sequence[Row]) -> None:
+    schema = pa.schema([("landing_day", pa.date32()), ("source", pa.string()), ("id", pa.string())])
+    duck.register(name, pa.Table.from_pylist([dict(row) for row in refused], schema=schema))
 
 
 def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -178,7 +178,7 @@ class UsageTable:
         connection: duckdb.DuckDBPyConnection,
         view: str,
         month: BillingMonth | None = None,
-        days: Sequence[date] = (),
+        days: Collection[date] | None = None,
         version: int | None = None,
         since: date | None = None,
     ) -> int:
@@ -199,7 +199,7 @@ class UsageTable:
     def files(
         self,
         month: BillingMonth | None = None,
-        days: Sequence[date] = (),
+        days: Collection[date] | None = None,
         version: int | None = None,
         since: date | None = None,
     ) -> tuple[int, list[Path]]:
@@ -213,7 +213,7 @@ class UsageTable:
             file
             for file in found
             if (month is None or file.month == str(month))
-            and (not days or file.day in days)
+            and (days is None or file.day in days)
             and (since is None or file.day >= since)
         ]
         if damaged := damaged_files(self.path, chosen):

@@ -2,15 +2,15 @@
 -- and a torn file may be full of, is written as its symbol.
 create or replace temp table rejected as
 with refused as (
-    select landing_day, path, line, reason from judged where reason is not null
+    select landing_day, path, line, reason, null as first from judged where reason is not null
     union all
-    select landing_day, path, line, 'conflicting_duplicate' from verdicts where is_conflict
+    select landing_day, path, line, 'conflicting_duplicate', first from verdicts where is_conflict
 ),
 
 shown as (
     select
         staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time), refused.reason,
-        described.absent
+        refused.first, described.absent
     from refused
     join staged using (landing_day, path, line)
     join described
@@ -37,7 +37,9 @@ told as (
                 then 'meter ' || type || ' needs ' || array_to_string(absent, ', ') || ' in data'
             when 'bad_text' then coalesce(problem_message, 'id, source or a dimension has a NUL character in it')
             when 'conflicting_duplicate' then
-                'an event with this source and id was accepted before with other content: send a correction under a new id'
+                'an event with this source and id was accepted before with other content, from ' || first.landing_day
+                || '/' || first.path || ':' || first.line || ' (time '
+                || strftime(utc(first.happened), '%Y-%m-%dT%H:%M:%S.%fZ') || '): send a correction under a new id'
             else problem_message
         end as message
     from shown
