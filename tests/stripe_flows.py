@@ -249,7 +249,7 @@ def meet_every_fault(stage: Stage) -> None:
     """One good request into each fault there is; the same request again, under the same key, where it broke."""
     control = stage.sandbox.control
     for number, effect in enumerate(sorted(EFFECTS.keys() - DELIVERIES)):
-        control.add_fault(effect, "customers.create", first=1)
+        control.add_fault(effect, "customers.create", first=1, seconds=0.01)  # nobody would release what is held
         options: Any = {"idempotency_key": f"fault {number}"}
         for _ in range(2):
             _attempt(partial(stage.client.v1.customers.create, {"name": effect}, options))

@@ -37,6 +37,11 @@ class Call:
         """The idempotency key; Stripe looks at it on POST only."""
         return self.headers.get("idempotency-key") if self.method == "POST" else None
 
+    @property
+    def api_key(self) -> str:
+        """The API key that the call was made with: a test key, since the sandbox takes no other."""
+        return self.headers.get("authorization", "").partition(" ")[2]
+
 
 @dataclass(slots=True)
 class Answer:

@@ -44,6 +44,10 @@ class SandboxControl:
         """Switch one fault off, or all."""
         self._call("DELETE", f"faults/{id}" if id else "faults")
 
+    def held(self) -> list[Json]:
+        """Return the calls that rules of the effect `hold` keep open right now: `rule`, `endpoint`, `caller`."""
+        return self._list("held")
+
     def settings(self, **change: Any) -> Json:
         """Turn dials (settings.Settings) and return them all; without arguments only return them."""
         return self._call("POST", "settings", change) if change else self._call("GET", "settings")

@@ -36,6 +36,7 @@ def routes(pipeline: Pipeline) -> list[Route]:
         ("POST", "faults", add_fault),
         ("DELETE", "faults", clear_faults),
         ("DELETE", "faults/{id}", clear_faults),
+        ("GET", "held", list_held),
         ("GET", "settings", read_settings),
         ("POST", "settings", turn_settings),
         ("GET", "clock", read_clock),
@@ -106,6 +107,12 @@ def clear_faults(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Switch one fault off, or all."""
     pipeline.faults.remove(ids.get("id"))
     return list_faults(pipeline, ids, given)
+
+
+def list_held(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Return the calls that are kept open right now, the oldest first: the rule's id, the endpoint, the caller."""
+    found = [(rule.id, call.endpoint.name, call.api_key) for rule, call in pipeline.open]
+    return {"data": [dict(zip(("rule", "endpoint", "caller"), each, strict=True)) for each in found]}
 
 
 def read_settings(pipeline: Pipeline, ids: Json, given: Json) -> Json:

@@ -1,11 +1,14 @@
 """Faults by rule: which call is struck, when, and what happens to it; every strike is counted.
 
-A rule matches calls by endpoint, customer and metadata, and strikes the nth, the first k, a share of them, or all.
+A rule matches calls by endpoint, customer, metadata and caller, and strikes the nth, the first k, all from the nth on,
+a share of them, or all; `times` is the most that it strikes.
 Rules and counts are kept in the store, so they survive a restart. Keep out: carrying a fault out (pipeline.py).
 """
 
+import asyncio
 import json
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
@@ -17,6 +20,7 @@ from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
 EFFECTS = {
+    "hold": "keep the call open until the rule is removed, `seconds` at most (or 60); then go on as if nothing were",
     "slow": "sleep `seconds`, then go on as if nothing were (before applying, or after with `after_apply`)",
     "error": "answer `status`, `type`, `code`, `message`; nothing applied; kept under the key if `stored`",
     "drop_before_apply": "close the connection with nothing done",
@@ -33,20 +37,29 @@ EFFECTS = {
 }
 DELIVERIES = {name for name in EFFECTS if name.startswith("deliver_")}
 KEPT_BY_NATURE = {"stored_500", "applied_500"}
-PASSING = {"slow", "drop_before_apply", "apply_then_drop"}
+DELAYING = {"hold", "slow"}
+PASSING = {*DELAYING, "drop_before_apply", "apply_then_drop"}
+HELD_SECONDS = 60.0
+LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One fault: what it matches, when it strikes, and what it does. `seconds` delays any effect."""
+    """One fault: what it matches, when it strikes, and what it does. `seconds` delays any effect.
+
+    `caller` is the API key of the calls it is about, wildcards allowed.
+    """
 
     effect: str
     id: str = ""
     endpoint: str = "*"
     customer: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    caller: str | None = None
     nth: int | None = None
     first: int | None = None
+    from_nth: int | None = None
+    times: int | None = None
     probability: float | None = None
     seed: int = 0
     seconds: float = 0.0
@@ -79,8 +92,16 @@ class Rule:
             return False
         return any(fnmatchcase(name, self.endpoint) for name in (endpoint.name, f"{endpoint.method} {endpoint.path}"))
 
-    def strikes(self, matched: int) -> bool:
-        """Say whether the `matched`-th matching call is struck; the same seed always strikes the same calls."""
+    def strikes(self, matched: int, fired: int) -> bool:
+        """Say whether the `matched`-th matching call is struck; the same seed always strikes the same calls.
+
+        `fired`: how often it has struck so far. With `from_nth` and `times` a rule is sure to strike: where another
+        rule is quicker, it strikes the next call instead.
+        """
+        if self.times is not None and fired >= self.times:
+            return False
+        if self.from_nth is not None:
+            return matched >= self.from_nth
         if self.nth is not None:
             return matched == self.nth
         if self.first is not None:
@@ -151,22 +172,36 @@ class Faults:
         rows = self._store.db.execute("select * from faults order by seq")
         return [{**json.loads(row["rule"]), "matched": row["matched"], "fired": row["fired"]} for row in rows]
 
-    def choose(self, endpoint: Endpoint, subject: Callable[[], tuple[str | None, list[Json]]]) -> Rule | None:
+    def choose(
+        self, endpoint: Endpoint, subject: Callable[[], tuple[str | None, list[Json]]], caller: str = ""
+    ) -> Rule | None:
         """Count the call against every rule it matches and return the first that strikes it.
 
         `subject` gives the call's customer and the metadata it concerns; it is asked only if a rule needs it.
+        `caller` is the API key it was made with.
         """
-        concerned = [rule for rule in self._rules if rule.names(endpoint) and _concerns(rule, subject)]
-        striking = [rule for rule in concerned if rule.strikes(self._matched(rule))]
+        named = [rule for rule in self._rules if rule.names(endpoint) and _is_called_by(rule, caller)]
+        concerned = [rule for rule in named if _concerns(rule, subject)]
+        striking = [rule for rule in concerned if rule.strikes(*self._matched(rule))]
         return striking[0] if striking else None
 
-    def _matched(self, rule: Rule) -> int:
-        sql = "update faults set matched = matched + 1 where id = ? returning matched"
-        return int(self._store.db.execute(sql, (rule.id,)).fetchone()["matched"])
+    def _matched(self, rule: Rule) -> tuple[int, int]:
+        sql = "update faults set matched = matched + 1 where id = ? returning matched, fired"
+        return tuple(self._store.db.execute(sql, (rule.id,)).fetchone())
 
     def count_strike(self, rule: Rule) -> None:
         """Count that the rule was carried out on a call."""
         self._store.db.execute("update faults set fired = fired + 1 where id = ?", (rule.id,))
+
+    async def released(self, rule: Rule) -> None:
+        """Return when the rule is removed, or after its `seconds`."""
+        deadline = time.monotonic() + (rule.seconds or HELD_SECONDS)
+        while rule in self._rules and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _is_called_by(rule: Rule, caller: str) -> bool:
+    return rule.caller is None or fnmatchcase(caller, rule.caller)
 
 
 def _concerns(rule: Rule, subject: Callable[[], tuple[str | None, list[Json]]]) -> bool:

@@ -12,7 +12,7 @@ import re
 from fly_billing.stripe_sandbox import calls, params
 from fly_billing.stripe_sandbox.calls import Answer, Call
 from fly_billing.stripe_sandbox.errors import NO_KEY, InvalidParamsError, StripeError, unauthorized
-from fly_billing.stripe_sandbox.faults import PASSING, Faults, Rule
+from fly_billing.stripe_sandbox.faults import DELAYING, PASSING, Faults, Rule
 from fly_billing.stripe_sandbox.idempotency import Keys
 from fly_billing.stripe_sandbox.limits import Limits
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -30,6 +30,7 @@ class Pipeline:
         self.keys, self.limits, self.faults = Keys(store), Limits(store), Faults(store)
         self.deliveries = Deliveries(store, self.faults)
         self._dice = random.Random(store.settings.latency_seed)
+        self.open: list[tuple[Rule, Call]] = []
 
     async def answer(self, call: Call) -> Answer:
         """Take a call to its answer and log it; a refusal anywhere on the way is an answer too."""
@@ -45,13 +46,33 @@ class Pipeline:
     async def _admitted(self, call: Call) -> Answer:
         check_api_key(call.headers.get("authorization"))
         with self.limits.admitted(call.endpoint.name):
-            rule = self.faults.choose(call.endpoint, lambda: self._subject(call)) or CALM
+            rule = self.faults.choose(call.endpoint, lambda: self._subject(call), call.api_key) or CALM
+            if rule.effect == "hold":
+                return await self._held_open(call, rule)
             refusal = rule.error(call.key)
             if refusal is None or not rule.at_the_door:
                 return await self._keyed(call, rule)
             self._strike(call, rule)
             await self._pause(rule)
             raise refusal
+
+    async def _held_open(self, call: Call, rule: Rule) -> Answer:
+        """Keep a call open at the door, or on its way out, whatever it comes to; it locks nothing meanwhile."""
+        self._strike(call, rule)
+        if not rule.after_apply:
+            await self._keep_open(call, rule)
+        try:
+            return await self._keyed(call, CALM)
+        finally:
+            if rule.after_apply:
+                await self._keep_open(call, rule)
+
+    async def _keep_open(self, call: Call, rule: Rule) -> None:
+        self.open.append((rule, call))
+        try:
+            await self.faults.released(rule)
+        finally:
+            self.open.remove((rule, call))
 
     def _strike(self, call: Call, rule: Rule) -> None:
         if rule is not CALM:
@@ -76,7 +97,7 @@ class Pipeline:
         if rule.effect in PASSING:
             self._strike(call, rule)
             await self._pause(rule)
-            replay.dropped = rule.effect != "slow"
+            replay.dropped = rule.effect not in DELAYING
         return replay
 
     def _run(self, call: Call, rule: Rule) -> Answer:

@@ -25,6 +25,7 @@ class Settings:
     key_ttl_seconds: int = 24 * 3600
     endpoint_per_second: int | None = None
     global_per_second: int | None = None
+    rate_window_seconds: float = 1.0
     concurrency: int | None = None
     object_locks: bool = False
     latency_seconds: float = 0.0

@@ -1,32 +1,37 @@
 """One campaign from the first invoice to the audit: months as phases, kills and restarts by progress, then the ending.
 
-Keeps out: each of its parts (faults.py, hands.py, crew.py, ending.py, audit.py), and showing it (telling.py).
+Whether something strikes never depends on the machine's speed: it happens at a call that is counted and kept open
+(stops.py), and a month ends when all of its stops were met. Keeps out: each of its parts (faults.py, hands.py, crew.py,
+ending.py, audit.py), and showing it (telling.py).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from random import Random
+from functools import partial
+from itertools import cycle
+from typing import Any
 
 from tests.chaos.audit import Findings, audit
-from tests.chaos.call_log import CallLog
+from tests.chaos.call_log import NOT_OF_THE_SYNC, CallLog
 from tests.chaos.crew import Crew, Lives, crew
 from tests.chaos.ending import Decided, await_webhooks, decide, drain, poll
-from tests.chaos.faults import Faults, LowLimits
-from tests.chaos.hands import Hands
-from tests.chaos.months import QUITTERS, fill
+from tests.chaos.faults import AT_ONCE, LOW_LIMITS, Faults, LowLimits
+from tests.chaos.hands import DELETED, EDITED, SWAPPED, Hands
+from tests.chaos.months import QUITTERS, fill, tinkered_with_lines
 from tests.chaos.plan import SYNCED_AFTER, Plan
 from tests.chaos.stage import Stage, stage
+from tests.chaos.stops import Deed, Stops
 from tests.chaos.syncing import Order
 from tests.stripe_builders import query, utc_now
 
-# Of the invoices there are so far, this share is finalized before the next month joins them.
-SHARE_OF_A_PHASE = 0.9
-# Nothing was finalized for so long: the campaign itself is stuck.
-STANDSTILL = 180.0
+# Of all invoices, this share is finalized before the faults are switched off.
+SHARE_UNDER_FIRE = 0.9
+# Stripe got no call for so long, or a deed was waited for: the campaign itself is stuck.
+STANDSTILL = 600.0
 SECONDS_AWAY = 1.0
 TICK = 0.05
 
@@ -43,12 +48,6 @@ select count(*) as invoices from stripe_invoices as s
 where s.state not in ('finalized', 'skipped_zero')
     and exists (select from stripe_attempts as a where a.invoice_id = s.invoice_id)
 """
-
-# Called by people and by the webhook service.
-NOT_OF_THE_SYNC = frozenset({
-    "customers.delete", "invoice_payments.list", "invoices.mark_uncollectible", "invoices.pay", "invoices.update_line",
-    "invoices.update_lines",
-})  # fmt: skip
 
 KILL, RESTART, JUMP, END = "kill", "Postgres restarted", "a month later", "faults off"
 
@@ -135,35 +134,29 @@ class Campaign:
         self._stage = stage
         self._crew = crew
         self._show = show
-        self._dice = Random(f"{plan.seed} kills")
+        self._control = stage.sandbox.control
         self._log = CallLog(stage.sandbox.store_path)
-        self._faults = Faults(stage.sandbox.control, plan)
-        self._limits = LowLimits(stage.sandbox.control, self._log, plan.seconds_between_low_limits, 1.2)
-        self._hands = Hands(stage.sandbox, plan.seed, plan.seconds_between_deeds)
+        self._faults = Faults(self._control, plan)
+        self._limits = LowLimits(self._control, self._log, -(-plan.least_strikes // plan.low_limits))
+        # Organizations with a draft that stays one until people have done to it what is theirs to do.
+        self._kept = dict(zip((EDITED, SWAPPED, DELETED), tinkered_with_lines(plan, 2), strict=False))
+        self._hands = Hands(stage.sandbox, plan.seed, plan.seconds_between_deeds, self._kept.values())
+        self._stops = Stops(self._control)
         self._marks: list[Mark] = []
         self._began = utc_now()
         self._expired = 0
         self._polled = 0
         self._shown_at = 0.0
-        under_fire = SHARE_OF_A_PHASE * plan.invoices
-        # What is still to happen, by the number of finalized invoices after which it is due.
-        self._due = sorted(
-            [(share * under_fire, self._kill) for share in plan.moments("kill", plan.kills)]
-            + [(share * under_fire, self._restart) for share in plan.moments("restart", plan.postgres_restarts)]
-            + [((1.1 + n / 20) * plan.organizations, self._delete_customer) for n in range(len(QUITTERS))],
-            key=lambda one: one[0],
-        )
-        self._quitters = list(QUITTERS)
 
     def run(self) -> Outcome:
         """Sync all months under fire, have what is left decided, and audit. Raises UnexpectedEnd and AssertionError."""
         begun = time.monotonic()
-        self._stage.sandbox.control.advance_clock(self._ahead(0))
+        self._control.advance_clock(self._ahead(0))
+        self._stop_where_people_come()  # before the faults: a call that one of those strikes is not kept open
         self._faults.switch_on()
         with self._hands:
             for number in range(self._plan.months):
                 self._phase(number)
-        self._limits.lift()
         struck = {**self._faults.struck(), **self._limits.refusals, EXPIRED: self._expired}
         self._faults.switch_off()
         self._mark(END)
@@ -172,7 +165,7 @@ class Campaign:
         sync_calls = self._log.calls_except(NOT_OF_THE_SYNC)
         as_left = audit(database, self._stage.sandbox.store_path)
         decided = decide(self._crew, order, left)
-        await_webhooks(self._stage.sandbox.control)
+        await_webhooks(self._control)
         self._poll(order)
         return Outcome(
             plan=self._plan,
@@ -205,59 +198,127 @@ class Campaign:
         first = self._plan.billing_months[0].end
         self._polled += poll(order, first)
 
+    def _stop_where_people_come(self) -> None:
+        """Plan what needs a draft that is not final yet, and a customer whose next invoice is about to be made."""
+        for deed, organization in self._kept.items():
+            at: dict[str, Any] = {"endpoint": "invoices.finalize", "metadata": {"organization": organization}}
+            self._stops.add(deed, partial(self._tinker, deed, organization), **at)
+        for quitter in QUITTERS:
+            at = {"endpoint": "invoices.create", "metadata": {"organization": quitter}, "from_nth": 2}
+            self._stops.add(f"{quitter} deleted", partial(self._delete_customer, quitter), **at)
+
     def _phase(self, number: int) -> None:
-        """Sync the first months up to this one until most of their invoices are finalized, then kill both processes."""
+        """Sync the first months up to this one until all that is planned for it has happened and its end has come."""
         if number:
             self._jump(number)
-        enough = SHARE_OF_A_PHASE * self._plan.organizations * (number + 1)
+        for nth, what, deed in sorted(self._planned(number), key=lambda one: one[0]):
+            # At the stops of all limits but one every call waits: so there is work left that the limit can refuse.
+            are_all_held = what in LOW_LIMITS and what != AT_ONCE
+            self._stops.add(what, deed, from_nth=nth, after_apply=nth % 2 == 0, times=None if are_all_held else 1)
+        if number < self._plan.months - 1:
+            nth = self._plan.writes_of_a_month + 1
+            self._stops.add(JUMP, self._end_month, from_nth=nth, after_apply=number % 2 == 0)
+        self._sync(number)
+        self._crew.end(killed=True)
+        self._stops.look()  # what people were to do to a draft whose process was killed
+        self._mark(KILL)
+
+    def _planned(self, number: int) -> Iterator[tuple[int, str, Deed]]:
+        """Yield what is to happen in a month: at the how-manieth request that writes an invoice, what, and its deed."""
+        kills = self._plan.moments("kill", self._plan.kills)
+        restarts = self._plan.moments("restart", self._plan.postgres_restarts)
+        limits = self._plan.moments("limit", len(LOW_LIMITS) * self._plan.low_limits)
+        yield from ((nth, KILL, self._kill) for month, nth in kills if month == number)
+        yield from ((nth, RESTART, self._restart) for month, nth in restarts if month == number)
+        for (month, nth), name in zip(limits, cycle(LOW_LIMITS), strict=False):
+            if month == number:
+                yield nth, name, partial(self._lower, name)
+
+    def _sync(self, number: int) -> None:
+        """Have the crew sync, and do what is to be done at the stops, until there is nothing more to wait for."""
         order = self._order(number)
         self._crew.begin(order)
-        finalized, changed = -1, time.monotonic()
-        while (count := self._log.finalized) < enough:
-            if count != finalized:
-                finalized, changed = count, time.monotonic()
-            assert time.monotonic() < changed + STANDSTILL, f"nothing was finalized for {STANDSTILL:.0f} s"
+        calls, changed = -1, time.monotonic()
+        while waiting_for := self._waiting_for(number):
+            if self._log.calls != calls:
+                calls, changed = self._log.calls, time.monotonic()
+            assert time.monotonic() < changed + STANDSTILL, f"no call for {STANDSTILL:.0f} s, waiting for {waiting_for}"
+            self._tick(str(order.months[-1]))
+
+    def _waiting_for(self, number: int) -> list[str]:
+        """Return what is still to happen in a month; the last one ends when all has happened to enough invoices."""
+        if number < self._plan.months - 1:
+            return [what for what in self._stops.pending if what == JUMP]
+        if pending := self._stops.pending:
+            return pending
+        never = [name for name, count in {**self._faults.struck(), **self._hands.done}.items() if not count]
+        is_short = self._log.finalized < SHARE_UNDER_FIRE * self._plan.invoices
+        return [*never, *(["a limit"] if self._limits.is_low else []), *(["finalized invoices"] if is_short else [])]
+
+    def _tick(self, month: str = "") -> None:
+        self._crew.check()
+        self._limits.look()
+        self._stops.look()
+        self._tell(month)
+        time.sleep(TICK)
+
+    def _until(self, happened: Callable[[], bool], what: str) -> None:
+        """Wait for something that surely happens, however slow the machine is."""
+        deadline = time.monotonic() + STANDSTILL
+        while not happened():
+            assert time.monotonic() < deadline, f"{what}: not in {STANDSTILL:.0f} s"
             self._crew.check()
             self._limits.look()
-            self._do_what_is_due(count)
-            self._tell(count, str(order.months[-1]))
             time.sleep(TICK)
-        self._crew.end(killed=True)
+
+    def _kill(self, caller: str) -> None:
+        self._crew.kill(caller)
         self._mark(KILL)
 
-    def _do_what_is_due(self, finalized: int) -> None:
-        while self._due and self._due[0][0] <= finalized:
-            _, deed = self._due.pop(0)
-            deed()
-
-    def _kill(self) -> None:
-        time.sleep(self._dice.random() / 5)  # so that it can meet any moment of a request
-        self._crew.kill_one(self._dice)
-        self._mark(KILL)
-
-    def _restart(self) -> None:
+    def _restart(self, caller: str) -> None:
         self._mark(RESTART)
         self._stage.postgres.restart(SECONDS_AWAY)
 
-    def _delete_customer(self) -> None:
-        self._hands.delete_customer(self._quitters.pop())
+    def _lower(self, name: str, caller: str) -> None:
+        self._until_no_limit_is_low()
+        self._limits.lower(name)
+        if name == AT_ONCE:
+            self._until_no_limit_is_low()
+
+    def _until_no_limit_is_low(self) -> None:
+        self._until(lambda: not self._limits.is_low, "refusals by the limit that is low")
+
+    def _tinker(self, deed: str, organization: str, caller: str) -> None:
+        self._until_no_limit_is_low()
+        self._hands.tinker(deed, organization)
+
+    def _delete_customer(self, organization: str, caller: str) -> None:
+        self._until_no_limit_is_low()
+        self._hands.delete_customer(organization)
+
+    def _end_month(self, caller: str) -> None:
+        """Kill both processes while requests of theirs are kept open: those are the ones that lose their keys."""
+        self._until_no_limit_is_low()
+        enough = -(-self._plan.least_strikes // (self._plan.months - 1))
+        self._until(lambda: len(self._control.held()) >= enough, f"{enough} calls kept open")
+        self._crew.end(killed=True)
 
     def _jump(self, number: int) -> None:
         """Move Stripe's clock to the next month; ours moves with the next order. What was begun loses its keys."""
         self._poll(self._order(number - 1))
         (row,) = query(self._stage.database, UNFINISHED)
         self._expired += row["invoices"]
-        self._stage.sandbox.control.advance_clock(self._ahead(number) - self._ahead(number - 1))
+        self._control.advance_clock(self._ahead(number) - self._ahead(number - 1))
         self._mark(JUMP)
 
     def _mark(self, what: str) -> None:
         self._marks.append(Mark(utc_now(), what))
 
-    def _tell(self, finalized: int, month: str) -> None:
+    def _tell(self, month: str) -> None:
         if time.monotonic() > self._shown_at + 0.5:
             self._shown_at = time.monotonic()
             struck = sum(self._faults.struck().values()) + sum(self._limits.refusals.values())
-            self._show(Progress(finalized, self._log.calls, self._crew.lives, struck, month))
+            self._show(Progress(self._log.finalized, self._log.calls, self._crew.lives, struck, month))
 
     def _minimum(self) -> int:
         (row,) = query(self._stage.database, MINIMUM)

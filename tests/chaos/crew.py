@@ -14,15 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from random import Random
 
 from tests.chaos.syncing import POSTGRES_AWAY, Order
 
 ROOT = Path(__file__).resolve().parents[2]
+# Seconds after which a process that does not come or does not end is a fault of the campaign itself.
+PATIENCE = 600.0
 # Before a process that Postgres was away from is replaced: the next one would only end the same way.
 PAUSE = 0.3
+# Each seat has an API key of its own, which tells Stripe's side who called.
+KEY = "sk_test_seat_{}"
+KEYS = KEY.format("*")
 
 WasAway = Callable[[float], bool]
 
@@ -48,9 +52,10 @@ class Lives:
 class Seat:
     """One place for a syncing process."""
 
-    def __init__(self, log: Path, was_away: WasAway) -> None:
+    def __init__(self, number: int, log: Path, was_away: WasAway) -> None:
         """`was_away` says whether Postgres was away at any time since a moment (of time.monotonic)."""
         self.lives = Lives()
+        self.key = KEY.format(number)
         self._was_away = was_away
         self._log = log
         self._lock = threading.Lock()
@@ -73,7 +78,7 @@ class Seat:
     def begin(self, order: Order) -> None:
         """Have the order carried out again and again, until `stop`."""
         assert self._thread is None, "one order at a time"
-        self._order = order
+        self._order = replace(order, environment={**order.environment, "STRIPE_API_KEY": self.key})
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -109,7 +114,7 @@ class Seat:
         self.wait(killed=True)
         assert self._parent.stdin and self._parent.stdout
         self._parent.stdin.close()
-        self._parent.wait(timeout=60)
+        self._parent.wait(timeout=PATIENCE)
         self._parent.stdout.close()
 
     def _work(self) -> None:
@@ -172,12 +177,13 @@ class Crew:
         for seat in self._seats:
             seat.check()
 
-    def kill_one(self, dice: Random) -> None:
-        """Kill a process at random, or the next one to be had, where all seats are between two."""
-        deadline = time.monotonic() + 30
-        while not dice.choice(self._seats).kill():
+    def kill(self, key: str) -> None:
+        """Kill the process whose calls have this API key: the one in the seat, or the next one there."""
+        (seat,) = (one for one in self._seats if one.key == key)
+        deadline = time.monotonic() + PATIENCE
+        while not seat.kill():
             self.check()
-            assert time.monotonic() < deadline, "no syncing process to kill"
+            assert time.monotonic() < deadline, f"no syncing process to kill in {PATIENCE:.0f} s"
             time.sleep(0.01)
 
     @property
@@ -199,7 +205,7 @@ def crew(folder: Path, seats: int, was_away: WasAway = never_away) -> Iterator[C
     with ExitStack() as stack:
         made = []
         for number in range(seats):
-            seat = Seat(folder / f"seat-{number}.log", was_away)
+            seat = Seat(number, folder / f"seat-{number}.log", was_away)
             stack.callback(seat.close)
             made.append(seat)
         yield Crew(made)

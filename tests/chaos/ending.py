@@ -40,7 +40,7 @@ CUSTOMER_MISSING = "customer_missing"
 # How often `repair` is called, how often events are polled, and how many seconds a sync or Stripe's webhooks may take.
 ROUNDS = 4
 POLLS = 100
-PATIENCE = 600.0
+PATIENCE = 1800.0
 
 
 @dataclass
@@ -56,10 +56,11 @@ def drain(crew: Crew, order: Order, database: BillingDatabase) -> Counter[str]:
     """Sync until nothing is left, or only what another run does not change; return how many are left, by failure."""
     crew.begin(order)
     left, deadline = _left(database), time.monotonic() + PATIENCE
-    while left and time.monotonic() < deadline:
+    while left:
         passes = crew.passes
-        while crew.passes < passes + 2 and time.monotonic() < deadline:
+        while crew.passes < passes + 2:
             crew.check()
+            assert time.monotonic() < deadline, f"{len(left)} invoices are not synced after {PATIENCE:.0f} s"
             time.sleep(0.05)
         before, left = left, _left(database)
         if before == left:
@@ -121,5 +122,6 @@ def poll(order: Order, since: datetime) -> int:
 def await_webhooks(control: SandboxControl) -> None:
     """Wait until Stripe has no event left to deliver."""
     deadline = time.monotonic() + PATIENCE
-    while any(one["state"] == "pending" for one in control.deliveries()) and time.monotonic() < deadline:
+    while pending := sum(one["state"] == "pending" for one in control.deliveries()):
+        assert time.monotonic() < deadline, f"{pending} events were not delivered in {PATIENCE:.0f} s"
         time.sleep(0.1)

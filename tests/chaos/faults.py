@@ -5,13 +5,12 @@ Keeps out: what a fault does (fly_billing/stripe_sandbox/faults.py), and what pe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from fly_billing.stripe_sandbox import SandboxControl
 from fly_billing.stripe_sandbox.faults import EFFECTS
-from tests.chaos.call_log import CallLog
+from tests.chaos.call_log import NOT_OF_THE_SYNC, CallLog
 from tests.chaos.plan import Plan
 
 REASONS = ("global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific")
@@ -39,20 +38,17 @@ DELIVERY_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "deliver_never": {"effect": "deliver_never"},
 }
 SHARE_OF_DELIVERIES = 0.06
-# The account's limits, each lowered so far for a moment that our pace, which does not know of it, runs into it.
+# So long that no limit of calls per second depends on how fast the machine is: it is a number of calls.
+AN_HOUR = 3600.0
+AT_ONCE = "limit of calls at once"
+# The account's limits, each lowered so far that the sync, which does not know of it, runs into it with its next calls.
 LOW_LIMITS: Mapping[str, Mapping[str, float]] = {
-    "limit per endpoint": {"endpoint_per_second": 6},
-    "limit of the account": {"global_per_second": 15},
-    # Calls take long enough to meet one another.
-    "limit of calls at once": {"concurrency": 1, "latency_seconds": 0.05},
+    "limit per endpoint": {"endpoint_per_second": 1, "rate_window_seconds": AN_HOUR},
+    "limit of the account": {"global_per_second": 2, "rate_window_seconds": AN_HOUR},
+    # While a call is kept open, every other one is one too many.
+    AT_ONCE: {"concurrency": 1},
 }
-# For a machine that is too slow to meet those.
-LOWEST_LIMITS: Mapping[str, Mapping[str, float]] = {
-    **LOW_LIMITS,
-    "limit per endpoint": {"endpoint_per_second": 1},
-    "limit of the account": {"global_per_second": 2},
-}
-NO_LIMITS = {"endpoint_per_second": None, "global_per_second": None, "concurrency": None, "latency_seconds": 0.0}
+NO_LIMITS = {"endpoint_per_second": None, "global_per_second": None, "concurrency": None, "rate_window_seconds": 1.0}
 
 
 class Faults:
@@ -63,7 +59,8 @@ class Faults:
         self._plan = plan
         self._names: dict[str, str] = {}
         self._struck = dict.fromkeys((*CALL_FAULTS, *DELIVERY_FAULTS), 0)
-        unused = set(EFFECTS) - {str(rule["effect"]) for rule in (*CALL_FAULTS.values(), *DELIVERY_FAULTS.values())}
+        used = {str(rule["effect"]) for rule in (*CALL_FAULTS.values(), *DELIVERY_FAULTS.values())}
+        unused = EFFECTS.keys() - used - {"hold"}  # that is how stops are made
         assert not unused, f"the sandbox has faults that no campaign uses: {unused}"
 
     def switch_on(self) -> None:
@@ -71,14 +68,18 @@ class Faults:
         self._control.settings(object_locks=True, webhook_retry_seconds=0.2)
         share = self._plan.fault_probability
         for number, (name, rule) in enumerate(CALL_FAULTS.items()):
-            self._add(name, rule, share, nth=30 + 15 * number)
+            self._add(name, rule, share, after=10 + 10 * number)
         for number, (name, rule) in enumerate(DELIVERY_FAULTS.items()):
-            self._add(name, {"endpoint": "webhooks.*", **rule}, SHARE_OF_DELIVERIES, nth=2 + 2 * number)
+            self._add(name, {"endpoint": "webhooks.*", **rule}, SHARE_OF_DELIVERIES, after=2 + 2 * number)
 
-    def _add(self, name: str, rule: Mapping[str, Any], probability: float, nth: int) -> None:
-        """Strike a share of the calls, and the n-th: a short campaign is to meet every fault too."""
+    def _add(self, name: str, rule: Mapping[str, Any], probability: float, after: int) -> None:
+        """Strike a share of the calls, and once the first one after so many that can be struck.
+
+        So a short campaign surely meets every fault too: where another fault is quicker, or where the answer is a
+        replay that no fault can reach, the next call is struck.
+        """
         seed = self._plan.seed * 100 + len(self._names)
-        for when in ({"nth": nth}, {"probability": probability, "seed": seed}):
+        for when in ({"from_nth": after, "times": 1}, {"probability": probability, "seed": seed}):
             added = self._control.add_fault(**{**rule, **when})
             self._names[added["id"]] = name
 
@@ -92,46 +93,42 @@ class Faults:
         """Return how often each fault has struck so far, those that never did as 0."""
         counts = dict(self._struck)
         for rule in self._control.faults():
-            counts[self._names[rule["id"]]] += rule["fired"]
+            if rule["id"] in self._names:  # the others are stops
+                counts[self._names[rule["id"]]] += rule["fired"]
         return counts
 
 
 class LowLimits:
-    """Lowers one of the account's limits after the other until it refused calls, and counts them.
+    """Lowers one of the account's limits at a time, until it has refused so many calls of the sync, and counts them.
 
-    However slow the machine is, each limit strikes: it stays low, and gets lower, until it did.
+    It stays low for as long as that takes: nothing gets through any more, and the sync asks again and again.
     """
 
-    def __init__(self, control: SandboxControl, log: CallLog, every: float, lasting: float) -> None:
-        """Begin one `every` so many seconds, `lasting` so many."""
+    def __init__(self, control: SandboxControl, log: CallLog, enough: int) -> None:
         self._control = control
         self._log = log
-        self._every = every
-        self._lasting = lasting
-        self._names = list(LOW_LIMITS)
-        self._due = time.monotonic() + every
-        self._since: int | None = None
+        self._enough = enough
+        self._low: tuple[str, int] | None = None
         self.refusals = dict.fromkeys(LOW_LIMITS, 0)
 
-    def look(self) -> None:
-        """Lower the next limit, or lift the one that is low, when it is time to."""
-        if time.monotonic() < self._due:
-            return
-        if self._since is None:
-            self._since = self._log.calls
-            self._control.settings(**LOW_LIMITS[self._names[0]])
-            self._due = time.monotonic() + self._lasting
-        elif self._log.refused_since(self._since):
-            self.lift()
-            self._due = time.monotonic() + self._every
-        else:
-            self._control.settings(**LOWEST_LIMITS[self._names[0]])
-            self._due = time.monotonic() + self._lasting
+    @property
+    def is_low(self) -> bool:
+        """Whether one of them is low right now."""
+        return self._low is not None
 
-    def lift(self) -> None:
-        """Give the account its full limits back."""
-        self._control.settings(**NO_LIMITS)
-        if self._since is not None:
-            self.refusals[self._names[0]] += self._log.refused_since(self._since)
-            self._names.append(self._names.pop(0))
-            self._since = None
+    def lower(self, name: str) -> None:
+        """Lower one of LOW_LIMITS."""
+        assert not self.is_low, "one limit at a time"
+        self._low = name, self._log.calls
+        self._control.settings(**LOW_LIMITS[name])
+
+    def look(self) -> None:
+        """Give the account its full limits back, if the one that is low has refused enough calls."""
+        if self._low is None:
+            return
+        name, since = self._low
+        refused = self._log.refused_since(since, NOT_OF_THE_SYNC)
+        if refused >= self._enough:
+            self._control.settings(**NO_LIMITS)
+            self.refusals[name] += refused
+            self._low = None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
@@ -17,6 +18,7 @@ import stripe
 
 from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.stripe_sandbox import SandboxError, SandboxServer
+from tests.chaos.crew import PATIENCE
 from tests.chaos.months import is_tinkered
 from tests.stripe_builders import API_KEY
 
@@ -50,7 +52,9 @@ class Hands:
     only be settled by a credit note.
     """
 
-    def __init__(self, sandbox: SandboxServer, seed: int, pause: float) -> None:
+    def __init__(self, sandbox: SandboxServer, seed: int, pause: float, kept: Collection[str]) -> None:
+        """`kept`: organizations whose drafts are for `tinker` alone."""
+        self._kept = frozenset(kept)
         self._sandbox = sandbox
         self._client = make_stripe_client(API_KEY, sandbox.url)
         self._dice = Random(f"{seed} hands")
@@ -66,7 +70,9 @@ class Hands:
             WRITTEN_OFF: lambda: self._on("open", self._write_off),
             SWAPPED: lambda: self._on("draft", self._swap),
         }
-        self.done = dict.fromkeys((*self._deeds, CUSTOMER_DELETED), 0)
+        self._drafts = {EDITED: self._edit, SWAPPED: self._swap, DELETED: self._delete}
+        self._done = dict.fromkeys((*self._deeds, CUSTOMER_DELETED), 0)
+        self._counting = threading.Lock()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -80,11 +86,31 @@ class Hands:
         if self._problem is not None and error is None:
             raise self._problem
 
+    @property
+    def done(self) -> Mapping[str, int]:
+        """How often each deed was done so far."""
+        with self._counting:
+            return dict(self._done)
+
+    def tinker(self, deed: str, organization: str) -> None:
+        """Do EDITED, SWAPPED or DELETED to the organization's draft, however often Stripe has to be asked."""
+        found = [one for one in self._young("draft") if one.organization == organization]
+        assert found, f"{organization} has no draft in Stripe"
+        deadline = time.monotonic() + PATIENCE
+        while not self._drafts[deed](found[0]):
+            assert time.monotonic() < deadline, f"{deed}: not in {PATIENCE:.0f} s"
+        self._count(deed)
+
     def delete_customer(self, organization: str) -> None:
         """Delete the organization's customer, however often Stripe has to be asked."""
+        assert self._customer_of(organization), f"{organization} is no customer in Stripe"
         while customer := self._customer_of(organization):
             self._tried(lambda: self._client.v1.customers.delete(customer))
-        self.done[CUSTOMER_DELETED] += 1
+        self._count(CUSTOMER_DELETED)
+
+    def _count(self, deed: str) -> None:
+        with self._counting:  # the campaign has hands too
+            self._done[deed] += 1
 
     def _work(self) -> None:
         try:
@@ -92,14 +118,20 @@ class Hands:
                 for name, deed in self._deeds.items():
                     if self._stopped.wait(self._pause):
                         break
-                    self.done[name] += deed()
+                    if deed():
+                        self._count(name)
         except Exception as problem:  # noqa: BLE001 - a thread can't raise: leaving the block does
             self._problem = problem
 
     def _on(self, status: str, deed: Callable[[Seen], bool]) -> bool:
         """Do it to one of the young invoices of this status, if there is one."""
-        found = [one for one in self._young(status) if is_tinkered(one.organization) == (status == "draft")]
+        found = [one for one in self._young(status) if self._is_for(one, status)]
         return bool(found) and deed(self._dice.choice(found))
+
+    def _is_for(self, invoice: Seen, status: str) -> bool:
+        if invoice.organization in self._kept:
+            return False
+        return is_tinkered(invoice.organization) == (status == "draft")
 
     def _edit(self, draft: Seen) -> bool:
         lines = self._lines(draft)

@@ -65,6 +65,20 @@ def is_tinkered(organization: str) -> bool:
     return number.isdecimal() and int(number) % 40 in TINKERED
 
 
+def tinkered_with_lines(plan: Plan, least: int) -> list[str]:
+    """Return the organizations whose drafts people edit and that have so many items each month at least."""
+    found = [one for one in organizations(plan) if is_tinkered(one.id)]
+    return [
+        one.id
+        for one in found
+        if all(len(_amounts(_dice(plan, month, one), one)) >= least for month in plan.billing_months)
+    ]
+
+
+def _dice(plan: Plan, month: BillingMonth, one: Organization) -> Random:
+    return Random(f"{plan.seed} {month} {one.id}")
+
+
 def fill(database: BillingDatabase, plan: Plan, folder: Path) -> None:
     """Finalize the plan's months. Raises AssertionError where fewer invoices than planned have something to pay."""
     found = organizations(plan)
@@ -81,8 +95,7 @@ def fill(database: BillingDatabase, plan: Plan, folder: Path) -> None:
 
 def _items(plan: Plan, month: BillingMonth, found: list[Organization]) -> Iterator[tuple[Any, ...]]:
     for one in found:
-        dice = Random(f"{plan.seed} {month} {one.id}")
-        yield from _rows(month, one.id, one.currency, _amounts(dice, one))
+        yield from _rows(month, one.id, one.currency, _amounts(_dice(plan, month, one), one))
     for name in QUITTERS:
         yield from _rows(month, name, "USD", [Decimal("12.34")])
     yield from _rows(month, "zero-cancelled", "USD", [Decimal("5.00"), Decimal("-5.00")])

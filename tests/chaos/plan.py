@@ -11,6 +11,8 @@ from fly_billing.domain.periods import BillingMonth
 FIRST_MONTH = BillingMonth(2023, 6)
 # How long after its end a month is synced: what was begun in the month before has lost its keys by then.
 SYNCED_AFTER = timedelta(days=4)
+# A month's invoices that are still to be finalized, about, when the next one joins them: one less this.
+SHARE_OF_A_MONTH = 0.9
 # So that each month has an invoice of every length.
 LEAST_PER_MONTH = 25
 
@@ -18,7 +20,8 @@ LEAST_PER_MONTH = 25
 @dataclass(frozen=True)
 class Plan:
     """One campaign. `invoices`: billable ones, those with a total; `strikes`: about how often each fault is to strike;
-    `kills`: of processes at work, beside those at the end of each month.
+    `kills`: of processes at work, beside those at the end of each month; `low_limits`: how often each of the account's
+    limits is lowered.
 
     Each month is a phase: its invoices join those left of the months before, and the clocks jump to its end.
     """
@@ -32,7 +35,7 @@ class Plan:
     workers: int = 8
     requests_per_second: int = 1000
     seconds_between_deeds: float = 0.25
-    seconds_between_low_limits: float = 20.0
+    low_limits: int = 4
 
     def __post_init__(self) -> None:
         if self.invoices < LEAST_PER_MONTH * self.months:
@@ -58,10 +61,20 @@ class Plan:
         """How often each fault must have struck for the campaign to count: dozens of times in one of full size."""
         return 24 if self.invoices >= Plan.invoices else 1
 
-    def moments(self, what: str, count: int) -> list[float]:
-        """Return the shares of the work, ascending, after which something happens; evenly spread and a little off."""
+    def moments(self, what: str, count: int) -> list[tuple[int, int]]:
+        """Return when something happens, in order: in which month, at the how-manieth request that writes an invoice.
+
+        Evenly spread and a little off. Each month's new invoices take three such requests each at least, so that it
+        surely gets to the last of them, and there is work left.
+        """
         dice = Random(f"{self.seed} {what}")
-        return [(n + 0.2 + 0.6 * dice.random()) / count for n in range(count)]
+        shares = [(n + 0.2 + 0.6 * dice.random()) / count * self.months for n in range(count)]
+        return [(int(share), 1 + int(share % 1 * self.writes_of_a_month)) for share in shares]
+
+    @property
+    def writes_of_a_month(self) -> int:
+        """How many requests that write an invoice are counted before the next month joins: most of the fewest."""
+        return int(SHARE_OF_A_MONTH * 3 * self.organizations)
 
 
 # For `make test`.
@@ -73,5 +86,5 @@ SMALL = Plan(
     months=2,
     strikes=6,
     seconds_between_deeds=0.05,
-    seconds_between_low_limits=2.0,
+    low_limits=1,
 )

@@ -62,8 +62,11 @@ class RestartablePostgres:
         """Stop the server, which ends all connections, and start it again after so many seconds."""
         port, self._is_away = self._server.port, True
         self.stop()
-        time.sleep(seconds)
-        self._start()
+        with socket.socket() as guard:  # so that nobody is given the port meanwhile
+            guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            guard.bind(("127.0.0.1", port))
+            time.sleep(seconds)
+            self._start()
         self._last_back, self._is_away = time.monotonic(), False
         self.restarts += 1
         assert self._server.port == port, f"port {port} was taken while Postgres was away: run the campaign again"

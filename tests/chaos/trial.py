@@ -25,8 +25,8 @@ POISONED = ("poisoned-1", "poisoned-2", "poisoned-3", "poisoned-4")
 KILLED = ("sent-and-killed-1", "sent-and-killed-2", "sent-and-killed-3", "sent-and-killed-4")
 ORGANIZATIONS = (*DROPPED, *POISONED, *KILLED)
 # Seconds for which the answer to these four is kept back: the process is killed as soon as Stripe has done them.
-KEPT_BACK = 120.0
-PATIENCE = 60.0
+KEPT_BACK = 3600.0
+PATIENCE = 600.0
 A_DAY_AND_AN_HOUR = 25 * 3600
 
 

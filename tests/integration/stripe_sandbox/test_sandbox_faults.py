@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import stripe
 from fly_billing.stripe_sandbox import SandboxControl, SandboxError, SandboxServer, spawn
 
 CREATE: Any = {"customer": "cus_1234", "currency": "usd"}
+# Seconds after which a test gives up: it never waits so long, however slow the machine is.
+PATIENCE = 120.0
 KEY: Any = {"idempotency_key": "invoice-1-create-g0"}
 
 
@@ -232,3 +235,77 @@ def test_rules_and_their_counts_survive_a_restart(
     with spawn(own_server.store_path) as restarted:
         assert fails(lambda: connect(restarted.url).v1.customers.retrieve("cus_1234"))
         assert restarted.control.faults()[0]["fired"] == 1
+
+
+@pytest.mark.parametrize("after_apply", [True, False])
+def test_a_held_call_stays_open_until_its_rule_is_removed(
+    control: SandboxControl, create: Callable[[], stripe.Invoice], after_apply: bool
+) -> None:
+    rule = control.add_fault("hold", "invoices.create", after_apply=after_apply)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(create)
+        wait_until(control.held)
+        assert [(one["rule"], one["endpoint"]) for one in control.held()] == [(rule["id"], "invoices.create")]
+        assert len(control.invoices()) == int(after_apply)
+        assert not call.done()
+        control.clear_faults(rule["id"])
+        assert call.result(timeout=PATIENCE).status == "draft"
+    assert (control.held(), len(control.invoices())) == ([], 1)
+
+
+def test_while_one_call_is_held_the_limit_of_calls_at_once_refuses_the_next(
+    control: SandboxControl, client: stripe.StripeClient, create: Callable[[], stripe.Invoice]
+) -> None:
+    rule = control.add_fault("hold", "invoices.create", times=1)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(create)
+        wait_until(control.held)
+        control.settings(concurrency=1)
+        with pytest.raises(stripe.RateLimitError) as refused:
+            client.v1.customers.retrieve("cus_1234")
+        control.settings(concurrency=None)
+        control.clear_faults(rule["id"])
+        assert call.result(timeout=PATIENCE).status == "draft"
+    assert refused.value.headers is not None
+    assert refused.value.headers["Stripe-Rate-Limited-Reason"] == "global-concurrency"
+
+
+def test_a_rule_about_one_caller_lets_the_others_through(
+    control: SandboxControl, connect: Callable[..., stripe.StripeClient]
+) -> None:
+    control.add_fault("error", "customers.retrieve", caller="sk_test_seat_*")
+    assert connect(key="sk_test_fly").v1.customers.retrieve("cus_1234").id == "cus_1234"
+    with pytest.raises(stripe.APIError):
+        connect(key="sk_test_seat_1").v1.customers.retrieve("cus_1234")
+
+
+def test_a_fault_that_another_was_quicker_than_strikes_the_next_call(
+    control: SandboxControl, client: stripe.StripeClient
+) -> None:
+    control.add_fault("error", "customers.retrieve", nth=2, status=503)
+    control.add_fault("error", "customers.retrieve", from_nth=2, times=1, status=500)
+    outcomes = []
+    for _ in range(4):
+        try:
+            client.v1.customers.retrieve("cus_1234")
+            outcomes.append(200)
+        except stripe.APIError as failed:
+            outcomes.append(failed.http_status or 0)
+    assert outcomes == [200, 503, 500, 200]
+
+
+def test_a_rate_limit_of_a_long_second_is_a_number_of_calls(
+    control: SandboxControl, client: stripe.StripeClient
+) -> None:
+    control.settings(endpoint_per_second=2, rate_window_seconds=3600)
+    for _ in range(2):
+        client.v1.customers.retrieve("cus_1234")
+    with pytest.raises(stripe.RateLimitError):
+        client.v1.customers.retrieve("cus_1234")
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"not in {PATIENCE} s"
+        time.sleep(0.01)
