@@ -90,6 +90,7 @@ def reset(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     with pipeline.store.transaction():
         pipeline.store.wipe()
     pipeline.reload()
+    pipeline.limits.forget()
     return {"status": "wiped"}
 
 

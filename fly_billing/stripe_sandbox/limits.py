@@ -24,6 +24,10 @@ class Limits:
         self._running = 0
         self._locked: set[str] = set()
 
+    def forget(self) -> None:
+        """Count calls per second from now on only."""
+        self._recent.clear()
+
     @contextmanager
     def admitted(self, endpoint: str) -> Iterator[None]:
         """Let a call in, or raise 429 with the limiter's reason; refused calls do not count."""
