@@ -5,6 +5,7 @@
 with final as (
     select
         i.id, i.currency, i.organization_id as payer_id,
+        i.id in (select unnest(cast(:invoices as uuid[]))) as is_asked_for,  -- hashed: it may be all of the month
         greatest(
             (
                 select max(d.decided_at) from correction_decisions as d
@@ -68,9 +69,9 @@ levels as (
 
 select
     levels.invoice_id, final.currency, final.payer_id,
-    case when levels.invoice_id = any (:invoices) then levels.key end as key,
-    case when levels.invoice_id = any (:invoices) then levels.organization_id end as organization_id,
-    case when levels.invoice_id = any (:invoices) then levels.kind end as kind,
+    case when final.is_asked_for then levels.key end as key,
+    case when final.is_asked_for then levels.organization_id end as organization_id,
+    case when final.is_asked_for then levels.kind end as kind,
     levels.kind in ('usage', 'subscription') as is_first_hand,
     sum(levels.mark) as mark,
     sum(levels.peak) as peak,
