@@ -8,12 +8,14 @@ PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check insta
 # `make bench SIZES="1000 10000 30000" WRITE=docs` is the one whose table and plots are in docs/ (an hour).
 SIZES ?= 1000
 INVOICES ?= 2500
+RUNS ?= 10
+BURNERS ?= 0
 WRITE ?=
 ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev test test-engines bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev test test-repeat test-engines bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -23,6 +25,9 @@ dev: $(VENV)/.installed ## the Dagster UI at localhost:3000 over the same data; 
 
 test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-repeat: $(VENV)/.installed-dev ## the whole suite RUNS times beside BURNERS busy processes: which tests fail by chance?
+	$(BIN)/python -m tests.repeat --runs $(RUNS) --burners $(BURNERS)
 
 test-engines: $(VENV)/.installed-engines ## the same month on engines for many machines: Celery workers, Spark (500 MB to install)
 	$(BIN)/python -m pytest tests/engines
