@@ -1,20 +1,33 @@
 """The first stage: landed usage files become events in the Delta table."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
+from hashlib import sha256
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSpec, AssetExecutionContext, BackfillPolicy, MaterializeResult, asset
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    BackfillPolicy,
+    MaterializeResult,
+    asset,
+)
 
 from fly_billing.assets.outcomes import check, report, table
 from fly_billing.domain.periods import FIRST_MONTH
 from fly_billing.partitions import landing_days
+from fly_billing.resources.backlog import needs_attention
 from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
-from fly_billing.resources.landing import land_days
+from fly_billing.resources.landing import DaysNotLanded, land_days
 from fly_billing.resources.usage_lake import UsageTable, count_by_day
 from fly_billing.resources.usage_ledger import open_usage_table
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
+UNDERSTOOD = "everything_in_the_landing_folder_is_understood"
+WARN = AssetCheckSeverity.WARN
 
 
 @asset(
@@ -26,7 +39,14 @@ ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
             asset="usage_events",
             description="landed = accepted + duplicate + rejected, per landing day, counted again in the usage table"
             " and in rejected_usage. If it fails, usage was lost or doubled on the way: land the day again.",
-        )
+        ),
+        AssetCheckSpec(
+            UNDERSTOOD,
+            asset="usage_events",
+            description="Nothing in the landing folder is left out or rejected as a whole: no folder that is named"
+            " after no day, no file beside the day folders, none that can't be read. If it warns, fix or remove what"
+            " is listed and run `fly-billing land`.",
+        ),
     ],
     kinds={"deltalake", "duckdb"},
     group_name="fly_billing",
@@ -42,7 +62,13 @@ def usage_events(
     """
     database, lake = billing_postgres.database(), usage_store.lake()
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    files = land_days(database, lake, usage_store.landing(), days, FIRST_MONTH, clock.now(), context.log.info)
+    try:
+        files = land_days(database, lake, usage_store.landing(), days, FIRST_MONTH, clock.now(), context.log.info)
+        failed: dict[date, str] = {}
+    except DaysNotLanded as problem:
+        files, failed = problem.files, problem.failures
+    failures = [{"landing_day": day, "message": failed[day]} for day in sorted(failed)]
+    unclear = [asdict(one) for one in needs_attention(database, usage_store.landing(), clock.now())]
     accounts = [dict(row) for row in database.rows("accounted_usage", days=days)]
     table_now = open_usage_table(database, lake)
     metadata = {
@@ -56,8 +82,19 @@ def usage_events(
         "rejected_by_reason": table([dict(row) for row in database.rows("reasons_of_rejection", days=days)]),
         "by_landing_day": table(accounts, most=31),
     }
-    checks = [check("usage_events", ACCOUNTED_FOR, unaccounted(accounts, table_now, days), landed=metadata["landed"])]
-    yield from report(context, metadata, checks, failed_keys=set())
+    wrong = [*failures, *unaccounted(accounts, table_now, days)]
+    checks = [
+        check("usage_events", ACCOUNTED_FOR, wrong, landed=metadata["landed"]),
+        check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
+    ]
+    failed_keys = {day.isoformat() for day in failed}
+    yield from report(context, metadata, checks, failed_keys, failures, are_recorded=False)
+
+
+def cause_of(unclear: Sequence[Mapping[str, Any]]) -> str:
+    """Return a text that is another one as soon as something else is not understood, so that it is told of again."""
+    listed = "\n".join(f"{one['path']} {one['message']}" for one in unclear)
+    return sha256(listed.encode()).hexdigest()
 
 
 def unaccounted(

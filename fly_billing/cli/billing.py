@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from dagster import DagsterInstance
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.markup import escape
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import Runs
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.backlog import days_before_closing, days_to_land, stretches
+from fly_billing.resources.backlog import days_before_closing, days_due, needs_attention, stretches
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings
 
@@ -29,15 +30,21 @@ def _runs(stripe: bool) -> Iterator[tuple[Runs, Settings, BillingDatabase]]:
 def land_new_files(console: Console, month: BillingMonth | None) -> bool:
     """Land every landing day whose folder has changed, and all that count for `month`; return whether all went well.
 
-    A month is closed only when all its landing days were landed after they ended, also those without files.
+    A month is closed only when all its landing days were landed after they ended, also those without files. What is in
+    the landing folder and needs a person is printed, and then not all went well.
     """
     with _runs(stripe=False) as (runs, settings, database):
+        now = datetime.now(UTC)
         due = days_before_closing(database, month, settings.grace) if month else []
-        days = sorted({*due, *days_to_land(database, settings.landing_dir, by_content=True)})
+        days = sorted({*due, *days_due(database, settings.landing_dir, now, settings.grace)})
         with console.status(f"Landing {len(days)} days"):
             for stretch in stretches(days):
                 runs.land(stretch)
-        return tell_problems(console, runs, f"{len(days)} landing days landed")
+        unclear = needs_attention(database, settings.landing_dir, now)
+        for one in unclear:
+            line = f"[red]needs attention[/red] {escape(one.path)}: {escape(one.message)}"
+            console.print(line, highlight=False, soft_wrap=True)
+        return tell_problems(console, runs, f"{len(days)} landing days landed") and not unclear
 
 
 def run_month(console: Console, job: str, month: BillingMonth) -> bool:

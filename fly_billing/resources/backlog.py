@@ -12,9 +12,11 @@ from fly_billing.resources.landing_folder import (
     UNREAD,
     FileContent,
     LandingFile,
+    NotUnderstood,
     content_of,
     day_folders,
     list_files,
+    not_understood,
 )
 from fly_billing.resources.postgres import BillingDatabase
 
@@ -53,6 +55,27 @@ def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
         return file.path.stat().st_size != landed.bytes
     except OSError:
         return landed != UNREAD
+
+
+def needs_attention(database: BillingDatabase, landing_dir: Path, now: datetime) -> list[NotUnderstood]:
+    """List what of the landing folder needs a person: what is not understood, and files rejected as a whole."""
+    rejected = [
+        NotUnderstood(f"{row['landing_day']}/{row['path']}", f"rejected ({row['reason']}): {row['message']}")
+        for row in database.rows("rejected_files")
+    ]
+    return not_understood(landing_dir, now) + rejected
+
+
+def days_due(database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta) -> list[date]:
+    """List the days over that wait to be landed: changed ones, and those without which no month can be closed.
+
+    Days without a folder are among them: that they have no usage is known only once they were landed after they ended.
+    """
+    yesterday = now.date() - timedelta(days=1)
+    due = set(days_to_land(database, landing_dir, by_content=True))
+    for month in months_to_close(database, BillingMonth.containing(now).start):
+        due.update(day for day in days_before_closing(database, month, grace) if day <= yesterday)
+    return sorted(due)
 
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.key_index import KeyIndex, entries_of
-from fly_billing.resources.landing_folder import LandingError, LandingFile, list_files, readable_name, said
+from fly_billing.resources.landing_folder import LandingError, LandingFile, day_folders, list_files, readable_name, said
 from fly_billing.resources.landing_staging import StagedFiles, stage_files
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
@@ -86,11 +86,12 @@ def land_days(
     """Land these days, as many of them at once as have `BYTES_AT_ONCE` of files: what landed so far stays landed.
 
     Raises DaysNotLanded once all others are landed, where a day can't be: its folder can't be read, or is gone though
-    files of it were landed before. Raises LandingError where there is no landing folder at all, and UsageTableMismatch
-    where the usage table is not the one that was landed into before.
+    files of it were landed before. Raises LandingError where there is no landing folder, or one without any day, and
+    UsageTableMismatch where the usage table is not the one that was landed into before.
     """
     if not landing_dir.is_dir():
         raise LandingError(f"there is no landing folder {landing_dir}: is it mounted? Nothing was landed")
+    _refuse_empty_share(database, landing_dir)
     put_on_record(database, lake)
 
     def land(some: Sequence[date]) -> list[LandedFile]:
@@ -109,6 +110,19 @@ def land_days(
     if failures:
         raise DaysNotLanded(failures, landed)
     return landed
+
+
+def _refuse_empty_share(database: BillingDatabase, landing_dir: Path) -> None:
+    """Raise LandingError where not one day has a folder, though files of some were landed: all can't be gone at once.
+
+    Days that were never landed would be taken for days without usage.
+    """
+    landed = [row["last"] for row in database.rows("last_day_with_files") if row["last"]]
+    if landed and not day_folders(landing_dir):
+        raise LandingError(
+            f"{landing_dir / landed[0].isoformat()} is gone, and with it the folders of all days that were landed: is"
+            f" {landing_dir} mounted? Nothing was landed. If they were moved away on purpose, make a folder for today"
+        )
 
 
 def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: Sequence[date]) -> list[LandedFile]:

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from fly_billing.domain.periods import FIRST_MONTH
 
 # Postgres has names of files in an index, where about 2,700 bytes fit. A longer name is cut, and ends in its hash.
 LONGEST_NAME = 1000
+UNFINISHED_FOR_LONG = timedelta(days=1)
 # DuckDB reads a path with one of these as a pattern.
 PATTERN = frozenset("*?[")
 
@@ -54,11 +55,84 @@ class FileContent:
 UNREAD = FileContent("", 0)
 
 
+@dataclass(frozen=True)
+class NotUnderstood:
+    """Something in the landing folder that is not landed, or not as it may be meant. `path` is readable text."""
+
+    path: str
+    message: str
+
+
 def day_folders(landing_dir: Path) -> list[date]:
-    """List the landing days that have a folder, or what is named like one. Raises OSError where nobody can tell."""
-    with os.scandir(landing_dir) as entries:
-        days = [day for entry in entries if (day := day_of(entry.name))]
-    return sorted(day for day in days if FIRST_MONTH.first_day <= day <= datetime.now(UTC).date())
+    """List the landing days that have a folder, or something else of that name; none where there is no landing folder.
+
+    Raises LandingError where the landing folder can't be read.
+    """
+    return [day for entry in _top(landing_dir) if (day := day_of(entry.name)) and not _problem_of_day(day)]
+
+
+def _top(landing_dir: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(landing_dir) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise LandingError(f"the landing folder {readable_name(landing_dir)} can't be read: {said(problem)}") from None
+
+
+def _problem_of_day(day: date) -> str | None:
+    if day < FIRST_MONTH.first_day:
+        return f"it lies before {FIRST_MONTH.first_day}, the first landing day: its files are not landed"
+    # A source whose clock is ahead of UTC may write tomorrow's folder.
+    ahead = (day - datetime.now(UTC).date()).days
+    return None if ahead <= 0 else f"{day} has not come yet: its files are not landed before"
+
+
+def not_understood(landing_dir: Path, now: datetime) -> list[NotUnderstood]:
+    """List what is in the landing folder and is not landed, or not as it may be meant. Raises as `day_folders`."""
+    found: list[NotUnderstood] = []
+    for entry in _top(landing_dir):
+        day = day_of(entry.name)
+        if day is None and entry.name.startswith("."):
+            found += _left_unfinished(landing_dir, Path(entry.path), now)
+        elif day is None:
+            message = "named after no day: files are landed from folders called YYYY-MM-DD, such as 2026-11-05"
+            found.append(NotUnderstood(readable_name(entry.name), message))
+        elif problem := _problem_of_day(day):
+            if (day - now.date()).days > 1 or day < FIRST_MONTH.first_day:
+                found.append(NotUnderstood(readable_name(entry.name), problem))
+        else:
+            found += _not_understood_of_day(landing_dir, Path(entry.path), now)
+    return found
+
+
+def _not_understood_of_day(landing_dir: Path, folder: Path, now: datetime) -> list[NotUnderstood]:
+    found: list[NotUnderstood] = []
+    nested: set[Path] = set()
+    try:
+        for entry in _entries(folder):
+            path = Path(entry.path)
+            if entry.name.startswith("."):
+                found += _left_unfinished(landing_dir, path, now)
+            nested |= {above for above in path.relative_to(folder).parents if day_of(above.name)}
+    except OSError as problem:
+        where = readable_name(os.path.relpath(problem.filename or folder, landing_dir))
+        found.append(NotUnderstood(where, f"can't be read: {said(problem)}. The day is not landed"))
+    message = f"a day's folder in that of {folder.name}: its files land as {folder.name}'s. Move it up"
+    return found + [NotUnderstood(readable_name(f"{folder.name}/{one}"), message) for one in sorted(nested)]
+
+
+def _left_unfinished(landing_dir: Path, path: Path, now: datetime) -> list[NotUnderstood]:
+    """Report what begins with a point, so is still being written, but was not written to for a day."""
+    try:
+        written_at = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+    except OSError:
+        return []
+    if now - written_at <= UNFINISHED_FOR_LONG:
+        return []
+    message = "begins with a point, so it is not landed, but was last written more than a day ago: rename or remove it"
+    return [NotUnderstood(readable_name(path.relative_to(landing_dir)), message)]
 
 
 def day_of(name: str) -> date | None:

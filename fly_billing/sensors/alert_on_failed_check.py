@@ -34,12 +34,15 @@ def alert_on_failed_check(
             key = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {_month(run)}".rstrip()
             if TOLD_ELSEWHERE in evaluation.metadata:
                 continue
-            if evaluation.passed:
-                memory.told = [one for one in memory.told if one != key]
-            elif key not in memory.told:
+            # A check that lists several things says which: one that is new is told of though the others are known.
+            cause = evaluation.metadata.get("cause")
+            told_as = f"{key} {cause.value}" if cause else key
+            if evaluation.passed or (cause and told_as not in memory.told):
+                memory.told = [one for one in memory.told if one != key and not (cause and one.startswith(f"{key} "))]
+            if not evaluation.passed and told_as not in memory.told:
                 alert = check_alert(run, evaluation)
                 put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} {key}", context.log.error)
-                memory.told.append(key)
+                memory.told.append(told_as)
                 told += 1
     context.update_cursor(memory.written())
     return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

@@ -57,6 +57,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
 
     assert checks == {
         ("usage_events", "every_landed_row_is_accepted_duplicate_or_rejected"),
+        ("usage_events", "everything_in_the_landing_folder_is_understood"),
         ("usage_rollups", "every_accepted_event_is_in_exactly_one_rollup"),
         ("invoices", "items_sum_to_the_total"),
         ("invoices", "every_rollup_is_priced_in_exactly_one_item"),

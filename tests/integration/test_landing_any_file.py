@@ -67,6 +67,12 @@ def as_an_ordinary_user() -> Iterator[None]:
             os.seteuid(0)
 
 
+def open_to_anybody(platform: Platform) -> None:
+    folder = platform.landing_dir.parent
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+
+
 @pytest.fixture
 def platform_of_anybody(billing_database: BillingDatabase) -> Iterator[Platform]:
     """A platform whose folders an ordinary user may write to, also where the tests run as root. One day was landed."""
@@ -76,8 +82,7 @@ def platform_of_anybody(billing_database: BillingDatabase) -> Iterator[Platform]
     platform = Platform.with_acme(billing_database, landing_dir)
     write_jsonl(landing_dir, [event("before", "8")], date(2026, 9, 14))
     platform.land(date(2026, 9, 14))
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o777 if path.is_dir() else 0o666)
+    open_to_anybody(platform)
     yield platform
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o777)
