@@ -108,7 +108,7 @@ def told(sandbox: SandboxServer, service: str, acme: str) -> str:
 
 def eventually(found: Callable[[], Any], expected: Any) -> None:
     """Assert that what is found becomes what is expected within a few seconds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while found() != expected and time.monotonic() < deadline:
         time.sleep(0.01)
     assert found() == expected

@@ -40,7 +40,7 @@ class Receiver:
 
     def types(self, at_least: int) -> list[str]:
         """Return the types of the events taken, as soon as there are so many of them."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while len(self.taken) < at_least and time.monotonic() < deadline:
             time.sleep(0.01)
         return [event["type"] for event in self.taken]
@@ -290,7 +290,7 @@ def test_what_was_on_its_way_is_delivered_after_a_crash(
 
 def settled_delivery(control: SandboxControl) -> dict[str, Any]:
     """Return the only delivery once it is no longer pending."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         (found,) = control.deliveries()
         if found["state"] != "pending":
