@@ -122,4 +122,4 @@ def _refuse_swapping_pooler(connection: WatchedConnection, url: str, place: Plac
 def _waited_for(context: ExceptionContext) -> str:
     driver = getattr(getattr(context.connection, "connection", None), "driver_connection", None)
     watch = driver.watch if isinstance(driver, WatchedConnection) else None
-    return watch.blocker if watch else ""
+    return watch.last_blocker() if watch else ""

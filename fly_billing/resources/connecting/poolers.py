@@ -60,11 +60,11 @@ def _plain(connection: BoundedConnection) -> BoundedConnection:
 
 
 def _keeps_session(ours: BoundedConnection, other: BoundedConnection) -> bool:
-    before = _number(ours, "select pg_backend_pid()")
+    first, before = (_number(ours, "select pg_backend_pid()") for _ in range(2))
     with other.transaction():
         others = _number(other, "select pg_backend_pid()")
         after = _number(ours, "select pg_backend_pid()")
-    return before == after != others
+    return first == before == after != others
 
 
 def _keeps_lock(ours: BoundedConnection, other: BoundedConnection) -> bool:

@@ -22,7 +22,7 @@ QUIET = 5.0
 REMINDED = 60.0
 STATE = """
 select state, state_change::text, wait_event_type,
-       (select string_agg(format('process %s (%s, role %s%s) holds', b.pid, coalesce(nullif(b.application_name, ''),
+       (select string_agg(format('process %%s (%%s, role %%s%%s) holds', b.pid, coalesce(nullif(b.application_name, ''),
                                  'unnamed'), b.usename, coalesce(', in a transaction since ' ||
                                  to_char(b.xact_start at time zone 'UTC', 'HH24:MI:SS') || ' UTC', '')), ' and ')
           from pg_stat_activity b where b.pid = any(pg_blocking_pids(a.pid)))
@@ -49,10 +49,15 @@ class Watch:
     parameters: dict[str, Any]
     silence: float
     blocker: str = ""
+    blocked_at: float = 0.0
 
     @property
     def quiet(self) -> float:
         return min(QUIET, self.silence / 4)
+
+    def last_blocker(self) -> str:
+        """Say who held up the wait that has just ended; nothing if nobody was seen to."""
+        return self.blocker if time.monotonic() - self.blocked_at < 2 * self.quiet + 1 else ""
 
 
 class WatchedConnection(psycopg.Connection[Any]):
@@ -92,7 +97,6 @@ class _Looking:
         self._next = self._began + watch.quiet
         self._told = float("-inf")
         self._seen_idle = ""
-        watch.blocker = ""
 
     def problem(self) -> str | None:
         """Say why there is nothing to wait for; None if there may be."""
@@ -100,8 +104,7 @@ class _Looking:
             return None
         try:
             found = _ask(self._watch)
-        except psycopg.Error as error:
-            found = None
+        except psycopg.OperationalError as error:
             if not _is_silence(error):  # refused by a server that is alive: too many connections, say
                 self._alive = time.monotonic()
         else:
@@ -122,7 +125,7 @@ class _Looking:
                 return "the server's answer got lost: the connection broke"
             self._seen_idle = changed
         if blocker:
-            self._watch.blocker = blocker
+            self._watch.blocker, self._watch.blocked_at = blocker, time.monotonic()
             self._tell(blocker)
         return None
 
