@@ -113,7 +113,8 @@ def test_tables_that_are_in_use_keep_their_rows_and_get_what_is_missing(
     with psycopg.connect(dagster_url.replace("+psycopg2", ""), autocommit=True) as connection:
         connection.execute("drop table fly_billing_dagster_is_set_up, asset_daemon_asset_evaluations")
         ((index,),) = connection.execute(
-            "select indexname from pg_indexes where tablename = 'event_logs' and indexdef !~ 'UNIQUE' order by 1 limit 1"
+            "select indexname from pg_indexes where tablename = 'event_logs' and indexdef !~ 'UNIQUE'"
+            " order by 1 limit 1"
         ).fetchall()
         connection.execute(f"drop index {index}".encode())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
