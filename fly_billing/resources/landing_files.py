@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 
 from fly_billing.domain.usage_cells import write_document
 from fly_billing.resources.landing_folder import LandingFile, open_file, path_for_duckdb, readable_name
-from fly_billing.resources.staging import CELLS, CHUNK_LINES, MOMENT, STAGED
+from fly_billing.resources.staging import CELLS, CHUNK_BYTES, CHUNK_LINES, LONGEST_LINE, MOMENT, STAGED
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_json import read_cells, stage_json
 from fly_billing.resources.usage_parquet import read_parquet
+
+TOO_LONG = f"the line has more than {LONGEST_LINE:,} letters"
 
 
 class NotUsage(Exception):
@@ -57,20 +59,40 @@ def _as_text(file: BinaryIO, newline: str) -> TextIO:
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
+class _LongLine(str):
+    """The beginning of a line that is longer than LONGEST_LINE."""
+
+
+def _lines_of(file: TextIO, ends: tuple[str, ...]) -> Iterator[str]:
+    """Yield a file's lines; of one that is too long only its beginning is kept."""
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) <= LONGEST_LINE or line.endswith(ends):
+            yield line
+            continue
+        while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(ends):
+            pass
+        yield _LongLine(f"{line[:200]}…")
+
+
 def _read_jsonl(duck: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
     with _as_text(file, newline="\n") as lines_of_file:
         numbers: list[int] = []
         lines: list[str] = []
-        for number, line in enumerate(lines_of_file, start=1):
+        size = 0
+        for number, line in enumerate(_lines_of(lines_of_file, ("\n",)), start=1):
             text = line.strip(" \t\r\n")
-            if not _is_text(text):
+            if isinstance(line, _LongLine):
+                shown = {"problem": "line_too_long", "problem_message": TOO_LONG}
+                yield pa.Table.from_pylist([_bad_encoding(number, text) | shown], schema=STAGED)
+            elif not _is_text(text):
                 yield pa.Table.from_pylist([_bad_encoding(number, text)], schema=STAGED)
             elif text:
                 numbers.append(number)
                 lines.append(text)
-            if len(lines) == CHUNK_LINES:
+                size += len(text)
+            if len(lines) == CHUNK_LINES or size >= CHUNK_BYTES:
                 yield stage_json(duck, numbers, lines)
-                numbers, lines = [], []
+                numbers, lines, size = [], [], 0
         if lines:
             yield stage_json(duck, numbers, lines)
 
@@ -94,16 +116,18 @@ def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
     with _as_text(file, newline="") as lines_of_file:
         header: list[str] | None = None
         rows: list[dict[str, Any]] = []
-        for line, raw, fields in _csv_records(lines_of_file):
+        size = 0
+        for line, raw, fields in _csv_records(_lines_of(lines_of_file, ("\n", "\r"))):
             if header is None and not isinstance(fields, csv.Error):
                 header = fields
                 if not _names_columns(header):
                     rows.append(_stage_csv_row(line, raw, header, fields))
             else:
                 rows.append(_stage_csv_row(line, raw, header or [], fields))
-            if len(rows) == CHUNK_LINES:
+            size += len(raw)
+            if len(rows) >= CHUNK_LINES or size >= CHUNK_BYTES:
                 yield pa.Table.from_pylist(rows, schema=STAGED)
-                rows = []
+                rows, size = [], 0
         if rows:
             yield pa.Table.from_pylist(rows, schema=STAGED)
 
@@ -126,6 +150,8 @@ def _csv_records(lines: Iterable[str]) -> Iterator[tuple[int, str, list[str] | c
     def feed() -> Iterator[str]:
         while (line := given_back.popleft() if given_back else next(numbered, None)) is not None:
             taken.append(line)
+            if isinstance(line[1], _LongLine):
+                raise csv.Error(TOO_LONG)
             yield line[1]
 
     while True:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from fly_billing.resources.landing_files import NotUsage, read_landing_file, stage_plain_parquet
 from fly_billing.resources.landing_folder import UNREAD, FileContent, LandingFile, content_of, readable_name, said
-from fly_billing.resources.staging import CHUNK_LINES, STAGED
+from fly_billing.resources.staging import CHUNK_BYTES, CHUNK_LINES, STAGED
 from fly_billing.resources.statements import sql
 
 # A table that is made of very many tables takes longer than all the rest.
@@ -48,7 +48,7 @@ class _Staging:
     def __init__(self, duck: duckdb.DuckDBPyConnection) -> None:
         self._duck = duck
         self._waiting: list[tuple[LandingFile, list[pa.Table]]] = []
-        self._rows_waiting = 0
+        self._bytes_waiting = 0
         self.found = StagedFiles()
 
     def stage(self, files: Sequence[LandingFile], progress: Callable[[str], None]) -> None:
@@ -81,7 +81,7 @@ class _Staging:
         try:
             for rows in read_landing_file(file.path, self._duck):
                 waiting.append(rows)
-                if sum(table.num_rows for table in waiting) >= CHUNK_LINES:
+                if sum(len(one) for one in waiting) >= CHUNK_LINES or sum(one.nbytes for one in waiting) >= CHUNK_BYTES:
                     is_begun = True
                     self._write([(file, waiting)])
                     waiting = []
@@ -94,13 +94,13 @@ class _Staging:
 
     def _wait(self, file: LandingFile, tables: list[pa.Table]) -> None:
         self._waiting.append((file, tables))
-        self._rows_waiting += sum(table.num_rows for table in tables)
-        if self._rows_waiting >= CHUNK_LINES or len(self._waiting) >= MOST_TABLES:
+        self._bytes_waiting += sum(table.nbytes for table in tables)
+        if self._bytes_waiting >= CHUNK_BYTES or len(self._waiting) >= MOST_TABLES:
             self._write_waiting()
 
     def _write_waiting(self) -> None:
         """Write the files that wait in one statement; where that fails, each by itself."""
-        waiting, self._waiting, self._rows_waiting = self._waiting, [], 0
+        waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
         try:
             self._write(waiting)
         except Exception:  # noqa: BLE001 - whatever one file does, the others land

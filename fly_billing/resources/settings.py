@@ -62,6 +62,7 @@ class Settings:
     celery_redeliver_seconds: int
     landing_dir: Path
     lake_dir: Path
+    memory_mb: int
     grace: timedelta
     due_days: int
     max_org_partitions: int
@@ -102,6 +103,7 @@ class Settings:
             celery_redeliver_seconds=_whole(env, "FLY_BILLING_CELERY_REDELIVER_SECONDS", 3600, least=1),
             landing_dir=Path(env.get("FLY_BILLING_LANDING_DIR") or data_dir / "landing"),
             lake_dir=Path(env.get("FLY_BILLING_LAKE_DIR") or data_dir / "usage_events"),
+            memory_mb=_whole(env, "FLY_BILLING_MEMORY_MB", 1500, least=128),
             grace=timedelta(hours=_whole(env, "FLY_BILLING_GRACE_HOURS", 72)),
             due_days=_whole(env, "FLY_BILLING_DUE_DAYS", 14),
             max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),

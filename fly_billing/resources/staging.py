@@ -19,3 +19,7 @@ STAGED = pa.schema(
 )
 # How many rows are read at once.
 CHUNK_LINES = 200_000
+# And how much of them, in bytes or letters.
+CHUNK_BYTES = 2**24
+# A longer line is refused, and never held as a whole.
+LONGEST_LINE = 2**20

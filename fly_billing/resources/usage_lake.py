@@ -27,6 +27,7 @@ from deltalake.exceptions import DeltaError
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.landing_folder import path_for_duckdb, readable_name
+from fly_billing.resources.settings import Settings
 from fly_billing.resources.statements import sql
 
 # Quantities have up to 15 decimals; a sum of them has room for 23 digits before the point.
@@ -67,17 +68,14 @@ class LakeError(ToBeMended):
     """The usage table can't be where it is, or as it is; the message says what to do."""
 
 
-# What DuckDB may hold in memory before it goes on in files of the system's temporary folder: a month's size is not ours
-# to know, that of the machine is.
-MEMORY = "1500MB"
-
-
 def open_duckdb() -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB whose clock is UTC, whatever the machine's zone is, with the macro `utc(moment)`.
 
     `utc` gives the same moment as a timestamp without a zone: its calendar parts take a quarter of the time, or less.
     """
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": f"{gettempdir()}/fly_billing-duckdb"})
+    # What it can't hold in FLY_BILLING_MEMORY_MB it goes on with in files of the system's temporary folder.
+    memory = f"{Settings.from_environment().memory_mb}MB"
+    connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": f"{gettempdir()}/fly_billing-duckdb"})
     connection.execute("set TimeZone = 'UTC'")
     # It keeps what a statement reads twice, here all events of a month: to read them again costs half of that at most.
     connection.execute("set disabled_optimizers = 'common_subplan'")

@@ -429,3 +429,17 @@ def test_a_day_with_a_hundred_good_files_among_a_hundred_bad_ones_lands_the_good
     # 25 each of Parquet, text and JSON are one row; 25 of CSV have two lines, of which the first is no header.
     assert sum(file.rejected for file in files) == 125
     assert len(files) == 200
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_line_longer_than_a_mebibyte_is_rejected_alone_and_kept_by_its_beginning(
+    platform: Platform, form: str
+) -> None:
+    usage = [event("e1"), event("long", note="x" * 2**21), event("e3")]
+    write = write_jsonl if form == "jsonl" else write_csv
+    write(platform.landing_dir, usage)
+    assert counts(platform.land()) == {f"usage.{form}": (3, 2, 0, 1)}
+    (row,) = platform.rejected()
+    assert row["line"] == (2 if form == "jsonl" else 3)
+    assert "more than 1,048,576 letters" in row["message"]
+    assert len(row["raw"]) == 201
