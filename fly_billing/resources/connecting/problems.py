@@ -112,7 +112,7 @@ def describe(problem: BaseException, place: Place | None = None, *, waited_for: 
     if state in NOT_MIGRATED:
         return f"{what} has no tables yet (or older ones): run `fly-billing migrate`, or `make demo` ({text})"
     if state == "42501":
-        return f"{what}: this user may not do that ({text}): see the roles in README.md"
+        return f"{what}: this user may not do that ({text}): see deploy/roles.sql, then run `fly-billing migrate`"
     if state == "55P03":
         return (
             f"{what}: gave up waiting for a lock{_held_by(waited_for)}; nothing was changed (FLY_BILLING_LOCK_SECONDS)"
