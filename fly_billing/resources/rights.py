@@ -53,7 +53,7 @@ WRITES: dict[str, frozenset[str]] = {
         "organization_links": (INSERT,),
         "organizations": (INSERT, UPDATE),
         "prices": (INSERT, UPDATE),
-        "rejected_usage": (INSERT,),
+        "rejected_usage": (INSERT, UPDATE),
         "spend_alerts": (INSERT,),
         "spend_thresholds": (INSERT, DELETE),
         "stripe_attempts": (INSERT, UPDATE),
