@@ -154,10 +154,21 @@ def export_focus(
 
 
 @app.command()
-def land(month: MaybeMonth = None) -> None:
+def land(
+    month: MaybeMonth = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Compare the whole usage table with Postgres; show which days differ")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: land those days again")] = False,
+    new_table: Annotated[
+        bool, typer.Option("--new-table", help="With --repair: the table is gone for good, make a new one")
+    ] = False,
+) -> None:
     """Land the usage files that are new or changed; with a month, every landing day that counts for it."""
-    from fly_billing.cli.billing import land_new_files
+    from fly_billing.cli.billing import land_new_files, repair_usage_table
 
+    if repair:
+        _exit(repair_usage_table(console, yes=yes, new_table=new_table))
     _exit(land_new_files(console, month))
 
 

@@ -13,10 +13,12 @@ from rich.markup import escape
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import Runs
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
 from fly_billing.resources.backlog import days_before_closing, days_due, needs_attention, stretches
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import Settings
+from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.resources.usage_repair import find_damage, repair
 
 
 @contextmanager
@@ -45,6 +47,29 @@ def land_new_files(console: Console, month: BillingMonth | None) -> bool:
             line = f"[red]needs attention[/red] {escape(one.path)}: {escape(one.message)}"
             console.print(line, highlight=False, soft_wrap=True)
         return tell_problems(console, runs, f"{len(days)} landing days landed") and not unclear
+
+
+def repair_usage_table(console: Console, *, yes: bool, new_table: bool) -> bool:
+    """Show what is wrong with the usage table, and with `yes` land again what differs; return whether all is right."""
+    with local_platform() as settings:
+        database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
+        damage = find_damage(database, lake, settings.landing_dir)
+        if damage.is_none:
+            console.print("The usage table agrees with the billing database: nothing to repair.")
+            return True
+        console.print(escape(damage.problem), highlight=False, soft_wrap=True)
+        what = "a new table is made and " if damage.base is None else ""
+        console.print(f"To repair it, {what}{len(damage.days)} landing days are landed again:", highlight=False)
+        for first, last in stretches(damage.days):
+            console.print(f"  {first} to {last}", highlight=False)
+        if not yes:
+            flags = " --new-table" if damage.base is None else ""
+            console.print(f"Nothing was changed. `fly-billing land --repair --yes{flags}` does it.", highlight=False)
+            return False
+        now = datetime.now(UTC)
+        repair(database, lake, settings.landing_dir, FIRST_MONTH, now, new_table=new_table)
+        console.print("Repaired: the usage table agrees with the billing database.")
+        return True
 
 
 def run_month(console: Console, job: str, month: BillingMonth) -> bool:

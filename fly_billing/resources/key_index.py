@@ -38,7 +38,7 @@ SMALLEST = 1 << 14
 RECENT_SHARE = 4
 ENTRIES_AT_ONCE = 1 << 22
 WORDS_IN_CACHE = 1 << 14
-# In the table's own folder, so that it goes where the table goes; Delta, Spark and DuckDB pass over names with `_`.
+# In the table's own folder, so that it goes where the table goes. Readers see only files that the table's log lists.
 FOLDER = "_key_index"
 UNFINISHED = "unfinished"
 

@@ -160,6 +160,15 @@ def different_parts(
     return wrong
 
 
+def different_landing_days(expected: Mapping[PartKey, ExpectedPart], found: Mapping[PartKey, Part]) -> set[date]:
+    """Return the landing days that have a part which is not as it must be."""
+    return {
+        key[0]
+        for key in expected.keys() | found.keys()
+        if different_parts({key: expected[key]} if key in expected else {}, {key: found[key]} if key in found else {})
+    }
+
+
 def _different_days(connection: Connection, found: Mapping[PartKey, Part]) -> dict[str, tuple[str, str]]:
     """Compare by landing day only, with the ledger of files: for what was landed before parts were kept."""
     by_day: dict[date, int] = {}
