@@ -14,6 +14,8 @@ from fly_billing.domain.plain_data import check_amount, exact_number
 from fly_billing.domain.prices import PriceBook
 
 COMMITMENTS = ("minimum", "maximum")
+BILLED = ("in_arrears", "in_advance")
+PRORATIONS = ("second", "day", "none")
 # What a credit pays for, unless its scope says otherwise: all but taxes, which are worked out from what is left.
 CREDITABLE = (*CHARGES, "adjustment", "minimum")
 ALL_CHARGES = Scope()
@@ -67,6 +69,17 @@ class Subscription:
     billed_ahead: Decimal = Decimal(0)
     discounts_before: tuple[DiscountTaken, ...] = ()
     discounts_ahead: tuple[DiscountTaken, ...] = ()
+
+    def __post_init__(self) -> None:
+        name = f"subscription {self.price_key!r}"
+        if self.billed not in BILLED:
+            raise ValueError(f"{name}: billed {self.billed!r}; known are {', '.join(BILLED)}")
+        if self.proration not in PRORATIONS:
+            raise ValueError(f"{name}: proration {self.proration!r}; known are {', '.join(PRORATIONS)}")
+        if exact_number(f"{name}: quantity", self.quantity) == 0:
+            raise ValueError(f"{name}: quantity must be above 0")
+        if self.ended_at is not None and self.ended_at < self.started_at:
+            raise ValueError(f"{name}: ended_at {self.ended_at} is before started_at {self.started_at}")
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from fly_billing.domain.billing_steps.subscriptions import charge_subscriptions
 from fly_billing.domain.billing_steps.taxes import add_taxes
 from fly_billing.domain.billing_steps.usage import charge_usage
 from fly_billing.domain.draft import Draft, InvoiceTax
+from fly_billing.domain.errors import not_computable
 from fly_billing.domain.invoice_items import KINDS, InvoiceItem
 from fly_billing.domain.money import exact_sum, share_out_cents, to_cents
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.readable import MOST_MONEY
 
 INVOICES = uuid5(NAMESPACE_URL, "fly_billing/invoices")
 
@@ -74,13 +76,14 @@ def assemble_invoice(account: Account) -> Invoice:
     """Assemble the invoice. Same input, same invoice, to the item's id.
 
     Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`,
-    `unpriced_subscription`, `currency_mismatch`, `mixed_taxes`).
+    `unpriced_subscription`, `currency_mismatch`, `mixed_taxes`, `amount_too_large`).
     """
     draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in STEPS:
         step(draft)
     items = _rounded(sorted(draft.items, key=_order), account.currency)
     amount = exact_sum([item.amount for item in items])
+    _refuse_too_much(account, items, amount)
     return Invoice(
         id=draft.id,
         organization_id=account.organization_id,
@@ -101,6 +104,17 @@ def assemble_charges(account: Account) -> Draft:
     for step in CHARGING_STEPS:
         step(draft)
     return draft
+
+
+def _refuse_too_much(account: Account, items: list[InvoiceItem], amount: Decimal) -> None:
+    """Refuse an amount that nobody can mean, and that neither our records nor Stripe's could hold."""
+    for what, found in [(f"item {one.description!r}", one.amount) for one in items] + [("the total", amount)]:
+        if not abs(found) < MOST_MONEY:
+            raise not_computable(
+                "amount_too_large",
+                f"{what} of {account.organization_id} {account.month} comes to {found:.6e} {account.currency},"
+                f" which is not below {MOST_MONEY:,}: look at its quantity and price, then bill the month again",
+            )
 
 
 def _order(item: InvoiceItem) -> tuple[int, str, str, str, UUID]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -157,6 +157,39 @@ _FIELDS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class UnreadablePrice:
+    """A price version that can't be calculated with, and what is known of where it holds; None: that is unreadable too.
+
+    Whoever's usage or fee it could be for can't be billed; everybody else can.
+    """
+
+    key: str
+    meter: str | None
+    reason: str
+    match: Mapping[str, tuple[str, ...]] | None = None
+    effective_from: datetime | None = None
+    effective_until: datetime | None = None
+
+    def refuse_usage(self, meter: str, dimensions: Mapping[str, str], moment: datetime) -> None:
+        fits = self.match is None or all(dimensions.get(name) in values for name, values in self.match.items())
+        if meter == self.meter and fits and self._may_hold(moment):
+            raise self._error()
+
+    def refuse_key(self, key: str, moment: datetime) -> None:
+        if key == self.key and self._may_hold(moment):
+            raise self._error()
+
+    def _may_hold(self, moment: datetime) -> bool:
+        began = self.effective_from is None or self.effective_from <= moment
+        return began and (self.effective_until is None or moment < self.effective_until)
+
+    def _error(self) -> BillingError:
+        return not_computable(
+            "unreadable_price", f"price {self.key}: {self.reason}: put it right, then bill the month again"
+        )
+
+
 class PriceBook:
     """Finds the one price version for a usage. Built once per run; a look-up is a few dictionary reads.
 
@@ -164,7 +197,8 @@ class PriceBook:
     `region` and `preset` comes before one for `region`, and a price without `match` is the fallback for all.
     """
 
-    def __init__(self, prices: Iterable[Price]) -> None:
+    def __init__(self, prices: Iterable[Price], unreadable: Sequence[UnreadablePrice] = ()) -> None:
+        self._unreadable = unreadable
         self._by_key: dict[str, list[Price]] = {}
         # meter -> the moments at which one of its prices begins or ends, in order
         self._edges: dict[str, list[datetime]] = {}
@@ -190,8 +224,11 @@ class PriceBook:
     def for_usage(self, meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:
         """Return the price in force at `moment`; the one that matches most dimensions wins.
 
-        Raises BillingError `unpriced_usage` where there is none and `ambiguous_price` where two fit equally well.
+        Raises BillingError `unpriced_usage` where there is none, `ambiguous_price` where two fit equally well and
+        `unreadable_price` where it could be one that can't be calculated with.
         """
+        for wrong in self._unreadable:
+            wrong.refuse_usage(meter, dimensions, moment)
         for count in self._counts.get(meter, []):
             found = [
                 price
@@ -247,6 +284,8 @@ class PriceBook:
 
     def for_key(self, key: str, moment: datetime) -> Price:
         """Return the version of the price `key` in force at `moment`. Raises BillingError `unpriced_subscription`."""
+        for wrong in self._unreadable:
+            wrong.refuse_key(key, moment)
         found = [price for price in self._by_key.get(key, []) if price.is_in_force(moment)]
         if not found:
             raise not_computable(
@@ -259,6 +298,8 @@ class PriceBook:
 
         Raises BillingError `unpriced_subscription` where none did.
         """
+        for wrong in self._unreadable:
+            wrong.refuse_key(key, moment)
         begun = [price for price in self._by_key.get(key, []) if price.effective_from <= moment]
         return max(begun, key=lambda price: price.effective_from) if begun else self.for_key(key, moment)
 

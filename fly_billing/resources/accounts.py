@@ -31,13 +31,17 @@ from fly_billing.domain.account import (
     TaxRate,
     UsageRollup,
 )
+from fly_billing.domain.errors import BillingError
 from fly_billing.domain.invoice_items import CHARGES, Scope
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
+from fly_billing.domain.readable import refuse_unreadable
+from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable
 from fly_billing.resources.postgres import Row, rows
-from fly_billing.resources.price_books import read_price_books
+from fly_billing.resources.price_books import open_price_books
 
 T = TypeVar("T")
+_READ_TO_BE_REFUSED = frozenset({"first_month", "last_month", "redeemed_at", "occurred_at"})
 Books = Mapping[str, PriceBook]
 Grouped = Mapping[str, list[T]]
 
@@ -78,6 +82,14 @@ class Records:
     credits: Grouped[CreditGrant]
     taxes: Grouped[TaxRate]
     taxes_before: Grouped[TaxRate]
+    # Organization -> the first of its records that can't be calculated with.
+    unreadable: Mapping[str, BillingError]
+
+    def refuse_unreadable(self, payer: Payer) -> None:
+        """Raise BillingError where a record of the payer, or of one it pays for, can't be calculated with."""
+        for row in payer.members:
+            if row["id"] in self.unreadable:
+                raise self.unreadable[row["id"]]
 
 
 def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[str]) -> list[Payer]:
@@ -92,8 +104,19 @@ def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[st
     ]
 
 
+def read_each(
+    payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], Records]
+) -> tuple[list[tuple[Payer, Records]], list[tuple[str, BillingError]]]:
+    """Read the records of these payers: each with those it was read with, and those whose records can't be read."""
+    done, failed = each_alone(connection, payers, read)
+    return (
+        [(payer, records) for some, records in done for payer in some],
+        [(payer.organization_id, unreadable(payer.organization_id, problem)) for payer, problem in failed],
+    )
+
+
 def read_books(connection: Connection) -> Books:
-    return {name: PriceBook(prices) for name, prices in read_price_books(connection).items()}
+    return open_price_books(connection)
 
 
 def read_records(
@@ -114,29 +137,39 @@ def read_records(
     used = [one for payer in payers for one in payer.snapshots] if snapshots is None else list(snapshots)
     span = {"month_start": month.start, "month_end": month.end}
     bought = {"organizations": members, "month": month.first_day, **span}
+    one_offs = "one_off_items_billed" if is_final else "one_off_items_to_bill"
     agreed = {"organizations": names, "month": month.first_day}
+    wrong: dict[str, BillingError] = {}
+    for payer in payers:
+        for row in payer.members:
+            _checked(row, "organizations", row["id"], lambda fields: None, wrong)
+
+    def read(what: str, name: str, make: Callable[[dict[str, Any]], T], **parameters: Any) -> Grouped[T]:
+        return group_readable(rows(connection, name, **parameters), what, make, wrong)
+
     return Records(
-        rollups=_grouped(rows(connection, "rollups_to_price", snapshots=used), _rollup),
-        subscriptions=_read_subscriptions(connection, **bought, next_end=month.next().end),
-        one_offs=_grouped(
-            rows(connection, "one_off_items_billed" if is_final else "one_off_items_to_bill", **bought),
-            _made(OneOffItem),
+        rollups=read("usage_rollups", "rollups_to_price", _rollup, snapshots=used),
+        subscriptions=_read_subscriptions(connection, wrong, **bought, next_end=month.next().end),
+        one_offs=read("one_off_items", one_offs, _made(OneOffItem), **bought),
+        adjustments=read_adjustments(
+            connection, "adjustments_to_bill", wrong, organizations=members, month=month.first_day
         ),
-        adjustments=read_adjustments(connection, "adjustments_to_bill", organizations=members, month=month.first_day),
-        discounts=_grouped(rows(connection, "discounts_in_force", **agreed), _scoped(Discount, CHARGES)),
-        commitments=_grouped(rows(connection, "commitments_in_force", **agreed), _scoped(Commitment, CHARGES)),
-        credits=_grouped(
-            rows(connection, "credits_to_draw", **agreed, **span, is_final=is_final), _scoped(CreditGrant, CREDITABLE)
+        discounts=read("discounts", "discounts_in_force", _scoped(Discount, CHARGES), **agreed),
+        commitments=read("commitments", "commitments_in_force", _scoped(Commitment, CHARGES), **agreed),
+        credits=read(
+            "credit_grants", "credits_to_draw", _scoped(CreditGrant, CREDITABLE), **agreed, **span, is_final=is_final
         ),
-        taxes=_grouped(rows(connection, "taxes_in_force", **agreed), _made(TaxRate)),
-        taxes_before=_grouped(
-            rows(connection, "taxes_in_force", organizations=names, month=month.plus(-1).first_day), _made(TaxRate)
+        taxes=read("tax_rates", "taxes_in_force", _made(TaxRate), **agreed),
+        taxes_before=read(
+            "tax_rates", "taxes_in_force", _made(TaxRate), organizations=names, month=month.plus(-1).first_day
         ),
+        unreadable=wrong,
     )
 
 
 def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books) -> Account:
-    """Put together what one payer's invoice is made of."""
+    """Put together what one payer's invoice is made of. Raises BillingError where a record of it is unreadable."""
+    records.refuse_unreadable(payer)
     name = payer.organization_id
     members = [
         Member(
@@ -156,16 +189,40 @@ def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books
     )  # fmt: skip
 
 
-def _grouped(found: Iterable[Row], make: Callable[[dict[str, Any]], T]) -> Grouped[T]:
+def group_readable(
+    found: Iterable[Row], what: str, make: Callable[[dict[str, Any]], T], wrong: dict[str, BillingError]
+) -> Grouped[T]:
+    """Group rows by organization; of a row that can't be calculated with, its organization is noted in `wrong`."""
     grouped: dict[str, list[T]] = defaultdict(list)
     for row in found:
         fields = dict(row)
-        grouped[fields.pop("organization_id")].append(make(fields))
+        name = fields.pop("organization_id")
+        made = _checked(fields, what, name, make, wrong)
+        if made is not None:
+            grouped[name].append(made)
     return grouped
 
 
+def _checked(
+    fields: Mapping[str, Any], what: str, name: str, make: Callable[[Any], T], wrong: dict[str, BillingError]
+) -> T | None:
+    try:
+        refuse_unreadable(fields)
+        return make(fields)
+    except BillingError as error:
+        wrong.setdefault(name, error)
+    except ABOUT_A_VALUE as problem:
+        wrong.setdefault(name, unreadable(f"{name}: {what} {fields.get('id', '')}".rstrip(), problem))
+    return None
+
+
 def _made(kind: type[T]) -> Callable[[dict[str, Any]], T]:
-    return lambda fields: kind(**fields)
+    return lambda fields: kind(**_without_times(fields))
+
+
+def _without_times(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the times that decided whether the row is of this month: they are read to be refused."""
+    return {name: value for name, value in fields.items() if name not in _READ_TO_BE_REFUSED}
 
 
 def _rollup(fields: dict[str, Any]) -> UsageRollup:
@@ -179,35 +236,44 @@ def _dimensions(text: str) -> Mapping[str, str]:
 
 
 def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]], T]:
-    return lambda fields: kind(**fields | {"scope": Scope.from_data(fields["scope"], kinds)})
+    return lambda fields: kind(**_without_times(fields) | {"scope": Scope.from_data(fields["scope"], kinds)})
 
 
-def _read_subscriptions(connection: Connection, **parameters: Any) -> Grouped[Subscription]:
+def _read_subscriptions(
+    connection: Connection, wrong: dict[str, BillingError], **parameters: Any
+) -> Grouped[Subscription]:
     found = rows(connection, "subscriptions_to_bill", **parameters)
     charged = [row["id"] for row in found if row["billed_before"] or row["billed_ahead"]]
-    discounts: dict[tuple[UUID, bool], list[DiscountTaken]] = defaultdict(list)
+    discounts: dict[tuple[UUID, bool], list[dict[str, Any]]] = defaultdict(list)
     for row in rows(connection, "discounts_of_fees", **parameters, subscriptions=charged) if charged else ():
         fields = dict(row)
-        discounts[fields.pop("subscription_id"), fields.pop("is_ahead")].append(DiscountTaken(**fields))
+        discounts[fields.pop("subscription_id"), fields.pop("is_ahead")].append(fields)
 
     def made(fields: dict[str, Any]) -> Subscription:
-        before, ahead = (tuple(discounts[fields["id"], is_ahead]) for is_ahead in (False, True))
+        before, ahead = (
+            tuple(DiscountTaken(**one) for one in discounts[fields["id"], is_ahead]) for is_ahead in (False, True)
+        )
         return Subscription(**fields, discounts_before=before, discounts_ahead=ahead)
 
-    return _grouped(found, made)
+    return group_readable(found, "subscriptions", made, wrong)
 
 
-def read_adjustments(connection: Connection, statement: str, **parameters: Any) -> Grouped[Adjustment]:
-    """Run a statement that returns adjustments, by organization, and read the taxes of the months that they correct."""
+def read_adjustments(
+    connection: Connection, statement: str, wrong: dict[str, BillingError], **parameters: Any
+) -> Grouped[Adjustment]:
+    """Run a statement that returns adjustments, by organization, and read the taxes of the months that they correct.
+
+    Of one that can't be calculated with, its organization is noted in `wrong`.
+    """
     found = rows(connection, statement, **parameters)
-    taxes: dict[UUID, list[TaxRate]] = defaultdict(list)
+    taxes: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
     for row in rows(connection, "taxes_of_adjustments", ids=[row["id"] for row in found]) if found else ():
         fields = dict(row)
-        taxes[fields.pop("adjustment_id")].append(TaxRate(**fields))
+        taxes[fields.pop("adjustment_id")].append(fields)
 
     def made(fields: dict[str, Any]) -> Adjustment:
         month = BillingMonth(fields["month"].year, fields["month"].month)
-        own = tuple(taxes[fields["id"]])
+        own = tuple(TaxRate(**tax) for tax in taxes[fields["id"]])
         return Adjustment(**fields | {"month": month, "causes": tuple(fields["causes"]), "taxes": own})
 
-    return _grouped(found, made)
+    return group_readable(found, "adjustments", made, wrong)

@@ -31,7 +31,16 @@ from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.invoices import assemble_charges
 from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.accounts import (
+    Books,
+    Payer,
+    Records,
+    account_of,
+    read_books,
+    read_each,
+    read_payers,
+    read_records,
+)
 from fly_billing.resources.guarding_corrections import (
     Judged,
     NotApproved,
@@ -40,6 +49,7 @@ from fly_billing.resources.guarding_corrections import (
     record,
     write_approval,
 )
+from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageVersionGone, open_duckdb
@@ -129,14 +139,19 @@ def find_corrections(
     ]
     billed = _billed_items(connection, month, payers)
     payers = [payer for payer in payers if payer.organization_id in billed.ids]
-    records, books = read_records(connection, month, payers, is_final=True), read_books(connection)
+    books = read_books(connection)
+    readable, failures = read_each(
+        payers, connection, lambda some: read_records(connection, month, some, is_final=True)
+    )
     changed = _changed_usage(connection, month, list(billed.ids.values()), lake)
-    found, failures = [], []
-    for payer in payers:
+    found = []
+    for payer, records in readable:
         try:
             found.append(_correction(payer, month, records, books, billed, changed))
         except BillingError as error:
             failures.append((payer.organization_id, error))
+        except ABOUT_A_VALUE as problem:
+            failures.append((payer.organization_id, unreadable(f"{payer.organization_id} {month}", problem)))
     return Corrections(found, failures)
 
 
@@ -160,8 +175,17 @@ def correct_month(
         judged = judge(connection, month, [one.proposal for one in found.found], guard)
         corrections = replace(found, held=judged.held)
         record(connection, month, judged, who.at, who.name)
-        book_adjustments(connection, corrections.booked, who)
-    return corrections
+        _, refused = each_alone(connection, corrections.booked, lambda some: book_adjustments(connection, some, who))
+    names = {one.payer.organization_id for one, _ in refused}
+    failures = [
+        (one.payer.organization_id, unwritable(f"the correction of {one.payer.organization_id} {month}", problem))
+        for one, problem in refused
+    ]
+    return replace(
+        corrections,
+        found=[one for one in corrections.found if one.payer.organization_id not in names],
+        failures=[*corrections.failures, *failures],
+    )
 
 
 def judge_by_hand(connection: Connection, correction: Correction, guard: CorrectionGuard) -> Judged:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,18 @@ from sqlalchemy import Connection
 from fly_billing.domain.errors import BillingError, ToBeMended, not_computable
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.accounts import Books, Payer, Records, account_of, read_books, read_payers, read_records
+from fly_billing.resources.accounts import (
+    Books,
+    Payer,
+    Records,
+    account_of,
+    read_books,
+    read_each,
+    read_payers,
+    read_records,
+)
 from fly_billing.resources.backlog import stretches
+from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, driver_connection, lock_until_commit, rows
 
 INVOICE_COLUMNS = (
@@ -182,22 +193,25 @@ def _bill_blocks(
     books = read_books(connection)
     billed: list[BilledInvoice] = []
     failures: list[Failure] = []
-    written: list[tuple[Payer, Invoice]] = []
+    assembled: list[tuple[Payer, Invoice]] = []
     rows(connection, "make_computed")
     with ThreadPoolExecutor(max_workers=1) as beside:
         for first in range(0, len(payers), PAYERS_AT_ONCE):
             block = payers[first : first + PAYERS_AT_ONCE]
-            records = read_records(connection, month, block)
+            readable, failed = read_each(block, connection, partial(read_records, connection, month))
+            failures += [Failure(name, error) for name, error in failed]
             # The connection does one thing at a time: the block before is written after this one was read.
-            writing = beside.submit(_write, connection, written, moment)
+            writing = beside.submit(_write_each, connection, assembled, month, moment)
             with _no_garbage_collection():
-                written, failed = _assemble(month, block, records, books, complete)
-            writing.result()
+                assembled, unbilled = _assemble(month, readable, books, complete)
+            written, refused = writing.result()
             if first:
                 _correct_statistics(connection)
-            failures += failed
+            failures += unbilled + refused
             billed += [_billed(invoice) for _, invoice in written]
-    _write(connection, written, moment)
+    written, refused = _write_each(connection, assembled, month, moment)
+    failures += refused
+    billed += [_billed(invoice) for _, invoice in written]
     return billed, failures
 
 
@@ -232,16 +246,19 @@ def _billed(invoice: Invoice) -> BilledInvoice:
 
 
 def _assemble(
-    month: BillingMonth, payers: Sequence[Payer], records: Records, books: Books, complete: _CompleteUsage | None
+    month: BillingMonth, payers: Sequence[tuple[Payer, Records]], books: Books, complete: _CompleteUsage | None
 ) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
     billed, failures = [], []
-    for payer in payers:
+    for payer, records in payers:
         try:
+            records.refuse_unreadable(payer)
             for member in payer.members:
                 _refuse_incomplete_usage(member, month, complete)
             billed.append((payer, assemble_invoice(account_of(payer, month, records, books))))
         except BillingError as error:
             failures.append(Failure(payer.organization_id, error))
+        except ABOUT_A_VALUE as problem:
+            failures.append(Failure(payer.organization_id, unreadable(f"{payer.organization_id} {month}", problem)))
     return billed, failures
 
 
@@ -263,10 +280,20 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteU
         )
 
 
+def _write_each(
+    connection: Connection, billed: Sequence[tuple[Payer, Invoice]], month: BillingMonth, moment: _Moment
+) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
+    """Write these invoices but for those that the database refuses; return what was written, and the refused."""
+    done, refused = each_alone(connection, billed, lambda some: _write(connection, some, moment))
+    failures = [
+        Failure(payer.organization_id, unwritable(f"{payer.organization_id} {month}", problem))
+        for (payer, _), problem in refused
+    ]
+    return [one for some, _ in done for one in some], failures
+
+
 def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], moment: _Moment) -> None:
     """Put these invoices in the place of what there was of them; make them final if they are due."""
-    if not billed:
-        return
     invoices = [invoice for _, invoice in billed]
     rows(connection, "clear_computed")
     copy_rows(

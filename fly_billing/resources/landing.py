@@ -197,8 +197,9 @@ def land_batch(
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
         # Before the landing is committed: an index may know of keys that are not in the table, never the other way.
         index.commit(duck, table, written.version() + table.shift)
-        version = acknowledge(connection, table, written, touched, _counted(duck))
-        rows(connection, "mark_days_settled", days=touched, lake_version=version)
+        # Before what the days brought is replaced: the database refuses that in a transaction that did not land them.
+        rows(connection, "mark_days_settled", days=touched, lake_version=written.version() + table.shift)
+        acknowledge(connection, table, written, touched, _counted(duck))
         return _account(duck, connection, staged, days)
 
 

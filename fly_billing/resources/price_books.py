@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,10 +21,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.domain.aggregations import SUM, Aggregation
-from fly_billing.domain.plain_data import read_text, read_whole, refuse_repeated, refuse_unknown
-from fly_billing.domain.prices import Price
+from fly_billing.domain.plain_data import read_match, read_text, read_whole, refuse_repeated, refuse_unknown
+from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice
+from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.domain.reservations import ReservationBlock
 from fly_billing.resources.csv_tables import read_csv_table
+from fly_billing.resources.isolation import ABOUT_A_VALUE
 from fly_billing.resources.postgres import Row, copy_rows, rows
 from fly_billing.resources.yaml_documents import YAMLError, read_yaml_document
 
@@ -173,11 +176,36 @@ def _price_row(price: Price) -> tuple[Any, ...]:
 
 
 def read_price_books(connection: Connection) -> dict[str, list[Price]]:
-    """Read every book from Postgres."""
-    books: dict[str, list[Price]] = defaultdict(list)
+    """Read all price versions of every book that can be calculated with."""
+    return {book: prices for book, (prices, _) in _prices_of_books(connection).items()}
+
+
+def open_price_books(connection: Connection) -> dict[str, PriceBook]:
+    """Read every book from Postgres. A price that can't be calculated with fails those who use it, and nobody else."""
+    return {book: PriceBook(prices, wrong) for book, (prices, wrong) in _prices_of_books(connection).items()}
+
+
+def _prices_of_books(connection: Connection) -> dict[str, tuple[list[Price], list[UnreadablePrice]]]:
+    books: dict[str, tuple[list[Price], list[UnreadablePrice]]] = defaultdict(lambda: ([], []))
     for row in rows(connection, "prices"):
-        books[row["book"]].append(_price(row))
+        prices, wrong = books[row["book"]]
+        try:
+            refuse_unreadable(row)
+            prices.append(_price(row))
+        except ABOUT_A_VALUE as problem:
+            wrong.append(_unreadable(row, problem))
     return books
+
+
+def _unreadable(row: Row, problem: Exception) -> UnreadablePrice:
+    try:
+        match = read_match(row)
+    except ABOUT_A_VALUE:
+        match = None
+    begins, ends = (
+        row[name] if isinstance(row[name], datetime) else None for name in ("effective_from", "effective_until")
+    )
+    return UnreadablePrice(row["key"], row["meter"], str(problem), match, begins, ends)
 
 
 def read_price(connection: Connection, price_id: UUID) -> Price | None:

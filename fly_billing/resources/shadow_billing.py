@@ -8,10 +8,10 @@ Keeps out: how invoices come about and how they are compared (`domain.invoices`,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -28,15 +28,16 @@ from fly_billing.resources.accounts import (
     Payer,
     Records,
     account_of,
+    group_readable,
     read_adjustments,
     read_books,
     read_payers,
     read_records,
 )
+from fly_billing.resources.isolation import ABOUT_A_VALUE, unreadable
 from fly_billing.resources.postgres import BillingDatabase, rows
 from fly_billing.resources.price_books import PriceBookFiles
 
-T = TypeVar("T")
 Days = Mapping[UUID, Sequence[Decimal] | None]
 
 
@@ -111,26 +112,20 @@ def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Pay
     snapshots = [row["snapshot_id"] for row in rows(connection, "billed_snapshots", month=month.first_day)]
     span = {"month_start": month.start, "month_end": month.end}
     names = [payer.organization_id for payer in payers]
+    records = read_records(connection, month, payers, snapshots)
+    wrong = dict(records.unreadable)
+    one_offs = rows(connection, "billed_one_offs", month=month.first_day)
+    credits = rows(connection, "credits_to_draw", organizations=names, month=month.first_day, is_final=True, **span)
     return replace(
-        read_records(connection, month, payers, snapshots),
-        one_offs=_grouped(rows(connection, "billed_one_offs", month=month.first_day), OneOffItem),
-        adjustments=read_adjustments(connection, "billed_adjustments", month=month.first_day),
-        credits=_grouped(
-            rows(connection, "credits_to_draw", organizations=names, month=month.first_day, is_final=True, **span),
-            _credit,
-        ),
+        records,
+        one_offs=group_readable(one_offs, "one_off_items", lambda row: OneOffItem(**row), wrong),
+        adjustments=read_adjustments(connection, "billed_adjustments", wrong, month=month.first_day),
+        credits=group_readable(credits, "credit_grants", _credit, wrong),
+        unreadable=wrong,
     )
 
 
-def _grouped(found: Iterable[Mapping[str, Any]], make: Callable[..., T]) -> Mapping[str, list[T]]:
-    grouped: dict[str, list[T]] = defaultdict(list)
-    for row in found:
-        fields = dict(row)
-        grouped[fields.pop("organization_id")].append(make(**fields))
-    return grouped
-
-
-def _credit(**fields: Any) -> CreditGrant:
+def _credit(fields: dict[str, Any]) -> CreditGrant:
     return CreditGrant(**fields | {"scope": Scope.from_data(fields["scope"], CREDITABLE)})
 
 
@@ -153,8 +148,10 @@ def _taken_apart(switched: set[str], changes: PriceChanges, days: Days) -> Calla
 def _assembled(
     payer: Payer, month: BillingMonth, records: Records, books: Books, prepared: Callable[[Member], Member]
 ) -> Invoice | BillingError:
-    account: Account = account_of(payer, month, records, books)
     try:
+        account: Account = account_of(payer, month, records, books)
         return assemble_invoice(replace(account, members=[prepared(member) for member in account.members]))
     except BillingError as error:
         return error
+    except ABOUT_A_VALUE as problem:
+        return unreadable(f"{payer.organization_id} {month}", problem)

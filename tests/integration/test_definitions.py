@@ -19,6 +19,7 @@ from fly_billing.jobs import (
 )
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, UsageStore
 from fly_billing.stripe_sandbox import SandboxServer
+from tests.unguarded import damage
 from tests.world import World, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
@@ -107,7 +108,7 @@ def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> 
 
 def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_were_missed(world: World) -> None:
     world.land(date(2026, 9, 1), date(2026, 10, 30))
-    world.execute("delete from landing_days where landing_day = '2026-10-14'")
+    damage(world.database, "delete from landing_days where landing_day = '2026-10-14'")
     world.execute("update landing_days set landed_at = '2026-10-20 23:59Z' where landing_day = '2026-10-20'")
 
     requests = _evaluate(world, land_usage_hourly, datetime(2026, 11, 1, 0, 30, tzinfo=UTC))

@@ -29,6 +29,7 @@ from tests.builders import (
     write_table,
     write_text,
 )
+from tests.unguarded import damage
 
 NEXT_DAY = date(2026, 9, 16)
 LAST_DAY = date(2026, 9, 30)
@@ -676,7 +677,7 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
     platform.land(DAY)
     assert ledger(platform) == {"usage.jsonl": (2, 1, 0, 1)}
 
-    platform.execute("delete from rejected_usage")
+    damage(platform.database, "delete from rejected_usage")
     accounts = platform.database.rows("accounted_usage", days=[DAY])
     assert [row["landing_day"] for row in unaccounted(accounts, platform.table(), [DAY])] == [DAY]
 

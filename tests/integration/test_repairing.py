@@ -25,7 +25,6 @@ from tests.stripe_builders import (
     charge,
     close_month,
     entry,
-    execute,
     groups_of,
     in_stripe,
     invoice_in_stripe,
@@ -34,6 +33,7 @@ from tests.stripe_builders import (
     sync,
     sync_tools,
 )
+from tests.unguarded import damage
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 NOBODY = "99999999-2222-3333-4444-555555555555"
@@ -204,7 +204,7 @@ def test_where_our_journal_gave_up_before_two_the_one_that_stays_is_taken_over(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     copy_in_stripe(sandbox, "acme")
-    execute(
+    damage(
         tools.journal.database,
         """
         update stripe_invoices set state = 'needs_attention', step = 'verify', failure_code = 'duplicate_in_stripe',

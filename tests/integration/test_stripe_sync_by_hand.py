@@ -28,6 +28,7 @@ from tests.stripe_builders import (
     sync,
     sync_tools,
 )
+from tests.unguarded import damage
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def stop_at(sandbox: SandboxServer, tools: SyncTools, step: str, nth: int = 1) -
 
 def forget_failure(database: BillingDatabase, state: str) -> None:
     """Put the journal where a process that was killed leaves it."""
-    execute(
+    damage(
         database,
         """
         update stripe_invoices set state = :state, step = null, failure_code = null, failure_customer_text = null,
@@ -112,7 +113,7 @@ def test_the_replay_of_a_deleted_drafts_creation_is_not_taken_for_a_draft(
 ) -> None:
     stop_at(sandbox, tools, "invoices.add_lines")
     forget_failure(tools.journal.database, "pending")
-    execute(tools.journal.database, "update stripe_invoices set stripe_invoice_id = null")
+    damage(tools.journal.database, "update stripe_invoices set stripe_invoice_id = null")
     sandbox.control.delete_object(invoice_in_stripe(sandbox, "acme")["id"])
     assert outcome(sync(tools)) == ({"finalized": 1}, [])
     assert_billed_once(sandbox, tools)
@@ -276,8 +277,8 @@ def test_an_invoice_left_by_a_dead_process_days_ago_is_finished_once(
     stop_at(sandbox, tools, "invoices.finalize")
     forget_failure(tools.journal.database, state)
     if state == "pending":
-        execute(tools.journal.database, "update stripe_invoices set stripe_invoice_id = null")
-    execute(tools.journal.database, "update stripe_attempts set outcome = null, answered_at = null")
+        damage(tools.journal.database, "update stripe_invoices set stripe_invoice_id = null")
+    damage(tools.journal.database, "update stripe_attempts set outcome = null, answered_at = null")
     clock.advance(hours=80)
     assert outcome(sync(tools)) == ({"finalized": 1}, [])
     assert mutations(sandbox)["invoices.create"] == 1

@@ -55,6 +55,7 @@ from tests.stripe_builders import (
     sync_tools,
     utc_now,
 )
+from tests.unguarded import damage
 
 SECRET = "whsec_of_the_test"
 
@@ -230,7 +231,7 @@ def test_a_failed_finalization_is_on_the_statement_until_our_sync_is_done(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fault = sandbox.control.add_fault("error", "invoices.finalize", status=400, code="some_error", message="No.")
     sync(sync_tools(billing_database, sandbox.url))
-    execute(billing_database, "update stripe_invoices set state = 'verified', step = null, failure_code = null")
+    damage(billing_database, "update stripe_invoices set state = 'verified', step = null, failure_code = null")
     sandbox.control.fail_finalization(invoice_in_stripe(sandbox, "acme")["id"], message="No address.")
     eventually(lambda: events(billing_database), [("finalization_failed", "applied")])
     (row,) = query(billing_database, "select code, error from payment_failures")
@@ -644,10 +645,10 @@ def test_a_stolen_card_is_told_by_its_decline_code_to_us_and_only_as_declined_to
 def test_why_a_payment_failed_is_kept_while_the_event_waits_for_our_own_sync(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
-    execute(billing_database, "update stripe_invoices set state = 'verified', finalized_at = null")
+    damage(billing_database, "update stripe_invoices set state = 'verified', finalized_at = null")
     sandbox.control.fail_payment(acme, decline_code="insufficient_funds", message="Your card has insufficient funds.")
     assert poll(billing_database, client).outcomes == {"waiting": 1}
-    execute(billing_database, "update stripe_invoices set state = 'finalized', finalized_at = now()")
+    damage(billing_database, "update stripe_invoices set state = 'finalized', finalized_at = now()")
     assert settle_waiting_events(billing_database) == 1
     assert (trouble(billing_database) or "").startswith(
         'We could not collect this invoice ("Your card has insufficient funds"). Please see to it that there are enough'

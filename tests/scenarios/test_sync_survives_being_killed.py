@@ -21,6 +21,7 @@ from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.scenarios.sync_in_a_child import IN_FLIGHT, MOMENTS
 from tests.stripe_builders import bill_june, in_stripe, kinds, outcome, query, sent, sync, sync_tools
+from tests.unguarded import damage
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("sync_in_a_child.py")
@@ -180,6 +181,5 @@ def test_a_sync_killed_and_left_for_days_is_finished_by_reading(
     time.sleep(0.3)
     # Stripe forgets its keys, and we know how old ours are.
     sandbox.control.advance_clock(3 * 24 * 3600)
-    with june.transaction() as connection:
-        connection.exec_driver_sql("update stripe_attempts set sent_at = sent_at - interval '3 days'")
+    damage(june, "update stripe_attempts set sent_at = sent_at - interval '3 days'")
     assert_billed_once(june, sandbox)

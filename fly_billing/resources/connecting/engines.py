@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fly_billing.resources.connecting.poolers import check_session_pooling, is_behind_pooler
 from fly_billing.resources.connecting.problems import DatabaseFailed, DatabaseProblem, Place, describe
+from fly_billing.resources.connecting.times import read_all_times
 from fly_billing.resources.connecting.watching import BoundedConnection, Watch, WatchedConnection
 from fly_billing.resources.settings import DatabaseLimits
 
@@ -37,6 +38,7 @@ def make_engine(url: URL, setting: str, limits: DatabaseLimits, **options: Any) 
         try:
             _refuse_old_server(connection, place)
             _set_up(connection, known, limits)
+            read_all_times(connection)
             _refuse_swapping_pooler(connection, str(url), place)
         except BaseException:
             connection.close()

@@ -1,12 +1,13 @@
 -- One row per payer of these groups that existed before the month's end, and per organization that it pays for in this
--- month, the payer first: the current usage snapshot of each, and the payer's latest invoice where it has one.
+-- month, the payer first: the current usage snapshot of each, and the payer's latest invoice where it has one. One whose
+-- beginning nobody knows is there as well: it can't be billed, and must not be passed over in silence.
 with members as (
-    select id, coalesce(l.payer_id, id) as payer_id, currency, price_book
+    select id, coalesce(l.payer_id, id) as payer_id, currency, price_book, created_at
     from organizations
     left join organization_links as l
         on l.organization_id = organizations.id
         and daterange(l.first_month, l.last_month, '[]') @> cast(:month as date)
-    where created_at < :month_end
+    where created_at < :month_end or not isfinite(created_at)
 ),
 
 latest as (
@@ -17,7 +18,7 @@ latest as (
 )
 
 select
-    members.payer_id, members.id, members.currency, members.price_book,
+    members.payer_id, members.id, members.currency, members.price_book, members.created_at,
     usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at, usage_snapshots.lake_version,
     coalesce(latest.revision, 0) as revision, latest.status as invoice_status
 from members

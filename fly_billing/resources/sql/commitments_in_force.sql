@@ -1,18 +1,23 @@
 -- One row per commitment of these payers that runs in this month: whether its time ends with it, and what the invoices of
 -- the months before it, counted from when the time began, came to.
+-- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 with running as (
     select
         *,
         12 * (extract(year from cast(:month as date)) - extract(year from first_month))
         + extract(month from cast(:month as date)) - extract(month from first_month) as age
     from commitments
-    where organization_id = any (:organizations) and daterange(first_month, last_month, '[]') @> cast(:month as date)
+    where organization_id = any (:organizations)
+        and (
+            daterange(first_month, last_month, '[]') @> cast(:month as date)
+            or not isfinite(first_month) or not isfinite(last_month)
+        )
 )
 
 select
     r.organization_id, r.id, r.kind, r.description, r.amount, r.scope,
     (mod(r.age + 1, r.months) = 0 or r.last_month is not distinct from :month) as is_due,
-    coalesce(sum(counted.counted), 0) as counted_before
+    coalesce(sum(counted.counted), 0) as counted_before, r.first_month, r.last_month
 from running as r
 left join (
     select c.commitment_id, c.counted, i.month
@@ -22,5 +27,5 @@ left join (
 ) as counted
     on counted.commitment_id = r.id and counted.month < :month
     and counted.month >= cast(:month as date) - make_interval(months => cast(mod(r.age, r.months) as integer))
-group by r.organization_id, r.id, r.kind, r.description, r.amount, r.scope, r.age, r.months, r.last_month
+group by r.organization_id, r.id, r.kind, r.description, r.amount, r.scope, r.age, r.months, r.first_month, r.last_month
 order by r.organization_id, r.id

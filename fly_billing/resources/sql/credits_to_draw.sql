@@ -1,6 +1,7 @@
 -- One row per credit of these payers that has something left, and may be drawn in this month: what the ledger and the open
 -- invoices of earlier months (their draws are not in the ledger yet) leave of it. :is_final, where the month's own invoices
 -- are final and worked out again: what they and later ones drew is still there.
+-- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 with balances as (
     select
         g.*,
@@ -17,7 +18,8 @@ with balances as (
         ), 0) as available
     from credit_grants as g
     where g.organization_id = any (:organizations)
-        and g.granted_at < :month_end and (g.expires_at is null or g.expires_at > :month_start)
+        and (g.granted_at < :month_end or g.granted_at = 'infinity')
+        and (g.expires_at is null or g.expires_at > :month_start or g.expires_at = '-infinity')
 )
 
 select organization_id, id, description, available, granted_at, expires_at, priority, scope

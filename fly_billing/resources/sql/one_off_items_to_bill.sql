@@ -2,7 +2,8 @@
 -- month will not bill them any more: it is finalized, or it lies before the organization was created, or it has no
 -- invoice and lies so far back that no schedule will make one. Left out: what another invoice has already; so an item
 -- is billed once. A void invoice keeps what it billed, but for the one that is made in its place.
-select o.organization_id, o.id, o.description, o.amount, o.currency
+-- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
+select o.organization_id, o.id, o.description, o.amount, o.currency, o.occurred_at
 from one_off_items as o
 join organizations on organizations.id = o.organization_id
 left join organization_links as l
@@ -10,7 +11,7 @@ left join organization_links as l
     and daterange(l.first_month, l.last_month, '[]')
         @> cast(date_trunc('month', o.occurred_at, 'UTC') at time zone 'UTC' as date)
 where o.organization_id = any (:organizations)
-    and o.occurred_at < :month_end
+    and (o.occurred_at < :month_end or o.occurred_at = 'infinity')
     and not exists (
         select from invoice_items as t
         join invoices as holder on holder.id = t.invoice_id

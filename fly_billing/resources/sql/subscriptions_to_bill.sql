@@ -2,6 +2,7 @@
 -- or was charged ahead for one of them; with what other invoices charged for both, and corrections for the next. An open
 -- invoice counts where it is of an earlier month: this month's comes after it. A void one does not: it charged nothing,
 -- so a month that it charged ahead is charged by that month's own invoice.
+-- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 select
     s.organization_id, s.id, s.price_key, s.started_at, s.ended_at, s.quantity, s.billed, s.proration,
     coalesce(b.before, 0) as billed_before, coalesce(b.ahead, 0) + coalesce(c.ahead, 0) as billed_ahead
@@ -27,6 +28,7 @@ left join lateral (
 where s.organization_id = any (:organizations)
     and (
         (s.started_at < :month_end and (s.ended_at is null or s.ended_at > :month_start))
+        or not isfinite(s.started_at) or not isfinite(s.ended_at)
         or b.before <> 0 or b.ahead <> 0 or c.ahead <> 0
         or (s.billed = 'in_advance' and s.started_at < :next_end and (s.ended_at is null or s.ended_at > :month_end))
     )

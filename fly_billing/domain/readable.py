@@ -1,0 +1,41 @@
+"""What can be calculated with: finite numbers below a bound, and moments that Python can hold.
+
+The database refuses it when it is written. These are for rows from before it did. Keeps out: what a value means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+# In the currency's major unit. In minor units (three decimals at most) it is below 10^15: a bigint holds that 9,000
+# times, and a float of whoever reads our JSON holds it exactly.
+MOST_MONEY = Decimal(10) ** 12
+# The usage table's quantities have 23 digits before the point.
+MOST_UNITS = Decimal(10) ** 23
+
+
+class UnreadableTime(str):
+    """A moment or day that Python can't hold, as Postgres writes it: `infinity`."""
+
+    __slots__ = ()
+
+
+def problem_of(value: Any, most: Decimal = MOST_UNITS) -> str | None:
+    """Say what is wrong with a value, or None."""
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            return f"{value} is no finite number"
+        return f"{value:.6e} is too large" if abs(value) >= most else None
+    if isinstance(value, UnreadableTime):
+        return f"{value} is no time"
+    return None
+
+
+def refuse_unreadable(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError naming the first field that can't be calculated with."""
+    for name, value in fields.items():
+        problem = problem_of(value)
+        if problem:
+            raise ValueError(f"{name} {problem}")
