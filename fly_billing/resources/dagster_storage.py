@@ -10,13 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
 from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
-from fly_billing.resources.connecting import DatabaseProblem, Place, describe, read_address
+from fly_billing.resources.connecting import (
+    DatabaseProblem,
+    Place,
+    describe,
+    read_address,
+    refuse_pooler_of,
+    tcp_limits,
+)
 from fly_billing.resources.dagster_set_up import set_up
+from fly_billing.resources.settings import DatabaseLimits
 
 SETTING = "DAGSTER_DATABASE_URL"
 
@@ -43,8 +52,10 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         tokens = get_token_provider_from_config(config_value)
         # dagster-postgres needs psycopg 2; a bare postgresql:// is psycopg 3 to SQLAlchemy 2.1.
         url = read_address(pg_url_from_config(config_value), SETTING, driver="psycopg2")
+        limits = DatabaseLimits.from_environment()
         if config_value.get("should_autocreate_tables", True) and tokens is None:
-            _set_up(url)
+            _set_up(url, limits)
+        url = _bounded(url, limits)
         storage = cls(
             postgres_url=url.render_as_string(hide_password=False),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True) and tokens is not None,
@@ -57,10 +68,18 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         return storage
 
 
-def _set_up(url: URL) -> None:
+def _bounded(url: URL, limits: DatabaseLimits) -> URL:
+    """Add what notices a machine that vanished, where the URL says nothing of it: dagster-postgres takes only a URL."""
+    wanted = {name: str(value) for name, value in tcp_limits(limits).items() if name not in url.query}
+    return url.update_query_dict(wanted)
+
+
+def _set_up(url: URL, limits: DatabaseLimits) -> None:
+    """Make Dagster's tables; not through a pooler where the lock of those who make them does not hold."""
     try:
+        refuse_pooler_of(url, SETTING, limits)
         set_up(url, SETTING)
-    except DBAPIError as problem:
+    except (DBAPIError, psycopg.Error) as problem:
         line = describe(problem, Place.of(SETTING, url))
         if line is None:
             raise

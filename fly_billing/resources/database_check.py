@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from fly_billing.resources.connecting import DatabaseProblem
+from fly_billing.resources.connecting import NEEDED, DatabaseProblem
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT
-
-# `make demo` holds 15 sessions at its peak, Dagster's among them (`tests/integration/test_servers.py`).
-CONNECTIONS_NEEDED = 15
 
 _migrated: set[str] = set()
 
@@ -22,10 +19,10 @@ def check_database(database: BillingDatabase) -> None:
     (facts,) = database.rows("database_facts")
     if facts["is_dagsters"]:
         raise same_database(database.place)
-    if facts["connections"] < CONNECTIONS_NEEDED:
+    if facts["connections"] < NEEDED:
         raise DatabaseProblem(
             f"{database.place} lets this user have {facts['connections']} connections at once, and"
-            f" {CONNECTIONS_NEEDED} are needed: raise max_connections, or the limit of the role or database"
+            f" {NEEDED} are needed: raise max_connections, or the limit of the role or database"
         )
 
 

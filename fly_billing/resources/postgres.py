@@ -13,7 +13,7 @@ from psycopg import sql as compose
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
-from fly_billing.resources.connecting import Place, make_engine, read_address
+from fly_billing.resources.connecting import KEPT_OPEN, POOLED, Place, make_engine, read_address
 from fly_billing.resources.settings import DatabaseLimits, SettingsError
 from fly_billing.resources.statements import sql
 
@@ -116,7 +116,7 @@ class SessionLocks:
 
 @cache
 def _engine(url: URL, setting: str, limits: DatabaseLimits) -> Engine:
-    return make_engine(url, setting, limits, pool_size=4, max_overflow=16, pool_pre_ping=True)
+    return make_engine(url, setting, limits, pool_size=KEPT_OPEN, max_overflow=POOLED - KEPT_OPEN, pool_pre_ping=True)
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:

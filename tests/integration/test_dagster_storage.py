@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
+from sqlalchemy import make_url
 
+from fly_billing.domain.errors import ToBeMended
 from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.resources.settings import PROJECT
+from tests.pooling_proxy import alternating
 
 
 @pytest.fixture
@@ -64,3 +70,33 @@ def test_a_run_goes_on_after_the_server_closed_its_connections(instance: Dagster
         )
     record(instance, "after")
     assert instance.get_materialized_partitions(AssetKey("invoices")) == {"before", "after"}
+
+
+def test_every_connection_notices_a_server_machine_that_vanished(instance: DagsterInstance) -> None:
+    """Bytes that nobody acknowledges are given up after FLY_BILLING_SILENCE_SECONDS (60), not after 15 minutes."""
+    record(instance, "opens them")
+    for part in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+        opened: Any = part
+        with (
+            opened._engine.connect() as connection,
+            socket.socket(fileno=os.dup(connection.connection.driver_connection.fileno())) as found,
+        ):
+            assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+            assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+
+
+def test_a_pooler_that_swaps_connections_is_refused_for_dagsters_storage_too(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of who makes its tables would stay on a connection that is somebody else's by then."""
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    with alternating(server_url) as proxy:
+        elsewhere = make_url(server_url).set(port=proxy.port).render_as_string(hide_password=False)
+        monkeypatch.setenv("DAGSTER_DATABASE_URL", elsewhere)
+        with pytest.raises(ToBeMended, match=r"DAGSTER_DATABASE_URL \(.*in transaction or statement mode"):
+            DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)
+    with psycopg.connect(server_url) as connection:
+        assert connection.execute("select to_regclass('runs'), to_regclass('event_logs')").fetchone() == (None, None)
+        left = connection.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone()
+    assert left == (0,)

@@ -178,7 +178,7 @@ def test_a_read_only_server_is_named_when_something_is_to_be_written(databases: 
 def test_too_few_connections_are_refused_before_anything_starts(databases: Databases, tmp_path: Path) -> None:
     databases.execute(databases.billing, "alter database errors_billing connection limit 5")
     found = run(tmp_path, "migrate", databases.billing, databases.dagster)
-    refused_in_one_line(found, "lets this user have 5 connections at once, and 15 are needed: raise max_connections")
+    refused_in_one_line(found, "lets this user have 5 connections at once, and 24 are needed: raise max_connections")
 
 
 def test_connections_that_others_have_taken_are_named(databases: Databases) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from fly_billing.resources.connecting.sessions_needed import HOLDING_LOCKS, POOLED
 from fly_billing.resources.pacing import Pace
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.stripe_sync import SyncReport, sync_month
@@ -147,3 +148,18 @@ def most_in_a_second(sandbox: SandboxServer, endpoint: str | None = None) -> int
     wanted = {"endpoint": endpoint} if endpoint else {}
     moments = [datetime.fromisoformat(call["at"]).timestamp() for call in sandbox.control.calls(**wanted)]
     return max(sum(1 for other in moments if start <= other < start + 1) for start in moments)
+
+
+def test_many_workers_share_the_connections_that_the_start_asks_for(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """Forty workers at sixty invoices; the server refuses one connection more than the pool's and the locks'."""
+    bill_june(billing_database, tmp_path, **{f"org-{n}": ["1.00"] for n in range(60)})
+    with billing_database.transaction() as connection:
+        connection.exec_driver_sql(
+            f"alter database {billing_database.engine.url.database} connection limit {POOLED + HOLDING_LOCKS}"
+        )
+    sandbox.control.settings(latency_seconds=0.02)
+    report = sync(sync_tools(billing_database, sandbox.url, workers=40))
+    assert report.failures == []
+    assert in_stripe(sandbox) == sorted((f"org-{n}", "open", 100, 1) for n in range(60))

@@ -5,7 +5,19 @@ that swap connections, and the wording of driver errors. It does not own stateme
 """
 
 from fly_billing.resources.connecting.addresses import read_address
-from fly_billing.resources.connecting.engines import make_engine, tcp_limits
+from fly_billing.resources.connecting.engines import make_engine, refuse_pooler_of, tcp_limits
 from fly_billing.resources.connecting.problems import DatabaseProblem, Place, describe
+from fly_billing.resources.connecting.sessions_needed import KEPT_OPEN, NEEDED, POOLED
 
-__all__ = ["DatabaseProblem", "Place", "describe", "make_engine", "read_address", "tcp_limits"]
+__all__ = [
+    "KEPT_OPEN",
+    "NEEDED",
+    "POOLED",
+    "DatabaseProblem",
+    "Place",
+    "describe",
+    "make_engine",
+    "read_address",
+    "refuse_pooler_of",
+    "tcp_limits",
+]

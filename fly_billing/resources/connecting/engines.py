@@ -13,7 +13,11 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from fly_billing.resources.connecting.poolers import check_session_pooling, is_behind_pooler
+from fly_billing.resources.connecting.poolers import (
+    check_session_pooling,
+    is_behind_pooler,
+    refuse_swapping_pooler,
+)
 from fly_billing.resources.connecting.problems import DatabaseFailed, DatabaseProblem, Place, describe
 from fly_billing.resources.connecting.times import read_all_times
 from fly_billing.resources.connecting.watching import BoundedConnection, Watch, WatchedConnection
@@ -53,6 +57,18 @@ def make_engine(url: URL, setting: str, limits: DatabaseLimits, **options: Any) 
         return DatabaseFailed(line, context.sqlalchemy_exception) if line else None
 
     return engine
+
+
+def refuse_pooler_of(url: URL, setting: str, limits: DatabaseLimits) -> None:
+    """Raise DatabaseProblem if a URL leads through a pooler that swaps connections; for other drivers than ours."""
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def connect() -> BoundedConnection:
+        opened = BoundedConnection.connect(address, **tcp_limits(limits))
+        opened.bound = float(limits.connect_seconds)
+        return opened
+
+    refuse_swapping_pooler(connect, Place.of(setting, url))
 
 
 def tcp_limits(limits: DatabaseLimits) -> dict[str, Any]:

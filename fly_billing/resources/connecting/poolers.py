@@ -32,6 +32,14 @@ def is_behind_pooler(connection: psycopg.Connection[Any], pid: int) -> bool:
     return connection.info.backend_pid != pid
 
 
+def refuse_swapping_pooler(connect: Callable[[], BoundedConnection], place: object) -> None:
+    """Check an address that no connection is open to yet. Raises DatabaseProblem, or the driver's error."""
+    with _plain(connect()) as connection:
+        is_direct = not is_behind_pooler(connection, _number(connection, "select pg_backend_pid()"))
+    if not is_direct:
+        check_session_pooling(connect, place)
+
+
 def check_session_pooling(connect: Callable[[], BoundedConnection], place: object) -> None:
     """Make sure that a session lock survives the next statement. Raises DatabaseProblem if it does not.
 

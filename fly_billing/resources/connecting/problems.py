@@ -17,10 +17,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.resources.connecting.addresses import describe_address
+from fly_billing.resources.connecting.sessions_needed import DAGSTERS, NEEDED
 
 TOO_MANY = (
-    "has no connection left. A run needs up to 20 connections, and Dagster's UI and daemon as many again: raise"
-    " max_connections (or the pool's size, or the limit of the role or database), or end other sessions"
+    f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster); raise max_connections (or"
+    " the pool's size, or the limit of the role or database), or end other sessions"
 )
 # What the text of a failed connection says -> what we say. libpq gives no SQLSTATE for these.
 ON_CONNECTING = (

@@ -1,0 +1,35 @@
+"""How many connections a run has open at once, counted in the server's log: never more than the start asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fly_billing.resources.connecting import NEEDED
+from fly_billing.resources.connecting.sessions_needed import DAGSTERS
+from fly_billing.resources.embedded_postgres import throwaway
+from tests.servers.whole_month import Databases, command
+
+LOGGED = {"log_connections": "on", "log_disconnections": "on"}
+
+
+def test_the_demo_never_has_more_connections_open_than_the_start_asks_for(tmp_path: Path) -> None:
+    with throwaway(("billing", "dagster"), LOGGED) as server:
+        databases = Databases.on(server)
+        found = command(Databases(databases.owner, databases.dagster, databases.owner), tmp_path, "demo")
+        log = server.log_file.read_text().splitlines()
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr
+    most = {name: max(open_at_once(log, name)) for name in ("billing", "dagster", "billing|dagster")}
+    assert 1 < most["billing"] <= NEEDED - DAGSTERS
+    assert most["dagster"] == DAGSTERS
+    assert most["billing|dagster"] <= NEEDED
+
+
+def open_at_once(log: Iterable[str], database: str) -> Iterator[int]:
+    """Yield how many connections to the databases are open, after each that begins or ends."""
+    number = 0
+    for line in log:
+        if re.search(rf"database=({database})\b", line):
+            number += ("connection authorized:" in line) - ("disconnection:" in line)
+            yield number

@@ -1,0 +1,102 @@
+"""A small month on any server: migrated, landed, rolled up, billed, synced, shown. Keeps out: which server it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from dagster import DagsterInstance
+from pytest import MonkeyPatch
+
+from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres import PostgresServer
+from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.settings import PROJECT
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.world import World, event, machine_seconds
+
+OCTOBER = BillingMonth(2026, 10)
+NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
+COMMAND = Path(sys.executable).with_name("fly-billing")
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The two databases as a user names them, and the billing one as its owner."""
+
+    billing: str
+    dagster: str
+    owner: str
+
+    @classmethod
+    def on(cls, server: PostgresServer, billing: str = "billing", dagster: str = "dagster") -> Databases:
+        return cls(
+            server.url(billing, "postgresql", role=PIPELINE),
+            server.url(dagster, "postgresql", role=DAGSTER),
+            server.url(billing, "postgresql", role=OWNER),
+        )
+
+
+def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, monkeypatch: MonkeyPatch) -> None:
+    """Bill acme's October: 2.02 of Machines, 0.25 of egress, 14.50 for half a month of support; to pay: 16.77."""
+    (folder / "dagster").mkdir()
+    (folder / "landing").mkdir()
+    (folder / "dagster" / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.dagster)
+    owner = BillingDatabase(databases.owner)
+    migrate(owner)
+    with DagsterInstance.from_config(str(folder / "dagster")) as instance:
+        world = World(
+            owner, databases.billing, folder / "landing", folder / "lake", sandbox.url, instance,
+            datetime(2026, 11, 5, tzinfo=UTC),
+        )  # fmt: skip
+        world.load_prices()
+        world.add_organization("acme")
+        world.write_usage(
+            date(2026, 10, 15),
+            [
+                machine_seconds(1, "acme", NOON, "2592000"),
+                event(1, "egress_gb", "acme", NOON, "12.5", app="web", region="ams"),
+            ],
+        )
+        world.execute(
+            "insert into subscriptions values"
+            " (gen_random_uuid(), 'acme', 'support/standard', '2026-09-01Z', '2026-10-16 12:00Z')"
+        )
+        world.land_month(OCTOBER)
+        world.bill(OCTOBER)
+        world.sync(OCTOBER)
+        assert world.totals(OCTOBER) == {"acme": ("finalized", 1677)}
+        assert world.statuses("invoices", OCTOBER, ["acme"]) == {"acme": "MATERIALIZED"}
+        assert {run.status.value for run in instance.get_runs()} == {"SUCCESS"}
+    owner.engine.dispose()
+    (invoice,) = sandbox.control.invoices()
+    assert (invoice["status"], invoice["total"], invoice["currency"]) == ("open", 1677, "usd")
+
+
+def command(databases: Databases, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `fly-billing` on these databases, in a process of its own."""
+    names = {
+        **os.environ,
+        "DATABASE_URL": databases.billing,
+        "FLY_BILLING_MIGRATION_DATABASE_URL": databases.owner,
+        "DAGSTER_DATABASE_URL": databases.dagster,
+        "FLY_BILLING_DATA_DIR": str(folder / "data"),
+        "COLUMNS": "1000",
+    }
+    return subprocess.run([COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=300, check=False)
+
+
+def refused(found: subprocess.CompletedProcess[str], said: str) -> None:
+    """Make sure that a command ended with one line that says what is wrong, and with an exit code that says so."""
+    lines = found.stderr.strip().splitlines()
+    assert found.returncode != 0
+    assert len(lines) == 1, found.stderr
+    assert said in lines[0]
+    assert found.stdout.strip() == ""
