@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 import duckdb
 import pyarrow as pa
 
+from fly_billing.resources.jsonl_batches import stage_plain_jsonl
 from fly_billing.resources.landing_files import NotUsage, read_landing_file, stage_plain_parquet
 from fly_billing.resources.landing_folder import UNREAD, FileContent, LandingFile, content_of, readable_name, said
-from fly_billing.resources.staging import CHUNK_BYTES, CHUNK_LINES, STAGED
+from fly_billing.resources.staging import CHUNK_BYTES, CHUNK_LINES, PLACE, PLACED, STAGED
 from fly_billing.resources.statements import sql
 
 # A table that is made of very many tables takes longer than all the rest.
 MOST_TABLES = 1000
-_PLACE = pa.schema([("landing_day", pa.date32()), ("path", pa.string())])
-_ROWS = pa.schema([*_PLACE, *STAGED])
 
 
 @dataclass
@@ -35,7 +34,7 @@ def stage_files(
     duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile], progress: Callable[[str], None]
 ) -> StagedFiles:
     """Read the files into `staged`, each as it is from its first to its last byte, or as one rejected row."""
-    duck.register("no_rows", _ROWS.empty_table())
+    duck.register("no_rows", PLACED.empty_table())
     duck.execute("create temp table staged as from no_rows")
     staging = _Staging(duck)
     staging.stage(files, progress)
@@ -53,8 +52,10 @@ class _Staging:
 
     def stage(self, files: Sequence[LandingFile], progress: Callable[[str], None]) -> None:
         readable = [file for file in files if self._begin(file)]
-        left = stage_plain_parquet(self._duck, readable)
-        progress(f"read {len(readable) - len(left)} plain files")
+        others = stage_plain_parquet(self._duck, readable)
+        progress(f"read {len(readable) - len(others)} plain Parquet files")
+        left = stage_plain_jsonl(self._duck, others)
+        progress(f"read {len(others) - len(left)} plain JSONL files")
         for file in left:
             self._read(file)
         self._write_waiting()
@@ -112,7 +113,7 @@ class _Staging:
                     self._refuse(one[0], problem)
 
     def _write(self, files: Iterable[tuple[LandingFile, Sequence[pa.Table]]]) -> None:
-        tables = [_with_place(file, table) for file, tables in files for table in tables if table.num_rows]
+        tables = [with_place(file, table) for file, tables in files for table in tables if table.num_rows]
         if tables:
             self._duck.register("chunk", pa.concat_tables(tables).combine_chunks())
             self._duck.execute("insert into staged from chunk")
@@ -120,7 +121,7 @@ class _Staging:
 
     def _take_out(self, files: Sequence[LandingFile]) -> None:
         places = [{"landing_day": file.day, "path": file.name} for file in files]
-        self._duck.register("taken_out", pa.Table.from_pylist(places, schema=_PLACE))
+        self._duck.register("taken_out", pa.Table.from_pylist(places, schema=PLACE))
         self._duck.execute(sql("take_out_of_staged"))
 
     def _refuse_changed(self, files: Sequence[LandingFile]) -> None:
@@ -163,6 +164,6 @@ def _is_of_the_system(problem: Exception) -> bool:
     return is_of_memory or (isinstance(problem, OSError) and problem.errno is not None)
 
 
-def _with_place(file: LandingFile, rows: pa.Table) -> pa.Table:
+def with_place(file: LandingFile, rows: pa.Table) -> pa.Table:
     place = pa.repeat(pa.scalar(file.day, pa.date32()), len(rows)), pa.repeat(pa.scalar(file.name), len(rows))
-    return pa.table([*place, *rows.columns], schema=_ROWS)
+    return pa.table([*place, *rows.columns], schema=PLACED)

@@ -17,6 +17,18 @@ STAGED = pa.schema(
     + [(name, pa.string()) for name in ("raw", *CELLS, "data", "problem", "problem_message")]
     + [("moment", MOMENT)]
 )
+# Where a row is from, and rows with their place: what the table `staged` holds.
+PLACE = pa.schema([("landing_day", pa.date32()), ("path", pa.string())])
+PLACED = pa.schema([*PLACE, *STAGED])
+# Lines of JSON with their place. Very many have the same path, so it is written once.
+LINES = pa.schema(
+    [
+        ("landing_day", pa.date32()),
+        ("path", pa.dictionary(pa.int32(), pa.string())),
+        ("line", pa.int64()),
+        ("raw", pa.string()),
+    ]
+)
 # How many rows are read at once.
 CHUNK_LINES = 200_000
 # And how much of them, in bytes or letters.

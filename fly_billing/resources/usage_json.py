@@ -2,7 +2,7 @@
 
 Both obey `domain/usage_cells.py`. DuckDB is more lenient than JSON (trailing commas, NaN), takes the first of two equal
 keys and reads numbers as doubles: so its way declines every line in which any of that could matter.
-Keeps out: files (`landing_files`), and which events can be billed (`sql/judge_usage.sql`).
+Keeps out: files (`landing_files`, `jsonl_batches`), and which events can be billed (`sql/judge_usage.sql`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fly_billing.domain.usage_cells import (
     read_time,
     write_document,
 )
-from fly_billing.resources.staging import ENVELOPE, NAMES, STAGED
+from fly_billing.resources.staging import ENVELOPE, LINES, NAMES, PLACED, STAGED
 from fly_billing.resources.statements import sql
 
 
@@ -40,15 +40,31 @@ def open_documents(duck: duckdb.DuckDBPyConnection) -> None:
 
 
 def stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[str]) -> pa.Table:
-    """Stage these lines, which must be valid Unicode."""
-    duck.register("lines", pa.table({"line": pa.array(numbers, pa.int64()), "raw": pa.array(lines, pa.string())}))
-    found = duck.execute(sql("stage_json")).to_arrow_table()
-    plain = found.filter(found["is_plain"]).select(STAGED.names).cast(STAGED)
-    if plain.num_rows == len(lines):
-        return plain
-    done = set(plain["line"].to_pylist())
-    others = [stage_json_line(number, raw) for number, raw in zip(numbers, lines, strict=True) if number not in done]
-    return pa.concat_tables([plain, pa.Table.from_pylist(others, schema=STAGED)])
+    """Stage these lines of one file, which must be valid Unicode, as a table of schema STAGED."""
+    nowhere = pa.nulls(len(lines), LINES.field("landing_day").type), pa.nulls(len(lines), LINES.field("path").type)
+    exact = _read(duck, pa.table([*nowhere, pa.array(numbers), pa.array(lines, pa.string())], schema=LINES))
+    columns = ", ".join(STAGED.names)
+    plain = duck.execute(f"select {columns} from read_json where is_plain").to_arrow_table()  # noqa: S608
+    duck.execute("drop table read_json")
+    return pa.concat_tables([plain.cast(STAGED), exact.select(STAGED.names)])
+
+
+def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> None:
+    """Put lines of many files (schema LINES) into the table `staged`: all of them, or none where this raises."""
+    duck.register("exact_rows", _read(duck, lines))
+    duck.execute(sql("insert_json"))
+    duck.unregister("exact_rows")
+    duck.execute("drop table read_json")
+
+
+def _read(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> pa.Table:
+    """Read lines into the table `read_json`; return those that are not plain, read exactly (schema PLACED)."""
+    duck.register("lines", lines)
+    duck.execute(sql("stage_json"))
+    duck.unregister("lines")
+    left = duck.execute("select landing_day, path, line, raw from read_json where not is_plain").fetchall()
+    exact = [{"landing_day": day, "path": path, **stage_json_line(line, raw)} for day, path, line, raw in left]
+    return pa.Table.from_pylist(exact, schema=PLACED)
 
 
 def stage_json_line(line: int, raw: str) -> dict[str, Any]:

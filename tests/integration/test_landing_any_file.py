@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fly_billing.resources.jsonl_batches import stage_plain_jsonl
 from fly_billing.resources.landing import DaysNotLanded, LandedFile
+from fly_billing.resources.landing_files import read_landing_file
 from fly_billing.resources.landing_folder import LandingFile, list_files
-from fly_billing.resources.landing_staging import stage_files
+from fly_billing.resources.landing_staging import stage_files, with_place
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.usage_json import open_documents
 from fly_billing.resources.usage_lake import LakeError, UsageLake, open_duckdb
@@ -286,13 +288,14 @@ def test_a_file_that_brought_events_and_can_not_be_read_any_more_keeps_them(plat
     assert quantities(platform) == {"before": Decimal(8), "e1": Decimal(2), "e2": Decimal(4)}
 
 
-def staged(*files: LandingFile, meanwhile: Callable[[], None] = lambda: None) -> list[tuple[Any, ...]]:
-    """What stands in `staged` after these files were read; `meanwhile` happens between reading and looking again."""
-    once = [meanwhile]
+def staged(
+    *files: LandingFile, meanwhile: Callable[[], None] = lambda: None, after: str = "plain Parquet files"
+) -> list[tuple[Any, ...]]:
+    """What stands in `staged` after these files were read; `meanwhile` happens after that part of the reading."""
 
-    def progress(_: str) -> None:
-        if once:
-            once.pop()()
+    def progress(said: str) -> None:
+        if said.endswith(after):
+            meanwhile()
 
     with open_duckdb() as duck:
         open_documents(duck)
@@ -329,6 +332,112 @@ def test_a_file_that_changes_while_it_is_read_lands_nothing_of_either_state(
         ("good.jsonl", 1, "e1", None),
         (f"rewritten.{form}", 0, None, reason),
     ]
+
+
+@pytest.mark.parametrize("content", [json_line(event("other")), "", None])
+def test_a_jsonl_file_that_changes_after_it_was_read_lands_nothing_of_either_state(
+    platform: Platform, content: str | None
+) -> None:
+    write_jsonl(platform.landing_dir, [event("e1")], name="good")
+    path = write_jsonl(platform.landing_dir, [event("e2")], name="rewritten")
+
+    def rewrite() -> None:
+        path.unlink() if content is None else path.write_text(content)
+
+    files = list_files(platform.landing_dir, DAY)
+    assert staged(*files, meanwhile=rewrite, after="plain JSONL files") == [
+        ("good.jsonl", 1, "e1", None),
+        ("rewritten.jsonl", 0, None, "changed_file"),
+    ]
+
+
+# --- Many JSONL files at once --------------------------------------------------------------------------------------
+
+LINE = json_line(event("e1", "1.5"))
+JSONL_FILES: dict[str, bytes] = {
+    "plain": f"{LINE}\n{LINE}\n".encode(),
+    "without a last line end": LINE.encode(),
+    "with a byte order mark": b"\xef\xbb\xbf" + LINE.encode(),
+    "with a byte order mark in the middle": f"{LINE}\n\ufeff{LINE}".encode(),
+    "of Windows": f"{LINE}\r\n\r\n{LINE}\r\n".encode(),
+    "of an old Mac": f"{LINE}\r{LINE}\r".encode(),
+    "with other line ends": f"{LINE}\u2028{LINE}\n{LINE}\x0c\n{LINE}\x85".encode(),
+    "with empty lines": f"\n \n\t\n{LINE}\n\n".encode(),
+    "empty": b"",
+    "of spaces": b"  \n \r\n",
+    "torn": LINE[:40].encode(),
+    "with a NUL": f"{LINE}\n\0\n".encode(),
+    "with an escape": LINE.replace("acme", "\\u0061cme").encode(),
+    "with half a pair": LINE.replace("acme", "\\ud800").encode(),
+    "with a key twice": LINE.replace("{", '{"subject": "other", ', 1).encode(),
+    "with a quantity twice": LINE.replace('"quantity"', '"quantity": "7", "quantity"').encode(),
+    "with a number": LINE.replace('"1.5"', "1.50").encode(),
+    "with a small number": LINE.replace('"1.5"', "0.00000015").encode(),
+    "with a large number": LINE.replace('"1.5"', "12345678901234567890.5").encode(),
+    "with an exponent": LINE.replace('"1.5"', "15e-1").encode(),
+    "with a quantity beside data": LINE.replace("{", '{"quantity": 7, ', 1).encode(),
+    "with a member more": LINE.replace("{", '{"specversion": "1.0", ', 1).encode(),
+    "with a member more, twice": LINE.replace("{", '{"x": "1", "x": "2", ', 1).encode(),
+    "with no subject, but something else": LINE.replace('"subject"', '"x"').encode(),
+    "with an id of digits": LINE.replace('"e1"', "17").encode(),
+    "with a longest line": (LINE + " " * (2**20 - len(LINE)) + f"\n{LINE}").encode(),
+    "not in UTF-8": LINE.replace("acme", "caf\xe9").encode("latin-1"),
+    "with a line too long": (LINE + " " * 2**20 + f"\n{LINE}").encode(),
+}
+DECLINED = {"not in UTF-8.jsonl", "with a line too long.jsonl"}
+
+
+def write_jsonl_files(platform: Platform, day: date = DAY) -> list[LandingFile]:
+    for name, content in JSONL_FILES.items():
+        write_text(platform.landing_dir, day, f"{name}.jsonl", "").write_bytes(content)
+    return list_files(platform.landing_dir, day)
+
+
+def test_files_that_are_read_at_once_bring_what_each_brings_by_itself(platform: Platform) -> None:
+    """The reader of single files is the rule: 26 files at once, on two days, come to the same in every column."""
+    files = [*write_jsonl_files(platform), *write_jsonl_files(platform, NEXT_DAY)]
+    with open_duckdb() as duck:
+        open_documents(duck)
+        one_by_one = [with_place(file, rows) for file in files for rows in read_landing_file(file.path, duck)]
+        duck.register("expected", pa.concat_tables(one_by_one))
+        stage_files(duck, files, lambda _: None)
+        found = duck.execute("from staged order by all").fetchall()
+        expected = duck.execute("from expected order by all").fetchall()
+    assert len(found) > 60
+    assert found == expected
+
+
+def test_a_file_that_is_not_plainly_fine_is_declined_and_costs_the_others_nothing(platform: Platform) -> None:
+    files = write_jsonl_files(platform)
+    missing = LandingFile(DAY, "missing.jsonl", platform.landing_dir / "missing.jsonl")
+    other = LandingFile(DAY, "usage.csv", files[0].path)
+    with open_duckdb() as duck:
+        open_documents(duck)
+        stage_files(duck, [], lambda _: None)
+        declined = stage_plain_jsonl(duck, [*files, missing, other])
+        counted = duck.execute("select path, count(*) from staged group by path order by path").fetchall()
+    assert {file.name for file in declined} == {*DECLINED, "missing.jsonl", "usage.csv"}
+    assert not DECLINED & {path for path, _ in counted}
+    assert len(counted) == len(JSONL_FILES) - len(DECLINED) - 2  # two have no lines
+
+
+def test_files_at_once_that_can_not_be_written_are_all_declined_and_nothing_of_them_is_there(
+    platform: Platform,
+) -> None:
+    files = write_jsonl_files(platform)
+    with open_duckdb() as duck:
+        open_documents(duck)
+        stage_files(duck, [], lambda _: None)
+        # Now a line with a number above 255 can't be written, and the long file has some.
+        duck.execute("alter table staged alter line type utinyint")
+        declined = stage_plain_jsonl(duck, [*files, long_file(platform)])
+        assert duck.execute("from staged").fetchall() == []
+    assert {file.name for file in declined} == {f"{name}.jsonl" for name in [*JSONL_FILES, "of 300 lines"]}
+
+
+def long_file(platform: Platform) -> LandingFile:
+    path = write_text(platform.landing_dir, NEXT_DAY, "of 300 lines.jsonl", f"{LINE}\n" * 300)
+    return LandingFile(NEXT_DAY, path.name, path)
 
 
 # --- What is in a file ---------------------------------------------------------------------------------------------

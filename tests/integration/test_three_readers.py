@@ -372,6 +372,73 @@ def test_a_json_line_that_says_no_one_thing_is_refused(platform: Platform, what:
     assert (quantity, region) == (1, '{"region":"ams"}')
 
 
+values = st.sampled_from(
+    [
+        '"a"',
+        '""',
+        "7",
+        "-7",
+        "1.5",
+        "1e3",
+        "0.00000015",
+        "12345678901234567890",
+        "true",
+        "null",
+        "{}",
+        '"quantity"',
+        '"1.5"',
+    ]
+)
+ENVELOPE = {
+    "id": '"a"',
+    "source": '"same"',
+    "type": '"egress_gb"',
+    "subject": '"acme"',
+    "time": '"2026-09-15T12:00:00Z"',
+}
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    """Write a line that is mostly right: a few members are changed, left out, added or there twice, in any order."""
+    data = [("quantity", "1.5"), ("region", '"ams"')][draw(st.integers(0, 1)) * draw(st.integers(0, 1)) :]
+    data += draw(st.lists(st.tuples(st.sampled_from(["region", "note", "quantity", "xquantity"]), values), max_size=2))
+    known = ENVELOPE | draw(st.dictionaries(st.sampled_from(list(ENVELOPE)), values, max_size=1))
+    left_out = draw(st.sampled_from([None, None, None, *ENVELOPE]))
+    members = [(name, value) for name, value in known.items() if name != left_out]
+    members += draw(st.lists(st.tuples(st.sampled_from([*ENVELOPE, "data", "quantity", "x"]), values), max_size=2))
+    members += [("data", f"{{{written(draw(st.permutations(data)))}}}")]
+    return written(draw(st.permutations(members)))
+
+
+def written(members: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f'"{name}": {value}' for name, value in members)
+
+
+def lines_found(platform: Platform, path: str) -> dict[int, Verdict]:
+    """What each line of a file came to: a reason, or (source, id, microseconds, quantity, dimensions)."""
+    with open_duckdb() as duck:
+        platform.table().open_view(duck, "events")
+        found = duck.execute(
+            "select line, source, id, epoch_us(time), quantity, dimensions from events where path = ?", [path]
+        ).fetchall()
+    refused = {row["line"]: [row["reason"]] for row in platform.rejected() if row["path"] == path}
+    return {line: rest for line, *rest in found} | refused
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(found=st.lists(documents(), min_size=1, max_size=60))
+def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform, found: list[str]) -> None:
+    """With an escape in every line, the exact reader has them all; each file lands by itself, with the same ids."""
+    came_to = []
+    for more in ("", ', "escaped": "\\u0061"'):
+        write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(f"{{{one}{more}}}" for one in found))
+        platform.land()
+        came_to.append(lines_found(platform, "usage.jsonl"))
+    for number, line in enumerate(found, start=1):
+        assert came_to[0][number] == came_to[1][number], line
+
+
 def test_a_key_that_occurs_twice_is_named(platform: Platform) -> None:
     write_text(platform.landing_dir, DAY, "usage.jsonl", DOCUMENTS["key twice"][0])
     data = pa.array(['{"region": "ams", "region": "fra"}'])
