@@ -22,6 +22,9 @@ STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_un
 # The events that change something here; all others are recorded and ignored.
 ACTED_ON = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
 
+# Of ids, types, codes and keys, as Stripe says (docs.stripe.com/upgrades); a long text can't be in an index.
+MOST_CHARACTERS = 255
+
 RANKS = {"finalized": 0, "uncollectible": 1, "paid": 2, "void": 2}
 APPLIED, SUPERSEDED, IGNORED, WAITING, CONFLICT = "applied", "superseded", "ignored", "waiting", "conflict"
 
@@ -104,22 +107,34 @@ def read_event(body: Mapping[str, Any]) -> StripeEvent:
             id=_text(body["id"]),
             type=_text(body["type"]),
             created=_required_moment(body["created"]),
-            object_id=str(thing.get("id") or ""),
+            object_id=_optional_text(thing.get("id")) or "",
             livemode=bool(body.get("livemode")),
             invoice_id=_uuid((thing.get("metadata") or {}).get("fly_billing_invoice")),
-            idempotency_key=(body.get("request") or {}).get("idempotency_key"),
+            idempotency_key=_optional_text((body.get("request") or {}).get("idempotency_key")),
             paid_at=_moment(transitions.get("paid_at")),
             next_attempt_at=_moment(thing.get("next_payment_attempt")),
-            error=error.get("message"),
-            error_code=error.get("decline_code") or error.get("code"),
+            error=_storable(error["message"]) if error.get("message") else None,
+            error_code=_optional_text(error.get("decline_code") or error.get("code")),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as problem:
         raise NotAnEvent(f"not an event of Stripe's v1 API: {type(problem).__name__}") from problem
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("no text")
+    if not _storable(value) or len(value) > MOST_CHARACTERS:
+        raise ValueError("no text, or a longer one than Stripe's")
+    return str(value)
+
+
+def _optional_text(value: Any) -> str | None:
+    return _text(value) if value else None
+
+
+def _storable(value: Any) -> str:
+    """Return a text if Postgres can store it: without NUL and without half of a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no text that can be stored")
+    value.encode()  # raises UnicodeEncodeError, which is a ValueError
     return value
 
 

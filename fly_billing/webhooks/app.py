@@ -1,12 +1,12 @@
 """One route: POST /stripe/events. Nothing is read of a body before its signature holds; 2xx only after the commit.
 
 Answers: 200 with the event's outcome, 400 for what Stripe did not sign just now or is no event, 413 for what is too
-long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`).
+long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`), signatures
+(`signed`).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,13 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from stripe import SignatureVerificationError, WebhookSignature
 
 from fly_billing.domain.stripe_events import NotAnEvent
+from fly_billing.webhooks.signed import NotSigned, read_signed
 
 PATH = "/stripe/events"
-# Seconds for which a signature holds, as Stripe advises: a copied request is of no use later.
-REPLAY_WINDOW = 300
 # An event holds an invoice with its first ten lines: some 30 kB.
 MOST_BYTES = 1024 * 1024
 
@@ -40,9 +38,9 @@ def build_app(secret: str, take_in: TakeIn) -> Starlette:
         if payload is None:
             return _refused(413, "longer than any event")
         try:
-            body = verified(payload, request.headers.get("stripe-signature"), secret)
+            body = read_signed(payload, request.headers.getlist("stripe-signature"), secret)
             outcome = await run_in_threadpool(take_in, body)
-        except (SignatureVerificationError, NotAnEvent) as problem:
+        except (NotSigned, NotAnEvent) as problem:
             return _refused(400, str(problem))
         log.info("%s %s: %s", body["type"], body["id"], outcome)
         return JSONResponse({"outcome": outcome})
@@ -66,22 +64,3 @@ async def _bounded(request: Request) -> bytes | None:
         if len(payload) > MOST_BYTES:
             return None
     return bytes(payload)
-
-
-def verified(payload: bytes, signature: str | None, secret: str) -> Mapping[str, Any]:
-    """Return the event in a payload that Stripe signed within the replay window.
-
-    Raises SignatureVerificationError, and NotAnEvent for what is signed and no JSON object.
-    """
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError as problem:
-        raise NotAnEvent("not UTF-8, so Stripe did not send it") from problem
-    WebhookSignature.verify_header(text, signature, secret, REPLAY_WINDOW)
-    try:
-        body = json.loads(text)
-    except ValueError as problem:
-        raise NotAnEvent("signed, but not JSON") from problem
-    if not isinstance(body, dict):
-        raise NotAnEvent("signed, but not a JSON object")
-    return body

@@ -384,6 +384,85 @@ def test_bytes_that_are_no_text_and_bodies_without_end_are_refused(service: str)
     assert post(service, b"x" * (1024 * 1024 + 1), Stripe_Signature=signed("x"))[0] == 413
 
 
+HEADERS = {
+    "not ASCII": "t={now},v1=\u00e9{digest}",
+    "not ASCII beside a valid one": "t={now},v1={digest},v0=\u00e9",
+    "a byte order mark": "\u00ef\u00bb\u00bft={now},v1={digest}",
+    "digits of another script": "t=\u00b2{now},v1={digest}",
+    "no time": "v1={digest}",
+    "no signature": "t={now}",
+    "two times": "t={now},t={now},v1={digest}",
+    "a time with a sign": "t=+{now},v1={digest}",
+    "a negative time": "t=-{now},v1={digest}",
+    "a time with an underscore": "t={now}_0,v1={digest}",
+    "a time with a point": "t={now}.0,v1={digest}",
+    "a time with a space": "t= {now},v1={digest}",
+    "a time of 5,000 digits": "t=" + "9" * 5000 + ",v1={digest}",
+    "without =": "t,v1",
+    "commas only": ",,,",
+    "two schemes, neither v1": "t={now},v0={digest},v2={digest}",
+    "longer than Stripe's": "t={now},v1={digest}" + ",v1=0" * 1000,
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+def test_a_signature_that_stripe_would_not_write_is_refused_and_never_an_error_of_ours(
+    billing_database: BillingDatabase, service: str, header: str
+) -> None:
+    payload = json.dumps(event_body("invoice.paid", "in_1"))
+    now, _, digest = signed(payload).removeprefix("t=").partition(",v1=")
+    assert post(service, payload, Stripe_Signature=header.format(now=now, digest=digest))[0] == 400
+    assert query(billing_database, "select id from stripe_events") == []
+
+
+def test_a_signature_from_the_future_is_refused(service: str) -> None:
+    payload = json.dumps(event_body("invoice.paid", "in_1"))
+    for age in (-400, -(10**10)):
+        assert post(service, payload, Stripe_Signature=signed(payload, age=age))[0] == 400
+
+
+def test_while_a_secret_is_replaced_one_of_two_signatures_is_enough(service: str) -> None:
+    payload = json.dumps(event_body("invoice.paid", "in_1"))
+    both = signed(payload, "whsec_old") + "," + signed(payload).partition(",")[2] + ",v0=" + "0" * 64
+    assert post(service, payload, Stripe_Signature=both) == (200, {"outcome": "ignored"})
+
+
+def test_a_second_signature_header_is_refused(service: str) -> None:
+    payload = json.dumps(event_body("invoice.paid", "in_1"))
+    host, _, path = service.removeprefix("http://").partition("/")
+    connection = HTTPConnection(host, timeout=60)
+    connection.putrequest("POST", f"/{path}")
+    for value in (signed(payload), "t=1,v1=2"):
+        connection.putheader("Stripe-Signature", value)
+    connection.putheader("Content-Length", str(len(payload)))
+    connection.endheaders(payload.encode())
+    assert connection.getresponse().status == 400
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": "evt_\0"}, {"id": "evt_\ud800"}, {"id": "evt_" + "1" * 5000}, {"type": "invoice.paid\0"},
+        {"type": ["invoice.paid"]}, {"created": 10**20}, {"created": float("nan")}, {"created": "now"},
+        {"request": {"idempotency_key": {"a": 1}}}, {"request": "req_1"}, {"data": {"object": {"id": "in_\0"}}},
+        {"data": {"object": {"id": ["in_1"]}}}, {"data": {"object": []}}, {"data": None},
+    ],
+    ids=lambda changed: json.dumps(changed)[:40],
+)  # fmt: skip
+def test_an_event_that_can_t_be_recorded_is_refused_though_signed(
+    billing_database: BillingDatabase, service: str, changed: dict[str, Any]
+) -> None:
+    payload = json.dumps(event_body("invoice.paid", "in_1") | changed)
+    assert post(service, payload, Stripe_Signature=signed(payload))[0] == 400
+    assert query(billing_database, "select id from stripe_events") == []
+
+
+def test_json_nested_beyond_any_event_is_refused(service: str) -> None:
+    payload = '{"a":' * 100_000 + "1" + "}" * 100_000
+    assert post(service, payload, Stripe_Signature=signed(payload))[0] == 400
+
+
 def test_the_service_does_not_start_without_a_secret() -> None:
     with pytest.raises(SettingsError, match="STRIPE_WEBHOOK_SECRET is not set"):
         serve(Settings.from_environment({}), "127.0.0.1", 0, print)

@@ -344,11 +344,20 @@ def test_somebody_elses_metadata_names_no_invoice_of_ours(id: Any) -> None:
         {**body(), "data": None},
         {**body(), "data": {"object": "in_1"}},
         body(status_transitions={"paid_at": "x"}),
+        {**body(), "id": "evt_\0"},
+        {**body(), "id": "evt_" + "1" * 252},
+        {**body(), "type": "invoice.paid\ud800"},
+        {**body(), "request": {"idempotency_key": ["a"]}},
+        {**body(), "request": {"idempotency_key": 7}},
+        body(id={"id": "in_1"}),
+        body(id="in_\0"),
+        {**body(last_finalization_error={"code": ["a"]}), "type": "invoice.finalization_failed"},
+        {**body(last_finalization_error={"message": {"a": 1}}), "type": "invoice.finalization_failed"},
     ],
 )
 def test_what_is_no_event_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(
-        NotAnEvent, match=r"^not an event of Stripe's v1 API: (Key|Type|Value|Attribute|Overflow)Error$"
+        NotAnEvent, match=r"^not an event of Stripe's v1 API: (Key|Type|Value|Attribute|Overflow|UnicodeEncode)Error$"
     ):
         read_event(broken)
 
