@@ -103,10 +103,15 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Param:
     return Param(of)
 
 
+# More than any amount or second has, and no more than SQLite stores.
+MOST_DIGITS = 18
+
+
 def _integer(name: str, value: Any) -> int:
     text = _scalar(name, value, "integer")
-    if not text.removeprefix("-").isdecimal():
-        raise InvalidParamsError(f"Invalid integer: {text}", code="parameter_invalid_integer", param=name)
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS):
+        raise InvalidParamsError(f"Invalid integer: {text[:255]}", code="parameter_invalid_integer", param=name)
     return int(text)
 
 
@@ -226,7 +231,7 @@ def unsupported(*names: str) -> dict[str, Param]:
 
 def _scalar(name: str, value: Any, kind: str) -> str:
     if not isinstance(value, str):
-        raise InvalidParamsError(f"Invalid {kind}: {value}", param=name)
+        raise InvalidParamsError(f"Invalid {kind}: a nested value", param=name)
     return value
 
 

@@ -42,8 +42,16 @@ where endpoint = ? and held and state = 'pending'
 
 def add_endpoint(store: Store, url: str, secret: str | None, enabled_events: list[str]) -> Json:
     """Register a receiver; return it with its signing secret, as Stripe does once."""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname or urlsplit(url).port == 0:
-        raise ValueError("a webhook endpoint needs an http or https url")
+    to = urlsplit(url)
+    if (
+        to.scheme not in ("http", "https")
+        or not to.hostname
+        or to.port == 0
+        or not (url.isascii() and url.isprintable())
+    ):
+        raise ValueError("a webhook endpoint needs an http or https url, in ASCII")
+    if secret and not (secret.isascii() and secret.isprintable()):
+        raise ValueError("a signing secret is printable ASCII")
     body = {"id": new_id("we"), "url": url, "secret": secret or new_id("whsec", 32).replace("_1", "_", 1)}
     store.db.execute(ADD_ENDPOINT, (*body.values(), json.dumps(enabled_events)))
     return {**body, "enabled_events": enabled_events}
@@ -184,7 +192,7 @@ def _post(url: str, payload: str, secret: str, timeout: float) -> int | None:
     try:
         connection.request("POST", to.path or "/", payload.encode(), headers)
         return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, ValueError):  # ValueError: what http.client can't send or read
         return None
     finally:
         connection.close()

@@ -1,8 +1,8 @@
 """One route: POST /stripe/events. Nothing is read of a body before its signature holds; 2xx only after the commit.
 
 Answers: 200 with the event's outcome, 400 for what Stripe did not sign just now or is no event, 413 for what is too
-long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`), signatures
-(`signed`).
+long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`),
+signatures (`signed`).
 """
 
 from __future__ import annotations

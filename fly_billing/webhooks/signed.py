@@ -20,7 +20,7 @@ from fly_billing.domain.stripe_events import NotAnEvent
 REPLAY_WINDOW = 300
 # Stripe sends a time and a signature per secret (two while a secret is being replaced): some 200 characters.
 MOST_CHARACTERS = 4096
-# Seconds since 1970, as Stripe writes them. int() would also take signs, spaces, underscores and digits of other scripts.
+# Seconds since 1970, as Stripe writes them. int() would also take signs, spaces, underscores and other scripts' digits.
 _TIME = re.compile(r"[0-9]{1,11}")
 
 

@@ -64,7 +64,10 @@ def test_a_json_object_is_an_event_that_can_be_stored_or_none(name: str, value: 
     storable(event() | {name: value})
 
 
-@given(st.sampled_from(["id", "metadata", "status_transitions", "last_finalization_error", "next_payment_attempt"]), JSON)
+INVOICE = ["id", "metadata", "status_transitions", "last_finalization_error", "next_payment_attempt"]
+
+
+@given(st.sampled_from(INVOICE), JSON)
 def test_an_invoice_in_an_event_can_be_stored_or_is_refused(name: str, value: Any) -> None:
     storable(event(**{name: value}))
 

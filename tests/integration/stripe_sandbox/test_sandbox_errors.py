@@ -118,3 +118,12 @@ def test_nested_forms_are_read_as_stripe_writes_them() -> None:
         "expand": {"0": "p", "1": "q"},
         "footer": "",
     }
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=%D9%A1", f"limit={'9' * 5000}", "created[gte]=99999999999999999999999", "limit" + "[a]" * 3000 + "=1"],
+    ids=["digits of another script", "5,000 digits", "a second beyond any", "nested without end"],
+)
+def test_a_number_that_none_can_be_is_refused_as_invalid(server: SandboxServer, query: str) -> None:
+    assert raw(f"{server.url}/v1/invoices?{query}", Authorization="Bearer sk_test_1")[0] == 400

@@ -306,3 +306,30 @@ def test_an_endpoint_needs_an_address(control: SandboxControl) -> None:
     assert endpoint["secret"].startswith("whsec_")
     control.clear_webhook_endpoints(endpoint["id"])
     assert control.webhook_endpoints() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("http://127.0.0.1:1/h\u00f6ok", None),
+        ("http://127.0.0.1:1/a b\n", None),
+        ("http://127.0.0.1:99999/", None),
+        ("http://127.0.0.1:1/", "whsec_\u00e9"),
+        ("http://127.0.0.1:1/", "whsec_\ud800"),
+    ],
+)
+def test_an_endpoint_that_nothing_can_be_sent_to_is_refused(
+    control: SandboxControl, url: str, secret: str | None
+) -> None:
+    with pytest.raises(SandboxError):
+        control.add_webhook_endpoint(url, secret)
+    assert control.webhook_endpoints() == []
+
+
+def test_an_endpoint_whose_host_name_is_none_does_not_stop_the_others(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, receiver: Receiver
+) -> None:
+    control.add_webhook_endpoint("http://a..b/", SECRET)
+    control.add_webhook_endpoint(receiver.url, SECRET)
+    draft(900)
+    assert receiver.types(1) == ["invoice.created"]
