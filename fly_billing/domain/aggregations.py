@@ -10,7 +10,9 @@ What adds up together are a month's accepted events of one organization, one met
 - `time_weighted`: events tell a level, `quantity`, that holds from their time on: the GB of a volume, 1 and 0 for a
   Machine that starts and stops. Per value of the property `series` (which volume, which Machine) the level times the
   seconds it held is added up and divided by `time_unit` (3600: GB-hours; 1: seconds). Of events at one time the
-  greatest (source, id) holds. Months are POSIX time: a day has 86,400 seconds, whatever the Earth does.
+  greatest (source, id) holds. A series is in one place: an event under other dimensions (a volume that moves from ssd
+  to nvme, a Machine that is resized) ends the level where it was. Months are POSIX time: a day has 86,400 seconds,
+  whatever the Earth does.
 
 A level is held until another is told, over the ends of months and price changes: a Machine that was started in March
 and stopped in May ran all of April. All others begin anew with each month: without an event there is nothing to bill.
@@ -32,7 +34,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -100,6 +102,11 @@ class Measurement:
         return self.time, self.source, self.id
 
 
+def ended(event: Measurement) -> Measurement:
+    """Return what an event under other dimensions tells of its series here: nothing is held from its time on."""
+    return replace(event, quantity=Decimal(0))
+
+
 @dataclass(frozen=True)
 class SegmentUsage:
     """What a segment of the month, `[start, end)`, has: a quantity, events, and what each day of the month added."""
@@ -113,13 +120,17 @@ class SegmentUsage:
 
 @dataclass(frozen=True)
 class UsageOfMonth:
-    """The events that add up together; `carried` are the levels of each series when the month begins."""
+    """The events that add up together; `carried` are the levels of each series when the month begins.
+
+    `elsewhere` are the events of the same meter under other dimensions, which end a level of their series here.
+    """
 
     aggregation: Aggregation
     month: BillingMonth
     events: Sequence[Measurement]
     as_of: datetime
     carried: Mapping[str, Decimal] = field(default_factory=dict)
+    elsewhere: Sequence[Measurement] = ()
 
     def segments(self, cuts: Sequence[datetime] = ()) -> list[SegmentUsage]:
         """Split the month at these moments, in time order; segments in which nothing was used are left out.
@@ -161,7 +172,7 @@ class UsageOfMonth:
         told: dict[str, list[tuple[datetime, Decimal]]] = defaultdict(list)
         for series, level in self.carried.items():
             told[series].append((self.month.start, level))
-        for event in sorted(self.events, key=lambda one: one.order):
+        for event in sorted([*self.events, *map(ended, self.elsewhere)], key=lambda one: one.order):
             told[event.value].append((min(event.time, moment), event.quantity))
         held = sum(
             (

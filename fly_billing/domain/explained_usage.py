@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -76,6 +76,7 @@ class DecidingEvents:
 
     `landed`, in order, are those that were the highest when they came (max), the first of each value (unique), the last
     one (latest), or all (time_weighted). `told_before`, one per series, told the levels with which the month begins.
+    `elsewhere` are the events of the same meter under other dimensions, which end levels here (time_weighted).
     """
 
     aggregation: Aggregation
@@ -83,11 +84,12 @@ class DecidingEvents:
     as_of: datetime
     landed: Sequence[LandedMeasurement]
     told_before: Sequence[LandedMeasurement] = ()
+    elsewhere: Sequence[LandedMeasurement] = ()
 
     def between(self, start: datetime, end: datetime) -> Decimal:
         """Return what was held from `start` until just before `end`, rounded as it is billed."""
         carried = {one.value: one.quantity for one in self.told_before}
-        usage = UsageOfMonth(self.aggregation, self.month, self.landed, self.as_of, carried)
+        usage = UsageOfMonth(self.aggregation, self.month, self.landed, self.as_of, carried, self.elsewhere)
         return EXACT.subtract(usage.until(end), usage.until(start))
 
 
@@ -161,7 +163,8 @@ def _stretches(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Stretc
     told: dict[str, list[tuple[datetime, LandedMeasurement]]] = defaultdict(list)
     for event in deciding.told_before:
         told[event.value].append((deciding.month.start, event))
-    for event in deciding.landed:
+    moved = [replace(event, quantity=Decimal(0)) for event in deciding.elsewhere]
+    for event in sorted([*deciding.landed, *moved], key=lambda one: one.order):
         told[event.value].append((event.time, event))
     for _, levels in sorted(told.items()):
         untils = [moment for moment, _ in levels[1:]] + [counted_until]

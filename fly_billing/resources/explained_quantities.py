@@ -39,9 +39,11 @@ def explain_quantities(duck: duckdb.DuckDBPyConnection, table: UsageTable, usage
     explained = {}
     for one in usage.rollups:
         dimensions = frozenset(one.usage.dimensions.items())
+        elsewhere = [event for other, events in decided.items() if other != dimensions for event in events]
         deciding = DecidingEvents(
-            usage.aggregation, usage.month, usage.rolled_up_at, decided.get(dimensions, []), told.get(dimensions, [])
-        )
+            usage.aggregation, usage.month, usage.rolled_up_at,
+            decided.get(dimensions, []), told.get(dimensions, []), elsewhere,
+        )  # fmt: skip
         explained[one.usage.id] = explain_quantity(one.usage, one.events, usage.unit, deciding)
     return explained
 

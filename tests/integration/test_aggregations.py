@@ -66,11 +66,16 @@ AGGREGATIONS = st.sampled_from([meter.aggregation for meter in METERS[:-1]]) | s
 )
 
 
-def usage_row(number: int, one: Measurement, meter: str, name: str) -> dict[str, Any]:
+# Every event is in one of two regions, and each series begins the month in one of them.
+REGIONS = st.sampled_from(['{"region": "ams"}', '{"region": "fra"}'])
+
+
+def usage_row(number: int, one: Measurement, meter: str, name: str, dimensions: str) -> dict[str, Any]:
     return {
         "usage_month": "2028-02", "landing_day": one.time.date(), "path": "usage.jsonl", "line": number,
         "source": one.source, "id": one.id, "meter": meter, "organization_id": "acme", "time": one.time,
-        "quantity": one.quantity, "dimensions": "{}", "data": f'{{"{name}": "{one.value}"}}', "is_duplicate": False,
+        "quantity": one.quantity, "dimensions": dimensions, "data": f'{{"{name}": "{one.value}"}}',
+        "is_duplicate": False,
     }  # fmt: skip
 
 
@@ -81,7 +86,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @settings(deadline=None)
-@given(AGGREGATIONS, MEASUREMENTS, CUTS, AS_OF, CARRIED)
+@given(AGGREGATIONS, MEASUREMENTS, CUTS, AS_OF, CARRIED, st.data())
 def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
     duck: duckdb.DuckDBPyConnection,
     how: Aggregation,
@@ -89,14 +94,19 @@ def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
     cuts: list[datetime],
     as_of: datetime,
     carried: dict[str, Decimal],
+    data: st.DataObject,
 ) -> None:
     carried = carried if how.name == "time_weighted" else {}
+    where = [data.draw(REGIONS) for _ in events]
+    began = {series: data.draw(REGIONS) for series in carried}
     name = how.unique_of or how.series or "nothing"
-    twice = [{**usage_row(99, one, "m", name), "is_duplicate": True} for one in events[:1]]
-    other = [{**usage_row(99, one, "m", name), "organization_id": "not-billed"} for one in events[:1]]
-    rows = [usage_row(number, one, "m", name) for number, one in enumerate(events)]
+    rows = [
+        usage_row(number, one, "m", name, place) for number, (one, place) in enumerate(zip(events, where, strict=True))
+    ]
+    twice = [{**row, "line": 99, "is_duplicate": True} for row in rows[:1]]
+    other = [{**row, "line": 99, "organization_id": "not-billed"} for row in rows[:1]]
     levels = [
-        {"organization_id": whose, "meter": "m", "dimensions": "{}", "series": series, "level": level}
+        {"organization_id": whose, "meter": "m", "dimensions": began[series], "series": series, "level": level}
         for whose in ("acme", "not-billed")
         for series, level in carried.items()
     ]
@@ -109,16 +119,23 @@ def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
     duck.register("carried_levels", table(LEVELS, levels))
     register_terms(duck, [meter], segments, ["acme"])
     add_up(duck, FEBRUARY, as_of)
-    found = duck.execute(
-        "select segment_start, segment_end, quantity, events, daily from quantities order by segment_start"
-    ).fetchall()
     again = add_up_again(duck)
 
-    expected = UsageOfMonth(how, FEBRUARY, events, as_of, carried).segments(cuts)
-    assert [
-        SegmentUsage(start, end, quantity, count, numbers(daily)) for start, end, quantity, count, daily in found
-    ] == expected
-    total = exact_sum([one.quantity for one in expected])
+    total = Decimal(0)
+    for place in ('{"region": "ams"}', '{"region": "fra"}'):
+        found = duck.execute(
+            "select segment_start, segment_end, quantity, events, daily from quantities where dimensions = $place"
+            " order by segment_start",
+            {"place": place},
+        ).fetchall()
+        here = [one for one, region in zip(events, where, strict=True) if region == place]
+        held = {series: level for series, level in carried.items() if began[series] == place}
+        elsewhere = [one for one, region in zip(events, where, strict=True) if region != place]
+        expected = UsageOfMonth(how, FEBRUARY, here, as_of, held, elsewhere).segments(cuts)
+        assert [
+            SegmentUsage(start, end, quantity, count, numbers(daily)) for start, end, quantity, count, daily in found
+        ] == expected
+        total += exact_sum([one.quantity for one in expected])
     assert again == ({("acme", "m"): (len(events), total)} if events or total else {})
 
 
@@ -364,3 +381,103 @@ def test_usage_that_two_invoices_bill_is_found(platform: Platform) -> None:
     )
     found = platform.database.rows("check_rollups_priced", month=SEPTEMBER.first_day, groups=["acme", "globex"])
     assert [(row["organization_id"], row["items"]) for row in found] == [("acme", 2), ("globex", 2)]
+
+
+# --- A series is in one place --------------------------------------------------------------------------------------
+
+
+def by_region(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
+    """Roll the month up after it; return GB-hours by region."""
+    platform.roll_up(month, now=at("2027-03-05"))
+    found = platform.query(
+        "select r.dimensions ->> 'region' as region, sum(r.quantity) as quantity from usage_rollups as r"
+        " join usage_snapshots as s on s.id = r.snapshot_id"
+        " where s.is_current and s.month = :month and r.meter = 'volume' group by 1",
+        month=month.first_day,
+    )
+    return {row["region"]: row["quantity"] for row in found}
+
+
+def in_region(region: str, name: str, quantity: str, time: str, volume: str = "vol-1") -> dict[str, Any]:
+    return {**held(name, quantity, time, volume), "region": region}
+
+
+def test_a_volume_that_moves_is_held_where_it_is_and_nowhere_else(platform: Platform) -> None:
+    """10 GB in ams for 15 days, then in fra for 15 and, in October, for 15 more: deleted there."""
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"),
+        in_region("fra", "h2", "10", "2026-09-16T00:00:00Z"),
+        in_region("fra", "h3", "0", "2026-10-16T00:00:00Z"),
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 3600, "fra": 3600}
+    assert by_region(platform, OCTOBER) == {"fra": 3600}
+    assert by_region(platform, BillingMonth(2026, 11)) == {}
+
+
+def test_a_volume_that_moves_in_a_later_month_ends_where_it_was_carried_from(platform: Platform) -> None:
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-08-01T00:00:00Z"),
+        in_region("fra", "h2", "4", "2026-09-11T00:00:00Z"),
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 10 * 240, "fra": 4 * 480}
+    assert by_region(platform, OCTOBER) == {"fra": 4 * 744}
+
+
+def test_a_volume_that_moves_away_and_back_is_held_in_each_place_for_its_time(platform: Platform) -> None:
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"),
+        in_region("fra", "h2", "10", "2026-09-11T00:00:00Z"),
+        in_region("ams", "h3", "10", "2026-09-21T00:00:00Z"),
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 10 * 480, "fra": 10 * 240}
+
+
+def test_two_volumes_in_two_regions_do_not_end_each_other(platform: Platform) -> None:
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-09-01T00:00:00Z", "vol-1"),
+        in_region("fra", "h2", "10", "2026-09-16T00:00:00Z", "vol-2"),
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 7200, "fra": 3600}
+
+
+def test_a_volume_deleted_under_other_dimensions_is_deleted(platform: Platform) -> None:
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"),
+        in_region("fra", "h2", "0", "2026-09-16T00:00:00Z"),
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 3600, "fra": 0}
+    assert by_region(platform, OCTOBER) == {}
+
+
+def test_events_of_one_moment_leave_the_volume_where_the_last_of_them_says(platform: Platform) -> None:
+    """By (source, id): h1 in ams, h2 in fra, h3 in ams again, all at midnight of the 16th."""
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-09-16T00:00:00Z"),
+        in_region("fra", "h2", "20", "2026-09-16T00:00:00Z"),
+        in_region("ams", "h3", "30", "2026-09-16T00:00:00Z"),
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 30 * 360, "fra": 0}
+
+
+def test_usage_that_comes_late_moves_the_volume_in_all_months_that_follow(platform: Platform) -> None:
+    use(platform, in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"))
+    assert by_region(platform, OCTOBER) == {"ams": 7440}
+    use(platform, in_region("fra", "h2", "10", "2026-09-16T00:00:00Z"), name="late")
+    assert by_region(platform, SEPTEMBER) == {"ams": 3600, "fra": 3600}
+    assert by_region(platform, OCTOBER) == {"fra": 7440}
+
+
+def test_the_same_series_of_two_organizations_are_two_series(platform: Platform) -> None:
+    platform.add_organization("globex")
+    use(
+        platform,
+        in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"),
+        {**in_region("fra", "h2", "10", "2026-09-16T00:00:00Z"), "subject": "globex"},
+    )
+    assert by_region(platform, SEPTEMBER) == {"ams": 7200, "fra": 3600}

@@ -56,11 +56,24 @@ def test_stretches_add_up_to_what_is_billed_in_every_part_of_the_month(
     told.sort(key=lambda one: one.order)
     before = [LandedMeasurement(at("2026-08-01"), "app", name, level, name) for name, level in levels.items()]
     inside = sorted(cut for cut in cuts if cut > SEPTEMBER.start)
-    for segment in UsageOfMonth(how, SEPTEMBER, told, as_of, levels).segments(inside):
+    here, elsewhere = ([one for one in told if (int(one.id) % 3 == 0) is moved] for moved in (False, True))
+    for segment in UsageOfMonth(how, SEPTEMBER, here, as_of, levels, elsewhere).segments(inside):
         rollup = UsageRollup(id_of("rollup"), "volume", {}, segment.start, segment.end, segment.quantity)
-        one = explain_quantity(rollup, segment.events, "unit", DecidingEvents(how, SEPTEMBER, as_of, told, before))
+        deciding = DecidingEvents(how, SEPTEMBER, as_of, here, before, elsewhere)
+        one = explain_quantity(rollup, segment.events, "unit", deciding)
         assert one.problems() == []
         assert all(line.product for line in one.lines[:-1])
+
+
+def test_a_level_ends_where_its_series_is_told_under_other_dimensions() -> None:
+    """10 GB from the 1st, moved on the 16th: 10 x 15 days of 24 hours."""
+    told, moved = landed("1", "10", "2026-09-01"), landed("2", "10", "2026-09-16")
+    rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(3600))
+    one = explain_quantity(
+        rollup, 1, "GB-hour", DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
+    )
+    assert [line.label for line in one.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, told by app 1"]
+    assert one.problems() == []
 
 
 def test_of_levels_at_one_time_only_the_last_is_held() -> None:

@@ -21,7 +21,7 @@ changes as (
     select total, meter, time, level - lag(level, 1, 0) over in_order as change
     from told_levels
     join totals using (organization_id, meter, dimensions)
-    window in_order as (partition by total, series order by time, is_event, source, id)
+    window in_order as (partition by total, series order by place)
 ),
 
 changes_by_stretch as (

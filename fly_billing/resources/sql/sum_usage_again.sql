@@ -3,7 +3,7 @@
 with held as (
     select
         *, lead(time, 1, getvariable('counted_until')) over (
-            partition by organization_id, meter, dimensions, series order by time, is_event, source, id
+            partition by organization_id, meter, dimensions, series order by place
         ) as until
     from told_levels
 ),

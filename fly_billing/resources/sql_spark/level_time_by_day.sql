@@ -19,7 +19,7 @@ changes as (
     select
         organization_id, meter, dimensions, time,
         level - coalesce(lag(level) over (
-            partition by organization_id, meter, dimensions, series order by time, is_event, source, id
+            partition by organization_id, meter, dimensions, series order by place
         ), 0) as change
     from told_levels
 ),
