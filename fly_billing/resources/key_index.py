@@ -29,7 +29,7 @@ from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageTable
 
 Words = NDArray[np.uint64]
-FORMAT = 1
+FORMAT = 2
 DAY_BITS = np.uint64(16)
 DAY_MASK = np.uint64(0xFFFF)
 EPOCH = date(1970, 1, 1)
@@ -41,6 +41,7 @@ WORDS_IN_CACHE = 1 << 14
 # In the table's own folder, so that it goes where the table goes. Readers see only files that the table's log lists.
 FOLDER = "_key_index"
 UNFINISHED = "unfinished"
+PARTS = ("main", "recent")
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ class KeyTable:
     def flush(self) -> None:
         self._file.flush()
 
+    def written_at(self) -> int:
+        """Return when its file was last written to, in nanoseconds since 1970. It stays so once it is flushed."""
+        return self.path.stat().st_mtime_ns
+
     def _first_places(self, hashes: Words) -> NDArray[Any]:
         return ((hashes >> np.uint64(32)) * np.uint64(self.slots) >> np.uint64(32)).astype(np.int64)
 
@@ -158,14 +163,19 @@ class KeyIndex:
             if not is_ours or state["version"] < table.version:
                 return None
             tables = []
-            for name in ("main", "recent"):
+            for name in PARTS:
                 path, slots, used = folder / state[name]["file"], state[name]["slots"], state[name]["used"]
                 if path.stat().st_size != slots * 8:
                     return None
                 tables.append(KeyTable(path, slots, used))
             if (folder / UNFINISHED).exists():  # a landing was killed: it may have added entries that nobody counted
                 for one in tables:
+                    at_least = one.used
                     one.count_again()
+                    if one.used < at_least:
+                        return None
+            elif any(one.written_at() != state[name]["written_at"] for name, one in zip(PARTS, tables, strict=True)):
+                return None  # somebody else wrote to it: an entry that is gone would let a key be billed twice
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return cls(folder, *tables)
@@ -189,8 +199,8 @@ class KeyIndex:
         """Bring it to the disk, and write down that it has all keys up to this version of the table."""
         self.flush()
         state = {"format": FORMAT, "table_id": _id(table), "hashes": _hashes(duck), "version": version} | {
-            name: {"file": one.path.name, "slots": one.slots, "used": one.used}
-            for name, one in (("main", self.main), ("recent", self.recent))
+            name: {"file": one.path.name, "slots": one.slots, "used": one.used, "written_at": one.written_at()}
+            for name, one in zip(PARTS, (self.main, self.recent), strict=True)
         }
         written = self.folder / "state.json.new"
         with written.open("w") as file:

@@ -13,7 +13,7 @@ import pytest
 
 from fly_billing.domain.money import plain
 from fly_billing.resources.backlog import days_to_land
-from fly_billing.resources.key_index import FOLDER
+from fly_billing.resources.key_index import FOLDER, UNFINISHED
 from tests.builders import DAY, OCTOBER, Platform, at, event, write_jsonl
 
 EARLY, LATE = date(2026, 9, 2), date(2026, 9, 20)
@@ -126,6 +126,17 @@ def restored(folder: Path, old: Path) -> None:
     shutil.copytree(old, folder)
 
 
+def each_file(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    for file in folder.glob("*.keys"):
+        file.write_bytes(change(file.read_bytes()))
+
+
+def emptied_while_unfinished(folder: Path) -> None:
+    """As after a landing that was killed, when nobody can tell by its time whether a file was damaged."""
+    (folder / UNFINISHED).touch()
+    each_file(folder, lambda content: bytes(len(content)))
+
+
 LOST: dict[str, Callable[[Path, Path], object]] = {
     "gone": lambda folder, _: folder.rename(folder.with_name("_elsewhere")),
     "state gone": lambda folder, _: state_file(folder).rename(folder / "elsewhere"),
@@ -133,6 +144,9 @@ LOST: dict[str, Callable[[Path, Path], object]] = {
     "a file gone": lambda folder, _: next(folder.glob("*.keys")).rename(folder / "elsewhere"),
     "a file cut": lambda folder, _: next(folder.glob("*.keys")).write_bytes(bytes(64)),
     "as it was before the first landing": restored,
+    "files as long as before, and empty": lambda folder, _: each_file(folder, lambda content: bytes(len(content))),
+    "files as long as before, of noise": lambda folder, _: each_file(folder, lambda content: b"\xa5" * len(content)),
+    "files of before, empty, after a killed landing": lambda folder, _: emptied_while_unfinished(folder),
 }
 
 
