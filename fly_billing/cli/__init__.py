@@ -145,12 +145,13 @@ def export_focus(
     file_format: Annotated[str, typer.Option("--format", help="csv or parquet")] = "csv",
     out: Annotated[Path | None, typer.Option(help="The file to write; else focus-YYYY-MM.csv here")] = None,
     provider: Annotated[str, typer.Option(help="Who provides, publishes and invoices the services")] = "Fly.io",
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there already")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace the file if it exists")] = False,
 ) -> None:
     """Write a month's final invoices as a FOCUS 1.2 cost-and-usage file. Void invoices are left out."""
     from fly_billing.cli.export_focus import export_month
 
-    export_month(wide_console(), month, out or Path(f"focus-{month}.{file_format}"), file_format, provider, force=force)
+    file = out or Path(f"focus-{month}.{file_format}")
+    export_month(wide_console(), month, file, file_format, provider, overwrite=overwrite)
 
 
 @app.command()
@@ -315,6 +316,7 @@ def statement(
     month: MaybeMonth = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it exists")] = False,
 ) -> None:
     """Show what an organization owes and why (without a month: the newest). Stripe is not asked."""
     from fly_billing.cli.local_platform import local_platform
@@ -328,7 +330,7 @@ def statement(
         except (NoSuchOrganization, ValueError) as problem:
             raise typer.BadParameter(str(problem)) from problem
     if html:
-        write_page(html, found)
+        write_page(html, found, overwrite=overwrite)
     if as_json:
         print(json.dumps(found.as_data(), indent=2))
     elif not html:

@@ -14,13 +14,16 @@ from fly_billing.domain.money import format_cents, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.focus_export import FocusExport, export_focus
 from fly_billing.focus_export.columns import FOCUS_VERSION
+from fly_billing.resources.output_files import is_stream
 from fly_billing.resources.postgres import BillingDatabase
 
 
 def export_month(
-    console: Console, month: BillingMonth, file: Path, file_format: str, provider: str, *, force: bool
+    console: Console, month: BillingMonth, file: Path, file_format: str, provider: str, *, overwrite: bool
 ) -> None:
-    """Write the month's FOCUS file and print what its rows come to."""
+    """Write the month's FOCUS file and print what its rows come to, on stderr where the file goes into a pipe."""
+    if is_stream(file):
+        console = Console(stderr=True)
     with local_platform() as settings, _bar(console) as bar:
         task = bar.add_task(f"Exporting {month}", total=None)
         done = export_focus(
@@ -29,7 +32,7 @@ def export_month(
             file,
             file_format=file_format,
             provider=provider,
-            force=force,
+            overwrite=overwrite,
             progress=lambda number, total: bar.update(task, completed=number, total=total),
         )
     show_export(console, done)

@@ -11,28 +11,22 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.spend import DailySpend, Share, Spend, folded
 from fly_billing.domain.statement import Statement, StatementInvoice
+from fly_billing.resources.output_files import output_file
 
 BARS = "▁▂▃▄▅▆▇█"
 # So many apps, regions or organizations are listed; `--json` has them all.
 MOST_ROWS = 8
 
 
-class PageNotWritten(ToBeMended):
-    """The file can't be written; the message says why."""
-
-
-def write_page(path: Path, statement: Statement) -> None:
-    """Write the statement as a page of its own. Raises PageNotWritten."""
+def write_page(path: Path, statement: Statement, *, overwrite: bool) -> None:
+    """Write the statement as a page of its own. Raises OutputExists, OutputNotWritten."""
     from fly_billing.statement_page import statement_page  # the template engine is for this alone
 
-    try:
-        path.write_text(statement_page(statement), encoding="utf-8")
-    except OSError as problem:
-        raise PageNotWritten(f"{path} can't be written: {problem.strerror}: name a file that can") from problem
+    with output_file(path, overwrite=overwrite) as file:
+        file.write(statement_page(statement).encode())
 
 
 def show_statement(console: Console, statement: Statement) -> None:

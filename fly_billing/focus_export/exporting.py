@@ -73,13 +73,13 @@ def export_focus(
     *,
     file_format: str = "csv",
     provider: str = "Fly.io",
-    force: bool = False,
+    overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FocusExport:
     """Write the month's final invoices to `file`; void ones are left out, as nobody owes them.
 
     `progress` is told how many of how many invoices are done. Raises FocusExportError where the month has none,
-    FileExists where the file is there already and not `force`, UnequalRows where rows would not add up to an invoice.
+    OutputExists where the file exists and not `overwrite`, UnequalRows where rows would not add up to an invoice.
     """
     if file_format not in FORMATS:
         raise FocusExportError(f"no such format: {file_format}; there are {', '.join(FORMATS)}")
@@ -91,7 +91,7 @@ def export_focus(
                 f" `fly-billing bill {month}` finalizes them once the month is closed"
             )
         done = FocusExport(file, month, counts["final"], counts["open"], counts["void"])
-        with new_file(file, file_format, force=force) as write:
+        with new_file(file, file_format, overwrite=overwrite) as write:
             waiting: list[Row] = []
             for number, invoice in enumerate(_invoices(connection, month), start=1):
                 waiting += focus_rows(invoice, provider)

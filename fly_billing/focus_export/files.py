@@ -1,4 +1,4 @@
-"""Writes FOCUS rows as CSV or Parquet, a batch at a time, and puts the file in its place in one step.
+"""Writes FOCUS rows as CSV or Parquet, a batch at a time.
 
 In CSV numbers are plain decimals, times end in Z and null is an empty field; in Parquet they are decimal128, timestamps
 in UTC and null. Keeps out: what the rows say.
@@ -7,19 +7,21 @@ in UTC and null. Keeps out: what the rows say.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import plain
 from fly_billing.focus_export.columns import COLUMNS, COST_DECIMALS, FOCUS_VERSION, QUANTITY_DECIMALS, Cell
 from fly_billing.focus_export.rows import Row
+from fly_billing.resources.output_files import output_file
 
 Write = Callable[[Sequence[Row]], None]
 
@@ -35,35 +37,19 @@ SCHEMA = pa.schema(
 FORMATS = ("csv", "parquet")
 
 
-class FileExists(ToBeMended):
-    """There is such a file already, and nobody said that it may be replaced."""
-
-
 @contextmanager
-def new_file(path: Path, file_format: str, *, force: bool = False) -> Iterator[Write]:
+def new_file(path: Path, file_format: str, *, overwrite: bool = False) -> Iterator[Write]:
     """Yield what writes rows; the file is there, whole, when the block has ended well, and not at all if it has not.
 
-    Raises FileExists where there is one already, unless `force`.
+    Raises OutputExists where there is one already, unless `overwrite`, and OutputNotWritten.
     """
-    _refuse_overwriting(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with ExitStack() as stack:
-            yield (_csv if file_format == "csv" else _parquet)(stack, unfinished)
-        _refuse_overwriting(path, force=force)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with output_file(path, overwrite=overwrite) as file, ExitStack() as stack:
+        yield (_csv if file_format == "csv" else _parquet)(stack, file)
 
 
-def _refuse_overwriting(path: Path, *, force: bool) -> None:
-    if path.exists() and not force:
-        raise FileExists(f"{path} exists: choose another name with --out, or replace it with --force")
-
-
-def _csv(stack: ExitStack, path: Path) -> Write:
-    file = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
+def _csv(stack: ExitStack, binary: IO[bytes]) -> Write:
+    file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
+    stack.callback(file.detach)
     names = [column.name for column in COLUMNS]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
@@ -82,8 +68,8 @@ def _text(cell: Cell) -> str:
     return cell or ""
 
 
-def _parquet(stack: ExitStack, path: Path) -> Write:
-    writer = stack.enter_context(pq.ParquetWriter(path, SCHEMA, compression="zstd"))
+def _parquet(stack: ExitStack, binary: IO[bytes]) -> Write:
+    writer = stack.enter_context(pq.ParquetWriter(binary, SCHEMA, compression="zstd"))
 
     def write(rows: Sequence[Row]) -> None:
         writer.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA))

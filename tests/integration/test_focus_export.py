@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from fly_billing.cli import app
 from fly_billing.domain.money import from_cents
 from fly_billing.focus_export import FocusExport, FocusExportError, export_focus
-from fly_billing.focus_export.files import FileExists
 from fly_billing.focus_export.rows import UnequalRows
 from fly_billing.focus_import import FocusImportError, import_focus
+from fly_billing.resources.output_files import OutputExists
 from tests.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event
 from tests.focus_rules import violations
 from tests.full_month import bill_full_month
@@ -184,13 +184,13 @@ def test_a_month_without_final_invoices_is_refused_and_no_file_is_made(month: Pl
     assert not (tmp_path / "october.csv").exists()
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(month: Platform, tmp_path: Path) -> None:
+def test_a_file_that_exists_is_replaced_only_if_asked(month: Platform, tmp_path: Path) -> None:
     file = tmp_path / "september.csv"
     file.write_text("mine", encoding="utf-8")
-    with pytest.raises(FileExists, match="replace it with --force"):
+    with pytest.raises(OutputExists, match="replace it with --overwrite"):
         export(month, tmp_path)
     assert file.read_text(encoding="utf-8") == "mine"
-    export_focus(month.database, SEPTEMBER, file, force=True)
+    export_focus(month.database, SEPTEMBER, file, overwrite=True)
     assert len(rows_of(file)) == 12
 
 

@@ -486,9 +486,24 @@ def test_the_command_shows_writes_and_prints_a_statement(platform: Platform, tmp
     assert "3 requests × 0.1" in page.read_text()
 
 
+def test_a_page_replaces_a_file_only_if_asked_and_goes_to_standard_output(platform: Platform, tmp_path: Path) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    page = tmp_path / "acme.html"
+    page.write_text("mine", encoding="utf-8")
+    refused = statement_command(platform, tmp_path, "acme", "--html", str(page))
+    assert (refused.returncode, page.read_text(encoding="utf-8")) == (2, "mine")
+    assert "exists: name another file, or replace it with --overwrite" in " ".join(refused.stderr.split())
+    assert statement_command(platform, tmp_path, "acme", "--html", str(page), "--overwrite").returncode == 0
+    whole = page.read_text(encoding="utf-8")
+    assert whole.startswith("<!doctype html>")
+    shown = statement_command(platform, tmp_path, "acme", "--html", "/dev/stdout")
+    assert (shown.returncode, shown.stdout[:15]) == (0, "<!doctype html>")
+
+
 def test_a_page_that_can_not_be_written_is_said_so_in_a_line(platform: Platform, tmp_path: Path) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     result = statement_command(platform, tmp_path, "acme", "--html", str(tmp_path / "missing" / "acme.html"))
     assert result.returncode == 2
-    assert "can't be written: No such file or directory" in " ".join(result.stderr.split())
+    assert "can't be written: No such file or directory: make the folder" in " ".join(result.stderr.split())

@@ -1,0 +1,188 @@
+"""A file that somebody asks for is whole or not there, and one that was there stays unless they say otherwise."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from fly_billing.focus_export.columns import COLUMNS
+from fly_billing.focus_export.files import new_file
+from fly_billing.resources.output_files import OutputExists, OutputNotWritten, is_stream, output_file
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(path: Path, content: bytes = b"whole", *, overwrite: bool = False) -> None:
+    with output_file(path, overwrite=overwrite) as file:
+        file.write(content)
+
+
+def test_a_new_file_is_whole_alone_and_of_the_usual_rights(tmp_path: Path) -> None:
+    usual = tmp_path / "usual"
+    usual.touch()
+    write(tmp_path / "bill.html")
+    assert (tmp_path / "bill.html").read_bytes() == b"whole"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["bill.html", "usual"]
+    assert (tmp_path / "bill.html").stat().st_mode == usual.stat().st_mode
+
+
+def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "bill.html"
+    path.write_bytes(b"mine")
+    path.chmod(0o640)
+    with pytest.raises(OutputExists, match=r"bill.html exists: name another file, or replace it with --overwrite"):
+        write(path)
+    assert path.read_bytes() == b"mine"
+    write(path, overwrite=True)
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"whole", 0o640)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt, FileNotFoundError, ValueError])
+def test_an_export_that_fails_leaves_everything_as_it_was(
+    tmp_path: Path, overwrite: bool, problem: type[BaseException]
+) -> None:
+    path = tmp_path / "bill.html"
+    if overwrite:
+        path.write_bytes(b"mine")
+    with pytest.raises(problem), output_file(path, overwrite=overwrite) as file:
+        file.write(b"half")
+        raise problem
+    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == ({path: b"mine"} if overwrite else {})
+
+
+def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "bill.html"
+    with pytest.raises(OutputExists), output_file(path) as file:
+        file.write(b"whole")
+        path.write_bytes(b"somebody else's")
+    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == {path: b"somebody else's"}
+
+
+def test_through_a_symlink_the_file_that_it_names_is_written(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    real, link, dangling = tmp_path / "archive" / "bill", tmp_path / "latest", tmp_path / "dangling"
+    real.write_bytes(b"mine")
+    link.symlink_to(real)
+    dangling.symlink_to(tmp_path / "archive" / "new")
+    with pytest.raises(OutputExists):
+        write(link)
+    write(link, overwrite=True)
+    write(dangling)
+    assert (link.is_symlink(), real.read_bytes()) == (True, b"whole")
+    assert (dangling.is_symlink(), (tmp_path / "archive" / "new").read_bytes()) == (True, b"whole")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_can_not_be_written_is_said_in_a_line_with_what_to_do(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "file").touch()
+    for path, said in (
+        (tmp_path / "missing" / "bill", f"No such file or directory: make the folder {tmp_path}/missing first"),
+        (tmp_path, "is a folder: name a file in it"),
+        (tmp_path / "file" / "bill", "Not a directory: name a file that can"),
+        (tmp_path / ("x" * 300), "File name too long: name a file that can"),
+    ):
+        with pytest.raises(OutputNotWritten) as refused:
+            write(path, overwrite=overwrite)
+        assert said in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_name_as_long_as_names_can_be_is_a_name(tmp_path: Path) -> None:
+    write(tmp_path / ("x" * 255))
+    assert [one.name for one in tmp_path.iterdir()] == ["x" * 255]
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from fly_billing.resources.output_files import OutputNotWritten, output_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    with output_file(Path(sys.argv[1]), overwrite=True) as file:
+        file.write(b"x" * 100_000)
+except OutputNotWritten as problem:
+    print(problem)
+"""
+
+
+def run(program: str, argument: str) -> bytes:
+    """Run a program with one argument; return what it printed."""
+    command = [sys.executable, "-c", program, argument]
+    return subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, timeout=120, check=True).stdout
+
+
+def test_a_file_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "bill"
+    path.write_bytes(b"mine")
+    assert b"can't be written: File too large" in run(FULL, str(path))
+    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == {path: b"mine"}
+
+
+def test_a_pipe_gets_all_of_it_or_nothing(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert is_stream(pipe)
+    with pytest.raises(RuntimeError), output_file(pipe) as file:  # nobody reads: opening it would wait for ever
+        file.write(b"half")
+        raise RuntimeError
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write(pipe, b"whole" * 100_000)
+    reader.join()
+    assert got == [b"whole" * 100_000]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+TO_STDOUT = """
+import sys
+from pathlib import Path
+from fly_billing.resources.output_files import output_file
+with output_file(Path(sys.argv[1])) as file:
+    file.write(b"whole")
+"""
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_is_written_through_and_what_a_log_has_stays(tmp_path: Path, name: str) -> None:
+    assert run(TO_STDOUT, name) == b"whole"
+    log = tmp_path / "log"
+    log.write_bytes(b"before ")
+    with log.open("ab") as file:
+        subprocess.run([sys.executable, "-c", TO_STDOUT, name], stdout=file, cwd=ROOT, timeout=120, check=True)
+    assert log.read_bytes() == b"before whole"
+
+
+def test_a_device_is_written_through_and_stays_a_device() -> None:
+    write(Path("/dev/null"), overwrite=True)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_focus_files_of_both_formats_go_through_a_pipe(tmp_path: Path, file_format: str) -> None:
+    pipe, names = tmp_path / "pipe", [column.name for column in COLUMNS]
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    with new_file(pipe, file_format) as writing:
+        writing([])
+    reader.join()
+    if file_format == "csv":
+        assert next(csv.reader(io.StringIO(got[0].decode()))) == names
+    else:
+        assert pq.read_table(io.BytesIO(got[0])).column_names == names
