@@ -10,6 +10,7 @@ import io
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -114,22 +115,64 @@ def _bad_encoding(line: int, raw: str) -> dict[str, Any]:
 
 def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
     with _as_text(file, newline="") as lines_of_file:
-        header: list[str] | None = None
+        columns: _Columns | None = None
         rows: list[dict[str, Any]] = []
         size = 0
         for line, raw, fields in _csv_records(_lines_of(lines_of_file, ("\n", "\r"))):
-            if header is None and not isinstance(fields, csv.Error):
-                header = fields
-                if not _names_columns(header):
-                    rows.append(_stage_csv_row(line, raw, header, fields))
+            if columns is None and not isinstance(fields, csv.Error):
+                columns = _Columns(fields)
+                if not _names_columns(fields):
+                    rows.append(_stage_csv_row(line, raw, columns, fields))
             else:
-                rows.append(_stage_csv_row(line, raw, header or [], fields))
+                rows.append(_stage_csv_row(line, raw, columns or _Columns([]), fields))
             size += len(raw)
             if len(rows) >= CHUNK_LINES or size >= CHUNK_BYTES:
                 yield pa.Table.from_pylist(rows, schema=STAGED)
                 rows, size = [], 0
+                if columns:
+                    columns.documents.clear()
         if rows:
             yield pa.Table.from_pylist(rows, schema=STAGED)
+
+
+class _Columns:
+    """What a header says, once for all rows below it.
+
+    Attributes:
+        problem: (reason, message) where no row below this header can be used.
+        documents: what rows say beside the six cells, as JSON, by their fields: mostly they say the same.
+    """
+
+    def __init__(self, header: list[str]) -> None:
+        self.width = len(header)
+        self.is_text = _is_text("".join(header))
+        self.problem = _problem_of_header(header)
+        self.documents: dict[tuple[str, ...], str] = {}
+        self._others = [(place, name) for place, name in enumerate(header) if name not in CELLS]
+        if self.problem is None:
+            self.cells = itemgetter(*(header.index(name) for name in CELLS))
+
+    def document(self, fields: list[str]) -> str:
+        """Write the fields beside the six cells as a JSON object."""
+        others = tuple([fields[place] for place, _ in self._others])
+        document = self.documents.get(others)
+        if document is None:
+            names = [name for _, name in self._others]
+            document = self.documents[others] = write_document(dict(zip(names, others, strict=True)))
+        return document
+
+
+def _problem_of_header(header: list[str]) -> tuple[str, str] | None:
+    if not _names_columns(header):
+        message = f"no header? The first line must name the columns {', '.join(CELLS)}, in any order"
+        return "missing_column", message
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
+    if twice:
+        return "repeated_column", f"the header has the column {', '.join(twice)} more than once"[:500]
+    missing = [name for name in CELLS if name not in header]
+    if missing:
+        return "missing_column", f"the header has no column {', '.join(missing)}"
+    return None
 
 
 def _names_columns(header: list[str]) -> bool:
@@ -171,34 +214,24 @@ def _csv_records(lines: Iterable[str]) -> Iterator[tuple[int, str, list[str] | c
             yield number, raw.rstrip("\r\n"), problem
 
 
-def _stage_csv_row(line: int, raw: str, header: list[str], fields: list[str] | csv.Error) -> dict[str, Any]:
-    if not _is_text(raw):
+def _stage_csv_row(line: int, raw: str, columns: _Columns, fields: list[str] | csv.Error) -> dict[str, Any]:
+    if not raw.isascii() and not _is_text(raw):
         return _bad_encoding(line, raw)
-    if not _is_text("".join(header)):
+    if not columns.is_text:
         return _bad_encoding(line, raw) | {"problem_message": "the header is not UTF-8"}
     staged: dict[str, Any] = {"line": line, "raw": raw}
     if isinstance(fields, csv.Error):
         return staged | {"problem": "torn_row", "problem_message": f"not a CSV row: {fields}"}
-    if not _names_columns(header):
-        message = f"no header? The first line must name the columns {', '.join(CELLS)}, in any order"
-        return staged | {"problem": "missing_column", "problem_message": message}
-    twice = sorted(name for name, count in Counter(header).items() if count > 1)
-    if twice:
-        message = f"the header has the column {', '.join(twice)} more than once"[:500]
-        return staged | {"problem": "repeated_column", "problem_message": message}
-    missing = [name for name in CELLS if name not in header]
-    if missing:
-        return staged | {
-            "problem": "missing_column",
-            "problem_message": f"the header has no column {', '.join(missing)}",
-        }
-    if len(fields) != len(header):
-        message = f"{len(fields)} fields where the header has {len(header)}"
+    if columns.problem:
+        return staged | dict(zip(("problem", "problem_message"), columns.problem, strict=True))
+    if len(fields) != columns.width:
+        message = f"{len(fields)} fields where the header has {columns.width}"
         return staged | {"problem": "torn_row", "problem_message": message}
-    values = dict(zip(header, fields, strict=True))
-    cells = {name: values.pop(name) or None for name in CELLS}
-    read = read_cells(cells["time"], cells["quantity"])
-    return staged | cells | read | {"data": write_document(values)}
+    id_, source, type_, subject, time, quantity = columns.cells(fields)
+    staged |= {"id": id_ or None, "source": source or None, "type": type_ or None, "subject": subject or None}
+    staged |= read_cells(time or None, quantity or None)
+    staged["data"] = columns.document(fields)
+    return staged
 
 
 def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> list[LandingFile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -372,23 +373,20 @@ def test_a_json_line_that_says_no_one_thing_is_refused(platform: Platform, what:
     assert (quantity, region) == (1, '{"region":"ams"}')
 
 
-values = st.sampled_from(
-    [
-        '"a"',
-        '""',
-        "7",
-        "-7",
-        "1.5",
-        "1e3",
-        "0.00000015",
-        "12345678901234567890",
-        "true",
-        "null",
-        "{}",
-        '"quantity"',
-        '"1.5"',
-    ]
-)
+VALUES = [
+    '"a"',
+    '""',
+    "7",
+    "-7",
+    "1.5",
+    "1e3",
+    "0.00000015",
+    "12345678901234567890",
+    "true",
+    "null",
+    "{}",
+    '"quantity"',
+]
 ENVELOPE = {
     "id": '"a"',
     "source": '"same"',
@@ -398,17 +396,19 @@ ENVELOPE = {
 }
 
 
-@st.composite
-def documents(draw: st.DrawFn) -> str:
-    """Write a line that is mostly right: a few members are changed, left out, added or there twice, in any order."""
-    data = [("quantity", "1.5"), ("region", '"ams"')][draw(st.integers(0, 1)) * draw(st.integers(0, 1)) :]
-    data += draw(st.lists(st.tuples(st.sampled_from(["region", "note", "quantity", "xquantity"]), values), max_size=2))
-    known = ENVELOPE | draw(st.dictionaries(st.sampled_from(list(ENVELOPE)), values, max_size=1))
-    left_out = draw(st.sampled_from([None, None, None, *ENVELOPE]))
-    members = [(name, value) for name, value in known.items() if name != left_out]
-    members += draw(st.lists(st.tuples(st.sampled_from([*ENVELOPE, "data", "quantity", "x"]), values), max_size=2))
-    members += [("data", f"{{{written(draw(st.permutations(data)))}}}")]
-    return written(draw(st.permutations(members)))
+def document(chance: random.Random, number: int) -> str:
+    """Write a line that is mostly right: a member or two is changed, left out, added or there twice, in any order."""
+
+    def sometimes(names: Sequence[str], likely: float) -> list[tuple[str, str]]:
+        return [(chance.choice(names), chance.choice(VALUES)) for _ in range(2) if chance.random() < likely]
+
+    data = [("quantity", chance.choice(["1.5", '"1.5"', "2", "0.00000015"])), ("region", '"ams"')]
+    data += sometimes(["region", "note", "quantity", "xquantity"], 0.2)
+    known = ENVELOPE | {"id": f'"{number}"'} | dict(sometimes(list(ENVELOPE), 0.1))
+    members = [(name, value) for name, value in known.items() if chance.random() > 0.05]
+    members += sometimes([*ENVELOPE, "data", "quantity", "x"], 0.2)
+    members.append(("data", f"{{{written(chance.sample(data, len(data)))}}}"))
+    return written(chance.sample(members, len(members)))
 
 
 def written(members: Sequence[tuple[str, str]]) -> str:
@@ -426,15 +426,17 @@ def lines_found(platform: Platform, path: str) -> dict[int, Verdict]:
     return {line: rest for line, *rest in found} | refused
 
 
-@settings(max_examples=10, suppress_health_check=list(HealthCheck))
-@given(found=st.lists(documents(), min_size=1, max_size=60))
-def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform, found: list[str]) -> None:
+def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform) -> None:
     """With an escape in every line, the exact reader has them all; each file lands by itself, with the same ids."""
+    chance = random.Random(20260915)
+    found = [document(chance, number) for number in range(6_000)]
     came_to = []
     for more in ("", ', "escaped": "\\u0061"'):
         write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(f"{{{one}{more}}}" for one in found))
         platform.land()
         came_to.append(lines_found(platform, "usage.jsonl"))
+    accepted = [line for line, verdict in came_to[0].items() if len(verdict) > 1]
+    assert 1_000 < len(accepted) < 5_000  # so that neither verdict is rare
     for number, line in enumerate(found, start=1):
         assert came_to[0][number] == came_to[1][number], line
 
