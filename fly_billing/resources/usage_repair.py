@@ -24,9 +24,9 @@ from fly_billing.resources.usage_lake import (
     EVENTS,
     UsageLake,
     UsageTableMismatch,
-    damaged_files,
     data_files,
     parts_of,
+    unreadable_files,
 )
 from fly_billing.resources.usage_ledger import Ledger, different_landing_days, open_against_ledger, read_ledger
 
@@ -53,7 +53,7 @@ class Damage:
 
 
 def find_damage(database: BillingDatabase, lake: UsageLake, landing_dir: Path) -> Damage:
-    """Compare the whole table, every data file included, with Postgres. Changes nothing."""
+    """Compare the whole table with Postgres, and read every row of its data files. Changes nothing."""
     with database.transaction() as connection:
         return _find_damage(connection, lake, landing_dir)
 
@@ -62,13 +62,14 @@ def _find_damage(connection: Connection, lake: UsageLake, landing_dir: Path) -> 
     ledger = read_ledger(connection)
     try:
         table = open_against_ledger(connection, lake)
-        table.files()
+        if wrong := unreadable_files(lake.path, table.data_files):
+            raise UsageTableMismatch(lake.path, "data files that can be read", "; ".join(wrong[:3]))
     except UsageTableMismatch as problem:
         assert ledger is not None
         base = _newest(lake, ledger)
         found = data_files(base) if base else []
         days = different_landing_days(ledger.parts, parts_of(lake.path, found))
-        days |= {file.day for file in found if damaged_files(lake.path, [file])}
+        days |= {file.day for file in found if unreadable_files(lake.path, [file])}
         lost = [day for day in sorted(days) if not (landing_dir / day.isoformat()).is_dir()]
         return Damage(base, str(problem), sorted(days), lost)
     return Damage(table.delta, "")
@@ -148,6 +149,8 @@ def _begin(connection: Connection, lake: UsageLake, ledger: Ledger, damage: Dama
         table_id=str(base.metadata().id), shift=next_version - base.version(), first_version=next_version,
         acknowledged=next_version,
     )  # fmt: skip
+    # Before what the days brought is forgotten: the database refuses that in a transaction that did not land them.
+    rows(connection, "mark_days_settled", days=damage.days, lake_version=next_version)
     rows(connection, "forget_landed_months", days=damage.days)
 
 

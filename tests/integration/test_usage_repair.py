@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from fly_billing.domain.correction_guard import OFF
@@ -19,6 +20,7 @@ from tests.integration.test_usage_table_compared import (
     Fault,
     data_file_cut,
     data_file_deleted,
+    data_file_of_zeros,
     landed,
     last_log_cut,
     last_log_missing,
@@ -57,6 +59,18 @@ def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fau
     write_jsonl(landed.landing_dir, [event("e0", "3", time=f"{SECOND}T12:00:00Z")], SECOND, "more")
     landed.land(SECOND, now=CLOSED)
     assert [row["reason"] for row in landed.rejected()] == ["conflicting_duplicate"]
+
+
+def test_a_data_file_of_the_right_size_with_lost_content_is_found_and_landed_again(landed: Platform) -> None:
+    data_file_of_zeros(landed)
+    with pytest.raises(duckdb.Error):
+        landed.roll_up(now=CLOSED)
+    damage = find_damage(landed.database, landed.lake, landed.landing_dir)
+    assert (damage.days, damage.lost) == ([FIRST], [])
+    fix(landed)
+    assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
+    landed.roll_up(now=CLOSED)
+    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
 
 
 @pytest.mark.parametrize("fault", NO_TABLE, ids=lambda fault: str(fault.__name__))

@@ -91,6 +91,12 @@ def data_file_cut(platform: Platform) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
+def data_file_of_zeros(platform: Platform) -> None:
+    """As long as before: the table's log has nothing that would tell."""
+    file = data_of(platform, FIRST)
+    file.write_bytes(bytes(file.stat().st_size))
+
+
 def table_of_another_platform(platform: Platform) -> None:
     """As many versions, and the very rows."""
     rows = pa.Table.from_pylist(events_of(platform), schema=EVENTS)
