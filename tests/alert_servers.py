@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import socketserver
 import ssl
 import threading
@@ -35,6 +36,13 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """Listen, take every connection and byte, and never answer; yields host:port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 class _Http:

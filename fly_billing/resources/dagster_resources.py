@@ -116,9 +116,10 @@ class SlackWorkspace(SlackResource):
     """Dagster's Slack resource with an address that can be set, and without retries: the outbox makes them."""
 
     base_url: str | None = None
+    patience: int = 10  # seconds without an answer
 
     def get_client(self) -> WebClient:
-        return WebClient(self.token, self.base_url or WebClient.BASE_URL, timeout=10, retry_handlers=[])
+        return WebClient(self.token, self.base_url or WebClient.BASE_URL, timeout=self.patience, retry_handlers=[])
 
 
 class Alerts(ConfigurableResource[Any]):

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -34,7 +34,10 @@ def build_app(secret: str, take_in: TakeIn) -> Starlette:
     """Return the service as an ASGI application; `secret` is the endpoint's own (whsec_...)."""
 
     async def events(request: Request) -> Response:
-        payload = await _bounded(request)
+        try:
+            payload = await _bounded(request)
+        except ClientDisconnect:
+            return _refused(400, "the connection ended within the request")
         if payload is None:
             return _refused(413, "longer than any event")
         try:

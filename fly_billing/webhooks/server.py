@@ -17,6 +17,7 @@ from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.resources.stripe_events import payment_error, receive, settle_waiting_events
 from fly_billing.resources.stripe_reading import StripeReader
 from fly_billing.webhooks.app import PATH, build_app
+from fly_billing.webhooks.half_open import configuration
 
 # Seconds to ask Stripe why a payment failed, twice (connect, read): Stripe waits some ten for our answer.
 PATIENCE = 3
@@ -33,11 +34,8 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     take_in = taker(database, _reader(settings, database))
     # The service's own log: every event in a line. No secret is ever in it.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    config = uvicorn.Config(
-        build_app(settings.stripe_webhook_secret, take_in),
-        host=host, port=port, access_log=False, log_level="warning", lifespan="off", ws="none",
-        server_header=False, timeout_graceful_shutdown=10,
-    )  # fmt: skip
+    app = build_app(settings.stripe_webhook_secret, take_in)
+    config = configuration(app, host=host, port=port, log_level="warning")
     say(f"Stripe's webhooks are taken at http://{host}:{port}{PATH} - Ctrl-C stops it.")
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it has obeyed
         uvicorn.Server(config).run()

@@ -16,14 +16,14 @@ from rich.console import Console
 
 from fly_billing.cli.alerts import send_test_alert
 from fly_billing.domain.alerts import Alert
-from fly_billing.resources.alerting.channels import AlertNotSent
+from fly_billing.resources.alerting.channels import AlertNotSent, Channel
 from fly_billing.resources.alerting.mail import MailChannel, MailServer, message_of
 from fly_billing.resources.alerting.slack import SlackChannel, blocks_of
 from fly_billing.resources.alerting.webhook import WebhookChannel
 from fly_billing.resources.dagster_resources import Alerts, SlackWorkspace
 from fly_billing.resources.settings import SettingsError
 from tests import alert_servers
-from tests.alert_servers import BOT_TOKEN, WEBHOOK_SECRET, Slack, Webhook, serving, trusting_the_test_server
+from tests.alert_servers import BOT_TOKEN, WEBHOOK_SECRET, Slack, Webhook, black_hole, serving, trusting_the_test_server
 
 FAILED = Alert(
     "no_answer",
@@ -327,6 +327,21 @@ def test_channels_are_read_from_the_environment_when_asked(monkeypatch: pytest.M
 
 
 # Trying it ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_never_answers_is_given_up_and_named() -> None:
+    with black_hole() as address:
+        slack = SlackWorkspace(token=BOT_TOKEN, base_url=f"http://{address}/", patience=1).get_client()
+        channels: list[Channel] = [
+            SlackChannel(slack, "#billing"),
+            WebhookChannel(f"http://{address}/{WEBHOOK_SECRET}", patience=0.2),
+        ]
+        for scheme in ("smtp", "smtps"):
+            server = replace(MailServer.from_url(f"{scheme}://{address}"), patience=0.2)
+            channels.append(MailChannel(server, "a@example.com", "b@example.com"))
+        for channel in channels:
+            with pytest.raises(AlertNotSent, match=r"timed out|TimeoutError"):
+                channel.post(FAILED)
 
 
 def test_a_test_alert_goes_over_every_channel_and_each_says_what_became_of_it(

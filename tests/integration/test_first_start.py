@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ import psycopg
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
 
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database, remove, running
+from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER, ROLES
+from fly_billing.resources.embedded_postgres.server import USER
 from fly_billing.resources.settings import PROJECT
 
 # Makes Dagster's tables again and again, each time killed one statement later, until one attempt gets to its end; after
@@ -83,6 +86,111 @@ print(json.dumps({"killed": number - 1, "wrong": wrong, "ended": status}))
 """
 
 
+# Starts the server on a folder, and is killed when a step of it begins ("call") or ends ("return") for the nth time.
+STARTER = """
+import os, signal, sys
+from pathlib import Path
+from fly_billing.resources.embedded_postgres import running
+step, when, left = sys.argv[2], sys.argv[3], int(sys.argv[4])
+def watch(frame, happened, argument):
+    global left
+    if happened == when and frame.f_code.co_qualname == step and "embedded_postgres" in frame.f_code.co_filename:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.setprofile(watch)
+with running(Path(sys.argv[1]), databases=("billing", "dagster")):
+    pass
+"""
+# In the order in which a first start comes to them; what is done already is not done again.
+STEPS = (
+    ("_write_private", "return", 1),  # the password
+    ("Account._start", "return", 1),  # initdb is at work, and goes on alone
+    ("_initialise", "call", 1),
+    ("Account.run", "return", 1),  # initdb is done, and its folder not yet in its place
+    ("_initialise", "return", 1),
+    ("Account._start", "return", 1),  # pg_ctl is starting the server
+    ("_start", "return", 1),
+    ("prepare", "call", 1),
+    ("password_of", "call", 1),  # of four roles none is made
+    ("password_of", "call", 2),
+    ("password_of", "return", 2),
+    ("make_missing", "return", 1),
+    ("create_database", "call", 1),
+    ("create_database", "return", 1),  # made, and not yet its owner's
+    ("adopt", "return", 1),
+    ("create_database", "return", 1),  # the second one
+    ("adopt", "return", 2),
+)
+# Migrates the billing database, and is killed before its nth statement.
+MIGRATOR = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+from fly_billing.resources.migrate import migrate
+from fly_billing.resources.postgres import BillingDatabase
+left = int(sys.argv[2])
+def count(*arguments):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Engine, "before_cursor_execute", count)
+migrate(BillingDatabase(sys.argv[1]))
+print(int(sys.argv[2]) - left)
+"""
+
+
+def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    names = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-W", "ignore", "-c", code, *(str(one) for one in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=names, check=False, timeout=300)
+
+
+def test_after_kills_at_every_step_the_next_start_has_the_server_with_all_roles_and_databases(tmp_path: Path) -> None:
+    root = tmp_path / "postgres"
+    try:
+        for step in STEPS:
+            found = run(STARTER, root, *step)
+            assert found.returncode == -signal.SIGKILL, (step, found.stderr)
+        with running(root, databases=("billing", "dagster")) as server:
+            for role, database in ((OWNER, "billing"), (DAGSTER, "dagster")):
+                with psycopg.connect(server.url(database, "postgresql", role=role)) as connection:
+                    connection.execute("create table made_by_its_owner ()")
+            with psycopg.connect(server.url("billing", "postgresql", role=USER)) as connection:
+                roles = connection.execute(
+                    "select rolname from pg_roles where rolname ~ '^fly_billing_' and rolcanlogin and not rolsuper"
+                ).fetchall()
+        assert {name for (name,) in roles} == set(ROLES)
+    finally:
+        remove(root)
+
+
+def test_migrations_that_are_killed_leave_nothing_and_the_next_ones_make_everything(postgres: PostgresServer) -> None:
+    create_database(postgres, "killed_migrations")
+    url, shape = (
+        postgres.url("killed_migrations", "postgresql"),
+        (
+            "select table_name, column_name, data_type from information_schema.columns where table_schema = 'public'"
+            " order by 1, 2"
+        ),
+    )
+    try:
+        for statement in (1, 6, 40, 90):
+            assert run(MIGRATOR, url, statement).returncode == -signal.SIGKILL
+            with psycopg.connect(url) as connection:
+                assert connection.execute(shape).fetchall() == []
+        found = run(MIGRATOR, url, 1000)
+        assert found.returncode == 0, found.stderr
+        assert int(found.stdout) > 90
+        with (
+            psycopg.connect(url) as made,
+            psycopg.connect(postgres.url("billing_template", "postgresql")) as expected,
+        ):
+            assert made.execute(shape).fetchall() == expected.execute(shape).fetchall() != []
+    finally:
+        drop_database(postgres, "killed_migrations")
+
+
 @pytest.fixture
 def dagster_url(postgres: PostgresServer) -> Iterator[str]:
     create_database(postgres, "first_start")
@@ -90,7 +198,7 @@ def dagster_url(postgres: PostgresServer) -> Iterator[str]:
     drop_database(postgres, "first_start")
 
 
-@pytest.mark.parametrize(("how", "step"), [("stock", 11), ("ours", 17)])
+@pytest.mark.parametrize(("how", "step"), [("stock", 43), ("ours", 61)])
 def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and_notes(
     how: str, step: int, dagster_url: str
 ) -> None:

@@ -7,9 +7,21 @@ from typing import Any
 import pytest
 
 from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.stripe_client import UNKNOWN, ask, make_stripe_client
 from fly_billing.resources.stripe_invoice_sync import SyncTools
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.stripe_builders import bill_june, entry, in_stripe, invoice_in_stripe, kinds, outcome, sync, sync_tools
+from tests.alert_servers import black_hole
+from tests.stripe_builders import (
+    API_KEY,
+    bill_june,
+    entry,
+    in_stripe,
+    invoice_in_stripe,
+    kinds,
+    outcome,
+    sync,
+    sync_tools,
+)
 
 STEPS = ["customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"]
 REFUSED = {"status": 400, "type": "invalid_request_error", "message": "The amount is odd."}
@@ -153,6 +165,13 @@ def test_when_stripe_can_not_be_read_nothing_is_sent_on_a_guess(tools: SyncTools
     sandbox.control.clear_faults()
     assert outcome(sync(tools)) == ({"finalized": 1}, [])
     assert_billed_once(sandbox, tools)
+
+
+def test_a_stripe_that_never_answers_is_given_up_and_nothing_is_known() -> None:
+    with black_hole() as address:
+        client = make_stripe_client(API_KEY, f"http://{address}", timeout=(0.2, 0.2))
+        answer = ask(lambda: client.v1.customers.create({"name": "Acme"}))
+    assert (answer.outcome, answer.code) == (UNKNOWN, "no_answer")
 
 
 @pytest.mark.parametrize("seed", range(4))

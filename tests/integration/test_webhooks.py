@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ import stripe
 import uvicorn
 from dagster import DagsterInstance, SkipReason, build_sensor_context
 from sqlalchemy.exc import IntegrityError
+from starlette.applications import Starlette
 
 from fly_billing.domain.stripe_events import read_event
 from fly_billing.resources.alerting.telling import tell_failed_payments
@@ -42,6 +44,7 @@ from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.webhooks import PATH, build_app, serve
+from fly_billing.webhooks.half_open import REQUEST_SECONDS, configuration
 from fly_billing.webhooks.server import taker
 from tests.stripe_builders import (
     API_KEY,
@@ -65,12 +68,20 @@ def reader_of(database: BillingDatabase, client: stripe.StripeClient) -> StripeR
 
 
 @contextmanager
-def serving(database: BillingDatabase, client: stripe.StripeClient | None, port: int = 0) -> Iterator[str]:
-    """Run the service in a thread on 127.0.0.1; yield its address."""
-    listener = socket.create_server(("127.0.0.1", port))
+def serving(
+    database: BillingDatabase, client: stripe.StripeClient | None, port: int = 0, seconds: float = REQUEST_SECONDS
+) -> Iterator[str]:
+    """Run the service in a thread on 127.0.0.1; yield its address. `seconds`: for each request to arrive."""
     take_in = taker(database, reader_of(database, client) if client else None)
-    config = uvicorn.Config(build_app(SECRET, take_in), log_level="critical", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
+    with listening(build_app(SECRET, take_in), port, seconds) as url:
+        yield url
+
+
+@contextmanager
+def listening(app: Starlette, port: int = 0, seconds: float = REQUEST_SECONDS) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", port))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server = uvicorn.Server(configuration(app, seconds=seconds, log_level="critical"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
@@ -461,6 +472,75 @@ def test_an_event_that_can_t_be_recorded_is_refused_though_signed(
 def test_json_nested_beyond_any_event_is_refused(service: str) -> None:
     payload = '{"a":' * 100_000 + "1" + "}" * 100_000
     assert post(service, payload, Stripe_Signature=signed(payload))[0] == 400
+
+
+REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "POST",
+        REQUEST,
+        f"{REQUEST}Content-Length: 2\r\n\r\n",
+        f"{REQUEST}Content-Length: 2\r\n\r\n{{",
+        f"{REQUEST}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n",
+        "GET /health HTTP/1.1\r\nHost: here\r\n\r\nPOST",
+    ],
+)
+def test_a_client_that_never_finishes_its_request_is_cut_off(sent: str, billing_database: BillingDatabase) -> None:
+    with serving(billing_database, None, seconds=0.5) as url, connected(url) as client:
+        client.sendall(sent.encode())
+        while client.recv(65536):  # raises if nothing more comes, neither bytes nor an end
+            pass
+        payload = json.dumps(event_body("invoice.paid", "in_unknown"))
+        assert post(url, payload, Stripe_Signature=signed(payload))[0] == 200
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"])
+def test_a_client_that_sends_byte_by_byte_is_cut_off_too(before: bytes, billing_database: BillingDatabase) -> None:
+    with (
+        serving(billing_database, None, seconds=0.5) as url,
+        connected(url) as client,
+        pytest.raises(OSError, match=r"reset|Broken pipe|aborted"),
+    ):
+        client.sendall(before)
+        for byte in itertools.cycle(b"POST /stripe/events"):
+            client.sendall(bytes([byte]))
+            time.sleep(0.01)
+
+
+def test_a_client_that_asks_again_and_again_and_reads_no_answer_is_cut_off(billing_database: BillingDatabase) -> None:
+    with (
+        serving(billing_database, None, seconds=0.5) as url,
+        connected(url) as client,
+        pytest.raises(OSError, match=r"reset|Broken pipe|aborted"),
+    ):
+        while True:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n" * 100)
+
+
+def test_an_answer_that_takes_longer_than_a_request_may_is_given() -> None:
+    """The bound is on the client, not on us: Stripe was here with its whole request."""
+
+    def slowly(body: Mapping[str, Any]) -> str:
+        time.sleep(1.5)
+        return "applied"
+
+    payload = json.dumps(event_body("invoice.paid", "in_slow"))
+    with listening(build_app(SECRET, slowly), seconds=0.5) as url:
+        assert post(url, payload, Stripe_Signature=signed(payload)) == (200, {"outcome": "applied"})
+
+
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    host, _, port = url.removeprefix("http://").partition("/")[0].partition(":")
+    with socket.socket() as client:
+        client.settimeout(60)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full of answers that nobody reads
+        client.connect((host, int(port)))
+        yield client
 
 
 def test_the_service_does_not_start_without_a_secret() -> None:

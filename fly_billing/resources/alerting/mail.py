@@ -21,6 +21,7 @@ from fly_billing.resources.alerting.channels import AlertNotSent
 from fly_billing.resources.credentials import is_this_machine
 from fly_billing.resources.settings import SettingsError
 
+# Seconds without an answer.
 PATIENCE = 20
 PORTS = {"smtp": 587, "smtps": 465}
 MOST_SUBJECT = 200
@@ -36,6 +37,7 @@ class MailServer:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False, compare=False)
+    patience: float = PATIENCE
 
     @classmethod
     def from_url(cls, url: str) -> MailServer:
@@ -65,9 +67,9 @@ class MailServer:
         Raises SMTPException and OSError; a password is not sent to another machine in the clear.
         """
         if self.is_smtps:
-            session: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=PATIENCE, context=self.tls)
+            session: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.patience, context=self.tls)
         else:
-            session = smtplib.SMTP(self.host, self.port, timeout=PATIENCE)
+            session = smtplib.SMTP(self.host, self.port, timeout=self.patience)
         try:
             self._prepare(session)
         except BaseException:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.channels import AlertNotSent
 
+# Seconds without an answer.
 PATIENCE = 10
 
 
@@ -20,6 +21,7 @@ class WebhookChannel:
 
     url: str = field(repr=False)
     name: str = "webhook"
+    patience: float = PATIENCE
 
     def post(self, alert: Alert) -> None:
         body = json.dumps({"text": alert.text}).encode()
@@ -28,7 +30,7 @@ class WebhookChannel:
             request = urllib.request.Request(  # noqa: S310
                 self.url, body, {"Content-Type": "application/json"}, method="POST"
             )
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.patience) as answer:  # noqa: S310
                 answer.read()
         except urllib.error.HTTPError as refusal:
             with refusal:

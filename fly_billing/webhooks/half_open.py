@@ -1,0 +1,81 @@
+"""HTTP connections that end: whoever does not finish a request, or does not read the answer, is cut off.
+
+uvicorn bounds the pause between two requests and nothing else; a client that sends half a request keeps its connection,
+and enough of them keep Stripe out. Keeps out: what is answered (`app`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Seconds from a connection's first moment, or a later request's first byte, until the request is here as a whole; and
+# for the client to take the answer. Stripe waits some ten for ours.
+REQUEST_SECONDS = 20
+# Connections at once; further ones are answered with 503, and Stripe comes again. Files that a process may have open
+# are mostly 1024.
+MOST_AT_ONCE = 500
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, with an end to waiting for the client."""
+
+    seconds: float = REQUEST_SECONDS
+    _receiving: asyncio.TimerHandle | None = None
+    _sending: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._receiving = self._cut_off_later()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._bound_request()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._bound_request()
+
+    def _bound_request(self) -> None:
+        """Go on counting while a part of a request is here."""
+        state = self.conn.their_state
+        if not (state is h11.SEND_BODY or (state is h11.IDLE and self.conn.trailing_data[0])):
+            self._receiving = _cancel(self._receiving)
+        elif self._receiving is None:
+            self._receiving = self._cut_off_later()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._sending = self._cut_off_later()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._sending = _cancel(self._sending)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._receiving = _cancel(self._receiving)
+        self._sending = _cancel(self._sending)
+
+    def _cut_off_later(self) -> asyncio.TimerHandle:
+        return self.loop.call_later(self.seconds, self.transport.abort)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    if timer is not None:
+        timer.cancel()
+    return None
+
+
+def configuration(app: ASGIApp, *, seconds: float = REQUEST_SECONDS, **options: Any) -> uvicorn.Config:
+    """Return uvicorn's configuration for a service that no client can hold; `seconds`: for each request."""
+    bounded = type("BoundedProtocol", (BoundedProtocol,), {"seconds": seconds})
+    return uvicorn.Config(
+        app, http=bounded, ws="none", lifespan="off", limit_concurrency=MOST_AT_ONCE, access_log=False,
+        server_header=False, timeout_graceful_shutdown=10, **options,
+    )  # fmt: skip
