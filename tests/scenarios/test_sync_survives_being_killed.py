@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from fly_billing.resources.embedded_postgres import PostgresServer, create_datab
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.scenarios.sync_in_a_child import IN_FLIGHT, MOMENTS
-from tests.stripe_builders import bill_june, in_stripe, kinds, outcome, query, sent, sync, sync_tools
+from tests.stripe_builders import bill_june, eventually, in_stripe, kinds, outcome, query, sent, sync, sync_tools
 from tests.unguarded import damage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,14 +107,12 @@ def order(june: BillingDatabase, sandbox: SandboxServer, **more: Any) -> dict[st
 
 
 def kill_in_flight(children: Children, june: BillingDatabase, sandbox: SandboxServer, n: int) -> None:
-    """Kill the sync once Stripe has done its n-th request and is slow to say so."""
-    sandbox.control.add_fault("slow", "POST *", nth=n, seconds=0.25, after_apply=True)
+    """Kill the sync once Stripe has done its n-th request, and before Stripe says so."""
+    rule = sandbox.control.add_fault("hold", "POST *", nth=n, seconds=3600, after_apply=True)
     child = children.start(**order(june, sandbox))
-    deadline = time.monotonic() + 20
-    while len(applied(sandbox)) < n:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    eventually(sandbox.control.held)
     os.kill(child, signal.SIGKILL)
+    sandbox.control.clear_faults(rule["id"])
 
 
 def assert_billed_once(june: BillingDatabase, sandbox: SandboxServer) -> None:
@@ -178,7 +175,7 @@ def test_a_sync_killed_and_left_for_days_is_finished_by_reading(
 ) -> None:
     kill_in_flight(children, june, sandbox, n)
     assert children.exit_code() == -signal.SIGKILL
-    time.sleep(0.3)
+    eventually(lambda: not sandbox.control.held())  # the call that was kept open has ended
     # Stripe forgets its keys, and we know how old ours are.
     sandbox.control.advance_clock(3 * 24 * 3600)
     damage(june, "update stripe_attempts set sent_at = sent_at - interval '3 days'")
