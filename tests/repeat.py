@@ -46,7 +46,9 @@ def burning(count: int) -> Iterator[None]:
 def run_once(arguments: list[str]) -> tuple[int, str]:
     """Run pytest; return its exit code and what it printed."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfE", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}, check=False, encoding="utf-8"
+    )
     return done.returncode, done.stdout + done.stderr
 
 

@@ -62,7 +62,7 @@ class World:
     def write_usage(self, day: date, events: Iterable[Mapping[str, Any]], name: str = "usage.jsonl") -> None:
         folder = self.landing_dir / day.isoformat()
         folder.mkdir(exist_ok=True)
-        (folder / name).write_text("".join(json.dumps(event) + "\n" for event in events))
+        (folder / name).write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
 
     def land(self, first: date, last: date) -> ExecuteInProcessResult:
         """Land these days. This and the other runs raise what the run failed with, unless `fails` says that it does."""

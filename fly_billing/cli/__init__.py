@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -39,6 +40,10 @@ def main() -> None:
     # Dagster's words about its own beta parameters are not for the reader of a command's output.
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     signal.signal(signal.SIGTERM, _stop)
+    # A terminal without a character for € or ▁ shows a question mark; nothing fails for it.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except Exception as problem:

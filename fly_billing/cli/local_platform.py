@@ -126,7 +126,7 @@ def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
         return
     try:
         with spawn(data_dir / "stripe_sandbox.sqlite") as server:
-            address.write_text(json.dumps({"url": server.url}))
+            address.write_text(json.dumps({"url": server.url}), encoding="utf-8")
             seed_customer(server.control)
             yield server.url
     finally:
@@ -136,7 +136,7 @@ def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
 
 def _address_of_running(address: Path) -> str:
     try:
-        url = str(json.loads(address.read_text())["url"])
+        url = str(json.loads(address.read_text(encoding="utf-8"))["url"])
         SandboxControl(url).health()
     except OSError as problem:
         raise SandboxBusy(

@@ -45,8 +45,8 @@ def seeded_day(data_dir: Path, today: date) -> date:
     """Return the day the sample data was first made for: seeding again on another day must not add to it."""
     note = data_dir / "seed.json"
     if note.exists():
-        return date.fromisoformat(json.loads(note.read_text())["today"])
-    note.write_text(json.dumps({"today": today.isoformat()}))
+        return date.fromisoformat(json.loads(note.read_text(encoding="utf-8"))["today"])
+    note.write_text(json.dumps({"today": today.isoformat()}), encoding="utf-8")
     return today
 
 

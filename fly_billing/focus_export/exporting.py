@@ -130,4 +130,4 @@ def _item(row: Mapping[str, Any]) -> BilledItem:
 
 @cache
 def _sql(name: str) -> str:
-    return (files("fly_billing.focus_export") / "sql" / f"{name}.sql").read_text()
+    return (files("fly_billing.focus_export") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ ONE_OFFS = uuid5(NAMESPACE_URL, "fly_billing/focus_import")
 
 @cache
 def _sql(name: str) -> str:
-    return (files("fly_billing.focus_import") / "sql" / f"{name}.sql").read_text()
+    return (files("fly_billing.focus_import") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _run(connection: Connection, name: str, parameters: Mapping[str, Any]) -> list[RowMapping]:

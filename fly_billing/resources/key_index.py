@@ -203,7 +203,7 @@ class KeyIndex:
             for name, one in zip(PARTS, (self.main, self.recent), strict=True)
         }
         written = self.folder / "state.json.new"
-        with written.open("w") as file:
+        with written.open("w", encoding="utf-8") as file:
             json.dump(state, file)
             file.flush()
             os.fsync(file.fileno())

@@ -40,6 +40,6 @@ def _home_without_vectors(java: Path) -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     script = home / "bin" / "java"
     script.parent.mkdir()
-    script.write_text(WITHOUT_VECTORS.format(java=java))
+    script.write_text(WITHOUT_VECTORS.format(java=java), encoding="utf-8")
     script.chmod(0o700)
     return home

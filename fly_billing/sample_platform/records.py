@@ -17,7 +17,7 @@ from fly_billing.sample_platform.organizations import Organization
 
 @cache
 def _sql(name: str) -> str:
-    return (files("fly_billing.sample_platform") / "sql" / f"{name}.sql").read_text()
+    return (files("fly_billing.sample_platform") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def run(

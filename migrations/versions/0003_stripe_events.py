@@ -16,7 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     # Straight to the driver: SQLAlchemy and psycopg would read the colons and percent signs as parameters.
-    op.get_bind().connection.driver_connection.execute(Path(__file__).with_suffix(".sql").read_text())
+    op.get_bind().connection.driver_connection.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:

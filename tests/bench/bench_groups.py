@@ -84,7 +84,9 @@ def measure(count: int, progress: Progress) -> tuple[float, list[PageTime]]:
             "DAGSTER_HOME": home,
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
         }
-        (Path(home) / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+        (Path(home) / "dagster.yaml").write_text(
+            (PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
         groups = [f"group-{number:05d}" for number in range(count)]
         with DagsterInstance.get() as instance:
             instance.add_dynamic_partitions(str(orgs.name), groups)

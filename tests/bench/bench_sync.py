@@ -71,7 +71,9 @@ def sync_once(database_url: str, sandbox: SandboxServer, invoices: int, workers:
         "account_limit": ACCOUNT_LIMIT,
         "workers": workers,
     }
-    process = subprocess.Popen([sys.executable, "-c", SYNCED, json.dumps(order)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SYNCED, json.dumps(order)], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task("Syncing", total=invoices)
         while process.poll() is None:

@@ -173,7 +173,9 @@ class Stopwatch:
 
 def peak_bytes() -> int:
     """Return the most memory that this process has had; unlike `ru_maxrss`, without that of the one it came from."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024
 
 

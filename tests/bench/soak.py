@@ -62,7 +62,9 @@ def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
             "FLY_BILLING_DATA_DIR": work,
             "FLY_BILLING_LANDING_DIR": str(landing),
         }
-        (Path(work) / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+        (Path(work) / "dagster.yaml").write_text(
+            (PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
         yield database
 
 
@@ -98,7 +100,7 @@ def bill_months(database: BillingDatabase, months: list[BillingMonth]) -> Iterat
 
 def forget_peak() -> None:
     """Begin to measure the process's highest memory anew (Linux: man 5 proc, clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def main() -> None:
@@ -127,7 +129,7 @@ def main() -> None:
     tell(costs, pages)
     if given.write:
         found = {"months": [asdict(one) for one in costs], "pages": [asdict(one) for one in pages]}
-        (given.write / "soak.json").write_text(json.dumps(found, indent=1) + "\n")
+        (given.write / "soak.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         plot_soak([asdict(one) for one in costs], given.write / "soak.png")
 
 

@@ -73,6 +73,7 @@ class Seat:
                 text=True,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
+                encoding="utf-8",
             )
 
     def begin(self, order: Order) -> None:
@@ -143,13 +144,17 @@ class Seat:
         elif code == 0:
             self.lives.ended += 1
         else:
-            raise UnexpectedEnd(f"a syncing process ended with {code}:\n{self._log.read_text()[-4000:]}")
+            raise UnexpectedEnd(
+                f"a syncing process ended with {code}:\n{self._log.read_text(encoding='utf-8')[-4000:]}"
+            )
 
     def _told(self, word: str) -> int:
         assert self._parent.stdout
         said, _, number = self._parent.stdout.readline().partition(" ")
         if said != word:
-            raise UnexpectedEnd(f"the parent of syncing processes ended:\n{self._log.read_text()[-4000:]}")
+            raise UnexpectedEnd(
+                f"the parent of syncing processes ended:\n{self._log.read_text(encoding='utf-8')[-4000:]}"
+            )
         return int(number)
 
 

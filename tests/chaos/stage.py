@@ -148,6 +148,6 @@ def _wait_for(url: str, service: subprocess.Popen[bytes], log: Path) -> None:
             with urlopen(url, timeout=5):
                 return
         except OSError:
-            assert service.poll() is None, f"the webhook service ended:\n{log.read_text()}"
+            assert service.poll() is None, f"the webhook service ended:\n{log.read_text(encoding='utf-8')}"
             assert time.monotonic() < deadline, "the webhook service does not answer"
             time.sleep(0.05)

@@ -103,7 +103,7 @@ class LaunchedRun:
         """Return the errors that Dagster shows for the run, and what its process wrote last."""
         failures = [event.job_failure_data for event in self._events() if event.is_job_failure]
         errors = [str(failure.error.to_string()) for failure in failures if failure.error]
-        return "\n".join([*errors, self.log_file.read_text()[-2000:]])
+        return "\n".join([*errors, self.log_file.read_text(encoding="utf-8")[-2000:]])
 
     def _events(self) -> list[DagsterEvent]:
         entries = [entry for run in self._runs() for entry in self.instance.all_logs(run.run_id)]
@@ -146,7 +146,9 @@ class Crew:
     def kill_process_of(self, worker: str) -> None:
         """Kill the process that works off the worker's step, as the kernel does where memory runs out."""
         master = self.workers[worker].pid
-        (child,) = subprocess.check_output(["ps", "-o", "pid=", "--ppid", str(master)], text=True).split()
+        (child,) = subprocess.check_output(
+            ["ps", "-o", "pid=", "--ppid", str(master)], text=True, encoding="utf-8"
+        ).split()
         os.kill(int(child), signal.SIGKILL)
 
     def kill_machine_of(self, worker: str) -> None:
@@ -180,7 +182,7 @@ class Crew:
             return subprocess.Popen(command, cwd=ROOT, env=names, stdout=log, stderr=log, start_new_session=True)
 
     def _is_ready(self, name: str) -> bool:
-        return " ready." in self._log(name).read_text()
+        return " ready." in self._log(name).read_text(encoding="utf-8")
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"

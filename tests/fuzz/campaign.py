@@ -86,7 +86,7 @@ def run(plan: Plan, platform: Platform, keep: Path, tell: Callable[[str], None] 
 
 def _control(folder: Path, batch: int) -> dict[str, int]:
     rows = [event(f"control-{batch}-{number}", "2", source="control") for number in range(CONTROL_ROWS)]
-    (folder / "control.jsonl").write_text("".join(f"{json_line(row)}\n" for row in rows))
+    (folder / "control.jsonl").write_text("".join(f"{json_line(row)}\n" for row in rows), encoding="utf-8")
     return {"control.jsonl": CONTROL_ROWS}
 
 
@@ -131,7 +131,7 @@ def _land(platform: Platform, folder: Path, expected: dict[str, int], name: str,
     except Exception as problem:  # noqa: BLE001 - finding these is what this is for
         outcome.crashes.append(f"{name}: {type(problem).__name__}: {problem}"[:1_000])
         shutil.copytree(folder, keep, dirs_exist_ok=True)
-        (keep / "traceback.txt").write_text(traceback.format_exc(), errors="replace")
+        (keep / "traceback.txt").write_text(traceback.format_exc(), errors="replace", encoding="utf-8")
         outcome.kept.append(keep)
         return
     outcome.landed += sum(one.landed for one in landed)

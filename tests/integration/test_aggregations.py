@@ -288,7 +288,7 @@ def test_late_usage_of_an_earlier_month_is_worked_into_all_that_follow(platform:
         platform.roll_up(month, now=at("2026-11-06"))
     assert rollups(platform, SEPTEMBER) == {"volume": (Decimal(6_960), 1)}
     assert rollups(platform, OCTOBER) == {}
-    (platform.landing_dir / "2026-09-30" / "usage.jsonl").write_text("")
+    (platform.landing_dir / "2026-09-30" / "usage.jsonl").write_text("", encoding="utf-8")
     platform.land(date(2026, 9, 30), now=at("2026-11-07"))
     platform.roll_up(OCTOBER, now=at("2026-11-07"))
     assert rollups(platform, OCTOBER) == {"volume": (Decimal(7_440), 0)}

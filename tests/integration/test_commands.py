@@ -19,7 +19,9 @@ COMMAND = Path(sys.executable).with_name("fly-billing")
 
 def run(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     names = {**os.environ, "FLY_BILLING_DATA_DIR": str(data_dir), "COLUMNS": "132", **environment}
-    return subprocess.run([COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=120, check=False, encoding="utf-8"
+    )
 
 
 def test_a_named_database_replaces_the_embedded_one(postgres: PostgresServer, tmp_path: Path) -> None:
@@ -85,7 +87,9 @@ def test_a_month_that_is_none_is_named_in_the_error(tmp_path: Path) -> None:
 
 def test_the_sandbox_runs_by_itself_and_stops_cleanly(tmp_path: Path) -> None:
     command = [COMMAND, "stripe-sandbox", "--port", "0", "--store", str(tmp_path / "stripe.sqlite")]
-    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))

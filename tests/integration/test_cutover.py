@@ -50,7 +50,13 @@ def command(
         "STRIPE_REQUESTS_PER_ENDPOINT": "2",
     }
     return subprocess.run(
-        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [COMMAND, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        encoding="utf-8",
     )
 
 

@@ -61,7 +61,13 @@ def run(data_dir: Path, command: str, billing: str, dagster: str) -> subprocess.
         "COLUMNS": "1000",
     }
     return subprocess.run(
-        [COMMAND, *command.split()], env=names, capture_output=True, text=True, timeout=120, check=False
+        [COMMAND, *command.split()],
+        env=names,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        encoding="utf-8",
     )
 
 
@@ -116,7 +122,7 @@ def test_what_is_no_database_url_is_named_and_not_shown(url: str, said: str) -> 
 def test_dagsters_url_may_be_written_without_a_driver_or_with_the_wrong_one(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     for scheme in ("postgresql://", "postgres://", "postgresql+psycopg://"):
         monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.dagster.replace("postgresql://", scheme))
         with DagsterInstance.from_config(str(tmp_path)) as instance:
@@ -219,7 +225,7 @@ def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Databases
 ) -> None:
     """The UI and the daemon do not come through the command line."""
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
     with pytest.raises(ToBeMended, match="must name two databases"):
         DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)

@@ -93,7 +93,9 @@ def execute(server: PostgresServer, statement: str, database: str = "postgres") 
 
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; a zombie, which nobody has collected yet, does not."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     return bool(shown.stdout.strip()) and not shown.stdout.startswith("Z")
 
 
@@ -105,7 +107,9 @@ def wait_until_ended(pid: int) -> None:
 
 
 def processes_naming(path: Path) -> str:
-    shown = subprocess.run(["ps", "-ww", "-eo", "stat=,pid=,command="], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["ps", "-ww", "-eo", "stat=,pid=,command="], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     return "\n".join(line for line in shown.stdout.splitlines() if str(path) in line and not line.startswith("Z"))
 
 
@@ -117,6 +121,7 @@ def start_user(root: Path, code: str = USER, **environment: str) -> subprocess.P
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": python_path, **environment},
+        encoding="utf-8",
     )
 
 
@@ -193,7 +198,7 @@ def test_the_password_is_in_a_file_that_only_its_owner_reads_and_the_data_likewi
     shared_server: PostgresServer,
 ) -> None:
     password_file = shared_server.data_dir.parent / "password"
-    assert password_file.read_text() == shared_server.superuser_password
+    assert password_file.read_text(encoding="utf-8") == shared_server.superuser_password
     assert password_file.stat().st_mode & 0o777 == 0o600
     assert shared_server.data_dir.stat().st_mode & 0o777 == 0o700
     owners = {
@@ -253,14 +258,14 @@ def test_a_killed_server_loses_no_committed_row_and_is_started_again(root: Path)
 def test_a_stale_process_id_that_a_stranger_has_by_now_is_neither_believed_nor_stopped(root: Path) -> None:
     with running(root) as server:
         pid_file = server.data_dir / "postmaster.pid"
-        lines = pid_file.read_text()
+        lines = pid_file.read_text(encoding="utf-8")
         os.kill(server.pid, signal.SIGKILL)
         wait_until_ended(server.pid)
     # of the server's own account: PostgreSQL takes the process of any other for a stranger by itself
     owner = server.data_dir.stat().st_uid if IS_ROOT else None
     stranger = subprocess.Popen(["sleep", "60"], user=owner)
     try:
-        pid_file.write_text(lines.replace(str(server.pid), str(stranger.pid), 1))
+        pid_file.write_text(lines.replace(str(server.pid), str(stranger.pid), 1), encoding="utf-8")
         with running(root) as again:
             assert again.pid != stranger.pid
             assert execute(again, "select 1") == [(1,)]
@@ -378,7 +383,7 @@ def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_wherever_it_i
             note = root / "data_is_elsewhere.txt"
             if IS_ROOT:
                 assert root.resolve() not in server.data_dir.parents
-                assert str(server.data_dir.parent) in note.read_text()
+                assert str(server.data_dir.parent) in note.read_text(encoding="utf-8")
             else:
                 assert server.data_dir == root.resolve() / "data"
                 assert not note.exists()
@@ -395,7 +400,7 @@ def test_data_in_use_is_not_removed_and_a_server_left_running_is_removed_with_it
     assert is_alive(pid)
     user.kill()
     user.communicate()
-    (new_root / "mine.txt").write_text("mine")
+    (new_root / "mine.txt").write_text("mine", encoding="utf-8")
     remove(new_root)
     assert not is_alive(pid)
     assert [path.name for path in new_root.iterdir()] == ["mine.txt"]
@@ -432,7 +437,7 @@ def test_data_without_its_password_file_is_not_made_anew(root: Path) -> None:
 def test_an_interrupted_first_start_is_begun_again(new_root: Path) -> None:
     unfinished = new_root / "data.unfinished-1234"
     unfinished.mkdir(parents=True)
-    (unfinished / "PG_VERSION").write_text("18\n")
+    (unfinished / "PG_VERSION").write_text("18\n", encoding="utf-8")
     with running(new_root) as server:
         assert execute(server, "select 1") == [(1,)]
     assert not unfinished.exists()
@@ -440,7 +445,7 @@ def test_an_interrupted_first_start_is_begun_again(new_root: Path) -> None:
 
 def test_a_file_in_the_place_of_the_folder_is_a_clear_error(tmp_path: Path) -> None:
     in_the_way = tmp_path / "postgres"
-    in_the_way.write_text("")
+    in_the_way.write_text("", encoding="utf-8")
     with pytest.raises(EmbeddedPostgresError, match="cannot be made"), running(in_the_way):
         pass
 

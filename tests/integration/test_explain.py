@@ -703,7 +703,13 @@ def run(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]
         "FLY_BILLING_LAKE_DIR": str(platform.lake.path),
     }
     return subprocess.run(
-        [COMMAND, "explain", *arguments], env=names, capture_output=True, text=True, timeout=120, check=False
+        [COMMAND, "explain", *arguments],
+        env=names,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        encoding="utf-8",
     )
 
 

@@ -231,7 +231,9 @@ def environment(postgres: PostgresServer, tmp_path: Path) -> Iterator[dict[str, 
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
 
 
 def test_the_command_line_names_what_a_month_waits_for_and_fails(environment: dict[str, str]) -> None:

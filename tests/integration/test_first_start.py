@@ -143,7 +143,9 @@ print(int(sys.argv[2]) - left)
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     names = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-W", "ignore", "-c", code, *(str(one) for one in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=names, check=False, timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=names, check=False, timeout=300, encoding="utf-8"
+    )
 
 
 def test_after_kills_at_every_step_the_next_start_has_the_server_with_all_roles_and_databases(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and
 ) -> None:
     command = [sys.executable, "-W", "ignore", "-c", ATTEMPTS, how, dagster_url, str(step)]
     names = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    found = subprocess.run(command, capture_output=True, text=True, env=names, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, env=names, check=False, encoding="utf-8")
     assert found.returncode == 0, found.stderr[-3000:]
     told = json.loads(found.stdout)
     assert told["killed"] > 50
@@ -214,7 +216,7 @@ def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and
 def test_tables_that_are_in_use_keep_their_rows_and_get_what_is_missing(
     dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", dagster_url)
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         instance.report_runless_asset_event(AssetMaterialization("invoices", partition="kept"))

@@ -247,7 +247,9 @@ def test_a_row_that_can_not_be_billed_is_rejected_with_line_and_reason(
     assert (imported.rows, imported.usage, imported.one_off) == (10, 1, 0)
     assert [(row.line, row.reason) for row in imported.rejected] == expected
     kept = landing_dir.parent / "focus_rejected" / "bill.csv.jsonl"
-    assert [(row["line"], row["reason"]) for row in map(json.loads, kept.read_text().splitlines())] == expected
+    assert [
+        (row["line"], row["reason"]) for row in map(json.loads, kept.read_text(encoding="utf-8").splitlines())
+    ] == expected
 
 
 def test_a_quantity_with_more_decimals_than_the_usage_table_holds_is_billed_exactly(

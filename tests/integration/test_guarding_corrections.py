@@ -371,7 +371,9 @@ def command(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[
         "FLY_BILLING_LAKE_DIR": str(data / "lake"),
     }
     program = str(Path(sys.executable).with_name("fly-billing"))
-    return subprocess.run([program, *arguments], env=names, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [program, *arguments], env=names, capture_output=True, text=True, timeout=120, encoding="utf-8"
+    )
 
 
 def test_the_commands_list_what_waits_and_approve_it(platform: Platform) -> None:

@@ -117,7 +117,7 @@ def test_rows_that_can_not_be_billed_are_rejected_with_reason_and_place_and_the_
         raw = [json.loads(row["raw"]) for row in rejected]
         assert [(one["type"], one["subject"]) for one in raw] == [(one["type"], one["subject"]) for one in bad]
     else:
-        assert [row["raw"] for row in rejected] == path.read_text().splitlines()[FIRST_LINE[form] : -1]
+        assert [row["raw"] for row in rejected] == path.read_text(encoding="utf-8").splitlines()[FIRST_LINE[form] : -1]
     assert requests_of(platform) == 5
 
 
@@ -256,7 +256,7 @@ def test_a_byte_order_mark_does_not_cost_a_row(platform: Platform) -> None:
 
 def test_a_csv_row_with_too_few_fields_is_rejected_as_it_stands(platform: Platform) -> None:
     path = write_csv(platform.landing_dir, [event("e1"), event("e2")])
-    path.write_text(path.read_text()[:-10])
+    path.write_text(path.read_text(encoding="utf-8")[:-10], encoding="utf-8")
     assert counts(platform.land()) == {"usage.csv": (2, 1, 0, 1)}
     (row,) = platform.rejected()
     assert (row["line"], row["reason"], row["raw"]) == (3, "torn_row", "e2,proxy,requests,acme,2026-09-15T12")
@@ -264,7 +264,7 @@ def test_a_csv_row_with_too_few_fields_is_rejected_as_it_stands(platform: Platfo
 
 def test_a_quote_that_never_closes_costs_only_its_own_line(platform: Platform) -> None:
     path = write_csv(platform.landing_dir, [event("e1"), event("torn"), event("e3"), event("e4")])
-    path.write_text(path.read_text().replace("torn,", '"torn,'))
+    path.write_text(path.read_text(encoding="utf-8").replace("torn,", '"torn,'), encoding="utf-8")
     assert counts(platform.land()) == {"usage.csv": (4, 3, 0, 1)}
     (row,) = platform.rejected()
     assert (row["line"], row["reason"]) == (3, "torn_row")
@@ -274,7 +274,7 @@ def test_a_quote_that_never_closes_costs_only_its_own_line(platform: Platform) -
 def test_quotes_that_never_close_do_not_swallow_the_lines_between_them(platform: Platform) -> None:
     usage = [event("torn1", app="shop"), event("e2", app="shop"), event("torn3", app="shop"), event("e4", app="shop")]
     path = write_csv(platform.landing_dir, usage)
-    path.write_text(path.read_text().replace("torn", '"torn'))
+    path.write_text(path.read_text(encoding="utf-8").replace("torn", '"torn'), encoding="utf-8")
     assert counts(platform.land()) == {"usage.csv": (4, 2, 0, 2)}
     assert [row["line"] for row in platform.rejected()] == [2, 4]
 
@@ -589,7 +589,7 @@ def test_a_copy_counts_once_the_day_that_held_the_first_no_longer_brings_it(plat
     write_jsonl(platform.landing_dir, [event("e1"), event("e3")], NEXT_DAY)
     platform.land(DAY, NEXT_DAY)
     assert ledger(platform, NEXT_DAY) == {"usage.jsonl": (2, 1, 1, 0)}
-    first.write_text(f"{json_line(event('e2'))}\n")
+    first.write_text(f"{json_line(event('e2'))}\n", encoding="utf-8")
     assert counts(platform.land(DAY)) == {"usage.jsonl": (1, 1, 0, 0)}
     assert ledger(platform, NEXT_DAY) == {"usage.jsonl": (2, 2, 0, 0)}
     assert requests_of(platform) == 3
@@ -600,7 +600,7 @@ def test_of_two_copies_one_counts_once_the_first_is_gone(platform: Platform) -> 
     for day in (NEXT_DAY, date(2026, 9, 17)):
         write_jsonl(platform.landing_dir, [event("e1")], day)
     platform.land(DAY, NEXT_DAY, date(2026, 9, 17))
-    first.write_text("")
+    first.write_text("", encoding="utf-8")
     platform.land(DAY)
     assert ledger(platform, NEXT_DAY) == {"usage.jsonl": (1, 1, 0, 0)}
     assert ledger(platform, date(2026, 9, 17)) == {"usage.jsonl": (1, 0, 1, 0)}
@@ -612,7 +612,7 @@ def test_an_event_accepted_on_a_day_that_is_settled_again_keeps_its_place(platfo
     first = write_jsonl(platform.landing_dir, [event("e1")])
     write_jsonl(platform.landing_dir, [event("e1"), event("e9", "5")], NEXT_DAY)
     platform.land(DAY, NEXT_DAY)
-    first.write_text(f"{json_line(event('e9', '7'))}\n")
+    first.write_text(f"{json_line(event('e9', '7'))}\n", encoding="utf-8")
     assert counts(platform.land(DAY)) == {"usage.jsonl": (1, 0, 0, 1)}
     assert ledger(platform, DAY) == {"usage.jsonl": (1, 0, 0, 1)}
     assert ledger(platform, NEXT_DAY) == {"usage.jsonl": (2, 2, 0, 0)}

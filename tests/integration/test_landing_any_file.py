@@ -125,7 +125,7 @@ def test_a_name_is_only_a_name_and_each_file_brings_what_is_in_it_once(
             with path.open("wb") as file:
                 pq.write_table(plain_table(event(f"e{number}", str(2**number))), file)
         else:
-            path.write_text(json_line(event(f"e{number}", str(2**number))))
+            path.write_text(json_line(event(f"e{number}", str(2**number))), encoding="utf-8")
     files = platform.land()
     assert len({file.path for file in files}) == 16
     assert {(file.landed, file.accepted) for file in files} == {(1, 1)}
@@ -225,7 +225,7 @@ def make_link_to_device(path: Path) -> None:
 def make_link_to_folder(path: Path) -> None:
     elsewhere = path.parent.parent / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "usage.jsonl").write_text(json_line(event("elsewhere")))
+    (elsewhere / "usage.jsonl").write_text(json_line(event("elsewhere")), encoding="utf-8")
     path.symlink_to(elsewhere)
 
 
@@ -324,7 +324,7 @@ def test_a_file_that_changes_while_it_is_read_lands_nothing_of_either_state(
     files = list_files(platform.landing_dir, DAY)
 
     def rewrite() -> None:
-        path.unlink() if content is None else path.write_text(content)
+        path.unlink() if content is None else path.write_text(content, encoding="utf-8")
 
     # JSON is read after it is gone, so it says that; Parquet was read before.
     reason = "unreadable_file" if content is None and form == "jsonl" else "changed_file"
@@ -342,7 +342,7 @@ def test_a_jsonl_file_that_changes_after_it_was_read_lands_nothing_of_either_sta
     path = write_jsonl(platform.landing_dir, [event("e2")], name="rewritten")
 
     def rewrite() -> None:
-        path.unlink() if content is None else path.write_text(content)
+        path.unlink() if content is None else path.write_text(content, encoding="utf-8")
 
     files = list_files(platform.landing_dir, DAY)
     assert staged(*files, meanwhile=rewrite, after="plain JSONL files") == [

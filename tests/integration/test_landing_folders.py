@@ -59,7 +59,7 @@ def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_even
     folder = platform.landing_dir / "2026-09-15"
     folder.rename(platform.landing_dir.parent / "kept")
     if instead == "file":
-        folder.write_text("a file")
+        folder.write_text("a file", encoding="utf-8")
     else:
         folder.symlink_to("2026-09-15" if instead == "link to itself" else "nowhere")
     assert DAY in days_to_land(platform.database, platform.landing_dir)
@@ -103,8 +103,8 @@ ODD_FOLDERS = ["2026-11-5", "20261105", "2026-11-05.bak", "2026-02-30", "٢٠٢�
 def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(platform: Platform) -> None:
     for name in ODD_FOLDERS:
         (platform.landing_dir / name).mkdir()
-        (platform.landing_dir / name / "usage.jsonl").write_text("{}")
-    (platform.landing_dir / "usage.jsonl").write_text("{}")
+        (platform.landing_dir / name / "usage.jsonl").write_text("{}", encoding="utf-8")
+    (platform.landing_dir / "usage.jsonl").write_text("{}", encoding="utf-8")
     write_jsonl(platform.landing_dir, [event("e1")])
     write_jsonl(platform.landing_dir, [event("e2")], name="2026-09-16/usage")
     write_text(platform.landing_dir, DAY, "notes.txt", "what?")
@@ -146,7 +146,7 @@ def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_a
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
         world.write_usage(day, [machine_seconds(str(day), "acme", moment, "1")])
     (world.landing_dir / "2026-10-01").rename(world.landing_dir / "2026-10-1")
-    (world.landing_dir / "2026-10-01").write_text("a file")
+    (world.landing_dir / "2026-10-01").write_text("a file", encoding="utf-8")
     tags = {
         "dagster/asset_partition_range_start": "2026-10-01",
         "dagster/asset_partition_range_end": "2026-10-02",

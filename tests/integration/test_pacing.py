@@ -38,7 +38,12 @@ print("under way", flush=True)
 def started(script: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a process and return once it says its first word."""
     process = subprocess.Popen(
-        [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        encoding="utf-8",
     )
     assert process.stdout
     assert process.stdout.readline()

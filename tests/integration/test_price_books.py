@@ -114,6 +114,6 @@ def test_the_shipped_book_is_read_back_as_it_was_loaded(platform: Platform) -> N
 )
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "prices.yaml").write_text(text)
+    (tmp_path / "mine" / "prices.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{said}"):
         read_price_book_files(tmp_path / "mine")

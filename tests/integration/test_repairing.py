@@ -309,7 +309,13 @@ class Commands:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [COMMAND, *arguments], env=self._environment, capture_output=True, text=True, timeout=120, check=False
+            [COMMAND, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            encoding="utf-8",
         )
 
 

@@ -160,8 +160,10 @@ def written_by_code() -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     left_out = ("stripe_sandbox", "sql_spark", "connecting", "embedded_postgres", "rights")
     paths = [path for path in CODE.rglob("*") if path.suffix in (".sql", ".py")]
-    texts = [path.read_text() for path in paths if not {*path.parts, path.stem} & set(left_out)]
-    migrations = "\n".join(path.read_text() for path in sorted((PROJECT / "migrations" / "versions").glob("*.sql")))
+    texts = [path.read_text(encoding="utf-8") for path in paths if not {*path.parts, path.stem} & set(left_out)]
+    migrations = "\n".join(
+        path.read_text(encoding="utf-8") for path in sorted((PROJECT / "migrations" / "versions").glob("*.sql"))
+    )
     texts += re.findall(r"\$\$.*?\$\$", migrations, re.DOTALL)  # bodies of functions
     for body in texts:
         statement = re.sub(r"--.*", "", body).lower()

@@ -229,7 +229,7 @@ def test_usage_of_a_finalized_invoice_is_kept_when_late_usage_arrives_and_the_di
 def test_usage_that_vanished_after_it_was_billed_is_told_too(platform: Platform) -> None:
     path = write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.close()
-    path.write_text("")
+    path.write_text("", encoding="utf-8")
     platform.land(DAY, now=at("2026-10-06"))
     platform.roll_up(now=at("2026-10-06"))
     (row,) = late_usage(platform)

@@ -466,7 +466,13 @@ def statement_command(platform: Platform, folder: Path, *arguments: str) -> subp
         "DAGSTER_DATABASE_URL": url,
     }
     return subprocess.run(
-        [COMMAND, "statement", *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [COMMAND, "statement", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        encoding="utf-8",
     )
 
 
@@ -482,8 +488,8 @@ def test_the_command_shows_writes_and_prints_a_statement(platform: Platform, tmp
         "day": "2026-09-15",
         "amount_cents": 30,
     }
-    assert page.read_text().startswith("<!doctype html>")
-    assert "3 requests × 0.1" in page.read_text()
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "3 requests × 0.1" in page.read_text(encoding="utf-8")
 
 
 def test_a_page_replaces_a_file_only_if_asked_and_goes_to_standard_output(platform: Platform, tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def last_log_empty(platform: Platform) -> None:
 def log_cut_at_a_line(platform: Platform) -> None:
     """Every line is whole, but those that add data files are gone: Delta itself notices nothing."""
     for log in log_of(platform):
-        lines = log.read_text().splitlines(keepends=True)
-        log.write_text("".join(line for line in lines if not line.startswith('{"add"')))
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if not line.startswith('{"add"')), encoding="utf-8")
 
 
 def data_file_deleted(platform: Platform) -> None:
@@ -380,8 +380,8 @@ def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None
     }
     told = subprocess.run(
         [COMMAND, "explain", "acme", "2026-09", "1", "--events"],
-        env=names, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        env=names, capture_output=True, text=True, timeout=120, check=False, encoding="utf-8",
+)  # fmt: skip
     said = " ".join(told.stdout.split())
     assert "3 x 0.1 = 0.3" in said
     assert "no such folder" in said

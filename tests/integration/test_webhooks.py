@@ -621,7 +621,9 @@ def test_the_command_serves_until_it_is_told_to_stop(
     }
     command = [sys.executable, "-m", "fly_billing.cli", "webhooks", "--port", str(port)]
     main = [sys.executable, "-c", "from fly_billing.cli import main; main()", *command[3:]]
-    with subprocess.Popen(main, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        main, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as child:
         try:
             address = f"http://127.0.0.1:{port}{PATH}"
             eventually(lambda: _is_up(port), True)

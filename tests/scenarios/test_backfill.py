@@ -40,7 +40,9 @@ def environment(postgres: PostgresServer, tmp_path: Path) -> Iterator[dict[str, 
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300, encoding="utf-8"
+    )
 
 
 def final_months(environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
@@ -62,7 +64,11 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
     assert seeded.returncode == 0, seeded.stderr
 
     with subprocess.Popen(
-        [COMMAND, "backfill", str(FIRST), str(LAST)], env=environment, stdout=subprocess.PIPE, text=True
+        [COMMAND, "backfill", str(FIRST), str(LAST)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     ) as process:
         while len(final_months(environment)) < 2:
             assert process.poll() is None, process.communicate()

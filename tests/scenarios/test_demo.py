@@ -13,7 +13,13 @@ COMMAND = Path(sys.executable).with_name("fly-billing")
 def run(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FLY_BILLING_DATA_DIR": str(data_dir), "COLUMNS": "132"}
     return subprocess.run(
-        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False
+        [COMMAND, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        encoding="utf-8",
     )
 
 
@@ -24,7 +30,9 @@ def read_line(output: str) -> dict[str, int]:
 
 
 def processes_of(data_dir: Path) -> list[str]:
-    shown = subprocess.run(["ps", "-ww", "-eo", "stat=,command="], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["ps", "-ww", "-eo", "stat=,command="], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     return [line for line in shown.stdout.splitlines() if str(data_dir) in line and not line.startswith("Z")]
 
 

@@ -29,6 +29,7 @@ def test_two_processes_at_once_send_nothing_twice(
             text=True,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            encoding="utf-8",
         )
         for _ in range(2)
     ]

@@ -41,6 +41,7 @@ class Children:
             text=True,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            encoding="utf-8",
         )
 
     def start(self, **order: Any) -> int:

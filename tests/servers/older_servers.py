@@ -30,7 +30,7 @@ def older_server(major: int) -> Iterator[PostgresServer]:
         programs = _copied(PACKAGES / f"postgres-{major}", parent / "programs")
         account, data_dir, words = account_for(parent / "none"), parent / "data", parent / "password"
         data_dir.mkdir(mode=0o700)
-        words.write_text(secrets.token_urlsafe(24))
+        words.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         for path in (data_dir, words):
             account.give(path)
         made = account.run(
@@ -41,11 +41,11 @@ def older_server(major: int) -> Iterator[PostgresServer]:
         port, log = free_port(), data_dir / "log"
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
         started = account.run(programs / "pg_ctl", "start", "--wait", "-s", "-D", data_dir, "-l", log, "-o", options)
-        assert started.code == 0, started.output + log.read_text()
+        assert started.code == 0, started.output + log.read_text(encoding="utf-8")
         try:
-            with connect(port, words.read_text()) as connection:
-                make_missing(connection, words.read_text())
-            yield PostgresServer(data_dir, port, 0, log, superuser_password=words.read_text())
+            with connect(port, words.read_text(encoding="utf-8")) as connection:
+                make_missing(connection, words.read_text(encoding="utf-8"))
+            yield PostgresServer(data_dir, port, 0, log, superuser_password=words.read_text(encoding="utf-8"))
         finally:
             account.run(programs / "pg_ctl", "stop", "-s", "-m", "immediate", "-D", data_dir)
     finally:
@@ -56,7 +56,7 @@ def _copied(package: Path, target: Path) -> Path:
     """Copy the programs to where every account can run them; npm leaves links out, and lists them in a file."""
     assert package.is_dir(), f"{package} is missing: `make test-servers` installs it"
     shutil.copytree(package / "native", target / "native")
-    for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
+    for link in json.loads((package / "native" / "pg-symlinks.json").read_text(encoding="utf-8")):
         path = target / link["target"]
         if not path.exists():
             path.symlink_to(os.path.relpath(target / link["source"], path.parent))

@@ -42,9 +42,10 @@ def pgbouncer(server: PostgresServer, mode: str) -> Iterator[PostgresServer]:
         settings, users, account = folder / "pgbouncer.ini", folder / "users", account_for(folder / "none")
         port = free_port()
         settings.write_text(
-            SETTINGS.format(server_port=server.port, port=port, users=users, mode=mode, pool_size=NEEDED)
+            SETTINGS.format(server_port=server.port, port=port, users=users, mode=mode, pool_size=NEEDED),
+            encoding="utf-8",
         )
-        users.write_text("".join(f'"{role}" "{server.password_for(role)}"\n' for role in ROLES))
+        users.write_text("".join(f'"{role}" "{server.password_for(role)}"\n' for role in ROLES), encoding="utf-8")
         for path in (folder, settings, users):
             account.give(path)
         with (folder / "log").open("wb") as log:
@@ -78,6 +79,6 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         try:
             return socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
             time.sleep(0.05)

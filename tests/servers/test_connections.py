@@ -18,7 +18,7 @@ def test_the_demo_never_has_more_connections_open_than_the_start_asks_for(tmp_pa
     with throwaway(("billing", "dagster"), LOGGED) as server:
         databases = Databases.on(server)
         found = command(Databases(databases.owner, databases.dagster, databases.owner), tmp_path, "demo")
-        log = server.log_file.read_text().splitlines()
+        log = server.log_file.read_text(encoding="utf-8").splitlines()
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr
     most = {name: max(open_at_once(log, name)) for name in ("billing", "dagster", "billing|dagster")}
     assert 1 < most["billing"] <= NEEDED - DAGSTERS

@@ -47,7 +47,9 @@ def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, mon
     """Bill acme's October: 2.02 of Machines, 0.25 of egress, 14.50 for half a month of support; to pay: 16.77."""
     (folder / "dagster").mkdir()
     (folder / "landing").mkdir()
-    (folder / "dagster" / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    (folder / "dagster" / "dagster.yaml").write_text(
+        (PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.dagster)
     owner = BillingDatabase(databases.owner)
     migrate(owner)
@@ -90,7 +92,9 @@ def command(databases: Databases, folder: Path, *arguments: str) -> subprocess.C
         "FLY_BILLING_DATA_DIR": str(folder / "data"),
         "COLUMNS": "1000",
     }
-    return subprocess.run([COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=300, check=False, encoding="utf-8"
+    )
 
 
 def refused(found: subprocess.CompletedProcess[str], said: str) -> None:

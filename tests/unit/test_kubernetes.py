@@ -24,15 +24,15 @@ PINNED = re.compile(r"^([a-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def values() -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text())
+    read: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8"))
     return read
 
 
 @pytest.fixture(scope="module")
 def migrate() -> dict[str, Any]:
-    (container,) = yaml.safe_load((DEPLOY / "kubernetes" / "migrate.yaml").read_text())["spec"]["template"]["spec"][
-        "containers"
-    ]
+    (container,) = yaml.safe_load((DEPLOY / "kubernetes" / "migrate.yaml").read_text(encoding="utf-8"))["spec"][
+        "template"
+    ]["spec"]["containers"]
     return dict(container)
 
 
@@ -54,10 +54,12 @@ def test_the_code_location_is_a_module_of_ours(code_location: dict[str, Any]) ->
 def test_every_setting_of_the_deployment_is_one_that_is_documented(
     code_location: dict[str, Any], migrate: dict[str, Any]
 ) -> None:
-    documented = set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    documented = set(
+        re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     named = {one["name"] for one in [*code_location["env"], *migrate["env"]]}
     # Those that the text names, too: what people put into the secret.
-    text = (DEPLOY / "kubernetes" / "values.yaml").read_text()
+    text = (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
     named |= set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", text))
     assert named - documented - DAGSTERS_OWN == set()
     assert named >= {"DATABASE_URL", "STRIPE_API_KEY"}
@@ -76,11 +78,13 @@ def test_runs_have_the_settings_and_the_usage_that_their_code_location_has(
 def test_nothing_secret_stands_in_the_values(values: dict[str, Any]) -> None:
     assert values["generatePostgresqlPasswordSecret"] is False
     assert "postgresqlPassword" not in values["postgresql"]
-    assert not re.search(r"sk_live_\w|xoxb-\w|://[^/\s]+:[^/\s]+@", (DEPLOY / "kubernetes" / "values.yaml").read_text())
+    assert not re.search(
+        r"sk_live_\w|xoxb-\w|://[^/\s]+:[^/\s]+@", (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
+    )
 
 
 def test_pods_have_the_limits_that_dagster_yaml_has(values: dict[str, Any]) -> None:
-    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))
     pools, daemon = values["concurrency"]["pools"], values["dagsterDaemon"]
     monitoring, retries = daemon["runMonitoring"], daemon["runRetries"]
 
@@ -106,7 +110,7 @@ def test_all_pods_are_of_one_image_and_none_is_root(
     parts = [code_location, values["dagsterDaemon"], values["dagsterWebserver"]]
     assert {f"{part['image']['repository']}:{part['image']['tag']}" for part in parts} == {migrate["image"]}
     users = {part["podSecurityContext"]["runAsUser"] for part in parts} | {migrate["securityContext"]["runAsUser"]}
-    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     assert users == {
         int(number) for number in re.findall(r"--uid (\d+)|^USER (\d+)", dockerfile) for number in number if number
     }
@@ -119,21 +123,21 @@ def test_the_migration_is_a_command_of_ours(migrate: dict[str, Any]) -> None:
 
 
 def test_the_image_has_the_very_packages_that_were_tested_and_pods_besides() -> None:
-    tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text()))
-    shipped = dict(PINNED.findall((ROOT / "requirements-kubernetes.lock").read_text()))
+    tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text(encoding="utf-8")))
+    shipped = dict(PINNED.findall((ROOT / "requirements-kubernetes.lock").read_text(encoding="utf-8")))
     assert tested.items() <= shipped.items()
     assert "dagster-k8s" in shipped.keys() - tested.keys()
 
 
 def test_the_chart_is_of_the_version_that_dagster_has() -> None:
-    text = (DEPLOY / "kubernetes" / "values.yaml").read_text()
-    tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text()))
+    text = (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
+    tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text(encoding="utf-8")))
     assert re.findall(r"--version (\S+)", text) == [tested["dagster"]]
 
 
 def test_the_image_takes_only_files_that_there_are() -> None:
-    copied = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
-    allowed = re.findall(r"^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    allowed = re.findall(r"^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
     names = [name for line in copied for name in line.split()]
     assert sorted(names) == sorted(allowed)
     assert [name for name in names if not (ROOT / name).exists()] == []

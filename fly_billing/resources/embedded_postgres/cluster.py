@@ -89,7 +89,9 @@ def _write_private(path: Path, text: str, account: Account) -> None:
     """Write a file that only the account (and root) can read, whole or not at all."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
-    with open(unfinished, "w", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600)) as file:
+    with open(
+        unfinished, "w", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600), encoding="utf-8"
+    ) as file:
         file.write(text)
     account.give(unfinished)
     unfinished.replace(path)
@@ -138,7 +140,7 @@ def _own_log(place: Place) -> None:
 
 def _saved_port(home: Home) -> int | None:
     with suppress(OSError, ValueError):
-        return int(home.port_file.read_text())
+        return int(home.port_file.read_text(encoding="utf-8"))
     return None
 
 

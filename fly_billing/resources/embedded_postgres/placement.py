@@ -140,7 +140,8 @@ def _leave_note(here: Home, elsewhere: Home) -> None:
     make_folder(elsewhere.path)
     (here.path / NOTE).write_text(
         f"The data of this folder is in {elsewhere.path}\n"
-        "because the account that PostgreSQL runs under cannot reach this folder. `make clean` removes both.\n"
+        "because the account that PostgreSQL runs under cannot reach this folder. `make clean` removes both.\n",
+        encoding="utf-8",
     )
 
 

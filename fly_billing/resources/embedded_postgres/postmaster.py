@@ -54,7 +54,7 @@ def answering(home: Home) -> PostgresServer | None:
 def _verified(home: Home, pid: int) -> PostgresServer | None:
     """Connect where the postmaster says it listens, and make sure that it is this home's which answers."""
     port = int(_pid_file_lines(home)[3])
-    password = home.password_file.read_text()
+    password = home.password_file.read_text(encoding="utf-8")
     with connect(port, password) as connection:
         row = connection.execute("show data_directory").fetchone()
     if row is None or Path(row[0]) != home.data_dir:
@@ -63,7 +63,7 @@ def _verified(home: Home, pid: int) -> PostgresServer | None:
 
 
 def _pid_file_lines(home: Home) -> list[str]:
-    lines = (home.data_dir / "postmaster.pid").read_text().splitlines()
+    lines = (home.data_dir / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     if len(lines) < 4:
         raise ValueError("postmaster.pid is not complete yet")
     return lines
@@ -71,7 +71,9 @@ def _pid_file_lines(home: Home) -> list[str]:
 
 def _recorded_pid(home: Home) -> int | None:
     with suppress(FileNotFoundError):
-        found = re.match(r"\d+", (home.data_dir / "postmaster.pid").read_text())
+        found = re.match(
+            r"\d+", (home.data_dir / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape")
+        )
         return int(found[0]) if found else None
     return None
 
@@ -118,7 +120,7 @@ def forget_dead(home: Home) -> None:
         return
     finished = subprocess.Popen(["/bin/sh", "-c", ":"])
     finished.wait()
-    with (home.data_dir / "postmaster.pid").open("r+") as file:
+    with (home.data_dir / "postmaster.pid").open("r+", encoding="utf-8", errors="surrogateescape") as file:
         rest = file.read().partition("\n")[2]
         file.seek(0)
         file.write(f"{finished.pid}\n{rest}")

@@ -124,7 +124,9 @@ def test_the_command_prints_one_line_and_ends_cleanly_on_a_signal(tmp_path: Path
     command = [sys.executable, "-m", "fly_billing.stripe_sandbox", "--port", "0", "--store", str(tmp_path / "s.sqlite")]
     root = Path(__file__).parents[3]
     for number in (signal.SIGINT, signal.SIGTERM):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root, encoding="utf-8"
+        )
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split()[3]
@@ -141,7 +143,13 @@ def test_a_spawned_sandbox_dies_with_its_parent(tmp_path: Path) -> None:
     )
     root = Path(__file__).parents[3]
     output = subprocess.run(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root, timeout=30, check=False
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        timeout=30,
+        check=False,
+        encoding="utf-8",
     )
     url, _ = json.loads(output.stdout.splitlines()[0])
     deadline = time.monotonic() + 120

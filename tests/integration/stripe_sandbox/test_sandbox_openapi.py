@@ -191,7 +191,8 @@ def test_a_call_of_stripe_is_found_however_a_module_keeps_the_service(tmp_path: 
         "self._notes = client.v1.credit_notes\n"
         "self._notes.void_credit_note('cn_1')\n"
         "notes = self._tools.client.v1.credit_notes\n"
-        "notes.list({}).data\n"
+        "notes.list({}).data\n",
+        encoding="utf-8",
     )
     assert calls_in(module) == {
         ("POST", "/v1/refunds"),
