@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
 from urllib.parse import unquote
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -74,9 +75,11 @@ def open_duckdb() -> duckdb.DuckDBPyConnection:
 
     `utc` gives the same moment as a timestamp without a zone: its calendar parts take a quarter of the time, or less.
     """
-    # What it can't hold in FLY_BILLING_MEMORY_MB it goes on with in files of the system's temporary folder.
+    # What it can't hold in FLY_BILLING_MEMORY_MB it goes on with in files of the system's temporary folder. Each has a
+    # folder of its own there: DuckDB gives the files the same names everywhere, and removes the folder when it closes.
     memory = f"{Settings.from_environment().memory_mb}MB"
-    connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": f"{gettempdir()}/fly_billing-duckdb"})
+    folder = f"{gettempdir()}/fly_billing-duckdb-{uuid4().hex}"
+    connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": folder})
     connection.execute("set TimeZone = 'UTC'")
     # It keeps what a statement reads twice, here all events of a month: to read them again costs half of that at most.
     connection.execute("set disabled_optimizers = 'common_subplan'")
