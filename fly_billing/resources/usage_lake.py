@@ -289,9 +289,12 @@ def data_files(delta: DeltaTable) -> list[DataFile]:
     files = []
     for place, size, rows, month, day in zip(*(found[name].to_pylist() for name in names), strict=True):
         # `PARTITIONS_OF_FILE` relies on it.
-        if not place.startswith(f"usage_month={month}/landing_day={day}/"):
+        folder, name = f"usage_month={month}/landing_day={day}/", unquote(place).rpartition("/")[2]
+        if unquote(place) != folder + name:
             raise LakeError(f"a file of the usage table is not in the folder of its month and landing day: {place}")
-        files.append(DataFile(unquote(place), size, rows, month, day))
+        if not name.isprintable():
+            raise LakeError(f"the log of the usage table names what is no file: {readable_name(unquote(place))!r}")
+        files.append(DataFile(folder + name, size, rows, month, day))
     return files
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.resources.usage_lake import (
     KEEP_LOG,
+    LakeError,
     Part,
     PartKey,
     UsageLake,
@@ -98,16 +99,21 @@ def open_against_ledger(connection: Connection, lake: UsageLake) -> UsageTable:
     if ledger is None:
         return UsageTable(lake.path, None)
     table = UsageTable(lake.path, _open(lake, ledger), ledger.shift, ledger.first_version, ledger.older)
-    wrong = different_parts(ledger.parts, table.parts)
+    try:
+        found = table.parts
+    except (LakeError, ValueError) as problem:
+        expected = f"version {ledger.acknowledged} with a log that lists its files"
+        raise UsageTableMismatch(lake.path, expected, first_line(problem)) from None
+    wrong = different_parts(ledger.parts, found)
     if ledger.table_id is None:
-        wrong |= _different_days(connection, table.parts)
+        wrong |= _different_days(connection, found)
     if wrong:
         named = sorted(wrong.items())[:NAMED]
         more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise UsageTableMismatch(
             lake.path,
             f"in version {ledger.acknowledged} " + ", ".join(f"{part}: {expected}" for part, (expected, _) in named),
-            ", ".join(f"{part}: {found}" for part, (_, found) in named) + more,
+            ", ".join(f"{part}: {has}" for part, (_, has) in named) + more,
         )
     return table
 

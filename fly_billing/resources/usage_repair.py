@@ -22,6 +22,7 @@ from fly_billing.resources.landing import batches, land_batch
 from fly_billing.resources.postgres import BillingDatabase, lock_until_commit, rows
 from fly_billing.resources.usage_lake import (
     EVENTS,
+    LakeError,
     UsageLake,
     UsageTableMismatch,
     data_files,
@@ -80,7 +81,8 @@ def _newest(lake: UsageLake, ledger: Ledger) -> DeltaTable | None:
     for version in range(ledger.acknowledged - ledger.shift, -1, -1):
         try:
             delta = lake.delta(version)
-        except (DeltaError, OSError, ValueError):
+            parts_of(lake.path, data_files(delta))
+        except (DeltaError, OSError, ValueError, LakeError, UsageTableMismatch):
             continue
         if ledger.table_id is not None and ledger.table_id != str(delta.metadata().id):
             raise NotRepaired(

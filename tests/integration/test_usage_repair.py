@@ -26,6 +26,7 @@ from tests.integration.test_usage_table_compared import (
     last_log_missing,
     log_cut_at_a_line,
     log_in_the_middle_missing,
+    log_of,
     moved_away,
     share_not_mounted,
     table_of_another_platform,
@@ -67,6 +68,25 @@ def test_a_data_file_of_the_right_size_with_lost_content_is_found_and_landed_aga
         landed.roll_up(now=CLOSED)
     damage = find_damage(landed.database, landed.lake, landed.landing_dir)
     assert (damage.days, damage.lost) == ([FIRST], [])
+    fix(landed)
+    assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
+    landed.roll_up(now=CLOSED)
+    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+
+
+DAMAGED_WORDS = {
+    "a file in another month's folder": ('"path":"usage_month=2026-09/', '"path":"usage_month=2026-08/'),
+    "no number of rows": ("numRecords", "numRecordz"),
+    "a file that can't be one": ("/part-0", "/part-\\u0000"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED_WORDS)
+def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(landed: Platform, what: str) -> None:
+    last = log_of(landed)[-1]
+    last.write_text(last.read_text().replace(*DAMAGED_WORDS[what]))
+    with pytest.raises(UsageTableMismatch):
+        landed.table().files()
     fix(landed)
     assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
     landed.roll_up(now=CLOSED)
