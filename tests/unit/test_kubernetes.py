@@ -1,7 +1,9 @@
 """What can be held of a deployment that cannot be run here: its names exist, its limits are those of dagster.yaml."""
 
 import importlib.util
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,33 @@ def test_the_chart_is_of_the_version_that_dagster_has() -> None:
     text = (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
     tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text(encoding="utf-8")))
     assert re.findall(r"--version (\S+)", text) == [tested["dagster"]]
+
+
+@pytest.mark.parametrize(
+    ("image", "is_pinned"),
+    [
+        ("python:3.11-slim@sha256:" + "0a" * 32, True),
+        ("mirror.example:5000/python@sha256:" + "0a" * 32, True),
+        ("", False),
+        ("python:3.11-slim", False),
+        ("python@3.11-slim", False),
+        ("python:3.11-slim@sha256:", False),
+        ("python:3.11-slim@sha256:" + "0a" * 31, False),
+        ("python:3.11-slim@sha256:" + "0a" * 33, False),
+        ("python:3.11-slim@sha256:" + "0A" * 32, False),
+        ("python:3.11-slim@md5:" + "0a" * 16, False),
+    ],
+)
+def test_an_image_is_built_only_from_a_base_that_is_named_by_its_digest(image: str, is_pinned: bool) -> None:
+    instructions = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line for line in instructions.splitlines() if line and not line.startswith("#")]
+    # Asked for before the first instruction that changes anything, and without a default.
+    assert lines[:3] == ["ARG BASE_IMAGE", "FROM ${BASE_IMAGE}", "ARG BASE_IMAGE"]
+    assert [line for line in lines if line.startswith("FROM")] == ["FROM ${BASE_IMAGE}"]
+    check = ["/bin/sh", "-c", lines[3].removeprefix("RUN ")]
+    checked = subprocess.run(check, env={**os.environ, "BASE_IMAGE": image}, stderr=subprocess.PIPE, check=False)
+    assert (checked.returncode == 0) is is_pinned
+    assert (b"BASE_IMAGE has no digest: pass --build-arg BASE_IMAGE=" in checked.stderr) is not is_pinned
 
 
 def test_the_image_takes_only_files_that_there_are() -> None:
