@@ -86,17 +86,22 @@ print(json.dumps({"killed": number - 1, "wrong": wrong, "ended": status}))
 """
 
 
-# Starts the server on a folder, and is killed when a step of it begins ("call") or ends ("return") for the nth time.
+# Starts the server on a folder, and is killed when a step of it begins ("call") or ends ("return") for the nth time,
+# within another one; "killed": with the program that the step has started.
 STARTER = """
 import os, signal, sys
 from pathlib import Path
 from fly_billing.resources.embedded_postgres import running
-step, when, left = sys.argv[2], sys.argv[3], int(sys.argv[4])
+(outer, step), when, left = sys.argv[2].split("/"), sys.argv[3], int(sys.argv[4])
+def within(frame):
+    return frame is not None and (frame.f_code.co_qualname == outer or within(frame.f_back))
 def watch(frame, happened, argument):
     global left
-    if happened == when and frame.f_code.co_qualname == step and "embedded_postgres" in frame.f_code.co_filename:
+    if happened == when.replace("killed", "return") and frame.f_code.co_qualname == step and within(frame):
         left -= 1
         if left == 0:
+            if when == "killed":
+                os.killpg(argument.pid, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
 sys.setprofile(watch)
 with running(Path(sys.argv[1]), databases=("billing", "dagster")):
@@ -104,23 +109,24 @@ with running(Path(sys.argv[1]), databases=("billing", "dagster")):
 """
 # In the order in which a first start comes to them; what is done already is not done again.
 STEPS = (
-    ("_write_private", "return", 1),  # the password
-    ("Account._start", "return", 1),  # initdb is at work, and goes on alone
-    ("_initialise", "call", 1),
-    ("Account.run", "return", 1),  # initdb is done, and its folder not yet in its place
-    ("_initialise", "return", 1),
-    ("Account._start", "return", 1),  # pg_ctl is starting the server
-    ("_start", "return", 1),
-    ("prepare", "call", 1),
-    ("password_of", "call", 1),  # of four roles none is made
-    ("password_of", "call", 2),
-    ("password_of", "return", 2),
-    ("make_missing", "return", 1),
-    ("create_database", "call", 1),
-    ("create_database", "return", 1),  # made, and not yet its owner's
-    ("adopt", "return", 1),
-    ("create_database", "return", 1),  # the second one
-    ("adopt", "return", 2),
+    ("ensure_running/_write_private", "return", 1),  # the password
+    ("_initialise/Account._start", "killed", 1),  # initdb has just begun
+    ("_initialise/Account._start", "return", 1),  # initdb is at work, and goes on alone
+    ("ensure_running/_initialise", "call", 1),
+    ("_initialise/Account.run", "return", 1),  # initdb is done, and its folder not yet in its place
+    ("ensure_running/_initialise", "return", 1),
+    ("_start/Account._start", "killed", 1),  # pg_ctl has just begun
+    ("_start/Account._start", "return", 1),  # pg_ctl is starting the server
+    ("running/prepare", "call", 1),
+    ("prepare/password_of", "call", 1),  # of four roles none is made
+    ("prepare/password_of", "call", 2),
+    ("prepare/password_of", "return", 2),
+    ("prepare/make_missing", "return", 1),
+    ("prepare/create_database", "call", 1),
+    ("prepare/create_database", "return", 1),  # made, and not yet its owner's
+    ("prepare/adopt", "return", 1),
+    ("prepare/create_database", "return", 1),  # the second one
+    ("prepare/adopt", "return", 2),
 )
 # Migrates the billing database, and is killed before its nth statement.
 MIGRATOR = """
