@@ -39,6 +39,11 @@ hypothesis.settings.register_profile(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the long tests first, or one worker would still be busy with them when the others are done."""
+    items.sort(key=lambda item: "scenarios" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may reach a real server because the machine it runs on names one."""
