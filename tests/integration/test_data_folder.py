@@ -30,6 +30,22 @@ def test_a_new_data_folder_and_one_that_was_open_to_others_are_closed(tmp_path: 
     assert mode(shared) == 0o777
 
 
+def test_the_account_of_a_server_whose_data_is_in_the_folder_may_pass_and_see_nothing(tmp_path: Path) -> None:
+    """Root's server runs as an account of its own; an ordinary user's as that user."""
+    account = 65534 if os.geteuid() == 0 else os.geteuid()
+    server = tmp_path / "data" / "postgres" / "data"
+    server.mkdir(parents=True)
+    os.chown(server, account, account if os.geteuid() == 0 else -1)
+    (tmp_path / "data").chmod(0o755)
+    make_private(tmp_path / "data")
+    if account == os.geteuid():
+        assert mode(tmp_path / "data") == 0o700
+    else:
+        assert (mode(tmp_path / "data"), (tmp_path / "data").stat().st_gid) == (0o710, account)
+    make_private(tmp_path / "data")
+    assert mode(tmp_path / "data") in (0o700, 0o710)
+
+
 def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

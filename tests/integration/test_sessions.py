@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -120,6 +121,18 @@ def test_a_server_behind_a_proxy_that_went_silent_is_given_up(
             connection.exec_driver_sql("select 1")
         with pytest.raises(DatabaseProblem, match="does not answer"):
             database.rows("months_to_sync")
+
+
+def test_limits_and_the_watch_add_no_round_trip_to_a_statement(url: str, tmp_path: Path) -> None:
+    database = BillingDatabase(url)
+    with database.engine.connect() as connection, (tmp_path / "messages").open("w+") as messages:
+        connection.exec_driver_sql("select 1")
+        connection.connection.driver_connection.pgconn.trace(messages.fileno())  # type: ignore[union-attr]
+        for number in range(3):
+            connection.exec_driver_sql(f"select {number}").all()
+        connection.connection.driver_connection.pgconn.untrace()  # type: ignore[union-attr]
+        messages.seek(0)
+        assert messages.read().count("ReadyForQuery") == 3
 
 
 def test_a_slow_statement_on_a_living_server_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
