@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 import stripe
 from stripe import StripeClient
 
@@ -40,9 +41,27 @@ def make_stripe_client(
     return StripeClient(
         key,
         base_addresses={"api": api_base} if api_base else None,
-        http_client=stripe.RequestsClient(timeout=timeout),
+        http_client=_DirectRequests(timeout=timeout),
         max_network_retries=0,
     )
+
+
+class _DirectRequests(stripe.RequestsClient):
+    """Sends requests to the address that was checked and nowhere else.
+
+    A redirect is no answer: following it would send an invoice to an address that nobody checked. A proxy of the
+    environment does not get what goes to this machine by http, as the key is in it in the clear.
+    """
+
+    def request(  # type: ignore[override]  # RequestsClient's own differs from its base class, too
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        if getattr(self._thread_local, "session", None) is None:
+            session = requests.Session()
+            session.max_redirects = 0
+            session.trust_env = url.lower().startswith("https:")
+            self._thread_local.session = session
+        return super().request(method, url, headers, post_data)
 
 
 @dataclass(frozen=True)

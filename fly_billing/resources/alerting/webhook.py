@@ -7,12 +7,23 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from typing import Any
 
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.channels import AlertNotSent
 
 # Seconds without an answer.
 PATIENCE = 10
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST becomes a GET without the alert, whose 200 would count as sent."""
+
+    def redirect_request(self, *args: Any, **given: Any) -> None:
+        return None
+
+
+_WITHOUT_REDIRECTS = urllib.request.build_opener(_NoRedirects)
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class WebhookChannel:
             request = urllib.request.Request(  # noqa: S310
                 self.url, body, {"Content-Type": "application/json"}, method="POST"
             )
-            with urllib.request.urlopen(request, timeout=self.patience) as answer:  # noqa: S310
+            with _WITHOUT_REDIRECTS.open(request, timeout=self.patience) as answer:
                 answer.read()
         except urllib.error.HTTPError as refusal:
             with refusal:
