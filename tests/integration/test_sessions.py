@@ -125,7 +125,7 @@ def test_a_server_behind_a_proxy_that_went_silent_is_given_up(
 
 def test_limits_and_the_watch_add_no_round_trip_to_a_statement(url: str, tmp_path: Path) -> None:
     database = BillingDatabase(url)
-    with database.engine.connect() as connection, (tmp_path / "messages").open("w+") as messages:
+    with database.engine.connect() as connection, (tmp_path / "messages").open("w+", encoding="utf-8") as messages:
         connection.exec_driver_sql("select 1")
         connection.connection.driver_connection.pgconn.trace(messages.fileno())  # type: ignore[union-attr]
         for number in range(3):

@@ -84,7 +84,7 @@ DAMAGED_WORDS = {
 @pytest.mark.parametrize("what", DAMAGED_WORDS)
 def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(landed: Platform, what: str) -> None:
     last = log_of(landed)[-1]
-    last.write_text(last.read_text().replace(*DAMAGED_WORDS[what]))
+    last.write_text(last.read_text(encoding="utf-8").replace(*DAMAGED_WORDS[what]), encoding="utf-8")
     with pytest.raises(UsageTableMismatch):
         landed.table().files()
     fix(landed)
