@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class LandedFile:
     accepted: int
     duplicate: int
     rejected: int
+
+
+# In the order of FILE_COLUMNS.
+_AS_ROW = attrgetter("day", *FILE_COLUMNS[1:])
 
 
 def land_days(
@@ -343,7 +348,7 @@ def _account(
         for file, content in staged.contents.items()
     ]
     rows(connection, "delete_usage_files", days=list(days))
-    copy_rows(connection, "usage_files", FILE_COLUMNS, (astuple(file) for file in files))
+    copy_rows(connection, "usage_files", FILE_COLUMNS, map(_AS_ROW, files))
     copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
     for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
         rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)

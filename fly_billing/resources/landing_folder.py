@@ -151,7 +151,7 @@ def list_files(landing_dir: Path, day: date) -> list[LandingFile]:
     """
     folder = landing_dir / day.isoformat()
     found = [_landing_file(day, folder, entry) for entry in _entries(folder) if not entry.name.startswith(".")]
-    return sorted(found, key=lambda file: file.path)
+    return sorted(found, key=lambda file: file.path.parts)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -170,8 +170,8 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _landing_file(day: date, folder: Path, entry: os.DirEntry[str]) -> LandingFile:
-    path = Path(entry.path)
-    return LandingFile(day, readable_name(path.relative_to(folder)), path, _problem_of(entry))
+    name = entry.path.removeprefix(f"{os.fspath(folder)}{os.sep}")
+    return LandingFile(day, readable_name(name), Path(entry.path), _problem_of(entry))
 
 
 def _problem_of(entry: os.DirEntry[str]) -> str | None:
