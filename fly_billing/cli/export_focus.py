@@ -5,9 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.domain.money import format_cents, to_cents
@@ -36,6 +38,8 @@ def export_month(
             progress=lambda number, total: bar.update(task, completed=number, total=total),
         )
     show_export(console, done)
+    if done.left_out:
+        raise typer.Exit(1)
 
 
 def _bar(console: Console) -> Progress:
@@ -62,6 +66,8 @@ def show_export(console: Console, done: FocusExport) -> None:
     console.print("The rows of every invoice add up to its total, to the cent.", highlight=False)
     if done.open or done.void:
         console.print(f"Not in the file: {done.open:,} open and {done.void:,} void invoices.", highlight=False)
+    for one in done.left_out:
+        console.print(Text(f"Left out, {one.organization_id}: {one.reason}", style="red"), soft_wrap=True)
     console.print(f"Written to {done.file}", highlight=False, soft_wrap=True)
 
 

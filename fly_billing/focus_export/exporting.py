@@ -20,9 +20,11 @@ from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.invoices import invoice_number
 from fly_billing.domain.money import EXACT
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.focus_export.billed import BilledInvoice, BilledItem
 from fly_billing.focus_export.files import FORMATS, new_file
-from fly_billing.focus_export.rows import Row, focus_rows
+from fly_billing.focus_export.rows import Row, UnequalRows, focus_rows
+from fly_billing.resources.isolation import ABOUT_A_VALUE, unreadable
 from fly_billing.resources.postgres import BillingDatabase
 
 # Rows that are written at once: a Parquet row group is not much smaller than this is worth it.
@@ -34,11 +36,20 @@ class FocusExportError(ToBeMended):
     """The month can't be exported; no file was written."""
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A final invoice that is not in the file, as its records can't be read or do not add up to it."""
+
+    organization_id: str
+    number: str
+    reason: str
+
+
 @dataclass
 class FocusExport:
     """What is in the file: `charges` has (rows, billed amount) by currency and charge category.
 
-    `open` and `void` invoices of the month are not in it.
+    `open` and `void` invoices of the month are not in it, nor those `left_out`, which are wrong.
     """
 
     file: Path
@@ -48,6 +59,7 @@ class FocusExport:
     void: int
     rows: int = 0
     charges: dict[tuple[str, str], tuple[int, Decimal]] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def count(self, rows: list[Row]) -> None:
         """Add these rows to what the file holds."""
@@ -78,8 +90,10 @@ def export_focus(
 ) -> FocusExport:
     """Write the month's final invoices to `file`; void ones are left out, as nobody owes them.
 
-    `progress` is told how many of how many invoices are done. Raises FocusExportError where the month has none,
-    OutputExists where the file exists and not `overwrite`, UnequalRows where rows would not add up to an invoice.
+    An invoice whose records can't be read, or whose rows would not add up to it, is left out and named in `left_out`.
+
+    `progress` is told how many of how many invoices are done. Raises FocusExportError where the month has none, or none
+    that can be exported, and OutputExists where the file exists and not `overwrite`.
     """
     if file_format not in FORMATS:
         raise FocusExportError(f"no such format: {file_format}; there are {', '.join(FORMATS)}")
@@ -93,8 +107,11 @@ def export_focus(
         done = FocusExport(file, month, counts["final"], counts["open"], counts["void"])
         with new_file(file, file_format, overwrite=overwrite) as write:
             waiting: list[Row] = []
-            for number, invoice in enumerate(_invoices(connection, month), start=1):
-                waiting += focus_rows(invoice, provider)
+            for number, items in enumerate(_invoices(connection, month), start=1):
+                try:
+                    waiting += focus_rows(_invoice(items, month), provider)
+                except (UnequalRows, *ABOUT_A_VALUE) as problem:
+                    done.left_out.append(_left_out(items[0], problem))
                 if len(waiting) >= BATCH:
                     write(waiting)
                     done.count(waiting)
@@ -103,25 +120,44 @@ def export_focus(
             write(waiting)
             done.count(waiting)
             progress(done.invoices, done.invoices)
+            if len(done.left_out) == done.invoices:
+                raise FocusExportError(
+                    f"no invoice of {month} can be exported, nothing was written; the first: {done.left_out[0].reason}"
+                )
+            done.invoices -= len(done.left_out)
     return done
 
 
-def _invoices(connection: Connection, month: BillingMonth) -> Iterator[BilledInvoice]:
+def _left_out(item: Mapping[str, Any], problem: Exception) -> LeftOut:
+    number = invoice_number(item["payer_id"], item["number"])
+    if isinstance(problem, UnequalRows):
+        return LeftOut(item["payer_id"], number, str(problem))
+    return LeftOut(item["payer_id"], number, unreadable(f"invoice {number}", problem).operator_text)
+
+
+def _invoices(connection: Connection, month: BillingMonth) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the items of one invoice after the other."""
     statement = text(_sql("items_to_export")).execution_options(stream_results=True, yield_per=2_000)
     span = {"month": month.first_day, "month_start": month.start, "month_end": month.end}
     found = connection.execute(statement, span).mappings()
     for _, grouped in groupby(found, key=lambda row: row["invoice_id"]):
-        items = list(grouped)
-        head = items[0]
-        yield BilledInvoice(
-            number=invoice_number(head["payer_id"], head["number"]),
-            organization_id=head["payer_id"],
-            organization_name=head["payer_name"],
-            month=month,
-            currency=head["currency"],
-            total_cents=head["total_cents"],
-            items=[_item(dict(row)) for row in items],
-        )
+        yield [dict(row) for row in grouped]
+
+
+def _invoice(items: list[Mapping[str, Any]], month: BillingMonth) -> BilledInvoice:
+    """Make an invoice of its items. Raises ValueError naming a field that holds no number or time."""
+    head = items[0]
+    for item in items:
+        refuse_unreadable(item)
+    return BilledInvoice(
+        number=invoice_number(head["payer_id"], head["number"]),
+        organization_id=head["payer_id"],
+        organization_name=head["payer_name"],
+        month=month,
+        currency=head["currency"],
+        total_cents=head["total_cents"],
+        items=[_item(item) for item in items],
+    )
 
 
 def _item(row: Mapping[str, Any]) -> BilledItem:

@@ -37,7 +37,7 @@ _FREQUENCIES = {"usage": "Usage-Based", "subscription": "Recurring", "minimum": 
 
 
 class UnequalRows(ToBeMended):
-    """The rows of an invoice do not add up to it: a file that says otherwise than the invoice is not written."""
+    """The rows of an invoice do not add up to it: a file never says otherwise than the invoice."""
 
 
 @dataclass
@@ -62,8 +62,8 @@ def focus_rows(invoice: BilledInvoice, provider: str) -> list[Row]:
     if billed != from_cents(invoice.total_cents, invoice.currency):
         raise UnequalRows(
             f"the rows of invoice {invoice.number} add up to {billed} {invoice.currency}, its total is"
-            f" {from_cents(invoice.total_cents, invoice.currency)}: nothing was written. Its items do not explain its"
-            " total; look at it with `fly-billing explain`"
+            f" {from_cents(invoice.total_cents, invoice.currency)}: its items do not explain its total, so it is left"
+            " out. Look at it with `fly-billing explain`"
         )
     return rows
 

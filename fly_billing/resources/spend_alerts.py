@@ -7,11 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
+from fly_billing.domain.alerts import Alert
 from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.domain.spend_alerts import Crossing, spend_alert, threshold_cents
 from fly_billing.resources.alerting.channels import Channel
 from fly_billing.resources.alerting.outbox import Log, put
+from fly_billing.resources.isolation import each_alone, unreadable
 from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
+
+
+class SpendNotTold(ToBeMended):
+    """These organizations crossed a threshold that could not be told of; all others were told of."""
+
+    def __init__(self, failed: Sequence[tuple[Row, Exception]]) -> None:
+        which = "; ".join(
+            unreadable(f"spend of {row['organization_id']} in {row['month']}", problem).operator_text
+            for row, problem in failed
+        )
+        super().__init__(f"{len(failed)} spend alerts could not be told, the others were: {which}")
 
 
 class NoSuchThreshold(ToBeMended):
@@ -52,20 +68,29 @@ def _threshold(database: BillingDatabase, organization_id: str, amount: str) -> 
 def tell_spend(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     """Tell of open months that came to a threshold, each once; several at once are one message. Returns how many.
 
-    In one transaction it is put into the outbox and written down as told. Without a channel the log is the place.
+    In one transaction it is put into the outbox and written down as told. Raises SpendNotTold, after the others were
+    told of, where something about an organization can't be read. Without a channel the log is the place.
     """
     with database.transaction() as connection:
         lock_until_commit(connection, "alerts")  # two that tell at once would both find what nobody was told of
-        alerts = []
-        for row in rows(connection, "spend_thresholds_crossed"):
-            crossing = Crossing(**row)
-            alerts.append(spend_alert(crossing))
-            put(connection, alerts[-1], channels)
-            rows(
-                connection, "spend_alert_told",
-                organization_id=crossing.organization_id, month=crossing.month, currency=crossing.currency,
-                thresholds_cents=list(crossing.thresholds_cents), total_cents=crossing.total_cents,
-            )  # fmt: skip
+        crossed = rows(connection, "spend_thresholds_crossed")
+        done, failed = each_alone(connection, crossed, lambda some: [_tell(connection, row, channels) for row in some])
+    alerts = [alert for _, told in done for alert in told]
     for alert in alerts:
         log(alert.text)
+    if failed:
+        raise SpendNotTold(failed)
     return len(alerts)
+
+
+def _tell(connection: Connection, row: Row, channels: Sequence[Channel]) -> Alert:
+    refuse_unreadable(row)
+    crossing = Crossing(**row)
+    alert = spend_alert(crossing)
+    put(connection, alert, channels)
+    rows(
+        connection, "spend_alert_told",
+        organization_id=crossing.organization_id, month=crossing.month, currency=crossing.currency,
+        thresholds_cents=list(crossing.thresholds_cents), total_cents=crossing.total_cents,
+    )  # fmt: skip
+    return alert

@@ -21,6 +21,7 @@ from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_
 from fly_billing.resources.rollups import RollupMismatch
 from fly_billing.resources.usage_lake import EVENTS, open_duckdb
 from tests.builders import CLOSED, LANDING_DAYS, NOW, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
+from tests.unguarded import damage
 
 AUGUST = BillingMonth(2026, 8)
 FEBRUARY = BillingMonth(2028, 2)
@@ -481,3 +482,32 @@ def test_the_same_series_of_two_organizations_are_two_series(platform: Platform)
         {**in_region("fra", "h2", "10", "2026-09-16T00:00:00Z"), "subject": "globex"},
     )
     assert by_region(platform, SEPTEMBER) == {"ams": 7200, "fra": 3600}
+
+
+@pytest.mark.parametrize("level", ["NaN", "Infinity", "1e23", "1e-16"])
+def test_a_kept_level_that_can_not_be_held_is_worked_out_again_for_its_month_and_those_after_it(
+    platform: Platform, level: str
+) -> None:
+    """10 GB from 31 August 22:00 to 1 November: 7,200 GB-hours in September, 7,440 in October; and 4 GB elsewhere."""
+    platform.add_organization("labs")
+    use(
+        platform,
+        held("h1", "10", "2026-08-31T22:00:00Z"),
+        {**held("h2", "4", "2026-08-31T22:00:00Z"), "subject": "labs", "volume": "vol_2"},
+    )
+    for month in (SEPTEMBER, OCTOBER):
+        platform.roll_up(month, now=at("2026-11-05"))
+    platform.execute("alter table carried_levels drop constraint if exists carried_levels_level_check")
+    for row in platform.query(
+        "select conname from pg_constraint where contype = 'c' and conrelid = 'carried_levels'::regclass"
+    ):
+        platform.execute(f'alter table carried_levels drop constraint "{row["conname"]}"')
+    damage(platform.database, f"update carried_levels set level = '{level}' where organization_id = 'acme'")  # noqa: S608
+    platform.roll_up(OCTOBER, now=at("2026-11-06"))
+    held_in_october = platform.query(
+        "select s.organization_id, r.quantity from usage_rollups as r join usage_snapshots as s on s.id = r.snapshot_id"
+        " where s.is_current and s.month = '2026-10-01' order by 1"
+    )
+    assert [tuple(row.values()) for row in held_in_october] == [("acme", Decimal(7_440)), ("labs", Decimal(2_976))]
+    levels = platform.query("select distinct organization_id, level from carried_levels order by 1")
+    assert [tuple(row.values()) for row in levels] == [("acme", Decimal(10)), ("labs", Decimal(4))]

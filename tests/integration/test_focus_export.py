@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 from fly_billing.cli import app
 from fly_billing.domain.money import from_cents
 from fly_billing.focus_export import FocusExport, FocusExportError, export_focus
-from fly_billing.focus_export.rows import UnequalRows
 from fly_billing.focus_import import FocusImportError, import_focus
 from fly_billing.resources.output_files import OutputExists
 from tests.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event
 from tests.focus_rules import violations
 from tests.full_month import bill_full_month
+from tests.unguarded import damage
 
 FIRST = SEPTEMBER.first_day
 
@@ -194,11 +194,50 @@ def test_a_file_that_exists_is_replaced_only_if_asked(month: Platform, tmp_path:
     assert len(rows_of(file)) == 12
 
 
-def test_a_month_whose_rows_miss_an_invoice_leaves_no_file_behind(month: Platform, tmp_path: Path) -> None:
-    """The database refuses such an invoice; here its guard is off."""
-    month.execute("alter table invoices disable trigger refuse_finalized_invoice_change")
-    month.execute("update invoices set total_cents = total_cents + 1 where organization_id = 'gamma'")
-    with pytest.raises(UnequalRows, match=r"GAMMA-0001 add up to 1200 JPY, its total is 1201"):
+ALL_BUT_GAMMA = {"USD": Decimal("58.43")}
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "reason"),
+    [
+        ("invoices", "total_cents = total_cents + 1", "GAMMA-0001 add up to 1200 JPY, its total is 1201"),
+        ("invoice_items", "amount = 'NaN'", "invoice GAMMA-0001: amount NaN is no finite number"),
+        ("invoice_items", "quantity = 'Infinity'", "invoice GAMMA-0001: quantity Infinity is no finite number"),
+        ("invoice_items", "quantity = 1e100", "invoice GAMMA-0001: quantity 1.000000e+100 is too large"),
+        ("invoice_items", "period_end = 'infinity'", "invoice GAMMA-0001: period_end infinity is no time"),
+        ("invoice_items", "period_start = '-infinity'", "invoice GAMMA-0001: period_start -infinity is no time"),
+    ],
+)
+def test_an_invoice_that_can_not_be_exported_is_left_out_and_named_and_the_others_are_in_the_file(
+    month: Platform, tmp_path: Path, table: str, change: str, reason: str
+) -> None:
+    """The database refuses such an invoice; here its guards are off."""
+    drop_checks(month, table)
+    damage_gamma(month, table, change)
+    done = export(month, tmp_path)
+    assert [(one.organization_id, one.number) for one in done.left_out] == [("gamma", "GAMMA-0001")]
+    assert reason in done.left_out[0].reason
+    assert (done.invoices, done.billed()) == (1, ALL_BUT_GAMMA)
+    assert {row["InvoiceId"] for row in rows_of(done.file)} == {"ACME-0001"}
+
+
+def drop_checks(platform: Platform, table: str) -> None:
+    for row in platform.query(
+        f"select conname from pg_constraint where contype = 'c' and conrelid = '{table}'::regclass"  # noqa: S608
+    ):
+        platform.execute(f'alter table {table} drop constraint "{row["conname"]}"')
+
+
+def damage_gamma(platform: Platform, table: str, change: str) -> None:
+    of_gamma = "select id from invoices where organization_id = 'gamma'"
+    whose = "id" if table == "invoices" else "invoice_id"
+    damage(platform.database, f"update {table} set {change} where {whose} in ({of_gamma})")  # noqa: S608
+
+
+def test_a_month_without_an_invoice_that_can_be_exported_leaves_no_file_behind(month: Platform, tmp_path: Path) -> None:
+    drop_checks(month, "invoices")
+    damage(month.database, "update invoices set total_cents = total_cents + 1")
+    with pytest.raises(FocusExportError, match=r"no invoice of 2026-09 can be exported, nothing was written"):
         export(month, tmp_path)
     assert list(tmp_path.glob("*.csv*")) + list(tmp_path.glob(".*")) == []
 
@@ -229,3 +268,21 @@ def test_the_commands_write_the_file_say_what_is_in_it_and_read_it_back(
     assert "12 rows of september.csv: 0 usage events" in imported.output
     refused = CliRunner().invoke(app, ["import-focus", str(file), "--cost", "effective"])
     assert isinstance(refused.exception, FocusImportError)
+
+
+def test_the_command_names_what_it_left_out_and_fails(
+    month: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = month.database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", url)
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    drop_checks(month, "invoice_items")
+    damage_gamma(month, "invoice_items", "amount = 'NaN'")
+    file = tmp_path / "september.csv"
+    exported = CliRunner().invoke(app, ["export-focus", "2026-09", "--out", str(file)])
+    assert exported.exit_code == 1, exported.output
+    assert "2026-09: 1 final invoices as FOCUS 1.2" in exported.output
+    assert "Left out, gamma: " in exported.output
+    assert "amount NaN is no finite number" in exported.output
+    assert {row["InvoiceId"] for row in rows_of(file)} == {"ACME-0001"}

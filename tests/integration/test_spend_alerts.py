@@ -10,6 +10,7 @@ from fly_billing.resources.alerting.webhook import WebhookChannel
 from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
 from fly_billing.resources.spend_alerts import (
     NoSuchThreshold,
+    SpendNotTold,
     add_threshold,
     remove_threshold,
     tell_spend,
@@ -18,6 +19,7 @@ from fly_billing.resources.spend_alerts import (
 from fly_billing.sensors.alert_on_spend import alert_on_spend
 from tests.alert_servers import Webhook
 from tests.builders import CLOSED, OCTOBER, Platform, at, event, write_jsonl
+from tests.unguarded import damage
 
 
 @pytest.fixture
@@ -172,3 +174,22 @@ def test_the_sensor_puts_it_into_the_outbox_and_then_keeps_quiet(
     assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
     post_waiting(spending.database, [WebhookChannel(webhook.url)])
     assert webhook.subjects() == ["Spend alert: Acme crossed $10.00 in 2026-09"]
+
+
+def test_spend_that_can_not_be_read_is_reported_and_everybody_else_is_told_of(
+    spending: Platform, webhook: Webhook
+) -> None:
+    for name in ("labs", "zeta"):
+        spending.add_organization(name)
+        assert add_threshold(spending.database, name, "10")
+        spending.add_one_off(name, "setup", "12", at("2026-09-10"))
+    spend(spending, "first", "12.00")
+    spending.execute("alter table invoices drop constraint computed_at_is_a_time")
+    damage(spending.database, "update invoices set computed_at = 'infinity' where organization_id in ('acme', 'labs')")
+    channels = [WebhookChannel(webhook.url)]
+    with pytest.raises(SpendNotTold, match=r"2 spend alerts could not be told.*acme.*as_of infinity.*labs"):
+        tell_spend(spending.database, channels, lambda text: None)
+    post_waiting(spending.database, channels)
+    assert [text.splitlines()[0] for text in webhook.taken] == ["Spend alert: Zeta crossed $10.00 in 2026-09"]
+    damage(spending.database, "update invoices set computed_at = now() where organization_id in ('acme', 'labs')")
+    assert len(told(spending, webhook)) == 2

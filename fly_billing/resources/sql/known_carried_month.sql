@@ -1,5 +1,6 @@
 -- At most one row: the last month, up to :month, whose first levels are known and still hold: no day was landed since they were
--- worked out that brings usage of a month before it, or brought some once.
+-- worked out that brings usage of a month before it, or brought some once. A month with a level that can't be held (NaN, Infinity,
+-- more digits than a quantity has) is not known: its levels are worked out again from the usage table.
 select c.month, c.lake_version
 from carried_months as c
 where c.month <= :month
@@ -7,6 +8,11 @@ where c.month <= :month
         select from landed_months as m
         join landing_days as d on d.landing_day = m.landing_day
         where m.month < c.month and d.lake_version > c.lake_version
+    )
+    -- NaN is greater than any number.
+    and not exists (
+        select from carried_levels as l
+        where l.month = c.month and (l.level <= 0 or l.level >= 1e23 or l.level <> trunc(l.level, 15))
     )
 order by c.month desc
 limit 1
