@@ -247,12 +247,14 @@ def test_an_authentication_error_stops_the_run_early_and_leaves_the_rest_to_do(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n}": ["1.00"] for n in range(10)})
-    report = sync(sync_tools(billing_database, sandbox.url, key="sk_wrong"))
+    revoked = sandbox.control.add_fault("error", "*", status=401, message="Expired API Key provided.")
+    report = sync(sync_tools(billing_database, sandbox.url))
     assert [failed.failure.code for failed in report.failures] == ["authentication"]
     assert "STRIPE_API_KEY" in report.failures[0].failure.operator_text
-    assert "sk_wrong" not in report.failures[0].failure.operator_text
+    assert "sk_test_" not in report.failures[0].failure.operator_text
     assert (report.states, len(report.not_tried), report.done) == ({}, 9, 10)
     assert len(calls(sandbox)) == 1
+    sandbox.control.clear_faults(revoked["id"])
     report = sync(sync_tools(billing_database, sandbox.url))
     assert outcome(report) == ({"finalized": 10}, [])
     assert len(in_stripe(sandbox)) == 10
