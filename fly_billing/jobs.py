@@ -129,7 +129,7 @@ def land_usage_hourly(
     for month in months_to_close(database, closed_until(now, grace)):
         due.update(days_before_closing(database, month, grace))
     try:
-        due.update(days_to_land(database, usage_store.landing()))
+        due.update(days_to_land(database, usage_store.landing(), now))
     except LandingError as problem:
         # The runs of today and yesterday meet it again, fail, and are alerted of; a tick that fails is not.
         context.log.error(str(problem))

@@ -89,8 +89,9 @@ def close_month(
     closed = month.closes_at(TERMS.grace)
     lake, landing = UsageLake(folder / "lake"), folder / "no_usage"
     landing.mkdir(exist_ok=True)
-    # One day is really landed, so that there is a usage table; the other ones are as quick as an insert.
-    land_days(database, lake, landing, [month.first_day], month, closed)
+    # One day is really landed, so that there is a usage table; the other ones are as quick as an insert. It is in the
+    # middle of the month, so that no other month has to be rolled up again because of it.
+    land_days(database, lake, landing, [month.first_day + timedelta(days=9)], month, closed)
     execute(
         database,
         """

@@ -84,7 +84,7 @@ def invoices(
     metadata: dict[str, Any] = {}
     wrong: dict[str, list[Mapping[str, Any]]] = {name: [] for name in CHECKS}
     failures: list[Mapping[str, Any]] = []
-    unlanded = days_to_land(database, usage_store.landing())
+    unlanded = days_to_land(database, usage_store.landing(), clock.now())
     failed: set[str] = set()
     parts = billing_partitions(context)
     usage = open_usage_table(database, usage_store.lake())

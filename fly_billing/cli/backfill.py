@@ -94,7 +94,8 @@ def _days_to_land(settings: Settings, database: BillingDatabase, months: Sequenc
     """List the landing days that these months wait for: not landed since they ended, or with other files since."""
     if not months:
         return []
+    now = datetime.now(UTC)
     first, last = months[0].first_day, months[-1].last_landing_day(settings.grace)
     due = {day for month in months for day in days_before_closing(database, month, settings.grace)}
-    due.update(day for day in days_to_land(database, settings.landing_dir) if first <= day <= last)
-    return sorted(day for day in due if day <= datetime.now(UTC).date())
+    due.update(day for day in days_to_land(database, settings.landing_dir, now) if first <= day <= last)
+    return sorted(day for day in due if day <= now.date())

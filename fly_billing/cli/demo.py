@@ -62,7 +62,7 @@ def _bill_everything(settings: Settings, database: BillingDatabase, progress: Pr
         runs.register_organizations()
         closed = months_to_close(database, closed_until(now, settings.grace))
         due = {day for month in closed for day in days_before_closing(database, month, settings.grace)}
-        days = sorted(due.union(days_to_land(database, settings.landing_dir, by_content=True)))
+        days = sorted(due.union(days_to_land(database, settings.landing_dir, now, by_content=True)))
         each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, stretch_name)
         each(progress, "Billing closed months", closed, runs.bill)
         each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync)

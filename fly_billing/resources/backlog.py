@@ -21,8 +21,10 @@ from fly_billing.resources.landing_folder import (
 from fly_billing.resources.postgres import BillingDatabase
 
 
-def days_to_land(database: BillingDatabase, landing_dir: Path, *, by_content: bool = False) -> list[date]:
-    """List landing days whose folder holds other files than those that were landed, by name and size.
+def days_to_land(
+    database: BillingDatabase, landing_dir: Path, now: datetime, *, by_content: bool = False
+) -> list[date]:
+    """List landing days up to today whose folder holds other files than those that were landed, by name and size.
 
     `by_content` reads every file and compares its SHA-256 as well. A day whose folder can't be read is listed, so that
     landing it says why. So is a day with rejected rows whose meter or organization is known by now.
@@ -30,7 +32,8 @@ def days_to_land(database: BillingDatabase, landing_dir: Path, *, by_content: bo
     landed: dict[date, dict[str, FileContent]] = defaultdict(dict)
     for row in database.rows("landed_files"):
         landed[row["landing_day"]][row["path"]] = FileContent(row["sha256"], row["bytes"])
-    changed = {day for day in day_folders(landing_dir) if _is_changed(landing_dir, day, landed[day], by_content)}
+    come = [day for day in day_folders(landing_dir) if day <= now.date()]
+    changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
     return sorted(changed | {row["day"] for row in database.rows("days_worth_landing_again")})
 
 
@@ -72,7 +75,7 @@ def days_due(database: BillingDatabase, landing_dir: Path, now: datetime, grace:
     Days without a folder are among them: that they have no usage is known only once they were landed after they ended.
     """
     yesterday = now.date() - timedelta(days=1)
-    due = set(days_to_land(database, landing_dir, by_content=True))
+    due = set(days_to_land(database, landing_dir, now, by_content=True))
     for month in months_to_close(database, BillingMonth.containing(now).start):
         due.update(day for day in days_before_closing(database, month, grace) if day <= yesterday)
     return sorted(due)

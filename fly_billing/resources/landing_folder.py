@@ -64,11 +64,12 @@ class NotUnderstood:
 
 
 def day_folders(landing_dir: Path) -> list[date]:
-    """List the landing days that have a folder, or something else of that name; none where there is no landing folder.
+    """List the days that have a folder, or something else of that name; none where there is no landing folder.
 
-    Raises LandingError where the landing folder can't be read.
+    Days before the first landing day are left out. Raises LandingError where the landing folder can't be read.
     """
-    return [day for entry in _top(landing_dir) if (day := day_of(entry.name)) and not _problem_of_day(day)]
+    days = [day_of(entry.name) for entry in _top(landing_dir)]
+    return [day for day in days if day and day >= FIRST_MONTH.first_day]
 
 
 def _top(landing_dir: Path) -> list[os.DirEntry[str]]:
@@ -81,12 +82,10 @@ def _top(landing_dir: Path) -> list[os.DirEntry[str]]:
         raise LandingError(f"the landing folder {readable_name(landing_dir)} can't be read: {said(problem)}") from None
 
 
-def _problem_of_day(day: date) -> str | None:
+def _problem_of_day(day: date, today: date) -> str | None:
     if day < FIRST_MONTH.first_day:
         return f"it lies before {FIRST_MONTH.first_day}, the first landing day: its files are not landed"
-    # A source whose clock is ahead of UTC may write tomorrow's folder.
-    ahead = (day - datetime.now(UTC).date()).days
-    return None if ahead <= 0 else f"{day} has not come yet: its files are not landed before"
+    return None if day <= today else f"{day} has not come yet: its files are not landed before"
 
 
 def not_understood(landing_dir: Path, now: datetime) -> list[NotUnderstood]:
@@ -99,7 +98,8 @@ def not_understood(landing_dir: Path, now: datetime) -> list[NotUnderstood]:
         elif day is None:
             message = "named after no day: files are landed from folders called YYYY-MM-DD, such as 2026-11-05"
             found.append(NotUnderstood(readable_name(entry.name), message))
-        elif problem := _problem_of_day(day):
+        elif problem := _problem_of_day(day, now.date()):
+            # A source whose clock is ahead of UTC may write tomorrow's folder.
             if (day - now.date()).days > 1 or day < FIRST_MONTH.first_day:
                 found.append(NotUnderstood(readable_name(entry.name), problem))
         else:

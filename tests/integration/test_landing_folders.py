@@ -10,7 +10,7 @@ from dagster import AssetKey
 from fly_billing.resources.backlog import days_due, days_to_land, needs_attention
 from fly_billing.resources.landing import DaysNotLanded
 from fly_billing.resources.landing_folder import LandingError, not_understood
-from tests.builders import DAY, NOW, Platform, event, write_jsonl, write_text
+from tests.builders import DAY, NOW, Platform, at, event, write_jsonl, write_text
 from tests.integration.test_landing_any_file import (
     as_an_ordinary_user,
     counts,
@@ -42,7 +42,7 @@ def test_a_folder_that_may_not_be_read_fails_its_day_alone_and_erases_nothing(
     open_to_anybody(platform)
     (platform.landing_dir / folder).chmod(0)
     with as_an_ordinary_user():
-        assert days_to_land(platform.database, platform.landing_dir) == [DAY, NEXT_DAY]
+        assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY, NEXT_DAY]
         with pytest.raises(DaysNotLanded, match="Permission denied") as failed:
             platform.land(DAY, NEXT_DAY)
         assert [one.path for one in not_understood(platform.landing_dir, NOW)] == [folder]
@@ -62,7 +62,7 @@ def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_even
         folder.write_text("a file", encoding="utf-8")
     else:
         folder.symlink_to("2026-09-15" if instead == "link to itself" else "nowhere")
-    assert DAY in days_to_land(platform.database, platform.landing_dir)
+    assert DAY in days_to_land(platform.database, platform.landing_dir, at("2026-12-01"))
     with pytest.raises(DaysNotLanded, match="so nobody knows what is in it") as failed:
         platform.land(DAY, NEXT_DAY)
     assert list(failed.value.failures) == [DAY]
@@ -112,7 +112,7 @@ def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(plat
         path = write_text(platform.landing_dir, DAY, name, "{}")
         written_at = (NOW - age).timestamp()
         os.utime(path, (written_at, written_at))
-    assert days_to_land(platform.database, platform.landing_dir) == [DAY]
+    assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY]
     platform.land()
     assert set(quantities(platform)) == {"e1", "e2"}
     found = {one.path: one.message for one in needs_attention(platform.database, platform.landing_dir, NOW)}

@@ -95,13 +95,13 @@ def test_what_was_accepted_stays_accepted_in_whatever_order_days_land_again(
 def test_a_refused_row_is_worth_landing_again_once_its_rival_is_gone(platform: Platform) -> None:
     write_both(platform)
     platform.land(EARLY, LATE)
-    assert days_to_land(platform.database, platform.landing_dir) == []
+    assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == []
     write_jsonl(platform.landing_dir, [event("other", "1", time=EARLY_TIME)], EARLY)
     platform.land(EARLY)
-    assert days_to_land(platform.database, platform.landing_dir) == [LATE]
+    assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [LATE]
     platform.land(LATE)
     assert refusals(platform) == []
-    assert days_to_land(platform.database, platform.landing_dir) == []
+    assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == []
     platform.roll_up(now=at("2026-10-05"))
     assert [plain(row["quantity"]) for row in platform.query("select quantity from usage_rollups")] == ["6"]
 

@@ -248,7 +248,7 @@ def test_a_month_is_not_closed_while_rejected_usage_of_a_newly_added_organizatio
     use_something(world, "newco")
     world.land_month(OCTOBER)
     world.add_organization("newco", created_at=NOON)
-    assert days_to_land(world.database, world.landing_dir) == [DAY]
+    assert days_to_land(world.database, world.landing_dir, world.now) == [DAY]
 
     world.bill(OCTOBER, fails=True)
     assert world.totals(OCTOBER) == {}

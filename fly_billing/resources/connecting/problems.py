@@ -79,10 +79,10 @@ class DatabaseFailed(DatabaseProblem, OperationalError):
     def __init__(self, line: str, problem: DBAPIError) -> None:
         original = problem.orig or problem
         OperationalError.__init__(self, None, None, original, connection_invalidated=problem.connection_invalidated)
-        self.line = line
+        self.args = (line,)
 
     def __str__(self) -> str:
-        return self.line
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)
