@@ -121,7 +121,8 @@ def _slacks_objection(path: str, authorization: str | None, body: Any) -> str | 
     if len(body["text"]) > 40_000:
         return "msg_too_long"
     blocks = body["blocks"]
-    if not 1 <= len(blocks) <= 50 or any(not 1 <= len(block["text"]["text"]) <= 3_000 for block in blocks):
+    most = {"header": 150, "section": 3_000}
+    if not 1 <= len(blocks) <= 50 or any(not 1 <= len(one["text"]["text"]) <= most[one["type"]] for one in blocks):
         return "invalid_blocks"
     return None
 

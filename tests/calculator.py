@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rich.console import Console, Group
+from rich.console import Group
 
 from fly_billing.cli.explain import explanation_parts
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.explanation import Explanation
 
 NUMBER = r"-?[\d,]+(?:\.\d+)?"
@@ -35,7 +36,7 @@ class Redone:
 def printed(explanation: Explanation, width: int = 400) -> str:
     """Print the sums of an explanation as `fly-billing explain` does, on paper that is wide enough for any number."""
     out = io.StringIO()
-    Console(file=out, width=width).print(Group(*explanation_parts(explanation, None)))
+    Terminal(file=out, width=width).print(Group(*explanation_parts(explanation, None)))
     return out.getvalue()
 
 

@@ -4,7 +4,10 @@ Yielding a result would mark every partition of the run as materialized, also th
 failures, each good partition is logged by itself, the checks are reported, and the run fails visibly.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -18,6 +21,8 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
 )
+
+from fly_billing.domain.foreign_text import visible
 
 # Set in the metadata of a Failure whose organizations stand in Postgres with their reasons: the sensors that read them
 # there tell people, and `alert_on_failed_run` keeps quiet.
@@ -75,11 +80,23 @@ def table(rows: Sequence[Mapping[str, Any]], most: int = 50) -> MetadataValue:
     """Return rows as a table that the UI shows; at most `most` of them, and how many more there are."""
     if not rows:
         return MetadataValue.md("none")
-    text = pd.DataFrame([dict(row) for row in rows[:most]], dtype=object).to_markdown(
-        index=False, disable_numparse=True
-    )
+    shown = [{markdown(str(name)): _cell(value) for name, value in row.items()} for row in rows[:most]]
+    text = pd.DataFrame(shown, dtype=object).to_markdown(index=False, disable_numparse=True)
     more = f"\n\n…and {len(rows) - most} more" if len(rows) > most else ""
     return MetadataValue.md(text + more)
+
+
+def _cell(value: object) -> object:
+    return value if value is None or isinstance(value, int | float | Decimal | date) else markdown(str(value))
+
+
+# What Markdown and its extensions read as more than text: emphasis, code, links, images, tables, HTML, entities, math.
+_SYNTAX = re.compile(r"[\\`*\[\]<>|~&$!#(){}]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|^[-+=]|:(?=//)|(?<=www)\.|@")
+
+
+def markdown(text: str) -> str:
+    """Return the text so that Markdown shows it as it is, in one line: no link, image, HTML or further table cell."""
+    return _SYNTAX.sub(r"\\\g<0>", visible(text))
 
 
 def check(

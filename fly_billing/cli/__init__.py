@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import traceback
 import warnings
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Annotated, NoReturn
 
 import typer
 from dotenv import load_dotenv
-from rich.console import Console
 
+from fly_billing.cli.terminal import Terminal, joined, lines, styled
 from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.foreign_text import visible
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.connecting import describe
 from fly_billing.resources.embedded_postgres import EmbeddedPostgresError, ServerInUseError
@@ -31,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Terminal()
 
 
 def main() -> None:
@@ -44,6 +46,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    sys.excepthook = _show_traceback
     try:
         app()
     except Exception as problem:
@@ -64,8 +67,15 @@ def _line(problem: BaseException) -> str | None:
 
 
 def _tell(problem: str) -> NoReturn:
-    Console(stderr=True).print(f"[red]fly-billing:[/red] {problem}", highlight=False)
+    # Its own line breaks stay; what follows one is indented, so that it can't pass for another message.
+    told = lines(*(("  " if number else "") + line for number, line in enumerate(problem.splitlines() or [""])))
+    Terminal(stderr=True).print(joined(styled("fly-billing:", "red"), " ", told))
     sys.exit(2)
+
+
+def _show_traceback(kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
+    """Write a traceback as Python does, without control characters: its message may quote what others wrote."""
+    print(visible("".join(traceback.format_exception(kind, problem, trace)), keep="\n\t"), end="", file=sys.stderr)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -77,7 +87,7 @@ def _month(text: str) -> BillingMonth:
     try:
         return BillingMonth.parse(text)
     except ValueError as problem:
-        raise typer.BadParameter(str(problem)) from problem
+        raise typer.BadParameter(visible(str(problem))) from problem
 
 
 Month = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=_month)]
@@ -89,7 +99,7 @@ def demo() -> None:
     """Seed, land, bill, sync, check, and show the result: the whole way on this machine."""
     from fly_billing.cli.demo import demo as run_demo
 
-    raise typer.Exit(0 if run_demo(Console(width=None if console.is_terminal else 132)) else 1)
+    raise typer.Exit(0 if run_demo(Terminal(width=None if console.is_terminal else 132)) else 1)
 
 
 @app.command()
@@ -289,13 +299,13 @@ def _kinds(given: list[str]) -> set[str]:
 
     unknown = sorted(set(given) - set(KINDS))
     if unknown:
-        raise typer.BadParameter(f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}")
+        raise typer.BadParameter(visible(f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}"))
     return set(given)
 
 
-def wide_console() -> Console:
+def wide_console() -> Terminal:
     """Return a console for tables of ids and amounts: wide where nobody sees its edge."""
-    return console if console.is_terminal else Console(width=160)
+    return console if console.is_terminal else Terminal(width=160)
 
 
 @app.command()
@@ -333,7 +343,7 @@ def statement(
         try:
             found = read_statement(BillingDatabase(settings.database_url), organization, datetime.now(UTC), month)
         except (NoSuchOrganization, ValueError) as problem:
-            raise typer.BadParameter(str(problem)) from problem
+            raise typer.BadParameter(visible(str(problem))) from problem
     if html:
         write_page(html, found, overwrite=overwrite)
     if as_json:
@@ -414,7 +424,7 @@ def explain(
     from fly_billing.cli.explain import Asked, explain_month
     from fly_billing.cli.explain import explain as run_explain
 
-    to = console if console.is_terminal else Console(width=100)
+    to = console if console.is_terminal else Terminal(width=100)
     if month and position is None:
         explain_month(to, what, month, as_json=as_json)
     else:
@@ -474,7 +484,7 @@ def webhooks(
     from fly_billing.webhooks import serve
 
     with local_platform() as settings:
-        serve(settings, host, port, lambda line: console.print(line, highlight=False, soft_wrap=True))
+        serve(settings, host, port, lambda line: console.print(line, soft_wrap=True))
 
 
 @app.command()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rich.console import Console
-
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.outbox import try_to_post
 from fly_billing.resources.dagster_resources import Alerts
 from fly_billing.resources.settings import SettingsError
 
 
-def send_test_alert(console: Console) -> bool:
+def send_test_alert(console: Terminal) -> bool:
     """Post a test alert to every channel and print what each one said; return whether all took it.
 
     Past the outbox: no database is needed, and nothing is tried again. Raises SettingsError where no channel is set.
@@ -23,15 +22,15 @@ def send_test_alert(console: Console) -> bool:
             "no alert channel is set, so alerts are only logged: set ALERT_WEBHOOK_URL, SLACK_BOT_TOKEN with"
             " SLACK_CHANNEL, or ALERT_EMAIL_TO with ALERT_EMAIL_FROM and SMTP_URL"
         )
-    alert = Alert(
+    alert = Alert.of(
         "test",
         "Test alert of fly_billing",
-        f"Sent by `fly-billing alert-test` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.\nWhat to do: nothing.",
+        [f"Sent by `fly-billing alert-test` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.", "What to do: nothing."],
     )
     are_all_taken = True
     for channel in channels:
         refused = try_to_post(channel, alert)
         are_all_taken = are_all_taken and refused is None
         said = f"refused: {refused.reason}" if refused else "taken"
-        console.print(f"{channel.name}: {said}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{channel.name}: {said}", soft_wrap=True)
     return are_all_taken

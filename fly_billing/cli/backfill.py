@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from dagster import DagsterInstance, RunsFilter
-from rich.console import Console
 
 from fly_billing.cli.billing import tell_problems
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.progress import each, progress_bars
 from fly_billing.cli.runs import Runs, stretch_name
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import FIRST_MONTH, BillingMonth, months_between
 from fly_billing.resources.backlog import days_before_closing, days_to_land, stretches
@@ -28,7 +28,7 @@ from fly_billing.resources.settings import Settings
 NAME, DONE = "fly_billing/backfill", "fly_billing/backfilled"
 
 
-def backfill(console: Console, first: BillingMonth, last: BillingMonth, *, again: bool = False) -> bool:
+def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, again: bool = False) -> bool:
     """Bill the months from `first` to `last`, oldest first; return whether all of them went well.
 
     A backfill of the same months that was stopped, or in which some failed, goes on with what is left of it; `again`
@@ -41,7 +41,7 @@ def backfill(console: Console, first: BillingMonth, last: BillingMonth, *, again
         left = _what_is_left(instance, f"{first}..{last}", months, again=again)
         if len(left.months) < len(months):
             done = len(months) - len(left.months)
-            console.print(f"{done} of {len(months)} months of backfill {left.name} were done before.", highlight=False)
+            console.print(f"{done} of {len(months)} months of backfill {left.name} were done before.")
         runs = Runs(instance, database)
         runs.register_organizations()
         days = _days_to_land(settings, database, left.months)

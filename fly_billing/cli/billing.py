@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from dagster import DagsterInstance
-from rich.console import Console
-from rich.markup import escape
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import Runs
+from fly_billing.cli.terminal import Terminal, busy, joined, styled
 from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
 from fly_billing.resources.backlog import days_before_closing, days_due, needs_attention, stretches
 from fly_billing.resources.postgres import BillingDatabase
@@ -29,7 +28,7 @@ def _runs(stripe: bool) -> Iterator[tuple[Runs, Settings, BillingDatabase]]:
         yield Runs(instance, database), settings, database
 
 
-def land_new_files(console: Console, month: BillingMonth | None) -> bool:
+def land_new_files(console: Terminal, month: BillingMonth | None) -> bool:
     """Land every landing day whose folder has changed, and all that count for `month`; return whether all went well.
 
     A month is closed only when all its landing days were landed after they ended, also those without files. What is in
@@ -39,17 +38,17 @@ def land_new_files(console: Console, month: BillingMonth | None) -> bool:
         now = datetime.now(UTC)
         due = days_before_closing(database, month, settings.grace) if month else []
         days = sorted({*due, *days_due(database, settings.landing_dir, now, settings.grace)})
-        with console.status(f"Landing {len(days)} days"):
+        with busy(console, f"Landing {len(days)} days"):
             for stretch in stretches(days):
                 runs.land(stretch)
         unclear = needs_attention(database, settings.landing_dir, now)
         for one in unclear:
-            line = f"[red]needs attention[/red] {escape(one.path)}: {escape(one.message)}"
-            console.print(line, highlight=False, soft_wrap=True)
+            line = joined(styled("needs attention", "red"), f" {one.path}: {one.message}")
+            console.print(line, soft_wrap=True)
         return tell_problems(console, runs, f"{len(days)} landing days landed") and not unclear
 
 
-def repair_usage_table(console: Console, *, yes: bool, new_table: bool) -> bool:
+def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:
     """Show what is wrong with the usage table, and with `yes` land again what differs; return whether all is right."""
     with local_platform() as settings:
         database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
@@ -57,14 +56,14 @@ def repair_usage_table(console: Console, *, yes: bool, new_table: bool) -> bool:
         if damage.is_none:
             console.print("The usage table agrees with the billing database: nothing to repair.")
             return True
-        console.print(escape(damage.problem), highlight=False, soft_wrap=True)
+        console.print(damage.problem, soft_wrap=True)
         what = "a new table is made and " if damage.base is None else ""
-        console.print(f"To repair it, {what}{len(damage.days)} landing days are landed again:", highlight=False)
+        console.print(f"To repair it, {what}{len(damage.days)} landing days are landed again:")
         for first, last in stretches(damage.days):
-            console.print(f"  {first} to {last}", highlight=False)
+            console.print(f"  {first} to {last}")
         if not yes:
             flags = " --new-table" if damage.base is None else ""
-            console.print(f"Nothing was changed. `fly-billing land --repair --yes{flags}` does it.", highlight=False)
+            console.print(f"Nothing was changed. `fly-billing land --repair --yes{flags}` does it.")
             return False
         now = datetime.now(UTC)
         repair(database, lake, settings.landing_dir, FIRST_MONTH, now, new_table=new_table)
@@ -72,19 +71,19 @@ def repair_usage_table(console: Console, *, yes: bool, new_table: bool) -> bool:
         return True
 
 
-def run_month(console: Console, job: str, month: BillingMonth) -> bool:
+def run_month(console: Terminal, job: str, month: BillingMonth) -> bool:
     """Run `bill_month` or `sync_month` for all organizations; return whether all went well."""
     with _runs(stripe=job == "sync_month") as (runs, _, _):
         runs.register_organizations()
-        with console.status(f"{job} {month}"):
+        with busy(console, f"{job} {month}"):
             (runs.sync if job == "sync_month" else runs.bill)(month)
         return tell_problems(console, runs, f"{job} {month} done")
 
 
-def tell_problems(console: Console, runs: Runs, done: str) -> bool:
+def tell_problems(console: Terminal, runs: Runs, done: str) -> bool:
     """Print what failed, or else `done`; return whether all went well."""
     for problem in [*runs.record.failed_runs, *runs.record.failed_checks]:
-        console.print(f"[red]failed[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(styled("failed", "red"), problem, soft_wrap=True)
     if runs.record.is_clean:
-        console.print(done, highlight=False)
+        console.print(done)
     return runs.record.is_clean

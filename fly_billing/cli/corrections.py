@@ -7,11 +7,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
@@ -19,7 +18,7 @@ from fly_billing.resources.guarding_corrections import approve, waiting, waiting
 from fly_billing.resources.postgres import BillingDatabase, Row
 
 
-def show_waiting(console: Console, month: BillingMonth | None, *, as_json: bool) -> None:
+def show_waiting(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> None:
     """Print the corrections that wait for a person, why, and how to let them pass."""
     with local_platform() as settings:
         found = waiting(BillingDatabase(settings.database_url), month)
@@ -27,21 +26,21 @@ def show_waiting(console: Console, month: BillingMonth | None, *, as_json: bool)
         print(json.dumps([_as_data(row) for row in found], indent=2))
         return
     if not found:
-        console.print("No correction waits for a person.", highlight=False)
+        console.print("No correction waits for a person.")
         return
     table = Table(title="Corrections that wait; nothing of them is booked", title_justify="left")
     for name in ("Month", "Organization", "Would give back", "Would charge", "Causes", "Since", "Approved by"):
         table.add_column(name, justify="right" if name.startswith("Would") else "left")
     for row in found:
         table.add_row(
-            _month(row), escape(row["organization_id"]), _money(row, "gives_back"), _money(row, "charges"),
-            ", ".join(row["causes"]), f"{row['decided_at']:%Y-%m-%d %H:%M}", escape(row["approved_by"] or ""),
+            _month(row), row["organization_id"], _money(row, "gives_back"), _money(row, "charges"),
+            ", ".join(row["causes"]), f"{row['decided_at']:%Y-%m-%d %H:%M}", row["approved_by"] or "",
         )  # fmt: skip
     console.print(table)
     for one in waiting_sums(found):
-        console.print(escape(one.sentence), highlight=False, soft_wrap=True)
+        console.print(one.sentence, soft_wrap=True)
     for name in sorted({_month(row) for row in found if row["approval_id"]}):
-        console.print(f"{name}: {_when_booked(name)}", highlight=False)
+        console.print(f"{name}: {_when_booked(name)}")
 
 
 def _month(row: Row) -> str:
@@ -84,7 +83,7 @@ def read_total(text: str) -> Decimal:
 
 
 def approve_waiting(
-    console: Console, month: BillingMonth, currency: str, total: str, by: str, why: str, organization: str | None
+    console: Terminal, month: BillingMonth, currency: str, total: str, by: str, why: str, organization: str | None
 ) -> None:
     """Write down that a person lets these corrections pass. Raises ToBeMended where the total is not what waits."""
     if not by.strip() or not why.strip():
@@ -95,6 +94,4 @@ def approve_waiting(
         count = approve(database, month, currency, amount, by, why, datetime.now(UTC), organization)
     given = format_cents(to_cents(amount, currency), currency)
     corrections = "1 correction that gives" if count == 1 else f"{count:,} corrections that give"
-    console.print(
-        f"{month}: {escape(by)} approved {corrections} back {given}; {_when_booked(str(month))}", highlight=False
-    )
+    console.print(f"{month}: {by} approved {corrections} back {given}; {_when_booked(str(month))}")

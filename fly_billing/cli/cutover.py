@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.cutover import SendPlan, described
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
@@ -25,7 +25,7 @@ ENDPOINTS = {
 }
 
 
-def show_plan(console: Console, month: BillingMonth) -> bool:
+def show_plan(console: Terminal, month: BillingMonth) -> bool:
     """Print what a sync of the month would send; return whether it may. Stripe is not asked."""
     with local_platform(stripe=True) as settings:  # for the limits that the sync itself would keep
         database = BillingDatabase(settings.database_url)
@@ -33,11 +33,9 @@ def show_plan(console: Console, month: BillingMonth) -> bool:
         verdicts = verdicts_of(database, month, settings.guard_percent) if plan.invoices else []
         console.print(_table(month, plan, _pace(settings)))
         for one in verdicts:
-            console.print(
-                f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}", highlight=False
-            )
+            console.print(f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}")
             for each in one.contributors:
-                console.print(f"  {described(each)}", highlight=False)
+                console.print(f"  {described(each)}")
     return all(one.passes for one in verdicts)
 
 
@@ -68,13 +66,13 @@ def _table(month: BillingMonth, plan: SendPlan, pace: tuple[int, int]) -> Table:
     return table
 
 
-def approve(console: Console, month: BillingMonth, currency: str, cents: int, by: str) -> bool:
+def approve(console: Terminal, month: BillingMonth, currency: str, cents: int, by: str) -> bool:
     """Write an approval down; return whether the month may be sent now."""
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         approve_total(database, month, currency, cents, by, datetime.now(UTC))
-        console.print(f"{month}: {by} approved up to {format_cents(cents, currency)}.", highlight=False)
+        console.print(f"{month}: {by} approved up to {format_cents(cents, currency)}.")
         verdicts = verdicts_of(database, month, settings.guard_percent)
     for one in verdicts:
-        console.print(f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}", highlight=False)
+        console.print(f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}")
     return all(one.passes for one in verdicts)

@@ -6,8 +6,6 @@ import warnings
 from datetime import UTC, datetime
 
 from dagster import DagsterInstance
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
 from fly_billing.cli.local_platform import local_platform
@@ -16,6 +14,7 @@ from fly_billing.cli.runs import RunRecord, Runs, stretch_name
 from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import reconcile_all, show_summary, totals
+from fly_billing.cli.terminal import Terminal, styled
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import closed_until, open_months
 from fly_billing.resources.backlog import days_before_closing, days_to_land, months_to_close, months_to_sync, stretches
@@ -28,7 +27,7 @@ from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.sample_platform import seed
 
 
-def demo(console: Console) -> bool:
+def demo(console: Terminal) -> bool:
     """Run the demo; return whether everything holds: no failed run or check, no discrepancy."""
     with local_platform(stripe=True, migrates=True) as settings, progress_bars(console) as progress:
         database = BillingDatabase(settings.database_url)
@@ -70,7 +69,7 @@ def _bill_everything(settings: Settings, database: BillingDatabase, progress: Pr
         return runs.record
 
 
-def _conclude(console: Console, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:
+def _conclude(console: Terminal, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:
     account, clock = StripeAccount(), Clock()
     both = reconcile_all(database, account.reader(account.sync_tools(database, clock, "demo")))
     show_summary(console, database, both)
@@ -78,11 +77,11 @@ def _conclude(console: Console, settings: Settings, database: BillingDatabase, r
         month = BillingMonth.containing(chosen["month"])
         show_statement(console, read_statement(database, chosen["organization_id"], clock.now(), month))
     for problem in [*record.failed_runs, *record.failed_checks]:
-        console.print(f"[red]failed[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(styled("failed", "red"), problem, soft_wrap=True)
     result = totals(database, both)
     if result.is_equal and record.is_clean:
         console.print(
             f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data: {settings.data_dir}."
         )
-    console.print(result.line(), highlight=False, soft_wrap=True)
+    console.print(result.line(), soft_wrap=True)
     return result.is_equal and record.is_clean

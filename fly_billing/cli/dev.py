@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
 from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.settings import PROJECT
 
@@ -20,7 +19,7 @@ STOP_SECONDS = 30
 QUIET = "ignore:Parameter `backfill_policy` of function,ignore:Function `dev_command` is superseded"
 
 
-def dev(console: Console, port: int) -> int:
+def dev(console: Terminal, port: int) -> int:
     """Run until interrupted; return Dagster's exit code (0 after Ctrl-C)."""
     with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings:
         migrate(owner_database(settings))
@@ -31,7 +30,7 @@ def dev(console: Console, port: int) -> int:
         return _run_until_interrupted(console, command, settings.data_dir)
 
 
-def _run_until_interrupted(console: Console, command: list[str], folder: Path) -> int:
+def _run_until_interrupted(console: Terminal, command: list[str], folder: Path) -> int:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 

@@ -9,13 +9,11 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import RenderableType, Terminal, joined, panel, styled
 from fly_billing.domain.explanation import Explanation, Line, Sum
 from fly_billing.domain.money import counted, exact_sum, format_cents, grouped, plain
 from fly_billing.domain.periods import BillingMonth
@@ -47,7 +45,7 @@ class Asked:
     as_json: bool = False
 
 
-def explain_month(console: Console, organization_id: str, month: BillingMonth, *, as_json: bool) -> None:
+def explain_month(console: Terminal, organization_id: str, month: BillingMonth, *, as_json: bool) -> None:
     """Print the items of an organization's month with what to call them. Raises NoSuchItem."""
     with local_platform() as settings:
         items = items_of_month(BillingDatabase(settings.database_url), organization_id, month)
@@ -57,7 +55,7 @@ def explain_month(console: Console, organization_id: str, month: BillingMonth, *
         show_items(console, items)
 
 
-def explain(console: Console, what: str, month: BillingMonth | None, position: int | None, asked: Asked) -> bool:
+def explain(console: Terminal, what: str, month: BillingMonth | None, position: int | None, asked: Asked) -> bool:
     """Print an item's explanation; return whether everything comes to what was billed. Raises NoSuchItem."""
     with local_platform() as settings:
         database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
@@ -73,7 +71,7 @@ def explain(console: Console, what: str, month: BillingMonth | None, position: i
 
 
 def _show(
-    console: Console, explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, asked: Asked
+    console: Terminal, explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, asked: Asked
 ) -> bool:
     problems = [*explained.explanation.problems, *(billed.problems() if billed else [])]
     is_complete = not problems and not (asked.events and unreadable)
@@ -113,7 +111,7 @@ def _as_data(
     return data
 
 
-def show_items(console: Console, items: Sequence[FoundItem]) -> None:
+def show_items(console: Terminal, items: Sequence[FoundItem]) -> None:
     """Print a month's items with their positions and short ids."""
     first = items[0]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="bold")
@@ -127,13 +125,14 @@ def show_items(console: Console, items: Sequence[FoundItem]) -> None:
         whose = f" ({one.organization_id})" if one.organization_id != one.payer_id else ""
         name = f"{one.product}: {one.description}{whose}"
         billed = format_cents(one.amount_cents, one.currency)
-        table.add_row(str(one.position), one.short_id, one.kind.replace("_", "-"), Text(name), billed)
+        table.add_row(str(one.position), one.short_id, one.kind.replace("_", "-"), name, billed)
     console.print(table)
-    console.print(f"\nfly-billing explain {first.short_id} shows how an amount came about.", highlight=False)
+    console.print()
+    console.print(f"fly-billing explain {first.short_id} shows how an amount came about.")
 
 
 def show_explanation(
-    console: Console,
+    console: Terminal,
     explained: ExplainedItem,
     files: Sequence[UsageFile],
     unreadable: str,
@@ -151,9 +150,9 @@ def show_explanation(
     if explained.usage:
         parts += _usage(explained.usage, files, unreadable, one.item.unit, most)
         parts += _quantities(quantities, most)
-    title = Text(f"{one.item.product}: {one.item.description}", style="bold")
-    subtitle = Text(f"{explained.payer_id} {explained.month}, item {explained.position}")
-    console.print(Panel(Group(*parts), title=title, subtitle=subtitle, title_align="left", subtitle_align="right"))
+    title = f"{one.item.product}: {one.item.description}"
+    subtitle = f"{explained.payer_id} {explained.month}, item {explained.position}"
+    console.print(panel(*parts, title=title, subtitle=subtitle, style="bold"))
 
 
 def explanation_parts(one: Explanation, most: int | None = MOST_LINES) -> list[RenderableType]:
@@ -162,19 +161,19 @@ def explanation_parts(one: Explanation, most: int | None = MOST_LINES) -> list[R
     for sum_ in one.sums:
         parts += _sum(sum_, most)
     billed = format_cents(one.item.amount_cents, one.currency)
-    rounding = Text.assemble(one.rounding.sentence, " Billed: ", (billed, "bold"), ".")
+    rounding = joined(one.rounding.sentence, " Billed: ", styled(billed, "bold"), ".")
     return [*parts, *_part("Rounding", rounding)]
 
 
 def _part(title: str, *content: RenderableType) -> list[RenderableType]:
-    return [Text(), Text(title, style="bold"), *(Padding(one, (0, 0, 0, 2)) for one in content)]
+    return ["", styled(title, "bold"), *(Padding(one, (0, 0, 0, 2)) for one in content)]
 
 
 def _problems(problems: Sequence[str]) -> list[RenderableType]:
     if not problems:
         return []
-    head = Text("THIS ITEM DOES NOT COME TO WHAT WAS BILLED", style="bold red")
-    return [head, *(Text(f"- {problem}", style="red") for problem in problems), Text()]
+    head = styled("THIS ITEM DOES NOT COME TO WHAT WAS BILLED", "bold red")
+    return [head, *(styled(f"- {problem}", "red") for problem in problems), ""]
 
 
 def _facts(explained: ExplainedItem) -> Table:
@@ -191,7 +190,7 @@ def _facts(explained: ExplainedItem) -> Table:
         invoice += f", revision {explained.revision}"
     rows = [("Item", f"{item.id} ({item.kind.replace('_', '-')})"), ("Organization", whose), ("Invoice", invoice)]
     for name, text in [*rows, *explained.explanation.facts]:
-        table.add_row(name, Text(text))
+        table.add_row(name, text)
     return table
 
 
@@ -204,12 +203,12 @@ def _sum(one: Sum, most: int | None) -> list[RenderableType]:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
     for line, number in zip(lines, numbers, strict=False):
-        table.add_row(Text(line.label), f"{line.working} =" if line.working else "", number, "")
+        table.add_row(line.label, f"{line.working} =" if line.working else "", number, "")
     table.add_row("", "", "─" * max(map(len, numbers)), "")
-    table.add_row("", "", Text(numbers[-1], style="bold"), Text(_plural(one)))
+    table.add_row("", "", styled(numbers[-1], "bold"), _plural(one))
     notes = []
     if any(line.is_rounded for line in one.lines):
-        notes.append(Text("A division that does not end is rounded at the 20th decimal place.", style="dim"))
+        notes.append(styled("A division that does not end is rounded at the 20th decimal place.", "dim"))
     return _part(one.title, table, *notes)
 
 
@@ -238,12 +237,12 @@ def _usage(
     usage: BilledUsage, files: Sequence[UsageFile], unreadable: str, unit: str, most: int | None
 ) -> list[RenderableType]:
     title = "The usage behind it"
-    said = Text(
+    said = (
         f"{counted(str(usage.events), 'event')} in version {usage.lake_version} of the usage table, added up on"
         f" {usage.rolled_up_at:%Y-%m-%d %H:%M} UTC."
     )
     if unreadable:
-        return _part(title, said, Text(f"The events can't be listed: {unreadable}.", style="yellow"))
+        return _part(title, said, styled(f"The events can't be listed: {unreadable}.", "yellow"))
     if not files:
         return _part(title, said)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -257,7 +256,7 @@ def _usage(
         quantity = [grouped(plain(file.quantity))] if usage.is_summed else []
         table.add_row(str(file.landing_day), file.path, f"{file.events:,}", *quantity)
     left_out = len(files) - len(shown)
-    more = [Text(f"and {left_out:,} more files (--all shows them)")] if left_out else []
+    more = [f"and {left_out:,} more files (--all shows them)"] if left_out else []
     return _part(title, said, table, *more)
 
 
@@ -266,19 +265,22 @@ def _quantities(quantities: Sequence[Sum], most: int | None) -> Iterator[Rendera
     for one in shown:
         yield from _sum(one, most)
     if len(shown) < len(quantities):
-        yield Text(f"\nand {len(quantities) - len(shown):,} more sets of dimensions (--all shows them)")
+        yield ""
+        yield f"and {len(quantities) - len(shown):,} more sets of dimensions (--all shows them)"
 
 
 def _show_events(
-    console: Console, explained: ExplainedItem, usage: BilledUsage, billed: BilledEvents, every: bool
+    console: Terminal, explained: ExplainedItem, usage: BilledUsage, billed: BilledEvents, every: bool
 ) -> None:
     if not usage.events:
-        console.print(f"\nNo event of {usage.month} is behind this item: what it bills was held from before.")
+        console.print()
+        console.print(f"No event of {usage.month} is behind this item: what it bills was held from before.")
         return
-    console.print(Text("\nEvents, in the order of their times (UTC)", style="bold"))
+    console.print()
+    console.print(styled("Events, in the order of their times (UTC)", "bold"))
     so_far = f"{'so far':>20}  " if usage.is_summed else ""
     value = f"  {usage.told_apart_by}" if usage.told_apart_by else ""
-    console.print(f"{'time':26}  {'quantity':>18}  {so_far}source, id and where it landed{value}", highlight=False)
+    console.print(f"{'time':26}  {'quantity':>18}  {so_far}source, id and where it landed{value}")
     listed = 0
     for event in islice(billed.events(), None if every else MOST_EVENTS):
         time = event.time.isoformat(sep=" ").removesuffix("+00:00")
@@ -288,12 +290,12 @@ def _show_events(
             numbers += f"  {grouped(plain(event.so_far)):>20}"
         if event.value is not None:
             place += f"  {event.value}"
-        console.print(Text(f"{time:26}  {numbers}  {place}"), soft_wrap=True)
+        console.print(f"{time:26}  {numbers}  {place}", soft_wrap=True)
         listed += 1
     if listed < usage.events:
         console.print(f"and {usage.events - listed:,} more: --all")
     if not billed.problems():
-        console.print(_conclusion(explained, usage), highlight=False)
+        console.print(_conclusion(explained, usage))
 
 
 def _conclusion(explained: ExplainedItem, usage: BilledUsage) -> str:

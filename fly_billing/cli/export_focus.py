@@ -6,12 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal, bars, lines, styled
 from fly_billing.domain.money import format_cents, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.focus_export import FocusExport, export_focus
@@ -21,11 +20,11 @@ from fly_billing.resources.postgres import BillingDatabase
 
 
 def export_month(
-    console: Console, month: BillingMonth, file: Path, file_format: str, provider: str, *, overwrite: bool
+    console: Terminal, month: BillingMonth, file: Path, file_format: str, provider: str, *, overwrite: bool
 ) -> None:
     """Write the month's FOCUS file and print what its rows come to, on stderr where the file goes into a pipe."""
     if is_stream(file):
-        console = Console(stderr=True)
+        console = Terminal(stderr=True)
     with local_platform() as settings, _bar(console) as bar:
         task = bar.add_task(f"Exporting {month}", total=None)
         done = export_focus(
@@ -42,12 +41,12 @@ def export_month(
         raise typer.Exit(1)
 
 
-def _bar(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("invoices")
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+def _bar(console: Terminal) -> Progress:
+    columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "invoices", TimeRemainingColumn()
+    return bars(console, *columns, transient=True, disable=not console.is_terminal)
 
 
-def show_export(console: Console, done: FocusExport) -> None:
+def show_export(console: Terminal, done: FocusExport) -> None:
     """Print rows and amounts by charge category, and what of the month is not in the file."""
     table = Table(
         title=f"{done.month}: {done.invoices:,} final invoices as FOCUS {FOCUS_VERSION}",
@@ -55,7 +54,7 @@ def show_export(console: Console, done: FocusExport) -> None:
         show_footer=True,
     )
     totals = done.billed()
-    footers = "\n".join(totals), f"{done.rows:,}", "\n".join(map(_money, totals.values(), totals))
+    footers = lines(*totals), f"{done.rows:,}", lines(*map(_money, totals.values(), totals))
     table.add_column("Charge category", footer="Total")
     table.add_column("Currency", footer=footers[0])
     table.add_column("Rows", footer=footers[1], justify="right")
@@ -63,12 +62,12 @@ def show_export(console: Console, done: FocusExport) -> None:
     for (currency, category), (rows, amount) in sorted(done.charges.items()):
         table.add_row(category, currency, f"{rows:,}", _money(amount, currency))
     console.print(table)
-    console.print("The rows of every invoice add up to its total, to the cent.", highlight=False)
+    console.print("The rows of every invoice add up to its total, to the cent.")
     if done.open or done.void:
-        console.print(f"Not in the file: {done.open:,} open and {done.void:,} void invoices.", highlight=False)
+        console.print(f"Not in the file: {done.open:,} open and {done.void:,} void invoices.")
     for one in done.left_out:
-        console.print(Text(f"Left out, {one.organization_id}: {one.reason}", style="red"), soft_wrap=True)
-    console.print(f"Written to {done.file}", highlight=False, soft_wrap=True)
+        console.print(styled(f"Left out, {one.organization_id}: {one.reason}", "red"), soft_wrap=True)
+    console.print(f"Written to {done.file}", soft_wrap=True)
 
 
 def _money(amount: Decimal, currency: str) -> str:

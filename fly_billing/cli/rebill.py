@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fly_billing.cli.corrections import read_total
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal, lines
 from fly_billing.domain.correction_guard import Held, total_to_approve
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import exact_sum, format_cents, plain, to_cents
@@ -58,7 +57,7 @@ class Wish:
         return None if self.approved is None else read_total(self.approved)
 
 
-def rebill(console: Console, organization: str, month: BillingMonth, wish: Wish) -> None:
+def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish) -> None:
     """Show the differences, and book them as wished. Raises ToBeMended where that can't be done.
 
     Usage is rolled up again first: that changes no invoice that is final.
@@ -110,7 +109,7 @@ def _payer(database: BillingDatabase, organization: str, month: BillingMonth) ->
 
 
 def _make_anew(
-    console: Console, settings: Settings, database: BillingDatabase, payer: str, month: BillingMonth, who: Who
+    console: Terminal, settings: Settings, database: BillingDatabase, payer: str, month: BillingMonth, who: Who
 ) -> None:
     terms = Terms(settings.grace, settings.due_days)
     done = reissue(database, payer, month, terms, who.at, who.name, who.why)
@@ -124,13 +123,13 @@ def _make_anew(
         console.print(f"Stripe still has its draft {done.draft_left}: `fly-billing repair {month}` removes it.")
 
 
-def _show(console: Console, correction: Correction, wish: Wish, held: Sequence[Held]) -> None:
+def _show(console: Terminal, correction: Correction, wish: Wish, held: Sequence[Held]) -> None:
     if wish.as_json:
         print(json.dumps(as_data(correction), indent=2))
         return
     name, month, currency = correction.payer.organization_id, correction.month, correction.payer.currency
     if not correction.differences:
-        console.print(f"{name} {month}: nothing is different. All that is owed was billed.", highlight=False)
+        console.print(f"{name} {month}: nothing is different. All that is owed was billed.")
         return
     table = Table(title=f"{name}, {month}", title_justify="left", title_style="bold", show_footer=True)
     table.add_column("Item", footer="Difference")
@@ -143,13 +142,13 @@ def _show(console: Console, correction: Correction, wish: Wish, held: Sequence[H
         numbers = [format_cents(to_cents(value, currency), currency) for value in (one.billed, one.adjusted, one.owed)]
         difference = format_cents(to_cents(one.amount, currency), currency)
         changed = one.detail["billed_quantity"] != one.detail["quantity"]
-        was = f"\n{one.detail['billed_quantity']} -> {one.detail['quantity']} {one.charge.unit}" if changed else ""
-        table.add_row(one.charge.description + was, *numbers, difference, ", ".join(one.causes))
+        was = [f"{one.detail['billed_quantity']} -> {one.detail['quantity']} {one.charge.unit}"] if changed else []
+        table.add_row(lines(one.charge.description, *was), *numbers, difference, ", ".join(one.causes))
     console.print(table)
-    console.print(_what_happens(correction, wish, total), highlight=False)
+    console.print(_what_happens(correction, wish, total))
     if held and wish.is_dry_run:
         amount = plain(total_to_approve([one.proposal.gives_back for one in held], currency))
-        console.print(f"It asks for --approve {amount}: {escape(held[0].reason)}.", highlight=False, soft_wrap=True)
+        console.print(f"It asks for --approve {amount}: {held[0].reason}.", soft_wrap=True)
 
 
 def _what_happens(correction: Correction, wish: Wish, total: int) -> str:

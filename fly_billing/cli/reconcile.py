@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.prompt import Confirm
 from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal, Text, confirm, lines, styled
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.reconciliation import Discrepancy
@@ -44,7 +42,7 @@ def _platform(name: str) -> Iterator[_Platform]:
         yield _Platform(settings, tools)
 
 
-def show_reconciliation(console: Console, month: BillingMonth, *, as_json: bool, all_lines: bool) -> bool:
+def show_reconciliation(console: Terminal, month: BillingMonth, *, as_json: bool, all_lines: bool) -> bool:
     """Print where Stripe and we disagree on a month, and both totals; return whether they agree."""
     with _platform("reconcile") as platform:
         both, _ = platform.plan(month, all_lines)
@@ -55,24 +53,21 @@ def show_reconciliation(console: Console, month: BillingMonth, *, as_json: bool,
     return not both.discrepancies
 
 
-def _print(console: Console, month: BillingMonth, both: Reconciliation) -> None:
+def _print(console: Terminal, month: BillingMonth, both: Reconciliation) -> None:
     if both.discrepancies:
         table = Table(title=f"{month}: where Stripe and we disagree", title_justify="left")
         for name in ("Kind", "Organization", "Ours", "In Stripe", "Stripe id", "What, and what to do"):
             table.add_column(name, justify="right" if name in ("Ours", "In Stripe") else "left")
         for one in both.discrepancies:
-            told = f"{escape(one.message)}\n[dim]{escape(one.what_to_do)}[/dim]"
-            table.add_row(
-                one.kind, escape(one.organization_id), _ours(one), _theirs(one), "\n".join(one.stripe_ids), told
-            )
+            told = lines(one.message, styled(one.what_to_do, "dim"))
+            table.add_row(one.kind, one.organization_id, _ours(one), _theirs(one), lines(*one.stripe_ids), told)
         console.print(table)
-    console.print(f"ours:      {_total(both.expected, both.totals_here)}", highlight=False)
-    console.print(f"in Stripe: {_total(both.found, both.totals_in_stripe)}", highlight=False)
+    console.print(f"ours:      {_total(both.expected, both.totals_here)}")
+    console.print(f"in Stripe: {_total(both.found, both.totals_in_stripe)}")
     if both.with_unread_lines:
         console.print(
             f"{both.with_unread_lines} invoices of more than ten lines were compared by total, currency and number of"
             " lines; --lines reads and compares every line",
-            highlight=False,
         )
     console.print("both agree" if not both.discrepancies else f"{len(both.discrepancies)} discrepancies")
 
@@ -81,8 +76,8 @@ def _ours(one: Discrepancy) -> str:
     return format_cents(one.ours.total_cents, one.ours.currency) if one.ours else ""
 
 
-def _theirs(one: Discrepancy) -> str:
-    return "\n".join(f"{format_cents(found.total_cents, found.currency)} {found.status}" for found in one.theirs)
+def _theirs(one: Discrepancy) -> Text:
+    return lines(*(f"{format_cents(found.total_cents, found.currency)} {found.status}" for found in one.theirs))
 
 
 def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
@@ -122,7 +117,7 @@ def _as_data(month: BillingMonth, both: Reconciliation) -> Mapping[str, Any]:
     }
 
 
-def repair(console: Console, month: BillingMonth, *, dry_run: bool, yes_to: Collection[str], all_lines: bool) -> bool:
+def repair(console: Terminal, month: BillingMonth, *, dry_run: bool, yes_to: Collection[str], all_lines: bool) -> bool:
     """Repair what is safe, ask before the rest, and compare again; return whether both sides agree in the end."""
     with _platform("repair") as platform:
         both, actions = platform.plan(month, all_lines)
@@ -137,35 +132,34 @@ def repair(console: Console, month: BillingMonth, *, dry_run: bool, yes_to: Coll
     return not both.discrepancies and all(one.outcome != FAILED for one in done)
 
 
-def _asking(console: Console, yes_to: Collection[str]) -> Callable[[Action], bool]:
+def _asking(console: Terminal, yes_to: Collection[str]) -> Callable[[Action], bool]:
     """Return who decides: a script's answer for the kind, or else a human; without a terminal the answer is no."""
 
     def may(action: Action) -> bool:
         if action.kind in yes_to or not sys.stdin.isatty():
             return action.kind in yes_to
-        return Confirm.ask(escape(f"{action.kind}, {action.organization_id}: {action.sentence}?"), console=console)
+        return confirm(console, f"{action.kind}, {action.organization_id}: {action.sentence}?")
 
     return may
 
 
-def _print_plan(console: Console, month: BillingMonth, actions: Sequence[Action]) -> None:
+def _print_plan(console: Terminal, month: BillingMonth, actions: Sequence[Action]) -> None:
     if not actions:
         console.print(f"{month}: nothing to repair")
         return
     table = _table(f"{month}: what a repair would do; nothing was changed")
     for one in actions:
         how = "by hand" if one.verb == LEAVE else "safe" if one.is_safe else f"asks (--yes-to {one.kind})"
-        table.add_row(one.kind, escape(one.organization_id), "\n".join(one.stripe_ids), how, escape(one.sentence))
+        table.add_row(one.kind, one.organization_id, lines(*one.stripe_ids), how, one.sentence)
     console.print(table)
 
 
-def _print_done(console: Console, month: BillingMonth, done: Sequence[Repaired]) -> None:
+def _print_done(console: Terminal, month: BillingMonth, done: Sequence[Repaired]) -> None:
     table = _table(f"{month}: what was done")
     for one in done:
         how = {"left": "by hand", "refused": f"not done (--yes-to {one.action.kind})"}.get(one.outcome, one.outcome)
-        told = one.action.sentence if one.outcome != FAILED else f"{one.action.sentence}\n{one.detail}"
-        who, ids = escape(one.action.organization_id), "\n".join(one.action.stripe_ids)
-        table.add_row(one.action.kind, who, ids, how, escape(told))
+        told = lines(one.action.sentence, *([one.detail] if one.outcome == FAILED else []))
+        table.add_row(one.action.kind, one.action.organization_id, lines(*one.action.stripe_ids), how, told)
     console.print(table)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rich.console import Console
-
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.money import format_cents, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.reservations import Reservation
@@ -17,7 +16,7 @@ from fly_billing.resources.reservations import reserve as write_reservation
 
 
 def reserve(
-    console: Console, organization: str, block: str, value: str, first_month: BillingMonth | None, number: int
+    console: Terminal, organization: str, block: str, value: str, first_month: BillingMonth | None, number: int
 ) -> None:
     """Buy a block of the shipped price book. Raises ReservationRefused."""
     found = find_block(read_price_book_files(SHIPPED / "fly").reservations, block)
@@ -33,6 +32,5 @@ def reserve(
     console.print(
         f"{organization}: {said}: {reservation.description}. {once} on the invoice of {first}, for {monthly} of credit"
         f" in each month from {first} to {reservation.last_month}.",
-        highlight=False,
         soft_wrap=True,
     )

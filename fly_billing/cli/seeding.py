@@ -7,9 +7,8 @@ import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.focus_import import import_focus
 from fly_billing.resources.embedded_postgres import remove
 from fly_billing.resources.migrate import migrate, owner_database
@@ -20,9 +19,9 @@ from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.sample_platform import Seeded, seed
 
 
-def seed_platform(console: Console, today: date | None, months: int, organizations: int, number: int) -> Seeded:
+def seed_platform(console: Terminal, today: date | None, months: int, organizations: int, number: int) -> Seeded:
     """Seed the local platform. Without `today`, the day of the first seeding: seeding again then adds nothing."""
-    with local_platform(migrates=True) as settings, console.status("Seeding") as status:
+    with local_platform(migrates=True) as settings, busy(console, "Seeding") as say:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
         seeded = seed(
@@ -35,7 +34,7 @@ def seed_platform(console: Console, today: date | None, months: int, organizatio
             seed=number,
             max_org_partitions=settings.max_org_partitions,
             shared_groups=settings.shared_groups,
-            progress=lambda text: status.update(f"Seeding: {text}"),
+            progress=lambda text: say(f"Seeding: {text}"),
         )
     console.print(f"{seeded.organizations} organizations, {seeded.events:,} usage events in {len(seeded.files)} files")
     return seeded
@@ -50,7 +49,7 @@ def seeded_day(data_dir: Path, today: date) -> date:
     return today
 
 
-def load_shipped_prices(console: Console) -> None:
+def load_shipped_prices(console: Terminal) -> None:
     """Load `fly_billing/price_book/fly`; what a finalized invoice used can't be changed, only superseded."""
     with local_platform(migrates=True) as settings:
         database = BillingDatabase(settings.database_url)
@@ -61,9 +60,9 @@ def load_shipped_prices(console: Console) -> None:
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
 
 
-def import_focus_file(console: Console, file: Path, cost: str) -> None:
+def import_focus_file(console: Terminal, file: Path, cost: str) -> None:
     """Import a FOCUS file; say what became of its rows."""
-    with local_platform(migrates=True) as settings, console.status("Importing") as status:
+    with local_platform(migrates=True) as settings, busy(console, "Importing") as say:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
         imported = import_focus(
@@ -74,23 +73,20 @@ def import_focus_file(console: Console, file: Path, cost: str) -> None:
             shared_groups=settings.shared_groups,
             now=datetime.now(UTC),
             cost=cost,
-            progress=lambda text: status.update(text),
+            progress=say,
         )
     console.print(
         f"{imported.rows:,} rows of {file.name}: {imported.usage:,} usage events, {imported.one_off:,} one-off items,"
         f" {len(imported.rejected):,} rejected; {len(imported.organizations)} organizations"
         f" ({imported.new_organizations} new), {imported.new_prices} new prices",
-        highlight=False,
     )
     for row in imported.rejected[:10]:
-        console.print(f"rejected line {row.line}: {row.reason}", highlight=False)
+        console.print(f"rejected line {row.line}: {row.reason}")
     for month in imported.months:
-        console.print(
-            f"Next: fly-billing land {month}; fly-billing bill {month}; fly-billing sync {month}", highlight=False
-        )
+        console.print(f"Next: fly-billing land {month}; fly-billing bill {month}; fly-billing sync {month}")
 
 
-def remove_local_data(console: Console) -> None:
+def remove_local_data(console: Terminal) -> None:
     """Remove the data folder, and the embedded server's data where that lies elsewhere."""
     settings = Settings.from_environment()
     if settings.data_dir.exists():

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Column, Table
-from rich.text import Text
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import RenderableType, Terminal, Text, busy, joined, lines, styled
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
@@ -27,17 +25,17 @@ class NoPriceBook(ToBeMended):
 
 
 def run_shadow(
-    console: Console, month: BillingMonth, folder: Path, *, instead_of: str, as_json: bool, top: int
+    console: Terminal, month: BillingMonth, folder: Path, *, instead_of: str, as_json: bool, top: int
 ) -> bool:
     """Bill the month in the shadow and print the comparison; return whether all payers could be priced."""
     book = read_book(folder)
-    with local_platform() as settings, Console(stderr=True).status(f"Billing {month} in the shadow") as status:
+    with local_platform() as settings, busy(Terminal(stderr=True), f"Billing {month} in the shadow") as say:
         report = shadow_bill(
             BillingDatabase(settings.database_url),
             month,
             book,
             instead_of=instead_of,
-            progress=lambda done, total: status.update(f"Billing {month} in the shadow: {done:,} of {total:,}"),
+            progress=lambda done, total: say(f"Billing {month} in the shadow: {done:,} of {total:,}"),
         )
     if as_json:
         print(json.dumps(report.as_data(), indent=2))
@@ -57,37 +55,32 @@ def read_book(folder: Path) -> PriceBookFiles:
     return book
 
 
-def show_shadow(console: Console, report: ShadowReport, top: int) -> None:
+def show_shadow(console: Terminal, report: ShadowReport, top: int) -> None:
     """Print totals, the `top` biggest differences, products, and who could not be priced."""
     for totals in report.totals:
-        console.print(_sentence(report, totals), highlight=False)
+        console.print(_sentence(report, totals))
     if report.differences:
         console.print(*_organizations(report, top), *_products(report), sep="\n")
     changed = sum(1 for one in report.differences if not one.is_by_prices_alone)
     if changed:
         console.print(
-            f"[yellow]*[/yellow] {changed} payers' months come to something else under their own prices too: what their"
+            styled("*", "yellow"),
+            f"{changed} payers' months come to something else under their own prices too: what their"
             " invoice was made of was changed since, and so much of the difference is not the book's (see --json)",
-            highlight=False,
         )
     if report.unpriced:
         console.print(*_unpriced(report, top), sep="\n")
-    console.print("Nothing was written: this was a shadow.", style="dim")
+    console.print(styled("Nothing was written: this was a shadow.", "dim"))
 
 
-def _sentence(report: ShadowReport, totals: Totals) -> str:
+def _sentence(report: ShadowReport, totals: Totals) -> RenderableType:
     billed, shadow = (format_cents(cents, totals.currency) for cents in (totals.billed_cents, totals.shadow_cents))
-    return (
-        f"{report.month} under {escape(report.book)}: [bold]{shadow}[/bold] instead of {billed},"
-        f" {_change(totals.billed_cents, totals.cents, totals.currency)}. {totals.pay_more:,} would pay more,"
-        f" {totals.pay_less:,} less, {totals.pay_the_same:,} the same."
-    )
-
-
-def _change(before: int, cents: int, currency: str) -> str:
-    """Write a difference with its sign, and in percent of what it is a difference to."""
-    percent = _percent(before, cents)
-    return _signed(cents, currency) + (f" ({percent} %)" if percent else "")
+    percent = _percent(totals.billed_cents, totals.cents)
+    return joined(
+        f"{report.month} under {report.book}: ", styled(shadow, "bold"), f" instead of {billed}, ",
+        _signed(totals.cents, totals.currency), f" ({percent} %)" if percent else "",
+        f". {totals.pay_more:,} would pay more, {totals.pay_less:,} less, {totals.pay_the_same:,} the same.",
+    )  # fmt: skip
 
 
 def _percent(before: int, cents: int) -> str:
@@ -96,9 +89,9 @@ def _percent(before: int, cents: int) -> str:
     return "" if percent in ("+0.0", "-0.0") else percent
 
 
-def _signed(cents: int, currency: str) -> str:
+def _signed(cents: int, currency: str) -> Text:
     style = "red" if cents > 0 else "green" if cents < 0 else "dim"
-    return f"[{style}]{'+' if cents > 0 else ''}{format_cents(cents, currency)}[/{style}]"
+    return styled(f"{'+' if cents > 0 else ''}{format_cents(cents, currency)}", style)
 
 
 def _organizations(report: ShadowReport, top: int) -> Iterator[RenderableType]:
@@ -111,21 +104,22 @@ def _organizations(report: ShadowReport, top: int) -> Iterator[RenderableType]:
     yield table
 
 
-def _name(one: Difference) -> str:
-    return escape(one.organization_name) + ("" if one.is_by_prices_alone else " [yellow]*[/yellow]")
+def _name(one: Difference) -> Text:
+    mark = styled("" if one.is_by_prices_alone else " *", "yellow")
+    return joined(one.organization_name, mark)
 
 
 def _products(report: ShadowReport) -> Iterator[RenderableType]:
     yield _title("By product")
     table = _table("Product")
     for one in report.products:
-        table.add_row(escape(one.product), *_amounts(one.billed_cents, one.shadow_cents, one.cents, one.currency))
+        table.add_row(one.product, *_amounts(one.billed_cents, one.shadow_cents, one.cents, one.currency))
     yield table
 
 
 def _title(text: str) -> Text:
     """A line of its own: a table's title is broken at the table's width."""
-    return Text(f"\n{text}", style="bold")
+    return lines("", styled(text, "bold"))
 
 
 def _table(what: str) -> Table:
@@ -135,7 +129,7 @@ def _table(what: str) -> Table:
     return table
 
 
-def _amounts(billed: int, shadow: int, cents: int, currency: str) -> tuple[str, str, str, str]:
+def _amounts(billed: int, shadow: int, cents: int, currency: str) -> tuple[str, str, Text, str]:
     money = format_cents(billed, currency), format_cents(shadow, currency), _signed(cents, currency)
     return *money, _percent(billed, cents)
 
@@ -145,6 +139,6 @@ def _unpriced(report: ShadowReport, top: int) -> Iterator[RenderableType]:
     yield _title(f"{count:,} could not be priced" + (f", the {top:,} with the most to pay" if count > top else ""))
     table = Table("Payer", Column("Billed", justify="right", no_wrap=True), "Why")
     for one in shown:
-        reason = f"[red]{one.code}[/red]: {escape(one.reason)}"
-        table.add_row(escape(one.organization_name), format_cents(one.billed_cents, one.currency), reason)
+        reason = joined(styled(one.code, "red"), f": {one.reason}")
+        table.add_row(one.organization_name, format_cents(one.billed_cents, one.currency), reason)
     yield table

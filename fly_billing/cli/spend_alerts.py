@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.money import format_cents
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.spend_alerts import add_threshold, remove_threshold, thresholds
@@ -20,24 +20,24 @@ def _database() -> Iterator[BillingDatabase]:
         yield BillingDatabase(settings.database_url)
 
 
-def add(console: Console, organization: str, amount: str) -> None:
+def add(console: Terminal, organization: str, amount: str) -> None:
     with _database() as database:
         is_new = add_threshold(database, organization, amount)
     said = "Spend alert added" if is_new else "That spend alert is there already"
-    console.print(f"{said}: when a month of {organization} comes to {amount}", highlight=False)
+    console.print(f"{said}: when a month of {organization} comes to {amount}")
 
 
-def remove(console: Console, organization: str, amount: str) -> None:
+def remove(console: Terminal, organization: str, amount: str) -> None:
     with _database() as database:
         remove_threshold(database, organization, amount)
-    console.print(f"No spend alert of {organization} at {amount} any more", highlight=False)
+    console.print(f"No spend alert of {organization} at {amount} any more")
 
 
-def show(console: Console, organization: str | None) -> None:
+def show(console: Terminal, organization: str | None) -> None:
     with _database() as database:
         found = thresholds(database, organization)
     if not found:
-        console.print("No spend alerts" + (f" of {organization}" if organization else ""), highlight=False)
+        console.print("No spend alerts" + (f" of {organization}" if organization else ""))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("Organization")

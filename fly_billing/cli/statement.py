@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
+from fly_billing.cli.terminal import RenderableType, Terminal, joined, lines, panel, styled
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.spend import DailySpend, Share, Spend, folded
 from fly_billing.domain.statement import Statement, StatementInvoice
@@ -29,19 +27,19 @@ def write_page(path: Path, statement: Statement, *, overwrite: bool) -> None:
         file.write(statement_page(statement).encode())
 
 
-def show_statement(console: Console, statement: Statement) -> None:
+def show_statement(console: Terminal, statement: Statement) -> None:
     """Print what is owed, every month in a line, and all there is to say of the month that was asked for."""
-    parts: list[RenderableType] = [Text(statement.headline(), style="bold"), Text(), _months(statement)]
+    parts: list[RenderableType] = [styled(statement.headline(), "bold"), "", _months(statement)]
     shown = statement.shown()
     if shown and shown.items and shown.spend:
-        parts += [Text(), _items(shown), Text(), *_spend(shown, shown.spend)]
+        parts += ["", _items(shown), "", *_spend(shown, shown.spend)]
     for credit in statement.credits:
         left, until = format_cents(credit.left_cents, credit.currency), credit.expires_at
-        parts.append(Text(f"{credit.description}: {left} left" + (f" until {until:%Y-%m-%d}" if until else "")))
+        parts.append(f"{credit.description}: {left} left" + (f" until {until:%Y-%m-%d}" if until else ""))
     if statement.completeness:
-        parts += [Text(), Text(statement.completeness.in_words(), style="dim")]
+        parts += ["", styled(statement.completeness.in_words(), "dim")]
     title = f"{statement.organization_name} ({statement.organization_id}), as of {statement.as_of:%Y-%m-%d %H:%M} UTC"
-    console.print(Panel(Group(*parts), title=title, title_align="left", padding=(1, 2)))
+    console.print(panel(*parts, title=title, padding=(1, 2)))
 
 
 def _table(*columns: str) -> Table:
@@ -57,7 +55,7 @@ def _months(statement: Statement) -> Table:
     table.columns[2].justify, table.columns[2].no_wrap = "left", False
     for one in statement.invoices:
         total = "" if one.total_cents is None else format_cents(one.total_cents, one.currency)
-        status = one.status_in_words() + (f"\n{one.trouble}" if one.trouble else "")
+        status = lines(one.status_in_words(), *([one.trouble] if one.trouble else []))
         table.add_row(one.month, total, status, str(one.due_on or ""))
     return table
 
@@ -75,7 +73,7 @@ def _items(invoice: StatementInvoice) -> Table:
     table.add_column("Billed", justify="right", no_wrap=True)
     table.columns[-1].footer = format_cents(invoice.total_cents or 0, invoice.currency)
     for product, items in invoice.items_by_product().items():
-        table.add_row(Text(product, style="bold"))
+        table.add_row(styled(product, "bold"))
         for item in items:
             worked_out = item.working or "; ".join(f"because of {cause}" for cause in item.causes)
             billed = format_cents(item.amount_cents, invoice.currency)
@@ -90,26 +88,24 @@ def _spend(invoice: StatementInvoice, spend: Spend) -> list[RenderableType]:
         on = format_cents(tax.taxable_cents, invoice.currency)
         contained = " contained in it" if tax.is_inclusive else ""
         amount = format_cents(tax.tax_cents, invoice.currency)
-        parts.append(Text(f"{tax.name} {tax.percent} % on {on}: {amount}{contained}"))
+        parts.append(f"{tax.name} {tax.percent} % on {on}: {amount}{contained}")
     tables: list[RenderableType] = [_shares(by, rows, invoice.currency) for by, rows in shares.items() if rows]
     if invoice.compared:
         tables.append(_compared(invoice))
-    return [*parts, Text(), Columns(tables, padding=(0, 4, 1, 0))]
+    return [*parts, "", Columns(tables, padding=(0, 4, 1, 0))]
 
 
-def _days(days: DailySpend, currency: str) -> Text:
+def _days(days: DailySpend, currency: str) -> RenderableType:
     """Draw the month as a bar per day; only what was spent, as a bar has no room below zero."""
     most = max(days.days, key=lambda one: one.amount_cents)
     if most.amount_cents <= 0:
-        return Text("Day by day: nothing spent")
+        return "Day by day: nothing spent"
     top = len(BARS) - 1
     bars = "".join(BARS[max(0, one.amount_cents) * top // most.amount_cents] for one in days.days)
-    text = Text.assemble(
-        "Day by day ", (bars, "cyan"), f" most on {most.day:%m-%d}: {format_cents(most.amount_cents, currency)}"
-    )
-    if days.day_not_known_cents is not None:
-        text.append(f"; of {format_cents(days.day_not_known_cents, currency)} the day is not known")
-    return text
+    peak = f" most on {most.day:%m-%d}: {format_cents(most.amount_cents, currency)}"
+    unknown = days.day_not_known_cents
+    rest = "" if unknown is None else f"; of {format_cents(unknown, currency)} the day is not known"
+    return joined("Day by day ", styled(bars, "cyan"), peak + rest)
 
 
 def _shares(by: str, shares: Sequence[Share], currency: str) -> Table:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
+from fly_billing.cli.terminal import Terminal, styled
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.postgres import BillingDatabase
@@ -66,7 +66,7 @@ def totals(database: BillingDatabase, both: Sequence[Reconciliation]) -> Totals:
     )
 
 
-def show_summary(console: Console, database: BillingDatabase, both: Sequence[Reconciliation]) -> None:
+def show_summary(console: Terminal, database: BillingDatabase, both: Sequence[Reconciliation]) -> None:
     """Print a table of organizations, biggest first, and every discrepancy."""
     in_stripe: dict[str, int] = {}
     for one in (found for month in both for found in month.found if found.currency == CURRENCY):
@@ -89,4 +89,6 @@ def show_summary(console: Console, database: BillingDatabase, both: Sequence[Rec
         column.footer = footer
     console.print(table)
     for discrepancy in (one for month in both for one in month.discrepancies):
-        console.print(f"[red]{discrepancy.kind}[/red] {discrepancy.organization_id}: {discrepancy.message}")
+        console.print(
+            styled(discrepancy.kind, "red"), f"{discrepancy.organization_id}: {discrepancy.message}", soft_wrap=True
+        )

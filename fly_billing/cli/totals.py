@@ -6,10 +6,10 @@ import json
 from datetime import UTC, datetime
 
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
@@ -23,7 +23,7 @@ BAR_WIDTH = 30
 
 
 def show_totals(
-    console: Console,
+    console: Terminal,
     organization: str | None,
     first: BillingMonth | None,
     last: BillingMonth | None,

@@ -6,10 +6,11 @@ Failures of one cause are one alert. Keeps out: where alerts go, and who was tol
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from fly_billing.domain.foreign_text import visible
 from fly_billing.domain.money import format_cents
 
 MOST_NAMED = 10
@@ -35,12 +36,25 @@ class FailedInvoice:
 
 @dataclass(frozen=True)
 class Alert:
-    """One message. `code` names the cause, `subject` is its first line; `invoices`: all whom it is about."""
+    """One message. `code` names the cause, `subject` is its first line; `invoices`: all whom it is about.
+
+    Make one with `Alert.of`, from lines: then no text that an alert quotes begins a line of its own. However it is
+    made, no control or invisible character is left in it.
+    """
 
     code: str
     subject: str
     body: str
     invoices: tuple[FailedInvoice, ...] = field(default=(), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", visible(self.subject))
+        object.__setattr__(self, "body", visible(self.body, keep="\n"))
+
+    @classmethod
+    def of(cls, code: str, subject: str, lines: Iterable[str], invoices: Iterable[FailedInvoice] = ()) -> Alert:
+        """Make an alert whose body is these lines, each of which stays one."""
+        return cls(code, subject, "\n".join(visible(line) for line in lines), tuple(invoices))
 
     @property
     def text(self) -> str:
@@ -69,8 +83,7 @@ def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice])
     more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
     because = f" ({reason})" if reason else ""
     subject = f"{heading}{because}: {_count(len(failures))}, {_money(failures)}"
-    body = "\n".join([*named, *more, f"What to do: {largest[0].operator_text}"])
-    return Alert(failures[0].code, subject, body, tuple(failures))
+    return Alert.of(failures[0].code, subject, [*named, *more, f"What to do: {largest[0].operator_text}"], failures)
 
 
 def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:
@@ -78,7 +91,7 @@ def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:
     names = ", ".join(f"{one.organization_id} {one.month}" for one in recovered[:MOST_NAMED])
     more = f" and {len(recovered) - MOST_NAMED:,} more" if len(recovered) > MOST_NAMED else ""
     subject = f"{stage} recovered: {_count(len(recovered))}, {_money(recovered)}"
-    return Alert("recovered", subject, names + more, tuple(recovered))
+    return Alert.of("recovered", subject, [names + more], recovered)
 
 
 def _count(number: int) -> str:

@@ -244,4 +244,4 @@ def held_alert(held: HeldSum) -> Alert:
     more = [f"- and {len(largest) - MOST_NAMED:,} more"] if len(largest) > MOST_NAMED else []
     total = _money(held.total, held.currency)
     subject = f"Corrections of {held.month} wait for a person: {total} would be given back"
-    return Alert("corrections_held", subject, "\n".join([*named, *more, f"What to do: {held.sentence}"]))
+    return Alert.of("corrections_held", subject, [*named, *more, f"What to do: {held.sentence}"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from shlex import quote
 
 from fly_billing.domain.alerts import Alert
 from fly_billing.domain.money import EXACT, format_cents, minor_digits
@@ -32,12 +33,15 @@ def spend_alert(crossing: Crossing) -> Alert:
     amounts = [format_cents(cents, crossing.currency) for cents in sorted(crossing.thresholds_cents)]
     total = format_cents(crossing.total_cents, crossing.currency)
     others = f" It also crossed {', '.join(amounts[:-1])}." if len(amounts) > 1 else ""
-    return Alert(
+    return Alert.of(
         "spend_threshold",
         f"Spend alert: {crossing.organization_name} crossed {amounts[-1]} in {crossing.month}",
-        f"{crossing.organization_name} ({crossing.organization_id}) has spent {total} in {crossing.month} so far,"
-        f" as of {crossing.as_of:%Y-%m-%d %H:%M} UTC.{others}\n"
-        f"What to do: `fly-billing statement {crossing.organization_id} {crossing.month}` says what it is made of.",
+        [
+            f"{crossing.organization_name} ({crossing.organization_id}) has spent {total} in {crossing.month} so far,"
+            f" as of {crossing.as_of:%Y-%m-%d %H:%M} UTC.{others}",
+            f"What to do: `fly-billing statement {quote(crossing.organization_id)} {crossing.month}` says what it is"
+            " made of.",
+        ],
     )
 
 

@@ -54,7 +54,9 @@ def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation) -> Alert:
     of_month = f" of {_month(run)}" if _month(run) else ""
     shown = [str(evaluation.metadata[name].value) for name in ("wrong", "first_of_them") if name in evaluation.metadata]
     what_to_do = f"What to do: read the check's description on {evaluation.asset_key.to_user_string()} in Dagster."
-    return Alert("failed_check", f"{word}: {evaluation.check_name}{of_month}", "\n".join([*shown, what_to_do]))
+    # The table of what is wrong has lines of its own; its cells have none (`outcomes.table`).
+    lines = [line for one in shown for line in one.splitlines()]
+    return Alert.of("failed_check", f"{word}: {evaluation.check_name}{of_month}", [*lines, what_to_do])
 
 
 def _month(run: DagsterRun) -> str:

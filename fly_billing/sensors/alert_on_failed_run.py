@@ -56,4 +56,4 @@ def run_alert(run: DagsterRun, causes: Sequence[FailureCause]) -> Alert:
     said = [f"- {cause.step}: {cause.text}" if cause.step else cause.text for cause in causes]
     what_to_do = f"What to do: read run {run.run_id} in Dagster, fix the cause, re-execute it: nothing is billed twice."
     subject = f"Run of {run.job_name} failed" + (f": {month}" if month else "")
-    return Alert("failed_run", subject, "\n".join([*said, what_to_do]))
+    return Alert.of("failed_run", subject, [*said, what_to_do])

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
+from fly_billing.domain.foreign_text import visible
 from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
 from fly_billing.resources.settings import SettingsError
 from fly_billing.resources.stripe_events import KEPT, poll_events, settle_waiting_events
@@ -29,8 +30,8 @@ def poll_stripe_events(
     except SettingsError as missing:
         return SkipReason(str(missing))
     except ReadingFailed as problem:
-        context.log.warning(f"Stripe's events could not be read, the next look goes on: {problem}")
-        return SkipReason(f"Stripe could not be read: {problem}")
+        context.log.warning(f"Stripe's events could not be read, the next look goes on: {visible(str(problem))}")
+        return SkipReason(f"Stripe could not be read: {visible(str(problem))}")
     finally:
         settled = settle_waiting_events(database)
     more = "" if found.is_done else "; there are more, the next look goes on"

@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from fly_billing.domain.foreign_text import visible
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.spend import Share, folded
@@ -20,6 +22,8 @@ MOST_ROWS = 12
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
+    # Before it is escaped: no text on the page runs backwards, or hides a part of itself.
+    finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

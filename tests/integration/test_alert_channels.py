@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from fly_billing.cli.alerts import send_test_alert
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.alerts import Alert
 from fly_billing.resources.alerting.channels import AlertNotSent, Channel
 from fly_billing.resources.alerting.mail import MailChannel, MailServer, message_of
@@ -45,10 +45,10 @@ def channel_in(slack: Slack, token: str = BOT_TOKEN) -> SlackChannel:
     return SlackChannel(SlackWorkspace(token=token, base_url=slack.api_base).get_client(), "#billing")
 
 
-def test_slack_shows_the_subject_in_bold_and_the_invoices_as_a_list(slack: Slack) -> None:
+def test_slack_shows_the_subject_as_a_header_and_the_invoices_as_a_list(slack: Slack) -> None:
     channel_in(slack).post(FAILED)
     assert slack.texts() == [
-        "*Stripe sync failed (no_answer): 2 invoices, $17.00*\n"
+        "Stripe sync failed (no_answer): 2 invoices, $17.00\n"
         "• acme 2023-06: $12.00\n• bolt 2023-06: $5.00\nWhat to do: nothing."
     ]
     (message,) = slack.taken
@@ -57,9 +57,10 @@ def test_slack_shows_the_subject_in_bold_and_the_invoices_as_a_list(slack: Slack
 
 def test_slack_shows_what_stripe_said_as_it_is_and_notifies_nobody_by_it(slack: Slack) -> None:
     channel_in(slack).post(Alert("code", "1 < 2 *& 3", "Stripe said: <!channel> & <https://example.com|here>"))
-    assert slack.texts() == [
-        "*1 &lt; 2 ∗&amp; 3*\nStripe said: &lt;!channel&gt; &amp; &lt;https://example.com|here&gt;"
-    ]
+    assert slack.texts() == ["1 &lt; 2 *&amp; 3\nStripe said: &lt;!channel&gt; &amp; &lt;https://example.com|here&gt;"]
+    (message,) = slack.taken
+    assert {block["text"]["type"] for block in message["blocks"]} == {"plain_text"}
+    assert (message["mrkdwn"], message["parse"], message["link_names"]) == (False, "none", False)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,17 @@ def test_slack_takes_an_alert_however_long_it_is(slack: Slack, body: str) -> Non
     assert shown.startswith(("x" * 100, "&lt;&amp;&gt;&lt;", "• acme", "long line &amp; more\n"))
     escapes = shown.count("&lt;") + shown.count("&gt;") + shown.count("&amp;")
     assert shown.count("&") == escapes, "no escape is cut in two"
+
+
+def test_slack_links_to_stripes_dashboard_and_to_nothing_else_that_looks_like_an_address() -> None:
+    ours = "https://dashboard.stripe.com/test/invoices/in_1"
+    foreign = (
+        "https://dashboard.stripe.com.evil.example/x https://evil.example/ <https://evil.example|here> *b* _i_ `c`"
+    )
+    blocks = blocks_of(Alert("code", "Payment failed", f"{foreign} ({ours}) {ours}"))
+    assert blocks[-1] == {"type": "section", "text": {"type": "mrkdwn", "text": f"<{ours}>", "verbatim": True}}
+    assert [block["text"]["type"] for block in blocks[:-1]] == ["plain_text", "plain_text"]
+    assert blocks[0] == {"type": "header", "text": {"type": "plain_text", "text": "Payment failed", "emoji": False}}
 
 
 def test_slack_keeps_every_line_of_what_fits() -> None:
@@ -205,10 +217,10 @@ def test_no_text_can_add_a_header_or_a_recipient_to_a_mail() -> None:
     with serving(server.server):
         mail_to(server, "smtp://127.0.0.1:PORT").post(evil)
     (mail,) = server.taken
-    assert mail.message["Subject"] == "Failed Bcc: thief@example.com Hello"
+    assert mail.message["Subject"] == r"Failed\r\nBcc: thief@example.com\n\nHello"
     assert (mail.message["Bcc"], mail.recipient) == (None, "oncall@example.com")
     assert server.commands.count("RCPT") == 1
-    assert mail.message.get_content().splitlines()[-3:] == ["Stripe said:", ".", "RCPT TO:<thief@example.com>"]
+    assert mail.message.get_content().splitlines()[-3:] == [r"Stripe said:\r", r".\r", "RCPT TO:<thief@example.com>"]
 
 
 def test_a_mail_server_that_is_away_is_named_as_such() -> None:
@@ -376,11 +388,11 @@ def test_a_test_alert_goes_over_every_channel_and_each_says_what_became_of_it(
 
 def test_a_test_alert_that_every_channel_took_is_a_success(monkeypatch: pytest.MonkeyPatch, webhook: Webhook) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)
-    console = Console(file=io.StringIO())
+    console = Terminal(file=io.StringIO())
     assert send_test_alert(console)
     assert webhook.subjects() == ["Test alert of fly_billing"]
 
 
 def test_a_test_of_no_channel_is_no_success() -> None:
     with pytest.raises(SettingsError, match="no alert channel is set, so alerts are only logged"):
-        send_test_alert(Console(file=io.StringIO()))
+        send_test_alert(Terminal(file=io.StringIO()))

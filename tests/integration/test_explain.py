@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from dagster import AssetCheckSeverity, ExecuteInProcessResult
-from rich.console import Console
 
 from fly_billing.cli.explain import show_explanation
+from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.aggregations import Aggregation
 from fly_billing.domain.explanation import Sum
 from fly_billing.domain.prices import Price
@@ -63,7 +63,7 @@ def usage_of(one: ExplainedItem) -> BilledUsage:
 
 def shown(one: ExplainedItem, width: int = 100) -> str:
     out = io.StringIO()
-    show_explanation(Console(file=out, width=width), one, [], "", one.explanation.problems)
+    show_explanation(Terminal(file=out, width=width), one, [], "", one.explanation.problems)
     return out.getvalue()
 
 

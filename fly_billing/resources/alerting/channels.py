@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from fly_billing.domain.alerts import Alert
+from fly_billing.domain.foreign_text import visible
 
 
 class AlertNotSent(Exception):
     """A channel did not take an alert. The message holds no secret. `retry_after`: seconds that it asked us to wait."""
 
     def __init__(self, channel: str, alert: Alert, reason: object, retry_after: float = 0.0) -> None:
-        super().__init__(f"{channel} did not take {alert.subject!r}: {reason}")
         self.channel = channel
-        self.reason = str(reason)
+        self.reason = visible(str(reason))
+        super().__init__(f"{channel} did not take {alert.subject!r}: {self.reason}")
         self.retry_after = retry_after
 
 

@@ -1,6 +1,7 @@
-"""Posts alerts to a Slack channel by a bot (chat.postMessage): the subject in bold, lists with bullets.
+"""Posts alerts to a Slack channel by a bot (chat.postMessage): the subject as a header, lists with bullets.
 
-Lengths are Slack's (docs.slack.dev/reference/methods/chat.postMessage, .../block-kit/blocks/section-block).
+All text is plain_text, in which Slack formats nothing; links to Stripe's dashboard are repeated below as links. Lengths
+are Slack's (docs.slack.dev/reference/methods/chat.postMessage, .../block-kit/blocks/section-block and header-block).
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from fly_billing.resources.alerting.channels import AlertNotSent
 
 MOST_TEXT = 40_000
 MOST_BLOCK_TEXT = 3_000
+MOST_HEADER = 150
+MOST_LINKS = 10
+
+# The only addresses that become links: what else looks like one was written by others.
+_STRIPE_LINK = re.compile(r"https://dashboard\.stripe\.com/[0-9A-Za-z_/-]{1,200}")
 
 # Slack's escapes (docs.slack.dev/messaging/formatting-message-text#escaping) must not be cut in two.
 _CHARACTER = re.compile(r"&(?:amp|lt|gt);|.", re.DOTALL)
@@ -35,7 +41,7 @@ class SlackChannel:
         try:
             self.client.chat_postMessage(
                 channel=self.channel, text=shortened(escaped(alert.text), MOST_TEXT), blocks=blocks_of(alert),
-                unfurl_links=False, unfurl_media=False,
+                unfurl_links=False, unfurl_media=False, mrkdwn=False, parse="none", link_names=False,
             )  # fmt: skip
         except SlackApiError as refusal:
             raise AlertNotSent(self.name, alert, _reason(refusal), _retry_after(refusal)) from None
@@ -45,16 +51,24 @@ class SlackChannel:
 
 def blocks_of(alert: Alert) -> list[dict[str, Any]]:
     """Return the message as blocks, none longer than Slack takes; what is too long for it ends in an ellipsis."""
-    subject = shortened(escaped(alert.subject.replace("*", "∗")), MOST_BLOCK_TEXT - 2)
+    subject = shortened(escaped(alert.subject), MOST_BLOCK_TEXT)
     body = re.sub(r"^- ", "• ", shortened(escaped(alert.body), MOST_TEXT - len(subject)), flags=re.MULTILINE)
-    return [_section(f"*{subject}*"), *(_section(piece) for piece in _pieces(body) if piece.strip())]
+    head = _plain("header" if len(subject) <= MOST_HEADER else "section", subject)
+    return [head, *(_plain("section", piece) for piece in _pieces(body) if piece.strip()), *_links(alert.body)]
 
 
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+def _plain(block: str, text: str) -> dict[str, Any]:
+    return {"type": block, "text": {"type": "plain_text", "text": text, "emoji": False}}
+
+
+def _links(body: str) -> list[dict[str, Any]]:
+    links = list(dict.fromkeys(_STRIPE_LINK.findall(body)))[:MOST_LINKS]
+    text = "\n".join(f"<{link}>" for link in links)
+    return [{"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}] if links else []
 
 
 def escaped(text: str) -> str:
+    """Return the text with Slack's three control characters as entities: no mention or link is left in it."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
