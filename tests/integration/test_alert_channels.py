@@ -382,7 +382,7 @@ def test_a_test_alert_goes_over_every_channel_and_each_says_what_became_of_it(
         1,
         ["webhook: refused: 500 Internal Server Error", "slack: taken", "mail to oncall@example.com: taken"],
     )
-    assert slack.texts()[0].startswith("*Test alert of fly_billing*\n")
+    assert slack.texts()[0].startswith("Test alert of fly_billing\n")
     assert server.subjects() == [("oncall@example.com", "Test alert of fly_billing")]
 
 

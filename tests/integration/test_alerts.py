@@ -75,7 +75,7 @@ class OnCall:
 
     def posts_again(self, seconds_later: int = 0) -> Posted:
         """Post what waits, so many seconds later."""
-        earlier = "update alerts set next_try_at = next_try_at - make_interval(secs => :seconds)"
+        earlier = "update alerts set next_try_at = next_try_at - make_interval(secs => :seconds) where taken_at is null"
         execute(self.database, earlier, seconds=seconds_later)
         return post_waiting(self.database, self.channels)
 
@@ -250,7 +250,7 @@ def test_a_channel_that_refuses_neither_holds_up_the_others_nor_makes_them_tell_
     on_call = OnCall(billing_database, [WebhookChannel(webhook.url), SlackChannel(client, "#billing")])
     webhook.status = 500
     on_call.hears(tell_something)
-    assert slack.texts() == ["*Something failed*\nWhat to do: mend it."]
+    assert slack.texts() == ["Something failed\nWhat to do: mend it."]
     on_call.posts_again(600)
     webhook.status = 200
     on_call.posts_again(600)
