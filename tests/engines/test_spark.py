@@ -103,18 +103,30 @@ def number(chance: random.Random) -> Decimal:
     return Decimal(chance.randint(0, 10 ** chance.randint(1, 27))).scaleb(-15)
 
 
+DIMENSIONS = ("{}", '{"region":"ams"}')
+
+
 def totals(seed: int) -> list[Total]:
-    """Make 30 meters of each aggregation, each with usage under two sets of dimensions, some of it none."""
+    """Make 30 meters of each aggregation, each with usage under two sets of dimensions, some of it none.
+
+    A series moves from one to the other; when the month begins it is in one of them.
+    """
     chance = random.Random(seed)
     made = []
     for place in range(30 * len(AGGREGATIONS)):
         how = aggregation(AGGREGATIONS[place % len(AGGREGATIONS)], chance)
         cuts = sorted({moment(chance) for _ in range(chance.randint(0, 3))} - {FEBRUARY.start})
-        for dimensions in ("{}", '{"region":"ams"}'):
-            events = {(one.source, one.id): one for one in map(measurement, [chance] * chance.randint(0, 8))}
-            is_carried = how.name == "time_weighted" and chance.random() < 0.7
-            carried = {series: number(chance) + Decimal("1e-15") for series in ("u", "w")} if is_carried else {}
-            made.append(Total(f"org-{place % 7}", f"m-{place}", dimensions, how, cuts, list(events.values()), carried))
+        events = {(one.source, one.id): one for one in map(measurement, [chance] * chance.randint(0, 12))}
+        begins = {series: chance.choice(DIMENSIONS) for series in ("u", "w") if chance.random() < 0.7}
+        where = {name: chance.choice(DIMENSIONS) for name in events}
+        for dimensions in DIMENSIONS:
+            here = [one for name, one in events.items() if where[name] == dimensions]
+            carried = {
+                series: number(chance) + Decimal("1e-15")
+                for series, home in begins.items()
+                if home == dimensions and how.name == "time_weighted"
+            }
+            made.append(Total(f"org-{place % 7}", f"m-{place}", dimensions, how, cuts, here, carried))
     return made
 
 
@@ -209,7 +221,13 @@ def said_by_the_domain(all_totals: Sequence[Total], as_of: datetime) -> tuple[Ro
     rollups: Rollups = {}
     sums: Sums = {}
     for one in all_totals:
-        segments = UsageOfMonth(one.how, FEBRUARY, one.events, as_of, one.carried).segments(one.cuts)
+        elsewhere = [
+            event
+            for other in all_totals
+            if (other.organization, other.meter) == (one.organization, one.meter) and other is not one
+            for event in other.events
+        ]
+        segments = UsageOfMonth(one.how, FEBRUARY, one.events, as_of, one.carried, elsewhere).segments(one.cuts)
         if segments:
             rollups[one.organization, one.meter, one.dimensions] = segments
             events, quantity = sums.get((one.organization, one.meter), (0, Decimal(0)))
