@@ -31,6 +31,7 @@ from rich.table import Table
 from fly_billing.cli.runs import QUIET
 from fly_billing.jobs import RANGE_END, RANGE_START
 from fly_billing.partitions import month_by_org, orgs, partition_key
+from fly_billing.resources.embedded_postgres.roles import DAGSTER
 from fly_billing.resources.settings import PROJECT
 from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.sample_of_size import MONTH
@@ -80,7 +81,7 @@ def measure(count: int, progress: Progress) -> tuple[float, list[PageTime]]:
     with bench_server() as server, tempfile.TemporaryDirectory() as home:
         os.environ |= {
             "DATABASE_URL": server.url("billing"),
-            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),
+            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2", DAGSTER),
             "DAGSTER_HOME": home,
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
         }

@@ -25,6 +25,7 @@ from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from fly_billing.resources.embedded_postgres import PostgresServer
+from fly_billing.resources.embedded_postgres.roles import DAGSTER
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from tests.bench.history import add_history, forget_month
@@ -53,7 +54,7 @@ class Platform:
         migrate(self._database)
         add_records(self._database, organizations)
         self._order = Order(
-            str(cache), organizations, "", server.url("billing"), server.url("dagster", "postgresql+psycopg2")
+            str(cache), organizations, "", server.url("billing"), server.url("dagster", "postgresql+psycopg2", DAGSTER)
         )
 
     def grow_old(self, months: int) -> None:

@@ -80,7 +80,10 @@ FORGET = (
     "delete from usage_rollups where snapshot_id in (select id from usage_snapshots where month = :month)",
     "delete from usage_snapshots where month = :month",
 )  # fmt: skip
-LANDED = ("landing_days", "landed_months", "usage_files", "rejected_usage", "carried_months", "carried_levels")
+LANDED = (
+    "landing_days", "landed_months", "usage_files", "rejected_usage", "carried_months", "carried_levels",
+    "usage_tables",
+)  # fmt: skip
 GROWN = ("usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots")
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from fly_billing.cli.runs import Runs
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.embedded_postgres.roles import DAGSTER
 from fly_billing.resources.migrate import migrate
 from fly_billing.resources.postgres import BillingDatabase
 from fly_billing.resources.settings import PROJECT
@@ -56,7 +57,7 @@ def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
         add_records(database, organizations)
         os.environ |= {
             "DATABASE_URL": server.url("billing"),
-            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2"),
+            "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2", DAGSTER),
             "DAGSTER_HOME": work,
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
             "FLY_BILLING_DATA_DIR": work,

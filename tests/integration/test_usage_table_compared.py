@@ -23,6 +23,7 @@ from fly_billing.resources.billed_events import check_items_per_event
 from fly_billing.resources.correcting import Who, correct_month
 from fly_billing.resources.usage_lake import EVENTS, UsageTableMismatch, open_duckdb
 from tests.builders import DAY, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.unguarded import damage
 from tests.world import World, machine_seconds
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
@@ -356,16 +357,14 @@ def test_a_platform_from_before_the_ledger_knew_the_table_goes_on_with_it(platfo
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e1", "3")])
     platform.land(DAY)
     forget = "update landed_months set rows = null, files = null"
-    platform.execute("delete from usage_tables")
-    platform.execute(forget)
+    damage(platform.database, "delete from usage_tables", forget)
     platform.roll_up()
     assert quantities(platform) == ["3"]
     platform.land(DAY + timedelta(days=1))
     assert platform.query("select rows from landed_months") == [{"rows": 2}]
-    platform.execute("delete from usage_tables")
-    platform.execute(forget)
+    damage(platform.database, "delete from usage_tables", forget)
     platform.lake.replace_days([DAY], EVENTS.empty_table())
-    platform.execute("update landing_days set lake_version = lake_version + 1")
+    damage(platform.database, "update landing_days set lake_version = lake_version + 1")
     with pytest.raises(UsageTableMismatch, match="landing day 2026-09-15"):
         platform.land(DAY)
 
