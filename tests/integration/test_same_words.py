@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def failures_shown(result: ExecuteInProcessResult) -> list[dict[str, str]]:
 
 
 def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
+    """Return the cells of a Markdown table's line as a reader sees them: without the escapes of foreign text."""
+    return [re.sub(r"\\([^\w\s])", r"\1", cell.strip()) for cell in line.strip("|").split("|")]
 
 
 def trouble(world: World) -> str | None:
