@@ -145,13 +145,15 @@ def load_prices() -> None:
 
 @app.command()
 def import_focus(
-    file: Annotated[Path, typer.Argument(help="A FOCUS cost-and-usage CSV (1.0 to 1.2)", exists=True)],
+    files: Annotated[
+        list[Path], typer.Argument(help="A FOCUS cost-and-usage CSV (1.0 to 1.3); all files of one export", exists=True)
+    ],
     cost: Annotated[str, typer.Option(help="Bill list prices (list) or what the provider billed (billed)")] = "list",
 ) -> None:
     """Read a FOCUS file: sub-accounts become organizations, SKU prices the price book, charges usage files."""
-    from fly_billing.cli.seeding import import_focus_file
+    from fly_billing.cli.seeding import import_focus_files
 
-    import_focus_file(console, file, cost)
+    import_focus_files(console, files, cost)
 
 
 @app.command()

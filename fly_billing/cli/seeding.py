@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
-from fly_billing.focus_import import import_focus
+from fly_billing.focus_import import FocusImport, import_focus
 from fly_billing.resources.embedded_postgres import remove
 from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.postgres import BillingDatabase
@@ -60,30 +61,42 @@ def load_shipped_prices(console: Terminal) -> None:
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
 
 
-def import_focus_file(console: Terminal, file: Path, cost: str) -> None:
-    """Import a FOCUS file; say what became of its rows."""
+def import_focus_files(console: Terminal, files: Sequence[Path], cost: str) -> None:
+    """Import the files of a FOCUS export; say what became of their rows."""
     with local_platform(migrates=True) as settings, busy(console, "Importing") as say:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
         imported = import_focus(
             database,
             settings.landing_dir,
-            file,
+            *files,
             max_org_partitions=settings.max_org_partitions,
             shared_groups=settings.shared_groups,
             now=datetime.now(UTC),
             cost=cost,
             progress=say,
         )
+    names = ", ".join(file.name for file in files)
     console.print(
-        f"{imported.rows:,} rows of {file.name}: {imported.usage:,} usage events, {imported.one_off:,} one-off items,"
+        f"{imported.rows:,} rows of {names}: {imported.usage:,} usage events, {imported.one_off:,} one-off items,"
         f" {len(imported.rejected):,} rejected; {len(imported.organizations)} organizations"
         f" ({imported.new_organizations} new), {imported.new_prices} new prices",
     )
+    console.print(
+        f"{imported.new:,} new, {imported.known:,} known from earlier imports, {imported.changed:,} changed and"
+        f" replaced, {imported.vanished:,} vanished and {_fate(imported)}"
+    )
     for row in imported.rejected[:10]:
-        console.print(f"rejected line {row.line}: {row.reason}")
+        console.print(f"rejected {row.file} line {row.line}: {row.reason}")
     for month in imported.months:
         console.print(f"Next: fly-billing land {month}; fly-billing bill {month}; fly-billing sync {month}")
+
+
+def _fate(imported: FocusImport) -> str:
+    """Say what becomes of the charges that an earlier export had."""
+    if not imported.kept:
+        return "taken back"
+    return "kept, as rows were rejected: mend those and import again, or what is not charged any more stays billed"
 
 
 def remove_local_data(console: Terminal) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -14,10 +16,13 @@ from sqlalchemy import Connection, RowMapping, text
 
 from fly_billing.domain.billing_groups import billing_group_of, slug
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.focus_import.identity import Charge, covers
 from fly_billing.focus_import.prices import BOOK
-from fly_billing.focus_import.rows import FocusRow
+from fly_billing.focus_import.rows import COSTS, FocusImportError, FocusRow
 
 ONE_OFFS = uuid5(NAMESPACE_URL, "fly_billing/focus_import")
+# What a description may have in the database.
+LONGEST_DESCRIPTION = 5000
 
 
 @cache
@@ -97,31 +102,113 @@ def known_prices(connection: Connection) -> set[UUID]:
     return {row["id"] for row in _run(connection, "prices_of_book", {"book": BOOK})}
 
 
-def known_one_offs(connection: Connection, source: str, rows: Sequence[FocusRow]) -> dict[str, Decimal]:
-    """Return the amounts, by the row's id, of those that are one-off items already."""
-    ids = {_one_off_id(source, row): row.id for row in rows}
-    return {ids[found["id"]]: found["amount"] for found in _run(connection, "amounts_of_one_offs", {"ids": list(ids)})}
+@dataclass(frozen=True)
+class KnownOneOffs:
+    """The one-off items of earlier imports: those that stand by their charge's id, and how often each was written.
+
+    `unnamed` counts items that do not say of which charge they are, by what they look like: an import that was made
+    before one-off items said so.
+    """
+
+    standing: Mapping[str, RowMapping]
+    charges: Mapping[str, Charge]
+    times_written: Mapping[str, int]
+    unnamed: Counter[tuple[Any, ...]]
+
+    def take_unnamed(self, row: FocusRow, organization: str) -> bool:
+        """Tell whether an unnamed item is this row; it is no other's then."""
+        look = (organization, _description(row), row.amount, row.currency, row.starts_at)
+        if not self.unnamed[look]:
+            return False
+        self.unnamed[look] -= 1
+        return True
+
+
+def known_one_offs(
+    connection: Connection, organizations: Collection[str], covered: Mapping[str, tuple[date, date]], cost: str
+) -> KnownOneOffs:
+    """Read the one-off items of these days. Raises FocusImportError where one was imported at another cost."""
+    firsts, lasts = zip(*covered.values(), strict=True)
+    days = {"since": _start_of(min(firsts)), "until": _start_of(max(lasts) + timedelta(days=1))}
+    found = _run(connection, "imported_one_offs", {"organizations": list(organizations), **days})
+    unnamed: Counter[tuple[Any, ...]] = Counter()
+    written: dict[str, list[RowMapping]] = defaultdict(list)
+    charges: dict[str, Charge] = {}
+    at_other_cost: Counter[str] = Counter()
+    for item in found:
+        if item["imported_as"] is None:
+            look = (item["organization_id"], item["description"], item["amount"], item["currency"], item["occurred_at"])
+            unnamed[look] += 1
+            continue
+        _, at_cost, scope, identity = item["imported_as"].split("|")
+        charge = Charge(identity, scope, item["occurred_at"].date())
+        if at_cost != cost and covers(covered, charge):
+            at_other_cost[identity] += 1
+        elif at_cost == cost:
+            written[identity].append(item)
+            charges[identity] = charge
+    if any(times % 2 for times in at_other_cost.values()):
+        raise imported_at_other_cost(next(one for one in COSTS if one != cost))
+    times = {identity: len(items) for identity, items in written.items()}
+    # Charged, taken back, charged again: an odd number of items means that the last of them stands.
+    standing = {
+        identity: next(item for item in items if item["id"] == _one_off_id(identity, len(items) - 1))
+        for identity, items in written.items()
+        if len(items) % 2
+    }
+    return KnownOneOffs(standing, charges, times, unnamed)
+
+
+def _start_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def imported_at_other_cost(cost: str) -> FocusImportError:
+    return FocusImportError(
+        f"charges of these days and sub-accounts were imported before, at the cost that is called {cost}: import with"
+        f" --cost {cost}, or they would be billed at both"
+    )
 
 
 def add_one_off_items(
-    connection: Connection, source: str, rows: Sequence[FocusRow], organizations: Mapping[str, str]
+    connection: Connection,
+    rows: Sequence[FocusRow],
+    taken_back: Collection[str],
+    known: KnownOneOffs,
+    organizations: Mapping[str, str],
+    cost: str,
 ) -> None:
-    values = [
+    """Add the items of these rows, and for those `taken_back` the same once more with the other sign.
+
+    What is written down stays: it may be billed already. Taken back on the month it was for, or on the next open one.
+    """
+    charged = [
         {
-            "id": _one_off_id(source, row),
+            "id": _one_off_id(row.id, known.times_written.get(row.id, 0)),
             "organization_id": organizations[row.sub_account_id],
             "description": _description(row),
             "amount": row.amount,
             "currency": row.currency,
             "occurred_at": row.starts_at,
+            "imported_as": f"focus|{cost}|{row.scope.key}|{row.id}",
         }
         for row in rows
     ]
-    _run_for_each(connection, "add_one_off_items", values)
+    returned = [
+        dict(item)
+        | {
+            "id": _one_off_id(identity, known.times_written[identity]),
+            "description": f"Taken back: {item['description']}"[:LONGEST_DESCRIPTION],
+            "amount": -item["amount"],
+        }
+        for identity, item in known.standing.items()
+        if identity in taken_back
+    ]
+    _run_for_each(connection, "add_one_off_items", [*charged, *returned])
 
 
-def _one_off_id(source: str, row: FocusRow) -> UUID:
-    return uuid5(ONE_OFFS, f"{source}|{row.id}")
+def _one_off_id(identity: str, times_before: int) -> UUID:
+    return uuid5(ONE_OFFS, f"{identity}|{times_before}")
 
 
 def _description(row: FocusRow) -> str:

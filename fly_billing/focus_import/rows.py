@@ -1,4 +1,4 @@
-"""Reads the rows of a FOCUS 1.0 to 1.2 cost-and-usage CSV, exactly, and says of each what it is.
+"""Reads the rows of a FOCUS 1.0 to 1.3 cost-and-usage CSV, exactly, and says of each what it is.
 
 That is usage, one-off or rejected. Keeps out: what is made of them. No number passes through a float.
 """
@@ -7,27 +7,35 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 
 from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.money import EXACT
+from fly_billing.domain.money import EXACT, plain
+from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals, refuse_repeated
+from fly_billing.focus_import.identity import Identities, Scope
 
 COLUMNS = (
     "BillingCurrency", "ChargeCategory", "ChargeDescription", "ChargePeriodStart", "ListCost", "ListUnitPrice",
     "PricingQuantity", "PricingUnit", "ProviderName", "RegionId", "ServiceName", "SkuId", "SkuPriceId", "SubAccountId",
     "SubAccountName",
 )  # fmt: skip
+# FOCUS 1.3 renamed these; whichever of the two names has a value is read.
+RENAMED = {"ProviderName": "ServiceProviderName"}
 # What a row is billed at: its list price, or what its provider billed.
 COSTS = ("list", "billed")
 BILLED_COLUMNS = ("BilledCost", "BillingPeriodEnd", "BillingPeriodStart")
 ABSENT = ("", "NULL")
+# What a charge is about: a later export of the same charge has these columns as they were, whatever it costs by then.
+SUBJECT = (
+    "BillingCurrency", "ChargeCategory", "ChargeClass", "ChargePeriodEnd", "ChargePeriodStart", "CommitmentDiscountId",
+    "PricingCategory", "PricingUnit", "RegionId", "ResourceId", "SkuId", "SkuPriceId",
+)  # fmt: skip
+TIMES = frozenset({"ChargePeriodEnd", "ChargePeriodStart"})
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 # What the usage table holds of a quantity: digits before and behind the point.
 WHOLE_DIGITS, DECIMALS = 20, 15
@@ -41,6 +49,7 @@ class FocusImportError(ToBeMended):
 class RejectedRow:
     """A row that can't be billed, with the reason; `line` is where it ends in the file, 1-based."""
 
+    file: str
     line: int
     reason: str
     message: str
@@ -52,11 +61,13 @@ class FocusRow:
     """One charge. `quantity`, `list_unit_price` and `cost` have the file's digits; None: not given.
 
     `cost` is its ListCost. Where rows are billed at what their provider billed, it is its BilledCost, and there is
-    neither quantity nor unit price: they would come to something else.
+    neither quantity nor unit price: they would come to something else. `scope` and `id` are made by `identity`.
     """
 
+    file: str
     line: int
     id: str
+    scope: Scope
     sub_account_id: str
     sub_account_name: str
     currency: str
@@ -98,23 +109,23 @@ def _can_be_metered(quantity: Decimal) -> bool:
     return quantity >= 0 and quantity.adjusted() < WHOLE_DIGITS and not has_more_decimals(quantity, DECIMALS)
 
 
-def read_focus_rows(path: Path, now: datetime, cost: str = "list") -> tuple[list[FocusRow], list[RejectedRow]]:
-    """Read every row, in order. Raises FocusImportError where the file is no FOCUS file."""
+def read_focus_rows(
+    paths: Sequence[Path], now: datetime, cost: str = "list"
+) -> tuple[list[FocusRow], list[RejectedRow]]:
+    """Read every row of the files of one export, in order. Raises FocusImportError where one is no FOCUS file."""
     if cost not in COSTS:
         raise FocusImportError(f"no such cost: {cost}; rows are billed at {' or '.join(COSTS)}")
     rows: list[FocusRow] = []
     rejected: list[RejectedRow] = []
-    lines = list(_lines(path, COLUMNS if cost == "list" else (*COLUMNS, *BILLED_COLUMNS)))
-    times_seen = Counter(fields.get("Id", "") for _, fields, _ in lines if fields)
-    hashes_seen: Counter[str] = Counter()
-    for line, fields, raw in lines:
-        try:
-            if fields is None:
-                raise _RowError("torn_row", "it has more or fewer fields than the header")
-            identity = _identity(fields, raw, times_seen, hashes_seen)
-            rows.append(_row(line, identity, fields, raw, now, cost))
-        except _RowError as problem:
-            rejected.append(RejectedRow(line, problem.reason, str(problem), raw))
+    identities = Identities()
+    for path in paths:
+        for line, fields, raw in _lines(path, COLUMNS if cost == "list" else (*COLUMNS, *BILLED_COLUMNS)):
+            try:
+                if fields is None:
+                    raise _RowError("torn_row", "it has more or fewer fields than the header")
+                rows.append(_row(path.name, line, identities, fields, raw, now, cost))
+            except _RowError as problem:
+                rejected.append(RejectedRow(path.name, line, problem.reason, str(problem), raw))
     return rows, rejected
 
 
@@ -130,14 +141,14 @@ def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[st
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            missing = [name for name in columns if name not in header]
+            missing = [name for name in columns if name not in header and RENAMED.get(name) not in header]
             if missing:
                 raise FocusImportError(f"{path.name} is no FOCUS file: its header has no column {', '.join(missing)}")
             _refuse_repeated_columns(path, header)
             for fields in reader:
                 if fields:
                     by_column = dict(zip(header, fields, strict=True)) if len(fields) == len(header) else None
-                    yield reader.line_num, by_column, ",".join(fields)
+                    yield reader.line_num, by_column and _named_as_before(by_column), ",".join(fields)
     except (csv.Error, UnicodeDecodeError) as problem:
         raise FocusImportError(f"{path.name} is no readable CSV file: {problem}") from problem
 
@@ -149,17 +160,18 @@ def _refuse_repeated_columns(path: Path, header: Sequence[str]) -> None:
         raise FocusImportError(f"{path.name} can't be imported: {problem}") from None
 
 
-def _identity(fields: Mapping[str, str], raw: str, times_seen: Mapping[str, int], hashes_seen: Counter[str]) -> str:
-    """Return the row's `Id` if no other row has it; else a hash of the row, numbered: two charges may be alike."""
-    own = fields.get("Id", "")
-    if own not in ABSENT and times_seen[own] == 1:
-        return own
-    digest = sha256(raw.encode()).hexdigest()[:32]
-    hashes_seen[digest] += 1
-    return f"row-{digest}-{hashes_seen[digest]}"
+def _named_as_before(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the fields under the names of FOCUS 1.2."""
+    found = dict(fields)
+    for before, now in RENAMED.items():
+        if found.get(now, "") not in ABSENT or before not in found:
+            found[before] = found[now]
+    return found
 
 
-def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: datetime, cost: str) -> FocusRow:
+def _row(
+    file: str, line: int, identities: Identities, fields: Mapping[str, str], raw: str, now: datetime, cost: str
+) -> FocusRow:
     sub_account = _text(fields, "SubAccountId")
     if sub_account is None:
         raise _RowError("missing_sub_account", "SubAccountId is empty: there is nobody to bill")
@@ -167,29 +179,66 @@ def _row(line: int, identity: str, fields: Mapping[str, str], raw: str, now: dat
     if not re.fullmatch(r"[A-Z]{3}", currency):
         raise _RowError("bad_currency", f"BillingCurrency {currency!r} is no ISO 4217 code")
     is_list = cost == "list"
+    starts_at = _not_after(now, _time(fields, "ChargePeriodStart") if is_list else _billed_at(fields))
+    quantity, unit_price = (
+        (_number(fields, "PricingQuantity"), _number(fields, "ListUnitPrice")) if is_list else (None, None)
+    )
+    amount = _number(fields, "ListCost" if is_list else "BilledCost")
+    provider = _text(fields, "ProviderName") or "unnamed provider"
+    period = _billing_month(fields, starts_at)
+    scope = Scope(provider, _given(fields, "BillingAccountId"), period.first_day, sub_account)
     row = FocusRow(
+        file=file,
         line=line,
-        id=identity,
+        id="",
+        scope=scope,
         sub_account_id=sub_account,
         sub_account_name=_text(fields, "SubAccountName") or sub_account,
         currency=currency,
-        provider=_text(fields, "ProviderName") or "unnamed provider",
+        provider=provider,
         category=fields["ChargeCategory"],
         description=_text(fields, "ChargeDescription") or _text(fields, "ServiceName") or "no description",
         service=_text(fields, "ServiceName") or "Other",
         region=_text(fields, "RegionId") or "",
         sku=_text(fields, "SkuPriceId") or _text(fields, "SkuId") or "none",
         unit=_text(fields, "PricingUnit"),
-        starts_at=_not_after(now, _time(fields, "ChargePeriodStart") if is_list else _billed_at(fields)),
-        quantity=_number(fields, "PricingQuantity") if is_list else None,
-        list_unit_price=_number(fields, "ListUnitPrice") if is_list else None,
-        cost=_number(fields, "ListCost" if is_list else "BilledCost"),
+        starts_at=starts_at,
+        quantity=quantity,
+        list_unit_price=unit_price,
+        cost=amount,
         raw=raw,
     )
     if not row.is_usage and row.amount is None:
         missing = "neither ListUnitPrice and PricingQuantity nor ListCost" if is_list else "no BilledCost"
         raise _RowError("no_amount", f"it has {missing}")
-    return row
+    subject = [_moment_or_text(fields, name) if name in TIMES else _given(fields, name) for name in SUBJECT]
+    content = [row.description, row.service, *_charged(row)]
+    return replace(row, id=identities.next_id(scope, [*subject, starts_at.isoformat()], content))
+
+
+def _charged(row: FocusRow) -> list[str]:
+    """Return the numbers that decide what the row costs, each written in one way."""
+    has_price = row.list_unit_price is not None and row.quantity is not None
+    numbers = [row.quantity, row.list_unit_price] if has_price else [row.cost]
+    return [plain(number) for number in numbers if number is not None]
+
+
+def _given(fields: Mapping[str, str], name: str) -> str:
+    """Return a column that a file may lack."""
+    return _text(fields, name) or "" if name in fields else ""
+
+
+def _moment_or_text(fields: Mapping[str, str], name: str) -> str:
+    try:
+        return _time(fields, name).isoformat()
+    except (KeyError, _RowError):
+        return _given(fields, name)
+
+
+def _billing_month(fields: Mapping[str, str], starts_at: datetime) -> BillingMonth:
+    """Return the month in which the row was billed; that of the charge where the file does not say."""
+    given = _given(fields, "BillingPeriodStart")
+    return BillingMonth.containing(_time(fields, "BillingPeriodStart") if given else starts_at)
 
 
 def _text(fields: Mapping[str, str], name: str) -> str | None:
@@ -245,5 +294,5 @@ def reject_mixed_currencies(
             kept.append(row)
         else:
             message = f"it is in {row.currency}, the sub-account's other charges are in {wanted}"
-            rejected.append(RejectedRow(row.line, "mixed_currency", message, row.raw))
+            rejected.append(RejectedRow(row.file, row.line, "mixed_currency", message, row.raw))
     return kept, rejected

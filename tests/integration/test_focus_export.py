@@ -157,7 +157,7 @@ def test_a_file_is_imported_at_one_cost_only_as_both_would_bill_twice(
     file = export(month, tmp_path).file
     import_and_bill(month, file, first)
     before = month.query("select id, amount from one_off_items order by id")
-    with pytest.raises(FocusImportError, match=r"a file september\.csv was imported before"):
+    with pytest.raises(FocusImportError, match=f"imported before, at the cost that is called {first}"):
         import_and_bill(month, file, second)
     assert month.query("select id, amount from one_off_items order by id") == before
 

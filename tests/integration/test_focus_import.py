@@ -31,9 +31,11 @@ TERMS = Terms(grace=timedelta(hours=72), due_days=14)
 
 
 def focus(
-    database: BillingDatabase, landing_dir: Path, file: Path = SAMPLE, own_groups: int = 200, now: datetime = NOW
+    database: BillingDatabase, landing_dir: Path, *files: Path, own_groups: int = 200, cost: str = "list"
 ) -> FocusImport:
-    return import_focus(database, landing_dir, file, max_org_partitions=own_groups, shared_groups=8, now=now)
+    return import_focus(
+        database, landing_dir, *(files or (SAMPLE,)), max_org_partitions=own_groups, shared_groups=8, now=NOW, cost=cost
+    )
 
 
 def land(database: BillingDatabase, landing_dir: Path) -> list[LandedFile]:
@@ -47,6 +49,13 @@ def bill_september(database: BillingDatabase, landing_dir: Path) -> Billed:
     groups = [str(group) for (group,) in query(database, "select distinct billing_group from organizations")]
     roll_up(database, UsageLake(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
     return bill(database, SEPTEMBER, groups, TERMS, NOW)
+
+
+def bill_september_early(database: BillingDatabase, landing_dir: Path) -> Billed:
+    """Bill September before it is over: its invoice stays open."""
+    groups = [str(group) for (group,) in query(database, "select distinct billing_group from organizations")]
+    roll_up(database, UsageLake(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
+    return bill(database, SEPTEMBER, groups, TERMS, datetime(2024, 9, 30, tzinfo=UTC))
 
 
 def query(database: BillingDatabase, statement: str) -> list[tuple[object, ...]]:
@@ -195,15 +204,148 @@ def test_sub_accounts_beyond_the_number_of_own_groups_share_groups(
     assert (groups, shared) == ([(50,)], [(23,)])
 
 
-def test_a_file_of_a_known_name_with_other_usage_is_refused_and_changes_nothing(
+def hour(day: int, hour: int, **columns: str) -> dict[str, str]:
+    """A charge of one hour of September 2024: 4 units at 0.50, unless `columns` say otherwise."""
+    return {
+        "ChargePeriodStart": f"2024-09-{day:02} {hour:02}:00:00",
+        "ChargePeriodEnd": f"2024-09-{day:02} {hour + 1:02}:00:00",
+    } | columns
+
+
+def counts(imported: FocusImport) -> tuple[int, int, int, int]:
+    return imported.new, imported.known, imported.changed, imported.vanished
+
+
+def test_month_to_date_exports_bill_each_charge_once_whatever_the_files_are_called(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
-    file = write_focus(landing_dir.parent / "bill.csv", {"Id": "1"})
-    focus(billing_database, landing_dir, file)
-    write_focus(file, {"Id": "1", "PricingQuantity": "5"}, {"Id": "2", "SubAccountId": "2"})
-    with pytest.raises(FocusImportError, match=r"a file bill\.csv was imported before"):
+    rows = [hour(18, 1), hour(18, 2, PricingQuantity="6"), hour(19, 1), hour(19, 1)]
+    folder = landing_dir.parent
+    first = focus(billing_database, landing_dir, write_focus(folder / "0918.csv", *rows[:2]))
+    second = focus(billing_database, landing_dir, write_focus(folder / "0919.csv", *rows))
+    again = focus(billing_database, landing_dir, write_focus(folder / "copy.csv", *reversed(rows)))
+    assert [counts(one) for one in (first, second, again)] == [(2, 0, 0, 0), (2, 2, 0, 0), (0, 4, 0, 0)]
+    assert again.written == ()
+    land(billing_database, landing_dir)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal(9)  # 2 + 3 + 2 + 2
+
+
+def test_a_corrected_export_replaces_usage_and_one_off_items_that_changed_or_vanished(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    """4 hours at 2.00, purchases of 10.00 and 7.00. Corrected: an hour has 6 units, one -1 (a one-off), one is gone.
+
+    The purchase is 11.00, the other one gone; and there is a new hour.
+    """
+    bought = {"ChargeCategory": "Purchase", "SkuPriceId": "bought", "ListUnitPrice": "1"}
+    rows = [
+        *(hour(18, n) for n in (1, 2, 3, 4)),
+        hour(18, 0, **bought, PricingQuantity="10"),
+        hour(19, 0, **bought, PricingQuantity="7"),
+    ]
+    corrected = [
+        rows[0],
+        rows[1] | {"PricingQuantity": "6"},
+        rows[2] | {"PricingQuantity": "-1"},
+        rows[4] | {"PricingQuantity": "11"},
+        hour(19, 5),
+    ]
+    file = landing_dir.parent / "export.csv"
+    focus(billing_database, landing_dir, write_focus(file, *rows))
+    land(billing_database, landing_dir)
+    (before,) = bill_september_early(billing_database, landing_dir).invoices
+    assert before.amount == Decimal(25)
+    second = focus(billing_database, landing_dir, write_focus(file, *corrected))
+    assert counts(second) == (1, 1, 3, 2)
+    assert counts(focus(billing_database, landing_dir, file)) == (0, 5, 0, 0)
+    land(billing_database, landing_dir)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal("17.50")  # 2 + 3 - 0.50 + 11 + 2
+    items = query(billing_database, "select amount from one_off_items where description ~ '^Taken back' order by 1")
+    assert items == [(Decimal(-10),), (Decimal(-7),)]
+
+
+def test_a_charge_that_vanished_and_came_back_is_billed_once(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    bought = {"ChargeCategory": "Purchase", "PricingQuantity": "3"}
+    whole = write_focus(landing_dir.parent / "a.csv", hour(18, 1), hour(18, 2, **bought), hour(18, 3))
+    without = write_focus(landing_dir.parent / "b.csv", hour(18, 1))
+    for file in (whole, without, whole, without, whole):
         focus(billing_database, landing_dir, file)
-    assert query(billing_database, "select count(*) from organizations") == [(1,)]
+        land(billing_database, landing_dir)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal("5.50")  # 2 + 1.50 + 2
+
+
+def test_the_same_export_in_focus_1_3_is_known(billing_database: BillingDatabase, landing_dir: Path) -> None:
+    """ProviderName and PublisherName became ServiceProviderName and HostProviderName."""
+    before = write_focus(landing_dir.parent / "a.csv", hour(18, 1), hour(18, 2, PricingQuantity="4.0"))
+    text = before.read_text(encoding="utf-8")
+    text = text.replace("ProviderName", "ServiceProviderName", 1).replace("PublisherName", "HostProviderName", 1)
+    now = landing_dir.parent / "b.csv"
+    now.write_text(text.replace("2024-09-18 02:00:00", "2024-09-18T02:00:00Z"), encoding="utf-8")
+    focus(billing_database, landing_dir, before)
+    assert counts(focus(billing_database, landing_dir, now)) == (0, 2, 0, 0)
+    assert query(billing_database, "select distinct product from prices") == [("Amazon Simple Queue Service",)]
+
+
+def test_all_files_of_one_export_are_compared_together(billing_database: BillingDatabase, landing_dir: Path) -> None:
+    parts = [write_focus(landing_dir.parent / f"part-{n}.csv", hour(18, n), hour(19, n)) for n in (1, 2)]
+    first = focus(billing_database, landing_dir, *parts)
+    again = focus(billing_database, landing_dir, *reversed(parts))
+    assert (counts(first), counts(again)) == ((4, 0, 0, 0), (0, 4, 0, 0))
+
+
+def test_what_a_damaged_export_lacks_stays_billed_until_its_rows_can_be_read(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1), hour(18, 2))
+    focus(billing_database, landing_dir, file)
+    write_focus(file, hour(18, 1), hour(18, 2, PricingQuantity="two"))
+    imported = focus(billing_database, landing_dir, file)
+    assert (counts(imported), imported.kept, len(imported.rejected)) == ((0, 1, 0, 1), 1, 1)
+    land(billing_database, landing_dir)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal(4)
+
+
+def test_charges_that_were_imported_at_one_cost_are_not_imported_at_the_other(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1, BilledCost="1.5"), hour(18, 2))
+    focus(billing_database, landing_dir, file)
+    with pytest.raises(FocusImportError, match=r"imported before, at the cost that is called list"):
+        focus(billing_database, landing_dir, file, cost="billed")
+    other = write_focus(landing_dir.parent / "other.csv", hour(18, 1, SubAccountId="2", BilledCost="1.5"))
+    focus(billing_database, landing_dir, other, cost="billed")
+    with pytest.raises(FocusImportError, match=r"imported before, at the cost that is called billed"):
+        focus(billing_database, landing_dir, other)
+
+
+def test_one_off_items_of_an_import_before_items_named_their_charge_are_known(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    bought = {"ChargeCategory": "Purchase"}
+    file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1, **bought), hour(18, 1, **bought))
+    focus(billing_database, landing_dir, file)
+    with billing_database.transaction() as connection:
+        connection.execute(text("update one_off_items set imported_as = null"))
+    assert counts(focus(billing_database, landing_dir, file)) == (0, 2, 0, 0)
+    assert query(billing_database, "select count(*) from one_off_items") == [(2,)]
+
+
+def test_usage_files_of_an_import_of_before_are_refused_with_what_to_do(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    folder = landing_dir / "2024-09-19"
+    folder.mkdir(parents=True)
+    (folder / "focus-bill-csv.csv").write_text("id,source,focus_line\n1,focus:bill.csv,2\n", encoding="utf-8")
+    file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1))
+    with pytest.raises(FocusImportError, match=r"Move such files away and import what they were made from again"):
+        focus(billing_database, landing_dir, file)
+    assert query(billing_database, "select count(*) from organizations") == [(0,)]
 
 
 def test_two_charges_that_are_alike_are_both_billed(billing_database: BillingDatabase, landing_dir: Path) -> None:
