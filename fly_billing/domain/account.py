@@ -214,9 +214,9 @@ class Member:
 class Account:
     """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole.
 
-    `charged_ahead`: of an invoice that is final and worked out again, the fees that it charged for the next month. They
-    stay as they are: the next month puts them right. `taxes_before`: the rates of the month before, which fees charged
-    in advance were taxed at.
+    `charged_ahead`: of an invoice that is final and calculated again, the fees that it charged for the next month, and
+    the discounts that it took back with a fee of the next month that it gave back. They stay as they are: the next
+    month corrects them. `taxes_before`: the rates of the month before, which fees charged in advance were taxed at.
     """
 
     organization_id: str

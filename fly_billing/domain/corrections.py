@@ -11,12 +11,15 @@ adjustment). Keeps out: where usage comes from, and booking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
+from fly_billing.domain.account import Account
+from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
+from fly_billing.domain.invoices import assemble_charges
 from fly_billing.domain.money import EXACT, counted, plain
 from fly_billing.domain.periods import BillingMonth
 
@@ -61,6 +64,26 @@ class Difference:
     @property
     def amount(self) -> Decimal:
         return EXACT.subtract(self.owed, EXACT.add(self.billed, self.adjusted))
+
+
+def recalculate(account: Account, billed: Iterable[InvoiceItem]) -> Draft:
+    """Calculate again what a final invoice with these items charges; `account` is its month as it is known now.
+
+    What it charged ahead for the next month stays as it is. Raises BillingError as `assemble_invoice`.
+    """
+    return assemble_charges(replace(account, charged_ahead=_charged_ahead(list(billed), account.month)))
+
+
+def _charged_ahead(billed: Sequence[InvoiceItem], month: BillingMonth) -> list[InvoiceItem]:
+    """List the fees for the next month, and the discounts taken back with those of them that were given back."""
+    fees = [item for item in billed if is_ahead(item, month)]
+    ids = {str(fee.id) for fee in fees}
+    returned = [
+        item
+        for item in billed
+        if item.kind == "discount" and item.amount > 0 and {part["item"] for part in item.detail["applied_to"]} <= ids
+    ]
+    return fees + returned
 
 
 def charge_key(item: InvoiceItem) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from fly_billing.domain.account import Account, TaxRate
-from fly_billing.domain.invoice_items import InvoiceItem, Scope
+from fly_billing.domain.invoice_items import InvoiceItem, Scope, line_order
 from fly_billing.domain.money import EXACT, exact_sum
 
 
@@ -47,6 +47,7 @@ class Draft:
     counted: dict[UUID, Decimal] = field(default_factory=dict)
     taxes: list[InvoiceTax] = field(default_factory=list)
     other_rates: dict[UUID, tuple[TaxRate, ...]] = field(default_factory=dict)
+    _ordered: list[InvoiceItem] = field(default_factory=list, repr=False, compare=False)
 
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:
         """Return the one identity that the item of this name can have: the payer's own needs no organization in it."""
@@ -69,8 +70,13 @@ class Draft:
             self.left[paid] = EXACT.subtract(self.left[paid], amount)
 
     def covered(self, scope: Scope) -> Iterator[InvoiceItem]:
-        """Yield the items that this is about, in the order they came."""
-        return (item for item in self.items if item.id in self.left and scope.covers(item))
+        """Yield the items that this is about, in the invoice's order (`line_order`)."""
+        return (item for item in self._in_order() if item.id in self.left and scope.covers(item))
+
+    def _in_order(self) -> Sequence[InvoiceItem]:
+        if len(self._ordered) != len(self.items):
+            self._ordered = sorted(self.items, key=line_order)
+        return self._ordered
 
     def left_of(self, scope: Scope) -> Decimal:
         return exact_sum([self.left[item.id] for item in self.covered(scope)])

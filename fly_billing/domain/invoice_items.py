@@ -60,6 +60,26 @@ class InvoiceItem:
         return billed
 
 
+def line_order(item: InvoiceItem) -> tuple[int, str, str, str, str, str, str, str]:
+    """Return the item's place among those of its invoice: the one order in which items are listed, filled and paid.
+
+    By kind, product, text and organization; then the versions of a price and the times of a fee, the earlier first.
+    Amounts off, maximums and credits fill the items in this order, from the top of the invoice down. What decides is on
+    the item itself, so an invoice that is final and calculated again has the order that it was billed in.
+    """
+    source = item.subscription_id or item.one_off_item_id or item.adjustment_id or item.price_id
+    return (
+        KINDS.index(item.kind),
+        item.product,
+        item.description,
+        item.organization_id,
+        item.detail.get("price_effective_from", "") if item.kind == "usage" else "",
+        item.period_start.isoformat() if item.period_start else "",
+        str(source or ""),
+        str(item.id),
+    )
+
+
 def is_ahead(item: InvoiceItem, month: BillingMonth) -> bool:
     """Return True if the month's invoice charged the item for the next month."""
     return item.period_start is not None and item.period_start >= month.end

@@ -20,7 +20,7 @@ from fly_billing.domain.billing_steps.taxes import add_taxes
 from fly_billing.domain.billing_steps.usage import charge_usage
 from fly_billing.domain.draft import Draft, InvoiceTax
 from fly_billing.domain.errors import not_computable
-from fly_billing.domain.invoice_items import KINDS, InvoiceItem
+from fly_billing.domain.invoice_items import InvoiceItem, line_order
 from fly_billing.domain.money import exact_sum, share_out_cents, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.readable import MOST_MONEY
@@ -81,7 +81,7 @@ def assemble_invoice(account: Account) -> Invoice:
     draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in STEPS:
         step(draft)
-    items = _rounded(sorted(draft.items, key=_order), account.currency)
+    items = _rounded(sorted(draft.items, key=line_order), account.currency)
     amount = exact_sum([item.amount for item in items])
     _refuse_too_much(account, items, amount)
     return Invoice(
@@ -115,10 +115,6 @@ def _refuse_too_much(account: Account, items: list[InvoiceItem], amount: Decimal
                 f"{what} of {account.organization_id} {account.month} comes to {found:.6e} {account.currency},"
                 f" which is not below {MOST_MONEY:,}: look at its quantity and price, then bill the month again",
             )
-
-
-def _order(item: InvoiceItem) -> tuple[int, str, str, str, UUID]:
-    return KINDS.index(item.kind), item.product, item.description, item.organization_id, item.id
 
 
 def _rounded(items: list[InvoiceItem], currency: str) -> list[InvoiceItem]:

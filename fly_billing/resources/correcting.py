@@ -25,10 +25,10 @@ from fly_billing.domain.corrections import (
     adjustment_text,
     charges_of,
     differences,
+    recalculate,
 )
 from fly_billing.domain.errors import BillingError, ToBeMended
-from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
-from fly_billing.domain.invoices import assemble_charges
+from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import (
@@ -324,7 +324,7 @@ def _correction(
     invoice = billed.ids[payer.organization_id]
     items = billed.items[invoice]
     account = account_of(payer, month, records, books)
-    draft = assemble_charges(replace(account, charged_ahead=[item for item in items if is_ahead(item, month)]))
+    draft = recalculate(account, items)
     adjusted = billed.adjusted.get(invoice, {})
     found = differences(charges_of(items, month), adjusted, charges_of(draft.items, month), changed)
     return Correction(payer, invoice, month, found, draft.counted)

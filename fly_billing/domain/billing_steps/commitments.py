@@ -9,8 +9,8 @@ The rules, for a reader to argue with:
       The maximum first would take the 50 off Machines, and the minimum would charge 30 for them again.
   - A commitment that counts what minimums charged (`minimum` among the kinds of its scope) comes after those that do
     not, so that nothing is topped up twice, or left above a maximum.
-  - A maximum takes off all that is above it, from the first item on, and also where the rest of the invoice is below
-    zero: it is what something costs, and no payment.
+  - A maximum takes off all that is above it, from the item on that the invoice lists first (`line_order`), and also
+    where the rest of the invoice is below zero: it is what something costs, and no payment.
   - A minimum over several months charges in the last of them only; until then it counts.
 Keeps out: which month of a commitment this is, and what the months before came to.
 """

@@ -8,8 +8,9 @@ The rules, for a reader to argue with:
     one that expires on the 2nd still pays for what happened on the 30th, one granted on the 30th for what happened on
     the 2nd. To the second would be stricter, and nobody could see from an invoice what a credit was good for. This is
     the kind choice: in doubt it is the customer's money.
-  - It fills the first item first, and never takes more than what it may pay for comes to, or than the invoice comes to:
-    what was given back elsewhere needs no credit. What is left of it stays for later months.
+  - It fills the item first that the invoice lists first (`invoice_items.line_order`), and never takes more than what it
+    may pay for comes to, or than the invoice comes to: what was given back elsewhere needs no credit. What is left of
+    it stays for later months.
 Keeps out: the ledger. `available` is read from it before; what is drawn here is booked in it when the invoice is final.
 """
 

@@ -5,8 +5,8 @@ The rules, for a reader to argue with:
     then $5 off $100 leave $85.00, $5 and then 10 % leave $85.50. So no two of them take the same dollar.
   - A percentage is taken of items above zero. A one-off item below zero is a credit that somebody promised in full; a
     fee that is given back returns what its own discounts left of it (`billing_steps.subscriptions`).
-  - An amount fills the first item first. It takes no more than what it covers comes to, and no more than the invoice
-    comes to: what is not used of it is lost, as it is for one month.
+  - An amount fills the item first that the invoice lists first (`invoice_items.line_order`). It takes no more than what
+    it covers comes to, and no more than the invoice comes to: what is not used of it is lost, as it is for one month.
   - Nothing is rounded here: an invoice rounds once.
 Keeps out: which discounts an organization has in a month, and how often a coupon may be redeemed.
 """

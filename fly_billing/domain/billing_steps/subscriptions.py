@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from fly_billing.domain.account import Member, Subscription
 from fly_billing.domain.billing_steps.currencies import same_currency
@@ -70,7 +71,14 @@ def charge_subscriptions(draft: Draft) -> None:
                 if item.amount < 0:
                     _take_back_discounts(draft, item, subscription)
     for item in draft.account.charged_ahead or ():
-        draft.charge(item)
+        if item.kind == "discount":
+            draft.take_off(item, _parts_given_back(item))
+        else:
+            draft.charge(item)
+
+
+def _parts_given_back(item: InvoiceItem) -> dict[UUID, Decimal]:
+    return {UUID(part["item"]): Decimal(part["amount"]) for part in item.detail["applied_to"]}
 
 
 def _take_back_discounts(draft: Draft, item: InvoiceItem, subscription: Subscription) -> None:

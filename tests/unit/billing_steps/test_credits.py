@@ -21,7 +21,7 @@ def credited(*items: InvoiceItem, by: list[CreditGrant]) -> Draft:
 
 def test_a_credit_that_runs_out_in_the_middle_of_the_invoice_pays_a_part_of_one_item() -> None:
     """35 dollars pay for 20 and for 15 of the 30; 15 of that and all of the 10 are left."""
-    draft = credited(item("web", "20"), item("worker", "30"), item("cron", "10"), by=[credit("35", "prepaid in May")])
+    draft = credited(item("web", "20"), item("worker", "30"), item("zone", "10"), by=[credit("35", "prepaid in May")])
     assert draft.items[-1] == InvoiceItem(
         id=draft.item_id(f"credit|{id_of('prepaid in May')}"),
         kind="credit",
@@ -42,7 +42,7 @@ def test_a_credit_that_runs_out_in_the_middle_of_the_invoice_pays_a_part_of_one_
             ],
         },
     )
-    assert left(draft) == {"web": Decimal(0), "worker": Decimal(15), "cron": Decimal(10)}
+    assert left(draft) == {"web": Decimal(0), "worker": Decimal(15), "zone": Decimal(10)}
 
 
 def test_the_next_credit_goes_on_where_the_one_before_ran_out() -> None:
@@ -172,5 +172,5 @@ def test_a_credit_never_pays_a_tax() -> None:
 def test_linked_organizations_share_the_payers_credit() -> None:
     """The line is the payer's, and says whose items it paid."""
     draft = credited(item("web", "4"), item("lab", "8", organization_id="acme-labs"), by=[credit("10")])
-    assert applied(only(draft, "credit")) == {"web": "4", "lab": "6"}
+    assert applied(only(draft, "credit")) == {"lab": "8", "web": "2"}
     assert only(draft, "credit").organization_id == "acme"

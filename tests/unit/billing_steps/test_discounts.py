@@ -84,9 +84,12 @@ def test_a_month_that_only_gives_back_uses_no_discount() -> None:
     assert amounts(draft, "discount") == []
 
 
-def test_an_amount_fills_the_first_item_first() -> None:
-    draft = discounted(item("web", "3"), item("worker", "4"), item("cron", "5"), by=[amount_off("5")])
-    assert left(draft) == {"web": Decimal(0), "worker": Decimal(2), "cron": Decimal(5)}
+def test_an_amount_fills_the_item_first_that_the_invoice_lists_first() -> None:
+    """Charged in another order than an invoice lists them in: usage before fees, then by product and text."""
+    draft = discounted(
+        item("support", "5", "subscription"), item("worker", "4"), item("web", "3"), by=[amount_off("5")]
+    )
+    assert left(draft) == {"web": Decimal(0), "worker": Decimal(2), "support": Decimal(5)}
     assert only(draft, "discount").detail["amount"] == "5"
     assert applied(only(draft, "discount")) == {"web": "3", "worker": "2"}
 
