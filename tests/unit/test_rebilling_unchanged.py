@@ -43,7 +43,7 @@ AMOUNTS = st.integers(0, 60).map(Decimal) | st.decimals(0, 200, places=2)
 SIGNED = AMOUNTS | AMOUNTS.map(lambda amount: -amount)
 PERCENTS = st.sampled_from([Decimal(5), Decimal(50), Decimal(100), Decimal("33.3")])
 # What `billed_items.sql` does not read of an item.
-NOT_STORED = {"match": {}, "rollup_ids": (), "one_off_item_id": None, "adjustment_id": None, "credit_grant_id": None}
+NOT_STORED: dict[str, Any] = {"match": {}, "rollup_ids": (), "one_off_item_id": None, "adjustment_id": None, "credit_grant_id": None}
 
 
 @st.composite
@@ -231,7 +231,7 @@ def of(*keys: str, kinds: tuple[str, ...] = CHARGES) -> Scope:
     return Scope(kinds, price_keys=keys)
 
 
-PAID = {"billed_before": Decimal(10)}
+PAID: dict[str, Any] = {"billed_before": Decimal(10)}
 IN_ADVANCE = plan("ahead", "in_advance", **PAID)
 LABS = Member("labs", PriceBook(BOOK), [], [plan("backups")])
 BY_HAND = {
