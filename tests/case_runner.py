@@ -2,8 +2,9 @@
 
 A step has one verb. These prepare: `book` (load a price book), `row` (insert rows of terms), `sql` (change one), `file`
 (copy a usage file into a landing day), `land`, `roll_up`, `close` (land the month's days, roll up, bill, finalize),
-`correct` (re-bill a final month), `reissue`, `import_focus`. These check: `book_is_refused`, `totals` (cents by
-organization and month), `sum` and `sum_of_all` (cents of all months), `taxes`, `quantities`, `rejected` (rows).
+`correct` (re-bill a final month), `reissue`, `import_focus`, `sync` (to the Stripe sandbox). These check:
+`book_is_refused`, `totals` (cents by organization and month), `sum` and `sum_of_all` (cents of all months), `taxes`,
+`quantities`, `rejected` (rows), `stripe` (totals there by organization, in Stripe's units; both sides agree).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,7 +28,9 @@ from fly_billing.focus_import.importing import import_focus
 from fly_billing.resources.correcting import Who, correct_month
 from fly_billing.resources.price_books import load_price_book, read_price_book_files
 from fly_billing.resources.reissuing import reissue
+from fly_billing.stripe_sandbox import SandboxServer
 from tests.builders import TERMS, Platform
+from tests.stripe_builders import in_stripe, outcome, reconcile, sync, sync_tools
 
 CASES = Path(__file__).parent / "cases"
 
@@ -37,6 +41,8 @@ class CaseRunner:
 
     folder: Path
     platform: Platform
+    start_sandbox: Callable[[], SandboxServer]
+    synced: list[BillingMonth] = field(default_factory=list)
     rows_of_a_kind: int = 0
     verbs: Mapping[str, Callable[[Any], None]] = field(init=False)
 
@@ -115,6 +121,22 @@ class CaseRunner:
             self.platform.database, self.platform.landing_dir, self.folder / value["file"],
             max_org_partitions=200, shared_groups=64, now=_moment(value["now"]),
         )  # fmt: skip
+
+    @cached_property
+    def _sandbox(self) -> SandboxServer:
+        return self.start_sandbox()
+
+    def _do_sync(self, month: str) -> None:
+        _, failures = outcome(sync(sync_tools(self.platform.database, self._sandbox.url), _month(month)))
+        assert failures == []
+        self.synced.append(_month(month))
+
+    def _do_stripe(self, value: Mapping[str, list[int]]) -> None:
+        there = in_stripe(self._sandbox)
+        found = {name: [total for whose, _, total, _ in there if whose == name] for name in value}
+        assert found == value, f"{found} instead of {value}"
+        for month in self.synced:
+            assert reconcile(sync_tools(self.platform.database, self._sandbox.url), month).discrepancies == []
 
     def _do_totals(self, value: Mapping[str, Mapping[str, int]]) -> None:
         for organization, months in value.items():

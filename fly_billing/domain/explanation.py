@@ -34,7 +34,7 @@ from fly_billing.domain.rating import rate
 # What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
 _TOLD_IN_SUMS = frozenset(
     "price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent maximum"
-    " minimum counted counted_before available drawn left".split()
+    " minimum counted counted_before available drawn left step".split()
 )
 _HUNDRED = Decimal(100)
 
@@ -244,6 +244,10 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
         case "tax":
             line = _percentage("of what is taxed at it", detail["base"], detail["percent"])
             return [Sum("Tax before it is rounded", currency, (line,), line.amount)]
+        case "rounding":
+            base = Decimal(detail["base"])
+            near = Line(f"the nearest multiple of {detail['step']}", EXACT.add(base, item.amount))
+            return [Sum("Amount", currency, (near, _negative("all other items", detail["base"])), item.amount)]
         case _:
             return [Sum("Amount", currency, (Line("as it was entered", item.amount),), item.amount)]
 

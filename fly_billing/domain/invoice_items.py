@@ -13,7 +13,9 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import read_match, refuse_unknown
 
 # The kinds of items, in the order in which an invoice shows them.
-KINDS = ("usage", "subscription", "one_off", "adjustment", "discount", "minimum", "maximum", "credit", "tax")
+KINDS = (
+    "usage", "subscription", "one_off", "adjustment", "discount", "minimum", "maximum", "credit", "tax", "rounding",
+)  # fmt: skip
 # What an organization bought, as against what is given off, topped up, paid by credit or owed to the state.
 CHARGES = ("usage", "subscription", "one_off")
 

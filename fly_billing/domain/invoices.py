@@ -15,6 +15,7 @@ from fly_billing.domain.billing_steps.commitments import apply_commitments
 from fly_billing.domain.billing_steps.credits import draw_credits
 from fly_billing.domain.billing_steps.discounts import take_discounts
 from fly_billing.domain.billing_steps.one_offs import charge_adjustments, charge_one_offs
+from fly_billing.domain.billing_steps.rounding import round_to_chargeable
 from fly_billing.domain.billing_steps.subscriptions import charge_subscriptions
 from fly_billing.domain.billing_steps.taxes import add_taxes
 from fly_billing.domain.billing_steps.usage import charge_usage
@@ -37,6 +38,7 @@ STEPS: tuple[Callable[[Draft], None], ...] = (
     charge_adjustments,  # of earlier months: their discounts and commitments are in them already
     draw_credits,  # pay for what is left
     add_taxes,  # on what is left to pay, rounded to the cent
+    round_to_chargeable,  # where Stripe could not charge the total: currencies of three decimals
 )  # and the sum is rounded, once: `_rounded`
 
 # Those that a final invoice is compared by, should its usage or its terms turn out otherwise (`domain.corrections`).

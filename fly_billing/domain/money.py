@@ -15,13 +15,13 @@ EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperati
 # 20th decimal place. Every other amount is exact.
 DIVISION_DIGITS = 20
 
-# ISO 4217 minor units that are not 2, and that Stripe treats alike (docs.stripe.com/currencies#zero-decimal).
-ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+# Currencies whose ISO 4217 minor unit is not a hundredth. What Stripe makes of them: `domain.stripe_amounts`.
+ZERO_DECIMAL = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split())
 THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
 
 
 def minor_digits(currency: str) -> int:
-    """Return how many decimals the currency's minor unit has: USD 2, JPY 0, KWD 3."""
+    """Return how many decimals the currency's minor unit has: USD 2, JPY and ISK 0, KWD 3."""
     if currency in ZERO_DECIMAL:
         return 0
     return 3 if currency in THREE_DECIMAL else 2

@@ -17,7 +17,9 @@ FINAL = frozenset({"open", "paid", "uncollectible"})
 
 @dataclass(frozen=True)
 class ExpectedInvoice:
-    """A finalized invoice of ours that Stripe should hold exactly once. `lines`: (item id, cents), each id once.
+    """A finalized invoice of ours that Stripe should hold exactly once. `lines`: (item id, amount), each id once.
+
+    Lines are in Stripe's units on both sides (`stripe_amounts`), totals in ours.
 
     The order of lines is not compared: Stripe promises none. `state`, `stripe_id`: what our journal says of it.
     `metadata`: what we wrote on it there and nobody else has a reason to change.
@@ -41,7 +43,8 @@ class ExpectedInvoice:
 class FoundInvoice:
     """An invoice in Stripe that says it is ours (`metadata.fly_billing_invoice`), or that our journal knows by its id.
 
-    `lines`: (item id, cents); where they were not read, `unread_lines` is their number. `metadata` None: not looked at.
+    `lines`: (item id, amount); where they were not read, `unread_lines` is their number. `metadata` None: not looked
+    at. `odd`: what of the total we have no unit for, in Stripe's (half a króna is 50).
     """
 
     stripe_id: str
@@ -53,6 +56,7 @@ class FoundInvoice:
     lines: tuple[tuple[str, int], ...]
     unread_lines: int = 0
     metadata: tuple[tuple[str, str], ...] | None = None
+    odd: int = 0
 
     @property
     def line_count(self) -> int:
@@ -107,9 +111,10 @@ def reconcile(
 
 def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
     """Whether currency, total and number of lines are equal: what can be told without reading the lines."""
-    return (ours.currency, ours.total_cents, len(ours.lines)) == (
+    return (ours.currency, ours.total_cents, 0, len(ours.lines)) == (
         theirs.currency,
         theirs.total_cents,
+        theirs.odd,
         theirs.line_count,
     )
 
@@ -166,8 +171,8 @@ def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discrepancy
 def _money_difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[str, str] | None:
     if ours.currency != theirs.currency:
         return "differing", f"currency {theirs.currency} in Stripe, {ours.currency} at home"
-    if ours.total_cents != theirs.total_cents:
-        total = format_cents(theirs.total_cents, theirs.currency)
+    if (ours.total_cents, 0) != (theirs.total_cents, theirs.odd):
+        total = format_cents(theirs.total_cents, theirs.currency) + (f" and {theirs.odd}/100" if theirs.odd else "")
         return "differing", f"total {total} in Stripe, {_money(ours)} at home"
     return None
 

@@ -99,7 +99,8 @@ def _kept(one: Discrepancy) -> FoundInvoice | None:
     named = [other for other in one.theirs if other.stripe_id == ours.stripe_id]
     if named:
         return named[0]
-    equal = [other for other in one.theirs if (other.total_cents, other.currency) == (ours.total_cents, ours.currency)]
+    wanted = ours.total_cents, 0, ours.currency
+    equal = [other for other in one.theirs if (other.total_cents, other.odd, other.currency) == wanted]
     paid = [other for other in equal if other.status == "paid"]
     if len(paid) > 1 or not equal:
         return None

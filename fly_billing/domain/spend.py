@@ -3,8 +3,8 @@
 Every list adds up to the invoice's total, to the cent. An item's exact amount is shared over the usage behind it in
 proportion to quantity; the cents are then shared out over the rows by largest remainder (`money.share_out_cents`).
 A tiered price is shared out like any other: no unit of a month is the cheap one. What is about the invoice as a whole
-(discounts, minimums and maximums, credits, taxes) has no app and no day, and is a row of its own: the cents of its
-items.
+(discounts, minimums and maximums, credits, taxes, rounding) has no app and no day, and is a row of its own: the cents
+of its items.
 
 Keeps out: where items and usage are read from, how it is shown.
 """
@@ -21,7 +21,7 @@ from fly_billing.domain.money import EXACT, divide, exact_sum, share_out_cents
 from fly_billing.domain.periods import BillingMonth
 
 # Kinds of items that are about the invoice as a whole, not about anything that was used or bought.
-OF_THE_WHOLE_INVOICE = ("discount", "minimum", "maximum", "credit", "tax")
+OF_THE_WHOLE_INVOICE = ("discount", "minimum", "maximum", "credit", "tax", "rounding")
 
 
 @dataclass(frozen=True)

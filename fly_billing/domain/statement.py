@@ -248,6 +248,7 @@ _TERMS: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
     "maximum": ((("maximum", "base"), "{base}, of which {maximum} at most"),),
     "credit": ((("available", "left"), "{available} available, {left} left"),),
     "tax": ((("percent", "base"), "{percent} % of {base}"),),
+    "rounding": ((("base", "step"), "{base} to a multiple of {step}"),),
 }
 
 

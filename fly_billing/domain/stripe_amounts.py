@@ -1,17 +1,26 @@
-"""Totals that Stripe can't charge although they are right: found before anything is sent.
+"""Our minor units (ISO 4217) as Stripe's amounts, and which totals Stripe can charge.
 
-Stripe's amounts are in ISO 4217 minor units, with rules of its own for some currencies
-(docs.stripe.com/currencies#special-cases). Keeps out: amounts that only Stripe knows to be too small or too large.
+They are the same but for some currencies (docs.stripe.com/currencies#special-cases):
+  - ISK and UGX have no minor unit. Stripe writes them with two decimals, which must be 00: 101 shillings are 10100.
+  - BHD, JOD, KWD, OMR and TND have three decimals. Stripe charges a total only if the third one is 0. An invoice is
+    rounded to that by an item of its own (`billing_steps.rounding`), before it is final.
+Keeps out: amounts that Stripe finds too small (it carries them over to the next invoice) or too large (it refuses
+them): those limits are Stripe's own.
 """
 
 from __future__ import annotations
 
 from fly_billing.domain.money import THREE_DECIMAL
 
-# No coins smaller than the unit, but two decimals in Stripe's API, which must be 00.
-WHOLE_UNITS = frozenset({"ISK", "UGX"})
+# Stripe's units in one of ours.
+HUNDREDTHS = frozenset({"ISK", "UGX"})
 
 AMOUNT_NOT_CHARGEABLE = "amount_not_chargeable"
+
+
+def chargeable_step(currency: str) -> int:
+    """Return the smallest difference between two totals that Stripe can charge, in our minor units."""
+    return 10 if currency in THREE_DECIMAL else 1
 
 
 def charging_problem(total_cents: int, currency: str) -> str | None:
@@ -19,5 +28,18 @@ def charging_problem(total_cents: int, currency: str) -> str | None:
 
     Only the total is looked at: the lines are not charged by themselves.
     """
-    step = 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_UNITS else 1
-    return AMOUNT_NOT_CHARGEABLE if total_cents % step else None
+    return AMOUNT_NOT_CHARGEABLE if total_cents % chargeable_step(currency) else None
+
+
+def to_stripe(cents: int, currency: str) -> int:
+    """Return our minor units as Stripe's API has them."""
+    return cents * _units(currency)
+
+
+def from_stripe(amount: int, currency: str) -> tuple[int, int]:
+    """Return an amount of Stripe's API in our minor units, and what is left of it that we have no unit for."""
+    return divmod(amount, _units(currency))
+
+
+def _units(currency: str) -> int:
+    return 100 if currency in HUNDREDTHS else 1

@@ -146,9 +146,9 @@ _MEANINGS = {
     ),
     "amount_not_chargeable": _Meaning(
         ACCOUNT,
-        "the total is finer than Stripe charges (ISK and UGX: whole units only; BHD, JOD, KWD, OMR and TND: the third"
-        " decimal must be 0), so nothing was sent: collect it another way, and bill the organization in another"
-        " currency from the open month on",
+        "the total is finer than Stripe charges (BHD, JOD, KWD, OMR and TND: the third decimal must be 0), so nothing"
+        " was sent: it was made final before such totals were rounded. `fly-billing rebill ORG MONTH --reissue` makes"
+        " it anew, rounded",
     ),
     # Stripe finalizing by itself, where it gives no code of those above.
     "finalization_failed": _Meaning(ACCOUNT, "mend what its message says, then launch sync_month again"),

@@ -18,6 +18,7 @@ from uuid import UUID
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.statement import working
+from fly_billing.domain.stripe_amounts import to_stripe
 
 # Stripe takes at most 250 lines on an invoice; two are left free.
 MOST_LINES = 248
@@ -123,7 +124,7 @@ def add_lines_requests(invoice: FinalizedInvoice) -> list[StripeRequest]:
     period = line_period(invoice.month)
     sent = [
         {
-            "amount": line.amount_cents,
+            "amount": to_stripe(line.amount_cents, invoice.currency),
             "description": line.description,
             "metadata": {"fly_billing_item": line.item_id},
             "period": period,

@@ -21,6 +21,7 @@ from fly_billing.domain.reconciliation import (
     agree_at_a_glance,
     reconcile,
 )
+from fly_billing.domain.stripe_amounts import from_stripe, to_stripe
 from fly_billing.domain.stripe_plan import FinalizedInvoice, create_request, folded_lines
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.stripe_journal import StripeJournal
@@ -174,14 +175,17 @@ def last_of_ours(journal: StripeJournal, month: BillingMonth) -> datetime | None
 
 def _found(reader: StripeReader, body: Body, invoice_id: str, organization_id: str) -> FoundInvoice:
     shown = body["lines"]
+    currency = body["currency"].upper()
+    total_cents, odd = from_stripe(body["total"], currency)
     is_short = not shown["has_more"] or not shown.get("total_count")
     return FoundInvoice(
         stripe_id=body["id"],
         invoice_id=invoice_id,
         organization_id=organization_id,
         status=body["status"],
-        currency=body["currency"].upper(),
-        total_cents=body["total"],
+        currency=currency,
+        total_cents=total_cents,
+        odd=odd,
         lines=tuple(reader.lines(body)) if is_short else (),
         unread_lines=0 if is_short else shown["total_count"],
         metadata=tuple(sorted((body.get("metadata") or {}).items())),
@@ -195,7 +199,7 @@ def _expected(invoice: FinalizedInvoice, entry: Row | None) -> ExpectedInvoice:
         invoice.organization_id,
         invoice.currency,
         invoice.total_cents,
-        tuple((line.item_id, line.amount_cents) for line in folded_lines(invoice.lines)),
+        tuple((one.item_id, to_stripe(one.amount_cents, invoice.currency)) for one in folded_lines(invoice.lines)),
         state=entry["state"] if entry else None,
         stripe_id=entry["stripe_invoice_id"] if entry else None,
         # A draft that was taken over keeps the generation it was made under.

@@ -15,7 +15,7 @@ from typing import Any
 
 from stripe import StripeClient
 
-from fly_billing.domain.stripe_amounts import charging_problem
+from fly_billing.domain.stripe_amounts import charging_problem, to_stripe
 from fly_billing.domain.stripe_failures import stripe_failure
 from fly_billing.domain.stripe_plan import (
     FinalizedInvoice,
@@ -298,18 +298,24 @@ class InvoiceSync:
         if found is None or found["status"] != "draft" or not is_right(found):
             raise MustRead("verify")
 
+    @property
+    def _total(self) -> int:
+        """The invoice's total as Stripe writes it."""
+        return to_stripe(self._invoice.total_cents, self._invoice.currency)
+
     def _adds_up(self, body: Mapping[str, Any]) -> bool:
         lines = body["lines"]
         count = lines.get("total_count") or (len(self._reader.lines(body)))
         return (
-            body["total"] == self._invoice.total_cents
+            body["total"] == self._total
             and body["currency"] == self._invoice.currency.lower()
             and body["customer"] == self._customer
             and count == len(folded_lines(self._invoice.lines))
         )
 
     def _equals(self, body: Mapping[str, Any]) -> bool:
-        wanted = [(line.item_id, line.amount_cents) for line in folded_lines(self._invoice.lines)]
+        currency = self._invoice.currency
+        wanted = [(line.item_id, to_stripe(line.amount_cents, currency)) for line in folded_lines(self._invoice.lines)]
         return self._adds_up(body) and sorted(self._reader.lines(body)) == sorted(wanted)
 
     def _settle_by_reading(self) -> None:
@@ -363,9 +369,9 @@ class InvoiceSync:
     def _finish(self, body: Mapping[str, Any]) -> None:
         """Write down that Stripe has the finished invoice, if it is ours to the cent."""
         self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
-        if body["total"] != self._invoice.total_cents or body["currency"] != self._invoice.currency.lower():
+        if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
             raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
-        self._move("finalized", total=body["total"], hosted_invoice_url=body.get("hosted_invoice_url"))
+        self._move("finalized", total=self._invoice.total_cents, hosted_invoice_url=body.get("hosted_invoice_url"))
 
     def _move(
         self, state: str, *, generation: int | None = None, stripe_invoice_id: str | None = None, **facts: Any

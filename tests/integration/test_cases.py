@@ -13,8 +13,12 @@ FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_case_comes_to_its_right_value(folder: Path, billing_database: BillingDatabase, landing_dir: Path) -> None:
-    CaseRunner(folder, Platform(billing_database, UsageLake(landing_dir.parent / "lake"), landing_dir)).run()
+def test_the_case_comes_to_its_right_value(
+    folder: Path, billing_database: BillingDatabase, landing_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    platform = Platform(billing_database, UsageLake(landing_dir.parent / "lake"), landing_dir)
+    # Most cases need no Stripe.
+    CaseRunner(folder, platform, lambda: request.getfixturevalue("sandbox")).run()
 
 
 def test_every_case_is_run() -> None:

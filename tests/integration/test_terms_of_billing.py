@@ -426,10 +426,11 @@ def test_rates_that_contradict_each_other_fail_that_organization_alone(platform:
     ("currency", "amount", "percent", "cents"),
     [
         ("JPY", "1000.5", "10", [1001, 100, 1101]),  # 1,001 yen; 10 % are 100.1
-        ("KWD", "10.0005", "5", [10_001, 500, 10_501]),  # 10.001 dinars; 5 % are 0.50005
+        ("UGX", "100.5", "18", [101, 18, 119]),  # 101 shillings; 18 % are 18.18
+        ("ISK", "1000.4", "24", [1000, 240, 1240]),
     ],
 )
-def test_currencies_with_no_and_with_three_decimals_are_rounded_to_their_own_minor_unit(
+def test_currencies_without_decimals_are_rounded_to_their_own_minor_unit(
     platform: Platform, currency: str, amount: str, percent: str, cents: list[int]
 ) -> None:
     platform.add_organization("globex", currency)
@@ -442,6 +443,31 @@ def test_currencies_with_no_and_with_three_decimals_are_rounded_to_their_own_min
     )
     assert (item["currency"], tax["currency"]) == (currency, currency)
     assert [item["amount_cents"], tax["amount_cents"], *platform.totals("globex")] == cents
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "cents"),
+    [
+        ("KWD", "10.0005", [10_001, 500, -1, 10_500]),  # 10.001 dinars; 5 % are 0.50005; 10.5005 is charged as 10.50
+        ("BHD", "10.004", [10_004, 500, -4, 10_500]),
+        ("OMR", "-10.004", [-10_004, -500, 4, -10_500]),
+        ("TND", "9.999", [9_999, 500, 1, 10_500]),
+        ("JOD", "0.005", [5, 0, 5, 10]),
+        ("KWD", "10.000", [10_000, 500, 10_500]),  # nothing to round
+    ],
+)
+def test_a_total_of_three_decimals_is_rounded_to_what_stripe_can_charge_and_its_tax_is_not(
+    platform: Platform, currency: str, amount: str, cents: list[int]
+) -> None:
+    platform.add_organization("globex", currency)
+    platform.add_tax("globex", "VAT", "5")
+    platform.add_one_off("globex", "setup", amount, at("2026-09-10"), currency)
+    platform.close()
+    items = platform.query("select kind, amount_cents from invoice_items order by position")
+    assert [*(item["amount_cents"] for item in items if item["amount_cents"] or item["kind"] == "one_off")] == [
+        one for one in cents[:-1] if one
+    ]
+    assert platform.totals("globex") == cents[-1:]
 
 
 # --- Fees in advance, over several months --------------------------------------------------------------------------

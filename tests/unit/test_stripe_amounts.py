@@ -2,7 +2,7 @@
 
 import pytest
 
-from fly_billing.domain.stripe_amounts import charging_problem
+from fly_billing.domain.stripe_amounts import charging_problem, from_stripe, to_stripe
 from fly_billing.domain.stripe_failures import ACCOUNT, stripe_failure
 
 
@@ -10,7 +10,7 @@ from fly_billing.domain.stripe_failures import ACCOUNT, stripe_failure
     ("currency", "total"),
     [
         ("USD", 1), ("USD", 1234), ("JPY", 7), ("HUF", 1234), ("TWD", 1234),
-        ("KWD", 5120), ("KWD", -5120), ("BHD", 10), ("ISK", 500), ("UGX", 123400), ("UGX", -100), ("KWD", 0),
+        ("KWD", 5120), ("KWD", -5120), ("BHD", 10), ("ISK", 501), ("UGX", 123456), ("UGX", -1), ("KWD", 0),
     ],
 )  # fmt: skip
 def test_a_total_that_stripe_charges_has_no_problem(currency: str, total: int) -> None:
@@ -19,7 +19,7 @@ def test_a_total_that_stripe_charges_has_no_problem(currency: str, total: int) -
 
 @pytest.mark.parametrize(
     ("currency", "total"),
-    [("KWD", 5124), ("BHD", 1), ("JOD", 11), ("OMR", -5), ("TND", 109), ("ISK", 550), ("ISK", 10), ("UGX", 123401)],
+    [("KWD", 5124), ("BHD", 1), ("JOD", 11), ("OMR", -5), ("TND", 109)],
 )
 def test_a_total_finer_than_stripe_charges_is_told_as_such(currency: str, total: int) -> None:
     assert charging_problem(total, currency) == "amount_not_chargeable"
@@ -28,5 +28,21 @@ def test_a_total_finer_than_stripe_charges_is_told_as_such(currency: str, total:
 def test_a_total_finer_than_stripe_charges_has_its_own_words() -> None:
     failure = stripe_failure("amount_not_chargeable", "", None)
     assert failure.customer_text == ACCOUNT
-    assert failure.operator_text.startswith("the total is finer than Stripe charges (ISK and UGX: whole units only")
+    assert failure.operator_text.startswith("the total is finer than Stripe charges (BHD, JOD, KWD, OMR and TND")
     assert not failure.retryable
+
+
+@pytest.mark.parametrize(
+    ("currency", "cents", "amount"),
+    [("UGX", 101, 10100), ("ISK", -7, -700), ("ISK", 0, 0), ("JPY", 101, 101), ("KWD", 1230, 1230), ("USD", 101, 101)],
+)
+def test_kronur_and_shillings_have_no_minor_unit_but_two_decimals_at_stripe(
+    currency: str, cents: int, amount: int
+) -> None:
+    assert to_stripe(cents, currency) == amount
+    assert from_stripe(amount, currency) == (cents, 0)
+
+
+def test_half_a_krona_at_stripe_is_not_taken_for_a_whole_one() -> None:
+    assert from_stripe(10150, "ISK") == (101, 50)
+    assert from_stripe(-150, "UGX") == (-2, 50)
