@@ -27,16 +27,34 @@ COMPARED = ("usage", "subscription", "discount", "minimum", "maximum")
 
 LATE_ROWS = "late rows"
 CORRECTED_ROWS = "corrected rows"
+LATE_LEVEL = "level from an earlier month"
+USAGE_CHANGED = "usage changed"
 PRICE_VERSION = "price version"
 SUBSCRIPTION = "subscription"
 TERMS = "terms"
 FOLLOWS = "follows from other items"
 RULE = "rule"
 
+# What each cause means, for whoever is charged.
+CAUSES = {
+    LATE_ROWS: "usage of the month landed after its invoice was final",
+    CORRECTED_ROWS: "a source changed or withdrew usage of the month that was billed",
+    LATE_LEVEL: "a level that holds on into the month changed in an earlier month",
+    USAGE_CHANGED: "the usage of the month is another now; how it changed is not known any more",
+    PRICE_VERSION: "another version of the price holds for the month",
+    SUBSCRIPTION: "the subscription's time or number changed",
+    TERMS: "a discount or a commitment of the month changed",
+    FOLLOWS: "it depends on other items of the month that are corrected",
+    RULE: "the month is worked out by other rules now, such as a meter's aggregation",
+}
+
 
 @dataclass(frozen=True)
 class Charge:
-    """All that an invoice says of one thing: a price (all its versions), a subscription, a discount, a commitment."""
+    """All that an invoice says of one thing: a price (all its versions), a subscription, a discount, a commitment.
+
+    `items`: the invoice's items that it adds up.
+    """
 
     key: str
     kind: str
@@ -48,6 +66,7 @@ class Charge:
     unit: str
     meter: str | None = None
     prices: frozenset[UUID] = frozenset()
+    items: tuple[InvoiceItem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,8 @@ class Difference:
     owed: Decimal
     causes: tuple[str, ...] = ()
     detail: Mapping[str, str] = field(default_factory=dict)
+    billed_items: tuple[InvoiceItem, ...] = ()
+    owed_items: tuple[InvoiceItem, ...] = ()
 
     @property
     def amount(self) -> Decimal:
@@ -106,6 +127,7 @@ def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, C
             EXACT.add(item.quantity, before.quantity if before else Decimal(0)),
             item.unit, item.meter,
             frozenset([item.price_id] if item.price_id else []) | (before.prices if before else frozenset()),
+            (*(before.items if before else ()), item),
         )  # fmt: skip
     return charges
 
@@ -119,19 +141,23 @@ def differences(
     """Compare what was charged with what is owed; nothing where they are equal.
 
     `adjusted`: earlier adjustments by key, each with the `amount` of all and what the last one said. `changed_usage`:
-    how the usage of an (organization, meter) changed since, of LATE_ROWS and CORRECTED_ROWS, as far as is known.
+    how the usage of an (organization, meter) changed since, of LATE_ROWS, CORRECTED_ROWS and, for a meter of levels
+    without either, LATE_LEVEL; as far as is known.
     """
     found = []
     for key in sorted(billed.keys() | adjusted.keys() | now.keys()):
         before, after = billed.get(key), now.get(key)
         earlier = adjusted.get(key)
         if not before and not after and earlier:  # only an adjustment charged it, and nothing of it is owed any more
-            before = replace(earlier, amount=Decimal(0))
+            before = replace(earlier, amount=Decimal(0), items=())
         charge = after or before
         assert charge is not None
         was, is_ = (one.amount if one else Decimal(0) for one in (before, after))
         booked = earlier.amount if earlier else Decimal(0)
-        difference = Difference(charge, was, booked, is_, detail=_quantities(before, after))
+        difference = Difference(
+            charge, was, booked, is_, (), _quantities(before, after),
+            before.items if before else (), after.items if after else (),
+        )  # fmt: skip
         if difference.amount:
             found.append((difference, before, after))
     is_first_hand = any(one.charge.kind in ("usage", "subscription") for one, _, _ in found)
@@ -153,8 +179,11 @@ def _causes(
     if charge.kind != "usage":
         return (FOLLOWS if is_first_hand else TERMS,)
     causes: tuple[str, ...] = changed_usage.get((charge.organization_id, charge.meter or ""), ())
-    if not causes and _quantity(before) != _quantity(after):
-        causes = (CORRECTED_ROWS,)
+    if _quantity(before) != _quantity(after):
+        # What only an adjustment charged, the comparison with the invoice's usage does not show.
+        causes = causes or ((CORRECTED_ROWS,) if difference.adjusted and not after else (USAGE_CHANGED,))
+    elif causes == (LATE_LEVEL,):  # a level that changed earlier, and not for this month
+        causes = ()
     if before and after and _is_repriced(before, after):
         causes += (PRICE_VERSION,)
     return causes or (RULE,)

@@ -9,13 +9,15 @@ Keeps out: where the data comes from (`resources.explanations`) and how it looks
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from fly_billing.domain.account import UsageRollup
+from fly_billing.domain.adjusted import Adjusted
+from fly_billing.domain.corrections import CAUSES
 from fly_billing.domain.explained_rounding import Rounding
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import (
@@ -152,13 +154,18 @@ def explain_item(
     rollups: Sequence[UsageRollup] = (),
     price: Price | None = None,
     facts: Sequence[tuple[str, str]] = (),
+    adjusted: Adjusted | None = None,
 ) -> Explanation:
     """Explain an invoice's item; `rounding` is its own of `explained_rounding.explain_rounding`.
 
-    `rollups` is the usage that it prices, `price` the version by which, `facts` (name, text) what else is known of it.
-    Same input, same explanation.
+    `rollups` is the usage that it prices, `price` the version by which, `facts` (name, text) what else is known of it,
+    `adjusted` the record of the adjustment that it bills. Same input, same explanation.
     """
-    sums = [*_quantity(item, rollups), *_fee(item, price, currency), *_amount(item, currency)]
+    if adjusted is None:
+        sums = [*_quantity(item, rollups), *_fee(item, price, currency), *_amount(item, currency)]
+    else:
+        sums = _adjustment(item, adjusted, currency)
+        facts = [*facts, *_why(adjusted)]
     problems = [problem for one in sums for problem in one.problems()]
     problems += [*_unaccounted_units(item), *_wrong_tax(sums, item, currency)]
     if rounding.cents != item.amount_cents:
@@ -175,12 +182,16 @@ def _quantity(item: InvoiceItem, rollups: Sequence[UsageRollup]) -> list[Sum]:
     """The usage that was added up, and what of it is charged for."""
     if item.kind != "usage":
         return []
-    sums = [Sum("Quantity", item.unit, tuple(Line(whose(one), one.quantity) for one in rollups), item.quantity)]
+    lines = tuple(Line(whose(one), one.quantity) for one in rollups)
+    return [Sum("Quantity", item.unit, lines, item.quantity), *_charged_for(item)]
+
+
+def _charged_for(item: InvoiceItem) -> list[Sum]:
     free = _free(item)
-    if free:
-        lines = (Line("used", item.quantity), Line("free allowance", EXACT.minus(free)))
-        sums.append(Sum("Charged for", item.unit, lines, EXACT.subtract(item.quantity, free)))
-    return sums
+    if item.kind != "usage" or not free:
+        return []
+    lines = (Line("used", item.quantity), Line("free allowance", EXACT.minus(free)))
+    return [Sum("Charged for", item.unit, lines, EXACT.subtract(item.quantity, free))]
 
 
 def whose(rollup: UsageRollup) -> str:
@@ -250,6 +261,39 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
             return [Sum("Amount", currency, (near, _negative("all other items", detail["base"])), item.amount)]
         case _:
             return [Sum("Amount", currency, (Line("as it was entered", item.amount),), item.amount)]
+
+
+def _adjustment(item: InvoiceItem, adjusted: Adjusted, currency: str) -> list[Sum]:
+    """Both calculations, each with its own sums, and what is corrected between them."""
+    corrected = [Line("owed now", adjusted.owed), Line("billed on the invoice", EXACT.minus(adjusted.billed))]
+    if adjusted.before:
+        corrected.append(Line("adjusted before", EXACT.minus(adjusted.before)))
+    return [
+        *_calculation("As it was billed", adjusted.billed_items, adjusted.billed, currency),
+        *_calculation("As it is now", adjusted.owed_items, adjusted.owed, currency),
+        Sum("Corrected by", currency, tuple(corrected), item.amount),
+    ]
+
+
+def _calculation(title: str, items: Sequence[InvoiceItem] | None, total: Decimal, currency: str) -> list[Sum]:
+    """The sums of one side's items, then the items themselves where they are more than one, or none."""
+    if items is None:
+        return []
+    sums = [
+        replace(one, title=f"{title}: {item.description}, {one.title[:1].lower()}{one.title[1:]}")
+        for item in items
+        for one in (*_charged_for(item), *_amount(item, currency))
+    ]
+    if len(items) == 1 and items[0].amount == total:
+        return sums
+    return [*sums, Sum(title, currency, tuple(Line(item.description, item.amount) for item in items), total)]
+
+
+def _why(adjusted: Adjusted) -> list[tuple[str, str]]:
+    facts = [("Why", CAUSES[cause]) for cause in adjusted.causes if cause in CAUSES]
+    if adjusted.billed_items is None:
+        facts.append(("Calculations", "not kept: the adjustment was booked before adjustments kept them"))
+    return facts
 
 
 def _step(step: Mapping[str, str]) -> Line:

@@ -16,9 +16,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from fly_billing.domain.adjusted import kept_item
 from fly_billing.domain.correction_guard import CorrectionGuard, Held, Proposal, total_to_approve
 from fly_billing.domain.corrections import (
     CORRECTED_ROWS,
+    LATE_LEVEL,
     LATE_ROWS,
     Charge,
     Difference,
@@ -343,11 +345,14 @@ def _changed_usage(
         by_version[row["billed_version"], row["version"]].append(row["organization_id"])
     changed: dict[tuple[str, str], tuple[str, ...]] = {}
     table = open_against_ledger(connection, lake)
+    levels = [row["key"] for row in rows(connection, "meters_of_levels")] if found else []
     for (before, after), organizations in by_version.items():
         try:
-            changed |= _compare_versions(table, month, before, after, organizations)
+            compared = _compare_versions(table, month, before, after, organizations)
         except UsageVersionGone:
             continue
+        # What no event of the month explains, in a meter of levels, was held on into the month.
+        changed |= {(name, meter): (LATE_LEVEL,) for name in organizations for meter in levels} | compared
     return changed
 
 
@@ -378,6 +383,10 @@ def _adjustment(
         "description": charge.description,
         "unit": charge.unit,
         "meter": charge.meter,
+        "calculations": {
+            "billed": [kept_item(item) for item in difference.billed_items],
+            "owed": [kept_item(item) for item in difference.owed_items],
+        },
     }
     return (
         uuid4(), charge.organization_id, correction.month.first_day, correction.invoice_id, charge.key, charge.product,

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.domain.account import UsageRollup
+from fly_billing.domain.adjusted import Adjusted, read_adjusted
 from fly_billing.domain.aggregations import Aggregation
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.explained_rounding import explain_rounding
@@ -190,11 +191,12 @@ def read_explanation(database: BillingDatabase, item_id: UUID) -> ExplainedItem:
         usage = _usage(rows(connection, "rollups_of_item", item_id=item_id), _month(head["month"]))
         facts = [(row["name"], row["text"]) for row in rows(connection, "facts_of_item", item_id=item_id)]
         price = read_price(connection, item.price_id) if item.price_id else None
+        adjusted = _adjusted(rows(connection, "adjustment_of_item", item_id=item_id))
     currency = head["currency"]
     rounding = explain_rounding(items, currency)
     priced = [one.usage for one in usage.rollups] if usage else []
     return ExplainedItem(
-        explanation=explain_item(item, rounding[item_id], currency, priced, price, facts),
+        explanation=explain_item(item, rounding[item_id], currency, priced, price, facts, adjusted),
         payer_id=head["organization_id"],
         month=_month(head["month"]),
         revision=head["revision"],
@@ -208,6 +210,10 @@ def read_explanation(database: BillingDatabase, item_id: UUID) -> ExplainedItem:
 
 def _item(row: Row) -> InvoiceItem:
     return InvoiceItem(**{**row, "rollup_ids": tuple(row["rollup_ids"])})
+
+
+def _adjusted(found: Sequence[Row]) -> Adjusted | None:
+    return read_adjusted(found[0]["causes"], found[0]["detail"]) if found else None
 
 
 def _usage(found: Sequence[Row], month: BillingMonth) -> BilledUsage | None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,8 @@ from dagster import AssetCheckSeverity, ExecuteInProcessResult
 from fly_billing.cli.explain import show_explanation
 from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.aggregations import Aggregation
+from fly_billing.domain.correction_guard import OFF
+from fly_billing.domain.corrections import CAUSES
 from fly_billing.domain.explanation import Sum
 from fly_billing.domain.prices import Price
 from fly_billing.resources.billed_events import (
@@ -29,6 +31,7 @@ from fly_billing.resources.billed_events import (
     check_items_per_event,
     open_billed_events,
 )
+from fly_billing.resources.correcting import Who, correct_month, find_corrections
 from fly_billing.resources.explanations import (
     BilledUsage,
     ExplainedItem,
@@ -45,6 +48,9 @@ from tests.world import World, machine_seconds
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 LATER = date(2026, 9, 16)
+AFTER_CLOSING = CLOSED + timedelta(days=10)
+# Long after September and October were closed.
+MUCH_LATER = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def used(platform: Platform, *usage: dict[str, Any]) -> None:
@@ -753,3 +759,55 @@ def test_the_command_says_in_a_line_what_it_does_not_find(platform: Platform) ->
     assert told.returncode == 2
     assert "'nobody' is no item's id" in " ".join(told.stderr.split())
     assert "Traceback" not in told.stderr
+
+
+# --- Adjustments ---------------------------------------------------------------------------------------------------
+
+
+def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculations(platform: Platform) -> None:
+    """30 requests of 0.10 were billed, 3.00; 12.5 came late: 4.25 are owed."""
+    platform.use(event("e1", "30"))
+    platform.close()
+    write_jsonl(platform.landing_dir, [event("e2", "12.5")], AFTER_CLOSING.date(), "late")
+    platform.land(AFTER_CLOSING.date(), now=AFTER_CLOSING)
+    platform.roll_up(now=AFTER_CLOSING)
+    correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Who("ann", AFTER_CLOSING), guard=OFF
+    )
+    platform.roll_up(OCTOBER, AFTER_CLOSING)
+    platform.bill(OCTOBER, AFTER_CLOSING)
+
+    one = read_explanation(platform.database, item_at(platform.database, "acme", OCTOBER, 1)).explanation
+    redone = redo(printed(one))
+    assert {title: total.total for title, total in redone.items()} == {
+        "As it was billed: requests as used, amount": 3,
+        "As it is now: requests as used, amount": Fraction("4.25"),
+        "Corrected by": Fraction("1.25"),
+    }
+    assert ("Why", CAUSES["late rows"]) in one.facts
+    assert one.problems == ()
+
+
+def test_a_month_whose_level_was_changed_in_an_earlier_month_is_told_as_that(platform: Platform) -> None:
+    """100 GB from 10 September on; on 20 November somebody reports that they were 200 from 11 September on."""
+    meters = (Meter("volumes", "Volumes", "GB-day", Aggregation("time_weighted", series="volume", time_unit=86400)),)
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("fly", meters, (price("volume", "0.01", "volumes", unit="GB-day"),)))
+    volume = {"type": "volumes", "volume": "vol-1"}
+    platform.use(event("v1", "100", time="2026-09-10T00:00:00Z", **volume))
+    for month in (SEPTEMBER, OCTOBER):
+        platform.close(month)
+    write_jsonl(
+        platform.landing_dir, [event("v2", "200", time="2026-09-11T00:00:00Z", **volume)], MUCH_LATER.date(), "late"
+    )
+    platform.land(MUCH_LATER.date(), now=MUCH_LATER)
+    found = []
+    for month in (SEPTEMBER, OCTOBER):
+        platform.roll_up(month, now=MUCH_LATER)
+        with platform.database.transaction() as connection:
+            (one,) = find_corrections(connection, month, platform.organizations(), platform.lake).found
+        found += [(str(month), each.amount, each.causes) for each in one.differences]
+    assert found == [
+        ("2026-09", Decimal(20), ("late rows",)),  # 20 days of 100 GB at 0.01
+        ("2026-10", Decimal(31), ("level from an earlier month",)),
+    ]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from fly_billing.domain import corrections
 from fly_billing.domain.corrections import (
+    CAUSES,
     Charge,
     Difference,
     adjustment_text,
@@ -133,6 +135,7 @@ def test_all_versions_of_a_price_are_one_thing() -> None:
             "GB",
             "egress_gb",
             frozenset({A, B}),
+            tuple(versions),
         )
     }
 
@@ -224,13 +227,25 @@ def test_usage_that_is_known_to_have_changed_says_how() -> None:
     }
     before, now = [traffic("150", "3.00")], [traffic("250", "5.00")]
     assert causes(before, now, how) == [("late rows", "corrected rows")]
-    assert causes(before, now, {("labs", "egress_gb"): ("late rows",)}) == [("corrected rows",)]
+    assert causes(before, now, {("labs", "egress_gb"): ("late rows",)}) == [("usage changed",)]
 
 
-def test_usage_that_changed_nobody_knows_how_was_corrected() -> None:
-    assert causes([traffic("150", "3")], [traffic("250", "5")]) == [("corrected rows",)]
-    assert causes([], [traffic("250", "5")]) == [("corrected rows",)]
-    assert causes([traffic("150", "3")], []) == [("corrected rows",)]
+def test_usage_that_changed_nobody_knows_how_is_not_called_corrected() -> None:
+    assert causes([traffic("150", "3")], [traffic("250", "5")]) == [("usage changed",)]
+    assert causes([], [traffic("250", "5")]) == [("usage changed",)]
+    assert causes([traffic("150", "3")], []) == [("usage changed",)]
+
+
+def test_a_level_from_an_earlier_month_explains_only_a_quantity_that_changed() -> None:
+    held = {("acme", "egress_gb"): ("level from an earlier month",)}
+    assert causes([traffic("150", "3")], [traffic("250", "5")], held) == [("level from an earlier month",)]
+    assert causes([traffic("150", "3")], [traffic("150", "4", price_id=B)], held) == [("price version",)]
+    assert causes([traffic("150", "3")], [traffic("150", "4")], held) == [("rule",)]
+
+
+def test_every_cause_is_said_in_words() -> None:
+    named = {name for name, value in vars(corrections).items() if name.isupper() and isinstance(value, str)}
+    assert {getattr(corrections, name) for name in named} == CAUSES.keys()
 
 
 def test_the_same_usage_at_another_version_of_the_price_is_repriced() -> None:
@@ -297,7 +312,7 @@ def test_a_discount_that_differs_alone_differs_by_its_terms() -> None:
 def test_an_adjustment_says_what_it_was_and_what_it_is_now() -> None:
     (found,) = compare([traffic("1200", "3")], [traffic("1250", "5")])
     assert adjustment_text(found, SEPTEMBER) == (
-        "Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (corrected rows)"
+        "Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (usage changed)"
     )
 
 
