@@ -12,6 +12,7 @@ from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import check_amount, exact_number
 from fly_billing.domain.prices import PriceBook
+from fly_billing.domain.tax_rates import Rates, TaxRate, differ_by_item
 
 COMMITMENTS = ("minimum", "maximum")
 BILLED = ("in_arrears", "in_advance")
@@ -96,7 +97,8 @@ class OneOffItem:
 class Adjustment:
     """A difference found in a month whose invoice is final: on the next open one, once. Below zero: given back.
 
-    `taxes` are the rates of that month, which it is taxed at.
+    `taxes` are the rates of that month. `taxed`: how much of it is taxed at which of them, where that differs by item;
+    the parts add up to the amount and may have both signs, as a discount moves from one item to another.
     """
 
     id: UUID
@@ -107,6 +109,7 @@ class Adjustment:
     currency: str
     causes: tuple[str, ...] = ()
     taxes: tuple[TaxRate, ...] = ()
+    taxed: tuple[tuple[Rates, Decimal], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,19 +189,6 @@ class CreditGrant:
 
 
 @dataclass(frozen=True)
-class TaxRate:
-    """A tax of `percent` on the invoice: added to it, or (`is_inclusive`) contained in its prices."""
-
-    id: UUID
-    name: str
-    percent: Decimal
-    is_inclusive: bool = False
-
-    def __post_init__(self) -> None:
-        _check_percent(f"tax rate {self.name!r}", self.percent)
-
-
-@dataclass(frozen=True)
 class Member:
     """One organization's part of an invoice: the payer itself, or one that is linked to it."""
 
@@ -230,6 +220,11 @@ class Account:
     taxes_before: Sequence[TaxRate] = ()
     revision: int = 0
     charged_ahead: Sequence[InvoiceItem] | None = None
+
+    @property
+    def is_taxed_by_item(self) -> bool:
+        """Return True if its items are not all taxed at the same rates."""
+        return differ_by_item(self.taxes) or differ_by_item(self.taxes_before)
 
 
 def _check_percent(name: str, percent: Decimal) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from fly_billing.domain.account import Account, TaxRate
+from fly_billing.domain.account import Account
 from fly_billing.domain.invoice_items import InvoiceItem, Scope, line_order
-from fly_billing.domain.money import EXACT, exact_sum
+from fly_billing.domain.money import EXACT, divide, exact_sum
+from fly_billing.domain.tax_rates import Rates, TaxRate
 
 
 @dataclass(frozen=True)
 class InvoiceTax:
-    """One rate's tax on an invoice, rounded once. `taxable_cents`: its base, without the tax. Both may be negative."""
+    """One rate's tax on an invoice, rounded once. `taxable_cents`: its base, without the tax. Both may be negative.
+
+    `category` and `legal_text` as of `tax_rates.TaxRate`.
+    """
 
     rate_id: UUID
     name: str
@@ -22,6 +26,8 @@ class InvoiceTax:
     is_inclusive: bool
     taxable_cents: int
     tax_cents: int
+    category: str = "standard"
+    legal_text: str | None = None
 
     def plus(self, other: InvoiceTax) -> InvoiceTax:
         """Add the tax of the same rate on another part of the invoice."""
@@ -37,7 +43,7 @@ class Draft:
     """`left` says what is still to be paid of each item, after what discounts and credits took from it. Exact.
 
     `counted`: what of this invoice counts towards each commitment. `other_rates`: the taxes of items that are not taxed
-    at the month's own rates, by the item's id.
+    at the month's own rates, by the item's id. `tax_parts`: of items that are taxed in parts, how much at which rates.
     """
 
     account: Account
@@ -47,6 +53,7 @@ class Draft:
     counted: dict[UUID, Decimal] = field(default_factory=dict)
     taxes: list[InvoiceTax] = field(default_factory=list)
     other_rates: dict[UUID, tuple[TaxRate, ...]] = field(default_factory=dict)
+    tax_parts: dict[UUID, tuple[tuple[Rates, Decimal], ...]] = field(default_factory=dict)
     _ordered: list[InvoiceItem] = field(default_factory=list, repr=False, compare=False)
 
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:
@@ -93,7 +100,13 @@ class Draft:
         return self.fill(scope, min(amount, max(Decimal(0), to_pay)))
 
     def fill(self, scope: Scope, amount: Decimal) -> dict[UUID, Decimal]:
-        """Share `amount`, at most what is left of these items, out over them: the first one is filled first."""
+        """Share `amount`, at most what is left of these items, out over them: the first one is filled first.
+
+        Where items are taxed at different rates, each gets its part in proportion to what is left of it, so that the
+        base of every rate does.
+        """
+        if self.account.is_taxed_by_item:
+            return _in_proportion(amount, {one.id: self.left[one.id] for one in self.covered(scope)})
         rest = amount
         parts: dict[UUID, Decimal] = {}
         for item in self.covered(scope):
@@ -102,3 +115,16 @@ class Draft:
                 parts[item.id] = part
                 rest = EXACT.subtract(rest, part)
         return parts
+
+
+def _in_proportion(amount: Decimal, left: Mapping[UUID, Decimal]) -> dict[UUID, Decimal]:
+    """Share `amount` out over what is left above zero. The last one bears the 21st decimal place."""
+    some = {item: one for item, one in left.items() if one > 0}
+    whole = exact_sum(list(some.values()))
+    if amount >= whole:
+        return some
+    parts = {item: divide(EXACT.multiply(amount, one), whole) for item, one in some.items()}
+    if parts:
+        last = next(reversed(parts))
+        parts[last] = EXACT.add(parts[last], EXACT.subtract(amount, exact_sum(list(parts.values()))))
+    return {item: part for item, part in parts.items() if part}

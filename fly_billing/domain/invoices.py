@@ -49,7 +49,8 @@ CHARGING_STEPS = STEPS[: STEPS.index(charge_adjustments)]
 class Invoice:
     """One payer's invoice for one month and revision; `amount` is exact, `total_cents` rounded once.
 
-    `counted`: what of it counts towards each commitment, by the commitment's id.
+    `tax_rates`: the rates that were in force for it, whether they came to anything or not. `counted`: what of it counts
+    towards each commitment, by the commitment's id.
     """
 
     id: UUID
@@ -61,6 +62,7 @@ class Invoice:
     total_cents: int
     items: tuple[InvoiceItem, ...]
     taxes: tuple[InvoiceTax, ...] = ()
+    tax_rates: tuple[UUID, ...] = ()
     counted: tuple[tuple[UUID, Decimal], ...] = ()
 
 
@@ -96,6 +98,7 @@ def assemble_invoice(account: Account) -> Invoice:
         total_cents=to_cents(amount, account.currency),
         items=tuple(items),
         taxes=tuple(draft.taxes),
+        tax_rates=tuple(rate.id for rate in account.taxes),
         counted=tuple(sorted(draft.counted.items())),
     )
 

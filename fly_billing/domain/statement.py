@@ -43,13 +43,30 @@ class StatementItem:
 
 @dataclass(frozen=True)
 class StatementTax:
-    """What one tax rate came to; `is_inclusive`: contained in the prices, not added to them."""
+    """What one tax rate came to; `is_inclusive`: contained in the prices, not added to them.
+
+    `category` and `legal_text` as of `tax_rates.TaxRate`.
+    """
 
     name: str
     percent: str
     is_inclusive: bool
     taxable_cents: int
     tax_cents: int
+    category: str = "standard"
+    legal_text: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Name the rate with its category, where it is no standard one: `VAT 7 % (reduced)`."""
+        return f"{self.name} {self.percent} %" + (
+            "" if self.category == "standard" else f" ({in_words(self.category)})"
+        )
+
+
+def in_words(category: str) -> str:
+    """Say a tax category as an invoice does."""
+    return {"zero": "zero rate", "reverse_charge": "reverse charge", "outside": "not taxable"}.get(category, category)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -28,7 +29,6 @@ from fly_billing.domain.account import (
     Member,
     OneOffItem,
     Subscription,
-    TaxRate,
     UsageRollup,
 )
 from fly_billing.domain.errors import BillingError
@@ -36,6 +36,7 @@ from fly_billing.domain.invoice_items import CHARGES, Scope
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.readable import refuse_unreadable
+from fly_billing.domain.tax_rates import TaxCustomer, TaxRate, differ_by_item, rates_for
 from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable
 from fly_billing.resources.postgres import Row, rows
 from fly_billing.resources.price_books import open_price_books
@@ -84,6 +85,11 @@ class Records:
     taxes_before: Grouped[TaxRate]
     # Organization -> the first of its records that can't be calculated with.
     unreadable: Mapping[str, BillingError]
+
+    def taxes_by_item(self, payer: Payer) -> bool:
+        """Return True if the payer's items are taxed at different rates."""
+        name = payer.organization_id
+        return differ_by_item([*self.taxes[name], *self.taxes_before[name]])
 
     def refuse_unreadable(self, payer: Payer) -> None:
         """Raise BillingError where a record of the payer, or of one it pays for, can't be calculated with."""
@@ -144,7 +150,7 @@ def read_records(
         for row in payer.members:
             _checked(row, "organizations", row["id"], lambda fields: None, wrong)
 
-    def read(what: str, name: str, make: Callable[[dict[str, Any]], T], **parameters: Any) -> Grouped[T]:
+    def read(what: str, name: str, make: Callable[[dict[str, Any]], T | None], **parameters: Any) -> Grouped[T]:
         return group_readable(rows(connection, name, **parameters), what, make, wrong)
 
     return Records(
@@ -159,10 +165,8 @@ def read_records(
         credits=read(
             "credit_grants", "credits_to_draw", _scoped(CreditGrant, CREDITABLE), **agreed, **span, is_final=is_final
         ),
-        taxes=read("tax_rates", "taxes_in_force", _made(TaxRate), **agreed),
-        taxes_before=read(
-            "tax_rates", "taxes_in_force", _made(TaxRate), organizations=names, month=month.plus(-1).first_day
-        ),
+        taxes=read("tax_rates", "taxes_in_force", _tax_rate, **agreed),
+        taxes_before=read("tax_rates", "taxes_in_force", _tax_rate, **agreed | {"month": month.plus(-1).first_day}),
         unreadable=wrong,
     )
 
@@ -190,7 +194,7 @@ def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books
 
 
 def group_readable(
-    found: Iterable[Row], what: str, make: Callable[[dict[str, Any]], T], wrong: dict[str, BillingError]
+    found: Iterable[Row], what: str, make: Callable[[dict[str, Any]], T | None], wrong: dict[str, BillingError]
 ) -> Grouped[T]:
     """Group rows by organization; of a row that can't be calculated with, its organization is noted in `wrong`."""
     grouped: dict[str, list[T]] = defaultdict(list)
@@ -204,7 +208,7 @@ def group_readable(
 
 
 def _checked(
-    fields: Mapping[str, Any], what: str, name: str, make: Callable[[Any], T], wrong: dict[str, BillingError]
+    fields: Mapping[str, Any], what: str, name: str, make: Callable[[Any], T | None], wrong: dict[str, BillingError]
 ) -> T | None:
     try:
         refuse_unreadable(fields)
@@ -239,6 +243,20 @@ def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]],
     return lambda fields: kind(**_without_times(fields) | {"scope": Scope.from_data(fields["scope"], kinds)})
 
 
+def _tax_rate(fields: dict[str, Any]) -> TaxRate | None:
+    """Read a tax rate; None where it is for other customers. One that a final invoice was made with stays its own."""
+    customer = TaxCustomer(fields.pop("location"), fields.pop("customer_kind"))
+    was_used = fields.pop("is_of_final_invoice")
+    rate = tax_rate_of(_without_times(fields))
+    return rate if was_used or rates_for(customer, [rate]) else None
+
+
+def tax_rate_of(fields: Mapping[str, Any]) -> TaxRate:
+    """Make a tax rate of a row of `tax_rates`."""
+    listed = {name: tuple(fields[name]) for name in ("locations", "customers")}
+    return TaxRate(**{**fields, **listed, "scope": Scope.from_data(fields["scope"], CHARGES)})
+
+
 def _read_subscriptions(
     connection: Connection, wrong: dict[str, BillingError], **parameters: Any
 ) -> Grouped[Subscription]:
@@ -266,14 +284,22 @@ def read_adjustments(
     Of one that can't be calculated with, its organization is noted in `wrong`.
     """
     found = rows(connection, statement, **parameters)
-    taxes: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    taxes: dict[UUID, dict[UUID, TaxRate]] = defaultdict(dict)
+    taxed: dict[UUID, list[dict[str, Any]]] = {}
     for row in rows(connection, "taxes_of_adjustments", ids=[row["id"] for row in found]) if found else ():
         fields = dict(row)
-        taxes[fields.pop("adjustment_id")].append(fields)
+        adjustment = fields.pop("adjustment_id")
+        taxed[adjustment] = fields.pop("taxed") or []
+        taxes[adjustment][fields["id"]] = tax_rate_of(fields)
 
     def made(fields: dict[str, Any]) -> Adjustment:
         month = BillingMonth(fields["month"].year, fields["month"].month)
-        own = tuple(TaxRate(**tax) for tax in taxes[fields["id"]])
-        return Adjustment(**fields | {"month": month, "causes": tuple(fields["causes"]), "taxes": own})
+        own = taxes[fields["id"]]
+        parts = tuple(
+            (tuple(own[UUID(rate)] for rate in part["rates"]), Decimal(part["amount"]))
+            for part in taxed.get(fields["id"], ())
+        )
+        changes = {"month": month, "causes": tuple(fields["causes"]), "taxes": tuple(own.values()), "taxed": parts}
+        return Adjustment(**fields | changes)
 
     return group_readable(found, "adjustments", made, wrong)

@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
 from fly_billing.domain.adjusted import kept_item
+from fly_billing.domain.corrected_taxes import Split
 from fly_billing.domain.correction_guard import CorrectionGuard, Held, Proposal, total_to_approve
 from fly_billing.domain.corrections import (
     CORRECTED_ROWS,
@@ -43,6 +45,7 @@ from fly_billing.resources.accounts import (
     read_payers,
     read_records,
 )
+from fly_billing.resources.corrected_taxes import BilledTaxes, read_billed_taxes
 from fly_billing.resources.guarding_corrections import (
     Judged,
     NotApproved,
@@ -67,7 +70,8 @@ ADJUSTMENT_COLUMNS = (
 class Correction:
     """What one final invoice would be now: its differences, exact; none where it is right.
 
-    `counted`: what of it counts towards each commitment then.
+    `counted`: what of it counts towards each commitment then. `taxed`: by the charge's key, how much of its difference
+    is taxed at which rates, where that differs by item.
     """
 
     payer: Payer
@@ -75,6 +79,7 @@ class Correction:
     month: BillingMonth
     differences: Sequence[Difference]
     counted: Mapping[UUID, Decimal]
+    taxed: Mapping[str, Split] = field(default_factory=dict)
 
     @property
     def amount(self) -> Decimal:
@@ -146,10 +151,13 @@ def find_corrections(
         payers, connection, lambda some: read_records(connection, month, some, is_final=True)
     )
     changed = _changed_usage(connection, month, list(billed.ids.values()), lake)
+    taxes = read_billed_taxes(
+        connection, [billed.ids[payer.organization_id] for payer, records in readable if records.taxes_by_item(payer)]
+    )
     found = []
     for payer, records in readable:
         try:
-            found.append(_correction(payer, month, records, books, billed, changed))
+            found.append(_correction(payer, month, records, books, billed, changed, taxes))
         except BillingError as error:
             failures.append((payer.organization_id, error))
         except ABOUT_A_VALUE as problem:
@@ -322,6 +330,7 @@ def _correction(
     books: Books,
     billed: _Billed,
     changed: Mapping[tuple[str, str], tuple[str, ...]],
+    taxes: BilledTaxes,
 ) -> Correction:
     invoice = billed.ids[payer.organization_id]
     items = billed.items[invoice]
@@ -329,7 +338,8 @@ def _correction(
     draft = recalculate(account, items)
     adjusted = billed.adjusted.get(invoice, {})
     found = differences(charges_of(items, month), adjusted, charges_of(draft.items, month), changed)
-    return Correction(payer, invoice, month, found, draft.counted)
+    taxed = taxes.taxed(invoice, account, found, items, draft.items)
+    return Correction(payer, invoice, month, found, draft.counted, taxed)
 
 
 def _changed_usage(
@@ -374,7 +384,7 @@ def _adjustment(
     correction: Correction, difference: Difference, who: Who, credit_note: UUID | None
 ) -> tuple[object, ...]:
     charge = difference.charge
-    detail = {
+    detail: dict[str, Any] = {
         **difference.detail,
         "billed": str(difference.billed),
         "adjusted_before": str(difference.adjusted),
@@ -388,6 +398,11 @@ def _adjustment(
             "owed": [kept_item(item) for item in difference.owed_items],
         },
     }
+    if correction.taxed:
+        detail["taxed"] = [
+            {"rates": [str(rate.id) for rate in rates], "amount": str(amount)}
+            for rates, amount in correction.taxed[charge.key].items()
+        ]
     return (
         uuid4(), charge.organization_id, correction.month.first_day, correction.invoice_id, charge.key, charge.product,
         adjustment_text(difference, correction.month), difference.amount, correction.payer.currency,

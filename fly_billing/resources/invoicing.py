@@ -52,7 +52,10 @@ ITEM_COLUMNS = (
 PAYERS_AT_ONCE = 500
 # Stretches of days that the message of a refused closing names.
 MOST_STRETCHES = 10
-TAX_COLUMNS = ("invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents")
+TAX_COLUMNS = (
+    "invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents", "category",
+    "legal_text",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -313,6 +316,10 @@ def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], mome
             ((invoice.id, snapshot) for payer, invoice in billed for snapshot in payer.snapshots),
         ),
         "invoice_taxes": (TAX_COLUMNS, (row for one in invoices for row in _tax_rows(one))),
+        "invoice_tax_rates": (
+            ("invoice_id", "tax_rate_id"),
+            ((one.id, rate) for one in invoices for rate in one.tax_rates),
+        ),
         "invoice_commitments": (
             ("invoice_id", "commitment_id", "counted"),
             ((one.id, commitment, counted) for one in invoices for commitment, counted in one.counted),
@@ -344,7 +351,8 @@ def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
 def _tax_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
     for tax in invoice.taxes:
         yield (
-            invoice.id, tax.rate_id, tax.name, tax.percent, tax.is_inclusive, tax.taxable_cents, tax.tax_cents
+            invoice.id, tax.rate_id, tax.name, tax.percent, tax.is_inclusive, tax.taxable_cents, tax.tax_cents,
+            tax.category, tax.legal_text,
         )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ WRITES: dict[str, frozenset[str]] = {
         "invoice_item_rollups": (INSERT,),
         "invoice_items": (INSERT, UPDATE, DELETE),
         "invoice_snapshots": (INSERT, DELETE),
+        "invoice_tax_rates": (INSERT, DELETE),
         "invoice_taxes": (INSERT, DELETE),
         "invoices": (INSERT, UPDATE, DELETE),
         "landed_months": (INSERT, UPDATE),

@@ -191,7 +191,10 @@ def _item(row: Row) -> StatementItem:
 
 
 def _tax(row: Row) -> StatementTax:
-    return StatementTax(row["name"], plain(row["percent"]), row["is_inclusive"], row["taxable_cents"], row["tax_cents"])
+    return StatementTax(
+        row["name"], plain(row["percent"]), row["is_inclusive"], row["taxable_cents"], row["tax_cents"],
+        row["category"], row["legal_text"],
+    )  # fmt: skip
 
 
 def _completeness(connection: Connection, shown: Sequence[Row]) -> Completeness | None:

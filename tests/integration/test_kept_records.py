@@ -51,6 +51,7 @@ FROZEN: dict[str, set[str]] = {
     "invoice_item_rollups": set(),
     "invoice_items": set(),
     "invoice_snapshots": set(),
+    "invoice_tax_rates": set(),
     "invoice_taxes": set(),
     "invoices": {"status", "paid_at"},
     "organization_links": {"last_month"},
@@ -65,7 +66,7 @@ WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 # What holds now, or what can be made again. Not emptied by accident either.
 CURRENT = {
     "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots", "meters", "one_off_items",
-    "organizations", "spend_thresholds", "stripe_events_polled",
+    "organizations", "spend_thresholds", "stripe_events_polled", "tax_customers",
 }  # fmt: skip
 # When the next requests to Stripe are due: unlogged, and starts anew after a crash.
 EMPTIED = {"stripe_pace"}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from fly_billing.domain.account import Commitment, CreditGrant, Discount, TaxRate
+from fly_billing.domain.account import Commitment, CreditGrant, Discount
 from fly_billing.domain.invoice_items import Scope
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import at, id_of
 
 

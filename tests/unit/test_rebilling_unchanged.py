@@ -25,7 +25,6 @@ from fly_billing.domain.account import (
     Member,
     OneOffItem,
     Subscription,
-    TaxRate,
     UsageRollup,
 )
 from fly_billing.domain.corrections import Difference, charges_of, differences, recalculate
@@ -33,6 +32,7 @@ from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
 from fly_billing.domain.invoices import assemble_invoice
 from fly_billing.domain.price_models import Graduated, Package, PerUnit, Tier
 from fly_billing.domain.prices import Price, PriceBook
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import OCTOBER, REQUESTS, SEPTEMBER, at, id_of, price
 
 MIDDLE = at("2026-09-16")
@@ -43,7 +43,13 @@ AMOUNTS = st.integers(0, 60).map(Decimal) | st.decimals(0, 200, places=2)
 SIGNED = AMOUNTS | AMOUNTS.map(lambda amount: -amount)
 PERCENTS = st.sampled_from([Decimal(5), Decimal(50), Decimal(100), Decimal("33.3")])
 # What `billed_items.sql` does not read of an item.
-NOT_STORED: dict[str, Any] = {"match": {}, "rollup_ids": (), "one_off_item_id": None, "adjustment_id": None, "credit_grant_id": None}
+NOT_STORED: dict[str, Any] = {
+    "match": {},
+    "rollup_ids": (),
+    "one_off_item_id": None,
+    "adjustment_id": None,
+    "credit_grant_id": None,
+}
 
 
 @st.composite

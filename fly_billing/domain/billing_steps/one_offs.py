@@ -34,18 +34,18 @@ def charge_adjustments(draft: Draft) -> None:
     for member in draft.account.members:
         for one in member.adjustments:
             same_currency(one.currency, draft.account.currency, f"adjustment {one.id}")
-            draft.charge(
-                InvoiceItem(
-                    id=draft.item_id(f"adjustment|{one.id}", member.organization_id),
-                    kind="adjustment",
-                    organization_id=member.organization_id,
-                    product=one.product,
-                    description=one.description,
-                    quantity=Decimal(1),
-                    unit="item",
-                    amount=one.amount,
-                    adjustment_id=one.id,
-                    detail={"month": str(one.month), "causes": list(one.causes)},
-                ),
-                one.taxes,
+            item = InvoiceItem(
+                id=draft.item_id(f"adjustment|{one.id}", member.organization_id),
+                kind="adjustment",
+                organization_id=member.organization_id,
+                product=one.product,
+                description=one.description,
+                quantity=Decimal(1),
+                unit="item",
+                amount=one.amount,
+                adjustment_id=one.id,
+                detail={"month": str(one.month), "causes": list(one.causes)},
             )
+            draft.charge(item, one.taxes)
+            if one.taxed:
+                draft.tax_parts[item.id] = one.taxed

@@ -1,15 +1,22 @@
 """Taxes: given rates on what the invoice comes to, added to it or contained in it.
 
 The rules:
+  - An item is taxed at the rates that cover it (`domain.tax_rates`), of the invoice's month. A correction of an earlier
+    month is taxed at that month's rates, and a fee that is given back at those of the month that charged it: what is
+    returned is what was paid.
   - The base of a rate is the sum of what is left to pay of the items taxed at it, rounded to the cent: a person can
     redo it with a calculator. Each rate's tax is rounded once per invoice, halves away from zero, not per item.
-  - An item is taxed at the rates of the invoice's month. A correction of an earlier month is taxed at that month's
-    rates, and a fee that is given back at those of the month that charged it: what is returned is what was paid.
+  - Where the month's items are taxed at different rates, their bases are rounded together, so that they add up to what
+    is left to pay of them: each is its sum rounded down or up, the largest remainders up.
+  - What is taken off several items (an amount off, a maximum, a credit) is taken off each in proportion then.
+  - A minimum's true-up is taxed like what counts towards it, in proportion; where nothing does, at the rates that are
+    for every item.
   - A base below zero is taxed like one above it, so that a charge and its return come to nothing, tax included. A base
     of zero has no tax.
   - Added taxes (exclusive) are each calculated from the same base, never one on top of another: GST and QST in Quebec.
   - Contained taxes (inclusive) are what the base holds of them: at 19 %, 19/119 of it. Each tax is rounded by itself;
-    the net amount is the rest, so it bears the odd cent, and all add up to the base.
+    the net amount is the rest, so it bears the odd cent, and all add up to the base. Items with contained taxes and
+    items with added ones may be on one invoice, but one item has only one of the two.
 Keeps out: the law. Which rates hold for whom is given; an exemption or a reverse charge is a rate of 0 %, and is shown.
 """
 
@@ -17,68 +24,152 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from fly_billing.domain.account import Account, TaxRate
-from fly_billing.domain.billing_steps.term_items import term_item
+from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft, InvoiceTax
-from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.invoice_items import InvoiceItem
-from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
+from fly_billing.domain.money import EXACT, divide, exact_sum, from_cents, plain, share_out_cents, to_cents
+from fly_billing.domain.tax_rates import Rates, TaxRate, rates_of, rates_of_anything
 
-Rates = tuple[TaxRate, ...]
+Parts = Mapping[Rates, Decimal]
 
 
 def add_taxes(draft: Draft) -> None:
     """Note each rate's tax in `draft.taxes`; add an item for each that is not contained in the prices.
 
-    The item's `detail`: `percent` and `base`, what is taxed at this rate. Raises BillingError `mixed_taxes`.
+    The item's `detail`: `percent` and `base`, what is taxed at this rate; its `category` and `legal_text`, where it is
+    no standard rate; and where items are taxed at different rates, `taxed`: how much of which.
+    Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
     """
-    if len({rate.is_inclusive for rate in draft.account.taxes}) > 1:
-        raise _mixed(draft.account)
-    left = _left_by_rates(draft)
-    draft.taxes.extend(_added(left, draft.account.currency))
+    account = draft.account
+    parts = taxed_parts(draft)
+    bases = _bases(draft, parts)
+    draft.taxes.extend(_added(bases, account.currency))
     for tax in draft.taxes:
-        draft.charge(_item(draft, tax))
-    draft.taxes.extend(_contained(left, draft.account.currency))
+        draft.charge(_item(draft, tax, parts if _is_by_item(draft) else {}))
+    draft.taxes.extend(_contained(bases, account.currency))
 
 
-def _left_by_rates(draft: Draft) -> Mapping[Rates, Decimal]:
-    """Add up what is left to pay, by the rates that tax it; the month's own rates first."""
-    amounts: dict[Rates, list[Decimal]] = defaultdict(list)
-    own = tuple(draft.account.taxes)
-    amounts[own] = []
-    for item, amount in draft.left.items():
-        amounts[draft.other_rates.get(item, own)].append(amount)
-    return {rates: exact_sum(some) for rates, some in amounts.items()}
+def _is_by_item(draft: Draft) -> bool:
+    return draft.account.is_taxed_by_item or bool(draft.tax_parts)
 
 
-def _mixed(account: Account) -> BillingError:
-    named = ", ".join(f"{rate.name} ({'inclusive' if rate.is_inclusive else 'exclusive'})" for rate in account.taxes)
-    return not_computable(
-        "mixed_taxes",
-        f"the tax rates of {account.organization_id} in {account.month} are {named}: prices have their taxes in them or"
-        " have not. Make all of these rates inclusive or all exclusive, then bill the month again",
-    )
+def taxed_parts(draft: Draft) -> dict[UUID, Parts]:
+    """Return how much is left to pay of each item at which rates. Raises BillingError as `add_taxes`."""
+    account = draft.account
+    whose = f"{account.organization_id} in {account.month}"
+    own = rates_of_anything(account.taxes, whose)
+    parts: dict[UUID, Parts] = {}
+    items = {item.id: item for item in draft.items}
+    for item_id, left in draft.left.items():
+        item = items[item_id]
+        if item_id in draft.tax_parts:
+            parts[item_id] = _less(draft.tax_parts[item_id], left)
+        elif item_id in draft.other_rates:
+            parts[item_id] = {_of(item, draft.other_rates[item_id], whose): left}
+        elif not account.is_taxed_by_item:
+            parts[item_id] = {own: left}
+        elif item.kind == "minimum":
+            parts[item_id] = like_what_counted(item, left, own, parts)
+        else:
+            parts[item_id] = {_of(item, account.taxes, whose): left}
+    return parts
 
 
-def _added(left: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
-    bases: dict[TaxRate, list[Decimal]] = defaultdict(list)
-    for rates, amount in left.items():
+def _of(item: InvoiceItem, rates: Sequence[TaxRate], whose: str) -> Rates:
+    if item.kind == "adjustment":  # its scope is that of what it corrects: `Adjustment.taxed`
+        return rates_of_anything(rates, whose)
+    return rates_of(item, rates, whose)
+
+
+def _less(parts: Iterable[tuple[Rates, Decimal]], left: Decimal) -> Parts:
+    """Take what a credit paid off the parts above zero, in proportion."""
+    merged: dict[Rates, Decimal] = defaultdict(Decimal)
+    for rates, amount in parts:
+        merged[rates] = EXACT.add(merged[rates], amount)
+    paid = EXACT.subtract(exact_sum(list(merged.values())), left)
+    if not paid:
+        return merged
+    above = {rates: amount for rates, amount in merged.items() if amount > 0}
+    return {
+        rates: EXACT.subtract(amount, taken)
+        for (rates, amount), taken in zip(
+            merged.items(), shares(paid, [above.get(rates, Decimal(0)) for rates in merged]), strict=True
+        )
+    }
+
+
+def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mapping[UUID, Parts]) -> Parts:
+    """Split a minimum's true-up like the items that count towards it, as far as they are above zero."""
+    counted: dict[Rates, Decimal] = defaultdict(Decimal)
+    for one in item.detail["counted"]:
+        split = parts.get(UUID(one["item"]), {})
+        amounts = shares(Decimal(one["amount"]), list(split.values())) if split else []
+        for rates, amount in zip(split, amounts, strict=True):
+            counted[rates] = EXACT.add(counted[rates], amount)
+    above = {rates: amount for rates, amount in counted.items() if amount > 0}
+    if not above:
+        return {own: left}
+    return dict(zip(above, shares(left, list(above.values())), strict=True))
+
+
+def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Share `amount` out by weight; the last bears what does not divide. Without any weight the first has it all."""
+    whole = exact_sum(list(weights))
+    if not whole:
+        return [amount, *(Decimal(0) for _ in weights[1:])]
+    parts = [divide(EXACT.multiply(amount, weight), whole) for weight in weights]
+    last = max(n for n, weight in enumerate(weights) if weight)
+    parts[last] = EXACT.add(parts[last], EXACT.subtract(amount, exact_sum(parts)))
+    return parts
+
+
+def _bases(draft: Draft, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
+    """Add up what is left to pay, by the rates that tax it. Several bases of the month's own rates are whole cents."""
+    currency = draft.account.currency
+    own: set[Rates] = set()
+    amounts: dict[Rates, list[Decimal]] = {}
+    if not draft.account.is_taxed_by_item:
+        amounts[rates_of_anything(draft.account.taxes, "")] = []
+    for item, split in parts.items():
+        for rates, amount in split.items():
+            amounts.setdefault(rates, []).append(amount)
+            if item not in draft.other_rates and item not in draft.tax_parts:
+                own.add(rates)
+    bases = {rates: exact_sum(some) for rates, some in amounts.items()}
+    if len(own) > 1:
+        together = sorted(own, key=lambda rates: [str(rate.id) for rate in rates])
+        cents = _cents_of([bases[rates] for rates in together], currency)
+        bases |= {rates: from_cents(one, currency) for rates, one in zip(together, cents, strict=True)}
+    return bases
+
+
+def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
+    """Round amounts so that they add up to their rounded sum, and amounts below zero just as those above it."""
+    whole = exact_sum(amounts) or next((one for one in amounts if one), Decimal(0))
+    if whole < 0:
+        return [-one for one in share_out_cents([EXACT.minus(amount) for amount in amounts], currency)]
+    return share_out_cents(amounts, currency)
+
+
+def _added(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+    amounts: dict[TaxRate, list[Decimal]] = defaultdict(list)
+    for rates, amount in bases.items():
         for rate in rates:
             if not rate.is_inclusive:
-                bases[rate].append(amount)
-    cents = {rate: to_cents(exact_sum(amounts), currency) for rate, amounts in bases.items()}
+                amounts[rate].append(amount)
+    cents = {rate: to_cents(exact_sum(some), currency) for rate, some in amounts.items()}
     return [_tax(rate, base, _rounded(base * Fraction(rate.percent) / 100)) for rate, base in cents.items() if base]
 
 
-def _contained(left: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+def _contained(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
     taxes: dict[UUID, InvoiceTax] = {}
-    for rates, amount in left.items():
+    for rates, amount in bases.items():
         inclusive = [rate for rate in rates if rate.is_inclusive]
         for tax in _contained_in(inclusive, to_cents(amount, currency)):
             before = taxes.get(tax.rate_id)
@@ -101,18 +192,33 @@ def _rounded(cents: Fraction) -> int:
 
 
 def _tax(rate: TaxRate, taxable_cents: int, tax_cents: int) -> InvoiceTax:
-    return InvoiceTax(rate.id, rate.name, rate.percent, rate.is_inclusive, taxable_cents, tax_cents)
+    return InvoiceTax(
+        rate.id, rate.name, rate.percent, rate.is_inclusive, taxable_cents, tax_cents, rate.category, rate.legal_text
+    )
 
 
-def _item(draft: Draft, tax: InvoiceTax) -> InvoiceItem:
+def _item(draft: Draft, tax: InvoiceTax, parts: Mapping[UUID, Parts]) -> InvoiceItem:
     currency = draft.account.currency
+    detail = {"percent": plain(tax.percent), "base": plain(from_cents(tax.taxable_cents, currency))}
+    if tax.category != "standard":
+        detail["category"] = tax.category
+    if tax.legal_text:
+        detail["legal_text"] = tax.legal_text
     item = term_item(
         draft,
         "tax",
         tax.rate_id,
         "Taxes",
-        f"{tax.name} {plain(tax.percent)} %",
+        f"{tax.name} {plain(tax.percent)} %" + (f": {tax.legal_text}" if tax.legal_text else ""),
         from_cents(tax.tax_cents, currency),
-        {"percent": plain(tax.percent), "base": plain(from_cents(tax.taxable_cents, currency))},
+        detail | ({"taxed": listed(draft, _taxed_at(tax.rate_id, parts))} if parts else {}),
     )
     return replace(item, tax_rate_id=tax.rate_id)
+
+
+def _taxed_at(rate_id: UUID, parts: Mapping[UUID, Parts]) -> dict[UUID, Decimal]:
+    found = {
+        item: exact_sum([amount for rates, amount in split.items() if any(one.id == rate_id for one in rates)])
+        for item, split in parts.items()
+    }
+    return {item: amount for item, amount in found.items() if amount}

@@ -2,5 +2,6 @@
 -- counted towards commitments.
 delete from invoice_items where invoice_id = any (array(select id from computed_invoices));
 delete from invoice_snapshots where invoice_id = any (array(select id from computed_invoices));
+delete from invoice_tax_rates where invoice_id = any (array(select id from computed_invoices));
 delete from invoice_taxes where invoice_id = any (array(select id from computed_invoices));
 delete from invoice_commitments where invoice_id = any (array(select id from computed_invoices))

@@ -1,7 +1,24 @@
--- One row per adjustment and tax rate that holds for the invoice it corrects: that of its payer, in its month.
-select a.id as adjustment_id, r.id, r.name, r.percent, r.is_inclusive
-from adjustments as a
-join invoices as i on i.id = a.invoice_id
-join tax_rates as r on r.organization_id = i.organization_id and daterange(r.first_month, r.last_month, '[]') @> a.month
-where a.id = any (:ids)
-order by a.id, r.name, r.id
+-- One row per adjustment and tax rate that the invoice it corrects was made with, or that its parts name (a fee that is
+-- given back has the rates of the month before); and how much of the adjustment is taxed at which, where items differ.
+with asked as (
+    select id, invoice_id, detail -> 'taxed' as taxed from adjustments where id = any (:ids)
+),
+
+used as (
+    select asked.id, invoice_tax_rates.tax_rate_id
+    from asked
+    join invoice_tax_rates on invoice_tax_rates.invoice_id = asked.invoice_id
+    union
+    select asked.id, cast(rate.value as uuid)
+    from asked
+    cross join jsonb_array_elements(coalesce(asked.taxed, '[]')) as part
+    cross join jsonb_array_elements_text(part.value -> 'rates') as rate
+)
+
+select
+    used.id as adjustment_id, asked.taxed, r.id, r.name, r.percent, r.is_inclusive, r.tax, r.category,
+    r.legal_text, r.scope, r.locations, r.customers
+from used
+join asked on asked.id = used.id
+join tax_rates as r on r.id = used.tax_rate_id
+order by used.id, r.name, r.id

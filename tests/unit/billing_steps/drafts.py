@@ -8,9 +8,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from fly_billing.domain.account import Account, Commitment, CreditGrant, Discount, TaxRate
+from fly_billing.domain.account import Account, Commitment, CreditGrant, Discount
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import SEPTEMBER, at, id_of
 
 

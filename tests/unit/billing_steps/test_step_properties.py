@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.account import CREDITABLE, Commitment, CreditGrant, Discount, TaxRate
+from fly_billing.domain.account import CREDITABLE, Commitment, CreditGrant, Discount
 from fly_billing.domain.billing_steps.commitments import apply_commitments
 from fly_billing.domain.billing_steps.credits import draw_credits
 from fly_billing.domain.billing_steps.discounts import take_discounts
@@ -20,6 +20,7 @@ from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
 from fly_billing.domain.money import EXACT, exact_sum, minor_digits, to_cents
 from fly_billing.domain.plain_data import has_more_decimals
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import at, id_of
 from tests.unit.billing_steps.drafts import amounts, credit, draft_of, item, percent_off
 

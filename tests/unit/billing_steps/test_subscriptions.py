@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.account import Account, Discount, DiscountTaken, Member, Subscription, TaxRate, UsageRollup
+from fly_billing.domain.account import Account, Discount, DiscountTaken, Member, Subscription, UsageRollup
 from fly_billing.domain.billing_steps.subscriptions import charge_subscriptions
 from fly_billing.domain.billing_steps.usage import charge_usage
 from fly_billing.domain.draft import Draft
@@ -29,6 +29,7 @@ from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth, months_between
 from fly_billing.domain.price_models import Graduated, PerUnit, Tier
 from fly_billing.domain.prices import PriceBook
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import OCTOBER, SEPTEMBER, at, id_of, price
 
 NOVEMBER = OCTOBER.next()

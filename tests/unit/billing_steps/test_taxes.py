@@ -4,11 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.domain.account import TaxRate
 from fly_billing.domain.billing_steps.taxes import add_taxes
 from fly_billing.domain.draft import Draft, InvoiceTax
 from fly_billing.domain.errors import BillingError
 from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import id_of
 from tests.unit.billing_steps.drafts import amounts, draft_of, item, only, tax
 

@@ -1,0 +1,5 @@
+-- One row per item of these invoices whose price is for some usage only, which its scope may name.
+select t.id, p.match
+from invoice_items as t
+join prices as p on p.id = t.price_id
+where t.invoice_id = any (:invoices) and p.match <> '{}'
