@@ -54,6 +54,24 @@ ALLOWED = {
         "Migration", "Mobile", "Networking", "Security", "Storage", "Web", "Other",
     ),
 }  # fmt: skip
+# The subcategories of each category that the shipped price book has products of.
+SUBCATEGORIES = {
+    "Compute": ("Containers", "End User Computing", "Quantum Compute", "Serverless Compute", "Virtual Machines"),
+    "Databases": (
+        "Caching", "Data Warehouses", "Ledger Databases", "NoSQL Databases", "Relational Databases",
+        "Time Series Databases",
+    ),
+    "Management and Governance": (
+        "Architecture", "Compliance", "Cost Management", "Data Governance", "Disaster Recovery", "Endpoint Management",
+        "Observability", "Support",
+    ),
+    "Networking": (
+        "Application Networking", "Content Delivery", "Network Connectivity", "Network Infrastructure",
+        "Network Routing", "Network Security",
+    ),
+    "Security": ("Secret Management", "Security Posture Management", "Threat Detection and Response"),
+    "Storage": ("Backup Storage", "Block Storage", "File Storage", "Object Storage", "Storage Platforms"),
+}  # fmt: skip
 NUMERIC_FORMAT = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 DATE_TIME_FORMAT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 CURRENCY_FORMAT = re.compile(r"[A-Z]{3}", re.ASCII)
@@ -138,6 +156,16 @@ RULES = (
         lambda row: row["ChargeCategory"] == "Purchase",
         lambda row: row["ChargeFrequency"] != "Usage-Based",
     ),
+    Rule(
+        "ServiceSubcategory-C-004-M: it is one of its ServiceCategory",
+        _has("ServiceSubcategory"),
+        lambda row: (
+            row["ServiceSubcategory"]
+            in (*SUBCATEGORIES.get(row["ServiceCategory"], ()), f"Other ({row['ServiceCategory']})")
+        ),
+    ),
+    Rule("RegionName-C-004-C: null without RegionId", _has_not("RegionId"), _has_not("RegionName")),
+    Rule("RegionName-C-005-C: not null with RegionId", _has("RegionId"), _has("RegionName")),
     Rule("SkuMeter is null without SkuId", _has_not("SkuId"), _has_not("SkuMeter")),
     Rule("SkuPriceDetails is null without SkuPriceId", _has_not("SkuPriceId"), _has_not("SkuPriceDetails")),
     Rule(

@@ -161,14 +161,15 @@ def export_focus(
     month: Month,
     file_format: Annotated[str, typer.Option("--format", help="csv or parquet")] = "csv",
     out: Annotated[Path | None, typer.Option(help="The file to write; else focus-YYYY-MM.csv here")] = None,
+    version: Annotated[str, typer.Option("--focus-version", help="1.2 or 1.3")] = "1.2",
     provider: Annotated[str, typer.Option(help="Who provides, publishes and invoices the services")] = "Fly.io",
     overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace the file if it exists")] = False,
 ) -> None:
-    """Write a month's final invoices as a FOCUS 1.2 cost-and-usage file. Void invoices are left out."""
+    """Write a month's final invoices as a FOCUS cost-and-usage file. Void invoices are left out."""
     from fly_billing.cli.export_focus import export_month
 
     file = out or Path(f"focus-{month}.{file_format}")
-    export_month(wide_console(), month, file, file_format, provider, overwrite=overwrite)
+    export_month(wide_console(), month, file, file_format, version, provider, overwrite=overwrite)
 
 
 @app.command()

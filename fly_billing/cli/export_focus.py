@@ -14,13 +14,19 @@ from fly_billing.cli.terminal import Terminal, bars, lines, styled
 from fly_billing.domain.money import format_cents, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.focus_export import FocusExport, export_focus
-from fly_billing.focus_export.columns import FOCUS_VERSION
 from fly_billing.resources.output_files import is_stream
 from fly_billing.resources.postgres import BillingDatabase
 
 
 def export_month(
-    console: Terminal, month: BillingMonth, file: Path, file_format: str, provider: str, *, overwrite: bool
+    console: Terminal,
+    month: BillingMonth,
+    file: Path,
+    file_format: str,
+    version: str,
+    provider: str,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write the month's FOCUS file and print what its rows come to, on stderr where the file goes into a pipe."""
     if is_stream(file):
@@ -32,6 +38,7 @@ def export_month(
             month,
             file,
             file_format=file_format,
+            version=version,
             provider=provider,
             overwrite=overwrite,
             progress=lambda number, total: bar.update(task, completed=number, total=total),
@@ -49,7 +56,7 @@ def _bar(console: Terminal) -> Progress:
 def show_export(console: Terminal, done: FocusExport) -> None:
     """Print rows and amounts by charge category, and what of the month is not in the file."""
     table = Table(
-        title=f"{done.month}: {done.invoices:,} final invoices as FOCUS {FOCUS_VERSION}",
+        title=f"{done.month}: {done.invoices:,} final invoices as FOCUS {done.version}",
         title_justify="left",
         show_footer=True,
     )

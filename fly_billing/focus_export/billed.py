@@ -17,7 +17,8 @@ class BilledItem:
     """One item of a final invoice. `amount` is exact, `amount_cents` its share of the invoice's rounded total.
 
     `[period_start, period_end)` is the time that it is for. `dimensions` are those that all of its usage shares,
-    `match` those of its price; `detail` is as `domain.billing_steps` writes it.
+    `match` those of its price; `detail` is as `domain.billing_steps` writes it. `is_prepaid`: a reservation, whose
+    credits pay for usage of its months.
     """
 
     id: UUID
@@ -37,6 +38,7 @@ class BilledItem:
     match: Mapping[str, Sequence[str]] = field(default_factory=dict)
     dimensions: Mapping[str, str] = field(default_factory=dict)
     detail: Mapping[str, Any] = field(default_factory=dict)
+    is_prepaid: bool = False
 
 
 @dataclass(frozen=True)

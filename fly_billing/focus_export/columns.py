@@ -1,4 +1,6 @@
-"""The columns of the file, by the FOCUS specification, version 1.2 (May 2025). Keeps out: where their values come from.
+"""The columns of the file, by the FOCUS specification, versions 1.2 (May 2025) and 1.3.
+
+Keeps out: where their values come from.
 
 The 21 mandatory ones: BilledCost, BillingAccountId, BillingAccountName, BillingCurrency, BillingPeriodEnd,
 BillingPeriodStart, ChargeCategory, ChargeClass, ChargeDescription, ChargePeriodEnd, ChargePeriodStart, ContractedCost,
@@ -6,7 +8,7 @@ EffectiveCost, InvoiceIssuerName, ListCost, PricingQuantity, PricingUnit, Provid
 ServiceName.
 
 The others are conditional or recommended ones for which we know the truth. Left out: what we do not have (ResourceId:
-usage is added up by its dimensions; RegionName; ContractedUnitPrice: nobody negotiated prices of their own; the columns
+usage is added up by its dimensions; ContractedUnitPrice: nobody negotiated prices of their own; the columns
 of commitment discounts, capacity reservations and pricing currencies), and types of which there is only one
 (BillingAccountType, SubAccountType).
 
@@ -15,17 +17,20 @@ The costs, all in the invoice's currency:
                   BilledCost, or for a tax: its rate on the ListCost of what it is on
   ContractedCost  the ListCost
   EffectiveCost   exact, after discounts and before credits, which are rows of their own; where a row has no unit price,
-                  its BilledCost
+                  its BilledCost; 0 for a reservation, which pays for what is used later
   BilledCost      cents: the item's share of its invoice's rounded total. All of one InvoiceId add up to the invoice
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 FOCUS_VERSION = "1.2"
+# What 1.3 calls columns otherwise; rows have the names of 1.2.
+RENAMED = {"1.2": {}, "1.3": {"ProviderName": "ServiceProviderName", "PublisherName": "HostProviderName"}}
+FOCUS_VERSIONS = tuple(RENAMED)
 
 # What a cell holds; None is null.
 Cell = str | Decimal | datetime | None
@@ -65,14 +70,23 @@ _FOCUS = [
         {
             "cost": "ListUnitPrice",
             "quantity": "ConsumedQuantity",
-            "text": "ConsumedUnit PricingCategory RegionId SkuId SkuMeter SkuPriceDetails SkuPriceId SubAccountId"
-            " SubAccountName Tags",
+            "text": "ConsumedUnit PricingCategory RegionId RegionName SkuId SkuMeter SkuPriceDetails SkuPriceId"
+            " SubAccountId SubAccountName Tags",
         },
     ),
-    *_columns("recommended", {"text": "ChargeFrequency InvoiceId"}),
+    *_columns("recommended", {"text": "ChargeFrequency InvoiceId ServiceSubcategory"}),
 ]
 # Ours, after those of the specification: which item the row is of, and by which coupons its costs differ.
 _CUSTOM = _columns("custom", {"text": "x_Discounts x_InvoiceItemId x_InvoiceItemKind"})
 
 COLUMNS: tuple[Column, ...] = (*sorted(_FOCUS, key=lambda column: column.name), *_CUSTOM)
+
+
+def columns_of(version: str) -> dict[str, Column]:
+    """Return the columns of a version's file in their order, each under the name that rows have it by."""
+    names = {column.name: RENAMED[version].get(column.name, column.name) for column in COLUMNS}
+    in_order = sorted(COLUMNS, key=lambda column: (column.level == "custom", names[column.name]))
+    return {column.name: replace(column, name=names[column.name]) for column in in_order}
+
+
 MANDATORY = tuple(column.name for column in COLUMNS if column.level == "mandatory")

@@ -22,6 +22,7 @@ from fly_billing.domain.money import EXACT
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.focus_export.billed import BilledInvoice, BilledItem
+from fly_billing.focus_export.columns import FOCUS_VERSION, FOCUS_VERSIONS
 from fly_billing.focus_export.files import FORMATS, new_file
 from fly_billing.focus_export.rows import Row, UnequalRows, focus_rows
 from fly_billing.resources.isolation import ABOUT_A_VALUE, unreadable
@@ -54,6 +55,7 @@ class FocusExport:
 
     file: Path
     month: BillingMonth
+    version: str
     invoices: int
     open: int
     void: int
@@ -84,6 +86,7 @@ def export_focus(
     file: Path,
     *,
     file_format: str = "csv",
+    version: str = FOCUS_VERSION,
     provider: str = "Fly.io",
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -97,6 +100,8 @@ def export_focus(
     """
     if file_format not in FORMATS:
         raise FocusExportError(f"no such format: {file_format}; there are {', '.join(FORMATS)}")
+    if version not in FOCUS_VERSIONS:
+        raise FocusExportError(f"no such version of FOCUS: {version}; files are written as {', '.join(FOCUS_VERSIONS)}")
     with database.one_moment() as connection:
         (counts,) = connection.execute(text(_sql("count_invoices")), {"month": month.first_day}).mappings()
         if not counts["final"]:
@@ -104,8 +109,8 @@ def export_focus(
                 f"{month} has no final invoices ({counts['open']} open, {counts['void']} void): nothing was written."
                 f" `fly-billing bill {month}` finalizes them once the month is closed"
             )
-        done = FocusExport(file, month, counts["final"], counts["open"], counts["void"])
-        with new_file(file, file_format, overwrite=overwrite) as write:
+        done = FocusExport(file, month, version, counts["final"], counts["open"], counts["void"])
+        with new_file(file, file_format, version, overwrite=overwrite) as write:
             waiting: list[Row] = []
             for number, items in enumerate(_invoices(connection, month), start=1):
                 try:

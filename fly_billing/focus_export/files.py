@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fly_billing.domain.money import plain
-from fly_billing.focus_export.columns import COLUMNS, COST_DECIMALS, FOCUS_VERSION, QUANTITY_DECIMALS, Cell
+from fly_billing.focus_export.columns import COST_DECIMALS, QUANTITY_DECIMALS, Cell, columns_of
 from fly_billing.focus_export.rows import Row
 from fly_billing.resources.output_files import output_file
 
@@ -31,31 +31,28 @@ _TYPES = {
     "cost": pa.decimal128(38, COST_DECIMALS),
     "quantity": pa.decimal128(38, QUANTITY_DECIMALS),
 }
-SCHEMA = pa.schema(
-    [pa.field(column.name, _TYPES[column.kind]) for column in COLUMNS], metadata={"focus_version": FOCUS_VERSION}
-)
 FORMATS = ("csv", "parquet")
 
 
 @contextmanager
-def new_file(path: Path, file_format: str, *, overwrite: bool = False) -> Iterator[Write]:
+def new_file(path: Path, file_format: str, version: str, *, overwrite: bool = False) -> Iterator[Write]:
     """Yield what writes rows; the file is there, whole, when the block has ended well, and not at all if it has not.
 
     Raises OutputExists where there is one already, unless `overwrite`, and OutputNotWritten.
     """
     with output_file(path, overwrite=overwrite) as file, ExitStack() as stack:
-        yield (_csv if file_format == "csv" else _parquet)(stack, file)
+        yield (_csv if file_format == "csv" else _parquet)(stack, file, version)
 
 
-def _csv(stack: ExitStack, binary: IO[bytes]) -> Write:
+def _csv(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
     file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
     stack.callback(file.detach)
-    names = [column.name for column in COLUMNS]
+    columns = columns_of(version)
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(column.name for column in columns.values())
 
     def write(rows: Sequence[Row]) -> None:
-        writer.writerows([_text(row[name]) for name in names] for row in rows)
+        writer.writerows([_text(row[name]) for name in columns] for row in rows)
 
     return write
 
@@ -68,10 +65,14 @@ def _text(cell: Cell) -> str:
     return cell or ""
 
 
-def _parquet(stack: ExitStack, binary: IO[bytes]) -> Write:
-    writer = stack.enter_context(pq.ParquetWriter(binary, SCHEMA, compression="zstd"))
+def _parquet(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
+    columns = columns_of(version)
+    fields = [pa.field(column.name, _TYPES[column.kind]) for column in columns.values()]
+    schema = pa.schema(fields, metadata={"focus_version": version})
+    writer = stack.enter_context(pq.ParquetWriter(binary, schema, compression="zstd"))
 
     def write(rows: Sequence[Row]) -> None:
-        writer.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA))
+        named = [{column.name: row[name] for name, column in columns.items()} for row in rows]
+        writer.write_table(pa.Table.from_pylist(named, schema=schema))
 
     return write

@@ -7,6 +7,7 @@ The rules, for a reader to argue with:
   - A credit is a row (ChargeCategory Credit), as it pays for other rows; so is a one-off item below zero.
   - What tops up to a minimum, cuts down to a maximum, or puts an earlier month right, is an Adjustment. Only the last,
     and a fee that was charged in advance, put an invoiced period right: ChargeClass Correction.
+  - A reservation is a Purchase with an EffectiveCost of 0: it pays for usage of later months. Its credits are rows.
   - A tax is a row per rate. What is contained in the prices (inclusive) has none.
   - An item's cents are shared out over its rows by largest remainder, so that all rows of an InvoiceId add up to it.
 """
@@ -26,7 +27,7 @@ from fly_billing.domain.money import EXACT, divide, exact_product, exact_sum, fr
 from fly_billing.focus_export.billed import BilledInvoice, BilledItem
 from fly_billing.focus_export.charges import Charge, charges_of, cut_cost
 from fly_billing.focus_export.columns import COLUMNS, Cell
-from fly_billing.focus_export.service_categories import service_category
+from fly_billing.focus_export.service_categories import service_category, service_subcategory
 from fly_billing.focus_export.units import focus_unit
 
 Row = dict[str, Cell]
@@ -125,13 +126,14 @@ def _row(
         "ConsumedQuantity": charge.consumed,
         "ConsumedUnit": None if charge.consumed is None else focus_unit(item.unit),
         "ContractedCost": list_cost,
-        "EffectiveCost": cut_cost(amount) if is_priced else billed,
+        "EffectiveCost": Decimal(0) if item.is_prepaid else cut_cost(amount) if is_priced else billed,
         "ListCost": list_cost,
         "ListUnitPrice": charge.unit_price,
         "PricingCategory": "Standard" if is_priced else None,
         "PricingQuantity": charge.quantity,
         "PricingUnit": charge.unit,
         "RegionId": region,
+        "RegionName": region,  # regions are called by their ids
         "SkuId": item.price_key or charge.sku_price,
         "SkuMeter": _meter(item) if charge.sku_price else None,
         "SkuPriceDetails": _json(details) if charge.sku_price else None,
@@ -171,6 +173,7 @@ def _base_row(invoice: BilledInvoice, item: BilledItem, provider: str) -> Row:
         "PublisherName": provider,
         "ServiceCategory": service_category(item.product),
         "ServiceName": item.product,
+        "ServiceSubcategory": service_subcategory(item.product),
         "SubAccountId": item.organization_id,
         "SubAccountName": item.organization_name,
         "x_InvoiceItemId": str(item.id),

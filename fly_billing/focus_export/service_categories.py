@@ -1,20 +1,26 @@
-"""FOCUS's category of each product that the shipped price book has. Another book's products are "Other"."""
+"""FOCUS's category and subcategory of each product that the shipped price book has. Another book's are "Other"."""
 
 from __future__ import annotations
 
 _CATEGORIES = {
-    "Bandwidth": "Networking",
-    "Certificates": "Security",
-    "GPUs": "Compute",
-    "IP addresses": "Networking",
-    "Kubernetes": "Compute",
-    "Machines": "Compute",
-    "Managed Postgres": "Databases",
-    "Support": "Management and Governance",
-    "Upstash Redis": "Databases",
-    "Volumes": "Storage",
+    "Bandwidth": ("Networking", "Network Connectivity"),
+    "Certificates": ("Security", "Other (Security)"),
+    "GPUs": ("Compute", "Virtual Machines"),
+    "IP addresses": ("Networking", "Network Infrastructure"),
+    "Kubernetes": ("Compute", "Containers"),
+    "Machines": ("Compute", "Virtual Machines"),
+    "Managed Postgres": ("Databases", "Relational Databases"),
+    "Support": ("Management and Governance", "Support"),
+    "Upstash Redis": ("Databases", "Caching"),
+    "Volumes": ("Storage", "Block Storage"),
 }
+_OTHER = ("Other", "Other (Other)")
 
 
 def service_category(product: str) -> str:
-    return _CATEGORIES.get(product, "Other")
+    return _CATEGORIES.get(product, _OTHER)[0]
+
+
+def service_subcategory(product: str) -> str:
+    """Return the subcategory, which has just one category."""
+    return _CATEGORIES.get(product, _OTHER)[1]

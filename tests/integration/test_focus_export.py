@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -17,10 +18,13 @@ from typer.testing import CliRunner
 
 from fly_billing.cli import app
 from fly_billing.domain.money import from_cents
+from fly_billing.domain.reservations import Reservation
 from fly_billing.focus_export import FocusExport, FocusExportError, export_focus
 from fly_billing.focus_import import FocusImportError, import_focus
 from fly_billing.resources.output_files import OutputExists
-from tests.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event
+from fly_billing.resources.price_books import SHIPPED, read_price_book_files
+from fly_billing.resources.reservations import find_block, reserve
+from tests.builders import CLOSED, MACHINES, OCTOBER, SEPTEMBER, Platform, at, event
 from tests.focus_rules import violations
 from tests.full_month import bill_full_month
 from tests.unguarded import damage
@@ -111,6 +115,47 @@ def test_parquet_has_the_same_values_as_exact_decimals_and_times_in_utc(month: P
     for name in ("ChargeDescription", "Tags", "RegionId", "ChargeClass"):
         assert table[name].to_pylist() == [row[name] or None for row in in_csv]
     assert table["ChargePeriodStart"].to_pylist() == [at(row["ChargePeriodStart"][:-1]) for row in in_csv]
+
+
+def test_focus_1_3_has_the_same_rows_under_its_own_names_and_is_read_back(month: Platform, tmp_path: Path) -> None:
+    before = rows_of(export(month, tmp_path).file)
+    file = tmp_path / "september-1.3.csv"
+    done = export_focus(month.database, SEPTEMBER, file, version="1.3")
+    assert done.version == "1.3"
+    renamed = {"ProviderName": "ServiceProviderName", "PublisherName": "HostProviderName"}
+    now = rows_of(file)
+    assert now == [{renamed.get(name, name): value for name, value in row.items()} for row in before]
+    names = [name for name in now[0] if not name.startswith("x_")]
+    assert names == sorted(names)
+    assert {row["ServiceProviderName"] for row in now} == {"Fly.io"}
+    table = pq.read_table(
+        export_focus(month.database, SEPTEMBER, tmp_path / "s.parquet", file_format="parquet", version="1.3").file
+    )
+    assert table.column_names == list(now[0])
+    assert table.schema.metadata[b"focus_version"] == b"1.3"
+    read_back = import_and_bill(month, file, "billed")
+    assert read_back == {"Acme": Decimal("58.25"), "Beta": Decimal("0.18"), "Gamma": Decimal(1200)}
+    with pytest.raises(FocusExportError, match=r"no such version of FOCUS: 1\.4; files are written as 1\.2, 1\.3"):
+        export_focus(month.database, SEPTEMBER, file, version="1.4")
+
+
+def test_a_reservation_is_a_purchase_whose_effective_cost_is_nothing(platform: Platform, tmp_path: Path) -> None:
+    """144.00 for a year; an ordinary one-off item, though of a granted credit's name, costs what was billed."""
+    block = find_block(read_price_book_files(SHIPPED / "fly").reservations, "reservation/performance/20")
+    machine = replace(MACHINES, match={"preset": ("performance-1x",), "region": ("ams",)})
+    platform.load(replace(machine, key="machine/performance-1x/ams", effective_from=at("2024-01-01")))
+    reserve(platform.database, Reservation(block, "acme", "ams", SEPTEMBER))
+    platform.add_one_off("acme", "Onboarding", "10", at("2026-09-03"))
+    platform.close()
+    header_and_rows = export(platform, tmp_path).file
+    with header_and_rows.open(newline="", encoding="utf-8") as text:
+        assert violations(next(csv.reader(text)), rows_of(header_and_rows)) == []
+    rows = rows_of(header_and_rows)
+    costs = {row["ChargeDescription"]: (row["ChargeCategory"], row["BilledCost"], row["EffectiveCost"]) for row in rows}
+    assert costs == {
+        "20 USD a month of performance Machines in one region, for a year: ams": ("Purchase", "144", "0"),
+        "Onboarding": ("Purchase", "10", "10"),
+    }
 
 
 def test_our_own_import_reads_it_back_and_bills_each_organization_the_same(month: Platform, tmp_path: Path) -> None:

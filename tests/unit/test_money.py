@@ -1,6 +1,8 @@
 """Money is exact until the total is rounded, once; then its cents are shared out so that they add up to it."""
 
+import csv
 from decimal import Decimal, Inexact
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -54,6 +56,21 @@ def test_1269_tiny_lines_are_rounded_once_and_not_each() -> None:
     assert to_cents(exact_sum(lines), "USD") == 160
     assert to_cents(lines[0], "USD") == 0
     assert sorted(shares) == [0] * 1109 + [1] * 160
+
+
+def test_a_thousand_real_charges_come_to_20_39_and_rounded_each_first_to_20_45() -> None:
+    """NOTES.md says so of the FOCUS sample: unit price x quantity, or the cost of the one credit without a price."""
+    with (Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    amounts = [
+        Decimal(row["ListCost"])
+        if row["ListUnitPrice"] == "NULL"
+        else exact_product(Decimal(row["ListUnitPrice"]), Decimal(row["PricingQuantity"]))
+        for row in rows
+    ]
+    assert len(amounts) == 1000
+    assert to_cents(exact_sum(amounts), "USD") == 2039
+    assert sum(to_cents(amount, "USD") for amount in amounts) == 2045
 
 
 @pytest.mark.parametrize(

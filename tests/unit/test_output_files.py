@@ -179,7 +179,7 @@ def test_focus_files_of_both_formats_go_through_a_pipe(tmp_path: Path, file_form
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
-    with new_file(pipe, file_format) as writing:
+    with new_file(pipe, file_format, "1.2") as writing:
         writing([])
     reader.join()
     if file_format == "csv":

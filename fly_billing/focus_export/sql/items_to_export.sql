@@ -35,6 +35,12 @@ select
     t.id, t.kind, t.organization_id, o.name as organization_name, t.product, t.description, t.quantity, t.unit, t.amount,
     t.amount_cents, t.price_key, meters.name as meter_name, coalesce(p.match, '{}') as match,
     coalesce(shared.dimensions, '{}') as dimensions, t.detail,
+    -- A reservation is written with its credits, under one description, the first one granted when it is bought.
+    one_offs.id is not null and one_offs.amount > 0 and exists (
+        select from credit_grants as g
+        where g.organization_id = one_offs.organization_id and g.description = one_offs.description
+            and g.currency = one_offs.currency and g.granted_at = one_offs.occurred_at and g.expires_at is not null
+    ) as is_prepaid,
     coalesce(
         t.period_start, used.period_start, date_trunc('day', one_offs.occurred_at, 'UTC'),
         cast(a.month as timestamp) at time zone 'UTC', :month_start

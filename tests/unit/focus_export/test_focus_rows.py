@@ -221,6 +221,12 @@ def test_rows_that_miss_their_invoice_are_refused() -> None:
         ("hostname-month", "1", "Hostname-Months"),
         ("Requests", "1", "Requests"),
         ("request", "100000", "100000 Requests"),
+        ("GB/hour", "1", "GB/Hour"),
+        ("query/second", "10", "10 Queries/Second"),
+        ("IP address", "1", "IP addresses"),
+        ("day", "1", "Days"),
+        ("batch", "1", "Batches"),
+        ("box-month", "1", "Box-Months"),
     ],
 )
 def test_units_are_capitalized_and_in_the_plural(unit: str, per: str, written: str) -> None:
