@@ -49,6 +49,15 @@ class DiscountTaken:
 
 
 @dataclass(frozen=True)
+class CreditPaid:
+    """What a credit paid of a fee, less what it got back of it; `amount` is above zero."""
+
+    grant_id: UUID
+    description: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
 class Subscription:
     """A recurring fee for `quantity` of something (seats, addresses) in `[started_at, ended_at)`.
 
@@ -56,7 +65,8 @@ class Subscription:
     what turns out otherwise is put right a month later. `proration`: by the second, by the day (the day on which it
     begins counts, the day on which it ends does not: that one belongs to what follows), or none (every month it runs in
     is charged whole). `billed_before` and `billed_ahead`: what other invoices charged for this month and the next,
-    before discounts; `discounts_before` and `discounts_ahead`: what was taken off these charges.
+    before discounts; `discounts_before` and `discounts_ahead`: what was taken off these charges; `credits_before` and
+    `credits_ahead`: what credits paid of the rest, in the order in which they were drawn.
     """
 
     id: UUID
@@ -70,6 +80,8 @@ class Subscription:
     billed_ahead: Decimal = Decimal(0)
     discounts_before: tuple[DiscountTaken, ...] = ()
     discounts_ahead: tuple[DiscountTaken, ...] = ()
+    credits_before: tuple[CreditPaid, ...] = ()
+    credits_ahead: tuple[CreditPaid, ...] = ()
 
     def __post_init__(self) -> None:
         name = f"subscription {self.price_key!r}"

@@ -17,9 +17,11 @@ from fly_billing.domain.billing_steps.taxes import Parts, like_what_counted, sha
 from fly_billing.domain.corrections import COMPARED, Difference, charge_key
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.money import EXACT
+from fly_billing.domain.returned_credits import thing_key
 from fly_billing.domain.tax_rates import Rates, rates_of, rates_of_anything
 
 Split = dict[Rates, Decimal]
+PAID = ("usage", "subscription", "one_off", "minimum")
 
 
 def splits_of(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split]:
@@ -33,6 +35,34 @@ def splits_of(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split
     for item in every.values():
         if item.kind in COMPARED and not is_ahead(item, account.month):
             _add(splits.setdefault(charge_key(item), {}), _parts_of(item, every, account, parts))
+    return splits
+
+
+def splits_of_credits(
+    returned: Iterable[Difference],
+    billed: Iterable[InvoiceItem],
+    adjusted: Mapping[str, Parts],
+    now: Iterable[InvoiceItem],
+    account: Account,
+) -> dict[str, Split]:
+    """Return by key how much of what goes back to credits is taxed at which rates: like what the credit had paid."""
+    sides = [_splits_of_things(items, account) for items in (now, billed)]
+    splits: dict[str, Split] = {}
+    for one in returned:
+        thing = one.detail["thing"]
+        like = next(side[thing] for side in (*sides, adjusted) if side.get(thing))
+        amounts = shares(one.amount, [abs(amount) for amount in like.values()])
+        splits[one.charge.key] = dict(zip(like, amounts, strict=True))
+    return splits
+
+
+def _splits_of_things(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split]:
+    every = {item.id: item for item in items}
+    splits: dict[str, Split] = {}
+    parts: dict[UUID, Parts] = {}
+    for item in every.values():
+        if item.kind in PAID and not is_ahead(item, account.month):
+            _add(splits.setdefault(thing_key(item), {}), _parts_of(item, every, account, parts))
     return splits
 
 

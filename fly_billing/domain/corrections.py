@@ -5,8 +5,8 @@ to all that was charged for the same thing so far, adjustments included, is what
 So doing it twice finds nothing, and adjusting to A and then to B charges the same as adjusting to B.
 
 Left out of the comparison: one-off items (a late one goes on the next invoice by itself), fees charged ahead for the
-next month (that month puts them right), adjustments, credits and taxes (both follow on the invoice that has the
-adjustment). Keeps out: where usage comes from, and booking.
+next month (that month puts them right), adjustments, taxes (they follow on the invoice that has the adjustment), and
+credits: what goes back to them is in `domain.returned_credits`. Keeps out: where usage comes from, and booking.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Charge:
     """All that an invoice says of one thing: a price (all its versions), a subscription, a discount, a commitment.
 
     `items`: the invoice's items that it adds up.
+    Of kind credit: what a credit (`credit_grant_id`) gets back of one thing (`returned_credits`).
     """
 
     key: str
@@ -67,6 +68,7 @@ class Charge:
     meter: str | None = None
     prices: frozenset[UUID] = frozenset()
     items: tuple[InvoiceItem, ...] = ()
+    credit_grant_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,8 @@ def _quantities(before: Charge | None, after: Charge | None) -> dict[str, str]:
 def adjustment_text(difference: Difference, month: BillingMonth) -> str:
     """Say on an invoice what is adjusted: `Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (late rows)`."""
     charge, detail = difference.charge, difference.detail
+    if charge.credit_grant_id:
+        return f"Credit for {month}: {charge.description}"
     why = ", ".join(difference.causes)
     if detail["billed_quantity"] == detail["quantity"]:
         return f"{charge.description}, {month}: corrected ({why})"

@@ -36,7 +36,7 @@ from fly_billing.domain.rating import rate
 # What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
 _TOLD_IN_SUMS = frozenset(
     "price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent maximum"
-    " minimum counted counted_before available drawn left step".split()
+    " minimum counted counted_before available drawn left returned step".split()
 )
 _HUNDRED = Decimal(100)
 
@@ -248,6 +248,8 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
                 _negative("counted this month", detail["base"]),
             )
             return [_counted(detail, currency), Sum("Amount", currency, missing, item.amount)]
+        case "credit" if "available" not in detail:  # what it got back, or paid in all
+            return [_parts(item, currency, "Amount")]
         case "credit":
             drawn = (Line("there was", Decimal(detail["available"])), _negative("used now", detail["drawn"]))
             left = Sum("Left of the credit", currency, drawn, Decimal(detail["left"]))

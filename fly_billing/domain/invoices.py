@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.domain.account import Account
 from fly_billing.domain.billing_steps.commitments import apply_commitments
-from fly_billing.domain.billing_steps.credits import draw_credits
+from fly_billing.domain.billing_steps.credits import draw_credits, return_credits
 from fly_billing.domain.billing_steps.discounts import take_discounts
 from fly_billing.domain.billing_steps.one_offs import charge_adjustments, charge_one_offs
 from fly_billing.domain.billing_steps.rounding import round_to_chargeable
@@ -36,6 +36,7 @@ STEPS: tuple[Callable[[Draft], None], ...] = (
     take_discounts,  # off what was charged, before anything is topped up or paid
     apply_commitments,  # what was agreed at least, and at most, after discounts
     charge_adjustments,  # of earlier months: their discounts and commitments are in them already
+    return_credits,  # what credits had paid of fees that are given back
     draw_credits,  # pay for what is left
     add_taxes,  # on what is left to pay, rounded to the cent
     round_to_chargeable,  # where Stripe could not charge the total: currencies of three decimals
@@ -104,9 +105,12 @@ def assemble_invoice(account: Account) -> Invoice:
 
 
 def assemble_charges(account: Account) -> Draft:
-    """Assemble what was charged, before adjustments, credits and taxes. Raises BillingError as `assemble_invoice`."""
+    """Assemble what was charged, before adjustments, drawn credits and taxes; with what fees return to credits.
+
+    Raises BillingError as `assemble_invoice`.
+    """
     draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
-    for step in CHARGING_STEPS:
+    for step in (*CHARGING_STEPS, return_credits):
         step(draft)
     return draft
 

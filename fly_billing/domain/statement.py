@@ -263,7 +263,10 @@ _TERMS: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
         (("minimum", "base", "counted_before"), "{minimum} agreed; {base} this month, {counted_before} before"),
     ),
     "maximum": ((("maximum", "base"), "{base}, of which {maximum} at most"),),
-    "credit": ((("available", "left"), "{available} available, {left} left"),),
+    "credit": (
+        (("available", "left"), "{available} available, {left} left"),
+        (("paid", "returned"), "{returned} goes back to the credit, of {paid} that it had paid"),
+    ),
     "tax": ((("percent", "base"), "{percent} % of {base}"),),
     "rounding": ((("base", "step"), "{base} to a multiple of {step}"),),
 }

@@ -51,7 +51,7 @@ def charges_of(item: BilledItem) -> list[Charge]:
     """Return the item's charges, at least one; their amounts add up to its amount.
 
     A credit and an adjustment (also a minimum that is topped up to) have no unit price. An adjustment of an earlier
-    month, and what an earlier invoice charged in advance, are corrections in FOCUS's sense.
+    month, what an earlier invoice charged in advance, and what goes back to a credit, are corrections in FOCUS's sense.
     """
     if item.kind in ("usage", "subscription"):
         return list(_allowance(item)) + [_step(item, step) for step in item.detail.get("steps", ())]
@@ -59,7 +59,8 @@ def charges_of(item: BilledItem) -> list[Charge]:
         price = _at_most(item.amount, COST_DECIMALS)
         return [Charge("Purchase", item.amount, None, "one-off", price, Decimal(1), focus_unit(item.unit))]
     category = {"one_off": "Credit", "credit": "Credit", "tax": "Tax"}.get(item.kind, "Adjustment")
-    return [Charge(category, item.amount, is_correction=item.kind == "adjustment")]
+    is_returned = item.kind == "credit" and item.amount > 0
+    return [Charge(category, item.amount, is_correction=item.kind == "adjustment" or is_returned)]
 
 
 def _allowance(item: BilledItem) -> Iterator[Charge]:

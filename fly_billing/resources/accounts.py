@@ -24,6 +24,7 @@ from fly_billing.domain.account import (
     Adjustment,
     Commitment,
     CreditGrant,
+    CreditPaid,
     Discount,
     DiscountTaken,
     Member,
@@ -267,11 +268,19 @@ def _read_subscriptions(
         fields = dict(row)
         discounts[fields.pop("subscription_id"), fields.pop("is_ahead")].append(fields)
 
+    credits: dict[tuple[UUID, bool], list[CreditPaid]] = defaultdict(list)
+    for row in rows(connection, "credits_of_fees", **parameters, subscriptions=charged) if charged else ():
+        fields = dict(row)
+        credits[fields.pop("subscription_id"), fields.pop("is_ahead")].append(CreditPaid(**fields))
+
     def made(fields: dict[str, Any]) -> Subscription:
         before, ahead = (
             tuple(DiscountTaken(**one) for one in discounts[fields["id"], is_ahead]) for is_ahead in (False, True)
         )
-        return Subscription(**fields, discounts_before=before, discounts_ahead=ahead)
+        return Subscription(
+            **fields, discounts_before=before, discounts_ahead=ahead,
+            credits_before=tuple(credits[fields["id"], False]), credits_ahead=tuple(credits[fields["id"], True]),
+        )  # fmt: skip
 
     return group_readable(found, "subscriptions", made, wrong)
 

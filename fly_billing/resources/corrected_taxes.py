@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.domain.account import Account
-from fly_billing.domain.corrected_taxes import Split, splits_of, taxed_differences
+from fly_billing.domain.corrected_taxes import Split, splits_of, splits_of_credits, taxed_differences
 from fly_billing.domain.corrections import Difference
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import EXACT
@@ -40,12 +40,13 @@ class BilledTaxes:
         """Return how much of each difference is taxed at which rates; nothing where all is taxed alike."""
         if not account.is_taxed_by_item or not found:
             return {}
+        was, is_ = self._complete(billed), self._complete(now)
+        charged = [one for one in found if one.charge.credit_grant_id is None]
+        returned = [one for one in found if one.charge.credit_grant_id is not None]
+        adjusted = self._adjusted(invoice, account)
         return taxed_differences(
-            found,
-            splits_of(self._complete(billed), account),
-            self._adjusted(invoice, account),
-            splits_of(self._complete(now), account),
-        )
+            charged, splits_of(was, account), adjusted, splits_of(is_, account)
+        ) | splits_of_credits(returned, was, adjusted, is_, account)
 
     def _complete(self, items: Sequence[InvoiceItem]) -> list[InvoiceItem]:
         return [replace(item, match=self.matches[item.id]) if item.id in self.matches else item for item in items]

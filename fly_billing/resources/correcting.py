@@ -56,13 +56,14 @@ from fly_billing.resources.guarding_corrections import (
 )
 from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
+from fly_billing.resources.returning_credits import find_returned_credits, paid_by_credit
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageVersionGone, open_duckdb
 from fly_billing.resources.usage_ledger import open_against_ledger
 
 ADJUSTMENT_COLUMNS = (
     "id", "organization_id", "month", "invoice_id", "item_key", "product", "description", "amount", "currency",
-    "causes", "detail", "credit_note_id", "made_at", "made_by", "why",
+    "causes", "detail", "credit_note_id", "credit_grant_id", "made_at", "made_by", "why",
 )  # fmt: skip
 
 
@@ -154,10 +155,11 @@ def find_corrections(
     taxes = read_billed_taxes(
         connection, [billed.ids[payer.organization_id] for payer, records in readable if records.taxes_by_item(payer)]
     )
+    credited = paid_by_credit(connection, billed.ids.values())
     found = []
     for payer, records in readable:
         try:
-            found.append(_correction(payer, month, records, books, billed, changed, taxes))
+            found.append(_correction(connection, payer, month, records, books, billed, changed, taxes, credited))
         except BillingError as error:
             failures.append((payer.organization_id, error))
         except ABOUT_A_VALUE as problem:
@@ -324,6 +326,7 @@ def _charge(row: Row) -> Charge:
 
 
 def _correction(
+    connection: Connection,
     payer: Payer,
     month: BillingMonth,
     records: Records,
@@ -331,6 +334,7 @@ def _correction(
     billed: _Billed,
     changed: Mapping[tuple[str, str], tuple[str, ...]],
     taxes: BilledTaxes,
+    credited: Collection[UUID],
 ) -> Correction:
     invoice = billed.ids[payer.organization_id]
     items = billed.items[invoice]
@@ -338,6 +342,8 @@ def _correction(
     draft = recalculate(account, items)
     adjusted = billed.adjusted.get(invoice, {})
     found = differences(charges_of(items, month), adjusted, charges_of(draft.items, month), changed)
+    if found and (invoice in credited or any(item.kind == "credit" for item in draft.items)):
+        found += find_returned_credits(connection, invoice, draft, month)
     taxed = taxes.taxed(invoice, account, found, items, draft.items)
     return Correction(payer, invoice, month, found, draft.counted, taxed)
 
@@ -406,5 +412,5 @@ def _adjustment(
     return (
         uuid4(), charge.organization_id, correction.month.first_day, correction.invoice_id, charge.key, charge.product,
         adjustment_text(difference, correction.month), difference.amount, correction.payer.currency,
-        list(difference.causes), json.dumps(detail), credit_note, who.at, who.name, who.why,
+        list(difference.causes), json.dumps(detail), credit_note, charge.credit_grant_id, who.at, who.name, who.why,
     )  # fmt: skip

@@ -11,6 +11,11 @@ The rules, for a reader to argue with:
   - It fills the item first that the invoice lists first (`invoice_items.line_order`), and never takes more than what it
     may pay for comes to, or than the invoice comes to: what was given back elsewhere needs no credit. What is left of
     it stays for later months.
+  - A fee that is given back returns what was paid the way it was paid. The fee is calculated as it should have been:
+    the credits pay of it what they had paid, in their order, and no more than it comes to. What they paid beyond that
+    goes back to them, the rest is money. 29.00 were paid, 20.00 of it by credit; half of the month unused: of the 14.50
+    that are given back 9.00 are money and 5.50 are credit.
+  - What is returned can be drawn at once, by the same invoice.
 Keeps out: the ledger. `available` is read from it before; what is drawn here is booked in it when the invoice is final.
 """
 
@@ -21,9 +26,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.domain.account import CreditGrant
+from fly_billing.domain.account import CreditGrant, CreditPaid, Subscription
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
+from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.money import EXACT, exact_sum, plain
 from fly_billing.domain.periods import BillingMonth
 
@@ -36,14 +42,71 @@ def draw_credits(draft: Draft) -> None:
     Its `detail`: what was `available` of the credit, what was `drawn` now and what is `left` of it, and `applied_to`:
     what it paid of which item.
     """
-    for credit in sorted(draft.account.credits, key=_order):
+    returned = _returned(draft)
+    for credit in sorted(draft.account.credits, key=drawing_order):
         if _pays_for(credit, draft.account.month):
-            parts = draft.parts_of(credit.scope, credit.available)
+            available = EXACT.add(credit.available, returned.get(credit.id, Decimal(0)))
+            parts = draft.parts_of(credit.scope, available)
             if parts:
-                _draw(draft, credit, parts)
+                _draw(draft, replace(credit, available=available), parts)
 
 
-def _order(credit: CreditGrant) -> tuple[int, datetime, datetime, str]:
+def return_credits(draft: Draft) -> None:
+    """Add an item above zero per fee that is given back and credit that had paid it, for what goes back to the credit.
+
+    Its `detail`: `paid` (what the credit had paid of the fee), `returned`, and `applied_to`, below zero.
+    """
+    subscriptions = {one.id: one for member in draft.account.members for one in member.subscriptions}
+    for item in [one for one in draft.items if one.kind == "subscription" and one.amount < 0]:
+        for_next = is_ahead(item, draft.account.month)
+        assert item.subscription_id is not None
+        subscription = subscriptions.get(item.subscription_id)
+        if subscription and not (for_next and draft.account.charged_ahead is not None):
+            _return(draft, item, subscription, for_next=for_next)
+
+
+def _return(draft: Draft, item: InvoiceItem, subscription: Subscription, *, for_next: bool) -> None:
+    charged = subscription.billed_ahead if for_next else subscription.billed_before
+    discounts = subscription.discounts_ahead if for_next else subscription.discounts_before
+    paid = EXACT.subtract(charged, exact_sum([one.amount for one in discounts]))
+    given_back = EXACT.minus(draft.left[item.id])
+    still_owed = max(Decimal(0), EXACT.subtract(paid, given_back))
+    for credit in subscription.credits_ahead if for_next else subscription.credits_before:
+        kept = min(credit.amount, still_owed)
+        still_owed = EXACT.subtract(still_owed, kept)
+        back = min(EXACT.subtract(credit.amount, kept), EXACT.minus(draft.left[item.id]))
+        if back > 0:
+            draft.take_off(_returned_item(draft, item, credit, back), {item.id: EXACT.minus(back)})
+
+
+def _returned_item(draft: Draft, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
+    made = term_item(
+        draft,
+        "credit",
+        credit.grant_id,
+        "Credits",
+        f"{credit.description}, on the fee given back",
+        back,
+        {
+            "paid": plain(credit.amount),
+            "returned": plain(back),
+            "applied_to": listed(draft, {item.id: EXACT.minus(back)}),
+        },
+    )
+    return replace(made, id=draft.item_id(f"credit|{credit.grant_id}|{item.id}"), credit_grant_id=credit.grant_id)
+
+
+def _returned(draft: Draft) -> dict[UUID, Decimal]:
+    """Add up what each credit got back on this invoice."""
+    returned: dict[UUID, Decimal] = {}
+    for item in draft.items:
+        if item.credit_grant_id is not None:
+            before = returned.get(item.credit_grant_id, Decimal(0))
+            returned[item.credit_grant_id] = EXACT.add(before, item.amount)
+    return returned
+
+
+def drawing_order(credit: CreditGrant) -> tuple[int, datetime, datetime, str]:
     return credit.priority, credit.expires_at or _NEVER, credit.granted_at, str(credit.id)
 
 

@@ -1,5 +1,5 @@
 -- One row per invoice and thing that was adjusted: the sum of its adjustments, and what the last of them said of it. Where
--- an early one did not say so, its key and its text tell.
+-- an early one did not say so, its key and its text tell. What went back to credits is left out: `credit_paid_elsewhere`.
 select distinct on (invoice_id, item_key)
     invoice_id, item_key as key, organization_id, product,
     sum(amount) over (partition by invoice_id, item_key) as amount,
@@ -9,5 +9,5 @@ select distinct on (invoice_id, item_key)
     coalesce(detail ->> 'unit', 'unit') as unit,
     detail ->> 'meter' as meter
 from adjustments
-where invoice_id = any (:invoices)
+where invoice_id = any (:invoices) and credit_grant_id is null
 order by invoice_id, item_key, made_at desc, id

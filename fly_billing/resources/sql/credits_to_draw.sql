@@ -1,6 +1,7 @@
--- One row per credit of these payers that has something left, and may be drawn in this month: what the ledger and the open
--- invoices of earlier months (their draws are not in the ledger yet) leave of it. :is_final, where the month's own invoices
--- are final and worked out again: what they and later ones drew is still there.
+-- One row per credit of these payers that may be drawn in this month: what the ledger and the open invoices of earlier
+-- months (their draws are not in the ledger yet) leave of it. One that is used up is there too: the invoice may give back
+-- to it. :is_final, where the month's own invoices are final and worked out again: what they and later ones drew is still
+-- there.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 with balances as (
     select
@@ -24,5 +25,5 @@ with balances as (
 
 select organization_id, id, description, available, granted_at, expires_at, priority, scope
 from balances
-where available > 0
+where available >= 0
 order by organization_id, priority, expires_at nulls last, granted_at, id
