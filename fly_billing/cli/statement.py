@@ -88,7 +88,7 @@ def _spend(invoice: StatementInvoice, spend: Spend) -> list[RenderableType]:
         on = format_cents(tax.taxable_cents, invoice.currency)
         contained = " contained in it" if tax.is_inclusive else ""
         amount = format_cents(tax.tax_cents, invoice.currency)
-        parts.append(f"{tax.name} {tax.percent} % on {on}: {amount}{contained}")
+        parts.append(f"{tax.title} on {on}: {amount}{contained}" + (f" ({tax.legal_text})" if tax.legal_text else ""))
     tables: list[RenderableType] = [_shares(by, rows, invoice.currency) for by, rows in shares.items() if rows]
     if invoice.compared:
         tables.append(_compared(invoice))

@@ -36,7 +36,7 @@ from fly_billing.domain.rating import rate
 # What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
 _TOLD_IN_SUMS = frozenset(
     "price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent maximum"
-    " minimum counted counted_before available drawn left returned step".split()
+    " minimum counted counted_before available drawn left returned step taxed".split()
 )
 _HUNDRED = Decimal(100)
 
@@ -256,7 +256,7 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
             return [_parts(item, currency, "Amount"), left]
         case "tax":
             line = _percentage("of what is taxed at it", detail["base"], detail["percent"])
-            return [Sum("Tax before it is rounded", currency, (line,), line.amount)]
+            return [*_taxed(detail, currency), Sum("Tax before it is rounded", currency, (line,), line.amount)]
         case "rounding":
             base = Decimal(detail["base"])
             near = Line(f"the nearest multiple of {detail['step']}", EXACT.add(base, item.amount))
@@ -320,6 +320,14 @@ def _parts(item: InvoiceItem, currency: str, title: str = "Taken off") -> Sum:
     return Sum(title, currency, lines, item.amount)
 
 
+def _taxed(detail: Mapping[str, Any], currency: str) -> list[Sum]:
+    """The base of a rate before it is rounded: what is left to pay of the items taxed at it. Empty: of all items."""
+    if "taxed" not in detail:
+        return []
+    lines = tuple(Line(_named(part), Decimal(part["amount"])) for part in detail["taxed"])
+    return [Sum("Taxed at it, before it is rounded", currency, lines, exact_sum([line.amount for line in lines]))]
+
+
 def _counted(detail: Mapping[str, Any], currency: str) -> Sum:
     lines = tuple(Line(_named(part), Decimal(part["amount"])) for part in detail["counted"])
     return Sum("Counted this month", currency, lines, Decimal(detail["base"]))
@@ -347,10 +355,18 @@ def _unaccounted_units(item: InvoiceItem) -> list[str]:
 
 
 def _wrong_tax(sums: Sequence[Sum], item: InvoiceItem, currency: str) -> list[str]:
-    """A tax is rounded to the cent before it is an amount."""
-    if item.kind != "tax" or from_cents(to_cents(sums[0].total, currency), currency) == item.amount:
+    """A tax is rounded to the cent before it is an amount, and so is its base: down or up."""
+    if item.kind != "tax":
         return []
-    return [f"Tax: {plain(sums[0].total)} rounded to the {currency}'s minor unit is not {plain(item.amount)}"]
+    problems = []
+    base = Decimal(item.detail["base"])
+    if len(sums) > 1 and abs(EXACT.subtract(sums[0].total, base)) >= from_cents(1, currency):
+        problems.append(f"Base: {plain(sums[0].total)} rounded to the {currency}'s minor unit is not {plain(base)}")
+    if from_cents(to_cents(sums[-1].total, currency), currency) != item.amount:
+        problems.append(
+            f"Tax: {plain(sums[-1].total)} rounded to the {currency}'s minor unit is not {plain(item.amount)}"
+        )
+    return problems
 
 
 def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...]:

@@ -59,14 +59,15 @@ class StatementTax:
     @property
     def title(self) -> str:
         """Name the rate with its category, where it is no standard one: `VAT 7 % (reduced)`."""
-        return f"{self.name} {self.percent} %" + (
-            "" if self.category == "standard" else f" ({in_words(self.category)})"
-        )
+        rate = f"{self.name} {self.percent} %"
+        return rate if self.category == "standard" else f"{rate} ({self.category_in_words})"
+
+    @property
+    def category_in_words(self) -> str:
+        return _CATEGORIES.get(self.category, self.category)
 
 
-def in_words(category: str) -> str:
-    """Say a tax category as an invoice does."""
-    return {"zero": "zero rate", "reverse_charge": "reverse charge", "outside": "not taxable"}.get(category, category)
+_CATEGORIES = {"zero": "zero rate", "reverse_charge": "reverse charge", "outside": "not taxable"}
 
 
 @dataclass(frozen=True)

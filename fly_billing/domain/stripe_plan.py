@@ -29,11 +29,15 @@ DESCRIPTION_LENGTH = 500
 
 @dataclass(frozen=True)
 class BilledLine:
-    """One item as Stripe gets it: whole minor units and a sentence that says how they came about."""
+    """One item as Stripe gets it: whole minor units and a sentence that says how they came about.
+
+    `is_tax`: it keeps its line however small it is, as it may say by which law there is none.
+    """
 
     item_id: str
     description: str
     amount_cents: int
+    is_tax: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,13 @@ def line_description(
 
 
 def folded_lines(lines: Sequence[BilledLine]) -> tuple[BilledLine, ...]:
-    """Return at most 248 lines with the same total: the smallest ones become one line, their detail stays at home."""
+    """Return at most 248 lines with the same total: the smallest ones become one line, their detail stays at home.
+
+    Taxes are not among them.
+    """
     if len(lines) <= MOST_LINES:
         return tuple(lines)
-    by_size = sorted(range(len(lines)), key=lambda n: (-abs(lines[n].amount_cents), n))
+    by_size = sorted(range(len(lines)), key=lambda n: (not lines[n].is_tax, -abs(lines[n].amount_cents), n))
     kept = sorted(by_size[: MOST_LINES - 1])
     folded = by_size[MOST_LINES - 1 :]
     rest = BilledLine(

@@ -14,6 +14,7 @@ Keeps out: the law, and amounts (`billing_steps.taxes`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,6 +31,7 @@ CATEGORIES = ("standard", "reduced", "zero", "exempt", "reverse_charge", "outsid
 NOT_CHARGED = ("zero", "exempt", "reverse_charge", "outside")
 EXPLAINED = ("exempt", "reverse_charge")
 ALL_ITEMS = Scope()
+_LOCATION = re.compile(r"[A-Z]{2}(-[A-Z0-9]+)*", re.ASCII)
 # What `legal_text` may have, so that Stripe takes the line's description whole.
 LEGAL_TEXT_LENGTH = 300
 
@@ -68,6 +70,8 @@ class TaxRate:
             raise ValueError(f"{name}: legal_text needs a line on the invoice, and an inclusive tax has none")
         if self.legal_text is not None and not (self.legal_text.strip() and len(self.legal_text) <= LEGAL_TEXT_LENGTH):
             raise ValueError(f"{name}: legal_text has 1 to {LEGAL_TEXT_LENGTH} characters")
+        if wrong := [one for one in self.locations if not _LOCATION.fullmatch(one)]:
+            raise ValueError(f"{name}: locations {', '.join(wrong)}: write ISO 3166 codes such as DE or CA-QC")
         if self.tax is None and (self.is_for_some_items or self.locations or self.customers):
             raise ValueError(f"{name}: one for some items or customers needs `tax`, the tax that it is a rate of (VAT)")
         kinds = self.scope.kinds

@@ -8,7 +8,8 @@ The rules, for a reader to argue with:
   - What tops up to a minimum, cuts down to a maximum, or puts an earlier month right, is an Adjustment. Only the last,
     and a fee that was charged in advance, put an invoiced period right: ChargeClass Correction.
   - A reservation is a Purchase with an EffectiveCost of 0: it pays for usage of later months. Its credits are rows.
-  - A tax is a row per rate. What is contained in the prices (inclusive) has none.
+  - A tax is a row per rate, its ListCost the rate on the ListCost of the items that it is on. What is contained in the
+    prices (inclusive) has none.
   - An item's cents are shared out over its rows by largest remainder, so that all rows of an InvoiceId add up to it.
 """
 
@@ -57,8 +58,8 @@ def focus_rows(invoice: BilledInvoice, provider: str) -> list[Row]:
     for item in invoice.items:
         if item.kind not in ("discount", "tax"):
             rows += _rows(invoice, item, taken_off[item.id], provider)
-    on_list = exact_sum([row["ListCost"] for row in rows if isinstance(row["ListCost"], Decimal)])
-    rows += [_tax_row(invoice, item, on_list, provider) for item in invoice.items if item.kind == "tax"]
+    taxes = [item for item in invoice.items if item.kind == "tax"]
+    rows += [_tax_row(invoice, item, _list_cost_of_taxed(invoice, item, rows), provider) for item in taxes]
     billed = exact_sum([row["BilledCost"] for row in rows if isinstance(row["BilledCost"], Decimal)])
     if billed != from_cents(invoice.total_cents, invoice.currency):
         raise UnequalRows(
@@ -141,6 +142,26 @@ def _row(
         "Tags": _json(tags),
         "x_Discounts": ", ".join(coupons) or None,
     }
+
+
+def _list_cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[Row]) -> Decimal:
+    """Add up the ListCost of what a tax is on: of all rows, or of the items that it names, less what paid for them."""
+    costs = [(row["x_InvoiceItemId"], row["ListCost"]) for row in rows if isinstance(row["ListCost"], Decimal)]
+    if "taxed" not in tax.detail:
+        return exact_sum([cost for _, cost in costs])
+    taxed = {part["item"]: Decimal(part["amount"]) for part in tax.detail["taxed"]}
+    # A true-up and an adjustment may be taxed at several rates, in parts.
+    in_parts = {str(item.id) for item in invoice.items if item.kind in ("minimum", "adjustment")}
+    whole = [cost for item, cost in costs if item in taxed and item not in in_parts]
+    parts = [amount for item, amount in taxed.items() if item in in_parts]
+    paid = [
+        EXACT.minus(Decimal(part["amount"]))
+        for item in invoice.items
+        if item.kind in ("credit", "maximum")
+        for part in item.detail["applied_to"]
+        if part["item"] in taxed and part["item"] not in in_parts
+    ]
+    return exact_sum([*whole, *parts, *paid])
 
 
 def _tax_row(invoice: BilledInvoice, item: BilledItem, on_list: Decimal, provider: str) -> Row:

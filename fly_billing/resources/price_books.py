@@ -1,9 +1,10 @@
 """Price books: reviewed data in files (`price_book/<name>/*.yaml`), loaded into Postgres, read from there.
 
-A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`) and `reservations:`, and may make a
-price from each row of a table with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each` stands for
-the row's value. Loading is an upsert by (book, key, effective_from); the database refuses to change a price that a
-finalized invoice used. Fields without a column of their own are stored in the column `settings`.
+A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`), `taxes:` (`domain.tax_books`) and
+`reservations:`, and may make a price from each row of a table with `csv: {file: ..., each: {...}}`, where `{column}` in
+any text of `each` stands for the row's value. Loading is an upsert by (book, key, effective_from), or first_month of a
+tax rate; the database refuses to change a price or rate that a finalized invoice used. Fields of a price without a
+column of their own are stored in the column `settings`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fly_billing.domain.plain_data import read_match, read_text, read_whole, ref
 from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice
 from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.domain.reservations import ReservationBlock
+from fly_billing.domain.tax_books import BookTaxRate
 from fly_billing.resources.csv_tables import read_csv_table
 from fly_billing.resources.isolation import ABOUT_A_VALUE
 from fly_billing.resources.postgres import Row, copy_rows, rows
@@ -36,6 +38,12 @@ METER_COLUMNS = ("key", "name", "unit", "aggregation", "dimensions", "unique_of"
 PRICE_COLUMNS = (
     "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
     "free_allowance", "match", "effective_from", "effective_until", "settings",
+)  # fmt: skip
+# What a file of a price book may have.
+_PARTS = frozenset({"meters", "prices", "csv", "reservations", "taxes"})
+TAX_RATE_COLUMNS = (
+    "id", "book", "key", "tax", "name", "percent", "is_inclusive", "category", "legal_text", "scope", "locations",
+    "customers", "first_month", "last_month",
 )  # fmt: skip
 
 
@@ -82,15 +90,17 @@ def _dimensions(names: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PriceBookFiles:
-    """All meters, price versions and reservation blocks of one book. Reservations are not loaded into Postgres.
+    """All meters, price versions, reservation blocks and tax rates of one book. Reservations stay out of Postgres.
 
-    Raises ValueError naming what the book has twice: a meter, a price version, a reservation block.
+    Raises ValueError naming what the book has twice (a meter, a price version, a reservation block, a version of a tax
+    rate), or a tax rate for what the book does not sell.
     """
 
     name: str
     meters: Sequence[Meter]
     prices: Sequence[Price]
     reservations: Sequence[ReservationBlock] = ()
+    taxes: Sequence[BookTaxRate] = ()
 
     def __post_init__(self) -> None:
         what = f"price book {self.name}"
@@ -99,22 +109,44 @@ class PriceBookFiles:
         refuse_repeated(
             (f"reservation {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.reservations), what
         )
+        refuse_repeated((f"tax rate {one.key} from {one.first_month}" for one in self.taxes), what)
+        for one in self.taxes:
+            self._refuse_scope_of_nothing(one)
+
+    def _refuse_scope_of_nothing(self, tax: BookTaxRate) -> None:
+        """Refuse a rate for what the book does not sell: misspelt, it would silently leave the wrong rate."""
+        scope = tax.rate.scope
+        sold = {
+            "products": (scope.products, {one.product for one in self.prices} | {"One-off"}),
+            "price_keys": (scope.price_keys, {one.key for one in self.prices}),
+            "meter": ((scope.meter,) if scope.meter else (), {one.key for one in self.meters}),
+            "match": (tuple(scope.match), {name for one in self.prices for name in one.match}),
+        }
+        for name, (named, known) in sold.items():
+            if unknown := sorted(set(named) - known):
+                raise ValueError(
+                    f"price book {self.name}: tax rate {tax.key}: {name} {', '.join(unknown)}: no price of the book has"
+                    " that"
+                )
 
 
 def read_price_book_files(folder: Path) -> PriceBookFiles:
     """Read a book's folder; its name is the book's. Raises ValueError naming the file and the entry that is wrong."""
-    meters, prices, reservations = [], [], []
+    meters, prices, reservations, taxes = [], [], [], []
     for path in sorted(folder.glob("*.yaml")):
         try:
             document = read_yaml_document(path)
-            refuse_unknown(document, frozenset({"meters", "prices", "csv", "reservations"}), "a price book's file")
+            refuse_unknown(
+                document, frozenset({"meters", "prices", "csv", "reservations", "taxes"}), "a price book's file"
+            )
             meters += [Meter.from_data(data) for data in _entries(document, "meters")]
             prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
             blocks = _entries(document, "reservations")
             reservations += [ReservationBlock.from_data(folder.name, data) for data in blocks]
+            taxes += [BookTaxRate.from_data(folder.name, data) for data in _entries(document, "taxes")]
         except (OSError, ValueError, YAMLError) as problem:
             raise ValueError(f"{path}: {problem}") from problem
-    return PriceBookFiles(folder.name, meters, prices, reservations)
+    return PriceBookFiles(folder.name, meters, prices, reservations, taxes)
 
 
 def _entries(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -161,6 +193,8 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
     rows(connection, "add_loaded_meters")
     rows(connection, "add_loaded_prices")
+    copy_rows(connection, "loaded_tax_rates", TAX_RATE_COLUMNS, (_tax_rate_row(one) for one in book.taxes))
+    rows(connection, "add_loaded_tax_rates")
 
 
 def _price_row(price: Price) -> tuple[Any, ...]:
@@ -172,6 +206,15 @@ def _price_row(price: Price) -> tuple[Any, ...]:
         model.NAME, data.get("unit_amount"), data.get("per", "1") if "per" in model.FIELDS else None,
         json.dumps(data["tiers"]) if "tiers" in data else None, price.free_allowance, json.dumps(price.match),
         price.effective_from, price.effective_until, json.dumps(settings),
+    )  # fmt: skip
+
+
+def _tax_rate_row(one: BookTaxRate) -> tuple[Any, ...]:
+    rate = one.rate
+    return (
+        rate.id, one.book, one.key, rate.tax, rate.name, rate.percent, rate.is_inclusive, rate.category,
+        rate.legal_text, json.dumps(one.scope_data()), list(rate.locations), list(rate.customers),
+        one.first_month.first_day, one.last_month.first_day if one.last_month else None,
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ WRITES: dict[str, frozenset[str]] = {
         "stripe_repairs": (INSERT, UPDATE),
         "subscriptions": (INSERT, UPDATE),
         "sync_approvals": (INSERT,),
-        "tax_rates": (INSERT,),
+        "tax_rates": (INSERT, UPDATE),
         "usage_files": (INSERT, UPDATE, DELETE),
         "usage_rollups": (INSERT, UPDATE),
         "usage_snapshots": (INSERT, UPDATE, DELETE),

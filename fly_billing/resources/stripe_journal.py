@@ -126,7 +126,7 @@ def _line(item: Row) -> BilledLine:
         item["product"], item["description"], item["quantity"], item["unit"],
         detail.get("steps", []), detail.get("free_allowance_used"),
     )  # fmt: skip
-    return BilledLine(str(item["id"]), text, item["amount_cents"])
+    return BilledLine(str(item["id"]), text, item["amount_cents"], item["kind"] == "tax")
 
 
 def _invoice(row: Row, lines: tuple[BilledLine, ...]) -> FinalizedInvoice:

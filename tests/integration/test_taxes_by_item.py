@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +12,16 @@ from sqlalchemy.exc import IntegrityError
 
 from fly_billing.domain.correction_guard import OFF
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.statement import StatementTax
+from fly_billing.domain.tax_books import BookTaxRate
+from fly_billing.focus_export import export_focus
 from fly_billing.resources.correcting import Who, correct_month
+from fly_billing.resources.explanations import read_explanation
+from fly_billing.resources.price_books import PriceBookFiles, load_price_book
 from fly_billing.resources.reissuing import reissue
+from fly_billing.resources.statements_of_account import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.builders import OCTOBER, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
+from tests.builders import METERS, NOW, OCTOBER, PRICES, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
 from tests.stripe_builders import in_stripe, invoice_in_stripe, kinds, outcome, sync, sync_tools
 
 NOVEMBER = OCTOBER.next()
@@ -90,6 +99,31 @@ def test_a_month_of_three_rates_is_in_stripe_to_the_cent_and_returns_each_rate_s
     close(three_rates, december)
     assert taxes(three_rates, december) == {"VAT": (-8000, -1600), "No VAT": (-2000, 0)}
     assert sum(three_rates.totals()) == 2000  # 50.00 of insurance less the coupon, exempt
+
+
+def test_every_reader_shows_each_rate_with_what_it_is_on(three_rates: Platform, tmp_path: Path) -> None:
+    """At list prices 100.00 of requests, 50.00 of egress and 50.00 of insurance: 20.00, 5.00 and 0.00 of tax."""
+    use(three_rates, 1000, 2600)
+    close(three_rates, SEPTEMBER)
+    shown = read_statement(three_rates.database, "acme", NOW, SEPTEMBER).shown()
+    assert shown is not None
+    assert shown.taxes == (
+        StatementTax("No VAT", "0", False, 4250, 0, "exempt", EXEMPT["legal_text"]),
+        StatementTax("Reduced VAT", "10", False, 4250, 425, "reduced"),
+        StatementTax("VAT", "20", False, 8500, 1700),
+    )
+    items = three_rates.query("select id from invoice_items")
+    told = [read_explanation(three_rates.database, row["id"]).explanation for row in items]
+    assert [one.problems for one in told] == [()] * 7
+    file = tmp_path / "september.csv"
+    export_focus(three_rates.database, SEPTEMBER, file, file_format="csv")
+    with file.open(newline="", encoding="utf-8") as text:
+        rows = [row for row in csv.DictReader(text) if row["ChargeCategory"] == "Tax"]
+    assert {row["ChargeDescription"]: (Decimal(row["ListCost"]), Decimal(row["BilledCost"])) for row in rows} == {
+        "VAT 20 %": (Decimal(20), Decimal(17)),
+        "Reduced VAT 10 %": (Decimal(5), Decimal("4.25")),
+        "No VAT 0 %: Exempt: Art. 135(1)(a) VATD": (Decimal(0), Decimal(0)),
+    }
 
 
 def test_a_closed_month_keeps_its_rates_whatever_is_agreed_later(three_rates: Platform) -> None:
@@ -183,3 +217,60 @@ def test_a_rate_whose_scope_can_not_be_read_fails_its_organization_and_nobody_el
     assert [(one.organization_id, one.error.code) for one in billed.failures] == [("acme", "unreadable_record")]
     assert "unknown fields ['product'] in a scope" in billed.failures[0].error.operator_text
     assert [one.organization_id for one in billed.invoices] == ["globex"]
+
+
+# --- Rates of a price book ------------------------------------------------------------------------------------------
+
+
+def load_taxes(platform: Platform, *taxes: dict[str, Any]) -> None:
+    with platform.database.transaction() as connection:
+        read = [BookTaxRate.from_data("fly", one) for one in taxes]
+        load_price_book(connection, PriceBookFiles("fly", METERS, PRICES, taxes=read))
+
+
+STANDARD = {"key": "standard", "tax": "VAT", "percent": "20", "first_month": "2026-01"}
+LOW = {"key": "low", "tax": "VAT", "percent": "10", "first_month": "2026-01", "products": ["Egress"]}
+GERMAN = {"key": "de", "tax": "VAT", "percent": "19", "first_month": "2026-01", "locations": ["DE"]}
+
+
+def test_a_book_s_rates_hold_for_those_without_rates_of_their_own(platform: Platform) -> None:
+    """acme has the book's 20 %, globex is in Germany, initech has a rate of its own, and labs another book."""
+    load_taxes(platform, STANDARD, GERMAN, LOW | {"name": "Low VAT", "category": "reduced"})
+    for name in ("globex", "initech", "labs"):
+        platform.add_organization(name)
+    platform.execute("update organizations set price_book = 'other' where id = 'labs'")
+    platform.insert("tax_customers", organization_id="globex", first_month=at("2026-01-01").date(), location="DE-BE")
+    platform.add_tax("initech", "Own", "7")
+    for name in platform.organizations():
+        platform.add_one_off(name, "setup", "100", at("2026-09-10"))
+    close(platform, SEPTEMBER)
+    found = platform.query(
+        "select i.organization_id, t.percent from invoice_taxes as t join invoices as i on i.id = t.invoice_id"
+    )
+    assert {row["organization_id"]: row["percent"] for row in found} == {"acme": 20, "globex": 19, "initech": 7}
+
+
+def test_a_later_version_of_a_book_s_rate_follows_the_earlier_one_and_a_used_one_does_not_change(
+    platform: Platform,
+) -> None:
+    load_taxes(platform, STANDARD, {**STANDARD, "percent": "21", "first_month": "2026-10"})
+    platform.add_subscription("acme", "support", at("2026-09-01"))
+    close(platform, SEPTEMBER)
+    load_taxes(platform, STANDARD)  # what is there already stays, and so does the version of October
+    with pytest.raises(
+        IntegrityError, match="tax VAT was used by the final invoice number 1 of acme for 2026-09: percent"
+    ):
+        load_taxes(platform, {**STANDARD, "percent": "25"})
+    load_taxes(platform, {**STANDARD, "percent": "25", "first_month": "2026-08"})  # of a closed month: too late for it
+    close(platform, OCTOBER)
+    assert taxes(platform, SEPTEMBER) == {"VAT": (2900, 580)}
+    assert taxes(platform, OCTOBER) == {"VAT": (2900, 609)}
+
+
+def test_a_book_s_rate_that_ended_is_no_rate(platform: Platform) -> None:
+    load_taxes(platform, {**STANDARD, "last_month": "2026-09"})
+    platform.add_subscription("acme", "support", at("2026-09-01"))
+    close(platform, SEPTEMBER)
+    close(platform, OCTOBER)
+    assert taxes(platform, SEPTEMBER) == {"VAT": (2900, 580)}
+    assert taxes(platform, OCTOBER) == {}

@@ -20,6 +20,7 @@ from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.money import from_cents, to_cents
 from fly_billing.domain.price_models import Graduated, PerUnit, Tier
 from fly_billing.domain.prices import Price, PriceBook
+from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, id_of, price
 from tests.calculator import printed, redo
 from tests.unit.billing_steps.drafts import amount_off, credit, maximum, minimum, percent_off, tax
@@ -239,6 +240,27 @@ def test_a_tax_is_worked_out_from_the_rounded_invoice_and_rounded_by_itself() ->
         )
     ]
     assert (one.item.amount, one.rounding.cents, one.problems) == (Decimal("7.01"), 701, ())
+
+
+def test_a_tax_of_some_items_names_them() -> None:
+    """10 % of 100.10 is 10.01; the support is taxed at 20 %."""
+    low = TaxRate(id_of("low"), "Low VAT", Decimal(10), tax="VAT", category="reduced", scope=Scope(kinds=("usage",)))
+    every = TaxRate(id_of("vat"), "VAT", Decimal(20), tax="VAT")
+    setup = OneOffItem(id_of("setup"), "setup", Decimal(50), "USD")
+    invoice = invoice_of(rollup("requests", "1001"), one_offs=[setup], taxes=[low, every])
+    one = next(explain(item, invoice) for item in invoice.items if item.description == "Low VAT 10 %")
+    assert sums(one) == [
+        ("Taxed at it, before it is rounded", [("Requests: requests as used", "", Decimal("100.1"))], Decimal("100.1")),
+        (
+            "Tax before it is rounded",
+            [("10 % of what is taxed at it", "100.1 x 10 / 100", Decimal("10.01"))],
+            Decimal("10.01"),
+        ),
+    ]
+    assert ("Category", "reduced") in one.facts
+    assert one.problems == ()
+    wrong = replace(one.item, detail={**one.item.detail, "base": "100.11"})
+    assert explain(wrong, invoice).problems[0] == "Base: 100.1 rounded to the USD's minor unit is not 100.11"
 
 
 # --- What does not come to what was billed -------------------------------------------------------------------------

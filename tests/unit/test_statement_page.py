@@ -154,6 +154,15 @@ def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
         assert said in shown.text
 
 
+def test_each_tax_is_on_the_page_with_its_category_and_legal_text() -> None:
+    reverse = StatementTax("VAT", "0", False, 600, 0, "reverse_charge", "Art. 196 Directive 2006/112/EC")
+    low = StatementTax("VAT", "7", False, 100, 7, "reduced")
+    said = page(september(MACHINES, lines=(line("6.00"),), taxes=(reverse, low))).text
+    assert "VAT reverse charge Art. 196 Directive 2006/112/EC 0 % $6.00 $0.00" in said
+    assert "VAT reduced 7 % $1.00 $0.07" in said
+    assert (reverse.title, low.title) == ("VAT 0 % (reverse charge)", "VAT 7 % (reduced)")
+
+
 def test_a_long_list_of_apps_is_folded_and_still_adds_up() -> None:
     """20 apps of $1.00 each: twelve are named, eight are one row."""
     parts = [UsagePart({"app": f"app-{n:02d}"}, Decimal(1)) for n in range(20)]

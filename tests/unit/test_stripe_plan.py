@@ -134,6 +134,14 @@ def test_a_large_credit_is_not_a_small_line() -> None:
     assert (folded[-1].amount_cents, len(folded)) == (20, 248)
 
 
+def test_a_tax_keeps_its_line_however_small_it_is() -> None:
+    """A line of 0.00 may be the one that says by which law no tax is charged."""
+    reverse = BilledLine("vat", "Taxes: Reverse charge 0 %: Art. 196", 0, is_tax=True)
+    folded = folded_lines((*lines(*[10] * 250), reverse))
+    assert folded[-2] == reverse
+    assert (len(folded), folded[-1].amount_cents) == (248, 40)
+
+
 @given(st.lists(st.integers(-(10**9), 10**9), max_size=600))
 def test_folding_never_changes_the_total(cents: list[int]) -> None:
     folded = folded_lines(lines(*cents))

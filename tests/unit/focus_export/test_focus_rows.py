@@ -183,6 +183,31 @@ def test_a_credit_pays_in_a_row_of_its_own_and_a_tax_is_worked_out_on_list_price
     assert picked(rows[2], "ListUnitPrice", "PricingQuantity", "SkuId", "PricingCategory") == [None] * 4
 
 
+def test_the_list_cost_of_a_tax_is_that_of_the_items_it_is_on() -> None:
+    """api 100.00 at 20 %, book 50.00 at 10 %, a true-up of 30.00 in parts; 36.00 of credit paid a fifth of each."""
+    api, book = (
+        item(name, amount, "usage", PriceStep.of("all", Decimal(amount), Decimal(1)))
+        for name, amount in (("api", "100"), ("book", "50"))
+    )
+    minimum = item("at least", "30", "minimum", price_key=None)
+    paid = {"api": "20", "book": "10", "at least": "6"}
+    applied = [{"item": str(id_of(name)), "amount": amount} for name, amount in paid.items()]
+    credit = item("prepaid", "-36", "credit", price_key=None, detail={"applied_to": applied})
+
+    def tax(name: str, amount: str, percent: str, **taxed: str) -> BilledItem:
+        parts = [{"item": str(id_of(one.replace("_", " "))), "amount": part} for one, part in taxed.items()]
+        return item(name, amount, "tax", price_key=None, detail={"percent": percent, "base": "0", "taxed": parts})
+
+    high = tax("high", "19.20", "20", api="80", at_least="16")
+    low = tax("low", "4.80", "10", book="40", at_least="8")
+    rows = rows_of(api, book, minimum, credit, high, low)
+    # 100 - 20 + 16 at 20 %; 50 - 10 + 8 at 10 %.
+    assert [picked(row, "ChargeCategory", "ListCost", "BilledCost") for row in rows[-2:]] == [
+        ["Tax", Decimal("19.2"), Decimal("19.2")],
+        ["Tax", Decimal("4.8"), Decimal("4.8")],
+    ]
+
+
 def test_an_adjustment_is_a_correction_of_the_month_that_it_puts_right() -> None:
     late = item("late usage", "3", "adjustment", period_start=AUGUST.start, period_end=AUGUST.end)
     (row,) = rows_of(late)
