@@ -97,12 +97,19 @@ class Subscription:
 
 @dataclass(frozen=True)
 class OneOffItem:
-    """A single charge, or a credit where the amount is below zero."""
+    """A single charge, or a credit where the amount is below zero.
+
+    With a `unit_amount` (in the currency's major unit) the amount is `quantity` x `unit_amount`, exactly; `unit` is
+    what the quantity counts, in the singular. A quantity below zero takes back.
+    """
 
     id: UUID
     description: str
     amount: Decimal
     currency: str
+    quantity: Decimal = Decimal(1)
+    unit: str = "item"
+    unit_amount: Decimal | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Keeps out: discounts, cents, and how a charge is written down (`rows`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from fly_billing.domain.money import EXACT, divide
@@ -55,6 +55,8 @@ def charges_of(item: BilledItem) -> list[Charge]:
     """
     if item.kind in ("usage", "subscription"):
         return list(_allowance(item)) + [_step(item, step) for step in item.detail.get("steps", ())]
+    if item.kind == "one_off" and item.amount >= 0 and item.detail.get("steps"):
+        return [replace(_step(item, step), sku_price="one-off") for step in item.detail["steps"]]
     if item.kind == "one_off" and item.amount >= 0:
         price = _at_most(item.amount, COST_DECIMALS)
         return [Charge("Purchase", item.amount, None, "one-off", price, Decimal(1), focus_unit(item.unit))]
@@ -95,7 +97,7 @@ def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
 
 def _category(item: BilledItem, units: Decimal) -> str:
     """A fee that accounts for no usage (a tier's, up to a minimum, down to a maximum) is no charge by quantity."""
-    if item.kind == "subscription":
+    if item.kind in ("subscription", "one_off"):
         return "Purchase"
     return "Usage" if units else "Adjustment"
 

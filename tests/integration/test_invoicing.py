@@ -6,7 +6,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from fly_billing.domain.invoices import invoice_id
 from fly_billing.domain.price_models import Flat
@@ -25,6 +25,7 @@ from tests.builders import (
     Platform,
     at,
     event,
+    id_of,
     price,
     write_jsonl,
 )
@@ -400,3 +401,37 @@ def test_a_price_with_an_item_at_zero_is_billed_without_usage_and_passes_every_c
     assert platform.items() == [("usage", "line as used", Decimal("7.50"))]
     for check in ("check_rollups_priced", "check_items_sum"):
         assert platform.database.rows(check, month=SEPTEMBER.first_day, groups=["acme"]) == []
+
+
+def test_a_one_off_item_of_a_quantity_gets_its_amount_from_the_database(platform: Platform) -> None:
+    """Three seats of 49.00, one of them taken back: 98.00."""
+    for name, quantity in (("seats", 3), ("seat returned", -1)):
+        platform.insert(
+            "one_off_items", id=id_of(name), organization_id="acme", description=name, currency="USD",
+            quantity=quantity, unit="seat", unit_amount=Decimal(49), occurred_at=at("2026-09-10"),
+        )  # fmt: skip
+    platform.compute()
+    assert platform.items() == [
+        ("one_off", "seat returned", Decimal(-49)),
+        ("one_off", "seats", Decimal(147)),
+    ]
+    (found,) = platform.query("select quantity, unit from invoice_items where description = 'seats'")
+    assert found == {"quantity": Decimal(3), "unit": "seat"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"quantity": 3, "amount": 49},  # three of what?
+        {"quantity": 3, "unit_amount": 49, "amount": 49},
+        {"quantity": 3, "unit_amount": 49, "unit": " "},
+        {"unit": "seat", "amount": 49},
+        {"quantity": 3},
+    ],
+)
+def test_a_one_off_item_whose_amount_is_not_its_product_is_refused(platform: Platform, wrong: dict[str, Any]) -> None:
+    with pytest.raises(DBAPIError):
+        platform.insert(
+            "one_off_items", id=id_of("x"), organization_id="acme", description="x", currency="USD",
+            occurred_at=at("2026-09-10"), **wrong,
+        )  # fmt: skip

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+from fly_billing.domain.account import OneOffItem
 from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem
+from fly_billing.domain.price_models.step import PriceStep
 
 
 def charge_one_offs(draft: Draft) -> None:
@@ -21,12 +24,20 @@ def charge_one_offs(draft: Draft) -> None:
                     organization_id=member.organization_id,
                     product="One-off",
                     description=one.description,
-                    quantity=Decimal(1),
-                    unit="item",
+                    quantity=one.quantity,
+                    unit=one.unit,
                     amount=one.amount,
                     one_off_item_id=one.id,
+                    detail=_steps(one),
                 )
             )
+
+
+def _steps(one: OneOffItem) -> dict[str, Any]:
+    """The product that makes the amount, as the steps of a price; nothing where the amount is a price as a whole."""
+    if one.unit_amount is None:
+        return {}
+    return {"steps": [PriceStep("all", one.quantity, one.unit_amount, Decimal(1), one.amount, one.quantity).as_data()]}
 
 
 def charge_adjustments(draft: Draft) -> None:

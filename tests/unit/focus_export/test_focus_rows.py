@@ -149,6 +149,14 @@ def test_a_one_off_charge_is_a_purchase_and_one_below_zero_a_credit() -> None:
     assert picked(given, *columns) == ["Credit", "One-Time", None, -5, -5, -5]
 
 
+def test_a_one_off_charge_by_quantity_has_its_unit_price_and_its_quantity() -> None:
+    hours = PriceStep.of("all", Decimal("2.5"), Decimal("180.00"))
+    (row,) = rows_of(item("training", "450", "one_off", hours, unit="hour", price_key=None))
+    columns = "ChargeCategory", "ChargeFrequency", "SkuPriceId", "ListUnitPrice", "PricingQuantity", "PricingUnit"
+    assert picked(row, *columns) == ["Purchase", "One-Time", "one-off", 180, Decimal("2.5"), "Hours"]
+    assert picked(row, "ListCost", "BilledCost") == [450, 450]
+
+
 def test_a_discount_is_no_row_but_lowers_what_is_billed_of_the_rows_that_it_is_off() -> None:
     """10 % off 22.50 in two tiers: 2.00 off the first, 0.25 off the second. List prices stay."""
     first = PriceStep.of("0 to 10000", Decimal(10_000), Decimal("0.002"))
