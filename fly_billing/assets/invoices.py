@@ -102,7 +102,9 @@ def invoices(
             continue
         metadata |= _describe(part.month, billed)
         withheld: set[str] = set()
-        if billed.already_final:
+        if (
+            billed.already_final or billed.finalized
+        ):  # what was just made final may count in later months that are final
             who = Who(context.run.run_id, clock.now(), "materialized again")
             corrected = correct_month(
                 database,
@@ -116,9 +118,10 @@ def invoices(
             metadata |= _describe_corrections(part.month, corrected)
             wrong[WORKED_OUT] += _not_worked_out(part.month, corrected)
             if corrected.held:
-                sums = waiting_sums(waiting(database, part.month))
-                wrong[WAITS] += _waiting(part.month, corrected, sums)
-                metadata[f"{part.month} corrections that wait"] = " ".join(one.sentence for one in sums)
+                for month in sorted({one.month for one in corrected.waiting}):
+                    sums = waiting_sums(waiting(database, month))
+                    wrong[WAITS] += _waiting(month, corrected, sums)
+                    metadata[f"{month} corrections that wait"] = " ".join(one.sentence for one in sums)
             withheld |= {name for one in corrected.waiting for name in one.payer.member_names}
         failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in billed.failures}
         failures += _failures(part.month, billed)
@@ -167,6 +170,7 @@ def _describe(month: BillingMonth, billed: Billed) -> dict[str, Any]:
 def _describe_corrections(month: BillingMonth, corrections: Corrections) -> dict[str, Any]:
     rows = [
         {
+            "month": str(one.month),
             "organization": one.payer.organization_id,
             "item": difference.charge.description,
             "difference": plain(difference.amount),
@@ -184,6 +188,7 @@ def _waiting(month: BillingMonth, corrections: Corrections, sums: Sequence[HeldS
     `sums`: all that waits of the month, also what other runs found.
     """
     what_to_do = {one.currency: one.sentence for one in sums}
+    invoices = {one.invoice_id for one in corrections.waiting if one.month == month}
     return [
         {
             "month": str(month),
@@ -194,6 +199,7 @@ def _waiting(month: BillingMonth, corrections: Corrections, sums: Sequence[HeldS
             "what to do": what_to_do[one.proposal.currency],
         }
         for one in sorted(corrections.held, key=lambda one: -one.proposal.gives_back)
+        if one.proposal.invoice_id in invoices
     ]
 
 

@@ -20,10 +20,12 @@ from fly_billing.domain.money import exact_sum, format_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.correcting import (
     Correction,
+    Corrections,
     Who,
     approve_by_hand,
     book_adjustments,
     book_credit_note,
+    correct_later_months,
     demand_approval,
     find_corrections,
     judge_by_hand,
@@ -68,10 +70,12 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish
         who = Who(getpass.getuser(), datetime.now(UTC), wish.why)
         total, guard = wish.total, settings.correction_guard
         judged: Judged | None = None
+        later = Corrections([])
         roll_up(database, lake, month, payer["groups"], who.at)
         with database.transaction() as connection:
-            lock_for_correcting(connection, month)
-            found = find_corrections(connection, month, [payer["billing_group"]], lake, only={payer["payer_id"]})
+            groups = [payer["billing_group"]]
+            lock_for_correcting(connection, month, groups)
+            found = find_corrections(connection, month, groups, lake, only={payer["payer_id"]})
             if wish.as_new_invoice and not wish.is_dry_run:
                 for one in found.found:  # none where the invoice is void already
                     judged = judge_by_hand(connection, one, guard)
@@ -92,12 +96,20 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish
                         book_credit_note(connection, correction, who)
                     else:
                         book_adjustments(connection, [correction], who)
+                if not wish.is_dry_run:
+                    later = correct_later_months(connection, month, groups, lake, who, payer["payer_id"], guard=guard)
         if wish.as_new_invoice and not wish.is_dry_run:
             _make_anew(console, settings, database, payer["payer_id"], month, who)
             if judged and judged.held and total is not None:
                 note_approval(database, found.found[0], who, total)
+            with database.transaction() as connection:
+                lock_for_correcting(connection, month, groups)
+                later = correct_later_months(connection, month, groups, lake, who, payer["payer_id"], guard=guard)
+            _show_later(console, later)
             return
     _show(console, correction, wish, judged.held if judged else [])
+    if not wish.as_json:
+        _show_later(console, later)
 
 
 def _payer(database: BillingDatabase, organization: str, month: BillingMonth) -> Row:
@@ -149,6 +161,14 @@ def _show(console: Terminal, correction: Correction, wish: Wish, held: Sequence[
     if held and wish.is_dry_run:
         amount = plain(total_to_approve([one.proposal.gives_back for one in held], currency))
         console.print(f"It asks for --approve {amount}: {held[0].reason}.", soft_wrap=True)
+
+
+def _show_later(console: Terminal, later: Corrections) -> None:
+    """Say what was booked of later months, whose minimums count this one too."""
+    for one in later.booked:
+        if one.differences:
+            difference = format_cents(to_cents(one.amount, one.payer.currency), one.payer.currency)
+            console.print(f"{one.month} counts this month too: {difference} is on the next open invoice as well.")
 
 
 def _what_happens(correction: Correction, wish: Wish, total: int) -> str:

@@ -33,6 +33,7 @@ PRICE_VERSION = "price version"
 SUBSCRIPTION = "subscription"
 TERMS = "terms"
 FOLLOWS = "follows from other items"
+EARLIER_MONTH = "earlier month"
 RULE = "rule"
 
 # What each cause means, for whoever is charged.
@@ -44,6 +45,7 @@ CAUSES = {
     PRICE_VERSION: "another version of the price holds for the month",
     SUBSCRIPTION: "the subscription's time or number changed",
     TERMS: "a discount or a commitment of the month changed",
+    EARLIER_MONTH: "it counts earlier months, and these come to another amount now",
     FOLLOWS: "it depends on other items of the month that are corrected",
     RULE: "the month is worked out by other rules now, such as a meter's aggregation",
 }
@@ -178,6 +180,8 @@ def _causes(
     charge = difference.charge
     if charge.kind == "subscription":
         return (SUBSCRIPTION if _quantity(before) != _quantity(after) else _priced(before, after),)
+    if charge.kind == "minimum" and _counts_otherwise(before, after, is_first_hand=is_first_hand):
+        return (FOLLOWS, EARLIER_MONTH) if is_first_hand else (EARLIER_MONTH,)
     if charge.kind != "usage":
         return (FOLLOWS if is_first_hand else TERMS,)
     causes: tuple[str, ...] = changed_usage.get((charge.organization_id, charge.meter or ""), ())
@@ -189,6 +193,20 @@ def _causes(
     if before and after and _is_repriced(before, after):
         causes += (PRICE_VERSION,)
     return causes or (RULE,)
+
+
+def _counts_otherwise(before: Charge | None, after: Charge | None, *, is_first_hand: bool) -> bool:
+    """Whether a minimum counts another amount of earlier months than it did.
+
+    One that is not missed any more does not say so: it does where nothing else of the month is different.
+    """
+    was, is_ = (
+        {item.detail["counted_before"] for item in one.items if "counted_before" in item.detail} if one else set()
+        for one in (before, after)
+    )
+    if not was or not is_:
+        return not is_first_hand and bool(was or is_ - {"0"})
+    return was != is_
 
 
 def _is_repriced(before: Charge, after: Charge) -> bool:

@@ -22,6 +22,7 @@ from fly_billing.domain.corrected_taxes import Split
 from fly_billing.domain.correction_guard import CorrectionGuard, Held, Proposal, total_to_approve
 from fly_billing.domain.corrections import (
     CORRECTED_ROWS,
+    EARLIER_MONTH,
     LATE_LEVEL,
     LATE_ROWS,
     Charge,
@@ -88,10 +89,16 @@ class Correction:
 
     @property
     def proposal(self) -> Proposal:
-        """It as the guard judges it, without what the invoice charged."""
+        """It as the guard judges it, without what the invoice charged.
+
+        A top-up that falls as earlier months came to more is left out: what it gives back, those were charged.
+        """
         return Proposal(
             self.invoice_id, self.payer.organization_id, self.payer.currency, (),
-            {one.charge.key: (one.charge.organization_id, one.charge.kind, one.amount) for one in self.differences},
+            {
+                one.charge.key: (one.charge.organization_id, one.charge.kind, one.amount)
+                for one in self.differences if not (one.causes == (EARLIER_MONTH,) and one.amount < 0)
+            },
             causes=tuple(dict.fromkeys(cause for one in self.differences for cause in one.causes)),
         )  # fmt: skip
 
@@ -179,15 +186,63 @@ def correct_month(
 ) -> Corrections:
     """Find what is different now in the month's final invoices, and book it as adjustments: once, however often run.
 
-    What gives back more than `guard` lets pass is not booked but waits for a person (`guarding_corrections`).
+    Later final months that top up to a minimum for this month too are corrected in the same transaction: what more (or
+    less) this month comes to is covered (or missing) there. What gives back more than `guard` lets pass is not booked
+    but waits for a person (`guarding_corrections`).
     """
     with database.transaction() as connection:
-        lock_for_correcting(connection, month)
-        found = find_corrections(connection, month, groups, lake, only)
-        judged = judge(connection, month, [one.proposal for one in found.found], guard)
-        corrections = replace(found, held=judged.held)
-        record(connection, month, judged, who.at, who.name)
-        _, refused = each_alone(connection, corrections.booked, lambda some: book_adjustments(connection, some, who))
+        later = lock_for_correcting(connection, month, groups)
+        done = [_correct(connection, month, groups, lake, who, only, guard)]
+        done += [_correct(connection, one, groups, lake, who, payers, guard) for one, payers in later.items()]
+    return _together(done)
+
+
+def correct_later_months(
+    connection: Connection, month: BillingMonth, groups: Sequence[str], lake: UsageLake, who: Who, payer: str,
+    *, guard: CorrectionGuard,
+) -> Corrections:  # fmt: skip
+    """Correct what follows for the payer from a month that was billed or corrected by hand.
+
+    The caller has locked the month (`lock_for_correcting`).
+    """
+    later = _later_months(connection, month, groups)
+    return _together(
+        [_correct(connection, one, groups, lake, who, {payer} & set(payers), guard) for one, payers in later.items()]
+    )
+
+
+def _together(done: Sequence[Corrections]) -> Corrections:
+    return Corrections(
+        [one for each in done for one in each.found],
+        [one for each in done for one in each.failures],
+        [one for each in done for one in each.held],
+    )
+
+
+def _later_months(connection: Connection, month: BillingMonth, groups: Sequence[str]) -> dict[BillingMonth, list[str]]:
+    """Return the final months, in order, that top up to minimums which count this month too, and whose they are."""
+    found: dict[BillingMonth, list[str]] = {}
+    for row in rows(connection, "later_months_that_count", month=month.first_day, groups=list(groups)):
+        found.setdefault(BillingMonth(row["month"].year, row["month"].month), []).append(row["organization_id"])
+    return found
+
+
+def _correct(
+    connection: Connection,
+    month: BillingMonth,
+    groups: Sequence[str],
+    lake: UsageLake,
+    who: Who,
+    only: Collection[str] | None,
+    guard: CorrectionGuard,
+) -> Corrections:
+    if only is not None and not only:
+        return Corrections([])
+    found = find_corrections(connection, month, groups, lake, only)
+    judged = judge(connection, month, [one.proposal for one in found.found], guard)
+    corrections = replace(found, held=judged.held)
+    record(connection, month, judged, who.at, who.name)
+    _, refused = each_alone(connection, corrections.booked, lambda some: book_adjustments(connection, some, who))
     names = {one.payer.organization_id for one, _ in refused}
     failures = [
         (one.payer.organization_id, unwritable(f"the correction of {one.payer.organization_id} {month}", problem))
@@ -246,10 +301,19 @@ def demand_approval(correction: Correction, judged: Judged, total: Decimal | Non
     demand_total(total, wanted, currency, f"{name} {month}")
 
 
-def lock_for_correcting(connection: Connection, month: BillingMonth) -> None:
-    """Keep rolling up and billing out until the transaction ends: what is found is what is booked."""
-    lock_until_commit(connection, f"usage_rollups {month}")
+def lock_for_correcting(
+    connection: Connection, month: BillingMonth, groups: Sequence[str]
+) -> dict[BillingMonth, list[str]]:
+    """Keep rolling up and billing out until the transaction ends: what is found is what is booked.
+
+    Returns the later months that are locked too, as they count this one towards a minimum; and whose they are.
+    """
+    later = _later_months(connection, month, groups)
+    # In the order of time, and usage before invoices, as everywhere: two runs never wait for each other.
+    for one in (month, *later):
+        lock_until_commit(connection, f"usage_rollups {one}")
     lock_until_commit(connection, "invoices")
+    return later
 
 
 def book_adjustments(

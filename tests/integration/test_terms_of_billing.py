@@ -241,7 +241,7 @@ def test_a_commitment_in_another_currency_is_refused(platform: Platform) -> None
 def test_late_usage_of_a_committed_month_is_paid_once_by_the_minimum_or_as_usage(platform: Platform) -> None:
     """100 for two months; 20 + 30 were billed, and 50 topped up. 10.00 of September came in after that: 100 stays it.
 
-    Correcting September charges the 10.00, and correcting October gives back as much of what was topped up.
+    Correcting September charges the 10.00 and gives back as much of what October topped up.
     """
     platform.commit("acme", "minimum", "100", months=2)
     for month, amount in ((SEPTEMBER, "20"), (OCTOBER, "30")):
@@ -251,9 +251,12 @@ def test_late_usage_of_a_committed_month_is_paid_once_by_the_minimum_or_as_usage
     write_jsonl(platform.landing_dir, [event("late", "100")], date(2026, 11, 6))
     platform.land(date(2026, 11, 6), now=at("2026-11-07"))
     platform.roll_up(SEPTEMBER, at("2026-11-07"))
-    assert correct(platform, SEPTEMBER) == 10
-    assert correct(platform, OCTOBER) == -10
-    assert [correct(platform, SEPTEMBER), correct(platform, OCTOBER)] == [0, 0]
+    for month in (SEPTEMBER, SEPTEMBER, OCTOBER):
+        assert correct(platform, month) == 0
+    assert platform.query("select month, amount, causes from adjustments order by month") == [
+        {"month": date(2026, 9, 1), "amount": 10, "causes": ["late rows"]},
+        {"month": date(2026, 10, 1), "amount": -10, "causes": ["earlier month"]},
+    ]
 
 
 # --- Credits -------------------------------------------------------------------------------------------------------

@@ -320,3 +320,36 @@ def test_an_adjustment_of_the_same_quantity_says_why() -> None:
     late = {("acme", "egress_gb"): ("late rows",)}
     (found,) = compare([traffic("1200", "3")], [traffic("1200", "5", price_id=B)], changed=late)
     assert adjustment_text(found, SEPTEMBER) == "Outbound traffic, 2026-09: corrected (late rows, price version)"
+
+
+def top_up(amount: str, counted_before: str) -> InvoiceItem:
+    return item(
+        "At least 100", amount, "minimum", commitment_id=id_of("year"), detail={"counted_before": counted_before}
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([top_up("50", "20")], [top_up("40", "30")], ("earlier month",)),
+        ([top_up("50", "20")], [], ("earlier month",)),
+        ([], [top_up("10", "60")], ("earlier month",)),
+        ([], [top_up("10", "0")], ("terms",)),
+        (
+            [top_up("50", "20"), traffic("1", "30")],
+            [top_up("40", "20"), traffic("2", "40")],
+            ("follows from other items",),
+        ),
+        ([top_up("50", "20"), traffic("1", "30")], [traffic("9", "90")], ("follows from other items",)),
+        (
+            [top_up("50", "20"), traffic("1", "30")],
+            [top_up("30", "30"), traffic("2", "40")],
+            ("follows from other items", "earlier month"),
+        ),
+    ],
+)
+def test_a_top_up_says_whether_an_earlier_month_came_to_another_amount(
+    before: list[InvoiceItem], now: list[InvoiceItem], expected: tuple[str, ...]
+) -> None:
+    (found,) = (one.causes for one in compare(before, now) if one.charge.kind == "minimum")
+    assert found == expected
