@@ -116,7 +116,7 @@ def test_usage_of_an_organization_that_the_payer_pays_for_counts_towards_its_min
 
 
 def test_a_credit_that_paid_the_top_up_gets_back_what_late_usage_covers(platform: Platform) -> None:
-    """October: 80 by credit, 50 of them topped up. Ten more in September: ten go back to the credit, which pays them."""
+    """October: 80 by credit, 50 of them topped up. Ten more in September: ten go back to the credit, and pay those."""
     platform.commit("acme", "minimum", "100", months=2)
     close(platform, (SEPTEMBER, 20))
     platform.grant("acme", "Welcome", "80", granted_at=OCTOBER.start)
