@@ -82,8 +82,15 @@ class World:
         return month_tags(self.instance, self.database, month)
 
     def run(
-        self, job: str, tags: Mapping[str, str], partition: str | None = None, *, fails: bool = False
+        self,
+        job: str,
+        tags: Mapping[str, str],
+        partition: str | None = None,
+        *,
+        fails: bool = False,
+        only: str | None = None,
     ) -> ExecuteInProcessResult:
+        """Run a job, or of it `only` one asset."""
         definitions = build_defs(
             {
                 "alerts": Alerts(),
@@ -94,7 +101,12 @@ class World:
             }
         )
         result = definitions.resolve_job_def(job).execute_in_process(
-            run_config=QUIET, instance=self.instance, tags=dict(tags), partition_key=partition, raise_on_error=False
+            run_config=QUIET,
+            instance=self.instance,
+            tags=dict(tags),
+            partition_key=partition,
+            raise_on_error=False,
+            asset_selection=[AssetKey(only)] if only else None,
         )
         assert result.success is not fails, _errors(result)
         return result

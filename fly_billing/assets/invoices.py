@@ -25,6 +25,7 @@ from fly_billing.resources.correcting import Corrections, Who, correct_month
 from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
 from fly_billing.resources.guarding_corrections import waiting, waiting_sums
 from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
+from fly_billing.resources.postgres import Row
 from fly_billing.resources.usage_ledger import open_usage_table
 
 ITEMS_SUM = "items_sum_to_the_total"
@@ -52,6 +53,9 @@ CHECKS = {
 }
 # What is no error of an invoice: it stays as it is, and what is missing can still be billed.
 WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT}
+
+# Failures that do not stand in `billing_failures`: of a whole month, or of an invoice that is final.
+TOLD_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
 
 STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced", ALL_BILLED: "check_late_usage"}
 
@@ -123,8 +127,10 @@ def invoices(
                     wrong[WAITS] += _waiting(month, corrected, sums)
                     metadata[f"{month} corrections that wait"] = " ".join(one.sentence for one in sums)
             withheld |= {name for one in corrected.waiting for name in one.payer.member_names}
+        damaged = database.rows("final_with_damaged_rollups", month=part.month.first_day, groups=list(part.groups))
         failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in billed.failures}
-        failures += _failures(part.month, billed)
+        failed |= {str(partition_key(part.month, groups[row["organization_id"]])) for row in damaged}
+        failures += [*_failures(part.month, billed), *_damaged(part.month, damaged)]
         for name, statement in STATEMENTS.items():
             found = database.rows(statement, month=part.month.first_day, groups=list(part.groups))
             # What waits for a person is told by the check of its own.
@@ -141,7 +147,7 @@ def invoices(
     checks = [
         check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS
     ]
-    are_recorded = all(failure["code"] != "usage_not_landed" for failure in failures)
+    are_recorded = all(failure["code"] not in TOLD_BY_THE_RUN for failure in failures)
     yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded)
 
 
@@ -220,4 +226,17 @@ def _failures(month: BillingMonth, billed: Billed) -> Sequence[Mapping[str, Any]
             "the customer is told": failure.error.customer_text,
         }
         for failure in billed.failures
+    ]
+
+
+def _damaged(month: BillingMonth, damaged: Sequence[Row]) -> Sequence[Mapping[str, Any]]:
+    """List final invoices whose rollups were damaged since: they stay as they are, but can't be corrected."""
+    return [
+        {
+            "month": str(month),
+            "organization": row["organization_id"],
+            "code": "usage_rollups_damaged_later",
+            "what to do": f"{row['reason']}; its invoice is final and stays as it is, but late usage is not billed",
+        }
+        for row in damaged
     ]

@@ -58,6 +58,12 @@ def report(
     )
 
 
+def runs_also(context: AssetExecutionContext, asset: str) -> bool:
+    """Tell whether the run materializes this other asset too, which then fails what can't be done."""
+    steps = context.run.step_keys_to_execute
+    return asset in steps if steps is not None else context.job_def.has_node_named(asset)
+
+
 def described_failures(failures: Sequence[Mapping[str, Any]]) -> str:
     """Say what failed and what to do: the first three, and how many there are."""
     named = "; ".join(map(_described_failure, failures[:MOST_DESCRIBED]))

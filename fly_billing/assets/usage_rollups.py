@@ -14,11 +14,11 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.outcomes import check, report
+from fly_billing.assets.outcomes import check, report, runs_also, table
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
 from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
-from fly_billing.resources.rollups import RollupMismatch, roll_up
+from fly_billing.resources.rollups import roll_up
 
 ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 
@@ -33,9 +33,8 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
             ROLLED_UP,
             asset="usage_rollups",
             description="Events and quantity of every organization and meter are the same in the rollups as in the"
-            " usage table, added up there once more. If it fails, somebody would be billed too much or too little:"
-            " nothing was written, and no invoice is computed from it.",
-            blocking=True,
+            " usage table, added up there once more. An organization for which it fails would be billed too much or too"
+            " little: nothing of it was written, and `invoices` makes no invoice of it; the others are billed.",
         )
     ],
     kinds={"duckdb", "postgres"},
@@ -47,26 +46,35 @@ def usage_rollups(
     """What each organization used in the month: an exact sum per meter and dimensions.
 
     Made anew from the usage table as often as you like; usage that did not change leaves everything as it was. What a
-    finalized invoice billed is kept beside it.
+    finalized invoice billed is kept beside it. An organization whose rollups were changed by hand keeps what it had and
+    is not billed from it. In a run that also makes invoices, `invoices` fails its partition: a failed step here would
+    keep everybody's invoices from being made.
     """
     database, lake = billing_postgres.database(), usage_store.lake()
     metadata: dict[str, Any] = {}
-    wrong: list[Mapping[str, Any]] = []
+    failures: list[Mapping[str, Any]] = []
     failed: set[str] = set()
+    organizations = 0
+    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
     parts = billing_partitions(context)
     with usage_store.open_engine() as engine:
         for number, part in enumerate(parts, start=1):
             context.log.info(f"{part.month} ({number} of {len(parts)})")
-            try:
-                result = roll_up(database, lake, part.month, part.groups, clock.now(), engine)
-            except RollupMismatch as mismatch:
-                wrong += mismatch.rows
-                failed |= {str(partition_key(part.month, group)) for group in part.groups}
-                continue
+            result = roll_up(database, lake, part.month, part.groups, clock.now(), engine)
+            organizations += result.organizations
+            failures += [
+                {"month": str(part.month), "organization": one.organization_id, "what to do": one.reason}
+                for one in result.failures
+            ]
+            failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in result.failures}
             metadata[str(part.month)] = (
                 f"{result.events:,} events of {result.organizations:,} organizations -> {result.rollups:,} rollups"
                 f" ({result.changed:,} organizations changed), table version {result.lake_version}"
             )
             context.log.info(f"{part.month}: {metadata[str(part.month)]}")
-    checks = [check("usage_rollups", ROLLED_UP, wrong, **metadata)]
-    yield from report(context, metadata, checks, failed, wrong, are_recorded=False)
+    checks = [check("usage_rollups", ROLLED_UP, failures, **metadata)]
+    if runs_also(context, "invoices") and len(failures) < organizations:
+        for key in failed:
+            context.add_asset_metadata({"failed": table(failures)}, partition_key=key)
+        failed, failures = set(), []
+    yield from report(context, metadata, checks, failed, failures, are_recorded=False)

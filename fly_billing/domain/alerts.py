@@ -81,9 +81,15 @@ def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice])
     largest = sorted(failures, key=lambda one: (-(one.total_cents or 0), one.organization_id, one.month))
     named = [f"- {one.organization_id} {one.month}: {_amount(one)}" for one in largest[:MOST_NAMED]]
     more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
+    first = largest[0].operator_text
+    what_to_do = [f"What to do: {first}"] + [
+        f"What to do for {one.organization_id} {one.month}: {one.operator_text}"
+        for one in largest[1:MOST_NAMED]
+        if one.operator_text != first
+    ]
     because = f" ({reason})" if reason else ""
     subject = f"{heading}{because}: {_count(len(failures))}, {_money(failures)}"
-    return Alert.of(failures[0].code, subject, [*named, *more, f"What to do: {largest[0].operator_text}"], failures)
+    return Alert.of(failures[0].code, subject, [*named, *more, *what_to_do], failures)
 
 
 def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:

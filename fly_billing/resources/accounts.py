@@ -32,7 +32,7 @@ from fly_billing.domain.account import (
     Subscription,
     UsageRollup,
 )
-from fly_billing.domain.errors import BillingError
+from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.invoice_items import CHARGES, Scope
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
@@ -109,6 +109,12 @@ def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[st
         Payer(name, members[0]["currency"], members[0]["revision"], members[0]["invoice_status"], members)
         for name, members in by_payer.items()
     ]
+
+
+def refuse_damaged_usage(row: Row) -> None:
+    """Raise BillingError where the rollups of this member are not what it used, as `rollups` found."""
+    if row["rollup_problem"]:
+        raise not_computable("usage_rollups_damaged", row["rollup_problem"], retryable=True)
 
 
 def read_each(

@@ -45,6 +45,7 @@ from fly_billing.resources.accounts import (
     read_each,
     read_payers,
     read_records,
+    refuse_damaged_usage,
 )
 from fly_billing.resources.corrected_taxes import BilledTaxes, read_billed_taxes
 from fly_billing.resources.guarding_corrections import (
@@ -402,6 +403,8 @@ def _correction(
 ) -> Correction:
     invoice = billed.ids[payer.organization_id]
     items = billed.items[invoice]
+    for member in payer.members:
+        refuse_damaged_usage(member)
     account = account_of(payer, month, records, books)
     draft = recalculate(account, items)
     adjusted = billed.adjusted.get(invoice, {})

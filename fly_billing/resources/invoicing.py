@@ -34,6 +34,7 @@ from fly_billing.resources.accounts import (
     read_each,
     read_payers,
     read_records,
+    refuse_damaged_usage,
 )
 from fly_billing.resources.backlog import stretches
 from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
@@ -267,6 +268,7 @@ def _assemble(
 
 def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteUsage | None) -> None:
     """An invoice without its usage would be too low, and a finalized one for ever: better none."""
+    refuse_damaged_usage(row)
     if row["snapshot_id"] is None:
         raise not_computable(
             "usage_not_rolled_up",

@@ -61,18 +61,18 @@ def each_alone(
 
 def unreadable(what: str, problem: Exception) -> BillingError:
     """Make the error of an organization whose records can't be read or calculated with. `what` names them."""
-    return not_computable("unreadable_record", f"{what}: {_reason(problem)}: put it right, then bill the month again")
+    return not_computable("unreadable_record", f"{what}: {reason_of(problem)}: put it right, then bill the month again")
 
 
 def unwritable(what: str, problem: Exception) -> BillingError:
     """Make the error of an organization whose invoice the database refuses."""
     return not_computable(
         "invoice_refused",
-        f"{what}: the database refuses it: {_reason(problem)}: put that right, then bill the month again",
+        f"{what}: the database refuses it: {reason_of(problem)}: put that right, then bill the month again",
     )
 
 
-def _reason(problem: Exception) -> str:
+def reason_of(problem: Exception) -> str:
     """Name the problem in one line; a database's message without the rows that it shows."""
     said = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) and problem.orig else problem
     if isinstance(said, psycopg.Error) and said.diag.message_primary:

@@ -55,6 +55,7 @@ WRITES: dict[str, frozenset[str]] = {
         "organizations": (INSERT, UPDATE),
         "prices": (INSERT, UPDATE),
         "rejected_usage": (INSERT, UPDATE),
+        "rollup_failures": (INSERT, UPDATE, DELETE),
         "spend_alerts": (INSERT,),
         "spend_thresholds": (INSERT, DELETE),
         "stripe_attempts": (INSERT, UPDATE),

@@ -15,11 +15,12 @@ from decimal import Decimal
 import duckdb
 from sqlalchemy import Connection
 
-from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import register_terms
 from fly_billing.resources.carried_levels import open_carried_levels
 from fly_billing.resources.duckdb_to_postgres import copy_table
+from fly_billing.resources.isolation import each_alone, reason_of
 from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
 from fly_billing.resources.statements import sql
@@ -34,26 +35,33 @@ ORGANIZATIONS_AT_ONCE = 2000
 SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
 
 
-class RollupMismatch(ToBeMended):
-    """Rollups do not hold what the usage table holds. Nothing was written; `rows` says where they differ."""
+@dataclass(frozen=True)
+class RollupFailure:
+    """An organization whose usage of the month can't be billed, as `usage_rollups` does not hold what it used.
 
-    def __init__(self, month: BillingMonth, rows: list[Row]) -> None:
-        first = ", ".join(f"{name} {value}" for name, value in rows[0].items())
-        super().__init__(
-            f"{len(rows)} rollups of {month} differ from the usage table, nothing was written; the first: {first}"
-        )
-        self.rows = rows
+    `reason` names the difference and says what to do.
+    """
+
+    organization_id: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class RolledUp:
-    """What a run rolled up: organizations, their events and rollups, and the table version all of it is from."""
+    """What a run rolled up, and the table version all of it is from.
+
+    Attributes:
+        organizations, events, rollups: How many were added up, those of `failures` included.
+        changed: How many organizations have a new snapshot.
+        failures: The organizations of which nothing was written.
+    """
 
     lake_version: int
     organizations: int
     events: int
     rollups: int
     changed: int
+    failures: Sequence[RollupFailure] = ()
 
 
 def roll_up(
@@ -68,26 +76,37 @@ def roll_up(
 
     Events are added up by `engine`, by DuckDB unless told otherwise.
 
-    Before it is committed, what stands in Postgres is compared with the events, added up once more. Raises
-    RollupMismatch where an organization would be billed for anything else than it used, and UsageTableMismatch where
-    the usage table is not what was landed.
+    Before it is committed, what stands in Postgres is compared with the events, added up once more. An organization
+    that would be billed for anything else than it used keeps what it had, is in `rollup_failures`, and is not billed
+    before that is put right; the others are rolled up. Raises UsageTableMismatch where the usage table is not what was
+    landed.
     """
     engine = engine or OnDuckDB()
     with open_duckdb() as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
         table = open_against_ledger(connection, lake)
         version = engine.read(duck, table, month)
-        _register(duck, connection, month, groups)
+        names = _register(duck, connection, month, groups)
         open_carried_levels(duck, database, table, month)
         engine.add_up(duck, month, now)
         _snapshot(duck, month)
-        changed = _write(connection, duck, month, version, now)
-        wrong = _compare(connection, engine.add_up_again(duck), month)
-        if wrong:
-            raise RollupMismatch(month, wrong)
+        _stage(connection, duck)
+        changed, failures = _write_each(connection, names, engine.add_up_again(duck), _Snapshot(month, version, now))
         ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
-    return RolledUp(version, organizations, events or 0, rollups, changed)
+    return RolledUp(version, organizations, events or 0, rollups, changed, failures)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """Which month is rolled up, from which version of the usage table, and when."""
+
+    month: BillingMonth
+    version: int
+    now: datetime
+
+
+Used = Mapping[tuple[str, str], tuple[int, Decimal]]
 
 
 def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
@@ -99,49 +118,95 @@ def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
         duck.execute(sql("snapshot_usage"), {"first": block[0], "last": block[-1]})
 
 
-def _compare(
-    connection: Connection, added_up_again: Mapping[tuple[str, str], tuple[int, Decimal]], month: BillingMonth
-) -> list[Row]:
-    """Compare events, quantity, and the quantity day by day."""
-    used = {key: (events, quantity, quantity) for key, (events, quantity) in added_up_again.items()}
-    rolled_up = {
-        (row["organization_id"], row["meter"]): (row["events"], row["quantity"], row["quantity_by_day"])
-        for row in rows(connection, "rolled_up_usage", month=month.first_day)
-    }
-    return [
-        {
-            "month": str(month),
-            "organization": key[0],
-            "meter": key[1],
-            "used": used.get(key),
-            "rolled_up": rolled_up.get(key),
-        }
-        for key in sorted(used.keys() | rolled_up.keys())
-        if used.get(key) != rolled_up.get(key)
+def _write_each(
+    connection: Connection, names: Sequence[str], used: Used, snapshot: _Snapshot
+) -> tuple[int, list[RollupFailure]]:
+    """Write what was rolled up of these organizations, but for those of which it would not be what they used."""
+    failed: dict[str, str] = {}
+    while True:
+        savepoint = connection.begin_nested()
+        left = [name for name in names if name not in failed]
+        done, refused = each_alone(connection, left, lambda some: _write(connection, some, snapshot))
+        failed |= {name: f"the database refuses to change them: {reason_of(problem)}" for name, problem in refused}
+        wrong = _differences(connection, [name for some, _ in done for name in some], used, snapshot.month)
+        if not wrong:
+            savepoint.commit()
+            break
+        savepoint.rollback()
+        failed |= wrong
+    # Why the database refused says less than what is different.
+    failed |= _differences(connection, list(failed), used, snapshot.month)
+    rows(connection, "drop_unused_snapshots", month=snapshot.month.first_day)
+    return sum(changed for _, changed in done), _record(connection, names, failed, snapshot)
+
+
+def _record(
+    connection: Connection, names: Sequence[str], failed: Mapping[str, str], snapshot: _Snapshot
+) -> list[RollupFailure]:
+    month = snapshot.month
+    well = [name for name in names if name not in failed]
+    rows(connection, "forget_rollup_failures", month=month.first_day, organizations=well)
+    failures = [
+        RollupFailure(
+            name,
+            f"usage_rollups of {name} {month} was changed outside of fly_billing: {failed[name]}. Nothing of it is"
+            f" billed meanwhile. Have the owner of the tables put the rows back (a backup has them), then run"
+            f" `fly-billing bill {month}`",
+        )
+        for name in sorted(failed)
     ]
+    for one in failures:
+        rows(
+            connection, "record_rollup_failure",
+            organization_id=one.organization_id, month=month.first_day, reason=one.reason, now=snapshot.now,
+        )  # fmt: skip
+    return failures
+
+
+def _differences(connection: Connection, names: Sequence[str], used: Used, month: BillingMonth) -> dict[str, str]:
+    """Return what is different, by organization: events, quantity, and the quantity day by day are compared."""
+    found = rows(connection, "rolled_up_usage", month=month.first_day, organizations=list(names))
+    rolled_up = {(row["organization_id"], row["meter"]): row for row in found}
+    looked_at = set(names)
+    different: dict[str, list[str]] = {}
+    for organization, meter in sorted(rolled_up.keys() | {key for key in used if key[0] in looked_at}):
+        there, row = used.get((organization, meter)), rolled_up.get((organization, meter))
+        events, quantity = there or (0, Decimal(0))
+        here = row and (row["events"], row["quantity"], row["quantity_by_day"])
+        if there is None or here != (events, quantity, quantity):
+            different.setdefault(organization, []).append(_difference(meter, events, quantity, row))
+    return {organization: ", and ".join(texts) for organization, texts in different.items()}
+
+
+def _difference(meter: str, events: int, quantity: Decimal, row: Row | None) -> str:
+    there = "none" if row is None else f"{plain(row['quantity'])} of {row['events']} events"
+    if row is not None and row["quantity_by_day"] != row["quantity"]:
+        there += f", {plain(row['quantity_by_day'])} by its days"
+    return f"{meter} is {plain(quantity)} of {events} events in the usage table, and {there} in usage_rollups"
 
 
 def _register(
     duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, groups: Sequence[str]
-) -> None:
+) -> list[str]:
+    """Register the terms, and return the organizations that are rolled up."""
     organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
     segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
-    register_terms(duck, rows(connection, "meters"), segments, [row["id"] for row in organizations])
+    names = [row["id"] for row in organizations]
+    register_terms(duck, rows(connection, "meters"), segments, names)
+    return names
 
 
-def _write(
-    connection: Connection,
-    duck: duckdb.DuckDBPyConnection,
-    month: BillingMonth,
-    version: int,
-    now: datetime,
-) -> int:
+def _stage(connection: Connection, duck: duckdb.DuckDBPyConnection) -> None:
     rows(connection, "make_rolled_up")
     copy_table(duck, "snapshots", connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS)
     copy_table(duck, "rollups", connection, "rolled_up_rollups", ROLLUP_COLUMNS)
-    parameters = {"month": month.first_day, "lake_version": version, "now": now}
-    rows(connection, "retire_changed_snapshots", month=month.first_day)
-    changed = [row for row in rows(connection, "add_snapshots", **parameters) if row["is_new"]]
-    rows(connection, "add_rollups")
-    rows(connection, "drop_unused_snapshots", month=month.first_day)
-    return len(changed)
+
+
+def _write(connection: Connection, organizations: Sequence[str], snapshot: _Snapshot) -> int:
+    """Write the snapshots of these organizations, and return how many are new."""
+    whose = {"organizations": list(organizations)}
+    month = snapshot.month.first_day
+    rows(connection, "retire_changed_snapshots", month=month, **whose)
+    added = rows(connection, "add_snapshots", month=month, lake_version=snapshot.version, now=snapshot.now, **whose)
+    rows(connection, "add_rollups", **whose)
+    return sum(row["is_new"] for row in added)

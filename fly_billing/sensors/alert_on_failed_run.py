@@ -24,18 +24,18 @@ from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 def alert_on_failed_run(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Tell of a failed run, once per job and cause until the job succeeds again.
+    """Tell of a failed run, once per job, month and cause until the job succeeds again for that month.
 
     Quiet where a run's failures stand in Postgres: the other sensors tell of them. Where the billing database itself is
     away, the channels are told at once, without the outbox.
     """
     memory, channels, told = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
-        memory.forget(f"{run.job_name}: ")
+        memory.forget(f"{_what_ran(run)}: ")
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_FAILURE):
         failures = events_of(context.instance, run, DagsterEventType.STEP_FAILURE)
         causes = failure_causes([*failures, *events_of(context.instance, run, DagsterEventType.RUN_FAILURE)])
-        key = f"{run.job_name}: {', '.join(cause.text for cause in causes)}"
+        key = f"{_what_ran(run)}: {', '.join(cause.text for cause in causes)}"
         if not is_told_elsewhere(failures) and key not in memory.told:
             alert = run_alert(run, causes)
             put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} failed", context.log.error)
@@ -43,6 +43,11 @@ def alert_on_failed_run(
             told += 1
     context.update_cursor(memory.written())
     return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
+
+
+def _what_ran(run: DagsterRun) -> str:
+    """Name the job, and its month where it has one: that another month went well does not end this one's failure."""
+    return " ".join([run.job_name, *filter(None, [run.tags.get("fly_billing/month")])])
 
 
 def is_told_elsewhere(failures: list[DagsterEvent]) -> bool:

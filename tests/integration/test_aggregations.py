@@ -18,7 +18,6 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import add_up, add_up_again, register_terms
 from fly_billing.resources.carried_levels import LEVELS
 from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
-from fly_billing.resources.rollups import RollupMismatch
 from fly_billing.resources.usage_lake import EVENTS, open_duckdb
 from tests.builders import CLOSED, LANDING_DAYS, NOW, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.unguarded import damage
@@ -353,9 +352,13 @@ def test_a_rollup_that_says_anything_else_than_its_events_is_not_written(platfor
         f" $$ begin {damage}; return new; end $$;"
         " create trigger damage before insert on usage_rollups for each row execute function damage()"
     )
-    with pytest.raises(RollupMismatch, match="volume"):
-        platform.roll_up()
+    (failure,) = platform.roll_up().failures
+    assert failure.organization_id == "acme"
+    assert "volume" in failure.reason
     assert platform.query("select * from usage_rollups") == []
+    (unbilled,) = platform.bill().failures
+    assert (unbilled.organization_id, unbilled.error.code) == ("acme", "usage_rollups_damaged")
+    assert platform.query("select * from invoices") == []
 
 
 def test_how_a_meter_adds_up_can_not_be_changed_once_it_has_usage(platform: Platform) -> None:

@@ -482,8 +482,10 @@ def test_alert_on_failed_invoices_tells_and_then_keeps_quiet(
     assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount not known"]
 
 
-@op(config_schema={"told_elsewhere": bool})
+@op(config_schema={"told_elsewhere": bool, "fails": bool})
 def fail_on_purpose(context: OpExecutionContext) -> None:
+    if not context.op_config["fails"]:
+        return
     if context.op_config["told_elsewhere"]:
         raise Failure("2 of this run failed", metadata={TOLD_ELSEWHERE: True}, allow_retries=False)
     raise OSError("no space left on device")
@@ -494,9 +496,12 @@ def a_month() -> None:
     fail_on_purpose()
 
 
-def run_a_month(instance: DagsterInstance, told_elsewhere: bool) -> str:
-    config = {"ops": {"fail_on_purpose": {"config": {"told_elsewhere": told_elsewhere}}}}
-    return a_month.execute_in_process(config, instance=instance, raise_on_error=False).run_id
+def run_a_month(
+    instance: DagsterInstance, told_elsewhere: bool = False, *, month: str | None = None, fails: bool = True
+) -> str:
+    config = {"ops": {"fail_on_purpose": {"config": {"told_elsewhere": told_elsewhere, "fails": fails}}}}
+    tags = {"fly_billing/month": month} if month else {}
+    return a_month.execute_in_process(config, instance=instance, tags=tags, raise_on_error=False).run_id
 
 
 class Looks:
@@ -545,6 +550,23 @@ def test_a_run_that_fails_every_hour_for_one_cause_is_told_once(
         run_a_month(instance, told_elsewhere=False)
         sensor.look()
     assert len(webhook.taken) == 1
+
+
+def test_a_month_that_fails_every_night_is_told_once_also_where_another_month_goes_well_in_between(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    for _ in range(2):
+        run_a_month(instance, month="2026-09")
+        sensor.look()
+        run_a_month(instance, month="2026-10", fails=False)
+        sensor.look()
+    assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
+    run_a_month(instance, month="2026-09", fails=False)
+    run_a_month(instance, month="2026-09")
+    sensor.look()
+    assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
 
 
 def test_a_failed_run_is_told_once_even_where_the_sensor_looks_at_it_again(

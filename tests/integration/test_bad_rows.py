@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -178,3 +179,85 @@ def test_a_month_is_shadow_billed_for_all_but_those_with_a_bad_row(ten: Platform
         write(ten, "subscriptions", "quantity = 'NaN'", name)
     report = shadow_bill(ten.database, SEPTEMBER, PriceBookFiles("fly", METERS, PRICES))
     assert sorted(one.organization_id for one in report.unpriced) == list(BAD)
+
+
+# What is done to the rollup of org-3 (three requests) behind the database's back.
+OF_ORG_3 = "snapshot_id = (select id from usage_snapshots where organization_id = 'org-3')"
+ONE_TOO_MANY = [
+    "insert into usage_rollups (id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events)"
+    " select gen_random_uuid(), snapshot_id, 'egress_gb', dimensions, segment_start, segment_end, 500, 1"
+    " from usage_rollups where OF_ORG_3"
+]
+DAMAGED_ROLLUPS = [
+    ["update usage_rollups set quantity = 5 where OF_ORG_3"],
+    ["update usage_rollups set quantity = 'NaN' where OF_ORG_3"],
+    ["update usage_rollups set quantity = 'Infinity' where OF_ORG_3"],
+    ["update usage_rollups set events = 2 where OF_ORG_3"],
+    ["update usage_rollups set daily[15] = 1 where OF_ORG_3"],
+    ["""update usage_rollups set dimensions = '{"region": "iad"}' where OF_ORG_3"""],
+    ["update usage_rollups set dimensions = '[7]' where OF_ORG_3"],
+    ["update usage_rollups set meter = 'egress_gb' where OF_ORG_3"],
+    ["update usage_rollups set segment_start = '2026-09-02Z' where OF_ORG_3"],
+    ["update usage_rollups set segment_end = 'infinity' where OF_ORG_3"],
+    [
+        "delete from invoice_item_rollups where rollup_id in (select id from usage_rollups where OF_ORG_3)",
+        "delete from usage_rollups where OF_ORG_3",
+    ],
+    ONE_TOO_MANY,
+    ["update usage_snapshots set organization_id = 'org-4', is_current = false where organization_id = 'org-3'"],
+    ["update usage_snapshots set month = '2026-08-01' where organization_id = 'org-3'"],
+]  # fmt: skip
+
+
+def damage_rollups(platform: Platform, statements: Sequence[str]) -> None:
+    damage(platform.database, *(one.replace("OF_ORG_3", OF_ORG_3) for one in statements))
+
+
+@pytest.mark.parametrize("statements", DAMAGED_ROLLUPS, ids=lambda value: value[-1][:60])
+def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_others_are_corrected(
+    ten: Platform, statements: list[str]
+) -> None:
+    """Two more requests of org-1 and of org-3, at 0.10 less 10 %: 0.18 each; that of org-3 waits."""
+    ten.close()
+    for one in ("alter table invoice_items disable trigger user", "alter table usage_rollups drop constraint if exists"
+                " usage_rollups_snapshot_id_fkey", "alter table invoices drop constraint if exists"
+                " invoices_usage_snapshot_id_organization_id_month_fkey"):  # fmt: skip
+        ten.execute(one)
+    damage_rollups(ten, statements)
+    done = ten.roll_up(now=at("2026-10-05"))
+    assert [one.organization_id for one in done.failures] == ["org-3"]
+    assert "fly-billing bill 2026-09" in done.failures[0].reason
+    write_jsonl(ten.landing_dir, [event("late", "2", subject="org-1")], name="late")
+    ten.land(now=at("2026-10-06"))
+    assert [one.organization_id for one in ten.roll_up(now=at("2026-10-06")).failures] == ["org-3"]
+    found = correct_month(ten.database, SEPTEMBER, NAMES, ten.lake, Who("ann", at("2026-10-06")), guard=OFF)
+    assert [(name, error.code) for name, error in found.failures] == [("org-3", "usage_rollups_damaged")]
+    assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
+
+
+def test_a_rollup_of_an_open_invoice_that_can_not_be_put_right_is_not_billed_before_it_is_gone(ten: Platform) -> None:
+    """A rollup too many, on the open invoice: the others are closed to the cent, org-3 once it is taken out."""
+    ten.land()
+    ten.compute()
+    damage_rollups(ten, ONE_TOO_MANY)
+    billed = ten.close()
+    assert [(one.organization_id, one.error.code) for one in billed.failures] == [("org-3", "usage_rollups_damaged")]
+    assert (
+        "egress_gb is 0 of 0 events in the usage table, and 500 of 1 events" in billed.failures[0].error.operator_text
+    )
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name != "org-3"}
+    ten.execute("delete from usage_rollups where quantity = 500")
+    assert ten.close().failures == []
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
+    assert ten.query("select from rollup_failures") == []
+
+
+def test_rollups_of_an_open_invoice_that_were_changed_are_made_again(ten: Platform) -> None:
+    ten.land()
+    ten.compute()
+    for statements in DAMAGED_ROLLUPS[:10]:
+        damage_rollups(ten, statements)
+        assert ten.roll_up().failures == []
+    assert ten.close().failures == []
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)

@@ -66,7 +66,7 @@ WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 # What holds now, or what can be made again. Not emptied by accident either.
 CURRENT = {
     "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots", "meters", "one_off_items",
-    "organizations", "spend_thresholds", "stripe_events_polled", "tax_customers",
+    "organizations", "rollup_failures", "spend_thresholds", "stripe_events_polled", "tax_customers",
 }  # fmt: skip
 # When the next requests to Stripe are due: unlogged, and starts anew after a crash.
 EMPTIED = {"stripe_pace"}

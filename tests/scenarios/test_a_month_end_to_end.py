@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from fly_billing.assets.failure_causes import failure_causes
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import landing_range
 from fly_billing.resources.backlog import days_to_land
 from fly_billing.resources.invoicing import Terms, bill
 from fly_billing.resources.rollups import roll_up
 from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.sensors.alert_on_failed_run import run_alert
 from fly_billing.stripe_sandbox import SandboxServer
+from tests.unguarded import damage
 from tests.world import World, event, machine_seconds
 
 SEPTEMBER, OCTOBER, NOVEMBER = BillingMonth(2026, 9), BillingMonth(2026, 10), BillingMonth(2026, 11)
@@ -123,6 +126,50 @@ def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its
     assert world.statuses("invoices", OCTOBER, names) == dict.fromkeys(names, "MATERIALIZED")
     assert world.totals(OCTOBER)["broken"] == ("finalized", 3102)
     assert world.execute("select * from billing_failures") == []
+
+
+def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_late_usage_of_the_others_is_billed(
+    world: World,
+) -> None:
+    """acme and broken used as much again as they did: $2.02 more, which broken is not charged for yet."""
+    names = three_that_used_something(world)
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    damage(
+        world.database,
+        "update usage_rollups set quantity = 7 where snapshot_id in"
+        " (select id from usage_snapshots where organization_id = 'broken')",
+    )
+    late = [machine_seconds(f"{name}-late", name, NOON, "2592000") for name in ("acme",)]
+    world.write_usage(DAY, late, "late.jsonl")
+    world.land_month(OCTOBER)
+
+    result = world.bill(OCTOBER, fails=True)
+
+    assert world.statuses("invoices", OCTOBER, names) == {
+        "acme": "MATERIALIZED",
+        "broken": "FAILED",
+        "gamma": "MATERIALIZED",
+    }
+    booked = world.execute("select organization_id, amount from adjustments")
+    assert booked == [{"organization_id": "acme", "amount": Decimal("2.02")}]
+    (cause,) = failure_causes(result.all_events)
+    assert cause.is_actionable
+    assert "usage_rollups of broken 2026-10 was changed outside of fly_billing" in cause.text
+    assert "and 7 of 1 events" in cause.text
+    assert "fly-billing bill 2026-10" in cause.text
+    assert cause.text.endswith("the others are done")
+    (failed,) = [one.step_failure_data for one in result.all_events if one.is_step_failure]
+    assert failed.user_failure_data is not None
+    assert "| broken" in str(failed.user_failure_data.metadata["failures"].value)
+    assert run_alert(world.instance.get_runs()[0], [cause]).body.startswith("- invoices: 2026-10 broken: usage_rollups")
+    wrong = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
+    assert "every_accepted_event_is_in_exactly_one_rollup" in wrong
+
+    # Rolled up alone, the failure is the rollups' own.
+    alone = world.run("bill_month", {}, "2026-10-01|broken", fails=True, only="usage_rollups")
+    (cause,) = failure_causes(alone.all_events)
+    assert (cause.step, "usage_rollups of broken" in cause.text) == ("usage_rollups", True)
 
 
 def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_partition_failed(

@@ -82,7 +82,7 @@ def test_thousands_that_are_not_named_are_counted_with_a_comma() -> None:
 def test_what_is_to_be_done_is_what_the_largest_failure_says() -> None:
     small, large = failed("acme", 100), replace(failed("bolt", 900), operator_text="write to bolt")
     (alert,) = failure_alerts("Stripe sync", [small, large])
-    assert alert.body.endswith("What to do: write to bolt")
+    assert alert.body.splitlines()[2] == "What to do: write to bolt"
 
 
 def test_failures_of_one_code_with_different_reasons_are_told_apart() -> None:
@@ -106,3 +106,12 @@ def test_a_recovery_names_whom_people_were_told_of() -> None:
 def test_a_recovery_of_many_names_ten() -> None:
     alert = recovery_alert("Stripe sync", [failed(f"org-{n:02d}") for n in range(12)])
     assert alert.body.endswith("org-09 2023-06 and 2 more")
+
+
+def test_organizations_that_fail_with_one_code_for_different_reasons_are_each_told_what_to_do() -> None:
+    acme, bolt = failed("acme", 900), replace(failed("bolt", 500), operator_text="bolt: quantity NaN: put it right")
+    (alert,) = failure_alerts("Billing", [acme, bolt, failed("crux", 300)])
+    assert alert.body.splitlines()[3:] == [
+        "What to do: no_answer: look at it.",
+        "What to do for bolt 2023-06: bolt: quantity NaN: put it right",
+    ]

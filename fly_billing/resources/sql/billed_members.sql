@@ -1,6 +1,6 @@
 -- One row per payer of these groups that existed before the month's end, and per organization that it pays for in this
--- month, the payer first: the current usage snapshot of each, and the payer's latest invoice where it has one. One whose
--- beginning nobody knows is there as well: it can't be billed, and must not be passed over in silence.
+-- month, the payer first: the current usage snapshot of each, why it can't be billed where its rollups are damaged, and the
+-- payer's latest invoice where it has one. One whose beginning nobody knows is there as well: it can't be billed, and must not be passed over in silence.
 with members as (
     select id, coalesce(l.payer_id, id) as payer_id, currency, price_book, created_at
     from organizations
@@ -20,11 +20,14 @@ latest as (
 select
     members.payer_id, members.id, members.currency, members.price_book, members.created_at,
     usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at, usage_snapshots.lake_version,
+    rollup_failures.reason as rollup_problem,
     coalesce(latest.revision, 0) as revision, latest.status as invoice_status
 from members
 join organizations as payers on payers.id = members.payer_id
 left join usage_snapshots
     on usage_snapshots.organization_id = members.id and usage_snapshots.month = :month and usage_snapshots.is_current
+left join rollup_failures
+    on rollup_failures.organization_id = members.id and rollup_failures.month = :month
 left join latest on latest.organization_id = members.payer_id
 where payers.billing_group = any (:groups)
 order by members.payer_id, members.id <> members.payer_id, members.id
