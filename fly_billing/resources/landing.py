@@ -23,6 +23,7 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.key_index import KeyIndex, entries_of
 from fly_billing.resources.landing_folder import LandingError, LandingFile, day_folders, list_files, readable_name, said
 from fly_billing.resources.landing_staging import StagedFiles, stage_files
+from fly_billing.resources.packed_files import ENDINGS as PACKED
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_json import open_documents
@@ -46,6 +47,8 @@ REJECTED_COLUMNS = (
 
 # About a million rows of Parquet.
 BYTES_AT_ONCE = 48 * 2**20
+# What a packed file is taken to unpack to, where it matters how much is landed at once.
+PACKED_TIMES = 10
 
 
 class DaysNotLanded(LandingError):
@@ -172,7 +175,11 @@ def batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
 def _bytes_of(landing_dir: Path, day: date) -> int:
     """Return about how much a day's files hold. What can't be read counts as nothing here: landing it says why."""
     try:
-        return sum(file.path.stat().st_size for file in list_files(landing_dir, day) if not file.problem)
+        return sum(
+            file.path.stat().st_size * (PACKED_TIMES if file.path.suffix.lower() in PACKED else 1)
+            for file in list_files(landing_dir, day)
+            if not file.problem
+        )
     except OSError:
         return 0
 

@@ -1,4 +1,4 @@
-"""Reads landed usage files (JSONL, CSV, Parquet) into the shape of `staging.py`, losing nothing and judging little.
+"""Reads landed usage files (JSONL, JSON, CSV, Parquet) into the shape of `staging.py`, losing nothing, judging little.
 
 Whether a row may be billed is decided in `sql/judge_usage.sql`. What a cell may look like: `domain/usage_cells.py`.
 """
@@ -19,10 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fly_billing.domain.usage_cells import write_document
+from fly_billing.resources.json_arrays import LongElement, TornArray, elements_of
 from fly_billing.resources.landing_folder import LandingFile, open_file, path_for_duckdb, readable_name
-from fly_billing.resources.staging import CELLS, CHUNK_BYTES, CHUNK_LINES, LONGEST_LINE, MOMENT, STAGED
+from fly_billing.resources.packed_files import ENDINGS as PACKED
+from fly_billing.resources.packed_files import NotPacked, UnpacksToTooMuch, unpacked
+from fly_billing.resources.staging import CELLS, CHUNK_BYTES, CHUNK_LINES, ENVELOPE, LONGEST_LINE, MOMENT, STAGED
 from fly_billing.resources.statements import sql
-from fly_billing.resources.usage_json import read_cells, stage_json
+from fly_billing.resources.usage_json import read_cells, stage_event, stage_json
 from fly_billing.resources.usage_parquet import read_parquet
 
 TOO_LONG = f"the line has more than {LONGEST_LINE:,} letters"
@@ -44,15 +47,28 @@ def read_landing_file(path: Path, duck: duckdb.DuckDBPyConnection) -> Iterator[p
     readers: dict[str, Callable[[BinaryIO], Iterator[pa.Table]]] = {
         ".jsonl": partial(_read_jsonl, duck),
         ".ndjson": partial(_read_jsonl, duck),
+        ".json": partial(_read_json, duck),
         ".csv": _read_csv,
         ".parquet": read_parquet,
     }
-    reader = readers.get(path.suffix.lower())
+    packed = path.suffix.lower() if path.suffix.lower() in PACKED else ""
+    suffix = Path(path.stem).suffix if packed else path.suffix
+    reader = readers.get(suffix.lower())
     if reader is None:
-        ending = readable_name(path.suffix) or "no ending"
-        raise NotUsage("unknown_format", f"{ending}: use .jsonl, .csv or .parquet")
+        ending = readable_name(suffix + packed) or "no ending"
+        raise NotUsage("unknown_format", f"{ending}: use .jsonl, .json, .csv or .parquet, also packed as .gz or .zst")
     with open_file(path) as file:
-        yield from reader(file)
+        if not packed:
+            yield from reader(file)
+            return
+        size = path.stat().st_size
+        try:
+            with unpacked(file, size, packed, seekable=suffix.lower() == ".parquet") as content:
+                yield from reader(content)
+        except UnpacksToTooMuch as problem:
+            raise NotUsage("unpacks_to_too_much", str(problem)) from problem
+        except NotPacked as problem:
+            raise NotUsage("unreadable_file", str(problem)) from problem
 
 
 def _as_text(file: BinaryIO, newline: str) -> TextIO:
@@ -77,25 +93,69 @@ def _lines_of(file: TextIO, ends: tuple[str, ...]) -> Iterator[str]:
 
 def _read_jsonl(duck: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
     with _as_text(file, newline="\n") as lines_of_file:
-        numbers: list[int] = []
-        lines: list[str] = []
-        size = 0
-        for number, line in enumerate(_lines_of(lines_of_file, ("\n",)), start=1):
-            text = line.strip(" \t\r\n")
-            if isinstance(line, _LongLine):
-                shown = {"problem": "line_too_long", "problem_message": TOO_LONG}
-                yield pa.Table.from_pylist([_bad_encoding(number, text) | shown], schema=STAGED)
-            elif not _is_text(text):
-                yield pa.Table.from_pylist([_bad_encoding(number, text)], schema=STAGED)
-            elif text:
-                numbers.append(number)
-                lines.append(text)
-                size += len(text)
-            if len(lines) == CHUNK_LINES or size >= CHUNK_BYTES:
-                yield stage_json(duck, numbers, lines)
-                numbers, lines, size = [], [], 0
-        if lines:
-            yield stage_json(duck, numbers, lines)
+        yield from _staged_json(duck, _json_lines(lines_of_file))
+
+
+def _json_lines(file: TextIO) -> Iterator[tuple[int, str] | dict[str, Any]]:
+    for number, line in enumerate(_lines_of(file, ("\n",)), start=1):
+        text = line.strip(" \t\r\n")
+        if isinstance(line, _LongLine):
+            shown = {"problem": "line_too_long", "problem_message": TOO_LONG}
+            yield _bad_encoding(number, text) | shown
+        elif text:
+            yield number, text
+
+
+def _read_json(duck: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
+    """Read a CloudEvents batch, or one event: `line` is an event's number in the array, from 1."""
+    with _as_text(file, newline="\n") as text:
+        yield from _staged_json(duck, _elements(text))
+
+
+def _elements(text: TextIO) -> Iterator[tuple[int, str] | dict[str, Any]]:
+    number = 0
+    try:
+        for number, element in enumerate(elements_of(text), start=1):
+            if isinstance(element, LongElement):
+                shown = {"problem": "line_too_long", "problem_message": TOO_LONG.replace("line", "event")}
+                yield _bad_encoding(number, f"{element}…") | shown
+            else:
+                yield number, element or "(nothing between two commas)"
+    except TornArray as problem:
+        shown = {"problem": "bad_json", "problem_message": f"what follows event {number} can't be read: {problem}"}
+        yield {"line": number + 1, "raw": ""} | shown
+
+
+def _staged_json(
+    duck: duckdb.DuckDBPyConnection, found: Iterable[tuple[int, str] | dict[str, Any]]
+) -> Iterator[pa.Table]:
+    """Stage texts of events with their numbers; rows that are refused already are yielded as they are."""
+    numbers: list[int] = []
+    texts: list[str] = []
+    refused: list[dict[str, Any]] = []
+    size = 0
+    for one in found:
+        if isinstance(one, dict):
+            refused.append(one)
+        elif not _is_text(one[1]):
+            refused.append(_bad_encoding(*one))
+        else:
+            numbers.append(one[0])
+            texts.append(one[1])
+            size += len(one[1])
+        if len(texts) + len(refused) >= CHUNK_LINES or size >= CHUNK_BYTES:
+            yield from _stage_texts(duck, numbers, texts, refused)
+            numbers, texts, refused, size = [], [], [], 0
+    yield from _stage_texts(duck, numbers, texts, refused)
+
+
+def _stage_texts(
+    duck: duckdb.DuckDBPyConnection, numbers: list[int], texts: list[str], refused: list[dict[str, Any]]
+) -> Iterator[pa.Table]:
+    if texts:
+        yield stage_json(duck, numbers, texts)
+    if refused:
+        yield pa.Table.from_pylist(refused, schema=STAGED)
 
 
 def _is_text(text: str) -> bool:
@@ -149,11 +209,16 @@ class _Columns:
         self.problem = _problem_of_header(header)
         self.documents: dict[tuple[str, ...], str] = {}
         self._others = [(place, name) for place, name in enumerate(header) if name not in CELLS]
+        self.is_event = _is_event(header)
+        self._data = header.index("data") if self.is_event or [name for _, name in self._others] == ["data"] else None
         if self.problem is None:
-            self.cells = itemgetter(*(header.index(name) for name in CELLS))
+            names = ENVELOPE if self.is_event else CELLS
+            self.cells = itemgetter(*(header.index(name) for name in names))
 
-    def document(self, fields: list[str]) -> str:
-        """Write the fields beside the six cells as a JSON object."""
+    def document(self, fields: list[str]) -> str | None:
+        """Write the fields beside the six cells as a JSON object; a column `data` alone is one."""
+        if self._data is not None:
+            return fields[self._data] or None
         others = tuple([fields[place] for place, _ in self._others])
         document = self.documents.get(others)
         if document is None:
@@ -169,10 +234,15 @@ def _problem_of_header(header: list[str]) -> tuple[str, str] | None:
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         return "repeated_column", f"the header has the column {', '.join(twice)} more than once"[:500]
-    missing = [name for name in CELLS if name not in header]
+    missing = [name for name in (ENVELOPE if _is_event(header) else CELLS) if name not in header]
     if missing:
         return "missing_column", f"the header has no column {', '.join(missing)}"
     return None
+
+
+def _is_event(header: list[str]) -> bool:
+    """Tell whether rows are events as JSON has them, whose quantity is in `data`; other columns are not read then."""
+    return "data" in header and "quantity" not in header
 
 
 def _names_columns(header: list[str]) -> bool:
@@ -227,6 +297,9 @@ def _stage_csv_row(line: int, raw: str, columns: _Columns, fields: list[str] | c
     if len(fields) != columns.width:
         message = f"{len(fields)} fields where the header has {columns.width}"
         return staged | {"problem": "torn_row", "problem_message": message}
+    if columns.is_event:
+        cells = dict(zip(ENVELOPE, (cell or None for cell in columns.cells(fields)), strict=True))
+        return staged | stage_event(cells, columns.document(fields))
     id_, source, type_, subject, time, quantity = columns.cells(fields)
     staged |= {"id": id_ or None, "source": source or None, "type": type_ or None, "subject": subject or None}
     staged |= read_cells(time or None, quantity or None)

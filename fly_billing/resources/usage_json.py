@@ -88,6 +88,25 @@ def stage_json_line(line: int, raw: str) -> dict[str, Any]:
     return staged | cells | read_cells(cells["time"], quantity) | {"data": data}
 
 
+def stage_event(cells: dict[str, str | None], data: str | None) -> dict[str, Any]:
+    """Read an event whose envelope is in `cells` and whose `data`, with the quantity, is a JSON text.
+
+    Says what `stage_json_line` says of the same event.
+    """
+    try:
+        document = read_document(f'{{"data":{data}}}') if data else {}
+        if set(document) - {"data"}:
+            raise NotADocument("it goes on behind its end")
+        if not isinstance(document.get("data"), dict):
+            message = "an event's `data` is a JSON object with a `quantity`"
+            return cells | {"problem": "bad_shape", "problem_message": message}
+        quantity = json_cell(document["data"].pop("quantity", None))
+        rest = write_document(document["data"])
+    except (NotADocument, RecursionError) as problem:
+        return cells | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
+    return cells | read_cells(cells["time"], quantity) | {"data": rest}
+
+
 def read_cells(time: str | None, quantity: str | None) -> dict[str, Any]:
     """Read the texts of a time and a quantity; what is not right stays as it was written."""
     moment = read_time(time) if time else None

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fly_billing.domain.usage_cells import plain_quantity, read_time
-from fly_billing.resources.staging import CELLS, CHUNK_LINES, MOMENT, NAMES, STAGED
+from fly_billing.resources.staging import CELLS, CHUNK_LINES, ENVELOPE, MOMENT, NAMES, STAGED
+from fly_billing.resources.usage_json import stage_event
 
 # What Arrow reads as a time exactly as `read_time` does.
 PLAIN_TIME = (
@@ -48,13 +49,14 @@ def read_parquet(binary: BinaryIO) -> Iterator[pa.Table]:
     """Yield the file's rows as tables of schema STAGED."""
     first = 1
     with pq.ParquetFile(binary) as file:
+        is_of_duckdb = (file.metadata.created_by or "").startswith("DuckDB")
         for batch in file.iter_batches(CHUNK_LINES):
-            yield stage_table(pa.Table.from_batches([batch]), first)
+            yield stage_table(pa.Table.from_batches([batch]), first, is_of_duckdb=is_of_duckdb)
             first += batch.num_rows
 
 
-def stage_table(table: pa.Table, first: int) -> pa.Table:
-    """Stage a table whose first row is row `first` of its file."""
+def stage_table(table: pa.Table, first: int, *, is_of_duckdb: bool = False) -> pa.Table:
+    """Stage a table whose first row is row `first` of its file. `is_of_duckdb`: DuckDB wrote it."""
     columns = {"line": pa.array(range(first, first + table.num_rows), pa.int64())}
     if refused := _refusal(table):
         problem, message = refused
@@ -63,6 +65,8 @@ def stage_table(table: pa.Table, first: int) -> pa.Table:
             "problem": pa.array([problem] * table.num_rows, pa.string()),
             "problem_message": pa.array([message] * table.num_rows, pa.string()),
         }
+    elif _is_event(table):
+        columns |= _stage_events(table, is_of_duckdb=is_of_duckdb)
     else:
         columns |= _stage_columns(table)
     return pa.table({f.name: columns.get(f.name, pa.nulls(table.num_rows, f.type)) for f in STAGED}).cast(STAGED)
@@ -73,10 +77,63 @@ def _refusal(table: pa.Table) -> tuple[str, str] | None:
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
     if twice:
         return "repeated_column", f"the file has the column {', '.join(twice)} more than once"[:500]
-    missing = [name for name in CELLS if name not in table.column_names]
+    missing = [name for name in (ENVELOPE if _is_event(table) else CELLS) if name not in table.column_names]
     if missing:
         return "missing_column", f"the file has no column {', '.join(missing)}"
     return None
+
+
+def _is_event(table: pa.Table) -> bool:
+    """Tell whether rows are events as JSON has them, whose quantity is in `data`; other columns are not read then."""
+    return "data" in table.column_names and "quantity" not in table.column_names
+
+
+def _stage_events(table: pa.Table, *, is_of_duckdb: bool) -> dict[str, pa.Array]:
+    """Stage events whose `data` is a struct, as DuckDB writes JSON lines as Parquet, or JSON text."""
+    data, time = _decoded(table["data"]), _decoded(table["time"])
+    if is_of_duckdb and time.type == pa.timestamp("us"):
+        # DuckDB reads a JSON text with an offset as its moment in UTC, and writes it without a zone.
+        time = time.cast(MOMENT)
+    envelope = {name: time if name == "time" else table[name] for name in ENVELOPE}
+    if pa.types.is_struct(data.type) and data.type.get_field_index("quantity") >= 0:
+        quantity = pa.chunked_array([pc.struct_field(chunk, "quantity") for chunk in data.chunks] or [pa.nulls(0)])
+        rest = pa.chunked_array([pa.array([_without_nulls(one, "quantity") for one in _values(data)], pa.string())])
+        staged = _stage_columns(pa.table(envelope | {"quantity": quantity, "data": rest}))
+        return staged if not data.null_count else staged | _without_data(staged, data)
+    texts_of = _is_text(data.type) or _is_bytes(data.type)
+    problems: dict[int, tuple[str, str]] = {}
+    texts = _texts("data", data, problems).to_pylist() if texts_of else [None] * table.num_rows
+    nothing = pa.nulls(table.num_rows, pa.string())
+    staged = _stage_columns(pa.table(envelope | {"quantity": nothing, "data": nothing}))
+    rows = [stage_event({"time": None}, text) for text in texts]
+    for name in ("quantity", "data"):
+        staged[name] = pa.array([row.get(name) for row in rows], pa.string())
+    for name, place in (("problem", 0), ("problem_message", 1)):
+        before = staged[name].to_pylist() if name in staged else [None] * table.num_rows
+        ours = [row.get(name) or problems.get(n, (None, None))[place] for n, row in enumerate(rows)]
+        staged[name] = pa.array([one or other for one, other in zip(before, ours, strict=True)], pa.string())
+    return staged
+
+
+def _without_data(staged: dict[str, pa.Array], data: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """Return the problems of these rows, with one for each whose `data` is null, as JSON lines have it."""
+    nothing = pa.nulls(len(data), pa.string())
+    found = stage_event({"time": None}, None)
+    return {
+        name: pc.if_else(data.is_null(), found[name], staged.get(name, nothing))
+        for name in ("problem", "problem_message")
+    }
+
+
+def _without_nulls(value: Any, but: str = "") -> str | None:
+    """Write a struct as a JSON object without its nulls: it has a field for what any of its rows has."""
+    return None if value is None else _dumped(_given({name: one for name, one in value.items() if name != but}))
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _given(one) for name, one in value.items() if one is not None}
+    return [_given(one) for one in value] if isinstance(value, list) else value
 
 
 def _stage_columns(table: pa.Table) -> dict[str, pa.Array]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.builders import event, write_csv
+
+OddWriter = Callable[[Path, random.Random, Sequence[Mapping[str, Any]]], None]
 
 TIMES = (
     "0001-01-01T00:00:00+02:00",
@@ -167,4 +171,65 @@ def write_odd_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str
     pq.write_table(pa.table(columns), path)
 
 
-ODD_WRITERS = {".jsonl": write_odd_jsonl, ".csv": write_odd_csv, ".parquet": write_odd_parquet}
+def write_odd_batch(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A CloudEvents batch of what the odd lines are."""
+    write_odd_jsonl(path, rng, rows)
+    lines = path.read_text(encoding="utf-8", errors="surrogatepass").split("\n")[:-1]
+    batch = "[" + rng.choice([",", ",\n", " , "]).join(lines) + "]"
+    path.write_text(batch, encoding="utf-8", errors="surrogatepass")
+
+
+def _as_event(row: Mapping[str, Any]) -> dict[str, Any]:
+    cells = dict(row)
+    data = {name: cells.pop(name) for name in ("quantity", "region", "app", "note") if name in cells}
+    return cells | {"data": data}
+
+
+def write_odd_event_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`data` as JSON, with the quantity; sometimes cut off, or nothing."""
+    events = [_as_event(row) for row in rows]
+    for one in events:
+        text = json.dumps(one["data"], ensure_ascii=rng.random() < 0.3)
+        one["data"] = text[: rng.randrange(len(text))] if rng.random() < 0.05 else text
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["id", "source", "type", "subject", "time", "data"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(events)
+
+
+def write_odd_struct_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`data` as a struct with the quantity, sometimes null."""
+    events = [_as_event(row) for row in rows]
+    for one in events:
+        one["data"] = None if rng.random() < 0.05 else one["data"]
+    fields = [(name, pa.string()) for name in ("quantity", "region", "app", "note")]
+    schema = pa.schema(
+        [*((name, pa.string()) for name in ("id", "source", "type", "subject", "time")), ("data", pa.struct(fields))]
+    )
+    pq.write_table(pa.Table.from_pylist(events, schema=schema), path)
+
+
+def _packed(write: OddWriter, ending: str) -> OddWriter:
+    def write_packed(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
+        plain = path.with_suffix("")
+        write(plain, rng, rows)
+        content = plain.read_bytes()
+        plain.unlink()
+        path.write_bytes(gzip.compress(content) if ending == ".gz" else bytes(pa.Codec("zstd").compress(content)))
+
+    return write_packed
+
+
+# By the end of a file's name.
+ODD_WRITERS: dict[str, OddWriter] = {
+    ".jsonl": write_odd_jsonl,
+    ".csv": write_odd_csv,
+    ".parquet": write_odd_parquet,
+    ".json": write_odd_batch,
+    "-event.csv": write_odd_event_csv,
+    "-struct.parquet": write_odd_struct_parquet,
+    ".jsonl.gz": _packed(write_odd_jsonl, ".gz"),
+    ".csv.zst": _packed(write_odd_csv, ".zst"),
+    ".json.zst": _packed(write_odd_batch, ".zst"),
+    ".parquet.gz": _packed(write_odd_parquet, ".gz"),
+}

@@ -1,13 +1,17 @@
-"""JSONL, CSV and Parquet say the same: one row in six forms has one verdict, one time, one quantity and one name."""
+"""JSONL, CSV and Parquet say the same: one row in many forms has one verdict, one time, one quantity and one name."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -50,13 +54,99 @@ def plain_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None
     write_table(landing_dir, pa.table(columns | {"data": data}), name="with-data")
 
 
+def event_columns(usage: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The event's own columns, and its data."""
+    names = ("id", "source", "type", "subject", "time")
+    return [
+        {name: one[name] for name in names} | {"data": {"quantity": one["quantity"], "region": one["region"]}}
+        for one in usage
+    ]
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def event_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
+    """`data` with the quantity in it as JSON, and another attribute of CloudEvents."""
+    rows = [
+        {"specversion": "1.0"} | one | {"data": json.dumps(one["data"], ensure_ascii=False)}
+        for one in event_columns(usage)
+    ]
+    write_text(landing_dir, DAY, "event.csv", csv_text(rows))
+
+
+def row_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
+    """The quantity in a column, the rest as JSON in a column `data`."""
+    rows = [
+        {name: value for name, value in one.items() if name != "region"}
+        | {"data": json.dumps({"region": one["region"]}, ensure_ascii=False)}
+        for one in usage
+    ]
+    write_text(landing_dir, DAY, "row.csv", csv_text(rows))
+
+
+def struct_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
+    """`data` as a struct with a field that only other rows have."""
+    rows = event_columns(usage)
+    table = pa.Table.from_pylist(rows)
+    with_note = pa.array([one["data"] | {"note": None} for one in rows])
+    write_table(landing_dir, table.set_column(table.column_names.index("data"), "data", with_note), name="struct")
+
+
+def text_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
+    rows = [one | {"data": json.dumps(one["data"], ensure_ascii=False)} for one in event_columns(usage)]
+    write_table(landing_dir, pa.Table.from_pylist(rows), name="event-text")
+
+
+def batch_json(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
+    """A CloudEvents batch, on many lines."""
+    write_text(landing_dir, DAY, "batch.json", json.dumps(event_columns(usage), ensure_ascii=False, indent=1))
+
+
+def packed(
+    write: Callable[[Path, Sequence[Mapping[str, Any]]], object], ending: str
+) -> Callable[[Path, Sequence[Mapping[str, Any]]], object]:
+    """Write the one file of the form elsewhere, and land it packed."""
+
+    def write_packed(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
+        with TemporaryDirectory() as elsewhere:
+            write(Path(elsewhere), usage)
+            (plain,) = (path for path in Path(elsewhere).rglob("*") if path.is_file())
+            content = plain.read_bytes()
+        (landing_dir / DAY.isoformat()).mkdir(parents=True, exist_ok=True)
+        (landing_dir / DAY.isoformat() / f"packed-{plain.name}{ending}").write_bytes(pack(content, ending))
+
+    return write_packed
+
+
+def pack(content: bytes, ending: str) -> bytes:
+    return gzip.compress(content) if ending == ".gz" else bytes(pa.Codec("zstd").compress(content))
+
+
 FORMS: dict[str, Callable[[Path, Sequence[Mapping[str, Any]]], object]] = {
     "fast.jsonl": lambda folder, usage: write_text(folder, DAY, "fast.jsonl", json_texts(usage, escaped=False)),
     "exact.jsonl": lambda folder, usage: write_text(folder, DAY, "exact.jsonl", json_texts(usage, escaped=True)),
     "usage.csv": write_csv,
     "usage.parquet": write_parquet,
     "with-data.parquet": plain_parquet,
+    "event.csv": event_csv,
+    "row.csv": row_csv,
+    "struct.parquet": struct_parquet,
+    "event-text.parquet": text_parquet,
+    "batch.json": batch_json,
 }
+FORMS |= {
+    f"{form}{ending}": packed(FORMS[form], ending)
+    for form, ending in [
+        ("fast.jsonl", ".gz"), ("exact.jsonl", ".zst"), ("event.csv", ".gz"), ("usage.csv", ".zst"),
+        ("usage.parquet", ".gz"), ("struct.parquet", ".zst"), ("batch.json", ".gz"), ("batch.json", ".zst"),
+    ]
+}  # fmt: skip
 
 
 def verdicts(platform: Platform, usage: Sequence[dict[str, Any]]) -> dict[str, list[Verdict]]:
