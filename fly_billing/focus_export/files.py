@@ -1,7 +1,8 @@
 """Writes FOCUS rows as CSV or Parquet, a batch at a time.
 
-In CSV numbers are plain decimals, times end in Z and null is an empty field; in Parquet they are decimal128, timestamps
-in UTC and null. Keeps out: what the rows say.
+In CSV numbers are plain decimals, times end in Z, null is an empty field, and a text that a spreadsheet would run has
+an apostrophe before it. In Parquet they are decimal128, timestamps in UTC and null, and texts are as they are. Keeps
+out: what the rows say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fly_billing.domain.money import plain
+from fly_billing.domain.spreadsheet_text import as_cell
 from fly_billing.focus_export.columns import COST_DECIMALS, QUANTITY_DECIMALS, Cell, columns_of
 from fly_billing.focus_export.rows import Row
 from fly_billing.resources.output_files import output_file
@@ -48,7 +50,8 @@ def _csv(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
     file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
     stack.callback(file.detach)
     columns = columns_of(version)
-    writer = csv.writer(file, lineterminator="\n")
+    # RFC 4180's line ends: with "\n" alone, csv would not quote a text with "\r", and tear its row.
+    writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(column.name for column in columns.values())
 
     def write(rows: Sequence[Row]) -> None:
@@ -62,7 +65,7 @@ def _text(cell: Cell) -> str:
         return cell.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(cell, Decimal):
         return plain(cell) if cell else "0"
-    return cell or ""
+    return as_cell(cell) if cell else ""
 
 
 def _parquet(stack: ExitStack, binary: IO[bytes], version: str) -> Write:

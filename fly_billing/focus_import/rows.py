@@ -17,6 +17,7 @@ from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import EXACT, plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals, refuse_repeated
+from fly_billing.domain.spreadsheet_text import from_cell
 from fly_billing.focus_import.identity import Identities, Scope
 
 COLUMNS = (
@@ -242,6 +243,9 @@ def _billing_month(fields: Mapping[str, str], starts_at: datetime) -> BillingMon
 
 
 def _text(fields: Mapping[str, str], name: str) -> str | None:
+    exported = from_cell(fields[name])
+    if exported is not None:
+        return exported
     text = fields[name].strip()
     return None if text in ABSENT else text
 
