@@ -6,8 +6,8 @@ The rules:
     returned is what was paid.
   - The base of a rate is the sum of what is left to pay of the items taxed at it, rounded to the cent: a person can
     redo it with a calculator. Each rate's tax is rounded once per invoice, halves away from zero, not per item.
-  - Where the month's items are taxed at different rates, their bases are rounded together, so that they add up to what
-    is left to pay of them: each is its sum rounded down or up, the largest remainders up.
+  - Where items are taxed at different rates, the bases are rounded together, so that they add up to what is left to
+    pay: each is its sum rounded down or up, the largest remainders up.
   - What is taken off several items (an amount off, a maximum, a credit) is taken off each in proportion then.
   - A minimum's true-up is taxed like what counts towards it, in proportion; where nothing does, at the rates that are
     for every item.
@@ -47,6 +47,8 @@ def add_taxes(draft: Draft) -> None:
     Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
     """
     account = draft.account
+    if not (account.taxes or draft.other_rates or draft.tax_parts):
+        return
     parts = taxed_parts(draft)
     bases = _bases(draft, parts)
     draft.taxes.extend(_added(bases, account.currency))
@@ -130,23 +132,20 @@ def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 
 def _bases(draft: Draft, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
-    """Add up what is left to pay, by the rates that tax it. Several bases of the month's own rates are whole cents."""
+    """Add up what is left to pay, by the rates that tax it; in whole cents where items are taxed at different rates."""
     currency = draft.account.currency
-    own: set[Rates] = set()
     amounts: dict[Rates, list[Decimal]] = {}
-    if not draft.account.is_taxed_by_item:
+    if not draft.account.is_taxed_by_item:  # the month's own rates come first
         amounts[rates_of_anything(draft.account.taxes, "")] = []
-    for item, split in parts.items():
+    for split in parts.values():
         for rates, amount in split.items():
             amounts.setdefault(rates, []).append(amount)
-            if item not in draft.other_rates and item not in draft.tax_parts:
-                own.add(rates)
     bases = {rates: exact_sum(some) for rates, some in amounts.items()}
-    if len(own) > 1:
-        together = sorted(own, key=lambda rates: [str(rate.id) for rate in rates])
-        cents = _cents_of([bases[rates] for rates in together], currency)
-        bases |= {rates: from_cents(one, currency) for rates, one in zip(together, cents, strict=True)}
-    return bases
+    if not _is_by_item(draft):
+        return bases
+    together = sorted(bases, key=lambda rates: [str(rate.id) for rate in rates])
+    cents = _cents_of([bases[rates] for rates in together], currency)
+    return bases | {rates: from_cents(one, currency) for rates, one in zip(together, cents, strict=True)}
 
 
 def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:

@@ -1,0 +1,160 @@
+"""A month whose items are taxed at different rates is corrected to nothing: the base and tax of each rate are zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.domain.account import Account, Adjustment, Member, Subscription, UsageRollup
+from fly_billing.domain.corrected_taxes import Split, splits_of, taxed_differences
+from fly_billing.domain.corrections import charges_of, differences, recalculate
+from fly_billing.domain.invoice_items import Scope
+from fly_billing.domain.invoices import Invoice, assemble_invoice
+from fly_billing.domain.money import exact_sum
+from fly_billing.domain.prices import PriceBook
+from fly_billing.domain.tax_rates import TaxRate
+from tests.builders import EGRESS, MACHINES, OCTOBER, REQUESTS, SEPTEMBER, SUPPORT, at, id_of
+from tests.unit.billing_steps.drafts import amount_off, maximum, minimum, percent_off
+
+LOW, NONE = Scope(products=("Requests",)), Scope(kinds=("subscription",))
+EXEMPT: dict[str, Any] = {"category": "exempt", "legal_text": "Art. 135"}
+
+
+def rate(name: str, percent: str, **changes: Any) -> TaxRate:
+    return TaxRate(id_of(name), name, Decimal(percent), **{"tax": "VAT"} | changes)
+
+
+# By item; two on some items; with their tax, and beside prices without it; none on some items.
+RATES: dict[str, list[TaxRate]] = {
+    "reduced": [rate("VAT", "20"), rate("Low", "7", scope=LOW), rate("None", "0", scope=NONE, **EXEMPT)],
+    "several": [rate("GST", "5", tax="GST"), rate("PST", "9.975", tax="PST", scope=LOW)],
+    "inclusive": [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=LOW)],
+    "both": [rate("USt", "19", is_inclusive=True), rate("Low", "7", scope=LOW)],
+    "untaxed": [rate("Low", "7", scope=LOW)],
+}
+BOOK = PriceBook([REQUESTS, EGRESS, MACHINES, SUPPORT])
+QUANTITIES = st.decimals(0, 3000, places=1)
+
+
+def member(requests: Decimal, egress: Decimal, seats: int) -> Member:
+    span = (SEPTEMBER.start, SEPTEMBER.end)
+    used = [("requests", {}, requests), ("egress_gb", {"region": "ams"}, egress)]
+    rollups = [UsageRollup(id_of(meter), meter, where, *span, many) for meter, where, many in used if many]
+    seat = Subscription(id_of("seats"), "support", at("2026-01-01"), None, Decimal(seats or 1))
+    return Member("acme", BOOK, rollups, [seat] if seats else [])
+
+
+members = st.builds(member, QUANTITIES, QUANTITIES, st.integers(0, 3))
+terms = st.fixed_dictionaries(
+    {
+        "discounts": st.lists(
+            st.one_of(
+                st.decimals(0, 80, places=2).map(lambda amount: amount_off(amount)),
+                st.decimals(1, 100, places=1).map(lambda percent: percent_off(percent)),
+                st.decimals(1, 80, places=2).map(lambda amount: amount_off(amount, "LOW", scope=LOW)),
+            ),
+            max_size=2,
+            unique_by=lambda one: one.code,
+        ),
+        "commitments": st.one_of(
+            st.just([]),
+            st.decimals(1, 300, places=2).map(lambda amount: [minimum(amount)]),
+            st.decimals(1, 300, places=2).map(lambda amount: [maximum(amount)]),
+        ),
+    }
+)
+
+
+def correct(billed: Invoice, adjusted: dict[str, Split], now: Account) -> tuple[list[Adjustment], dict[str, Split]]:
+    """Correct the invoice to `now`, as `resources.correcting` does, without a database."""
+    stored = [replace(one, match={}) for one in billed.items]
+    draft = recalculate(now, stored)
+    before, after = charges_of(stored, SEPTEMBER), charges_of(draft.items, SEPTEMBER)
+    booked = {
+        key: replace(before.get(key) or after[key], amount=exact_sum(list(split.values())))
+        for key, split in adjusted.items()
+    }
+    found = differences(before, booked, after, {})
+    taxed = taxed_differences(found, splits_of(stored, now), adjusted, splits_of(draft.items, now))
+    adjustments = [
+        Adjustment(
+            id_of(one.charge.key), SEPTEMBER, one.charge.product, "late", one.amount, "USD",
+            taxes=tuple(now.taxes), taxed=tuple(taxed[one.charge.key].items()),
+        )
+        for one in found
+    ]  # fmt: skip
+    for adjustment in adjustments:
+        assert exact_sum([part for _, part in adjustment.taxed]) == adjustment.amount
+    return adjustments, taxed
+
+
+def october(adjustments: Sequence[Adjustment], taxes: Sequence[TaxRate]) -> Invoice:
+    return assemble_invoice(
+        Account("acme", "USD", OCTOBER, [Member("acme", BOOK, adjustments=adjustments)], taxes=taxes)
+    )
+
+
+def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
+    """Base and tax of each rate, added up over these invoices; nothing where both are zero."""
+    sums: dict[str, tuple[int, int]] = {}
+    for tax in (tax for one in invoices for tax in one.taxes):
+        base, cents = sums.get(tax.name, (0, 0))
+        sums[tax.name] = base + tax.taxable_cents, cents + tax.tax_cents
+    return {name: both for name, both in sums.items() if both != (0, 0)}
+
+
+@pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("is_taxed_in_october", [True, False])
+@given(whole=members, agreed=terms)
+def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_every_rate(
+    taxes: list[TaxRate], is_taxed_in_october: bool, whole: Member, agreed: dict[str, Any]
+) -> None:
+    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    charged = assemble_invoice(account)
+    nothing = replace(account, members=[Member("acme", BOOK)], discounts=(), commitments=())
+    adjustments, _ = correct(charged, {}, nothing)
+    returned = october(adjustments, taxes if is_taxed_in_october else [])
+    assert charged.total_cents + returned.total_cents == 0
+    assert by_rate(charged, returned) == {}
+
+
+@pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
+@given(whole=members, part=members, agreed=terms)
+def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_beginning(
+    taxes: list[TaxRate], whole: Member, part: Member, agreed: dict[str, Any]
+) -> None:
+    """Exactly, before anything is rounded: what was charged and what is adjusted add up to what is owed, by rates."""
+    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    charged = assemble_invoice(account)
+    right = replace(account, members=[part])
+    first, taxed = correct(charged, {}, right)
+    again, _ = correct(charged, taxed, right)
+    assert again == []
+    owed = assemble_invoice(right)
+    bases = {one.name: one.taxable_cents + (one.tax_cents if one.is_inclusive else 0) for one in owed.taxes}
+    after = by_rate(charged, october(first, taxes))
+    for name in bases.keys() | after.keys():
+        inclusive = next(one for one in taxes if one.name == name).is_inclusive
+        base, tax = after.get(name, (0, 0))
+        assert abs(bases.get(name, 0) - base - (tax if inclusive else 0)) <= 2  # a cent of each invoice's rounding
+
+
+def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> None:
+    """100.00 of requests at 7 %, 50.00 of egress at 20 %, 30.00 off: 80.00 and 40.00. Without the egress 70.00: 10.00
+    of the coupon move to the requests."""
+    account = Account(
+        "acme", "USD", SEPTEMBER, [member(Decimal(1000), Decimal(2600), 0)], taxes=RATES["reduced"],
+        discounts=[amount_off("30")],
+    )  # fmt: skip
+    charged = assemble_invoice(account)
+    assert by_rate(charged) == {"Low": (8000, 560), "VAT": (4000, 800)}
+    (adjustment,), _ = correct(charged, {}, replace(account, members=[member(Decimal(1000), Decimal(0), 0)]))
+    assert adjustment.amount == -50
+    assert {rates[0].name: part for rates, part in adjustment.taxed} == {"VAT": -40, "Low": -10}
+    assert by_rate(charged, october([adjustment], RATES["reduced"])) == {"Low": (7000, 490)}
