@@ -100,7 +100,8 @@ class OneOffItem:
     """A single charge, or a credit where the amount is below zero.
 
     With a `unit_amount` (in the currency's major unit) the amount is `quantity` x `unit_amount`, exactly; `unit` is
-    what the quantity counts, in the singular. A quantity below zero takes back.
+    what the quantity counts, in the singular. A quantity below zero takes back. `product` is what scopes name, as that
+    of a price.
     """
 
     id: UUID
@@ -110,6 +111,7 @@ class OneOffItem:
     quantity: Decimal = Decimal(1)
     unit: str = "item"
     unit_amount: Decimal | None = None
+    product: str = "One-off"
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,10 @@ class PriceBookFiles:
     def _refuse_scope_of_nothing(self, tax: BookTaxRate) -> None:
         """Refuse a rate for what the book does not sell: misspelt, it would silently leave the wrong rate."""
         scope = tax.rate.scope
+        # One-off items are records, each with a product of its own: a rate for just those may name any.
+        products = () if scope.kinds == ("one_off",) else scope.products
         sold = {
-            "products": (scope.products, {one.product for one in self.prices} | {"One-off"}),
+            "products": (products, {one.product for one in self.prices} | {"One-off"}),
             "price_keys": (scope.price_keys, {one.key for one in self.prices}),
             "meter": ((scope.meter,) if scope.meter else (), {one.key for one in self.meters}),
             "match": (tuple(scope.match), {name for one in self.prices for name in one.match}),

@@ -21,7 +21,7 @@ from fly_billing.resources.price_books import PriceBookFiles, load_price_book
 from fly_billing.resources.reissuing import reissue
 from fly_billing.resources.statements_of_account import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.builders import METERS, NOW, OCTOBER, PRICES, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
+from tests.builders import METERS, NOW, OCTOBER, PRICES, SEPTEMBER, TERMS, Platform, at, event, id_of, write_jsonl
 from tests.stripe_builders import in_stripe, invoice_in_stripe, kinds, outcome, sync, sync_tools
 
 NOVEMBER = OCTOBER.next()
@@ -217,6 +217,27 @@ def test_a_rate_whose_scope_can_not_be_read_fails_its_organization_and_nobody_el
     assert [(one.organization_id, one.error.code) for one in billed.failures] == [("acme", "unreadable_record")]
     assert "unknown fields ['product'] in a scope" in billed.failures[0].error.operator_text
     assert [one.organization_id for one in billed.invoices] == ["globex"]
+
+
+def test_one_off_items_are_taxed_by_their_product(platform: Platform) -> None:
+    """200.00 of consulting at 20 %, a book of 50.00 at 10 %, 50.00 off both in proportion. With 250.00 more of requests
+    only 5.00 are off the book; what it is called since does not matter."""
+    platform.insert("coupons", code="fifty", description="50 off", amount=50, currency="USD")
+    platform.redeem("acme", "fifty", SEPTEMBER, SEPTEMBER)
+    platform.add_tax("acme", "VAT", "20", tax="VAT")
+    platform.add_tax("acme", "Reduced VAT", "10", tax="VAT", scope='{"products": ["Books"]}')
+    for product, amount in (("Books", 50), ("Consulting", 200)):
+        platform.insert(
+            "one_off_items", id=id_of(product), organization_id="acme", description=product, product=product,
+            amount=amount, currency="USD", occurred_at=at("2026-09-10"),
+        )  # fmt: skip
+    close(platform, SEPTEMBER)
+    assert taxes(platform, SEPTEMBER) == {"VAT": (16000, 3200), "Reduced VAT": (4000, 400)}
+    platform.execute("update one_off_items set product = 'Toys'")
+    write_jsonl(platform.landing_dir, [event("late", "2500")])
+    correct(platform, "2026-10-10")
+    close(platform, OCTOBER)
+    assert taxes(platform, OCTOBER) == {"VAT": (24500, 4900), "Reduced VAT": (500, 50)}
 
 
 # --- Rates of a price book ------------------------------------------------------------------------------------------

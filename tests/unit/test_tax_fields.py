@@ -180,6 +180,7 @@ def test_a_rate_for_what_the_book_does_not_sell_is_refused(field: str, named: An
     [
         {"products": "Atlas"},
         {"products": "One-off"},
+        {"products": "Consulting", "kinds": "one_off"},
         {"price_keys": "atlas"},
         {"meter": "requests"},
         {"match": {"region": "fra"}},

@@ -22,7 +22,7 @@ def charge_one_offs(draft: Draft) -> None:
                     id=draft.item_id(f"one_off|{one.id}", member.organization_id),
                     kind="one_off",
                     organization_id=member.organization_id,
-                    product="One-off",
+                    product=one.product,
                     description=one.description,
                     quantity=one.quantity,
                     unit=one.unit,

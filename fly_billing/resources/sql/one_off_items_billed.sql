@@ -1,5 +1,5 @@
 -- One row per one-off item on the final invoices of the month that bill these organizations.
-select t.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount
+select t.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, t.product
 from invoices as i
 join invoice_items as t on t.invoice_id = i.id
 join one_off_items as o on o.id = t.one_off_item_id

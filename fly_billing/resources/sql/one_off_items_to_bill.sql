@@ -3,7 +3,9 @@
 -- invoice and lies so far back that no schedule will make one. Left out: what another invoice has already; so an item
 -- is billed once. A void invoice keeps what it billed, but for the one that is made in its place.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
-select o.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, o.occurred_at
+select
+    o.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, o.product,
+    o.occurred_at
 from one_off_items as o
 join organizations on organizations.id = o.organization_id
 left join organization_links as l
