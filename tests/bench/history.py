@@ -72,7 +72,8 @@ FORGET = (
     *(
         f"delete from {table} where invoice_id in {_INVOICES}"  # noqa: S608 our own literals
         for table in (
-            "invoice_item_rollups", "invoice_items", "invoice_snapshots", "invoice_taxes", "invoice_commitments",
+            "invoice_item_rollups", "invoice_items", "invoice_snapshots", "invoice_tax_rates", "invoice_taxes",
+            "invoice_commitments",
             "invoice_changes", "credit_entries",
         )
     ),

@@ -20,7 +20,7 @@ from fly_billing.domain.money import exact_sum
 from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import EGRESS, MACHINES, OCTOBER, REQUESTS, SEPTEMBER, SUPPORT, at, id_of
-from tests.unit.billing_steps.drafts import amount_off, maximum, minimum, percent_off
+from tests.unit.billing_steps.drafts import amount_off, credit, maximum, minimum, percent_off
 
 LOW, NONE = Scope(products=("Requests",)), Scope(kinds=("subscription",))
 EXEMPT: dict[str, Any] = {"category": "exempt", "legal_text": "Art. 135"}
@@ -122,6 +122,20 @@ def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_ev
     returned = october(adjustments, taxes if is_taxed_in_october else [])
     assert charged.total_cents + returned.total_cents == 0
     assert by_rate(charged, returned) == {}
+
+
+@given(whole=members, agreed=terms, prepaid=st.decimals(0, 300, places=3))
+def test_the_bases_of_rates_that_share_the_items_add_up_to_the_invoice_before_taxes(
+    whole: Member, agreed: dict[str, Any], prepaid: Decimal
+) -> None:
+    """And each tax is its percentage of its base, rounded once."""
+    charged = assemble_invoice(
+        Account("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[credit(prepaid)], **agreed)
+    )
+    taxes = sum(one.tax_cents for one in charged.taxes)
+    assert sum(one.taxable_cents for one in charged.taxes) == charged.total_cents - taxes
+    for one in charged.taxes:
+        assert abs(one.taxable_cents * one.percent - 100 * one.tax_cents) <= 50
 
 
 @pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)

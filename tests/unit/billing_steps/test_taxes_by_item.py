@@ -136,6 +136,11 @@ def test_the_narrowest_rate_of_a_tax_holds_in_whichever_order_they_are_given(giv
     ]
 
 
+def test_a_rate_of_some_items_stands_in_for_a_plain_one_of_the_tax_that_is_called_like_it() -> None:
+    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("VAT", "19"), REDUCED])
+    assert told(draft) == [("VAT", 10000, 1900), ("Reduced VAT", 5000, 500)]
+
+
 def test_two_rates_of_one_tax_that_are_equally_narrow_are_an_error_and_not_a_choice() -> None:
     rates = [VAT, REDUCED, rate("Books and maps", "7", scope=on("Books", "Maps"))]
     assert told(taxed(item("web", "100"), by=rates)) == [("VAT", 10000, 2000)]
