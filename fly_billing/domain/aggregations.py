@@ -1,6 +1,8 @@
 """How the events of a meter add up to the quantity of a month. Keeps out: prices, and where events come from.
 
-What adds up together are a month's accepted events of one organization, one meter and one set of dimensions:
+What adds up together are a month's accepted events of one organization, one meter and one set of dimensions. For `max`,
+`unique` and `latest` it is all dimensions that one price covers (`domain.counted_together`); each set of them has what
+its own events raised:
 
 - `sum`: of their quantities.
 - `count`: of the events, whatever their quantities.

@@ -76,7 +76,8 @@ class DecidingEvents:
 
     `landed`, in order, are those that were the highest when they came (max), the first of each value (unique), the last
     one (latest), or all (time_weighted). `told_before`, one per series, told the levels with which the month begins.
-    `elsewhere` are the events of the same meter under other dimensions, which end levels here (time_weighted).
+    `elsewhere` are such events of the same meter under other dimensions: those that end levels here (time_weighted), or
+    that count together with these (`domain.counted_together`).
     """
 
     aggregation: Aggregation
@@ -99,11 +100,18 @@ def explain_quantity(rollup: UsageRollup, events: int, unit: str, deciding: Deci
     match deciding.aggregation.name:
         case "max":
             title, lines = "Highest", _highest(rollup, deciding.landed)
+            if deciding.elsewhere:
+                title, lines = "Highest of all that this price covers", _highest_of_all(rollup, deciding)
         case "unique":
             title = f"Different values of {deciding.aggregation.unique_of}"
             lines = _different(rollup, events, deciding.landed)
         case "latest":
             title, lines = "Latest", _latest(rollup, deciding.landed)
+            if deciding.elsewhere and not deciding.landed:
+                lines = [
+                    EventLine(f"the month's last event is under other dimensions: {_named(one)}", Decimal(0), event=one)
+                    for one in deciding.elsewhere
+                ]
         case "time_weighted":
             title, lines = "Held over time", _held(rollup, deciding)
         case name:
@@ -122,6 +130,25 @@ def _highest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterat
     if billed:
         label = f"billed up to {moment_text(rollup.segment_start)}: {_named(billed)}"
         yield EventLine(label, EXACT.minus(billed.quantity), event=billed)
+
+
+def _highest_of_all(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Line]:
+    """Yield each event here that was the highest when it came, and which one was it before, here or elsewhere."""
+    ours = set(deciding.landed)
+    before: LandedMeasurement | None = None
+    is_any = False
+    for one in sorted([*deciding.landed, *deciding.elsewhere], key=lambda event: event.order):
+        if one in ours and rollup.segment_start <= one.time < rollup.segment_end:
+            is_any = True
+            yield EventLine(f"the highest when it came: {_named(one)}", one.quantity, event=one)
+            if before:
+                where = "" if before in ours else ", under other dimensions"
+                yield EventLine(
+                    f"the highest before: {_named(before)}{where}", EXACT.minus(before.quantity), event=before
+                )
+        before = one
+    if not is_any:
+        yield Line("no event here was the highest of all that this price covers", Decimal(0))
 
 
 def _different(rollup: UsageRollup, events: int, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:

@@ -6,24 +6,30 @@ Wants there: `events` (the usage table's rows of the month), `carried_levels` (`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
 
+from fly_billing.domain.counted_together import counted_together
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.postgres import Row
 from fly_billing.resources.statements import sql
 
 METERS = pa.schema([*((name, pa.string()) for name in ("key", "aggregation", "property")), ("time_unit", pa.int64())])
+TOGETHER = pa.schema(
+    [*((name, pa.string()) for name in ("organization_id", "meter", "dimensions")), ("together", pa.int64())]
+)
 SEGMENTS = pa.schema(
     [("meter", pa.string())] + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
 )
 # In this order: each makes what the next one reads.
 STATEMENTS = (
-    "accepted_usage", "told_levels", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
+    "told_levels", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
     "make_quantities",
 )  # fmt: skip
 # Totals whose days are put together at once: what that takes of memory does not grow with the month.
@@ -39,18 +45,47 @@ def register_terms(
     duck.register("billed_organizations", pa.table({"id": pa.array(organizations, pa.string())}))
 
 
-def add_up(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+# (organization, meter, dimensions, moment) -> the key of the price of this usage; None where there is none.
+PriceOf = Callable[[str, str, Mapping[str, str], datetime], str | None]
+
+
+def no_prices(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> None:
+    """Each set of dimensions counts by itself."""
+
+
+def add_up(
+    duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+) -> None:
     """Make the table `quantities`: one row per organization, meter, dimensions and segment with usage.
 
-    Levels are counted until `as_of`, and no further than the month's end.
+    Levels are counted until `as_of`, and no further than the month's end. Where quantities can't be added up, what
+    `price_of` gives one price counts together.
     """
     set_bounds(duck, month, as_of)
+    duck.execute(sql("accepted_usage"))
+    register_together(duck, duck.execute(sql("used_dimensions")).fetchall(), price_of)
     for statement in STATEMENTS:
         duck.execute(sql(statement))
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
     for after in range(0, totals, TOTALS_AT_ONCE):
         duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
     duck.execute("drop table usage_by_day; drop table totals")  # large, and done with
+
+
+def register_together(
+    duck: duckdb.DuckDBPyConnection, used: Iterable[tuple[str, str, str, datetime]], price_of: PriceOf
+) -> None:
+    """Register `counted_together`: what `used_dimensions` found, by the number of its group (`domain`)."""
+    priced: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for organization, meter, dimensions, moment in used:
+        if key := price_of(organization, meter, json.loads(dimensions), moment):
+            priced[organization, meter].append((key, dimensions))
+    rows = [
+        {"organization_id": organization, "meter": meter, "dimensions": dimensions, "together": group}
+        for (organization, meter), some in priced.items()
+        for dimensions, group in counted_together(some).items()
+    ]
+    duck.register("counted_together", pa.Table.from_pylist(rows, schema=TOGETHER))
 
 
 def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> dict[str, datetime | int]:

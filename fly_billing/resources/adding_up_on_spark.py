@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import set_bounds
+from fly_billing.resources.adding_up import PriceOf, no_prices, register_together, set_bounds
 from fly_billing.resources.statements import sql, sql_spark
 from fly_billing.resources.usage_lake import EVENTS, UsageTable
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 HANDED_IN = ("meters", "segments", "billed_organizations", "carried_levels")
+USED = pa.schema(
+    [
+        *((name, pa.string()) for name in ("organization_id", "meter", "dimensions")),
+        ("segment_start", pa.timestamp("us", "UTC")),
+    ]
+)
 VARIABLES = ("month_start", "month_end", "counted_until")
 SHARED = ("accepted_usage", "told_levels")
 OF_ITS_OWN = ("usage_by_day", "level_time_by_day", "reduced_usage")
@@ -54,17 +61,27 @@ class OnSpark:
         events.createOrReplaceTempView("events")
         return version
 
-    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+    def add_up(
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    ) -> None:
         bounds = set_bounds(duck, month, as_of)
         for name in VARIABLES:
             self.spark.sql(f"set variable {name} = cast(:moment as timestamp)", args={"moment": str(bounds[name])})
         for name in HANDED_IN:
-            self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
-        for statement in (*map(sql, SHARED), *map(sql_spark, OF_ITS_OWN)):
+            self._hand_in(duck, name)
+        for statement in map(sql, SHARED):
+            self.spark.sql(statement)
+        used = self.spark.sql(sql("used_dimensions")).toArrow().cast(USED).to_pylist()
+        register_together(duck, [tuple(row.values()) for row in used], price_of)
+        self._hand_in(duck, "counted_together")
+        for statement in map(sql_spark, OF_ITS_OWN):
             self.spark.sql(statement)
         duck.register("reduced_usage", self.spark.table("reduced_usage").toArrow())
         duck.execute(sql("make_quantities"))
         duck.execute(sql("complete_quantities"))
+
+    def _hand_in(self, duck: duckdb.DuckDBPyConnection, name: str) -> None:
+        self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
 
     def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         found = self.spark.sql(sql("sum_usage_again")).collect()

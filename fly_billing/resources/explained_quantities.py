@@ -15,7 +15,9 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
+import pyarrow as pa
 
+from fly_billing.domain.counted_together import NOT_ADDED, counted_together
 from fly_billing.domain.explained_usage import DecidingEvents, LandedMeasurement, explain_quantity
 from fly_billing.domain.explanation import Sum
 from fly_billing.resources.explanations import BilledUsage
@@ -31,6 +33,8 @@ def explain_quantities(duck: duckdb.DuckDBPyConnection, table: UsageTable, usage
     if usage.aggregation.name in ("sum", "count"):
         return {}
     whose = {"organization": usage.organization_id, "meter": usage.meter}
+    groups = counted_together((key, frozenset(dimensions.items())) for key, dimensions in usage.priced)
+    _register_together(duck, usage, groups)
     decided = _read(duck, "deciding_events", {**whose, "aggregation": usage.aggregation.name})
     told: dict[Dimensions, list[LandedMeasurement]] = {}
     if usage.aggregation.name == "time_weighted":
@@ -39,13 +43,39 @@ def explain_quantities(duck: duckdb.DuckDBPyConnection, table: UsageTable, usage
     explained = {}
     for one in usage.rollups:
         dimensions = frozenset(one.usage.dimensions.items())
-        elsewhere = [event for other, events in decided.items() if other != dimensions for event in events]
+        elsewhere = [
+            event
+            for other, events in decided.items()
+            if other != dimensions
+            and (usage.aggregation.name not in NOT_ADDED or groups.get(other, -1) == groups.get(dimensions))
+            for event in events
+        ]
         deciding = DecidingEvents(
             usage.aggregation, usage.month, usage.rolled_up_at,
             decided.get(dimensions, []), told.get(dimensions, []), elsewhere,
         )  # fmt: skip
         explained[one.usage.id] = explain_quantity(one.usage, one.events, usage.unit, deciding)
     return explained
+
+
+def _register_together(duck: duckdb.DuckDBPyConnection, usage: BilledUsage, groups: Mapping[Dimensions, int]) -> None:
+    """Register `counted_together`: what counts together with the item's usage, as the table writes dimensions."""
+    ours = {frozenset(one.usage.dimensions.items()) for one in usage.rollups}
+    wanted = {groups[one] for one in ours if one in groups}
+    written = duck.execute(
+        "select distinct dimensions from events where not is_duplicate and organization_id = $organization"
+        " and meter = $meter",
+        {"organization": usage.organization_id, "meter": usage.meter},
+    ).fetchall()
+    rows = []
+    for place, (text,) in enumerate(written):
+        dimensions = frozenset(json.loads(text).items())
+        if groups.get(dimensions) in wanted:
+            rows.append({"dimensions": text, "together": groups[dimensions]})
+        elif dimensions in ours:
+            rows.append({"dimensions": text, "together": -1 - place})
+    schema = pa.schema([("dimensions", pa.string()), ("together", pa.int64())])
+    duck.register("counted_together", pa.Table.from_pylist(rows, schema=schema))
 
 
 def _read(

@@ -6,7 +6,7 @@ The sums are the domain's (`domain.explanation`), the events one by one are in t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -74,7 +74,8 @@ class BilledRollup:
 class BilledUsage:
     """The usage behind an item: an organization's rollups of one meter, added up from one version of the usage table.
 
-    `unit` is the meter's, `aggregation` how it adds up.
+    `unit` is the meter's, `aggregation` how it adds up. `priced` has (price key, dimensions) of all its usage on the
+    invoice: what counts together (`domain.counted_together`).
     """
 
     organization_id: str
@@ -85,6 +86,7 @@ class BilledUsage:
     lake_version: int
     rolled_up_at: datetime
     rollups: tuple[BilledRollup, ...]
+    priced: tuple[tuple[str, Mapping[str, str]], ...] = ()
 
     @property
     def events(self) -> int:
@@ -188,15 +190,16 @@ def read_explanation(database: BillingDatabase, item_id: UUID) -> ExplainedItem:
         head = heads[0]
         items = [_item(row) for row in rows(connection, "explained_items", invoice_id=head["id"])]
         item = next(one for one in items if one.id == item_id)
-        usage = _usage(rows(connection, "rollups_of_item", item_id=item_id), _month(head["month"]))
+        priced = rows(connection, "dimensions_by_price", item_id=item_id)
+        usage = _usage(rows(connection, "rollups_of_item", item_id=item_id), _month(head["month"]), priced)
         facts = [(row["name"], row["text"]) for row in rows(connection, "facts_of_item", item_id=item_id)]
         price = read_price(connection, item.price_id) if item.price_id else None
         adjusted = _adjusted(rows(connection, "adjustment_of_item", item_id=item_id))
     currency = head["currency"]
     rounding = explain_rounding(items, currency)
-    priced = [one.usage for one in usage.rollups] if usage else []
+    rollups = [one.usage for one in usage.rollups] if usage else []
     return ExplainedItem(
-        explanation=explain_item(item, rounding[item_id], currency, priced, price, facts, adjusted),
+        explanation=explain_item(item, rounding[item_id], currency, rollups, price, facts, adjusted),
         payer_id=head["organization_id"],
         month=_month(head["month"]),
         revision=head["revision"],
@@ -216,7 +219,7 @@ def _adjusted(found: Sequence[Row]) -> Adjusted | None:
     return read_adjusted(found[0]["causes"], found[0]["detail"]) if found else None
 
 
-def _usage(found: Sequence[Row], month: BillingMonth) -> BilledUsage | None:
+def _usage(found: Sequence[Row], month: BillingMonth, priced: Sequence[Row]) -> BilledUsage | None:
     if not found:
         return None
     snapshots = {row["snapshot_id"] for row in found}
@@ -236,6 +239,7 @@ def _usage(found: Sequence[Row], month: BillingMonth) -> BilledUsage | None:
         lake_version=found[0]["lake_version"],
         rolled_up_at=found[0]["rolled_up_at"],
         rollups=tuple(BilledRollup(UsageRollup(**{name: row[name] for name in names}), row["events"]) for row in found),
+        priced=tuple((row["price_key"], row["dimensions"]) for row in priced),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import duckdb
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import add_up, add_up_again
+from fly_billing.resources.adding_up import PriceOf, add_up, add_up_again, no_prices
 from fly_billing.resources.usage_lake import UsageTable
 
 
@@ -27,7 +27,9 @@ class RollupEngine(Protocol):
         `table` was compared with Postgres (`usage_ledger`). Raises UsageTableMismatch where a file can't be read.
         """
 
-    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+    def add_up(
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    ) -> None:
         """Make the table `quantities` in `duck`, as `adding_up.add_up` does."""
 
     def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
@@ -40,8 +42,10 @@ class OnDuckDB:
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
         return table.open_view(duck, "events", month)
 
-    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
-        add_up(duck, month, as_of)
+    def add_up(
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    ) -> None:
+        add_up(duck, month, as_of, price_of)
 
     def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         return add_up_again(duck)

@@ -15,13 +15,16 @@ from decimal import Decimal
 import duckdb
 from sqlalchemy import Connection
 
+from fly_billing.domain.errors import BillingError
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import register_terms
+from fly_billing.domain.prices import PriceBook
+from fly_billing.resources.adding_up import PriceOf, register_terms
 from fly_billing.resources.carried_levels import open_carried_levels
 from fly_billing.resources.duckdb_to_postgres import copy_table
 from fly_billing.resources.isolation import each_alone, reason_of
 from fly_billing.resources.postgres import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.resources.price_books import open_price_books
 from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, open_duckdb
@@ -88,7 +91,7 @@ def roll_up(
         version = engine.read(duck, table, month)
         names = _register(duck, connection, month, groups)
         open_carried_levels(duck, database, table, month)
-        engine.add_up(duck, month, now)
+        engine.add_up(duck, month, now, _price_of(connection, groups, month))
         _snapshot(duck, month)
         _stage(connection, duck)
         changed, failures = _write_each(connection, names, engine.add_up_again(duck), _Snapshot(month, version, now))
@@ -107,6 +110,22 @@ class _Snapshot:
 
 
 Used = Mapping[tuple[str, str], tuple[int, Decimal]]
+
+
+def _price_of(connection: Connection, groups: Sequence[str], month: BillingMonth) -> PriceOf:
+    """Return the way to the key of the price by which an organization's usage will be billed."""
+    organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
+    book_of = {row["id"]: row["price_book"] for row in organizations}
+    books = open_price_books(connection)
+    none = PriceBook([])
+
+    def price_of(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> str | None:
+        try:
+            return books.get(book_of[organization], none).for_usage(meter, dimensions, moment).key
+        except BillingError:  # it is told when it is billed
+            return None
+
+    return price_of
 
 
 def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.adding_up import PriceOf, no_prices
 from fly_billing.resources.embedded_postgres import throwaway
 from fly_billing.resources.landing import land_days
 from fly_billing.resources.migrate import migrate
@@ -48,9 +49,11 @@ class Timed:
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
         return self.engine.read(duck, table, month)
 
-    def add_up(self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> None:
+    def add_up(
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    ) -> None:
         started = time.perf_counter()
-        self.engine.add_up(duck, month, as_of)
+        self.engine.add_up(duck, month, as_of, price_of)
         self.seconds["add_up"] = time.perf_counter() - started
 
     def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
 from fly_billing.domain.aggregations import Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.domain.counted_together import NOT_ADDED
 from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.adding_up import add_up, add_up_again, register_terms
@@ -137,6 +138,41 @@ def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
         ] == expected
         total = exact_sum([total, *(one.quantity for one in expected)])
     assert again == ({("acme", "m"): (len(events), total)} if events or total else {})
+
+
+@settings(deadline=None)
+@given(AGGREGATIONS.filter(lambda how: how.name in NOT_ADDED), MEASUREMENTS, CUTS, st.data())
+def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
+    duck: duckdb.DuckDBPyConnection,
+    how: Aggregation,
+    events: list[Measurement],
+    cuts: list[datetime],
+    data: st.DataObject,
+) -> None:
+    """Each stretch and day of the month; each region has its own events, and what they added."""
+    rows = [
+        usage_row(number, one, "m", how.unique_of or "nothing", data.draw(REGIONS)) for number, one in enumerate(events)
+    ]
+    segments = [
+        {"meter": "m", "segment_start": start, "segment_end": end}
+        for start, end in pairwise([FEBRUARY.start, *cuts, FEBRUARY.end])
+    ]
+    duck.register("events", table(EVENTS, rows))
+    duck.register("carried_levels", table(LEVELS, []))
+    meter = {"key": "m", "aggregation": how.name, "property": how.unique_of, "time_unit": None}
+    register_terms(duck, [meter], segments, ["acme"])
+    add_up(duck, FEBRUARY, FEBRUARY.end, lambda *_: "one price for all")
+    found: dict[tuple[datetime, datetime], list[Any]] = {}
+    for start, end, quantity, count, daily in duck.execute(
+        "select segment_start, segment_end, quantity, events, daily from quantities"
+    ).fetchall():
+        before = found.get((start, end), [Decimal(0), 0, [Decimal(0)] * 29])
+        days = [exact_sum(pair) for pair in zip(before[2], numbers(daily), strict=True)]
+        found[start, end] = [exact_sum([before[0], quantity]), before[1] + count, days]
+    whole = UsageOfMonth(how, FEBRUARY, events, FEBRUARY.end).segments(cuts)
+    assert found == {(one.start, one.end): [one.quantity, one.events, list(one.daily)] for one in whole}
+    total = exact_sum([one.quantity for one in whole])
+    assert add_up_again(duck) == ({("acme", "m"): (len(events), total)} if events else {})
 
 
 def table(schema: Any, rows: Sequence[dict[str, Any]]) -> Any:

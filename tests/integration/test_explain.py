@@ -356,8 +356,8 @@ def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[s
 
 
 def test_a_peak_names_the_event_that_was_highest_of_its_own_dimensions(platform: Platform) -> None:
-    """Of 4, 7 and 7 in ams the first 7; the 9 is another region's."""
-    metered(platform)
+    """Of 4, 7 and 7 in ams the first 7; the 9 is another region's, which has its own price."""
+    metered(platform, price("peak-fra", "0.10", "peak", unit="connection", match={"region": ("fra",)}))
     close_with(
         platform,
         told("p1", "4", "peak", "2026-09-03T00:00:00", region="ams"),
@@ -545,6 +545,64 @@ def test_an_open_invoice_explains_what_was_held_so_far(platform: Platform) -> No
     ((total, (line,)),) = explained_quantities(platform)
     assert (total, line[1]) == (Decimal(1_200), "10 x 432,000 / 3,600")
     assert line[0] == "volume vol-1, 2026-09-15 12:00:00 to 2026-09-20 12:00:00, told by proxy h1"
+
+
+REGIONAL = tuple(
+    Meter(name, name, "unit", Aggregation(name, unique_of="user" if name == "unique" else None), ("region",))
+    for name in ("max", "unique", "latest")
+)
+# On the 5th, 10th, 20th and 25th: who, where, and how many.
+SEEN = (("05", "ada", "ams", "4"), ("10", "ada", "fra", "7"), ("20", "bob", "ams", "9"), ("25", "bob", "fra", "5"))
+ALL = {"max": "9", "unique": "2", "latest": "5"}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [
+        # One price for all regions, and the same by name.
+        ([("all", None, None)], {"max": "9", "unique": "2", "latest": "5"}),
+        ([("both", ("ams", "fra"), None)], {"max": "9", "unique": "2", "latest": "5"}),
+        # A price each: 9 + 7, ada and bob in each, 9 + 5.
+        ([("ams", ("ams",), None), ("fra", ("fra",), None)], {"max": "16", "unique": "4", "latest": "14"}),
+        # A new version of the price for all from the 15th on.
+        ([("all", None, None), ("all", None, "15")], {"max": "9", "unique": "2", "latest": "5"}),
+        # From the 15th on fra has a price of its own: who was counted is not counted again.
+        ([("all", None, None), ("fra", ("fra",), "15")], {"max": "9", "unique": "2", "latest": "5"}),
+        # A price that begins with one region and goes on with both.
+        ([("ams", ("ams",), None), ("else", None, None)], {"max": "16", "unique": "4", "latest": "14"}),
+    ],
+)
+def test_what_one_price_covers_is_counted_once_and_explained_as_a_sum(
+    platform: Platform,
+    name: str,
+    prices: list[tuple[str, tuple[str, ...] | None, str | None]],
+    expected: dict[str, str],
+) -> None:
+    made = [
+        price(
+            key,
+            "1",
+            name,
+            unit="unit",
+            match={"region": regions} if regions else {},
+            effective_from=at(f"2026-09-{day}") if day else at("2023-01-01"),
+        )
+        for key, regions, day in prices
+    ]
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("fly", REGIONAL, made))
+    for day, user, region, quantity in SEEN:
+        usage = event(f"e{day}", quantity, type=name, user=user, region=region, time=f"2026-09-{day}T12:00:00Z")
+        write_jsonl(platform.landing_dir, [usage], date(2026, 9, int(day)))
+    platform.close()
+    assert platform.totals() == [int(expected[name]) * 100]
+    for row in platform.query("select id from invoice_items"):
+        usage_behind = usage_of(read_explanation(platform.database, row["id"]))
+        with open_billed_events(platform.database, platform.lake, usage_behind) as billed:
+            assert billed.problems() == []
+            quantities = [one.total for one in billed.quantities.values()]
+        assert quantities == [one.usage.quantity for one in usage_behind.rollups]
 
 
 @pytest.mark.parametrize(

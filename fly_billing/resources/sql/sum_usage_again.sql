@@ -15,15 +15,20 @@ added_up as (
     group by organization_id, meter
     union all
     select
-        organization_id, meter, count(*),
+        accepted_usage.organization_id, accepted_usage.meter, count(*),
         case any_value(aggregation)
             when 'max' then max(quantity)
             when 'unique' then count(distinct value)
             when 'latest' then max_by(quantity, (time, source, id))
         end
     from accepted_usage
+    left join counted_together
+        on counted_together.organization_id = accepted_usage.organization_id
+        and counted_together.meter = accepted_usage.meter and counted_together.dimensions = accepted_usage.dimensions
     where aggregation in ('max', 'unique', 'latest')
-    group by organization_id, meter, dimensions
+    group by
+        accepted_usage.organization_id, accepted_usage.meter, together,
+        case when together is null then accepted_usage.dimensions end
     union all
     select
         organization_id, meter, count(*) filter (where is_event),

@@ -3,7 +3,7 @@
 -- `level_time_by_day.sql`. Events are read twice, as keeping them takes longer, and memory.
 create or replace temp table usage_by_day as
 with numbered as not materialized (
-    select totals.total, accepted_usage.*
+    select totals.total, totals.together, accepted_usage.*
     from accepted_usage
     join totals
         on totals.organization_id = accepted_usage.organization_id and totals.meter = accepted_usage.meter
@@ -27,10 +27,10 @@ added as (
     where aggregation in ('max', 'unique', 'latest')
     window
         before as (
-            partition by total order by time, source, id rows between unbounded preceding and 1 preceding
+            partition by together order by time, source, id rows between unbounded preceding and 1 preceding
         ),
-        same_value as (partition by total, value order by time, source, id),
-        latest_first as (partition by total order by time desc, source desc, id desc)
+        same_value as (partition by together, value order by time, source, id),
+        latest_first as (partition by together order by time desc, source desc, id desc)
 )
 
 select

@@ -15,15 +15,22 @@ with added as (
             when 'unique' then if(row_number() over same_value = 1, 1, 0)
             when 'latest' then if(row_number() over latest_first = 1, quantity, 0)
         end
-    from accepted_usage
-    where aggregation in ('max', 'unique', 'latest')
+    from (
+        select accepted_usage.*, coalesce(cast(together as string), accepted_usage.dimensions) as whole
+        from accepted_usage
+        left join counted_together
+            on counted_together.organization_id = accepted_usage.organization_id
+            and counted_together.meter = accepted_usage.meter
+            and counted_together.dimensions = accepted_usage.dimensions
+        where aggregation in ('max', 'unique', 'latest')
+    )
     window
         before as (
-            partition by organization_id, meter, dimensions order by time, source, id
+            partition by organization_id, meter, whole order by time, source, id
             rows between unbounded preceding and 1 preceding
         ),
-        same_value as (partition by organization_id, meter, dimensions, value order by time, source, id),
-        latest_first as (partition by organization_id, meter, dimensions order by time desc, source desc, id desc)
+        same_value as (partition by organization_id, meter, whole, value order by time, source, id),
+        latest_first as (partition by organization_id, meter, whole order by time desc, source desc, id desc)
 )
 
 select /*+ broadcast(segments) */
