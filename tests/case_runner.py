@@ -108,7 +108,13 @@ class CaseRunner:
         self.platform.roll_up(month, now)
         names = self.platform.organizations()
         found = correct_month(
-            self.platform.database, month, names, self.platform.lake, Who("case", now, "case"), guard=OFF
+            self.platform.database,
+            month,
+            names,
+            self.platform.lake,
+            Who("case", now, "case"),
+            guard=OFF,
+            with_terms=True,
         )
         assert not found.failures, found.failures
 

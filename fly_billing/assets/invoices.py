@@ -16,7 +16,7 @@ from dagster import (
 from fly_billing.assets.outcomes import TOLD_ELSEWHERE, check, report, table
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.domain.correction_guard import HeldSum
-from fly_billing.domain.money import format_cents, plain
+from fly_billing.domain.money import exact_sum, format_cents, plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
 from fly_billing.resources.backlog import days_to_land
@@ -34,6 +34,7 @@ IN_ONE_ITEM = "every_event_is_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
 WAITS = "no_correction_waits_for_a_person"
 WORKED_OUT = "final_invoices_can_be_worked_out_again"
+DECIDED = "changed_terms_of_closed_months_are_decided"
 CHECKS = {
     ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
     PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum"
@@ -50,9 +51,12 @@ CHECKS = {
     WORKED_OUT: "Final invoices of which nobody can say what they would be now, so late usage and corrections of them"
     " are not billed. They stay as they are; mend what is named with each, then materialize `invoices` of the month"
     " again. A warning.",
+    DECIDED: "Final invoices that would be different now because terms or prices of their month changed. They are not"
+    " corrected by themselves: `fly-billing rebill ORG MONTH --dry-run` shows what would change, without --dry-run it"
+    " is booked, and `--keep --why REASON` leaves the invoice as it is. A warning.",
 }
 # What is no error of an invoice: it stays as it is, and what is missing can still be billed.
-WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT}
+WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT, DECIDED}
 
 # Failures that do not stand in `billing_failures`: of a whole month, or of an invoice that is final.
 TOLD_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
@@ -78,10 +82,10 @@ def invoices(
     """What each organization owes for the month, and why: one invoice with items that add up to the cent.
 
     While the month is open (and in its grace period) this is the upcoming invoice, computed anew each time.
-    Afterwards it is finalized and never changes: materialized again, what it would be now is booked as adjustments on
-    the next open invoice, once. An organization that can't be billed fails alone: its partition
-    stays failed, with the reason in `billing_failures` and on its statement; mend what the reason names and
-    materialize the partition.
+    Afterwards it is finalized and never changes: materialized again, what changed usage makes is booked as adjustments
+    on the next open invoice of whoever paid, once; changed terms wait for a person's decision. An organization that
+    can't be billed fails alone: its partition stays failed, with the reason in `billing_failures` and on its statement;
+    mend what the reason names and materialize the partition.
     """
     database, terms = billing_postgres.database(), billing_terms.terms()
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
@@ -121,6 +125,7 @@ def invoices(
             )
             metadata |= _describe_corrections(part.month, corrected)
             wrong[WORKED_OUT] += _not_worked_out(part.month, corrected)
+            wrong[DECIDED] += _undecided(part.month, corrected)
             if corrected.held:
                 for month in sorted({one.month for one in corrected.waiting}):
                     sums = waiting_sums(waiting(database, month))
@@ -206,6 +211,19 @@ def _waiting(month: BillingMonth, corrections: Corrections, sums: Sequence[HeldS
         }
         for one in sorted(corrections.held, key=lambda one: -one.proposal.gives_back)
         if one.proposal.invoice_id in invoices
+    ]
+
+
+def _undecided(month: BillingMonth, corrections: Corrections) -> Sequence[Mapping[str, Any]]:
+    return [
+        {
+            "month": str(month),
+            "organization_id": one.payer.organization_id,
+            "difference": plain(exact_sum([each.amount for each in one.terms])),
+            "currency": one.payer.currency,
+            "what to do": f"fly-billing rebill {one.payer.organization_id} {month} --dry-run",
+        }
+        for one in corrections.undecided
     ]
 
 

@@ -444,6 +444,9 @@ def rebill(
         bool,
         typer.Option("--reissue", help="Make it anew: void it, unless it is void already; Stripe must not have it"),
     ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it as it was billed, although terms of its month changed; needs --why")
+    ] = False,
     why: Annotated[str | None, typer.Option(help="The reason, kept with what is booked")] = None,
     approve: Annotated[
         str | None,
@@ -455,9 +458,11 @@ def rebill(
     from fly_billing.cli.rebill import Wish
     from fly_billing.cli.rebill import rebill as run_rebill
 
-    if credit_note and reissue:
-        raise typer.BadParameter("--credit-note and --reissue are two ways to correct: choose one")
-    run_rebill(console, organization, month, Wish(dry_run, credit_note, reissue, as_json, why, approve))
+    if credit_note + reissue + keep > 1:
+        raise typer.BadParameter("--credit-note, --reissue and --keep are three ways to decide: choose one")
+    if keep and not (why and why.strip()):
+        raise typer.BadParameter("--keep names a reason: --why REASON")
+    run_rebill(console, organization, month, Wish(dry_run, credit_note, reissue, as_json, why, approve, keep))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -14,20 +15,61 @@ from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.correcting import changed_terms
 from fly_billing.resources.guarding_corrections import approve, waiting, waiting_sums
 from fly_billing.resources.postgres import BillingDatabase, Row
 
 
 def show_waiting(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> None:
-    """Print the corrections that wait for a person, why, and how to let them pass."""
+    """Print the corrections that wait for a person, why, how to let them pass; and changed terms of closed months."""
     with local_platform() as settings:
-        found = waiting(BillingDatabase(settings.database_url), month)
+        database = BillingDatabase(settings.database_url)
+        found, changed = waiting(database, month), changed_terms(database, month)
     if as_json:
-        print(json.dumps([_as_data(row) for row in found], indent=2))
+        print(json.dumps([*(_as_data(row) for row in found), *(_changed_data(row) for row in changed)], indent=2))
         return
-    if not found:
+    if not found and not changed:
         console.print("No correction waits for a person.")
         return
+    if found:
+        _show_held(console, found)
+    if changed:
+        _show_changed(console, changed)
+
+
+def _show_changed(console: Terminal, changed: Sequence[Row]) -> None:
+    table = Table(title="Terms of closed months that changed; nothing of them is booked", title_justify="left")
+    for name in ("Month", "Organization", "What changed", "When", "By"):
+        table.add_column(name)
+    invoices: dict[tuple[str, str], list[Row]] = {}
+    for row in changed:
+        invoices.setdefault((_month(row), row["organization_id"]), []).append(row)
+    for (month, organization), rows in sorted(invoices.items()):
+        newest = rows[-1]
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        table.add_row(
+            month, organization, newest["what"] + more, f"{newest['changed_at']:%Y-%m-%d %H:%M}", newest["changed_by"]
+        )
+    console.print(table)
+    console.print(
+        "`fly-billing rebill ORG MONTH --dry-run` shows what would change; without --dry-run it is booked, and"
+        " `--keep --why REASON` leaves the invoice as it is.",
+        soft_wrap=True,
+    )
+
+
+def _changed_data(row: Row) -> dict[str, object]:
+    return {
+        "month": _month(row),
+        "organization_id": row["organization_id"],
+        "invoice_id": str(row["invoice_id"]),
+        "changed": row["what"],
+        "changed_at": row["changed_at"].isoformat(),
+        "changed_by": row["changed_by"],
+    }
+
+
+def _show_held(console: Terminal, found: Sequence[Row]) -> None:
     table = Table(title="Corrections that wait; nothing of them is booked", title_justify="left")
     for name in ("Month", "Organization", "Would give back", "Would charge", "Causes", "Since", "Approved by"):
         table.add_column(name, justify="right" if name.startswith("Would") else "left")

@@ -29,6 +29,7 @@ from fly_billing.resources.correcting import (
     demand_approval,
     find_corrections,
     judge_by_hand,
+    keep_as_billed,
     lock_for_correcting,
     note_approval,
 )
@@ -44,7 +45,7 @@ from fly_billing.resources.usage_lake import UsageLake
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for: only to show it, as a credit note, or to void the invoice and make it anew."""
+    """What was asked for: only to show it, as a credit note, to void the invoice and make it anew, or to leave it."""
 
     is_dry_run: bool = False
     as_credit_note: bool = False
@@ -52,6 +53,7 @@ class Wish:
     as_json: bool = False
     why: str | None = None
     approved: str | None = None
+    as_it_was: bool = False
 
     @property
     def total(self) -> Decimal | None:
@@ -90,7 +92,10 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish
             else:
                 (correction,) = found.found
                 judged = judge_by_hand(connection, correction, guard)
-                if not wish.is_dry_run and correction.differences:
+                if wish.as_it_was:
+                    if not wish.is_dry_run:
+                        keep_as_billed(connection, correction, who)
+                elif not wish.is_dry_run and correction.differences:
                     approve_by_hand(connection, correction, judged, who, total)
                     if wish.as_credit_note:
                         book_credit_note(connection, correction, who)
@@ -174,6 +179,8 @@ def _show_later(console: Terminal, later: Corrections) -> None:
 def _what_happens(correction: Correction, wish: Wish, total: int) -> str:
     if wish.is_dry_run:
         return "Nothing was written (--dry-run). Without it, this is on the next open invoice."
+    if wish.as_it_was:
+        return "Left as it was billed: nothing was booked, and only another change of terms is asked about."
     if wish.as_credit_note:
         return (
             f"Booked: a credit note of {format_cents(-total, correction.payer.currency)}, drawn by the next invoices."

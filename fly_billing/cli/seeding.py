@@ -11,6 +11,7 @@ from pathlib import Path
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.focus_import import FocusImport, import_focus
+from fly_billing.resources.correcting import changed_terms
 from fly_billing.resources.embedded_postgres import remove
 from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.postgres import BillingDatabase
@@ -56,8 +57,16 @@ def load_shipped_prices(console: Terminal) -> None:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
         book = read_price_book_files(SHIPPED / "fly")
+        known = len(changed_terms(database))
         with database.transaction() as connection:
             load_price_book(connection, book)
+        changed = len(changed_terms(database)) - known
+    if changed:
+        console.print(
+            f"{changed:,} changes of prices are about closed months, which stay as they were billed:"
+            " `fly-billing corrections` lists whose invoices they are about, `fly-billing rebill` books a difference",
+            soft_wrap=True,
+        )
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
 
 

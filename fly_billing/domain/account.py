@@ -120,6 +120,7 @@ class Adjustment:
 
     `taxes` are the rates of that month. `taxed`: how much of it is taxed at which of them, where that differs by item;
     the parts add up to the amount and may have both signs, as a discount moves from one item to another.
+    `about`: whose usage or fee it corrects, where that is not the organization that paid the month and gets it.
     """
 
     id: UUID
@@ -131,6 +132,7 @@ class Adjustment:
     causes: tuple[str, ...] = ()
     taxes: tuple[TaxRate, ...] = ()
     taxed: tuple[tuple[Rates, Decimal], ...] = ()
+    about: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Discount:
     """A percentage (0 to 100) or an amount off what `scope` covers; lower `order` first, then as granted.
 
     Exactly one of `percent` and `amount` is given; an amount is per month and never takes anything below zero.
+    `currency` is the amount's; None: the invoice's, as with all terms.
     Raises ValueError naming the discount and what is wrong with it, as all terms do.
     """
 
@@ -148,6 +151,7 @@ class Discount:
     amount: Decimal | None = None
     scope: Scope = ALL_CHARGES
     order: int = 0
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         name = f"discount {self.code!r}"
@@ -175,6 +179,7 @@ class Commitment:
     scope: Scope = ALL_CHARGES
     is_due: bool = True
     counted_before: Decimal = Decimal(0)
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         name = f"commitment {self.description!r}"
@@ -200,6 +205,7 @@ class CreditGrant:
     expires_at: datetime | None = None
     priority: int = 0
     scope: Scope = ALL_CREDITABLE
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         name = f"credit {self.description!r}"

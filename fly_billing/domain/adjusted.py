@@ -22,6 +22,8 @@ NAMELESS = UUID(int=0)
 class Adjusted:
     """An adjustment's record. `billed` and `owed` are exact totals, `before` what earlier adjustments booked.
 
+    `waits`: what changed terms of the month would change besides; nobody had decided on that yet.
+
     `billed_items` and `owed_items` are the items that they add up; None in an adjustment that kept none.
     """
 
@@ -31,6 +33,7 @@ class Adjusted:
     owed: Decimal
     billed_items: tuple[InvoiceItem, ...] | None = None
     owed_items: tuple[InvoiceItem, ...] | None = None
+    waits: Decimal = Decimal(0)
 
 
 def kept_item(item: InvoiceItem) -> dict[str, Any]:
@@ -59,6 +62,7 @@ def read_adjusted(causes: Sequence[str], detail: Mapping[str, Any]) -> Adjusted 
         owed=Decimal(detail["owed"]),
         billed_items=None if kept is None else tuple(map(_item, kept["billed"])),
         owed_items=None if kept is None else tuple(map(_item, kept["owed"])),
+        waits=Decimal(detail.get("waits", 0)),
     )
 
 

@@ -4,6 +4,9 @@ An invoice that is final never changes. What it should have been is worked out a
 to all that was charged for the same thing so far, adjustments included, is what is still to be charged or given back.
 So doing it twice finds nothing, and adjusting to A and then to B charges the same as adjusting to B.
 
+Only what usage changes is booked by itself. What changed terms of the month change (a subscription that is recorded
+later, a price that is superseded) is found as well, and waits until a person decides on it.
+
 Left out of the comparison: one-off items (a late one goes on the next invoice by itself), fees charged ahead for the
 next month (that month puts them right), adjustments, taxes (they follow on the invoice that has the adjustment), and
 credits: what goes back to them is in `domain.returned_credits`. Keeps out: where usage comes from, and booking.
@@ -20,7 +23,7 @@ from fly_billing.domain.account import Account
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from fly_billing.domain.invoices import assemble_charges
-from fly_billing.domain.money import EXACT, counted, plain
+from fly_billing.domain.money import EXACT, counted, exact_sum, plain
 from fly_billing.domain.periods import BillingMonth
 
 COMPARED = ("usage", "subscription", "discount", "minimum", "maximum")
@@ -75,7 +78,10 @@ class Charge:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is still to be charged (or, below zero, to be given back) for one thing in a month that is final."""
+    """What is still to be charged (or, below zero, to be given back) for one thing in a month that is final.
+
+    `waits`: what is owed besides because terms of the month changed since, and what a person has to decide on.
+    """
 
     charge: Charge
     billed: Decimal
@@ -85,10 +91,11 @@ class Difference:
     detail: Mapping[str, str] = field(default_factory=dict)
     billed_items: tuple[InvoiceItem, ...] = ()
     owed_items: tuple[InvoiceItem, ...] = ()
+    waits: Decimal = Decimal(0)
 
     @property
     def amount(self) -> Decimal:
-        return EXACT.subtract(self.owed, EXACT.add(self.billed, self.adjusted))
+        return EXACT.subtract(self.owed, exact_sum([self.billed, self.adjusted, self.waits]))
 
 
 def recalculate(account: Account, billed: Iterable[InvoiceItem]) -> Draft:
@@ -141,12 +148,14 @@ def differences(
     adjusted: Mapping[str, Charge],
     now: Mapping[str, Charge],
     changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
+    waits: Mapping[str, Decimal] | None = None,
 ) -> list[Difference]:
     """Compare what was charged with what is owed; nothing where they are equal.
 
     `adjusted`: earlier adjustments by key, each with the `amount` of all and what the last one said. `changed_usage`:
     how the usage of an (organization, meter) changed since, of LATE_ROWS, CORRECTED_ROWS and, for a meter of levels
     without either, LATE_LEVEL; as far as is known.
+    `waits`: what changed terms alone would change, by key: that is left out.
     """
     found = []
     for key in sorted(billed.keys() | adjusted.keys() | now.keys()):
@@ -158,9 +167,10 @@ def differences(
         assert charge is not None
         was, is_ = (one.amount if one else Decimal(0) for one in (before, after))
         booked = earlier.amount if earlier else Decimal(0)
+        waiting = (waits or {}).get(key, Decimal(0))
         difference = Difference(
             charge, was, booked, is_, (), _quantities(before, after),
-            before.items if before else (), after.items if after else (),
+            before.items if before else (), after.items if after else (), waiting,
         )  # fmt: skip
         if difference.amount:
             found.append((difference, before, after))
@@ -168,6 +178,23 @@ def differences(
     return [
         replace(one, causes=_causes(one, before, after, changed_usage, is_first_hand)) for one, before, after in found
     ]
+
+
+def differences_by_usage(
+    billed: Mapping[str, Charge],
+    adjusted: Mapping[str, Charge],
+    then: Mapping[str, Charge],
+    now: Mapping[str, Charge],
+    changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
+) -> tuple[list[Difference], list[Difference]]:
+    """Return what changed usage changes, and what changed terms of the month change besides.
+
+    `then`: what is owed for the usage that was billed, `now` for the usage that is known now; both at today's terms of
+    the month. Together the two lists are what `differences` finds.
+    """
+    terms = differences(billed, adjusted, then, {})
+    waits = {one.charge.key: one.amount for one in terms}
+    return differences(billed, adjusted, now, changed_usage, waits), terms
 
 
 def _causes(

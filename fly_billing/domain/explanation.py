@@ -270,6 +270,8 @@ def _adjustment(item: InvoiceItem, adjusted: Adjusted, currency: str) -> list[Su
     corrected = [Line("owed now", adjusted.owed), Line("billed on the invoice", EXACT.minus(adjusted.billed))]
     if adjusted.before:
         corrected.append(Line("adjusted before", EXACT.minus(adjusted.before)))
+    if adjusted.waits:
+        corrected.append(Line("changed terms, not decided on when it was booked", EXACT.minus(adjusted.waits)))
     return [
         *_calculation("As it was billed", adjusted.billed_items, adjusted.billed, currency),
         *_calculation("As it is now", adjusted.owed_items, adjusted.owed, currency),

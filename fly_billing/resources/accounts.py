@@ -178,6 +178,21 @@ def read_records(
     )
 
 
+@dataclass(frozen=True)
+class BilledUsage:
+    """Usage by organization, and the organizations whose usage can't be calculated with."""
+
+    rollups: Grouped[UsageRollup]
+    unreadable: Mapping[str, BillingError]
+
+
+def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> BilledUsage:
+    """Read the usage of these snapshots."""
+    wrong: dict[str, BillingError] = {}
+    found = rows(connection, "rollups_to_price", snapshots=list(snapshots))
+    return BilledUsage(group_readable(found, "usage_rollups", _rollup, wrong), wrong)
+
+
 def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books) -> Account:
     """Put together what one payer's invoice is made of. Raises BillingError where a record of it is unreadable."""
     records.refuse_unreadable(payer)

@@ -36,14 +36,19 @@ class BilledTaxes:
         found: Sequence[Difference],
         billed: Sequence[InvoiceItem],
         now: Sequence[InvoiceItem],
+        *,
+        is_adjusted: bool = True,
     ) -> dict[str, Split]:
-        """Return how much of each difference is taxed at which rates; nothing where all is taxed alike."""
+        """Return how much of each difference is taxed at which rates; nothing where all is taxed alike.
+
+        `is_adjusted`: earlier adjustments are part of what was billed; not so where `billed` is a calculation itself.
+        """
         if not account.is_taxed_by_item or not found:
             return {}
         was, is_ = self._complete(billed), self._complete(now)
         charged = [one for one in found if one.charge.credit_grant_id is None]
         returned = [one for one in found if one.charge.credit_grant_id is not None]
-        adjusted = self._adjusted(invoice, account)
+        adjusted = self._adjusted(invoice, account) if is_adjusted else {}
         return taxed_differences(
             charged, splits_of(was, account), adjusted, splits_of(is_, account)
         ) | splits_of_credits(returned, was, adjusted, is_, account)

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
+from fly_billing.domain.account import Account
 from fly_billing.domain.adjusted import kept_item
 from fly_billing.domain.corrected_taxes import Split
 from fly_billing.domain.correction_guard import CorrectionGuard, Held, Proposal, total_to_approve
@@ -30,13 +31,16 @@ from fly_billing.domain.corrections import (
     adjustment_text,
     charges_of,
     differences,
+    differences_by_usage,
     recalculate,
 )
-from fly_billing.domain.errors import BillingError, ToBeMended
+from fly_billing.domain.draft import Draft
+from fly_billing.domain.errors import BillingError, ToBeMended, not_computable
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import (
+    BilledUsage,
     Books,
     Payer,
     Records,
@@ -45,6 +49,7 @@ from fly_billing.resources.accounts import (
     read_each,
     read_payers,
     read_records,
+    read_rollups,
     refuse_damaged_usage,
 )
 from fly_billing.resources.corrected_taxes import BilledTaxes, read_billed_taxes
@@ -63,6 +68,7 @@ from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageVersionGone, open_duckdb
 from fly_billing.resources.usage_ledger import open_against_ledger
 
+ChangedUsage = Mapping[tuple[str, str], tuple[str, ...]]
 ADJUSTMENT_COLUMNS = (
     "id", "organization_id", "month", "invoice_id", "item_key", "product", "description", "amount", "currency",
     "causes", "detail", "credit_note_id", "credit_grant_id", "made_at", "made_by", "why",
@@ -75,6 +81,9 @@ class Correction:
 
     `counted`: what of it counts towards each commitment then. `taxed`: by the charge's key, how much of its difference
     is taxed at which rates, where that differs by item.
+    `terms`: differences that wait for a person's decision, as they come from terms of the month that changed since.
+    `usage_waits`: changed usage waits with them, as it can't be told apart (a price changed inside the stretches that
+    its usage was added up in; credits paid the invoice, or a minimum counts it).
     """
 
     payer: Payer
@@ -83,6 +92,8 @@ class Correction:
     differences: Sequence[Difference]
     counted: Mapping[UUID, Decimal]
     taxed: Mapping[str, Split] = field(default_factory=dict)
+    terms: Sequence[Difference] = ()
+    usage_waits: bool = False
 
     @property
     def amount(self) -> Decimal:
@@ -128,7 +139,12 @@ class Corrections:
     def booked(self) -> list[Correction]:
         """Those that do not wait."""
         held = {one.proposal.invoice_id for one in self.held}
-        return [one for one in self.found if one.invoice_id not in held]
+        return [one for one in self.found if one.invoice_id not in held and not one.usage_waits]
+
+    @property
+    def undecided(self) -> list[Correction]:
+        """Those of which terms changed: a person decides whether they are corrected."""
+        return [one for one in self.found if one.terms]
 
 
 @dataclass(frozen=True)
@@ -146,13 +162,24 @@ def find_corrections(
     groups: Sequence[str],
     lake: UsageLake,
     only: Collection[str] | None = None,
+    *,
+    with_terms: bool = True,
+    follows: bool = False,
 ) -> Corrections:
-    """Work out what the final invoices of these groups (or `only` of these payers) would be now. Writes nothing."""
+    """Calculate what the final invoices of these groups (or `only` of these payers) would be now. Writes nothing.
+
+    Without `with_terms` an invoice is looked at only if its own usage or terms changed; its differences are those that
+    usage makes, and what changed terms make is in `terms`. `follows`: all of `only` are looked at, as an earlier month
+    that their minimums count came to something else.
+    """
     payers = [
         payer
         for payer in read_payers(connection, month, groups)
         if payer.is_final and payer.invoice_status != "void" and (only is None or payer.organization_id in only)
     ]
+    changes = None if with_terms else _own_changes(connection, month, payers)
+    if changes and not follows:
+        payers = [payer for payer in payers if payer.organization_id in changes.payers]
     billed = _billed_items(connection, month, payers)
     payers = [payer for payer in payers if payer.organization_id in billed.ids]
     books = read_books(connection)
@@ -164,15 +191,89 @@ def find_corrections(
         connection, [billed.ids[payer.organization_id] for payer, records in readable if records.taxes_by_item(payer)]
     )
     credited = paid_by_credit(connection, billed.ids.values())
+    before = read_rollups(connection, [one for some in changes.usage.values() for one in some]) if changes else None
     found = []
     for payer, records in readable:
         try:
-            found.append(_correction(connection, payer, month, records, books, billed, changed, taxes, credited))
+            invoice = billed.ids[payer.organization_id]
+            again = _Again(
+                connection, payer, month, records, books, invoice, billed.items[invoice],
+                billed.adjusted.get(invoice, {}), taxes, invoice in credited,
+            )  # fmt: skip
+            if changes:
+                is_changed = payer.organization_id in changes.usage
+                one = _correction_by_usage(again, before if is_changed else None, changed)
+            else:
+                one = _correction(again, again.draft(), changed)
+            _refuse_other_currency(one)
+            found.append(one)
         except BillingError as error:
             failures.append((payer.organization_id, error))
         except ABOUT_A_VALUE as problem:
             failures.append((payer.organization_id, unreadable(f"{payer.organization_id} {month}", problem)))
     return Corrections(found, failures)
+
+
+@dataclass(frozen=True)
+class _OwnChanges:
+    """What changed of final invoices themselves: `payers` whose invoice is to be looked at, and why.
+
+    `usage`: the snapshots that are billed so far, by payer, where they are no longer what was used.
+    """
+
+    usage: Mapping[str, Sequence[UUID]]
+    payers: Collection[str]
+
+
+def _own_changes(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> _OwnChanges:
+    """Find whose usage or terms changed; whose correction waits for an approval, so that it may be released; and whose
+    rollups are damaged, so that they fail."""
+    names = [payer.organization_id for payer in payers]
+    billed: dict[str, list[UUID]] = defaultdict(list)
+    invoices: dict[str, UUID] = {}
+    for row in rows(connection, "usage_as_billed", month=month.first_day, organizations=names):
+        billed[row["payer_id"]].append(row["snapshot_id"])
+        invoices[row["payer_id"]] = row["invoice_id"]
+    now = {payer.organization_id: set(payer.snapshots) for payer in payers}
+    usage = {name: snapshots for name, snapshots in billed.items() if set(snapshots) != now[name]}
+    asks = _asking(connection, month, payers, invoices)
+    held = {row["organization_id"] for row in rows(connection, "held_corrections", month=month.first_day)}
+    damaged = {one.organization_id for one in payers if any(row["rollup_problem"] for row in one.members)}
+    return _OwnChanges(usage, usage.keys() | asks | held | damaged)
+
+
+def _asking(
+    connection: Connection, month: BillingMonth, payers: Sequence[Payer], invoices: Mapping[str, UUID]
+) -> set[str]:
+    """List the payers on whose invoice a term or a price changed, and nobody decided on it yet."""
+    newest = rows(connection, "terms_changed_since", month=month.first_day)
+    if not newest:
+        return set()
+    of_organizations = {row["organization_id"]: row["newest"] for row in newest if row["organization_id"]}
+    of_books = {row["book"]: row["newest"] for row in newest if row["book"]}
+    found = rows(connection, "terms_decided", invoices=list(invoices.values()))
+    decided = {row["invoice_id"]: row["up_to_change"] for row in found}
+    asking = set()
+    for payer in payers:
+        changes = [of_organizations.get(one["id"], 0) for one in payer.members]
+        changes += [of_books.get(one["price_book"], 0) for one in payer.members]
+        if max(changes) > decided.get(invoices.get(payer.organization_id), 0):
+            asking.add(payer.organization_id)
+    return asking
+
+
+def _refuse_other_currency(correction: Correction) -> None:
+    """Refuse a difference that no later invoice can have: it would be taken off an amount in another currency."""
+    payer, month = correction.payer, correction.month
+    billed_in = payer.members[0]["currency_now"]
+    if correction.differences and billed_in != payer.currency:
+        raise not_computable(
+            "currency_changed_since",
+            f"the invoice of {payer.organization_id} for {month} is in {payer.currency} and"
+            f" {plain(correction.amount)} {payer.currency} of it are to be corrected, but {payer.organization_id} is"
+            f" billed in {billed_in} now. Make it anew with `fly-billing rebill {payer.organization_id} {month}"
+            f" --reissue` while Stripe does not have it; afterwards, settle it with a one-off item in {billed_in}",
+        )
 
 
 def correct_month(
@@ -184,8 +285,12 @@ def correct_month(
     only: Collection[str] | None = None,
     *,
     guard: CorrectionGuard,
+    with_terms: bool = False,
 ) -> Corrections:
     """Find what is different now in the month's final invoices, and book it as adjustments: once, however often run.
+
+    By itself only what changed usage makes is booked, for the organization whose usage changed. What changed terms of
+    the month make is in `Corrections.undecided`, and is booked `with_terms`: where a person said so.
 
     Later final months that top up to a minimum for this month too are corrected in the same transaction: what more (or
     less) this month comes to is covered (or missing) there. What gives back more than `guard` lets pass is not booked
@@ -193,8 +298,10 @@ def correct_month(
     """
     with database.transaction() as connection:
         later = lock_for_correcting(connection, month, groups)
-        done = [_correct(connection, month, groups, lake, who, only, guard)]
-        done += [_correct(connection, one, groups, lake, who, payers, guard) for one, payers in later.items()]
+        done = [_correct(connection, month, groups, lake, who, only, guard, with_terms=with_terms)]
+        done += [
+            _correct(connection, one, groups, lake, who, payers, guard, follows=True) for one, payers in later.items()
+        ]
     return _together(done)
 
 
@@ -208,7 +315,10 @@ def correct_later_months(
     """
     later = _later_months(connection, month, groups)
     return _together(
-        [_correct(connection, one, groups, lake, who, {payer} & set(payers), guard) for one, payers in later.items()]
+        [
+            _correct(connection, one, groups, lake, who, {payer} & set(payers), guard, follows=True)
+            for one, payers in later.items()
+        ]
     )
 
 
@@ -236,10 +346,14 @@ def _correct(
     who: Who,
     only: Collection[str] | None,
     guard: CorrectionGuard,
+    *,
+    with_terms: bool = False,
+    follows: bool = False,
 ) -> Corrections:
+    """Find and book the month's corrections; `follows`: of these payers, as an earlier month came to something else."""
     if only is not None and not only:
         return Corrections([])
-    found = find_corrections(connection, month, groups, lake, only)
+    found = find_corrections(connection, month, groups, lake, only, with_terms=with_terms, follows=follows)
     judged = judge(connection, month, [one.proposal for one in found.found], guard)
     corrections = replace(found, held=judged.held)
     record(connection, month, judged, who.at, who.name)
@@ -359,6 +473,25 @@ def book_credit_note(connection: Connection, correction: Correction, who: Who) -
     return cents
 
 
+def keep_as_billed(connection: Connection, correction: Correction, who: Who) -> None:
+    """Write down that a person leaves this invoice as it is, although terms of its month changed.
+
+    It is not asked about again until another term changes. Usage that changes is corrected as before.
+    """
+    rows(
+        connection, "keep_as_billed",
+        invoice_id=correction.invoice_id, who=who.name, why=who.why or "left as it was billed", at=who.at,
+    )  # fmt: skip
+
+
+def changed_terms(database: BillingDatabase, month: BillingMonth | None = None) -> list[Row]:
+    """List final invoices and changes of terms of their months on which nobody decided yet; without a month, all.
+
+    Whether an amount changes by them is not known before the invoice is calculated again.
+    """
+    return database.rows("undecided_terms", month=month.first_day if month else None)
+
+
 @dataclass(frozen=True)
 class _Billed:
     """What final invoices charged: their ids and items by payer, and their adjustments by invoice and key."""
@@ -390,29 +523,69 @@ def _charge(row: Row) -> Charge:
     return Charge(**{name: value for name, value in row.items() if name != "invoice_id"})
 
 
-def _correction(
-    connection: Connection,
-    payer: Payer,
-    month: BillingMonth,
-    records: Records,
-    books: Books,
-    billed: _Billed,
-    changed: Mapping[tuple[str, str], tuple[str, ...]],
-    taxes: BilledTaxes,
-    credited: Collection[UUID],
-) -> Correction:
-    invoice = billed.ids[payer.organization_id]
-    items = billed.items[invoice]
-    for member in payer.members:
-        refuse_damaged_usage(member)
-    account = account_of(payer, month, records, books)
-    draft = recalculate(account, items)
-    adjusted = billed.adjusted.get(invoice, {})
-    found = differences(charges_of(items, month), adjusted, charges_of(draft.items, month), changed)
-    if found and (invoice in credited or any(item.kind == "credit" for item in draft.items)):
-        found += find_returned_credits(connection, invoice, draft, month)
-    taxed = taxes.taxed(invoice, account, found, items, draft.items)
-    return Correction(payer, invoice, month, found, draft.counted, taxed)
+@dataclass(frozen=True)
+class _Again:
+    """A payer's final invoice and all that it is calculated from now. `is_credited`: credit paid something of it."""
+
+    connection: Connection
+    payer: Payer
+    month: BillingMonth
+    records: Records
+    books: Books
+    invoice_id: UUID
+    items: Sequence[InvoiceItem]
+    adjusted: Mapping[str, Charge]
+    taxes: BilledTaxes
+    is_credited: bool
+
+    def account(self, usage: BilledUsage | None = None) -> Account:
+        """Return its account, with other usage if it is given. Raises BillingError."""
+        for member in self.payer.members:
+            refuse_damaged_usage(member)
+        records = self.records
+        if usage:
+            records = replace(records, rollups=usage.rollups, unreadable={**records.unreadable, **usage.unreadable})
+        return account_of(self.payer, self.month, records, self.books)
+
+    def draft(self, usage: BilledUsage | None = None) -> Draft:
+        return recalculate(self.account(usage), self.items)
+
+    def charged(self) -> dict[str, Charge]:
+        return charges_of(self.items, self.month)
+
+
+def _correction(again: _Again, draft: Draft, changed: ChangedUsage) -> Correction:
+    found = differences(again.charged(), again.adjusted, charges_of(draft.items, again.month), changed)
+    if found and (again.is_credited or any(item.kind == "credit" for item in draft.items)):
+        found += find_returned_credits(again.connection, again.invoice_id, draft, again.month)
+    taxed = again.taxes.taxed(again.invoice_id, draft.account, found, again.items, draft.items)
+    return Correction(again.payer, again.invoice_id, again.month, found, draft.counted, taxed)
+
+
+def _are_terms(found: Sequence[Difference]) -> bool:
+    """Whether some of these differences come from terms; not from an earlier month that a minimum counts."""
+    return any(EARLIER_MONTH not in one.causes for one in found)
+
+
+def _correction_by_usage(again: _Again, before: BilledUsage | None, changed: ChangedUsage) -> Correction:
+    """Tell apart what changed usage and what changed terms make; `before` has what is billed, if usage changed."""
+    now = again.draft()
+    whole = _correction(again, now, changed)
+    waiting = replace(whole, differences=(), terms=whole.differences, counted={}, taxed={}, usage_waits=True)
+    if before is None:
+        return replace(waiting, usage_waits=False) if _are_terms(whole.differences) else whole
+    try:
+        then = again.draft(before)
+    except BillingError:  # a price changed inside the stretches that the billed usage was added up in
+        return waiting
+    owed_then, owed_now = (charges_of(draft.items, again.month) for draft in (then, now))
+    by_usage, terms = differences_by_usage(again.charged(), again.adjusted, owed_then, owed_now, changed)
+    if not _are_terms(terms):
+        return whole
+    if again.is_credited or now.counted:  # what goes back to credits, or counts towards minimums, is not told apart
+        return waiting
+    taxed = again.taxes.taxed(again.invoice_id, now.account, by_usage, then.items, now.items, is_adjusted=False)
+    return replace(whole, differences=by_usage, terms=terms, taxed=taxed)
 
 
 def _changed_usage(
@@ -462,6 +635,7 @@ def _adjustment(
         "billed": str(difference.billed),
         "adjusted_before": str(difference.adjusted),
         "owed": str(difference.owed),
+        **({"waits": str(difference.waits)} if difference.waits else {}),
         "kind": charge.kind,
         "description": charge.description,
         "unit": charge.unit,

@@ -60,7 +60,7 @@ def corrections(platform: Platform) -> Correction:
 
 def correct(platform: Platform) -> Decimal:
     (found,) = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, ANN, guard=OFF
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, ANN, guard=OFF, with_terms=True
     ).found
     return found.amount
 

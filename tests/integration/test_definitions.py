@@ -65,6 +65,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("invoices", "every_event_is_in_exactly_one_item"),
         ("invoices", "finalized_invoices_bill_all_usage_known_now"),
         ("invoices", "final_invoices_can_be_worked_out_again"),
+        ("invoices", "changed_terms_of_closed_months_are_decided"),
         ("invoices", "no_correction_waits_for_a_person"),
         ("stripe_invoices", "stripe_agrees_with_our_invoices"),
         ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),

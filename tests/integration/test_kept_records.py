@@ -29,6 +29,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "invoice_changes": set(),
     "landed_months": set(),
     "landing_days": {"landed_at", "lake_version"},
+    "organization_history": set(),
     "rejected_usage": {"is_free"},
     "spend_alerts": set(),
     "stripe_attempts": set(),
@@ -38,6 +39,8 @@ APPEND_ONLY: dict[str, set[str]] = {
     "stripe_reconciliations": set(),
     "stripe_repairs": set(),
     "sync_approvals": set(),
+    "term_changes": set(),
+    "term_decisions": set(),
     "usage_files": set(),
     "usage_tables": {"acknowledged", "lost_after"},
 }
@@ -120,6 +123,12 @@ JOURNALS = """
     insert into alerts (channel, code, subject, body, taken_at) values ('log', 'code', 'subject', 'body', now());
     insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents)
     values ('acme', '2026-09-01', 'USD', 100, 200);
+    insert into organization_history (organization_id, before_month, currency, price_book)
+    values ('acme', '2026-11-01', 'USD', 'old');
+    insert into term_changes (on_table, organization_id, first_month, what, changed_by)
+    values ('subscriptions', 'acme', '2026-09-01', 'subscription support was added', 'ann');
+    insert into term_decisions (invoice_id, up_to_change, decided_by, why, decided_at)
+    select id, 1, 'ann', 'right', now() from invoices limit 1;
     insert into carried_months (month, lake_version) values ('2026-10-01', 1);
     insert into carried_levels (month, organization_id, meter, dimensions, series, level)
     values ('2026-10-01', 'acme', 'volume_gb', '{}', 'vol_1', 10);

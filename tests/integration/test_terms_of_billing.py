@@ -45,7 +45,9 @@ def refused(because: str) -> Any:
 def correct(platform: Platform, month: Any = SEPTEMBER) -> Decimal:
     """Book what is different now in the month's invoices; the sum of it."""
     who = Who("ann", CLOSED + timedelta(days=100))
-    done = correct_month(platform.database, month, platform.organizations(), platform.lake, who, guard=OFF)
+    done = correct_month(
+        platform.database, month, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+    )
     assert done.failures == []
     return sum((one.amount for one in done.found), Decimal(0))
 

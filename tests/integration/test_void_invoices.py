@@ -45,7 +45,7 @@ def void(platform: Platform, month: BillingMonth = SEPTEMBER) -> None:
 
 def correct(platform: Platform, month: BillingMonth) -> Decimal:
     done = correct_month(
-        platform.database, month, platform.organizations(), platform.lake, Who("ann", LATER), guard=OFF
+        platform.database, month, platform.organizations(), platform.lake, Who("ann", LATER), guard=OFF, with_terms=True
     )
     assert done.failures == []
     return sum((one.amount for one in done.found), Decimal(0))

@@ -18,6 +18,7 @@ from fly_billing.domain.corrections import (
     charge_key,
     charges_of,
     differences,
+    differences_by_usage,
 )
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
 from tests.builders import OCTOBER, SEPTEMBER, at, id_of
@@ -353,3 +354,56 @@ def test_a_top_up_says_whether_an_earlier_month_came_to_another_amount(
 ) -> None:
     (found,) = (one.causes for one in compare(before, now) if one.charge.kind == "minimum")
     assert found == expected
+
+
+# --- Usage and terms apart -----------------------------------------------------------------------------------------
+
+
+def apart(
+    billed: Iterable[InvoiceItem],
+    then: Iterable[InvoiceItem],
+    now: Iterable[InvoiceItem],
+    adjusted: Mapping[str, Charge] | None = None,
+) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """What usage and what terms change, by kind; `then` is the usage that was billed, at today's terms."""
+    was, owed_then, owed_now = (charges_of(one, SEPTEMBER) for one in (billed, then, now))
+    usage, terms = differences_by_usage(was, adjusted or {}, owed_then, owed_now, {})
+    return {one.charge.kind: one.amount for one in usage}, {one.charge.kind: one.amount for one in terms}
+
+
+def test_late_usage_is_charged_and_a_fee_that_was_recorded_later_waits() -> None:
+    found = apart([traffic("150", "3")], [traffic("150", "3"), fee("1", "30")], [traffic("250", "5"), fee("1", "30")])
+    assert found == ({"usage": Decimal(2)}, {"subscription": Decimal(30)})
+
+
+def test_late_usage_is_charged_at_the_price_that_supersedes_and_what_was_billed_waits() -> None:
+    """0.03 instead of 0.02: 100 GB late are 3.00; the 150 that were billed would be 1.50 more."""
+    found = apart([traffic("150", "3")], [traffic("150", "4.50")], [traffic("250", "7.50")])
+    assert found == ({"usage": Decimal("3.00")}, {"usage": Decimal("1.50")})
+
+
+def test_a_later_coupon_is_taken_off_late_usage_and_waits_for_what_was_billed() -> None:
+    then, now = [traffic("150", "3"), coupon("-1.50")], [traffic("250", "5"), coupon("-2.50")]
+    assert apart([traffic("150", "3")], then, now) == (
+        {"usage": Decimal(2), "discount": Decimal("-1.00")},
+        {"discount": Decimal("-1.50")},
+    )
+
+
+def test_with_unchanged_usage_only_terms_differ_and_with_unchanged_terms_only_usage() -> None:
+    billed, dearer = [traffic("150", "3")], [traffic("150", "4")]
+    assert apart(billed, dearer, dearer) == ({}, {"usage": Decimal(1)})
+    assert apart(billed, billed, [traffic("250", "5")]) == ({"usage": Decimal(2)}, {})
+
+
+def test_what_was_adjusted_for_usage_before_is_neither_charged_nor_asked_about_again() -> None:
+    now = [traffic("250", "5"), fee("1", "30")]
+    adjusted = {TRAFFIC: adjustment(TRAFFIC, "2.00", "250")}
+    assert apart([traffic("150", "3")], now, now, adjusted) == ({}, {"subscription": Decimal(30)})
+
+
+def test_a_difference_by_usage_says_what_waits_besides() -> None:
+    charges = [charges_of([traffic(*one)], SEPTEMBER) for one in (("150", "3"), ("150", "4.50"), ("250", "7.50"))]
+    ((one,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
+    amounts = [one.billed, one.adjusted, one.waits, one.owed, one.amount]
+    assert amounts == [Decimal(each) for each in ("3", "0", "1.5", "7.5", "3")]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -163,7 +164,7 @@ def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> Non
     now = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([*PRICES, dearer]), halves)]))
     one = explained(*adjustments(month_of("30"), now)["usage"])
     assert sums(one)[-2:] == [
-        ("As it is now", ["requests as used: 3", "requests as used: 1.5"], Decimal("4.5")),
+        ("As it is now", ["requests as used: 1.5", "requests as used: 3"], Decimal("4.5")),
         ("Corrected by", ["owed now: 4.50", "billed on the invoice: -3.00"], Decimal("1.5")),
     ]
     assert one.problems == ()
@@ -196,3 +197,19 @@ def test_an_explained_adjustment_can_be_printed() -> None:
     text = printed(explained(*adjustments(month_of("30"), month_of("42.5"))["usage"]))
     assert redo(text)["Corrected by"].total == Fraction("1.25")
     assert redo(text)["As it is now: requests as used, amount"].total == Fraction("4.25")
+
+
+def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
+    """7.50 are owed and 3.00 were billed; 1.50 of that come from a price that nobody decided on: 3.00."""
+    item, record = adjustments(month_of("30"), month_of("75"))["usage"]
+    one = explained(replace(item, amount=Decimal(3)), replace(record, waits=Decimal("1.5")))
+    assert sums(one)[-1] == (
+        "Corrected by",
+        [
+            "owed now: 7.50",
+            "billed on the invoice: -3.00",
+            "changed terms, not decided on when it was booked: -1.5",
+        ],
+        3,
+    )
+    assert one.problems == ()

@@ -229,7 +229,7 @@ def account(*plans: Subscription, **terms: Any) -> Account:
     return Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(BOOK), [rollup], plans)], **terms)
 
 
-def off(code: str, scope: Scope | None = None, order: int = 0, **promised: Decimal) -> Discount:
+def off(code: str, scope: Scope | None = None, order: int = 0, **promised: Any) -> Discount:
     return Discount(id_of(code), code, code, scope=scope or Scope(), order=order, **promised)
 
 

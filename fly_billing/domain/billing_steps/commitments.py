@@ -21,6 +21,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from fly_billing.domain.account import Commitment
+from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.money import EXACT, exact_sum, plain
@@ -36,6 +37,10 @@ def apply_commitments(draft: Draft) -> None:
     `draft.counted` gets what counts towards each minimum, whether it is due or not.
     """
     for commitment in sorted(draft.account.commitments, key=_order):
+        same_currency(
+            commitment.currency, draft.account.currency, f"commitment {commitment.description!r}",
+            "end it (commitments.last_month), and agree on one in",
+        )  # fmt: skip
         if commitment.kind == "maximum":
             _cut_down(draft, commitment)
         else:

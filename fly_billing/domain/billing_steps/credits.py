@@ -27,6 +27,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.domain.account import CreditGrant, CreditPaid, Subscription
+from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
@@ -48,6 +49,10 @@ def draw_credits(draft: Draft) -> None:
             available = EXACT.add(credit.available, returned.get(credit.id, Decimal(0)))
             parts = draft.parts_of(credit.scope, available)
             if parts:
+                same_currency(
+                    credit.currency, draft.account.currency, f"credit {credit.description!r}",
+                    "let it expire (credit_grants.expires_at), and grant what is left of it in",
+                )  # fmt: skip
                 _draw(draft, replace(credit, available=available), parts)
 
 

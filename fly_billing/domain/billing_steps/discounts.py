@@ -18,6 +18,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.domain.account import Discount
+from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem
@@ -25,12 +26,16 @@ from fly_billing.domain.money import EXACT, exact_sum, plain
 
 
 def take_discounts(draft: Draft) -> None:
-    """Add an item below zero per discount; none for one that takes nothing.
+    """Add an item below zero per discount; none for one that takes nothing. Raises BillingError `currency_mismatch`.
 
     Its `detail`: `code`, `percent` or `amount` as promised, `base` (what was left of the items that it covers), and
     `applied_to`: what it took from which.
     """
     for discount in sorted(draft.account.discounts, key=lambda one: one.order):
+        same_currency(
+            discount.currency, draft.account.currency, f"coupon {discount.code!r}",
+            "end it (discounts.last_month), and redeem a coupon in",
+        )  # fmt: skip
         parts = _parts(draft, discount)
         if parts:
             _take(draft, discount, parts)

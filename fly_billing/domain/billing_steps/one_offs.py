@@ -41,16 +41,23 @@ def _steps(one: OneOffItem) -> dict[str, Any]:
 
 
 def charge_adjustments(draft: Draft) -> None:
-    """Raises BillingError `currency_mismatch`."""
+    """Charge corrections of earlier months to whoever paid them, at those months' terms.
+
+    One about an organization that is no longer on the invoice is the payer's own line, and names that organization.
+    Raises BillingError `currency_mismatch`.
+    """
+    names = {member.organization_id for member in draft.account.members}
     for member in draft.account.members:
         for one in member.adjustments:
-            same_currency(one.currency, draft.account.currency, f"adjustment {one.id}")
+            same_currency(one.currency, draft.account.currency, f"adjustment {one.id}", "bill this month in")
+            about = one.about or member.organization_id
+            is_here = about in names
             item = InvoiceItem(
-                id=draft.item_id(f"adjustment|{one.id}", member.organization_id),
+                id=draft.item_id(f"adjustment|{one.id}", about if is_here else member.organization_id),
                 kind="adjustment",
-                organization_id=member.organization_id,
+                organization_id=about if is_here else member.organization_id,
                 product=one.product,
-                description=one.description,
+                description=one.description if is_here else f"{about}: {one.description}",
                 quantity=Decimal(1),
                 unit="item",
                 amount=one.amount,

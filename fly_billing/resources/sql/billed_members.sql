@@ -1,12 +1,24 @@
 -- One row per payer of these groups that existed before the month's end, and per organization that it pays for in this
--- month, the payer first: the current usage snapshot of each, why it can't be billed where its rollups are damaged, and the
--- payer's latest invoice where it has one. One whose beginning nobody knows is there as well: it can't be billed, and must not be passed over in silence.
-with members as (
-    select id, coalesce(l.payer_id, id) as payer_id, currency, price_book, created_at
+-- month, the payer first: the currency and price book that it had in this month, the current usage snapshot of each, why
+-- it can't be billed where its rollups are damaged, and the payer's latest invoice where it has one. One whose beginning
+-- nobody knows is there as well: it can't be billed, and must not be passed over in silence.
+with held as (
+    select distinct on (organization_id) organization_id, currency, price_book
+    from organization_history
+    where before_month > :month
+    order by organization_id, before_month
+),
+
+members as (
+    select
+        id, coalesce(l.payer_id, id) as payer_id, coalesce(held.currency, organizations.currency) as currency,
+        coalesce(held.price_book, organizations.price_book) as price_book, organizations.currency as currency_now,
+        created_at
     from organizations
     left join organization_links as l
         on l.organization_id = organizations.id
         and daterange(l.first_month, l.last_month, '[]') @> cast(:month as date)
+    left join held on held.organization_id = organizations.id
     where created_at < :month_end or not isfinite(created_at)
 ),
 
@@ -18,7 +30,7 @@ latest as (
 )
 
 select
-    members.payer_id, members.id, members.currency, members.price_book, members.created_at,
+    members.payer_id, members.id, members.currency, members.price_book, members.currency_now, members.created_at,
     usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at, usage_snapshots.lake_version,
     rollup_failures.reason as rollup_problem,
     coalesce(latest.revision, 0) as revision, latest.status as invoice_status

@@ -15,7 +15,7 @@ with running as (
 )
 
 select
-    r.organization_id, r.id, r.kind, r.description, r.amount, r.scope,
+    r.organization_id, r.id, r.kind, r.description, r.amount, r.currency, r.scope,
     (mod(r.age + 1, r.months) = 0 or r.last_month is not distinct from :month) as is_due,
     coalesce(sum(counted.counted), 0) as counted_before, r.first_month, r.last_month
 from running as r
@@ -27,5 +27,6 @@ left join (
 ) as counted
     on counted.commitment_id = r.id and counted.month < :month
     and counted.month >= cast(:month as date) - make_interval(months => cast(mod(r.age, r.months) as integer))
-group by r.organization_id, r.id, r.kind, r.description, r.amount, r.scope, r.age, r.months, r.first_month, r.last_month
+group by
+    r.organization_id, r.id, r.kind, r.description, r.amount, r.currency, r.scope, r.age, r.months, r.first_month, r.last_month
 order by r.organization_id, r.id

@@ -1,7 +1,7 @@
 -- One row per discount that holds for these payers in this month, in the order in which they are taken off.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 select
-    d.organization_id, d.id, c.code, c.description, c.percent, c.amount, c.scope, c.rank as "order", d.first_month,
+    d.organization_id, d.id, c.code, c.description, c.percent, c.amount, c.currency, c.scope, c.rank as "order", d.first_month,
     d.last_month, d.redeemed_at
 from discounts as d
 join coupons as c on c.code = d.coupon_code
