@@ -248,7 +248,7 @@ class PriceBook:
     def charged_at_zero(self, start: datetime, end: datetime) -> list[Price]:
         """Return the meter's prices that charge an item in `[start, end)` even if nothing was used, ordered by key.
 
-        Of each key the last version in force in that time decides.
+        Of each key the version decides that is in force last: an earlier one, where a passing offer ended.
         """
         last: dict[str, Price] = {}
         for key in self._at_zero_keys:
@@ -258,7 +258,7 @@ class PriceBook:
                 if one.effective_from < end and (one.effective_until is None or start < one.effective_until)
             ]
             if in_force:
-                last[key] = max(in_force, key=lambda one: one.effective_from)
+                last[key] = max(in_force, key=lambda one: (min(one.effective_until or end, end), one.effective_from))
         return [price for _, price in sorted(last.items()) if price.at_zero == "item"]
 
     @cached_property

@@ -209,6 +209,17 @@ def test_an_organization_that_was_billed_was_not_created_later(closed: Platform)
         change(closed, created_at="2026-10-01")
 
 
+def test_a_one_off_item_that_is_edited_later_leaves_the_discount_of_its_month_as_it_was(platform: Platform) -> None:
+    """10 % off 3.00 and 10.00; the 10.00 are made 100.00 afterwards."""
+    platform.insert("coupons", code="ten", description="10 % off", percent=10)
+    platform.redeem("acme", "ten")
+    platform.add_one_off("acme", "setup", "10", at("2026-09-10"))
+    platform.use(event("a", "30"))
+    platform.close()
+    platform.execute("update one_off_items set amount = 100")
+    assert rebilled(platform, "acme") == 0
+
+
 # --- Only what changed itself --------------------------------------------------------------------------------------
 
 

@@ -148,22 +148,21 @@ def test_an_adjustment_of_a_member_is_its_own_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("has", "what"),
+    ("has", "what", "remedy"),
     [
-        ({"adjustments": [late("EUR")]}, f"adjustment {id_of('late')}"),
+        ({"adjustments": [late("EUR")]}, f"adjustment {id_of('late')}", "bill this month in EUR"),
         (
             {"one_offs": [OneOffItem(id_of("setup"), "Setup", Decimal(1), "EUR")]},
             f"one-off item {id_of('setup')}",
+            "give it a price in USD",
         ),
     ],
 )
-def test_an_amount_in_another_currency_is_named(has: dict[str, Any], what: str) -> None:
+def test_an_amount_in_another_currency_is_named(has: dict[str, Any], what: str, remedy: str) -> None:
     with pytest.raises(BillingError) as raised:
         invoice_of(Member("acme", BOOK, **has))
     assert raised.value.code == "currency_mismatch"
-    assert raised.value.operator_text == (
-        f"{what} is in EUR, the organization is billed in USD: give it a price in USD"
-    )
+    assert raised.value.operator_text == (f"{what} is in EUR, the organization is billed in USD: {remedy}")
 
 
 def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:

@@ -11,6 +11,9 @@ The rules, for a reader to argue with:
     not, so that nothing is topped up twice, or left above a maximum.
   - A maximum takes off all that is above it, from the item on that the invoice lists first (`line_order`), and also
     where the rest of the invoice is below zero: it is what something costs, and no payment.
+  - Goodwill (a one-off item below zero) counts towards neither: it is given, not spent. At least 100 with 15.00 of
+    goodwill are 85.00 to pay, and at most 100 as well; counted, a minimum would charge it again and a maximum keep it.
+    A fee that is given back counts below zero, as it counted when it was charged: both together count nothing.
   - A minimum over several months charges in the last of them only; until then it counts.
 Keeps out: which month of a commitment this is, and what the months before came to.
 """
@@ -24,6 +27,7 @@ from fly_billing.domain.account import Commitment
 from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
+from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import EXACT, exact_sum, plain
 
 PRODUCT = "Commitments"
@@ -39,7 +43,7 @@ def apply_commitments(draft: Draft) -> None:
     for commitment in sorted(draft.account.commitments, key=_order):
         same_currency(
             commitment.currency, draft.account.currency, f"commitment {commitment.description!r}",
-            "end it (commitments.last_month), and agree on one in",
+            f"end it (commitments.last_month), and agree on one in {draft.account.currency}",
         )  # fmt: skip
         if commitment.kind == "maximum":
             _cut_down(draft, commitment)
@@ -52,8 +56,12 @@ def _order(commitment: Commitment) -> tuple[bool, Decimal, bool, str]:
     return counts_minimums, commitment.amount, commitment.kind == "maximum", str(commitment.id)
 
 
+def _counted(draft: Draft, commitment: Commitment) -> list[InvoiceItem]:
+    return [item for item in draft.covered(commitment.scope) if item.kind != "one_off" or item.amount >= 0]
+
+
 def _cut_down(draft: Draft, commitment: Commitment) -> None:
-    base = draft.left_of(commitment.scope)
+    base = exact_sum([draft.left[item.id] for item in _counted(draft, commitment)])
     if base <= commitment.amount:
         return
     above = EXACT.subtract(base, commitment.amount)
@@ -71,7 +79,7 @@ def _cut_down(draft: Draft, commitment: Commitment) -> None:
 
 
 def _top_up(draft: Draft, commitment: Commitment) -> None:
-    counted = {item.id: draft.left[item.id] for item in draft.covered(commitment.scope)}
+    counted = {item.id: draft.left[item.id] for item in _counted(draft, commitment)}
     base = exact_sum(list(counted.values()))
     draft.counted[commitment.id] = base
     missing = EXACT.subtract(commitment.amount, EXACT.add(commitment.counted_before, base))

@@ -49,10 +49,9 @@ def draw_credits(draft: Draft) -> None:
             available = EXACT.add(credit.available, returned.get(credit.id, Decimal(0)))
             parts = draft.parts_of(credit.scope, available)
             if parts:
-                same_currency(
-                    credit.currency, draft.account.currency, f"credit {credit.description!r}",
-                    "let it expire (credit_grants.expires_at), and grant what is left of it in",
-                )  # fmt: skip
+                currency = draft.account.currency
+                remedy = f"let it expire (credit_grants.expires_at), and grant what is left of it in {currency}"
+                same_currency(credit.currency, currency, f"credit {credit.description!r}", remedy)
                 _draw(draft, replace(credit, available=available), parts)
 
 

@@ -34,7 +34,7 @@ def take_discounts(draft: Draft) -> None:
     for discount in sorted(draft.account.discounts, key=lambda one: one.order):
         same_currency(
             discount.currency, draft.account.currency, f"coupon {discount.code!r}",
-            "end it (discounts.last_month), and redeem a coupon in",
+            f"end it (discounts.last_month), and redeem a coupon in {draft.account.currency}",
         )  # fmt: skip
         parts = _parts(draft, discount)
         if parts:

@@ -49,7 +49,9 @@ def charge_adjustments(draft: Draft) -> None:
     names = {member.organization_id for member in draft.account.members}
     for member in draft.account.members:
         for one in member.adjustments:
-            same_currency(one.currency, draft.account.currency, f"adjustment {one.id}", "bill this month in")
+            same_currency(
+                one.currency, draft.account.currency, f"adjustment {one.id}", f"bill this month in {one.currency}"
+            )
             about = one.about or member.organization_id
             is_here = about in names
             item = InvoiceItem(

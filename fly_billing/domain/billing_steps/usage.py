@@ -1,7 +1,10 @@
 """Usage: every rollup finds the version of its price, and all versions of a price are rated together in time order.
 
 A price with `at_zero: item` is charged to every organization of its book, each month that it is in force, whether or
-not anything was used. Its last version in force in the month decides.
+not anything was used. Of its versions the one decides that is in force when the month ends.
+
+A version that holds again after a later one ended (a passing offer) is a part of its own again: the month goes on in
+time order, and the version of the last part says which minimum applies.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import groupby
 from uuid import UUID
 
 from fly_billing.domain.account import Member, Subscription, UsageRollup
@@ -35,8 +39,11 @@ def charge_usage(draft: Draft) -> None:
         for versions in _by_price(member, draft.account.month, draft.account.currency):
             parts = [(price, exact_sum([rollup.quantity for rollup in rollups])) for price, rollups in versions]
             shares = [_share(price, member.subscriptions, draft.account.month) for price, _ in versions]
+            seen: set[UUID] = set()
             for (price, rollups), rated in zip(versions, rate_month(parts, share=shares), strict=True):
-                draft.charge(_item(draft, member, price, rollups, rated))
+                again = f"|{rollups[0].segment_start.isoformat()}" if price.id in seen else ""
+                seen.add(price.id)
+                draft.charge(_item(draft, member, price, rollups, rated, again))
 
 
 def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[tuple[Price, list[UsageRollup]]]]:
@@ -55,7 +62,17 @@ def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[t
     for price in sorted(versions.values(), key=lambda one: (one.key, one.effective_from)):
         same_currency(price.currency, currency, f"price {price.key!r}")
         by_key[price.key].append((price, priced[price.id]))
-    return list(by_key.values())
+    return [parts if len(parts) == 1 else _in_time_order(parts) for parts in by_key.values()]
+
+
+def _in_time_order(parts: list[tuple[Price, list[UsageRollup]]]) -> list[tuple[Price, list[UsageRollup]]]:
+    """Take the versions of a price apart where one of them holds again after a later one."""
+    by_time = sorted(
+        ((price, rollup) for price, rollups in parts for rollup in rollups),
+        key=lambda one: (one[1].segment_start, one[0].effective_from),
+    )
+    runs = [list(run) for _, run in groupby(by_time, key=lambda one: one[0].id)]
+    return [(run[0][0], [rollup for _, rollup in run]) for run in runs]
 
 
 def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
@@ -86,9 +103,12 @@ def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
     return Fraction(subscription.quantity) * Fraction(share.quantity) / Fraction(share.per)
 
 
-def _item(draft: Draft, member: Member, price: Price, rollups: Sequence[UsageRollup], rated: Rated) -> InvoiceItem:
+def _item(
+    draft: Draft, member: Member, price: Price, rollups: Sequence[UsageRollup], rated: Rated, again: str
+) -> InvoiceItem:
+    """Make the item; `again` tells apart those of a version that holds more than once in the month."""
     return InvoiceItem(
-        id=draft.item_id(f"price|{price.id}", member.organization_id),
+        id=draft.item_id(f"price|{price.id}{again}", member.organization_id),
         kind="usage",
         organization_id=member.organization_id,
         product=price.product,

@@ -1,6 +1,6 @@
 -- One row per tax rate of these payers in this month, with where the payer is and what it is. Where its invoice of the
--- month is final: the rates that it was made with. Else those in force: its own or, where it has none, those of its price
--- book, of which a later version of a key supersedes the one before.
+-- month is final: the rates that it was made with. Else those in force: its own or, where it has none, those of the price
+-- book that it had then, of which a later version of a key supersedes the one before.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 with final as (
     select id, organization_id
@@ -10,7 +10,14 @@ with final as (
 ),
 
 payers as (
-    select id, price_book from organizations
+    select
+        id,
+        coalesce((
+            select h.price_book from organization_history as h
+            where h.organization_id = organizations.id and h.before_month > :month
+            order by h.before_month limit 1
+        ), price_book) as price_book
+    from organizations
     where id = any (:organizations) and id not in (select organization_id from final)
 ),
 

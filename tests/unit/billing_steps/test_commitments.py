@@ -83,9 +83,29 @@ def test_a_minimum_counts_what_discounts_leave() -> None:
     assert only(draft, "minimum").amount == 46
 
 
-def test_what_is_given_back_does_not_count_towards_a_minimum() -> None:
+def test_goodwill_under_a_minimum_is_felt_by_the_customer() -> None:
+    """60 and 40 up to the 100, less the 10 that were given."""
     draft = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("100")])
-    assert only(draft, "minimum").amount == 50
+    assert only(draft, "minimum").amount == 40
+    assert draft.counted == {id_of("at least"): Decimal(60)}
+    assert draft.left_in_all() == 90
+
+
+def test_a_fee_that_is_given_back_counts_below_zero_as_it_counted_when_it_was_charged() -> None:
+    """70 - 29 are 41: 59 are missing. In the month that charged the 29, they were 29 of its minimum."""
+    draft = committed(item("web", "70"), item("plan", "-29", "subscription"), to=[minimum("100")])
+    assert only(draft, "minimum").amount == 59
+    assert draft.left_in_all() == 100
+
+
+def test_goodwill_does_not_count_towards_a_minimum_of_several_months_either() -> None:
+    draft = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("300", is_due=False)])
+    assert draft.counted == {id_of("at least"): Decimal(60)}
+
+
+def test_what_is_bought_once_counts_towards_a_minimum() -> None:
+    draft = committed(item("web", "60"), item("setup", "30", "one_off"), to=[minimum("100")])
+    assert only(draft, "minimum").amount == 10
 
 
 def test_a_minimum_counts_only_what_it_is_about() -> None:
@@ -186,11 +206,18 @@ def test_a_maximum_is_for_what_it_is_about_also_where_much_is_given_back_elsewhe
     assert draft.left_in_all() == -30
 
 
-def test_what_is_given_back_is_off_before_the_maximum() -> None:
-    """100 - 10 are 90: 40 are above 50."""
+def test_goodwill_is_not_kept_by_a_maximum() -> None:
+    """50 of the 100 are above 50; the 10 that were given come off the rest."""
     draft = committed(item("web", "100"), item("web, put right", "-10", "one_off"), to=[maximum("50")])
-    assert only(draft, "maximum").amount == -40
-    assert applied(only(draft, "maximum")) == {"web": "40"}
+    assert only(draft, "maximum").amount == -50
+    assert applied(only(draft, "maximum")) == {"web": "50"}
+    assert draft.left_in_all() == 40
+
+
+def test_a_fee_that_is_given_back_is_off_before_the_maximum() -> None:
+    """100 - 29 are 71: 21 are above 50."""
+    draft = committed(item("web", "100"), item("plan", "-29", "subscription"), to=[maximum("50")])
+    assert only(draft, "maximum").amount == -21
     assert draft.left_in_all() == 50
 
 
