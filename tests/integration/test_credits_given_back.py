@@ -142,7 +142,9 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     platform.execute("update subscriptions set ended_at = started_at")
     who = Who("ann", LATER + timedelta(days=30), "cancelled")
     for amount in (-9, 0):
-        (found,) = correct_month(platform.database, OCTOBER, ["acme"], platform.lake, who, guard=OFF).found
+        (found,) = correct_month(
+            platform.database, OCTOBER, ["acme"], platform.lake, who, guard=OFF, with_terms=True
+        ).found
         assert found.amount == amount
     platform.close(NOVEMBER)
     assert (platform.totals(), left(platform)) == ([900, 0, -900], 2000)
