@@ -22,7 +22,13 @@ def correct(platform: Platform, quantity: str) -> Decimal:
     platform.land(DAY, now=LATER)
     platform.roll_up(now=LATER)
     done = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Who("ann", LATER, "wrong"), guard=OFF
+        platform.database,
+        SEPTEMBER,
+        platform.organizations(),
+        platform.lake,
+        Who("ann", LATER, "wrong"),
+        guard=OFF,
+        with_terms=True,
     )
     assert not done.failures
     return sum((one.amount for one in done.found), Decimal(0))
