@@ -64,9 +64,11 @@ def land_again(platform: Platform, now: Any = LATER) -> None:
     platform.roll_up(now=now)
 
 
-def correct(platform: Platform, groups: Sequence[str] | None = None, who: Who = ANN) -> Corrections:
+def correct(
+    platform: Platform, groups: Sequence[str] | None = None, who: Who = ANN, *, with_terms: bool = False
+) -> Corrections:
     names = platform.organizations() if groups is None else groups
-    return correct_month(platform.database, SEPTEMBER, names, platform.lake, who, guard=GUARD)
+    return correct_month(platform.database, SEPTEMBER, names, platform.lake, who, guard=GUARD, with_terms=with_terms)
 
 
 def held(platform: Platform) -> dict[str, Decimal]:
@@ -284,7 +286,7 @@ def test_after_an_approval_a_small_correction_passes_by_itself_again(platform: P
 def test_a_price_by_mistake_waits(platform: Platform) -> None:
     platform.load(*PRICES, price("requests", "0.01", "requests", unit="request", effective_from=at("2026-09-01")))
     platform.roll_up(now=LATER)
-    correct(platform)
+    correct(platform, with_terms=True)
     assert adjusted(platform) == {}
     (row,) = {tuple(row["causes"]) for row in waiting(platform.database)}
     assert row == ("price version",)
