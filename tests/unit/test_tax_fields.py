@@ -157,6 +157,17 @@ def test_a_price_book_has_versions_of_tax_rates(tmp_path: Path) -> None:
         ("vat", "20", OCTOBER),
     ]
     assert found[0].rate.id != found[1].rate.id
+    assert found[0].book == "small"
+
+
+def test_a_version_is_known_by_its_book_its_key_and_its_month() -> None:
+    same = [BookTaxRate.from_data("fly", PLAIN | {"percent": percent}).rate.id for percent in ("20", "21")]
+    others = [
+        BookTaxRate.from_data(book, PLAIN | {"key": key, "first_month": month}).rate.id
+        for book, key, month in (("other", "it", "2026-09"), ("fly", "other", "2026-09"), ("fly", "it", "2026-10"))
+    ]
+    assert len(set(same)) == 1
+    assert len({*same, *others}) == 4
 
 
 def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fly_billing.domain.account import Account, Adjustment, Member, Subscription, UsageRollup
-from fly_billing.domain.corrected_taxes import Split, splits_of, taxed_differences
-from fly_billing.domain.corrections import charges_of, differences, recalculate
-from fly_billing.domain.invoice_items import Scope
+from fly_billing.domain.corrected_taxes import Split, splits_of, splits_of_credits, taxed_differences
+from fly_billing.domain.corrections import Charge, Difference, charges_of, differences, recalculate
+from fly_billing.domain.errors import BillingError
+from fly_billing.domain.invoice_items import InvoiceItem, Scope
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.money import exact_sum
+from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.tax_rates import TaxRate
 from tests.builders import EGRESS, MACHINES, OCTOBER, REQUESTS, SEPTEMBER, SUPPORT, at, id_of
-from tests.unit.billing_steps.drafts import amount_off, credit, maximum, minimum, percent_off
+from tests.unit.billing_steps.drafts import amount_off, credit, item, maximum, minimum, percent_off
 
 LOW, NONE = Scope(products=("Requests",)), Scope(kinds=("subscription",))
 EXEMPT: dict[str, Any] = {"category": "exempt", "legal_text": "Art. 135"}
@@ -172,3 +174,121 @@ def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> Non
     assert adjustment.amount == -50
     assert {rates[0].name: part for rates, part in adjustment.taxed} == {"VAT": -40, "Low": -10}
     assert by_rate(charged, october([adjustment], RATES["reduced"])) == {"Low": (7000, 490)}
+
+
+# --- How the items of a final invoice are split ---------------------------------------------------------------------
+
+VAT, OLD = RATES["reduced"][0], rate("VAT then", "16")
+CHEAP = rate("Low", "7", scope=Scope(products=("Books",)))
+BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
+
+
+def split(
+    *items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **account: Any
+) -> dict[str, dict[str, Decimal]]:
+    """How much of each thing that is compared is taxed at which rate, by the rate's name."""
+    month = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **account)
+    return {
+        key: {"+".join(rate.name for rate in rates): amount for rates, amount in parts.items()}
+        for key, parts in splits_of(items, month).items()
+    }
+
+
+def taking(name: str, kind: str, **parts: str) -> InvoiceItem:
+    """An item that takes these amounts off the items of these names."""
+    applied = [{"item": str(id_of(one)), "amount": amount} for one, amount in parts.items()]
+    total = -exact_sum([Decimal(amount) for amount in parts.values()])
+    term = {"discount_id" if kind == "discount" else "commitment_id": id_of(name)}
+    return item(name, total, kind, detail={"applied_to": applied}, **term)
+
+
+def fee(name: str, amount: str, month: BillingMonth = SEPTEMBER) -> InvoiceItem:
+    return item(name, amount, "subscription", subscription_id=id_of(name), period_start=month.start, **BOOKS)
+
+
+def key_of(kind: str, name: str) -> str:
+    return f"acme|{kind}|{id_of(name)}"
+
+
+def test_what_was_taken_off_an_item_is_split_like_it_whatever_the_order() -> None:
+    usage = (item("web", "100", price_key="web"), item("book", "50", **BOOKS))
+    coupon = taking("coupon", "discount", web="20", book="10")
+    for items in ((*usage, coupon), (coupon, *usage)):
+        assert split(*items) == {
+            "acme|usage|web": {"VAT": 100},
+            "acme|usage|books": {"Low": 50},
+            key_of("discount", "coupon"): {"VAT": -20, "Low": -10},
+        }
+
+
+def test_a_true_up_is_split_like_what_counted_and_so_is_what_a_maximum_took_of_it() -> None:
+    counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
+    minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
+    most = taking("most", "maximum", least="15")
+    usage = (item("web", "100", price_key="web"), item("book", "50", **BOOKS))
+    for items in ((most, minimum, *usage), (*usage, minimum, most)):
+        found = split(*items)
+        assert found[key_of("minimum", "least")] == {"VAT": 20, "Low": 10}
+        assert found[key_of("maximum", "most")] == {"VAT": -10, "Low": -5}
+
+
+def test_a_true_up_that_counted_nothing_is_split_at_the_rates_of_every_item() -> None:
+    minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})
+    assert split(minimum) == {key_of("minimum", "least"): {"VAT": 30}}
+
+
+def test_a_fee_given_back_is_split_at_the_rates_of_the_month_that_charged_it() -> None:
+    assert split(fee("club", "-20"), taxes_before=[OLD]) == {key_of("subscription", "club"): {"VAT then": -20}}
+    assert split(fee("club", "20"), taxes_before=[OLD]) == {key_of("subscription", "club"): {"Low": 20}}
+    assert split(fee("club", "0.50"), taxes_before=[OLD]) == {key_of("subscription", "club"): {"Low": Decimal("0.5")}}
+
+
+def test_of_a_fee_for_next_month_only_what_was_taken_off_it_is_compared_at_this_month_s_rates() -> None:
+    ahead = fee("club", "-20", OCTOBER)
+    assert split(ahead, taking("coupon", "discount", club="-2"), taxes_before=[OLD]) == {
+        key_of("discount", "coupon"): {"Low": 2}
+    }
+
+
+def test_of_a_one_off_item_only_what_was_taken_off_it_is_compared() -> None:
+    assert split(item("setup", "-20", "one_off"), taking("coupon", "discount", setup="2"), taxes_before=[OLD]) == {
+        key_of("discount", "coupon"): {"VAT": -2}
+    }
+
+
+def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
+    other = rate("Other", "5", scope=Scope(products=("Books",)))
+    with pytest.raises(BillingError, match="usage 'book' of acme in 2026-09"):
+        split(item("book", "50", **BOOKS), taxes=[CHEAP, other])
+    minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})
+    with pytest.raises(BillingError, match="several rates could tax acme in 2026-09: VAT 20 %, VAT then 16 %"):
+        split(minimum, taxes=[VAT, OLD, CHEAP])
+
+
+# --- What goes back to credits --------------------------------------------------------------------------------------
+
+
+def given_back(thing: str, amount: str) -> Difference:
+    charge = Charge(f"acme|credit|{thing}", "credit", "acme", "Credits", "prepaid", Decimal(0), Decimal(1), "item")
+    return Difference(charge, Decimal(0), Decimal(0), Decimal(amount), detail={"thing": thing})
+
+
+@pytest.mark.parametrize("side", ["billed", "now", "adjusted"])
+def test_what_goes_back_to_a_credit_is_split_like_what_it_had_paid(side: str) -> None:
+    """A true-up of 30.00, two thirds of it at 20 %: of 12.00 that go back 8.00 are taxed at it."""
+    counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
+    least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
+    items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS), least]
+    account = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    thing = key_of("minimum", "least")
+    found = splits_of_credits(
+        [given_back(thing, "12"), given_back("acme|usage|books", "3")]
+        if side != "adjusted"
+        else [given_back(thing, "12")],
+        items if side == "billed" else [],
+        {thing: {(VAT,): Decimal(-20), (CHEAP,): Decimal(-10)}} if side == "adjusted" else {},
+        items if side == "now" else [],
+        account,
+    )
+    assert found[f"acme|credit|{thing}"] == {(VAT,): 8, (CHEAP,): 4}
+    assert found.get("acme|credit|acme|usage|books", {(CHEAP,): 3}) == {(CHEAP,): 3}

@@ -199,6 +199,17 @@ def test_reverse_charge_holds_whatever_the_customer_buys() -> None:
     assert draft.taxes[0].legal_text == "Art. 196 Directive 2006/112/EC"
 
 
+def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal_one_is_an_error() -> None:
+    plain, books = (
+        rate(name, percent, customers=("school",), scope=scope)
+        for name, percent, scope in (("Schools", "5", Scope()), ("School books", "0", on("Books")))
+    )
+    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, plain, books])
+    assert told(draft) == [("Schools", 10000, 500), ("School books", 5000, 0)]
+    with pytest.raises(BillingError, match=r"several rates could tax .*: Schools 5 %, Colleges 3 %"):
+        taxed(item("web", "100"), by=[plain, rate("Colleges", "3", customers=("college", "school"))])
+
+
 def test_a_rate_that_names_the_item_and_one_that_names_the_place_do_not_decide_between_each_other() -> None:
     with pytest.raises(BillingError, match="several rates could tax usage 'book'"):
         taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED])))
@@ -397,9 +408,14 @@ def test_one_item_has_its_taxes_in_its_price_or_not() -> None:
 # --- What a rate can be ---------------------------------------------------------------------------------------------
 
 
+def test_a_rate_may_be_as_high_as_the_price_and_its_text_fill_the_line() -> None:
+    assert rate("VAT", "100", legal_text="x" * 300).percent == 100
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
+        ({"locations": ("Bonn", "DE", "Rom")}, "locations Bonn, Rom: write ISO 3166 codes such as DE or CA-QC"),
         ({"percent": "101"}, "percent 101 is above 100"),
         ({"percent": "-1"}, "percent"),
         ({"category": "normal"}, "category 'normal'; known are standard, reduced, zero, exempt"),
@@ -412,7 +428,7 @@ def test_one_item_has_its_taxes_in_its_price_or_not() -> None:
         ({"tax": None, "scope": on("Books")}, "needs `tax`"),
         ({"tax": None, "locations": ("DE",)}, "needs `tax`"),
         ({"tax": None, "customers": ("business",)}, "needs `tax`"),
-        ({"scope": Scope(kinds=("tax",))}, "the kinds of its scope are"),
+        ({"scope": Scope(kinds=("tax",))}, "are ['tax']; known are usage, subscription, one_off"),
         ({"scope": Scope(kinds=())}, "the kinds of its scope are"),
     ],
 )
