@@ -15,7 +15,7 @@ from decimal import Decimal
 import duckdb
 import pyarrow as pa
 
-from fly_billing.domain.counted_together import counted_together
+from fly_billing.domain.counted_together import NOT_ADDED, counted_together
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.postgres import Row
 from fly_billing.resources.statements import sql
@@ -63,13 +63,20 @@ def add_up(
     """
     set_bounds(duck, month, as_of)
     duck.execute(sql("accepted_usage"))
-    register_together(duck, duck.execute(sql("used_dimensions")).fetchall(), price_of)
+    used = duck.execute(sql("used_dimensions")).fetchall() if counts_together(duck) else []
+    register_together(duck, used, price_of)
     for statement in STATEMENTS:
         duck.execute(sql(statement))
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
     for after in range(0, totals, TOTALS_AT_ONCE):
         duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
     duck.execute("drop table usage_by_day; drop table totals")  # large, and done with
+
+
+def counts_together(duck: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether there is a meter whose quantities can't be added up: else events need not be looked at for it."""
+    found = duck.execute("select distinct aggregation from meters").fetchall()
+    return not {name for (name,) in found}.isdisjoint(NOT_ADDED)
 
 
 def register_together(

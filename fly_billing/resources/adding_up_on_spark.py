@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import PriceOf, no_prices, register_together, set_bounds
+from fly_billing.resources.adding_up import PriceOf, counts_together, no_prices, register_together, set_bounds
 from fly_billing.resources.statements import sql, sql_spark
 from fly_billing.resources.usage_lake import EVENTS, UsageTable
 
@@ -71,7 +71,7 @@ class OnSpark:
             self._hand_in(duck, name)
         for statement in map(sql, SHARED):
             self.spark.sql(statement)
-        used = self.spark.sql(sql("used_dimensions")).toArrow().cast(USED).to_pylist()
+        used = self.spark.sql(sql("used_dimensions")).toArrow().cast(USED).to_pylist() if counts_together(duck) else []
         register_together(duck, [tuple(row.values()) for row in used], price_of)
         self._hand_in(duck, "counted_together")
         for statement in map(sql_spark, OF_ITS_OWN):

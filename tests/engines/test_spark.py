@@ -25,7 +25,7 @@ from pyspark.sql import SparkSession
 from fly_billing.domain.aggregations import AGGREGATIONS, Aggregation, Measurement, SegmentUsage, UsageOfMonth
 from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import register_terms
+from fly_billing.resources.adding_up import PriceOf, no_prices, register_terms
 from fly_billing.resources.adding_up_on_spark import OnSpark
 from fly_billing.resources.carried_levels import LEVELS
 from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
@@ -199,11 +199,13 @@ Rollups = dict[tuple[str, str, str], list[SegmentUsage]]
 Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
 
-def added_up(engine: RollupEngine, lake: UsageTable, terms: Terms, as_of: datetime) -> tuple[Rollups, Sums]:
+def added_up(
+    engine: RollupEngine, lake: UsageTable, terms: Terms, as_of: datetime, price_of: PriceOf = no_prices
+) -> tuple[Rollups, Sums]:
     with open_duckdb() as duck:
         engine.read(duck, lake, FEBRUARY)
         terms.register(duck)
-        engine.add_up(duck, FEBRUARY, as_of)
+        engine.add_up(duck, FEBRUARY, as_of, price_of)
         found = duck.execute(
             "select organization_id, meter, dimensions, segment_start, segment_end, quantity, events, daily"
             " from quantities order by all"
@@ -254,6 +256,14 @@ def test_spark_adds_up_what_duckdb_and_the_domain_do_to_the_last_digit(
     assert len(expected) > 250
     assert added_up(OnDuckDB(), lake, terms, until) == (expected, sums)
     assert added_up(on_spark, lake, terms, until) == (expected, sums)
+
+
+def test_spark_counts_together_what_one_price_covers_as_duckdb_does(on_spark: OnSpark, tmp_path: Path) -> None:
+    all_totals = totals(7)
+    lake, terms = lake_of(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
+    together = added_up(OnDuckDB(), lake, terms, FEBRUARY.end, lambda *_: "one price")
+    assert together != added_up(OnDuckDB(), lake, terms, FEBRUARY.end)
+    assert added_up(on_spark, lake, terms, FEBRUARY.end, lambda *_: "one price") == together
 
 
 def rows_with(meter: str, *data: str, quantity: str = "1") -> list[dict[str, Any]]:

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from fly_billing.domain.correction_guard import OFF
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.focus_import import FocusImport, FocusImportError, import_focus
+from fly_billing.resources.correcting import Who, correct_month
 from fly_billing.resources.invoicing import Billed, Terms, bill
 from fly_billing.resources.landing import LandedFile, land_days
 from fly_billing.resources.postgres import BillingDatabase
@@ -264,6 +266,35 @@ def test_a_corrected_export_replaces_usage_and_one_off_items_that_changed_or_van
     assert invoice.amount == Decimal("17.50")  # 2 + 3 - 0.50 + 11 + 2
     items = query(billing_database, "select amount from one_off_items where description ~ '^Taken back' order by 1")
     assert items == [(Decimal(-10),), (Decimal(-7),)]
+
+
+def test_a_final_month_is_corrected_by_what_a_later_export_says_of_it(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    """Final: 2.00 + 2.00 of usage and 10.00 bought. The later export has 3.00 for the second hour, and 7.00 bought."""
+    bought = {"ChargeCategory": "Purchase", "ListUnitPrice": "1"}
+    file = landing_dir.parent / "export.csv"
+    first = write_focus(file, hour(18, 1), hour(18, 2), hour(18, 3, **bought, PricingQuantity="10"))
+    focus(billing_database, landing_dir, first)
+    land(billing_database, landing_dir)
+    (final,) = bill_september(billing_database, landing_dir).invoices
+    assert final.amount == Decimal(14)
+    later = write_focus(file, hour(18, 1), hour(18, 2, PricingQuantity="6"), hour(18, 3, **bought, PricingQuantity="7"))
+    assert counts(focus(billing_database, landing_dir, later)) == (0, 1, 2, 0)
+    land(billing_database, landing_dir)
+    lake = UsageLake(landing_dir.parent / "usage_events")
+    groups = [str(group) for (group,) in query(billing_database, "select distinct billing_group from organizations")]
+    roll_up(billing_database, lake, SEPTEMBER, groups, NOW)
+    names = [str(name) for (name,) in query(billing_database, "select id from organizations")]
+    for _ in range(2):  # once, however often
+        corrected = correct_month(billing_database, SEPTEMBER, names, lake, Who("test", NOW, "run"), guard=OFF)
+        assert corrected.failures == []
+    assert query(billing_database, "select amount from adjustments") == [(Decimal(1),)]
+    waiting = (
+        "select sum(amount) from one_off_items as o"
+        " where not exists (select from invoice_items as t where t.one_off_item_id = o.id)"
+    )
+    assert query(billing_database, waiting) == [(Decimal(-3),)]
 
 
 def test_a_charge_that_vanished_and_came_back_is_billed_once(

@@ -6,4 +6,4 @@ from accepted_usage
 join segments
     on segments.meter = accepted_usage.meter
     and accepted_usage.time >= segments.segment_start and accepted_usage.time < segments.segment_end
-where accepted_usage.aggregation in ('max', 'unique', 'latest') and accepted_usage.dimensions <> '{}'
+where accepted_usage.aggregation in ('max', 'unique', 'latest')
