@@ -41,6 +41,7 @@ MOMENTS = st.sampled_from(
 )
 AMOUNTS = st.integers(0, 60).map(Decimal) | st.decimals(0, 200, places=2)
 SIGNED = AMOUNTS | AMOUNTS.map(lambda amount: -amount)
+PRODUCTS = st.sampled_from(["One-off", "Support"])
 PERCENTS = st.sampled_from([Decimal(5), Decimal(50), Decimal(100), Decimal("33.3")])
 # What `billed_items.sql` does not read of an item.
 NOT_STORED: dict[str, Any] = {
@@ -191,7 +192,12 @@ def accounts(draw: st.DrawFn) -> Account:
             )
             for n in range(draw(st.integers(0, 2)))
         ],
-        [TaxRate(id_of(f"rate {n}"), "VAT", draw(PERCENTS), is_inclusive) for n in range(draw(st.integers(0, 2)))],
+        [
+            TaxRate(
+                id_of(f"rate {n}"), f"tax {n}", draw(PERCENTS), is_inclusive, f"tax {n}", scope=draw(scopes(CHARGES))
+            )
+            for n in range(draw(st.integers(0, 2)))
+        ],
     )
 
 
