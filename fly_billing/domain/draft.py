@@ -78,11 +78,12 @@ class Draft:
 
     def covered(self, scope: Scope) -> Iterator[InvoiceItem]:
         """Yield the items that this is about, in the invoice's order (`line_order`)."""
-        return (item for item in self._in_order() if item.id in self.left and scope.covers(item))
+        return (item for item in self._charged() if scope.covers(item))
 
-    def _in_order(self) -> Sequence[InvoiceItem]:
-        if len(self._ordered) != len(self.items):
-            self._ordered = sorted(self.items, key=line_order)
+    def _charged(self) -> Sequence[InvoiceItem]:
+        """Return the items that have to be paid; sorted again only when one was charged since."""
+        if len(self._ordered) != len(self.left):
+            self._ordered = sorted((item for item in self.items if item.id in self.left), key=line_order)
         return self._ordered
 
     def left_of(self, scope: Scope) -> Decimal:

@@ -3,10 +3,14 @@
 September is final for acme (30 requests of 0.10: 3.00) and for beta (10: 1.00).
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -295,6 +299,40 @@ def test_what_a_person_leaves_as_it_is_does_not_ask_again_until_something_else_c
     assert booked(nightly(closed)) == {"acme": Decimal(1)}
     closed.execute("update subscriptions set ended_at = '2026-09-19'")
     assert undecided(nightly(closed)) == {"acme": Decimal("2.9")}
+
+
+def command(platform: Platform, *arguments: str) -> str:
+    """What `fly-billing` prints; it ends well."""
+    url, data = platform.database.engine.url.render_as_string(hide_password=False), platform.landing_dir.parent
+    names = {
+        "COLUMNS": "160",
+        "DATABASE_URL": url,
+        "DAGSTER_DATABASE_URL": url,
+        "FLY_BILLING_DATA_DIR": str(data),
+        "FLY_BILLING_LAKE_DIR": str(data / "lake"),
+    }
+    program = str(Path(sys.executable).with_name("fly-billing"))
+    done = subprocess.run(
+        [program, *arguments], env={**os.environ, **names}, capture_output=True, text=True, timeout=120,
+        encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_commands_say_what_would_change_and_ask(closed: Platform) -> None:
+    assert "No correction waits" in command(closed, "corrections")
+    subscription(closed)
+    listed = command(closed, "corrections")
+    assert "acme" in listed
+    assert "subscription support was added" in listed
+    shown = command(closed, "rebill", "acme", "2026-09", "--dry-run")
+    assert "$14.50" in shown
+    assert "Nothing was written" in shown
+    assert "Left as it was billed" in command(closed, "rebill", "acme", "2026-09", "--keep", "--why", "a gift")
+    assert "No correction waits" in command(closed, "corrections")
+    assert closed.query("select * from adjustments") == []
+    assert closed.query("select why from term_decisions") == [{"why": "a gift"}]
 
 
 def test_terms_of_months_that_are_still_open_ask_nobody(closed: Platform) -> None:
