@@ -73,6 +73,11 @@ def test_a_field_of_a_tax_rate_changes_what_is_taxed_or_is_refused(name: str) ->
     assert outcomes(PLAIN | CHANGES[name]) != outcomes(PLAIN)
 
 
+def test_a_rate_without_a_key_is_told_apart_all_the_same() -> None:
+    with pytest.raises(ValueError, match=r"^tax rate fly/\?: key is missing"):
+        BookTaxRate.from_data("fly", {"tax": "VAT"})
+
+
 @pytest.mark.parametrize("name", ["key", "tax", "percent", "first_month"])
 def test_what_a_tax_rate_needs_is_asked_for_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=rf"tax rate fly/.*{name} is missing"):

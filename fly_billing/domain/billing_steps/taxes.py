@@ -110,9 +110,8 @@ def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mappi
     """Split a minimum's true-up like the items that count towards it, as far as they are above zero."""
     counted: dict[Rates, Decimal] = defaultdict(Decimal)
     for one in item.detail["counted"]:
-        split = parts.get(UUID(one["item"]), {})
-        amounts = shares(Decimal(one["amount"]), list(split.values())) if split else []
-        for rates, amount in zip(split, amounts, strict=True):
+        split = parts[UUID(one["item"])]
+        for rates, amount in zip(split, shares(Decimal(one["amount"]), list(split.values())), strict=True):
             counted[rates] = EXACT.add(counted[rates], amount)
     above = {rates: amount for rates, amount in counted.items() if amount > 0}
     if not above:
@@ -134,12 +133,10 @@ def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 def _bases(draft: Draft, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
     """Add up what is left to pay, by the rates that tax it; in whole cents where items are taxed at different rates."""
     currency = draft.account.currency
-    amounts: dict[Rates, list[Decimal]] = {}
-    if not draft.account.is_taxed_by_item:  # the month's own rates come first
-        amounts[rates_of_anything(draft.account.taxes, "")] = []
+    amounts: dict[Rates, list[Decimal]] = defaultdict(list)
     for split in parts.values():
         for rates, amount in split.items():
-            amounts.setdefault(rates, []).append(amount)
+            amounts[rates].append(amount)
     bases = {rates: exact_sum(some) for rates, some in amounts.items()}
     if not _is_by_item(draft):
         return bases

@@ -11,7 +11,7 @@ from fly_billing.domain.account import Adjustment
 from fly_billing.domain.billing_steps.commitments import apply_commitments
 from fly_billing.domain.billing_steps.credits import draw_credits
 from fly_billing.domain.billing_steps.discounts import take_discounts
-from fly_billing.domain.billing_steps.taxes import add_taxes
+from fly_billing.domain.billing_steps.taxes import add_taxes, shares
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.errors import BillingError
 from fly_billing.domain.invoice_items import InvoiceItem, Scope
@@ -279,6 +279,12 @@ def test_a_true_up_is_taxed_like_what_counts_towards_it() -> None:
     assert told(draft) == [("VAT", 20000, 4000), ("Reduced VAT", 10000, 1000)]
 
 
+def test_a_true_up_is_taxed_like_small_charges_too() -> None:
+    """0.60 and 0.40 of 10.00: another 9.00, so 6.00 and 4.00 in all."""
+    draft = taxed(item("web", "0.60"), item("book", "0.40", **BOOKS), by=[VAT, REDUCED], commitments=[minimum("10")])
+    assert sorted(told(draft)) == [("Reduced VAT", 400, 40), ("VAT", 600, 120)]
+
+
 def test_a_true_up_of_one_product_is_taxed_like_it() -> None:
     draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("80", scope=on("Books"))])
     assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 8000, 800)]
@@ -361,6 +367,85 @@ def test_an_adjustment_without_parts_is_taxed_at_the_rates_of_every_item() -> No
 def test_an_adjustment_says_by_which_rates_it_is_taxed() -> None:
     one = Adjustment(id_of("a"), None, "Books", "late", Decimal(5), "USD", taxed=(((REDUCED,), Decimal(5)),))  # type: ignore[arg-type]
     assert sum(amount for _, amount in one.taxed) == one.amount
+
+
+def test_what_a_credit_pays_of_a_correction_is_off_all_its_parts_above_zero_in_proportion() -> None:
+    assert told(corrected("30", (VAT, "20"), (REDUCED, "10"), credits="15")) == [
+        ("VAT", 1000, 200),
+        ("Reduced VAT", 500, 50),
+    ]
+    assert told(corrected("1", (VAT, "0.60"), (REDUCED, "0.40"), credits="0.50")) == [
+        ("VAT", 30, 6),
+        ("Reduced VAT", 20, 2),
+    ]
+
+
+def test_a_fee_given_back_that_two_rates_of_its_month_could_tax_is_named_with_the_month() -> None:
+    draft = draft_of(taxes=[VAT, REDUCED])
+    draft.charge(item("club", "-20", "subscription", **BOOKS), [REDUCED, rate("Other", "5", scope=on("Books"))])
+    with pytest.raises(BillingError, match="subscription 'club' of acme in 2026-09"):
+        add_taxes(draft)
+    draft = draft_of(taxes=[])
+    draft.charge(item("late", "-20", "adjustment"), [VAT, rate("Other", "5")])
+    with pytest.raises(BillingError, match="could tax acme in 2026-09: VAT 20 %, Other 5 %"):
+        add_taxes(draft)
+
+
+# --- Rounding -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("web", "book"),
+    [
+        ("0.335", "0.335"),
+        ("0.335", "-0.335"),
+        ("-0.335", "0.335"),
+        ("0.335", "-1.335"),
+        ("-0.335", "1.335"),
+        ("1.005", "2.005"),
+    ],
+)
+def test_bases_below_zero_are_rounded_like_those_above_it_whichever_item_comes_first(web: str, book: str) -> None:
+    charged = taxed(item("web", web), item("book", book, **BOOKS), by=[VAT, REDUCED])
+    returned = taxed(item("book", f"{-Decimal(book)}", **BOOKS), item("web", f"{-Decimal(web)}"), by=[REDUCED, VAT])
+    assert sorted(told(returned)) == sorted((name, -base, -cents) for name, base, cents in told(charged))
+
+
+def test_two_halves_of_a_cent_are_one_cent_and_not_two() -> None:
+    """0.335 and 0.335 are 0.67: one base is 0.34, the other 0.33."""
+    draft = taxed(item("web", "0.335"), item("book", "0.335", **BOOKS), by=[VAT, REDUCED])
+    assert sorted(one.taxable_cents for one in draft.taxes) == [33, 34]
+
+
+def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
+    """1,000 at 20 % and 500 at 10 %; in dinars 1.234 and 0.567: 0.2468 and 0.0567. 119 yen hold 19."""
+    yen = taxed(item("web", "1000"), item("book", "500", **BOOKS), by=[VAT, REDUCED], currency="JPY")
+    assert told(yen) == [("VAT", 1000, 200), ("Reduced VAT", 500, 50)]
+    dinars = taxed(item("web", "1.234"), item("book", "0.567", **BOOKS), by=[VAT, REDUCED], currency="KWD")
+    assert told(dinars) == [("VAT", 1234, 247), ("Reduced VAT", 567, 57)]
+    gross = taxed(item("web", "119"), by=[rate("JCT", "19", is_inclusive=True), REDUCED], currency="JPY")
+    assert told(gross) == [("JCT", 100, 19)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "weights", "parts"),
+    [
+        ("10", ("1", "1"), ("5", "5")),
+        ("10", ("0", "0", "0"), ("10", "0", "0")),
+        ("10", ("1", "0", "1"), ("5", "0", "5")),
+        ("-3", ("2", "1"), ("-2", "-1")),
+        ("1", ("1", "1", "1"), ("0.33333333333333333333", "0.33333333333333333333", "0.33333333333333333334")),
+        (
+            "1",
+            ("1", "1", "1", "0"),
+            ("0.33333333333333333333", "0.33333333333333333333", "0.33333333333333333334", "0"),
+        ),
+    ],
+)
+def test_an_amount_is_shared_out_by_weight_to_the_last_digit(
+    amount: str, weights: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    assert shares(Decimal(amount), [Decimal(one) for one in weights]) == [Decimal(one) for one in parts]
 
 
 # --- In the prices and on top, side by side -------------------------------------------------------------------------
