@@ -152,14 +152,37 @@ def test_a_currency_does_not_change_while_a_correction_in_the_old_one_is_not_bil
         change(closed, currency="EUR")
 
 
-def test_amounts_agreed_in_another_currency_are_refused_and_named(closed: Platform) -> None:
-    closed.insert("coupons", code="two", description="2 off", amount=2, currency="USD")
-    closed.redeem("acme", "two", OCTOBER)
-    change(closed, currency="EUR")
-    closed.roll_up(OCTOBER, LATER)
-    (failure,) = closed.bill(OCTOBER, LATER).failures
+AGREED_IN_USD = {
+    "coupon 'two' is in USD": "update discounts set last_month = '2026-09-01'",
+    "commitment 'at least 60' is in USD": "update commitments set last_month = '2026-09-01'",
+    "commitment 'at most 2' is in USD": "update commitments set last_month = '2026-09-01'",
+    "credit 'prepaid' is in USD": "update credit_grants set expires_at = '2026-10-01'",
+}
+
+
+@pytest.mark.parametrize("named", AGREED_IN_USD)
+def test_an_amount_agreed_in_another_currency_is_refused_until_it_is_ended(platform: Platform, named: str) -> None:
+    """Each held in September, in USD; October is in EUR: 10 requests of 0.20."""
+    platform.load(EURO)
+    match named.split()[0], "most" in named:
+        case "coupon", _:
+            platform.insert("coupons", code="two", description="2 off", amount=2, currency="USD")
+            platform.redeem("acme", "two")
+        case "credit", _:
+            platform.grant("acme", "prepaid", "100")
+        case _, is_most:
+            platform.commit("acme", "maximum" if is_most else "minimum", "2" if is_most else "60")
+    write_jsonl(platform.landing_dir, [event("a", "30")])
+    assert platform.close().failures == []
+    platform.execute("update organizations set currency = 'EUR', price_book = 'euro'")
+    write_jsonl(platform.landing_dir, [event("o", "10", time="2026-10-05T12:00:00Z")], LATER.date(), "october")
+    platform.land(LATER.date(), now=LATER)
+    platform.roll_up(OCTOBER, LATER)
+    (failure,) = platform.bill(OCTOBER, LATER).failures
     assert failure.error.code == "currency_mismatch"
-    assert "coupon 'two' is in USD" in failure.error.operator_text
+    assert named in failure.error.operator_text
+    platform.execute(AGREED_IN_USD[named])
+    assert october(platform) == [("usage", "requests as used", Decimal(2))]
 
 
 def test_what_changes_before_anything_was_billed_has_always_been_so(platform: Platform) -> None:
