@@ -139,6 +139,17 @@ def test_focus_1_3_has_the_same_rows_under_its_own_names_and_is_read_back(month:
         export_focus(month.database, SEPTEMBER, file, version="1.4")
 
 
+def test_the_rounding_of_a_total_of_three_decimals_is_a_row_of_its_own(platform: Platform, tmp_path: Path) -> None:
+    platform.add_organization("kuwait", "KWD")
+    platform.add_one_off("kuwait", "Onboarding", "10.234", at("2026-09-03"), "KWD")
+    platform.close()
+    file = export(platform, tmp_path).file
+    with file.open(newline="", encoding="utf-8") as text:
+        assert violations(next(csv.reader(text)), rows_of(file)) == []
+    found = [(row["ChargeCategory"], row["BilledCost"], row["x_InvoiceItemKind"]) for row in rows_of(file)]
+    assert found == [("Purchase", "10.234", "one_off"), ("Adjustment", "-0.004", "rounding")]
+
+
 def test_a_reservation_is_a_purchase_whose_effective_cost_is_nothing(platform: Platform, tmp_path: Path) -> None:
     """144.00 for a year; an ordinary one-off item, though of a granted credit's name, costs what was billed."""
     block = find_block(read_price_book_files(SHIPPED / "fly").reservations, "reservation/performance/20")
