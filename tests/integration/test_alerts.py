@@ -667,9 +667,14 @@ def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_m
 
     world.execute("update subscriptions set price_key = 'support/standard'")
     world.bill(october)
-    sensor.look()
-    assert len(webhook.taken) == 1
-    assert [row["amount"] for row in world.execute("select amount from adjustments")] == [29]
+    for _ in range(2):
+        sensor.look()
+    asked = webhook.taken[1:]
+    assert [text.splitlines()[0] for text in asked] == [
+        "Warning: changed_terms_of_closed_months_are_decided of 2026-10"
+    ]
+    assert "fly-billing rebill acme 2026-10 --dry-run" in asked[0]
+    assert world.execute("select amount from adjustments") == []
 
 
 def test_register_new_organizations_makes_each_group_a_partition_once(
