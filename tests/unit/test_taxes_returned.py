@@ -292,3 +292,12 @@ def test_what_goes_back_to_a_credit_is_split_like_what_it_had_paid(side: str) ->
     )
     assert found[f"acme|credit|{thing}"] == {(VAT,): 8, (CHEAP,): 4}
     assert found.get("acme|credit|acme|usage|books", {(CHEAP,): 3}) == {(CHEAP,): 3}
+
+
+def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> None:
+    """Since October the club is no book any more."""
+    ahead = replace(fee("club", "20", OCTOBER), id=id_of("ahead"), product="Clubs")
+    account = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    thing = key_of("subscription", "club")
+    found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], account)
+    assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}

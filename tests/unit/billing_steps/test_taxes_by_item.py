@@ -421,6 +421,8 @@ def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
     """1,000 at 20 % and 500 at 10 %; in dinars 1.234 and 0.567: 0.2468 and 0.0567. 119 yen hold 19."""
     yen = taxed(item("web", "1000"), item("book", "500", **BOOKS), by=[VAT, REDUCED], currency="JPY")
     assert told(yen) == [("VAT", 1000, 200), ("Reduced VAT", 500, 50)]
+    back = taxed(item("web", "-1000"), item("book", "-500", **BOOKS), by=[VAT, REDUCED], currency="JPY")
+    assert told(back) == [("VAT", -1000, -200), ("Reduced VAT", -500, -50)]
     dinars = taxed(item("web", "1.234"), item("book", "0.567", **BOOKS), by=[VAT, REDUCED], currency="KWD")
     assert told(dinars) == [("VAT", 1234, 247), ("Reduced VAT", 567, 57)]
     gross = taxed(item("web", "119"), by=[rate("JCT", "19", is_inclusive=True), REDUCED], currency="JPY")
