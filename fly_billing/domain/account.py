@@ -16,6 +16,7 @@ from fly_billing.domain.tax_rates import Rates, TaxRate, differ_by_item
 
 COMMITMENTS = ("minimum", "maximum")
 BILLED = ("in_arrears", "in_advance")
+PAYS = ("net", "gross")
 PRORATIONS = ("second", "day", "none")
 # What a credit pays for, unless its scope says otherwise: all but taxes, which are worked out from what is left.
 CREDITABLE = (*CHARGES, "adjustment", "minimum")
@@ -50,11 +51,12 @@ class DiscountTaken:
 
 @dataclass(frozen=True)
 class CreditPaid:
-    """What a credit paid of a fee, less what it got back of it; `amount` is above zero."""
+    """What a credit paid of a fee, less what it got back; `amount` is above zero, with taxes if it pays `gross`."""
 
     grant_id: UUID
     description: str
     amount: Decimal
+    pays: str = "net"
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Adjustment:
     `taxes` are the rates of that month. `taxed`: how much of it is taxed at which of them, where that differs by item;
     the parts add up to the amount and may have both signs, as a discount moves from one item to another.
     `about`: whose usage or fee it corrects, where that is not the organization that paid the month and gets it.
+    `is_after_tax`: it goes back to a credit that pays after tax, and is not taxed.
     """
 
     id: UUID
@@ -133,6 +136,7 @@ class Adjustment:
     taxes: tuple[TaxRate, ...] = ()
     taxed: tuple[tuple[Rates, Decimal], ...] = ()
     about: str | None = None
+    is_after_tax: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,8 @@ class Commitment:
 class CreditGrant:
     """Prepaid or granted money: pays for what `scope` covers. `available` is what earlier invoices left of it.
 
-    Drawn in this order: lower `priority` first, then what expires sooner, then what was granted earlier.
+    `pays`: the `net` amount, so that less is taxed (promotions), or the `gross` one, after tax (prepaid, deposits).
+    Drawn in this order: those that pay net; then lower `priority` first, then what expires sooner, then what is older.
     """
 
     id: UUID
@@ -206,9 +211,12 @@ class CreditGrant:
     priority: int = 0
     scope: Scope = ALL_CREDITABLE
     currency: str | None = None
+    pays: str = "net"
 
     def __post_init__(self) -> None:
         name = f"credit {self.description!r}"
+        if self.pays not in PAYS:
+            raise ValueError(f"{name}: pays {self.pays!r}; known are {', '.join(PAYS)}")
         exact_number(f"{name}: available", self.available)
         if self.expires_at is not None and self.expires_at <= self.granted_at:
             raise ValueError(f"{name}: expires_at {self.expires_at} is not after granted_at {self.granted_at}")

@@ -50,6 +50,9 @@ def splits_of_credits(
     splits: dict[str, Split] = {}
     for one in returned:
         thing = one.detail["thing"]
+        if one.detail["pays"] == "gross":  # it is money: nothing is taxed more or less by it
+            splits[one.charge.key] = {}
+            continue
         like = next(side[thing] for side in (*sides, adjusted) if side.get(thing))
         amounts = shares(one.amount, [abs(amount) for amount in like.values()])
         splits[one.charge.key] = dict(zip(like, amounts, strict=True))

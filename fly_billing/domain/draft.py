@@ -44,6 +44,7 @@ class Draft:
 
     `counted`: what of this invoice counts towards each commitment. `other_rates`: the taxes of items that are not taxed
     at the month's own rates, by the item's id. `tax_parts`: of items that are taxed in parts, how much at which rates.
+    `taxed`: what was taxed of each item at which rates, once taxes are added.
     """
 
     account: Account
@@ -54,6 +55,7 @@ class Draft:
     taxes: list[InvoiceTax] = field(default_factory=list)
     other_rates: dict[UUID, tuple[TaxRate, ...]] = field(default_factory=dict)
     tax_parts: dict[UUID, tuple[tuple[Rates, Decimal], ...]] = field(default_factory=dict)
+    taxed: dict[UUID, Mapping[Rates, Decimal]] = field(default_factory=dict)
     _ordered: list[InvoiceItem] = field(default_factory=list, repr=False, compare=False)
 
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:

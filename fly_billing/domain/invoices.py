@@ -11,6 +11,7 @@ from decimal import Decimal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.domain.account import Account
+from fly_billing.domain.billing_steps.after_tax import return_after_tax, settle_after_tax
 from fly_billing.domain.billing_steps.commitments import apply_commitments
 from fly_billing.domain.billing_steps.credits import draw_credits, return_credits
 from fly_billing.domain.billing_steps.discounts import take_discounts
@@ -39,6 +40,7 @@ STEPS: tuple[Callable[[Draft], None], ...] = (
     return_credits,  # what credits had paid of fees that are given back
     draw_credits,  # pay for what is left
     add_taxes,  # on what is left to pay, rounded to the cent
+    settle_after_tax,  # credits that pay the gross amount
     round_to_chargeable,  # where Stripe could not charge the total: currencies of three decimals
 )  # and the sum is rounded, once: `_rounded`
 
@@ -110,7 +112,7 @@ def assemble_charges(account: Account) -> Draft:
     Raises BillingError as `assemble_invoice`.
     """
     draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
-    for step in (*CHARGING_STEPS, return_credits):
+    for step in (*CHARGING_STEPS, return_credits, return_after_tax):
         step(draft)
     return draft
 

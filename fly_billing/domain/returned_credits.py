@@ -10,20 +10,23 @@ The rules, for a reader to argue with:
   - Fees in advance and adjustments of earlier months are not counted in: what paid for those is returned with those.
   - What is returned of one item, and what a credit pays of another item instead, are adjustments of their own, taxed as
     the item is: so the tax comes to that of the invoice as it should have been.
+  - A credit that pays after tax gets back whole cents, taxes included, and what it gets back is not taxed.
 Keeps out: the ledger, and which invoices these are.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.domain.account import Account, CreditGrant
 from fly_billing.domain.adjusted import NAMELESS
+from fly_billing.domain.billing_steps.after_tax import taxes_by_item, whole_cents
 from fly_billing.domain.billing_steps.credits import drawing_order
+from fly_billing.domain.billing_steps.taxes import add_taxes
 from fly_billing.domain.corrections import COMPARED, FOLLOWS, Charge, Difference, charge_key
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem, Scope, is_ahead, line_order
@@ -91,11 +94,18 @@ def credit_differences(
     `billed`: the items of the final invoice. `draft`: the invoice as it should have been, up to what fees return to
     credits (`billing_steps.credits.return_credits`); it is not changed.
     """
-    before = _charges_billed(billed, month)
+    after_tax = {one.id for one in used.grants if one.pays == "gross"}
+    before = _charges_billed(billed, month, after_tax)
     now = _own(draft.items, draft.left, month)
     things = {thing_key(item): item for item in [*before.items, *now.items]}
     paid = _paid(billed, before, used)
-    drawn = _drawn(paid, billed, before, now, used, draft.account)
+    drawn, left = _drawn(paid, billed, before, now, [one for one in used.grants if one.pays == "net"], draft.account)
+    if after_tax:
+        gross_before = _gross(before.items, _less_net(before, billed, after_tax), draft)
+        gross_now = _gross(now.items, left, draft)
+        grants = [one for one in used.grants if one.pays == "gross"]
+        more, _ = _drawn(paid, billed, gross_before, gross_now, grants, draft.account)
+        drawn |= _in_whole_cents(paid, more, draft.account.currency)
     names = {one.id: one for one in used.grants}
     payer = draft.account.organization_id
     found = [
@@ -104,6 +114,38 @@ def credit_differences(
         for kept in [drawn.get((grant, thing), ZERO)]
     ]
     return [one for one in [*found, *_fees(payer, billed, draft, month, used)] if abs(one.amount) > UNENDING]
+
+
+def _less_net(before: _Charges, billed: Sequence[InvoiceItem], after_tax: Collection[UUID]) -> dict[UUID, Decimal]:
+    """Return what was left to pay of the invoice's own items, once credits had paid that pay before tax."""
+    left = dict(before.left)
+    for item in billed:
+        if item.kind == "credit" and item.amount < 0 and item.credit_grant_id not in after_tax:
+            for one, part in _applied(item):
+                if one in left:
+                    left[one] = EXACT.subtract(left[one], part)
+    return left
+
+
+def _gross(items: Sequence[InvoiceItem], left: Mapping[UUID, Decimal], draft: Draft) -> _Charges:
+    """Add to what is left of these items the taxes on them, rounded as on an invoice."""
+    taxed = Draft(draft.account, NAMELESS, list(items), dict(left))
+    given_back = [item.id for item in items if item.kind == "subscription" and item.amount < 0]
+    taxed.other_rates = dict.fromkeys(given_back, tuple(draft.account.taxes_before))
+    add_taxes(taxed)
+    taxes = taxes_by_item(taxed)
+    return _Charges(list(items), {item.id: exact_sum([left[item.id], *taxes[item.id].values()]) for item in items})
+
+
+def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
+    """Let each credit get back whole cents, as money does: the first thing bears the rest."""
+    rounded = dict(drawn)
+    for grant in {one for one, _ in drawn}:
+        kept = _of_grant(drawn, grant)
+        back = EXACT.subtract(_of_grant(paid, grant), kept)
+        first = next(at for at in drawn if at[0] == grant)
+        rounded[first] = EXACT.add(drawn[first], EXACT.subtract(back, whole_cents(back, currency)))
+    return rounded
 
 
 def _is_own(item: InvoiceItem, month: BillingMonth) -> bool:
@@ -115,19 +157,20 @@ def _own(items: Iterable[InvoiceItem], left: Mapping[UUID, Decimal], month: Bill
     return _Charges(own, {item.id: left[item.id] for item in own})
 
 
-def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth) -> _Charges:
+def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth, after_tax: Collection[UUID]) -> _Charges:
     """Return what was left to pay of a final invoice's own items before its credits paid them."""
     charged = [item for item in billed if item.kind not in TAKEN_OFF]
     left = {item.id: item.amount for item in charged}
     for item in billed:
-        if item.kind in ("discount", "maximum") or (item.kind == "credit" and item.amount > 0):
+        is_returned = item.kind == "credit" and item.amount > 0 and item.credit_grant_id not in after_tax
+        if item.kind in ("discount", "maximum") or is_returned:
             for one, part in _applied(item):
                 left[one] = EXACT.subtract(left.get(one, ZERO), part)
     return _own(charged, left, month)
 
 
-def _applied(item: InvoiceItem) -> Iterator[tuple[UUID, Decimal]]:
-    for part in item.detail.get("applied_to", ()):
+def _applied(item: InvoiceItem, what: str = "applied_to") -> Iterator[tuple[UUID, Decimal]]:
+    for part in item.detail.get(what, ()):
         yield UUID(part["item"]), Decimal(part["amount"])
 
 
@@ -137,7 +180,7 @@ def _paid(billed: Sequence[InvoiceItem], before: _Charges, used: CreditsUsed) ->
     paid: Parts = defaultdict(Decimal, used.elsewhere)
     for item in billed:
         if item.kind == "credit" and item.amount < 0:
-            for one, part in _applied(item):
+            for one, part in (*_applied(item), *_applied(item, "taxes_of")):
                 if one in things and item.credit_grant_id:
                     at = item.credit_grant_id, things[one]
                     paid[at] = EXACT.add(paid[at], part)
@@ -149,11 +192,17 @@ def _of_grant(parts: Mapping[tuple[UUID, str], Decimal], grant: UUID) -> Decimal
 
 
 def _drawn(
-    paid: Parts, billed: Sequence[InvoiceItem], before: _Charges, now: _Charges, used: CreditsUsed, account: Account
-) -> Parts:
-    """Return what each credit would have paid of each thing, had the invoice been right from the beginning."""
-    here = _paid(billed, before, CreditsUsed(()))
-    grants = [one for one in sorted(used.grants, key=drawing_order) if _of_grant(paid, one.id) > 0]
+    paid: Parts,
+    billed: Sequence[InvoiceItem],
+    before: _Charges,
+    now: _Charges,
+    among: Sequence[CreditGrant],
+    account: Account,
+) -> tuple[Parts, dict[UUID, Decimal]]:
+    """Return what each of these would have paid of each thing, had the invoice been right, and what would be left."""
+    ids = {one.id for one in among}
+    here = {at: part for at, part in _paid(billed, before, CreditsUsed(())).items() if at[0] in ids}
+    grants = [one for one in sorted(among, key=drawing_order) if _of_grant(paid, one.id) > 0]
     # Where other items of the invoice (fees in advance) outweighed what it gave back, credits paid more than its own
     # items came to by themselves: so much they may pay beyond them now.
     beyond = max(ZERO, EXACT.subtract(exact_sum(list(here.values())), before.left_in_all()))
@@ -173,9 +222,9 @@ def _drawn(
             fresh.left[item] = EXACT.subtract(fresh.left[item], part)
             at = grant.id, things[item]
             drawn[at] = EXACT.add(drawn[at], part)
-    if account.is_taxed_by_item:  # which item a credit pays decides the taxes
-        return drawn
-    return _unmoved(paid, grants, totals, now) or drawn
+    if account.is_taxed_by_item and any(one.pays == "net" for one in among):  # what a credit pays decides the taxes
+        return drawn, fresh.left
+    return _unmoved(paid, grants, totals, now) or drawn, fresh.left
 
 
 def _fill(
@@ -218,7 +267,7 @@ def _difference(
         f"{grant.description}, which had paid {named}" if paid > kept else f"{grant.description}, which pays {named}",
         EXACT.minus(kept), Decimal(1), "item", credit_grant_id=grant.id,
     )  # fmt: skip
-    detail = {"billed_quantity": "1", "quantity": "1", "thing": thing}
+    detail = {"billed_quantity": "1", "quantity": "1", "thing": thing, "pays": grant.pays}
     was, is_ = (_as_item(charge, named, amount) for amount in (paid, kept))
     return Difference(charge, was.amount, ZERO, is_.amount, (FOLLOWS,), detail, (was,), (is_,))
 

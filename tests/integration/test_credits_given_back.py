@@ -10,6 +10,7 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.correcting import Who, correct_month
 from fly_billing.resources.explanations import read_explanation
 from fly_billing.resources.reissuing import reissue
+from fly_billing.resources.statements_of_account import read_statement
 from tests.builders import CLOSED, DAY, OCTOBER, SEPTEMBER, TERMS, Platform, at, event, id_of, write_jsonl
 
 LATER = CLOSED + timedelta(days=10)
@@ -204,3 +205,75 @@ def test_what_goes_back_to_a_credit_is_taxed_like_what_it_had_paid(platform: Pla
     correct(platform, "0")
     platform.close(OCTOBER)
     assert (platform.totals(), left(platform)) == ([7502, -7502], 6450)
+
+
+# --- Credits that pay after tax ------------------------------------------------------------------------------------
+
+
+def test_a_deposit_pays_after_tax_on_the_invoice_the_statement_and_in_focus(platform: Platform) -> None:
+    """70.00 + 5.78 - 5.00 = 70.78."""
+    platform.grant("acme", "Deposit", "5", pays="gross")
+    platform.add_tax("acme", "Sales tax", "8.25")
+    platform.use(event("e1", "700"))
+    platform.close()
+    assert (platform.totals(), left(platform)) == ([7078], 0)
+    assert all_is_explained(platform)
+    statement = read_statement(platform.database, "acme", LATER, SEPTEMBER)
+    assert statement.owed() == {"USD": 7078}
+    assert [(one.taxable_cents, one.tax_cents) for one in statement.invoices[0].taxes] == [(7000, 578)]
+
+
+@pytest.mark.parametrize("granted", ["5", "100", "59.5", "119"])
+def test_a_month_that_a_deposit_paid_is_corrected_step_by_step_to_nothing(platform: Platform, granted: str) -> None:
+    """100.00 + 19.00. Whatever the deposit paid of it, all is back in the end, and no tax is kept."""
+    platform.grant("acme", "Deposit", granted, pays="gross")
+    platform.add_tax("acme", "VAT", "19")
+    platform.use(event("e1", "1000"))
+    platform.close()
+    deposit = int(100 * Decimal(granted))
+    paid = min(deposit, 11900)
+    assert (platform.totals(), left(platform)) == ([11900 - paid], deposit - paid)
+    correct(platform, "300")
+    platform.close(OCTOBER)
+    kept = min(deposit, 3570)
+    assert (sum(platform.totals()), left(platform)) == (3570 - kept, deposit - kept)
+    correct(platform, "0")
+    platform.close(NOVEMBER)
+    assert (sum(platform.totals()), left(platform)) == (0, deposit)
+    (taxes,) = platform.query("select sum(tax_cents)::bigint as cents from invoice_taxes")
+    assert taxes["cents"] == 0
+    assert all_is_explained(platform)
+
+
+def test_a_promotion_does_not_pay_what_goes_back_to_a_deposit(platform: Platform) -> None:
+    """October: -119.00 and 119.00 back to the deposit. A promotion since then is left alone."""
+    platform.grant("acme", "Deposit", "200", pays="gross")
+    platform.add_tax("acme", "VAT", "19")
+    platform.use(event("e1", "1000"))
+    platform.close()
+    correct(platform, "0")
+    platform.grant("acme", "Promotion", "50", granted_at=OCTOBER.start)
+    platform.close(OCTOBER)
+    assert (platform.totals(), left(platform)) == ([0, 0], 25000)
+
+
+@pytest.mark.parametrize(
+    ("granted", "ended", "money", "kept"),
+    [
+        ("100", "2026-10-01", 0, 0),  # all of 34.51 goes back to the deposit
+        ("20", "2026-10-01", -1451, 0),
+        ("20", "2026-10-16T12:00:00", -1451, 1725),  # 17.26 are given back of 34.51; the deposit keeps 17.25
+    ],
+)
+def test_a_fee_in_advance_that_a_deposit_paid_goes_back_to_it_with_its_tax(
+    platform: Platform, granted: str, ended: str, money: int, kept: int
+) -> None:
+    platform.grant("acme", "Deposit", granted, pays="gross")
+    platform.add_tax("acme", "VAT", "19")
+    platform.add_subscription("acme", "support", OCTOBER.start, billed="in_advance")
+    platform.close()
+    assert platform.totals() == [-money]
+    platform.execute("update subscriptions set ended_at = :at", at=at(ended))
+    platform.close(OCTOBER)
+    assert (platform.totals(), left(platform)) == ([-money, money], 100 * int(granted) - kept)
+    assert all_is_explained(platform)

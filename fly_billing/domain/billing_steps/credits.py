@@ -16,7 +16,8 @@ The rules, for a reader to argue with:
     goes back to them, the rest is money. 29.00 were paid, 20.00 of it by credit; half of the month unused: of the 14.50
     that are given back 9.00 are money and 5.50 are credit.
   - What is returned can be drawn at once, by the same invoice.
-Keeps out: the ledger. `available` is read from it before; what is drawn here is booked in it when the invoice is final.
+Keeps out: credits that pay after tax (`after_tax`), and the ledger. `available` is read from it before; what is drawn
+here is booked in it when the invoice is final.
 """
 
 from __future__ import annotations
@@ -43,16 +44,21 @@ def draw_credits(draft: Draft) -> None:
     Its `detail`: what was `available` of the credit, what was `drawn` now and what is `left` of it, and `applied_to`:
     what it paid of which item.
     """
-    returned = _returned(draft)
+    returned = returned_on(draft)
     for credit in sorted(draft.account.credits, key=drawing_order):
-        if _pays_for(credit, draft.account.month):
+        if credit.pays == "net" and is_drawn_in(credit, draft.account.month):
             available = EXACT.add(credit.available, returned.get(credit.id, Decimal(0)))
             parts = draft.parts_of(credit.scope, available)
             if parts:
-                currency = draft.account.currency
-                remedy = f"let it expire (credit_grants.expires_at), and grant what is left of it in {currency}"
-                same_currency(credit.currency, currency, f"credit {credit.description!r}", remedy)
+                check_currency(draft, credit)
                 _draw(draft, replace(credit, available=available), parts)
+
+
+def check_currency(draft: Draft, credit: CreditGrant) -> None:
+    """Raise BillingError `currency_mismatch` where the credit is in another currency than the invoice that draws it."""
+    currency = draft.account.currency
+    remedy = f"let it expire (credit_grants.expires_at), and grant what is left of it in {currency}"
+    same_currency(credit.currency, currency, f"credit {credit.description!r}", remedy)
 
 
 def return_credits(draft: Draft) -> None:
@@ -75,15 +81,16 @@ def _return(draft: Draft, item: InvoiceItem, subscription: Subscription, *, for_
     paid = EXACT.subtract(charged, exact_sum([one.amount for one in discounts]))
     given_back = EXACT.minus(draft.left[item.id])
     still_owed = max(Decimal(0), EXACT.subtract(paid, given_back))
-    for credit in subscription.credits_ahead if for_next else subscription.credits_before:
+    credits = subscription.credits_ahead if for_next else subscription.credits_before
+    for credit in [one for one in credits if one.pays == "net"]:
         kept = min(credit.amount, still_owed)
         still_owed = EXACT.subtract(still_owed, kept)
         back = min(EXACT.subtract(credit.amount, kept), EXACT.minus(draft.left[item.id]))
         if back > 0:
-            draft.take_off(_returned_item(draft, item, credit, back), {item.id: EXACT.minus(back)})
+            draft.take_off(returned_item(draft, item, credit, back), {item.id: EXACT.minus(back)})
 
 
-def _returned_item(draft: Draft, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
+def returned_item(draft: Draft, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
     made = term_item(
         draft,
         "credit",
@@ -100,7 +107,7 @@ def _returned_item(draft: Draft, item: InvoiceItem, credit: CreditPaid, back: De
     return replace(made, id=draft.item_id(f"credit|{credit.grant_id}|{item.id}"), credit_grant_id=credit.grant_id)
 
 
-def _returned(draft: Draft) -> dict[UUID, Decimal]:
+def returned_on(draft: Draft) -> dict[UUID, Decimal]:
     """Add up what each credit got back on this invoice."""
     returned: dict[UUID, Decimal] = {}
     for item in draft.items:
@@ -114,7 +121,7 @@ def drawing_order(credit: CreditGrant) -> tuple[int, datetime, datetime, str]:
     return credit.priority, credit.expires_at or _NEVER, credit.granted_at, str(credit.id)
 
 
-def _pays_for(credit: CreditGrant, month: BillingMonth) -> bool:
+def is_drawn_in(credit: CreditGrant, month: BillingMonth) -> bool:
     return credit.granted_at < month.end and (credit.expires_at is None or month.start < credit.expires_at)
 
 

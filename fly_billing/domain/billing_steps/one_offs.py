@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from fly_billing.domain.account import OneOffItem
+from fly_billing.domain.account import Adjustment, OneOffItem
 from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem
@@ -43,29 +43,34 @@ def _steps(one: OneOffItem) -> dict[str, Any]:
 def charge_adjustments(draft: Draft) -> None:
     """Charge corrections of earlier months to whoever paid them, at those months' terms.
 
-    One about an organization that is no longer on the invoice is the payer's own line, and names that organization.
-    Raises BillingError `currency_mismatch`.
+    What goes back to credits that pay after tax is charged after it (`after_tax`). Raises as `charge_adjustment`.
     """
-    names = {member.organization_id for member in draft.account.members}
     for member in draft.account.members:
         for one in member.adjustments:
-            same_currency(
-                one.currency, draft.account.currency, f"adjustment {one.id}", f"bill this month in {one.currency}"
-            )
-            about = one.about or member.organization_id
-            is_here = about in names
-            item = InvoiceItem(
-                id=draft.item_id(f"adjustment|{one.id}", about if is_here else member.organization_id),
-                kind="adjustment",
-                organization_id=about if is_here else member.organization_id,
-                product=one.product,
-                description=one.description if is_here else f"{about}: {one.description}",
-                quantity=Decimal(1),
-                unit="item",
-                amount=one.amount,
-                adjustment_id=one.id,
-                detail={"month": str(one.month), "causes": list(one.causes)},
-            )
-            draft.charge(item, one.taxes)
-            if one.taxed:
-                draft.tax_parts[item.id] = one.taxed
+            if not one.is_after_tax:
+                charge_adjustment(draft, one, member.organization_id)
+
+
+def charge_adjustment(draft: Draft, one: Adjustment, payer_id: str) -> None:
+    """Charge one. About an organization that is no longer on the invoice, it is the payer's own line, and names it.
+
+    Raises BillingError `currency_mismatch`.
+    """
+    same_currency(one.currency, draft.account.currency, f"adjustment {one.id}", f"bill this month in {one.currency}")
+    about = one.about or payer_id
+    is_here = about in {member.organization_id for member in draft.account.members}
+    item = InvoiceItem(
+        id=draft.item_id(f"adjustment|{one.id}", about if is_here else payer_id),
+        kind="adjustment",
+        organization_id=about if is_here else payer_id,
+        product=one.product,
+        description=one.description if is_here else f"{about}: {one.description}",
+        quantity=Decimal(1),
+        unit="item",
+        amount=one.amount,
+        adjustment_id=one.id,
+        detail={"month": str(one.month), "causes": list(one.causes)},
+    )
+    draft.charge(item, one.taxes)
+    if one.taxed:
+        draft.tax_parts[item.id] = one.taxed

@@ -49,7 +49,7 @@ def add_taxes(draft: Draft) -> None:
     account = draft.account
     if not (account.taxes or draft.other_rates or draft.tax_parts):
         return
-    parts = taxed_parts(draft)
+    parts = draft.taxed = taxed_parts(draft)
     bases = _bases(draft, parts)
     draft.taxes.extend(_added(bases, account.currency))
     for tax in draft.taxes:

@@ -4,8 +4,9 @@
 -- difference in it.
 select
     a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount, a.currency,
-    a.causes
+    a.causes, coalesce(g.pays = 'gross', false) as is_after_tax
 from adjustments as a
+left join credit_grants as g on g.id = a.credit_grant_id
 where a.payer_id = any (:organizations) and a.month < :month and a.credit_note_id is null
     and not exists (select from invoices as i where i.id = a.invoice_id and i.status = 'void')
     and not exists (

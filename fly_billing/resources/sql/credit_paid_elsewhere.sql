@@ -7,7 +7,9 @@ from adjustments as a
 join invoice_items as t on t.adjustment_id = a.id and not t.is_void
 join invoices as i on i.id = t.invoice_id and i.status not in ('open', 'void')
 join invoice_items as c on c.invoice_id = i.id and c.kind = 'credit'
-cross join lateral jsonb_to_recordset(c.detail -> 'applied_to') as part (item uuid, amount numeric)
+cross join lateral jsonb_to_recordset(
+    (c.detail -> 'applied_to') || coalesce(c.detail -> 'taxes_of', '[]')
+) as part (item uuid, amount numeric)
 where a.invoice_id = :invoice_id and part.item = t.id
 group by 1, 2, 3
 union all

@@ -1,14 +1,17 @@
 -- One row per subscription, month and credit: what the credit paid, on other invoices, of the fees that they charged for
 -- this month, or (`is_ahead`) for the next, less what it got back of them; in the order in which credits are drawn. The
--- same invoices count as in `subscriptions_to_bill`. The `amount` is above zero.
+-- same invoices count as in `subscriptions_to_bill`. The `amount` is above zero, and has
+-- the taxes on the fee in it where the credit pays after tax.
 select
-    t.subscription_id, t.period_start >= :month_end as is_ahead, g.id as grant_id, g.description,
+    t.subscription_id, t.period_start >= :month_end as is_ahead, g.id as grant_id, g.description, g.pays,
     sum(part.amount) as amount
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 join invoice_items as c on c.invoice_id = t.invoice_id and c.kind = 'credit'
 join credit_grants as g on g.id = c.credit_grant_id
-cross join lateral jsonb_to_recordset(c.detail -> 'applied_to') as part (item uuid, amount numeric)
+cross join lateral jsonb_to_recordset(
+    (c.detail -> 'applied_to') || coalesce(c.detail -> 'taxes_of', '[]')
+) as part (item uuid, amount numeric)
 where t.subscription_id = any (:subscriptions) and not t.is_void
     and t.period_start >= :month_start and t.period_start < :next_end
     and i.month <> :month and (i.status <> 'open' or i.month < :month)

@@ -23,7 +23,7 @@ with balances as (
         and (g.expires_at is null or g.expires_at > :month_start or g.expires_at = '-infinity')
 )
 
-select organization_id, id, description, available, currency, granted_at, expires_at, priority, scope
+select organization_id, id, description, available, currency, granted_at, expires_at, priority, scope, pays
 from balances
 where available >= 0
 order by organization_id, priority, expires_at nulls last, granted_at, id

@@ -1,7 +1,11 @@
 -- One row per adjustment and tax rate that the invoice it corrects was made with, or that its parts name (a fee that is
 -- given back has the rates of the month before); and how much of the adjustment is taxed at which, where items differ.
+-- What goes back to a credit that pays after tax is not taxed: it has no row.
 with asked as (
-    select id, invoice_id, detail -> 'taxed' as taxed from adjustments where id = any (:ids)
+    select a.id, a.invoice_id, a.detail -> 'taxed' as taxed
+    from adjustments as a
+    left join credit_grants as g on g.id = a.credit_grant_id
+    where a.id = any (:ids) and g.pays is distinct from 'gross'
 ),
 
 used as (
