@@ -166,6 +166,11 @@ _MEANINGS = {
         "Stripe knows this idempotency key with another request: compare `fly-billing reconcile MONTH` with the"
         " invoice's rows in stripe_attempts, then launch the partition again",
     ),
+    "unreadable_invoice": _Meaning(
+        WAITING,
+        "the invoice's rows in invoices or invoice_items can't be read (a null, or no JSON object, where there is never"
+        " one): put them right, then launch the partition again",
+    ),
     "verify_mismatch": _Meaning(
         WAITING,
         "the draft in Stripe does not add up to our invoice, twice over: compare the two; nothing was finalized",

@@ -42,7 +42,10 @@ class BilledLine:
 
 @dataclass(frozen=True)
 class FinalizedInvoice:
-    """A finalized invoice, as read from our database, ready to be synced."""
+    """A finalized invoice, as read from our database, ready to be synced unless `is_unreadable`.
+
+    Where its currency or total is missing, they are XXX (no currency) and the sum of the lines that can be read.
+    """
 
     id: UUID
     organization_id: str
@@ -52,6 +55,7 @@ class FinalizedInvoice:
     currency: str
     total_cents: int
     lines: tuple[BilledLine, ...]
+    is_unreadable: bool = False
 
 
 @dataclass(frozen=True)

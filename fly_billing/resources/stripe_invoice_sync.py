@@ -117,6 +117,8 @@ class InvoiceSync:
             return self._entry.state  # another run was quicker
         if self._entry.status != "finalized":
             return "not_to_be_sent"  # it was voided since this run read it
+        if self._invoice.is_unreadable:
+            raise StepFailed("needs_attention", "create", "unreadable_invoice")
         if self._invoice.total_cents == 0:
             return self._move("skipped_zero")
         if code := charging_problem(self._invoice.total_cents, self._invoice.currency):

@@ -14,6 +14,7 @@ from uuid import UUID
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.stripe_failures import StripeFailure
 from fly_billing.domain.stripe_plan import BilledLine, FinalizedInvoice, StripeRequest, line_description
+from fly_billing.resources.isolation import ABOUT_A_VALUE
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.stripe_client import Answer
 
@@ -42,15 +43,22 @@ class StripeJournal:
         return [row["id"] for row in found]
 
     def finalized_invoices(self, ids: Sequence[UUID]) -> list[FinalizedInvoice]:
-        """Read invoices with their items. Those that are not finalized are left out."""
+        """Read invoices with their items. Those that are not finalized are left out.
+
+        One whose rows can't be read says so (`is_unreadable`), and leaves the others readable.
+        """
         with self.database.transaction() as connection:
             heads = rows(connection, "finalized_invoices", ids=list(ids))
             items = rows(connection, "items_of_invoices", ids=list(ids))
         lines: dict[UUID, list[BilledLine]] = {row["id"]: [] for row in heads}
+        unreadable = {row["id"] for row in heads if row["total_cents"] is None or row["currency"] is None}
         for item in items:
             if item["invoice_id"] in lines:
-                lines[item["invoice_id"]].append(_line(item))
-        return [_invoice(row, tuple(lines[row["id"]])) for row in heads]
+                try:
+                    lines[item["invoice_id"]].append(_line(item))
+                except ABOUT_A_VALUE:
+                    unreadable.add(item["invoice_id"])
+        return [_invoice(row, tuple(lines[row["id"]]), row["id"] in unreadable) for row in heads]
 
     def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
         """List those of these invoices, with something to pay, of which nothing can be in Stripe by what we know."""
@@ -122,6 +130,8 @@ class StripeJournal:
 
 def _line(item: Row) -> BilledLine:
     detail = item["detail"]
+    if item["amount_cents"] is None:
+        raise ValueError("an item without amount_cents")
     text = line_description(
         item["product"], item["description"], item["quantity"], item["unit"],
         detail.get("steps", []), detail.get("free_allowance_used"),
@@ -129,14 +139,15 @@ def _line(item: Row) -> BilledLine:
     return BilledLine(str(item["id"]), text, item["amount_cents"], item["kind"] == "tax")
 
 
-def _invoice(row: Row, lines: tuple[BilledLine, ...]) -> FinalizedInvoice:
+def _invoice(row: Row, lines: tuple[BilledLine, ...], is_unreadable: bool) -> FinalizedInvoice:
     return FinalizedInvoice(
         id=row["id"],
         organization_id=row["organization_id"],
         organization_name=row["organization_name"],
         month=BillingMonth(row["month"].year, row["month"].month),
         revision=row["revision"],
-        currency=row["currency"],
-        total_cents=row["total_cents"],
+        currency=row["currency"] or "XXX",
+        total_cents=sum(line.amount_cents for line in lines) if row["total_cents"] is None else row["total_cents"],
         lines=lines,
+        is_unreadable=is_unreadable,
     )

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
 from fly_billing.resources.stripe_client import Answer
 from fly_billing.resources.stripe_journal import StripeJournal
 from fly_billing.resources.stripe_reading import ReadingFailed, StripeReader, our_invoice
@@ -63,5 +64,7 @@ def _customers(journal: StripeJournal, reader: StripeReader, unsent: Sequence[UU
     without = journal.organizations_without_customer(unsent)
     if not without:
         return {}
-    found = reader.customers_since(min(without.values()))
+    # Since when an organization exists may be unreadable: then all that there can be is looked at.
+    since = [moment if isinstance(moment, datetime) else FIRST_MONTH.start for moment in without.values()]
+    found = reader.customers_since(min(since))
     return {name: customer for name, customer in found if name in without}

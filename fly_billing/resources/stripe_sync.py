@@ -11,6 +11,7 @@ from uuid import UUID
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.stripe_failures import StripeFailure
 from fly_billing.domain.stripe_plan import FinalizedInvoice
+from fly_billing.resources.isolation import ABOUT_A_VALUE
 from fly_billing.resources.postgres import SessionLocks
 from fly_billing.resources.stripe_invoice_sync import InvoiceSync, StepFailed, SyncTools
 from fly_billing.resources.stripe_journal import StripeJournal
@@ -116,5 +117,11 @@ def _sync_alone(
         try:
             return InvoiceSync(tools, invoice, before).run()
         except StepFailed as failed:
-            tools.journal.fail(invoice.id, failed.state, failed.step, failed.failure, tools.clock())
-            return failed
+            return _failed(tools, invoice, failed)
+        except ABOUT_A_VALUE:
+            return _failed(tools, invoice, StepFailed("needs_attention", "create", "unreadable_invoice"))
+
+
+def _failed(tools: SyncTools, invoice: FinalizedInvoice, failed: StepFailed) -> StepFailed:
+    tools.journal.fail(invoice.id, failed.state, failed.step, failed.failure, tools.clock())
+    return failed

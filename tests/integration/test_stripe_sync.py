@@ -32,6 +32,7 @@ from tests.stripe_builders import (
     sync,
     sync_tools,
 )
+from tests.unguarded import damage
 
 
 @pytest.mark.parametrize("lines", [1, 100])
@@ -285,3 +286,40 @@ def test_a_customer_balance_changes_what_is_due_and_not_what_was_billed(
     sent = invoice_in_stripe(sandbox, "fly")
     assert (sent["total"], sent["amount_due"]) == (3545, 2545)
     assert kinds(tools) == []
+
+
+OF_BROKEN = "invoice_id in (select id from invoices where organization_id = 'broken')"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update invoice_items set detail = null where OF_BROKEN",
+        "update invoice_items set detail = '[7]' where OF_BROKEN",
+        "update invoice_items set amount_cents = null where OF_BROKEN",
+        "update invoices set total_cents = null where organization_id = 'broken'",
+        "update invoices set currency = null where organization_id = 'broken'",
+        "delete from invoice_items where OF_BROKEN",
+        "update organizations set created_at = 'infinity' where id = 'broken'",
+    ],
+)
+def test_an_invoice_whose_rows_can_not_be_read_fails_alone_and_the_others_reach_stripe_to_the_cent(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, statement: str
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12"], broken=["12"], gamma=["12"])
+    for one in (
+        "alter table invoice_items alter detail drop not null, alter amount_cents drop not null",
+        "alter table invoice_items drop constraint if exists detail_is_an_object",
+        "alter table invoices alter total_cents drop not null, alter currency drop not null",
+        "alter table organizations drop constraint if exists created_at_is_a_time",
+    ):
+        execute(billing_database, one)
+    damage(billing_database, statement.replace("OF_BROKEN", OF_BROKEN))
+    tools = sync_tools(billing_database, sandbox.url)
+    report = sync(tools)
+    there = {one[0]: one[1:3] for one in in_stripe(sandbox)}
+    assert (there["acme"], there["gamma"]) == (("open", 1200), ("open", 1200))
+    if "created_at" not in statement:  # an organization's own age matters to no invoice
+        (failed,) = report.failures
+        assert (failed.invoice.organization_id, failed.failure.code) == ("broken", "unreadable_invoice")
+        assert {one.organization_id for one in reconcile(tools).discrepancies} == {"broken"}

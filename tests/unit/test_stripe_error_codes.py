@@ -92,7 +92,7 @@ OURS = set(
     """
     amount_not_chargeable authentication conflict customer_missing customer_unknown differs_in_stripe
     duplicate_in_stripe finalization_failed idempotency_error no_answer rate_limited server_error verify_mismatch
-    voided_in_stripe
+    unreadable_invoice voided_in_stripe
     """.split()
 )
 
