@@ -47,6 +47,8 @@ REJECTED_COLUMNS = (
 
 # About a million rows of Parquet.
 BYTES_AT_ONCE = 48 * 2**20
+# Rejected rows in memory at once: each has its whole text, up to 1 MB.
+ROWS_AT_ONCE = 1000
 # What a packed file is taken to unpack to, where it matters how much is landed at once.
 PACKED_TIMES = 10
 
@@ -356,7 +358,13 @@ def _account(
     ]
     rows(connection, "delete_usage_files", days=list(days))
     copy_rows(connection, "usage_files", FILE_COLUMNS, map(_AS_ROW, files))
-    copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, duck.execute("from rejected").fetchall())
+    copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, _in_batches(duck.execute("from rejected")))
     for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
         rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
     return files
+
+
+def _in_batches(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    """Yield rows, a batch in memory at a time: a day may be rejected as a whole, each row with its text."""
+    while batch := found.fetchmany(ROWS_AT_ONCE):
+        yield from batch

@@ -68,13 +68,16 @@ def _threshold(database: BillingDatabase, organization_id: str, amount: str) -> 
 def tell_spend(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     """Tell of open months that came to a threshold, each once; several at once are one message. Returns how many.
 
-    In one transaction it is put into the outbox and written down as told. Raises SpendNotTold, after the others were
-    told of, where something about an organization can't be read. Without a channel the log is the place.
+    In one transaction it is put into the outbox and written down as told. Where something about an organization can't
+    be read, people are alerted of that once per month and cause, and each look raises SpendNotTold, after the others
+    were told of. Without a channel the log is the place.
     """
     with database.transaction() as connection:
         lock_until_commit(connection, "alerts")  # two that tell at once would both find what nobody was told of
         crossed = rows(connection, "spend_thresholds_crossed")
         done, failed = each_alone(connection, crossed, lambda some: [_tell(connection, row, channels) for row in some])
+        for row, problem in failed:
+            _tell_failure(connection, row, problem, channels)
     alerts = [alert for _, told in done for alert in told]
     for alert in alerts:
         log(alert.text)
@@ -94,3 +97,15 @@ def _tell(connection: Connection, row: Row, channels: Sequence[Channel]) -> Aler
         thresholds_cents=list(crossing.thresholds_cents), total_cents=crossing.total_cents,
     )  # fmt: skip
     return alert
+
+
+def _tell_failure(connection: Connection, row: Row, problem: Exception, channels: Sequence[Channel]) -> None:
+    """Put an alert into the outbox, unless there was one of the same: the row may stay bad for many looks."""
+    what = unreadable(f"spend of {row['organization_id']} in {row['month']}", problem).operator_text
+    subject = f"Spend of {row['organization_id']} could not be told"
+    put(
+        connection,
+        Alert.of("spend_not_told", subject, [f"What to do: {what}"]),
+        channels,
+        key=f"spend not told: {what}",
+    )
