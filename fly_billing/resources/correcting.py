@@ -563,8 +563,11 @@ def _correction(again: _Again, draft: Draft, changed: ChangedUsage) -> Correctio
 
 
 def _are_terms(found: Sequence[Difference]) -> bool:
-    """Whether some of these differences come from terms; not from an earlier month that a minimum counts."""
-    return any(EARLIER_MONTH not in one.causes for one in found)
+    """Whether some of these differences come from terms; not from an earlier month that a minimum counts.
+
+    What goes back to credits follows from the others.
+    """
+    return any(EARLIER_MONTH not in one.causes for one in found if one.charge.credit_grant_id is None)
 
 
 def _correction_by_usage(again: _Again, before: BilledUsage | None, changed: ChangedUsage) -> Correction:
