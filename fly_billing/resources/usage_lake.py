@@ -9,6 +9,7 @@ file list. A version never changes, so what was rolled up from it can be rolled 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -313,17 +314,25 @@ def parts_of(path: Path, files: Iterable[DataFile]) -> dict[PartKey, Part]:
     return parts
 
 
+PARQUET_END = b"PAR1"
+
+
 def damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
-    """Say what is wrong with each file that is missing, or has another size than the Delta log says."""
+    """Say what is wrong with each file that is missing, has another size than the Delta log says, or is no Parquet."""
     damaged = []
     for file in files:
         try:
-            size = (path / file.path).stat().st_size
+            with (path / file.path).open("rb") as content:
+                size = content.seek(0, os.SEEK_END)
+                content.seek(max(0, size - len(PARQUET_END)))
+                end = content.read()
         except OSError as problem:
             damaged.append(f"{file.path} ({problem.strerror or problem})")
             continue
         if size != file.bytes:
             damaged.append(f"{file.path} ({size} bytes, not {file.bytes})")
+        elif end != PARQUET_END:
+            damaged.append(f"{file.path} (overwritten: it does not end as a Parquet file)")
     return damaged
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from fly_billing.domain.correction_guard import OFF
@@ -64,7 +63,7 @@ def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fau
 
 def test_a_data_file_of_the_right_size_with_lost_content_is_found_and_landed_again(landed: Platform) -> None:
     data_file_of_zeros(landed)
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(UsageTableMismatch, match=r"overwritten.*fly-billing land --repair"):
         landed.roll_up(now=CLOSED)
     damage = find_damage(landed.database, landed.lake, landed.landing_dir)
     assert (damage.days, damage.lost) == ([FIRST], [])
