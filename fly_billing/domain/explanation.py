@@ -36,7 +36,7 @@ from fly_billing.domain.rating import rate
 # What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
 _TOLD_IN_SUMS = frozenset(
     "price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent maximum"
-    " minimum counted counted_before available drawn left returned step taxed".split()
+    " minimum counted counted_before available drawn left returned step taxed transformed".split()
 )
 _HUNDRED = Decimal(100)
 
@@ -183,7 +183,20 @@ def _quantity(item: InvoiceItem, rollups: Sequence[UsageRollup]) -> list[Sum]:
     if item.kind != "usage":
         return []
     lines = tuple(Line(whose(one), one.quantity) for one in rollups)
-    return [Sum("Quantity", item.unit, lines, item.quantity), *_charged_for(item)]
+    how = item.detail.get("transformed")
+    if how is None:
+        return [Sum("Quantity", item.unit, lines, item.quantity), *_charged_for(item)]
+    used = Decimal(how["used"])
+    return [Sum("Used", "", lines, used), _transformed(item, used, how), *_charged_for(item)]
+
+
+def _transformed(item: InvoiceItem, used: Decimal, how: Mapping[str, str]) -> Sum:
+    """The quantity that is charged for: the used one in other units, rounded to whole steps."""
+    factors = (used, Decimal(1), Decimal(how["divide_by"]))
+    converted = Line("used", exact_product(*factors), None if factors[2] == 1 else factors)
+    by = EXACT.subtract(item.quantity, converted.amount)
+    rounded = Line(f"the month rounded {how['round']} to a multiple of {grouped(how['step'])}", by)
+    return Sum("Quantity", item.unit, (converted, rounded), item.quantity)
 
 
 def _charged_for(item: InvoiceItem) -> list[Sum]:
@@ -390,7 +403,15 @@ def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...
 def charged_by(price: Price) -> str:
     """Say in a line what a price charges, from its own plain data: `per_unit: unit_amount 0.15, per 720`."""
     data = price.to_data()
-    shown = [*price.model.to_data(), "free_allowance", "allowance_with", "minimum", "maximum", "at_zero"]
+    shown = [
+        *price.model.to_data(),
+        "free_allowance",
+        "allowance_with",
+        "minimum",
+        "maximum",
+        "at_zero",
+        "transform_quantity",
+    ]
     return f"{price.model.NAME}: " + ", ".join(f"{name} {_text(data[name])}" for name in shown if name in data)
 
 

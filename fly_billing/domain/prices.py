@@ -30,6 +30,7 @@ from fly_billing.domain.plain_data import (
     refuse_unknown,
 )
 from fly_billing.domain.price_models import MODELS, PriceModel
+from fly_billing.domain.transformed_quantity import TransformedQuantity
 
 PRICES = uuid5(NAMESPACE_URL, "fly_billing/prices")
 # What a month without billable units is charged: nothing at all, or what the model charges for 0 units (a flat amount,
@@ -45,8 +46,9 @@ class Price:
     dimensions have one of the named values. `free_allowance` units per organization and month (of a fee: per
     subscription) cost nothing. `allowance_with` is the key of a fee that includes the allowance: it is granted for each
     subscribed unit, for the part of the month that the subscription ran. `minimum` and `maximum` bound what the price
-    charges in a month, before any discount; a fee's are prorated with it. Raises ValueError naming the field that is
-    wrong, or that a fee can't have (`match`, `allowance_with`).
+    charges in a month, before any discount; a fee's are prorated with it. `transform_quantity` comes before all of
+    these: allowance, tiers and `per` are in its units. Raises ValueError naming the field that is wrong, or that a fee
+    can't have (`match`, `allowance_with`, `transform_quantity`).
     """
 
     book: str
@@ -65,6 +67,7 @@ class Price:
     maximum: Decimal | None = None
     at_zero: str = "nothing"
     allowance_with: str | None = None
+    transform_quantity: TransformedQuantity | None = None
 
     def __post_init__(self) -> None:
         exact_number("free_allowance", self.free_allowance)
@@ -77,9 +80,9 @@ class Price:
             raise ValueError(f"allowance_with {self.allowance_with!r} without a free_allowance")
         if self.at_zero not in AT_ZERO:
             raise ValueError(f"at_zero {self.at_zero!r}; known are {', '.join(AT_ZERO)}")
-        if self.meter is None and (self.match or self.allowance_with is not None):
-            name = "match" if self.match else "allowance_with"
-            raise ValueError(f"{name} is for usage, and a price without a meter is a fee: leave it out")
+        for name in ("match", "allowance_with", "transform_quantity"):
+            if self.meter is None and getattr(self, name):
+                raise ValueError(f"{name} is for usage, and a price without a meter is a fee: leave it out")
         if not re.fullmatch("[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is no ISO 4217 code")
         if self.effective_until is not None and self.effective_until <= self.effective_from:
@@ -124,6 +127,9 @@ class Price:
             maximum=None if data.get("maximum") is None else read_number(data, "maximum"),
             at_zero=data.get("at_zero", "nothing"),
             allowance_with=None if data.get("allowance_with") is None else read_text(data, "allowance_with"),
+            transform_quantity=None
+            if data.get("transform_quantity") is None
+            else TransformedQuantity.from_data(data["transform_quantity"]),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -137,6 +143,7 @@ class Price:
             "maximum": None if self.maximum is None else as_text(self.maximum),
             "at_zero": self.at_zero if self.at_zero != "nothing" else None,
             "allowance_with": self.allowance_with,
+            "transform_quantity": self.transform_quantity.to_data() if self.transform_quantity else None,
         }
         return {
             "key": self.key,
@@ -153,7 +160,7 @@ class Price:
 # Beside the fields of its model.
 _FIELDS = frozenset(
     "key meter product description unit currency model free_allowance minimum maximum at_zero match allowance_with"
-    " effective_from effective_until".split()
+    " transform_quantity effective_from effective_until".split()
 )
 
 

@@ -1,10 +1,11 @@
 """Rating: what a quantity costs under a price, from plain values, without a database. Public and stable: README.md.
 
 The order of steps, for a reader to argue with:
-  1. the free allowance is taken off, in time order;              `_billable`
-  2. the price model turns the rest into steps;                   `_rate_part`
-  3. a month without billable units costs nothing, or its item;   `_rate_part`
-  4. the minimum tops up, the maximum cuts down.                  `_bounds`
+  1. the quantity is converted into whole steps of other units;   `_transformed`
+  2. the free allowance is taken off, in time order;              `_billable`
+  3. the price model turns the rest into steps;                   `_rate_part`
+  4. a month without billable units costs nothing, or its item;   `_rate_part`
+  5. the minimum tops up, the maximum cuts down.                  `_bounds`
 Amounts are exact and not rounded: an invoice rounds its total, once (`domain.money`). Keeps out: which price holds
 (`domain.prices`), and invoices.
 """
@@ -30,7 +31,8 @@ _UNNAMED = {"key": "unnamed", "product": "", "description": "", "unit": "unit", 
 class Rated:
     """What a quantity costs, and why: `allowance_used` units are free, and `amount` is exactly the sum of the steps.
 
-    `allowance_used` and the units of all steps add up to `quantity`. `amount` is in the currency's major unit.
+    `allowance_used` and the units of all steps add up to `quantity`: what was `used`, unless the price transforms it.
+    `amount` is in the currency's major unit.
     """
 
     quantity: Decimal
@@ -38,10 +40,13 @@ class Rated:
     amount: Decimal
     currency: str
     steps: tuple[PriceStep, ...]
+    used: Decimal
 
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON-ready data; numbers are text, so that no digit is lost."""
         numbers = {"quantity": self.quantity, "allowance_used": self.allowance_used, "amount": self.amount}
+        if self.used != self.quantity:
+            numbers = {"used": self.used, **numbers}
         return {
             **{name: plain(value) for name, value in numbers.items()},
             "currency": self.currency,
@@ -72,25 +77,28 @@ def rate_month(
 ) -> list[Rated]:
     """Rate a month in which the price changed: each version of it with the quantity of its time, in time order.
 
-    The month is one: tiers and packages go on where the part before ended, a volume tier is chosen by the whole month,
-    a flat fee is charged by the part that first reaches it. Each version grants its own allowance (times `share`: one
-    for all parts, or one for each), less what was free before. The maximum bounds what the parts up to then come to;
-    the minimum and `at_zero` are those of the last part.
+    The month is one: steps, tiers and packages go on where the part before ended, a volume tier is chosen by the whole
+    month, a flat fee is charged by the part that first reaches it. Each version grants its own allowance (times
+    `share`: one for all parts, or one for each), less what was free before. The maximum bounds what the parts up to
+    then come to; the minimum and `at_zero` are those of the last part.
     """
     prices = [_read_price(price) for price, _ in parts]
     currencies = sorted({price.currency for price in prices})
     if len(currencies) > 1:
         raise ValueError(f"the versions of a price are in {' and '.join(currencies)}: they can't share a month")
-    quantities = [exact_number("quantity", quantity) for _, quantity in parts]
+    quantities_used = [exact_number("quantity", quantity) for _, quantity in parts]
+    quantities = _transformed(prices, quantities_used)
     shares = [share] * len(parts) if isinstance(share, Fraction | int | str | float) else list(share)
     billable = _billable(prices, quantities, [_read_share(one) for one in shares])
     total = exact_sum(billable)
     rated: list[Rated] = []
     used = charged = Decimal(0)
-    for number, (price, quantity, units) in enumerate(zip(prices, quantities, billable, strict=True), start=1):
+    rows = zip(prices, quantities_used, quantities, billable, strict=True)
+    for number, (price, before, quantity, units) in enumerate(rows, start=1):
         steps = _rate_part(price, units, used, total, charged, is_last=number == len(parts))
         amount = exact_sum([step.amount for step in steps])
-        rated.append(Rated(quantity, EXACT.subtract(quantity, units), amount, price.currency, tuple(steps)))
+        free = EXACT.subtract(quantity, units)
+        rated.append(Rated(quantity, free, amount, price.currency, tuple(steps), before))
         used, charged = EXACT.add(used, units), EXACT.add(charged, amount)
     return rated
 
@@ -109,6 +117,17 @@ def _read_share(share: Share) -> Fraction:
     if part < 0:
         raise ValueError(f"share {share} must be at least 0")
     return part
+
+
+def _transformed(prices: Sequence[Price], quantities: Sequence[Decimal]) -> list[Decimal]:
+    """Return each quantity in the units of its price: what it adds to the month, so that no step is begun twice."""
+    transformed, before = [], Decimal(0)
+    for price, quantity in zip(prices, quantities, strict=True):
+        after = EXACT.add(before, quantity)
+        how = price.transform_quantity
+        transformed.append(quantity if how is None else EXACT.subtract(how.apply(after), how.apply(before)))
+        before = after
+    return transformed
 
 
 def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], shares: Sequence[Fraction]) -> list[Decimal]:

@@ -22,6 +22,7 @@ from fly_billing.domain.price_models import (
     Volume,
 )
 from fly_billing.domain.prices import Price
+from fly_billing.domain.transformed_quantity import TransformedQuantity
 
 QUANTITIES = st.decimals(0, Decimal("1e12"), places=15) | st.integers(0, 100).map(Decimal)
 AMOUNTS = st.decimals(0, Decimal("1e6"), places=12) | st.integers(0, 100).map(Decimal)
@@ -47,6 +48,7 @@ MODELS: st.SearchStrategy[PriceModel] = st.one_of(
     st.builds(Percentage, AMOUNTS, AMOUNTS),
     st.builds(Flat, AMOUNTS),
 )
+TRANSFORMS = st.builds(TransformedQuantity, SIZES, SIZES, st.sampled_from(["up", "down"]))
 NAMES = st.text(min_size=1, max_size=10)
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -74,4 +76,5 @@ def prices(draw: st.DrawFn, models: st.SearchStrategy[PriceModel] = MODELS) -> P
         minimum=draw(st.sampled_from([None, bounds[0]])),
         maximum=draw(st.sampled_from([None, bounds[1]])),
         at_zero=draw(st.sampled_from(["nothing", "item"])),
+        transform_quantity=draw(st.none() | TRANSFORMS) if meter else None,
     )

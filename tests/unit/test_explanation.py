@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fly_billing.domain.account import Account, Adjustment, Member, OneOffItem, Subscription, UsageRollup
+from fly_billing.domain.errors import BillingError
 from fly_billing.domain.explained_rounding import explain_rounding
 from fly_billing.domain.explanation import Explanation, Line, charged_by, explain_item, moment_text, span
 from fly_billing.domain.invoice_items import InvoiceItem, Scope
@@ -384,7 +385,11 @@ def test_whatever_is_charged_comes_out_right_on_a_calculator(held: tuple[Price, 
             },
         )
     )
-    invoice = invoice_of(*used, prices=held, currency=currency, **terms)
+    try:
+        invoice = invoice_of(*used, prices=held, currency=currency, **terms)
+    except BillingError as error:
+        assert error.code == "amount_too_large"  # prices and quantities may both be large
+        return
     for item in invoice.items:
         one = explain(item, invoice, used, held)
         assert one.problems == ()

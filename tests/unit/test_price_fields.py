@@ -37,6 +37,7 @@ CHANGES: dict[str, Any] = {
     "at_zero": "item",
     "match": {"region": "ams"},
     "allowance_with": "plan",
+    "transform_quantity": {"step": "7", "round": "down"},
     "effective_from": "2026-09-16",
     "effective_until": "2026-09-16",
     "unit_amount": "3",

@@ -37,8 +37,10 @@ def values_in(thing: Any) -> list[Any]:
 @given(prices(), QUANTITIES, SHARES)
 def test_no_unit_is_lost_between_allowance_and_steps(price: Price, quantity: Decimal, share: Fraction) -> None:
     rated = rate(price, quantity, share=share)
-    assert EXACT.add(rated.allowance_used, exact_sum([step.units for step in rated.steps])) == quantity
-    assert 0 <= rated.allowance_used <= min(quantity, divide(price.free_allowance, Decimal(1)))
+    assert EXACT.add(rated.allowance_used, exact_sum([step.units for step in rated.steps])) == rated.quantity
+    assert rated.used == quantity
+    assert rated.quantity == (price.transform_quantity.apply(quantity) if price.transform_quantity else quantity)
+    assert 0 <= rated.allowance_used <= min(rated.quantity, divide(price.free_allowance, Decimal(1)))
 
 
 @given(prices(), st.lists(QUANTITIES, min_size=1, max_size=4))

@@ -122,5 +122,6 @@ def _item(
         match=price.match,
         rollup_ids=tuple(rollup.id for rollup in rollups),
         detail=price_detail(price, rated.steps)
-        | ({"free_allowance_used": plain(rated.allowance_used)} if rated.allowance_used else {}),
+        | ({"free_allowance_used": plain(rated.allowance_used)} if rated.allowance_used else {})
+        | ({"transformed": {"used": plain(rated.used), **how.to_data()}} if (how := price.transform_quantity) else {}),
     )

@@ -1,5 +1,6 @@
--- One row per usage rollup of a billed snapshot that no item, or more than one, prices; per item whose quantity is not the
--- sum of its rollups; and per usage rollup that more than one invoice bills (a void one, which another replaced, aside).
+-- One row per usage rollup of a billed snapshot that no item, or more than one, prices; per item whose quantity (where its
+-- price transformed that, what was used) is not the sum of its rollups; and per usage rollup that more than one invoice
+-- bills (a void one, which another replaced, aside).
 select invoices.organization_id, r.meter, r.dimensions::text as dimensions, count(l.item_id) as items, r.quantity
 from invoices
 join organizations on organizations.id = invoices.organization_id
@@ -19,7 +20,7 @@ left join invoice_snapshots as s on s.invoice_id = invoices.id
 left join usage_rollups as r on r.id = l.rollup_id and r.snapshot_id = s.snapshot_id
 where invoices.month = :month and organizations.billing_group = any (:groups)
 group by invoices.organization_id, t.id
-having coalesce(sum(r.quantity), 0) <> t.quantity
+having coalesce(sum(r.quantity), 0) <> coalesce(cast(t.detail -> 'transformed' ->> 'used' as numeric), t.quantity)
 union all
 select
     invoices.organization_id, r.meter, r.dimensions::text, count(*) over (partition by r.id), r.quantity

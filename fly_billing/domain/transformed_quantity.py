@@ -1,0 +1,52 @@
+"""A quantity in other units, in whole steps, before anything is charged: 301 seconds are two started five-minute steps.
+
+As Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities), with a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from fly_billing.domain.money import EXACT
+from fly_billing.domain.plain_data import as_text, check_size, read_number, refuse_unknown
+
+ROUNDINGS = ("up", "down")
+
+
+@dataclass(frozen=True)
+class TransformedQuantity:
+    """Divides a quantity by `divide_by` and rounds it, `up` or `down`, to a multiple of `step` of the new units.
+
+    Raises ValueError naming the field that is wrong.
+    """
+
+    divide_by: Decimal = Decimal(1)
+    step: Decimal = Decimal(1)
+    round: str = "up"
+
+    def __post_init__(self) -> None:
+        check_size("transform_quantity: divide_by", self.divide_by)
+        check_size("transform_quantity: step", self.step)
+        if self.round not in ROUNDINGS:
+            raise ValueError(f"transform_quantity: round {self.round!r}; known are up, down")
+
+    @classmethod
+    def from_data(cls, data: Any) -> TransformedQuantity:
+        """Read it from plain data. Raises ValueError naming what is wrong."""
+        if not isinstance(data, Mapping) or not data:
+            raise ValueError(f"transform_quantity {data!r} needs fields: divide_by, step, round")
+        refuse_unknown(data, frozenset({"divide_by", "step", "round"}), "transform_quantity")
+        return cls(read_number(data, "divide_by", "1"), read_number(data, "step", "1"), data.get("round", "up"))
+
+    def to_data(self) -> dict[str, str]:
+        """Return JSON-ready data that `from_data` reads back as the same."""
+        return {"divide_by": as_text(self.divide_by), "step": as_text(self.step), "round": self.round}
+
+    def apply(self, quantity: Decimal) -> Decimal:
+        """Return the quantity, at least 0, in whole steps of the new units. Exact."""
+        whole, begun = EXACT.divmod(quantity, EXACT.multiply(self.divide_by, self.step))
+        steps = EXACT.add(whole, Decimal(1)) if begun and self.round == "up" else whole
+        return EXACT.multiply(steps, self.step)
