@@ -743,8 +743,8 @@ def test_finance_sees_in_dagster_that_an_event_is_in_no_item(world: World) -> No
     world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", at("2026-10-09"), "2592000")])
     world.land_month(OCTOBER)
     assert in_one_item(world.bill(OCTOBER)) == (True, AssetCheckSeverity.ERROR)
-    world.execute("alter table usage_rollups disable trigger user")
-    world.execute("update usage_rollups set segment_end = '2026-10-09'")
+    world.execute("alter table invoice_item_rollups disable trigger user")
+    world.execute("delete from invoice_item_rollups")
     assert in_one_item(world.bill(OCTOBER)) == (False, AssetCheckSeverity.ERROR)
 
 

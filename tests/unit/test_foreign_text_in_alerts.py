@@ -31,7 +31,7 @@ ALERTS = [
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_no_text_that_an_alert_quotes_begins_a_line(alert: Alert) -> None:
-    starts = ("- ", "What to do: ", f"{alert.subject[:4]}", r"acme\nWhat", "...")
+    starts = ("- ", "What to do: ", "What to do for ", f"{alert.subject[:4]}", r"acme\nWhat", "...")
     assert all(line.startswith(starts) for line in alert.text.split("\n"))
     assert not any(line.startswith("What to do: pay evil") for line in alert.text.split("\n"))
     assert all(character.isprintable() for character in alert.text.replace("\n", ""))

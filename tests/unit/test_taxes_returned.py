@@ -270,7 +270,7 @@ def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
 
 def given_back(thing: str, amount: str) -> Difference:
     charge = Charge(f"acme|credit|{thing}", "credit", "acme", "Credits", "prepaid", Decimal(0), Decimal(1), "item")
-    return Difference(charge, Decimal(0), Decimal(0), Decimal(amount), detail={"thing": thing})
+    return Difference(charge, Decimal(0), Decimal(0), Decimal(amount), detail={"thing": thing, "pays": "net"})
 
 
 @pytest.mark.parametrize("side", ["billed", "now", "adjusted"])
