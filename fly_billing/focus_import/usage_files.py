@@ -101,7 +101,7 @@ def _cells(row: FocusRow, organization: str) -> tuple[str, ...]:
 
 def _content(rows: Iterable[tuple[str, ...]]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(HEADER)
     in_order = sorted(rows, key=itemgetter(HEADER.index("time"), 0))
     writer.writerows(in_order)

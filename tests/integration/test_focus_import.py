@@ -388,6 +388,19 @@ def test_two_charges_that_are_alike_are_both_billed(billing_database: BillingDat
     assert invoice.amount == Decimal(8)
 
 
+def test_a_charge_whose_name_has_line_ends_is_one_row_of_usage(
+    billing_database: BillingDatabase, landing_dir: Path
+) -> None:
+    """A region or a service is called whatever its provider typed: 4 x 0.50 for each."""
+    names = ["web\rapi", "web\r\napi", "web\napi", "\rweb", "web\r"]
+    changes = [{"Id": str(n), "RegionId": name, "ServiceName": name} for n, name in enumerate(names)]
+    file = write_focus(landing_dir.parent / "bill.csv", *changes)
+    assert focus(billing_database, landing_dir, file).usage == len(names)
+    assert sum(one.accepted for one in land(billing_database, landing_dir)) == len(names)
+    (invoice,) = bill_september(billing_database, landing_dir).invoices
+    assert invoice.amount == Decimal(10)
+
+
 def test_a_row_that_can_not_be_billed_is_rejected_with_line_and_reason(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
