@@ -4,6 +4,7 @@ They hold for root and for an ordinary user; what differs is asserted by `os.get
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -390,6 +391,27 @@ def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_wherever_it_i
         remove(root)
         assert not server.data_dir.parent.exists()
         assert not root.exists()
+
+
+def test_a_folder_that_was_removed_and_made_again_begins_anew_and_the_old_data_is_left_alone() -> None:
+    """As when somebody deletes their clone and clones again into the same place."""
+    with tempfile.TemporaryDirectory() as closed:
+        Path(closed).chmod(0o700)
+        root = Path(closed) / "project" / "postgres"
+        with running(root, ("billing",)) as server:
+            execute(server, "create table invoices (id int)", "billing")
+            before = server.data_dir
+        shutil.rmtree(root)
+        for _ in range(2):
+            with running(root, ("billing",)) as server:
+                assert execute(server, "select count(*) from pg_tables where tablename = 'invoices'", "billing") == [
+                    (0,)
+                ]
+                assert (server.data_dir == before) is not IS_ROOT
+        remove(root)
+        assert before.exists() is IS_ROOT
+        if IS_ROOT:
+            shutil.rmtree(before.parent)
 
 
 def test_data_in_use_is_not_removed_and_a_server_left_running_is_removed_with_its_data_alone(new_root: Path) -> None:

@@ -2,7 +2,8 @@
 
 As an ordinary user everything is in the root folder that the caller names. As root the server runs under another
 account; where that account cannot get at the root folder (a project below /root) the data goes to ELSEWHERE, and a
-note in the root folder says so. Keeps out what is done with the files: that is `cluster`.
+note in the root folder says where. Without its note, data there is of a folder that was removed, and is left alone:
+whoever clones into the same place again begins anew. Keeps out what is done with the files: that is `cluster`.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from fly_billing.resources.embedded_postgres.account import Account, account_for
@@ -21,6 +23,7 @@ from fly_billing.resources.embedded_postgres.locks import make_folder
 ELSEWHERE = Path("/var/lib/fly_billing")
 UNFINISHED = "data.unfinished-"
 NOTE = "data_is_elsewhere.txt"
+NOTED = "The data of this folder is in "
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,26 @@ class Place:
 def homes(root: Path) -> tuple[Home, Home]:
     """Give the two folders where data of `root` can be: itself, and the one for roots closed to the account."""
     root = root.resolve()
+    return Home(root), _noted(root) or _unused(root)
+
+
+def _noted(root: Path) -> Home | None:
+    """Return the home elsewhere that the note in the root folder names."""
+    with suppress(OSError, UnicodeDecodeError):
+        first = (root / NOTE).read_text(encoding="utf-8").partition("\n")[0]
+        folder = Path(first.removeprefix(NOTED))
+        return Home(folder) if first.startswith(NOTED) and folder.parent == ELSEWHERE else None
+    return None
+
+
+def _unused(root: Path) -> Home:
+    """Return the first home elsewhere for this path that has no data: what is there belongs to a removed folder."""
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    return Home(root), Home(ELSEWHERE / digest)
+    first = Home(ELSEWHERE / digest)
+    if os.geteuid() != 0:  # may not even look there, and never has data there
+        return first
+    others = (Home(ELSEWHERE / f"{digest}-{number}") for number in count(2))
+    return next(home for home in chain([first], others) if not home.data_dir.is_dir())
 
 
 def settle(root: Path) -> Place:
@@ -138,11 +159,15 @@ def _executable(account: Account, binaries: Binaries) -> Binaries:
 def _leave_note(here: Home, elsewhere: Home) -> None:
     make_folder(ELSEWHERE, 0o755)
     make_folder(elsewhere.path)
-    (here.path / NOTE).write_text(
-        f"The data of this folder is in {elsewhere.path}\n"
+    if _noted(here.path) == elsewhere:
+        return
+    unfinished = here.path / f".{NOTE}.{os.getpid()}"
+    unfinished.write_text(
+        f"{NOTED}{elsewhere.path}\n"
         "because the account that PostgreSQL runs under cannot reach this folder. `make clean` removes both.\n",
         encoding="utf-8",
     )
+    unfinished.replace(here.path / NOTE)  # in one step: another start may be reading it
 
 
 def _close_to_others(folder: Path, account: Account) -> None:
