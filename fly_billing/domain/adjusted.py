@@ -1,7 +1,7 @@
-"""What an adjustment keeps of the two calculations that it lies between: what was billed, and what is owed now.
+"""The two calculations that an adjustment keeps: the items as they were billed, and as they are owed now.
 
-An invoice's items are kept for good, what the month would cost now is not: it is written down with the adjustment, in
-the same form as an item's own, so that a person can redo both. Keeps out: how a calculation is shown (`explanation`).
+An invoice keeps its items for good, but nothing else keeps the new calculation. The adjustment stores both in the form
+of an item's own detail, so that a person can redo them. Keeps out: how a calculation is shown (`explanation`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ NAMELESS = UUID(int=0)
 
 @dataclass(frozen=True)
 class Adjusted:
-    """An adjustment's record. `billed` and `owed` are exact totals, `before` what earlier adjustments booked.
+    """An adjustment's record. `billed` and `owed` are exact totals, `before` the sum of earlier adjustments.
 
-    `waits`: what changed terms of the month would change besides; nobody had decided on that yet.
-
+    `waits`: the part that comes from changed terms of the month, on which nobody had decided yet.
     `billed_items` and `owed_items` are the items that they add up; None in an adjustment that kept none.
     """
 

@@ -39,7 +39,7 @@ FOLLOWS = "follows from other items"
 EARLIER_MONTH = "earlier month"
 RULE = "rule"
 
-# What each cause means, for whoever is charged.
+# Each cause as a sentence for the customer.
 CAUSES = {
     LATE_ROWS: "usage of the month landed after its invoice was final",
     CORRECTED_ROWS: "a source changed or withdrew usage of the month that was billed",

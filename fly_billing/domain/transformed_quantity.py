@@ -47,6 +47,11 @@ class TransformedQuantity:
 
     def apply(self, quantity: Decimal) -> Decimal:
         """Return the quantity, at least 0, in whole steps of the new units. Exact."""
-        whole, begun = EXACT.divmod(quantity, EXACT.multiply(self.divide_by, self.step))
-        steps = EXACT.add(whole, Decimal(1)) if begun and self.round == "up" else whole
+        steps = whole_steps(quantity, EXACT.multiply(self.divide_by, self.step), self.round)
         return EXACT.multiply(steps, self.step)
+
+
+def whole_steps(quantity: Decimal, size: Decimal, rounding: str) -> Decimal:
+    """Return how many steps of this size the quantity has; one that is begun counts (`up`) or does not (`down`)."""
+    whole, begun = EXACT.divmod(quantity, size)
+    return EXACT.add(whole, Decimal(1)) if begun and rounding == "up" else whole

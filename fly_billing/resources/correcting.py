@@ -610,7 +610,7 @@ def _changed_usage(
             compared = _compare_versions(table, month, before, after, organizations)
         except UsageVersionGone:
             continue
-        # What no event of the month explains, in a meter of levels, was held on into the month.
+        # In a meter of levels, a change that no event of the month explains comes from an earlier month.
         changed |= {(name, meter): (LATE_LEVEL,) for name in organizations for meter in levels} | compared
     return changed
 

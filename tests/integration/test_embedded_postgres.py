@@ -393,7 +393,7 @@ def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_wherever_it_i
         assert not root.exists()
 
 
-def test_a_folder_that_was_removed_and_made_again_begins_anew_and_the_old_data_is_left_alone() -> None:
+def test_a_folder_that_was_removed_and_made_again_starts_empty_and_the_old_data_is_left_alone() -> None:
     """As when somebody deletes their clone and clones again into the same place."""
     with tempfile.TemporaryDirectory() as closed:
         Path(closed).chmod(0o700)

@@ -1,6 +1,6 @@
 """A month is computed as often as wanted while it is open, and finalized once, with all its usage, for good."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
@@ -8,9 +8,13 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from fly_billing.domain.correction_guard import OFF
 from fly_billing.domain.invoices import invoice_id
 from fly_billing.domain.price_models import Flat
+from fly_billing.domain.transformed_quantity import TransformedQuantity
 from fly_billing.resources.backlog import days_before_closing, months_to_close, months_to_sync
+from fly_billing.resources.correcting import Who, correct_month
+from fly_billing.resources.explanations import read_explanation
 from fly_billing.resources.invoicing import UsageNotLanded, bill
 from tests.builders import (
     CLOSED,
@@ -435,3 +439,40 @@ def test_a_one_off_item_whose_amount_is_not_its_product_is_refused(platform: Pla
             "one_off_items", id=id_of("x"), organization_id="acme", description="x", currency="USD",
             occurred_at=at("2026-09-10"), **wrong,
         )  # fmt: skip
+
+
+AFTER_CLOSING = CLOSED + timedelta(days=10)
+STARTED_STEPS = price(
+    "requests", "0.10", "requests", unit="request", transform_quantity=TransformedQuantity(step=Decimal(50))
+)
+
+
+def test_a_price_in_started_steps_is_billed_checked_explained_and_corrected_by_the_step(platform: Platform) -> None:
+    """30 + 40 requests are two started fifties, 10.00; 20 late ones change nothing, 50 more are a third step."""
+    platform.load(STARTED_STEPS)
+    platform.use(event("e1", "30"), event("e2", "40"))
+    assert platform.close().failures == []
+    assert platform.items() == [("usage", "requests as used", Decimal(10))]
+    assert checks(platform) == []
+    (item,) = platform.query("select id, quantity from invoice_items")
+    assert item["quantity"] == 100
+    assert read_explanation(platform.database, item["id"]).explanation.problems == ()
+
+    for name, quantity, owed in (("late", "20", 0), ("later", "50", 5)):
+        write_jsonl(platform.landing_dir, [event(name, quantity)], AFTER_CLOSING.date(), name)
+        platform.land(AFTER_CLOSING.date(), now=AFTER_CLOSING)
+        platform.roll_up(now=AFTER_CLOSING)
+        done = correct_month(
+            platform.database, SEPTEMBER, platform.organizations(), platform.lake, Who("ann", AFTER_CLOSING), guard=OFF
+        )
+        assert sum(one.amount for one in done.found) == owed
+
+
+def test_the_check_finds_a_quantity_in_steps_that_is_not_what_was_used(platform: Platform) -> None:
+    platform.load(STARTED_STEPS)
+    platform.use(event("e1", "30"))
+    platform.close()
+    platform.execute("alter table invoice_items disable trigger user")
+    platform.execute("update invoice_items set detail = jsonb_set(detail, '{transformed,used}', '\"31\"')")
+    (found,) = checks(platform)
+    assert found["dimensions"] == "quantity of item 1"

@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Self
 from fly_billing.domain.money import EXACT, grouped, plain
 from fly_billing.domain.plain_data import as_text, check_amount, check_size, read_number
 from fly_billing.domain.price_models.step import PriceStep
-
-ROUNDINGS = ("up", "down")
+from fly_billing.domain.transformed_quantity import ROUNDINGS, whole_steps
 
 
 @dataclass(frozen=True)
@@ -59,5 +58,4 @@ class Package:
         return []
 
     def _packages(self, quantity: Decimal) -> Decimal:
-        whole, begun = EXACT.divmod(quantity, self.per)
-        return EXACT.add(whole, Decimal(1)) if begun and self.round == "up" else whole
+        return whole_steps(quantity, self.per, self.round)

@@ -2,8 +2,9 @@
 
 As an ordinary user everything is in the root folder that the caller names. As root the server runs under another
 account; where that account cannot get at the root folder (a project below /root) the data goes to ELSEWHERE, and a
-note in the root folder says where. Without its note, data there is of a folder that was removed, and is left alone:
-whoever clones into the same place again begins anew. Keeps out what is done with the files: that is `cluster`.
+note in the root folder says where. Data there without a note in its root folder belongs to a folder that was removed:
+it is left alone, and a new clone in the same place starts empty. Keeps out what is done with the files: that is
+`cluster`.
 """
 
 import hashlib
