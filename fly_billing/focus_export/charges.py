@@ -72,7 +72,7 @@ def _allowance(item: BilledItem) -> Iterator[Charge]:
         free = _at_most(free, QUANTITY_DECIMALS)
         label = "free allowance"
         sku_price, unit = f"{item.price_key}|{label}", focus_unit(item.unit)
-        yield Charge("Usage", Decimal(0), label, sku_price, Decimal(0), free, unit, free)
+        yield Charge("Usage", Decimal(0), label, sku_price, Decimal(0), free, unit, _consumed(item, free))
 
 
 def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
@@ -90,9 +90,19 @@ def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
         unit_price=unit_price,
         quantity=quantity,
         unit=_UNITS if "units" in step else focus_unit(item.unit, per),
-        consumed=_at_most(units, QUANTITY_DECIMALS) if item.kind == "usage" and units else None,
+        consumed=_consumed(item, units) if item.kind == "usage" and units else None,
         is_correction=item.kind == "subscription" and not units,
     )
+
+
+def _consumed(item: BilledItem, units: Decimal) -> Decimal:
+    """Return the usage behind so many charged units: those, or in proportion what was used before it was rounded."""
+    how = item.detail.get("transformed")
+    if how is not None:
+        used = divide(Decimal(how["used"]), Decimal(how["divide_by"]))
+        # A step that an earlier version of the price began is not charged again, and its usage is still usage.
+        units = divide(EXACT.multiply(units, used), item.quantity) if item.quantity else used
+    return _at_most(units, QUANTITY_DECIMALS)
 
 
 def _category(item: BilledItem, units: Decimal) -> str:

@@ -157,6 +157,39 @@ def test_a_one_off_charge_by_quantity_has_its_unit_price_and_its_quantity() -> N
     assert picked(row, "ListCost", "BilledCost") == [450, 450]
 
 
+@pytest.mark.parametrize(
+    ("quantity", "transformed", "consumed"),
+    [
+        ("100", {"used": "70", "divide_by": "1"}, "70"),  # started fifties
+        ("2", {"used": "90", "divide_by": "60"}, "1.5"),  # minutes charged as started hours
+        ("50", {"used": "99", "divide_by": "1"}, "99"),  # rounded down
+    ],
+)
+def test_usage_charged_in_steps_consumed_what_was_used(
+    quantity: str, transformed: dict[str, str], consumed: str
+) -> None:
+    step = PriceStep.of("all", Decimal(quantity), Decimal(1))
+    one = item("api", quantity, "usage", step, quantity=Decimal(quantity))
+    (row,) = rows_of(replace(one, detail={**one.detail, "transformed": transformed}))
+    assert picked(row, "PricingQuantity", "ConsumedQuantity", "ListCost") == [
+        Decimal(quantity), Decimal(consumed), Decimal(quantity),
+    ]  # fmt: skip
+
+
+def test_usage_of_tiers_in_steps_is_consumed_in_proportion() -> None:
+    """90 used, charged as 100: three fifths of it in the first tier."""
+    tiers = [PriceStep.of("0 to 60", Decimal(60), Decimal(2)), PriceStep.of("above 60", Decimal(40), Decimal(1))]
+    one = item("api", "160", "usage", *tiers, quantity=Decimal(100))
+    rows = rows_of(replace(one, detail={**one.detail, "transformed": {"used": "90", "divide_by": "1"}}))
+    assert [row["ConsumedQuantity"] for row in rows] == [54, 36]
+
+
+def test_usage_inside_a_step_that_was_begun_before_is_consumed_at_no_charge() -> None:
+    one = item("api", "0", "usage", quantity=Decimal(0))
+    (row,) = rows_of(replace(one, detail={**one.detail, "transformed": {"used": "150", "divide_by": "1"}}))
+    assert picked(row, "ConsumedQuantity", "BilledCost") == [150, 0]
+
+
 def test_a_discount_is_no_row_but_lowers_what_is_billed_of_the_rows_that_it_is_off() -> None:
     """10 % off 22.50 in two tiers: 2.00 off the first, 0.25 off the second. List prices stay."""
     first = PriceStep.of("0 to 10000", Decimal(10_000), Decimal("0.002"))
