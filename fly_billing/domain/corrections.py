@@ -137,10 +137,14 @@ def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, C
             EXACT.add(item.amount, before.amount if before else Decimal(0)),
             EXACT.add(item.quantity, before.quantity if before else Decimal(0)),
             item.unit, item.meter,
-            frozenset([item.price_id] if item.price_id else []) | (before.prices if before else frozenset()),
+            _prices(item) | (before.prices if before else frozenset()),
             (*(before.items if before else ()), item),
         )  # fmt: skip
     return charges
+
+
+def _prices(item: InvoiceItem) -> frozenset[UUID]:
+    return frozenset(one for one in (item.price_id, item.negotiated_price_id) if one)
 
 
 def differences(

@@ -26,6 +26,7 @@ class InvoiceItem:
 
     `organization_id`: whose line it is, where several organizations share a payer. `amount` is exact, in the currency's
     major unit; `amount_cents` its share of the rounded total. `meter` and `match` are those of its price.
+    `price_id` is the version of the list price, `negotiated_price_id` what held in its place.
     `[period_start, period_end)` is the time that a subscription's fee is for.
     """
 
@@ -39,6 +40,7 @@ class InvoiceItem:
     amount: Decimal
     amount_cents: int = 0
     price_id: UUID | None = None
+    negotiated_price_id: UUID | None = None
     price_key: str | None = None
     meter: str | None = None
     match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

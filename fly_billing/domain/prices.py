@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from itertools import product as combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.domain.errors import BillingError, not_computable
@@ -32,6 +33,10 @@ from fly_billing.domain.plain_data import (
 from fly_billing.domain.price_models import MODELS, PriceModel
 from fly_billing.domain.transformed_quantity import TransformedQuantity
 
+if TYPE_CHECKING:
+    from fly_billing.domain.negotiated_prices import Negotiated, NegotiatedPrice
+
+MOMENT = timedelta(microseconds=1)
 PRICES = uuid5(NAMESPACE_URL, "fly_billing/prices")
 # What a month without billable units is charged: nothing at all, or what the model charges for 0 units (a flat amount,
 # the first tier's flat fee) and the minimum.
@@ -91,6 +96,16 @@ class Price:
     @cached_property
     def id(self) -> UUID:
         return uuid5(PRICES, f"{self.book}|{self.key}|{self.effective_from.isoformat()}")
+
+    @property
+    def list_price(self) -> Price:
+        """The version of the list price that it is, or that it was negotiated over."""
+        return self
+
+    @property
+    def negotiated(self) -> NegotiatedPrice | None:
+        """The negotiated price that it comes from; None: it is a list price."""
+        return None
 
     def is_in_force(self, moment: datetime) -> bool:
         return self.effective_from <= moment and (self.effective_until is None or moment < self.effective_until)
@@ -202,6 +217,9 @@ class PriceBook:
 
     Of a meter's prices that are in force and whose `match` fits, the one that matches most dimensions wins: a price for
     `region` and `preset` comes before one for `region`, and a price without `match` is the fallback for all.
+
+    A book may be one organization's (`negotiated_by`): once the list price is found, what that organization negotiated
+    over its key holds instead. A price of its own holds also after the list price has ended, a percentage does not.
     """
 
     def __init__(self, prices: Iterable[Price], unreadable: Sequence[UnreadablePrice] = ()) -> None:
@@ -213,12 +231,33 @@ class PriceBook:
         self._usage: dict[str, dict[tuple[str, ...], dict[tuple[str, ...], list[Price]]]] = {}
         # meter -> how many dimensions are matched, the most first
         self._counts: dict[str, list[int]] = {}
+        # What one organization negotiated over this book; None: it is everybody's
+        self._own: Negotiated | None = None
+        # (list version, negotiated price) -> what holds then: the same for every organization
+        self._versions: dict[tuple[UUID, UUID], Price] = {}
         for price in prices:
             self._by_key.setdefault(price.key, []).append(price)
             if price.meter is not None:
                 self._index(price, price.meter)
                 for edge in filter(None, (price.effective_from, price.effective_until)):
                     insort(self._edges.setdefault(price.meter, []), edge)
+
+    def negotiated_by(self, own: Negotiated) -> PriceBook:
+        """Return this book as it is for the organization that negotiated these prices over it."""
+        book = copy(self)
+        book._own = own
+        book._edges = dict(self._edges)
+        for meter, edges in book.negotiated_edges().items():
+            book._edges[meter] = sorted({*self._edges.get(meter, ()), *edges})
+        return book
+
+    def negotiated_edges(self) -> dict[str, set[datetime]]:
+        """Return the moments at which the organization's own prices begin or end, by meter."""
+        found: dict[str, set[datetime]] = {}
+        for key in self._own.keys if self._own else ():
+            for meter in {one.meter for one in self._by_key.get(key, ()) if one.meter is not None}:
+                found.setdefault(meter, set()).update(self._own.edges(key) if self._own else ())
+        return found
 
     def _index(self, price: Price, meter: str) -> None:
         names = tuple(sorted(price.match))
@@ -242,10 +281,10 @@ class PriceBook:
                 for names, table in self._usage[meter].items()
                 if len(names) == count
                 for price in table.get(tuple(dimensions.get(name, "") for name in names), [])
-                if price.is_in_force(moment)
+                if price.is_in_force(moment) or self._is_kept(price, dimensions, moment)
             ]
             if found:
-                return _only(found, meter, dimensions, moment)
+                return self._negotiated(_only(found, meter, dimensions, moment), dimensions, moment)
         raise not_computable(
             "unpriced_usage",
             f"no price in force at {moment:%Y-%m-%d %H:%M}Z for meter {meter!r} with {dict(dimensions)}:"
@@ -257,25 +296,29 @@ class PriceBook:
 
         Of each key the version decides that is in force last: an earlier one, where a passing offer ended.
         """
-        last: dict[str, Price] = {}
-        for key in self._at_zero_keys:
-            in_force = [
-                one
-                for one in self._by_key[key]
-                if one.effective_from < end and (one.effective_until is None or start < one.effective_until)
-            ]
-            if in_force:
-                last[key] = max(in_force, key=lambda one: (min(one.effective_until or end, end), one.effective_from))
-        return [price for _, price in sorted(last.items()) if price.at_zero == "item"]
+        last = (self._last_before(key, start, end) for key in sorted(self._at_zero_keys))
+        return [price for price in last if price is not None and price.at_zero == "item"]
+
+    def _last_before(self, key: str, start: datetime, end: datetime) -> Price | None:
+        versions = self._by_key.get(key, ())
+        edges = {one.effective_until for one in versions} | (set(self._own.edges(key)) if self._own else set())
+        for until in sorted((one for one in edges | {end} if one is not None and start < one <= end), reverse=True):
+            if price := self._at(key, until - MOMENT):
+                return price
+        return None
+
+    @property
+    def _at_zero_keys(self) -> set[str]:
+        return self._listed_at_zero | self._own.at_zero_keys if self._own else self._listed_at_zero
 
     @cached_property
-    def _at_zero_keys(self) -> list[str]:
+    def _listed_at_zero(self) -> set[str]:
         """The keys that have such a version at all: mostly none, and this is asked for every organization."""
-        return [
+        return {
             key
             for key, versions in self._by_key.items()
             if any(one.at_zero == "item" and one.meter is not None for one in versions)
-        ]
+        }
 
     def changes_inside(self, meter: str, dimensions: Mapping[str, str], start: datetime, end: datetime) -> bool:
         """Tell whether the price of this usage changes, begins or ends after `start` and before `end`."""
@@ -293,12 +336,11 @@ class PriceBook:
         """Return the version of the price `key` in force at `moment`. Raises BillingError `unpriced_subscription`."""
         for wrong in self._unreadable:
             wrong.refuse_key(key, moment)
-        found = [price for price in self._by_key.get(key, []) if price.is_in_force(moment)]
-        if not found:
-            raise not_computable(
-                "unpriced_subscription", f"no price {key!r} in force at {moment:%Y-%m-%d}: add it to the price book"
-            )
-        return max(found, key=lambda price: price.effective_from)
+        if found := self._at(key, moment):
+            return found
+        raise not_computable(
+            "unpriced_subscription", f"no price {key!r} in force at {moment:%Y-%m-%d}: add it to the price book"
+        )
 
     def last_for_key(self, key: str, moment: datetime) -> Price:
         """Return the last version of the price `key` that began by `moment`, whether it ended since or not.
@@ -307,8 +349,46 @@ class PriceBook:
         """
         for wrong in self._unreadable:
             wrong.refuse_key(key, moment)
+        begun = self._last_begun(key, moment)
+        return self._negotiated(begun, {}, moment) if begun else self.for_key(key, moment)
+
+    def _at(self, key: str, moment: datetime) -> Price | None:
+        """Return what holds for all usage of a key, or for a fee."""
+        found = [one for one in self._by_key.get(key, []) if one.is_in_force(moment) or self._is_kept(one, {}, moment)]
+        return self._negotiated(max(found, key=_began), {}, moment) if found else None
+
+    def _last_begun(self, key: str, moment: datetime) -> Price | None:
         begun = [price for price in self._by_key.get(key, []) if price.effective_from <= moment]
-        return max(begun, key=lambda price: price.effective_from) if begun else self.for_key(key, moment)
+        return max(begun, key=_began) if begun else None
+
+    def _is_kept(self, price: Price, dimensions: Mapping[str, str], moment: datetime) -> bool:
+        """Tell whether this is the last version of a list price that has ended, and a price of the organization's own
+        over it holds on."""
+        if self._own is None or price.key not in self._own.keys:
+            return False
+        if price is not self._last_begun(price.key, moment):
+            return False
+        agreed = self._own.holds(price.key, dimensions, moment)
+        in_force = any(one.is_in_force(moment) for one in self._by_key[price.key])
+        return agreed is not None and agreed.terms is not None and not in_force
+
+    def _negotiated(self, listed: Price, dimensions: Mapping[str, str], moment: datetime) -> Price:
+        """Return what the organization negotiated over this list price; the list price itself where it did not."""
+        agreed = self._own.holds(listed.key, dimensions, moment) if self._own else None
+        if agreed is None:
+            return listed
+        if (listed.id, agreed.id) not in self._versions:
+            try:
+                self._versions[listed.id, agreed.id] = agreed.over(listed)
+            except ValueError as problem:
+                raise not_computable(
+                    "unreadable_price", f"{problem}: put it right, then bill the month again"
+                ) from problem
+        return self._versions[listed.id, agreed.id]
+
+
+def _began(price: Price) -> datetime:
+    return price.effective_from
 
 
 def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:

@@ -35,16 +35,15 @@ from fly_billing.domain.account import (
 from fly_billing.domain.errors import BillingError, not_computable
 from fly_billing.domain.invoice_items import CHARGES, Scope
 from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.domain.tax_rates import TaxCustomer, TaxRate, differ_by_item, rates_for
 from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable
+from fly_billing.resources.negotiated_prices import Books
 from fly_billing.resources.postgres import Row, rows
 from fly_billing.resources.price_books import open_price_books
 
 T = TypeVar("T")
 _READ_TO_BE_REFUSED = frozenset({"first_month", "last_month", "redeemed_at", "occurred_at"})
-Books = Mapping[str, PriceBook]
 Grouped = Mapping[str, list[T]]
 
 
@@ -200,7 +199,7 @@ def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books
     members = [
         Member(
             row["id"],
-            books.get(row["price_book"], PriceBook([])),
+            books.of(row["id"], row["price_book"]),
             records.rollups[row["id"]],
             records.subscriptions[row["id"]],
             records.one_offs[row["id"]],

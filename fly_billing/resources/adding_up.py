@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -21,11 +23,13 @@ from fly_billing.resources.postgres import Row
 from fly_billing.resources.statements import sql
 
 METERS = pa.schema([*((name, pa.string()) for name in ("key", "aggregation", "property")), ("time_unit", pa.int64())])
+ORGANIZATIONS = pa.schema([("id", pa.string()), ("segmentation", pa.int64())])
 TOGETHER = pa.schema(
     [*((name, pa.string()) for name in ("organization_id", "meter", "dimensions")), ("together", pa.int64())]
 )
 SEGMENTS = pa.schema(
-    [("meter", pa.string())] + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
+    [("segmentation", pa.int64()), ("meter", pa.string())]
+    + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
 )
 # In this order: each makes what the next one reads.
 STATEMENTS = (
@@ -37,12 +41,43 @@ TOTALS_AT_ONCE = 50_000
 
 
 def register_terms(
-    duck: duckdb.DuckDBPyConnection, meters: Sequence[Row], segments: Sequence[Row], organizations: Sequence[str]
+    duck: duckdb.DuckDBPyConnection,
+    meters: Sequence[Row],
+    segments: Sequence[Row],
+    organizations: Sequence[str],
+    cuts: Mapping[str, Mapping[str, Collection[datetime]]] | None = None,
 ) -> None:
-    """Register how meters add up, where prices cut the month, and whose usage is added up."""
+    """Register how meters add up, where prices cut the month, and whose usage is added up.
+
+    `segments` are everybody's, `cuts` an organization's own besides, by meter: moments inside the month. Organizations
+    with the same ones share a segmentation.
+    """
+    of_organization, rows = _segmentations(segments, organizations, cuts or {})
     duck.register("meters", pa.Table.from_pylist([dict(row) for row in meters], schema=METERS))
-    duck.register("segments", pa.Table.from_pylist([dict(row) for row in segments], schema=SEGMENTS))
-    duck.register("billed_organizations", pa.table({"id": pa.array(organizations, pa.string())}))
+    duck.register("segments", pa.Table.from_pylist(rows, schema=SEGMENTS))
+    duck.register("billed_organizations", pa.Table.from_pylist(of_organization, schema=ORGANIZATIONS))
+
+
+def _segmentations(
+    segments: Sequence[Row], organizations: Sequence[str], cuts: Mapping[str, Mapping[str, Collection[datetime]]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return which segmentation each organization has, and the segments of all segmentations; 0 is everybody's."""
+    numbers: dict[frozenset[tuple[str, datetime]], int] = {frozenset(): 0}
+    own = []
+    for name in organizations:
+        moments = frozenset((meter, one) for meter, some in cuts.get(name, {}).items() for one in some)
+        own.append({"id": name, "segmentation": numbers.setdefault(moments, len(numbers))})
+    rows = []
+    for moments, number in numbers.items():
+        for row in segments:
+            start, end = row["segment_start"], row["segment_end"]
+            inside = sorted(one for meter, one in moments if meter == row["meter"] and start < one < end)
+            edges = [start, *inside, end]
+            rows += [
+                {"segmentation": number, "meter": row["meter"], "segment_start": begins, "segment_end": ends}
+                for begins, ends in pairwise(edges)
+            ]
+    return own, rows
 
 
 # (organization, meter, dimensions, moment) -> the key of the price of this usage; None where there is none.

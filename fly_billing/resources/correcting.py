@@ -41,7 +41,6 @@ from fly_billing.domain.money import exact_sum, from_cents, plain, to_cents
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import (
     BilledUsage,
-    Books,
     Payer,
     Records,
     account_of,
@@ -62,6 +61,7 @@ from fly_billing.resources.guarding_corrections import (
     write_approval,
 )
 from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
+from fly_billing.resources.negotiated_prices import Books
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.resources.returning_credits import find_returned_credits, paid_by_credit
 from fly_billing.resources.statements import sql

@@ -9,7 +9,13 @@ from pathlib import Path
 from fly_billing.domain.plain_data import refuse_repeated
 
 
-def read_csv_table(path: Path) -> Iterator[dict[str, str]]:
+class CsvRow(dict[str, str]):
+    """A row's texts by column, and the `line` of the file on which it ends."""
+
+    line: int = 0
+
+
+def read_csv_table(path: Path) -> Iterator[CsvRow]:
     """Yield each row's texts by column; lines that begin with `#` are comments.
 
     Raises ValueError naming the file, and the line where one row is wrong: no header, a column that occurs twice, a row
@@ -17,13 +23,22 @@ def read_csv_table(path: Path) -> Iterator[dict[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _rows(line for line in file if not line.startswith("#"))
+            yield from _rows(file)
     except (OSError, csv.Error, ValueError) as problem:
         raise ValueError(f"{path.name}: {problem}") from problem
 
 
-def _rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    reader = csv.reader(lines, strict=True)
+def _rows(file: Iterable[str]) -> Iterator[CsvRow]:
+    number = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal number
+        for line in file:
+            number += 1
+            if not line.startswith("#"):
+                yield line
+
+    reader = csv.reader(lines(), strict=True)
     header = next(reader, [])
     refuse_repeated(header, "its header")
     for fields in reader:
@@ -31,4 +46,6 @@ def _rows(lines: Iterable[str]) -> Iterator[dict[str, str]]:
             continue
         if len(fields) != len(header):
             raise ValueError(f"row {','.join(fields)!r} has {len(fields)} fields, the header has {len(header)}")
-        yield dict(zip(header, fields, strict=True))
+        row = CsvRow(zip(header, fields, strict=True))
+        row.line = number
+        yield row

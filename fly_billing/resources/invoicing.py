@@ -26,7 +26,6 @@ from fly_billing.domain.errors import BillingError, ToBeMended, not_computable
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.accounts import (
-    Books,
     Payer,
     Records,
     account_of,
@@ -38,6 +37,7 @@ from fly_billing.resources.accounts import (
 )
 from fly_billing.resources.backlog import stretches
 from fly_billing.resources.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
+from fly_billing.resources.negotiated_prices import Books
 from fly_billing.resources.postgres import BillingDatabase, Row, copy_rows, driver_connection, lock_until_commit, rows
 
 INVOICE_COLUMNS = (
@@ -46,8 +46,9 @@ INVOICE_COLUMNS = (
 )  # fmt: skip
 ITEM_COLUMNS = (
     "id", "invoice_id", "position", "kind", "organization_id", "product", "description", "quantity", "unit", "amount",
-    "amount_cents", "price_id", "price_key", "meter", "subscription_id", "period_start", "period_end",
-    "one_off_item_id", "adjustment_id", "discount_id", "commitment_id", "credit_grant_id", "tax_rate_id", "detail",
+    "amount_cents", "price_id", "negotiated_price_id", "price_key", "meter", "subscription_id", "period_start",
+    "period_end", "one_off_item_id", "adjustment_id", "discount_id", "commitment_id", "credit_grant_id", "tax_rate_id",
+    "detail",
 )  # fmt: skip
 # Payers whose invoices are in memory at once.
 PAYERS_AT_ONCE = 500
@@ -344,9 +345,10 @@ def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
     for position, item in enumerate(invoice.items, start=1):
         yield (
             item.id, invoice.id, position, item.kind, item.organization_id, item.product, item.description,
-            item.quantity, item.unit, item.amount, item.amount_cents, item.price_id, item.price_key, item.meter,
-            item.subscription_id, item.period_start, item.period_end, item.one_off_item_id, item.adjustment_id,
-            item.discount_id, item.commitment_id, item.credit_grant_id, item.tax_rate_id, json.dumps(item.detail),
+            item.quantity, item.unit, item.amount, item.amount_cents, item.price_id, item.negotiated_price_id,
+            item.price_key, item.meter, item.subscription_id, item.period_start, item.period_end, item.one_off_item_id,
+            item.adjustment_id, item.discount_id, item.commitment_id, item.credit_grant_id, item.tax_rate_id,
+            json.dumps(item.detail),
         )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
 """Price books: reviewed data in files (`price_book/<name>/*.yaml`), loaded into Postgres, read from there.
 
-A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`), `taxes:` (`domain.tax_books`) and
-`reservations:`, and may make a price from each row of a table with `csv: {file: ..., each: {...}}`, where `{column}` in
-any text of `each` stands for the row's value. Loading is an upsert by (book, key, effective_from), or first_month of a
-tax rate; the database refuses to change a price or rate that a finalized invoice used. Fields of a price without a
-column of their own are stored in the column `settings`.
+A file has `meters:`, `prices:` (the shape is `domain.prices.Price.from_data`), `taxes:` (`domain.tax_books`),
+`reservations:`, and what was negotiated over the book: `negotiated:` and `members:` (`domain.negotiated_prices`). It
+may make a price from each row of a table with `csv: {file: ..., each: {...}}`, where `{column}` in any text of `each`
+stands for the row's value; `negotiated_csv` and `members_csv` do the same. Loading is an upsert by (book, key,
+effective_from), or first_month of a tax rate; the database refuses to change a price or rate that a finalized invoice
+used. Fields of a price without a column of their own are stored in the column `settings`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.domain.aggregations import SUM, Aggregation
+from fly_billing.domain.negotiated_prices import Membership, NegotiatedPrice
 from fly_billing.domain.plain_data import read_match, read_text, read_whole, refuse_repeated, refuse_unknown
 from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice
 from fly_billing.domain.readable import refuse_unreadable
@@ -29,6 +31,7 @@ from fly_billing.domain.reservations import ReservationBlock
 from fly_billing.domain.tax_books import BookTaxRate
 from fly_billing.resources.csv_tables import read_csv_table
 from fly_billing.resources.isolation import ABOUT_A_VALUE
+from fly_billing.resources.negotiated_prices import Books, load_agreements, read_agreements
 from fly_billing.resources.postgres import Row, copy_rows, rows
 from fly_billing.resources.yaml_documents import YAMLError, read_yaml_document
 
@@ -40,7 +43,7 @@ PRICE_COLUMNS = (
     "free_allowance", "match", "effective_from", "effective_until", "settings",
 )  # fmt: skip
 # What a file of a price book may have.
-_PARTS = frozenset({"meters", "prices", "csv", "reservations", "taxes"})
+_PARTS = frozenset("meters prices csv reservations taxes negotiated negotiated_csv members members_csv".split())
 TAX_RATE_COLUMNS = (
     "id", "book", "key", "tax", "name", "percent", "is_inclusive", "category", "legal_text", "scope", "locations",
     "customers", "first_month", "last_month",
@@ -90,10 +93,11 @@ def _dimensions(names: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class PriceBookFiles:
-    """All meters, price versions, reservation blocks and tax rates of one book. Reservations stay out of Postgres.
+    """All meters, price versions, reservation blocks and tax rates of one book, and what was negotiated over it.
 
-    Raises ValueError naming what the book has twice (a meter, a price version, a reservation block, a version of a tax
-    rate), or a tax rate for what the book does not sell.
+    Reservations stay out of Postgres. Raises ValueError naming what the book has twice (a meter, a price version, a
+    reservation block, a version of a tax rate or a negotiated price, a membership), or a tax rate for what the book
+    does not sell.
     """
 
     name: str
@@ -101,9 +105,16 @@ class PriceBookFiles:
     prices: Sequence[Price]
     reservations: Sequence[ReservationBlock] = ()
     taxes: Sequence[BookTaxRate] = ()
+    negotiated: Sequence[NegotiatedPrice] = ()
+    members: Sequence[Membership] = ()
 
     def __post_init__(self) -> None:
         what = f"price book {self.name}"
+        refuse_repeated((one.name + _matching(one) for one in self.negotiated), what)
+        refuse_repeated(
+            (f"{one.organization_id} in group {one.group} from {one.start:%Y-%m-%d %H:%M}" for one in self.members),
+            what,
+        )
         refuse_repeated((f"meter {one.key}" for one in self.meters), what)
         refuse_repeated((f"price {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.prices), what)
         refuse_repeated(
@@ -132,43 +143,72 @@ class PriceBookFiles:
                 )
 
 
+def _matching(one: NegotiatedPrice) -> str:
+    return f" for {dict(one.match)}" if one.match else ""
+
+
 def read_price_book_files(folder: Path) -> PriceBookFiles:
-    """Read a book's folder; its name is the book's. Raises ValueError naming the file and the entry that is wrong."""
-    meters, prices, reservations, taxes = [], [], [], []
+    """Read a book's folder; its name is the book's.
+
+    Raises ValueError with a line for each mistake of all files: the file, the line, and the entry and field.
+    """
+    book = folder.name
+    found: dict[str, list[Any]] = defaultdict(list)
+    problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
             document = read_yaml_document(path)
-            refuse_unknown(
-                document, frozenset({"meters", "prices", "csv", "reservations", "taxes"}), "a price book's file"
-            )
-            meters += [Meter.from_data(data) for data in _entries(document, "meters")]
-            prices += [Price.from_data(folder.name, data) for data in _price_data(document, folder)]
-            blocks = _entries(document, "reservations")
-            reservations += [ReservationBlock.from_data(folder.name, data) for data in blocks]
-            taxes += [BookTaxRate.from_data(folder.name, data) for data in _entries(document, "taxes")]
+            refuse_unknown(document, _PARTS, "a price book's file")
         except (OSError, ValueError, YAMLError) as problem:
-            raise ValueError(f"{path}: {problem}") from problem
-    return PriceBookFiles(folder.name, meters, prices, reservations, taxes)
+            problems.append(f"{path}: {problem}")
+            continue
+        for part, read in _readers(book).items():
+            try:
+                for place, data in _entries(document, part, path):
+                    try:
+                        found[part].append(read(data, place))
+                    except ValueError as problem:
+                        problems.append(f"{place}{problem}")
+            except (OSError, ValueError) as problem:
+                problems.append(f"{path}: {problem}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return PriceBookFiles(book, *(found[part] for part in _readers(book)))
 
 
-def _entries(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    entries = document.get(name)
-    if entries is None:
-        return []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{name} must be a list of entries with fields")
-    return entries
+def _readers(book: str) -> dict[str, Callable[[Mapping[str, Any], str], Any]]:
+    """Return, by part of a file and in the order of `PriceBookFiles`, what reads an entry of it."""
+    return {
+        "meters": lambda data, _: Meter.from_data(data),
+        "prices": lambda data, _: Price.from_data(book, data),
+        "reservations": lambda data, _: ReservationBlock.from_data(book, data),
+        "taxes": lambda data, _: BookTaxRate.from_data(book, data),
+        "negotiated": lambda data, place: NegotiatedPrice.from_data(book, data, place),
+        "members": Membership.from_data,
+    }
 
 
-def _price_data(document: Mapping[str, Any], folder: Path) -> Iterator[Mapping[str, Any]]:
-    yield from _entries(document, "prices")
-    if (table := document.get("csv")) is None:
+# The part of a file that makes entries from a table, by that of which it makes them.
+_TABLES = {"prices": "csv", "negotiated": "negotiated_csv", "members": "members_csv"}
+
+
+def _entries(document: Mapping[str, Any], part: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the entries of a part, those that come from a table last, each with its place to begin an error with."""
+    entries = document.get(part)
+    if entries is not None:
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError(f"{part} must be a list of entries with fields")
+        for entry in entries:
+            yield f"{path}: line {entry.line}: ", entry
+    name = _TABLES.get(part, "")
+    if (table := document.get(name)) is None:
         return
     if not isinstance(table, dict) or not isinstance(table.get("each"), dict):
-        raise ValueError("csv needs `file`, the table's name, and `each`, the fields of a price")
-    refuse_unknown(table, frozenset({"file", "each"}), "csv")
-    for row in read_csv_table(folder / read_text(table, "file")):
-        yield _filled(table["each"], row)
+        raise ValueError(f"{name} needs `file`, the table's name, and `each`, the fields of an entry")
+    refuse_unknown(table, frozenset({"file", "each"}), name)
+    file = read_text(table, "file")
+    for row in read_csv_table(path.parent / file):
+        yield f"{path}: {file}: line {row.line}: ", _filled(table["each"], row)
 
 
 def _filled(template: Any, row: Mapping[str, str]) -> Any:
@@ -189,7 +229,10 @@ def _filled(template: Any, row: Mapping[str, str]) -> Any:
 
 
 def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
-    """Write the book into Postgres. What is already there stays; loading it twice changes nothing."""
+    """Write the book into Postgres. What is already there stays; loading it twice changes nothing.
+
+    Raises ValueError naming every negotiated price that can't be billed: then the transaction is to be given up.
+    """
     rows(connection, "make_loaded_prices")
     copy_rows(connection, "loaded_meters", METER_COLUMNS, (meter.as_row() for meter in book.meters))
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
@@ -197,6 +240,9 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     rows(connection, "add_loaded_prices")
     copy_rows(connection, "loaded_tax_rates", TAX_RATE_COLUMNS, (_tax_rate_row(one) for one in book.taxes))
     rows(connection, "add_loaded_tax_rates")
+    if book.negotiated or book.members:
+        listed = read_price_books(connection).get(book.name, [])
+        load_agreements(connection, book.name, listed, book.negotiated, book.members)
 
 
 def _price_row(price: Price) -> tuple[Any, ...]:
@@ -225,9 +271,12 @@ def read_price_books(connection: Connection) -> dict[str, list[Price]]:
     return {book: prices for book, (prices, _) in _prices_of_books(connection).items()}
 
 
-def open_price_books(connection: Connection) -> dict[str, PriceBook]:
-    """Read every book from Postgres. A price that can't be calculated with fails those who use it, and nobody else."""
-    return {book: PriceBook(prices, wrong) for book, (prices, wrong) in _prices_of_books(connection).items()}
+def open_price_books(connection: Connection) -> Books:
+    """Read every book from Postgres, with what was negotiated over it. What can't be calculated with fails those who
+    use it, and nobody else."""
+    books = {book: PriceBook(prices, wrong) for book, (prices, wrong) in _prices_of_books(connection).items()}
+    agreements = read_agreements(connection)
+    return Books(books, agreements.negotiated(), agreements.unreadable)
 
 
 def _prices_of_books(connection: Connection) -> dict[str, tuple[list[Price], list[UnreadablePrice]]]:

@@ -89,9 +89,11 @@ def roll_up(
         lock_until_commit(connection, f"usage_rollups {month}")
         table = open_against_ledger(connection, lake)
         version = engine.read(duck, table, month)
-        names = _register(duck, connection, month, groups)
+        organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
+        books = _books_of(connection, organizations)
+        names = _register(duck, connection, month, books)
         open_carried_levels(duck, database, table, month)
-        engine.add_up(duck, month, now, _price_of(connection, groups, month))
+        engine.add_up(duck, month, now, _price_of(books))
         _snapshot(duck, month)
         _stage(connection, duck)
         changed, failures = _write_each(connection, names, engine.add_up_again(duck), _Snapshot(month, version, now))
@@ -112,16 +114,24 @@ class _Snapshot:
 Used = Mapping[tuple[str, str], tuple[int, Decimal]]
 
 
-def _price_of(connection: Connection, groups: Sequence[str], month: BillingMonth) -> PriceOf:
-    """Return the way to the key of the price by which an organization's usage will be billed."""
-    organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
-    book_of = {row["id"]: row["price_book"] for row in organizations}
+def _books_of(connection: Connection, organizations: Sequence[Row]) -> dict[str, PriceBook]:
+    """Return the price book by which each organization's usage will be billed, with what it negotiated."""
     books = open_price_books(connection)
-    none = PriceBook([])
+    found = {}
+    for row in organizations:
+        try:
+            found[row["id"]] = books.of(row["id"], row["price_book"])
+        except BillingError:  # it is told when it is billed
+            found[row["id"]] = PriceBook([])
+    return found
+
+
+def _price_of(books: Mapping[str, PriceBook]) -> PriceOf:
+    """Return the way to the key of the price by which an organization's usage will be billed."""
 
     def price_of(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> str | None:
         try:
-            return books.get(book_of[organization], none).for_usage(meter, dimensions, moment).key
+            return books[organization].for_usage(meter, dimensions, moment).key
         except BillingError:  # it is told when it is billed
             return None
 
@@ -205,14 +215,17 @@ def _difference(meter: str, events: int, quantity: Decimal, row: Row | None) -> 
 
 
 def _register(
-    duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, groups: Sequence[str]
+    duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, books: Mapping[str, PriceBook]
 ) -> list[str]:
     """Register the terms, and return the organizations that are rolled up."""
-    organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
     segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
-    names = [row["id"] for row in organizations]
-    register_terms(duck, rows(connection, "meters"), segments, names)
-    return names
+    cuts = {
+        name: {meter: {one for one in some if month.start < one < month.end} for meter, some in edges.items()}
+        for name, book in books.items()
+        if (edges := book.negotiated_edges())
+    }
+    register_terms(duck, rows(connection, "meters"), segments, list(books), cuts)
+    return list(books)
 
 
 def _stage(connection: Connection, duck: duckdb.DuckDBPyConnection) -> None:

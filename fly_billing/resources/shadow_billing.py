@@ -24,7 +24,6 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.shadow import BilledTotal, PriceChanges, ShadowReport, compare
 from fly_billing.resources.accounts import (
-    Books,
     Payer,
     Records,
     account_of,
@@ -35,6 +34,7 @@ from fly_billing.resources.accounts import (
     read_records,
 )
 from fly_billing.resources.isolation import ABOUT_A_VALUE, unreadable
+from fly_billing.resources.negotiated_prices import Books
 from fly_billing.resources.postgres import BillingDatabase, rows
 from fly_billing.resources.price_books import PriceBookFiles
 
@@ -67,11 +67,11 @@ def shadow_bill(
         if not payers:
             raise NothingToShadow(
                 f"{month} has no invoice with prices of the book {instead_of!r}; there are the books"
-                f" {', '.join(sorted(books)) or '(none)'}: name one with --instead-of, or bill the month first"
+                f" {', '.join(books.names) or '(none)'}: name one with --instead-of, or bill the month first"
             )
         records = _as_billed(connection, month, payers)
         changes = PriceChanges(book.prices)
-        others = {**books, instead_of: PriceBook(book.prices)}
+        others = books.with_another(instead_of, PriceBook(book.prices))
         days = _days(connection, records, changes)
         again: dict[str, Invoice | BillingError] = {}
         shadow: dict[str, Invoice | BillingError] = {}

@@ -7,7 +7,7 @@ Keeps out: what a document says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,24 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
-__all__ = ["YAMLError", "read_yaml_document"]
+__all__ = ["Entry", "YAMLError", "read_yaml_document"]
+
+
+class Entry(dict[str, Any]):
+    """A mapping of a document, and the `line` on which it begins."""
+
+    line: int = 0
 
 
 class _ScalarsAsText(SafeConstructor):
-    pass
+    def construct_entry(self, node: Any) -> Iterator[Entry]:
+        entry = Entry()
+        entry.line = node.start_mark.line + 1
+        yield entry
+        entry.update(self.construct_mapping(node))
 
 
+_ScalarsAsText.add_constructor("tag:yaml.org,2002:map", _ScalarsAsText.construct_entry)
 for _tag in ("int", "float", "timestamp"):
     _ScalarsAsText.add_constructor(f"tag:yaml.org,2002:{_tag}", SafeConstructor.construct_yaml_str)
 

@@ -57,7 +57,9 @@ FROZEN: dict[str, set[str]] = {
     "invoice_tax_rates": set(),
     "invoice_taxes": set(),
     "invoices": {"status", "paid_at"},
+    "negotiated_prices": {"effective_until"},
     "organization_links": {"last_month"},
+    "price_group_members": {"effective_until"},
     "prices": {"effective_until", "match"},
     "subscriptions": {"ended_at", "billed"},
     "tax_rates": {"last_month"},
@@ -150,6 +152,11 @@ def booked(platform: Platform) -> Platform:
     platform.link("labs", "acme")
     platform.insert("coupons", code="ten", description="10 % off", percent=10)
     platform.add_subscription("acme", "support", at("2026-01-10"))
+    platform.insert("price_group_members", price_group="early", organization_id="acme", effective_from=at("2026-01-10"))
+    platform.insert(
+        "negotiated_prices", id=id_of("early"), book="fly", key="support", price_group="early",
+        charges='{"percent_off": "10"}', effective_from=at("2026-01-10"),
+    )  # fmt: skip
     platform.redeem("acme", "ten")
     platform.commit("acme", "minimum", "60", months=3)
     platform.grant("acme", "prepaid", "1000", scope='{"kinds": ["one_off"]}')

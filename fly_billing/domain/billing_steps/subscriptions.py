@@ -22,7 +22,7 @@ from uuid import UUID
 
 from fly_billing.domain.account import Member, Subscription
 from fly_billing.domain.billing_steps.currencies import same_currency
-from fly_billing.domain.billing_steps.price_detail import price_detail
+from fly_billing.domain.billing_steps.price_detail import negotiated_detail, price_detail
 from fly_billing.domain.billing_steps.term_items import listed
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
@@ -145,12 +145,14 @@ def _item(
         quantity=share.quantity,
         unit=share.unit,
         amount=exact_sum([step.amount for step in steps]),
-        price_id=price.id,
+        price_id=price.list_price.id,
+        negotiated_price_id=price.negotiated.id if price.negotiated else None,
         price_key=price.key,
         subscription_id=subscription.id,
         period_start=start,
         period_end=end,
         detail=price_detail(price, steps)
+        | negotiated_detail(price, _steps(price.list_price, subscription, share, billed_before))
         | ({"subscribed": plain(subscription.quantity)} if subscription.quantity != 1 else {})
         | ({"billed_before": plain(billed_before)} if billed_before else {}),
     )

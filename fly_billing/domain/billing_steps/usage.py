@@ -4,20 +4,23 @@ A price with `at_zero: item` is charged to every organization of its book, each 
 not anything was used. Of its versions the one decides that is in force when the month ends.
 
 A version that holds again after a later one ended (a passing offer) is a part of its own again: the month goes on in
-time order, and the version of the last part says which minimum applies.
+time order, and the version of the last part says which minimum applies. A negotiated price for some dimensions is a
+part beside the one for the others, and comes before it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
 from uuid import UUID
 
 from fly_billing.domain.account import Member, Subscription, UsageRollup
 from fly_billing.domain.billing_steps.currencies import same_currency
-from fly_billing.domain.billing_steps.price_detail import price_detail
+from fly_billing.domain.billing_steps.price_detail import negotiated_detail, price_detail
 from fly_billing.domain.billing_steps.subscriptions import share_of_month
 from fly_billing.domain.draft import Draft
 from fly_billing.domain.errors import not_computable
@@ -38,12 +41,20 @@ def charge_usage(draft: Draft) -> None:
     for member in draft.account.members:
         for versions in _by_price(member, draft.account.month, draft.account.currency):
             parts = [(price, exact_sum([rollup.quantity for rollup in rollups])) for price, rollups in versions]
-            shares = [_share(price, member.subscriptions, draft.account.month) for price, _ in versions]
+            rated = _rated(parts, member, draft.account.month)
+            at_list: Sequence[Rated | None] = [None] * len(parts)
+            if any(price.negotiated for price, _ in parts):
+                listed = [(price.list_price, quantity) for price, quantity in parts]
+                at_list = _rated(listed, member, draft.account.month)
             seen: set[UUID] = set()
-            for (price, rollups), rated in zip(versions, rate_month(parts, share=shares), strict=True):
+            for (price, rollups), one, other in zip(versions, rated, at_list, strict=True):
                 again = f"|{rollups[0].segment_start.isoformat()}" if price.id in seen else ""
                 seen.add(price.id)
-                draft.charge(_item(draft, member, price, rollups, rated, again))
+                draft.charge(_item(draft, member, price, rollups, one, other, again))
+
+
+def _rated(parts: Sequence[tuple[Price, Decimal]], member: Member, month: BillingMonth) -> list[Rated]:
+    return rate_month(parts, share=[_share(price, member.subscriptions, month) for price, _ in parts])
 
 
 def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[tuple[Price, list[UsageRollup]]]]:
@@ -69,10 +80,16 @@ def _in_time_order(parts: list[tuple[Price, list[UsageRollup]]]) -> list[tuple[P
     """Take the versions of a price apart where one of them holds again after a later one."""
     by_time = sorted(
         ((price, rollup) for price, rollups in parts for rollup in rollups),
-        key=lambda one: (one[1].segment_start, one[0].effective_from),
+        key=lambda one: (one[1].segment_start, *_place(one[0])),
     )
     runs = [list(run) for _, run in groupby(by_time, key=lambda one: one[0].id)]
     return [(run[0][0], [rollup for _, rollup in run]) for run in runs]
+
+
+def _place(price: Price) -> tuple[bool, datetime, str]:
+    """Order the parts of one stretch: what was negotiated for some dimensions, then what holds for the others."""
+    is_for_some = price.negotiated is not None and bool(price.negotiated.match)
+    return not is_for_some, price.effective_from, str(price.id)
 
 
 def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
@@ -104,9 +121,18 @@ def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
 
 
 def _item(
-    draft: Draft, member: Member, price: Price, rollups: Sequence[UsageRollup], rated: Rated, again: str
+    draft: Draft,
+    member: Member,
+    price: Price,
+    rollups: Sequence[UsageRollup],
+    rated: Rated,
+    at_list: Rated | None,
+    again: str,
 ) -> InvoiceItem:
-    """Make the item; `again` tells apart those of a version that holds more than once in the month."""
+    """Make the item; `again` tells apart those of a version that holds more than once in the month.
+
+    `at_list` is what the same comes to at the list price, where it is not charged.
+    """
     return InvoiceItem(
         id=draft.item_id(f"price|{price.id}{again}", member.organization_id),
         kind="usage",
@@ -116,12 +142,14 @@ def _item(
         quantity=rated.quantity,
         unit=price.unit,
         amount=rated.amount,
-        price_id=price.id,
+        price_id=price.list_price.id,
+        negotiated_price_id=price.negotiated.id if price.negotiated else None,
         price_key=price.key,
         meter=price.meter,
         match=price.match,
         rollup_ids=tuple(rollup.id for rollup in rollups),
         detail=price_detail(price, rated.steps)
         | ({"free_allowance_used": plain(rated.allowance_used)} if rated.allowance_used else {})
-        | ({"transformed": {"used": plain(rated.used), **how.to_data()}} if (how := price.transform_quantity) else {}),
+        | ({"transformed": {"used": plain(rated.used), **how.to_data()}} if (how := price.transform_quantity) else {})
+        | (negotiated_detail(price, at_list.steps, at_list.allowance_used) if at_list else {}),
     )

@@ -33,7 +33,7 @@ select
     e.id as invoice_id, e.organization_id as payer_id, e.organization_name as payer_name, e.number, e.currency,
     e.total_cents,
     t.id, t.kind, t.organization_id, o.name as organization_name, t.product, t.description, t.quantity, t.unit, t.amount,
-    t.amount_cents, t.price_key, meters.name as meter_name, coalesce(p.match, '{}') as match,
+    t.amount_cents, t.price_key, meters.name as meter_name, coalesce(p.match, '{}') || coalesce(n.match, '{}') as match,
     coalesce(shared.dimensions, '{}') as dimensions, t.detail,
     -- A reservation is written with its credits, under one description, the first one granted when it is bought.
     one_offs.id is not null and one_offs.amount > 0 and exists (
@@ -53,6 +53,7 @@ from exported as e
 join invoice_items as t on t.invoice_id = e.id
 join organizations as o on o.id = t.organization_id
 left join prices as p on p.id = t.price_id
+left join negotiated_prices as n on n.id = t.negotiated_price_id
 left join meters on meters.key = t.meter
 left join one_off_items as one_offs on one_offs.id = t.one_off_item_id
 left join adjustments as a on a.id = t.adjustment_id

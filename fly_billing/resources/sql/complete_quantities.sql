@@ -7,4 +7,5 @@ select
         range(1, getvariable('days') + 1), lambda day: coalesce(by_day[day]::varchar, '0')
     ), ',') || '}' as daily
 from reduced_usage
-join segments using (meter, segment_start)
+join billed_organizations on billed_organizations.id = reduced_usage.organization_id
+join segments using (meter, segmentation, segment_start)

@@ -5,7 +5,7 @@
 insert into usage_by_day by name
 with stretches as (
     select
-        meter, segment_start, segment_end, day(midnight) as day, greatest(segment_start, midnight) as starts,
+        meter, segmentation, segment_start, segment_end, day(midnight) as day, greatest(segment_start, midnight) as starts,
         least(segment_end, midnight + interval 1 day, getvariable('counted_until')) as ends
     from segments
     cross join (
@@ -18,7 +18,7 @@ with stretches as (
 ),
 
 changes as (
-    select total, meter, time, level - lag(level, 1, 0) over in_order as change
+    select total, meter, segmentation, time, level - lag(level, 1, 0) over in_order as change
     from told_levels
     join totals using (organization_id, meter, dimensions)
     window in_order as (partition by total, series order by place)
@@ -30,7 +30,9 @@ changes_by_stretch as (
         sum(whole_of(change) * (epoch_us(ends) - epoch_us(time))) as whole,
         sum(decimals_of(change) * (epoch_us(ends) - epoch_us(time))) as decimals
     from changes
-    join stretches on stretches.meter = changes.meter and changes.time >= starts and changes.time < ends
+    join stretches
+        on stretches.meter = changes.meter and stretches.segmentation = changes.segmentation
+        and changes.time >= starts and changes.time < ends
     where change <> 0
     group by total, starts
 ),
@@ -43,7 +45,7 @@ held as (
             partition by total order by starts rows between unbounded preceding and 1 preceding
         ), 0) as level
     from totals
-    join stretches using (meter)
+    join stretches using (meter, segmentation)
     left join changes_by_stretch using (total, starts)
     where aggregation = 'time_weighted'
 ),

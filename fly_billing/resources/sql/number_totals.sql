@@ -10,13 +10,14 @@ with used as (
 )
 
 select
-    numbered.*,
+    numbered.*, billed_organizations.segmentation,
     min(total) over (
         partition by numbered.organization_id, numbered.meter, coalesce(counted_together.together, -total)
     ) as together
 from (
     select row_number() over () as total, * from used
 ) as numbered
+join billed_organizations on billed_organizations.id = numbered.organization_id
 left join counted_together
     on counted_together.organization_id = numbered.organization_id and counted_together.meter = numbered.meter
     and counted_together.dimensions = numbered.dimensions

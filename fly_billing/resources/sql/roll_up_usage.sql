@@ -23,5 +23,5 @@ select
     ), ',') || '}' as daily
 from segmented
 join totals using (total)
-join segments using (meter, segment_start)
+join segments using (meter, segmentation, segment_start)
 where events > 0 or quantity > 0

@@ -12,12 +12,13 @@ with numbered as not materialized (
 
 added as (
     select
-        total, meter, time, case aggregation when 'sum' then quantity when 'count' then 1 else 0 end as quantity
+        total, meter, segmentation, time,
+        case aggregation when 'sum' then quantity when 'count' then 1 else 0 end as quantity
     from numbered
     where aggregation in ('sum', 'count', 'time_weighted')
     union all
     select
-        total, meter, time,
+        total, meter, segmentation, time,
         case aggregation
             when 'max' then greatest(quantity - coalesce(max(quantity) over before, 0), 0)
             when 'unique' then if(row_number() over same_value = 1, 1, 0)
@@ -37,6 +38,6 @@ select
     added.total, segments.segment_start, day(utc(added.time)) as day, sum(added.quantity) as quantity, count(*) as events
 from added
 join segments
-    on segments.meter = added.meter
+    on segments.meter = added.meter and segments.segmentation = added.segmentation
     and added.time >= segments.segment_start and added.time < segments.segment_end
 group by all

@@ -7,7 +7,7 @@ with days as (
 
 stretches as (
     select
-        meter, segment_start, day(midnight) as day, greatest(segment_start, midnight) as starts,
+        meter, segmentation, segment_start, day(midnight) as day, greatest(segment_start, midnight) as starts,
         least(segment_end, midnight + interval 1 day, counted_until) as ends
     from segments
     cross join days
@@ -17,11 +17,12 @@ stretches as (
 
 changes as (
     select
-        organization_id, meter, dimensions, time,
+        organization_id, meter, dimensions, segmentation, time,
         level - coalesce(lag(level) over (
             partition by organization_id, meter, dimensions, series order by place
         ), 0) as change
     from told_levels
+    join billed_organizations on billed_organizations.id = told_levels.organization_id
 ),
 
 changes_by_stretch as (
@@ -30,13 +31,17 @@ changes_by_stretch as (
         sum(whole_of(change) * (epoch_us(ends) - epoch_us(time))) as whole,
         sum(decimals_of(change) * (epoch_us(ends) - epoch_us(time))) as decimals
     from changes
-    join stretches on stretches.meter = changes.meter and changes.time >= starts and changes.time < ends
+    join stretches
+        on stretches.meter = changes.meter and stretches.segmentation = changes.segmentation
+        and changes.time >= starts and changes.time < ends
     where change <> 0
     group by organization_id, changes.meter, dimensions, starts
 ),
 
 totals as (
-    select distinct organization_id, meter, dimensions, time_unit from told_levels
+    select distinct organization_id, meter, dimensions, segmentation, time_unit
+    from told_levels
+    join billed_organizations on billed_organizations.id = told_levels.organization_id
 ),
 
 held as (
@@ -48,7 +53,7 @@ held as (
             rows between unbounded preceding and 1 preceding
         ), 0) as level
     from totals
-    join stretches using (meter)
+    join stretches using (meter, segmentation)
     left join changes_by_stretch using (organization_id, meter, dimensions, starts)
 ),
 

@@ -3,13 +3,13 @@
 create or replace temp view usage_by_day as
 with added as (
     select
-        organization_id, meter, dimensions, time,
+        organization_id, meter, dimensions, segmentation, time,
         case aggregation when 'sum' then quantity when 'count' then 1 else 0 end as quantity
     from accepted_usage
     where aggregation in ('sum', 'count', 'time_weighted')
     union all
     select
-        organization_id, meter, dimensions, time,
+        organization_id, meter, dimensions, segmentation, time,
         case aggregation
             when 'max' then greatest(quantity - coalesce(max(quantity) over before, 0), 0)
             when 'unique' then if(row_number() over same_value = 1, 1, 0)
@@ -38,6 +38,6 @@ select /*+ broadcast(segments) */
     count(*) as events
 from added
 join segments
-    on segments.meter = added.meter
+    on segments.meter = added.meter and segments.segmentation = added.segmentation
     and added.time >= segments.segment_start and added.time < segments.segment_end
 group by organization_id, added.meter, dimensions, segment_start, day(time)
