@@ -241,6 +241,8 @@ def _usage(
         f"{counted(str(usage.events), 'event')} in version {usage.lake_version} of the usage table, added up on"
         f" {usage.rolled_up_at:%Y-%m-%d %H:%M} UTC."
     )
+    if rounding := usage.aggregation.round_each_event:
+        said += f" Each event was first rounded {rounding.round} to a multiple of {plain(rounding.step)}."
     if unreadable:
         return _part(title, said, styled(f"The events can't be listed: {unreadable}.", "yellow"))
     if not files:
@@ -288,6 +290,8 @@ def _show_events(
         numbers = f"{grouped(plain(event.quantity)):>18}"
         if usage.is_summed:
             numbers += f"  {grouped(plain(event.so_far)):>20}"
+        if event.measured != event.quantity:
+            place += f"  ({grouped(plain(event.measured))} measured)"
         if event.value is not None:
             place += f"  {event.value}"
         console.print(f"{time:26}  {numbers}  {place}", soft_wrap=True)

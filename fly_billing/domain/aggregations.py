@@ -26,6 +26,9 @@ parts add up to the whole, wherever a month is cut, and a price that changes for
 counted when it is reached, a value when it is first seen, a level while it holds, and the latest quantity, all of it,
 at its own time.
 
+A meter may round the quantity of each event before events are added up (`round_each_event`): two calls of 61 seconds in
+steps of 6 are 132. That is for `sum`, `max` and `latest`; the others count no quantities, or levels that hold.
+
 Quantities are exact, but where the division by `time_unit` does not end: then what was counted since the month's start
 is rounded half-up at the 15th decimal place, at the end of every stretch. So the parts add up to a month that was
 rounded once.
@@ -44,8 +47,11 @@ from itertools import pairwise
 
 from fly_billing.domain.money import EXACT, exact_sum
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.transformed_quantity import EventRounding
 
 AGGREGATIONS = ("sum", "count", "max", "unique", "latest", "time_weighted")
+# Those that read the quantity of each event by itself.
+ROUNDED = ("sum", "max", "latest")
 QUANTITY_DIGITS = 15
 DAY = timedelta(days=1)
 # What may stand in `$."..."`, the path to a property of an event's data.
@@ -56,13 +62,15 @@ _PROPERTY = re.compile(r"[\w./-]+", re.ASCII)
 class Aggregation:
     """One of the six with its settings; raises ValueError where they do not fit it.
 
-    `unique_of` and `series` name a property of an event's data, `time_unit` is in whole seconds.
+    `unique_of` and `series` name a property of an event's data, `time_unit` is in whole seconds. `round_each_event`
+    comes before events are added up.
     """
 
     name: str = "sum"
     unique_of: str | None = None
     series: str | None = None
     time_unit: int | None = None
+    round_each_event: EventRounding | None = None
 
     def __post_init__(self) -> None:
         if self.name not in AGGREGATIONS:
@@ -73,9 +81,15 @@ class Aggregation:
         for name in (self.unique_of, self.series):
             if name is not None and not (isinstance(name, str) and _PROPERTY.fullmatch(name)):
                 raise ValueError(f"{name!r} names no property of an event's data: use letters, digits and . _ / -")
+        if self.round_each_event is not None and self.name not in ROUNDED:
+            raise ValueError(f"round_each_event is for the aggregations {', '.join(ROUNDED)}, not for {self.name}")
         unit = self.time_unit
         if unit is not None and (isinstance(unit, bool) or not isinstance(unit, int) or unit < 1):
             raise ValueError(f"time_unit {unit!r} is no whole number of seconds above 0: write 3600 for hours")
+
+    def counted(self, quantity: Decimal) -> Decimal:
+        """Return as how much an event of this quantity counts."""
+        return self.round_each_event.apply(quantity) if self.round_each_event else quantity
 
     def _belongs(self, setting: str, value: object, name: str) -> None:
         if (value is not None) != (self.name == name):
@@ -157,16 +171,16 @@ class UsageOfMonth:
         before = [event for event in self.events if event.time < moment]
         match self.aggregation.name:
             case "sum":
-                return exact_sum([event.quantity for event in before])
+                return exact_sum([self.aggregation.counted(event.quantity) for event in before])
             case "count":
                 return Decimal(len(before))
             case "max":
-                return max((event.quantity for event in before), default=Decimal(0))
+                return max((self.aggregation.counted(event.quantity) for event in before), default=Decimal(0))
             case "unique":
                 return Decimal(len({event.value for event in before}))
             case "latest":
                 last = max(self.events, key=lambda event: event.order, default=None)
-                return last.quantity if last and last.time < moment else Decimal(0)
+                return self.aggregation.counted(last.quantity) if last and last.time < moment else Decimal(0)
             case _:
                 return self._level_time(max(self.month.start, min(moment, self.as_of)))
 

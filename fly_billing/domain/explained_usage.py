@@ -29,13 +29,23 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class LandedMeasurement(Measurement):
-    """An event with the `place` where it landed: `2026-09-15/usage.jsonl:3`, its landing day, file and line."""
+    """An event with the `place` where it landed: `2026-09-15/usage.jsonl:3`, its landing day, file and line.
+
+    `quantity` is as the meter counts it, `measured` as it landed; None where the meter does not round.
+    """
 
     place: str = ""
+    measured: Decimal | None = None
+
+    @property
+    def is_rounded(self) -> bool:
+        return self.measured not in (None, self.quantity)
 
     def as_data(self) -> dict[str, str]:
-        """Return JSON-ready data; the quantity is text."""
-        return {**vars(self), "time": self.time.isoformat(), "quantity": plain(self.quantity)}
+        """Return JSON-ready data; quantities are text. `measured` is there where it differs."""
+        data = {**vars(self), "time": self.time.isoformat(), "quantity": plain(self.quantity)}
+        measured = data.pop("measured")
+        return data | {"measured": plain(measured)} if self.is_rounded else data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +179,8 @@ def _latest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterato
 
 
 def _named(event: LandedMeasurement) -> str:
-    return f"{event.source} {event.id} on {moment_text(event.time)}"
+    rounded = f" ({plain(event.measured)}, rounded)" if event.measured is not None and event.is_rounded else ""
+    return f"{event.source} {event.id} on {moment_text(event.time)}{rounded}"
 
 
 def _held(rollup: UsageRollup, deciding: DecidingEvents) -> list[Line]:

@@ -1,6 +1,7 @@
 """A quantity in other units, in whole steps, before anything is charged: 301 seconds are two started five-minute steps.
 
-As Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities), with a step.
+A price transforms the month's quantity (`TransformedQuantity`), a meter rounds each event (`EventRounding`). As
+Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities), with a step.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from fly_billing.domain.money import EXACT
-from fly_billing.domain.plain_data import as_text, check_size, read_number, refuse_unknown
+from fly_billing.domain.plain_data import as_text, check_size, has_more_decimals, read_number, refuse_unknown
 
 ROUNDINGS = ("up", "down")
 
@@ -49,6 +50,37 @@ class TransformedQuantity:
         """Return the quantity, at least 0, in whole steps of the new units. Exact."""
         steps = whole_steps(quantity, EXACT.multiply(self.divide_by, self.step), self.round)
         return EXACT.multiply(steps, self.step)
+
+
+@dataclass(frozen=True)
+class EventRounding:
+    """Rounds the quantity of each event, `up` or `down`, to a multiple of `step`, before events are added up.
+
+    In steps of 6, two calls of 61 seconds are 132. `step` has at most 15 decimals, as quantities have, and is below
+    10^12. Raises ValueError naming the field that is wrong.
+    """
+
+    step: Decimal
+    round: str = "up"
+
+    def __post_init__(self) -> None:
+        check_size("round_each_event: step", self.step)
+        if has_more_decimals(self.step, 15) or self.step >= 10**12:
+            raise ValueError(f"round_each_event: step {self.step} must be below 10^12, with at most 15 decimals")
+        if self.round not in ROUNDINGS:
+            raise ValueError(f"round_each_event: round {self.round!r}; known are up, down")
+
+    @classmethod
+    def from_data(cls, data: Any) -> EventRounding:
+        """Read it from plain data. Raises ValueError naming what is wrong."""
+        if not isinstance(data, Mapping) or "step" not in data:
+            raise ValueError(f"round_each_event {data!r} needs a step, such as {{step: 6, round: up}}")
+        refuse_unknown(data, frozenset({"step", "round"}), "round_each_event")
+        return cls(read_number(data, "step"), data.get("round", "up"))
+
+    def apply(self, quantity: Decimal) -> Decimal:
+        """Return the quantity, at least 0, in whole steps. Exact."""
+        return EXACT.multiply(whole_steps(quantity, self.step, self.round), self.step)
 
 
 def whole_steps(quantity: Decimal, size: Decimal, rounding: str) -> Decimal:

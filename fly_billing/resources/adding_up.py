@@ -21,8 +21,14 @@ from fly_billing.domain.counted_together import NOT_ADDED, counted_together
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.postgres import Row
 from fly_billing.resources.statements import sql
+from fly_billing.resources.usage_lake import QUANTITY
 
-METERS = pa.schema([*((name, pa.string()) for name in ("key", "aggregation", "property")), ("time_unit", pa.int64())])
+METERS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("key", "aggregation", "property", "event_round")),
+        ("time_unit", pa.int64()), ("event_step", QUANTITY),
+    ]
+)  # fmt: skip
 ORGANIZATIONS = pa.schema([("id", pa.string()), ("segmentation", pa.int64())])
 TOGETHER = pa.schema(
     [*((name, pa.string()) for name in ("organization_id", "meter", "dimensions")), ("together", pa.int64())]

@@ -50,6 +50,7 @@ class UsageUnreadable(Exception):
 class BilledEvent:
     """One event as it landed: `path` below its landing day's folder, `line` from 1; `so_far` is the running sum.
 
+    `quantity` is as the meter counts it, `measured` as it landed: they differ where the meter rounds each event.
     `value` is that of the property by which the meter tells values or series apart, if it does.
     """
 
@@ -61,11 +62,12 @@ class BilledEvent:
     path: str
     line: int
     value: str | None
+    measured: Decimal
     so_far: Decimal
 
     def as_data(self) -> dict[str, Any]:
         """Return JSON-ready data; quantities are text."""
-        numbers = {"quantity": plain(self.quantity), "so_far": plain(self.so_far)}
+        numbers = {"quantity": plain(self.quantity), "measured": plain(self.measured), "so_far": plain(self.so_far)}
         return {**vars(self), "time": self.time.isoformat(), "landing_day": self.landing_day.isoformat(), **numbers}
 
 
@@ -101,14 +103,14 @@ class BilledEvents:
     def events(self) -> Iterator[BilledEvent]:
         """Yield all events in the order of their times, with the running sum of their quantities."""
         cursor = self._duck.execute(
-            "select time, source, id, quantity, landing_day, path, line, value from billed_events"
+            "select time, source, id, quantity, landing_day, path, line, value, measured from billed_events"
             " order by time, source, id"
         )
         so_far = Decimal(0)
         while chunk := cursor.fetchmany(CHUNK):
-            for time, source, event_id, quantity, day, path, line, value in chunk:
+            for time, source, event_id, quantity, day, path, line, value, measured in chunk:
                 so_far = EXACT.add(so_far, quantity)
-                yield BilledEvent(time, source, event_id, quantity, day, path, line, value, so_far)
+                yield BilledEvent(time, source, event_id, quantity, day, path, line, value, measured, so_far)
 
     def problems(self) -> list[str]:
         """Return a sentence for each rollup that the events do not come to, in number or in quantity."""
@@ -154,6 +156,10 @@ def open_billed_events(database: BillingDatabase, lake: UsageLake, usage: Billed
         try:
             _register(duck, wanted)
             duck.execute("set variable property = $value", {"value": usage.told_apart_by})
+            rounding = usage.aggregation.round_each_event
+            duck.execute("set variable event_step = $value", {"value": rounding and rounding.step})
+            duck.execute("set variable event_round = $value", {"value": rounding and rounding.round})
+            duck.execute(sql("counted_quantity"))
             duck.execute(sql("billed_events"))
             quantities = explain_quantities(duck, table, usage)
         except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:

@@ -23,6 +23,7 @@ from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.invoices import invoice_number
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.transformed_quantity import EventRounding
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.price_books import read_price
 
@@ -229,13 +230,17 @@ def _usage(found: Sequence[Row], month: BillingMonth, priced: Sequence[Row]) -> 
     if len(meters) > 1:
         raise ToBeMended(f"an item bills usage of {len(meters)} meters at once: {sorted(meters)}")
     names = ("id", "meter", "dimensions", "segment_start", "segment_end", "quantity")
-    settings = ("aggregation", "unique_of", "series", "time_unit")
+    step, rounding = found[0]["event_step"], found[0]["event_round"]
     return BilledUsage(
         organization_id=found[0]["organization_id"],
         month=month,
         meter=found[0]["meter"],
         unit=found[0]["unit"],
-        aggregation=Aggregation(*(found[0][name] for name in settings)),
+        aggregation=Aggregation(
+            **{name: found[0][name] for name in ("unique_of", "series", "time_unit")},
+            name=found[0]["aggregation"],
+            round_each_event=None if step is None else EventRounding(step, rounding),
+        ),
         lake_version=found[0]["lake_version"],
         rolled_up_at=found[0]["rolled_up_at"],
         rollups=tuple(BilledRollup(UsageRollup(**{name: row[name] for name in names}), row["events"]) for row in found),

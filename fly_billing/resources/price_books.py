@@ -29,6 +29,7 @@ from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice
 from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.domain.reservations import ReservationBlock
 from fly_billing.domain.tax_books import BookTaxRate
+from fly_billing.domain.transformed_quantity import EventRounding
 from fly_billing.resources.csv_tables import read_csv_table
 from fly_billing.resources.isolation import ABOUT_A_VALUE
 from fly_billing.resources.negotiated_prices import Books, load_agreements, read_agreements
@@ -37,7 +38,12 @@ from fly_billing.resources.yaml_documents import YAMLError, read_yaml_document
 
 SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
 
-METER_COLUMNS = ("key", "name", "unit", "aggregation", "dimensions", "unique_of", "series", "time_unit")
+METER_FIELDS = frozenset(
+    {"key", "name", "unit", "aggregation", "dimensions", "unique_of", "series", "time_unit", "round_each_event"}
+)
+METER_COLUMNS = (
+    "key", "name", "unit", "aggregation", "dimensions", "unique_of", "series", "time_unit", "event_step", "event_round",
+)  # fmt: skip
 PRICE_COLUMNS = (
     "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
     "free_allowance", "match", "effective_from", "effective_until", "settings",
@@ -64,8 +70,10 @@ class Meter:
     def from_data(cls, data: Mapping[str, Any]) -> Meter:
         """Read a meter of a price book, the settings of its aggregation beside it. Raises ValueError naming it."""
         try:
-            refuse_unknown(data, frozenset(METER_COLUMNS), "a meter")
+            refuse_unknown(data, METER_FIELDS, "a meter")
             settings = {name: data.get(name) for name in ("unique_of", "series")}
+            rounding = data.get("round_each_event")
+            settings["round_each_event"] = None if rounding is None else EventRounding.from_data(rounding)
             settings["time_unit"] = None if data.get("time_unit") is None else read_whole(data, "time_unit")
             return cls(
                 read_text(data, "key"),
@@ -80,8 +88,10 @@ class Meter:
     def as_row(self) -> tuple[Any, ...]:
         """Return the values of METER_COLUMNS."""
         how = self.aggregation
+        rounding = how.round_each_event
         return (
-            self.key, self.name, self.unit, how.name, list(self.dimensions), how.unique_of, how.series, how.time_unit
+            self.key, self.name, self.unit, how.name, list(self.dimensions), how.unique_of, how.series, how.time_unit,
+            rounding and rounding.step, rounding and rounding.round,
         )  # fmt: skip
 
 

@@ -22,9 +22,10 @@ import pytest
 from pyspark.errors import ArithmeticException, SparkRuntimeException
 from pyspark.sql import SparkSession
 
-from fly_billing.domain.aggregations import AGGREGATIONS, Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.domain.aggregations import AGGREGATIONS, ROUNDED, Aggregation, Measurement, SegmentUsage, UsageOfMonth
 from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.transformed_quantity import EventRounding
 from fly_billing.resources.adding_up import PriceOf, no_prices, register_terms
 from fly_billing.resources.adding_up_on_spark import OnSpark
 from fly_billing.resources.carried_levels import LEVELS
@@ -84,6 +85,9 @@ def aggregation(name: str, chance: random.Random) -> Aggregation:
         return Aggregation(name, unique_of="by.whom")
     if name == "time_weighted":
         return Aggregation(name, series="of/what", time_unit=chance.choice([1, 7, 3600, 2_592_000]))
+    if name in ROUNDED and chance.random() < 0.5:
+        step = Decimal(chance.choice(["1", "6", "0.000000000000007", "999999999999"]))
+        return Aggregation(name, round_each_event=EventRounding(step, chance.choice(["up", "down"])))
     return Aggregation(name)
 
 
@@ -170,7 +174,14 @@ def terms_of(all_totals: Sequence[Total]) -> Terms:
     meters = {one.meter: one for one in all_totals}
     return Terms(
         [
-            {"key": key, "aggregation": one.how.name, "property": one.property, "time_unit": one.how.time_unit}
+            {
+                "key": key,
+                "aggregation": one.how.name,
+                "property": one.property,
+                "time_unit": one.how.time_unit,
+                "event_step": one.how.round_each_event and one.how.round_each_event.step,
+                "event_round": one.how.round_each_event and one.how.round_each_event.round,
+            }
             for key, one in meters.items()
         ],
         [

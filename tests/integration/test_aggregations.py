@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from fly_billing.domain.aggregations import Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.domain.aggregations import ROUNDED, Aggregation, Measurement, SegmentUsage, UsageOfMonth
 from fly_billing.domain.counted_together import NOT_ADDED
 from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.transformed_quantity import EventRounding
 from fly_billing.resources.adding_up import add_up, add_up_again, register_terms
 from fly_billing.resources.carried_levels import LEVELS
 from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
@@ -65,6 +66,11 @@ AS_OF = st.sampled_from([FEBRUARY.end, FEBRUARY.end + timedelta(days=9), FEBRUAR
 AGGREGATIONS = st.sampled_from([meter.aggregation for meter in METERS[:-1]]) | st.builds(
     lambda unit: Aggregation("time_weighted", series="value", time_unit=unit), st.sampled_from([1, 7, 3600, 2_592_000])
 )
+STEPS = st.sampled_from([Decimal(1), Decimal(6), Decimal("0.000000000000007"), Decimal("999999999999")])
+AGGREGATIONS |= st.builds(
+    lambda name, step, rounding: Aggregation(name, round_each_event=EventRounding(step, rounding)),
+    st.sampled_from(ROUNDED), STEPS, st.sampled_from(["up", "down"]),
+)  # fmt: skip
 
 
 # Every event is in one of two regions, and each series begins the month in one of them.
@@ -77,6 +83,14 @@ def usage_row(number: int, one: Measurement, meter: str, name: str, dimensions: 
         "source": one.source, "id": one.id, "meter": meter, "organization_id": "acme", "time": one.time,
         "quantity": one.quantity, "dimensions": dimensions, "data": f'{{"{name}": "{one.value}"}}',
         "is_duplicate": False,
+    }  # fmt: skip
+
+
+def terms_of(how: Aggregation) -> dict[str, Any]:
+    rounding = how.round_each_event
+    return {
+        "key": "m", "aggregation": how.name, "property": how.unique_of or how.series, "time_unit": how.time_unit,
+        "event_step": rounding and rounding.step, "event_round": rounding and rounding.round,
     }  # fmt: skip
 
 
@@ -115,7 +129,7 @@ def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
         {"meter": "m", "segment_start": start, "segment_end": end}
         for start, end in pairwise([FEBRUARY.start, *cuts, FEBRUARY.end])
     ]
-    meter = {"key": "m", "aggregation": how.name, "property": how.unique_of or how.series, "time_unit": how.time_unit}
+    meter = terms_of(how)
     duck.register("events", table(EVENTS, rows + twice + other))
     duck.register("carried_levels", table(LEVELS, levels))
     register_terms(duck, [meter], segments, ["acme"])
@@ -159,7 +173,7 @@ def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
     ]
     duck.register("events", table(EVENTS, rows))
     duck.register("carried_levels", table(LEVELS, []))
-    meter = {"key": "m", "aggregation": how.name, "property": how.unique_of, "time_unit": None}
+    meter = terms_of(how)
     register_terms(duck, [meter], segments, ["acme"])
     add_up(duck, FEBRUARY, FEBRUARY.end, lambda *_: "one price for all")
     found: dict[tuple[datetime, datetime], list[Any]] = {}

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from dagster import AssetCheckSeverity, ExecuteInProcessResult
+from sqlalchemy.exc import DBAPIError
 
 from fly_billing.cli.explain import show_explanation
 from fly_billing.cli.terminal import Terminal
@@ -25,6 +26,7 @@ from fly_billing.domain.correction_guard import OFF
 from fly_billing.domain.corrections import CAUSES
 from fly_billing.domain.explanation import Sum
 from fly_billing.domain.prices import Price
+from fly_billing.domain.transformed_quantity import EventRounding
 from fly_billing.resources.billed_events import (
     UsageFile,
     UsageUnreadable,
@@ -304,6 +306,37 @@ def test_a_meter_that_counts_says_what_its_aggregation_made_of_the_events(platfo
     assert "3 x 0.1 = 0.3" in told.stdout
     assert "so far" not in told.stdout
     assert "Of 3 events the meter's aggregation, count, made 3 requests: what was billed." in told.stdout
+
+
+def test_events_that_are_rounded_first_show_what_was_measured_and_what_counts(platform: Platform) -> None:
+    """Two calls of 61 seconds in steps of 6: 66 + 66 = 132 x 0.10 = 13.20. The longest of the others counts as 66."""
+    by_six = EventRounding(Decimal(6))
+    meters = (
+        Meter("calls", "Calls", "second", Aggregation("sum", round_each_event=by_six)),
+        Meter("longest", "Longest call", "second", Aggregation("max", round_each_event=by_six)),
+    )
+    with platform.database.transaction() as connection:
+        prices = [price(meter.key, "0.10", meter.key, unit="second") for meter in meters]
+        load_price_book(connection, PriceBookFiles("fly", meters, prices))
+    usage = [event(f"c{n}", "61", type="calls", time=f"2026-09-0{n}T00:00:00Z") for n in (2, 3)]
+    usage += [event(f"l{n}", f"6{n}", type="longest", time=f"2026-09-0{n}T00:00:00Z") for n in (1, 5)]
+    write_jsonl(platform.landing_dir, usage, date(2026, 9, 5))
+    assert platform.close().failures == []
+    assert platform.amounts("usage") == [Decimal("13.20"), Decimal("6.60")]
+    shown = run(platform, "acme", "2026-09", "1", "--events")
+    assert shown.returncode == 0, shown.stdout
+    assert "Each event was first rounded up to a multiple of 6." in re.sub(r"[\s│]+", " ", shown.stdout)
+    assert shown.stdout.count("(61 measured)") == 2
+    assert "2 events add up to 132 seconds: just what was billed." in shown.stdout
+    (_, ((label, _, highest),)) = explained_quantities(platform)[-1]
+    assert (label, highest) == ("the month's highest by then: proxy l1 on 2026-09-01 (61, rounded)", Decimal(66))
+
+
+def test_a_step_can_not_be_changed_once_the_meter_has_usage(platform: Platform) -> None:
+    used(platform, event("e1", "5"))
+    platform.execute("update meters set name = 'Calls' where key = 'requests'")
+    with pytest.raises(DBAPIError, match="meter requests has usage: how it adds up can not be changed"):
+        platform.execute("update meters set event_step = 6, event_round = 'up' where key = 'requests'")
 
 
 # --- How the events come to it -------------------------------------------------------------------------------------
