@@ -85,7 +85,7 @@ class _Pool:
     def __init__(self, servers: list[psycopg.Connection[tuple[object, ...]]]) -> None:
         self._sockets = [socket.socket(fileno=socket.dup(one.pgconn.socket)) for one in servers]
         for one in self._sockets:
-            one.settimeout(5)  # psycopg's are non-blocking
+            one.settimeout(300)  # psycopg's are non-blocking
         self._idle = list(self._sockets)
         self._free = threading.Condition()
 
@@ -98,7 +98,7 @@ class _Pool:
 
     def serve(self, proxy: Proxy, client: socket.socket) -> None:
         with client:
-            client.settimeout(5)
+            client.settimeout(300)
             try:
                 _log_in(client)
                 while not proxy.stopped.is_set():

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly_billing.resources.settings import SettingsError
@@ -47,17 +48,28 @@ def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterato
             " (in a checkout: `make .venv/.installed-engines`)"
         ) from missing
     choose_java()
-    # A folder that Spark makes for tables of its own; there are none.
-    warehouse = f"{tempfile.gettempdir()}/fly_billing-spark"
-    builder = SparkSession.builder.master(master).appName("fly_billing").config("spark.sql.warehouse.dir", warehouse)
-    if master.startswith("local"):
-        # The servers of local-cluster ask the environment where to listen, not the configuration.
-        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-        builder = builder.config(map=dict(ON_THIS_MACHINE))
-    ran_before = SparkSession.getActiveSession() is not None
-    spark = builder.config(map={**(options or {}), **EXACT}).getOrCreate()
-    try:
-        yield spark
-    finally:
-        if not ran_before:
-            spark.stop()
+    with private_warehouse() as warehouse:
+        builder = SparkSession.builder.master(master).appName("fly_billing")
+        builder = builder.config("spark.sql.warehouse.dir", str(warehouse))
+        if master.startswith("local"):
+            # The servers of local-cluster ask the environment where to listen, not the configuration.
+            os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+            builder = builder.config(map=dict(ON_THIS_MACHINE))
+        ran_before = SparkSession.getActiveSession() is not None
+        spark = builder.config(map={**(options or {}), **EXACT}).getOrCreate()
+        try:
+            yield spark
+        finally:
+            if not ran_before:
+                spark.stop()
+
+
+@contextmanager
+def private_warehouse() -> Iterator[Path]:
+    """Make a folder where Spark keeps tables of its own (we write none), and remove it in the end.
+
+    Its name can't be guessed and only this user may use it: a fixed name in a shared /tmp lets another user make the
+    folder first, or put a link to somewhere else in its place.
+    """
+    with tempfile.TemporaryDirectory(prefix="fly_billing-spark-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import weakref
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from tempfile import gettempdir
+from shutil import rmtree
+from tempfile import mkdtemp
 from urllib.parse import unquote
-from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -77,10 +78,12 @@ def open_duckdb() -> duckdb.DuckDBPyConnection:
     `utc` gives the same moment as a timestamp without a zone: its calendar parts take a quarter of the time, or less.
     """
     # What it can't hold in FLY_BILLING_MEMORY_MB it goes on with in files of the system's temporary folder. Each has a
-    # folder of its own there: DuckDB gives the files the same names everywhere, and removes the folder when it closes.
+    # folder of its own there, as DuckDB gives the files the same names everywhere. The folder around it is this user's
+    # alone: DuckDB makes its files readable for everybody on the machine, and customers' usage is in them.
     memory = f"{Settings.from_environment().memory_mb}MB"
-    folder = f"{gettempdir()}/fly_billing-duckdb-{uuid4().hex}"
-    connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": folder})
+    folder = mkdtemp(prefix="fly_billing-duckdb-")
+    connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": f"{folder}/spilled"})
+    weakref.finalize(connection, rmtree, folder, ignore_errors=True)
     connection.execute("set TimeZone = 'UTC'")
     # It keeps what a statement reads twice, here all events of a month: to read them again costs half of that at most.
     connection.execute("set disabled_optimizers = 'common_subplan'")

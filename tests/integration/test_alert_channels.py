@@ -376,7 +376,7 @@ def test_a_test_alert_goes_over_every_channel_and_each_says_what_became_of_it(
     command = [str(Path(sys.executable).with_name("fly-billing")), "alert-test"]
     with serving(server.server):
         ran = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False, encoding="utf-8"
+            command, env=environment, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8"
         )
     assert (ran.returncode, ran.stdout.splitlines()) == (
         1,

@@ -336,7 +336,7 @@ def command(platform: Platform, *arguments: str) -> str:
     }
     program = str(Path(sys.executable).with_name("fly-billing"))
     done = subprocess.run(
-        [program, *arguments], env={**os.environ, **names}, capture_output=True, text=True, timeout=120,
+        [program, *arguments], env={**os.environ, **names}, capture_output=True, text=True, timeout=600,
         encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -107,7 +107,7 @@ def output_of(arguments: list[str]) -> str:
     if done.exception is None or isinstance(done.exception, SystemExit):
         return done.output
     told = subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False, encoding="utf-8"
+        [COMMAND, *arguments], capture_output=True, text=True, timeout=600, check=False, encoding="utf-8"
     )
     assert "Traceback" not in told.stderr, told.stderr
     return told.stdout + told.stderr

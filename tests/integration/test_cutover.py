@@ -54,7 +54,7 @@ def command(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         encoding="utf-8",
     )

@@ -65,7 +65,7 @@ def run(data_dir: Path, command: str, billing: str, dagster: str) -> subprocess.
         env=names,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         encoding="utf-8",
     )

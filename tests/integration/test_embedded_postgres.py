@@ -264,7 +264,7 @@ def test_a_stale_process_id_that_a_stranger_has_by_now_is_neither_believed_nor_s
         wait_until_ended(server.pid)
     # of the server's own account: PostgreSQL takes the process of any other for a stranger by itself
     owner = server.data_dir.stat().st_uid if IS_ROOT else None
-    stranger = subprocess.Popen(["sleep", "60"], user=owner)
+    stranger = subprocess.Popen(["sleep", "3600"], user=owner)
     try:
         pid_file.write_text(lines.replace(str(server.pid), str(stranger.pid), 1), encoding="utf-8")
         with running(root) as again:
@@ -309,7 +309,7 @@ def test_two_users_in_one_process_share_the_server_until_both_have_left(root: Pa
 
 
 def test_no_lock_is_inherited_by_a_program_that_outlives_the_user_that_started_it(root: Path) -> None:
-    start = "import subprocess; child = subprocess.Popen(['sleep', '60'], close_fds=False, stdout=2)"
+    start = "import subprocess; child = subprocess.Popen(['sleep', '3600'], close_fds=False, stdout=2)"
     user = start_user(root, USER.replace("    print(", f"    {start}\n    print(child.pid, flush=True)\n    print("))
     assert user.stdout is not None
     sleeper = int(user.stdout.readline())

@@ -804,7 +804,7 @@ def run(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]
         env=names,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         encoding="utf-8",
     )

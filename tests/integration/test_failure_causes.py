@@ -232,7 +232,7 @@ def environment(postgres: PostgresServer, tmp_path: Path) -> Iterator[dict[str, 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300, encoding="utf-8"
+        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=600, encoding="utf-8"
     )
 
 

@@ -150,7 +150,7 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     names = {**os.environ, "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-W", "ignore", "-c", code, *(str(one) for one in arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, env=names, check=False, timeout=300, encoding="utf-8"
+        command, capture_output=True, text=True, env=names, check=False, timeout=600, encoding="utf-8"
     )
 
 

@@ -374,7 +374,7 @@ def command(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[
     }
     program = str(Path(sys.executable).with_name("fly-billing"))
     return subprocess.run(
-        [program, *arguments], env=names, capture_output=True, text=True, timeout=120, encoding="utf-8"
+        [program, *arguments], env=names, capture_output=True, text=True, timeout=600, encoding="utf-8"
     )
 
 

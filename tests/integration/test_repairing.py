@@ -313,7 +313,7 @@ class Commands:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
             encoding="utf-8",
         )

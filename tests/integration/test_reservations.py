@@ -201,7 +201,7 @@ def test_the_command_says_what_was_reserved_and_what_is_on_offer(platform: Platf
     def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("fly-billing")), "reserve", *arguments]
         return subprocess.run(
-            command, env=os.environ | names, capture_output=True, text=True, timeout=60, check=False, encoding="utf-8"
+            command, env=os.environ | names, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8"
         )
 
     bought = ("acme", YEAR.key, "ams", "--from", "2026-09")

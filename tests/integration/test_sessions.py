@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from fly_billing.resources.connecting import DatabaseProblem
+from fly_billing.resources.connecting.watching import Watch
 from fly_billing.resources.embedded_postgres import PostgresServer
 from fly_billing.resources.postgres import BillingDatabase, lock_until_commit, rows
 from tests.pooling_proxy import alternating, forwarding
@@ -28,6 +31,32 @@ def bounded(url: str, monkeypatch: pytest.MonkeyPatch, **seconds: int) -> Iterat
 @pytest.fixture
 def url(billing_database: BillingDatabase) -> str:
     return billing_database.engine.url.render_as_string(hide_password=False)
+
+
+@dataclass
+class Hurried:
+    """A clock that goes on by `step` seconds each time it is read, so a wait is looked at however slow the machine is.
+
+    Once it shows `due` it does `what`.
+    """
+
+    due: float = float("inf")
+    what: Callable[[], object] = lambda: None
+    step: int = 1
+    now: int = 0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        if self.now >= self.due:
+            self.due = float("inf")
+            self.what()
+        return self.now
+
+
+def watch_of(connection: Connection) -> Watch:
+    watch = connection.connection.driver_connection.watch  # type: ignore[union-attr]
+    assert isinstance(watch, Watch)
+    return watch
 
 
 def through(url: str, port: int) -> str:
@@ -56,7 +85,7 @@ def test_a_run_that_waits_for_a_row_says_for_whom_and_gives_up(
         connection.exec_driver_sql(add)
     with (
         psycopg.connect(url.replace("+psycopg", ""), application_name="an open psql") as someone,
-        bounded(url, monkeypatch, lock=2, silence=1) as database,
+        bounded(url, monkeypatch, lock=5) as database,
         caplog.at_level(logging.WARNING, "fly_billing.waiting"),
     ):
         someone.execute("update organizations set name = 'Acme Inc.'")
@@ -64,6 +93,7 @@ def test_a_run_that_waits_for_a_row_says_for_whom_and_gives_up(
             pytest.raises(DatabaseProblem, match=r"gave up waiting for a lock that process \d+ \(an open psql, role"),
             database.transaction() as connection,
         ):
+            watch_of(connection).clock = Hurried()
             connection.exec_driver_sql("update organizations set name = 'ACME'")
     assert "for a lock that process" in caplog.text
     assert "an open psql" in caplog.text
@@ -73,12 +103,13 @@ def test_a_run_that_waits_for_a_row_says_for_whom_and_gives_up(
 def test_a_run_that_waits_for_another_run_gives_up_with_the_same_words(
     url: str, billing_database: BillingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with billing_database.transaction() as other, bounded(url, monkeypatch, lock=2, silence=1) as database:
+    with billing_database.transaction() as other, bounded(url, monkeypatch, lock=5) as database:
         lock_until_commit(other, "invoices")
         with (
             pytest.raises(DatabaseProblem, match=r"gave up waiting for a lock that process \d+ \(fly_billing"),
             database.transaction() as connection,
         ):
+            watch_of(connection).clock = Hurried()
             lock_until_commit(connection, "invoices")
 
 
@@ -112,15 +143,20 @@ def test_a_server_behind_a_proxy_that_went_silent_is_given_up(
     """The proxy goes on acknowledging bytes: TCP notices nothing."""
     with (
         forwarding("127.0.0.1", postgres.port) as proxy,
-        bounded(through(url, proxy.port), monkeypatch, silence=1, connect=2) as database,
+        bounded(through(url, proxy.port), monkeypatch) as database,
         database.engine.connect() as connection,
     ):
         connection.exec_driver_sql("select 1")
         proxy.is_silent.set()
+        watch_of(connection).clock = Hurried(step=60)
+        watch_of(connection).parameters["connect_timeout"] = 2
         with pytest.raises(DatabaseProblem, match=r"does not answer.*no answer for \d+ s"):
             connection.exec_driver_sql("select 1")
-        with pytest.raises(DatabaseProblem, match="does not answer"):
-            database.rows("months_to_sync")
+        with (
+            bounded(through(url, proxy.port), monkeypatch, connect=2) as another,
+            pytest.raises(DatabaseProblem, match="does not answer"),
+        ):
+            another.rows("months_to_sync")
 
 
 def test_limits_and_the_watch_add_no_round_trip_to_a_statement(url: str, tmp_path: Path) -> None:
@@ -136,8 +172,17 @@ def test_limits_and_the_watch_add_no_round_trip_to_a_statement(url: str, tmp_pat
 
 
 def test_a_slow_statement_on_a_living_server_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with bounded(url, monkeypatch, silence=1) as database, database.engine.connect() as connection:
-        assert connection.exec_driver_sql("select 7 from pg_sleep(2.5)").scalar_one() == 7
+    """It waits for ten times as long as a silent server would be given."""
+    with (
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as someone,
+        bounded(url, monkeypatch) as database,
+        database.engine.connect() as connection,
+    ):
+        someone.execute("select pg_advisory_lock(7)")
+        watch = watch_of(connection)
+        watch.clock = Hurried(10 * watch.silence, lambda: someone.execute("select pg_advisory_unlock(7)"), step=3)
+        assert connection.exec_driver_sql("select 7 from pg_advisory_xact_lock(7)").scalar_one() == 7
+    assert watch.blocker  # the server was asked, and said what it waits for
 
 
 def test_a_session_that_the_server_no_longer_has_is_given_up(
@@ -146,14 +191,16 @@ def test_a_session_that_the_server_no_longer_has_is_given_up(
     """The news that it ended never came through."""
     with (
         forwarding("127.0.0.1", postgres.port) as proxy,
-        bounded(through(url, proxy.port), monkeypatch, silence=4, connect=2) as database,
+        bounded(through(url, proxy.port), monkeypatch) as database,
         database.engine.connect() as connection,
     ):
         connection.exec_driver_sql("select 1")
         proxy.is_silent.set()
-        watch = connection.connection.driver_connection.watch  # type: ignore[union-attr]
+        watch = watch_of(connection)
+        watch.clock = Hurried()
         watch.parameters["port"] = postgres.port  # the server itself can be asked
         with psycopg.connect(url.replace("+psycopg", "")) as someone:
-            someone.execute("select pg_terminate_backend(%s)", [watch.pid])
+            ended = someone.execute("select pg_terminate_backend(%s, 300000)", [watch.pid]).fetchone()
+            assert ended == (True,)  # it waited until the session was gone
         with pytest.raises(DatabaseProblem, match="the server no longer has this session"):
             connection.exec_driver_sql("select 1")

@@ -470,7 +470,7 @@ def statement_command(platform: Platform, folder: Path, *arguments: str) -> subp
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
         encoding="utf-8",
     )

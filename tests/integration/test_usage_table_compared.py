@@ -383,7 +383,7 @@ def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None
     }
     told = subprocess.run(
         [COMMAND, "explain", "acme", "2026-09", "1", "--events"],
-        env=names, capture_output=True, text=True, timeout=120, check=False, encoding="utf-8",
+        env=names, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8",
 )  # fmt: skip
     said = " ".join(told.stdout.replace("│", " ").split())  # the panel's frame
     assert "3 x 0.1 = 0.3" in said

@@ -15,7 +15,7 @@ import pytest
 
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.postgres import BillingDatabase, lock_until_commit
 
 COMMAND = str(Path(sys.executable).with_name("fly-billing"))
 NOW = BillingMonth.containing(datetime.now(UTC))
@@ -41,7 +41,7 @@ def environment(postgres: PostgresServer, tmp_path: Path) -> Iterator[dict[str, 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=300, encoding="utf-8"
+        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=600, encoding="utf-8"
     )
 
 
@@ -63,18 +63,22 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
     seeded = run(environment, "seed", "--months", "6", "--organizations", "3")
     assert seeded.returncode == 0, seeded.stderr
 
-    with subprocess.Popen(
-        [COMMAND, "backfill", str(FIRST), str(LAST)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    ) as process:
+    database = BillingDatabase(environment["DATABASE_URL"])
+    # The fourth month has to wait for us, so that the command is stopped in the middle however slow our looking is.
+    with database.transaction() as ours:
+        lock_until_commit(ours, f"usage_rollups {FIRST.plus(3)}")
+        process = subprocess.Popen(
+            [COMMAND, "backfill", str(FIRST), str(LAST)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
         while len(final_months(environment)) < 2:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=600)
     assert (process.returncode, "Stopped" in said) == (1, True), said
     before = final_months(environment)
     assert 2 <= len(before) < 5

@@ -64,7 +64,7 @@ class Children:
     def close(self) -> None:
         assert self._parent.stdin and self._parent.stdout
         self._parent.stdin.close()
-        self._parent.wait(timeout=30)
+        self._parent.wait(timeout=600)
         self._parent.stdout.close()
 
 

@@ -93,7 +93,7 @@ def command(databases: Databases, folder: Path, *arguments: str) -> subprocess.C
         "COLUMNS": "1000",
     }
     return subprocess.run(
-        [COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=300, check=False, encoding="utf-8"
+        [COMMAND, *arguments], env=names, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8"
     )
 
 

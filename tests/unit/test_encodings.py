@@ -113,7 +113,7 @@ print(read)
 def test_every_statement_loads_where_the_locale_is_ascii() -> None:
     options = ["-X", "warn_default_encoding"]
     done = subprocess.run(
-        [sys.executable, *options, "-c", LOADED], env=IN_C, cwd=ROOT, stdout=subprocess.PIPE, timeout=120, check=True
+        [sys.executable, *options, "-c", LOADED], env=IN_C, cwd=ROOT, stdout=subprocess.PIPE, timeout=600, check=True
     )
     assert int(done.stdout) == len(list((ROOT / "fly_billing").glob("*/sql/*.sql"))) > 100
 
@@ -126,5 +126,5 @@ def test_the_command_line_shows_what_the_locale_has_no_character_for() -> None:
     )
     environment = {name: value for name, value in IN_C.items() if name != "PYTHONIOENCODING"}
     command = [sys.executable, "-c", program, "--help"]
-    done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, timeout=120, check=True)
+    done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, timeout=600, check=True)
     assert b"3 requests ? 0.1 ??" in done.stdout

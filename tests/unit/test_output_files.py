@@ -121,7 +121,7 @@ except OutputNotWritten as problem:
 def run(program: str, argument: str) -> bytes:
     """Run a program with one argument; return what it printed."""
     command = [sys.executable, "-c", program, argument]
-    return subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, timeout=120, check=True).stdout
+    return subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, timeout=600, check=True).stdout
 
 
 def test_a_file_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_standard_output_is_written_through_and_what_a_log_has_stays(tmp_path: P
     log = tmp_path / "log"
     log.write_bytes(b"before ")
     with log.open("ab") as file:
-        subprocess.run([sys.executable, "-c", TO_STDOUT, name], stdout=file, cwd=ROOT, timeout=120, check=True)
+        subprocess.run([sys.executable, "-c", TO_STDOUT, name], stdout=file, cwd=ROOT, timeout=600, check=True)
     assert log.read_bytes() == b"before whole"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class Watch:
         parameters: how to connect to the same database.
         silence: seconds without a sign of life from the server after which it counts as gone.
         blocker: who holds what the session waits for, as of the last look.
+        clock: seconds since some moment, never going back.
     """
 
     pid: int
@@ -50,6 +51,7 @@ class Watch:
     silence: float
     blocker: str = ""
     blocked_at: float = 0.0
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def quiet(self) -> float:
@@ -57,7 +59,7 @@ class Watch:
 
     def last_blocker(self) -> str:
         """Say who held up the wait that has just ended; nothing if nobody was seen to."""
-        return self.blocker if time.monotonic() - self.blocked_at < 2 * self.quiet + 1 else ""
+        return self.blocker if self.clock() - self.blocked_at < 2 * self.quiet + 1 else ""
 
 
 class WatchedConnection(psycopg.Connection[Any]):
@@ -93,26 +95,26 @@ class _Looking:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._began = self._alive = time.monotonic()
+        self._began = self._alive = watch.clock()
         self._next = self._began + watch.quiet
         self._told = float("-inf")
         self._seen_idle = ""
 
     def problem(self) -> str | None:
         """Say why there is nothing to wait for; None if there may be."""
-        if time.monotonic() < self._next:
+        if self._watch.clock() < self._next:
             return None
         try:
             found = _ask(self._watch)
         except psycopg.OperationalError as error:
             if not _is_silence(error):  # refused by a server that is alive: too many connections, say
-                self._alive = time.monotonic()
+                self._alive = self._watch.clock()
         else:
-            self._alive = time.monotonic()
+            self._alive = self._watch.clock()
             if problem := self._judge(found):
                 return problem
-        self._next = time.monotonic() + self._watch.quiet
-        silent = time.monotonic() - self._alive
+        self._next = self._watch.clock() + self._watch.quiet
+        silent = self._watch.clock() - self._alive
         return f"no answer for {silent:.0f} s" if silent >= self._watch.silence else None
 
     def _judge(self, found: tuple[Any, ...] | None) -> str | None:
@@ -125,12 +127,12 @@ class _Looking:
                 return "the server's answer got lost: the connection broke"
             self._seen_idle = changed
         if blocker:
-            self._watch.blocker, self._watch.blocked_at = blocker, time.monotonic()
+            self._watch.blocker, self._watch.blocked_at = blocker, self._watch.clock()
             self._tell(blocker)
         return None
 
     def _tell(self, blocker: str) -> None:
-        now = time.monotonic()
+        now = self._watch.clock()
         if now - self._told >= REMINDED:
             self._told = now
             log.warning("waiting for %.0f s for a lock that %s", now - self._began, blocker)

@@ -26,10 +26,12 @@ def line_count(invoice: Any) -> int:
 def test_objects_are_created_at_the_time_of_the_movable_clock(
     client: stripe.StripeClient, control: SandboxControl
 ) -> None:
-    before = client.v1.invoices.create(CREATE).created
-    assert abs(before - time.time()) < 5
+    begun = int(time.time())
+    now = client.v1.invoices.create(CREATE).created
     control.advance_clock(30 * 86_400)
-    assert 0 <= client.v1.invoices.create(CREATE).created - before - 30 * 86_400 < 5
+    later = client.v1.invoices.create(CREATE).created
+    assert begun <= now <= time.time()
+    assert now <= later - 30 * 86_400 <= time.time()
 
 
 def test_every_call_is_logged_and_counted(client: stripe.StripeClient, control: SandboxControl) -> None:
@@ -132,7 +134,7 @@ def test_the_command_prints_one_line_and_ends_cleanly_on_a_signal(tmp_path: Path
         url = line.split()[3]
         assert SandboxControl(url).health()["status"] == "ok"
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=600)
         assert (process.returncode, rest, errors) == (0, "", "")
 
 
@@ -147,7 +149,7 @@ def test_a_spawned_sandbox_dies_with_its_parent(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
         cwd=root,
-        timeout=30,
+        timeout=600,
         check=False,
         encoding="utf-8",
     )
@@ -160,7 +162,7 @@ def test_a_spawned_sandbox_dies_with_its_parent(tmp_path: Path) -> None:
 
 def answers(url: str) -> bool:
     try:
-        SandboxControl(url, timeout_seconds=1).health()
+        SandboxControl(url, timeout_seconds=60).health()
     except OSError:
         return False
     return True
