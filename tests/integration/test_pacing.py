@@ -207,7 +207,7 @@ def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: Billi
         slowed_at = time.monotonic()
         ours.slow_down("create", "endpoint-rate")
         let_pass(billing_database, "0.6 seconds")
-    # About one a second, and what has come back since: the second request is due more than half of that after the first.
+    # About one a second, and what came back since: the second request is due more than half of that after the first.
     started = time.monotonic()
     theirs.wait("create")
     theirs.wait("create")
