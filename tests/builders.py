@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import column, insert, table, text
 
+from fly_billing.domain.account import FeeCharged
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.price_models import PerUnit
 from fly_billing.domain.prices import Price
@@ -70,6 +71,11 @@ def price(key: str, unit_amount: str, meter: str | None = None, **changes: Any) 
         effective_from=at("2026-01-01"),
     )
     return replace(plain, **changes)
+
+
+def fee_charged(amount: str | Decimal, month: BillingMonth = SEPTEMBER, **what: Any) -> FeeCharged:
+    """What the invoice of the month before charged ahead for a calendar month; `what` are fields of FeeCharged."""
+    return replace(FeeCharged(month.start, month.end, Decimal(amount), month.plus(-1)), **what)
 
 
 REQUESTS = price("requests", "0.10", "requests", unit="request")

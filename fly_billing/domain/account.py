@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from uuid import UUID
 
 from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
+from fly_billing.domain.money import exact_sum
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import check_amount, exact_number
 from fly_billing.domain.prices import PriceBook
@@ -18,6 +20,7 @@ COMMITMENTS = ("minimum", "maximum")
 BILLED = ("in_arrears", "in_advance")
 PAYS = ("net", "gross")
 PRORATIONS = ("second", "day", "none")
+ANCHORS = ("calendar", "start")
 # What a credit pays for, unless its scope says otherwise: all but taxes, which are worked out from what is left.
 CREDITABLE = (*CHARGES, "adjustment", "minimum")
 ALL_CHARGES = Scope()
@@ -60,15 +63,36 @@ class CreditPaid:
 
 
 @dataclass(frozen=True)
+class FeeCharged:
+    """What other invoices charged of a subscription's fee for the interval `[start, end)`, before discounts.
+
+    `amount` is net of what they gave back, and of booked corrections. `month` is that of the last invoice that charged
+    it, whose tax rates hold for what is given back. `discounts` is what was taken off, `credits` what credits paid of
+    the rest, in the order in which they were drawn.
+    """
+
+    start: datetime
+    end: datetime
+    amount: Decimal
+    month: BillingMonth
+    discounts: tuple[DiscountTaken, ...] = ()
+    credits: tuple[CreditPaid, ...] = ()
+
+    @property
+    def discounted(self) -> Decimal:
+        return exact_sum([one.amount for one in self.discounts])
+
+
+@dataclass(frozen=True)
 class Subscription:
     """A recurring fee for `quantity` of something (seats, addresses) in `[started_at, ended_at)`.
 
-    `billed`: in_arrears, on the invoice of the month it is for; or in_advance, on the invoice of the month before, and
-    what turns out otherwise is put right a month later. `proration`: by the second, by the day (the day on which it
-    begins counts, the day on which it ends does not: that one belongs to what follows), or none (every month it runs in
-    is charged whole). `billed_before` and `billed_ahead`: what other invoices charged for this month and the next,
-    before discounts; `discounts_before` and `discounts_ahead`: what was taken off these charges; `credits_before` and
-    `credits_ahead`: what credits paid of the rest, in the order in which they were drawn.
+    The fee is charged from `paid_from` on: until `trial_ends_at` it is free. `anchor`: its intervals are those of the
+    calendar, or counted from its start (`paid_from`). `billed`: in_arrears, on the invoice of the month in which the
+    interval ends; or in_advance, on the invoice before it begins, and what turns out otherwise is put right by later
+    ones. `proration`: by the second, by the day (the day on which it begins counts, the day on which it ends does not:
+    that one belongs to what follows), or none (every interval it runs in is charged whole). `charged`: what other
+    invoices charged for each interval that is not over when the month begins.
     """
 
     id: UUID
@@ -78,12 +102,9 @@ class Subscription:
     quantity: Decimal = Decimal(1)
     billed: str = "in_arrears"
     proration: str = "second"
-    billed_before: Decimal = Decimal(0)
-    billed_ahead: Decimal = Decimal(0)
-    discounts_before: tuple[DiscountTaken, ...] = ()
-    discounts_ahead: tuple[DiscountTaken, ...] = ()
-    credits_before: tuple[CreditPaid, ...] = ()
-    credits_ahead: tuple[CreditPaid, ...] = ()
+    anchor: str = "calendar"
+    trial_ends_at: datetime | None = None
+    charged: tuple[FeeCharged, ...] = ()
 
     def __post_init__(self) -> None:
         name = f"subscription {self.price_key!r}"
@@ -95,6 +116,18 @@ class Subscription:
             raise ValueError(f"{name}: quantity must be above 0")
         if self.ended_at is not None and self.ended_at < self.started_at:
             raise ValueError(f"{name}: ended_at {self.ended_at} is before started_at {self.started_at}")
+        if self.anchor not in ANCHORS:
+            raise ValueError(f"{name}: anchor {self.anchor!r}; known are {', '.join(ANCHORS)}")
+        if self.trial_ends_at is not None and self.trial_ends_at < self.started_at:
+            raise ValueError(f"{name}: trial_ends_at {self.trial_ends_at} is before started_at {self.started_at}")
+
+    @property
+    def paid_from(self) -> datetime:
+        return self.trial_ends_at or self.started_at
+
+    def charged_for(self, start: datetime, end: datetime) -> FeeCharged | None:
+        """Return what other invoices charged for this interval, if anything."""
+        return next((one for one in self.charged if (one.start, one.end) == (start, end)), None)
 
 
 @dataclass(frozen=True)
@@ -239,9 +272,10 @@ class Member:
 class Account:
     """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole.
 
-    `charged_ahead`: of an invoice that is final and calculated again, the fees that it charged for the next month, and
-    the discounts that it took back with a fee of the next month that it gave back. They stay as they are: the next
-    month corrects them. `taxes_before`: the rates of the month before, which fees charged in advance were taxed at.
+    `charged_ahead`: of an invoice that is final and calculated again, its fees for intervals that are not over when the
+    month is, and the discounts that it took back with such fees that it gave back. They stay as they are: the month in
+    which the interval ends corrects them. `earlier_taxes`: the rates of the month before, and of other months that
+    charged fees of which something may be given back.
     """
 
     organization_id: str
@@ -252,14 +286,32 @@ class Account:
     commitments: Sequence[Commitment] = ()
     credits: Sequence[CreditGrant] = ()
     taxes: Sequence[TaxRate] = ()
-    taxes_before: Sequence[TaxRate] = ()
+    earlier_taxes: Mapping[BillingMonth, Sequence[TaxRate]] = field(default_factory=dict)
     revision: int = 0
     charged_ahead: Sequence[InvoiceItem] | None = None
 
     @property
     def is_taxed_by_item(self) -> bool:
         """Return True if its items are not all taxed at the same rates."""
-        return differ_by_item(self.taxes) or differ_by_item(self.taxes_before)
+        return any(differ_by_item(rates) for rates in (self.taxes, *self.earlier_taxes.values()))
+
+    def fee_charged(self, item: InvoiceItem) -> FeeCharged | None:
+        """Return what other invoices charged for the interval of this fee, if anything."""
+        found = self._subscriptions.get(item.subscription_id)
+        if found is None or item.interval_start is None or item.interval_end is None:
+            return None
+        return found.charged_for(item.interval_start, item.interval_end)
+
+    def rates_of_fee(self, item: InvoiceItem) -> Sequence[TaxRate]:
+        """Return the rates that a fee is taxed at: one that is given back, at those of the month that charged it."""
+        if item.amount >= 0:
+            return self.taxes
+        charged = self.fee_charged(item)
+        return self.earlier_taxes.get(charged.month if charged else self.month.plus(-1), ())
+
+    @cached_property
+    def _subscriptions(self) -> Mapping[UUID | None, Subscription]:
+        return {one.id: one for member in self.members for one in member.subscriptions}
 
 
 def _check_percent(name: str, percent: Decimal) -> None:

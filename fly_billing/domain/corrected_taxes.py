@@ -84,8 +84,7 @@ def _parts_of(
     elif item.kind == "minimum":
         parts[item.id] = like_what_counted(item, item.amount, rates_of_anything(account.taxes, whose), parts)
     else:
-        is_given_back = item.kind == "subscription" and item.amount < 0 and not is_ahead(item, account.month)
-        rates = account.taxes_before if is_given_back else account.taxes
+        rates = account.rates_of_fee(item) if item.kind == "subscription" else account.taxes
         parts[item.id] = {rates_of(item, rates, whose): item.amount}
     return parts[item.id]
 

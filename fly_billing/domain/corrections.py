@@ -7,9 +7,10 @@ So doing it twice finds nothing, and adjusting to A and then to B charges the sa
 Only what usage changes is booked by itself. What changed terms of the month change (a subscription that is recorded
 later, a price that is superseded) is found as well, and waits until a person decides on it.
 
-Left out of the comparison: one-off items (a late one goes on the next invoice by itself), fees charged ahead for the
-next month (that month puts them right), adjustments, taxes (they follow on the invoice that has the adjustment), and
-credits: what goes back to them is in `domain.returned_credits`. Keeps out: where usage comes from, and booking.
+Left out of the comparison: one-off items (a late one goes on the next invoice by itself), fees for intervals that are
+not over when the month is (the month in which one ends puts it right), adjustments, taxes (they follow on the invoice
+that has the adjustment), and credits: what goes back to them is in `domain.returned_credits`. Keeps out: where usage
+comes from, and booking.
 """
 
 from __future__ import annotations
@@ -101,13 +102,13 @@ class Difference:
 def recalculate(account: Account, billed: Iterable[InvoiceItem]) -> Draft:
     """Calculate again what a final invoice with these items charges; `account` is its month as it is known now.
 
-    What it charged ahead for the next month stays as it is. Raises BillingError as `assemble_invoice`.
+    What it charged for intervals that were not over stays as it is. Raises BillingError as `assemble_invoice`.
     """
     return assemble_charges(replace(account, charged_ahead=_charged_ahead(list(billed), account.month)))
 
 
 def _charged_ahead(billed: Sequence[InvoiceItem], month: BillingMonth) -> list[InvoiceItem]:
-    """List the fees for the next month, and the discounts taken back with those of them that were given back."""
+    """List the fees whose interval is not over, and the discounts taken back with those that were given back."""
     fees = [item for item in billed if is_ahead(item, month)]
     ids = {str(fee.id) for fee in fees}
     returned = [
@@ -173,7 +174,7 @@ def differences(
         booked = earlier.amount if earlier else Decimal(0)
         waiting = (waits or {}).get(key, Decimal(0))
         difference = Difference(
-            charge, was, booked, is_, (), _quantities(before, after),
+            charge, was, booked, is_, (), _quantities(before, after) | _interval(charge),
             before.items if before else (), after.items if after else (), waiting,
         )  # fmt: skip
         if difference.amount:
@@ -255,6 +256,15 @@ def _quantity(charge: Charge | None) -> Decimal:
 
 def _quantities(before: Charge | None, after: Charge | None) -> dict[str, str]:
     return {"billed_quantity": plain(_quantity(before)), "quantity": plain(_quantity(after))}
+
+
+def _interval(charge: Charge) -> dict[str, str]:
+    """Keep which interval of a fee is corrected: other invoices may charge for it as well."""
+    ends = {(item.interval_start, item.interval_end) for item in charge.items if item.interval_start}
+    if len(ends) != 1:
+        return {}
+    ((start, end),) = ends
+    return {"interval_start": str(start), "interval_end": str(end)}
 
 
 def adjustment_text(difference: Difference, month: BillingMonth) -> str:

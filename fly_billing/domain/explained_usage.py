@@ -18,9 +18,9 @@ from typing import Any
 
 from fly_billing.domain.account import UsageRollup
 from fly_billing.domain.aggregations import QUANTITY_DIGITS, Aggregation, Measurement, UsageOfMonth
-from fly_billing.domain.explanation import Line, Sum, moment_text, span, whose
+from fly_billing.domain.explanation import Line, Sum, whose
 from fly_billing.domain.money import EXACT, counted, exact_product, exact_sum, plain
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.periods import BillingMonth, moment_text, span_text
 
 # By how much roundings at the end of two stretches may together differ from the exact quotient.
 ROUNDED_BY = Fraction(1, 10**QUANTITY_DIGITS)
@@ -216,7 +216,7 @@ def _stretch(deciding: DecidingEvents, event: LandedMeasurement, start: datetime
     seconds = Decimal((end - start) // _MICROSECOND).scaleb(-6, context=EXACT)
     product = (event.quantity, seconds, Decimal(deciding.aggregation.time_unit or 1))
     is_carried = event.time < deciding.month.start
-    label = f"{deciding.aggregation.series} {event.value}, {span(start, end)}, told by {event.source} {event.id}"
+    label = f"{deciding.aggregation.series} {event.value}, {span_text(start, end)}, told by {event.source} {event.id}"
     if is_carried:
         label += f" on {moment_text(event.time)} ({event.place})"
     return Stretch(label, exact_product(*product), product, event=event, start=start, end=end, is_carried=is_carried)

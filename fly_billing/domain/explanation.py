@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -19,6 +18,7 @@ from fly_billing.domain.account import UsageRollup
 from fly_billing.domain.adjusted import Adjusted
 from fly_billing.domain.corrections import CAUSES
 from fly_billing.domain.explained_rounding import Rounding
+from fly_billing.domain.intervals import INTERVALS, FeePeriod
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import (
     EXACT,
@@ -30,6 +30,7 @@ from fly_billing.domain.money import (
     plain,
     to_cents,
 )
+from fly_billing.domain.periods import moment_text, overlap_days, overlap_seconds, span_text
 from fly_billing.domain.prices import Price
 from fly_billing.domain.rating import rate
 
@@ -39,6 +40,8 @@ _TOLD_IN_SUMS = frozenset(
     " minimum counted counted_before available drawn left returned step taxed transformed".split()
 )
 _HUNDRED = Decimal(100)
+# How the parts of an interval are counted, by the unit of the share.
+_OVERLAPS = {"day": overlap_days, "second": overlap_seconds}
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def explain_item(
         sums = _adjustment(item, adjusted, currency)
         facts = [*facts, *_why(adjusted)]
     problems = [problem for one in sums for problem in one.problems()]
-    problems += [*_unaccounted_units(item), *_wrong_tax(sums, item, currency)]
+    problems += [*_unaccounted_units(item), *_wrong_tax(sums, item, currency), *_wrong_share(item, price)]
     if rounding.cents != item.amount_cents:
         problems.append(
             f"Rounding: {format_cents(item.amount_cents, currency)} is billed, the invoice's rounding comes to"
@@ -210,22 +213,11 @@ def _charged_for(item: InvoiceItem) -> list[Sum]:
 def whose(rollup: UsageRollup) -> str:
     """Name a rollup for people: its dimensions (its meter, where it has none) and its part of the month."""
     named = ", ".join(f"{name} {value}" for name, value in sorted(rollup.dimensions.items())) or rollup.meter
-    return f"{named}; {span(rollup.segment_start, rollup.segment_end)}"
-
-
-def span(start: datetime, end: datetime) -> str:
-    """Write half-open time for people: `2026-09-01 to 2026-10-01`, with the time of day where it is not midnight."""
-    return f"{moment_text(start)} to {moment_text(end)}"
-
-
-def moment_text(moment: datetime) -> str:
-    """Write a moment in UTC for people: a date at midnight, else with the time of day."""
-    text = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.microsecond == 0 else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
-    return text.removesuffix(" 00:00:00")
+    return f"{named}; {span_text(rollup.segment_start, rollup.segment_end)}"
 
 
 def _fee(item: InvoiceItem, price: Price | None, currency: str) -> list[Sum]:
-    """What a whole month of a subscription costs, where that is more than its price for one unit."""
+    """What a whole interval of a subscription costs, where that is more than its price for one unit."""
     if item.kind != "subscription" or price is None:
         return []
     quantity = Decimal(item.detail.get("subscribed", "1"))
@@ -237,7 +229,7 @@ def _fee(item: InvoiceItem, price: Price | None, currency: str) -> list[Sum]:
         free = (Line("subscribed", quantity), Line("free allowance", EXACT.minus(rated.allowance_used)))
         sums.append(Sum("Charged for", "unit", free, EXACT.subtract(quantity, rated.allowance_used)))
     lines = tuple(_step(step.as_data()) for step in rated.steps)
-    return [*sums, Sum("A whole month", currency, lines, rated.amount)]
+    return [*sums, Sum(f"A whole {price.interval}", currency, lines, rated.amount)]
 
 
 def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
@@ -384,6 +376,41 @@ def _wrong_tax(sums: Sequence[Sum], item: InvoiceItem, currency: str) -> list[st
     return problems
 
 
+def _wrong_share(item: InvoiceItem, price: Price | None) -> list[str]:
+    """Count again how much of its interval a fee is for, and how long the interval is."""
+    if item.kind != "subscription" or item.interval_start is None or item.interval_end is None:
+        return []
+    interval = FeePeriod(item.interval_start, item.interval_end)
+    problems = []
+    if price is not None and interval.months != INTERVALS[price.interval]:
+        problems.append(f"Interval: {span_text(interval.start, interval.end)} is no {price.interval}")
+    share = next((step for step in item.detail["steps"] if step["label"].startswith("share of the ")), None)
+    if share is None or item.unit not in _OVERLAPS or item.period_start is None:
+        return problems
+    counted = _OVERLAPS[item.unit]
+    part, whole = counted(interval, item.period_start, item.period_end), counted(interval, interval.start, None)
+    if Decimal(share["quantity"]) != part or Decimal(share["per"]) != whole:
+        problems.append(
+            f"Share: {span_text(item.period_start, item.period_end or interval.end)} is {grouped(str(part))} of"
+            f" {grouped(str(whole))} {item.unit}s, not {grouped(share['quantity'])} of {grouped(share['per'])}"
+        )
+    return problems
+
+
+def _part_of_interval(item: InvoiceItem, interval: FeePeriod, price: Price | None) -> str:
+    """Say which interval a fee is a part of, and how much of it: `quarter 2026-04-01 to 2026-07-01: 32 of 91 days`."""
+    named = f"{price.interval if price else 'interval'} {span_text(interval.start, interval.end)}"
+    if not item.quantity or item.period_start is None:
+        return f"{named}: nothing of it"
+    unit = "day" if item.unit == "day" else "second"
+    part = _OVERLAPS[unit](interval, item.period_start, item.period_end)
+    whole = _OVERLAPS[unit](interval, interval.start, None)
+    if unit == "second" and part % 86_400 == whole % 86_400 == 0:
+        unit, part, whole = "day", part // 86_400, whole // 86_400
+    charged = ", charged whole" if part != whole and item.unit not in _OVERLAPS else ""
+    return f"{named}: {part:,} of {whole:,} {unit}s{charged}"
+
+
 def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...]:
     facts = []
     if price is not None:
@@ -393,7 +420,9 @@ def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...
         )
         facts.append(("Charged by", charged_by(price)))
     if item.period_start and item.period_end:
-        facts.append(("For", span(item.period_start, item.period_end)))
+        facts.append(("For", span_text(item.period_start, item.period_end)))
+    if item.interval_start and item.interval_end:
+        facts.append(("Interval", _part_of_interval(item, FeePeriod(item.interval_start, item.interval_end), price)))
     for name, value in item.detail.items():
         if name not in _TOLD_IN_SUMS:
             facts.append(("Promised" if name == "amount" else name.replace("_", " ").capitalize(), _text(value)))
@@ -411,6 +440,7 @@ def charged_by(price: Price) -> str:
         "maximum",
         "at_zero",
         "transform_quantity",
+        "interval",
     ]
     return f"{price.model.NAME}: " + ", ".join(f"{name} {_text(data[name])}" for name in shown if name in data)
 

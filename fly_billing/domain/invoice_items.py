@@ -27,7 +27,8 @@ class InvoiceItem:
     `organization_id`: whose line it is, where several organizations share a payer. `amount` is exact, in the currency's
     major unit; `amount_cents` its share of the rounded total. `meter` and `match` are those of its price.
     `price_id` is the version of the list price, `negotiated_price_id` what held in its place.
-    `[period_start, period_end)` is the time that a subscription's fee is for.
+    `[period_start, period_end)` is the time that a subscription's fee is for, and a part of the whole interval
+    `[interval_start, interval_end)`.
     """
 
     id: UUID
@@ -47,6 +48,8 @@ class InvoiceItem:
     subscription_id: UUID | None = None
     period_start: datetime | None = None
     period_end: datetime | None = None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
     one_off_item_id: UUID | None = None
     adjustment_id: UUID | None = None
     discount_id: UUID | None = None
@@ -85,8 +88,8 @@ def line_order(item: InvoiceItem) -> tuple[int, str, str, str, str, str, str, st
 
 
 def is_ahead(item: InvoiceItem, month: BillingMonth) -> bool:
-    """Return True if the month's invoice charged the item for the next month."""
-    return item.period_start is not None and item.period_start >= month.end
+    """Return True if the item is a fee whose interval is not over when the month is: a later invoice settles it."""
+    return item.interval_end is not None and item.interval_end > month.end
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from fly_billing.domain.prices import PRICES, Price
 
 # Fields of a price that say what it is about: a negotiated price takes them from the list price. (And its unit, unless
 # it names one: it may convert the quantity otherwise.)
-OF_THE_LIST = frozenset({"key", "meter", "product", "description"})
+OF_THE_LIST = frozenset({"key", "meter", "product", "description", "interval"})
 # Fields of a negotiated price that say whose it is, and when and where it holds.
 OF_ITS_OWN = frozenset({"key", "organization", "group", "match", "effective_from", "effective_until"})
 # The fields of a price that are money, or a percentage of money, wherever they are.

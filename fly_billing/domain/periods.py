@@ -5,6 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+
+class Span(Protocol):
+    """Half-open time, `[start, end)`: a billing month, or the period of a fee."""
+
+    @property
+    def start(self) -> datetime: ...
+
+    @property
+    def end(self) -> datetime: ...
 
 
 @dataclass(frozen=True, order=True)
@@ -87,19 +98,30 @@ def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth
     return [first.plus(n) for n in range(count)]
 
 
-def overlap_seconds(month: BillingMonth, started_at: datetime, ended_at: datetime | None) -> int:
-    """Return how many seconds of `month` lie in `[started_at, ended_at)`; `None` means still running.
+def overlap_seconds(span: Span, started_at: datetime, ended_at: datetime | None) -> int:
+    """Return how many seconds of `span` lie in `[started_at, ended_at)`; `None` means still running.
 
     Each moment counts as the beginning of its second: what ends where another begins leaves no second out, and none is
     in both.
     """
-    start = max(month.start, started_at.replace(microsecond=0))
-    end = min(month.end, ended_at.replace(microsecond=0)) if ended_at is not None else month.end
+    start = max(span.start, started_at.replace(microsecond=0))
+    end = min(span.end, ended_at.replace(microsecond=0)) if ended_at is not None else span.end
     return max(0, int((end - start).total_seconds()))
 
 
-def overlap_days(month: BillingMonth, started_at: datetime, ended_at: datetime | None) -> int:
-    """Return how many UTC days of `month` count: the day on which it starts does, the one on which it ends does not."""
-    first = max(month.first_day, started_at.astimezone(UTC).date())
-    last = month.end.date() if ended_at is None else min(month.end.date(), ended_at.astimezone(UTC).date())
+def overlap_days(span: Span, started_at: datetime, ended_at: datetime | None) -> int:
+    """Return how many UTC days of `span` count: the day on which it starts does, the one on which it ends does not."""
+    first = max(span.start.date(), started_at.astimezone(UTC).date())
+    last = span.end.date() if ended_at is None else min(span.end.date(), ended_at.astimezone(UTC).date())
     return max(0, (last - first).days)
+
+
+def span_text(start: datetime, end: datetime) -> str:
+    """Write half-open time for people: `2026-09-01 to 2026-10-01`, with the time of day where it is not midnight."""
+    return f"{moment_text(start)} to {moment_text(end)}"
+
+
+def moment_text(moment: datetime) -> str:
+    """Write a moment in UTC for people: a date at midnight, else with the time of day."""
+    text = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.microsecond == 0 else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
+    return text.removesuffix(" 00:00:00")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.domain.errors import BillingError, not_computable
+from fly_billing.domain.intervals import INTERVALS
 from fly_billing.domain.plain_data import (
     as_text,
     check_amount,
@@ -41,6 +42,7 @@ PRICES = uuid5(NAMESPACE_URL, "fly_billing/prices")
 # What a month without billable units is charged: nothing at all, or what the model charges for 0 units (a flat amount,
 # the first tier's flat fee) and the minimum.
 AT_ZERO = ("nothing", "item")
+MONTH = "month"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Price:
     subscription) cost nothing. `allowance_with` is the key of a fee that includes the allowance: it is granted for each
     subscribed unit, for the part of the month that the subscription ran. `minimum` and `maximum` bound what the price
     charges in a month, before any discount; a fee's are prorated with it. `transform_quantity` comes before all of
-    these: allowance, tiers and `per` are in its units. Raises ValueError naming the field that is wrong, or that a fee
-    can't have (`match`, `allowance_with`, `transform_quantity`).
+    these: allowance, tiers and `per` are in its units. `interval` (`intervals.INTERVALS`) is the time a fee is for.
+    Raises ValueError naming the field that is wrong, that a fee can't have (`match`, `allowance_with`,
+    `transform_quantity`), or that only a fee has (`interval`).
     """
 
     book: str
@@ -73,6 +76,7 @@ class Price:
     at_zero: str = "nothing"
     allowance_with: str | None = None
     transform_quantity: TransformedQuantity | None = None
+    interval: str = MONTH
 
     def __post_init__(self) -> None:
         exact_number("free_allowance", self.free_allowance)
@@ -88,6 +92,10 @@ class Price:
         for name in ("match", "allowance_with", "transform_quantity"):
             if self.meter is None and getattr(self, name):
                 raise ValueError(f"{name} is for usage, and a price without a meter is a fee: leave it out")
+        if self.interval not in INTERVALS:
+            raise ValueError(f"interval {self.interval!r}; known are {', '.join(INTERVALS)}")
+        if self.meter is not None and self.interval != MONTH:
+            raise ValueError("interval is for fees, and usage is charged by the month: leave it out")
         if not re.fullmatch("[A-Z]{3}", self.currency):
             raise ValueError(f"currency {self.currency!r} is no ISO 4217 code")
         if self.effective_until is not None and self.effective_until <= self.effective_from:
@@ -145,6 +153,7 @@ class Price:
             transform_quantity=None
             if data.get("transform_quantity") is None
             else TransformedQuantity.from_data(data["transform_quantity"]),
+            interval=read_text({"interval": MONTH} | dict(data), "interval"),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -159,6 +168,7 @@ class Price:
             "at_zero": self.at_zero if self.at_zero != "nothing" else None,
             "allowance_with": self.allowance_with,
             "transform_quantity": self.transform_quantity.to_data() if self.transform_quantity else None,
+            "interval": self.interval if self.interval != MONTH else None,
         }
         return {
             "key": self.key,
@@ -175,7 +185,7 @@ class Price:
 # Beside the fields of its model.
 _FIELDS = frozenset(
     "key meter product description unit currency model free_allowance minimum maximum at_zero match allowance_with"
-    " transform_quantity effective_from effective_until".split()
+    " transform_quantity interval effective_from effective_until".split()
 )
 
 
@@ -342,6 +352,16 @@ class PriceBook:
             "unpriced_subscription", f"no price {key!r} in force at {moment:%Y-%m-%d}: add it to the price book"
         )
 
+    def interval_of(self, key: str) -> str:
+        """Return the interval of the fee `key`, which all its versions have; a month where there is none of it.
+
+        Raises BillingError `mixed_intervals` where its versions differ.
+        """
+        found = sorted({price.interval for price in self._by_key.get(key, [])})
+        if len(found) > 1:
+            raise not_computable("mixed_intervals", mixed_intervals(key, found))
+        return found[0] if found else MONTH
+
     def last_for_key(self, key: str, moment: datetime) -> Price:
         """Return the last version of the price `key` that began by `moment`, whether it ended since or not.
 
@@ -389,6 +409,14 @@ class PriceBook:
 
 def _began(price: Price) -> datetime:
     return price.effective_from
+
+
+def mixed_intervals(key: str, intervals: Sequence[str]) -> str:
+    """Say what is wrong with a fee whose versions have different intervals."""
+    return (
+        f"the versions of price {key!r} are by the {' and by the '.join(intervals)}: a fee keeps its interval; give the"
+        " other one a key of its own, end the subscriptions and begin others with that key"
+    )
 
 
 def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:

@@ -130,8 +130,11 @@ def _less_net(before: _Charges, billed: Sequence[InvoiceItem], after_tax: Collec
 def _gross(items: Sequence[InvoiceItem], left: Mapping[UUID, Decimal], draft: Draft) -> _Charges:
     """Add to what is left of these items the taxes on them, rounded as on an invoice."""
     taxed = Draft(draft.account, NAMELESS, list(items), dict(left))
-    given_back = [item.id for item in items if item.kind == "subscription" and item.amount < 0]
-    taxed.other_rates = dict.fromkeys(given_back, tuple(draft.account.taxes_before))
+    taxed.other_rates = {
+        item.id: tuple(draft.account.rates_of_fee(item))
+        for item in items
+        if item.kind == "subscription" and item.amount < 0
+    }
     add_taxes(taxed)
     taxes = taxes_by_item(taxed)
     return _Charges(list(items), {item.id: exact_sum([left[item.id], *taxes[item.id].values()]) for item in items})

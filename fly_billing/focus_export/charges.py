@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal
 
+from fly_billing.domain.intervals import INTERVALS
 from fly_billing.domain.money import EXACT, divide
 from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals
 from fly_billing.focus_export.billed import BilledItem
@@ -16,7 +17,7 @@ from fly_billing.focus_export.columns import COST_DECIMALS, QUANTITY_DECIMALS
 from fly_billing.focus_export.units import focus_unit
 
 # Labels of steps that say nothing that the price does not say.
-_PLAIN_LABELS = ("all", "share of the month")
+_PLAIN_LABELS = ("all", *(f"share of the {interval}" for interval in INTERVALS))
 # What a step multiplies where that is no usage: packages, a flat fee, an item.
 _UNITS = "Units"
 _ROUNDED = Context(prec=EXACT.prec, rounding=ROUND_HALF_UP)

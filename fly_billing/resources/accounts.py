@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -27,6 +28,7 @@ from fly_billing.domain.account import (
     CreditPaid,
     Discount,
     DiscountTaken,
+    FeeCharged,
     Member,
     OneOffItem,
     Subscription,
@@ -74,6 +76,7 @@ class Payer:
 class Records:
     """What was used, bought and agreed, by organization (usage, purchases) or payer (terms)."""
 
+    month: BillingMonth
     rollups: Grouped[UsageRollup]
     subscriptions: Grouped[Subscription]
     one_offs: Grouped[OneOffItem]
@@ -82,14 +85,24 @@ class Records:
     commitments: Grouped[Commitment]
     credits: Grouped[CreditGrant]
     taxes: Grouped[TaxRate]
-    taxes_before: Grouped[TaxRate]
+    earlier_taxes: Mapping[BillingMonth, Grouped[TaxRate]]
     # Organization -> the first of its records that can't be calculated with.
     unreadable: Mapping[str, BillingError]
 
     def taxes_by_item(self, payer: Payer) -> bool:
         """Return True if the payer's items are taxed at different rates."""
-        name = payer.organization_id
-        return differ_by_item([*self.taxes[name], *self.taxes_before[name]])
+        rates = [self.taxes[payer.organization_id], *self.earlier_taxes_of(payer).values()]
+        return any(differ_by_item(one) for one in rates)
+
+    def earlier_taxes_of(self, payer: Payer) -> dict[BillingMonth, Sequence[TaxRate]]:
+        """Return the payer's rates of the month before, and of each that charged fees whose interval is not over."""
+        fees = [one for row in payer.members for one in self.subscriptions[row["id"]]]
+        months = {charged.month for one in fees for charged in one.charged}
+        return {
+            month: rates[payer.organization_id]
+            for month, rates in self.earlier_taxes.items()
+            if month in months or month == self.month.plus(-1)
+        }
 
     def refuse_unreadable(self, payer: Payer) -> None:
         """Raise BillingError where a record of the payer, or of one it pays for, can't be calculated with."""
@@ -149,6 +162,7 @@ def read_records(
     used = [one for payer in payers for one in payer.snapshots] if snapshots is None else list(snapshots)
     span = {"month_start": month.start, "month_end": month.end}
     bought = {"organizations": members, "month": month.first_day, **span}
+    fees = {**bought, "next_end": month.next().end, "year_before": month.plus(-13).start}
     one_offs = "one_off_items_billed" if is_final else "one_off_items_to_bill"
     agreed = {"organizations": names, "month": month.first_day}
     wrong: dict[str, BillingError] = {}
@@ -159,9 +173,12 @@ def read_records(
     def read(what: str, name: str, make: Callable[[dict[str, Any]], T | None], **parameters: Any) -> Grouped[T]:
         return group_readable(rows(connection, name, **parameters), what, make, wrong)
 
+    subscriptions = _read_subscriptions(connection, wrong, **fees)
+    charging = {one.month for some in subscriptions.values() for fee in some for one in fee.charged}
     return Records(
+        month=month,
         rollups=read("usage_rollups", "rollups_to_price", _rollup, snapshots=used),
-        subscriptions=_read_subscriptions(connection, wrong, **bought, next_end=month.next().end),
+        subscriptions=subscriptions,
         one_offs=read("one_off_items", one_offs, _made(OneOffItem), **bought),
         adjustments=read_adjustments(
             connection, "adjustments_to_bill", wrong, organizations=members, month=month.first_day
@@ -172,7 +189,10 @@ def read_records(
             "credit_grants", "credits_to_draw", _scoped(CreditGrant, CREDITABLE), **agreed, **span, is_final=is_final
         ),
         taxes=read("tax_rates", "taxes_in_force", _tax_rate, **agreed),
-        taxes_before=read("tax_rates", "taxes_in_force", _tax_rate, **agreed | {"month": month.plus(-1).first_day}),
+        earlier_taxes={
+            one: read("tax_rates", "taxes_in_force", _tax_rate, **agreed | {"month": one.first_day})
+            for one in sorted(charging | {month.plus(-1)})
+        },
         unreadable=wrong,
     )
 
@@ -210,7 +230,7 @@ def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books
     return Account(
         name, payer.currency, month, members,
         discounts=records.discounts[name], commitments=records.commitments[name], credits=records.credits[name],
-        taxes=records.taxes[name], taxes_before=records.taxes_before[name], revision=payer.revision,
+        taxes=records.taxes[name], earlier_taxes=records.earlier_taxes_of(payer), revision=payer.revision,
     )  # fmt: skip
 
 
@@ -281,28 +301,41 @@ def tax_rate_of(fields: Mapping[str, Any]) -> TaxRate:
 def _read_subscriptions(
     connection: Connection, wrong: dict[str, BillingError], **parameters: Any
 ) -> Grouped[Subscription]:
-    found = rows(connection, "subscriptions_to_bill", **parameters)
-    charged = [row["id"] for row in found if row["billed_before"] or row["billed_ahead"]]
-    discounts: dict[tuple[UUID, bool], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows(connection, "discounts_of_fees", **parameters, subscriptions=charged) if charged else ():
-        fields = dict(row)
-        discounts[fields.pop("subscription_id"), fields.pop("is_ahead")].append(fields)
-
-    credits: dict[tuple[UUID, bool], list[CreditPaid]] = defaultdict(list)
-    for row in rows(connection, "credits_of_fees", **parameters, subscriptions=charged) if charged else ():
-        fields = dict(row)
-        credits[fields.pop("subscription_id"), fields.pop("is_ahead")].append(CreditPaid(**fields))
+    charged = _read_charged(connection, **parameters)
+    found = rows(connection, "subscriptions_to_bill", **parameters, charged=list(charged))
 
     def made(fields: dict[str, Any]) -> Subscription:
-        before, ahead = (
-            tuple(DiscountTaken(**one) for one in discounts[fields["id"], is_ahead]) for is_ahead in (False, True)
-        )
-        return Subscription(
-            **fields, discounts_before=before, discounts_ahead=ahead,
-            credits_before=tuple(credits[fields["id"], False]), credits_ahead=tuple(credits[fields["id"], True]),
-        )  # fmt: skip
+        return Subscription(**fields, charged=tuple(charged.get(fields["id"], ())))
 
     return group_readable(found, "subscriptions", made, wrong)
+
+
+def _read_charged(connection: Connection, **parameters: Any) -> Mapping[UUID, Sequence[FeeCharged]]:
+    """Read by subscription what other invoices charged for intervals that are not over when the month begins."""
+    found = rows(connection, "fees_charged", **parameters)
+    subscriptions = list({row["subscription_id"] for row in found})
+    if not subscriptions:
+        return {}
+    discounts: dict[tuple[UUID, datetime], list[DiscountTaken]] = defaultdict(list)
+    for row in rows(connection, "discounts_of_fees", **parameters, subscriptions=subscriptions):
+        fields = dict(row)
+        discounts[fields.pop("subscription_id"), fields.pop("interval_start")].append(DiscountTaken(**fields))
+    credits: dict[tuple[UUID, datetime], list[CreditPaid]] = defaultdict(list)
+    for row in rows(connection, "credits_of_fees", **parameters, subscriptions=subscriptions):
+        fields = dict(row)
+        credits[fields.pop("subscription_id"), fields.pop("interval_start")].append(CreditPaid(**fields))
+    charged: dict[UUID, list[FeeCharged]] = defaultdict(list)
+    for row in found:
+        fields = dict(row)
+        subscription, month = fields.pop("subscription_id"), fields.pop("month")
+        at = subscription, fields["start"]
+        charged[subscription].append(
+            FeeCharged(
+                **fields, month=BillingMonth(month.year, month.month),
+                discounts=tuple(discounts[at]), credits=tuple(credits[at]),
+            )
+        )  # fmt: skip
+    return charged
 
 
 def read_adjustments(

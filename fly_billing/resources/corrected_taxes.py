@@ -57,7 +57,8 @@ class BilledTaxes:
         return [replace(item, match=self.matches[item.id]) if item.id in self.matches else item for item in items]
 
     def _adjusted(self, invoice: UUID, account: Account) -> dict[str, Split]:
-        rates: dict[UUID, TaxRate] = {rate.id: rate for rate in (*account.taxes, *account.taxes_before)}
+        known = (account.taxes, *account.earlier_taxes.values())
+        rates: dict[UUID, TaxRate] = {rate.id: rate for some in known for rate in some}
         splits: dict[str, Split] = defaultdict(dict)
         for row in self.adjusted.get(invoice, ()):
             split = splits[row["item_key"]]

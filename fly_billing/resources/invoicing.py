@@ -47,8 +47,8 @@ INVOICE_COLUMNS = (
 ITEM_COLUMNS = (
     "id", "invoice_id", "position", "kind", "organization_id", "product", "description", "quantity", "unit", "amount",
     "amount_cents", "price_id", "negotiated_price_id", "price_key", "meter", "subscription_id", "period_start",
-    "period_end", "one_off_item_id", "adjustment_id", "discount_id", "commitment_id", "credit_grant_id", "tax_rate_id",
-    "detail",
+    "period_end", "interval_start", "interval_end", "one_off_item_id", "adjustment_id", "discount_id", "commitment_id",
+    "credit_grant_id", "tax_rate_id", "detail",
 )  # fmt: skip
 # Payers whose invoices are in memory at once.
 PAYERS_AT_ONCE = 500
@@ -346,9 +346,9 @@ def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
         yield (
             item.id, invoice.id, position, item.kind, item.organization_id, item.product, item.description,
             item.quantity, item.unit, item.amount, item.amount_cents, item.price_id, item.negotiated_price_id,
-            item.price_key, item.meter, item.subscription_id, item.period_start, item.period_end, item.one_off_item_id,
-            item.adjustment_id, item.discount_id, item.commitment_id, item.credit_grant_id, item.tax_rate_id,
-            json.dumps(item.detail),
+            item.price_key, item.meter, item.subscription_id, item.period_start, item.period_end, item.interval_start,
+            item.interval_end, item.one_off_item_id, item.adjustment_id, item.discount_id, item.commitment_id,
+            item.credit_grant_id, item.tax_rate_id, json.dumps(item.detail),
         )  # fmt: skip
 
 

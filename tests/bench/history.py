@@ -46,11 +46,13 @@ COPIES = (
     """
     insert into invoice_items (
         id, invoice_id, position, kind, organization_id, product, description, quantity, unit, amount, amount_cents,
-        price_id, price_key, meter, subscription_id, period_start, period_end, detail
+        price_id, price_key, meter, subscription_id, period_start, period_end,
+        interval_start, interval_end, detail
     )
     select md5(t.id::text || k)::uuid, md5(i.id::text || k)::uuid, position, kind, t.organization_id, product,
         description, quantity, unit, t.amount, amount_cents, price_id, price_key, meter, subscription_id,
-        period_start - make_interval(months => k), period_end - make_interval(months => k), detail
+        period_start - make_interval(months => k), period_end - make_interval(months => k),
+        interval_start - make_interval(months => k), interval_end - make_interval(months => k), detail
     from invoice_items as t join invoices as i on i.id = t.invoice_id
     cross join generate_series(1, :months) as k where i.month = :month and kind <> 'one_off'
     """,

@@ -13,7 +13,7 @@ from fly_billing.domain.invoice_items import Scope
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.price_models import Graduated, PerUnit, Tier
 from fly_billing.domain.prices import Price, PriceBook
-from tests.builders import REQUESTS, SEPTEMBER, SUPPORT, at, id_of, price
+from tests.builders import REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
 from tests.unit.billing_steps.drafts import amount_off, applied, credit, maximum, minimum, percent_off
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "billing_rules.md"
@@ -171,7 +171,7 @@ def test_6_a_fee_takes_the_price_of_the_first_moment_of_the_month_that_it_runs()
 
 def test_6_a_fee_charged_ahead_takes_the_price_of_the_next_months_start() -> None:
     book = PriceBook([OLD_FEE, NEW_FEE])
-    ahead = plan(billed="in_advance", billed_before=Decimal(29))
+    ahead = plan(billed="in_advance", charged=(fee_charged("29"),))
     assert amounts(billed(Member("acme", book, subscriptions=[ahead])), "subscription") == [40]
 
 
@@ -196,7 +196,7 @@ def test_7_what_is_bought_once_counts() -> None:
 def test_8_a_refunded_fee_takes_back_what_it_counted() -> None:
     """In August the 29.00 for September counted; cancelled, they are given back: 60 - 29, and 69 up to the 100."""
     cancelled = Subscription(
-        id_of("plan"), "support", at("2026-01-01"), SEPTEMBER.start, billed="in_advance", billed_before=Decimal(29)
+        id_of("plan"), "support", at("2026-01-01"), SEPTEMBER.start, billed="in_advance", charged=(fee_charged("29"),)
     )
     member = acme(REQUESTS, SUPPORT, usage=[used("600")], subscriptions=[cancelled])
     invoice = billed(member, commitments=[minimum("100")])

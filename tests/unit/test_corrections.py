@@ -21,7 +21,7 @@ from fly_billing.domain.corrections import (
     differences_by_usage,
 )
 from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
-from tests.builders import OCTOBER, SEPTEMBER, at, id_of
+from tests.builders import OCTOBER, SEPTEMBER, id_of
 from tests.unit.billing_steps.drafts import item
 
 A, B = id_of("A"), id_of("B")
@@ -105,8 +105,8 @@ def test_one_off_items_adjustments_credits_and_taxes_are_not_compared() -> None:
 
 
 def test_a_fee_charged_ahead_is_put_right_by_its_own_month() -> None:
-    ahead = fee("1", "30", period_start=OCTOBER.start, period_end=OCTOBER.end)
-    own = fee("1", "30", period_start=at("2026-09-30T23:59:59"), period_end=SEPTEMBER.end)
+    ahead = fee("1", "30", interval_start=OCTOBER.start, interval_end=OCTOBER.end)
+    own = fee("1", "30", interval_start=SEPTEMBER.start, interval_end=SEPTEMBER.end)
     assert (is_ahead(ahead, SEPTEMBER), is_ahead(own, SEPTEMBER), is_ahead(traffic("1", "1"), SEPTEMBER)) == (
         True,
         False,

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from fly_billing.domain.account import Account, Adjustment, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.domain.errors import BillingError
 from fly_billing.domain.explained_rounding import explain_rounding
-from fly_billing.domain.explanation import Explanation, Line, charged_by, explain_item, moment_text, span
+from fly_billing.domain.explanation import Explanation, Line, charged_by, explain_item
 from fly_billing.domain.invoice_items import InvoiceItem, Scope
 from fly_billing.domain.invoices import Invoice, assemble_invoice
 from fly_billing.domain.money import from_cents, to_cents
+from fly_billing.domain.periods import moment_text, span_text
 from fly_billing.domain.price_models import Graduated, PerUnit, Tier
 from fly_billing.domain.prices import Price, PriceBook
 from fly_billing.domain.tax_rates import TaxRate
-from tests.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, id_of, price
+from tests.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
 from tests.calculator import printed, redo
 from tests.unit.billing_steps.drafts import amount_off, credit, maximum, minimum, percent_off, tax
 from tests.unit.price_strategies import QUANTITIES
@@ -153,7 +154,9 @@ def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
 
 
 def test_a_fee_that_was_charged_in_advance_shows_what_was_charged_before() -> None:
-    one = explained(invoice_of(subscriptions=[subscription("2026-09-16", billed_before=Decimal(29))]), "subscription")
+    one = explained(
+        invoice_of(subscriptions=[subscription("2026-09-16", charged=(fee_charged("29"),))]), "subscription"
+    )
     assert sums(one) == [
         (
             "Amount",
@@ -408,7 +411,7 @@ def test_whatever_part_of_a_month_is_charged_comes_out_right_on_a_calculator(
     invoice = invoice_of(
         subscriptions=[
             subscription(
-                started.isoformat(), quantity=quantity, proration=proration, billed_before=Decimal(billed_before)
+                started.isoformat(), quantity=quantity, proration=proration, charged=(fee_charged(billed_before),)
             )
         ]
     )
@@ -600,7 +603,7 @@ def test_usage_without_dimensions_is_named_by_its_meter_and_with_several_by_all_
 )
 def test_a_moment_has_a_time_of_day_only_where_it_is_not_midnight(moment: str, text: str) -> None:
     assert moment_text(at(moment)) == text
-    assert span(at("2026-09-01"), at(moment)) == f"2026-09-01 to {text}"
+    assert span_text(at("2026-09-01"), at(moment)) == f"2026-09-01 to {text}"
 
 
 def test_a_product_is_written_as_it_is_typed_into_a_calculator() -> None:

@@ -88,6 +88,8 @@ def test_a_fee_of_a_member_is_its_own_line() -> None:
         subscription_id=id_of("seat"),
         period_start=SEPTEMBER.start,
         period_end=SEPTEMBER.end,
+        interval_start=SEPTEMBER.start,
+        interval_end=SEPTEMBER.end,
         detail={
             "price": "support",
             "price_effective_from": "2026-01-01T00:00:00+00:00",

@@ -38,6 +38,7 @@ CHANGES: dict[str, Any] = {
     "match": {"region": "ams"},
     "allowance_with": "plan",
     "transform_quantity": {"step": "7", "round": "down"},
+    "interval": "quarter",
     "effective_from": "2026-09-16",
     "effective_until": "2026-09-16",
     "unit_amount": "3",

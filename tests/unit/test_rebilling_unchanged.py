@@ -22,18 +22,20 @@ from fly_billing.domain.account import (
     CreditGrant,
     Discount,
     DiscountTaken,
+    FeeCharged,
     Member,
     OneOffItem,
     Subscription,
     UsageRollup,
 )
 from fly_billing.domain.corrections import Difference, charges_of, differences, recalculate
+from fly_billing.domain.intervals import CALENDAR, fee_periods
 from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
 from fly_billing.domain.invoices import assemble_invoice
 from fly_billing.domain.price_models import Graduated, Package, PerUnit, Tier
 from fly_billing.domain.prices import Price, PriceBook
 from fly_billing.domain.tax_rates import TaxRate
-from tests.builders import OCTOBER, REQUESTS, SEPTEMBER, at, id_of, price
+from tests.builders import OCTOBER, REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
 
 MIDDLE = at("2026-09-16")
 MOMENTS = st.sampled_from(
@@ -71,9 +73,21 @@ def books(draw: st.DrawFn) -> tuple[Price, ...]:
         price("egress", "0.02", "egress_gb", **draw(bounds)),
         price("egress-ams", "0.05", "egress_gb", match={"region": ("ams",)}, **draw(bounds)),
         price("support", "29"),
-        price("seats", "10", model=Graduated((Tier(Decimal(2), Decimal(10)), Tier(None, Decimal(7))), Decimal(1))),
-        price("blocks", "6", product="Support", description="support as used", model=Package(Decimal(6), Decimal(4))),
-        price("twin", "29", product="Support", description="support as used"),
+        price(
+            "seats",
+            "10",
+            model=Graduated((Tier(Decimal(2), Decimal(10)), Tier(None, Decimal(7))), Decimal(1)),
+            interval="quarter",
+        ),
+        price(
+            "blocks",
+            "6",
+            product="Support",
+            description="support as used",
+            model=Package(Decimal(6), Decimal(4)),
+            interval="half-year",
+        ),
+        price("twin", "29", product="Support", description="support as used", interval="year"),
     ]
     if changes:
         found[0] = replace(found[0], effective_until=MIDDLE)
@@ -102,25 +116,34 @@ def taken(draw: st.DrawFn, charged: Decimal) -> tuple[DiscountTaken, ...]:
     return (DiscountTaken(id_of("early"), "EARLY", "Early bird", charged * draw(PERCENTS) / 100),)
 
 
+# Fees by intervals of every length; a fee keeps its interval.
+INTERVAL_OF = {"support": "month", "seats": "quarter", "blocks": "half-year", "twin": "year"}
+
+
 @st.composite
 def subscriptions(draw: st.DrawFn, name: str) -> Subscription:
     started = draw(MOMENTS)
-    ended = draw(st.none() | MOMENTS.filter(lambda moment: moment >= started))
-    billed = draw(st.sampled_from(["in_arrears", "in_advance"]))
-    before = draw(st.just(Decimal(0)) | AMOUNTS) if billed == "in_advance" else Decimal(0)
-    ahead = draw(st.just(Decimal(0)) | AMOUNTS) if billed == "in_advance" else Decimal(0)
-    return Subscription(
+    key = draw(st.sampled_from(list(INTERVAL_OF)))
+    one = Subscription(
         id_of(name),
-        draw(st.sampled_from(["support", "seats", "blocks", "twin"])),
+        key,
         started,
-        ended,
+        draw(st.none() | MOMENTS.filter(lambda moment: moment >= started)),
         draw(st.sampled_from([Decimal(1), Decimal(3)])),
-        billed,
+        draw(st.sampled_from(["in_arrears", "in_advance"])),
         draw(st.sampled_from(["second", "day", "none"])),
-        before,
-        ahead,
-        draw(taken(before)),
-        draw(taken(ahead)),
+        draw(st.sampled_from(["calendar", "start"])),
+        draw(st.none() | MOMENTS.filter(lambda moment: moment >= started)),
+    )
+    anchor = CALENDAR if one.anchor == "calendar" else one.paid_from
+    return replace(
+        one,
+        charged=tuple(
+            FeeCharged(period.start, period.end, amount, SEPTEMBER.plus(-1), draw(taken(amount)))
+            for period in fee_periods(INTERVAL_OF[key], anchor, SEPTEMBER.start, OCTOBER.end)
+            if draw(st.booleans())
+            for amount in [draw(st.just(Decimal(0)) | AMOUNTS)]
+        ),
     )
 
 
@@ -243,7 +266,7 @@ def of(*keys: str, kinds: tuple[str, ...] = CHARGES) -> Scope:
     return Scope(kinds, price_keys=keys)
 
 
-PAID: dict[str, Any] = {"billed_before": Decimal(10)}
+PAID: dict[str, Any] = {"charged": (fee_charged("10"),)}
 IN_ADVANCE = plan("ahead", "in_advance", **PAID)
 LABS = Member("labs", PriceBook(BOOK), [], [plan("backups")])
 BY_HAND = {
@@ -278,9 +301,12 @@ BY_HAND = {
                 "ahead",
                 "in_advance",
                 SEPTEMBER.end,
-                **PAID,
-                billed_ahead=Decimal(10),
-                discounts_ahead=(DiscountTaken(id_of("EARLY"), "EARLY", "EARLY", Decimal(5)),),
+                charged=(
+                    fee_charged("10"),
+                    fee_charged(
+                        "10", OCTOBER, discounts=(DiscountTaken(id_of("EARLY"), "EARLY", "EARLY", Decimal(5)),)
+                    ),
+                ),
             ),
             discounts=[off("EARLY", percent=Decimal(50))],
         ),
@@ -310,7 +336,7 @@ BY_HAND = {
     ),
     "one of two fees given back in the middle of the month, and an amount off": (
         account(
-            plan("backups", "in_advance", MIDDLE, billed_before=Decimal(20)),
+            plan("backups", "in_advance", MIDDLE, charged=(fee_charged("20"),)),
             plan("analytics"),
             discounts=[off("AMOUNT", amount=Decimal(35)), off("TENTH", of("analytics"), 1, percent=Decimal(10))],
         ),

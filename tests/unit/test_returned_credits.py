@@ -138,6 +138,7 @@ def test_what_paid_a_fee_in_advance_is_not_returned_with_the_month_that_charged_
     fee = item(
         "support", "29", "subscription", subscription_id=id_of("support"),
         period_start=OCTOBER.start, period_end=OCTOBER.end,
+        interval_start=OCTOBER.start, interval_end=OCTOBER.end,
     )  # fmt: skip
     by = [credit("100")]
     billed = invoice(usage("web", "50"), fee, by=by)
@@ -175,6 +176,7 @@ def test_a_month_that_is_below_zero_by_itself_keeps_what_credits_paid_of_it() ->
     fee = item(
         "support", "29", "subscription", subscription_id=id_of("support"),
         period_start=OCTOBER.start, period_end=OCTOBER.end,
+        interval_start=OCTOBER.start, interval_end=OCTOBER.end,
     )  # fmt: skip
     sorry = item("sorry", "-30", "one_off", one_off_item_id=id_of("sorry"))
     by = [credit("100")]

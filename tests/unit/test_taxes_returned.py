@@ -178,6 +178,7 @@ def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> Non
 
 # --- How the items of a final invoice are split ---------------------------------------------------------------------
 
+AUGUST = SEPTEMBER.plus(-1)
 VAT, OLD = RATES["reduced"][0], rate("VAT then", "16")
 CHEAP = rate("Low", "7", scope=Scope(products=("Books",)))
 BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
@@ -203,7 +204,8 @@ def taking(name: str, kind: str, **parts: str) -> InvoiceItem:
 
 
 def fee(name: str, amount: str, month: BillingMonth = SEPTEMBER) -> InvoiceItem:
-    return item(name, amount, "subscription", subscription_id=id_of(name), period_start=month.start, **BOOKS)
+    interval = {"interval_start": month.start, "interval_end": month.end}
+    return item(name, amount, "subscription", subscription_id=id_of(name), **interval, **BOOKS)
 
 
 def key_of(kind: str, name: str) -> str:
@@ -238,22 +240,30 @@ def test_a_true_up_that_counted_nothing_is_split_at_the_rates_of_every_item() ->
 
 
 def test_a_fee_given_back_is_split_at_the_rates_of_the_month_that_charged_it() -> None:
-    assert split(fee("club", "-20"), taxes_before=[OLD]) == {key_of("subscription", "club"): {"VAT then": -20}}
-    assert split(fee("club", "20"), taxes_before=[OLD]) == {key_of("subscription", "club"): {"Low": 20}}
-    assert split(fee("club", "0.50"), taxes_before=[OLD]) == {key_of("subscription", "club"): {"Low": Decimal("0.5")}}
+    assert split(fee("club", "-20"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("subscription", "club"): {"VAT then": -20}
+    }
+    assert split(fee("club", "20"), earlier_taxes={AUGUST: [OLD]}) == {key_of("subscription", "club"): {"Low": 20}}
+    assert split(fee("club", "0.50"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("subscription", "club"): {"Low": Decimal("0.5")}
+    }
 
 
-def test_of_a_fee_for_next_month_only_what_was_taken_off_it_is_compared_at_this_month_s_rates() -> None:
-    ahead = fee("club", "-20", OCTOBER)
-    assert split(ahead, taking("coupon", "discount", club="-2"), taxes_before=[OLD]) == {
-        key_of("discount", "coupon"): {"Low": 2}
+def test_of_a_fee_for_next_month_only_what_was_taken_off_it_is_compared() -> None:
+    """At this month's rates what it charges, at those of the month that charged it what it gives back."""
+    ahead, returned = fee("club", "20", OCTOBER), fee("club", "-20", OCTOBER)
+    assert split(ahead, taking("coupon", "discount", club="2"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("discount", "coupon"): {"Low": -2}
+    }
+    assert split(returned, taking("coupon", "discount", club="-2"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("discount", "coupon"): {"VAT then": 2}
     }
 
 
 def test_of_a_one_off_item_only_what_was_taken_off_it_is_compared() -> None:
-    assert split(item("setup", "-20", "one_off"), taking("coupon", "discount", setup="2"), taxes_before=[OLD]) == {
-        key_of("discount", "coupon"): {"VAT": -2}
-    }
+    assert split(
+        item("setup", "-20", "one_off"), taking("coupon", "discount", setup="2"), earlier_taxes={AUGUST: [OLD]}
+    ) == {key_of("discount", "coupon"): {"VAT": -2}}
 
 
 def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:

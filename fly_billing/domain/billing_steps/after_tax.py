@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.domain.account import CreditGrant, CreditPaid, Subscription
+from fly_billing.domain.account import CreditGrant, CreditPaid, FeeCharged
 from fly_billing.domain.billing_steps.credits import (
     check_currency,
     drawing_order,
+    given_back,
     is_drawn_in,
     returned_item,
     returned_on,
@@ -28,7 +29,7 @@ from fly_billing.domain.billing_steps.one_offs import charge_adjustment
 from fly_billing.domain.billing_steps.taxes import shares, taxed_parts
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
-from fly_billing.domain.invoice_items import InvoiceItem, is_ahead
+from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.money import EXACT, exact_sum, from_cents, plain, to_cents
 from fly_billing.domain.tax_rates import Rates
 
@@ -155,36 +156,28 @@ def _add(draft: Draft, grant: CreditGrant, paid: _Paid) -> None:
 
 def return_after_tax(draft: Draft) -> None:
     """Add an item above zero per fee that is given back and credit that had paid it after tax."""
-    subscriptions = {one.id: one for member in draft.account.members for one in member.subscriptions}
-    fees = [item for item in draft.items if item.kind == "subscription" and item.amount < 0]
-    found = [(fee, subscriptions.get(fee.subscription_id)) for fee in fees if fee.subscription_id]
-    if not any(_paid_by(one, for_next=is_ahead(fee, draft.account.month)) for fee, one in found if one):
+    found = given_back(draft)
+    if not any(_paid_by(charged) for _, charged in found):
         return
     rates = draft.taxed or taxed_parts(draft)
-    for fee, subscription in found:
-        for_next = is_ahead(fee, draft.account.month)
-        if subscription and not (for_next and draft.account.charged_ahead is not None):
-            (at,) = rates[fee.id]
-            _return(draft, fee, subscription, at, for_next=for_next)
+    for fee, charged in found:
+        (at,) = rates[fee.id]
+        _return(draft, fee, charged, at)
 
 
-def _paid_by(subscription: Subscription, *, for_next: bool) -> list[CreditPaid]:
-    credits = subscription.credits_ahead if for_next else subscription.credits_before
-    return [one for one in credits if one.pays == "gross"]
+def _paid_by(charged: FeeCharged) -> list[CreditPaid]:
+    return [one for one in charged.credits if one.pays == "gross"]
 
 
-def _return(draft: Draft, fee: InvoiceItem, subscription: Subscription, rates: Rates, *, for_next: bool) -> None:
-    charged = subscription.billed_ahead if for_next else subscription.billed_before
-    discounts = subscription.discounts_ahead if for_next else subscription.discounts_before
-    credits = subscription.credits_ahead if for_next else subscription.credits_before
-    before_tax = exact_sum([*(one.amount for one in discounts), *(one.amount for one in credits if one.pays == "net")])
+def _return(draft: Draft, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
+    before_tax = exact_sum([charged.discounted, *(one.amount for one in charged.credits if one.pays == "net")])
     # With money or after tax; the tax of what is given back is rounded like that of a charge.
-    paid, given_back = (
+    paid, returned = (
         whole_cents(with_tax(amount, rates), draft.account.currency)
-        for amount in (EXACT.subtract(charged, before_tax), EXACT.minus(draft.left[fee.id]))
+        for amount in (EXACT.subtract(charged.amount, before_tax), EXACT.minus(draft.left[fee.id]))
     )
-    still_owed = max(ZERO, EXACT.subtract(paid, given_back))
-    for credit in _paid_by(subscription, for_next=for_next):
+    still_owed = max(ZERO, EXACT.subtract(paid, returned))
+    for credit in _paid_by(charged):
         kept = min(credit.amount, still_owed)
         still_owed = EXACT.subtract(still_owed, kept)
         back = EXACT.subtract(credit.amount, kept)

@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.domain.account import CreditGrant, CreditPaid, Subscription
+from fly_billing.domain.account import CreditGrant, CreditPaid, FeeCharged
 from fly_billing.domain.billing_steps.currencies import same_currency
 from fly_billing.domain.billing_steps.term_items import listed, term_item
 from fly_billing.domain.draft import Draft
@@ -66,23 +66,23 @@ def return_credits(draft: Draft) -> None:
 
     Its `detail`: `paid` (what the credit had paid of the fee), `returned`, and `applied_to`, below zero.
     """
-    subscriptions = {one.id: one for member in draft.account.members for one in member.subscriptions}
-    for item in [one for one in draft.items if one.kind == "subscription" and one.amount < 0]:
-        for_next = is_ahead(item, draft.account.month)
-        assert item.subscription_id is not None
-        subscription = subscriptions.get(item.subscription_id)
-        if subscription and not (for_next and draft.account.charged_ahead is not None):
-            _return(draft, item, subscription, for_next=for_next)
+    for item, charged in given_back(draft):
+        _return(draft, item, charged)
 
 
-def _return(draft: Draft, item: InvoiceItem, subscription: Subscription, *, for_next: bool) -> None:
-    charged = subscription.billed_ahead if for_next else subscription.billed_before
-    discounts = subscription.discounts_ahead if for_next else subscription.discounts_before
-    paid = EXACT.subtract(charged, exact_sum([one.amount for one in discounts]))
-    given_back = EXACT.minus(draft.left[item.id])
-    still_owed = max(Decimal(0), EXACT.subtract(paid, given_back))
-    credits = subscription.credits_ahead if for_next else subscription.credits_before
-    for credit in [one for one in credits if one.pays == "net"]:
+def given_back(draft: Draft) -> list[tuple[InvoiceItem, FeeCharged]]:
+    """List the fees that this invoice gives back by itself, each with what was charged for it."""
+    account = draft.account
+    fees = [one for one in draft.items if one.kind == "subscription" and one.amount < 0]
+    if account.charged_ahead is not None:
+        fees = [one for one in fees if not is_ahead(one, account.month)]
+    return [(one, charged) for one in fees if (charged := account.fee_charged(one))]
+
+
+def _return(draft: Draft, item: InvoiceItem, charged: FeeCharged) -> None:
+    paid = EXACT.subtract(charged.amount, charged.discounted)
+    still_owed = max(Decimal(0), EXACT.add(paid, draft.left[item.id]))
+    for credit in [one for one in charged.credits if one.pays == "net"]:
         kept = min(credit.amount, still_owed)
         still_owed = EXACT.subtract(still_owed, kept)
         back = min(EXACT.subtract(credit.amount, kept), EXACT.minus(draft.left[item.id]))

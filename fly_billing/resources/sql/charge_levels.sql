@@ -32,7 +32,7 @@ billed as (
     from final
     join invoice_items as t on t.invoice_id = final.id
     where t.kind in ('usage', 'subscription', 'discount', 'minimum', 'maximum')
-        and (t.period_start is null or t.period_start < :month_end)
+        and (t.interval_end is null or t.interval_end <= :month_end)
     group by 1, 2, 3, 4
 ),
 

@@ -11,7 +11,9 @@ cross join lateral (
         (1, 'Happened at', to_char(o.occurred_at, 'YYYY-MM-DD HH24:MI:SS') || ' UTC'),
         (2, 'Subscribed', to_char(s.started_at, 'YYYY-MM-DD HH24:MI:SS') || coalesce(
             to_char(s.ended_at, '" to "YYYY-MM-DD HH24:MI:SS'), ' on'
-        ) || ' UTC, billed ' || replace(s.billed, '_', ' ') || ', prorated: ' || s.proration),
+        ) || ' UTC, billed ' || replace(s.billed, '_', ' ') || ', prorated: ' || s.proration
+            || case s.anchor when 'start' then ', intervals from its start' else '' end
+            || coalesce(to_char(s.trial_ends_at, '", free until "YYYY-MM-DD HH24:MI:SS') || ' UTC', '')),
         (3, 'Corrects', a.item_key || ' of ' || to_char(i.month, 'YYYY-MM') || ', invoice number ' || i.number
             || ' of ' || i.organization_id),
         (4, 'Found by', a.made_by || to_char(a.made_at, '" on "YYYY-MM-DD HH24:MI') || ' UTC' || coalesce(': ' || a.why, '')),

@@ -2,7 +2,8 @@
 select
     t.id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount, t.amount_cents, t.price_id,
     t.negotiated_price_id, t.price_key, t.meter, coalesce(p.match, '{}') || coalesce(n.match, '{}') as match,
-    t.subscription_id, t.period_start, t.period_end, t.one_off_item_id, t.adjustment_id, t.discount_id, t.commitment_id, t.credit_grant_id, t.tax_rate_id, t.detail
+    t.subscription_id, t.period_start, t.period_end, t.interval_start, t.interval_end, t.one_off_item_id, t.adjustment_id,
+    t.discount_id, t.commitment_id, t.credit_grant_id, t.tax_rate_id, t.detail
 from invoice_items as t
 left join prices as p on p.id = t.price_id
 left join negotiated_prices as n on n.id = t.negotiated_price_id

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.account import Account, Discount, DiscountTaken, Member, Subscription, UsageRollup
+from fly_billing.domain.account import Account, Discount, DiscountTaken, FeeCharged, Member, Subscription, UsageRollup
 from fly_billing.domain.billing_steps.subscriptions import charge_subscriptions
 from fly_billing.domain.billing_steps.usage import charge_usage
 from fly_billing.domain.draft import Draft
@@ -30,7 +30,7 @@ from fly_billing.domain.periods import BillingMonth, months_between
 from fly_billing.domain.price_models import Graduated, PerUnit, Tier
 from fly_billing.domain.prices import PriceBook
 from fly_billing.domain.tax_rates import TaxRate
-from tests.builders import OCTOBER, SEPTEMBER, at, id_of, price
+from tests.builders import OCTOBER, SEPTEMBER, at, fee_charged, id_of, price
 
 NOVEMBER = OCTOBER.next()
 SEATS = Graduated((Tier(Decimal(5), Decimal("10")), Tier(None, Decimal("8"))))
@@ -187,30 +187,30 @@ def test_the_first_invoice_has_the_rest_of_the_month_and_the_next_one_in_advance
 
 
 def test_a_month_that_was_charged_ahead_is_not_charged_again() -> None:
-    assert amounts(in_advance("2026-01-01", billed_before=Decimal(30)), month=OCTOBER) == [30]
-    (ahead,) = charged(in_advance("2026-01-01", billed_before=Decimal(30)), month=OCTOBER)
+    assert amounts(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER) == [30]
+    (ahead,) = charged(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
     assert ahead.period_start == NOVEMBER.start
 
 
 def test_a_month_that_a_later_invoice_charged_already_is_not_charged_ahead() -> None:
-    assert amounts(in_advance("2026-01-01", billed_ahead=Decimal(30))) == [30]
+    assert amounts(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),))) == [30]
 
 
 def test_cancelled_inside_a_month_the_rest_is_given_back_on_its_invoice() -> None:
     """Charged 30.00; it ran for 10 of 30 days = 10.00: 20.00 are given back, and nothing is charged ahead."""
-    (item,) = charged(in_advance("2026-01-01", "2026-09-11", billed_before=Decimal(30)))
+    (item,) = charged(in_advance("2026-01-01", "2026-09-11", charged=(fee_charged("30"),)))
     assert (item.amount, item.detail["billed_before"]) == (Decimal(-20), "30")
     assert [step["amount"] for step in item.detail["steps"]] == ["10", "-30"]
 
 
 def test_cancelled_before_the_month_began_all_of_it_is_given_back() -> None:
-    (item,) = charged(in_advance("2026-01-01", "2026-08-20", billed_before=Decimal(30)))
+    (item,) = charged(in_advance("2026-01-01", "2026-08-20", charged=(fee_charged("30"),)))
     assert [item.amount, item.quantity] == [-30, 0]
     assert (item.period_start, item.period_end) == (SEPTEMBER.start, SEPTEMBER.end)
 
 
 def test_cancelled_the_moment_it_would_have_begun_all_of_its_month_is_given_back() -> None:
-    (item,) = charged(in_advance("2026-09-16", "2026-09-16", billed_before=Decimal(15)))
+    (item,) = charged(in_advance("2026-09-16", "2026-09-16", charged=(fee_charged("15"),)))
     assert (item.amount, item.period_start, item.period_end) == (Decimal(-15), SEPTEMBER.start, SEPTEMBER.end)
 
 
@@ -218,20 +218,20 @@ def test_cancelled_the_moment_it_would_have_begun_all_of_its_month_is_given_back
 def test_of_a_plan_whose_price_ended_all_that_was_charged_ahead_is_given_back(started: str) -> None:
     """30.00 were charged in September for October, with which the plan is gone: nothing of it was delivered."""
     ended = max(started, "2026-09-20")
-    (item,) = charged(in_advance(started, ended, "retired", billed_before=Decimal(30)), month=OCTOBER)
+    (item,) = charged(in_advance(started, ended, "retired", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
     assert (item.amount, item.quantity, item.price_key) == (Decimal(-30), Decimal(0), "retired")
     assert [step["amount"] for step in item.detail["steps"]] == ["-30"]
 
 
 def test_a_plan_that_runs_on_after_its_price_ended_has_no_price() -> None:
     with pytest.raises(BillingError, match="no price 'retired' in force at 2026-10-01") as error:
-        charged(in_advance("2026-01-01", key="retired", billed_before=Decimal(30)), month=OCTOBER)
+        charged(in_advance("2026-01-01", key="retired", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
     assert error.value.code == "unpriced_subscription"
 
 
 def test_an_upgrade_gives_back_what_the_old_plan_was_charged_ahead() -> None:
     """Old: 10.00 of the 30.00 charged. New: 20 of 30 days of 90.00 = 60.00, and October's 90.00."""
-    old = in_advance("2026-01-01", "2026-09-11", billed_before=Decimal(30))
+    old = in_advance("2026-01-01", "2026-09-11", charged=(fee_charged("30"),))
     new = in_advance("2026-09-11", key="pro")
     assert amounts(old, new) == [-20, 60, 90]
 
@@ -248,13 +248,15 @@ def test_one_that_ends_next_month_is_charged_ahead_for_what_it_runs_then() -> No
 
 
 def test_a_fee_in_arrears_that_was_in_advance_before_is_not_charged_twice() -> None:
-    assert amounts(subscription("2026-01-01", billed_before=Decimal(30))) == []
+    assert amounts(subscription("2026-01-01", charged=(fee_charged("30"),))) == []
 
 
 def test_worked_out_again_an_invoice_keeps_what_it_charged_ahead() -> None:
     """Cancelled since: October gives back what is too much, September stays as it is."""
     _, ahead = charged(in_advance("2026-01-01"))
-    again = charged(in_advance("2026-01-01", "2026-10-10", billed_ahead=Decimal(-20)), charged_ahead=[ahead])
+    again = charged(
+        in_advance("2026-01-01", "2026-10-10", charged=(fee_charged("-20", OCTOBER),)), charged_ahead=[ahead]
+    )
     assert [item.amount for item in again] == [30, 30]
     assert again[1] == ahead
 
@@ -266,22 +268,28 @@ def test_worked_out_again_an_invoice_keeps_what_it_charged_ahead() -> None:
 class Ledger:
     """Invoices as they are finalized: what each charged for which month."""
 
-    charged: list[tuple[BillingMonth, BillingMonth, Decimal]] = field(default_factory=list)
+    charged: list[tuple[BillingMonth, InvoiceItem]] = field(default_factory=list)
 
     def finalize(self, month: BillingMonth, one: Subscription) -> None:
         """Add the month's invoice, which knows what the others charged."""
-        known = replace(
-            one, billed_before=self.for_month(month, but=month), billed_ahead=self.for_month(month.next(), but=month)
-        )
-        for item in charged(known, month=month):
-            assert item.period_start is not None
-            self.charged.append((month, BillingMonth.containing(item.period_start), item.amount))
+        found = charged(replace(one, charged=self.known_to(month)), month=month)
+        self.charged += [(month, item) for item in found]
 
-    def for_month(self, month: BillingMonth, but: BillingMonth | None = None) -> Decimal:
-        return exact_sum([amount for on, paid, amount in self.charged if paid == month and on != but])
+    def known_to(self, month: BillingMonth) -> tuple[FeeCharged, ...]:
+        """What other invoices charged, by interval, for those that are not over when the month begins."""
+        amounts: dict[tuple[datetime, datetime], Decimal] = {}
+        for on, item in self.charged:
+            assert item.interval_start is not None and item.interval_end is not None
+            if on != month and item.interval_end > month.start and item.interval_start < month.next().end:
+                at_ = item.interval_start, item.interval_end
+                amounts[at_] = amounts.get(at_, Decimal(0)) + item.amount
+        return tuple(FeeCharged(*at_, amount, month) for at_, amount in amounts.items())
+
+    def for_month(self, month: BillingMonth) -> Decimal:
+        return exact_sum([item.amount for _, item in self.charged if item.interval_start == month.start])
 
     def total(self) -> Decimal:
-        return exact_sum([amount for _, _, amount in self.charged])
+        return exact_sum([item.amount for _, item in self.charged])
 
 
 MONTHS = months_between(BillingMonth(2026, 8), BillingMonth(2027, 3))
@@ -353,7 +361,7 @@ def test_however_often_a_plan_changes_its_parts_make_the_months(changes: list[da
         ([subscription("2026-01-01"), subscription("2026-09-16")], "0"),  # each brings its own: 300 + 150
         ([subscription("2026-09-16", quantity=Decimal(2))], "10"),  # two for half of the month: 2 x 150
         ([subscription("2026-01-01", key="pro")], "40"),  # another plan
-        ([in_advance("2026-09-16", billed_before=Decimal(30))], "25"),  # what runs counts, not what was charged
+        ([in_advance("2026-09-16", charged=(fee_charged("30"),))], "25"),  # what runs counts, not what was charged
         ([in_advance("2026-10-01")], "40"),  # charged ahead, but it does not run yet
     ],
 )
@@ -383,9 +391,11 @@ def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() 
 def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
     """29.00 was charged in August at 16 % for September, in which the rate is 19 %: 4.64 is returned, not 5.51."""
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
-    gone = in_advance("2026-09-01", "2026-09-01", billed_before=Decimal(29))
+    gone = in_advance("2026-09-01", "2026-09-01", charged=(fee_charged("29"),))
     member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
-    account = Account("acme", "USD", SEPTEMBER, [member], taxes=[september], taxes_before=[august])
+    account = Account(
+        "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
+    )
     invoice = assemble_invoice(account)
     assert [(one.name, one.taxable_cents, one.tax_cents) for one in invoice.taxes] == [("a", -2900, -464)]
     assert invoice.total_cents == -3364
@@ -394,9 +404,11 @@ def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
 def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
     """The plan of 30.00 was charged in August at 16 %. A second one from 16 September, 15.00, is taxed at 19 %."""
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
-    more = in_advance("2026-09-01", "2026-10-01", billed_before=Decimal(30), quantity=Decimal("1.5"))
+    more = in_advance("2026-09-01", "2026-10-01", charged=(fee_charged("30"),), quantity=Decimal("1.5"))
     member = Member("acme", PriceBook(PRICES), subscriptions=[more])
-    account = Account("acme", "USD", SEPTEMBER, [member], taxes=[september], taxes_before=[august])
+    account = Account(
+        "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
+    )
     assert [(one.name, one.taxable_cents, one.tax_cents) for one in assemble_invoice(account).taxes] == [
         ("s", 1500, 285)
     ]
@@ -408,7 +420,7 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
 def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount] = ()) -> dict[str, Decimal]:
     """The plan of 30.00 a month, charged in August with these amounts off, ends in September: items by description."""
     off = tuple(DiscountTaken(id_of(code), code, code, Decimal(amount)) for code, amount in taken)
-    gone = in_advance("2026-09-01", ended, billed_before=Decimal(30), discounts_before=off)
+    gone = in_advance("2026-09-01", ended, charged=(fee_charged("30", discounts=off),))
     member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
     invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=discounts))
     for item in invoice.items:
@@ -447,7 +459,7 @@ def test_the_same_coupon_in_both_months_is_taken_back_once() -> None:
 def test_an_upgrade_leaves_the_discount_of_what_was_charged_alone() -> None:
     """30.00 at 15.00 off; from the start of September it is two plans: 30.00 more, at this month's 10 %."""
     off = (DiscountTaken(id_of("half"), "half", "half", Decimal(15)),)
-    two = in_advance("2026-09-01", "2026-10-01", quantity=Decimal(2), billed_before=Decimal(30), discounts_before=off)
+    two = in_advance("2026-09-01", "2026-10-01", quantity=Decimal(2), charged=(fee_charged("30", discounts=off),))
     coupon = Discount(id_of("ten"), "ten", "ten", percent=Decimal(10))
     member = Member("acme", PriceBook(PRICES), subscriptions=[two])
     invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=[coupon]))

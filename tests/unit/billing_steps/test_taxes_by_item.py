@@ -16,7 +16,7 @@ from fly_billing.domain.draft import Draft
 from fly_billing.domain.errors import BillingError
 from fly_billing.domain.invoice_items import InvoiceItem, Scope
 from fly_billing.domain.tax_rates import NOT_KNOWN, TaxCustomer, TaxRate, rates_for
-from tests.builders import id_of
+from tests.builders import SEPTEMBER, id_of
 from tests.unit.billing_steps.drafts import (
     amount_off,
     amounts,
@@ -320,7 +320,7 @@ def test_what_is_given_back_at_one_rate_returns_that_rate_s_tax_on_what_is_left_
 
 def test_a_fee_of_last_month_that_is_given_back_has_last_month_s_rate_for_its_kind_of_item() -> None:
     before = [rate("VAT", "16"), rate("Reduced VAT then", "5", scope=on("Books"))]
-    draft = draft_of(*ITEMS, taxes=[VAT, REDUCED], taxes_before=before)
+    draft = draft_of(*ITEMS, taxes=[VAT, REDUCED], earlier_taxes={SEPTEMBER.plus(-1): before})
     draft.charge(item("club", "-20", "subscription", **BOOKS), before)
     add_taxes(draft)
     assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500), ("Reduced VAT then", -2000, -100)]
