@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 from fly_billing.domain.aggregations import SUM, Aggregation
 from fly_billing.domain.negotiated_prices import Membership, NegotiatedPrice
 from fly_billing.domain.plain_data import read_match, read_text, read_whole, refuse_repeated, refuse_unknown
-from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice
+from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice, mixed_intervals
 from fly_billing.domain.readable import refuse_unreadable
 from fly_billing.domain.reservations import ReservationBlock
 from fly_billing.domain.tax_books import BookTaxRate
@@ -131,6 +131,12 @@ class PriceBookFiles:
             (f"reservation {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.reservations), what
         )
         refuse_repeated((f"tax rate {one.key} from {one.first_month}" for one in self.taxes), what)
+        intervals: dict[str, set[str]] = {}
+        for price in self.prices:
+            intervals.setdefault(price.key, set()).add(price.interval)
+        for key, found in sorted(intervals.items()):
+            if len(found) > 1:
+                raise ValueError(f"{what}: {mixed_intervals(key, sorted(found))}")
         for one in self.taxes:
             self._refuse_scope_of_nothing(one)
 
@@ -241,13 +247,16 @@ def _filled(template: Any, row: Mapping[str, str]) -> Any:
 def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     """Write the book into Postgres. What is already there stays; loading it twice changes nothing.
 
-    Raises ValueError naming every negotiated price that can't be billed: then the transaction is to be given up.
+    Raises ValueError naming every negotiated price that can't be billed, or a fee that would have several intervals:
+    then the transaction is to be given up.
     """
     rows(connection, "make_loaded_prices")
     copy_rows(connection, "loaded_meters", METER_COLUMNS, (meter.as_row() for meter in book.meters))
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
     rows(connection, "add_loaded_meters")
     rows(connection, "add_loaded_prices")
+    for mixed in rows(connection, "mixed_intervals", book=book.name):
+        raise ValueError(f"price book {book.name}: {mixed_intervals(mixed['key'], mixed['intervals'])}")
     copy_rows(connection, "loaded_tax_rates", TAX_RATE_COLUMNS, (_tax_rate_row(one) for one in book.taxes))
     rows(connection, "add_loaded_tax_rates")
     if book.negotiated or book.members:

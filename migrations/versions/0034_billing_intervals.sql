@@ -33,6 +33,10 @@ alter table invoice_items
     enable always trigger refuse_update_of_finalized, enable always trigger refuse_update_into_finalized,
     add constraint a_fee_has_an_interval check (kind <> 'subscription' or interval_start is not null);
 
+-- What was charged for intervals that are not over is looked up by their end.
+create index on invoice_items (subscription_id, interval_end) where subscription_id is not null;
+drop index invoice_items_subscription_id_period_start_idx;
+
 -- The month in which an interval ends settles it: a change inside an interval is about that month as well.
 create function months_beyond(price text, is_from_start boolean default null) returns interval language sql stable as $$
     select make_interval(months => coalesce(max(

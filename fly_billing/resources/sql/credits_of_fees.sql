@@ -10,7 +10,7 @@ join credit_grants as g on g.id = c.credit_grant_id
 cross join lateral jsonb_to_recordset(
     (c.detail -> 'applied_to') || coalesce(c.detail -> 'taxes_of', '[]')
 ) as part (item uuid, amount numeric)
-where t.subscription_id = any (:subscriptions) and t.period_start > :year_before and not t.is_void
+where t.subscription_id = any (:subscriptions) and not t.is_void
     and t.interval_start < :next_end and t.interval_end > :month_start
     and i.month <> :month and (i.status <> 'open' or i.month < :month)
     and part.item = t.id

@@ -7,7 +7,7 @@ from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 join invoice_items as d on d.invoice_id = t.invoice_id and d.kind = 'discount'
 cross join lateral jsonb_to_recordset(d.detail -> 'applied_to') as part (item uuid, amount numeric)
-where t.subscription_id = any (:subscriptions) and t.period_start > :year_before and not t.is_void
+where t.subscription_id = any (:subscriptions) and not t.is_void
     and t.interval_start < :next_end and t.interval_end > :month_start
     and i.month <> :month and (i.status <> 'open' or i.month < :month)
     and part.item = t.id

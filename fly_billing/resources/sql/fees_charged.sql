@@ -5,7 +5,7 @@
 with charged as (
     select t.subscription_id, t.interval_start, t.interval_end, t.amount, i.month
     from subscriptions as s
-    join invoice_items as t on t.subscription_id = s.id and t.period_start > :year_before
+    join invoice_items as t on t.subscription_id = s.id and t.interval_end > :month_start
     join invoices as i on i.id = t.invoice_id
     where s.organization_id = any (:organizations) and not t.is_void
         and i.month <> :month and (i.status <> 'open' or i.month < :month)
