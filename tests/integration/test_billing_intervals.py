@@ -143,7 +143,7 @@ def test_a_book_in_which_a_fee_changes_its_interval_is_refused_by_name(platform:
         platform.load(monthly)
 
 
-MIGRATION = Path(__file__).parents[2] / "migrations" / "versions" / "0034_billing_intervals.sql"
+MIGRATION = Path(__file__).parents[2] / "migrations" / "versions" / "0035_billing_intervals.sql"
 
 
 def test_fees_from_before_intervals_were_kept_are_of_calendar_months(subscribed: Platform) -> None:
