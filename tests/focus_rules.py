@@ -38,7 +38,8 @@ NEVER_NULL = (
     "EffectiveCost", "InvoiceIssuerName", "ListCost", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName",
 )  # fmt: skip
 DECIMALS = (
-    "BilledCost", "ConsumedQuantity", "ContractedCost", "EffectiveCost", "ListCost", "ListUnitPrice", "PricingQuantity",
+    "BilledCost", "ConsumedQuantity", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "ListCost",
+    "ListUnitPrice", "PricingQuantity",
 )  # fmt: skip
 TIMES = ("BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart")
 KEY_VALUES = ("SkuPriceDetails", "Tags")
@@ -108,7 +109,7 @@ def _number(row: Row, column: str) -> Fraction:
     return Fraction(row[column])
 
 
-_PRICED = ("ListUnitPrice", "PricingQuantity", "PricingCategory", "SkuId", "SkuPriceId")
+_PRICED = ("ContractedUnitPrice", "ListUnitPrice", "PricingQuantity", "PricingCategory", "SkuId", "SkuPriceId")
 RULES = (
     *(Rule(f"{column} is null for a tax", _is_tax, _has_not(column)) for column in _PRICED),
     *(Rule(f"{column} is not null for usage and purchases", _is_bought, _has(column)) for column in _PRICED),
@@ -121,6 +122,18 @@ RULES = (
         "ListUnitPrice-C-010-C: times PricingQuantity it is the ListCost",
         lambda row: _has("ListUnitPrice", "PricingQuantity")(row) and not row["ChargeClass"],
         lambda row: _number(row, "ListUnitPrice") * _number(row, "PricingQuantity") == _number(row, "ListCost"),
+    ),
+    Rule(
+        "ContractedUnitPrice-C-008-M: it is not below zero",
+        _has("ContractedUnitPrice"),
+        lambda row: _number(row, "ContractedUnitPrice") >= 0,
+    ),
+    Rule(
+        "ContractedUnitPrice-C-010-C: times PricingQuantity it is the ContractedCost",
+        lambda row: _has("ContractedUnitPrice", "PricingQuantity")(row) and not row["ChargeClass"],
+        lambda row: (
+            _number(row, "ContractedUnitPrice") * _number(row, "PricingQuantity") == _number(row, "ContractedCost")
+        ),
     ),
     Rule(
         "ListCost-C-008-C: a credit's is its BilledCost",

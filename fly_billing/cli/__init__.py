@@ -136,11 +136,28 @@ def seed(
 
 
 @app.command()
-def load_prices() -> None:
-    """Load the price book of this repository into the billing database."""
-    from fly_billing.cli.seeding import load_shipped_prices
+def load_prices(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A price book's folder, named as the book is; without it the one of this repository"),
+    ] = None,
+) -> None:
+    """Load a price book, and what was negotiated over it, into the billing database."""
+    from fly_billing.cli.seeding import load_prices_of
 
-    load_shipped_prices(console)
+    load_prices_of(console, folder)
+
+
+@app.command()
+def prices(
+    organization: Annotated[str | None, typer.Argument(help="Only those of this organization")] = None,
+    at: Annotated[datetime | None, typer.Option(help="Only those in force at this moment (UTC)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
+) -> None:
+    """Show who has which negotiated prices, by itself or in a group: since when, and the list price beside them."""
+    from fly_billing.cli.prices import show_prices
+
+    show_prices(wide_console(), organization, at.replace(tzinfo=UTC) if at else None, as_json=as_json)
 
 
 @app.command()

@@ -8,14 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from sqlalchemy.exc import IntegrityError
+
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
+from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.money import counted
 from fly_billing.focus_import import FocusImport, import_focus
 from fly_billing.resources.correcting import changed_terms
 from fly_billing.resources.embedded_postgres import remove
+from fly_billing.resources.isolation import reason_of
 from fly_billing.resources.migrate import migrate, owner_database
 from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.price_books import SHIPPED, load_price_book, read_price_book_files
+from fly_billing.resources.price_books import SHIPPED, PriceBookFiles, load_price_book, read_price_book_files
 from fly_billing.resources.settings import Settings
 from fly_billing.resources.usage_lake import UsageLake
 from fly_billing.sample_platform import Seeded, seed
@@ -51,15 +56,21 @@ def seeded_day(data_dir: Path, today: date) -> date:
     return today
 
 
-def load_shipped_prices(console: Terminal) -> None:
-    """Load `fly_billing/price_book/fly`; what a finalized invoice used can't be changed, only superseded."""
+def load_prices_of(console: Terminal, folder: Path | None) -> None:
+    """Load a price book's folder (`fly_billing/price_book/fly`); what a finalized invoice used can't be changed, only
+    superseded. Raises ToBeMended naming every mistake; then nothing is loaded."""
     with local_platform(migrates=True) as settings:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
-        book = read_price_book_files(SHIPPED / "fly")
         known = len(changed_terms(database))
-        with database.transaction() as connection:
-            load_price_book(connection, book)
+        try:
+            book = read_price_book_files(folder.resolve() if folder else SHIPPED / "fly")
+            _refuse_empty(book, folder)
+            with database.transaction() as connection:
+                load_price_book(connection, book)
+        except (ValueError, IntegrityError) as problem:
+            said = problem if isinstance(problem, ValueError) else reason_of(problem)
+            raise ToBeMended(f"nothing was loaded:\n{said}") from problem
         changed = len(changed_terms(database)) - known
     if changed:
         console.print(
@@ -68,6 +79,16 @@ def load_shipped_prices(console: Terminal) -> None:
             soft_wrap=True,
         )
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
+    if book.negotiated or book.members:
+        console.print(
+            f"and {counted(str(len(book.negotiated)), 'negotiated price')},"
+            f" {counted(str(len(book.members)), 'member')} of groups: `fly-billing prices` shows who has them"
+        )
+
+
+def _refuse_empty(book: PriceBookFiles, folder: Path | None) -> None:
+    if not (book.meters or book.prices or book.negotiated or book.members or book.taxes):
+        raise ValueError(f"{folder} has nothing to load: a price book is a folder of .yaml files, as price_book/fly is")
 
 
 def import_focus_files(console: Terminal, files: Sequence[Path], cost: str) -> None:

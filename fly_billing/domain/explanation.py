@@ -30,14 +30,15 @@ from fly_billing.domain.money import (
     plain,
     to_cents,
 )
+from fly_billing.domain.negotiated_prices import NegotiatedPrice
 from fly_billing.domain.periods import moment_text, overlap_days, overlap_seconds, span_text
 from fly_billing.domain.prices import Price
 from fly_billing.domain.rating import rate
 
 # What of an item's detail is told in its sums (or by its price); the rest becomes facts, so that nothing is left out.
 _TOLD_IN_SUMS = frozenset(
-    "price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent maximum"
-    " minimum counted counted_before available drawn left returned step taxed transformed".split()
+    "negotiated price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent"
+    " maximum minimum counted counted_before available drawn left returned step taxed transformed".split()
 )
 _HUNDRED = Decimal(100)
 # How the parts of an interval are counted, by the unit of the share.
@@ -139,9 +140,7 @@ class Explanation:
             "currency": self.currency,
             "amount": plain(item.amount),
             "amount_cents": item.amount_cents,
-            "price": None
-            if self.price is None
-            else {"id": str(self.price.id), "book": self.price.book, **self.price.to_data()},
+            "price": None if self.price is None else _price_data(self.price),
             "sums": [one.as_data() for one in self.sums],
             "rounding": self.rounding.as_data(),
             "facts": dict(self.facts),
@@ -166,6 +165,7 @@ def explain_item(
     """
     if adjusted is None:
         sums = [*_quantity(item, rollups), *_fee(item, price, currency), *_amount(item, currency)]
+        sums += _at_list(item, currency)
     else:
         sums = _adjustment(item, adjusted, currency)
         facts = [*facts, *_why(adjusted)]
@@ -268,6 +268,15 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
             return [Sum("Amount", currency, (near, _negative("all other items", detail["base"])), item.amount)]
         case _:
             return [Sum("Amount", currency, (Line("as it was entered", item.amount),), item.amount)]
+
+
+def _at_list(item: InvoiceItem, currency: str) -> list[Sum]:
+    """What the same comes to at the list price, where another one was negotiated."""
+    if "negotiated" not in item.detail:
+        return []
+    listed = item.detail["negotiated"]["list"]
+    lines = tuple(_step(step) for step in listed["steps"])
+    return [Sum("At the list price it would be", currency, lines, Decimal(listed["amount"]))]
 
 
 def _adjustment(item: InvoiceItem, adjusted: Adjusted, currency: str) -> list[Sum]:
@@ -414,11 +423,11 @@ def _part_of_interval(item: InvoiceItem, interval: FeePeriod, price: Price | Non
 def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...]:
     facts = []
     if price is not None:
-        until = f"until {moment_text(price.effective_until)}" if price.effective_until else "on"
-        facts.append(
-            ("Price", f"{price.key} of price book {price.book!r}, from {moment_text(price.effective_from)} {until}")
-        )
-        facts.append(("Charged by", charged_by(price)))
+        listed = price.list_price
+        facts.append(("Price", f"{listed.key} of price book {listed.book!r}, {_in_force(listed)}"))
+        facts.append(("Charged by" if price is listed else "List price", charged_by(listed)))
+        if price.negotiated:
+            facts += [("Negotiated", _agreed(price.negotiated)), ("Charged by", charged_by(price))]
     if item.period_start and item.period_end:
         facts.append(("For", span_text(item.period_start, item.period_end)))
     if item.interval_start and item.interval_end:
@@ -427,6 +436,36 @@ def _facts(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, str], ...
         if name not in _TOLD_IN_SUMS:
             facts.append(("Promised" if name == "amount" else name.replace("_", " ").capitalize(), _text(value)))
     return tuple(facts)
+
+
+def _in_force(one: Price | NegotiatedPrice) -> str:
+    until = f"until {moment_text(one.effective_until)}" if one.effective_until else "on"
+    return f"from {moment_text(one.effective_from)} {until}"
+
+
+def _agreed(one: NegotiatedPrice) -> str:
+    what = "a price of its own" if one.percent_off is None else f"{plain(one.percent_off)} % off the list price"
+    where = f" for {_text(one.match)}" if one.match else ""
+    return f"{what}{where}, of {one.holder}, {_in_force(one)}"
+
+
+def _price_data(price: Price) -> dict[str, Any]:
+    """Return JSON-ready data of the version that was charged: its ids, and the list price where one was negotiated."""
+    listed, agreed = price.list_price, price.negotiated
+    data = {"id": str(listed.id), "book": price.book, **price.to_data()}
+    if agreed is None:
+        return data
+    return {
+        **data,
+        "negotiated": {
+            "id": str(agreed.id),
+            "of": agreed.holder,
+            "effective_from": agreed.effective_from.isoformat(),
+            "effective_until": agreed.effective_until.isoformat() if agreed.effective_until else None,
+            **agreed.charges_data(),
+        },
+        "list_price": listed.to_data(),
+    }
 
 
 def charged_by(price: Price) -> str:

@@ -9,6 +9,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from fly_billing.domain.money import EXACT, counted, format_cents, grouped, minor_digits
+from fly_billing.domain.periods import moment_text
 from fly_billing.domain.spend import Comparison, Spend
 
 # A file that came on so many days of a month is missed when it does not come; one that came less often may be over.
@@ -244,6 +245,19 @@ def working(quantity: str, unit: str, steps: Sequence[Mapping[str, str]], free: 
             f"{amount} x {step['unit_amount']}" + (f" per {grouped(step['per'])}" if step["per"] != "1" else "")
         )
     return "; ".join(parts) or ("" if unit == "item" else counted(quantity, unit))
+
+
+def negotiated_working(detail: Mapping[str, Any]) -> str:
+    """Say that a negotiated price applied, since when, and what it would be at the list price. Empty for a list price.
+
+    Which group has it is left out: what a provider calls its customers is its own.
+    """
+    if "negotiated" not in detail:
+        return ""
+    agreed = detail["negotiated"]
+    since = moment_text(datetime.fromisoformat(agreed["since"]))
+    off = f"{grouped(agreed['percent_off'])} % off the list price" if "percent_off" in agreed else "your own price"
+    return f"; {off} since {since}: {grouped(agreed['list']['amount'])} at the list price"
 
 
 def term_working(kind: str, detail: Mapping[str, Any]) -> str:

@@ -5,12 +5,12 @@ Keeps out: discounts, cents, and how a charge is written down (`rows`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from fly_billing.domain.intervals import INTERVALS
-from fly_billing.domain.money import EXACT, divide
+from fly_billing.domain.money import EXACT, divide, exact_sum
 from fly_billing.domain.plain_data import AMOUNT_DECIMALS, has_more_decimals
 from fly_billing.focus_export.billed import BilledItem
 from fly_billing.focus_export.columns import COST_DECIMALS, QUANTITY_DECIMALS
@@ -27,6 +27,7 @@ _ROUNDED = Context(prec=EXACT.prec, rounding=ROUND_HALF_UP)
 class Charge:
     """`unit_price x quantity` of `unit`, in FOCUS's terms; None where it has no price of its own (a credit, a tax).
 
+    `unit_price` is what is charged, `list_unit_price` that of the price list where another one was negotiated.
     `amount` is what the invoice says of it, exact. `consumed` is the usage behind it. `label` says which part of the
     item it is; None where it is all of it.
     """
@@ -40,12 +41,25 @@ class Charge:
     unit: str | None = None
     consumed: Decimal | None = None
     is_correction: bool = False
+    list_unit_price: Decimal | None = None
+
+    @property
+    def at_list(self) -> Decimal | None:
+        """The unit price of the price list."""
+        return self.unit_price if self.list_unit_price is None else self.list_unit_price
 
     @property
     def list_cost(self) -> Decimal | None:
-        if self.unit_price is None or self.quantity is None:
+        return self._cost(self.at_list)
+
+    @property
+    def contracted_cost(self) -> Decimal | None:
+        return self._cost(self.unit_price)
+
+    def _cost(self, unit_price: Decimal | None) -> Decimal | None:
+        if unit_price is None or self.quantity is None:
             return None
-        return EXACT.multiply(self.unit_price, self.quantity)
+        return EXACT.multiply(unit_price, self.quantity)
 
 
 def charges_of(item: BilledItem) -> list[Charge]:
@@ -55,7 +69,8 @@ def charges_of(item: BilledItem) -> list[Charge]:
     month, what an earlier invoice charged in advance, and what goes back to a credit, are corrections in FOCUS's sense.
     """
     if item.kind in ("usage", "subscription"):
-        return list(_allowance(item)) + [_step(item, step) for step in item.detail.get("steps", ())]
+        charges = [*_allowance(item), *(_step(item, step) for step in item.detail.get("steps", ()))]
+        return _beside_the_list(item, charges) if "negotiated" in item.detail else charges
     if item.kind == "one_off" and item.amount >= 0 and item.detail.get("steps"):
         return [replace(_step(item, step), sku_price="one-off") for step in item.detail["steps"]]
     if item.kind == "one_off" and item.amount >= 0:
@@ -94,6 +109,48 @@ def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
         consumed=_consumed(item, units) if item.kind == "usage" and units else None,
         is_correction=item.kind == "subscription" and not units,
     )
+
+
+def _beside_the_list(item: BilledItem, charges: Sequence[Charge]) -> list[Charge]:
+    """Give each charge of a negotiated price the unit price of the list.
+
+    Where the list price has the same steps (a percentage off it, another amount for the same tiers), it is that of the
+    step. Otherwise it is an average: the item at the list price, shared out by the usage that each charge is for.
+    """
+    listed = item.detail["negotiated"]["list"]
+    steps, same = item.detail.get("steps", ()), ("label", "quantity", "per", "units")
+    is_alike = [[one.get(name) for name in same] for one in steps] == [
+        [one.get(name) for name in same] for one in listed["steps"]
+    ]
+    free = (item.detail.get("free_allowance_used", "0"), listed.get("free_allowance_used", "0"))
+    if is_alike and free[0] == free[1]:
+        free_charges = charges[: len(charges) - len(steps)]
+        prices = [Decimal(0)] * len(free_charges) + [abs(Decimal(step["unit_amount"])) for step in listed["steps"]]
+    else:
+        units = [Decimal(free[0])] * (len(charges) - len(steps))
+        units += [Decimal(step.get("units", step["quantity"])) for step in steps]
+        prices = list(_averages(charges, units, Decimal(listed["amount"])))
+    return [_with_list_price(charge, price) for charge, price in zip(charges, prices, strict=True)]
+
+
+def _averages(charges: Sequence[Charge], units: Sequence[Decimal], amount: Decimal) -> Iterator[Decimal]:
+    """Yield for each charge what a unit of its quantity costs, if `amount` is shared out by `units`."""
+    total = exact_sum(list(units))
+    for number, (charge, own) in enumerate(zip(charges, units, strict=True)):
+        part = divide(EXACT.multiply(amount, own), total) if total else amount if number == 0 else Decimal(0)
+        average = abs(divide(part, charge.quantity)) if charge.quantity else Decimal(0)
+        yield _at_most(average, AMOUNT_DECIMALS)
+
+
+def _with_list_price(charge: Charge, price: Decimal) -> Charge:
+    """Cut prices and quantity so that both products, exactly, have at most COST_DECIMALS."""
+    if charge.unit_price is None or charge.quantity is None:
+        return charge
+    price, _ = _factors(price, charge.quantity)
+    if charge.quantity == charge.quantity.to_integral_value():
+        return replace(charge, list_unit_price=price)
+    most = COST_DECIMALS - max(_decimals(price), _decimals(charge.unit_price))
+    return replace(charge, list_unit_price=price, quantity=_at_most(charge.quantity, min(QUANTITY_DECIMALS, most)))
 
 
 def _consumed(item: BilledItem, units: Decimal) -> Decimal:

@@ -8,14 +8,14 @@ EffectiveCost, InvoiceIssuerName, ListCost, PricingQuantity, PricingUnit, Provid
 ServiceName.
 
 The others are conditional or recommended ones for which we know the truth. Left out: what we do not have (ResourceId:
-usage is added up by its dimensions; ContractedUnitPrice: nobody negotiated prices of their own; the columns
+usage is added up by its dimensions; the columns
 of commitment discounts, capacity reservations and pricing currencies), and types of which there is only one
 (BillingAccountType, SubAccountType).
 
 The costs, all in the invoice's currency:
   ListCost        ListUnitPrice x PricingQuantity exactly, before discounts; where a row has no unit price, its
                   BilledCost, or for a tax: its rate on the ListCost of what it is on
-  ContractedCost  the ListCost
+  ContractedCost  ContractedUnitPrice x PricingQuantity exactly: the ListCost unless a price was negotiated
   EffectiveCost   exact, after discounts and before credits, which are rows of their own; where a row has no unit price,
                   its BilledCost; 0 for a reservation, which pays for what is used later
   BilledCost      cents: the item's share of its invoice's rounded total. All of one InvoiceId add up to the invoice
@@ -68,7 +68,7 @@ _FOCUS = [
     *_columns(
         "conditional",
         {
-            "cost": "ListUnitPrice",
+            "cost": "ContractedUnitPrice ListUnitPrice",
             "quantity": "ConsumedQuantity",
             "text": "ConsumedUnit PricingCategory RegionId RegionName SkuId SkuMeter SkuPriceDetails SkuPriceId"
             " SubAccountId SubAccountName Tags",

@@ -8,6 +8,8 @@ The rules, for a reader to argue with:
   - What tops up to a minimum, cuts down to a maximum, or puts an earlier month right, is an Adjustment. Only the last,
     and a fee that was charged in advance, put an invoiced period right: ChargeClass Correction.
   - A reservation is a Purchase with an EffectiveCost of 0: it pays for usage of later months. Its credits are rows.
+  - Where a price was negotiated, ContractedUnitPrice and ContractedCost are its own, ListUnitPrice and ListCost those
+    of the price list: step by step where both have the same steps, else on average.
   - A tax is a row per rate, its ListCost the rate on the ListCost of the items that it is on. What is contained in the
     prices (inclusive) has none.
   - An item's cents are shared out over its rows by largest remainder, so that all rows of an InvoiceId add up to it.
@@ -59,7 +61,7 @@ def focus_rows(invoice: BilledInvoice, provider: str) -> list[Row]:
         if item.kind not in ("discount", "tax"):
             rows += _rows(invoice, item, taken_off[item.id], provider)
     taxes = [item for item in invoice.items if item.kind == "tax"]
-    rows += [_tax_row(invoice, item, _list_cost_of_taxed(invoice, item, rows), provider) for item in taxes]
+    rows += [_tax_row(invoice, item, rows, provider) for item in taxes]
     billed = exact_sum([row["BilledCost"] for row in rows if isinstance(row["BilledCost"], Decimal)])
     if billed != from_cents(invoice.total_cents, invoice.currency):
         raise UnequalRows(
@@ -114,6 +116,7 @@ def _row(
     provider: str,
 ) -> Row:
     list_cost = billed if charge.list_cost is None else charge.list_cost
+    contracted_cost = billed if charge.contracted_cost is None else charge.contracted_cost
     is_priced = charge.unit_price is not None
     region = item.dimensions.get("region") or _only(item.match.get("region", ()))
     tags = {f"{TAG_PREFIX}{name}": value for name, value in item.dimensions.items() if name not in item.match}
@@ -126,10 +129,11 @@ def _row(
         "ChargeDescription": f"{item.description}: {charge.label}" if charge.label else item.description,
         "ConsumedQuantity": charge.consumed,
         "ConsumedUnit": None if charge.consumed is None else focus_unit(item.unit),
-        "ContractedCost": list_cost,
+        "ContractedCost": contracted_cost,
+        "ContractedUnitPrice": charge.unit_price,
         "EffectiveCost": Decimal(0) if item.is_prepaid else cut_cost(amount) if is_priced else billed,
         "ListCost": list_cost,
-        "ListUnitPrice": charge.unit_price,
+        "ListUnitPrice": charge.at_list,
         "PricingCategory": "Standard" if is_priced else None,
         "PricingQuantity": charge.quantity,
         "PricingUnit": charge.unit,
@@ -144,9 +148,10 @@ def _row(
     }
 
 
-def _list_cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[Row]) -> Decimal:
-    """Add up the ListCost of what a tax is on: of all rows, or of the items that it names, less what paid for them."""
-    costs = [(row["x_InvoiceItemId"], row["ListCost"]) for row in rows if isinstance(row["ListCost"], Decimal)]
+def _cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[Row], column: str) -> Decimal:
+    """Add up the ListCost (or the ContractedCost) of what a tax is on: of all rows, or of the items that it names, less
+    what paid for them."""
+    costs = [(row["x_InvoiceItemId"], cost) for row in rows if isinstance(cost := row[column], Decimal)]
     if "taxed" not in tax.detail:
         return exact_sum([cost for _, cost in costs])
     taxed = {part["item"]: Decimal(part["amount"]) for part in tax.detail["taxed"]}
@@ -164,14 +169,19 @@ def _list_cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[
     return exact_sum([*whole, *parts, *paid])
 
 
-def _tax_row(invoice: BilledInvoice, item: BilledItem, on_list: Decimal, provider: str) -> Row:
+def _tax_row(invoice: BilledInvoice, item: BilledItem, rows: Sequence[Row], provider: str) -> Row:
     billed = from_cents(item.amount_cents, invoice.currency)
-    list_cost = cut_cost(exact_product(on_list, Decimal(item.detail["percent"]), Decimal(100)))
+    contracted_cost, list_cost = (
+        cut_cost(
+            exact_product(_cost_of_taxed(invoice, item, rows, column), Decimal(item.detail["percent"]), Decimal(100))
+        )
+        for column in ("ContractedCost", "ListCost")
+    )
     return _base_row(invoice, item, provider) | {
         "BilledCost": billed,
         "ChargeCategory": "Tax",
         "ChargeDescription": item.description,
-        "ContractedCost": list_cost,
+        "ContractedCost": contracted_cost,
         "EffectiveCost": billed,
         "ListCost": list_cost,
     }

@@ -24,6 +24,7 @@ from fly_billing.domain.invoices import invoice_number
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.transformed_quantity import EventRounding
+from fly_billing.resources.negotiated_prices import read_negotiated_price
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
 from fly_billing.resources.price_books import read_price
 
@@ -195,6 +196,9 @@ def read_explanation(database: BillingDatabase, item_id: UUID) -> ExplainedItem:
         usage = _usage(rows(connection, "rollups_of_item", item_id=item_id), _month(head["month"]), priced)
         facts = [(row["name"], row["text"]) for row in rows(connection, "facts_of_item", item_id=item_id)]
         price = read_price(connection, item.price_id) if item.price_id else None
+        if price and item.negotiated_price_id:
+            agreed = read_negotiated_price(connection, item.negotiated_price_id)
+            price = agreed.over(price) if agreed else None
         adjusted = _adjusted(rows(connection, "adjustment_of_item", item_id=item_id))
     currency = head["currency"]
     rounding = explain_rounding(items, currency)

@@ -26,6 +26,7 @@ from fly_billing.domain.statement import (
     StatementItem,
     StatementTax,
     UsageSource,
+    negotiated_working,
     term_working,
     working,
 )
@@ -181,7 +182,8 @@ def _item(row: Row) -> StatementItem:
         product=row["product"],
         description=row["description"],
         working=term_working(row["kind"], detail)
-        or working(quantity, row["unit"], detail.get("steps", []), detail.get("free_allowance_used")),
+        or working(quantity, row["unit"], detail.get("steps", []), detail.get("free_allowance_used"))
+        + negotiated_working(detail),
         amount=plain(row["amount"]),
         amount_cents=row["amount_cents"],
         kind=row["kind"],

@@ -30,6 +30,7 @@ TRIED = {
     "statement": (["acme"], ["acme", "2026-09"], ["acme", "--json"], ["acme", "2026-09", "--html", "{page}"]),
     "totals": ([], ["acme"], ["--json"]),
     "explain": (["acme", "2026-09"], ["acme", "2026-09", "1", "--events", "--all"], ["acme", "2026-09", "1", "--json"]),
+    "prices": ([], ["acme"], ["acme", "--json"], [EVIL]),
     "corrections": (["2026-09"], ["2026-09", "--json"]),
     "rebill": (["acme", "2026-09", "--dry-run"], ["acme", "2026-09", "--dry-run", "--json"]),
     "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),

@@ -271,6 +271,12 @@ def test_packages_that_were_negotiated_are_counted_in_packages() -> None:
     assert (item.amount, listed(item)) == (Decimal(9), "15")
 
 
+def test_a_fee_by_the_year_stays_one_by_the_year() -> None:
+    yearly = replace(SUPPORT, interval="year")
+    for own in (agreed("support", unit_amount="20"), agreed("support", percent_off="10")):
+        assert own.over(yearly).interval == "year"
+
+
 def test_at_zero_an_item_that_was_negotiated_is_charged_without_usage() -> None:
     own = agreed(model="flat", flat_amount="4", at_zero="item")
     assert amounts(month([own])) == ["4"]
@@ -313,6 +319,7 @@ def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
         ({"unit_amount": "1", "key": None}, "key is missing"),
         ({"unit_amount": "1", "meter": "requests"}, "meter: the list price says that"),
         ({"unit_amount": "1", "product": "Other"}, "product: the list price says that"),
+        ({"unit_amount": "1", "interval": "year"}, "interval: the list price says that"),
         ({"unit_amont": "1"}, "unknown fields"),
         ({"unit_amount": "-1"}, "unit_amount '-1'"),
         ({"model": "graduated", "tiers": []}, "graduated tiers need an up_to each"),

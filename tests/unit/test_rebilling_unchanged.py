@@ -32,6 +32,7 @@ from fly_billing.domain.corrections import Difference, charges_of, differences, 
 from fly_billing.domain.intervals import CALENDAR, fee_periods
 from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
 from fly_billing.domain.invoices import assemble_invoice
+from fly_billing.domain.negotiated_prices import Membership, Negotiated, NegotiatedPrice, holdings_of
 from fly_billing.domain.price_models import Graduated, Package, PerUnit, Tier
 from fly_billing.domain.prices import Price, PriceBook
 from fly_billing.domain.tax_rates import TaxRate
@@ -148,13 +149,38 @@ def subscriptions(draw: st.DrawFn, name: str) -> Subscription:
 
 
 @st.composite
+def negotiated(draw: st.DrawFn, member: str, middle: bool) -> Negotiated:
+    """What a member negotiated, by itself and in a group: percentages off and prices of its own, some for Amsterdam."""
+    begins = st.sampled_from(["2026-01-01", "2026-09-16"] if middle else ["2026-01-01"])
+    found = []
+    for key in draw(st.lists(st.sampled_from(["requests", "egress", "support", "seats"]), unique=True, max_size=3)):
+        charges = draw(
+            st.sampled_from(
+                [
+                    {"percent_off": "12.5"},
+                    {"percent_off": "100"},
+                    {"unit_amount": "0.07", "minimum": "3"},
+                    {"model": "package", "unit_amount": "3", "per": "7"},
+                    {"unit_amount": "2", "free_allowance": "20"},
+                ]
+            )
+        )
+        match = draw(st.sampled_from([{}, {"region": "ams"}])) if key == "egress" else {}
+        whose = draw(st.sampled_from([{"organization": member}, {"group": "startups"}]))
+        data = {"key": key, "effective_from": draw(begins), "match": match, **whose, **charges}
+        found.append(NegotiatedPrice.from_data("fly", data))
+    return Negotiated(holdings_of(member, found, [Membership("startups", member, at("2026-01-01"))]))
+
+
+@st.composite
 def members(draw: st.DrawFn, name: str) -> Member:
     book = draw(books())
+    changes = any(one.effective_from == MIDDLE for one in book)
     plans = [draw(subscriptions(f"{name} {number}")) for number in range(draw(st.integers(0, 4)))]
     return Member(
         name,
-        PriceBook(book),
-        rollups(draw, name, any(one.effective_from == MIDDLE for one in book)),
+        PriceBook(book).negotiated_by(draw(negotiated(name, changes))),
+        rollups(draw, name, changes),
         sorted(plans, key=lambda one: (one.started_at, one.id)),
         [
             OneOffItem(id_of(f"{name} one-off {n}"), "setup", draw(SIGNED), "USD")

@@ -332,3 +332,115 @@ def test_whatever_is_billed_the_rows_add_up_to_it_and_each_price_times_its_quant
     assert consumed == sum(Fraction(quantity) for quantity, *_ in used)
     at_list = sum((Fraction(str(row["ListCost"])) for row in rows), Fraction(0))
     assert abs(at_list - sum((Fraction(one.amount) for one in items), Fraction(0))) < Fraction(1, 10**8)
+
+
+# --- Negotiated prices: what is charged beside the price list ---------------------------------------------------------
+
+PRICES = "ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "ListCost", "ContractedCost"
+
+
+def negotiated(one: BilledItem, *at_list: PriceStep, free: str | None = None) -> BilledItem:
+    listed = {"amount": str(exact_sum([step.amount for step in at_list])), "steps": [one.as_data() for one in at_list]}
+    allowance = {"free_allowance_used": free} if free else {}
+    agreed = {"of": "acme", "since": "2026-09-01T00:00:00+00:00", "list": {**listed, **allowance}}
+    return replace(one, detail={**one.detail, "negotiated": agreed})
+
+
+def test_where_nothing_was_negotiated_the_contracted_price_is_the_list_price() -> None:
+    (row,) = rows_of(item("api", "3", "usage", PriceStep.of("all", Decimal(30), Decimal("0.10"))))
+    assert picked(row, *PRICES) == [Decimal("0.10"), Decimal("0.10"), 30, 3, 3]
+
+
+def test_a_negotiated_unit_price_stands_beside_that_of_the_list() -> None:
+    step, at_list = (PriceStep.of("all", Decimal(30), Decimal(price)) for price in ("0.07", "0.10"))
+    (row,) = rows_of(negotiated(item("api", "2.10", "usage", step), at_list))
+    assert picked(row, *PRICES) == [Decimal("0.1"), Decimal("0.07"), 30, 3, Decimal("2.1")]
+    assert picked(row, "EffectiveCost", "BilledCost") == [Decimal("2.1"), Decimal("2.1")]
+
+
+def test_a_percentage_off_tiers_with_a_flat_fee_is_beside_the_list_tier_by_tier() -> None:
+    def tiers(*prices: str) -> list[PriceStep]:
+        first, second, fee = map(Decimal, prices)
+        return [
+            PriceStep.of("0 to 100", Decimal(100), first),
+            PriceStep.of("above 100", Decimal(50), second),
+            PriceStep.fee("flat fee of above 100", fee),
+        ]
+
+    one = item("api", "18", "usage", *tiers("0.09", "0.09", "4.5"), quantity=Decimal(150))
+    rows = rows_of(negotiated(one, *tiers("0.10", "0.10", "5")))
+    assert [picked(row, "ListCost", "ContractedCost") for row in rows] == [
+        [10, 9],
+        [5, Decimal("4.5")],
+        [5, Decimal("4.5")],
+    ]
+    assert rows[2]["ChargeCategory"] == "Adjustment"
+
+
+def test_free_units_that_both_prices_grant_cost_nothing_at_either() -> None:
+    step, at_list = (PriceStep.of("all", Decimal(50), Decimal(price)) for price in ("0.01", "0.02"))
+    one = item("egress", "0.50", "usage", step, unit="GB", quantity=Decimal(150))
+    one = replace(one, detail={**one.detail, "free_allowance_used": "100"})
+    free, charged = rows_of(negotiated(one, at_list, free="100"))
+    assert picked(free, *PRICES) == [0, 0, 100, 0, 0]
+    assert picked(charged, *PRICES) == [Decimal("0.02"), Decimal("0.01"), 50, 1, Decimal("0.5")]
+
+
+def test_free_units_that_only_the_negotiated_price_grants_have_what_the_list_asks_for_them_on_average() -> None:
+    """All 200 GB are free. At the list price they are 2.00: 0.01 a GB."""
+    one = item("egress", "0", "usage", unit="GB", quantity=Decimal(200))
+    one = replace(one, detail={"steps": [], "free_allowance_used": "200"})
+    (free,) = rows_of(negotiated(one, PriceStep.of("all", Decimal(100), Decimal("0.02")), free="100"))
+    assert picked(free, *PRICES) == [Decimal("0.01"), 0, 200, 2, 0]
+
+
+def test_one_price_for_all_beside_tiers_of_the_list_is_beside_their_average() -> None:
+    """150 requests at 0.05; at the list price 100 x 0.10 and 50 x 0.04 are 12.00: 0.08 each."""
+    tiers = [
+        PriceStep.of("0 to 100", Decimal(100), Decimal("0.10")),
+        PriceStep.of("above 100", Decimal(50), Decimal("0.04")),
+    ]
+    one = item("api", "7.50", "usage", PriceStep.of("all", Decimal(150), Decimal("0.05")), quantity=Decimal(150))
+    (row,) = rows_of(negotiated(one, *tiers))
+    assert picked(row, *PRICES) == [Decimal("0.08"), Decimal("0.05"), 150, 12, Decimal("7.5")]
+
+
+def test_what_no_usage_is_behind_has_all_of_the_list_amount_in_its_first_row() -> None:
+    one = item("api", "4", "usage", PriceStep.fee("flat amount", Decimal(4)), quantity=Decimal(0))
+    (row,) = rows_of(negotiated(one, PriceStep.fee("up to the minimum of 8", Decimal(8))))
+    assert picked(row, *PRICES) == [8, 4, 1, 8, 4]
+
+
+def test_a_fee_for_half_of_a_month_and_what_was_charged_before_are_beside_the_list_price() -> None:
+    def fee(amount: str) -> list[PriceStep]:
+        share = PriceStep.of("share of the month", Decimal(15), Decimal(amount), Decimal(30))
+        return [share, PriceStep.fee("charged before", Decimal("-20"))]
+
+    one = item("support", "-10", "subscription", *fee("20"), unit="day", quantity=Decimal(15))
+    paid, back = rows_of(negotiated(one, *fee("29")))
+    assert picked(paid, *PRICES) == [29, 20, Decimal("0.5"), Decimal("14.5"), 10]
+    assert picked(back, *PRICES) == [20, 20, -1, -20, -20]
+
+
+def test_a_tax_is_on_the_contracted_and_on_the_list_cost() -> None:
+    step, at_list = (PriceStep.of("all", Decimal(100), Decimal(price)) for price in ("0.07", "0.10"))
+    tax = item("vat", "1.40", "tax", detail={"percent": "20", "base": "7"})
+    _, row = rows_of(negotiated(item("api", "7", "usage", step, quantity=Decimal(100)), at_list), tax)
+    assert picked(row, "ListCost", "ContractedCost", "BilledCost") == [2, Decimal("1.4"), Decimal("1.4")]
+
+
+@given(
+    st.decimals(0, 10**9, places=15, allow_nan=False).filter(bool),
+    st.decimals(0, 100, places=12, allow_nan=False),
+    st.decimals(0, 100, places=12, allow_nan=False),
+    st.sampled_from(["1", "7", "2592000"]),
+)
+def test_both_costs_are_unit_price_times_quantity_to_the_last_digit(
+    used: Decimal, price: Decimal, listed: Decimal, per: str
+) -> None:
+    step, at_list = (PriceStep.of("all", used, one, Decimal(per)) for one in (price, listed))
+    (row,) = rows_of(negotiated(item("api", str(step.amount), "usage", step, quantity=used), at_list))
+    at, contracted, quantity, list_cost, contracted_cost = (Fraction(number) for number in picked(row, *PRICES))
+    assert (at * quantity, contracted * quantity) == (list_cost, contracted_cost)
+    assert (at, contracted) == (Fraction(listed), Fraction(price))
+    assert all((cost * 10**24).denominator == 1 for cost in (list_cost, contracted_cost))

@@ -22,6 +22,7 @@ ROW = dict.fromkeys((*MANDATORY, *OTHERS), "") | {
     "ConsumedQuantity": "10000",
     "ConsumedUnit": "Requests",
     "ContractedCost": "20",
+    "ContractedUnitPrice": "0.002",
     "EffectiveCost": "18",
     "InvoiceId": "ACME-0001",
     "InvoiceIssuerName": "Fly.io",
