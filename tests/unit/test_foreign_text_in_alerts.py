@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fly_billing.assets.outcomes import markdown, table
 from fly_billing.domain.alerts import Alert, FailedInvoice, failure_alerts, recovery_alert
+from fly_billing.domain.foreign_text import visible
 from fly_billing.domain.spend_alerts import Crossing, spend_alert
 from fly_billing.resources.alerting.channels import AlertNotSent
 from fly_billing.resources.alerting.mail import message_of
@@ -53,6 +59,43 @@ def test_no_text_in_an_alert_mentions_links_or_adds_a_header(alert: Alert) -> No
         "MIME-Version",
     }  # fmt: skip
     assert message["To"] == "oncall@example.com"
+
+
+HEADERS = {
+    "subject", "from", "to", "date", "message-id", "auto-submitted", "content-type", "content-transfer-encoding",
+    "mime-version",
+}  # fmt: skip
+ENCODED = [
+    "=?utf-8?q?=0D=0ABcc:_thief@example.com?=",
+    "=?utf-8?b?DQpCY2M6IHRoaWVmQGV4YW1wbGUuY29t?=",
+    "=?us-ascii*en?Q?=0aSubject:_all_paid?= =?utf-8?q?=0d=0a=0d=0aPay_evil?=",
+    "=?utf-8?q?a?=" * 30,
+    "\u65e5" * 190 + "=?utf-8?q?=0A?=",
+    "\ud800\u2028\x85",
+]
+
+
+def as_it_arrives(name: str) -> EmailMessage:
+    """Read what a mail server would get of an alert about an organization of this name."""
+    alert = Alert.of("spend_not_told", f"Spend of {name} could not be told", [f"- {name}"])
+    sent = message_of(alert, "billing@example.com", "oncall@example.com").as_bytes()
+    return message_from_bytes(sent, _class=EmailMessage, policy=SMTP)
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_name_that_is_an_encoded_line_break_adds_no_header_to_a_mail(name: str) -> None:
+    arrived = as_it_arrives(name)
+    assert {header.lower() for header in arrived} == HEADERS
+    assert str(arrived["Subject"]).strip().startswith("Spend of ")
+    assert "\n" not in str(arrived["Subject"])
+    assert arrived.get_content().splitlines()[1] == f"- {visible(name)}"
+
+
+@given(st.text(max_size=250) | st.text(alphabet="a =?_QqBb0DA:\r\n\u00e9\u65e5", max_size=250))
+def test_no_name_adds_a_header_to_a_mail_or_gets_lost(name: str) -> None:
+    arrived = as_it_arrives(name)
+    assert {header.lower() for header in arrived} == HEADERS
+    assert arrived.get_content().splitlines()[1] == f"- {visible(name)}"
 
 
 def test_a_command_in_an_alert_can_be_copied_whatever_the_organization_is_called() -> None:

@@ -127,8 +127,10 @@ def _said(code: int, words: bytes | str) -> str:
 
 
 def message_of(alert: Alert, sender: str, recipient: str) -> EmailMessage:
-    """Return the alert as a mail; a line break in its subject can't begin another header."""
-    subject = " ".join(alert.subject.split())
+    """Return the alert as a mail; nothing in its subject can begin another header."""
+    # `=?utf-8?q?=0D=0ABcc:...?=` is a line break and a header to the standard library, which decodes what it is given
+    # (RFC 2047) and writes it as it stands: in a subject it stays text. The body has the name as it is written.
+    subject = " ".join(alert.subject.split()).replace("=?", "= ?")
     message = EmailMessage(policy=SMTP)
     message["Subject"] = subject if len(subject) <= MOST_SUBJECT else f"{subject[: MOST_SUBJECT - 1]}…"
     message["From"] = Address(addr_spec=sender)
