@@ -254,6 +254,7 @@ class PriceBook:
 
     def negotiated_by(self, own: Negotiated) -> PriceBook:
         """Return this book as it is for the organization that negotiated these prices over it."""
+        self._listed_at_zero  # noqa: B018 found out once, and copied
         book = copy(self)
         book._own = own
         book._edges = dict(self._edges)

@@ -89,7 +89,9 @@ def roll_up(
         lock_until_commit(connection, f"usage_rollups {month}")
         table = open_against_ledger(connection, lake)
         version = engine.read(duck, table, month)
-        organizations = rows(connection, "organizations_of_groups", groups=list(groups), month_end=month.end)
+        organizations = rows(
+            connection, "organizations_of_groups", groups=list(groups), month=month.first_day, month_end=month.end
+        )
         books = _books_of(connection, organizations)
         names = _register(duck, connection, month, books)
         open_carried_levels(duck, database, table, month)

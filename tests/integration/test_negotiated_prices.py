@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,15 @@ from fly_billing.cli import app
 from fly_billing.domain.correction_guard import OFF
 from fly_billing.domain.corrections import PRICE_VERSION
 from fly_billing.domain.errors import ToBeMended
+from fly_billing.domain.price_models import PerUnit
 from fly_billing.focus_export import export_focus
 from fly_billing.resources.correcting import Who, changed_terms, correct_month, find_corrections
 from fly_billing.resources.explanations import read_explanation
-from fly_billing.resources.price_books import load_price_book, read_price_book_files
+from fly_billing.resources.price_books import PriceBookFiles, load_price_book, read_price_book_files
+from fly_billing.resources.shadow_billing import shadow_bill
 from fly_billing.resources.statements_of_account import read_statement
-from tests.builders import SEPTEMBER, Platform, at, event, id_of, write_jsonl
+from tests.builders import METERS, REQUESTS, SEPTEMBER, Platform, at, event, id_of, write_jsonl
+from tests.calculator import printed, redo
 from tests.focus_rules import violations
 
 
@@ -355,3 +360,86 @@ def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_told(
     assert platform.query("select * from negotiated_prices") == []
     empty = command("load-prices", tmp_path / "nowhere")
     assert "nowhere has nothing to load" in str(empty.exception)
+
+
+def test_a_price_that_is_told_late_for_the_middle_of_a_closed_month_cuts_and_corrects_its_organization_only(
+    platform: Platform,
+) -> None:
+    """10 requests in each half of September at 0.10, final. Then acme has 0.07 since the 16th: 0.30 less."""
+    platform.add_organization("labs")
+    land(platform, *((who, day, "10") for who in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")))
+    platform.close()
+    load(platform, ACME)
+    who = Who("ann", at("2026-10-10"))
+    rolled_up = platform.roll_up(now=who.at)
+    assert rolled_up.changed == 1
+    by_itself = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF)
+    assert [one.differences for one in by_itself.booked] == []
+    assert [one.payer.organization_id for one in by_itself.undecided] == ["acme"]
+    by_hand = correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+    )
+    found = [(one.payer.organization_id, each.amount) for one in by_hand.booked for each in one.differences]
+    assert found == [("acme", Decimal("-0.30"))]
+    again = correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+    )
+    assert again.wrong == []
+
+
+def test_a_payer_s_invoice_has_each_organization_at_its_own_prices(platform: Platform) -> None:
+    """labs is paid for by acme: 10 requests of acme at the list's 0.10, 10 of labs at its own 0.04."""
+    platform.add_organization("labs")
+    platform.link("labs", "acme")
+    load(platform, ACME.replace("acme", "labs").replace("0.07", "0.04").replace("2026-09-16", "2026-09-01"))
+    land(platform, ("acme", "2026-09-20", "10"), ("labs", "2026-09-20", "10"))
+    platform.close()
+    assert sorted(platform.amounts("usage")) == [Decimal("0.40"), Decimal(1)]
+
+
+def test_an_organization_that_changed_its_book_keeps_what_it_negotiated_over_the_one_it_left(
+    platform: Platform,
+) -> None:
+    """acme leaves `fly` for a book in which a request costs 1.00, from October on; late usage of September is cut and
+    priced by what it negotiated over `fly`: 10 at 0.10 and 10 + 10 at 0.07."""
+    load(platform, ACME)
+    dear = replace(REQUESTS, book="dear", model=PerUnit(Decimal(1)))
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("dear", METERS, [dear]))
+    land(platform, ("acme", "2026-09-10", "10"), ("acme", "2026-09-20", "10"))
+    platform.close()
+    platform.execute("update organizations set price_book = 'dear' where id = 'acme'")
+    land(platform, ("acme", "2026-09-21", "10"), name="late")
+    platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
+    platform.roll_up(now=at("2026-10-10"))
+    who = Who("ann", at("2026-10-10"))
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
+    assert (corrected.failures, [one.amount for each in corrected.booked for one in each.differences]) == (
+        [],
+        [Decimal("0.70")],
+    )
+
+
+def test_shadow_billing_keeps_percentages_and_takes_them_off_the_other_book(platform: Platform) -> None:
+    """25 % off 20 requests: 1.50 at the list's 0.10, and 3.00 at the 0.20 of the other book."""
+    load(
+        platform, "negotiated:\n  - {key: requests, organization: acme, percent_off: 25, effective_from: 2026-01-01}\n"
+    )
+    land(platform, ("acme", "2026-09-20", "20"))
+    platform.close()
+    other = PriceBookFiles("fly", METERS, [replace(REQUESTS, model=PerUnit(Decimal("0.20")))])
+    (difference,) = shadow_bill(platform.database, SEPTEMBER, other).differences
+    assert (difference.billed_cents, difference.again_cents, difference.shadow_cents) == (150, 150, 300)
+
+
+@pytest.mark.parametrize("price", ["unit_amount: 0.07, minimum: 5", "percent_off: 33.3", "model: flat, flat_amount: 3"])
+def test_a_person_with_a_calculator_comes_to_the_amount_and_to_what_the_list_price_would_be(
+    platform: Platform, price: str
+) -> None:
+    load(platform, f"negotiated:\n  - {{key: requests, organization: acme, {price}, effective_from: 2026-01-01}}\n")
+    land(platform, ("acme", "2026-09-20", "50"))
+    platform.close()
+    (row,) = platform.query("select id, amount from invoice_items where negotiated_price_id is not null")
+    redone = redo(printed(read_explanation(platform.database, row["id"]).explanation))
+    assert redone["Amount"].total == Fraction(row["amount"])
+    assert redone["At the list price it would be"].total == 5  # 50 x 0.10
