@@ -68,7 +68,7 @@ class FeeCharged:
 
     `amount` is net of what they gave back, and of booked corrections. `month` is that of the last invoice that charged
     it, whose tax rates hold for what is given back. `discounts` is what was taken off, `credits` what credits paid of
-    the rest, in the order in which they were drawn.
+    the rest, in the order in which they were drawn. `currency`; None: the invoice's.
     """
 
     start: datetime
@@ -77,6 +77,7 @@ class FeeCharged:
     month: BillingMonth
     discounts: tuple[DiscountTaken, ...] = ()
     credits: tuple[CreditPaid, ...] = ()
+    currency: str | None = None
 
     @property
     def discounted(self) -> Decimal:
@@ -88,11 +89,11 @@ class Subscription:
     """A recurring fee for `quantity` of something (seats, addresses) in `[started_at, ended_at)`.
 
     The fee is charged from `paid_from` on: until `trial_ends_at` it is free. `anchor`: its intervals are those of the
-    calendar, or counted from its start (`paid_from`). `billed`: in_arrears, on the invoice of the month in which the
-    interval ends; or in_advance, on the invoice before it begins, and what turns out otherwise is put right by later
-    ones. `proration`: by the second, by the day (the day on which it begins counts, the day on which it ends does not:
-    that one belongs to what follows), or none (every interval it runs in is charged whole). `charged`: what other
-    invoices charged for each interval that is not over when the month begins.
+    calendar, or counted from its start (`anchored_at`, else `paid_from`). `billed`: in_arrears, on the invoice of the
+    month in which the interval ends; or in_advance, on the invoice before it begins, and what turns out otherwise is
+    put right by later ones. `proration`: by the second, by the day (the day on which it begins counts, the day on which
+    it ends does not: that one belongs to what follows), or none (every interval it runs in is charged whole).
+    `charged`: what other invoices charged for each interval that is not over when the month begins.
     """
 
     id: UUID
@@ -104,6 +105,7 @@ class Subscription:
     proration: str = "second"
     anchor: str = "calendar"
     trial_ends_at: datetime | None = None
+    anchored_at: datetime | None = None
     charged: tuple[FeeCharged, ...] = ()
 
     def __post_init__(self) -> None:
@@ -120,14 +122,21 @@ class Subscription:
             raise ValueError(f"{name}: anchor {self.anchor!r}; known are {', '.join(ANCHORS)}")
         if self.trial_ends_at is not None and self.trial_ends_at < self.started_at:
             raise ValueError(f"{name}: trial_ends_at {self.trial_ends_at} is before started_at {self.started_at}")
+        if self.anchored_at is not None and (self.anchor != "start" or self.anchored_at > self.started_at):
+            raise ValueError(
+                f"{name}: anchored_at {self.anchored_at} is for anchor start, not after started_at {self.started_at}"
+            )
 
     @property
     def paid_from(self) -> datetime:
         return self.trial_ends_at or self.started_at
 
-    def charged_for(self, start: datetime, end: datetime) -> FeeCharged | None:
-        """Return what other invoices charged for this interval, if anything."""
-        return next((one for one in self.charged if (one.start, one.end) == (start, end)), None)
+    def charged_for(self, start: datetime, end: datetime, currency: str) -> FeeCharged | None:
+        """Return what other invoices charged in this currency for this interval, if anything."""
+        return next(
+            (one for one in self.charged if (one.start, one.end) == (start, end) and one.currency in (None, currency)),
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -300,7 +309,7 @@ class Account:
         found = self._subscriptions.get(item.subscription_id)
         if found is None or item.interval_start is None or item.interval_end is None:
             return None
-        return found.charged_for(item.interval_start, item.interval_end)
+        return found.charged_for(item.interval_start, item.interval_end, self.currency)
 
     def rates_of_fee(self, item: InvoiceItem) -> Sequence[TaxRate]:
         """Return the rates that a fee is taxed at: one that is given back, at those of the month that charged it."""

@@ -29,7 +29,8 @@ def fill(platform: Platform, random: Random) -> None:
     dearer = price("requests", "0.30", "requests", unit="request", effective_from=at("2026-09-16"))
     offer = replace(dearer, effective_from=at("2026-10-05"), effective_until=at("2026-10-20"))
     seats = price("seats", "10.10", effective_from=at("2026-01-01"))
-    platform.load(*PRICES, dearer, replace(offer, minimum=Decimal(7)), seats)
+    quarterly = price("quarterly", "88.80", interval="quarter")
+    platform.load(*PRICES, dearer, replace(offer, minimum=Decimal(7)), seats, quarterly)
     platform.insert("coupons", code="five", description="5 off", amount=5, currency="USD", scope="{}")
     for number, scope in enumerate(SCOPES):
         kind = {"percent": 25} if number % 2 else {"amount": 12, "currency": "USD"}
@@ -60,12 +61,14 @@ def fill(platform: Platform, random: Random) -> None:
 
 
 def terms(platform: Platform, random: Random, name: str) -> None:
-    for key in random.sample(["support", "seats"], random.randint(0, 2)):
+    for key in random.sample(["support", "seats", "quarterly"], random.randint(0, 3)):
         begun = random.choice(BEGINNINGS)
         ended = random.choice([None, None, *(one for one in BEGINNINGS if one > begun)])
         platform.add_subscription(
             name, key, at(begun), at(ended) if ended else None, quantity=random.randint(1, 3),
             billed=random.choice(["in_advance", "in_arrears"]), proration=random.choice(["second", "day", "none"]),
+            anchor=random.choice(["calendar", "start"]),
+            trial_ends_at=random.choice([None, None, at(begun), at(begun) + timedelta(days=20)]),
         )  # fmt: skip
     for number in random.sample(range(len(SCOPES)), random.randint(0, 2)):
         platform.redeem(name, f"c{number}", random.choice([SEPTEMBER, OCTOBER]))

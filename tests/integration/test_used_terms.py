@@ -39,6 +39,8 @@ CHANGES = {
     "subscriptions set price_key = 'machines'": "subscription support .*: price_key can not be changed",
     "subscriptions set started_at = '2026-02-01'": "subscription support .*: started_at can not be changed",
     "subscriptions set proration = 'day'": "subscription support .*: proration can not be changed",
+    "subscriptions set anchor = 'start'": "subscription support .*: anchor can not be changed",
+    "subscriptions set trial_ends_at = started_at": "subscription support .*: trial_ends_at can not be changed",
     "coupons set percent = 20": "coupon ten .*: percent can not be changed",
     "coupons set percent = null, amount = 5, currency = 'USD'": "coupon ten .*: amount, currency, percent can not be",
     'coupons set scope = \'{"products": ["Machines"]}\'': "coupon ten .*: scope can not be changed",

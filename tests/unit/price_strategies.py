@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from fly_billing.domain.intervals import INTERVALS
 from fly_billing.domain.price_models import (
     Flat,
     Graduated,
@@ -77,4 +78,5 @@ def prices(draw: st.DrawFn, models: st.SearchStrategy[PriceModel] = MODELS) -> P
         maximum=draw(st.sampled_from([None, bounds[1]])),
         at_zero=draw(st.sampled_from(["nothing", "item"])),
         transform_quantity=draw(st.none() | TRANSFORMS) if meter else None,
+        interval="month" if meter else draw(st.sampled_from(list(INTERVALS))),
     )

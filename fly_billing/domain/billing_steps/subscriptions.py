@@ -75,7 +75,8 @@ def _share(span: Span, name: str, proration: str, started: datetime, ended: date
 
 
 def charge_subscriptions(draft: Draft) -> None:
-    """Raises BillingError (`unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`)."""
+    """Raises BillingError (`unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`,
+    `fee_in_another_currency`)."""
     for member in draft.account.members:
         for subscription in member.subscriptions:
             for item in _items(draft, member, subscription):
@@ -120,11 +121,13 @@ def _take_back_discounts(draft: Draft, item: InvoiceItem, charged: FeeCharged) -
 def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
     month = draft.account.month
     interval = member.prices.interval_of(subscription.price_key)
-    anchor = CALENDAR if subscription.anchor == "calendar" else subscription.paid_from
+    anchor = CALENDAR if subscription.anchor == "calendar" else subscription.anchored_at or subscription.paid_from
     periods = list(fee_periods(interval, anchor, month.start, month.next().end))
     _refuse_other_intervals(subscription, periods)
     for period in periods:
-        charged = subscription.charged_for(period.start, period.end)
+        charged = subscription.charged_for(period.start, period.end, draft.account.currency)
+        if _is_paid_in_another_currency(subscription, period, draft.account.currency):
+            continue
         is_settled = draft.account.charged_ahead is not None and not period.is_over_by(month)
         if is_settled or not _is_due(subscription, period, month):
             continue
@@ -146,6 +149,24 @@ def _refuse_other_intervals(subscription: Subscription, periods: Sequence[FeePer
                 f"the fee {subscription.price_key!r} was charged for {span_text(one.start, one.end)}, which is none of"
                 " its intervals any more: end the subscription there, and begin another one",
             )
+
+
+def _is_paid_in_another_currency(subscription: Subscription, period: FeePeriod, currency: str) -> bool:
+    """Return True if the interval was charged in the currency that the organization had before: that is all for it.
+
+    Raises BillingError `fee_in_another_currency` where something of it would have to be given back.
+    """
+    for one in subscription.charged:
+        if one.amount and one.currency not in (None, currency) and (one.start, one.end) == (period.start, period.end):
+            if subscription.ended_at is not None and subscription.ended_at < period.end:
+                raise not_computable(
+                    "fee_in_another_currency",
+                    f"the fee {subscription.price_key!r} was charged in {one.currency} for"
+                    f" {span_text(one.start, one.end)} and ends before: give back what was not used by a one-off item"
+                    f" in {currency}, and set ended_at to the end of that interval",
+                )
+            return True
+    return False
 
 
 def _is_due(subscription: Subscription, period: FeePeriod, month: BillingMonth) -> bool:

@@ -13,6 +13,7 @@ cross join lateral (
             to_char(s.ended_at, '" to "YYYY-MM-DD HH24:MI:SS'), ' on'
         ) || ' UTC, billed ' || replace(s.billed, '_', ' ') || ', prorated: ' || s.proration
             || case s.anchor when 'start' then ', intervals from its start' else '' end
+            || coalesce(to_char(s.anchored_at, '", counted from "YYYY-MM-DD HH24:MI:SS') || ' UTC', '')
             || coalesce(to_char(s.trial_ends_at, '", free until "YYYY-MM-DD HH24:MI:SS') || ' UTC', '')),
         (3, 'Corrects', a.item_key || ' of ' || to_char(i.month, 'YYYY-MM') || ', invoice number ' || i.number
             || ' of ' || i.organization_id),

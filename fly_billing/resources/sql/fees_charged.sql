@@ -1,9 +1,9 @@
--- One row per subscription of these organizations and interval of its fee that is not over when the month begins, and begins
+-- One row per subscription of these organizations, currency and interval of its fee that is not over when the month begins, and begins
 -- before the end of the next: what other invoices charged for it, with corrections of the month in which it ends, and the
 -- last month that charged it. An open invoice counts where it is of an earlier month: this month's comes after it. A void
 -- one does not: it charged nothing, so an interval that it charged ahead is charged by a later invoice.
 with charged as (
-    select t.subscription_id, t.interval_start, t.interval_end, t.amount, i.month
+    select t.subscription_id, t.interval_start, t.interval_end, t.amount, i.month, i.currency
     from subscriptions as s
     join invoice_items as t on t.subscription_id = s.id and t.interval_end > :month_start
     join invoices as i on i.id = t.invoice_id
@@ -21,7 +21,7 @@ with charged as (
             max(cast(a.detail ->> 'interval_end' as timestamptz)) over of_one,
             (a.month + interval '1 month') at time zone 'UTC'
         ),
-        a.amount, a.month
+        a.amount, a.month, a.currency
     from subscriptions as s
     join adjustments as a
         on a.organization_id = s.organization_id and a.item_key = s.organization_id || '|subscription|' || s.id
@@ -31,9 +31,9 @@ with charged as (
 )
 
 select
-    subscription_id, interval_start as start, interval_end as end, sum(amount) as amount,
+    subscription_id, interval_start as start, interval_end as end, sum(amount) as amount, currency,
     coalesce(max(month) filter (where amount > 0), max(month)) as month
 from charged
 where interval_start < :next_end and interval_end > :month_start
-group by subscription_id, interval_start, interval_end
-order by subscription_id, interval_start
+group by subscription_id, interval_start, interval_end, currency
+order by subscription_id, interval_start, currency

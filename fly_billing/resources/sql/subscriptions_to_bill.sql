@@ -2,7 +2,7 @@
 -- those by longer intervals, that ran at some time in the year before: an interval may be due that is not over.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 select
-    organization_id, id, price_key, started_at, ended_at, quantity, billed, proration, anchor, trial_ends_at
+    organization_id, id, price_key, started_at, ended_at, quantity, billed, proration, anchor, trial_ends_at, anchored_at
 from subscriptions
 where organization_id = any (:organizations)
     and (
@@ -17,6 +17,7 @@ where organization_id = any (:organizations)
             )
         )
         or not isfinite(started_at) or not isfinite(ended_at) or not isfinite(trial_ends_at)
+        or not isfinite(anchored_at)
         or id = any (:charged)
     )
 order by organization_id, started_at, id

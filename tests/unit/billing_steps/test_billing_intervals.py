@@ -363,6 +363,18 @@ def test_the_time_of_day_of_the_start_counts_by_the_second() -> None:
     assert billed("2026-05", "2026-08", one) == {"2026-06": 30, "2026-07": 30}
 
 
+def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> None:
+    """16 May to 16 August are 92 days. 2 seats for the first 23, 3 for the other 69: 682.50 each, of 910.00."""
+    two = told(in_advance("quarter", "2026-05-16", anchor="start", quantity=Decimal(2)), "2026-06-08", "2026-06")
+    three = in_advance("quarter", "2026-06-08", anchor="start", anchored_at=at("2026-05-16"), quantity=Decimal(3))
+    ledger = FeeLedger(PRICES)
+    for one in months_between(month("2026-05"), month("2026-08")):
+        ledger.bill(one, two(one), *([three] if one >= month("2026-06") else []))
+    assert fees(ledger) == {
+        "2026-05": [1820], "2026-06": [-1365, Decimal("2047.5")], "2026-07": [2730],
+    }  # fmt: skip
+
+
 # --- Trials ---------------------------------------------------------------------------------------------------------
 
 
@@ -423,11 +435,27 @@ def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -
     assert [(one.kind, str(one.amount)) for one in ledger.invoices[april].items] == [("usage", "10.00")]
 
 
+def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -> None:
+    """310 requests a month, in May 150 of them, as the plan runs for 15 of 31 days; none in June."""
+    included = price("requests", "0.10", "requests", free_allowance=Decimal(310), allowance_with="quarter")
+    prices = [included, OF_KEY["quarter"]]
+    ledger = FeeLedger(prices)
+    found = []
+    for one in months_between(month("2026-04"), month("2026-06")):
+        used = UsageRollup(id_of("used"), "requests", {}, one.start, one.end, Decimal(400))
+        plan = in_advance("quarter", "2026-04-01", "2026-05-16")
+        ledger.bill(one, plan, member=Member("acme", PriceBook(prices), [used]))
+        found += [item.amount for item in ledger.invoices[one].items if item.kind == "usage"]
+    assert found == [9, 25, 40]
+
+
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
         ({"trial_ends_at": at("2026-03-31")}, "trial_ends_at 2026-03-31 .* is before started_at"),
         ({"anchor": "monday"}, "anchor 'monday'; known are calendar, start"),
+        ({"anchored_at": at("2026-03-01")}, "anchored_at 2026-03-01 .* is for anchor start"),
+        ({"anchored_at": at("2026-04-02"), "anchor": "start"}, "anchored_at 2026-04-02 .* not after started_at"),
     ],
 )
 def test_a_subscription_says_what_is_wrong_with_it(changes: dict[str, Any], wrong: str) -> None:
@@ -560,6 +588,23 @@ def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> N
     # Given back already: nothing stands against it.
     assert bill_alone(replace(one, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
     assert bill_alone(replace(one, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
+
+
+def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_off() -> None:
+    """920.00 dollars were paid, in euros the quarter costs 910.00. Ended early, a person has to give the rest back."""
+    charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(920), month("2026-03"), currency="EUR")
+    one = in_advance("quarter", "2026-04-01", charged=(charged,))
+    for name, expected in (("2026-04", []), ("2026-05", []), ("2026-06", [910])):  # and the next quarter
+        assert bill_alone(one, name) == expected
+    assert bill_alone(replace(one, ended_at=at("2026-07-01")), "2026-05") == []
+    with pytest.raises(BillingError, match="was charged in EUR for 2026-04-01 to 2026-07-01 and ends before") as no:
+        bill_alone(replace(one, ended_at=at("2026-05-10")), "2026-05")
+    assert no.value.code == "fee_in_another_currency"
+    # Given back in its own currency before: the present one charges as if nothing had been.
+    own = replace(charged, amount=Decimal(910), currency="USD")
+    both = (replace(charged, amount=Decimal(0)), own)
+    assert bill_alone(replace(one, charged=both), "2026-05") == []
+    assert bill_alone(replace(one, charged=both, ended_at=at("2026-05-10")), "2026-05") == [-520]
 
 
 def bill_alone(one: Subscription, name: str) -> list[Decimal]:
