@@ -19,7 +19,7 @@ from fly_billing.domain.periods import BillingMonth
 from fly_billing.focus_export import export_focus
 from fly_billing.resources.correcting import Who, correct_month
 from fly_billing.resources.price_books import PriceBookFiles
-from tests.builders import OCTOBER, SEPTEMBER, Platform, at, price
+from tests.builders import OCTOBER, SEPTEMBER, Platform, at, id_of, price
 
 NOVEMBER = OCTOBER.next()
 DECEMBER = NOVEMBER.next()
@@ -103,6 +103,19 @@ def test_an_end_that_moves_inside_a_quarter_is_noted_for_the_month_that_settles_
     (change,) = subscribed.query("select first_month, last_month from term_changes")
     assert (change["first_month"], change["last_month"]) == (OCTOBER.first_day, DECEMBER.first_day)
     assert correct(subscribed, DECEMBER) == [-100]
+
+
+def test_a_negotiated_price_of_a_quarter_is_noted_for_the_month_that_settles_it(subscribed: Platform) -> None:
+    """Agreed for October only, and told in January: the quarter from October on has it, which December settles."""
+    for month in (SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER):
+        subscribed.close(month)
+    subscribed.insert(
+        "negotiated_prices", id=id_of("agreed"), book="fly", key="quarter", organization_id="acme",
+        effective_from=at("2026-10-01"), effective_until=at("2026-11-01"), charges='{"percent_off": "50"}',
+    )  # fmt: skip
+    (change,) = subscribed.query("select first_month, last_month from term_changes")
+    assert (change["first_month"], change["last_month"]) == (OCTOBER.first_day, DECEMBER.first_day)
+    assert correct(subscribed, OCTOBER, NOVEMBER, DECEMBER) == [0, 0, -460]
 
 
 def test_a_trial_can_be_moved_until_something_was_charged_and_then_stays(subscribed: Platform) -> None:
