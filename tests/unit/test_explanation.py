@@ -360,6 +360,7 @@ def versions(draw: st.DrawFn) -> tuple[Price, ...]:
         "description": "d",
         "unit": "unit",
         "match": {},
+        "interval": "month",
     }
     return tuple(
         replace(draw(any_prices()), effective_from=start, effective_until=None, currency=currency, **names)
