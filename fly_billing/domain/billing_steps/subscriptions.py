@@ -20,7 +20,7 @@ price in force at the first moment of the interval that is charged. Then it is p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -122,32 +122,32 @@ def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator
     month = draft.account.month
     interval = member.prices.interval_of(subscription.price_key)
     anchor = CALENDAR if subscription.anchor == "calendar" else subscription.anchored_at or subscription.paid_from
-    periods = list(fee_periods(interval, anchor, month.start, month.next().end))
-    _refuse_other_intervals(subscription, periods)
-    for period in periods:
-        charged = subscription.charged_for(period.start, period.end, draft.account.currency)
+    for period in fee_periods(interval, anchor, month.start, month.next().end):
+        is_kept = draft.account.charged_ahead is not None and not period.is_over_by(month)
+        if is_kept or not _is_due(subscription, period, month):
+            continue
         if _is_paid_in_another_currency(subscription, period, draft.account.currency):
             continue
-        is_settled = draft.account.charged_ahead is not None and not period.is_over_by(month)
-        if is_settled or not _is_due(subscription, period, month):
-            continue
+        charged = subscription.charged_for(period.start, period.end, draft.account.currency)
         share = share_of_interval(subscription, period, interval)
         if share == NOTHING and not (charged and charged.amount):
             continue
+        _refuse_other_intervals(subscription, period)
         item = _item(draft, member, subscription, period, share, charged)
         # An empty item would only say that all was right.
         if item.amount or charged is None:
             yield item
 
 
-def _refuse_other_intervals(subscription: Subscription, periods: Sequence[FeePeriod]) -> None:
+def _refuse_other_intervals(subscription: Subscription, period: FeePeriod) -> None:
     """Refuse to charge time again that was charged under other intervals, as of another price book."""
     for one in subscription.charged:
-        if one.amount and FeePeriod(one.start, one.end) not in periods:
+        if one.amount and one.start < period.end and period.start < one.end and FeePeriod(one.start, one.end) != period:
             raise not_computable(
                 "interval_changed",
                 f"the fee {subscription.price_key!r} was charged for {span_text(one.start, one.end)}, which is none of"
-                " its intervals any more: end the subscription there, and begin another one",
+                " its intervals any more: end the subscription, begin another one, and give back what was paid for the"
+                " time from then on by a one-off item",
             )
 
 

@@ -585,6 +585,8 @@ def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> N
     with pytest.raises(BillingError, match="'month' was charged for 2026-04-01 to 2026-07-01") as no:
         bill_alone(one, "2026-05")
     assert no.value.code == "interval_changed"
+    # Ended in time there is nothing to charge.
+    assert bill_alone(replace(one, ended_at=at("2026-05-01")), "2026-05") == []
     # Given back already: nothing stands against it.
     assert bill_alone(replace(one, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
     assert bill_alone(replace(one, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
