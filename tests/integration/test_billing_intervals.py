@@ -18,6 +18,7 @@ from fly_billing.domain.correction_guard import OFF
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.focus_export import export_focus
 from fly_billing.resources.correcting import Who, correct_month
+from fly_billing.resources.explanations import items_of_month, read_explanation
 from fly_billing.resources.price_books import PriceBookFiles
 from tests.builders import OCTOBER, SEPTEMBER, Platform, at, id_of, price
 
@@ -133,13 +134,30 @@ def test_a_trial_can_be_moved_until_something_was_charged_and_then_stays(subscri
 
 
 def test_a_fee_counted_from_its_start_is_charged_and_corrected_by_its_own_months(platform: Platform) -> None:
-    """29.00 from the 16th to the 15th, in arrears: cancelled on 1 November, 16 of 31 days of the second are charged."""
-    platform.add_subscription("acme", "support", at("2026-09-16"), anchor="start")
+    """29.00 from the 16th to the 15th, in arrears: until 1 November, 16 of 31 days of the second are charged. The
+    explanation says how the intervals are counted, and comes out right."""
+    platform.add_subscription(
+        "acme",
+        "support",
+        at("2026-09-16"),
+        anchor="start",
+        anchored_at=at("2026-08-16"),
+        trial_ends_at=at("2026-09-16"),
+    )
     platform.close()
     platform.close(OCTOBER)
     platform.execute("update subscriptions set ended_at = '2026-11-01'")
     platform.close(NOVEMBER)
     assert platform.totals() == [0, 2900, 1497]
+    (item,) = items_of_month(platform.database, "acme", NOVEMBER)
+    explained = read_explanation(platform.database, item.id).explanation
+    assert explained.problems == ()
+    facts = dict(explained.facts)
+    assert facts["Interval"] == "month 2026-10-16 to 2026-11-16: 16 of 31 days"
+    assert facts["Subscribed"] == (
+        "2026-09-16 00:00:00 to 2026-11-01 00:00:00 UTC, billed in arrears, prorated: second, intervals from its start,"
+        " counted from 2026-08-16 00:00:00 UTC, free until 2026-09-16 00:00:00 UTC"
+    )
     assert correct(platform, SEPTEMBER, OCTOBER, NOVEMBER) == [0, 0, 0]
 
 
