@@ -22,6 +22,7 @@ from fly_billing.domain.corrections import charges_of, differences, recalculate
 from fly_billing.domain.errors import BillingError
 from fly_billing.domain.explained_rounding import explain_rounding
 from fly_billing.domain.explanation import explain_item
+from fly_billing.domain.intervals import fee_periods
 from fly_billing.domain.invoice_items import InvoiceItem
 from fly_billing.domain.invoices import assemble_invoice
 from fly_billing.domain.periods import BillingMonth, months_between
@@ -344,6 +345,14 @@ def test_an_interval_from_the_start_begins_on_the_same_day_or_the_last_of_a_shor
     assert starts(ledger) == expected
     assert {item.amount for item in ledger.all_fees()} == {Decimal(str(OF_KEY[key].model.to_data()["unit_amount"]))}
     assert len(ledger.all_fees()) == len(expected)
+
+
+def test_a_short_month_shortens_no_later_interval_and_none_begins_before_the_anchor() -> None:
+    year = list(fee_periods("month", at("2026-01-31"), at("2025-01-01"), at("2026-07-01")))
+    assert [f"{one.start:%m-%d} {one.end:%m-%d}" for one in year] == [
+        "01-31 02-28", "02-28 03-31", "03-31 04-30", "04-30 05-31", "05-31 06-30", "06-30 07-31",
+    ]  # fmt: skip
+    assert list(fee_periods("year", at("2026-08-01"), at("2026-06-01"), at("2026-08-01"))) == []
 
 
 def test_from_the_start_in_advance_is_charged_by_the_first_invoice_and_by_those_before_the_next_begins() -> None:
