@@ -130,7 +130,7 @@ def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator
             continue
         charged = subscription.charged_for(period.start, period.end, draft.account.currency)
         share = share_of_interval(subscription, period, interval)
-        if share == NOTHING and not (charged and charged.amount):
+        if share == NOTHING and charged is None:
             continue
         _refuse_other_intervals(subscription, period)
         item = _item(draft, member, subscription, period, share, charged)

@@ -228,6 +228,14 @@ def test_a_quarter_in_advance_gives_back_what_was_not_used_once_its_end_is_known
         assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[one], amounts, strict=True)] == [True]
 
 
+def test_notice_that_is_given_for_next_month_gives_back_a_part_and_charges_nothing_in_advance() -> None:
+    ledger = lived("2026-03", "2026-04", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
+    assert [item.description for item in ledger.all_fees()] == [
+        "quarter as used, 2026-04-01 to 2026-07-01 in advance",
+        "quarter as used, 2026-04-01 to 2026-05-10",
+    ]
+
+
 @pytest.mark.parametrize(
     ("ended", "known_in", "expected"),
     [
@@ -599,6 +607,11 @@ def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> N
     # Given back already: nothing stands against it.
     assert bill_alone(replace(one, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
     assert bill_alone(replace(one, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
+
+
+def test_intervals_may_be_counted_from_the_very_start() -> None:
+    one = subscription("month", "2026-04-10", anchor="start", anchored_at=at("2026-04-10"))
+    assert billed("2026-04", "2026-05", one) == {"2026-05": 30}
 
 
 def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_off() -> None:
