@@ -351,7 +351,8 @@ def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_told(
 ) -> None:
     folder = tmp_path / "fly"
     folder.mkdir()
-    (folder / "a.yaml").write_text(ACME.replace("requests", "request") + ACME.partition(":")[2].replace("acme", "acne"))
+    text = ACME.replace("requests", "request") + ACME.partition(":")[2].replace("acme", "acne")
+    (folder / "a.yaml").write_text(text, encoding="utf-8")
     refused = command("load-prices", folder)
     assert refused.exit_code == 1
     assert isinstance(refused.exception, ToBeMended)
