@@ -155,6 +155,49 @@ def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
 
 
 @settings(deadline=None)
+@given(AGGREGATIONS, MEASUREMENTS, CUTS, CUTS, AS_OF, CARRIED)
+def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
+    duck: duckdb.DuckDBPyConnection,
+    how: Aggregation,
+    events: list[Measurement],
+    cuts: list[datetime],
+    own: list[datetime],
+    as_of: datetime,
+    carried: dict[str, Decimal],
+) -> None:
+    carried = carried if how.name == "time_weighted" else {}
+    name = how.unique_of or how.series or "nothing"
+    rows = [
+        {**usage_row(number, one, "m", name, "{}"), "organization_id": whose}
+        for whose in ("acme", "labs")
+        for number, one in enumerate(events)
+    ]
+    levels = [
+        {"organization_id": whose, "meter": "m", "dimensions": "{}", "series": series, "level": level}
+        for whose in ("acme", "labs")
+        for series, level in carried.items()
+    ]
+    segments = [
+        {"meter": "m", "segment_start": start, "segment_end": end}
+        for start, end in pairwise([FEBRUARY.start, *cuts, FEBRUARY.end])
+    ]
+    duck.register("events", table(EVENTS, rows))
+    duck.register("carried_levels", table(LEVELS, levels))
+    register_terms(duck, [terms_of(how)], segments, ["acme", "labs"], {"labs": {"m": own}})
+    add_up(duck, FEBRUARY, as_of)
+    for whose, moments in (("acme", cuts), ("labs", sorted({*cuts, *own}))):
+        found = duck.execute(
+            "select segment_start, segment_end, quantity, events, daily from quantities where organization_id = $whose"
+            " order by segment_start",
+            {"whose": whose},
+        ).fetchall()
+        expected = UsageOfMonth(how, FEBRUARY, events, as_of, carried).segments(moments)
+        assert [
+            SegmentUsage(start, end, quantity, count, numbers(daily)) for start, end, quantity, count, daily in found
+        ] == expected
+
+
+@settings(deadline=None)
 @given(AGGREGATIONS.filter(lambda how: how.name in NOT_ADDED), MEASUREMENTS, CUTS, st.data())
 def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
     duck: duckdb.DuckDBPyConnection,
