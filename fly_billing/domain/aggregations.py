@@ -55,7 +55,7 @@ ROUNDED = ("sum", "max", "latest")
 QUANTITY_DIGITS = 15
 DAY = timedelta(days=1)
 # What may stand in `$."..."`, the path to a property of an event's data.
-_PROPERTY = re.compile(r"[\w./-]+", re.ASCII)
+PROPERTY = re.compile(r"[\w./-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Aggregation:
         self._belongs("series", self.series, "time_weighted")
         self._belongs("time_unit", self.time_unit, "time_weighted")
         for name in (self.unique_of, self.series):
-            if name is not None and not (isinstance(name, str) and _PROPERTY.fullmatch(name)):
+            if name is not None and not (isinstance(name, str) and PROPERTY.fullmatch(name)):
                 raise ValueError(f"{name!r} names no property of an event's data: use letters, digits and . _ / -")
         if self.round_each_event is not None and self.name not in ROUNDED:
             raise ValueError(f"round_each_event is for the aggregations {', '.join(ROUNDED)}, not for {self.name}")

@@ -73,6 +73,11 @@ def plain_quantity(text: str) -> str | None:
     return f"{whole}.{fraction}" if fraction else whole
 
 
+def exact_quantity(text: str | None) -> str | None:
+    """As `plain_quantity`; None as well where there is no text."""
+    return None if text is None else plain_quantity(text)
+
+
 class NotADocument(ValueError):
     """A text is not a JSON document that says one thing. The message tells why."""
 

@@ -58,7 +58,8 @@ class OnSpark:
             if files
             else self.spark.createDataFrame(EVENTS.empty_table())
         )
-        events.createOrReplaceTempView("events")
+        events.createOrReplaceTempView("landed")
+        self.spark.sql(sql_spark("events_by_meter" if table.may_be_shared(month) else "events_as_landed"))
         return version
 
     def add_up(

@@ -207,7 +207,7 @@ def _not_in_one_item(table: UsageTable, month: BillingMonth, version: int, found
 
 def _open(table: UsageTable, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
     try:
-        table.open_view(duck, "events", month, version=version)
+        table.open_view(duck, "events", month, version=version, by_meter=True)
     except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:
         raise _unreadable(version, problem) from problem
 

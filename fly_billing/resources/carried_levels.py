@@ -44,7 +44,7 @@ def open_carried_levels(
             return
         _make(duck, pa.Table.from_pylist(_levels(connection, known), schema=LEVELS))
         for earlier in months_between(known, month.plus(-1)):
-            table.open_view(duck, "earlier_events", earlier)
+            table.open_view(duck, "earlier_events", earlier, by_meter=True)
             duck.execute(sql("carry_levels"))
             _keep(duck, connection, earlier.next(), table.version)
 

@@ -619,8 +619,8 @@ def _compare_versions(
     table: UsageTable, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     with open_duckdb() as duck:
-        table.open_view(duck, "billed", month, version=before)
-        table.open_view(duck, "now", month, version=after)
+        table.open_view(duck, "billed", month, version=before, by_meter=True)
+        table.open_view(duck, "now", month, version=after, by_meter=True)
         found = duck.execute(sql("compare_usage_versions"), {"organizations": list(organizations)}).fetchall()
     causes: dict[tuple[str, str], tuple[str, ...]] = {}
     for organization, meter, late, corrected in found:

@@ -38,7 +38,7 @@ def explain_quantities(duck: duckdb.DuckDBPyConnection, table: UsageTable, usage
     decided = _read(duck, "deciding_events", {**whose, "aggregation": usage.aggregation.name})
     told: dict[Dimensions, list[LandedMeasurement]] = {}
     if usage.aggregation.name == "time_weighted":
-        table.open_view(duck, "earlier_events", version=usage.lake_version)
+        table.open_view(duck, "earlier_events", version=usage.lake_version, by_meter=True)
         told = _read(duck, "told_before", {**whose, "month_start": usage.month.start})
     explained = {}
     for one in usage.rollups:

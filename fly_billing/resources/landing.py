@@ -7,6 +7,7 @@ landed = accepted + duplicate + rejected, per file, and the database insists on 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -201,9 +202,10 @@ def land_batch(
         table = open_to_write(connection, lake, progress)
         index = KeyIndex.open(duck, table, progress)
         files = _files_of(connection, landing_dir, days)
-        staged = stage_files(duck, files, progress)
+        meters = _register_known(duck, connection)
+        staged = stage_files(duck, files, progress, _quantities_of(meters))
         _refuse_to_forget(connection, days, staged)
-        _register_known(duck, connection)
+        duck.execute(sql("measured"))
         duck.execute(sql("judge_usage"), {"first_month": first_month.start})
         touched = _settle(duck, connection, table, index, days)
         progress(f"writing {len(touched)} landing days into the usage table")
@@ -260,11 +262,29 @@ def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: Stag
         raise DaysNotLanded(failures)
 
 
-def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
-    meters = pa.schema([("key", pa.string()), ("dimensions", pa.list_(pa.string())), ("property", pa.string())])
+def _quantities_of(meters: Sequence[Row]) -> dict[str, frozenset[str]]:
+    """Return the properties that hold a quantity, besides `quantity`, with the types of the events that have them."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for meter in meters:
+        if meter["quantity_of"] is not None:
+            found[meter["quantity_of"]].add(meter["event_type"])
+    return {name: frozenset(types) for name, types in found.items()}
+
+
+def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> Sequence[Row]:
+    """Register organizations and meters: all, those that read `quantity` off events of their own, and the others."""
+    names = [(name, pa.string()) for name in ("key", "property", "event_type", "quantity_of")]
+    schema = pa.schema([*names, ("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())])
+    meters = rows(connection, "meters")
+    for name, some in {
+        "meters": meters,
+        "plain_meters": [meter for meter in meters if not meter["is_shared"]],
+        "shared_meters": [meter for meter in meters if meter["is_shared"]],
+    }.items():
+        duck.register(name, pa.Table.from_pylist([dict(meter) for meter in some], schema=schema))
     organizations = pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])
-    duck.register("meters", pa.Table.from_pylist(_dicts(connection, "meters"), schema=meters))
     duck.register("organizations", pa.Table.from_pylist(_dicts(connection, "organization_ids"), schema=organizations))
+    return meters
 
 
 def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:

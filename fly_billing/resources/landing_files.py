@@ -8,10 +8,11 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TextIO
 
 import duckdb
@@ -39,8 +40,10 @@ class NotUsage(Exception):
         self.problem = problem
 
 
-def read_landing_file(path: Path, duck: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
-    """Yield the file's rows as tables of schema STAGED.
+def read_landing_file(
+    path: Path, duck: duckdb.DuckDBPyConnection, quantities_of: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> Iterator[pa.Table]:
+    """Yield the file's rows as tables of schema STAGED. `quantities_of` as `landing_staging.stage_files` has it.
 
     Raises NotUsage, or whatever else comes of a file that can't be read: what was yielded before is of no use then.
     """
@@ -49,7 +52,7 @@ def read_landing_file(path: Path, duck: duckdb.DuckDBPyConnection) -> Iterator[p
         ".ndjson": partial(_read_jsonl, duck),
         ".json": partial(_read_json, duck),
         ".csv": _read_csv,
-        ".parquet": read_parquet,
+        ".parquet": partial(read_parquet, quantities_of=quantities_of),
     }
     packed = path.suffix.lower() if path.suffix.lower() in PACKED else ""
     suffix = Path(path.stem).suffix if packed else path.suffix
@@ -212,7 +215,7 @@ class _Columns:
         self.is_event = _is_event(header)
         self._data = header.index("data") if self.is_event or [name for _, name in self._others] == ["data"] else None
         if self.problem is None:
-            names = ENVELOPE if self.is_event else CELLS
+            names = CELLS if "quantity" in header else ENVELOPE
             self.cells = itemgetter(*(header.index(name) for name in names))
 
     def document(self, fields: list[str]) -> str | None:
@@ -234,7 +237,8 @@ def _problem_of_header(header: list[str]) -> tuple[str, str] | None:
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         return "repeated_column", f"the header has the column {', '.join(twice)} more than once"[:500]
-    missing = [name for name in (ENVELOPE if _is_event(header) else CELLS) if name not in header]
+    # An event's quantities may be in columns of other names, which its meters know.
+    missing = [name for name in (CELLS if set(header) <= set(CELLS) else ENVELOPE) if name not in header]
     if missing:
         return "missing_column", f"the header has no column {', '.join(missing)}"
     return None
@@ -300,7 +304,8 @@ def _stage_csv_row(line: int, raw: str, columns: _Columns, fields: list[str] | c
     if columns.is_event:
         cells = dict(zip(ENVELOPE, (cell or None for cell in columns.cells(fields)), strict=True))
         return staged | stage_event(cells, columns.document(fields))
-    id_, source, type_, subject, time, quantity = columns.cells(fields)
+    id_, source, type_, subject, time, *rest = columns.cells(fields)
+    quantity = rest[0] if rest else None
     staged |= {"id": id_ or None, "source": source or None, "type": type_ or None, "subject": subject or None}
     staged |= read_cells(time or None, quantity or None)
     staged["data"] = columns.document(fields)

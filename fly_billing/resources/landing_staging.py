@@ -6,8 +6,9 @@ Keeps out: listing folders (`landing_folder`), formats (`landing_files`), judgin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
@@ -31,12 +32,18 @@ class StagedFiles:
 
 
 def stage_files(
-    duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile], progress: Callable[[str], None]
+    duck: duckdb.DuckDBPyConnection,
+    files: Sequence[LandingFile],
+    progress: Callable[[str], None],
+    quantities_of: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> StagedFiles:
-    """Read the files into `staged`, each as it is from its first to its last byte, or as one rejected row."""
+    """Read the files into `staged`, each as it is from its first to its last byte, or as one rejected row.
+
+    `quantities_of` has the properties of data that hold a quantity, with the types of the events that have them.
+    """
     duck.register("no_rows", PLACED.empty_table())
     duck.execute("create temp table staged as from no_rows")
-    staging = _Staging(duck)
+    staging = _Staging(duck, quantities_of)
     staging.stage(files, progress)
     return staging.found
 
@@ -44,8 +51,9 @@ def stage_files(
 class _Staging:
     """Fills `staged`. `_waiting` has rows of whole files that are not in it yet, to be written many at once."""
 
-    def __init__(self, duck: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, duck: duckdb.DuckDBPyConnection, quantities_of: Mapping[str, Collection[str]]) -> None:
         self._duck = duck
+        self._quantities_of = quantities_of
         self._waiting: list[tuple[LandingFile, list[pa.Table]]] = []
         self._bytes_waiting = 0
         self.found = StagedFiles()
@@ -80,7 +88,7 @@ class _Staging:
         waiting: list[pa.Table] = []
         is_begun = False
         try:
-            for rows in read_landing_file(file.path, self._duck):
+            for rows in read_landing_file(file.path, self._duck, self._quantities_of):
                 waiting.append(rows)
                 if sum(len(one) for one in waiting) >= CHUNK_LINES or sum(one.nbytes for one in waiting) >= CHUNK_BYTES:
                     is_begun = True

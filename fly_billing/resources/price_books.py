@@ -22,7 +22,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.domain.aggregations import SUM, Aggregation
+from fly_billing.domain.aggregations import PROPERTY, SUM, Aggregation
 from fly_billing.domain.negotiated_prices import Membership, NegotiatedPrice
 from fly_billing.domain.plain_data import read_match, read_text, read_whole, refuse_repeated, refuse_unknown
 from fly_billing.domain.prices import Price, PriceBook, UnreadablePrice, mixed_intervals
@@ -39,10 +39,23 @@ from fly_billing.resources.yaml_documents import YAMLError, read_yaml_document
 SHIPPED = Path(__file__).resolve().parents[1] / "price_book"
 
 METER_FIELDS = frozenset(
-    {"key", "name", "unit", "aggregation", "dimensions", "unique_of", "series", "time_unit", "round_each_event"}
+    {
+        "key",
+        "name",
+        "unit",
+        "aggregation",
+        "dimensions",
+        "unique_of",
+        "series",
+        "time_unit",
+        "round_each_event",
+        "event_type",
+        "quantity_of",
+    }
 )
 METER_COLUMNS = (
     "key", "name", "unit", "aggregation", "dimensions", "unique_of", "series", "time_unit", "event_step", "event_round",
+    "event_type", "quantity_of",
 )  # fmt: skip
 PRICE_COLUMNS = (
     "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
@@ -58,13 +71,26 @@ TAX_RATE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Meter:
-    """What is counted: `key` (an event's type), unit, how it adds up, and the dimensions every event must have."""
+    """What is counted: unit, how it adds up, and the dimensions every event must have.
+
+    It reads events whose type is `event_type`, by default its key, and takes the property `quantity_of` of their data
+    for the quantity, by default `quantity`. So several meters can read one event.
+    """
 
     key: str
     name: str
     unit: str
     aggregation: Aggregation = SUM
     dimensions: tuple[str, ...] = ()
+    event_type: str | None = None
+    quantity_of: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.quantity_of is not None and not PROPERTY.fullmatch(self.quantity_of):
+            raise ValueError(
+                f"quantity_of {self.quantity_of!r} names no property of an event's data:"
+                " use letters, digits and . _ / -"
+            )
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Meter:
@@ -81,6 +107,8 @@ class Meter:
                 read_text(data, "unit"),
                 Aggregation(data.get("aggregation", "sum"), **settings),
                 _dimensions(data.get("dimensions") or ()),
+                None if data.get("event_type") is None else read_text(data, "event_type"),
+                None if data.get("quantity_of") is None else read_text(data, "quantity_of"),
             )
         except ValueError as problem:
             raise ValueError(f"meter {data.get('key')}: {problem}") from None
@@ -92,6 +120,7 @@ class Meter:
         return (
             self.key, self.name, self.unit, how.name, list(self.dimensions), how.unique_of, how.series, how.time_unit,
             rounding and rounding.step, rounding and rounding.round,
+            self.event_type, self.quantity_of,
         )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class OnDuckDB:
     """On this machine, within the memory that `usage_lake` allows and in files beyond that."""
 
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
-        return table.open_view(duck, "events", month)
+        return table.open_view(duck, "events", month, by_meter=True)
 
     def add_up(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices

@@ -16,6 +16,7 @@ from duckdb.func import FunctionNullHandling
 from fly_billing.domain.usage_cells import (
     NotADocument,
     exact_object,
+    exact_quantity,
     json_cell,
     json_name,
     object_problem,
@@ -33,6 +34,9 @@ def open_documents(duck: duckdb.DuckDBPyConnection) -> None:
     duck.execute(sql("plain_object"))
     duck.create_function(
         "exact_object", exact_object, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL
+    )
+    duck.create_function(
+        "exact_quantity", exact_quantity, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL
     )
     duck.create_function(
         "object_problem", object_problem, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL

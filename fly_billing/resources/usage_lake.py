@@ -106,6 +106,26 @@ class UsageTableMismatch(ToBeMended):
         )
 
 
+# What `dimensions` begin with where several meters read the event: a JSON array of what each measured, not an object.
+SHARED = "["
+# One row per meter that reads an event. An event that several read is one row of the table, so that it lands, repeats
+# and is counted as one: `meter` is its type there, and `dimensions` are [{meter, quantity, dimensions}, ...].
+MEASUREMENTS = """
+    select
+        * exclude (measurement) replace (
+            measurement.meter as meter, measurement.quantity::decimal(38, 15) as quantity,
+            measurement.dimensions as dimensions
+        )
+    from (
+        select *, unnest(from_json(
+            dimensions, '[{{"meter": "VARCHAR", "quantity": "VARCHAR", "dimensions": "VARCHAR"}}]'
+        )) as measurement
+        from {shared}
+        where starts_with(dimensions, '[')
+    )
+"""
+
+
 class UsageVersionGone(Exception):
     """A version of the usage table that was billed can't be read any more. The message says why."""
 
@@ -120,13 +140,17 @@ class Part:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Parquet file that a version of the table consists of. `rows` and `bytes` as the Delta log has them."""
+    """A Parquet file that a version of the table consists of. `rows` and `bytes` as the Delta log has them.
+
+    `may_be_shared`: it may have events that several meters read.
+    """
 
     path: str
     bytes: int
     rows: int | None
     month: str
     day: date
+    may_be_shared: bool = False
 
 
 # (landing day, first day of the usage month): what a landing replaces, and a month reads.
@@ -187,20 +211,36 @@ class UsageTable:
         days: Collection[date] | None = None,
         version: int | None = None,
         since: date | None = None,
+        *,
+        by_meter: bool = False,
     ) -> int:
         """Make `view` in `connection`: that month's events (or all), of those landing days (or all), landed `since`.
 
-        Returns the table version read. An empty selection gives an empty view. Raises as `files`.
+        `by_meter`: an event that several meters read is a row for each of them, not one for all (MEASUREMENTS). Returns
+        the table version read. An empty selection gives an empty view. Raises as `files`.
         """
-        read, files = self.files(month, days, version, since)
-        if files:
-            paths = [path_for_duckdb(file) for file in files]
-            found = connection.read_parquet(paths, filename=True, hive_partitioning=False)
-            relation = found.project(f"* exclude (filename), {PARTITIONS_OF_FILE}")
-        else:
-            relation = connection.from_arrow(EVENTS.empty_table())
+        chosen = self._chosen(month, days, version, since)
+        relation = self._relation(connection, chosen)
+        shared = [file for file in chosen if file.may_be_shared] if by_meter else []
+        if shared:
+            plain = relation.filter("not starts_with(dimensions, '[')")
+            relation = plain.union(self._by_meter(connection, shared, view))
         relation.create_view(view, replace=True)
-        return read
+        return self.version if version is None else version
+
+    def _by_meter(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile], view: str
+    ) -> duckdb.DuckDBPyRelation:
+        # The view reads it by its name, so each view has one of its own.
+        self._relation(connection, files).create_view(f"shared_{view}", replace=True)
+        return connection.sql(MEASUREMENTS.format(shared=f"shared_{view}"))
+
+    def _relation(self, connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
+        if not files:
+            return connection.from_arrow(EVENTS.empty_table())
+        paths = [path_for_duckdb(self.path / file.path) for file in files]
+        found = connection.read_parquet(paths, filename=True, hive_partitioning=False)
+        return found.project(f"* exclude (filename), {PARTITIONS_OF_FILE}")
 
     def files(
         self,
@@ -214,6 +254,16 @@ class UsageTable:
         Raises UsageTableMismatch where one of them is missing or has another size than in the table's log, and
         UsageVersionGone where the table does not have that version (any more).
         """
+        chosen = self._chosen(month, days, version, since)
+        return self.version if version is None else version, [self.path / file.path for file in chosen]
+
+    def may_be_shared(self, month: BillingMonth) -> bool:
+        """Tell whether the month may have events that several meters read. What the table's log says decides."""
+        return any(file.may_be_shared for file in self.data_files if file.month == str(month))
+
+    def _chosen(
+        self, month: BillingMonth | None, days: Collection[date] | None, version: int | None, since: date | None
+    ) -> list[DataFile]:
         found = self.data_files if version in (None, self.version) else data_files(self._at(version))
         chosen = [
             file
@@ -228,7 +278,7 @@ class UsageTable:
             raise UsageTableMismatch(
                 self.path, f"{len(chosen)} data files{read} as its log lists them", f"{len(damaged)} damaged: {names}"
             )
-        return self.version if version is None else version, [self.path / file.path for file in chosen]
+        return chosen
 
     def _at(self, version: int) -> DeltaTable:
         if self.delta is None:
@@ -290,15 +340,18 @@ def data_files(delta: DeltaTable) -> list[DataFile]:
     """List the files of this version, as the Delta log has them: no data is read."""
     found = pa.table(delta.get_add_actions(flatten=True))
     names = ("path", "size_bytes", "num_records", "partition.usage_month", "partition.landing_day")
+    nothing = [None] * found.num_rows
+    # Where the log does not say which is the first, there may be any.
+    firsts = found["min.dimensions"].to_pylist() if "min.dimensions" in found.column_names else nothing
     files = []
-    for place, size, rows, month, day in zip(*(found[name].to_pylist() for name in names), strict=True):
+    for place, size, rows, month, day, first in zip(*(found[name].to_pylist() for name in names), firsts, strict=True):
         # `PARTITIONS_OF_FILE` relies on it.
         folder, name = f"usage_month={month}/landing_day={day}/", unquote(place).rpartition("/")[2]
         if unquote(place) != folder + name:
             raise LakeError(f"a file of the usage table is not in the folder of its month and landing day: {place}")
         if not name.isprintable():
             raise LakeError(f"the log of the usage table names what is no file: {readable_name(unquote(place))!r}")
-        files.append(DataFile(folder + name, size, rows, month, day))
+        files.append(DataFile(folder + name, size, rows, month, day, first is None or first.startswith(SHARED)))
     return files
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -45,13 +46,16 @@ class _Unreadable:
 _UNREADABLE = _Unreadable()
 
 
-def read_parquet(binary: BinaryIO) -> Iterator[pa.Table]:
-    """Yield the file's rows as tables of schema STAGED."""
+def read_parquet(
+    binary: BinaryIO, quantities_of: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> Iterator[pa.Table]:
+    """Yield the file's rows as tables of schema STAGED. `quantities_of` as `landing_staging.stage_files` has it."""
     first = 1
     with pq.ParquetFile(binary) as file:
         is_of_duckdb = (file.metadata.created_by or "").startswith("DuckDB")
         for batch in file.iter_batches(CHUNK_LINES):
-            yield stage_table(pa.Table.from_batches([batch]), first, is_of_duckdb=is_of_duckdb)
+            table = pa.Table.from_batches([batch])
+            yield _refuse_inexact(stage_table(table, first, is_of_duckdb=is_of_duckdb), table, quantities_of)
             first += batch.num_rows
 
 
@@ -72,12 +76,51 @@ def stage_table(table: pa.Table, first: int, *, is_of_duckdb: bool = False) -> p
     return pa.table({f.name: columns.get(f.name, pa.nulls(table.num_rows, f.type)) for f in STAGED}).cast(STAGED)
 
 
+def _refuse_inexact(staged: pa.Table, table: pa.Table, quantities_of: Mapping[str, Collection[str]]) -> pa.Table:
+    """Refuse rows of which a meter would read a quantity off a floating-point column, as `quantity` is refused."""
+    if not quantities_of or _refusal(table):
+        return staged
+    inexact = {name: column for name, column in _columns_of(table) if name in quantities_of and _is_floating(column)}
+    if not inexact:
+        return staged
+    problems, messages = staged["problem"].to_pylist(), staged["problem_message"].to_pylist()
+    for row, kind in enumerate(staged["type"].to_pylist()):
+        for name, column in inexact.items():
+            if problems[row] is None and kind in quantities_of[name] and column[row].is_valid:
+                problems[row] = "inexact_quantity"
+                messages[row] = f"{name} is a floating-point column: write DECIMAL or text, quantities must stay exact"
+    for name, texts in (("problem", problems), ("problem_message", messages)):
+        staged = staged.set_column(staged.column_names.index(name), name, pa.array(texts, pa.string()))
+    return staged
+
+
+def _columns_of(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yield what a meter may read a quantity off, by name: fields of a struct `data` where there is one, or columns."""
+    if "data" in table.column_names:
+        data = _decoded(table["data"])
+        if pa.types.is_struct(data.type):
+            for field in data.type:
+                yield (
+                    field.name,
+                    pa.chunked_array([pc.struct_field(one, field.name) for one in data.chunks], field.type),
+                )
+        return
+    for name in table.column_names:
+        yield name, table[name]
+
+
+def _is_floating(column: pa.ChunkedArray) -> bool:
+    return bool(pa.types.is_floating(column.type))
+
+
 def _refusal(table: pa.Table) -> tuple[str, str] | None:
     """Return (reason, message) where a column of the table makes all its rows unusable."""
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
     if twice:
         return "repeated_column", f"the file has the column {', '.join(twice)} more than once"[:500]
-    missing = [name for name in (ENVELOPE if _is_event(table) else CELLS) if name not in table.column_names]
+    # An event's quantities may be in columns of other names, which its meters know.
+    needed = CELLS if set(table.column_names) <= set(CELLS) else ENVELOPE
+    missing = [name for name in needed if name not in table.column_names]
     if missing:
         return "missing_column", f"the file has no column {', '.join(missing)}"
     return None
@@ -95,8 +138,13 @@ def _stage_events(table: pa.Table, *, is_of_duckdb: bool) -> dict[str, pa.Array]
         # DuckDB reads a JSON text with an offset as its moment in UTC, and writes it without a zone.
         time = time.cast(MOMENT)
     envelope = {name: time if name == "time" else table[name] for name in ENVELOPE}
-    if pa.types.is_struct(data.type) and data.type.get_field_index("quantity") >= 0:
-        quantity = pa.chunked_array([pc.struct_field(chunk, "quantity") for chunk in data.chunks] or [pa.nulls(0)])
+    if pa.types.is_struct(data.type):
+        has_quantity = data.type.get_field_index("quantity") >= 0
+        quantity = (
+            pa.chunked_array([pc.struct_field(chunk, "quantity") for chunk in data.chunks] or [pa.nulls(0)])
+            if has_quantity
+            else pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+        )
         rest = pa.chunked_array([pa.array([_without_nulls(one, "quantity") for one in _values(data)], pa.string())])
         staged = _stage_columns(pa.table(envelope | {"quantity": quantity, "data": rest}))
         return staged if not data.null_count else staged | _without_data(staged, data)
@@ -140,6 +188,7 @@ def _stage_columns(table: pa.Table) -> dict[str, pa.Array]:
     problems: dict[int, tuple[str, str]] = {}
     staged: dict[str, Any] = {"raw": pa.array([""] * table.num_rows, pa.string())}
     decoded = {name: _decoded(table[name]) for name in table.column_names}
+    decoded.setdefault("quantity", pa.chunked_array([pa.nulls(table.num_rows, pa.string())]))
     for name in NAMES:
         staged[name] = _names(name, decoded[name], problems)
     staged["moment"], staged["time"] = _times(decoded["time"], problems)

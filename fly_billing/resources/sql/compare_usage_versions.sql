@@ -20,7 +20,8 @@ select
 from after
 full join before
     on before.source = after.source and before.id = after.id and before.organization_id = after.organization_id
-where (before.meter, before.time, before.quantity, before.dimensions)
-    is distinct from (after.meter, after.time, after.quantity, after.dimensions)
+    and before.meter = after.meter
+where (before.time, before.quantity, before.dimensions)
+    is distinct from (after.time, after.quantity, after.dimensions)
 group by all
 order by all

@@ -1,4 +1,5 @@
--- DuckDB. `judged`: one row per landed row, typed where it can be billed, with a reason where it can't. `described`: what the
+-- DuckDB. `judged`: one row per landed row, typed where it can be billed, with a reason where it can't. What rows of shared
+-- types are is in `measured.sql`. `described`: what the
 -- data of a meter's events say, once for all rows that say the same: reading JSON is most of the work, and a resource
 -- mostly says the same all month. Left out: duplicates, which `settle_duplicates.sql` tells apart.
 -- What a time, a quantity and `data` may look like is in `domain/usage_cells.py`. The readers have read times (`moment`) and
@@ -9,9 +10,10 @@ with typed as (
     select
         said.type, said.data as landed_data, meters.key as meter, meters.dimensions as kept_apart_by,
         case when is_plain_object(said.data) then said.data else exact_object(said.data) end as data,
-        list_concat(meters.dimensions, if(meters.property is null, [], [meters.property])) as wanted
+        list_concat(meters.dimensions, if(meters.property is null, [], [meters.property])) as wanted,
+        coalesce(meters.needs_quantity, false) as needs_quantity
     from (select distinct type, data from staged) as said
-    left join meters on meters.key = said.type
+    left join plain_meters as meters on meters.event_type = said.type
 ),
 
 read as (
@@ -19,7 +21,7 @@ read as (
 )
 
 select
-    type, landed_data, meter, data, landed_data is not null and data is null as is_bad_json,
+    type, landed_data, meter, data, needs_quantity, landed_data is not null and data is null as is_bad_json,
     list_filter(wanted, lambda name, place: found[place] is null) as absent,
     -- Postgres has no text with a NUL in it.
     contains(array_to_string(found, ''), chr(0)) as has_nul,
@@ -34,17 +36,24 @@ from read;
 create or replace temp table judged as
 with typed as (
     select
-        staged.landing_day, staged.path, staged.line, staged.source, staged.id, described.meter,
-        organizations.id as organization_id, described.dimensions, described.data, staged.problem,
-        described.is_bad_json, organizations.existed_from, len(described.absent) > 0 as is_incomplete,
+        staged.landing_day, staged.path, staged.line, staged.source, staged.id,
+        if(measured.type is null, described.meter, measured.meter) as meter, organizations.id as organization_id,
+        if(measured.type is null, described.dimensions, measured.dimensions) as dimensions, described.data, staged.problem,
+        described.is_bad_json, organizations.existed_from,
+        if(measured.type is null, len(described.absent) > 0, measured.absent is not null) as is_incomplete,
         coalesce(staged.id, '') = '' or coalesce(staged.source, '') = '' or coalesce(staged.type, '') = ''
             or coalesce(staged.subject, '') = '' or (coalesce(staged.time, '') = '' and staged.moment is null)
-            or coalesce(staged.quantity, '') = '' as is_partial,
-        described.has_nul or contains(staged.id, chr(0)) or contains(staged.source, chr(0)) as has_nul,
+            or if(
+                measured.type is null, coalesce(staged.quantity, '') = '' and described.needs_quantity,
+                measured.is_unmeasured
+            ) as is_partial,
+        described.has_nul or coalesce(measured.has_nul, false) or contains(staged.id, chr(0)) or contains(staged.source, chr(0)) as has_nul,
         staged.moment as time,
         -- More decimals than 15 would be rounded by the cast: refused instead. What fits takes the narrow cast, which is a
         -- hundred times as fast.
         case
+            when measured.type is not null then measured.quantity
+            when coalesce(staged.quantity, '') = '' and not described.needs_quantity then 1
             when regexp_full_match(staged.quantity, '(0|[1-9]\d{0,11})(\.\d{1,6})?')
             then staged.quantity::decimal(18, 6)::decimal(38, 15)
             when strlen(staged.quantity) <= 1000
@@ -54,6 +63,9 @@ with typed as (
     from staged
     join described
         on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
+    left join measured
+        on measured.type = staged.type and measured.landed_data is not distinct from staged.data
+        and measured.landed_quantity is not distinct from staged.quantity
     left join organizations on organizations.id = staged.subject
 )
 

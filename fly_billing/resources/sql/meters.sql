@@ -1,4 +1,9 @@
--- One row per meter. `property` is what of an event's data its aggregation needs besides dimensions, if anything.
-select key, dimensions, aggregation, coalesce(unique_of, series) as property, time_unit, event_step, event_round
+-- One row per meter. `event_type` is the type of the events that it reads, `quantity_of` the property of their data that holds the
+-- quantity (null: `quantity`), `is_shared` whether that takes more than reading its one quantity off an event of its own. `property` is what of an event's data its aggregation needs besides dimensions, if anything.
+select key, dimensions, aggregation, coalesce(unique_of, series) as property, time_unit, event_step, event_round,
+    coalesce(event_type, key) as event_type, quantity_of,
+    coalesce(quantity_of, 'quantity') <> 'quantity'
+        or count(*) over (partition by coalesce(event_type, key)) > 1 as is_shared,
+    quantity_of is not null or aggregation not in ('count', 'unique') as needs_quantity
 from meters
 order by key

@@ -10,11 +10,17 @@ with refused as (
 shown as (
     select
         staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time), refused.reason,
-        refused.first, described.absent
+        refused.first, coalesce(measured.absent, described.absent) as absent, measured.lacking,
+        coalesce(if(refused.reason = 'negative_quantity', measured.negative, measured.wrong), staged.quantity)
+            as refused_quantity,
+        coalesce(measured.is_unmeasured, false) as is_unmeasured
     from refused
     join staged using (landing_day, path, line)
     join described
         on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
+    left join measured
+        on measured.type = staged.type and measured.landed_data is not distinct from staged.data
+        and measured.landed_quantity is not distinct from staged.quantity
 ),
 
 told as (
@@ -22,7 +28,15 @@ told as (
         *,
         case reason
             when 'bad_json' then coalesce(problem_message, 'data is ' || object_problem(data))
-            when 'missing_field' then 'id, source, type, subject, time and data.quantity must all be there'
+            when 'missing_field' then if(
+                is_unmeasured,
+                'no meter finds its quantity: an event of type ' || type || ' needs one of ' || (
+                    select string_agg(distinct coalesce(quantity_of, 'quantity'), ', ' order by coalesce(quantity_of, 'quantity'))
+                    from shared_meters
+                    where event_type = type
+                ) || ' in data, beside id, source, type, subject and time',
+                'id, source, type, subject, time and data.quantity must all be there'
+            )
             when 'unknown_meter' then 'no meter ' || type || ': add it to the price book, then land this day again'
             when 'unknown_organization' then 'no organization ' || subject || ': create it, then land this day again'
             when 'bad_time' then time || ' is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z'
@@ -31,10 +45,10 @@ told as (
                 then time || ' lies before the month in which ' || subject || ' was created: correct one or the other'
             when 'time_in_future' then time || ' lies more than a day after its landing day ' || landing_day::varchar
             when 'bad_quantity'
-                then quantity || ' is no JSON number with at most 20 digits before the point and 15 after it'
-            when 'negative_quantity' then quantity || ' is below zero: send a credit as a one-off item'
+                then refused_quantity || ' is no JSON number with at most 20 digits before the point and 15 after it'
+            when 'negative_quantity' then refused_quantity || ' is below zero: send a credit as a one-off item'
             when 'missing_dimension'
-                then 'meter ' || type || ' needs ' || array_to_string(absent, ', ') || ' in data'
+                then 'meter ' || coalesce(lacking, type) || ' needs ' || array_to_string(absent, ', ') || ' in data'
             when 'bad_text' then coalesce(problem_message, 'id, source or a dimension has a NUL character in it')
             when 'conflicting_duplicate' then
                 'an event with this source and id was accepted before with other content, from ' || first.landing_day
