@@ -33,9 +33,7 @@ def show_statement(console: Terminal, statement: Statement) -> None:
     shown = statement.shown()
     if shown and shown.items and shown.spend:
         parts += ["", _items(shown), "", *_spend(shown, shown.spend)]
-    for credit in statement.credits:
-        left, until = format_cents(credit.left_cents, credit.currency), credit.expires_at
-        parts.append(f"{credit.description}: {left} left" + (f" until {until:%Y-%m-%d}" if until else ""))
+    parts += [credit.in_words() for credit in statement.credits]
     if statement.completeness:
         parts += ["", styled(statement.completeness.in_words(), "dim")]
     title = f"{statement.organization_name} ({statement.organization_id}), as of {statement.as_of:%Y-%m-%d %H:%M} UTC"

@@ -122,24 +122,40 @@ class StatementInvoice:
 
 @dataclass(frozen=True)
 class CreditLeft:
-    """Prepaid or granted money that is not used up; in cents of its currency, rounded down."""
+    """Prepaid or granted money that is not used up; in cents of its currency, rounded down.
+
+    `pays` is `net` where it lowers what is taxed (promotions), `gross` where it pays after tax (prepaid, deposits).
+    """
 
     description: str
     currency: str
     granted_cents: int
     left_cents: int
     expires_at: datetime | None
+    pays: str = "net"
 
     @classmethod
     def of(
-        cls, description: str, currency: str, amount: Decimal, left_over: Decimal, expires_at: datetime | None
+        cls,
+        description: str,
+        currency: str,
+        amount: Decimal,
+        left_over: Decimal,
+        expires_at: datetime | None,
+        pays: str = "net",
     ) -> CreditLeft:
         """Make it of exact amounts in the currency's major unit."""
         granted, left = (
             int(one.scaleb(minor_digits(currency), context=EXACT).to_integral_value(ROUND_FLOOR))
             for one in (amount, left_over)
         )
-        return cls(description, currency, granted, left, expires_at)
+        return cls(description, currency, granted, left, expires_at, pays)
+
+    def in_words(self) -> str:
+        """Return a sentence for the customer: how much is left, until when, and whether it pays taxes too."""
+        until = f" until {self.expires_at:%Y-%m-%d}" if self.expires_at else ""
+        after_tax = "; it pays after tax, and taxes too" if self.pays == "gross" else ""
+        return f"{self.description}: {format_cents(self.left_cents, self.currency)} left{until}{after_tax}"
 
 
 @dataclass(frozen=True)

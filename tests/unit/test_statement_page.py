@@ -144,11 +144,15 @@ def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
             taxes=(StatementTax("VAT", "19", False, 600, 114),),
             compared=compare(by_product([MACHINES]), before, SEPTEMBER.plus(-1)),
         ),
-        credits=(CreditLeft("Welcome credit", "USD", 5000, 1234, None),),
+        credits=(
+            CreditLeft("Welcome credit", "USD", 5000, 1234, None),
+            CreditLeft("Deposit", "USD", 900, 500, None, "gross"),
+        ),
         completeness=Completeness(date(2026, 9, 19), date(2026, 9, 30), ()),
     )
     for said in (
-        "VAT 19 % $6.00 $1.14", "Welcome credit no end $50.00 $12.34", "Compared with August 2026",
+        "VAT 19 % $6.00 $1.14", "Welcome credit no end $50.00 $12.34",
+        "Deposit (pays after tax, and taxes too) no end $9.00 $5.00", "Compared with August 2026",
         "Machines $4.00 $6.00 +$2.00", "All usage that arrived by the end of 2026-09-19 (UTC) is in.",
     ):  # fmt: skip
         assert said in shown.text

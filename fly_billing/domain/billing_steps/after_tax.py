@@ -121,6 +121,9 @@ def _draw(draft: Draft, grant: CreditGrant, taxes: Mapping[UUID, dict[UUID, Deci
     if paid.rest > 0:  # less than a cent, by which the total is rounded up
         last = next(reversed(paid.parts))
         paid.parts[last] = EXACT.add(paid.parts[last], paid.rest)
+        if not any(item.id == last for item in covered):  # a tax: it goes back with an item that it is on
+            whose = next(reversed(paid.taxes_of))
+            paid.taxes_of[whose] = EXACT.add(paid.taxes_of[whose], paid.rest)
     _add(draft, grant, paid)
 
 

@@ -1,4 +1,4 @@
--- One row per credit of the organization that is not used up and has not expired, in the order in which they are drawn:
+-- One row per credit of the organization that is not used up and has not expired, in the order in which they are drawn (those that pay after tax last):
 -- what the ledger and its open invoices (their draws are not in the ledger yet) leave of it.
 with balances as (
     select
@@ -14,7 +14,7 @@ with balances as (
     where g.organization_id = :organization_id and (g.expires_at is null or g.expires_at > :now)
 )
 
-select description, currency, amount, left_over, expires_at
+select description, currency, amount, left_over, expires_at, pays
 from balances
 where left_over > 0
-order by priority, expires_at nulls last, granted_at, id
+order by pays = 'gross', priority, expires_at nulls last, granted_at, id
