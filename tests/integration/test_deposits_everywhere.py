@@ -29,10 +29,6 @@ def test_a_deposit_is_a_line_of_its_own_in_stripe_after_the_tax(platform: Platfo
     assert kinds(tools, SEPTEMBER) == []
     assert in_stripe(sandbox) == [("acme", "open", 7078, 3)]
     assert sorted(one["amount"] for one in invoice_in_stripe(sandbox, "acme")["lines"]) == [-500, 578, 7000]
-        7000,
-        -500,
-        578,
-    ]  # Stripe lists taxes last
 
 
 def test_a_deposit_pays_items_of_three_rates_and_is_whole_again_once_nothing_is_owed(
