@@ -10,7 +10,7 @@ from functools import cached_property
 from uuid import UUID
 
 from fly_billing.domain.invoice_items import CHARGES, InvoiceItem, Scope
-from fly_billing.domain.money import exact_sum
+from fly_billing.domain.money import exact_product, exact_sum
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.domain.plain_data import check_amount, exact_number
 from fly_billing.domain.prices import PriceBook
@@ -215,7 +215,8 @@ class Commitment:
     """What `scope` covers must come to at least (`minimum`) or at most (`maximum`) `amount`, after discounts.
 
     A minimum may run over several months: `counted_before` is what the earlier ones came to, and only in the last
-    (`is_due`) the rest is charged. A maximum is a month's.
+    (`is_due`) the rest is charged. A maximum is a month's. Where it ran for a part of its months only, it is in
+    proportion: `ran_seconds` of `whole_seconds` (None: it is not prorated).
     """
 
     id: UUID
@@ -226,6 +227,15 @@ class Commitment:
     is_due: bool = True
     counted_before: Decimal = Decimal(0)
     currency: str | None = None
+    ran_seconds: Decimal | None = None
+    whole_seconds: Decimal | None = None
+
+    @property
+    def bound(self) -> Decimal:
+        """The amount for the time that it ran; where the division does not end, to 20 decimal places, half-up."""
+        if self.ran_seconds is None or self.whole_seconds is None:
+            return self.amount
+        return exact_product(max(self.ran_seconds, Decimal(0)), self.amount, self.whole_seconds)
 
     def __post_init__(self) -> None:
         name = f"commitment {self.description!r}"

@@ -244,11 +244,14 @@ def _amount(item: InvoiceItem, currency: str) -> list[Sum]:
         case "discount":
             return [_parts(item, currency, "Amount")]
         case "maximum":
-            over = (_negative("they come to", detail["base"]), Line("agreed at most", Decimal(detail["maximum"])))
+            over = (
+                _negative("they come to", detail["base"]),
+                Line(f"agreed at most{_for_a_part(detail)}", Decimal(detail["maximum"])),
+            )
             return [Sum("Amount", currency, over, item.amount), _parts(item, currency)]
         case "minimum":
             missing = (
-                Line("agreed at least", Decimal(detail["minimum"])),
+                Line(f"agreed at least{_for_a_part(detail)}", Decimal(detail["minimum"])),
                 _negative("counted in earlier months", detail["counted_before"]),
                 _negative("counted this month", detail["base"]),
             )
@@ -342,6 +345,14 @@ def _taxed(detail: Mapping[str, Any], currency: str) -> list[Sum]:
         return []
     lines = tuple(Line(_named(part), Decimal(part["amount"])) for part in detail["taxed"])
     return [Sum("Taxed at it, before it is rounded", currency, lines, exact_sum([line.amount for line in lines]))]
+
+
+def _for_a_part(detail: Mapping[str, Any]) -> str:
+    if "ran_seconds" not in detail:
+        return ""
+    return (
+        f", {grouped(detail['agreed'])} x {grouped(detail['ran_seconds'])} / {grouped(detail['whole_seconds'])} seconds"
+    )
 
 
 def _counted(detail: Mapping[str, Any], currency: str) -> Sum:

@@ -14,6 +14,8 @@ The rules, for a reader to argue with:
   - Goodwill (a one-off item below zero) counts towards neither: it is given, not spent. At least 100 with 15.00 of
     goodwill are 85.00 to pay, and at most 100 as well; counted, a minimum would charge it again and a maximum keep it.
     A fee that is given back counts below zero, as it counted when it was charged: both together count nothing.
+  - One that ran for a part of its months (`commitments.runs_from`, `runs_until`) is in proportion, by the second: at
+    least 100 for 10 of 30 days is 33.33. It is not rounded by itself; the invoice is, as always.
   - A minimum over several months charges in the last of them only; until then it counts.
 Keeps out: which month of a commitment this is, and what the months before came to.
 """
@@ -53,18 +55,26 @@ def apply_commitments(draft: Draft) -> None:
 
 def _order(commitment: Commitment) -> tuple[bool, Decimal, bool, str]:
     counts_minimums = "minimum" in commitment.scope.kinds
-    return counts_minimums, commitment.amount, commitment.kind == "maximum", str(commitment.id)
+    return counts_minimums, commitment.bound, commitment.kind == "maximum", str(commitment.id)
 
 
 def _counted(draft: Draft, commitment: Commitment) -> list[InvoiceItem]:
     return [item for item in draft.covered(commitment.scope) if item.kind != "one_off" or item.amount >= 0]
 
 
+def _prorated(commitment: Commitment) -> dict[str, str]:
+    """Return how the amount of one that ran for a part of its months came about; nothing where it is whole."""
+    if commitment.ran_seconds is None or commitment.whole_seconds is None:
+        return {}
+    ran, whole = plain(max(commitment.ran_seconds, Decimal(0))), plain(commitment.whole_seconds)
+    return {"agreed": plain(commitment.amount), "ran_seconds": ran, "whole_seconds": whole}
+
+
 def _cut_down(draft: Draft, commitment: Commitment) -> None:
     base = exact_sum([draft.left[item.id] for item in _counted(draft, commitment)])
-    if base <= commitment.amount:
+    if base <= commitment.bound:
         return
-    above = EXACT.subtract(base, commitment.amount)
+    above = EXACT.subtract(base, commitment.bound)
     parts = draft.fill(commitment.scope, above)
     item = term_item(
         draft,
@@ -73,7 +83,8 @@ def _cut_down(draft: Draft, commitment: Commitment) -> None:
         PRODUCT,
         commitment.description,
         EXACT.minus(above),
-        {"maximum": plain(commitment.amount), "base": plain(base), "applied_to": listed(draft, parts)},
+        {"maximum": plain(commitment.bound), "base": plain(base), "applied_to": listed(draft, parts)}
+        | _prorated(commitment),
     )
     draft.take_off(replace(item, commitment_id=commitment.id), parts)
 
@@ -82,7 +93,7 @@ def _top_up(draft: Draft, commitment: Commitment) -> None:
     counted = {item.id: draft.left[item.id] for item in _counted(draft, commitment)}
     base = exact_sum(list(counted.values()))
     draft.counted[commitment.id] = base
-    missing = EXACT.subtract(commitment.amount, EXACT.add(commitment.counted_before, base))
+    missing = EXACT.subtract(commitment.bound, EXACT.add(commitment.counted_before, base))
     if not commitment.is_due or missing <= 0:
         return
     item = term_item(
@@ -93,10 +104,11 @@ def _top_up(draft: Draft, commitment: Commitment) -> None:
         commitment.description,
         missing,
         {
-            "minimum": plain(commitment.amount),
+            "minimum": plain(commitment.bound),
             "counted_before": plain(commitment.counted_before),
             "base": plain(base),
             "counted": listed(draft, counted),
-        },
+        }
+        | _prorated(commitment),
     )
     draft.charge(replace(item, commitment_id=commitment.id))

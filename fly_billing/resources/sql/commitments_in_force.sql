@@ -16,9 +16,25 @@ with running as (
 
 select
     r.organization_id, r.id, r.kind, r.description, r.amount, r.currency, r.scope,
+    extract(epoch from
+        least(r.runs_until, (r.began + make_interval(months => r.months)) at time zone 'UTC')
+        - greatest(r.runs_from, r.began at time zone 'UTC')
+    ) as ran_seconds,
+    case
+        when r.runs_from is not null or r.runs_until is not null
+        then extract(epoch from r.began + make_interval(months => r.months) - r.began)
+    end as whole_seconds,
     (mod(r.age + 1, r.months) = 0 or r.last_month is not distinct from :month) as is_due,
     coalesce(sum(counted.counted), 0) as counted_before, r.first_month, r.last_month
-from running as r
+from (
+    select
+        *,
+        case
+            when isfinite(first_month)
+            then cast(:month as date) - make_interval(months => cast(mod(age, months) as integer))
+        end as began
+    from running
+) as r
 left join (
     select c.commitment_id, c.counted, i.month
     from invoice_commitments as c
@@ -28,5 +44,6 @@ left join (
     on counted.commitment_id = r.id and counted.month < :month
     and counted.month >= cast(:month as date) - make_interval(months => cast(mod(r.age, r.months) as integer))
 group by
-    r.organization_id, r.id, r.kind, r.description, r.amount, r.currency, r.scope, r.age, r.months, r.first_month, r.last_month
+    r.organization_id, r.id, r.kind, r.description, r.amount, r.currency, r.scope, r.age, r.months, r.first_month,
+    r.last_month, r.runs_from, r.runs_until, r.began
 order by r.organization_id, r.id

@@ -1,0 +1,23 @@
+"""A minimum or maximum that runs for a part of its months is in proportion.
+
+Revision ID: 0039
+Revises: 0038
+"""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0039"
+down_revision = "0038"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Straight to the driver: SQLAlchemy and psycopg would read the colons and percent signs as parameters.
+    op.get_bind().connection.driver_connection.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    raise RuntimeError("billing records are never dropped by a migration: restore a backup instead")
