@@ -353,7 +353,10 @@ def statement(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it exists")] = False,
 ) -> None:
-    """Show what an organization owes and why (without a month: the newest). Stripe is not asked."""
+    """Show what an organization owes and why (without a month: the newest). Stripe is not asked.
+
+    Exits 1 where a record can't be read: it is named, and everything else is shown.
+    """
     from fly_billing.cli.local_platform import local_platform
     from fly_billing.cli.statement import show_statement, write_page
     from fly_billing.resources.postgres import BillingDatabase
@@ -370,6 +373,7 @@ def statement(
         print(json.dumps(found.as_data(), indent=2))
     elif not html:
         show_statement(console, found)
+    _exit(not found.problems)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.terminal import Terminal
+from fly_billing.cli.terminal import Terminal, styled
 from fly_billing.domain.cutover import SendPlan, described
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import BillingMonth
@@ -36,7 +36,9 @@ def show_plan(console: Terminal, month: BillingMonth) -> bool:
             console.print(f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}")
             for each in one.contributors:
                 console.print(f"  {described(each)}")
-    return all(one.passes for one in verdicts)
+        for problem in plan.unreadable:
+            console.print(styled("can't be read", "red"), problem, soft_wrap=True)
+    return all(one.passes for one in verdicts) and not plan.unreadable
 
 
 def _pace(settings: Settings) -> tuple[int, int]:

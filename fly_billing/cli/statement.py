@@ -31,9 +31,11 @@ def show_statement(console: Terminal, statement: Statement) -> None:
     """Print what is owed, every month in a line, and all there is to say of the month that was asked for."""
     parts: list[RenderableType] = [styled(statement.headline(), "bold"), "", _months(statement)]
     shown = statement.shown()
-    if shown and shown.items and shown.spend:
-        parts += ["", _items(shown), "", *_spend(shown, shown.spend)]
+    if shown and shown.items:
+        parts += ["", _items(shown), "", *(_spend(shown, shown.spend) if shown.spend else [])]
     parts += [credit.in_words() for credit in statement.credits]
+    for problem in statement.problems:
+        parts += ["", joined(styled("can't be shown ", "red"), problem)]
     if statement.completeness:
         parts += ["", styled(statement.completeness.in_words(), "dim")]
     title = f"{statement.organization_name} ({statement.organization_id}), as of {statement.as_of:%Y-%m-%d %H:%M} UTC"

@@ -13,6 +13,7 @@ from fly_billing.cli.terminal import Terminal
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.money import format_cents
 from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
+from fly_billing.resources.isolation import readable_rows
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.statements_of_account import no_such
 
@@ -30,7 +31,11 @@ def show_totals(
     *,
     as_json: bool,
 ) -> None:
-    """Print a row per month and currency. Raises ToBeMended where there is no such organization."""
+    """Print a row per month and currency.
+
+    Raises ToBeMended where there is no such organization, and, after the totals of everything else, where an invoice
+    can't be added up.
+    """
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         if organization is not None and not database.rows("organization", id=organization):
@@ -39,10 +44,14 @@ def show_totals(
         found = database.rows(
             "monthly_totals", organization_id=organization, first=months[0].first_day, last=months[1].first_day
         )
+        _, bad = readable_rows(database.rows("unreadable_totals", organization_id=organization))
     if as_json:
         print(json.dumps([row | {"month": str(BillingMonth.containing(row["month"]))} for row in map(dict, found)]))
-        return
-    console.print(_table(organization, found))
+    else:
+        console.print(_table(organization, found))
+    if bad:
+        which = "; ".join(map(str, bad))
+        raise ToBeMended(f"{len(bad)} invoices are in no total, as they can't be read: {which}: correct these rows")
 
 
 def _table(organization: str | None, found: list[Row]) -> Table:

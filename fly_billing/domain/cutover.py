@@ -34,7 +34,8 @@ class SendPlan:
     """What one sync of a month would do. `calls`: endpoint -> number; `totals`: currency -> cents.
 
     `to_settle`: invoices whose last try ended in a failure or in silence after Stripe had their draft; what is sent
-    for them depends on what is read there first, and is not counted in `calls`.
+    for them depends on what is read there first, and is not counted in `calls`. `unreadable`: whose invoices can't be
+    read and why; they are counted in nothing.
     """
 
     invoices: int
@@ -44,6 +45,7 @@ class SendPlan:
     lines: int
     calls: Mapping[str, int]
     totals: Mapping[str, int]
+    unreadable: tuple[str, ...] = ()
 
     def floor_seconds(self, per_second: int, per_endpoint: int) -> int:
         """Return the fewest whole seconds that the limits allow: the endpoints run side by side."""

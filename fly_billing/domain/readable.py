@@ -5,7 +5,7 @@ The database refuses it when it is written. These are for rows from before it di
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,10 @@ class UnreadableTime(str):
     """A moment or day that Python can't hold, as Postgres writes it: `infinity`."""
 
     __slots__ = ()
+
+
+# In minor units of any currency; what is beyond it was never billed.
+MOST_CENTS = int(MOST_MONEY) * 1000
 
 
 def problem_of(value: Any, most: Decimal = MOST_UNITS) -> str | None:
@@ -39,3 +43,18 @@ def refuse_unreadable(fields: Mapping[str, Any]) -> None:
         problem = problem_of(value)
         if problem:
             raise ValueError(f"{name} {problem}")
+
+
+def refuse_incomplete(fields: Mapping[str, Any], may_be_missing: Collection[str] = ()) -> None:
+    """Raise ValueError naming the first field that is missing or that can't be calculated with.
+
+    `..._cents` are bounded as amounts are; `detail` is a JSON object.
+    """
+    for name, value in fields.items():
+        if value is None and name not in may_be_missing:
+            raise ValueError(f"{name} is missing")
+        if name == "detail" and not isinstance(value, Mapping):
+            raise ValueError("detail is no JSON object")
+        if name.endswith("_cents") and value is not None and abs(value) >= MOST_CENTS:
+            raise ValueError(f"{name} is too large")
+    refuse_unreadable(fields)

@@ -197,7 +197,11 @@ class Completeness:
 
 @dataclass(frozen=True)
 class Statement:
-    """All months of an organization, newest first; items only for the month that was asked for."""
+    """All months of an organization, newest first; items only for the month that was asked for.
+
+    `problems`: a sentence for each record that can't be read and is left out, which row it is and what to do. Where
+    there are any, amounts that are made of such records are not all of it.
+    """
 
     organization_id: str
     organization_name: str
@@ -206,6 +210,7 @@ class Statement:
     month: str | None = None
     credits: tuple[CreditLeft, ...] = ()
     completeness: Completeness | None = None
+    problems: tuple[str, ...] = ()
 
     def shown(self) -> StatementInvoice | None:
         """Return the invoice of the month that was asked for; where one was voided and made anew, the new one."""
@@ -233,7 +238,8 @@ class Statement:
         on = f" on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}" if unpaid else ""
         upcoming = self.upcoming()
         soon = f" Usage not invoiced yet comes to {_money(upcoming)} so far." if any(upcoming.values()) else ""
-        return f"{self.organization_name} owes {owed}{on}.{soon}"
+        not_all = " Not everything could be read, so this may not be all." if self.problems else ""
+        return f"{self.organization_name} owes {owed}{on}.{soon}{not_all}"
 
     def as_data(self) -> dict[str, Any]:
         """Return plain JSON-ready data; exact amounts are text."""

@@ -134,7 +134,7 @@ def export_focus(
 
 
 def _left_out(item: Mapping[str, Any], problem: Exception) -> LeftOut:
-    number = invoice_number(item["payer_id"], item["number"])
+    number = "without a number" if item["number"] is None else invoice_number(item["payer_id"], item["number"])
     if isinstance(problem, UnequalRows):
         return LeftOut(item["payer_id"], number, str(problem))
     return LeftOut(item["payer_id"], number, unreadable(f"invoice {number}", problem).operator_text)

@@ -18,7 +18,7 @@ from fly_billing.resources.landing_folder import (
     list_files,
     not_understood,
 )
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.resources.postgres import BillingDatabase, Row
 
 
 def days_to_land(
@@ -93,17 +93,17 @@ def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: t
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:
     """List months over before then in which an organization that existed has no final invoice."""
-    return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_close", before=before)]
+    return _months(database.rows("months_to_close", before=before))
 
 
 def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
     """List closed months of which usage was landed since they were last rolled up."""
-    return [BillingMonth.containing(row["month"]) for row in database.rows("months_with_late_usage")]
+    return _months(database.rows("months_with_late_usage"))
 
 
 def months_to_reconcile(database: BillingDatabase, since: datetime) -> list[BillingMonth]:
     """List months of which Stripe has invoices that can still change: unpaid ones, or sent since then."""
-    return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_reconcile", since=since)]
+    return _months(database.rows("months_to_reconcile", since=since))
 
 
 def stretches(days: Iterable[date]) -> list[tuple[date, date]]:
@@ -119,4 +119,9 @@ def stretches(days: Iterable[date]) -> list[tuple[date, date]]:
 
 def months_to_sync(database: BillingDatabase) -> list[BillingMonth]:
     """List months with finalized invoices that Stripe does not have and that another try can bring there."""
-    return [BillingMonth.containing(row["month"]) for row in database.rows("months_to_sync")]
+    return _months(database.rows("months_to_sync"))
+
+
+def _months(found: Iterable[Row]) -> list[BillingMonth]:
+    """Read months. An invoice whose month is none holds no other month up: `totals` and its statement name it."""
+    return [BillingMonth.containing(row["month"]) for row in found if isinstance(row["month"], datetime)]

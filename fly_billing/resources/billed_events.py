@@ -24,6 +24,7 @@ from fly_billing.domain.money import EXACT, plain
 from fly_billing.domain.periods import BillingMonth
 from fly_billing.resources.explained_quantities import explain_quantities
 from fly_billing.resources.explanations import BilledUsage
+from fly_billing.resources.isolation import readable_rows
 from fly_billing.resources.postgres import BillingDatabase, Row
 from fly_billing.resources.statements import sql
 from fly_billing.resources.usage_lake import UsageLake, UsageTable, UsageTableMismatch, UsageVersionGone, open_duckdb
@@ -177,15 +178,25 @@ def check_items_per_event(
     row too, without an organization: nothing is known of its events. Raises UsageTableMismatch.
     """
     by_version: dict[int, list[Row]] = defaultdict(list)
-    for row in database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups)):
-        by_version[row["lake_version"]].append(row)
     wrong: list[Row] = []
+    optional = {"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events", "item_id"}
+    found, bad = readable_rows(
+        database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups)), optional
+    )
+    unread = {one.organization_id: one.reason for one in bad}
+    wrong += [
+        {"organization_id": name, "events": 0, "problem": f"its rollups can't be read: {reason}; correct the row"}
+        for name, reason in sorted(unread.items())
+    ]
+    for row in found:
+        if row["organization_id"] not in unread:
+            by_version[row["lake_version"]].append(row)
     table = open_usage_table(database, lake)
-    for version, found in sorted(by_version.items()):
+    for version, billed in sorted(by_version.items()):
         try:
-            wrong += _not_in_one_item(table, month, version, found)
+            wrong += _not_in_one_item(table, month, version, billed)
         except UsageUnreadable as problem:
-            events = sum(row["events"] or 0 for row in found)
+            events = sum(row["events"] or 0 for row in billed)
             wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
     return wrong
 

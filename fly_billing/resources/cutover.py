@@ -6,6 +6,7 @@ Keeps out: the rules (`domain.cutover`); Stripe, which nothing in here asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from fly_billing.domain.cutover import (
@@ -19,6 +20,7 @@ from fly_billing.domain.cutover import (
 )
 from fly_billing.domain.errors import ToBeMended
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.resources.isolation import readable_rows
 from fly_billing.resources.postgres import BillingDatabase
 
 
@@ -41,17 +43,21 @@ class OutOfLine(ToBeMended):
 
 
 def plan_of_sync(database: BillingDatabase, month: BillingMonth) -> SendPlan:
-    """Say what a sync of the whole month would send. Asks the journal only."""
-    return plan_sending(InvoiceToSend(**row) for row in database.rows("invoices_to_send", month=month.first_day))
+    """Say what a sync of the whole month would send. Asks the journal only. What can't be read is named, not sent."""
+    found, bad = readable_rows(database.rows("invoices_to_send", month=month.first_day), {"state"})
+    return replace(plan_sending(InvoiceToSend(**row) for row in found), unreadable=tuple(map(str, bad)))
 
 
 def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) -> list[Verdict]:
     """Compare the whole month's total with last month's, one verdict per currency.
 
-    Whole months: what is sent, what is to be sent and what is not finalized yet, whichever partitions a run has.
+    Whole months: what is sent, what is to be sent and what is not finalized yet, whichever partitions a run has. An
+    invoice without a currency or with an amount beyond sense is left out: it is not sent (`unreadable_invoice`), and it
+    would hide what the others come to.
     """
     months = {"month": month.first_day, "last_month": month.plus(-1).first_day}
-    totals = [OrganizationTotals(**row) for row in database.rows("totals_beside_last_month", **months)]
+    found, _ = readable_rows(database.rows("totals_beside_last_month", **months), {"last_cents"})
+    totals = [OrganizationTotals(**row) for row in found]
     approved = {row["currency"]: row["total_cents"] for row in database.rows("approved_totals", month=month.first_day)}
     return judge_totals(totals, percent, approved)
 

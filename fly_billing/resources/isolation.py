@@ -7,7 +7,8 @@ Keeps out: connections that broke, locks, mistakes in SQL. Those stop the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
@@ -15,6 +16,8 @@ import sqlalchemy.exc
 from sqlalchemy import Connection
 
 from fly_billing.domain.errors import BillingError, not_computable
+from fly_billing.domain.readable import refuse_incomplete
+from fly_billing.resources.postgres import Row
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,6 +25,17 @@ R = TypeVar("R")
 # A value that can't be read, calculated with or written; never a server that is away.
 ABOUT_A_VALUE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _ABOUT_A_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.RaiseException)
+
+
+@dataclass(frozen=True)
+class UnreadableRow:
+    """A row that can't be calculated with, by whose it is; `reason` names the column."""
+
+    organization_id: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.organization_id}: {self.reason}"
 
 
 def is_about_a_row(problem: Exception) -> bool:
@@ -57,6 +71,20 @@ def each_alone(
         return first[0] + second[0], first[1] + second[1]
     savepoint.commit()
     return [(some, result)], []
+
+
+def readable_rows(found: Iterable[Row], may_be_missing: Collection[str] = ()) -> tuple[list[Row], list[UnreadableRow]]:
+    """Part rows (with `organization_id`) into those that can be calculated with, and the others with what is wrong."""
+    good: list[Row] = []
+    bad: list[UnreadableRow] = []
+    for row in found:
+        try:
+            refuse_incomplete(row, may_be_missing)
+        except ABOUT_A_VALUE as problem:
+            bad.append(UnreadableRow(str(row["organization_id"]), reason_of(problem)))
+        else:
+            good.append(row)
+    return good, bad
 
 
 def unreadable(what: str, problem: Exception) -> BillingError:

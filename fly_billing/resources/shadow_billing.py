@@ -8,7 +8,7 @@ Keeps out: how invoices come about and how they are compared (`domain.invoices`,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -30,10 +30,11 @@ from fly_billing.resources.accounts import (
     group_readable,
     read_adjustments,
     read_books,
+    read_each,
     read_payers,
     read_records,
 )
-from fly_billing.resources.isolation import ABOUT_A_VALUE, unreadable
+from fly_billing.resources.isolation import ABOUT_A_VALUE, readable_rows, unreadable
 from fly_billing.resources.negotiated_prices import Books
 from fly_billing.resources.postgres import BillingDatabase, rows
 from fly_billing.resources.price_books import PriceBookFiles
@@ -60,7 +61,7 @@ def shadow_bill(
     done. Raises NothingToShadow.
     """
     with database.one_moment() as connection:
-        billed = _billed(connection, month)
+        billed, unreadable_totals = _billed(connection, month)
         payers = [payer for payer in _payers(connection, month) if payer.organization_id in billed]
         payers = [payer for payer in payers if any(row["price_book"] == instead_of for row in payer.members)]
         books = read_books(connection)
@@ -69,14 +70,16 @@ def shadow_bill(
                 f"{month} has no invoice with prices of the book {instead_of!r}; there are the books"
                 f" {', '.join(books.names) or '(none)'}: name one with --instead-of, or bill the month first"
             )
-        records = _as_billed(connection, month, payers)
+        readable, failed = read_each(payers, connection, lambda some: _as_billed(connection, month, some))
         changes = PriceChanges(book.prices)
         others = books.with_another(instead_of, PriceBook(book.prices))
-        days = _days(connection, records, changes)
-        again: dict[str, Invoice | BillingError] = {}
-        shadow: dict[str, Invoice | BillingError] = {}
-        for number, payer in enumerate(payers, start=1):
+        days = _days(connection, {id(records): records for _, records in readable}.values(), changes)
+        again: dict[str, Invoice | BillingError] = {**dict(failed), **unreadable_totals}
+        shadow: dict[str, Invoice | BillingError] = dict(again)
+        for number, (payer, records) in enumerate(readable, start=1):
             name = payer.organization_id
+            if name in unreadable_totals:
+                continue
             switched = {row["id"] for row in payer.members if row["price_book"] == instead_of}
             again[name] = _assembled(payer, month, records, books, lambda member: member)
             shadow[name] = _assembled(payer, month, records, others, _taken_apart(switched, changes, days))
@@ -84,13 +87,22 @@ def shadow_bill(
     return compare(month, book.name, [billed[payer.organization_id] for payer in payers], again, shadow)
 
 
-def _billed(connection: Connection, month: BillingMonth) -> dict[str, BilledTotal]:
+def _billed(
+    connection: Connection, month: BillingMonth
+) -> tuple[dict[str, BilledTotal], dict[str, Invoice | BillingError]]:
+    """Read what each payer was billed; and why nothing is compared with a total that can't be read (0 here)."""
     products: dict[str, dict[str, int]] = defaultdict(dict)
-    found = rows(connection, "billed_by_product", month=month.first_day)
+    known = rows(connection, "billed_by_product", month=month.first_day)
+    found, bad = readable_rows(known, {"product"})
+    reasons = {one.organization_id: one.reason for one in bad}
+    found = [row for row in found if row["organization_id"] not in reasons]
+    wrong: dict[str, Invoice | BillingError] = {
+        name: unreadable(f"the invoice of {name} for {month}", ValueError(reason)) for name, reason in reasons.items()
+    }
     for row in found:
         if row["product"] is not None:
             products[row["organization_id"]][row["product"]] = int(row["cents"])
-    return {
+    billed = {
         row["organization_id"]: BilledTotal(
             row["organization_id"],
             row["organization_name"],
@@ -100,6 +112,11 @@ def _billed(connection: Connection, month: BillingMonth) -> dict[str, BilledTota
         )
         for row in found
     }
+    for row in known:
+        if row["organization_id"] in wrong:
+            name = str(row["organization_id"])
+            billed[name] = BilledTotal(name, row["organization_name"], row["currency"] or "", 0, {})
+    return billed, wrong
 
 
 def _payers(connection: Connection, month: BillingMonth) -> list[Payer]:
@@ -129,9 +146,10 @@ def _credit(fields: dict[str, Any]) -> CreditGrant:
     return CreditGrant(**fields | {"scope": Scope.from_data(fields["scope"], CREDITABLE)})
 
 
-def _days(connection: Connection, records: Records, changes: PriceChanges) -> Days:
+def _days(connection: Connection, read: Iterable[Records], changes: PriceChanges) -> Days:
     """Read what was used day by day where the other book changes a price inside a rollup."""
-    torn = [rollup.id for found in records.rollups.values() for rollup in found if changes.inside(rollup)]
+    used = [rollup for records in read for found in records.rollups.values() for rollup in found]
+    torn = [rollup.id for rollup in used if changes.inside(rollup)]
     return {row["id"]: row["daily"] for row in rows(connection, "days_of_rollups", ids=torn)} if torn else {}
 
 

@@ -6,9 +6,11 @@ Stripe is never asked. Keeps out: how spend is shared out (`domain.spend`), how 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,8 +18,10 @@ from sqlalchemy import Connection
 from fly_billing.domain.invoices import invoice_number
 from fly_billing.domain.money import plain
 from fly_billing.domain.periods import BillingMonth
+from fly_billing.domain.readable import problem_of, refuse_incomplete
 from fly_billing.domain.spend import Comparison, SpendItem, UsagePart, by_product, compare, spend_of
 from fly_billing.domain.statement import (
+    STATUS,
     Completeness,
     CreditLeft,
     Payer,
@@ -31,14 +35,51 @@ from fly_billing.domain.statement import (
     working,
 )
 from fly_billing.domain.stripe_failures import WAITING
+from fly_billing.resources.isolation import ABOUT_A_VALUE, reason_of
 from fly_billing.resources.postgres import BillingDatabase, Row, rows
 
 # A finalized invoice goes to Stripe within the hour; one that is not there after so long is held up by something.
 SYNCED_WITHIN = timedelta(hours=6)
 
 
+# Columns that may be null in a row that is shown.
+_MAY_BE_MISSING = frozenset({"period_start", "period_end", "occurred_at", "legal_text", "expires_at"})
+
+T = TypeVar("T")
+
+
 class NoSuchOrganization(Exception):
     """The message names organizations that look alike."""
+
+
+@dataclass
+class _Reading:
+    """Reads one record after the other, and keeps a sentence for each that can't be read.
+
+    Attributes:
+        problems: which row it is, what is wrong with it, and what to do.
+        invoices: the invoices (None: no invoice's) of which a record can't be read.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    invoices: set[UUID | None] = field(default_factory=set)
+
+    def tried(self, what: str, make: Callable[[], T], invoice: UUID | None = None) -> T | None:
+        """Return what `make` returns, or None where it meets a value that can't be read. `what` names the row."""
+        try:
+            return make()
+        except ABOUT_A_VALUE as problem:
+            sentence = f"{what} can't be read: {reason_of(problem)}. It is left out: correct the row, then ask again."
+            if sentence not in self.problems:
+                self.problems.append(sentence)
+            self.invoices.add(invoice)
+            return None
+
+
+def _checked(row: Row) -> Row:
+    """Return the row. Raises ValueError naming the first column that nobody can show or calculate with."""
+    refuse_incomplete(row, _MAY_BE_MISSING)
+    return row
 
 
 def read_statement(
@@ -46,29 +87,33 @@ def read_statement(
 ) -> Statement:
     """Read what an organization owes: all its months, with all there is to say of `month` (or of the newest one).
 
-    An organization that another one pays for gets its own lines of that one's invoice. Raises NoSuchOrganization, and
-    ValueError where it has nothing in that month.
+    An organization that another one pays for gets its own lines of that one's invoice. What can't be read is left out
+    and named in `problems`. Raises NoSuchOrganization, and ValueError where it has nothing in that month.
     """
+    reading = _Reading()
     with database.transaction() as connection:
         found = rows(connection, "organization", id=organization_id)
         if not found:
             raise NoSuchOrganization(no_such(organization_id, rows(connection, "organization_ids")))
         late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}
-        invoices = rows(connection, "statement_invoices", organization_id=organization_id, **late)
-        if month and month not in [_month(row) for row in invoices]:
+        known = rows(connection, "statement_invoices", organization_id=organization_id, **late)
+        invoices = [row for row in known if reading.tried(_name_of(row), partial(_checked_invoice, row))]
+        if month and not reading.problems and month not in [_month(row) for row in invoices]:
             raise ValueError(f"{organization_id} has nothing in {month}")
         shown = month or (_month(invoices[0]) if invoices else None)
-        detail = _Detail.read(connection, organization_id, invoices, shown)
+        detail = _Detail.read(connection, organization_id, invoices, shown, reading)
         credits_left = rows(connection, "credits_of_statement", organization_id=organization_id, now=now)
-        completeness = _completeness(connection, [row for row in invoices if _month(row) == shown])
+        newest = [row for row in invoices if _month(row) == shown]
+        completeness = reading.tried("how far its usage is in", lambda: _completeness(connection, newest))
     return Statement(
         organization_id=organization_id,
         organization_name=found[0]["name"],
         as_of=now,
         invoices=tuple(_invoice(row, detail) for row in invoices),
         month=None if shown is None else str(shown),
-        credits=tuple(CreditLeft.of(**row) for row in credits_left),
+        credits=tuple(_credits(credits_left, reading)),
         completeness=completeness,
+        problems=tuple(reading.problems),
     )
 
 
@@ -76,6 +121,34 @@ def no_such(wanted: str, known: Sequence[Row]) -> str:
     """Say that there is no such organization, and which there are that look alike."""
     alike = [row["id"] for row in known if wanted.lower()[:3] in row["id"]][:5]
     return f"no organization {wanted!r}" + (f"; did you mean {', '.join(alike)}?" if alike else "")
+
+
+def _name_of(row: Row) -> str:
+    return f"invoice {row['id'] or ''} of {row['holder_id']} in {row['month']}".replace("  ", " ")
+
+
+def _checked_invoice(row: Row) -> Row:
+    """Return a month's row. Raises ValueError where what every line of a statement shows can't be read."""
+    needed = {name: row[name] for name in ("month", "currency", "status", "total_cents") if row["id"] is not None}
+    _checked({**needed, "month": row["month"], "currency": row["currency"]})
+    if row["id"] is not None and row["status"] not in STATUS:
+        raise ValueError(f"no such status: {row['status']}")
+    for name in ("as_of", "due_on", "rolled_up_at"):
+        if problem := problem_of(row[name]):
+            raise ValueError(f"{name} {problem}")
+    return row
+
+
+def _credits(found: Iterable[Row], reading: _Reading) -> Iterator[CreditLeft]:
+    for row in found:
+        what = f"credit {row['description']!r}"
+        credit = reading.tried(what, partial(_credit, row))
+        if credit:
+            yield credit
+
+
+def _credit(row: Row) -> CreditLeft:
+    return CreditLeft.of(**_checked(row))
 
 
 def _month(row: Row) -> BillingMonth:
@@ -92,10 +165,16 @@ class _Detail:
     daily: Mapping[UUID, Sequence[Row]]
     taxes: Mapping[UUID, Sequence[Row]]
     before: Row | None
+    reading: _Reading
 
     @classmethod
     def read(
-        cls, connection: Connection, organization_id: str, invoices: Sequence[Row], shown: BillingMonth | None
+        cls,
+        connection: Connection,
+        organization_id: str,
+        invoices: Sequence[Row],
+        shown: BillingMonth | None,
+        reading: _Reading,
     ) -> _Detail:
         now = [row["id"] for row in invoices if row["id"] and _month(row) == shown]
         last = [row for row in invoices if row["id"] and row["status"] != "void" and _month(row).next() == shown]
@@ -110,6 +189,7 @@ class _Detail:
             daily=_by("item_id", rows(connection, "daily_usage_of_statement", items=wanted)),
             taxes=_by("invoice_id", rows(connection, "taxes_of_statement", ids=now, organization_id=organization_id)),
             before=last[0] if last else None,
+            reading=reading,
         )
 
     def spend_items(self, row: Row) -> list[SpendItem]:
@@ -154,8 +234,20 @@ def _usage_part(row: Row) -> UsagePart:
 
 def _invoice(row: Row, detail: _Detail) -> StatementInvoice:
     is_shown = row["id"] is not None and _month(row) == detail.shown
-    items = detail.items[row["id"]] if is_shown else ()
-    spent = detail.spend_items(row) if is_shown else []
+    reading, invoice = detail.reading, row["id"]
+    items = [reading.tried(_item_name(one), partial(_item, one), invoice) for one in _of(detail.items, row, is_shown)]
+    taxes = [
+        reading.tried(f"tax {one['name']} of {_name_of(row)}", partial(_tax, one), invoice)
+        for one in _of(detail.taxes, row, is_shown)
+    ]
+    spent = reading.tried(f"an item of {_name_of(row)}", lambda: detail.spend_items(row), invoice) if is_shown else None
+    # Shares of a sum whose items are not all there would be wrong.
+    is_whole = spent is not None and invoice not in reading.invoices
+    spend = compared = None
+    if spent is not None and is_whole:
+        what = f"usage by day of {_name_of(row)}"
+        spend = reading.tried(what, lambda: spend_of(spent, _month(row), row["currency"], row["as_of"]), invoice)
+        compared = reading.tried(f"the month before {_month(row)}", lambda: detail.compared(row, spent))
     return StatementInvoice(
         month=str(_month(row)),
         status=row["status"] or "not computed",
@@ -166,17 +258,25 @@ def _invoice(row: Row, detail: _Detail) -> StatementInvoice:
         stripe_invoice_id=row["stripe_invoice_id"],
         hosted_invoice_url=row["hosted_invoice_url"],
         trouble=row["trouble"],
-        items=tuple(_item(item) for item in items),
+        items=tuple(item for item in items if item),
         number=invoice_number(row["holder_id"], row["number"]) if row["number"] else None,
         payer=Payer(row["holder_id"], row["holder_name"]) if row["is_linked"] else None,
-        taxes=tuple(_tax(tax) for tax in detail.taxes[row["id"]]) if is_shown else (),
-        spend=spend_of(spent, _month(row), row["currency"], row["as_of"]) if is_shown else None,
-        compared=detail.compared(row, spent) if is_shown else None,
+        taxes=tuple(tax for tax in taxes if tax),
+        spend=spend,
+        compared=compared,
     )
 
 
+def _of(found: Mapping[UUID, Sequence[Row]], row: Row, is_shown: bool) -> Sequence[Row]:
+    return found.get(row["id"], ()) if is_shown else ()
+
+
+def _item_name(row: Row) -> str:
+    return f"item {row['id']} ({row['description']})"
+
+
 def _item(row: Row) -> StatementItem:
-    detail = row["detail"]
+    detail = _checked(row)["detail"]
     quantity = plain(row["quantity"])
     return StatementItem(
         product=row["product"],
@@ -193,6 +293,7 @@ def _item(row: Row) -> StatementItem:
 
 
 def _tax(row: Row) -> StatementTax:
+    _checked(row)
     return StatementTax(
         row["name"], plain(row["percent"]), row["is_inclusive"], row["taxable_cents"], row["tax_cents"],
         row["category"], row["legal_text"],

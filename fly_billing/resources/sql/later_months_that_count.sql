@@ -17,7 +17,7 @@ cross join lateral (
 join invoices as i
     on i.organization_id = c.organization_id and i.month = due.month and i.status not in ('open', 'void')
     and i.origin = 'billed'
-where o.billing_group = any (:groups) and c.kind = 'minimum' and c.months > 1
+where o.billing_group = any (:groups) and c.kind = 'minimum' and c.months between 2 and 1200
     and isfinite(c.first_month) and coalesce(isfinite(c.last_month), true)
     and daterange(c.first_month, c.last_month, '[]') @> cast(:month as date)
     and due.month > :month

@@ -24,7 +24,7 @@ held as (
 
 select
     i.id, h.month, h.holder_id, h.is_linked, h.holder_name, i.status, i.number,
-    coalesce(i.currency, o.currency) as currency,
+    case when i.id is null then o.currency else i.currency end as currency,
     case when h.is_linked then coalesce(own.total_cents, 0) else i.total_cents end as total_cents,
     coalesce(i.finalized_at, i.computed_at) as as_of, usage.lake_version, usage.rolled_up_at,
     case when not h.is_linked then i.due_on end as due_on,
