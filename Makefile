@@ -27,7 +27,7 @@ test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-repeat: $(VENV)/.installed-dev ## the whole suite RUNS times beside BURNERS busy processes: which tests fail by chance?
-	$(BIN)/python -m tests.repeat --runs $(RUNS) --burners $(BURNERS)
+	$(BIN)/python -m tests.support.repeat --runs $(RUNS) --burners $(BURNERS)
 
 test-engines: $(VENV)/.installed-engines ## the same month on engines for many machines: Celery workers, Spark (500 MB to install)
 	$(BIN)/python -m pytest tests/engines
@@ -58,7 +58,7 @@ fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files;
 mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (ten minutes)
 	rm -rf mutants
 	$(BIN)/mutmut run
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.support.mutants
 
 lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import gc
 from celery import signals
 from dagster_celery.app import app, execute_job, execute_plan, resume_job
 
-from fly_billing.resources.settings import Settings
+from fly_billing.settings import Settings
 
 __all__ = ["app", "execute_job", "execute_plan", "resume_job"]
 

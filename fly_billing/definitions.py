@@ -12,16 +12,14 @@ from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.executors import chosen_executor
 from fly_billing.jobs import JOBS, SCHEDULES
-from fly_billing.resources.dagster_resources import (
-    Alerts,
-    BillingPostgres,
-    BillingTerms,
-    Clock,
-    StripeAccount,
-    UsageStore,
-)
-from fly_billing.resources.settings import Settings
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
+from fly_billing.settings import Settings
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitions:

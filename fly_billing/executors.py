@@ -5,7 +5,7 @@ Keeps out: the workers themselves (`celery_workers`), and where runs are started
 
 from dagster import ExecutorDefinition, in_process_executor
 
-from fly_billing.resources.settings import Settings, SettingsError
+from fly_billing.settings import Settings, SettingsError
 
 
 def chosen_executor(settings: Settings) -> ExecutorDefinition:

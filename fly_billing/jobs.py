@@ -22,10 +22,16 @@ from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.corrections.approvals import months_with_held_corrections
+from fly_billing.errors import ToBeMended
 from fly_billing.partitions import month_key, orgs
-from fly_billing.resources.backlog import (
+from fly_billing.periods import BillingMonth, stretches
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
+from fly_billing.resources.usage_store import UsageStore
+from fly_billing.usage.landing_folder import LandingError
+from fly_billing.worklist.due import (
     days_before_closing,
     days_not_landed,
     days_to_land,
@@ -33,12 +39,7 @@ from fly_billing.resources.backlog import (
     months_to_reconcile,
     months_to_sync,
     months_with_late_usage,
-    stretches,
 )
-from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, UsageStore
-from fly_billing.resources.guarding_corrections import months_with_held_corrections
-from fly_billing.resources.landing_folder import LandingError
-from fly_billing.resources.postgres import BillingDatabase
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"

@@ -1,7 +1,7 @@
 """Partitions: landing days for raw usage; month x org for everything that is billed.
 
 A key of the `org` dimension is a billing group: an organization of its own, or one of the shared groups of the long
-tail. Keeps out: which organization is in which group (`domain.billing_groups`, `organizations.billing_group`).
+tail. Keeps out: which organization is in which group (`invoicing.rules.billing_groups`, `organizations.billing_group`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from dagster import (
     MultiPartitionsDefinition,
 )
 
-from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
+from fly_billing.periods import FIRST_MONTH, BillingMonth
 
 # end_offset=1: the month (day) that is running is a partition too: the upcoming invoice, the day's usage so far.
 months = MonthlyPartitionsDefinition(start_date=FIRST_MONTH.first_day.isoformat(), end_offset=1)

@@ -15,13 +15,13 @@ import hypothesis
 import pytest
 from dagster import DagsterInstance
 
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
-from fly_billing.resources.embedded_postgres.roles import PIPELINE
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
+from fly_billing.embedded_postgres.roles import PIPELINE
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
-from tests.builders import Platform
-from tests.world import World
+from tests.support.builders import Platform
+from tests.support.world import World
 
 _numbers = itertools.count()
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.reconciling import Reconciliation
+from fly_billing.money import format_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.stripe_sync.reconciliation import Reconciliation
 
 
 def described_sides(month: BillingMonth, both: Reconciliation) -> dict[str, Any]:

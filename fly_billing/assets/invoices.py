@@ -15,18 +15,21 @@ from dagster import (
 
 from fly_billing.assets.outcomes import TOLD_ELSEWHERE, check, report, table
 from fly_billing.assets.usage_rollups import usage_rollups
-from fly_billing.domain.correction_guard import HeldSum
-from fly_billing.domain.money import exact_sum, format_cents, plain
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.corrections.adjustments import Corrections, Who, correct_month
+from fly_billing.corrections.approvals import waiting, waiting_sums
+from fly_billing.corrections.rules.guard import HeldSum
+from fly_billing.invoicing.bill_run import Billed, UsageNotLanded, bill
+from fly_billing.money import exact_sum, format_cents, plain
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
-from fly_billing.resources.backlog import days_to_land
-from fly_billing.resources.billed_events import check_items_per_event
-from fly_billing.resources.correcting import Corrections, Who, correct_month
-from fly_billing.resources.dagster_resources import BillingPostgres, BillingTerms, Clock, UsageStore
-from fly_billing.resources.guarding_corrections import waiting, waiting_sums
-from fly_billing.resources.invoicing import Billed, UsageNotLanded, bill
-from fly_billing.resources.postgres import Row
-from fly_billing.resources.usage_ledger import open_usage_table
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import Row
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.usage_store import UsageStore
+from fly_billing.statements.billed_events import check_items_per_event
+from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.worklist.due import days_to_land
 
 ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"

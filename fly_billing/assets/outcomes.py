@@ -22,7 +22,7 @@ from dagster import (
     MetadataValue,
 )
 
-from fly_billing.domain.foreign_text import visible
+from fly_billing.foreign_text import visible
 
 # Set in the metadata of a Failure whose organizations stand in Postgres with their reasons: the sensors that read them
 # there tell people, and `alert_on_failed_run` keeps quiet.

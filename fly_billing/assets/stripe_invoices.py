@@ -16,17 +16,19 @@ from dagster import (
 from fly_billing.assets.both_sides import described_sides, discrepancy_rows, unread_row
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.outcomes import check, report
-from fly_billing.domain.cutover import described, read_approved_total
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
-from fly_billing.resources.cutover import OutOfLine, approve_total, demand_in_line
-from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
-from fly_billing.resources.reconciling import Reconciliation, reconcile_month
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.stripe_invoice_sync import SyncTools
-from fly_billing.resources.stripe_reading import ReadingFailed
-from fly_billing.resources.stripe_sync import SyncReport, sync_month
+from fly_billing.periods import BillingMonth
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, demand_in_line
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
+from fly_billing.stripe_sync.reader import ReadingFailed
+from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
+from fly_billing.stripe_sync.rules.spending_guard import described, read_approved_total
 
 AGREES = "stripe_agrees_with_our_invoices"
 

@@ -17,11 +17,13 @@ from dagster import (
 from fly_billing.assets.both_sides import described_sides, discrepancy_rows, unread_row
 from fly_billing.assets.outcomes import check
 from fly_billing.assets.stripe_invoices import stripe_invoices
-from fly_billing.domain.periods import BillingMonth
 from fly_billing.partitions import months
-from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
-from fly_billing.resources.reconciling import reconcile_month, record_reconciliation
-from fly_billing.resources.stripe_reading import ReadingFailed
+from fly_billing.periods import BillingMonth
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.stripe_sync.reader import ReadingFailed
+from fly_billing.stripe_sync.reconciliation import reconcile_month, record_reconciliation
 
 STILL_AGREES = "stripe_still_agrees_with_our_invoices"
 

@@ -17,13 +17,15 @@ from dagster import (
 )
 
 from fly_billing.assets.outcomes import check, report, table
-from fly_billing.domain.periods import FIRST_MONTH
 from fly_billing.partitions import landing_days
-from fly_billing.resources.backlog import needs_attention
-from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
-from fly_billing.resources.landing import DaysNotLanded, land_days
-from fly_billing.resources.usage_lake import UsageTable, count_by_day
-from fly_billing.resources.usage_ledger import open_usage_table
+from fly_billing.periods import FIRST_MONTH
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.usage_store import UsageStore
+from fly_billing.usage.landing import DaysNotLanded, land_days
+from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.usage.usage_table import UsageTable, count_by_day
+from fly_billing.worklist.due import needs_attention
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 UNDERSTOOD = "everything_in_the_landing_folder_is_understood"

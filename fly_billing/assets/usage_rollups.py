@@ -17,8 +17,10 @@ from dagster import (
 from fly_billing.assets.outcomes import check, report, runs_also, table
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
-from fly_billing.resources.dagster_resources import BillingPostgres, Clock, UsageStore
-from fly_billing.resources.rollups import roll_up
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.usage_store import UsageStore
+from fly_billing.usage.rollups import roll_up
 
 ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from fly_billing.alerting.outbox import try_to_post
+from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.alerts import Alert
-from fly_billing.resources.alerting.outbox import try_to_post
-from fly_billing.resources.dagster_resources import Alerts
-from fly_billing.resources.settings import SettingsError
+from fly_billing.resources.alerts import Alerts
+from fly_billing.settings import SettingsError
 
 
 def send_test_alert(console: Terminal) -> bool:

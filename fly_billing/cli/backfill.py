@@ -19,11 +19,11 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.progress import each, progress_bars
 from fly_billing.cli.runs import Runs, stretch_name
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.periods import FIRST_MONTH, BillingMonth, months_between
-from fly_billing.resources.backlog import days_before_closing, days_to_land, stretches
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings
+from fly_billing.errors import ToBeMended
+from fly_billing.periods import FIRST_MONTH, BillingMonth, months_between, stretches
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
+from fly_billing.worklist.due import days_before_closing, days_to_land
 
 NAME, DONE = "fly_billing/backfill", "fly_billing/backfilled"
 

@@ -12,12 +12,12 @@ from dagster import DagsterInstance
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import Runs
 from fly_billing.cli.terminal import Terminal, busy, joined, styled
-from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
-from fly_billing.resources.backlog import days_before_closing, days_due, needs_attention, stretches
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.usage_lake import UsageLake
-from fly_billing.resources.usage_repair import find_damage, repair
+from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
+from fly_billing.usage.repair import find_damage, repair
+from fly_billing.usage.usage_table import UsageLake
+from fly_billing.worklist.due import days_before_closing, days_due, needs_attention
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.money import format_cents, plain, to_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.correcting import changed_terms
-from fly_billing.resources.guarding_corrections import approve, waiting, waiting_sums
-from fly_billing.resources.postgres import BillingDatabase, Row
+from fly_billing.corrections.adjustments import changed_terms
+from fly_billing.corrections.approvals import approve, waiting, waiting_sums
+from fly_billing.errors import ToBeMended
+from fly_billing.money import format_cents, plain, to_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, Row
 
 
 def show_waiting(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> None:

@@ -8,12 +8,12 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, styled
-from fly_billing.domain.cutover import SendPlan, described
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.cutover import approve_total, plan_of_sync, verdicts_of
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings
+from fly_billing.money import format_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.approvals import approve_total, plan_of_sync, verdicts_of
+from fly_billing.stripe_sync.rules.spending_guard import SendPlan, described
 
 # Which of Stripe's endpoints a step calls.
 ENDPOINTS = {

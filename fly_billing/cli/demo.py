@@ -15,16 +15,17 @@ from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import reconcile_all, show_summary, totals
 from fly_billing.cli.terminal import Terminal, styled
-from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import closed_until, open_months
-from fly_billing.resources.backlog import days_before_closing, days_to_land, months_to_close, months_to_sync, stretches
-from fly_billing.resources.dagster_resources import Clock, StripeAccount
-from fly_billing.resources.migrate import migrate, owner_database
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.statements_of_account import read_statement
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.periods import BillingMonth, stretches
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate, owner_database
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.sample_platform import seed
+from fly_billing.settings import Settings
+from fly_billing.statements.statement_reader import read_statement
+from fly_billing.usage.usage_table import UsageLake
+from fly_billing.worklist.due import days_before_closing, days_to_land, months_to_close, months_to_sync
 
 
 def demo(console: Terminal) -> bool:

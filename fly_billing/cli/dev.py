@@ -11,8 +11,8 @@ from types import FrameType
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.resources.migrate import migrate, owner_database
-from fly_billing.resources.settings import PROJECT
+from fly_billing.postgres.migrate import migrate, owner_database
+from fly_billing.settings import PROJECT
 
 STOP_SECONDS = 30
 # Dagster's words about its own beta parameter and its own command say nothing to whoever looks at bills.

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import RenderableType, Terminal, joined, panel, styled
-from fly_billing.domain.explanation import Explanation, Line, Sum
-from fly_billing.domain.money import counted, exact_sum, format_cents, grouped, plain
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.billed_events import BilledEvents, UsageFile, UsageUnreadable, open_billed_events
-from fly_billing.resources.explanations import (
+from fly_billing.money import counted, exact_sum, format_cents, grouped, plain
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.billed_events import BilledEvents, UsageFile, UsageUnreadable, open_billed_events
+from fly_billing.statements.explanation_reader import (
     BilledUsage,
     ExplainedItem,
     FoundItem,
@@ -27,8 +27,8 @@ from fly_billing.resources.explanations import (
     items_of_month,
     read_explanation,
 )
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.statements.rules.explanation import Explanation, Line, Sum
+from fly_billing.usage.usage_table import UsageLake
 
 # So many lines of a sum, files, or events are shown unless all are asked for.
 MOST_LINES = 20

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, bars, lines, styled
-from fly_billing.domain.money import format_cents, to_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.focus_export import FocusExport, export_focus
-from fly_billing.resources.output_files import is_stream
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.focus.exports import FocusExport, export_focus
+from fly_billing.money import format_cents, to_cents
+from fly_billing.output_files import is_stream
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
 
 
 def export_month(

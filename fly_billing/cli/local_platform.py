@@ -16,16 +16,16 @@ from pathlib import Path
 
 import psycopg
 
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.resources.credentials import check_stripe_access
-from fly_billing.resources.data_folder import make_private
-from fly_billing.resources.database_check import check_database, check_migrated
-from fly_billing.resources.embedded_postgres import PostgresServer, running
-from fly_billing.resources.embedded_postgres.locks import Lock
-from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.rights import grant_rights
-from fly_billing.resources.settings import PROJECT, Settings
+from fly_billing.cli.data_folder import make_private
+from fly_billing.credentials import check_stripe_access
+from fly_billing.embedded_postgres import PostgresServer, running
+from fly_billing.embedded_postgres.locks import Lock
+from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
+from fly_billing.errors import ToBeMended
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.rights import grant_rights
+from fly_billing.postgres.schema_check import check_database, check_migrated
+from fly_billing.settings import PROJECT, Settings
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 
 # Any key will do for the sandbox; it refuses live ones.

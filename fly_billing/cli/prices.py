@@ -12,15 +12,15 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.explanation import charged_by
-from fly_billing.domain.negotiated_prices import Holding
-from fly_billing.domain.periods import moment_text
-from fly_billing.domain.prices import Price
-from fly_billing.resources.negotiated_prices import read_agreements
-from fly_billing.resources.postgres import BillingDatabase, rows
-from fly_billing.resources.price_books import read_price_books
-from fly_billing.resources.statements_of_account import no_such
+from fly_billing.errors import ToBeMended
+from fly_billing.periods import moment_text
+from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.pricing.negotiated_prices import read_agreements
+from fly_billing.pricing.price_books import read_price_books
+from fly_billing.pricing.rules.negotiated_prices import Holding
+from fly_billing.pricing.rules.prices import Price
+from fly_billing.statements.rules.explanation import charged_by
+from fly_billing.statements.statement_reader import no_such
 
 Listed = Mapping[tuple[str, str], Sequence[Price]]
 

@@ -14,11 +14,7 @@ from rich.table import Table
 from fly_billing.cli.corrections import read_total
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, lines
-from fly_billing.domain.correction_guard import Held, total_to_approve
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.money import exact_sum, format_cents, plain, to_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.correcting import (
+from fly_billing.corrections.adjustments import (
     Correction,
     Corrections,
     Who,
@@ -33,14 +29,18 @@ from fly_billing.resources.correcting import (
     lock_for_correcting,
     note_approval,
 )
-from fly_billing.resources.guarding_corrections import Judged
-from fly_billing.resources.invoicing import Terms
-from fly_billing.resources.postgres import BillingDatabase, Row, rows
-from fly_billing.resources.reissuing import reissue
-from fly_billing.resources.rollups import roll_up
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.statements_of_account import no_such
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.corrections.approvals import Judged, guard_of
+from fly_billing.corrections.reissue import reissue
+from fly_billing.corrections.rules.guard import Held, total_to_approve
+from fly_billing.errors import ToBeMended
+from fly_billing.invoicing.bill_run import Terms
+from fly_billing.money import exact_sum, format_cents, plain, to_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.settings import Settings
+from fly_billing.statements.statement_reader import no_such
+from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.usage_table import UsageLake
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish
         database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
         payer = _payer(database, organization, month)
         who = Who(getpass.getuser(), datetime.now(UTC), wish.why)
-        total, guard = wish.total, settings.correction_guard
+        total, guard = wish.total, guard_of(settings)
         judged: Judged | None = None
         later = Corrections([])
         roll_up(database, lake, month, payer["groups"], who.at)

@@ -13,16 +13,17 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, Text, confirm, lines, styled
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.reconciliation import Discrepancy
-from fly_billing.domain.repair import LEAVE, Action
-from fly_billing.resources.dagster_resources import Clock, StripeAccount
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.reconciling import Reconciliation
-from fly_billing.resources.repairing import FAILED, Repaired, carry_out, plan_of_repair
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.stripe_invoice_sync import SyncTools
+from fly_billing.money import format_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.reconciliation import Reconciliation
+from fly_billing.stripe_sync.repair import FAILED, Repaired, carry_out, plan_of_repair
+from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
+from fly_billing.stripe_sync.rules.repair_plan import LEAVE, Action
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.money import format_cents, to_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.reservations import Reservation
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.price_books import SHIPPED, read_price_book_files
-from fly_billing.resources.reservations import find_block
-from fly_billing.resources.reservations import reserve as write_reservation
+from fly_billing.invoicing.reservation_sales import find_block
+from fly_billing.invoicing.reservation_sales import reserve as write_reservation
+from fly_billing.money import format_cents, to_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
+from fly_billing.pricing.rules.reservations import Reservation
 
 
 def reserve(

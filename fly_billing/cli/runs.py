@@ -17,10 +17,10 @@ from dagster import (
 
 from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure_causes, raised_errors
 from fly_billing.definitions import build_defs
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.errors import ToBeMended
 from fly_billing.jobs import landing_range, month_tags, register_groups
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -12,18 +12,18 @@ from sqlalchemy.exc import IntegrityError
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.money import counted
-from fly_billing.focus_import import FocusImport, import_focus
-from fly_billing.resources.correcting import changed_terms
-from fly_billing.resources.embedded_postgres import remove
-from fly_billing.resources.isolation import reason_of
-from fly_billing.resources.migrate import migrate, owner_database
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.price_books import SHIPPED, PriceBookFiles, load_price_book, read_price_book_files
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.corrections.adjustments import changed_terms
+from fly_billing.embedded_postgres import remove
+from fly_billing.errors import ToBeMended
+from fly_billing.focus.imports import FocusImport, import_focus
+from fly_billing.money import counted
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.isolation import reason_of
+from fly_billing.postgres.migrate import migrate, owner_database
+from fly_billing.pricing.price_books import SHIPPED, PriceBookFiles, load_price_book, read_price_book_files
 from fly_billing.sample_platform import Seeded, seed
+from fly_billing.settings import Settings
+from fly_billing.usage.usage_table import UsageLake
 
 
 def seed_platform(console: Terminal, today: date | None, months: int, organizations: int, number: int) -> Seeded:

@@ -11,13 +11,13 @@ from rich.table import Column, Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import RenderableType, Terminal, Text, busy, joined, lines, styled
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.shadow import Difference, ShadowReport, Totals
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.price_books import PriceBookFiles, read_price_book_files
-from fly_billing.resources.shadow_billing import shadow_bill
+from fly_billing.corrections.rules.shadow_report import Difference, ShadowReport, Totals
+from fly_billing.corrections.shadow_billing import shadow_bill
+from fly_billing.errors import ToBeMended
+from fly_billing.money import format_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_files
 
 
 class NoPriceBook(ToBeMended):

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from rich.table import Table
 
+from fly_billing.alerting.spend_thresholds import add_threshold, remove_threshold, thresholds
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.money import format_cents
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.spend_alerts import add_threshold, remove_threshold, thresholds
+from fly_billing.money import format_cents
+from fly_billing.postgres.database import BillingDatabase
 
 
 @contextmanager

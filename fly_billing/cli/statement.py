@@ -9,10 +9,10 @@ from rich.columns import Columns
 from rich.table import Table
 
 from fly_billing.cli.terminal import RenderableType, Terminal, joined, lines, panel, styled
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.spend import DailySpend, Share, Spend, folded
-from fly_billing.domain.statement import Statement, StatementInvoice
-from fly_billing.resources.output_files import output_file
+from fly_billing.money import format_cents
+from fly_billing.output_files import output_file
+from fly_billing.statements.rules.spend import DailySpend, Share, Spend, folded
+from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
 BARS = "▁▂▃▄▅▆▇█"
 # So many apps, regions or organizations are listed; `--json` has them all.
@@ -21,7 +21,7 @@ MOST_ROWS = 8
 
 def write_page(path: Path, statement: Statement, *, overwrite: bool) -> None:
     """Write the statement as a page of its own. Raises OutputExists, OutputNotWritten."""
-    from fly_billing.statement_page import statement_page  # the template engine is for this alone
+    from fly_billing.statements.page import statement_page  # the template engine is for this alone
 
     with output_file(path, overwrite=overwrite) as file:
         file.write(statement_page(statement).encode())

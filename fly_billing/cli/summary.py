@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from fly_billing.cli.terminal import Terminal, styled
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.reconciling import Reconciliation, reconcile_month
-from fly_billing.resources.stripe_journal import StripeJournal
-from fly_billing.resources.stripe_reading import StripeReader
+from fly_billing.money import format_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sync.journal import StripeJournal
+from fly_billing.stripe_sync.reader import StripeReader
+from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
 
 # Amounts of different currencies can't be added up: the summary shows one.
 CURRENCY = "USD"

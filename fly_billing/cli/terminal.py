@@ -1,7 +1,8 @@
 """What the commands print with. A plain string is literal, one line, and can't color, link, move or hide anything.
 
 Rich reads `[red]`, `:smile:` and escape sequences in strings; here styles are opt-in, by `styled`. Commands use only
-this module and Rich's tables, columns and bars; tests/unit/test_terminal.py checks that. Keeps out: what is printed.
+this module and Rich's tables, columns and bars; tests/unit/cli/test_terminal.py checks that. Keeps out: what is
+printed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from fly_billing.domain.foreign_text import visible
+from fly_billing.foreign_text import visible
 
 __all__ = ["RenderableType", "Terminal", "Text", "bars", "busy", "confirm", "joined", "lines", "panel", "styled"]
 

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.domain.errors import ToBeMended
-from fly_billing.domain.money import format_cents
-from fly_billing.domain.periods import FIRST_MONTH, BillingMonth
-from fly_billing.resources.isolation import readable_rows
-from fly_billing.resources.postgres import BillingDatabase, Row
-from fly_billing.resources.statements_of_account import no_such
+from fly_billing.errors import ToBeMended
+from fly_billing.money import format_cents
+from fly_billing.periods import FIRST_MONTH, BillingMonth
+from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.postgres.isolation import readable_rows
+from fly_billing.statements.statement_reader import no_such
 
 AMOUNTS = {
     "final_cents": "Billed", "paid_cents": "Paid", "written_off_cents": "Written off", "open_cents": "Open so far",

@@ -1,1 +1,4 @@
-"""The outside world: Postgres, the usage lake, Stripe, alerts, settings. Keeps out: the rules of billing."""
+"""The outside world as Dagster resources, one class a file: thin, so that all behind them works without Dagster.
+
+A field that is left None is read from the environment when a run needs it, never at import.
+"""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from random import Random
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from fly_billing.domain.periods import BillingMonth, months_between
+from fly_billing.periods import BillingMonth, months_between
 from fly_billing.sample_platform.organizations import Organization
 from fly_billing.sample_platform.window import Window
 

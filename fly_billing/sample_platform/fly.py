@@ -8,18 +8,18 @@ from uuid import uuid5
 
 from sqlalchemy import Connection
 
-from fly_billing.domain.account import Account, Member, OneOffItem
-from fly_billing.domain.invoices import assemble_invoice
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.prices import PriceBook
-from fly_billing.resources.invoicing import Terms, bill
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.rollups import roll_up
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.invoicing.bill_run import Terms, bill
+from fly_billing.invoicing.rules.assembly import assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Member, OneOffItem
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.sample_platform.contracts import SAMPLE, Charge
 from fly_billing.sample_platform.organizations import Organization
 from fly_billing.sample_platform.records import add_charges, run
 from fly_billing.sample_platform.window import GRACE
+from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.usage_table import UsageLake
 
 FLY = Organization("fly", "Fly", datetime(2023, 5, 1, tzinfo=UTC), size=0)
 STRIPE_CUSTOMER = "cus_1234"

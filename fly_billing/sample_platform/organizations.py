@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import TypeVar
 
-from fly_billing.domain.billing_groups import slug
+from fly_billing.invoicing.rules.billing_groups import slug
 from fly_billing.sample_platform.window import Window
 
 FIRST_WORDS = """

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
-from fly_billing.domain.billing_groups import billing_group_of
+from fly_billing.invoicing.rules.billing_groups import billing_group_of
+from fly_billing.postgres.statements import sql
 from fly_billing.sample_platform.contracts import Charge, Contract
 from fly_billing.sample_platform.organizations import Organization
-
-
-@cache
-def _sql(name: str) -> str:
-    return (files("fly_billing.sample_platform") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def run(
     connection: Connection, name: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()
 ) -> list[RowMapping]:
     """Run the statement `sql/<name>.sql` once, or once for each of a list of values; return its rows, if any."""
-    if isinstance(values, Sequence) and not values and ":" in _sql(name):
+    if isinstance(values, Sequence) and not values and ":" in sql(name):
         return []
-    result = connection.execute(text(_sql(name)), values or None)
+    result = connection.execute(text(sql(name)), values or None)
     return list(result.mappings()) if result.returns_rows else []
 
 

@@ -8,10 +8,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.price_books import SHIPPED, load_price_book, read_price_book_files
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.pricing.price_books import SHIPPED, load_price_book, read_price_book_files
 from fly_billing.sample_platform.contracts import Contract, charges_of, contracts_of
 from fly_billing.sample_platform.delivery import deliver
 from fly_billing.sample_platform.files import write_if_changed
@@ -21,6 +20,7 @@ from fly_billing.sample_platform.records import add_charges, add_contracts, add_
 from fly_billing.sample_platform.terms import add_terms
 from fly_billing.sample_platform.usage import usage_of_day
 from fly_billing.sample_platform.window import Window, window_before
+from fly_billing.usage.usage_table import UsageLake
 
 PRICED_FROM = date(2025, 8, 11)  # the youngest first price of what the sample uses: Managed Postgres storage
 

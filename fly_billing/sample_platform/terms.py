@@ -11,7 +11,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection
 
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.periods import BillingMonth
 from fly_billing.sample_platform.contracts import SAMPLE
 from fly_billing.sample_platform.organizations import Organization
 from fly_billing.sample_platform.records import run

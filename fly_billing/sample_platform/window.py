@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from fly_billing.domain.periods import BillingMonth, months_between
+from fly_billing.periods import BillingMonth, months_between
 
 GRACE = timedelta(days=3)
 

@@ -12,11 +12,12 @@ from dagster import (
     sensor,
 )
 
+from fly_billing.alerting.outbox import put_or_post
+from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.outcomes import TOLD_ELSEWHERE
-from fly_billing.domain.alerts import Alert
-from fly_billing.resources.alerting.outbox import put_or_post
-from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 
 

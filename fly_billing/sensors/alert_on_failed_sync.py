@@ -2,8 +2,9 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.resources.alerting.telling import tell_failed_syncs
-from fly_billing.resources.dagster_resources import Alerts, BillingPostgres
+from fly_billing.alerting.unreported import tell_failed_syncs
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.billing_postgres import BillingPostgres
 
 
 @sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)

@@ -4,11 +4,13 @@ from datetime import timedelta
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.domain.foreign_text import visible
-from fly_billing.resources.dagster_resources import BillingPostgres, Clock, StripeAccount
-from fly_billing.resources.settings import SettingsError
-from fly_billing.resources.stripe_events import KEPT, poll_events, settle_waiting_events
-from fly_billing.resources.stripe_reading import ReadingFailed
+from fly_billing.foreign_text import visible
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.settings import SettingsError
+from fly_billing.stripe_sync.event_inbox import KEPT, poll_events, settle_waiting_events
+from fly_billing.stripe_sync.reader import ReadingFailed
 
 # 2,880 reads a month, of the 10,000 that Stripe allows to every account (and more with its transactions).
 INTERVAL = timedelta(minutes=15)

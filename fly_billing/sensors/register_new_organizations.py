@@ -4,7 +4,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, 
 
 from fly_billing.jobs import unregistered_groups
 from fly_billing.partitions import orgs
-from fly_billing.resources.dagster_resources import BillingPostgres
+from fly_billing.resources.billing_postgres import BillingPostgres
 
 
 @sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)

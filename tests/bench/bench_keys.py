@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fly_billing.resources.key_index import SMALLEST, KeyIndex, KeyTable, entries_of
+from fly_billing.usage.key_index import SMALLEST, KeyIndex, KeyTable, entries_of
 
 MILLION = 1_000_000
 

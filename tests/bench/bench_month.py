@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
-from fly_billing.resources.embedded_postgres import PostgresServer
-from fly_billing.resources.embedded_postgres.roles import DAGSTER
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.embedded_postgres.roles import DAGSTER
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from tests.bench.history import add_history, forget_month
 from tests.bench.month_plot import plot_months
 from tests.bench.month_stages import Order

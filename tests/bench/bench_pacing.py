@@ -15,9 +15,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from fly_billing.resources.embedded_postgres import throwaway
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import throwaway
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 
 LIMIT = 25
@@ -27,10 +27,10 @@ RUNS = 3
 MACHINE = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
-from fly_billing.resources.pacing import Pace
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.stripe_client import make_stripe_client
-from fly_billing.resources.stripe_reading import StripeReader
+from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sync.client import make_stripe_client
+from fly_billing.stripe_sync.reader import StripeReader
 order = json.loads(sys.argv[1])
 pace = Pace(BillingDatabase(order["database"]), 100, 25)
 reader = StripeReader(make_stripe_client("sk_test_fly", order["stripe"]), pace)

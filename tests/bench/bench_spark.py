@@ -24,15 +24,15 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.adding_up import PriceOf, no_prices
-from fly_billing.resources.embedded_postgres import throwaway
-from fly_billing.resources.landing import land_days
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.rollup_engines import RollupEngine, open_engine
-from fly_billing.resources.rollups import roll_up
-from fly_billing.resources.usage_lake import UsageLake, UsageTable
+from fly_billing.embedded_postgres import throwaway
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
+from fly_billing.usage.engines.duckdb_engine import PriceOf, no_prices
+from fly_billing.usage.engines.engine import RollupEngine, open_engine
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.usage_table import UsageLake, UsageTable
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, add_records, make_sample
 
 ENGINES = (("duckdb", ""), ("spark", "local[2]"), ("spark", "local-cluster[2,1,1536]"))

@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
-from fly_billing.resources.embedded_postgres import throwaway
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import throwaway
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 from tests.bench.calls_plot import plot_calls
-from tests.stripe_builders import add_organization, charge, close_month
+from tests.support.stripe_builders import add_organization, charge, close_month
 
 LIMIT = 25
 ACCOUNT_LIMIT = 100
@@ -32,9 +32,9 @@ LATENCY = 0.3
 LINES = 8
 SYNCED = """
 import json, resource, sys, time
-from tests.stripe_builders import *
-from fly_billing.resources.stripe_invoice_sync import SyncRules
-from fly_billing.resources.settings import Settings
+from tests.support.stripe_builders import *
+from fly_billing.stripe_sync.invoice_sync import SyncRules
+from fly_billing.settings import Settings
 order = json.loads(sys.argv[1])
 database = BillingDatabase(order["database"])
 pace = Pace(database, order["account_limit"], order["limit"])

@@ -24,7 +24,7 @@ from typing import Any
 import requests
 from playwright.sync_api import Page, sync_playwright
 
-from fly_billing.resources.settings import PROJECT
+from fly_billing.settings import PROJECT
 from tests.bench.sample_of_size import MONTH
 
 WARM_LOADS = 5

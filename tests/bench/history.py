@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase
 from tests.bench.sample_of_size import MONTH
-from tests.unguarded import unguarded
+from tests.support.unguarded import unguarded
 
 YEARS = 10
 _EARLIER = "(:month - make_interval(months => k))::date"

@@ -15,8 +15,8 @@ import psycopg
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, create_engine, text
 
-from fly_billing.resources.postgres import driver_connection
-from fly_billing.resources.usage_lake import open_duckdb
+from fly_billing.postgres.database import driver_connection
+from fly_billing.usage.usage_table import open_duckdb
 from tests.bench.month_stages import Facts, Order
 from tests.bench.sample_of_size import MONTH
 

@@ -18,15 +18,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fly_billing.resources.billed_events import check_items_per_event
-from fly_billing.resources.correcting import find_corrections
-from fly_billing.resources.invoicing import Terms, bill
-from fly_billing.resources.landing import land_days
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.rollups import roll_up
-from fly_billing.resources.settings import PROJECT
-from fly_billing.resources.statements_of_account import read_statement
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.corrections.adjustments import find_corrections
+from fly_billing.invoicing.bill_run import Terms, bill
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import PROJECT
+from fly_billing.statements.billed_events import check_items_per_event
+from fly_billing.statements.statement_reader import read_statement
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.usage_table import UsageLake
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, make_sample
 
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)

@@ -16,12 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from fly_billing.domain.billing_groups import billing_group_of
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.postgres import BillingDatabase, copy_rows
-from fly_billing.resources.price_books import SHIPPED, load_price_book, read_price_book_files
-from fly_billing.resources.usage_lake import open_duckdb
-from tests.builders import id_of
+from fly_billing.invoicing.rules.billing_groups import billing_group_of
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, copy_rows
+from fly_billing.pricing.price_books import SHIPPED, load_price_book, read_price_book_files
+from fly_billing.usage.usage_table import open_duckdb
+from tests.support.builders import id_of
 
 MONTH = BillingMonth(2026, 9)
 FIRST_MONTH = BillingMonth(2023, 1)

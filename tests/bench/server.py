@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fly_billing.resources.embedded_postgres import PostgresServer, throwaway
-from fly_billing.resources.embedded_postgres.server import connect
+from fly_billing.embedded_postgres import PostgresServer, throwaway
+from fly_billing.embedded_postgres.server import connect
 
 SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "2GB"}
 

@@ -23,11 +23,11 @@ from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from fly_billing.cli.runs import Runs
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.embedded_postgres.roles import DAGSTER
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import PROJECT
+from fly_billing.embedded_postgres.roles import DAGSTER
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
+from fly_billing.settings import PROJECT
 from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.month_plot import plot_soak
 from tests.bench.month_stages import peak_bytes

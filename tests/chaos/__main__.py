@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fly_billing.resources.embedded_postgres import create_database, throwaway
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import create_database, throwaway
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from tests.chaos import campaign
 from tests.chaos.broken import BROKEN
 from tests.chaos.crew import crew

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase
 
 OURS = """
 select

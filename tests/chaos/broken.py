@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 
 import stripe
 
-from fly_billing.resources.postgres import Row
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.stripe_client import CONNECT_SECONDS, READ_SECONDS
-from fly_billing.resources.stripe_invoice_sync import SyncTools
-from fly_billing.resources.stripe_journal import Entry, StripeJournal
+from fly_billing.postgres.database import Row
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.client import CONNECT_SECONDS, READ_SECONDS
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.journal import Entry, StripeJournal
 
 # The clients below override `request` with the signature it has in RequestsClient; that of its own base is another.
 Headers = Mapping[str, str]

@@ -26,7 +26,7 @@ from tests.chaos.plan import SYNCED_AFTER, Plan
 from tests.chaos.stage import Stage, stage
 from tests.chaos.stops import Deed, Stops
 from tests.chaos.syncing import Order
-from tests.stripe_builders import query, utc_now
+from tests.support.stripe_builders import query, utc_now
 
 # Of all invoices, this share is finalized before the faults are switched off.
 SHARE_UNDER_FIRE = 0.9

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.repair import LEAVE
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.repairing import DONE, carry_out, plan_of_repair
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.stripe_events import poll_events, settle_waiting_events
-from fly_billing.resources.stripe_invoice_sync import SyncTools
-from fly_billing.resources.stripe_reading import ReadingFailed
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
 from fly_billing.stripe_sandbox import SandboxControl
+from fly_billing.stripe_sync.event_inbox import poll_events, settle_waiting_events
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.reader import ReadingFailed
+from fly_billing.stripe_sync.repair import DONE, carry_out, plan_of_repair
+from fly_billing.stripe_sync.rules.repair_plan import LEAVE
 from tests.chaos.crew import Crew
 from tests.chaos.syncing import Order, tools_of
-from tests.stripe_builders import execute, groups_of, query
+from tests.support.stripe_builders import execute, groups_of, query
 
 LEFT = """
 select i.id, s.failure_code as code

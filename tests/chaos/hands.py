@@ -16,11 +16,11 @@ from typing import Self
 
 import stripe
 
-from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.stripe_sandbox import SandboxError, SandboxServer
+from fly_billing.stripe_sync.client import make_stripe_client
 from tests.chaos.crew import PATIENCE
 from tests.chaos.months import is_tinkered
-from tests.stripe_builders import API_KEY
+from tests.support.stripe_builders import API_KEY
 
 # The newest objects are looked through, not the whole store: drafts are young, and so is what is paid.
 YOUNG = """

@@ -15,10 +15,10 @@ from random import Random
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.postgres import BillingDatabase, copy_rows
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, copy_rows
 from tests.chaos.plan import Plan
-from tests.stripe_builders import close_month
+from tests.support.stripe_builders import close_month
 
 ORGANIZATION_COLUMNS = ("id", "name", "currency", "billing_group", "created_at")
 ITEM_COLUMNS = ("id", "organization_id", "description", "amount", "currency", "occurred_at")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.periods import BillingMonth
 
 FIRST_MONTH = BillingMonth(2023, 6)
 # How long after its end a month is synced: what was begun in the month before has lost its keys by then.

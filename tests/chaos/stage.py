@@ -18,22 +18,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-from fly_billing.domain.stripe_events import ACTED_ON
-from fly_billing.resources.embedded_postgres import remove, running
-from fly_billing.resources.embedded_postgres.lifecycle import NOT_DURABLE
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import remove, running
+from fly_billing.embedded_postgres.lifecycle import NOT_DURABLE
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
-from fly_billing.webhooks import PATH
+from fly_billing.stripe_sync.rules.events import ACTED_ON
+from fly_billing.stripe_sync.webhooks import PATH
 from tests.chaos.crew import ROOT
-from tests.stripe_builders import API_KEY
+from tests.support.stripe_builders import API_KEY
 
 DATABASE = "billing"
 SECRET = "whsec_of_the_campaign"
 SERVICE = """
 import sys
-from fly_billing.resources.settings import Settings
-from fly_billing.webhooks import serve
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.webhooks import serve
 serve(Settings.from_environment(), "127.0.0.1", int(sys.argv[1]), print)
 """
 # How long after a restart a process may still come upon a connection that it cut off.

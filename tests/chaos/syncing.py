@@ -19,14 +19,14 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.pacing import Pace
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import Settings
-from fly_billing.resources.stripe_client import make_stripe_client
-from fly_billing.resources.stripe_invoice_sync import SyncRules, SyncTools
-from fly_billing.resources.stripe_journal import StripeJournal
-from fly_billing.resources.stripe_sync import sync_month
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.client import make_stripe_client
+from fly_billing.stripe_sync.invoice_sync import SyncRules, SyncTools
+from fly_billing.stripe_sync.journal import StripeJournal
+from fly_billing.stripe_sync.month_sync import sync_month
+from fly_billing.stripe_sync.rate_limiter import Pace
 from tests.chaos.broken import BROKEN
 
 # The exit code of a process that ended because Postgres was away (EX_TEMPFAIL of sysexits.h).

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 from tests.chaos.audit import Findings, audit
 from tests.chaos.crew import Crew
 from tests.chaos.ending import drain
 from tests.chaos.syncing import Order
-from tests.stripe_builders import API_KEY, JUNE, bill_june, in_stripe
+from tests.support.stripe_builders import API_KEY, JUNE, bill_june, in_stripe
 
 # What happens to the first request of each of these organizations at an endpoint.
 DROPPED = ("answer-lost-1", "answer-lost-2", "answer-lost-3", "answer-lost-4")

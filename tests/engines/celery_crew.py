@@ -23,7 +23,7 @@ from types import MappingProxyType
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.periods import BillingMonth
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds; long, as it is only for what never comes.

@@ -16,11 +16,11 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from sqlalchemy import Connection, text
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.postgres import BillingDatabase, lock_until_commit
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit
 from tests.engines.celery_crew import Crew, dagster_home, redis_server, wait_until
-from tests.world import World, event, machine_seconds
+from tests.support.world import World, event, machine_seconds
 
 NOW = datetime.now(UTC)
 # Closed since a month and more.

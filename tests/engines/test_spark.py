@@ -22,20 +22,27 @@ import pytest
 from pyspark.errors import ArithmeticException, SparkRuntimeException
 from pyspark.sql import SparkSession
 
-from fly_billing.domain.aggregations import AGGREGATIONS, ROUNDED, Aggregation, Measurement, SegmentUsage, UsageOfMonth
-from fly_billing.domain.money import exact_sum
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.transformed_quantity import EventRounding
-from fly_billing.resources.adding_up import PriceOf, no_prices, register_terms
-from fly_billing.resources.adding_up_on_spark import OnSpark
-from fly_billing.resources.carried_levels import LEVELS
-from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
-from fly_billing.resources.rollup_engines import OnDuckDB, RollupEngine
-from fly_billing.resources.rollups import RolledUp, roll_up
-from fly_billing.resources.spark_session import open_spark
-from fly_billing.resources.usage_lake import EVENTS, UsageLake, UsageTable, open_duckdb
-from tests.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
-from tests.world import World, machine_seconds
+from fly_billing.money import exact_sum
+from fly_billing.periods import BillingMonth
+from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.rules.aggregations import (
+    AGGREGATIONS,
+    ROUNDED,
+    Aggregation,
+    Measurement,
+    SegmentUsage,
+    UsageOfMonth,
+)
+from fly_billing.pricing.rules.transformed_quantity import EventRounding
+from fly_billing.usage.engines.duckdb_engine import PriceOf, no_prices, register_terms
+from fly_billing.usage.engines.engine import OnDuckDB, RollupEngine
+from fly_billing.usage.engines.spark_engine import OnSpark
+from fly_billing.usage.engines.spark_session import open_spark
+from fly_billing.usage.opening_levels import LEVELS
+from fly_billing.usage.rollups import RolledUp, roll_up
+from fly_billing.usage.usage_table import EVENTS, UsageLake, UsageTable, open_duckdb
+from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
+from tests.support.world import World, machine_seconds
 
 FEBRUARY = BillingMonth(2028, 2)
 CLUSTER = "local-cluster[2,1,1024]"

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fly_billing.resources.embedded_postgres import create_database, throwaway
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
-from tests.builders import Platform
+from fly_billing.embedded_postgres import create_database, throwaway
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
 from tests.fuzz.campaign import Outcome, Plan, run
+from tests.support.builders import Platform
 
 console = Console()
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fly_billing.resources.usage_lake import open_duckdb
-from tests.builders import DAY, Platform, event, json_line
+from fly_billing.usage.usage_table import open_duckdb
 from tests.fuzz.mutations import MUTATIONS, odd_name
 from tests.fuzz.rows import ODD_WRITERS, odd_rows
+from tests.support.builders import DAY, Platform, event, json_line
 
 CONTROL_ROWS = 20
 ROWS_PER_FILE = 1_000

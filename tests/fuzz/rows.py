@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.builders import event, write_csv
+from tests.support.builders import event, write_csv
 
 OddWriter = Callable[[Path, random.Random, Sequence[Mapping[str, Any]]], None]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.alert_servers import Slack, Webhook, serving
+from tests.support.alert_servers import Slack, Webhook, serving
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 
 import stripe
 
-from fly_billing.resources.stripe_client import make_stripe_client
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.stripe_builders import API_KEY
+from fly_billing.stripe_sync.client import make_stripe_client
+from tests.support.stripe_builders import API_KEY
 
 Json = dict[str, Any]
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.scenarios.hands_in_stripe import BY_HAND, FINALIZING, Hands
-from tests.stripe_builders import query
+from tests.support.stripe_builders import query
 
 Json = dict[str, Any]
 

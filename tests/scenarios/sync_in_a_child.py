@@ -17,11 +17,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from fly_billing.domain.stripe_plan import StripeRequest
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.stripe_client import Answer
-from fly_billing.resources.stripe_journal import StripeJournal
-from tests.stripe_builders import sync, sync_tools
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.journal import StripeJournal
+from fly_billing.stripe_sync.rules.requests import StripeRequest
+from tests.support.stripe_builders import sync, sync_tools
 
 # Here the test itself kills, once the sandbox has done what it was asked and keeps the answer back.
 IN_FLIGHT = "sent and not answered"

@@ -24,25 +24,25 @@ from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.reconciliation import Discrepancy
-from fly_billing.domain.repair import Action
-from fly_billing.resources.cutover import OutOfLine, approve_total, verdicts_of
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.invoicing import bill
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.repairing import Repaired, carry_out, plan_of_repair
-from fly_billing.resources.stripe_events import KEPT, poll_events, settle_waiting_events
-from fly_billing.resources.stripe_journal import StripeJournal
-from fly_billing.resources.stripe_reading import ReadingFailed
-from fly_billing.resources.stripe_sync import sync_month
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.invoicing.bill_run import bill
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.webhooks import PATH, build_app
-from fly_billing.webhooks.server import taker
+from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, verdicts_of
+from fly_billing.stripe_sync.event_inbox import KEPT, poll_events, settle_waiting_events
+from fly_billing.stripe_sync.journal import StripeJournal
+from fly_billing.stripe_sync.month_sync import sync_month
+from fly_billing.stripe_sync.reader import ReadingFailed
+from fly_billing.stripe_sync.repair import Repaired, carry_out, plan_of_repair
+from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
+from fly_billing.stripe_sync.rules.repair_plan import Action
+from fly_billing.stripe_sync.webhooks import PATH, build_app
+from fly_billing.stripe_sync.webhooks.server import taker
 from tests.scenarios.hands_in_stripe import DEEDS, FINALIZING, Hands
 from tests.scenarios.sync_audit import Audit, Bill, Seen
 from tests.scenarios.watched_process import Crash, WatchedHttp, WatchedProcess
-from tests.stripe_builders import (
+from tests.support.stripe_builders import (
     JULY,
     JUNE,
     TERMS,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from fly_billing.domain.correction_guard import OFF
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.correcting import Who, correct_month
-from tests.builders import (
+from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.periods import BillingMonth
+from tests.support.builders import (
     OCTOBER,
     SEPTEMBER,
     Platform,

@@ -6,16 +6,16 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from fly_billing.assets.failure_causes import failure_causes
-from fly_billing.domain.periods import BillingMonth
+from fly_billing.invoicing.bill_run import Terms, bill
 from fly_billing.jobs import landing_range
-from fly_billing.resources.backlog import days_to_land
-from fly_billing.resources.invoicing import Terms, bill
-from fly_billing.resources.rollups import roll_up
-from fly_billing.resources.usage_lake import UsageLake
+from fly_billing.periods import BillingMonth
 from fly_billing.sensors.alert_on_failed_run import run_alert
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.unguarded import damage
-from tests.world import World, event, machine_seconds
+from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.usage_table import UsageLake
+from fly_billing.worklist.due import days_to_land
+from tests.support.unguarded import damage
+from tests.support.world import World, event, machine_seconds
 
 SEPTEMBER, OCTOBER, NOVEMBER = BillingMonth(2026, 9), BillingMonth(2026, 10), BillingMonth(2026, 11)
 DAY = date(2026, 10, 15)

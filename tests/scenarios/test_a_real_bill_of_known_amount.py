@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.focus_import import import_focus
+from fly_billing.focus.imports import import_focus
+from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.world import World
+from tests.support.world import World
 
 SAMPLE = Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv"
 SEPTEMBER = BillingMonth(2024, 9)

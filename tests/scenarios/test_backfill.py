@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.postgres import BillingDatabase, lock_until_commit
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit
 
 COMMAND = str(Path(sys.executable).with_name("fly-billing"))
 NOW = BillingMonth.containing(datetime.now(UTC))

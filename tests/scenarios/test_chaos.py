@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase
 from tests.chaos import campaign
 from tests.chaos.audit import Findings
 from tests.chaos.crew import Crew, crew

@@ -9,20 +9,20 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-from fly_billing.domain.account import Account, Member, Subscription, UsageRollup
-from fly_billing.domain.explained_rounding import explain_rounding
-from fly_billing.domain.explanation import explain_item
-from fly_billing.domain.invoices import Invoice, assemble_invoice
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.prices import Price, PriceBook
-from fly_billing.focus_import import import_focus
-from fly_billing.resources.billed_events import check_items_per_event, open_billed_events
-from fly_billing.resources.explanations import items_of_month, read_explanation
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.price_books import SHIPPED, read_price_book_files
-from fly_billing.resources.usage_lake import UsageLake
-from tests.builders import TERMS, Platform, days_of, id_of
-from tests.calculator import printed, redo
+from fly_billing.focus.imports import import_focus
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
+from fly_billing.pricing.rules.prices import Price, PriceBook
+from fly_billing.statements.billed_events import check_items_per_event, open_billed_events
+from fly_billing.statements.explanation_reader import items_of_month, read_explanation
+from fly_billing.statements.rules.explanation import explain_item
+from fly_billing.statements.rules.rounding import explain_rounding
+from fly_billing.usage.usage_table import UsageLake
+from tests.support.builders import TERMS, Platform, days_of, id_of
+from tests.support.calculator import printed, redo
 
 FOCUS_SAMPLE = Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv"
 # Past every allowance of the book, and not divisible by any of its units.

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.stripe_builders import bill_june, in_stripe, kinds, mutations, sync_tools
+from tests.support.stripe_builders import bill_june, in_stripe, kinds, mutations, sync_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("sync_in_a_child.py")

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from fly_billing.domain.stripe_plan import StripeRequest
-from fly_billing.resources.embedded_postgres import PostgresServer, drop_database
-from fly_billing.resources.stripe_client import Answer
-from fly_billing.resources.stripe_journal import StripeJournal
+from fly_billing.embedded_postgres import PostgresServer, drop_database
 from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.journal import StripeJournal
+from fly_billing.stripe_sync.rules.requests import StripeRequest
 from tests.scenarios.sync_machine import SyncMachine, make_template
 from tests.scenarios.watched_process import WatchedHttp
 

@@ -15,12 +15,22 @@ from typing import Any
 
 import pytest
 
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.scenarios.sync_in_a_child import IN_FLIGHT, MOMENTS
-from tests.stripe_builders import bill_june, eventually, in_stripe, kinds, outcome, query, sent, sync, sync_tools
-from tests.unguarded import damage
+from tests.support.stripe_builders import (
+    bill_june,
+    eventually,
+    in_stripe,
+    kinds,
+    outcome,
+    query,
+    sent,
+    sync,
+    sync_tools,
+)
+from tests.support.unguarded import damage
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("sync_in_a_child.py")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fly_billing.domain.aggregations import Aggregation
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.domain.price_models import PerUnit
-from fly_billing.resources.invoicing import BilledInvoice
-from fly_billing.resources.price_books import Meter, PriceBookFiles, load_price_book
-from tests.builders import OCTOBER, SEPTEMBER, TERMS, Platform, at, days_of, event, price, write_jsonl
+from fly_billing.invoicing.bill_run import BilledInvoice
+from fly_billing.periods import BillingMonth
+from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.rules.aggregations import Aggregation
+from fly_billing.pricing.rules.models import PerUnit
+from tests.support.builders import OCTOBER, SEPTEMBER, TERMS, Platform, at, days_of, event, price, write_jsonl
 
 NOVEMBER = BillingMonth(2026, 11)
 METERS = (

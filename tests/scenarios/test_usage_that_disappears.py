@@ -8,12 +8,14 @@ from typing import Any
 
 from dagster import AssetCheckSeverity, ExecuteInProcessResult, build_schedule_context, build_sensor_context
 
-from fly_billing.domain.periods import BillingMonth
 from fly_billing.jobs import close_months_nightly
-from fly_billing.resources.dagster_resources import Alerts, BillingPostgres, BillingTerms
+from fly_billing.periods import BillingMonth
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
-from tests.world import World, machine_seconds
+from tests.support.world import World, machine_seconds
 
 OCTOBER, NOVEMBER = BillingMonth(2026, 10), BillingMonth(2026, 11)
 TEN = [f"org-{number}" for number in range(10)]

@@ -15,10 +15,10 @@ from typing import Any
 import stripe
 from sqlalchemy import Connection
 
-from fly_billing.resources.postgres import BillingDatabase, Row
-from fly_billing.resources.stripe_invoice_sync import SyncTools
-from fly_billing.resources.stripe_journal import StripeJournal
-from tests.stripe_builders import API_KEY, MovableClock, sync_tools
+from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.journal import StripeJournal
+from tests.support.stripe_builders import API_KEY, MovableClock, sync_tools
 
 
 class Crash(BaseException):

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fly_billing.resources.embedded_postgres import PostgresServer
-from fly_billing.resources.embedded_postgres.account import account_for
-from fly_billing.resources.embedded_postgres.roles import make_missing
-from fly_billing.resources.embedded_postgres.server import USER, connect
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.embedded_postgres.account import account_for
+from fly_billing.embedded_postgres.roles import make_missing
+from fly_billing.embedded_postgres.server import USER, connect
 from tests.servers.poolers import free_port
 
 PACKAGES = Path(sys.prefix) / "servers" / "node_modules"

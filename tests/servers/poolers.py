@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fly_billing.resources.connecting import NEEDED
-from fly_billing.resources.embedded_postgres import PostgresServer
-from fly_billing.resources.embedded_postgres.account import account_for
-from fly_billing.resources.embedded_postgres.roles import ROLES
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.embedded_postgres.account import account_for
+from fly_billing.embedded_postgres.roles import ROLES
+from fly_billing.postgres.connecting import NEEDED
 
 SETTINGS = """
 [databases]

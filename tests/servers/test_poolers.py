@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER
-from fly_billing.resources.embedded_postgres.server import USER
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.embedded_postgres.roles import DAGSTER, OWNER
+from fly_billing.embedded_postgres.server import USER
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.servers.poolers import pgbouncer
 from tests.servers.whole_month import Databases, bill_october, command, refused

@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER
-from fly_billing.resources.embedded_postgres.server import connect, prepare
+from fly_billing.embedded_postgres.roles import DAGSTER, OWNER
+from fly_billing.embedded_postgres.server import connect, prepare
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.servers.older_servers import older_server
 from tests.servers.whole_month import Databases, bill_october, command, refused

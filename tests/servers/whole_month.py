@@ -12,14 +12,14 @@ from pathlib import Path
 from dagster import DagsterInstance
 from pytest import MonkeyPatch
 
-from fly_billing.domain.periods import BillingMonth
-from fly_billing.resources.embedded_postgres import PostgresServer
-from fly_billing.resources.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
-from fly_billing.resources.migrate import migrate
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import PROJECT
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
+from fly_billing.settings import PROJECT
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.world import World, event, machine_seconds
+from tests.support.world import World, event, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
 NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from fly_billing.domain.intervals import INTERVALS
-from fly_billing.domain.price_models import (
+from fly_billing.pricing.rules.intervals import INTERVALS
+from fly_billing.pricing.rules.models import (
     Flat,
     Graduated,
     GraduatedPercentage,
@@ -22,8 +22,8 @@ from fly_billing.domain.price_models import (
     Tier,
     Volume,
 )
-from fly_billing.domain.prices import Price
-from fly_billing.domain.transformed_quantity import TransformedQuantity
+from fly_billing.pricing.rules.prices import Price
+from fly_billing.pricing.rules.transformed_quantity import TransformedQuantity
 
 QUANTITIES = st.decimals(0, Decimal("1e12"), places=15) | st.integers(0, 100).map(Decimal)
 AMOUNTS = st.decimals(0, Decimal("1e6"), places=12) | st.integers(0, 100).map(Decimal)

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from fly_billing.cli.local_platform import SANDBOX_KEY
-from fly_billing.resources.credentials import check_secret_address, check_stripe_key, is_this_machine
-from fly_billing.resources.dagster_resources import Alerts, Clock, StripeAccount
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import SettingsError
-from fly_billing.resources.stripe_client import make_stripe_client
+from fly_billing.credentials import check_secret_address, check_stripe_key, is_this_machine
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.settings import SettingsError
+from fly_billing.stripe_sync.client import make_stripe_client
 
 PACKAGE = Path(__file__).parents[2] / "fly_billing"
 SECRET = "51Hq3tSECRET"
@@ -147,7 +149,7 @@ def test_stripe_clients_are_made_in_one_place_behind_the_guard() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("StripeClient")
     }
-    assert makers == {"resources/stripe_client.py"}
+    assert makers == {"stripe_sync/client.py"}
     keys = [
         str(path)
         for path in PACKAGE.rglob("*.py")

@@ -3,7 +3,7 @@
 import doctest
 from pathlib import Path
 
-from fly_billing.domain import rating
+from fly_billing.pricing.rules import rating
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = [path for room in ("fly_billing", "migrations", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
+MODULES = [path for room in ("fly_billing", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
 OF_PATHS = {"read_text": 0, "write_text": 1}  # and how many arguments they have without an encoding
 # Where the mode stands among the arguments.
 OPENING = {"open": 1, "fdopen": 1, "TemporaryFile": 0, "NamedTemporaryFile": 0, "SpooledTemporaryFile": 1}
@@ -91,21 +91,14 @@ IN_C = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "
 LOADED = """
 import locale, warnings
 from importlib.resources import files
-from fly_billing.focus_export import exporting
-from fly_billing.focus_import import records as imported
-from fly_billing.resources import statements
-from fly_billing.sample_platform import records as sample
+from fly_billing.focus.exports import exporting
+from fly_billing.postgres.statements import PACKAGE, sql
 assert locale.getpreferredencoding(False) in ("ANSI_X3.4-1968", "US-ASCII"), locale.getpreferredencoding(False)
 warnings.simplefilter("error", EncodingWarning)
 read = 0
-rooms = {
-    "fly_billing.resources": statements.sql, "fly_billing.focus_import": imported._sql,
-    "fly_billing.focus_export": exporting._sql, "fly_billing.sample_platform": sample._sql,
-}
-for room, load in rooms.items():
-    for path in (files(room) / "sql").iterdir():
-        load(path.name.removesuffix(".sql"))
-        read += 1
+for path in PACKAGE.glob("*/**/sql/*.sql"):
+    assert sql(path.stem)
+    read += 1
 print(read)
 """
 
@@ -115,12 +108,12 @@ def test_every_statement_loads_where_the_locale_is_ascii() -> None:
     done = subprocess.run(
         [sys.executable, *options, "-c", LOADED], env=IN_C, cwd=ROOT, stdout=subprocess.PIPE, timeout=600, check=True
     )
-    assert int(done.stdout) == len(list((ROOT / "fly_billing").glob("*/sql/*.sql"))) > 100
+    assert int(done.stdout) == len(list((ROOT / "fly_billing").glob("*/**/sql/*.sql"))) > 100
 
 
 def test_the_command_line_shows_what_the_locale_has_no_character_for() -> None:
     program = (
-        "from fly_billing.cli import console, main\n"
+        "from fly_billing.cli.main import console, main\n"
         "try: main()\n"
         "except SystemExit: console.print('3 requests \\u00d7 0.1 \\u2581\\u2582')\n"
     )

@@ -7,7 +7,7 @@ from dagster import in_process_executor
 
 from fly_billing.definitions import build_defs
 from fly_billing.executors import chosen_executor
-from fly_billing.resources.settings import Settings, SettingsError
+from fly_billing.settings import Settings, SettingsError
 
 REDIS = {
     "DAGSTER_CELERY_BROKER_URL": "redis://127.0.0.1:1/0",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.foreign_text import visible
+from fly_billing.foreign_text import visible
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fly_billing.cli import app
+from fly_billing.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.money import (
+from fly_billing.money import (
     EXACT,
     counted,
     divide,

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from fly_billing.focus_export.columns import COLUMNS
-from fly_billing.focus_export.files import new_file
-from fly_billing.resources.output_files import OutputExists, OutputNotWritten, is_stream, output_file
+from fly_billing.focus.exports.columns import COLUMNS
+from fly_billing.focus.exports.files import new_file
+from fly_billing.output_files import OutputExists, OutputNotWritten, is_stream, output_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,7 +107,7 @@ def test_a_name_as_long_as_names_can_be_is_a_name(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from fly_billing.resources.output_files import OutputNotWritten, output_file
+from fly_billing.output_files import OutputNotWritten, output_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
@@ -151,7 +151,7 @@ def test_a_pipe_gets_all_of_it_or_nothing(tmp_path: Path) -> None:
 TO_STDOUT = """
 import sys
 from pathlib import Path
-from fly_billing.resources.output_files import output_file
+from fly_billing.output_files import output_file
 with output_file(Path(sys.argv[1])) as file:
     file.write(b"whole")
 """

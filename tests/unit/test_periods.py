@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.domain.periods import BillingMonth, months_between, overlap_days, overlap_seconds
+from fly_billing.periods import BillingMonth, months_between, overlap_days, overlap_seconds
 
 SEPTEMBER = BillingMonth(2026, 9)
 GRACE = timedelta(hours=72)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.resources.dagster_resources import UsageStore
-from fly_billing.resources.postgres import BillingDatabase
-from fly_billing.resources.settings import DatabaseLimits, Settings, SettingsError
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.usage_store import UsageStore
+from fly_billing.settings import DatabaseLimits, Settings, SettingsError
 
 
 def test_everything_has_a_default_but_databases_and_keys() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.stripe_openapi import Exchange, Json, stripe_schema
+from tests.support.stripe_openapi import Exchange, Json, stripe_schema
 
 CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1, "livemode": False, "metadata": {}}
 UPDATED = Exchange(

@@ -16,11 +16,11 @@ import pytest
 import stripe
 
 import fly_billing
-from fly_billing.resources.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.resources.postgres import BillingDatabase
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sandbox.endpoints import ENDPOINTS
-from tests.stripe_flows import (
+from tests.support.stripe_flows import (
     Stage,
     follow_a_payment,
     go_through_customers,
@@ -32,8 +32,8 @@ from tests.stripe_flows import (
     meet_every_refusal,
     sync_and_repair_june,
 )
-from tests.stripe_openapi import Exchange, Json, stripe_schema
-from tests.stripe_recorder import recording
+from tests.support.stripe_openapi import Exchange, Json, stripe_schema
+from tests.support.stripe_recorder import recording
 
 PACKAGE = Path(fly_billing.__file__).parent
 BY_HAND = (go_through_customers, go_through_invoices, go_through_invoice_items, go_through_payments_and_events)

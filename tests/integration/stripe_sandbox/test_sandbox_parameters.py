@@ -10,7 +10,7 @@ from fly_billing.stripe_sandbox import params
 from fly_billing.stripe_sandbox.endpoints import ENDPOINTS, Endpoint
 from fly_billing.stripe_sandbox.errors import InvalidParamsError
 from fly_billing.stripe_sandbox.params import Param, Spec
-from tests.stripe_openapi import Json, stripe_schema
+from tests.support.stripe_openapi import Json, stripe_schema
 
 # Values to try on every parameter: what each type takes, and what it does not.
 WORDS = ["word", "usd", "7", "-7", "1.5", "true", "", *("x" * n for n in (13, 21, 41, 141, 151, 257, 513, 5001, 40001))]

@@ -1,0 +1,69 @@
+"""The channels that the settings name; one that is set by halves is an error, not a channel that is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.errors import MessageError
+from email.headerregistry import Address
+
+from slack_sdk.web.client import WebClient
+
+from fly_billing.alerting.channel import Channel
+from fly_billing.alerting.mail import MailChannel, MailServer
+from fly_billing.alerting.slack import SlackChannel
+from fly_billing.alerting.webhook import WebhookChannel
+from fly_billing.credentials import check_secret_address
+from fly_billing.settings import Settings, SettingsError
+
+# Makes a client of a bot's token and, where it isn't Slack's own, an address.
+SlackClient = Callable[[str, str | None], WebClient]
+
+
+def configured_channels(settings: Settings, slack_client: SlackClient) -> list[Channel]:
+    """Return every channel that is set. Raises SettingsError naming what is missing or can't be right."""
+    return [*_webhook(settings), *_slack(settings, slack_client), *_mail(settings)]
+
+
+def _webhook(settings: Settings) -> list[Channel]:
+    if not settings.alert_webhook_url:
+        return []
+    return [WebhookChannel(check_secret_address("ALERT_WEBHOOK_URL", settings.alert_webhook_url))]
+
+
+def _slack(settings: Settings, slack_client: SlackClient) -> list[Channel]:
+    _demand_all(SLACK_BOT_TOKEN=settings.slack_bot_token, SLACK_CHANNEL=settings.slack_channel)
+    if not settings.slack_bot_token or not settings.slack_channel:
+        return []
+    if settings.slack_api_base:
+        check_secret_address("SLACK_API_BASE", settings.slack_api_base, is_base=True)
+    return [SlackChannel(slack_client(settings.slack_bot_token, settings.slack_api_base), settings.slack_channel)]
+
+
+def _mail(settings: Settings) -> list[Channel]:
+    sender, to, url = settings.alert_email_from, settings.alert_email_to, settings.smtp_url
+    _demand_all(ALERT_EMAIL_TO=to, ALERT_EMAIL_FROM=sender, SMTP_URL=url)
+    if not sender or not to or not url:
+        return []
+    server = MailServer.from_url(url)
+    sender = _address("ALERT_EMAIL_FROM", sender)
+    recipients = [_address("ALERT_EMAIL_TO", one) for one in to.split(",") if one.strip()]
+    return [MailChannel(server, sender, one) for one in dict.fromkeys(recipients)]
+
+
+def _demand_all(**settings: str | None) -> None:
+    missing = [name for name, value in settings.items() if not value]
+    if missing and len(missing) < len(settings):
+        named = [name for name, value in settings.items() if value]
+        raise SettingsError(
+            f"{' and '.join(missing)} must be set too, where {' and '.join(named)} is: see .env.example"
+        )
+
+
+def _address(name: str, text: str) -> str:
+    try:
+        found = Address(addr_spec=text.strip())
+    except (MessageError, ValueError, IndexError):
+        found = Address()
+    if not found.username or not found.domain:
+        raise SettingsError(f"{name}: {text.strip()!r} is no e-mail address, such as oncall@example.com")
+    return found.addr_spec

@@ -1,0 +1,1 @@
+"""What alerts say, and when spending crosses a threshold. Pure."""

@@ -1,0 +1,125 @@
+"""The taxes of corrections: how much of each difference is taxed at which rates, where that differs by item.
+
+An adjustment is taxed at the rates of the month that it corrects. What a discount or a maximum took from which item
+decides the bases as well: when that moves from one item to another, the difference of the discount itself may be
+nothing, and the bases still change. So all that was charged, adjusted and is owed now is added up by rates.
+Keeps out: which amounts differ (`corrections.rules.differences`), and the tax on them (`billing_steps.taxes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.corrections.rules.differences import COMPARED, Difference, charge_key
+from fly_billing.corrections.rules.returned_credits import thing_key
+from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
+from fly_billing.invoicing.rules.steps.taxes import Parts, like_what_counted, shares
+from fly_billing.money import EXACT
+from fly_billing.pricing.rules.tax_rates import Rates, rates_of, rates_of_anything
+
+Split = dict[Rates, Decimal]
+PAID = ("usage", "subscription", "one_off", "minimum")
+
+
+def splits_of(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split]:
+    """Add up what is compared of an invoice by `charge_key` and by the rates that tax it.
+
+    Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
+    """
+    every = {item.id: item for item in items}
+    splits: dict[str, Split] = {}
+    parts: dict[UUID, Parts] = {}
+    for item in every.values():
+        if item.kind in COMPARED and not is_ahead(item, account.month):
+            _add(splits.setdefault(charge_key(item), {}), _parts_of(item, every, account, parts))
+    return splits
+
+
+def splits_of_credits(
+    returned: Iterable[Difference],
+    billed: Iterable[InvoiceItem],
+    adjusted: Mapping[str, Parts],
+    now: Iterable[InvoiceItem],
+    account: Account,
+) -> dict[str, Split]:
+    """Return by key how much of what goes back to credits is taxed at which rates: like what the credit had paid."""
+    sides = [_splits_of_things(items, account) for items in (now, billed)]
+    splits: dict[str, Split] = {}
+    for one in returned:
+        thing = one.detail["thing"]
+        if one.detail["pays"] == "gross":  # it is money: nothing is taxed more or less by it
+            splits[one.charge.key] = {}
+            continue
+        like = next(side[thing] for side in (*sides, adjusted) if side.get(thing))
+        amounts = shares(one.amount, [abs(amount) for amount in like.values()])
+        splits[one.charge.key] = dict(zip(like, amounts, strict=True))
+    return splits
+
+
+def _splits_of_things(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split]:
+    every = {item.id: item for item in items}
+    splits: dict[str, Split] = {}
+    parts: dict[UUID, Parts] = {}
+    for item in every.values():
+        if item.kind in PAID and not is_ahead(item, account.month):
+            _add(splits.setdefault(thing_key(item), {}), _parts_of(item, every, account, parts))
+    return splits
+
+
+def _parts_of(
+    item: InvoiceItem, every: Mapping[UUID, InvoiceItem], account: Account, parts: dict[UUID, Parts]
+) -> Parts:
+    """Split an item by rates; `parts` has those that were split already. What it is about is split first."""
+    if item.id in parts:
+        return parts[item.id]
+    about = [UUID(one["item"]) for name in ("counted", "applied_to") for one in item.detail.get(name, ())]
+    for other in about:
+        _parts_of(every[other], every, account, parts)
+    whose = f"{account.organization_id} in {account.month}"
+    if item.kind in ("discount", "maximum"):
+        parts[item.id] = _taken(item, parts)
+    elif item.kind == "minimum":
+        parts[item.id] = like_what_counted(item, item.amount, rates_of_anything(account.taxes, whose), parts)
+    else:
+        rates = account.rates_of_fee(item) if item.kind == "subscription" else account.taxes
+        parts[item.id] = {rates_of(item, rates, whose): item.amount}
+    return parts[item.id]
+
+
+def _taken(item: InvoiceItem, parts: Mapping[UUID, Parts]) -> Split:
+    split: Split = {}
+    for one in item.detail["applied_to"]:
+        target = parts[UUID(one["item"])]
+        amounts = shares(EXACT.minus(Decimal(one["amount"])), list(target.values()))
+        _add(split, dict(zip(target, amounts, strict=True)))
+    return split
+
+
+def _add(split: Split, more: Parts) -> None:
+    for rates, amount in more.items():
+        split[rates] = EXACT.add(split.get(rates, Decimal(0)), amount)
+
+
+def taxed_differences(
+    differences: Sequence[Difference],
+    billed: Mapping[str, Parts],
+    adjusted: Mapping[str, Parts],
+    now: Mapping[str, Parts],
+) -> dict[str, Split]:
+    """Return by `charge_key` how much of each difference is taxed at which rates.
+
+    What only moved from one rate to another is in the first difference: its parts add up to its amount all the same.
+    """
+    if not differences:
+        return {}
+    booked = {one.charge.key: Split() for one in differences}
+    first = differences[0].charge.key
+    for key in billed.keys() | adjusted.keys() | now.keys():
+        split = booked[key] if key in booked else booked[first]
+        _add(split, now.get(key, {}))
+        for before in (billed, adjusted):
+            _add(split, {rates: EXACT.minus(amount) for rates, amount in before.get(key, {}).items()})
+    return {key: {rates: amount for rates, amount in split.items() if amount} for key, split in booked.items()}

@@ -1,0 +1,96 @@
+"""Which Stripe keys may be used here, and which addresses may be sent a secret. Both are allow-lists.
+
+Add here whatever decides whether a key, token or password may leave this machine. Keeps out: reading them from the
+environment (`settings`).
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from fly_billing.settings import SettingsError
+
+# What Stripe issues: a kind, a mode, and ASCII letters and digits. Organization keys (sk_org_...) are in neither list:
+# they act on every account of an organization and need a Stripe-Context on each call, which nothing here sends.
+_TEST_KEY = re.compile(r"(?:sk|rk)_test_[0-9A-Za-z_]{1,250}")
+_LIVE_KEY = re.compile(r"(?:sk|rk)_live_[0-9A-Za-z_]{1,250}")
+_HOST_NAME = re.compile(r"[0-9a-z](?:[0-9a-z.-]*[0-9a-z])?")
+_IPV6 = re.compile(r"[0-9a-f:.]+")
+
+
+def check_stripe_key(key: str | None, *, production: bool) -> str:
+    """Return the key if it may be used here: live keys in production only, test keys everywhere else only.
+
+    Raises SettingsError, whose message never repeats the key.
+    """
+    if not key:
+        raise SettingsError("STRIPE_API_KEY is not set: use `make dev` for the local sandbox, or a key of your account")
+    is_live = _LIVE_KEY.fullmatch(key) is not None
+    if is_live and not production:
+        raise SettingsError("STRIPE_API_KEY is a live key, but FLY_BILLING_ENV is not 'production': refusing to use it")
+    if production and not is_live:
+        raise SettingsError(
+            "FLY_BILLING_ENV is 'production', but STRIPE_API_KEY is no live key: refusing to mix them."
+            f" {_form('sk_live_ or rk_live_')}"
+        )
+    if not is_live and _TEST_KEY.fullmatch(key) is None:
+        raise SettingsError(f"STRIPE_API_KEY is no test key: refusing to use it. {_form('sk_test_ or rk_test_')}")
+    return key
+
+
+def check_stripe_access(key: str | None, base: str | None, *, production: bool) -> str:
+    """Return the key if it may be used here, and sent to `base` (None: Stripe itself). Raises SettingsError."""
+    if base:
+        check_secret_address("STRIPE_API_BASE", base, is_base=True)
+    return check_stripe_key(key, production=production)
+
+
+def _form(prefixes: str) -> str:
+    return (
+        f"It must begin with {prefixes}, followed by ASCII letters, digits and underscores only: no spaces, quotes or"
+        " line breaks; keys of an organization (sk_org_) are not supported"
+    )
+
+
+def check_secret_address(setting: str, url: str, *, is_base: bool = False) -> str:
+    """Return a URL that may be sent a secret: https, or http to this machine (127.0.0.0/8, ::1, localhost).
+
+    `is_base`: paths are appended to it, so it has no query. Raises SettingsError naming the setting, never the URL,
+    which may be a secret itself.
+    """
+    if not _may_be_sent_a_secret(url, is_base=is_base):
+        example = "https://host" if is_base else "https://host/path"
+        raise SettingsError(
+            f"{setting} must be an address such as {example}: https, as a secret is sent there (http only to"
+            " 127.0.0.1, ::1 or localhost), without spaces, without user:password@"
+            + (", without ? or #" if is_base else ", without #")
+        )
+    return url
+
+
+def _may_be_sent_a_secret(url: str, *, is_base: bool) -> bool:
+    # urlsplit drops tabs and line breaks, and clients disagree on backslashes: refuse both before parsing.
+    if not url.isascii() or not url.isprintable() or any(character in url for character in " \\#"):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or port == 0 or "@" in parts.netloc or (is_base and "?" in url):
+        return False
+    if not (_HOST_NAME.fullmatch(host) or ("[" in parts.netloc and _IPV6.fullmatch(host))):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(host))
+
+
+def is_this_machine(host: str) -> bool:
+    """Return True if the host is localhost, ::1 or an address of 127.0.0.0/8, written in full."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Dagster's own tables in Postgres."""

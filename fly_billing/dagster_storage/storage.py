@@ -1,0 +1,95 @@
+"""Dagster's own storage in Postgres, with connections that stay open. `dagster.yaml` names it.
+
+dagster-postgres opens a connection for each event, and two for each partition that a run plans: at 264 partitions that
+was nine tenths of its bookkeeping (on a busy machine). Its hook for the webserver keeps one open instead; here every
+process uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import get_token_provider_from_config, pg_url_from_config
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+
+from fly_billing.dagster_storage.set_up import set_up
+from fly_billing.postgres.connecting import (
+    DatabaseProblem,
+    Place,
+    describe,
+    read_address,
+    refuse_pooler_of,
+    tcp_limits,
+)
+from fly_billing.settings import DatabaseLimits
+
+SETTING = "DAGSTER_DATABASE_URL"
+
+# One connection per process and kind of storage stays open; further ones, for threads, are closed after use.
+MORE_AT_ONCE = 20
+# Seconds. Proxies and firewalls close connections silently that are idle for long.
+RECYCLED_AFTER = 600
+# Milliseconds; 0 is no limit, as Postgres has it by itself. The webserver sets its own.
+NO_TIMEOUT = 0
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """DagsterPostgresStorage without a new connection for each event; takes the same configuration.
+
+    A connection that the server has closed meanwhile (a restart, a failover) is noticed and opened anew.
+    """
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> PooledPostgresStorage:
+        """Make it as Dagster makes its own, and keep its connections open.
+
+        Raises SettingsError or DatabaseProblem, in one line, if the database can't be used.
+        """
+        tokens = get_token_provider_from_config(config_value)
+        # dagster-postgres needs psycopg 2; a bare postgresql:// is psycopg 3 to SQLAlchemy 2.1.
+        url = read_address(pg_url_from_config(config_value), SETTING, driver="psycopg2")
+        limits = DatabaseLimits.from_environment()
+        if config_value.get("should_autocreate_tables", True) and tokens is None:
+            _set_up(url, limits)
+        url = _bounded(url, limits)
+        storage = cls(
+            postgres_url=url.render_as_string(hide_password=False),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True) and tokens is not None,
+            inst_data=inst_data,
+            token_provider=tokens,
+        )
+        for part in (storage._event_log_storage, storage._run_storage, storage._schedule_storage):
+            part.optimize_for_webserver(NO_TIMEOUT, RECYCLED_AFTER, MORE_AT_ONCE)
+            event.listen(part._engine, "checkout", _refuse_closed)
+        return storage
+
+
+def _bounded(url: URL, limits: DatabaseLimits) -> URL:
+    """Add what notices a machine that vanished, where the URL says nothing of it: dagster-postgres takes only a URL."""
+    wanted = {name: str(value) for name, value in tcp_limits(limits).items() if name not in url.query}
+    return url.update_query_dict(wanted)
+
+
+def _set_up(url: URL, limits: DatabaseLimits) -> None:
+    """Make Dagster's tables; not through a pooler where the lock of those who make them does not hold."""
+    try:
+        refuse_pooler_of(url, SETTING, limits)
+        set_up(url, SETTING)
+    except (DBAPIError, psycopg.Error) as problem:
+        line = describe(problem, Place.of(SETTING, url))
+        if line is None:
+            raise
+        raise DatabaseProblem(line) from problem
+
+
+def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
+    """Tell SQLAlchemy's pool to open another connection in place of one that is dead."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+    except connection.Error as problem:
+        raise DisconnectionError from problem

@@ -1,1 +1,0 @@
-"""The steps that an invoice is made in, one to a file; their order is in `domain.invoices`."""

@@ -1,0 +1,130 @@
+"""The operating-system account the server runs under, and how a program is run as it.
+
+An ordinary user is that account. PostgreSQL refuses to run as root, so root drops to a system account.
+Keeps out which folders that account can use: `placement` finds out by trying.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
+from fly_billing.embedded_postgres.locks import exclusive
+
+NAME = "fly_billing"
+# Nothing of the caller's environment gets in: PGDATA, PGPORT, PGUSER or a locale would change what the programs do.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+# Debian's and Red Hat's command, and the one that some small images have instead.
+MAKE_ACCOUNT = (
+    ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/false", NAME),
+    ("adduser", "--system", "--group", "--no-create-home", "--shell", "/bin/false", NAME),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended: `code` 0 for success, and all it printed."""
+
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user id and group id."""
+
+    uid: int
+    gid: int
+
+    @property
+    def is_us(self) -> bool:
+        return self.uid == os.geteuid()
+
+    def run(self, *command: str | Path) -> Outcome:
+        """Run a program as this account, out of reach of a Ctrl-C in the terminal."""
+        # a file and not a pipe: a server started by the program keeps a pipe open, and reading it would never end
+        with tempfile.TemporaryFile() as output:
+            try:
+                code = _wait(self._start(command, output))
+            except OSError as error:
+                return Outcome(126, f"{command[0]} as user id {self.uid}: {error.strerror}")
+            output.seek(0)
+            return Outcome(code, output.read().decode(errors="replace").strip())
+
+    def _start(self, command: Sequence[str | Path], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",  # ours may be closed to the account
+            env=ENVIRONMENT,
+            umask=0o077,
+            start_new_session=True,
+            user=None if self.is_us else self.uid,
+            group=None if self.is_us else self.gid,
+            extra_groups=None if self.is_us else [],
+        )
+
+    def give(self, path: Path) -> None:
+        """Make the account the owner of a file or folder."""
+        if not self.is_us:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait()
+    except BaseException:  # a Ctrl-C reaches only us: end the program's children with it, or they go on writing
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def account_for(data_dir: Path) -> Account:
+    """Choose the account: ourselves, or for root the owner of the data there is, or else a system account."""
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    if data_dir.is_dir() and data_dir.stat().st_uid != 0:
+        return Account(data_dir.stat().st_uid, data_dir.stat().st_gid)
+    return _system_account()
+
+
+def _system_account() -> Account:
+    found = _named(NAME)
+    if found:
+        return found
+    # one at a time on this machine: a second starter must not fall back to nobody while the first adds the user
+    with exclusive(Path("/etc")):
+        return _named(NAME) or _made() or _named("nobody") or _none()
+
+
+def _named(name: str) -> Account | None:
+    import pwd  # not at the top: Windows has none
+
+    with suppress(KeyError):
+        entry = pwd.getpwnam(name)
+        return Account(entry.pw_uid, entry.pw_gid)
+    return None
+
+
+def _made() -> Account | None:
+    for program, *arguments in MAKE_ACCOUNT:
+        path = shutil.which(program, path=ENVIRONMENT["PATH"])
+        if path and Account(0, 0).run(path, *arguments).code == 0:
+            return _named(NAME)
+    return None
+
+
+def _none() -> Account:
+    raise EmbeddedPostgresError(
+        f"PostgreSQL refuses to run as root, and this machine has neither a user {NAME} (adding it failed) nor nobody."
+    )

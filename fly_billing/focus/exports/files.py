@@ -1,0 +1,81 @@
+"""Writes FOCUS rows as CSV or Parquet, a batch at a time.
+
+In CSV numbers are plain decimals, times end in Z, null is an empty field, and a text that a spreadsheet would run has
+an apostrophe before it. In Parquet they are decimal128, timestamps in UTC and null, and texts are as they are. Keeps
+out: what the rows say.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fly_billing.focus.exports.columns import COST_DECIMALS, QUANTITY_DECIMALS, Cell, columns_of
+from fly_billing.focus.exports.rows import Row
+from fly_billing.focus.spreadsheet_text import as_cell
+from fly_billing.money import plain
+from fly_billing.output_files import output_file
+
+Write = Callable[[Sequence[Row]], None]
+
+_TYPES = {
+    "text": pa.string(),
+    "time": pa.timestamp("us", "UTC"),
+    "cost": pa.decimal128(38, COST_DECIMALS),
+    "quantity": pa.decimal128(38, QUANTITY_DECIMALS),
+}
+FORMATS = ("csv", "parquet")
+
+
+@contextmanager
+def new_file(path: Path, file_format: str, version: str, *, overwrite: bool = False) -> Iterator[Write]:
+    """Yield what writes rows; the file is there, whole, when the block has ended well, and not at all if it has not.
+
+    Raises OutputExists where there is one already, unless `overwrite`, and OutputNotWritten.
+    """
+    with output_file(path, overwrite=overwrite) as file, ExitStack() as stack:
+        yield (_csv if file_format == "csv" else _parquet)(stack, file, version)
+
+
+def _csv(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
+    file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
+    stack.callback(file.detach)
+    columns = columns_of(version)
+    # RFC 4180's line ends: with "\n" alone, csv would not quote a text with "\r", and tear its row.
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(column.name for column in columns.values())
+
+    def write(rows: Sequence[Row]) -> None:
+        writer.writerows([_text(row[name]) for name in columns] for row in rows)
+
+    return write
+
+
+def _text(cell: Cell) -> str:
+    if isinstance(cell, datetime):
+        return cell.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(cell, Decimal):
+        return plain(cell) if cell else "0"
+    return as_cell(cell) if cell else ""
+
+
+def _parquet(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
+    columns = columns_of(version)
+    fields = [pa.field(column.name, _TYPES[column.kind]) for column in columns.values()]
+    schema = pa.schema(fields, metadata={"focus_version": version})
+    writer = stack.enter_context(pq.ParquetWriter(binary, schema, compression="zstd"))
+
+    def write(rows: Sequence[Row]) -> None:
+        named = [{column.name: row[name] for name, column in columns.items()} for row in rows]
+        writer.write_table(pa.Table.from_pylist(named, schema=schema))
+
+    return write

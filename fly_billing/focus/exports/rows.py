@@ -1,0 +1,228 @@
+"""Turns a final invoice into FOCUS rows. Pure: no database, no file.
+
+The rules, for a reader to argue with:
+  - An item becomes a row per step of its sum (a tier, a flat fee, the free allowance): each has one price x quantity.
+  - A discount is no row: FOCUS wants it in the costs of the rows that it is off (attribute DiscountHandling). So it
+    lowers their BilledCost and EffectiveCost, and x_Discounts names the coupon. ListCost stays.
+  - A credit is a row (ChargeCategory Credit), as it pays for other rows; so is a one-off item below zero.
+  - What tops up to a minimum, cuts down to a maximum, or puts an earlier month right, is an Adjustment. Only the last,
+    and a fee that was charged in advance, put an invoiced period right: ChargeClass Correction.
+  - A reservation is a Purchase with an EffectiveCost of 0: it pays for usage of later months. Its credits are rows.
+  - Where a price was negotiated, ContractedUnitPrice and ContractedCost are its own, ListUnitPrice and ListCost those
+    of the price list: step by step where both have the same steps, else on average.
+  - A tax is a row per rate, its ListCost the rate on the ListCost of the items that it is on. What is contained in the
+    prices (inclusive) has none.
+  - An item's cents are shared out over its rows by largest remainder, so that all rows of an InvoiceId add up to it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.errors import ToBeMended
+from fly_billing.focus.exports.billed import BilledInvoice, BilledItem
+from fly_billing.focus.exports.charges import Charge, charges_of, cut_cost
+from fly_billing.focus.exports.columns import COLUMNS, Cell
+from fly_billing.focus.exports.service_categories import service_category, service_subcategory
+from fly_billing.focus.exports.units import focus_unit
+from fly_billing.money import EXACT, divide, exact_product, exact_sum, from_cents, share_out_cents
+
+Row = dict[str, Cell]
+
+# FOCUS wants a prefix on tags that the provider defines: these are the dimensions of the usage.
+TAG_PREFIX = "fly_billing/"
+_FREQUENCIES = {"usage": "Usage-Based", "subscription": "Recurring", "minimum": "Recurring", "maximum": "Recurring"}
+
+
+class UnequalRows(ToBeMended):
+    """The rows of an invoice do not add up to it: a file never says otherwise than the invoice."""
+
+
+@dataclass
+class _TakenOff:
+    """What discounts take off one item: exact, above zero; their share of the invoice's cents; and their coupons."""
+
+    amount: Decimal = Decimal(0)
+    cents: int = 0
+    coupons: list[str] = field(default_factory=list)
+
+
+def focus_rows(invoice: BilledInvoice, provider: str) -> list[Row]:
+    """Return the rows of an invoice, in its order; taxes last. Raises UnequalRows where they miss its total."""
+    taken_off = _discounts(invoice)
+    rows: list[Row] = []
+    for item in invoice.items:
+        if item.kind not in ("discount", "tax"):
+            rows += _rows(invoice, item, taken_off[item.id], provider)
+    taxes = [item for item in invoice.items if item.kind == "tax"]
+    rows += [_tax_row(invoice, item, rows, provider) for item in taxes]
+    billed = exact_sum([row["BilledCost"] for row in rows if isinstance(row["BilledCost"], Decimal)])
+    if billed != from_cents(invoice.total_cents, invoice.currency):
+        raise UnequalRows(
+            f"the rows of invoice {invoice.number} add up to {billed} {invoice.currency}, its total is"
+            f" {from_cents(invoice.total_cents, invoice.currency)}: its items do not explain its total, so it is left"
+            " out. Look at it with `fly-billing explain`"
+        )
+    return rows
+
+
+def _discounts(invoice: BilledInvoice) -> dict[UUID, _TakenOff]:
+    taken_off: dict[UUID, _TakenOff] = defaultdict(_TakenOff)
+    for discount in (item for item in invoice.items if item.kind == "discount"):
+        applied = [(UUID(part["item"]), Decimal(part["amount"])) for part in discount.detail["applied_to"]]
+        amounts = [EXACT.minus(amount) for _, amount in applied]
+        shares = share_out_cents(amounts, invoice.currency, discount.amount_cents)
+        for (item, amount), cents in zip(applied, shares, strict=True):
+            one = taken_off[item]
+            one.amount = EXACT.add(one.amount, amount)
+            one.cents += cents
+            one.coupons.append(discount.detail["code"])
+    return taken_off
+
+
+def _rows(invoice: BilledInvoice, item: BilledItem, off: _TakenOff, provider: str) -> list[Row]:
+    charges = charges_of(item)
+    amounts = _less([charge.amount for charge in charges], off.amount)
+    cents = share_out_cents(amounts, invoice.currency, item.amount_cents + off.cents)
+    return [
+        _row(invoice, item, charge, amount, from_cents(share, invoice.currency), off.coupons, provider)
+        for charge, amount, share in zip(charges, amounts, cents, strict=True)
+    ]
+
+
+def _less(amounts: Sequence[Decimal], off: Decimal) -> list[Decimal]:
+    """Take `off` from the amounts in proportion; the last one bears what does not divide."""
+    if not off:
+        return list(amounts)
+    total = exact_sum(amounts)
+    parts = [divide(EXACT.multiply(off, amount), total) if total else Decimal(0) for amount in amounts[:-1]]
+    parts.append(EXACT.subtract(off, exact_sum(parts)))
+    return [EXACT.subtract(amount, part) for amount, part in zip(amounts, parts, strict=True)]
+
+
+def _row(
+    invoice: BilledInvoice,
+    item: BilledItem,
+    charge: Charge,
+    amount: Decimal,
+    billed: Decimal,
+    coupons: Sequence[str],
+    provider: str,
+) -> Row:
+    list_cost = billed if charge.list_cost is None else charge.list_cost
+    contracted_cost = billed if charge.contracted_cost is None else charge.contracted_cost
+    is_priced = charge.unit_price is not None
+    region = item.dimensions.get("region") or _only(item.match.get("region", ()))
+    tags = {f"{TAG_PREFIX}{name}": value for name, value in item.dimensions.items() if name not in item.match}
+    tags.pop(f"{TAG_PREFIX}region", None)
+    details = {_pascal(name): values[0] for name, values in item.match.items() if len(values) == 1}
+    return _base_row(invoice, item, provider) | {
+        "BilledCost": billed,
+        "ChargeCategory": charge.category,
+        "ChargeClass": "Correction" if charge.is_correction else None,
+        "ChargeDescription": f"{item.description}: {charge.label}" if charge.label else item.description,
+        "ConsumedQuantity": charge.consumed,
+        "ConsumedUnit": None if charge.consumed is None else focus_unit(item.unit),
+        "ContractedCost": contracted_cost,
+        "ContractedUnitPrice": charge.unit_price,
+        "EffectiveCost": Decimal(0) if item.is_prepaid else cut_cost(amount) if is_priced else billed,
+        "ListCost": list_cost,
+        "ListUnitPrice": charge.at_list,
+        "PricingCategory": "Standard" if is_priced else None,
+        "PricingQuantity": charge.quantity,
+        "PricingUnit": charge.unit,
+        "RegionId": region,
+        "RegionName": region,  # regions are called by their ids
+        "SkuId": item.price_key or charge.sku_price,
+        "SkuMeter": _meter(item) if charge.sku_price else None,
+        "SkuPriceDetails": _json(details) if charge.sku_price else None,
+        "SkuPriceId": charge.sku_price,
+        "Tags": _json(tags),
+        "x_Discounts": ", ".join(coupons) or None,
+    }
+
+
+def _cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[Row], column: str) -> Decimal:
+    """Add up the ListCost (or the ContractedCost) of what a tax is on: of all rows, or of the items that it names, less
+    what paid for them."""
+    costs = [(row["x_InvoiceItemId"], cost) for row in rows if isinstance(cost := row[column], Decimal)]
+    if "taxed" not in tax.detail:
+        return exact_sum([cost for _, cost in costs])
+    taxed = {part["item"]: Decimal(part["amount"]) for part in tax.detail["taxed"]}
+    # A true-up and an adjustment may be taxed at several rates, in parts.
+    in_parts = {str(item.id) for item in invoice.items if item.kind in ("minimum", "adjustment")}
+    whole = [cost for item, cost in costs if item in taxed and item not in in_parts]
+    parts = [amount for item, amount in taxed.items() if item in in_parts]
+    paid = [
+        EXACT.minus(Decimal(part["amount"]))
+        for item in invoice.items
+        if item.kind in ("credit", "maximum")
+        for part in item.detail["applied_to"]
+        if part["item"] in taxed and part["item"] not in in_parts
+    ]
+    return exact_sum([*whole, *parts, *paid])
+
+
+def _tax_row(invoice: BilledInvoice, item: BilledItem, rows: Sequence[Row], provider: str) -> Row:
+    billed = from_cents(item.amount_cents, invoice.currency)
+    contracted_cost, list_cost = (
+        cut_cost(
+            exact_product(_cost_of_taxed(invoice, item, rows, column), Decimal(item.detail["percent"]), Decimal(100))
+        )
+        for column in ("ContractedCost", "ListCost")
+    )
+    return _base_row(invoice, item, provider) | {
+        "BilledCost": billed,
+        "ChargeCategory": "Tax",
+        "ChargeDescription": item.description,
+        "ContractedCost": contracted_cost,
+        "EffectiveCost": billed,
+        "ListCost": list_cost,
+    }
+
+
+def _base_row(invoice: BilledInvoice, item: BilledItem, provider: str) -> Row:
+    """Return what is the same for all rows of an item; what is not known stays null."""
+    return dict.fromkeys((column.name for column in COLUMNS), None) | {
+        "BillingAccountId": invoice.organization_id,
+        "BillingAccountName": invoice.organization_name,
+        "BillingCurrency": invoice.currency,
+        "BillingPeriodEnd": invoice.month.end,
+        "BillingPeriodStart": invoice.month.start,
+        "ChargeFrequency": _FREQUENCIES.get(item.kind, "One-Time"),
+        "ChargePeriodEnd": item.period_end,
+        "ChargePeriodStart": item.period_start,
+        "InvoiceId": invoice.number,
+        "InvoiceIssuerName": provider,
+        "ProviderName": provider,
+        "PublisherName": provider,
+        "ServiceCategory": service_category(item.product),
+        "ServiceName": item.product,
+        "ServiceSubcategory": service_subcategory(item.product),
+        "SubAccountId": item.organization_id,
+        "SubAccountName": item.organization_name,
+        "x_InvoiceItemId": str(item.id),
+        "x_InvoiceItemKind": item.kind,
+    }
+
+
+def _meter(item: BilledItem) -> str:
+    return item.meter_name or ("Recurring fee" if item.kind == "subscription" else "One-off charge")
+
+
+def _only(values: Sequence[str]) -> str | None:
+    return values[0] if len(values) == 1 else None
+
+
+def _pascal(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^a-zA-Z0-9]+", name))
+
+
+def _json(values: dict[str, str]) -> str | None:
+    return json.dumps(values, ensure_ascii=False, sort_keys=True) if values else None

@@ -1,0 +1,1 @@
+"""Invoicing: rated usage, fees, discounts, credits and taxes become one invoice per organization and month."""

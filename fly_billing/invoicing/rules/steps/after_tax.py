@@ -1,0 +1,188 @@
+"""Credits that pay after tax: prepaid money and deposits pay for what is left of the invoice, taxes included.
+
+The rules, for a reader to argue with:
+  - A grant says what it pays. `net` (a promotion) lowers what is taxed; `gross` (prepaid, a deposit) is money of the
+    customer and lowers no tax: 70.00 + 5.78 of tax - 5.00 = 70.78. All net ones pay first, whatever their priority.
+  - It pays for the items of its scope and for the tax that is added to them. It pays whole cents, as money does.
+  - The first item is paid first, with its tax. `taxes_of` in the item's detail says how much of the taxes is whose.
+  - What it had paid of a fee that is given back goes back to it, taxes included, and lowers no tax either.
+Keeps out: credits that pay before tax, when a credit may be drawn, and the ledger (`credits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, FeeCharged
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.credits import (
+    check_currency,
+    drawing_order,
+    given_back,
+    is_drawn_in,
+    returned_item,
+    returned_on,
+)
+from fly_billing.invoicing.rules.steps.one_offs import charge_adjustment
+from fly_billing.invoicing.rules.steps.taxes import shares, taxed_parts
+from fly_billing.invoicing.rules.steps.term_items import listed, term_item
+from fly_billing.money import EXACT, exact_sum, from_cents, plain, to_cents
+from fly_billing.pricing.rules.tax_rates import Rates
+
+ZERO = Decimal(0)
+
+
+def settle_after_tax(draft: Draft) -> None:
+    """Return to credits that pay after tax what they had paid of fees given back, and draw them.
+
+    The items are as those of `credits`; the detail of one that is drawn has `taxes_of` too: of its part of the taxes,
+    how much is for which item. Corrections of earlier months that go back to such credits are charged here, untaxed.
+    """
+    for member in draft.account.members:
+        for one in member.adjustments:
+            if one.is_after_tax:
+                charge_adjustment(draft, one, member.organization_id)
+    return_after_tax(draft)
+    grants = [one for one in sorted(draft.account.credits, key=drawing_order) if one.pays == "gross"]
+    grants = [one for one in grants if is_drawn_in(one, draft.account.month)]
+    if not grants:
+        return
+    returned, taxes = returned_on(draft), taxes_by_item(draft)
+    for grant in grants:
+        available = EXACT.add(grant.available, returned.get(grant.id, ZERO))
+        _draw(draft, replace(grant, available=available), taxes)
+
+
+def with_tax(amount: Decimal, rates: Rates) -> Decimal:
+    """Add to an amount the taxes that are not contained in it; exact."""
+    percent = exact_sum([rate.percent for rate in rates if not rate.is_inclusive])
+    return EXACT.add(amount, EXACT.multiply(amount, percent).scaleb(-2, context=EXACT))
+
+
+def whole_cents(amount: Decimal, currency: str) -> Decimal:
+    return from_cents(to_cents(amount, currency), currency)
+
+
+def taxes_by_item(draft: Draft) -> dict[UUID, dict[UUID, Decimal]]:
+    """Split the taxes that were added over the items that they are on: item -> tax item -> exact part."""
+    parts = draft.taxed
+    by_item: dict[UUID, dict[UUID, Decimal]] = {item.id: {} for item in draft.items}
+    for tax in [item for item in draft.items if item.kind == "tax"]:
+        bases = {
+            item: exact_sum([amount for rates, amount in split.items() if _has(rates, tax)])
+            for item, split in parts.items()
+        }
+        bases = {item: base for item, base in bases.items() if base}
+        for item, part in zip(bases, shares(tax.amount, list(bases.values())), strict=True) if bases else ():
+            by_item[item][tax.id] = part
+    return by_item
+
+
+def _has(rates: Rates, tax: InvoiceItem) -> bool:
+    return any(rate.id == tax.tax_rate_id and not rate.is_inclusive for rate in rates)
+
+
+@dataclass
+class _Paid:
+    """What one credit pays: by item (taxes are items), and of the taxes by the item that they are on."""
+
+    rest: Decimal
+    parts: dict[UUID, Decimal]
+    taxes_of: dict[UUID, Decimal]
+
+    def pay(self, item: UUID, left: Decimal) -> Decimal:
+        part = min(self.rest, left)
+        if part <= 0:
+            return ZERO
+        self.parts[item] = EXACT.add(self.parts.get(item, ZERO), part)
+        self.rest = EXACT.subtract(self.rest, part)
+        return part
+
+
+def _draw(draft: Draft, grant: CreditGrant, taxes: Mapping[UUID, dict[UUID, Decimal]]) -> None:
+    covered = list(draft.covered(grant.scope))
+    gross = exact_sum([part for item in covered for part in (draft.left[item.id], *taxes[item.id].values())])
+    to_pay = _payable(min(gross, draft.left_in_all()), draft.left_in_all(), draft.account.currency)
+    paid = _Paid(min(grant.available, to_pay), {}, {})
+    for item in covered:
+        paid.pay(item.id, draft.left[item.id])
+        for tax, left in taxes[item.id].items():
+            part = paid.pay(tax, left)
+            taxes[item.id][tax] = EXACT.subtract(left, part)
+            if part:
+                paid.taxes_of[item.id] = EXACT.add(paid.taxes_of.get(item.id, ZERO), part)
+    if not paid.parts:
+        return
+    check_currency(draft, grant)
+    if paid.rest > 0:  # less than a cent, by which the total is rounded up
+        last = next(reversed(paid.parts))
+        paid.parts[last] = EXACT.add(paid.parts[last], paid.rest)
+        if not any(item.id == last for item in covered):  # a tax: it goes back with an item that it is on
+            whose = next(reversed(paid.taxes_of))
+            paid.taxes_of[whose] = EXACT.add(paid.taxes_of[whose], paid.rest)
+    _add(draft, grant, paid)
+
+
+def _payable(amount: Decimal, left: Decimal, currency: str) -> Decimal:
+    """Round to whole cents, unless that would leave a cent: of exactly half of one, no more than that is paid."""
+    rounded = whole_cents(amount, currency)
+    is_even = to_cents(EXACT.subtract(left, rounded), currency) == to_cents(left, currency) - to_cents(
+        rounded, currency
+    )
+    return rounded if is_even else amount
+
+
+def _add(draft: Draft, grant: CreditGrant, paid: _Paid) -> None:
+    drawn = exact_sum(list(paid.parts.values()))
+    item = term_item(
+        draft,
+        "credit",
+        grant.id,
+        "Credits",
+        grant.description,
+        EXACT.minus(drawn),
+        {
+            "pays": "after tax",
+            "available": plain(grant.available),
+            "drawn": plain(drawn),
+            "left": plain(EXACT.subtract(grant.available, drawn)),
+            "applied_to": listed(draft, paid.parts),
+            "taxes_of": listed(draft, paid.taxes_of),
+        },
+    )
+    draft.take_off(replace(item, credit_grant_id=grant.id), paid.parts)
+
+
+def return_after_tax(draft: Draft) -> None:
+    """Add an item above zero per fee that is given back and credit that had paid it after tax."""
+    found = given_back(draft)
+    if not any(_paid_by(charged) for _, charged in found):
+        return
+    rates = draft.taxed or taxed_parts(draft)
+    for fee, charged in found:
+        (at,) = rates[fee.id]
+        _return(draft, fee, charged, at)
+
+
+def _paid_by(charged: FeeCharged) -> list[CreditPaid]:
+    return [one for one in charged.credits if one.pays == "gross"]
+
+
+def _return(draft: Draft, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
+    before_tax = exact_sum([charged.discounted, *(one.amount for one in charged.credits if one.pays == "net")])
+    # With money or after tax; the tax of what is given back is rounded like that of a charge.
+    paid, returned = (
+        whole_cents(with_tax(amount, rates), draft.account.currency)
+        for amount in (EXACT.subtract(charged.amount, before_tax), EXACT.minus(draft.left[fee.id]))
+    )
+    still_owed = max(ZERO, EXACT.subtract(paid, returned))
+    for credit in _paid_by(charged):
+        kept = min(credit.amount, still_owed)
+        still_owed = EXACT.subtract(still_owed, kept)
+        back = EXACT.subtract(credit.amount, kept)
+        if back > 0:
+            draft.charge(returned_item(draft, fee, credit, back))

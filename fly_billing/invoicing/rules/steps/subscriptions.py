@@ -1,0 +1,247 @@
+"""Recurring fees: for each interval (month, quarter, half-year, year) that they ran in, in arrears or in advance.
+
+On which invoice a fee is:
+  - In arrears: that of the month in which its interval ends, or the subscription, if that is earlier.
+  - In advance: the last one before the interval begins, as things stand then; of a subscription that begins later, that
+    of the month in which it begins. Nothing is charged before a free trial is over: what begins with its end is on the
+    invoice of the month in which it ends.
+  - Every later invoice up to the month in which the interval ends has the difference, if there is one: what the
+    interval costs as things stand then, less what other invoices charged for it. So an upgrade, a cancellation and a
+    forgotten month are put right by one rule, and nothing is charged twice. A final invoice that is calculated again
+    keeps what it charged for intervals that were not over then: only the month in which one ends is corrected.
+
+A fee that is given back returns what was paid: the discounts of the invoice that charged it are taken back in
+proportion. At 50 % off, 14.50 were paid for 29.00; half of the month unused gives back 14.50 less 7.25. Discounts of
+the month that gives back do not matter.
+
+A whole interval's fee is the subscribed quantity rated like usage: free allowance, model, minimum and maximum, by the
+price in force at the first moment of the interval that is charged. Then it is prorated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from fly_billing.errors import not_computable
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import FeeCharged, Member, Subscription
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.currencies import same_currency
+from fly_billing.invoicing.rules.steps.price_detail import negotiated_detail, price_detail
+from fly_billing.invoicing.rules.steps.term_items import listed
+from fly_billing.money import EXACT, exact_sum, plain
+from fly_billing.periods import BillingMonth, Span, overlap_days, overlap_seconds, span_text
+from fly_billing.pricing.rules.intervals import CALENDAR, FeePeriod, fee_periods
+from fly_billing.pricing.rules.models import PriceStep
+from fly_billing.pricing.rules.prices import Price
+from fly_billing.pricing.rules.rating import rate
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of an interval that a fee is for: `quantity` of `per` units; (1, "quarter", 1) is all of a quarter."""
+
+    quantity: Decimal
+    unit: str
+    per: Decimal
+
+
+NOTHING = Share(Decimal(0), "second", Decimal(1))
+
+
+def share_of_month(subscription: Subscription, month: BillingMonth) -> Share:
+    """Return the part of the calendar month that the subscription ran, its trial included."""
+    return _share(month, "month", subscription.proration, subscription.started_at, subscription.ended_at)
+
+
+def share_of_interval(subscription: Subscription, period: Span, interval: str) -> Share:
+    """Return the part of the interval that the subscription is charged for."""
+    return _share(period, interval, subscription.proration, subscription.paid_from, subscription.ended_at)
+
+
+def _share(span: Span, name: str, proration: str, started: datetime, ended: datetime | None) -> Share:
+    seconds = overlap_seconds(span, started, ended)
+    if proration == "day":
+        share = Share(Decimal(overlap_days(span, started, ended)), "day", Decimal(overlap_days(span, span.start, None)))
+    else:
+        share = Share(Decimal(seconds), "second", Decimal(overlap_seconds(span, span.start, None)))
+    if share.quantity == share.per or (proration == "none" and seconds):
+        return Share(Decimal(1), name, Decimal(1))
+    return share if share.quantity else NOTHING
+
+
+def charge_subscriptions(draft: Draft) -> None:
+    """Raises BillingError (`unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`,
+    `fee_in_another_currency`)."""
+    for member in draft.account.members:
+        for subscription in member.subscriptions:
+            for item in _items(draft, member, subscription):
+                _charge(draft, item)
+                if (charged := draft.account.fee_charged(item)) and item.amount < 0:
+                    _take_back_discounts(draft, item, charged)
+    for item in draft.account.charged_ahead or ():
+        if item.kind == "discount":
+            draft.take_off(item, _parts_given_back(item))
+        else:
+            _charge(draft, item)
+
+
+def _charge(draft: Draft, item: InvoiceItem) -> None:
+    draft.charge(item, draft.account.rates_of_fee(item) if item.amount < 0 else None)
+
+
+def _parts_given_back(item: InvoiceItem) -> dict[UUID, Decimal]:
+    return {UUID(part["item"]): Decimal(part["amount"]) for part in item.detail["applied_to"]}
+
+
+def _take_back_discounts(draft: Draft, item: InvoiceItem, charged: FeeCharged) -> None:
+    """Add an item above zero per discount of a fee that is given back: the same part of it as of the fee."""
+    for discount in charged.discounts:
+        step = PriceStep.of("taken off when it was charged", discount.amount, EXACT.minus(item.amount), charged.amount)
+        part = {item.id: EXACT.minus(step.amount)}
+        returned = InvoiceItem(
+            id=draft.item_id(f"discount|{discount.discount_id}|{item.id}"),
+            kind="discount",
+            organization_id=draft.account.organization_id,
+            product="Discounts",
+            description=f"{discount.description}, on the fee given back",
+            quantity=Decimal(1),
+            unit="item",
+            amount=step.amount,
+            discount_id=discount.discount_id,
+            detail={"code": discount.code, "steps": [step.as_data()], "applied_to": listed(draft, part)},
+        )
+        draft.take_off(returned, part)
+
+
+def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
+    month = draft.account.month
+    interval = member.prices.interval_of(subscription.price_key)
+    anchor = CALENDAR if subscription.anchor == "calendar" else subscription.anchored_at or subscription.paid_from
+    for period in fee_periods(interval, anchor, month.start, month.next().end):
+        is_kept = draft.account.charged_ahead is not None and not period.is_over_by(month)
+        if is_kept or not _is_due(subscription, period, month):
+            continue
+        if _is_paid_in_another_currency(subscription, period, draft.account.currency):
+            continue
+        charged = subscription.charged_for(period.start, period.end, draft.account.currency)
+        share = share_of_interval(subscription, period, interval)
+        if share == NOTHING and charged is None:
+            continue
+        _refuse_other_intervals(subscription, period)
+        item = _item(draft, member, subscription, period, share, charged)
+        # An empty item would only say that all was right.
+        if item.amount or charged is None:
+            yield item
+
+
+def _refuse_other_intervals(subscription: Subscription, period: FeePeriod) -> None:
+    """Refuse to charge time again that was charged under other intervals, as of another price book."""
+    for one in subscription.charged:
+        if one.amount and one.start < period.end and period.start < one.end and FeePeriod(one.start, one.end) != period:
+            raise not_computable(
+                "interval_changed",
+                f"the fee {subscription.price_key!r} was charged for {span_text(one.start, one.end)}, which is none of"
+                " its intervals any more: end the subscription, begin another one, and give back what was paid for the"
+                " time from then on by a one-off item",
+            )
+
+
+def _is_paid_in_another_currency(subscription: Subscription, period: FeePeriod, currency: str) -> bool:
+    """Return True if the interval was charged in the currency that the organization had before: that is all for it.
+
+    Raises BillingError `fee_in_another_currency` where something of it would have to be given back.
+    """
+    for one in subscription.charged:
+        if one.amount and one.currency not in (None, currency) and (one.start, one.end) == (period.start, period.end):
+            if subscription.ended_at is not None and subscription.ended_at < period.end:
+                raise not_computable(
+                    "fee_in_another_currency",
+                    f"the fee {subscription.price_key!r} was charged in {one.currency} for"
+                    f" {span_text(one.start, one.end)} and ends before: give back what was not used by a one-off item"
+                    f" in {currency}, and set ended_at to the end of that interval",
+                )
+            return True
+    return False
+
+
+def _is_due(subscription: Subscription, period: FeePeriod, month: BillingMonth) -> bool:
+    """Return True if the month's invoice charges for the period, or has to put right what others charged."""
+    if subscription.billed == "in_arrears":
+        return min(period.end, subscription.ended_at or period.end) <= month.end
+    begins = max(period.start, subscription.paid_from)
+    is_trial_over = subscription.trial_ends_at is None or subscription.trial_ends_at <= month.end
+    return begins < (month.next().end if is_trial_over else month.end)
+
+
+def _item(
+    draft: Draft,
+    member: Member,
+    subscription: Subscription,
+    period: FeePeriod,
+    share: Share,
+    charged: FeeCharged | None,
+) -> InvoiceItem:
+    month = draft.account.month
+    moment = max(period.start, subscription.paid_from)
+    # What is only given back was charged while its price was in force: that one may have ended since.
+    find = member.prices.last_for_key if share == NOTHING else member.prices.for_key
+    price = find(subscription.price_key, moment)
+    same_currency(price.currency, draft.account.currency, f"price {price.key!r}")
+    steps = _steps(price, subscription, share, charged)
+    is_settled = period.is_over_by(month)
+    name = f"subscription|{subscription.id}" + ("" if is_settled else f"|{BillingMonth.containing(period.start)}")
+    start, end = _part(subscription, period)
+    return InvoiceItem(
+        id=draft.item_id(name, member.organization_id),
+        kind="subscription",
+        organization_id=member.organization_id,
+        product=price.product,
+        description=price.description + _which_period(period, start, end, month, is_new=charged is None),
+        quantity=share.quantity,
+        unit=share.unit,
+        amount=exact_sum([step.amount for step in steps]),
+        price_id=price.list_price.id,
+        negotiated_price_id=price.negotiated.id if price.negotiated else None,
+        price_key=price.key,
+        subscription_id=subscription.id,
+        period_start=start,
+        period_end=end,
+        interval_start=period.start,
+        interval_end=period.end,
+        detail=price_detail(price, steps)
+        | negotiated_detail(price, _steps(price.list_price, subscription, share, charged))
+        | ({"subscribed": plain(subscription.quantity)} if subscription.quantity != 1 else {})
+        | ({"billed_before": plain(charged.amount)} if charged and charged.amount else {}),
+    )
+
+
+def _which_period(period: FeePeriod, start: datetime, end: datetime, month: BillingMonth, *, is_new: bool) -> str:
+    """Say which time a fee is for, unless it is the invoice's own month; `in advance` if it was not over then."""
+    if (period.start, period.end) == (month.start, month.end):
+        return ""
+    whole = BillingMonth.containing(period.start)
+    is_month = (period.start, period.end) == (whole.start, whole.end)
+    ahead = " in advance" if end > month.end and (is_new or start >= month.end) else ""
+    return f", {whole if is_month else span_text(start, end)}{ahead}"
+
+
+def _steps(price: Price, subscription: Subscription, share: Share, charged: FeeCharged | None) -> list[PriceStep]:
+    steps = []
+    if share != NOTHING:
+        fee = rate(price, subscription.quantity).amount
+        steps.append(PriceStep.of(f"share of the {price.interval}", share.quantity, fee, share.per))
+    if charged and charged.amount:
+        steps.append(PriceStep.fee("charged before", EXACT.minus(charged.amount)))
+    return steps
+
+
+def _part(subscription: Subscription, period: FeePeriod) -> tuple[datetime, datetime]:
+    """Return the part of the period that is charged for; where it is nothing, the whole one, which was charged."""
+    start = max(period.start, subscription.paid_from)
+    end = min(period.end, subscription.ended_at or period.end)
+    return (start, end) if start < end else (period.start, period.end)

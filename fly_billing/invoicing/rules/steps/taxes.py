@@ -1,0 +1,220 @@
+"""Taxes: given rates on what the invoice comes to, added to it or contained in it.
+
+The rules:
+  - An item is taxed at the rates that cover it (`pricing.rules.tax_rates`), of the invoice's month. A correction of an
+    earlier month is taxed at that month's rates, and a fee that is given back at those of the month that charged it:
+    what is returned is what was paid.
+  - The base of a rate is the sum of what is left to pay of the items taxed at it, rounded to the cent: a person can
+    redo it with a calculator. Each rate's tax is rounded once per invoice, halves away from zero, not per item.
+  - Where items are taxed at different rates, the bases are rounded together, so that they add up to what is left to
+    pay: each is its sum rounded down or up, the largest remainders up.
+  - What is taken off several items (an amount off, a maximum, a credit) is taken off each in proportion then.
+  - A minimum's true-up is taxed like what counts towards it, in proportion; where nothing does, at the rates that are
+    for every item.
+  - A base below zero is taxed like one above it, so that a charge and its return come to nothing, tax included. A base
+    of zero has no tax.
+  - Added taxes (exclusive) are each calculated from the same base, never one on top of another: GST and QST in Quebec.
+  - Contained taxes (inclusive) are what the base holds of them: at 19 %, 19/119 of it. Each tax is rounded by itself;
+    the net amount is the rest, so it bears the odd cent, and all add up to the base. Items with contained taxes and
+    items with added ones may be on one invoice, but one item has only one of the two.
+Keeps out: the law. Which rates hold for whom is given; an exemption or a reverse charge is a rate of 0 %, and is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from fly_billing.invoicing.rules.draft import Draft, InvoiceTax
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.term_items import listed, term_item
+from fly_billing.money import EXACT, divide, exact_sum, from_cents, plain, share_out_cents, to_cents
+from fly_billing.pricing.rules.tax_rates import Rates, TaxRate, rates_of, rates_of_anything
+
+Parts = Mapping[Rates, Decimal]
+
+
+def add_taxes(draft: Draft) -> None:
+    """Note each rate's tax in `draft.taxes`; add an item for each that is not contained in the prices.
+
+    The item's `detail`: `percent` and `base`, what is taxed at this rate; its `category` and `legal_text`, where it is
+    no standard rate; and where items are taxed at different rates, `taxed`: how much of which.
+    Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
+    """
+    account = draft.account
+    if not (account.taxes or draft.other_rates or draft.tax_parts):
+        return
+    parts = draft.taxed = taxed_parts(draft)
+    bases = _bases(draft, parts)
+    draft.taxes.extend(_added(bases, account.currency))
+    for tax in draft.taxes:
+        draft.charge(_item(draft, tax, parts if _is_by_item(draft) else {}))
+    draft.taxes.extend(_contained(bases, account.currency))
+
+
+def _is_by_item(draft: Draft) -> bool:
+    return draft.account.is_taxed_by_item or bool(draft.tax_parts)
+
+
+def taxed_parts(draft: Draft) -> dict[UUID, Parts]:
+    """Return how much is left to pay of each item at which rates. Raises BillingError as `add_taxes`."""
+    account = draft.account
+    whose = f"{account.organization_id} in {account.month}"
+    own = rates_of_anything(account.taxes, whose)
+    parts: dict[UUID, Parts] = {}
+    items = {item.id: item for item in draft.items}
+    for item_id, left in draft.left.items():
+        item = items[item_id]
+        if item_id in draft.tax_parts:
+            parts[item_id] = _less(draft.tax_parts[item_id], left)
+        elif item_id in draft.other_rates:
+            parts[item_id] = {_of(item, draft.other_rates[item_id], whose): left}
+        elif not account.is_taxed_by_item:
+            parts[item_id] = {own: left}
+        elif item.kind == "minimum":
+            parts[item_id] = like_what_counted(item, left, own, parts)
+        else:
+            parts[item_id] = {_of(item, account.taxes, whose): left}
+    return parts
+
+
+def _of(item: InvoiceItem, rates: Sequence[TaxRate], whose: str) -> Rates:
+    if item.kind == "adjustment":  # its scope is that of what it corrects: `Adjustment.taxed`
+        return rates_of_anything(rates, whose)
+    return rates_of(item, rates, whose)
+
+
+def _less(parts: Iterable[tuple[Rates, Decimal]], left: Decimal) -> Parts:
+    """Take what a credit paid off the parts above zero, in proportion."""
+    merged: dict[Rates, Decimal] = defaultdict(Decimal)
+    for rates, amount in parts:
+        merged[rates] = EXACT.add(merged[rates], amount)
+    paid = EXACT.subtract(exact_sum(list(merged.values())), left)
+    if not paid:
+        return merged
+    above = {rates: amount for rates, amount in merged.items() if amount > 0}
+    return {
+        rates: EXACT.subtract(amount, taken)
+        for (rates, amount), taken in zip(
+            merged.items(), shares(paid, [above.get(rates, Decimal(0)) for rates in merged]), strict=True
+        )
+    }
+
+
+def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mapping[UUID, Parts]) -> Parts:
+    """Split a minimum's true-up like the items that count towards it, as far as they are above zero."""
+    counted: dict[Rates, Decimal] = defaultdict(Decimal)
+    for one in item.detail["counted"]:
+        split = parts[UUID(one["item"])]
+        for rates, amount in zip(split, shares(Decimal(one["amount"]), list(split.values())), strict=True):
+            counted[rates] = EXACT.add(counted[rates], amount)
+    above = {rates: amount for rates, amount in counted.items() if amount > 0}
+    if not above:
+        return {own: left}
+    return dict(zip(above, shares(left, list(above.values())), strict=True))
+
+
+def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Share `amount` out by weight; the last bears what does not divide. Without any weight the first has it all."""
+    whole = exact_sum(list(weights))
+    if not whole:
+        return [amount, *(Decimal(0) for _ in weights[1:])]
+    parts = [divide(EXACT.multiply(amount, weight), whole) for weight in weights]
+    last = max(n for n, weight in enumerate(weights) if weight)
+    parts[last] = EXACT.add(parts[last], EXACT.subtract(amount, exact_sum(parts)))
+    return parts
+
+
+def _bases(draft: Draft, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
+    """Add up what is left to pay, by the rates that tax it; in whole cents where items are taxed at different rates."""
+    currency = draft.account.currency
+    amounts: dict[Rates, list[Decimal]] = defaultdict(list)
+    for split in parts.values():
+        for rates, amount in split.items():
+            amounts[rates].append(amount)
+    bases = {rates: exact_sum(some) for rates, some in amounts.items()}
+    if not _is_by_item(draft):
+        return bases
+    together = sorted(bases, key=lambda rates: [str(rate.id) for rate in rates])
+    cents = _cents_of([bases[rates] for rates in together], currency)
+    return bases | {rates: from_cents(one, currency) for rates, one in zip(together, cents, strict=True)}
+
+
+def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
+    """Round amounts so that they add up to their rounded sum, and amounts below zero just as those above it."""
+    whole = exact_sum(amounts) or next((one for one in amounts if one), Decimal(0))
+    if whole < 0:
+        return [-one for one in share_out_cents([EXACT.minus(amount) for amount in amounts], currency)]
+    return share_out_cents(amounts, currency)
+
+
+def _added(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+    amounts: dict[TaxRate, list[Decimal]] = defaultdict(list)
+    for rates, amount in bases.items():
+        for rate in rates:
+            if not rate.is_inclusive:
+                amounts[rate].append(amount)
+    cents = {rate: to_cents(exact_sum(some), currency) for rate, some in amounts.items()}
+    return [_tax(rate, base, _rounded(base * Fraction(rate.percent) / 100)) for rate, base in cents.items() if base]
+
+
+def _contained(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+    taxes: dict[UUID, InvoiceTax] = {}
+    for rates, amount in bases.items():
+        inclusive = [rate for rate in rates if rate.is_inclusive]
+        for tax in _contained_in(inclusive, to_cents(amount, currency)):
+            before = taxes.get(tax.rate_id)
+            taxes[tax.rate_id] = tax.plus(before) if before else tax
+    return list(taxes.values())
+
+
+def _contained_in(rates: Sequence[TaxRate], base_cents: int) -> list[InvoiceTax]:
+    if not base_cents:
+        return []
+    whole = 100 + sum(Fraction(rate.percent) for rate in rates)
+    cents = [_rounded(base_cents * Fraction(rate.percent) / whole) for rate in rates]
+    return [_tax(rate, base_cents - sum(cents), one) for rate, one in zip(rates, cents, strict=True)]
+
+
+def _rounded(cents: Fraction) -> int:
+    """Round to whole cents, halves away from zero: a return has the tax of its charge."""
+    away = math.floor(abs(cents) + Fraction(1, 2))
+    return away if cents >= 0 else -away
+
+
+def _tax(rate: TaxRate, taxable_cents: int, tax_cents: int) -> InvoiceTax:
+    return InvoiceTax(
+        rate.id, rate.name, rate.percent, rate.is_inclusive, taxable_cents, tax_cents, rate.category, rate.legal_text
+    )
+
+
+def _item(draft: Draft, tax: InvoiceTax, parts: Mapping[UUID, Parts]) -> InvoiceItem:
+    currency = draft.account.currency
+    detail = {"percent": plain(tax.percent), "base": plain(from_cents(tax.taxable_cents, currency))}
+    if tax.category != "standard":
+        detail["category"] = tax.category
+    if tax.legal_text:
+        detail["legal_text"] = tax.legal_text
+    item = term_item(
+        draft,
+        "tax",
+        tax.rate_id,
+        "Taxes",
+        f"{tax.name} {plain(tax.percent)} %" + (f": {tax.legal_text}" if tax.legal_text else ""),
+        from_cents(tax.tax_cents, currency),
+        detail | ({"taxed": listed(draft, _taxed_at(tax.rate_id, parts))} if parts else {}),
+    )
+    return replace(item, tax_rate_id=tax.rate_id)
+
+
+def _taxed_at(rate_id: UUID, parts: Mapping[UUID, Parts]) -> dict[UUID, Decimal]:
+    found = {
+        item: exact_sum([amount for rates, amount in split.items() if any(one.id == rate_id for one in rates)])
+        for item, split in parts.items()
+    }
+    return {item: amount for item, amount in found.items() if amount}

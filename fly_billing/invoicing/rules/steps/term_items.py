@@ -1,0 +1,46 @@
+"""What the lines of an invoice's terms (discounts, commitments, credits, taxes) have in common.
+
+Keeps out: their rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.money import plain
+
+
+def term_item(
+    draft: Draft, kind: str, term_id: UUID, product: str, description: str, amount: Decimal, detail: Mapping[str, Any]
+) -> InvoiceItem:
+    """Make the one line that a term can have on an invoice. It is the payer's, whoever's items it is about."""
+    return InvoiceItem(
+        id=draft.item_id(f"{kind}|{term_id}"),
+        kind=kind,
+        organization_id=draft.account.organization_id,
+        product=product,
+        description=description,
+        quantity=Decimal(1),
+        unit="item",
+        amount=amount,
+        detail=detail,
+    )
+
+
+def listed(draft: Draft, parts: Mapping[UUID, Decimal]) -> list[dict[str, str]]:
+    """Name the items that a term is about, each with its part: JSON-ready, amounts as text, as they are exact."""
+    items = {item.id: item for item in draft.items}
+    return [
+        {
+            "item": str(one),
+            "product": items[one].product,
+            "description": items[one].description,
+            "amount": plain(part),
+        }
+        for one, part in parts.items()
+    ]

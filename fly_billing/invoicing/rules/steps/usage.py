@@ -1,0 +1,155 @@
+"""Usage: every rollup finds the version of its price, and all versions of a price are rated together in time order.
+
+A price with `at_zero: item` is charged to every organization of its book, each month that it is in force, whether or
+not anything was used. Of its versions the one decides that is in force when the month ends.
+
+A version that holds again after a later one ended (a passing offer) is a part of its own again: the month goes on in
+time order, and the version of the last part says which minimum applies. A negotiated price for some dimensions is a
+part beside the one for the others, and comes before it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from itertools import groupby
+from uuid import UUID
+
+from fly_billing.errors import not_computable
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.currencies import same_currency
+from fly_billing.invoicing.rules.steps.price_detail import negotiated_detail, price_detail
+from fly_billing.invoicing.rules.steps.subscriptions import share_of_month
+from fly_billing.money import exact_sum, plain
+from fly_billing.periods import BillingMonth
+from fly_billing.pricing.rules.prices import Price, PriceBook
+from fly_billing.pricing.rules.rating import Rated, rate_month
+
+WHOLE = Fraction(1)
+
+
+def charge_usage(draft: Draft) -> None:
+    """One item per organization and price version: allowance, model, minimum and maximum as in `rating.rate_month`.
+
+    Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `currency_mismatch`).
+    """
+    for member in draft.account.members:
+        for versions in _by_price(member, draft.account.month, draft.account.currency):
+            parts = [(price, exact_sum([rollup.quantity for rollup in rollups])) for price, rollups in versions]
+            rated = _rated(parts, member, draft.account.month)
+            at_list: Sequence[Rated | None] = [None] * len(parts)
+            if any(price.negotiated for price, _ in parts):
+                listed = [(price.list_price, quantity) for price, quantity in parts]
+                at_list = _rated(listed, member, draft.account.month)
+            seen: set[UUID] = set()
+            for (price, rollups), one, other in zip(versions, rated, at_list, strict=True):
+                again = f"|{rollups[0].segment_start.isoformat()}" if price.id in seen else ""
+                seen.add(price.id)
+                draft.charge(_item(draft, member, price, rollups, one, other, again))
+
+
+def _rated(parts: Sequence[tuple[Price, Decimal]], member: Member, month: BillingMonth) -> list[Rated]:
+    return rate_month(parts, share=[_share(price, member.subscriptions, month) for price, _ in parts])
+
+
+def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[tuple[Price, list[UsageRollup]]]]:
+    """Return the versions of each price with the rollups that they price, in time order."""
+    priced: dict[UUID, list[UsageRollup]] = defaultdict(list)
+    versions: dict[UUID, Price] = {}
+    for rollup in member.rollups:
+        price = _price_of(rollup, member.prices)
+        versions[price.id] = price
+        priced[price.id].append(rollup)
+    used = {price.key for price in versions.values()}
+    for price in member.prices.charged_at_zero(month.start, month.end):
+        if price.key not in used:
+            versions[price.id] = price
+    by_key: dict[str, list[tuple[Price, list[UsageRollup]]]] = defaultdict(list)
+    for price in sorted(versions.values(), key=lambda one: (one.key, one.effective_from)):
+        same_currency(price.currency, currency, f"price {price.key!r}")
+        by_key[price.key].append((price, priced[price.id]))
+    return [parts if len(parts) == 1 else _in_time_order(parts) for parts in by_key.values()]
+
+
+def _in_time_order(parts: list[tuple[Price, list[UsageRollup]]]) -> list[tuple[Price, list[UsageRollup]]]:
+    """Take the versions of a price apart where one of them holds again after a later one."""
+    by_time = sorted(
+        ((price, rollup) for price, rollups in parts for rollup in rollups),
+        key=lambda one: (one[1].segment_start, *_place(one[0])),
+    )
+    runs = [list(run) for _, run in groupby(by_time, key=lambda one: one[0].id)]
+    return [(run[0][0], [rollup for _, rollup in run]) for run in runs]
+
+
+def _place(price: Price) -> tuple[bool, datetime, str]:
+    """Order the parts of one stretch: what was negotiated for some dimensions, then what holds for the others."""
+    is_for_some = price.negotiated is not None and bool(price.negotiated.match)
+    return not is_for_some, price.effective_from, str(price.id)
+
+
+def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
+    if prices.changes_inside(rollup.meter, rollup.dimensions, rollup.segment_start, rollup.segment_end):
+        raise not_computable(
+            "price_changed_inside_rollup",
+            f"the price changes between {rollup.segment_start:%Y-%m-%d %H:%M}Z and"
+            f" {rollup.segment_end:%Y-%m-%d %H:%M}Z, inside one rollup of {rollup.meter!r} with"
+            f" {dict(rollup.dimensions)}: materialize usage_rollups for this month again, then invoices",
+            retryable=True,
+        )
+    return prices.for_usage(rollup.meter, rollup.dimensions, rollup.segment_start)
+
+
+def _share(price: Price, subscriptions: Sequence[Subscription], month: BillingMonth) -> Fraction:
+    """Return how many times the allowance is granted: once, or for each unit of the plans that include it.
+
+    A plan that ran for a part of the month includes that part: three seats for half of it grant 1 1/2 times.
+    """
+    if price.allowance_with is None:
+        return WHOLE
+    plans = [one for one in subscriptions if one.price_key == price.allowance_with]
+    return sum((_plan_months(one, month) for one in plans), Fraction(0))
+
+
+def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
+    share = share_of_month(subscription, month)
+    return Fraction(subscription.quantity) * Fraction(share.quantity) / Fraction(share.per)
+
+
+def _item(
+    draft: Draft,
+    member: Member,
+    price: Price,
+    rollups: Sequence[UsageRollup],
+    rated: Rated,
+    at_list: Rated | None,
+    again: str,
+) -> InvoiceItem:
+    """Make the item; `again` tells apart those of a version that holds more than once in the month.
+
+    `at_list` is what the same comes to at the list price, where it is not charged.
+    """
+    return InvoiceItem(
+        id=draft.item_id(f"price|{price.id}{again}", member.organization_id),
+        kind="usage",
+        organization_id=member.organization_id,
+        product=price.product,
+        description=price.description,
+        quantity=rated.quantity,
+        unit=price.unit,
+        amount=rated.amount,
+        price_id=price.list_price.id,
+        negotiated_price_id=price.negotiated.id if price.negotiated else None,
+        price_key=price.key,
+        meter=price.meter,
+        match=price.match,
+        rollup_ids=tuple(rollup.id for rollup in rollups),
+        detail=price_detail(price, rated.steps)
+        | ({"free_allowance_used": plain(rated.allowance_used)} if rated.allowance_used else {})
+        | ({"transformed": {"used": plain(rated.used), **how.to_data()}} if (how := price.transform_quantity) else {})
+        | (negotiated_detail(price, at_list.steps, at_list.allowance_used) if at_list else {}),
+    )

@@ -1,0 +1,107 @@
+"""Exact amounts and the one place where they are rounded. Keeps out: prices and quantities.
+
+Amounts are Decimals in the currency's major unit (dollars); `*_cents` are ints in its minor unit (ISO 4217).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+
+# Arithmetic that would lose a digit raises instead: 120 digits hold every sum this project can make.
+EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+
+# Where a division does not end (a price per 2,592,000 seconds), the amount is rounded half-up here: a unit in the
+# 20th decimal place. Every other amount is exact.
+DIVISION_DIGITS = 20
+
+# Currencies whose ISO 4217 minor unit is not a hundredth. What Stripe makes of them:
+# `invoicing.rules.chargeable_amounts`.
+ZERO_DECIMAL = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split())
+THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+
+
+def minor_digits(currency: str) -> int:
+    """Return how many decimals the currency's minor unit has: USD 2, JPY and ISK 0, KWD 3."""
+    if currency in ZERO_DECIMAL:
+        return 0
+    return 3 if currency in THREE_DECIMAL else 2
+
+
+def exact_sum(amounts: Sequence[Decimal]) -> Decimal:
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def exact_product(quantity: Decimal, unit_amount: Decimal, per: Decimal = Decimal(1)) -> Decimal:
+    """Return quantity x unit_amount / per, exact where the division ends, else to 20 decimal places, half-up."""
+    return divide(EXACT.multiply(quantity, unit_amount), per)
+
+
+def divide(amount: Decimal, by: Decimal) -> Decimal:
+    """Divide exactly where the quotient is a finite decimal, else to 20 decimal places, half-up."""
+    try:
+        return EXACT.divide(amount, by)
+    except Inexact:
+        whole, rest = EXACT.divmod(EXACT.abs(amount).scaleb(DIVISION_DIGITS, context=EXACT), EXACT.abs(by))
+        if EXACT.multiply(Decimal(2), rest) >= EXACT.abs(by):
+            whole = EXACT.add(whole, Decimal(1))
+        signed = whole if (amount < 0) == (by < 0) else EXACT.minus(whole)
+        return signed.scaleb(-DIVISION_DIGITS, context=EXACT)
+
+
+def to_cents(amount: Decimal, currency: str) -> int:
+    """Round an exact amount to the currency's minor unit, halves away from zero. Once per invoice: the total."""
+    shifted = amount.scaleb(minor_digits(currency), context=EXACT)
+    return int(shifted.to_integral_value(ROUND_HALF_UP))
+
+
+def from_cents(cents: int, currency: str) -> Decimal:
+    return Decimal(cents).scaleb(-minor_digits(currency), context=EXACT)
+
+
+def share_out_cents(amounts: Sequence[Decimal], currency: str, total_cents: int | None = None) -> list[int]:
+    """Share the rounded total out over the amounts by largest remainder, so that the cents add up to it.
+
+    Each amount gets its floor; the cents left over go to the largest fractions, the earlier item first where they
+    are equal. No item is a whole minor unit or more away from its exact amount; unless `total_cents` is given, for
+    amounts whose own rounding is settled elsewhere, and is that far from their sum.
+    """
+    if not amounts:
+        return []
+    total = to_cents(exact_sum(amounts), currency) if total_cents is None else total_cents
+    shifted = [amount.scaleb(minor_digits(currency), context=EXACT) for amount in amounts]
+    floors = [int(value.to_integral_value(ROUND_FLOOR)) for value in shifted]
+    remainders = list(map(EXACT.subtract, shifted, floors))
+    by_remainder = sorted(range(len(amounts)), key=lambda n: (-remainders[n], n))
+    each, odd = divmod(total - sum(floors), len(amounts))
+    favoured = set(by_remainder[:odd])
+    return [floor + each + (n in favoured) for n, floor in enumerate(floors)]
+
+
+def format_cents(cents: int, currency: str) -> str:
+    """Write an amount for people: `$1,234.50`, `-$0.05`, `JPY 1,200`."""
+    digits = minor_digits(currency)
+    number = f"{abs(from_cents(cents, currency)):,.{digits}f}"
+    sign = "-" if cents < 0 else ""
+    return f"{sign}${number}" if currency == "USD" else f"{sign}{currency} {number}"
+
+
+def grouped(number: str) -> str:
+    """Write `2592000.5` as `2,592,000.5`."""
+    whole, point, rest = number.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{abs(int(whole)):,}{point}{rest}"
+
+
+def counted(number: str, unit: str) -> str:
+    """Write a quantity with its unit for people: `1 month`, `2,592,000 seconds`, `1.5 GB`."""
+    is_plural = number != "1" and not unit.isupper() and not unit.endswith("s")
+    return f"{grouped(number)} {unit}{'s' if is_plural else ''}"
+
+
+def plain(value: Decimal) -> str:
+    """Write a Decimal without exponent and without trailing zeros: `0.15`, `2592000`."""
+    return f"{EXACT.normalize(value):f}"

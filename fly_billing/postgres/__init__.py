@@ -1,0 +1,1 @@
+"""The billing database: connections, statements, migrations and rights."""

@@ -1,0 +1,23 @@
+"""Connections to the billing Postgres: how they are opened and bounded in time, and errors in one line.
+
+It owns the address as it is set, the limits of a session, the watch over silent connections, the refusal of poolers
+that swap connections, and the wording of driver errors. It does not own statements, or what is read and written.
+"""
+
+from fly_billing.postgres.connecting.addresses import read_address
+from fly_billing.postgres.connecting.engines import make_engine, refuse_pooler_of, tcp_limits
+from fly_billing.postgres.connecting.problems import DatabaseProblem, Place, describe
+from fly_billing.postgres.connecting.sessions_needed import KEPT_OPEN, NEEDED, POOLED
+
+__all__ = [
+    "KEPT_OPEN",
+    "NEEDED",
+    "POOLED",
+    "DatabaseProblem",
+    "Place",
+    "describe",
+    "make_engine",
+    "read_address",
+    "refuse_pooler_of",
+    "tcp_limits",
+]

@@ -1,0 +1,143 @@
+"""SQLAlchemy engines on the billing Postgres whose sessions are bounded in time and whose errors are one line.
+
+Everything that bounds a session is set by a statement once it is connected: poolers refuse `options` at the start.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
+
+from fly_billing.postgres.connecting.poolers import (
+    check_session_pooling,
+    is_behind_pooler,
+    refuse_swapping_pooler,
+)
+from fly_billing.postgres.connecting.problems import DatabaseFailed, DatabaseProblem, Place, describe
+from fly_billing.postgres.connecting.times import read_all_times
+from fly_billing.postgres.connecting.watching import BoundedConnection, Watch, WatchedConnection
+from fly_billing.settings import DatabaseLimits
+
+# The oldest major version that has all that the migrations use (`nulls not distinct`).
+OLDEST_SERVER = 15
+
+_checked: set[str] = set()
+_checking = threading.Lock()
+
+
+def make_engine(url: URL, setting: str, limits: DatabaseLimits, **options: Any) -> Engine:
+    """Make an engine. Its connections refuse poolers that swap sessions; its errors about them are DatabaseProblems."""
+    place = Place.of(setting, url)
+    engine = create_engine(url, **options)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: object, record: object, arguments: list[Any], parameters: dict[str, Any]) -> WatchedConnection:
+        known = {**tcp_limits(limits), **parameters}
+        connection = WatchedConnection.connect(*arguments, **known)
+        try:
+            _refuse_old_server(connection, place)
+            _set_up(connection, known, limits)
+            read_all_times(connection)
+            _refuse_swapping_pooler(connection, str(url), place)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @event.listens_for(engine, "handle_error")
+    def explain(context: ExceptionContext) -> BaseException | None:
+        if context.is_pre_ping or not isinstance(context.sqlalchemy_exception, DBAPIError):
+            return None
+        line = describe(context.original_exception, place, waited_for=_waited_for(context))
+        return DatabaseFailed(line, context.sqlalchemy_exception) if line else None
+
+    return engine
+
+
+def refuse_pooler_of(url: URL, setting: str, limits: DatabaseLimits) -> None:
+    """Raise DatabaseProblem if a URL leads through a pooler that swaps connections; for other drivers than ours."""
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def connect() -> BoundedConnection:
+        opened = BoundedConnection.connect(address, **tcp_limits(limits))
+        opened.bound = float(limits.connect_seconds)
+        return opened
+
+    refuse_swapping_pooler(connect, Place.of(setting, url))
+
+
+def tcp_limits(limits: DatabaseLimits) -> dict[str, Any]:
+    """Give libpq's parameters (seconds, milliseconds) that bound connecting and notice a machine that vanished."""
+    silence = limits.silence_seconds
+    return {
+        "connect_timeout": limits.connect_seconds,
+        "keepalives": 1,
+        "keepalives_idle": max(1, silence // 2),
+        "keepalives_interval": max(1, silence // 6),
+        "keepalives_count": 3,
+        "tcp_user_timeout": silence * 1000,
+    }
+
+
+def session_limits(limits: DatabaseLimits) -> dict[str, str]:
+    """Give the server's parameters that bound a session: statements, locks, forgotten transactions, lost clients."""
+    return {
+        "timezone": "UTC",
+        "application_name": f"fly_billing (process {os.getpid()})",
+        "statement_timeout": f"{limits.statement_seconds}s",
+        "lock_timeout": f"{limits.lock_seconds}s",
+        "idle_in_transaction_session_timeout": f"{limits.idle_transaction_seconds}s",
+        # A client machine that vanished is given up after a minute and a half, and the locks that it held with it.
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "6",
+        "tcp_user_timeout": "90s",
+    }
+
+
+def _refuse_old_server(connection: WatchedConnection, place: Place) -> None:
+    version = connection.info.server_version
+    if version < OLDEST_SERVER * 10_000:
+        raise DatabaseProblem(
+            f"{place} is PostgreSQL {version // 10_000}: fly_billing needs {OLDEST_SERVER} or newer; upgrade the server"
+        )
+
+
+def _set_up(connection: WatchedConnection, parameters: dict[str, Any], limits: DatabaseLimits) -> None:
+    """Bound the session, and watch it; one round trip."""
+    wanted = session_limits(limits)
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
+    before, connection.autocommit = connection.autocommit, True  # a rollback would undo it
+    values = [word for pair in wanted.items() for word in pair]
+    row = connection.execute(f"select pg_backend_pid(), {calls}".encode(), values).fetchone()
+    connection.autocommit = before
+    assert row is not None
+    connection.watch = Watch(row[0], parameters, limits.silence_seconds)
+
+
+def _refuse_swapping_pooler(connection: WatchedConnection, url: str, place: Place) -> None:
+    watch = connection.watch
+    assert watch is not None
+    if not is_behind_pooler(connection, watch.pid):
+        return
+
+    def another() -> BoundedConnection:
+        opened = BoundedConnection.connect(**watch.parameters)
+        opened.bound = float(watch.parameters["connect_timeout"])
+        return opened
+
+    with _checking:  # once per process and address: what a pooler does with sessions does not change under way
+        if url not in _checked:
+            check_session_pooling(another, place)
+            _checked.add(url)
+
+
+def _waited_for(context: ExceptionContext) -> str:
+    driver = getattr(getattr(context.connection, "connection", None), "driver_connection", None)
+    watch = driver.watch if isinstance(driver, WatchedConnection) else None
+    return watch.last_blocker() if watch else ""

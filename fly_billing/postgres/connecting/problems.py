@@ -1,0 +1,179 @@
+"""Driver errors in one line each: what is wrong, with which database, and what to do. Never with the password.
+
+Both drivers' errors end here (psycopg 3 for billing, psycopg 2 for Dagster's storage), wrapped by SQLAlchemy or not.
+Keeps out: when a connection is tried again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from fly_billing.errors import ToBeMended
+from fly_billing.postgres.connecting.addresses import describe_address
+from fly_billing.postgres.connecting.sessions_needed import DAGSTERS, NEEDED
+
+TOO_MANY = (
+    f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster); raise max_connections (or"
+    " the pool's size, or the limit of the role or database), or end other sessions"
+)
+# What the text of a failed connection says -> what we say. libpq gives no SQLSTATE for these.
+ON_CONNECTING = (
+    (r"password authentication failed|authentication failed|no password supplied|SASL", (
+        "refuses the user name or password: check both (special characters percent-encoded)"
+    )),
+    (r'database ".*" does not exist|no such database', "does not exist on this server: create it, or check the name"),
+    (r'role ".*" does not exist|no such user', "knows no such user: create the role, or check the user name"),
+    (r"server does not support SSL", (
+        "offers no TLS, but sslmode asks for it: enable ssl on the server, or drop sslmode from the URL if the network"
+        " between is trusted"
+    )),
+    (r"certificate|SSL error|root\.crt", "can't prove who it is (TLS): check sslmode, sslrootcert and its certificate"),
+    (r"no pg_hba\.conf entry", "does not let this machine in: add it to pg_hba.conf, or check sslmode"),
+    (r"too many clients|remaining connection slots|too many connections|no more connections allowed|query_wait_timeout",
+     TOO_MANY),
+    (r"starting up|shutting down|recovery mode|not yet accepting", "is starting or stopping: try again in a minute"),
+    (r"could not translate host name|failed to resolve|Name or service not known|No address associated", (
+        "can't be found: no such host name; check it and the network"
+    )),
+    (r"Connection refused|No such file or directory", "is not running there: start it, or check host and port"),
+    (r"timeout|timed out|no answer", (
+        "does not answer: check host, port, firewall and network"
+    )),
+)  # fmt: skip
+# SQLSTATE -> what we say.
+BY_STATE = {
+    "28P01": "refuses the user name or password: check both (special characters percent-encoded)",
+    "28000": "does not let this user in: check the user name, pg_hba.conf and sslmode",
+    "3D000": "does not exist on this server: create it, or check the name",
+    "53300": TOO_MANY,
+    "53100": "has no disk space left: make room, then run again",
+    "53200": "is out of memory: see its log",
+    "57P01": "ended the connection (a restart, or an administrator): run again",
+    "57P02": "crashed and ended the connection: see its log, then run again",
+    "57P03": "is starting or stopping: try again in a minute",
+    "57P05": "ended the connection because it was idle for too long: run again",
+    "25P03": (
+        "ended the connection because it was idle in a transaction for too long"
+        " (FLY_BILLING_IDLE_TRANSACTION_SECONDS): nothing of that transaction was kept; run again"
+    ),
+    "25006": "is read-only (a standby, or default_transaction_read_only): name the primary server",
+}
+NOT_MIGRATED = ("42P01", "3F000")
+SETTINGS_OF_DAGSTER = "DAGSTER_DATABASE_URL"
+
+
+class DatabaseProblem(ToBeMended):
+    """The database can't be used, or did not do what was asked; the message is one line that says what to do."""
+
+
+class DatabaseFailed(DatabaseProblem, OperationalError):
+    """The same, raised in place of the driver's error: still SQLAlchemy's OperationalError to whoever tries again."""
+
+    def __init__(self, line: str, problem: DBAPIError) -> None:
+        original = problem.orig or problem
+        OperationalError.__init__(self, None, None, original, connection_invalidated=problem.connection_invalidated)
+        self.args = (line,)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database as its messages name it: the setting that holds its URL, and `host:port/database`."""
+
+    setting: str
+    address: str
+
+    @classmethod
+    def of(cls, setting: str, url: URL) -> Place:
+        return cls(setting, describe_address(url))
+
+    def __str__(self) -> str:
+        return f"{self.setting} ({self.address})"
+
+
+def describe(problem: BaseException, place: Place | None = None, *, waited_for: str = "") -> str | None:
+    """Say in one line what a driver's error means; None if it is not about the connection, its limits or the schema.
+
+    `waited_for`: who held the lock that was waited for, if that is known.
+    """
+    found = _driver_error(problem)
+    if found is None:
+        return None
+    what = str(place) if place else _setting_of(found)
+    state, text = _state(found), _first_line(found)
+    if state in NOT_MIGRATED:
+        return f"{what} has no tables yet (or older ones): run `fly-billing migrate`, or `make demo` ({text})"
+    if state == "42501":
+        return f"{what}: this user may not do that ({text}): see deploy/roles.sql, then run `fly-billing migrate`"
+    if state == "55P03":
+        return (
+            f"{what}: gave up waiting for a lock{_held_by(waited_for)}; nothing was changed (FLY_BILLING_LOCK_SECONDS)"
+        )
+    if state == "57014":
+        return f"{what}: {text} (FLY_BILLING_STATEMENT_SECONDS, if it was not cancelled); nothing was changed"
+    if state in BY_STATE:
+        return f"{what} {BY_STATE[state]} ({text})"
+    if state is None and _is_operational(found):
+        return f"{what} {_on_connecting(str(found))} ({text})"
+    return None
+
+
+def _held_by(waited_for: str) -> str:
+    if not waited_for:
+        return ": another session holds it (see pg_stat_activity); run again when it has ended"
+    return f" that {waited_for}; end that session or wait for it, then run again"
+
+
+def _on_connecting(text: str) -> str:
+    for pattern, meaning in ON_CONNECTING:
+        if re.search(pattern, text, re.IGNORECASE):
+            return meaning
+    return "can't be reached, or the connection broke: check host, port and network, and run again"
+
+
+def _driver_error(problem: BaseException) -> Any:
+    """Find the driver's own error: itself, what SQLAlchemy wrapped, or what it came from."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [problem]
+    while left:
+        error = left.pop(0)
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            return error.orig
+        if isinstance(error, psycopg.Error | PoolTimeout) or type(error).__module__.startswith("psycopg2"):
+            return error
+        left += [error.__cause__, error.__context__]
+    return None
+
+
+def _setting_of(error: Any) -> str:
+    """Dagster's storage is the only user of psycopg 2."""
+    return SETTINGS_OF_DAGSTER if type(error).__module__.startswith("psycopg2") else "the database"
+
+
+def _is_operational(error: Any) -> bool:
+    names = {one.__name__ for one in type(error).__mro__}
+    return bool(names & {"OperationalError", "InterfaceError", "TimeoutError"})
+
+
+def _state(error: Any) -> str | None:
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return str(state) if state else None
+
+
+def _first_line(error: Any) -> str:
+    """Give the line of the driver's message that says most, without addresses already told."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    best = next((line for line in lines if "FATAL" in line), lines[0] if lines else type(error).__name__)
+    return re.sub(r"^.*?(FATAL|ERROR):\s*", "", best)[:200]

@@ -1,0 +1,1 @@
+"""Pricing: what a quantity costs, by which price, from which book."""

@@ -1,0 +1,105 @@
+"""Tiers: what the models by tier share. A tier goes up to and including its bound, as Stripe's `up_to` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol, Self
+
+from fly_billing.money import plain
+from fly_billing.pricing.rules.fields import (
+    as_text,
+    check_amount,
+    exact_number,
+    fee_data,
+    read_number,
+    refuse_unknown,
+)
+from fly_billing.pricing.rules.models.step import PriceStep
+
+
+class Bounded(Protocol):
+    """What has an upper bound; None: all the rest."""
+
+    @property
+    def up_to(self) -> Decimal | None: ...
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Units up to and including `up_to` (None: all the rest) cost `unit_amount` for every `per` of them.
+
+    `flat_amount` is owed once a month, as soon as the tier is reached.
+    """
+
+    up_to: Decimal | None
+    unit_amount: Decimal
+    flat_amount: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        check_amount("unit_amount", self.unit_amount)
+        check_amount("flat_amount", self.flat_amount)
+
+    @classmethod
+    def list_from(cls, data: Mapping[str, Any]) -> tuple[Self, ...]:
+        """Read the field `tiers`. A tier with a flat amount may do without a unit amount."""
+        return tuple(
+            cls(
+                read_bound(tier),
+                read_number(tier, "unit_amount", "0" if "flat_amount" in tier else None),
+                read_number(tier, "flat_amount", "0"),
+            )
+            for tier in tier_list(data, frozenset({"up_to", "unit_amount", "flat_amount"}))
+        )
+
+    def to_data(self) -> dict[str, str | None]:
+        return bound_data(self.up_to) | {"unit_amount": as_text(self.unit_amount)} | fee_data(self.flat_amount)
+
+    def fee(self, lower: Decimal) -> list[PriceStep]:
+        """Return the flat fee's step; none where the tier has none. `lower` is the bound of the tier before."""
+        label = f"flat fee of {range_label(lower, self.up_to)}"
+        return [PriceStep.fee(label, self.flat_amount)] if self.flat_amount else []
+
+
+def check_tiers(tiers: Sequence[Bounded], what: str) -> None:
+    """Refuse tiers that do not rise, or of which not exactly the last is open. `what` names them."""
+    bounds = [tier.up_to for tier in tiers]
+    closed = [bound for bound in bounds[:-1] if bound is not None]
+    if not bounds or bounds[-1] is not None or len(closed) != len(bounds) - 1:
+        raise ValueError(f"{what} tiers need an up_to each, and none on the last")
+    if any(low >= high for low, high in zip([Decimal(0), *closed], closed, strict=False)):
+        raise ValueError(f"{what} tiers must rise from above 0")
+
+
+def with_lower_bounds(tiers: Sequence[Tier]) -> Iterator[tuple[Decimal, Tier]]:
+    """Yield each tier with the bound below it, which is not in it."""
+    lower = Decimal(0)
+    for tier in tiers:
+        yield lower, tier
+        lower = lower if tier.up_to is None else tier.up_to
+
+
+def range_label(lower: Decimal, up_to: Decimal | None) -> str:
+    return f"above {plain(lower)}" if up_to is None else f"{plain(lower)} to {plain(up_to)}"
+
+
+def tier_list(data: Mapping[str, Any], known: frozenset[str]) -> list[Mapping[str, Any]]:
+    """Return the field `tiers`: a list with one mapping per tier, of `known` fields."""
+    tiers = data.get("tiers")
+    if tiers is None:
+        raise ValueError("tiers is missing")
+    if not isinstance(tiers, list | tuple) or not all(isinstance(tier, Mapping) for tier in tiers):
+        raise ValueError(f"tiers {tiers!r} is no list of tiers")
+    for tier in tiers:
+        refuse_unknown(tier, known, "a tier")
+    return list(tiers)
+
+
+def read_bound(tier: Mapping[str, Any]) -> Decimal | None:
+    up_to = tier.get("up_to")
+    return None if up_to is None else exact_number("up_to", up_to)
+
+
+def bound_data(up_to: Decimal | None) -> dict[str, str | None]:
+    return {"up_to": None if up_to is None else as_text(up_to)}

@@ -1,0 +1,170 @@
+"""Rating: what a quantity costs under a price, from plain values, without a database. Public and stable: README.md.
+
+The order of steps, for a reader to argue with:
+  1. the quantity is converted into whole steps of other units;   `_transformed`
+  2. the free allowance is taken off, in time order;              `_billable`
+  3. the price model turns the rest into steps;                   `_rate_part`
+  4. a month without billable units costs nothing, or its item;   `_rate_part`
+  5. the minimum tops up, the maximum cuts down.                  `_bounds`
+Amounts are exact and not rounded: an invoice rounds its total, once (`money`). Keeps out: which price holds
+(`pricing.rules.prices`), and invoices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from fly_billing.money import EXACT, divide, exact_sum, plain
+from fly_billing.pricing.rules.fields import exact_number
+from fly_billing.pricing.rules.models import PriceStep
+from fly_billing.pricing.rules.prices import Price
+
+# What names a price does not change what it charges: rated alone, it may do without.
+_UNNAMED = {"key": "unnamed", "product": "", "description": "", "unit": "unit", "effective_from": "1970-01-01T00:00Z"}
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What a quantity costs, and why: `allowance_used` units are free, and `amount` is exactly the sum of the steps.
+
+    `allowance_used` and the units of all steps add up to `quantity`: what was `used`, unless the price transforms it.
+    `amount` is in the currency's major unit.
+    """
+
+    quantity: Decimal
+    allowance_used: Decimal
+    amount: Decimal
+    currency: str
+    steps: tuple[PriceStep, ...]
+    used: Decimal
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON-ready data; numbers are text, so that no digit is lost."""
+        numbers = {"quantity": self.quantity, "allowance_used": self.allowance_used, "amount": self.amount}
+        if self.used != self.quantity:
+            numbers = {"used": self.used, **numbers}
+        return {
+            **{name: plain(value) for name, value in numbers.items()},
+            "currency": self.currency,
+            "steps": [step.as_data() for step in self.steps],
+        }
+
+
+Share = Fraction | int | str
+
+
+def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, share: Share = 1) -> Rated:
+    """Rate a month's quantity under one price.
+
+    `price` is a Price or its plain data; the fields that only name it may be missing. `share` multiplies the free
+    allowance: `Fraction(1, 2)` for a plan that ran half of the month, 3 for three seats that each include it. An
+    allowance that does not divide is rounded at the 20th decimal place, half-up. Raises ValueError naming what is
+    wrong; floats are refused.
+
+    >>> rated = rate({"unit_amount": "0.02", "free_allowance": "100"}, 110)
+    >>> rated.amount, rated.allowance_used
+    (Decimal('0.20'), Decimal('100'))
+    """
+    return rate_month([(price, quantity)], share=share)[0]
+
+
+def rate_month(
+    parts: Sequence[tuple[Price | Mapping[str, Any], Decimal | int | str]], *, share: Share | Sequence[Share] = 1
+) -> list[Rated]:
+    """Rate a month in which the price changed: each version of it with the quantity of its time, in time order.
+
+    The month is one: steps, tiers and packages go on where the part before ended, a volume tier is chosen by the whole
+    month, a flat fee is charged by the part that first reaches it. Each version grants its own allowance (times
+    `share`: one for all parts, or one for each), less what was free before. The maximum bounds what the parts up to
+    then come to; the minimum and `at_zero` are those of the last part.
+    """
+    prices = [_read_price(price) for price, _ in parts]
+    currencies = sorted({price.currency for price in prices})
+    if len(currencies) > 1:
+        raise ValueError(f"the versions of a price are in {' and '.join(currencies)}: they can't share a month")
+    quantities_used = [exact_number("quantity", quantity) for _, quantity in parts]
+    quantities = _transformed(prices, quantities_used)
+    shares = [share] * len(parts) if isinstance(share, Fraction | int | str | float) else list(share)
+    billable = _billable(prices, quantities, [_read_share(one) for one in shares])
+    total = exact_sum(billable)
+    rated: list[Rated] = []
+    used = charged = Decimal(0)
+    rows = zip(prices, quantities_used, quantities, billable, strict=True)
+    for number, (price, before, quantity, units) in enumerate(rows, start=1):
+        steps = _rate_part(price, units, used, total, charged, is_last=number == len(parts))
+        amount = exact_sum([step.amount for step in steps])
+        free = EXACT.subtract(quantity, units)
+        rated.append(Rated(quantity, free, amount, price.currency, tuple(steps), before))
+        used, charged = EXACT.add(used, units), EXACT.add(charged, amount)
+    return rated
+
+
+def _read_price(price: Price | Mapping[str, Any]) -> Price:
+    return price if isinstance(price, Price) else Price.from_data("rated", _UNNAMED | dict(price))
+
+
+def _read_share(share: Share) -> Fraction:
+    if isinstance(share, float):
+        raise ValueError(f"share {share!r} is a float: give it as a fraction, it must stay exact")
+    try:
+        part = share if isinstance(share, Fraction) else Fraction(share)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise ValueError(f"share {share!r} is no fraction") from None
+    if part < 0:
+        raise ValueError(f"share {share} must be at least 0")
+    return part
+
+
+def _transformed(prices: Sequence[Price], quantities: Sequence[Decimal]) -> list[Decimal]:
+    """Return each quantity in the units of its price: what it adds to the month, so that no step is begun twice."""
+    transformed, before = [], Decimal(0)
+    for price, quantity in zip(prices, quantities, strict=True):
+        after = EXACT.add(before, quantity)
+        how = price.transform_quantity
+        transformed.append(quantity if how is None else EXACT.subtract(how.apply(after), how.apply(before)))
+        before = after
+    return transformed
+
+
+def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], shares: Sequence[Fraction]) -> list[Decimal]:
+    """Return what is left of each quantity when the allowance, which a month has once, is taken off."""
+    billable, free = [], Decimal(0)
+    for price, quantity, share in zip(prices, quantities, shares, strict=True):
+        if not price.free_allowance:
+            billable.append(quantity)
+            continue
+        allowance = divide(EXACT.multiply(price.free_allowance, Decimal(share.numerator)), Decimal(share.denominator))
+        # A later version may grant less than was used by then: what was free stays free.
+        left = max(Decimal(0), EXACT.subtract(allowance, free))
+        taken = min(quantity, left)
+        free = EXACT.add(free, taken)
+        billable.append(EXACT.subtract(quantity, taken))
+    return billable
+
+
+def _rate_part(
+    price: Price, units: Decimal, used: Decimal, total: Decimal, charged: Decimal, *, is_last: bool
+) -> list[PriceStep]:
+    if total:
+        steps = price.model.steps(units, used, total)
+    elif is_last and price.at_zero == "item":
+        steps = price.model.steps_at_zero()
+    else:
+        return []
+    return steps + _bounds(price, exact_sum([step.amount for step in steps]), charged, is_last=is_last)
+
+
+def _bounds(price: Price, amount: Decimal, charged: Decimal, *, is_last: bool) -> list[PriceStep]:
+    """Return the difference to the minimum or the maximum of the month; nothing where the amount lies between."""
+    so_far = EXACT.add(charged, amount)
+    if is_last and price.minimum is not None and so_far < price.minimum:
+        return [PriceStep.fee(f"up to the minimum of {plain(price.minimum)}", EXACT.subtract(price.minimum, so_far))]
+    if price.maximum is not None and amount and so_far > price.maximum:
+        # A later version's maximum may lie below what was charged by then: that is not given back.
+        over = min(amount, EXACT.subtract(so_far, price.maximum))
+        return [PriceStep.fee(f"down to the maximum of {plain(price.maximum)}", EXACT.minus(over))]
+    return []

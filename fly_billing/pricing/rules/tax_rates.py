@@ -1,0 +1,194 @@
+"""Tax rates: which items and which customers a rate is for, and which rates an item is taxed at.
+
+The rules:
+  - A rate is of a `tax` (VAT, GST, a city's tax). An item has at most one rate of each tax, and every tax that covers
+    it.
+  - Of several rates of one tax the narrowest holds. One for certain customers comes before one for all: who is exempt
+    is exempt whatever they buy. Then one for an item's price comes before one for its dimensions, its meter, its
+    product, its kind, all items; and one for a place inside another (CA-QC) before one for all of it (CA).
+  - Two that are equally narrow, or of which one names the item and the other one the place more closely, are an error
+    and not a choice.
+  - An item that no rate covers has no tax and is not shown among the taxes. A rate of 0 % is shown, with its text.
+Keeps out: the law, and amounts (`billing_steps.taxes`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from fly_billing.errors import BillingError, not_computable
+from fly_billing.money import plain
+from fly_billing.pricing.rules.fields import check_amount
+from fly_billing.pricing.rules.scope import CHARGES, Scope, ScopedItem
+
+# Why a rate is what it is. Those of NOT_CHARGED are 0 %; those of EXPLAINED say on the invoice by which law.
+CATEGORIES = ("standard", "reduced", "zero", "exempt", "reverse_charge", "outside")
+NOT_CHARGED = ("zero", "exempt", "reverse_charge", "outside")
+EXPLAINED = ("exempt", "reverse_charge")
+ALL_ITEMS = Scope()
+_LOCATION = re.compile(r"[A-Z]{2}(-[A-Z0-9]+)*", re.ASCII)
+# What `legal_text` may have, so that Stripe takes the line's description whole.
+LEGAL_TEXT_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class TaxRate:
+    """A tax of `percent` on the items of its `scope`: added to them, or (`is_inclusive`) contained in their prices.
+
+    `tax`: which tax it is a rate of; its name, unless it says so. `locations` and `customers` are those that it is for,
+    none: all (`TaxCustomer`). Raises ValueError naming the rate and what is wrong with it.
+    """
+
+    id: UUID
+    name: str
+    percent: Decimal
+    is_inclusive: bool = False
+    tax: str | None = None
+    category: str = "standard"
+    legal_text: str | None = None
+    scope: Scope = ALL_ITEMS
+    locations: tuple[str, ...] = ()
+    customers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        name = f"tax rate {self.name!r}"
+        check_amount(f"{name}: percent", self.percent)
+        if self.percent > 100:
+            raise ValueError(f"{name}: percent {self.percent} is above 100")
+        if self.category not in CATEGORIES:
+            raise ValueError(f"{name}: category {self.category!r}; known are {', '.join(CATEGORIES)}")
+        if self.category in NOT_CHARGED and (self.percent or self.is_inclusive):
+            raise ValueError(f"{name}: category {self.category} is 0 % and not inclusive: nothing is charged")
+        if self.category in EXPLAINED and not self.legal_text:
+            raise ValueError(f"{name}: category {self.category} needs legal_text: the invoice has to say why")
+        if self.legal_text is not None and self.is_inclusive:
+            raise ValueError(f"{name}: legal_text needs a line on the invoice, and an inclusive tax has none")
+        if self.legal_text is not None and not (self.legal_text.strip() and len(self.legal_text) <= LEGAL_TEXT_LENGTH):
+            raise ValueError(f"{name}: legal_text has 1 to {LEGAL_TEXT_LENGTH} characters")
+        if wrong := [one for one in self.locations if not _LOCATION.fullmatch(one)]:
+            raise ValueError(f"{name}: locations {', '.join(wrong)}: write ISO 3166 codes such as DE or CA-QC")
+        if self.tax is None and (self.is_for_some_items or self.locations or self.customers):
+            raise ValueError(f"{name}: one for some items or customers needs `tax`, the tax that it is a rate of (VAT)")
+        kinds = self.scope.kinds
+        if not kinds or not set(kinds) <= set(CHARGES):
+            raise ValueError(f"{name}: the kinds of its scope are {list(kinds)}; known are {', '.join(CHARGES)}")
+
+    def __hash__(self) -> int:
+        return hash(self.id)  # a scope has a mapping, which can't be hashed
+
+    @property
+    def of_tax(self) -> str:
+        return self.tax or self.name
+
+    @property
+    def is_for_some_items(self) -> bool:
+        return any(self._item_rank())
+
+    def narrower_than(self, other: TaxRate) -> bool:
+        """Return True if this rate is the one that holds where both do."""
+        if bool(self.customers) != bool(other.customers):
+            return bool(self.customers)
+        ours, theirs = (self._item_rank(), self._depth()), (other._item_rank(), other._depth())
+        return ours != theirs and ours[0] >= theirs[0] and ours[1] >= theirs[1]
+
+    def _item_rank(self) -> tuple[int, ...]:
+        scope = self.scope
+        return (
+            bool(scope.price_keys), len(scope.match), scope.meter is not None, bool(scope.products),
+            set(scope.kinds) != set(CHARGES),
+        )  # fmt: skip
+
+    def _depth(self) -> int:
+        return max((one.count("-") + 1 for one in self.locations), default=0)
+
+
+Rates = tuple[TaxRate, ...]
+
+
+@dataclass(frozen=True)
+class TaxCustomer:
+    """What decides a customer's rates: where it is (`DE`, `CA-QC`; ISO 3166) and what it is (`business`, `exempt`)."""
+
+    location: str | None = None
+    kind: str | None = None
+
+
+NOT_KNOWN = TaxCustomer()
+
+
+def rates_for(customer: TaxCustomer, rates: Iterable[TaxRate]) -> Rates:
+    """Choose the rates that are for this customer, whatever they are on."""
+    return tuple(
+        one
+        for one in rates
+        if (not one.customers or customer.kind in one.customers)
+        and (not one.locations or any(_is_in(customer.location, place) for place in one.locations))
+    )
+
+
+def _is_in(location: str | None, place: str) -> bool:
+    return location is not None and (location == place or location.startswith(f"{place}-"))
+
+
+def differ_by_item(rates: Iterable[TaxRate]) -> bool:
+    """Return True if not every item is taxed at the same of these rates."""
+    return any(one.is_for_some_items for one in rates)
+
+
+def rates_of(item: ScopedItem, rates: Sequence[TaxRate], whose: str) -> Rates:
+    """Choose the rates that the item is taxed at, in the order given; `whose` names the invoice in errors.
+
+    Raises BillingError `ambiguous_tax`, `mixed_taxes`.
+    """
+    what = f"{item.kind} {item.description!r} of {whose}"
+    return _narrowest([one for one in rates if one.scope.covers(item)], what)
+
+
+def rates_of_anything(rates: Sequence[TaxRate], whose: str) -> Rates:
+    """Choose the rates of what no scope can name: those that are for every item. Raises as `rates_of`."""
+    return _narrowest([one for one in rates if not one.is_for_some_items], whose)
+
+
+def _narrowest(rates: Sequence[TaxRate], what: str) -> Rates:
+    held: set[UUID] = set()
+    for tax in dict.fromkeys(one.of_tax for one in rates):
+        some = [one for one in rates if one.of_tax == tax]
+        if all(one.tax is None for one in some):  # each a tax of its own, whatever it is called
+            held |= {one.id for one in some}
+            continue
+        best = [one for one in some if all(one is other or one.narrower_than(other) for other in some)]
+        if not best:
+            raise _ambiguous(tax, some, what)
+        held.add(best[0].id)
+    found = tuple(one for one in rates if one.id in held)
+    if len({one.is_inclusive for one in found}) > 1:
+        raise _mixed(found, what)
+    return found
+
+
+def _ambiguous(tax: str, rates: Sequence[TaxRate], what: str) -> BillingError:
+    named = ", ".join(f"{one.name} {plain(one.percent)} %" for one in rates)
+    return not_computable(
+        "ambiguous_tax",
+        f"of {tax}, several rates could tax {what}: {named}. Give one of them a narrower scope (price_keys, products,"
+        " kinds, locations) or end it, then bill the month again",
+    )
+
+
+def _mixed(rates: Sequence[TaxRate], what: str) -> BillingError:
+    named = ", ".join(f"{rate.name} ({'inclusive' if rate.is_inclusive else 'exclusive'})" for rate in rates)
+    return not_computable(
+        "mixed_taxes",
+        f"the tax rates of {what} are {named}: prices have their taxes in them or"
+        " have not. Make all of these rates inclusive or all exclusive, then bill the month again",
+    )
+
+
+def scope_from_data(data: Mapping[str, Any]) -> Scope:
+    """Read which items a rate is for; a scope's fields are `kinds`, `products`, `price_keys`, `meter` and `match`."""
+    return Scope.from_data(data, CHARGES)

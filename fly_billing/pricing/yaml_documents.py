@@ -1,0 +1,52 @@
+"""Reads YAML written by people. Every plain scalar stays the text that was written, so that amounts stay exact.
+
+YAML 1.2 by ruamel.yaml: a key that occurs twice is an error. Numbers and dates are not converted here, as each field
+knows how to read its own text (`pricing.rules.fields`): `0100` is a hundred, `1:30` is no number, `no` is Norway.
+Keeps out: what a document says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
+
+__all__ = ["Entry", "YAMLError", "read_yaml_document"]
+
+
+class Entry(dict[str, Any]):
+    """A mapping of a document, and the `line` on which it begins."""
+
+    line: int = 0
+
+
+class _ScalarsAsText(SafeConstructor):
+    def construct_entry(self, node: Any) -> Iterator[Entry]:
+        entry = Entry()
+        entry.line = node.start_mark.line + 1
+        yield entry
+        entry.update(self.construct_mapping(node))
+
+
+_ScalarsAsText.add_constructor("tag:yaml.org,2002:map", _ScalarsAsText.construct_entry)
+for _tag in ("int", "float", "timestamp"):
+    _ScalarsAsText.add_constructor(f"tag:yaml.org,2002:{_tag}", SafeConstructor.construct_yaml_str)
+
+
+def read_yaml_document(path: Path) -> Mapping[str, Any]:
+    """Return the file's one document, a mapping: texts, lists and mappings, true, false and null.
+
+    An empty file is an empty mapping. Raises YAMLError (with line and column; a repeated key by name) or ValueError.
+    """
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _ScalarsAsText
+    document = reader.load(path.read_text(encoding="utf-8"))
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ValueError(f"it holds {type(document).__name__}, not fields such as `prices:`")
+    return document

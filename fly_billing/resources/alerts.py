@@ -1,0 +1,42 @@
+"""Where alerts go, as Dagster resources."""
+
+from dataclasses import replace
+from typing import Any
+
+from dagster import ConfigurableResource
+from dagster_slack import SlackResource
+from slack_sdk.web.client import WebClient
+
+from fly_billing.alerting.channel import Channel
+from fly_billing.alerting.channels_from_settings import configured_channels
+from fly_billing.settings import Settings
+
+
+class SlackWorkspace(SlackResource):
+    """Dagster's Slack resource with an address that can be set, and without retries: the outbox makes them."""
+
+    base_url: str | None = None
+    patience: int = 10  # seconds without an answer
+
+    def get_client(self) -> WebClient:
+        return WebClient(self.token, self.base_url or WebClient.BASE_URL, timeout=self.patience, retry_handlers=[])
+
+
+class Alerts(ConfigurableResource[Any]):
+    """Where alerts go besides the log: a webhook, Slack, e-mail; each one that is set (see `.env.example`)."""
+
+    alert_webhook_url: str | None = None
+    slack_bot_token: str | None = None
+    slack_channel: str | None = None
+    slack_api_base: str | None = None
+    smtp_url: str | None = None
+    alert_email_from: str | None = None
+    alert_email_to: str | None = None
+
+    def channels(self) -> list[Channel]:
+        """Return the channels that are set, read anew each time. Raises SettingsError where one is set by halves."""
+        given = {name: value for name in Alerts.model_fields if (value := getattr(self, name))}
+        return configured_channels(
+            replace(Settings.from_environment(), **given),
+            lambda token, base: SlackWorkspace(token=token, base_url=base).get_client(),
+        )

@@ -1,9 +1,0 @@
--- DuckDB and Spark. One row per organization, meter, set of dimensions and segment with events, of meters whose quantities
--- can't be added up over dimensions (`domain.counted_together`).
-select distinct
-    accepted_usage.organization_id, accepted_usage.meter, accepted_usage.dimensions, segments.segment_start
-from accepted_usage
-join segments
-    on segments.meter = accepted_usage.meter and segments.segmentation = accepted_usage.segmentation
-    and accepted_usage.time >= segments.segment_start and accepted_usage.time < segments.segment_end
-where accepted_usage.aggregation in ('max', 'unique', 'latest')

@@ -1,0 +1,1 @@
+"""Statements: what an organization owes and why, as text, JSON and a page."""

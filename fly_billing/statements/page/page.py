@@ -1,0 +1,115 @@
+"""Fills the template: how money, days and long lists are written on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fly_billing.foreign_text import visible
+from fly_billing.money import format_cents
+from fly_billing.periods import BillingMonth
+from fly_billing.statements.page.daily_plot import daily_plot
+from fly_billing.statements.rules.spend import Share, folded
+from fly_billing.statements.rules.statement import Statement, StatementInvoice
+
+# A list of apps or regions is for looking at: so many rows, and the rest in one.
+MOST_ROWS = 12
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    # Before it is escaped: no text on the page runs backwards, or hides a part of itself.
+    finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def statement_page(statement: Statement) -> str:
+    """Return the statement as an HTML document: all of the month that it shows, and every month in a line."""
+    shown = statement.shown()
+    return _TEMPLATES.get_template("statement.html.jinja").render(
+        statement=statement,
+        invoice=shown,
+        plot=daily_plot(shown.spend.by_day, shown.currency, _until(shown)) if shown and shown.spend else None,
+    )
+
+
+def _until(invoice: StatementInvoice) -> date | None:
+    """Return the last day that can have usage; None where all of the month's days can."""
+    if invoice.status != "open" or invoice.as_of is None:
+        return None
+    return invoice.as_of.astimezone(UTC).date()
+
+
+def _money(cents: int, currency: str) -> str:
+    return format_cents(cents, currency).replace("-", "\N{MINUS SIGN}")
+
+
+def _signed(cents: int, currency: str) -> str:
+    return ("+" if cents > 0 else "") + _money(cents, currency)
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"
+
+
+def _moment(moment: datetime) -> str:
+    utc = moment.astimezone(UTC)
+    return f"{_day(utc.date())}, {utc:%H:%M} UTC"
+
+
+def _month(text: str) -> str:
+    return f"{BillingMonth.parse(text).first_day:%B %Y}"
+
+
+def _short_month(text: str) -> str:
+    return f"{BillingMonth.parse(text).first_day:%b %Y}"
+
+
+def _times(working: str) -> str:
+    return working.replace(" x ", " \N{MULTIPLICATION SIGN} ")
+
+
+def _short(amount: str, digits: int = 10) -> str:
+    whole, point, rest = amount.partition(".")
+    cut = f"{whole}{point}{rest[:digits]}" + ("\N{HORIZONTAL ELLIPSIS}" if len(rest) > digits else "")
+    return cut.replace("-", "\N{MINUS SIGN}")
+
+
+def _rows(shares: Sequence[Share], without: str) -> list[tuple[str, int]]:
+    """Return (label, cents) of the rows to show; `without` is what a row without a label is called."""
+    whole = "Discounts, credits and taxes"
+    return [
+        (share.label or (whole if share.is_of_the_whole_invoice else without), share.amount_cents)
+        for share in folded(shares, MOST_ROWS)
+    ]
+
+
+def _safe_link(url: str | None) -> str | None:
+    """Return a link that a browser opens as a page; the address comes from outside."""
+    return url if url and url.startswith("https://") else None
+
+
+def _capitalize_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_TEMPLATES.filters |= {
+    "capitalize_first": _capitalize_first,
+    "money": _money,
+    "signed": _signed,
+    "day": _day,
+    "moment": _moment,
+    "month": _month,
+    "short_month": _short_month,
+    "times": _times,
+    "short": _short,
+    "rows": _rows,
+    "safe_link": _safe_link,
+}

@@ -1,0 +1,1 @@
+"""What a statement says, and how an item's amount is recalculated and explained. Pure."""

@@ -1,0 +1,1 @@
+"""Syncs finalized invoices to Stripe exactly once, and reconciles both sides."""

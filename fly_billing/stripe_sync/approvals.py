@@ -1,0 +1,78 @@
+"""Before a month is sent: what would be, whether its total is in line with last month's, and who approved it if not.
+
+Keeps out: the rules (`stripe_sync.rules.spending_guard`); Stripe, which nothing in here asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from fly_billing.errors import ToBeMended
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.isolation import readable_rows
+from fly_billing.stripe_sync.rules.spending_guard import (
+    InvoiceToSend,
+    OrganizationTotals,
+    SendPlan,
+    Verdict,
+    described,
+    judge_totals,
+    plan_sending,
+)
+
+
+class OutOfLine(ToBeMended):
+    """The month's total is too far from last month's; nothing was sent. `verdicts`: one per currency at fault."""
+
+    def __init__(self, month: BillingMonth, verdicts: Sequence[Verdict]) -> None:
+        self.month = month
+        self.verdicts = verdicts
+        super().__init__(f"{month} is out of line, nothing was sent. " + " ".join(map(self._told, verdicts)))
+
+    def _told(self, verdict: Verdict) -> str:
+        largest = ", ".join(map(described, verdict.contributors))
+        currency = "" if verdict.currency == "USD" else f" --currency {verdict.currency}"
+        return (
+            f"{verdict.reason}. Largest changes: {largest}. If that is right:"
+            f" `fly-billing approve {self.month} --by NAME --total {verdict.total_cents}{currency}`, or launch the run"
+            f" with the tag fly_billing/approved_total = {verdict.currency}={verdict.total_cents}."
+        )
+
+
+def plan_of_sync(database: BillingDatabase, month: BillingMonth) -> SendPlan:
+    """Say what a sync of the whole month would send. Asks the journal only. What can't be read is named, not sent."""
+    found, bad = readable_rows(database.rows("invoices_to_send", month=month.first_day), {"state"})
+    return replace(plan_sending(InvoiceToSend(**row) for row in found), unreadable=tuple(map(str, bad)))
+
+
+def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) -> list[Verdict]:
+    """Compare the whole month's total with last month's, one verdict per currency.
+
+    Whole months: what is sent, what is to be sent and what is not finalized yet, whichever partitions a run has. An
+    invoice without a currency or with an amount beyond sense is left out: it is not sent (`unreadable_invoice`), and it
+    would hide what the others come to.
+    """
+    months = {"month": month.first_day, "last_month": month.plus(-1).first_day}
+    found, _ = readable_rows(database.rows("totals_beside_last_month", **months), {"last_cents"})
+    totals = [OrganizationTotals(**row) for row in found]
+    approved = {row["currency"]: row["total_cents"] for row in database.rows("approved_totals", month=month.first_day)}
+    return judge_totals(totals, percent, approved)
+
+
+def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int) -> list[Verdict]:
+    """Return the verdicts if all pass. Raises OutOfLine if not, for a human to approve the total."""
+    verdicts = verdicts_of(database, month, percent)
+    stopped = [one for one in verdicts if not one.passes]
+    if stopped:
+        raise OutOfLine(month, stopped)
+    return verdicts
+
+
+def approve_total(
+    database: BillingDatabase, month: BillingMonth, currency: str, cents: int, by: str, now: datetime
+) -> None:
+    """Write down that the month may be sent up to this total. The newest approval counts, also if it is the smaller."""
+    database.rows("approve_total", month=month.first_day, currency=currency, total_cents=cents, approved_by=by, now=now)

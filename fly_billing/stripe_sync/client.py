@@ -1,0 +1,147 @@
+"""The Stripe client and what its answers mean: applied, not applied, or unknown. Keeps out: what to send, retries.
+
+stripe-python makes no retries here: every attempt is journaled and paced by `stripe_invoice_sync`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+import stripe
+from stripe import StripeClient
+
+from fly_billing.credentials import check_stripe_access
+from fly_billing.settings import Settings
+from fly_billing.stripe_sync.rules.sync_failures import request_log_url
+
+# Seconds to connect, and to wait for an answer. Stripe's own default of 80 s would hold a worker for too long.
+CONNECT_SECONDS = 5
+READ_SECONDS = 25
+
+APPLIED, NOT_APPLIED, UNKNOWN = "applied", "not_applied", "unknown"
+
+
+def make_stripe_client(
+    api_key: str | None,
+    api_base: str | None = None,
+    *,
+    production: bool = False,
+    timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+) -> StripeClient:
+    """Make a client; threads may share it. The only place that makes one, so that no key gets around the guard.
+
+    `api_base` points it at a sandbox server; `timeout`: seconds to connect and to read. Raises SettingsError where the
+    key or the address must not be used here.
+    """
+    key = check_stripe_access(api_key, api_base, production=production)
+    stripe.enable_telemetry = False  # it would write a file into the home folder
+    return StripeClient(
+        key,
+        base_addresses={"api": api_base} if api_base else None,
+        http_client=_DirectRequests(timeout=timeout),
+        max_network_retries=0,
+    )
+
+
+class _DirectRequests(stripe.RequestsClient):
+    """Sends requests to the address that was checked and nowhere else.
+
+    A redirect is no answer: following it would send an invoice to an address that nobody checked. A proxy of the
+    environment does not get what goes to this machine by http, as the key is in it in the clear.
+    """
+
+    def request(  # type: ignore[override]  # RequestsClient's own differs from its base class, too
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        if getattr(self._thread_local, "session", None) is None:
+            session = requests.Session()
+            session.max_redirects = 0
+            session.trust_env = url.lower().startswith("https:")
+            self._thread_local.session = session
+        return super().request(method, url, headers, post_data)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known after one request. `was_replayed`: Stripe answered from what it had stored under the key.
+
+    `log_url`: where Stripe's dashboard shows a request that failed.
+    """
+
+    outcome: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+    http_status: int | None = None
+    request_id: str | None = None
+    code: str | None = None
+    message: str = ""
+    log_url: str | None = None
+    was_replayed: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether sending the same again can end differently."""
+        return self.outcome == UNKNOWN or self.code in ("rate_limited", "lock_timeout")
+
+
+def ask(call: Callable[[], stripe.StripeObject]) -> Answer:
+    """Make one request and say what is known after it. Only errors of Stripe and the network are answers."""
+    try:
+        result = call()
+    except stripe.StripeError as error:
+        return _error_answer(error)
+    response = result.last_response
+    headers = response.headers if response else {}
+    return Answer(
+        APPLIED,
+        body=result.to_dict(),
+        http_status=response.code if response else None,
+        request_id=response.request_id if response else None,
+        was_replayed=_was_replayed(headers),
+    )
+
+
+def _error_answer(error: stripe.StripeError) -> Answer:
+    outcome, code = _meaning(error)
+    return Answer(
+        outcome,
+        http_status=error.http_status,
+        request_id=error.request_id,
+        code=code,
+        message=str(error.user_message or error),
+        log_url=_log_url(error),
+        was_replayed=_was_replayed(error.headers or {}),
+    )
+
+
+def _log_url(error: stripe.StripeError) -> str | None:
+    said: str | None = getattr(error.error, "request_log_url", None)
+    if said or not error.request_id:
+        return said
+    # Production and live keys go together, always (`credentials`).
+    return request_log_url(error.request_id, livemode=Settings.from_environment().production)
+
+
+def _meaning(error: stripe.StripeError) -> tuple[str, str]:
+    """Sort an error. 429 and 4xx come before anything is done; of 409, 5xx and silence nothing is known."""
+    given = getattr(error.error, "code", None) or error.code
+    if isinstance(error, stripe.APIConnectionError):
+        return UNKNOWN, "no_answer"
+    if isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):
+        return NOT_APPLIED, "authentication"
+    if isinstance(error, stripe.RateLimitError):
+        return NOT_APPLIED, "lock_timeout" if given == "lock_timeout" else "rate_limited"
+    if error.http_status == 409:
+        return UNKNOWN, "conflict"
+    if isinstance(error, stripe.IdempotencyError):
+        return NOT_APPLIED, "idempotency_error"
+    if error.http_status is None or error.http_status >= 500:
+        return UNKNOWN, "server_error"
+    missing_customer = given == "resource_missing" and "customer" in str(error).lower()
+    return NOT_APPLIED, "customer_missing" if missing_customer else given or "invalid_request"
+
+
+def _was_replayed(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "idempotent-replayed" and value == "true" for name, value in headers.items())

@@ -1,0 +1,196 @@
+"""Events of Stripe, by webhook or by polling: each recorded once, in one transaction with what it changes.
+
+Keeps out: what an event means (`stripe_sync.rules.events`), HTTP (`webhooks`), telling people (`alerting`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
+from fly_billing.stripe_sync.rules.events import (
+    ACTED_ON,
+    PAYMENT_FAILED,
+    WAITING,
+    Standing,
+    StripeEvent,
+    Verdict,
+    judge,
+    read_event,
+)
+from fly_billing.stripe_sync.rules.payment_failures import PaymentError
+
+DUPLICATE = "duplicate"
+# Stripe keeps events for 30 days.
+KEPT = timedelta(days=30)
+# Read again by the next poll: events may appear late in Stripe's list, and clocks differ.
+OVERLAP = timedelta(minutes=10)
+SECOND = timedelta(seconds=1)
+
+# Why a payment failed: what Stripe said, or None.
+Why = Callable[[str], PaymentError | None]
+
+
+def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
+    """Record an event and do what it asks, in one transaction; return its outcome.
+
+    It is `duplicate` if the event was recorded before. Events of one invoice wait for one another.
+    """
+    with database.transaction() as connection:
+        standing = _standing(connection, event)
+        if rows(connection, "stripe_event_known", ids=[event.id]):
+            return DUPLICATE
+        verdict = judge(event, standing and standing[1])
+        ours = standing[0]["id"] if standing else None
+        facts = {**asdict(event), "invoice_id": ours, **_told(verdict), "source": source, "now": now}
+        if not rows(connection, "stripe_event_add", **facts):
+            return DUPLICATE
+        _change_status(connection, event, verdict, ours)
+    return verdict.outcome
+
+
+def settle_waiting_events(database: BillingDatabase) -> int:
+    """Do what events ask that came before our own sync was done with their invoice; return how many."""
+    waiting = [StripeEvent(**row) for row in database.rows("stripe_events_waiting")]
+    return sum(_settle(database, event) for event in waiting)
+
+
+def _settle(database: BillingDatabase, event: StripeEvent) -> bool:
+    with database.transaction() as connection:
+        standing = _standing(connection, event)
+        verdict = judge(event, standing and standing[1])
+        if verdict.outcome == WAITING or not rows(connection, "stripe_event_settle", id=event.id, **_told(verdict)):
+            return False
+        _change_status(connection, event, verdict, event.invoice_id)
+    return True
+
+
+def _standing(connection: Connection, event: StripeEvent) -> tuple[Row, Standing] | None:
+    if event.type not in ACTED_ON:
+        return None
+    found = rows(
+        connection, "stripe_event_standing",
+        object_id=event.object_id, invoice_id=event.invoice_id, idempotency_key=event.idempotency_key,
+    )  # fmt: skip
+    if not found:
+        return None
+    return found[0], Standing(**{name: value for name, value in found[0].items() if name != "id"})
+
+
+def _told(verdict: Verdict) -> dict[str, str | None]:
+    names = ("outcome", "reason", "code", "customer_text", "operator_text")
+    return {name: getattr(verdict, name) for name in names}
+
+
+def _change_status(connection: Connection, event: StripeEvent, verdict: Verdict, invoice_id: Any) -> None:
+    if verdict.status:
+        paid_at = event.paid_at or event.created
+        rows(connection, "say_who", who="Stripe", why=f"{event.type} {event.id}")
+        rows(connection, "stripe_event_status", invoice_id=invoice_id, status=verdict.status, paid_at=paid_at)
+
+
+def receive(database: BillingDatabase, body: Mapping[str, Any], source: str, now: datetime, why: Why) -> str:
+    """Take an event in as Stripe sent it; return its outcome. Raises NotAnEvent.
+
+    `why` is asked only of a failed payment that is new: no event of Stripe's says it.
+    """
+    event = read_event(body)
+    if event.type == PAYMENT_FAILED and not database.rows("stripe_event_known", ids=[event.id]):
+        said = why(event.object_id) or PaymentError(None, None)
+        event = replace(event, error=said.message, error_code=said.code)
+    return record_event(database, event, source, now)
+
+
+def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError | None:
+    """Read what Stripe says of the last attempt to collect an invoice; None where it says nothing or can't be asked.
+
+    Since API version basil the invoice does not say it; its payment does.
+    """
+    try:
+        payment = reader.last_payment(stripe_invoice_id)
+    except ReadingFailed:
+        return None
+    if payment is None:
+        return None
+    intent = payment["payment"].get("payment_intent") or {}
+    error = (intent.get("last_payment_error") or {}) if isinstance(intent, Mapping) else {}
+    return PaymentError(error.get("message") or None, error.get("decline_code") or error.get("code"))
+
+
+# Polling -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Polled:
+    """What a poll found: events by outcome. `until`: all before then were read; `is_done`: so were all until now."""
+
+    until: datetime
+    is_done: bool = False
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def new(self) -> int:
+        return sum(count for outcome, count in self.outcomes.items() if outcome != DUPLICATE)
+
+
+def poll_events(
+    database: BillingDatabase,
+    reader: StripeReader,
+    since: datetime,
+    now: datetime,
+    *,
+    seconds: float = 40.0,
+) -> Polled:
+    """Read the events that Stripe made since the last poll (the first time: since `since`), oldest first.
+
+    What was read is remembered window by window, so a poll that is killed, or ends after `seconds`, goes on next time.
+    The last ten minutes are never remembered as read. Raises ReadingFailed. One read while there is less than a page.
+    """
+    position = database.rows("stripe_events_polled")
+    begin = start = position[0]["until"] if position else since
+    polled, width, deadline = Polled(begin), now - begin + SECOND, time.monotonic() + seconds
+    while not polled.is_done and (begin == start or time.monotonic() < deadline):
+        end = begin + width if begin + width < now else None
+        found = _window(reader, begin, end, may_page=width <= SECOND)
+        if found is None:
+            width = max(width / 8, SECOND)
+            continue
+        newest = _take_in(database, reader, found, now, polled)
+        polled.until = end or max(now, newest)
+        database.rows("stripe_events_mark_polled", until=min(polled.until, now - OVERLAP))
+        polled.is_done, begin, width = end is None, polled.until, width * 2
+    return polled
+
+
+def _window(
+    reader: StripeReader, begin: datetime, end: datetime | None, *, may_page: bool
+) -> list[Mapping[str, Any]] | None:
+    """Return the events made in `[begin, end)`, oldest first; None where they are more than a page, and may not be."""
+    created = {"gte": int(begin.timestamp()), **({"lt": int(end.timestamp())} if end else {})}
+    found: list[Mapping[str, Any]] = []
+    for page in reader.event_pages(created, ACTED_ON):
+        found += page["data"]
+        if page["has_more"] and not may_page:
+            return None
+    return found[::-1]
+
+
+def _take_in(
+    database: BillingDatabase, reader: StripeReader, found: list[Mapping[str, Any]], now: datetime, polled: Polled
+) -> datetime:
+    """Record what is new of these events; return when the newest was made."""
+    known = {row["id"] for row in database.rows("stripe_event_known", ids=[body["id"] for body in found])}
+    newest = now
+    for body in found:
+        newest = max(newest, read_event(body).created)
+        is_new = body["id"] not in known
+        outcome = receive(database, body, "polling", now, lambda id: payment_error(reader, id)) if is_new else DUPLICATE
+        polled.outcomes[outcome] = polled.outcomes.get(outcome, 0) + 1
+    return newest

@@ -1,0 +1,390 @@
+"""Brings one finalized invoice to Stripe: create -> add_lines -> verify -> finalize, exactly once.
+
+Every request is in the journal before it is sent. An outcome that is unknown is settled by sending the same key again
+while Stripe remembers it, or else by reading what Stripe has; never by hoping. Keeps out: what is sent
+(`stripe_sync.rules.requests`), what an error means (`stripe_client`, `stripe_sync.rules.sync_failures`), many invoices
+(`stripe_sync`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from stripe import StripeClient
+
+from fly_billing.invoicing.rules.chargeable_amounts import charging_problem, to_stripe
+from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, Answer, ask
+from fly_billing.stripe_sync.existing_objects import NOTHING, MadeBefore
+from fly_billing.stripe_sync.journal import Entry, StripeJournal
+from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, made_under
+from fly_billing.stripe_sync.rules.requests import (
+    FinalizedInvoice,
+    StripeRequest,
+    add_lines_requests,
+    create_customer_request,
+    create_request,
+    discard_request,
+    finalize_request,
+    folded_lines,
+)
+from fly_billing.stripe_sync.rules.sync_failures import stripe_failure
+
+# Stripe remembers a key for at least 24 hours; an hour is left for clocks and slow requests.
+KEY_LIFE = timedelta(hours=23)
+
+# Somebody deleted or finalized the draft by hand: what there is now has to be read.
+DRAFT_GONE = frozenset({"resource_missing", "invoice_not_editable"})
+
+# How often, within one run, a draft or a customer is made under new keys before a human is asked.
+NEW_STARTS = 3
+
+
+class StepFailed(Exception):
+    """A step came to an end that this run can't mend; `state` is the journal's word for it."""
+
+    def __init__(self, state: str, step: str, code: str, answer: Answer | None = None) -> None:
+        self.state = state
+        self.step = step
+        said = answer or Answer(outcome="")
+        self.failure = stripe_failure(code, said.message, said.request_id, said.log_url)
+        super().__init__(f"{step}: {self.failure.operator_text}")
+
+
+class MustRead(Exception):
+    """Sending is not safe before we have read what Stripe holds; `answer` is what brought us here, if one did."""
+
+    def __init__(self, step: str, answer: Answer | None = None) -> None:
+        self.step = step
+        self.answer = answer
+        super().__init__(step)
+
+    def as_failure(self) -> StepFailed:
+        """Return the failure to report where reading did not get us on: the draft's own, or Stripe's last words."""
+        if self.answer is None:
+            return StepFailed("needs_attention", "verify", "verify_mismatch")
+        return StepFailed("failed", self.step, self.answer.code or "server_error", self.answer)
+
+
+@dataclass(frozen=True)
+class SyncRules:
+    """How stubborn and how fast: tries per step, first pause in seconds (doubled each time), workers side by side.
+
+    `collect`: Stripe charges the customer's default payment method once the invoice is finalized.
+    """
+
+    tries: int = 5
+    first_pause: float = 0.5
+    workers: int = 40
+    collect: bool = True
+
+
+@dataclass(frozen=True)
+class SyncTools:
+    """What syncing needs of the world."""
+
+    journal: StripeJournal
+    client: StripeClient
+    pace: Pace
+    clock: Callable[[], datetime]
+    rules: SyncRules = SyncRules()
+    sleep: Callable[[float], None] = time.sleep
+
+    def reader(self) -> StripeReader:
+        return StripeReader(self.client, self.pace, self.sleep)
+
+
+class InvoiceSync:
+    """One invoice on its way. Holds nothing that the journal does not hold."""
+
+    def __init__(self, tools: SyncTools, invoice: FinalizedInvoice, before: MadeBefore = NOTHING) -> None:
+        self._tools = tools
+        self._journal = tools.journal
+        self._invoices = tools.client.v1.invoices
+        self._reader = tools.reader()
+        self._invoice = invoice
+        self._before = before
+        self._entry = Entry("pending", 0, None)
+        self._customer = ""
+
+    def run(self) -> str:
+        """Take the invoice as far as it goes; return the state it ends in. Raises StepFailed."""
+        self._entry = self._journal.open(self._invoice.id, self._tools.clock())
+        if self._entry.state in ("finalized", "skipped_zero"):
+            return self._entry.state  # another run was quicker
+        if self._entry.status != "finalized":
+            return "not_to_be_sent"  # it was voided since this run read it
+        if self._invoice.is_unreadable:
+            raise StepFailed("needs_attention", "create", "unreadable_invoice")
+        if self._invoice.total_cents == 0:
+            return self._move("skipped_zero")
+        if code := charging_problem(self._invoice.total_cents, self._invoice.currency):
+            raise StepFailed("needs_attention", "create", code)
+        try:
+            found = self._found_before()
+            self._customer = self._journal.customer_of(self._invoice.organization_id) or self._find_customer(found)
+            if found:
+                self._settle(found)
+            self._resume()
+            return self._go_on()
+        except ReadingFailed as failed:
+            raise StepFailed("unknown", "verify", failed.answer.code or "server_error", failed.answer) from failed
+
+    def _found_before(self) -> Sequence[Mapping[str, Any]]:
+        """Return what Stripe holds of the invoice although our journal knows of none; it is not made again.
+
+        Raises StepFailed where that is not known, or somebody took it back there.
+        """
+        found = self._before.invoices.get(str(self._invoice.id), ())
+        is_unread = self._invoice.id in self._before.unread
+        if not (found or is_unread) or not self._journal.not_created([self._invoice.id]):
+            return ()  # nothing, or another process sent it since we looked
+        if is_unread:
+            answer = self._before.answer
+            raise StepFailed("failed", "create", (answer and answer.code) or "server_error", answer)
+        living = [body for body in found if body["status"] != "void"]
+        # Voided ones of earlier generations are what a human had us begin anew from.
+        if not living and any(made_under(body) >= self._entry.generation for body in found):
+            raise StepFailed("needs_attention", "create", "voided_in_stripe")
+        return living
+
+    def _resume(self) -> None:
+        """Start from what is certain. A draft may have been edited by hand since it was verified: verified again."""
+        if self._entry.state in ("failed", "unknown", "needs_attention"):
+            if self._entry.stripe_invoice_id is None:
+                self._move("pending")
+            elif (self._entry.state, self._entry.step) == ("unknown", "add_lines"):
+                self._move("drafted")  # the lines may still be on their way: no reading could tell, the same key can
+            else:
+                self._settle_by_reading()
+        elif self._entry.state == "verified":
+            self._move("filled")
+
+    def _go_on(self) -> str:
+        for start in range(1, NEW_STARTS + 1):
+            try:
+                return self._advance()
+            except MustRead as reason:
+                self._settle_by_reading()
+                if self._entry.state != "finalized" and start == NEW_STARTS:
+                    raise reason.as_failure() from reason
+        return self._entry.state
+
+    def _advance(self) -> str:
+        filled: Mapping[str, Any] | None = None
+        if self._entry.state == "pending":
+            made = self._perform(create_request(self._invoice, self._customer, self._entry.generation), self._create)
+            self._move("drafted", stripe_invoice_id=made.body["id"])
+        if self._entry.state == "drafted":
+            answers = [self._perform(request, self._add_lines) for request in add_lines_requests(self._invoice)]
+            # A replay tells what the draft was when it was filled; since then it may have been edited by hand.
+            filled = None if any(answer.was_replayed for answer in answers) else answers[-1].body
+            self._move("filled")
+        if self._entry.state == "filled":
+            self._verify(filled)
+            self._move("verified")
+        if self._entry.state == "verified":
+            self._finish(self._perform(finalize_request(self._tools.rules.collect), self._finalize).body)
+        return self._entry.state
+
+    # The mutations, as the client makes them. `_perform` adds key, pace and journal.
+
+    def _create(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _add_lines(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.add_lines(self._draft, dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _finalize(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.finalize_invoice(self._draft, dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _delete(self, request: StripeRequest, key: str) -> Any:
+        return self._invoices.delete(self._draft, {}, {"idempotency_key": key})
+
+    def _create_customer(self, request: StripeRequest, key: str) -> Any:
+        return self._tools.client.v1.customers.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _find_customer(self, found: Sequence[Mapping[str, Any]]) -> str:
+        """Return the customer that Stripe has of the organization, unknown to us; or else make one."""
+        organization = self._invoice.organization_id
+        known = found[0]["customer"] if found else self._before.customers.get(organization)
+        if known is None:
+            return self._make_customer()
+        self._journal.set_customer(organization, known)
+        return str(known)
+
+    def _make_customer(self) -> str:
+        """Make the organization's customer once: the key is the organization's, whichever month asks first.
+
+        One that was deleted in Stripe, or that Stripe stored a failure for, is made under the next generation's key.
+        """
+        organization = self._invoice.organization_id
+        request = create_customer_request(organization, self._invoice.organization_name)
+        generation = 0
+        while self._journal.attempts(request.idempotency_key(organization, generation + 1)):
+            generation += 1
+        failure = StepFailed("needs_attention", request.step, "customer_unknown")
+        for key in (request.idempotency_key(organization, generation + n) for n in range(NEW_STARTS)):
+            try:
+                customer = self._customer_under(key, request)
+            except MustRead as reason:
+                customer = self._reader.customer_of(organization, self._journal.attempts(key)[0]["sent_at"])
+                failure = reason.as_failure() if reason.answer else failure
+            if customer is not None:
+                self._journal.set_customer(organization, customer)
+                return customer
+        raise failure
+
+    def _customer_under(self, key: str, request: StripeRequest) -> str | None:
+        answer = self._perform(request, self._create_customer, key)
+        customer = str(answer.body["id"])
+        return customer if not answer.was_replayed or self._reader.has_customer(customer) else None
+
+    @property
+    def _draft(self) -> str:
+        assert self._entry.stripe_invoice_id is not None, "a draft has an id"
+        return self._entry.stripe_invoice_id
+
+    def _perform(
+        self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str | None = None
+    ) -> Answer:
+        """Send until it is applied. Raises StepFailed, or MustRead where sending again would not be safe."""
+        key = key or request.idempotency_key(str(self._invoice.id), self._entry.generation)
+        if self._may_not_be_sent(key, request):
+            raise MustRead(request.step)
+        answers = [self._send(request, call, key)]
+        while answers[-1].may_pass and not answers[-1].was_replayed and len(answers) < self._tools.rules.tries:
+            self._tools.sleep(self._tools.rules.first_pause * 2 ** (len(answers) - 1))
+            answers.append(self._send(request, call, key))
+        last = answers[-1]
+        if last.outcome == APPLIED:
+            return last
+        # A stored error says nothing of what was done: only reading does.
+        if last.was_replayed or last.code == "idempotency_error" or last.code in DRAFT_GONE:
+            raise MustRead(request.step, last)
+        state = "unknown" if any(answer.outcome == UNKNOWN for answer in answers) else "failed"
+        raise StepFailed(state, request.step, last.code or "server_error", last)
+
+    def _may_not_be_sent(self, key: str, request: StripeRequest) -> bool:
+        """Whether the key was used for something else, or so long ago that Stripe may have forgotten it.
+
+        Deleting twice deletes once: that needs no key (and Stripe looks at none).
+        """
+        if request.step == "discard":
+            return False
+        open_ones = [one for one in self._journal.attempts(key) if one["outcome"] != "not_applied"]
+        if not open_ones:
+            return False
+        is_old = self._tools.clock() - open_ones[0]["sent_at"] > KEY_LIFE
+        return is_old or any(one["request_hash"] != request.hash for one in open_ones)
+
+    def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> Answer:
+        # Nothing comes between the moment that the pace gives and the request: what is late crowds what follows.
+        attempt = self._journal.before(self._invoice.id, request, self._entry.generation, key, self._tools.clock())
+        self._tools.pace.wait(request.step)
+        answer = ask(self._tools.pace.heeding(request.step, lambda: call(request, key)))
+        self._journal.after(attempt, answer, self._tools.clock())
+        return answer
+
+    def _verify(self, body: Mapping[str, Any] | None) -> None:
+        """Compare the filled draft with our invoice before anybody is asked to pay.
+
+        The answer to the last add_lines is enough (total, currency, line count): the lines are as we just sent them.
+        Without it, Stripe is read, and every line compared.
+        """
+        found = self._reader.invoice(self._draft) if body is None else body
+        is_right = self._equals if body is None else self._adds_up
+        if found is None or found["status"] != "draft" or not is_right(found):
+            raise MustRead("verify")
+
+    @property
+    def _total(self) -> int:
+        """The invoice's total as Stripe writes it."""
+        return to_stripe(self._invoice.total_cents, self._invoice.currency)
+
+    def _adds_up(self, body: Mapping[str, Any]) -> bool:
+        lines = body["lines"]
+        count = lines.get("total_count") or (len(self._reader.lines(body)))
+        return (
+            body["total"] == self._total
+            and body["currency"] == self._invoice.currency.lower()
+            and body["customer"] == self._customer
+            and count == len(folded_lines(self._invoice.lines))
+        )
+
+    def _equals(self, body: Mapping[str, Any]) -> bool:
+        currency = self._invoice.currency
+        wanted = [(line.item_id, to_stripe(line.amount_cents, currency)) for line in folded_lines(self._invoice.lines)]
+        return self._adds_up(body) and sorted(self._reader.lines(body)) == sorted(wanted)
+
+    def _settle_by_reading(self) -> None:
+        """Find out what Stripe holds of this invoice and bring the journal in line with it."""
+        self._settle(self._remote())
+
+    def _settle(self, found: Sequence[Mapping[str, Any]]) -> None:
+        final = [body for body in found if body["status"] != "draft"]
+        if len(final) > 1:
+            raise StepFailed("needs_attention", "verify", "duplicate_in_stripe")
+        if final:
+            self._finish(final[0])
+        elif found:
+            self._settle_draft(found[0])
+        else:
+            self._start_anew()
+
+    def _remote(self) -> Sequence[Mapping[str, Any]]:
+        """The one we know, or, where that is gone, whatever says it is this invoice: our journal may be a backup."""
+        known = self._entry.stripe_invoice_id
+        body = None if known is None else self._reader.invoice(known)
+        if body is not None and body["status"] != "void":
+            return [body]
+        return self._reader.invoices_of(self._customer, str(self._invoice.id))
+
+    def _settle_draft(self, body: Mapping[str, Any]) -> None:
+        """Take over a complete or an empty draft under the next generation's keys; throw a half-filled one away."""
+        self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
+        following = self._entry.generation + 1
+        if self._equals(body):
+            self._move("filled", generation=following)
+        elif not body["lines"]["data"]:
+            self._move("drafted", generation=following)
+        else:
+            self._discard()
+
+    def _discard(self) -> None:
+        self._move("drafted")  # the journal knows the draft before it goes
+        try:
+            self._perform(discard_request(), self._delete)
+        except MustRead as reason:
+            if self._reader.invoice(self._draft) is not None:
+                raise StepFailed("unknown", "discard", "server_error", reason.answer) from reason
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Nothing of the invoice is in Stripe: make it under the next generation's keys."""
+        self._entry = Entry(self._entry.state, self._entry.generation, None)
+        self._move("pending", generation=self._entry.generation + 1)
+
+    def _finish(self, body: Mapping[str, Any]) -> None:
+        """Write down that Stripe has the finished invoice, if it is ours to the cent."""
+        self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
+        if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
+            raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
+        self._move("finalized", total=self._invoice.total_cents, hosted_invoice_url=body.get("hosted_invoice_url"))
+
+    def _move(
+        self, state: str, *, generation: int | None = None, stripe_invoice_id: str | None = None, **facts: Any
+    ) -> str:
+        entry = self._entry
+        self._entry = Entry(
+            state, entry.generation if generation is None else generation, stripe_invoice_id or entry.stripe_invoice_id
+        )
+        self._journal.move(
+            self._invoice.id, state, self._entry.generation, self._tools.clock(),
+            stripe_invoice_id=self._entry.stripe_invoice_id, **facts,
+        )  # fmt: skip
+        return state

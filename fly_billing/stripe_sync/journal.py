@@ -1,0 +1,153 @@
+"""The Stripe journal in Postgres: every request is a row before it is sent, every invoice has a state.
+
+Keeps out: deciding what to do next (`stripe_invoice_sync`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.isolation import ABOUT_A_VALUE
+from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.rules.requests import BilledLine, FinalizedInvoice, StripeRequest, line_description
+from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where an invoice's sync stands. `step`: the one that failed, where one did. `status`: the invoice's, at home."""
+
+    state: str
+    generation: int
+    stripe_invoice_id: str | None
+    step: str | None = None
+    status: str = "finalized"
+
+
+@dataclass(frozen=True)
+class StripeJournal:
+    """Reads and writes the journal; every method is one transaction."""
+
+    database: BillingDatabase
+    run_id: str = "by hand"
+
+    def invoices_to_sync(self, month: BillingMonth, groups: Sequence[str]) -> list[UUID]:
+        """List finalized invoices that Stripe does not have yet. The gate: no other invoice is ever sent."""
+        found = self.database.rows("invoices_to_sync", month=month.first_day, groups=list(groups))
+        return [row["id"] for row in found]
+
+    def finalized_invoices(self, ids: Sequence[UUID]) -> list[FinalizedInvoice]:
+        """Read invoices with their items. Those that are not finalized are left out.
+
+        One whose rows can't be read says so (`is_unreadable`), and leaves the others readable.
+        """
+        with self.database.transaction() as connection:
+            heads = rows(connection, "finalized_invoices", ids=list(ids))
+            items = rows(connection, "items_of_invoices", ids=list(ids))
+        lines: dict[UUID, list[BilledLine]] = {row["id"]: [] for row in heads}
+        unreadable = {row["id"] for row in heads if row["total_cents"] is None or row["currency"] is None}
+        for item in items:
+            if item["invoice_id"] in lines:
+                try:
+                    lines[item["invoice_id"]].append(_line(item))
+                except ABOUT_A_VALUE:
+                    unreadable.add(item["invoice_id"])
+        return [_invoice(row, tuple(lines[row["id"]]), row["id"] in unreadable) for row in heads]
+
+    def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
+        """List those of these invoices, with something to pay, of which nothing can be in Stripe by what we know."""
+        return [row["id"] for row in self.database.rows("invoices_not_created", ids=list(ids))]
+
+    def organizations_without_customer(self, ids: Sequence[UUID]) -> dict[str, datetime]:
+        """Return the organizations of these invoices that have no customer in Stripe, and since when they exist."""
+        found = self.database.rows("organizations_without_customer", ids=list(ids))
+        return {row["id"]: row["created_at"] for row in found}
+
+    def customer_of(self, organization_id: str) -> str | None:
+        (row,) = self.database.rows("stripe_customer_of", organization_id=organization_id)
+        found: str | None = row["stripe_customer_id"]
+        return found
+
+    def set_customer(self, organization_id: str, customer: str) -> None:
+        self.database.rows("set_stripe_customer", organization_id=organization_id, customer=customer)
+
+    def open(self, invoice: UUID, now: datetime) -> Entry:
+        """Return the invoice's entry, made as `pending` where there is none."""
+        (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
+        return Entry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
+
+    def attempts(self, key: str) -> list[Row]:
+        """List what was sent under this idempotency key, oldest first."""
+        return self.database.rows("stripe_attempts_of_key", idempotency_key=key)
+
+    def before(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
+        """Write down that a request is about to be sent; return the attempt's id."""
+        (row,) = self.database.rows(
+            "begin_stripe_attempt", invoice_id=invoice, step=request.step, generation=generation,
+            idempotency_key=key, request_hash=request.hash, now=now,
+        )  # fmt: skip
+        attempt: int = row["id"]
+        return attempt
+
+    def after(self, attempt: int, answer: Answer, now: datetime) -> None:
+        """Write down what is known after a request."""
+        self.database.rows(
+            "end_stripe_attempt", id=attempt, now=now, outcome=answer.outcome, http_status=answer.http_status,
+            stripe_request_id=answer.request_id, error_code=answer.code, error_message=answer.message or None,
+        )  # fmt: skip
+
+    def move(
+        self,
+        invoice: UUID,
+        state: str,
+        generation: int,
+        now: datetime,
+        *,
+        stripe_invoice_id: str | None = None,
+        **facts: Any,
+    ) -> None:
+        """Bring the invoice to a state that is no failure."""
+        self.database.rows(
+            "move_stripe_invoice", invoice_id=invoice, state=state, generation=generation, now=now,
+            stripe_invoice_id=stripe_invoice_id, run_id=self.run_id,
+            stripe_total_cents=facts.get("total"), hosted_invoice_url=facts.get("hosted_invoice_url"),
+        )  # fmt: skip
+
+    def fail(self, invoice: UUID, state: str, step: str, failure: StripeFailure, now: datetime) -> None:
+        """Bring the invoice to `unknown`, `failed` or `needs_attention`, with the texts for people."""
+        self.database.rows(
+            "fail_stripe_invoice", invoice_id=invoice, state=state, step=step, code=failure.code, now=now,
+            customer_text=failure.customer_text, operator_text=failure.operator_text,
+            retryable=failure.retryable, run_id=self.run_id,
+        )  # fmt: skip
+
+
+def _line(item: Row) -> BilledLine:
+    detail = item["detail"]
+    if item["amount_cents"] is None:
+        raise ValueError("an item without amount_cents")
+    text = line_description(
+        item["product"], item["description"], item["quantity"], item["unit"],
+        detail.get("steps", []), detail.get("free_allowance_used"),
+    )  # fmt: skip
+    return BilledLine(str(item["id"]), text, item["amount_cents"], item["kind"] == "tax")
+
+
+def _invoice(row: Row, lines: tuple[BilledLine, ...], is_unreadable: bool) -> FinalizedInvoice:
+    return FinalizedInvoice(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        organization_name=row["organization_name"],
+        month=BillingMonth(row["month"].year, row["month"].month),
+        revision=row["revision"],
+        currency=row["currency"] or "XXX",
+        total_cents=sum(line.amount_cents for line in lines) if row["total_cents"] is None else row["total_cents"],
+        lines=lines,
+        is_unreadable=is_unreadable,
+    )

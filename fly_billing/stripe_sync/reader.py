@@ -1,0 +1,144 @@
+"""Reading what Stripe holds: single invoices for the sync, a whole month for the reconciliation. Changes nothing.
+
+Stripe has no filter by metadata on lists, and its search lags: lists are read and matched here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from math import inf
+from typing import Any
+
+from stripe import StripeClient
+
+from fly_billing.errors import ToBeMended
+from fly_billing.stripe_sync.client import APPLIED, Answer, ask
+from fly_billing.stripe_sync.rate_limiter import Pace
+
+PAGE = 100
+TRIES = 4
+
+Body = Mapping[str, Any]
+
+
+class ReadingFailed(ToBeMended):
+    """Stripe could not be read; nothing was changed."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.code}: {answer.message} (reading Stripe; nothing was changed there)")
+        self.answer = answer
+
+
+class StripeReader:
+    """Paced reads with a few tries each. Raises ReadingFailed when none of them is answered."""
+
+    def __init__(
+        self, client: StripeClient, pace: Pace, sleep: Callable[[float], None] = time.sleep, tries: int = TRIES
+    ) -> None:
+        self._client = client
+        self._pace = pace
+        self._sleep = sleep
+        self._tries = tries
+
+    def invoice(self, stripe_id: str) -> Body | None:
+        """Return the invoice, or None where there is none (any more)."""
+        try:
+            body = self._read("retrieve", lambda: self._client.v1.invoices.retrieve(stripe_id))
+        except ReadingFailed as failed:
+            if failed.answer.code == "resource_missing":
+                return None
+            raise
+        return None if body.get("deleted") else body
+
+    def invoices_of(self, customer: str, invoice_id: str) -> list[Body]:
+        """List the customer's invoices that say they are this one, voided ones left out."""
+        found = self._pages("list", lambda after: self._client.v1.invoices.list({"customer": customer, **after}))  # type: ignore[arg-type]
+        return [body for body in found if our_invoice(body) == invoice_id and body["status"] != "void"]
+
+    def customer_of(self, organization_id: str, since: datetime) -> str | None:
+        """Return the customer made for the organization since then, the first one if there are several."""
+        found = [customer for name, customer in self.customers_since(since) if name == organization_id]
+        return found[-1] if found else None
+
+    def customers_since(self, since: datetime) -> Iterator[tuple[str, str]]:
+        """Yield (organization, customer) of ours that were created since then, newest first."""
+        # A minute earlier: clocks differ.
+        created = {"created": {"gte": int(since.timestamp()) - 60}}
+        for body in self._pages("list_customers", lambda after: self._client.v1.customers.list({**created, **after})):  # type: ignore[arg-type]
+            organization = (body.get("metadata") or {}).get("organization")
+            if organization:
+                yield organization, body["id"]
+
+    def has_customer(self, customer: str) -> bool:
+        """Whether there is such a customer, not deleted."""
+        try:
+            body = self._read("retrieve_customer", lambda: self._client.v1.customers.retrieve(customer))
+        except ReadingFailed as failed:
+            if failed.answer.code in ("resource_missing", "customer_missing"):
+                return False
+            raise
+        return not body.get("deleted")
+
+    def lines(self, body: Body) -> list[tuple[str, int]]:
+        """Return all lines of an invoice as (our item id, cents), in order; only long invoices need another read."""
+        lines = body["lines"]
+        data: Sequence[Body] = lines["data"]
+        if lines["has_more"]:
+            stripe_id = body["id"]
+            data = list(self._pages("lines", lambda after: self._client.v1.invoices.line_items.list(stripe_id, after)))  # type: ignore[arg-type]
+        return [((line.get("metadata") or {}).get("fly_billing_item", ""), line["amount"]) for line in data]
+
+    def invoices_since(self, since: datetime, until: datetime | None = None) -> Iterator[Body]:
+        """Yield every invoice created in `[since, until)`, newest first: one read per 100 invoices."""
+        before = {} if until is None else {"lt": int(until.timestamp())}
+        created = {"created": {"gte": int(since.timestamp()), **before}}
+        return self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after}))  # type: ignore[arg-type]
+
+    def event_pages(self, created: Mapping[str, int], types: Sequence[str]) -> Iterator[Body]:
+        """Yield pages of at most 100 events of these types made in that time, newest first; `has_more` is Stripe's."""
+        wanted = {"types": list(types), "created": dict(created)}
+        return self._pages_of("list_events", lambda after: self._client.v1.events.list({**wanted, **after}))  # type: ignore[arg-type]
+
+    def last_payment(self, stripe_id: str) -> Body | None:
+        """Return the last payment of an invoice with its payment intent; None where there is none."""
+        wanted: Any = {"invoice": stripe_id, "limit": 1, "expand": ["data.payment.payment_intent"]}
+        found = self._read("list_invoice_payments", lambda: self._client.v1.invoice_payments.list(wanted))
+        return next(iter(found["data"]), None)
+
+    def _pages(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
+        for page in self._pages_of(endpoint, call):
+            yield from page["data"]
+
+    def _pages_of(self, endpoint: str, call: Callable[[dict[str, Any]], Any]) -> Iterator[Body]:
+        after: dict[str, Any] = {"limit": PAGE}
+        while True:
+            page = self._read(endpoint, lambda: call(after))  # noqa: B023 - called before `after` changes
+            yield page
+            if not page["has_more"]:
+                return
+            after = {"limit": PAGE, "starting_after": page["data"][-1]["id"]}
+
+    def _read(self, endpoint: str, call: Callable[[], Any]) -> Body:
+        for attempt in range(self._tries):
+            self._pace.wait(endpoint)
+            answer = ask(self._pace.heeding(endpoint, call))
+            if answer.outcome == APPLIED:
+                return answer.body
+            if not answer.may_pass:
+                break
+            self._sleep(0.5 * 2**attempt)
+        raise ReadingFailed(answer)
+
+
+def our_invoice(body: Body) -> str | None:
+    """Return the id of the invoice of ours that this one says it is."""
+    found: str | None = (body.get("metadata") or {}).get("fly_billing_invoice")
+    return found
+
+
+def made_under(body: Body) -> float:
+    """Return the generation of keys that an invoice of ours was made under; infinite where a human took that away."""
+    generation = (body.get("metadata") or {}).get("generation", "")
+    return int(generation) if generation.isdecimal() else inf

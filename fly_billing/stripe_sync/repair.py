@@ -1,0 +1,244 @@
+"""Carries out repairs in Stripe: what is to be sent goes through the sync, what is taken back is journaled here.
+
+Every invoice is locked against the sync and read again before anything about it is changed: between the plan and the
+deed somebody may have been at work. Keeps out: what to do about which discrepancy (`stripe_sync.rules.repair_plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from fly_billing.periods import BillingMonth
+from fly_billing.stripe_sync.approvals import demand_in_line
+from fly_billing.stripe_sync.client import APPLIED, Answer, ask
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.journal import Entry
+from fly_billing.stripe_sync.month_sync import sync_month
+from fly_billing.stripe_sync.reader import ReadingFailed
+from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
+from fly_billing.stripe_sync.rules.repair_plan import (
+    ANEW,
+    FINISH,
+    LEAVE,
+    REMOVE,
+    SEND,
+    SYNCED,
+    VOID,
+    Action,
+    plan_repairs,
+)
+from fly_billing.stripe_sync.rules.requests import StripeRequest
+
+DONE, REFUSED, LEFT, FAILED = "done", "refused", "left", "failed"
+
+# How often one change is sent under new keys, where Stripe has stored a failure under the old one.
+GENERATIONS = 3
+
+Body = Mapping[str, Any]
+
+
+class NotRepaired(Exception):
+    """This invoice is not as the plan has it, or Stripe did not do it; nothing else was changed."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What became of an action: done, refused (by a human), left (for one), or failed, and then why."""
+
+    action: Action
+    outcome: str
+    detail: str = ""
+
+
+def plan_of_repair(
+    tools: SyncTools, month: BillingMonth, groups: Sequence[str], *, all_lines: bool = False
+) -> tuple[Reconciliation, list[Action]]:
+    """Read both sides and say what is to be done. Changes nothing."""
+    reader = tools.reader()
+    both = reconcile_month(tools.journal, reader, month, groups, all_lines=all_lines)
+    return both, plan_repairs(both.discrepancies)
+
+
+def carry_out(
+    tools: SyncTools,
+    month: BillingMonth,
+    actions: Sequence[Action],
+    may: Callable[[Action], bool],
+    guard_percent: int,
+) -> list[Repaired]:
+    """Do what is safe, and of the rest what `may` allows, each asked once. Doing it twice does nothing more.
+
+    Raises OutOfLine, before anything is changed, where a sync follows and the month's total is not in line.
+    """
+    allowed = {action for action in actions if action.verb != LEAVE and (action.is_safe or may(action))}
+    if any(action.verb in SYNCED for action in allowed):
+        demand_in_line(tools.journal.database, month, guard_percent)
+    repairs = _Repairs(tools)
+    done = [repairs.do(action) if action in allowed else _untouched(action) for action in actions]
+    return _sync(tools, month, done)
+
+
+def _untouched(action: Action) -> Repaired:
+    return Repaired(action, LEFT, action.sentence) if action.verb == LEAVE else Repaired(action, REFUSED)
+
+
+def _sync(tools: SyncTools, month: BillingMonth, done: Sequence[Repaired]) -> list[Repaired]:
+    """Sync the billing groups that have something to send now, and note what failed of it."""
+    groups = {row["id"]: row["billing_group"] for row in tools.journal.database.rows("billing_groups")}
+    ready = [one for one in done if one.outcome == DONE and one.action.verb in SYNCED]
+    if not ready:
+        return list(done)
+    report = sync_month(tools, month, sorted({groups[one.action.organization_id] for one in ready}))
+    failed = {str(one.invoice.id): one.failure.operator_text for one in report.failures}
+    failed |= {str(one.id): "the sync stopped before it" for one in report.not_tried}
+    return [
+        replace(one, outcome=FAILED, detail=failed[one.action.invoice_id])
+        if one in ready and one.action.invoice_id in failed
+        else one
+        for one in done
+    ]
+
+
+class _Repairs:
+    """The changes the sync does not make: setting the journal back, voiding, removing drafts."""
+
+    def __init__(self, tools: SyncTools) -> None:
+        self._tools = tools
+        self._journal = tools.journal
+        self._invoices = tools.client.v1.invoices
+        self._reader = tools.reader()
+
+    def do(self, action: Action) -> Repaired:
+        if action.verb == SEND:
+            return Repaired(action, DONE)  # all of it is the sync's
+        deeds = {FINISH: self._finish, ANEW: self._make_anew, VOID: self._void_others, REMOVE: self._remove}
+        with self._journal.database.session_lock(f"sync {action.invoice_id}") as is_ours:
+            if not is_ours:
+                return Repaired(action, FAILED, "a sync has it in its hands: try again when it is done")
+            try:
+                deeds[action.verb](action)
+            except NotRepaired as problem:
+                return Repaired(action, FAILED, str(problem))
+            except ReadingFailed as problem:
+                return Repaired(action, FAILED, f"Stripe could not be read: {problem}")
+        return Repaired(action, DONE)
+
+    def _finish(self, action: Action) -> None:
+        """Set the journal back to the filled draft, under new keys: the old ones would replay what once was."""
+        (draft,) = action.stripe_ids
+        entry, body = self._entry(action), self._reader.invoice(draft)
+        if entry.state == "finalized" and body is not None and body["status"] == "draft":
+            self._move(action, "filled", entry.generation + 1, draft)
+
+    def _make_anew(self, action: Action) -> None:
+        """Void what is there, and have the journal begin again under the next generation's keys."""
+        for stripe_id in action.stripe_ids:
+            self._void(action, stripe_id)
+        entry = self._entry(action)
+        still = self._reader.invoice(entry.stripe_invoice_id) if entry.stripe_invoice_id else None
+        if still is not None and still["status"] != "void":
+            raise NotRepaired(f"{still['id']} is {still['status']} in Stripe: reconcile again")
+        self._move(action, "pending", entry.generation + 1, None)
+
+    def _void_others(self, action: Action) -> None:
+        """Void all but one; where our journal has not finished that one, the sync then takes it over as it is."""
+        kept = self._reader.invoice(action.kept_id or "")
+        if kept is None or kept["status"] in ("void", "draft"):
+            raise NotRepaired(f"{action.kept_id}, which was to be kept, is gone: reconcile again")
+        for stripe_id in action.stripe_ids:
+            self._void(action, stripe_id)
+        entry = self._entry(action)
+        if entry.state != "finalized":
+            self._move(action, "filled", entry.generation + 1, action.kept_id)
+
+    def _remove(self, action: Action) -> None:
+        """Remove a draft that carries our mark and that no invoice of ours goes by."""
+        (draft,) = action.stripe_ids
+        is_local = bool(self._journal.database.rows("known_invoices", ids=[action.invoice_id]))
+        if is_local and (action.kept_id is None or self._entry(action).stripe_invoice_id in (None, draft)):
+            raise NotRepaired(f"{draft} is one of ours by now: reconcile again")
+        body = self._mine(action, draft)
+        if body is None:
+            return
+        if body["status"] != "draft":
+            raise NotRepaired(f"{draft} is {body['status']} by now: reconcile again")
+        request = StripeRequest("discard", {"invoice": draft})
+        self._change(action, request, lambda key: self._invoices.delete(draft, {}, {"idempotency_key": key}), is_local)
+
+    def _void(self, action: Action, stripe_id: str) -> None:
+        body = self._mine(action, stripe_id)
+        if body is None or body["status"] == "void":
+            return
+        if body["status"] != "open":
+            raise NotRepaired(f"{stripe_id} is {body['status']} by now and can't be voided: reconcile again")
+        request = StripeRequest("void", {"invoice": stripe_id})
+        self._change(action, request, lambda key: self._invoices.void_invoice(stripe_id, {}, {"idempotency_key": key}))
+
+    def _mine(self, action: Action, stripe_id: str) -> Body | None:
+        """Read an invoice. Raises NotRepaired where its metadata does not say that it is this one."""
+        body = self._reader.invoice(stripe_id)
+        if body is not None and (body.get("metadata") or {}).get("fly_billing_invoice") != action.invoice_id:
+            raise NotRepaired(f"{stripe_id} does not say that it is ours: it is left alone")
+        return body
+
+    def _change(
+        self, action: Action, request: StripeRequest, call: Callable[[str], Any], is_local: bool = True
+    ) -> None:
+        """Send it until Stripe has done it, by its word or by what is read there. Raises NotRepaired."""
+        stripe_id: str = request.params["invoice"]
+        for generation in range(GENERATIONS):
+            answer = self._send(action, request, call, generation, is_local)
+            if answer.outcome == APPLIED and not answer.was_replayed:
+                return
+            body = self._reader.invoice(stripe_id)
+            if body is None or body["status"] == "void":
+                return
+            if not answer.was_replayed:
+                break
+        raise NotRepaired(f"Stripe did not {request.step} {stripe_id}: {answer.code or ''} {answer.message}".strip())
+
+    def _send(
+        self, action: Action, request: StripeRequest, call: Callable[[str], Any], generation: int, is_local: bool
+    ) -> Answer:
+        key = request.idempotency_key(request.params["invoice"], generation)
+        for attempt in range(self._tools.rules.tries):
+            if attempt:
+                self._tools.sleep(self._tools.rules.first_pause * 2 ** (attempt - 1))
+            self._tools.pace.wait(request.step)
+            begun = self._before(action, request, generation, key, is_local)
+            answer = ask(self._tools.pace.heeding(request.step, lambda: call(key)))
+            self._after(begun, answer, is_local)
+            if not answer.may_pass or answer.was_replayed:
+                break
+        return answer
+
+    def _before(self, action: Action, request: StripeRequest, generation: int, key: str, is_local: bool) -> int:
+        now = self._tools.clock()
+        if is_local:
+            return self._journal.before(UUID(action.invoice_id), request, generation, key, now)
+        (row,) = self._journal.database.rows(
+            "begin_stripe_repair", stripe_invoice_id=request.params["invoice"], claimed_invoice_id=action.invoice_id,
+            step=request.step, idempotency_key=key, request_hash=request.hash, run_id=self._journal.run_id, now=now,
+        )  # fmt: skip
+        begun: int = row["id"]
+        return begun
+
+    def _after(self, begun: int, answer: Answer, is_local: bool) -> None:
+        if is_local:
+            self._journal.after(begun, answer, self._tools.clock())
+            return
+        self._journal.database.rows(
+            "end_stripe_repair", id=begun, now=self._tools.clock(), outcome=answer.outcome,
+            http_status=answer.http_status, stripe_request_id=answer.request_id, error_code=answer.code,
+            error_message=answer.message or None,
+        )  # fmt: skip
+
+    def _entry(self, action: Action) -> Entry:
+        return self._journal.open(UUID(action.invoice_id), self._tools.clock())
+
+    def _move(self, action: Action, state: str, generation: int, stripe_id: str | None) -> None:
+        now = self._tools.clock()
+        self._journal.move(UUID(action.invoice_id), state, generation, now, stripe_invoice_id=stripe_id)

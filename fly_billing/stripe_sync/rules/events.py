@@ -1,0 +1,236 @@
+"""What an event of Stripe means for an invoice of ours, and what people are told of it. Pure functions.
+
+Events come late, twice and out of order. Statuses have ranks, as in Stripe (docs.stripe.com/invoicing/overview):
+finalized < uncollectible < paid = void, and only ever rise, so the order in which events come does not matter. Of
+failures the one that Stripe made last counts. Keeps out: where events come from, where they are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from fly_billing.stripe_sync.rules.payment_failures import payment_failure
+from fly_billing.stripe_sync.rules.sync_failures import KNOWN_CODES, stripe_failure
+
+PAYMENT_FAILED, FINALIZATION_FAILED = "invoice.payment_failed", "invoice.finalization_failed"
+STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_uncollectible": "uncollectible"}
+# The events that change something here; all others are recorded and ignored.
+ACTED_ON = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
+
+# Of ids, types, codes and keys, as Stripe says (docs.stripe.com/upgrades); a long text can't be in an index.
+MOST_CHARACTERS = 255
+
+RANKS = {"finalized": 0, "uncollectible": 1, "paid": 2, "void": 2}
+APPLIED, SUPERSEDED, IGNORED, WAITING, CONFLICT = "applied", "superseded", "ignored", "waiting", "conflict"
+
+
+class NotAnEvent(ValueError):
+    """The text is no event of Stripe's v1 API."""
+
+
+@dataclass(frozen=True)
+class StripeEvent:
+    """What we keep of an event. `invoice_id`: the invoice of ours that its object says it is.
+
+    `error`, `error_code`: what Stripe said went wrong, and its decline code or else its error code. They come with a
+    failed finalization; of a failed payment they have to be read.
+    """
+
+    id: str
+    type: str
+    created: datetime
+    object_id: str
+    livemode: bool = False
+    invoice_id: UUID | None = None
+    idempotency_key: str | None = None
+    paid_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    error: str | None = None
+    error_code: str | None = None
+
+    @property
+    def link(self) -> str:
+        return f"https://dashboard.stripe.com/{'' if self.livemode else 'test/'}invoices/{self.object_id}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How our invoice stands when an event comes. `stripe_state`, `stripe_invoice_id`: what our journal says.
+
+    `is_own_request`: the event came of a request in our journal.
+    """
+
+    status: str
+    origin: str
+    stripe_state: str | None
+    stripe_invoice_id: str | None
+    is_own_request: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an event comes to: applied, superseded, ignored, waiting (for our own sync) or a conflict, and why.
+
+    `status`: the invoice's new one. `code`, `operator_text`: for an alert. `customer_text`: for the statement.
+    """
+
+    outcome: str
+    reason: str
+    status: str | None = None
+    code: str | None = None
+    customer_text: str | None = None
+    operator_text: str | None = None
+
+
+def read_event(body: Mapping[str, Any]) -> StripeEvent:
+    """Read an event of Stripe's v1 API. Raises NotAnEvent."""
+    try:
+        thing = body["data"]["object"]
+        transitions = thing.get("status_transitions") or {}
+        error = (thing.get("last_finalization_error") if body["type"] == FINALIZATION_FAILED else None) or {}
+        return StripeEvent(
+            id=_text(body["id"]),
+            type=_text(body["type"]),
+            created=_required_moment(body["created"]),
+            object_id=_optional_text(thing.get("id")) or "",
+            livemode=bool(body.get("livemode")),
+            invoice_id=_uuid((thing.get("metadata") or {}).get("fly_billing_invoice")),
+            idempotency_key=_optional_text((body.get("request") or {}).get("idempotency_key")),
+            paid_at=_moment(transitions.get("paid_at")),
+            next_attempt_at=_moment(thing.get("next_payment_attempt")),
+            error=_storable(error["message"]) if error.get("message") else None,
+            error_code=_optional_text(error.get("decline_code") or error.get("code")),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as problem:
+        raise NotAnEvent(f"not an event of Stripe's v1 API: {type(problem).__name__}") from problem
+
+
+def _text(value: Any) -> str:
+    if not _storable(value) or len(value) > MOST_CHARACTERS:
+        raise ValueError("no text, or a longer one than Stripe's")
+    return str(value)
+
+
+def _optional_text(value: Any) -> str | None:
+    return _text(value) if value else None
+
+
+def _storable(value: Any) -> str:
+    """Return a text if Postgres can store it: without NUL and without half of a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no text that can be stored")
+    value.encode()  # raises UnicodeEncodeError, which is a ValueError
+    return value
+
+
+def _uuid(value: Any) -> UUID | None:
+    try:
+        return UUID(value)
+    except (ValueError, TypeError, AttributeError):
+        return None  # somebody else's metadata
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else _required_moment(value)
+
+
+def _required_moment(value: int) -> datetime:
+    return datetime.fromtimestamp(value, UTC)
+
+
+def judge(event: StripeEvent, standing: Standing | None) -> Verdict:
+    """Say what an event comes to, given how our invoice stands; `standing` None: we have no such invoice."""
+    if event.type not in ACTED_ON:
+        return Verdict(IGNORED, "events of this type change nothing here")
+    if standing is None:
+        return Verdict(IGNORED, "not an invoice of ours")
+    if standing.origin != "billed":
+        return Verdict(IGNORED, "the invoice was made and settled before us")
+    if event.type == FINALIZATION_FAILED:
+        return _failed_finalization(event, standing)
+    if standing.stripe_state not in ("finalized", "skipped_zero"):
+        return Verdict(WAITING, "our sync has not finished this invoice yet")
+    if standing.stripe_invoice_id != event.object_id:
+        return _of_another(event)
+    return _failed_payment(event, standing) if event.type == PAYMENT_FAILED else _new_status(event, standing)
+
+
+def _failed_finalization(event: StripeEvent, standing: Standing) -> Verdict:
+    if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
+        return Verdict(SUPERSEDED, "the invoice was finalized since, or drafted anew")
+    code = event.error_code if event.error_code in KNOWN_CODES else "finalization_failed"
+    known = stripe_failure(code, "", None)
+    return Verdict(
+        APPLIED,
+        "Stripe could not finalize the draft",
+        code="finalization_failed",
+        customer_text=known.customer_text,
+        operator_text=_told(f"Stripe could not finalize the draft: {known.operator_text.rstrip('.')}", event),
+    )
+
+
+def _of_another(event: StripeEvent) -> Verdict:
+    reason = "of an earlier try or a duplicate in Stripe, not of the invoice that we billed"
+    if event.type != "invoice.paid":
+        return Verdict(SUPERSEDED, reason)
+    text = "money came in for a duplicate or an earlier try: refund it there, or void the one that we billed"
+    return Verdict(CONFLICT, reason, code="paid_elsewhere", operator_text=_told(text, event))
+
+
+def _failed_payment(event: StripeEvent, standing: Standing) -> Verdict:
+    if standing.status != "finalized":
+        return Verdict(SUPERSEDED, f"the invoice is {standing.status} since")
+    again, known = event.next_attempt_at, payment_failure(event.error_code)
+    said = f' ("{event.error.rstrip(".")}")' if event.error and known.may_be_quoted else ""
+    then = f"We try again on {again:%Y-%m-%d}." if again else "We don't try again by ourselves."
+    meaning = f"{known.meaning}. " if known.meaning else ""
+    return Verdict(
+        APPLIED,
+        "the payment failed",
+        code="payment_failed" if again else "payment_given_up",
+        customer_text=f"We could not collect this invoice{said}. {known.what_to_do} {then}",
+        operator_text=_told(meaning + _what_to_do(again), event),
+    )
+
+
+def _what_to_do(again: datetime | None) -> str:
+    if again:
+        return f"Stripe tries again by itself on {again:%Y-%m-%d}: ask the customer for another way to pay"
+    return "Stripe does not try again: write to the customer, then collect it or write it off in Stripe's dashboard"
+
+
+def _new_status(event: StripeEvent, standing: Standing) -> Verdict:
+    new = STATUSES[event.type]
+    if new == standing.status or RANKS[new] < RANKS[standing.status]:
+        return Verdict(SUPERSEDED, f"the invoice is {standing.status} already")
+    if RANKS[new] == RANKS[standing.status]:
+        text = f"Stripe says {new}, we say {standing.status}, and neither can change: find out what happened to it"
+        reason = f"the invoice is {standing.status} here, which is final"
+        return Verdict(CONFLICT, reason, code="disagreement", operator_text=_told(text, event))
+    if new == "void" and standing.is_own_request:
+        return Verdict(SUPERSEDED, "we voided it ourselves, to send it again")
+    code, text = _TOLD.get(new, (None, ""))
+    return Verdict(APPLIED, f"the invoice is {new}", new, code, operator_text=_told(text, event) if code else None)
+
+
+_TOLD: Mapping[str, tuple[str, str]] = {
+    "void": (
+        "voided_by_hand",
+        "nothing of it is owed any more or billed by itself; a fee that it charged ahead is on the invoice of the month"
+        " it is for. If that was a mistake, `fly-billing rebill ORG MONTH --reissue` makes it anew",
+    ),
+    "uncollectible": (
+        "uncollectible",
+        "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, which makes it paid",
+    ),
+}
+
+
+def _told(text: str, event: StripeEvent) -> str:
+    said = f" Stripe said: {event.error}" if event.error else ""
+    code = f"{event.error_code}, " if event.error_code else ""
+    return f"{text}.{said} ({code}{event.link})"

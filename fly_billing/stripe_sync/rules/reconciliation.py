@@ -1,0 +1,243 @@
+"""Comparing what Stripe holds with what we billed: pure functions from two lists to discrepancies.
+
+Keeps out: what is done about them (`stripe_sync.rules.repair_plan`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fly_billing.money import format_cents
+
+KINDS = ("missing", "duplicate", "differing", "edited", "stuck", "orphaned")
+FINAL = frozenset({"open", "paid", "uncollectible"})
+
+
+@dataclass(frozen=True)
+class ExpectedInvoice:
+    """A finalized invoice of ours that Stripe should hold exactly once. `lines`: (item id, amount), each id once.
+
+    Lines are in Stripe's units on both sides (`stripe_amounts`), totals in ours.
+
+    The order of lines is not compared: Stripe promises none. `state`, `stripe_id`: what our journal says of it.
+    `metadata`: what we wrote on it there and nobody else has a reason to change.
+    """
+
+    id: str
+    organization_id: str
+    currency: str
+    total_cents: int
+    lines: tuple[tuple[str, int], ...]
+    state: str | None = None
+    stripe_id: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+    def has_settled(self, theirs: FoundInvoice) -> bool:
+        """Whether our journal says that this very invoice was right: what differs now was changed since."""
+        return theirs.stripe_id == self.stripe_id and self.state in ("verified", "finalized")
+
+
+@dataclass(frozen=True)
+class FoundInvoice:
+    """An invoice in Stripe that says it is ours (`metadata.fly_billing_invoice`), or that our journal knows by its id.
+
+    `lines`: (item id, amount); where they were not read, `unread_lines` is their number. `metadata` None: not looked
+    at. `odd`: what of the total we have no unit for, in Stripe's (half a króna is 50).
+    """
+
+    stripe_id: str
+    invoice_id: str
+    organization_id: str
+    status: str
+    currency: str
+    total_cents: int
+    lines: tuple[tuple[str, int], ...]
+    unread_lines: int = 0
+    metadata: tuple[tuple[str, str], ...] | None = None
+    odd: int = 0
+
+    @property
+    def line_count(self) -> int:
+        return self.unread_lines or len(self.lines)
+
+    @property
+    def says_it_is_ours(self) -> bool:
+        """Whether it carries our mark. What does not is never changed, whatever our journal says."""
+        return self.metadata is None or "fly_billing_invoice" in dict(self.metadata)
+
+
+@dataclass(frozen=True)
+class LineDifference:
+    """One line that both sides do not have alike; None: that side does not have it."""
+
+    item_id: str
+    ours_cents: int | None
+    theirs_cents: int | None
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """One disagreement, and what to do about it. `kind`: one of KINDS. `ours` is None for an orphan."""
+
+    kind: str
+    organization_id: str
+    invoice_id: str
+    stripe_ids: tuple[str, ...]
+    message: str
+    what_to_do: str
+    ours: ExpectedInvoice | None = None
+    theirs: tuple[FoundInvoice, ...] = ()
+    lines: tuple[LineDifference, ...] = ()
+    is_known_here: bool = True
+
+
+def reconcile(
+    expected: Iterable[ExpectedInvoice], found: Iterable[FoundInvoice], known: Collection[str] = ()
+) -> list[Discrepancy]:
+    """Return every discrepancy; none means: equal in count, currency, lines and totals. Voided invoices don't count.
+
+    Lines that were not read are not compared. `known`: invoices that we have, and that Stripe should not have.
+    """
+    ours = {invoice.id: invoice for invoice in expected}
+    theirs: Mapping[str, list[FoundInvoice]] = defaultdict(list)
+    for one in found:
+        theirs[one.invoice_id].append(one)
+    discrepancies = [d for invoice in ours.values() for d in _compare(invoice, theirs.get(invoice.id, []))]
+    orphans = [one for key, many in theirs.items() if key not in ours for one in many if one.status != "void"]
+    return discrepancies + [_orphaned(one, one.invoice_id in known) for one in orphans]
+
+
+def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
+    """Whether currency, total and number of lines are equal: what can be told without reading the lines."""
+    return (ours.currency, ours.total_cents, 0, len(ours.lines)) == (
+        theirs.currency,
+        theirs.total_cents,
+        theirs.odd,
+        theirs.line_count,
+    )
+
+
+def _compare(ours: ExpectedInvoice, theirs: Sequence[FoundInvoice]) -> list[Discrepancy]:
+    final = [one for one in theirs if one.status in FINAL]
+    drafts = [one for one in theirs if one.status == "draft"]
+    if not final and not drafts:
+        return [_missing(ours, theirs)]
+    found = [_stuck(ours, one) for one in drafts]
+    if len(final) > 1:
+        found.append(_duplicate(ours, final))
+    return found + [d for one in final for d in _difference(ours, one)]
+
+
+def _missing(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> Discrepancy:
+    message = f"{_money(ours)} was billed, Stripe has no invoice"
+    taken_back = _taken_back(ours, voided)
+    if ours.stripe_id is not None:
+        message += f": {ours.stripe_id} of ours was {'voided' if taken_back else 'deleted'} there"
+    elif taken_back:
+        message += f": {taken_back[0].stripe_id}, which our journal does not know, was voided there"
+    what_to_do = "sync the month again, or `fly-billing repair`: both send it"
+    if ours.state == "finalized" or taken_back:
+        what_to_do = "was it meant? Then void it at home; else `fly-billing repair` makes it anew when told to"
+    return _of(ours, "missing", taken_back, message, what_to_do)
+
+
+def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[FoundInvoice]:
+    """Return what somebody voided in Stripe; not what was voided by us, to be made anew."""
+    if ours.stripe_id is None:
+        return list(voided) if ours.state == "needs_attention" else []
+    return [one for one in voided if one.stripe_id == ours.stripe_id]
+
+
+def _duplicate(ours: ExpectedInvoice, final: Sequence[FoundInvoice]) -> Discrepancy:
+    message = f"Stripe has {len(final)} invoices for this one: the customer is asked to pay {len(final)} times"
+    what_to_do = (
+        "`fly-billing repair` keeps the one in our journal and voids the others when told to; pay back twice paid"
+    )
+    return _of(ours, "duplicate", final, message, what_to_do)
+
+
+def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discrepancy]:
+    lines = () if theirs.unread_lines else _line_differences(ours, theirs)
+    difference = _money_difference(ours, theirs) or _line_difference(ours, theirs, lines)
+    if difference is None:
+        return _changed_metadata(ours, theirs)
+    kind, message = difference
+    what_to_do = "find out who changed it; `fly-billing repair` voids it and makes it anew when told to"
+    return [_of(ours, kind, [theirs], message, what_to_do, lines)]
+
+
+def _money_difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[str, str] | None:
+    if ours.currency != theirs.currency:
+        return "differing", f"currency {theirs.currency} in Stripe, {ours.currency} at home"
+    if (ours.total_cents, 0) != (theirs.total_cents, theirs.odd):
+        total = format_cents(theirs.total_cents, theirs.currency) + (f" and {theirs.odd}/100" if theirs.odd else "")
+        return "differing", f"total {total} in Stripe, {_money(ours)} at home"
+    return None
+
+
+def _line_difference(
+    ours: ExpectedInvoice, theirs: FoundInvoice, lines: Sequence[LineDifference]
+) -> tuple[str, str] | None:
+    kind = "edited" if ours.has_settled(theirs) else "differing"
+    if len(ours.lines) != theirs.line_count:
+        return kind, f"{theirs.line_count} lines in Stripe, {len(ours.lines)} at home"
+    unequal = [line for line in lines if line.ours_cents is not None]
+    return (kind, f"{len(unequal)} lines differ, first item {unequal[0].item_id}") if unequal else None
+
+
+def _line_differences(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[LineDifference, ...]:
+    """List the lines that only one side has, or that both have with another amount, by item."""
+    here, there = Counter(ours.lines), Counter(theirs.lines)
+    only_here, only_there = dict((here - there).keys()), dict((there - here).keys())
+    ids = sorted({*only_here, *only_there})
+    return tuple(LineDifference(item, only_here.get(item), only_there.get(item)) for item in ids)
+
+
+def _changed_metadata(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discrepancy]:
+    if theirs.metadata is None or not ours.has_settled(theirs):
+        return []
+    there = dict(theirs.metadata)
+    changed = [(name, value) for name, value in ours.metadata if there.get(name) != value]
+    if not changed:
+        return []
+    message = "metadata: " + ", ".join(f"{name} is {there.get(name, 'gone')}, not {value}" for name, value in changed)
+    what_to_do = "write it back in Stripe's dashboard: " + ", ".join(f"{name}={value}" for name, value in changed)
+    return [_of(ours, "edited", [theirs], message, what_to_do)]
+
+
+def _stuck(ours: ExpectedInvoice, theirs: FoundInvoice) -> Discrepancy:
+    message = "Stripe has it as a draft: the customer has not been asked to pay"
+    return _of(
+        ours, "stuck", [theirs], message, "`fly-billing repair` finishes it, or removes it where another is there"
+    )
+
+
+def _orphaned(theirs: FoundInvoice, is_known: bool) -> Discrepancy:
+    money = format_cents(theirs.total_cents, theirs.currency)
+    why = "it is not one that Stripe should have" if is_known else "we have no such invoice"
+    by_hand = "find out who made it; delete the draft or void it in Stripe"
+    is_removed = theirs.status == "draft" and not is_known
+    return Discrepancy(
+        "orphaned", theirs.organization_id, theirs.invoice_id, (theirs.stripe_id,),
+        f"Stripe has an invoice over {money} that says it is ours, and {why}",
+        "`fly-billing repair` removes the draft" if is_removed else by_hand,
+        theirs=(theirs,), is_known_here=is_known,
+    )  # fmt: skip
+
+
+def _of(
+    ours: ExpectedInvoice,
+    kind: str,
+    theirs: Sequence[FoundInvoice],
+    message: str,
+    what_to_do: str,
+    lines: tuple[LineDifference, ...] = (),
+) -> Discrepancy:
+    ids = tuple(one.stripe_id for one in theirs)
+    return Discrepancy(kind, ours.organization_id, ours.id, ids, message, what_to_do, ours, tuple(theirs), lines)
+
+
+def _money(invoice: ExpectedInvoice) -> str:
+    return format_cents(invoice.total_cents, invoice.currency)

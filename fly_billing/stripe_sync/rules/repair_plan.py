@@ -1,0 +1,151 @@
+"""What to do about discrepancies: a plan, made by a pure function. Keeps out: carrying it out (`stripe_sync.repair`).
+
+Safe is what no customer notices, or what the sync would do by itself. Everything that takes back what a customer was
+asked to pay, or asks again for what somebody took back in Stripe, is for a human to say. What does not carry our mark
+is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
+
+# What an action does.
+SEND, FINISH, ANEW, VOID, REMOVE, LEAVE = "send", "finish", "make anew", "void", "remove", "leave"
+# Those that the sync has to complete.
+SYNCED = frozenset({SEND, FINISH, ANEW, VOID})
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do. `stripe_ids`: what is finished, voided or removed in Stripe; `kept_id`: what stays there."""
+
+    verb: str
+    kind: str
+    organization_id: str
+    invoice_id: str
+    stripe_ids: tuple[str, ...]
+    is_safe: bool
+    sentence: str
+    kept_id: str | None = None
+    discrepancy: Discrepancy | None = field(default=None, compare=False, repr=False)
+
+
+def plan_repairs(discrepancies: Iterable[Discrepancy]) -> list[Action]:
+    """Return what to do, at most one thing per invoice: what else is wrong with it is for the next time.
+
+    Duplicates come first: as long as there are two, nothing is made anew. Drafts that are too much go in any case.
+    """
+    actions: dict[tuple[str, str | None], Action] = {}
+    for one in sorted(discrepancies, key=lambda one: one.kind != "duplicate"):
+        action = _plan(one)
+        # Orphans that say they are the same invoice are each their own affair, and so is each draft to remove.
+        is_alone = one.ours is None or action.verb == REMOVE
+        actions.setdefault((one.invoice_id, one.stripe_ids[0] if is_alone else None), action)
+    return list(actions.values())
+
+
+def _plan(one: Discrepancy) -> Action:
+    return {
+        "missing": _missing,
+        "stuck": _stuck,
+        "duplicate": _duplicate,
+        "differing": _differing,
+        "edited": _differing,
+        "orphaned": _orphaned,
+    }[one.kind](one)
+
+
+def _missing(one: Discrepancy) -> Action:
+    ours = _ours(one)
+    if ours.state != "finalized" and not one.theirs:
+        return _action(one, SEND, "send it, through the sync", is_safe=True)
+    taken_back = ", ".join(one.stripe_ids) or ours.stripe_id
+    were = "were" if len(one.stripe_ids) > 1 else "was"
+    return _action(one, ANEW, f"make it anew: {taken_back} {were} taken back in Stripe", ids=())
+
+
+def _stuck(one: Discrepancy) -> Action:
+    ours = _ours(one)
+    (draft,) = one.theirs
+    if not draft.says_it_is_ours:
+        return _leave(one, "its mark (metadata fly_billing_invoice) is gone: write it back in Stripe")
+    if ours.stripe_id not in (None, draft.stripe_id):
+        sentence = f"remove the draft: our journal has {ours.stripe_id}"
+        return _action(one, REMOVE, sentence, is_safe=True, kept_id=ours.stripe_id)
+    return _action(one, FINISH, "finish it, through the sync", is_safe=True)
+
+
+def _duplicate(one: Discrepancy) -> Action:
+    kept = _kept(one)
+    if kept is None:
+        return _leave(one, "several are paid, or none is right: decide by hand which one stays")
+    others = [other for other in one.theirs if other is not kept]
+    voidable = tuple(other.stripe_id for other in others if _can_be_voided(other))
+    by_hand = ", ".join(f"{other.stripe_id} is {other.status}" for other in others if not _can_be_voided(other))
+    if not voidable:
+        return _leave(one, f"{by_hand}: pay it back or write a credit note in Stripe; keep {kept.stripe_id}")
+    also = f"; {by_hand}: pay it back by hand" if by_hand else ""
+    return _action(
+        one, VOID, f"void {', '.join(voidable)}, keep {kept.stripe_id}{also}", ids=voidable, kept_id=kept.stripe_id
+    )
+
+
+def _kept(one: Discrepancy) -> FoundInvoice | None:
+    """Return the one in our journal; if it has none of them, the only one paid, or the oldest: Stripe lists it last."""
+    ours = _ours(one)
+    named = [other for other in one.theirs if other.stripe_id == ours.stripe_id]
+    if named:
+        return named[0]
+    wanted = ours.total_cents, 0, ours.currency
+    equal = [other for other in one.theirs if (other.total_cents, other.odd, other.currency) == wanted]
+    paid = [other for other in equal if other.status == "paid"]
+    if len(paid) > 1 or not equal:
+        return None
+    return paid[0] if paid else equal[-1]
+
+
+def _differing(one: Discrepancy) -> Action:
+    (theirs,) = one.theirs
+    if one.kind == "edited" and not one.lines:
+        return _leave(one, one.what_to_do)  # only its metadata
+    if not _can_be_voided(theirs):
+        why = f"it is {theirs.status}" if theirs.says_it_is_ours else "its mark (metadata fly_billing_invoice) is gone"
+        return _leave(one, f"{why}, so it is not voided: settle the difference by hand, with a credit note")
+    return _action(one, ANEW, f"void {theirs.stripe_id} and make it anew")
+
+
+def _orphaned(one: Discrepancy) -> Action:
+    (theirs,) = one.theirs
+    if theirs.status != "draft" or one.is_known_here or not theirs.says_it_is_ours:
+        return _leave(one, one.what_to_do)
+    return _action(one, REMOVE, "remove the draft: it says it is ours, and we have no such invoice", is_safe=True)
+
+
+def _can_be_voided(theirs: FoundInvoice) -> bool:
+    return theirs.status == "open" and theirs.says_it_is_ours
+
+
+def _ours(one: Discrepancy) -> ExpectedInvoice:
+    """Return the invoice of ours that it is about: only an orphan is about none."""
+    assert one.ours is not None
+    return one.ours
+
+
+def _leave(one: Discrepancy, sentence: str) -> Action:
+    return _action(one, LEAVE, sentence)
+
+
+def _action(
+    one: Discrepancy,
+    verb: str,
+    sentence: str,
+    *,
+    is_safe: bool = False,
+    ids: Sequence[str] | None = None,
+    kept_id: str | None = None,
+) -> Action:
+    stripe_ids = one.stripe_ids if ids is None else tuple(ids)
+    return Action(verb, one.kind, one.organization_id, one.invoice_id, stripe_ids, is_safe, sentence, kept_id, one)

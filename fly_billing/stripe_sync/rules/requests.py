@@ -1,0 +1,162 @@
+"""What exactly is sent to Stripe for a finalized invoice: requests, idempotency keys and hashes, all deterministic.
+
+The same invoice gives the same requests in every process and on every day, so that a retry is a replay. Keeps out:
+sending (`stripe_sync.invoice_sync`). Facts: docs.stripe.com/api, under invoices, add_lines, idempotent_requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from fly_billing.invoicing.rules.chargeable_amounts import to_stripe
+from fly_billing.invoicing.rules.line_text import working
+from fly_billing.money import plain
+from fly_billing.periods import BillingMonth
+
+# Stripe takes at most 250 lines on an invoice; two are left free.
+MOST_LINES = 248
+# How many lines one add_lines call carries; Stripe documents no bound, 100 is used in production elsewhere.
+LINES_PER_CALL = 100
+DESCRIPTION_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class BilledLine:
+    """One item as Stripe gets it: whole minor units and a sentence that says how they came about.
+
+    `is_tax`: it keeps its line however small it is, as it may say by which law there is none.
+    """
+
+    item_id: str
+    description: str
+    amount_cents: int
+    is_tax: bool = False
+
+
+@dataclass(frozen=True)
+class FinalizedInvoice:
+    """A finalized invoice, as read from our database, ready to be synced unless `is_unreadable`.
+
+    Where its currency or total is missing, they are XXX (no currency) and the sum of the lines that can be read.
+    """
+
+    id: UUID
+    organization_id: str
+    organization_name: str
+    month: BillingMonth
+    revision: int
+    currency: str
+    total_cents: int
+    lines: tuple[BilledLine, ...]
+    is_unreadable: bool = False
+
+
+@dataclass(frozen=True)
+class StripeRequest:
+    """One mutation. `batch` numbers the add_lines calls of an invoice from 0."""
+
+    step: str
+    params: Mapping[str, Any]
+    batch: int = 0
+
+    def idempotency_key(self, subject: str, generation: int) -> str:
+        """Return the key: the same for a resend, which so is a replay; a new generation opens a new one."""
+        return f"fly_billing/{subject}/{generation}/{self.step}/{self.batch}"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the step and its parameters: the same key must never be sent with other ones."""
+        canonical = json.dumps([self.step, self.batch, self.params], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def line_description(
+    product: str, description: str, quantity: Decimal, unit: str, steps: Sequence[Mapping[str, str]], free: str | None
+) -> str:
+    """Say how a line's amount came about, as the statement does, within Stripe's 500 characters."""
+    sum_ = working(plain(quantity), unit, steps, free)
+    text = f"{product}: {description}" + (f" ({sum_})" if sum_ else "")
+    return text if len(text) <= DESCRIPTION_LENGTH else text[: DESCRIPTION_LENGTH - 1] + "…"
+
+
+def folded_lines(lines: Sequence[BilledLine]) -> tuple[BilledLine, ...]:
+    """Return at most 248 lines with the same total: the smallest ones become one line, their detail stays at home.
+
+    Taxes are not among them.
+    """
+    if len(lines) <= MOST_LINES:
+        return tuple(lines)
+    by_size = sorted(range(len(lines)), key=lambda n: (not lines[n].is_tax, -abs(lines[n].amount_cents), n))
+    kept = sorted(by_size[: MOST_LINES - 1])
+    folded = by_size[MOST_LINES - 1 :]
+    rest = BilledLine(
+        "folded",
+        f"{len(folded)} smaller items: your statement lists each of them",
+        sum(lines[n].amount_cents for n in folded),
+    )
+    return (*(lines[n] for n in kept), rest)
+
+
+def create_customer_request(organization_id: str, name: str) -> StripeRequest:
+    return StripeRequest("create_customer", {"name": name, "metadata": {"organization": organization_id}})
+
+
+def create_request(invoice: FinalizedInvoice, customer: str, generation: int) -> StripeRequest:
+    """A draft that nothing slips into and that Stripe leaves alone until we finalize it."""
+    return StripeRequest(
+        "create",
+        {
+            "customer": customer,
+            "currency": invoice.currency.lower(),
+            "auto_advance": False,
+            "pending_invoice_items_behavior": "exclude",
+            "description": f"{invoice.organization_name}: {invoice.month.start:%B %Y}",
+            "metadata": {
+                "fly_billing_invoice": str(invoice.id),
+                "organization": invoice.organization_id,
+                "month": str(invoice.month),
+                "revision": str(invoice.revision),
+                "generation": str(generation),
+            },
+        },
+    )
+
+
+def add_lines_requests(invoice: FinalizedInvoice) -> list[StripeRequest]:
+    """The lines in our order, at most LINES_PER_CALL to a call."""
+    lines = folded_lines(invoice.lines)
+    period = line_period(invoice.month)
+    sent = [
+        {
+            "amount": to_stripe(line.amount_cents, invoice.currency),
+            "description": line.description,
+            "metadata": {"fly_billing_item": line.item_id},
+            "period": period,
+        }
+        for line in lines
+    ]
+    starts = range(0, len(sent), LINES_PER_CALL)
+    return [StripeRequest("add_lines", {"lines": sent[n : n + LINES_PER_CALL]}, n // LINES_PER_CALL) for n in starts]
+
+
+def finalize_request(collect: bool) -> StripeRequest:
+    """Finalize; with `collect`, Stripe then charges the customer's default payment method by itself."""
+    return StripeRequest("finalize", {"auto_advance": collect})
+
+
+def discard_request() -> StripeRequest:
+    return StripeRequest("discard", {})
+
+
+def line_period(month: BillingMonth) -> dict[str, int]:
+    """The month as Stripe's inclusive period in epoch seconds. Noons: earlier hours can show as the day before."""
+    last_day = month.end.date() - timedelta(days=1)
+    noons = [datetime.combine(day, time(12), UTC) for day in (month.first_day, last_day)]
+    return {"start": int(noons[0].timestamp()), "end": int(noons[1].timestamp())}

@@ -1,0 +1,179 @@
+"""What a sync would send, and whether the month's total is in line with the last one's: pure functions.
+
+Keeps out: asking the database, and stopping the run (`stripe_sync.approvals`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fly_billing.money import format_cents
+from fly_billing.stripe_sync.rules.requests import LINES_PER_CALL, MOST_LINES
+
+# How many organizations a verdict names.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class InvoiceToSend:
+    """A finalized invoice that Stripe does not have yet; `state` and `has_draft` are the journal's."""
+
+    organization_id: str
+    currency: str
+    total_cents: int
+    items: int
+    state: str | None
+    has_draft: bool
+    has_customer: bool
+
+
+@dataclass(frozen=True)
+class SendPlan:
+    """What one sync of a month would do. `calls`: endpoint -> number; `totals`: currency -> cents.
+
+    `to_settle`: invoices whose last try ended in a failure or in silence after Stripe had their draft; what is sent
+    for them depends on what is read there first, and is not counted in `calls`. `unreadable`: whose invoices can't be
+    read and why; they are counted in nothing.
+    """
+
+    invoices: int
+    nothing_to_pay: int
+    to_settle: int
+    customers: tuple[str, ...]
+    lines: int
+    calls: Mapping[str, int]
+    totals: Mapping[str, int]
+    unreadable: tuple[str, ...] = ()
+
+    def floor_seconds(self, per_second: int, per_endpoint: int) -> int:
+        """Return the fewest whole seconds that the limits allow: the endpoints run side by side."""
+        each = [_rounded_up(count, per_endpoint) for count in self.calls.values()]
+        return max([*each, _rounded_up(sum(self.calls.values()), per_second)])
+
+
+def plan_sending(invoices: Iterable[InvoiceToSend]) -> SendPlan:
+    """Count what a sync of these invoices would send, if all goes well."""
+    found = list(invoices)
+    sent = [one for one in found if one.total_cents]
+    calls: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for one in sent:
+        calls.update(_calls(one))
+        totals[one.currency] += one.total_cents
+    customers = sorted({one.organization_id for one in sent if not one.has_customer})
+    calls["create_customer"] = len(customers)
+    return SendPlan(
+        invoices=len(sent),
+        nothing_to_pay=len(found) - len(sent),
+        to_settle=sum(1 for one in sent if _is_unsettled(one)),
+        customers=tuple(customers),
+        lines=sum(_lines(one) for one in sent if _calls(one).get("add_lines")),
+        calls={name: calls[name] for name in ("create_customer", "create", "add_lines", "finalize", "retrieve")},
+        totals=dict(sorted(totals.items())),
+    )
+
+
+def _calls(one: InvoiceToSend) -> Mapping[str, int]:
+    """Count an invoice's calls from where its journal stands. What is filled already is read before it goes."""
+    if _is_unsettled(one):
+        return {}
+    if one.state in ("filled", "verified"):
+        return {"retrieve": 1, "finalize": 1}
+    batches = {"add_lines": _rounded_up(_lines(one), LINES_PER_CALL), "finalize": 1}
+    return batches if one.state == "drafted" else {"create": 1, **batches}
+
+
+def _is_unsettled(one: InvoiceToSend) -> bool:
+    return one.has_draft and one.state in ("failed", "unknown", "needs_attention")
+
+
+def _lines(one: InvoiceToSend) -> int:
+    return min(one.items, MOST_LINES)
+
+
+def _rounded_up(count: int, by: int) -> int:
+    return -(-count // by)
+
+
+@dataclass(frozen=True)
+class OrganizationTotals:
+    """What an organization is billed for a month, and for the month before (None: no final invoice)."""
+
+    organization_id: str
+    currency: str
+    cents: int
+    last_cents: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a month's total in one currency is in line with last month's; `reason` says why, for people."""
+
+    currency: str
+    total_cents: int
+    last_cents: int | None
+    passes: bool
+    reason: str
+    contributors: tuple[OrganizationTotals, ...] = ()
+
+
+def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: Mapping[str, int]) -> list[Verdict]:
+    """Compare whole months, one currency at a time. `percent` 0 lets everything pass.
+
+    `approved`: currency -> cents; a total that does not exceed them passes, however far from last month's it is.
+    """
+    currencies = sorted({one.currency for one in totals})
+    return [
+        _judge([one for one in totals if one.currency == currency], percent, approved.get(currency))
+        for currency in currencies
+    ]
+
+
+def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | None) -> Verdict:
+    currency = totals[0].currency
+    total = sum(one.cents for one in totals)
+    before = [one.last_cents for one in totals if one.last_cents is not None]
+    last = sum(before) if before else None
+    if percent == 0:
+        return Verdict(currency, total, last, True, "the guard is turned off")
+    if last is None:
+        return Verdict(currency, total, last, True, "last month has no final invoices: nothing to compare with")
+    if last <= 0:
+        return Verdict(currency, total, last, True, "last month came to nothing: nothing to compare with")
+    if abs(total - last) * 100 <= percent * last:
+        return Verdict(currency, total, last, True, f"within {percent} % of last month")
+    if approved is not None and total <= approved:
+        return Verdict(currency, total, last, True, f"approved up to {format_cents(approved, currency)}")
+    ranked = sorted(totals, key=lambda one: (-abs(one.cents - (one.last_cents or 0)), one.organization_id))
+    return Verdict(
+        currency, total, last, False, _out_of_line(currency, total, last, percent, approved), tuple(ranked[:NAMED])
+    )
+
+
+def _out_of_line(currency: str, total: int, last: int, percent: int, approved: int | None) -> str:
+    change = _rounded_up(abs(total - last) * 100, last)
+    only = f"; approved are only {format_cents(approved, currency)}" if approved is not None else ""
+    return (
+        f"{format_cents(total, currency)} this month, {format_cents(last, currency)} last month:"
+        f" {change} % {'more' if total > last else 'less'}, {percent} % are allowed{only}"
+    )
+
+
+def described(one: OrganizationTotals) -> str:
+    """Write a contributor for people: `acme $120.00 (last month $10.00)`."""
+    last = "nothing" if one.last_cents is None else format_cents(one.last_cents, one.currency)
+    return f"{one.organization_id} {format_cents(one.cents, one.currency)} (last month {last})"
+
+
+def read_approved_total(text: str) -> dict[str, int]:
+    """Read the tag `fly_billing/approved_total`: `585000` (US cents), or `USD=585000, EUR=1200`, in minor units."""
+    found = {}
+    for part in text.split(","):
+        currency, equals, cents = part.strip().rpartition("=")
+        name = currency.strip().upper() if equals else "USD"
+        if not cents.strip().removeprefix("-").isdecimal() or len(name) != 3 or not name.isalpha():
+            raise ValueError(f"{text!r} is no total: write cents (585000), or USD=585000, EUR=1200")
+        found[name] = int(cents)
+    return found

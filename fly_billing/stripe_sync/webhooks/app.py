@@ -1,0 +1,69 @@
+"""One route: POST /stripe/events. Nothing is read of a body before its signature holds; 2xx only after the commit.
+
+Answers: 200 with the event's outcome, 400 for what Stripe did not sign just now or is no event, 413 for what is too
+long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`),
+signatures (`signed`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from fly_billing.stripe_sync.rules.events import NotAnEvent
+from fly_billing.stripe_sync.webhooks.signed import NotSigned, read_signed
+
+PATH = "/stripe/events"
+# An event holds an invoice with its first ten lines: some 30 kB.
+MOST_BYTES = 1024 * 1024
+
+# Takes an event in and returns its outcome, committed. Raises NotAnEvent.
+TakeIn = Callable[[Mapping[str, Any]], str]
+
+log = logging.getLogger(__name__)
+
+
+def build_app(secret: str, take_in: TakeIn) -> Starlette:
+    """Return the service as an ASGI application; `secret` is the endpoint's own (whsec_...)."""
+
+    async def events(request: Request) -> Response:
+        try:
+            payload = await _bounded(request)
+        except ClientDisconnect:
+            return _refused(400, "the connection ended within the request")
+        if payload is None:
+            return _refused(413, "longer than any event")
+        try:
+            body = read_signed(payload, request.headers.getlist("stripe-signature"), secret)
+            outcome = await run_in_threadpool(take_in, body)
+        except (NotSigned, NotAnEvent) as problem:
+            return _refused(400, str(problem))
+        log.info("%s %s: %s", body["type"], body["id"], outcome)
+        return JSONResponse({"outcome": outcome})
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(routes=[Route(PATH, events, methods=["POST"]), Route("/health", health)])
+
+
+def _refused(status: int, reason: str) -> Response:
+    log.warning("refused a request with %s: %s", status, reason)
+    return JSONResponse({"error": reason}, status)
+
+
+async def _bounded(request: Request) -> bytes | None:
+    """Read the body, or return None as soon as it is too long, whatever its Content-Length says."""
+    payload = bytearray()
+    async for chunk in request.stream():
+        payload += chunk
+        if len(payload) > MOST_BYTES:
+            return None
+    return bytes(payload)

@@ -1,0 +1,1 @@
+"""Usage: raw events land once, and are rolled up exactly per organization, meter and month."""

@@ -1,0 +1,1 @@
+"""Engines that add events up: DuckDB, or Spark for more than one machine."""

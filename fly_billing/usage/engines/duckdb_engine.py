@@ -1,0 +1,158 @@
+"""Adds a month's events up in DuckDB, per organization, meter and dimensions, as `pricing.rules.aggregations` says.
+
+Wants there: `events` (the usage table's rows of the month), `carried_levels` (`usage.opening_levels`), and what
+`register_terms` brings. Keeps out: Postgres.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import Row
+from fly_billing.postgres.statements import sql
+from fly_billing.usage.rules.counted_together import NOT_ADDED, counted_together
+from fly_billing.usage.usage_table import QUANTITY
+
+METERS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("key", "aggregation", "property", "event_round")),
+        ("time_unit", pa.int64()), ("event_step", QUANTITY),
+    ]
+)  # fmt: skip
+ORGANIZATIONS = pa.schema([("id", pa.string()), ("segmentation", pa.int64())])
+TOGETHER = pa.schema(
+    [*((name, pa.string()) for name in ("organization_id", "meter", "dimensions")), ("together", pa.int64())]
+)
+SEGMENTS = pa.schema(
+    [("segmentation", pa.int64()), ("meter", pa.string())]
+    + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
+)
+# In this order: each makes what the next one reads.
+STATEMENTS = (
+    "told_levels", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
+    "make_quantities",
+)  # fmt: skip
+# Totals whose days are put together at once: what that takes of memory does not grow with the month.
+TOTALS_AT_ONCE = 50_000
+
+
+def register_terms(
+    duck: duckdb.DuckDBPyConnection,
+    meters: Sequence[Row],
+    segments: Sequence[Row],
+    organizations: Sequence[str],
+    cuts: Mapping[str, Mapping[str, Collection[datetime]]] | None = None,
+) -> None:
+    """Register how meters add up, where prices cut the month, and whose usage is added up.
+
+    `segments` are everybody's, `cuts` an organization's own besides, by meter: moments inside the month. Organizations
+    with the same ones share a segmentation.
+    """
+    of_organization, rows = _segmentations(segments, organizations, cuts or {})
+    duck.register("meters", pa.Table.from_pylist([dict(row) for row in meters], schema=METERS))
+    duck.register("segments", pa.Table.from_pylist(rows, schema=SEGMENTS))
+    duck.register("billed_organizations", pa.Table.from_pylist(of_organization, schema=ORGANIZATIONS))
+
+
+def _segmentations(
+    segments: Sequence[Row], organizations: Sequence[str], cuts: Mapping[str, Mapping[str, Collection[datetime]]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return which segmentation each organization has, and the segments of all segmentations; 0 is everybody's."""
+    numbers: dict[frozenset[tuple[str, datetime]], int] = {frozenset(): 0}
+    own = []
+    for name in organizations:
+        moments = frozenset((meter, one) for meter, some in cuts.get(name, {}).items() for one in some)
+        own.append({"id": name, "segmentation": numbers.setdefault(moments, len(numbers))})
+    rows = []
+    for moments, number in numbers.items():
+        for row in segments:
+            start, end = row["segment_start"], row["segment_end"]
+            inside = sorted(one for meter, one in moments if meter == row["meter"] and start < one < end)
+            edges = [start, *inside, end]
+            rows += [
+                {"segmentation": number, "meter": row["meter"], "segment_start": begins, "segment_end": ends}
+                for begins, ends in pairwise(edges)
+            ]
+    return own, rows
+
+
+# (organization, meter, dimensions, moment) -> the key of the price of this usage; None where there is none.
+PriceOf = Callable[[str, str, Mapping[str, str], datetime], str | None]
+
+
+def no_prices(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> None:
+    """Each set of dimensions counts by itself."""
+
+
+def add_up(
+    duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+) -> None:
+    """Make the table `quantities`: one row per organization, meter, dimensions and segment with usage.
+
+    Levels are counted until `as_of`, and no further than the month's end. Where quantities can't be added up, what
+    `price_of` gives one price counts together.
+    """
+    set_bounds(duck, month, as_of)
+    duck.execute(sql("accepted_usage"))
+    used = duck.execute(sql("used_dimensions")).fetchall() if counts_together(duck) else []
+    register_together(duck, used, price_of)
+    for statement in STATEMENTS:
+        duck.execute(sql(statement))
+    ((totals,),) = duck.execute("select count(*) from totals").fetchall()
+    for after in range(0, totals, TOTALS_AT_ONCE):
+        duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
+    duck.execute("drop table usage_by_day; drop table totals")  # large, and done with
+
+
+def counts_together(duck: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether there is a meter whose quantities can't be added up: else events need not be looked at for it."""
+    found = duck.execute("select distinct aggregation from meters").fetchall()
+    return not {name for (name,) in found}.isdisjoint(NOT_ADDED)
+
+
+def register_together(
+    duck: duckdb.DuckDBPyConnection, used: Iterable[tuple[str, str, str, datetime]], price_of: PriceOf
+) -> None:
+    """Register `counted_together`: what `used_dimensions` found, by the number of its group (`domain`)."""
+    priced: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for organization, meter, dimensions, moment in used:
+        if key := price_of(organization, meter, json.loads(dimensions), moment):
+            priced[organization, meter].append((key, dimensions))
+    rows = [
+        {"organization_id": organization, "meter": meter, "dimensions": dimensions, "together": group}
+        for (organization, meter), some in priced.items()
+        for dimensions, group in counted_together(some).items()
+    ]
+    duck.register("counted_together", pa.Table.from_pylist(rows, schema=TOGETHER))
+
+
+def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> dict[str, datetime | int]:
+    """Set the variables that the statements read, and return them: the month's edges and days, and `counted_until`."""
+    bounds: dict[str, datetime | int] = {
+        "month_start": month.start,
+        "month_end": month.end,
+        "days": month.seconds // 86_400,
+        "counted_until": max(month.start, min(month.end, as_of)),
+    }
+    for name, value in bounds.items():
+        duck.execute(f"set variable {name} = $value", {"value": value})
+    return bounds
+
+
+def add_up_again(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    """Return (organization, meter) -> (events, quantity), added up another way, for the comparison.
+
+    After `add_up`. What has neither events nor a quantity is left out.
+    """
+    found = duck.execute(sql("sum_usage_again")).fetchall()
+    return {(organization, meter): (events, quantity) for organization, meter, events, quantity in found}

@@ -1,0 +1,64 @@
+"""What adds a month's events up: DuckDB on this machine, or Spark on many. Which one is a setting.
+
+Both say the same to the last digit. Keeps out: how either does it (`adding_up`, `adding_up_on_spark`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+import duckdb
+
+from fly_billing.periods import BillingMonth
+from fly_billing.usage.engines.duckdb_engine import PriceOf, add_up, add_up_again, no_prices
+from fly_billing.usage.usage_table import UsageTable
+
+
+class RollupEngine(Protocol):
+    """Adds up where the events are. What is small is in `duck`: terms, carried levels, and what comes out."""
+
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+        """Open the month's events. Returns the table version that all that follows is made from.
+
+        `table` was compared with Postgres (`usage_ledger`). Raises UsageTableMismatch where a file can't be read.
+        """
+
+    def add_up(
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    ) -> None:
+        """Make the table `quantities` in `duck`, as `adding_up.add_up` does."""
+
+    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        """Return (organization, meter) -> (events, quantity), added up another way, for the comparison."""
+
+
+class OnDuckDB:
+    """On this machine, within the memory that `usage_lake` allows and in files beyond that."""
+
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+        return table.open_view(duck, "events", month, by_meter=True)
+
+    def add_up(
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    ) -> None:
+        add_up(duck, month, as_of, price_of)
+
+    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        return add_up_again(duck)
+
+
+@contextmanager
+def open_engine(name: str, spark_master: str) -> Iterator[RollupEngine]:
+    """Open `duckdb` or `spark`. Nothing of Spark is imported, or has to be installed, unless it is asked for."""
+    if name != "spark":
+        yield OnDuckDB()
+        return
+    from fly_billing.usage.engines.spark_engine import OnSpark
+    from fly_billing.usage.engines.spark_session import open_spark
+
+    with open_spark(spark_master) as spark:
+        yield OnSpark(spark)

@@ -1,0 +1,1 @@
+"""Reads usage files of every format into one shape, losing nothing."""

@@ -1,0 +1,118 @@
+"""Reads lines of JSON, a usage event each: DuckDB reads what is plainly right, `stage_json_line` all the rest.
+
+Both obey `usage/rules/cells.py`. DuckDB is more lenient than JSON (trailing commas, NaN), takes the first of two equal
+keys and reads numbers as doubles: so its way declines every line in which any of that could matter.
+Keeps out: files (`landing_files`, `jsonl_batches`), and which events can be billed (`sql/judge_usage.sql`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import FunctionNullHandling
+
+from fly_billing.postgres.statements import sql
+from fly_billing.usage.readers.staged_rows import ENVELOPE, LINES, NAMES, PLACED, STAGED
+from fly_billing.usage.rules.cells import (
+    NotADocument,
+    exact_object,
+    exact_quantity,
+    json_cell,
+    json_name,
+    object_problem,
+    plain_quantity,
+    read_document,
+    read_time,
+    write_document,
+)
+
+
+def open_documents(duck: duckdb.DuckDBPyConnection) -> None:
+    """Give the connection what `sql/judge_usage.sql` reads `data` with: a macro for plain objects and the exact way."""
+    duck.execute(sql("plain_object"))
+    duck.create_function(
+        "exact_object", exact_object, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL
+    )
+    duck.create_function(
+        "exact_quantity", exact_quantity, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL
+    )
+    duck.create_function(
+        "object_problem", object_problem, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL
+    )
+
+
+def stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[str]) -> pa.Table:
+    """Stage these lines of one file, which must be valid Unicode, as a table of schema STAGED."""
+    nowhere = pa.nulls(len(lines), LINES.field("landing_day").type), pa.nulls(len(lines), LINES.field("path").type)
+    exact = _read(duck, pa.table([*nowhere, pa.array(numbers), pa.array(lines, pa.string())], schema=LINES))
+    columns = ", ".join(STAGED.names)
+    plain = duck.execute(f"select {columns} from read_json where is_plain").to_arrow_table()  # noqa: S608
+    duck.execute("drop table read_json")
+    return pa.concat_tables([plain.cast(STAGED), exact.select(STAGED.names)])
+
+
+def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> None:
+    """Put lines of many files (schema LINES) into the table `staged`: all of them, or none where this raises."""
+    duck.register("exact_rows", _read(duck, lines))
+    duck.execute(sql("insert_json"))
+    duck.unregister("exact_rows")
+    duck.execute("drop table read_json")
+
+
+def _read(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> pa.Table:
+    """Read lines into the table `read_json`; return those that are not plain, read exactly (schema PLACED)."""
+    duck.register("lines", lines)
+    duck.execute(sql("stage_json"))
+    duck.unregister("lines")
+    left = duck.execute("select landing_day, path, line, raw from read_json where not is_plain").fetchall()
+    exact = [{"landing_day": day, "path": path, **stage_json_line(line, raw)} for day, path, line, raw in left]
+    return pa.Table.from_pylist(exact, schema=PLACED)
+
+
+def stage_json_line(line: int, raw: str) -> dict[str, Any]:
+    """Read one JSON line with its digits as written; the slow, exact twin of `sql/stage_json.sql`."""
+    staged: dict[str, Any] = {"line": line, "raw": raw}
+    try:
+        event = read_document(raw)
+        if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
+            message = "an event is a JSON object whose `data` is an object with a `quantity`"
+            return staged | {"problem": "bad_shape", "problem_message": message}
+        rest = {name: value for name, value in event["data"].items() if name != "quantity"}
+        data = write_document(rest)
+        cells = {name: json_cell(event.get(name)) for name in ENVELOPE}
+        quantity = json_cell(event["data"].get("quantity"))
+    except (NotADocument, RecursionError) as problem:
+        return staged | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
+    for name in NAMES:
+        if event.get(name) is not None and json_name(event[name]) is None:
+            message = f"{name} is {cells[name]}"[:200] + ": write a text (or a whole number)"
+            return staged | {"problem": "bad_text", "problem_message": message}
+    return staged | cells | read_cells(cells["time"], quantity) | {"data": data}
+
+
+def stage_event(cells: dict[str, str | None], data: str | None) -> dict[str, Any]:
+    """Read an event whose envelope is in `cells` and whose `data`, with the quantity, is a JSON text.
+
+    Says what `stage_json_line` says of the same event.
+    """
+    try:
+        document = read_document(f'{{"data":{data}}}') if data else {}
+        if set(document) - {"data"}:
+            raise NotADocument("it goes on behind its end")
+        if not isinstance(document.get("data"), dict):
+            message = "an event's `data` is a JSON object with a `quantity`"
+            return cells | {"problem": "bad_shape", "problem_message": message}
+        quantity = json_cell(document["data"].pop("quantity", None))
+        rest = write_document(document["data"])
+    except (NotADocument, RecursionError) as problem:
+        return cells | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
+    return cells | read_cells(cells["time"], quantity) | {"data": rest}
+
+
+def read_cells(time: str | None, quantity: str | None) -> dict[str, Any]:
+    """Read the texts of a time and a quantity; what is not right stays as it was written."""
+    moment = read_time(time) if time else None
+    number = plain_quantity(quantity) if quantity else None
+    return {"time": None if moment else time, "moment": moment, "quantity": number or quantity}

@@ -1,0 +1,246 @@
+"""Rolls usage up: events of the lake -> exact quantities per organization, meter and dimensions, in Postgres.
+
+What an organization used in a month is a snapshot, named after its content: rolling up unchanged usage again changes
+nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: what the aggregations are
+(`pricing.rules.aggregations`), how and where events are added up (`rollup_engines`), prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import duckdb
+from sqlalchemy import Connection
+
+from fly_billing.errors import BillingError
+from fly_billing.money import plain
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.copy_from_duckdb import copy_table
+from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.postgres.isolation import each_alone, reason_of
+from fly_billing.postgres.statements import sql
+from fly_billing.pricing.price_books import open_price_books
+from fly_billing.pricing.rules.prices import PriceBook
+from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
+from fly_billing.usage.engines.engine import OnDuckDB, RollupEngine
+from fly_billing.usage.landing_ledger import open_against_ledger
+from fly_billing.usage.opening_levels import open_carried_levels
+from fly_billing.usage.usage_table import UsageLake, open_duckdb
+
+ROLLUP_COLUMNS = (
+    "id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events", "daily",
+)  # fmt: skip
+# Organizations whose snapshots are made at once.
+ORGANIZATIONS_AT_ONCE = 2000
+SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
+
+
+@dataclass(frozen=True)
+class RollupFailure:
+    """An organization whose usage of the month can't be billed, as `usage_rollups` does not hold what it used.
+
+    `reason` names the difference and says what to do.
+    """
+
+    organization_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RolledUp:
+    """What a run rolled up, and the table version all of it is from.
+
+    Attributes:
+        organizations, events, rollups: How many were added up, those of `failures` included.
+        changed: How many organizations have a new snapshot.
+        failures: The organizations of which nothing was written.
+    """
+
+    lake_version: int
+    organizations: int
+    events: int
+    rollups: int
+    changed: int
+    failures: Sequence[RollupFailure] = ()
+
+
+def roll_up(
+    database: BillingDatabase,
+    lake: UsageLake,
+    month: BillingMonth,
+    groups: Sequence[str],
+    now: datetime,
+    engine: RollupEngine | None = None,
+) -> RolledUp:
+    """Roll the month up for all organizations of these billing groups, as of `now` where the month is not over.
+
+    Events are added up by `engine`, by DuckDB unless told otherwise.
+
+    Before it is committed, what stands in Postgres is compared with the events, added up once more. An organization
+    that would be billed for anything else than it used keeps what it had, is in `rollup_failures`, and is not billed
+    before that is put right; the others are rolled up. Raises UsageTableMismatch where the usage table is not what was
+    landed.
+    """
+    engine = engine or OnDuckDB()
+    with open_duckdb() as duck, database.transaction() as connection:
+        lock_until_commit(connection, f"usage_rollups {month}")
+        table = open_against_ledger(connection, lake)
+        version = engine.read(duck, table, month)
+        organizations = rows(
+            connection, "organizations_of_groups", groups=list(groups), month=month.first_day, month_end=month.end
+        )
+        books = _books_of(connection, organizations)
+        names = _register(duck, connection, month, books)
+        open_carried_levels(duck, database, table, month)
+        engine.add_up(duck, month, now, _price_of(books))
+        _snapshot(duck, month)
+        _stage(connection, duck)
+        changed, failures = _write_each(connection, names, engine.add_up_again(duck), _Snapshot(month, version, now))
+        ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
+        ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
+    return RolledUp(version, organizations, events or 0, rollups, changed, failures)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """Which month is rolled up, from which version of the usage table, and when."""
+
+    month: BillingMonth
+    version: int
+    now: datetime
+
+
+Used = Mapping[tuple[str, str], tuple[int, Decimal]]
+
+
+def _books_of(connection: Connection, organizations: Sequence[Row]) -> dict[str, PriceBook]:
+    """Return the price book by which each organization's usage will be billed, with what it negotiated."""
+    books = open_price_books(connection)
+    found = {}
+    for row in organizations:
+        try:
+            found[row["id"]] = books.of(row["id"], row["price_book"])
+        except BillingError:  # it is told when it is billed
+            found[row["id"]] = PriceBook([])
+    return found
+
+
+def _price_of(books: Mapping[str, PriceBook]) -> PriceOf:
+    """Return the way to the key of the price by which an organization's usage will be billed."""
+
+    def price_of(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> str | None:
+        try:
+            return books[organization].for_usage(meter, dimensions, moment).key
+        except BillingError:  # it is told when it is billed
+            return None
+
+    return price_of
+
+
+def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
+    duck.execute("set variable month = $month", {"month": str(month)})
+    duck.execute(sql("make_snapshots"))
+    names = [name for (name,) in duck.execute("select id from billed_organizations order by id").fetchall()]
+    for start in range(0, len(names), ORGANIZATIONS_AT_ONCE):
+        block = names[start : start + ORGANIZATIONS_AT_ONCE]
+        duck.execute(sql("snapshot_usage"), {"first": block[0], "last": block[-1]})
+
+
+def _write_each(
+    connection: Connection, names: Sequence[str], used: Used, snapshot: _Snapshot
+) -> tuple[int, list[RollupFailure]]:
+    """Write what was rolled up of these organizations, but for those of which it would not be what they used."""
+    failed: dict[str, str] = {}
+    while True:
+        savepoint = connection.begin_nested()
+        left = [name for name in names if name not in failed]
+        done, refused = each_alone(connection, left, lambda some: _write(connection, some, snapshot))
+        failed |= {name: f"the database refuses to change them: {reason_of(problem)}" for name, problem in refused}
+        wrong = _differences(connection, [name for some, _ in done for name in some], used, snapshot.month)
+        if not wrong:
+            savepoint.commit()
+            break
+        savepoint.rollback()
+        failed |= wrong
+    # Why the database refused says less than what is different.
+    failed |= _differences(connection, list(failed), used, snapshot.month)
+    rows(connection, "drop_unused_snapshots", month=snapshot.month.first_day)
+    return sum(changed for _, changed in done), _record(connection, names, failed, snapshot)
+
+
+def _record(
+    connection: Connection, names: Sequence[str], failed: Mapping[str, str], snapshot: _Snapshot
+) -> list[RollupFailure]:
+    month = snapshot.month
+    well = [name for name in names if name not in failed]
+    rows(connection, "forget_rollup_failures", month=month.first_day, organizations=well)
+    failures = [
+        RollupFailure(
+            name,
+            f"usage_rollups of {name} {month} was changed outside of fly_billing: {failed[name]}. Nothing of it is"
+            f" billed meanwhile. Have the owner of the tables put the rows back (a backup has them), then run"
+            f" `fly-billing bill {month}`",
+        )
+        for name in sorted(failed)
+    ]
+    for one in failures:
+        rows(
+            connection, "record_rollup_failure",
+            organization_id=one.organization_id, month=month.first_day, reason=one.reason, now=snapshot.now,
+        )  # fmt: skip
+    return failures
+
+
+def _differences(connection: Connection, names: Sequence[str], used: Used, month: BillingMonth) -> dict[str, str]:
+    """Return what is different, by organization: events, quantity, and the quantity day by day are compared."""
+    found = rows(connection, "rolled_up_usage", month=month.first_day, organizations=list(names))
+    rolled_up = {(row["organization_id"], row["meter"]): row for row in found}
+    looked_at = set(names)
+    different: dict[str, list[str]] = {}
+    for organization, meter in sorted(rolled_up.keys() | {key for key in used if key[0] in looked_at}):
+        there, row = used.get((organization, meter)), rolled_up.get((organization, meter))
+        events, quantity = there or (0, Decimal(0))
+        here = row and (row["events"], row["quantity"], row["quantity_by_day"])
+        if there is None or here != (events, quantity, quantity):
+            different.setdefault(organization, []).append(_difference(meter, events, quantity, row))
+    return {organization: ", and ".join(texts) for organization, texts in different.items()}
+
+
+def _difference(meter: str, events: int, quantity: Decimal, row: Row | None) -> str:
+    there = "none" if row is None else f"{plain(row['quantity'])} of {row['events']} events"
+    if row is not None and row["quantity_by_day"] != row["quantity"]:
+        there += f", {plain(row['quantity_by_day'])} by its days"
+    return f"{meter} is {plain(quantity)} of {events} events in the usage table, and {there} in usage_rollups"
+
+
+def _register(
+    duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, books: Mapping[str, PriceBook]
+) -> list[str]:
+    """Register the terms, and return the organizations that are rolled up."""
+    segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
+    cuts = {
+        name: {meter: {one for one in some if month.start < one < month.end} for meter, some in edges.items()}
+        for name, book in books.items()
+        if (edges := book.negotiated_edges())
+    }
+    register_terms(duck, rows(connection, "meters"), segments, list(books), cuts)
+    return list(books)
+
+
+def _stage(connection: Connection, duck: duckdb.DuckDBPyConnection) -> None:
+    rows(connection, "make_rolled_up")
+    copy_table(duck, "snapshots", connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS)
+    copy_table(duck, "rollups", connection, "rolled_up_rollups", ROLLUP_COLUMNS)
+
+
+def _write(connection: Connection, organizations: Sequence[str], snapshot: _Snapshot) -> int:
+    """Write the snapshots of these organizations, and return how many are new."""
+    whose = {"organizations": list(organizations)}
+    month = snapshot.month.first_day
+    rows(connection, "retire_changed_snapshots", month=month, **whose)
+    added = rows(connection, "add_snapshots", month=month, lake_version=snapshot.version, now=snapshot.now, **whose)
+    rows(connection, "add_rollups", **whose)
+    return sum(row["is_new"] for row in added)

@@ -1,0 +1,694 @@
+"""A failure is told once, to somebody who took it; what is over is told too; secrets are told to nobody."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    DagsterInstance,
+    Failure,
+    MaterializeResult,
+    OpExecutionContext,
+    SensorDefinition,
+    SensorResult,
+    SkipReason,
+    asset,
+    build_sensor_context,
+    job,
+    materialize,
+    op,
+)
+from sqlalchemy.exc import IntegrityError
+
+from fly_billing.alerting.channel import AlertNotSent, Channel
+from fly_billing.alerting.outbox import Log, Posted, post_waiting, put
+from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.alerting.slack import SlackChannel
+from fly_billing.alerting.unreported import tell_failed_invoices, tell_failed_syncs
+from fly_billing.alerting.webhook import WebhookChannel
+from fly_billing.assets.outcomes import TOLD_ELSEWHERE
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.alerts import Alerts, SlackWorkspace
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
+from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices
+from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
+from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
+from fly_billing.sensors.register_new_organizations import register_new_organizations
+from fly_billing.sensors.send_alerts import send_alerts
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.support.alert_servers import BOT_TOKEN, Slack, Webhook
+from tests.support.stripe_builders import (
+    JULY,
+    add_organization,
+    bill_june,
+    charge,
+    close_month,
+    execute,
+    in_stripe,
+    query,
+    sync,
+    sync_tools,
+)
+from tests.support.world import World
+
+
+@dataclass
+class OnCall:
+    """Whoever is on call: what is told goes into the outbox, and from there to the channels."""
+
+    database: BillingDatabase
+    channels: Sequence[Channel]
+    log: list[str] = field(default_factory=list)
+
+    def hears(self, tell: Callable[[BillingDatabase, Sequence[Channel], Log], int]) -> int:
+        """Have it told and posted; return how many alerts were new."""
+        told = tell(self.database, self.channels, self.log.append)
+        post_waiting(self.database, self.channels)
+        return told
+
+    def posts_again(self, seconds_later: int = 0) -> Posted:
+        """Post what waits, so many seconds later."""
+        earlier = "update alerts set next_try_at = next_try_at - make_interval(secs => :seconds) where taken_at is null"
+        execute(self.database, earlier, seconds=seconds_later)
+        return post_waiting(self.database, self.channels)
+
+
+@pytest.fixture
+def on_call(billing_database: BillingDatabase, webhook: Webhook) -> OnCall:
+    return OnCall(billing_database, [WebhookChannel(webhook.url)])
+
+
+def fail_syncs(
+    database: BillingDatabase, sandbox: SandboxServer, effect: str = "rate_limited", endpoint: str = "invoices.create"
+) -> None:
+    """Sync June while every call of an endpoint meets this fault."""
+    sandbox.control.clear_faults()
+    sandbox.control.add_fault(effect, endpoint)
+    assert sync(sync_tools(database, sandbox.url)).failures
+
+
+# Failed syncs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_sync_is_told_once(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    assert on_call.hears(tell_failed_syncs) == 0
+    fail_syncs(billing_database, sandbox)
+    assert on_call.hears(tell_failed_syncs) == 1
+    (text,) = webhook.taken
+    subject, who, what_to_do = text.splitlines()
+    assert (subject, who) == ("Stripe sync failed (rate_limited): 1 invoice, $12.00", "- acme 2023-06: $12.00")
+    assert what_to_do.startswith(
+        "What to do: Stripe limits our rate: the pace slows down by itself, the next run goes on"
+    )
+    assert [on_call.hears(tell_failed_syncs) for _ in range(3)] == [0, 0, 0]
+    assert len(webhook.taken) == 1
+
+
+def test_the_same_failure_in_a_later_run_is_not_told_again(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    for _ in range(3):
+        fail_syncs(billing_database, sandbox)
+        on_call.hears(tell_failed_syncs)
+    assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
+
+
+def test_another_failure_of_the_same_invoice_is_told(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    on_call.hears(tell_failed_syncs)
+    fail_syncs(billing_database, sandbox, "drop_before_apply")
+    assert on_call.hears(tell_failed_syncs) == 1
+    assert webhook.subjects() == [
+        "Stripe sync failed (rate_limited): 1 invoice, $12.00",
+        "Stripe sync failed (no_answer): 1 invoice, $12.00",
+    ]
+
+
+def test_a_recovery_is_told_once_and_a_new_failure_again(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
+    fail_syncs(billing_database, sandbox)
+    on_call.hears(tell_failed_syncs)
+    webhook.taken.clear()
+    sandbox.control.clear_faults()
+    sync(sync_tools(billing_database, sandbox.url))
+    assert [on_call.hears(tell_failed_syncs) for _ in range(2)] == [1, 0]
+    assert webhook.taken == ["Stripe sync recovered: 2 invoices, $17.00\nacme 2023-06, bolt 2023-06"]
+
+
+def test_what_nobody_was_told_of_needs_no_recovery(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    sandbox.control.clear_faults()
+    sync(sync_tools(billing_database, sandbox.url))
+    assert on_call.hears(tell_failed_syncs) == 0
+    assert webhook.taken == []
+
+
+def test_failures_of_one_cause_are_one_alert_for_all_organizations(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"], crux=["3.00"])
+    sandbox.control.seed_customer("cus_gone")
+    sandbox.control.delete_object("cus_gone")
+    execute(billing_database, "update organizations set stripe_customer_id = 'cus_gone' where id = 'crux'")
+    sandbox.control.add_fault("rate_limited", "customers.create")
+    sync(sync_tools(billing_database, sandbox.url))
+    assert on_call.hears(tell_failed_syncs) == 2
+    assert webhook.subjects() == [
+        "Stripe sync failed (customer_missing): 1 invoice, $3.00",
+        "Stripe sync failed (rate_limited): 2 invoices, $17.00",
+    ]
+
+
+def test_a_later_organization_with_the_same_trouble_is_told_by_itself(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    on_call.hears(tell_failed_syncs)
+    add_organization(billing_database, "bolt")
+    charge(billing_database, "bolt", "5.00")
+    close_month(billing_database, tmp_path)
+    fail_syncs(billing_database, sandbox)
+    on_call.hears(tell_failed_syncs)
+    assert webhook.taken[1].splitlines()[:2] == [
+        "Stripe sync failed (rate_limited): 1 invoice, $5.00",
+        "- bolt 2023-06: $5.00",
+    ]
+
+
+# The outbox --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_an_alert_that_was_refused_waits_and_is_sent_again_until_it_is_taken(
+    billing_database: BillingDatabase,
+    sandbox: SandboxServer,
+    tmp_path: Path,
+    webhook: Webhook,
+    on_call: OnCall,
+    status: int,
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    webhook.status = status
+    assert [on_call.hears(tell_failed_syncs) for _ in range(2)] == [1, 0]
+    assert [len(on_call.posts_again(seconds).refused) for seconds in (0, 29, 2)] == [0, 0, 1]
+    webhook.status = 200
+    assert [on_call.posts_again(seconds).taken for seconds in (58, 3, 3600)] == [0, 1, 0]
+    assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
+    assert len(on_call.log) == 1
+
+
+def test_an_alert_is_never_given_up_and_waits_ten_minutes_at_most(
+    billing_database: BillingDatabase, webhook: Webhook, on_call: OnCall
+) -> None:
+    webhook.status = 500
+    on_call.hears(tell_something)
+    waits = "select extract(epoch from next_try_at - made_at)::int as seconds from alerts"
+    waited = []
+    for _ in range(40):
+        waited.append(query(billing_database, waits)[0]["seconds"])
+        execute(billing_database, "update alerts set next_try_at = made_at")
+        on_call.posts_again()
+    assert waited[-1] - waited[0] <= 600
+    assert query(billing_database, "select refusals, last_refusal from alerts") == [
+        {"refusals": 41, "last_refusal": "500 Internal Server Error"}
+    ]
+    webhook.status = 200
+    assert on_call.posts_again(600).taken == 1
+
+
+def tell_something(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+    with database.transaction() as connection:
+        put(connection, Alert("code", "Something failed", "What to do: mend it."), channels)
+    return 1
+
+
+def test_a_channel_that_refuses_neither_holds_up_the_others_nor_makes_them_tell_twice(
+    billing_database: BillingDatabase, webhook: Webhook, slack: Slack
+) -> None:
+    client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
+    on_call = OnCall(billing_database, [WebhookChannel(webhook.url), SlackChannel(client, "#billing")])
+    webhook.status = 500
+    on_call.hears(tell_something)
+    assert slack.texts() == ["Something failed\nWhat to do: mend it."]
+    on_call.posts_again(600)
+    webhook.status = 200
+    on_call.posts_again(600)
+    assert (len(slack.taken), webhook.subjects()) == (1, ["Something failed"])
+
+
+def test_one_message_that_a_channel_will_not_take_does_not_hold_up_the_next(
+    billing_database: BillingDatabase, slack: Slack
+) -> None:
+    client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
+    on_call = OnCall(billing_database, [SlackChannel(client, "#billing")])
+    slack.error = "invalid_blocks"
+    on_call.hears(tell_something)
+    slack.error = None
+    on_call.hears(tell_something)
+    assert len(slack.taken) == 1
+    assert query(billing_database, "select count(*) as waiting from alerts where taken_at is null") == [{"waiting": 1}]
+
+
+def test_a_channel_that_is_away_is_left_alone_after_three_refusals(webhook: Webhook, on_call: OnCall) -> None:
+    webhook.status = 500
+    for _ in range(5):
+        tell_something(on_call.database, on_call.channels, on_call.log.append)
+    assert len(on_call.posts_again().refused) == 3
+    webhook.status = 200
+    assert [on_call.posts_again().taken, on_call.posts_again(30).taken] == [2, 3]
+
+
+def test_slack_is_not_asked_again_before_it_said_it_may_be(billing_database: BillingDatabase, slack: Slack) -> None:
+    client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
+    on_call = OnCall(billing_database, [SlackChannel(client, "#billing")])
+    slack.status, slack.error, slack.headers = 429, "ratelimited", {"Retry-After": "1200"}
+    on_call.hears(tell_something)
+    slack.status, slack.error = 200, None
+    assert [on_call.posts_again(1190).taken, on_call.posts_again(11).taken] == [0, 1]
+
+
+def test_what_waits_is_posted_after_a_restart_and_by_one_process_only(
+    billing_database: BillingDatabase, webhook: Webhook, on_call: OnCall
+) -> None:
+    on_call.hears(lambda database, channels, log: tell_something(database, channels, log) - 1)
+    for _ in range(20):
+        tell_something(billing_database, on_call.channels, on_call.log.append)
+    another = BillingDatabase(billing_database.engine.url.render_as_string(hide_password=False))
+    with ThreadPoolExecutor(4) as pool:
+        posted = [pool.submit(post_waiting, another, on_call.channels) for _ in range(4)]
+    assert sum(one.result().taken for one in posted) == 20
+    assert webhook.subjects() == ["Something failed"] * 21
+
+
+def test_what_could_not_be_marked_as_told_is_not_told_either(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    execute(billing_database, "alter table stripe_invoices add constraint nothing_is_told check (alerted_code is null)")
+    with pytest.raises(IntegrityError):
+        on_call.hears(tell_failed_syncs)
+    assert (on_call.posts_again().taken, on_call.log) == (0, [])
+    execute(billing_database, "alter table stripe_invoices drop constraint nothing_is_told")
+    assert on_call.hears(tell_failed_syncs) == 1
+    assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
+
+
+def test_two_that_tell_at_once_tell_once(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    with ThreadPoolExecutor(4) as pool:
+        told = [pool.submit(on_call.hears, tell_failed_syncs) for _ in range(4)]
+    assert sorted(one.result() for one in told) == [0, 0, 0, 1]
+    assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
+
+
+def test_a_recovery_that_was_refused_waits_too(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    on_call.hears(tell_failed_syncs)
+    sandbox.control.clear_faults()
+    sync(sync_tools(billing_database, sandbox.url))
+    webhook.status = 500
+    on_call.hears(tell_failed_syncs)
+    webhook.status = 200
+    assert on_call.posts_again(30).taken == 1
+    assert webhook.subjects()[-1] == "Stripe sync recovered: 1 invoice, $12.00"
+
+
+def test_without_a_channel_the_log_is_the_place(billing_database: BillingDatabase, tmp_path: Path) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    break_billing(billing_database, tmp_path, "acme")
+    on_call = OnCall(billing_database, [])
+    assert [on_call.hears(tell_failed_invoices) for _ in range(2)] == [1, 0]
+    assert on_call.log[0].splitlines()[0] == "Billing failed (currency_mismatch): 1 invoice, amount not known"
+
+
+# Failed invoices ---------------------------------------------------------------------------------------------------
+
+
+def break_billing(database: BillingDatabase, folder: Path, *names: str) -> None:
+    """Bill July with a charge in a currency that the organization isn't billed in."""
+    for name in names:
+        charge(database, name, "1.00", month=JULY)
+    in_currency(database, "EUR")
+    assert len(close_month(database, folder, JULY).failures) == len(names)
+
+
+def in_currency(database: BillingDatabase, currency: str) -> None:
+    """Let July's charges be in this currency."""
+    execute(database, "update one_off_items set currency = :c where occurred_at >= '2023-07-01'", c=currency)
+
+
+def test_an_invoice_that_can_not_be_computed_is_told_once(
+    billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
+    break_billing(billing_database, tmp_path, "acme", "bolt")
+    assert on_call.hears(tell_failed_invoices) == 1
+    (text,) = webhook.taken
+    assert text.splitlines()[:3] == [
+        "Billing failed (currency_mismatch): 2 invoices, amount not known",
+        "- acme 2023-07: amount not known",
+        "- bolt 2023-07: amount not known",
+    ]
+    assert on_call.hears(tell_failed_invoices) == 0
+    close_month(billing_database, tmp_path, JULY)
+    assert on_call.hears(tell_failed_invoices) == 0
+
+
+def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
+    billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    break_billing(billing_database, tmp_path, "acme")
+    on_call.hears(tell_failed_invoices)
+    execute(
+        billing_database,
+        """
+        insert into subscriptions (id, organization_id, price_key, started_at)
+        values (gen_random_uuid(), 'acme', 'a plan without a price', '2023-07-01T00:00:00Z')
+        """,
+    )
+    close_month(billing_database, tmp_path, JULY)
+    assert on_call.hears(tell_failed_invoices) == 1
+    assert webhook.subjects() == [
+        "Billing failed (currency_mismatch): 1 invoice, amount not known",
+        "Billing failed (unpriced_subscription): 1 invoice, amount not known",
+    ]
+
+
+def test_an_invoice_that_can_be_computed_again_is_told_once_to_those_who_were_told_that_it_could_not(
+    billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
+    break_billing(billing_database, tmp_path, "acme", "bolt")
+    execute(billing_database, "update billing_failures set alerted_code = code where organization_id = 'acme'")
+    in_currency(billing_database, "USD")
+    close_month(billing_database, tmp_path, JULY)
+    assert [on_call.hears(tell_failed_invoices) for _ in range(2)] == [1, 0]
+    assert webhook.taken == ["Billing recovered: 1 invoice, $1.00\nacme 2023-07"]
+
+
+def test_a_failure_that_came_back_before_anybody_heard_that_it_was_over_is_no_news(
+    billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    break_billing(billing_database, tmp_path, "acme")
+    on_call.hears(tell_failed_invoices)
+    for currency in ("USD", "EUR"):
+        in_currency(billing_database, currency)
+        close_month(billing_database, tmp_path, JULY, finalize=False)
+    assert on_call.hears(tell_failed_invoices) == 0
+    assert query(billing_database, "select 1 from billing_recoveries") == []
+
+
+# The sensors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def resources(billing_database: BillingDatabase, webhook: Webhook) -> dict[str, Any]:
+    url = billing_database.engine.url.render_as_string(hide_password=False)
+    return {"billing_postgres": BillingPostgres(url=url), "alerts": Alerts(alert_webhook_url=webhook.url)}
+
+
+def send(resources: dict[str, Any], instance: DagsterInstance) -> str | None:
+    """Let `send_alerts` look once; return what it says."""
+    said = send_alerts(build_sensor_context(instance), **resources)
+    assert isinstance(said, SkipReason)
+    return said.skip_message
+
+
+def test_alert_on_failed_sync_tells_and_then_keeps_quiet(
+    billing_database: BillingDatabase,
+    sandbox: SandboxServer,
+    tmp_path: Path,
+    webhook: Webhook,
+    instance: DagsterInstance,
+    resources: dict[str, Any],
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    fail_syncs(billing_database, sandbox)
+    said = [alert_on_failed_sync(build_sensor_context(instance), **resources) for _ in range(2)]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
+    assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
+    assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
+    assert in_stripe(sandbox) == []
+
+
+def test_alert_on_failed_invoices_tells_and_then_keeps_quiet(
+    billing_database: BillingDatabase,
+    tmp_path: Path,
+    webhook: Webhook,
+    instance: DagsterInstance,
+    resources: dict[str, Any],
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    break_billing(billing_database, tmp_path, "acme")
+    said = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
+    assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
+    assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount not known"]
+
+
+@op(config_schema={"told_elsewhere": bool, "fails": bool})
+def fail_on_purpose(context: OpExecutionContext) -> None:
+    if not context.op_config["fails"]:
+        return
+    if context.op_config["told_elsewhere"]:
+        raise Failure("2 of this run failed", metadata={TOLD_ELSEWHERE: True}, allow_retries=False)
+    raise OSError("no space left on device")
+
+
+@job
+def a_month() -> None:
+    fail_on_purpose()
+
+
+def run_a_month(
+    instance: DagsterInstance, told_elsewhere: bool = False, *, month: str | None = None, fails: bool = True
+) -> str:
+    config = {"ops": {"fail_on_purpose": {"config": {"told_elsewhere": told_elsewhere, "fails": fails}}}}
+    tags = {"fly_billing/month": month} if month else {}
+    return a_month.execute_in_process(config, instance=instance, tags=tags, raise_on_error=False).run_id
+
+
+class Looks:
+    """A sensor that looks again and again, with its cursor kept as the daemon keeps it; then what it told is sent."""
+
+    def __init__(self, sensor: SensorDefinition, instance: DagsterInstance, resources: dict[str, Any]) -> None:
+        self._sensor, self._instance, self._resources = sensor, instance, resources
+        self._cursor: str | None = None
+
+    def look(self) -> None:
+        self.look_only()
+        send(self._resources, self._instance)
+
+    def look_only(self) -> None:
+        self._cursor = self.look_without_memory()
+
+    def look_without_memory(self) -> str | None:
+        """Look, and be killed before the cursor is kept; return what would have been."""
+        with build_sensor_context(self._instance, cursor=self._cursor, resources=self._resources) as context:
+            return self._sensor.evaluate_tick(context).cursor
+
+
+def test_a_failed_run_is_told_unless_its_failures_stand_in_postgres(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    run_a_month(instance, told_elsewhere=True)
+    sensor.look()
+    assert webhook.taken == []
+
+    failed = run_a_month(instance, told_elsewhere=False)
+    sensor.look()
+    (text,) = webhook.taken
+    assert text.splitlines()[0] == "Run of a_month failed"
+    assert "no space left on device" in text
+    assert failed in text
+
+
+def test_a_run_that_fails_every_hour_for_one_cause_is_told_once(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    for _ in range(3):
+        run_a_month(instance, told_elsewhere=False)
+        sensor.look()
+    assert len(webhook.taken) == 1
+
+
+def test_a_month_that_fails_every_night_is_told_once_also_where_another_month_goes_well_in_between(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    for _ in range(2):
+        run_a_month(instance, month="2026-09")
+        sensor.look()
+        run_a_month(instance, month="2026-10", fails=False)
+        sensor.look()
+    assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
+    run_a_month(instance, month="2026-09", fails=False)
+    run_a_month(instance, month="2026-09")
+    sensor.look()
+    assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
+
+
+def test_a_failed_run_is_told_once_even_where_the_sensor_looks_at_it_again(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    run_a_month(instance, told_elsewhere=False)
+    sensor.look_without_memory()
+    sensor.look()
+    assert len(webhook.taken) == 1
+
+
+def test_that_the_billing_database_is_away_is_told_without_it(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    away = {**resources, "billing_postgres": BillingPostgres(url="postgresql://nobody@127.0.0.1:9/billing")}
+    sensor = Looks(alert_on_failed_run, instance, away)
+    sensor.look_only()
+    run_a_month(instance, told_elsewhere=False)
+    webhook.status = 503
+    with pytest.raises(AlertNotSent):
+        sensor.look_only()
+    webhook.status = 200
+    for _ in range(2):
+        sensor.look_only()
+    assert webhook.subjects() == ["Run of a_month failed"]
+
+
+def test_that_no_billing_database_is_named_is_told_too(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_run, instance, {**resources, "billing_postgres": BillingPostgres()})
+    sensor.look_only()
+    run_a_month(instance, told_elsewhere=False)
+    sensor.look_only()
+    assert webhook.subjects() == ["Run of a_month failed"]
+
+
+def test_sending_fails_visibly_while_a_channel_refuses(
+    billing_database: BillingDatabase, webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    tell_something(billing_database, resources["alerts"].channels(), print)
+    webhook.status = 500
+    with pytest.raises(AlertNotSent, match="webhook did not take 'Something failed': 500 Internal Server Error"):
+        send(resources, instance)
+    assert send(resources, instance) == "no alert is due"
+
+
+@asset(check_specs=[AssetCheckSpec("the_sum_is_right", asset="ledger")])
+def ledger(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
+    passed = "right" in context.run.tags
+    checked = AssetCheckResult(check_name="the_sum_is_right", passed=passed, metadata={"wrong": 3})
+    yield MaterializeResult(check_results=[checked])
+
+
+def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    sensor = Looks(alert_on_failed_check, instance, resources)
+    sensor.look()
+    for _ in range(2):
+        assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10"}).success
+        sensor.look()
+    (text,) = webhook.taken
+    assert text.splitlines()[:2] == ["Check failed: the_sum_is_right of 2026-10", "3"]
+
+    assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10", "right": "1"}).success
+    assert materialize([ledger], instance=instance, tags={"fly_billing/month": "2026-10"}).success
+    sensor.look()
+    assert len(webhook.taken) == 2
+
+
+def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_mend_until_it_can(
+    world: World, webhook: Webhook
+) -> None:
+    """Nobody priced the plan that acme turns out to have had in October, whose invoice is final."""
+    sensor = Looks(
+        alert_on_failed_check,
+        world.instance,
+        {"billing_postgres": BillingPostgres(url=world.database_url), "alerts": Alerts(alert_webhook_url=webhook.url)},
+    )
+    october = BillingMonth(2026, 10)
+    sensor.look()
+    world.load_prices()
+    world.add_organization("acme")
+    world.land_month(october)
+    world.bill(october)
+    world.execute("insert into subscriptions values (gen_random_uuid(), 'acme', 'support/gold', '2026-10-01Z', null)")
+    for _ in range(2):
+        world.bill(october)
+        sensor.look()
+    (text,) = webhook.taken
+    assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_worked_out_again of 2026-10", "1"]
+    assert "acme" in text
+    assert "no price 'support/gold' in force at 2026-10-01: add it to the price book" in text
+    assert world.totals(october) == {"acme": ("finalized", 0)}
+
+    world.execute("update subscriptions set price_key = 'support/standard'")
+    world.bill(october)
+    for _ in range(2):
+        sensor.look()
+    asked = webhook.taken[1:]
+    assert [text.splitlines()[0] for text in asked] == [
+        "Warning: changed_terms_of_closed_months_are_decided of 2026-10"
+    ]
+    assert "fly-billing rebill acme 2026-10 --dry-run" in asked[0]
+    assert world.execute("select amount from adjustments") == []
+
+
+def test_register_new_organizations_makes_each_group_a_partition_once(
+    billing_database: BillingDatabase, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    for name in ("acme", "bolt", "crux"):
+        add_organization(billing_database, name)
+    execute(billing_database, "update organizations set billing_group = 'tail-00' where id in ('bolt', 'crux')")
+    context = build_sensor_context(instance)
+    found = register_new_organizations(context, billing_postgres=resources["billing_postgres"])
+    assert isinstance(found, SensorResult)
+    (request,) = found.dynamic_partitions_requests or []
+    assert (request.partitions_def_name, request.partition_keys) == ("org", ["acme", "tail-00"])
+    instance.add_dynamic_partitions("org", list(request.partition_keys))
+    again = register_new_organizations(context, billing_postgres=resources["billing_postgres"])
+    assert isinstance(again, SkipReason)

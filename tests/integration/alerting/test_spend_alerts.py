@@ -1,0 +1,201 @@
+"""A threshold of spend is told of once a month, from the upcoming invoice, and again the month after."""
+
+from collections.abc import Iterator
+
+import pytest
+from dagster import DagsterInstance, SkipReason, build_sensor_context
+
+from fly_billing.alerting.outbox import post_waiting
+from fly_billing.alerting.spend_thresholds import (
+    NoSuchThreshold,
+    SpendNotTold,
+    add_threshold,
+    remove_threshold,
+    tell_spend,
+    thresholds,
+)
+from fly_billing.alerting.webhook import WebhookChannel
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.sensors.alert_on_spend import alert_on_spend
+from tests.support.alert_servers import Webhook
+from tests.support.builders import CLOSED, OCTOBER, Platform, at, event, write_jsonl
+from tests.support.unguarded import damage
+
+
+@pytest.fixture
+def spending(platform: Platform) -> Platform:
+    """Acme is to be told of at $10.00, $20.00 and $50.00 of a month."""
+    for amount in ("10", "20", "50"):
+        assert add_threshold(platform.database, "acme", amount)
+    return platform
+
+
+def spend(platform: Platform, name: str, amount: str, on: str = "2026-09-10") -> None:
+    """Charge acme once more and compute the upcoming invoice again."""
+    platform.add_one_off("acme", name, amount, at(on))
+    platform.roll_up()
+    platform.bill()
+
+
+def told(platform: Platform, webhook: Webhook) -> list[str]:
+    """Have it told and posted; return the first lines of what was new."""
+    channels = [WebhookChannel(webhook.url)]
+    webhook.taken.clear()
+    count = tell_spend(platform.database, channels, lambda text: None)
+    post_waiting(platform.database, channels)
+    assert len(webhook.taken) == count
+    return [text.splitlines()[0] for text in webhook.taken]
+
+
+def test_a_threshold_is_told_of_once_it_is_reached_and_then_no_more(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "first", "9.99")
+    assert told(spending, webhook) == []
+    spend(spending, "second", "0.01")
+    assert told(spending, webhook) == ["Spend alert: Acme crossed $10.00 in 2026-09"]
+    spend(spending, "third", "5.00")
+    assert [told(spending, webhook) for _ in range(2)] == [[], []]
+
+
+def test_the_message_says_who_how_much_and_as_of_when(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "first", "12.34")
+    told(spending, webhook)
+    assert webhook.taken == [
+        "Spend alert: Acme crossed $10.00 in 2026-09\n"
+        "Acme (acme) has spent $12.34 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"
+        "What to do: `fly-billing statement acme 2026-09` says what it is made of."
+    ]
+
+
+def test_several_thresholds_crossed_at_once_are_one_message(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "first", "25.00")
+    assert told(spending, webhook) == ["Spend alert: Acme crossed $20.00 in 2026-09"]
+    assert "It also crossed $10.00." in webhook.taken[0]
+    spend(spending, "second", "25.00")
+    assert told(spending, webhook) == ["Spend alert: Acme crossed $50.00 in 2026-09"]
+    assert "also" not in webhook.taken[0]
+
+
+def test_going_below_and_above_again_in_one_month_tells_nothing_again(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "first", "10.00")
+    assert len(told(spending, webhook)) == 1
+    spend(spending, "goodwill", "-5.00")
+    assert told(spending, webhook) == []
+    spend(spending, "second", "6.00")
+    assert told(spending, webhook) == []
+
+
+def test_a_new_month_tells_again(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "september", "10.00")
+    assert len(told(spending, webhook)) == 1
+    spending.add_one_off("acme", "october", "10.00", at("2026-10-02"))
+    spending.roll_up(OCTOBER, now=CLOSED)
+    spending.bill(OCTOBER, now=CLOSED)
+    assert told(spending, webhook) == ["Spend alert: Acme crossed $10.00 in 2026-10"]
+
+
+def test_a_month_that_is_final_is_no_news(spending: Platform, webhook: Webhook) -> None:
+    write_jsonl(spending.landing_dir, [event("e1", "300")])
+    spending.close()
+    assert told(spending, webhook) == []
+
+
+def test_a_threshold_that_comes_back_is_not_told_of_again_in_its_month(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "first", "10.00")
+    told(spending, webhook)
+    remove_threshold(spending.database, "acme", "10")
+    add_threshold(spending.database, "acme", "10.00")
+    assert told(spending, webhook) == []
+
+
+def test_a_threshold_below_what_was_spent_already_is_told_of_at_once(spending: Platform, webhook: Webhook) -> None:
+    spend(spending, "first", "7.00")
+    add_threshold(spending.database, "acme", "5")
+    assert told(spending, webhook) == ["Spend alert: Acme crossed $5.00 in 2026-09"]
+
+
+def test_whom_another_one_pays_for_is_told_of_their_own_part(spending: Platform, webhook: Webhook) -> None:
+    """Globex pays for acme: acme's part is $12.00, globex's invoice $15.00."""
+    spending.add_organization("globex")
+    spending.execute("insert into organization_links values ('acme', 'globex', '2026-09-01')")
+    add_threshold(spending.database, "globex", "15")
+    spending.add_one_off("globex", "setup", "3.00", at("2026-09-10"))
+    spend(spending, "first", "12.00")
+    assert told(spending, webhook) == [
+        "Spend alert: Acme crossed $10.00 in 2026-09",
+        "Spend alert: Globex crossed $15.00 in 2026-09",
+    ]
+
+
+def test_without_a_channel_the_log_is_the_place(spending: Platform) -> None:
+    spend(spending, "first", "10.00")
+    log: list[str] = []
+    assert [tell_spend(spending.database, [], log.append) for _ in range(2)] == [1, 0]
+    assert [text.splitlines()[0] for text in log] == ["Spend alert: Acme crossed $10.00 in 2026-09"]
+
+
+def test_thresholds_are_listed_with_the_month_they_were_told_of_last(spending: Platform) -> None:
+    spend(spending, "first", "10.00")
+    tell_spend(spending.database, [], lambda text: None)
+    assert [(row["amount_cents"], row["last_told"]) for row in thresholds(spending.database, "acme")] == [
+        (1000, "2026-09"),
+        (2000, None),
+        (5000, None),
+    ]
+    assert thresholds(spending.database, "globex") == []
+
+
+def test_adding_a_threshold_twice_adds_one(spending: Platform) -> None:
+    assert not add_threshold(spending.database, "acme", "10.00")
+    assert len(thresholds(spending.database)) == 3
+
+
+def test_what_can_be_no_threshold_is_refused(spending: Platform) -> None:
+    with pytest.raises(NoSuchThreshold, match="no organization 'nobody'"):
+        add_threshold(spending.database, "nobody", "10")
+    with pytest.raises(NoSuchThreshold, match="'ten' is no amount"):
+        add_threshold(spending.database, "acme", "ten")
+    with pytest.raises(NoSuchThreshold, match="acme has no spend alert at 11"):
+        remove_threshold(spending.database, "acme", "11")
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def test_the_sensor_puts_it_into_the_outbox_and_then_keeps_quiet(
+    spending: Platform, webhook: Webhook, instance: DagsterInstance
+) -> None:
+    spend(spending, "first", "10.00")
+    url = spending.database.engine.url.render_as_string(hide_password=False)
+    resources = {"billing_postgres": BillingPostgres(url=url), "alerts": Alerts(alert_webhook_url=webhook.url)}
+    said = [alert_on_spend(build_sensor_context(instance), **resources) for _ in range(2)]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
+    post_waiting(spending.database, [WebhookChannel(webhook.url)])
+    assert webhook.subjects() == ["Spend alert: Acme crossed $10.00 in 2026-09"]
+
+
+def test_spend_that_can_not_be_read_is_reported_and_everybody_else_is_told_of(
+    spending: Platform, webhook: Webhook
+) -> None:
+    for name in ("labs", "zeta"):
+        spending.add_organization(name)
+        assert add_threshold(spending.database, name, "10")
+        spending.add_one_off(name, "setup", "12", at("2026-09-10"))
+    spend(spending, "first", "12.00")
+    spending.execute("alter table invoices drop constraint computed_at_is_a_time")
+    damage(spending.database, "update invoices set computed_at = 'infinity' where organization_id in ('acme', 'labs')")
+    channels = [WebhookChannel(webhook.url)]
+    for _ in range(3):  # told at the first look, and not at each
+        with pytest.raises(SpendNotTold, match=r"2 spend alerts could not be told.*acme.*as_of infinity.*labs"):
+            tell_spend(spending.database, channels, lambda text: None)
+        post_waiting(spending.database, channels)
+    assert sorted(webhook.subjects()) == [
+        "Spend alert: Zeta crossed $10.00 in 2026-09",
+        "Spend of acme could not be told",
+        "Spend of labs could not be told",
+    ]
+    damage(spending.database, "update invoices set computed_at = now() where organization_id in ('acme', 'labs')")
+    assert len(told(spending, webhook)) == 2

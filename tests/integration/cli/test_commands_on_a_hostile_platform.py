@@ -1,0 +1,141 @@
+"""Whatever customers, sources and price books are called, every command prints and writes it as text."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import unicodedata
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from fly_billing.cli.main import app
+from tests.support.builders import CLOSED, REQUESTS, Platform, event, write_jsonl
+from tests.support.full_month import bill_full_month
+
+COMMAND = Path(sys.executable).with_name("fly-billing")
+RED, BACKWARDS = "\x1b[31m\x1b]0;title\x07", "\u202e\u2066\u200b"
+EVIL = (
+    f"=cmd|' /C calc'!A0 [red]acme[/] {RED}{BACKWARDS} | **b** [pay](http://example.com) <!channel>"
+    " </script><script>alert(1)</script><img src=x onerror=alert(1)> $x^2$ {{ 7*7 }} %s\nWhat to do: pay"
+)
+
+# What each command is tried with, after which the platform is as before; `{page}` and `{csv}` are files to write.
+TRIED = {
+    "statement": (["acme"], ["acme", "2026-09"], ["acme", "--json"], ["acme", "2026-09", "--html", "{page}"]),
+    "totals": ([], ["acme"], ["--json"]),
+    "explain": (["acme", "2026-09"], ["acme", "2026-09", "1", "--events", "--all"], ["acme", "2026-09", "1", "--json"]),
+    "prices": ([], ["acme"], ["acme", "--json"], [EVIL]),
+    "corrections": (["2026-09"], ["2026-09", "--json"]),
+    "rebill": (["acme", "2026-09", "--dry-run"], ["acme", "2026-09", "--dry-run", "--json"]),
+    "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),
+    "export-focus": (["2026-09", "--out", "{csv}"],),
+    "land": (["--repair"],),
+    "spend-alert add": (["acme", "250"], [EVIL, "250"]),
+    "spend-alert list": ([], ["acme"]),
+    "spend-alert remove": (["acme", "250"],),
+    "reserve": (["acme", EVIL, EVIL],),
+    "approve-corrections": (["2026-09", "--total", "1.00", "--by", EVIL, "--why", EVIL],),
+}
+# What starts servers or Dagster, which have tests of their own, or shows nothing that others wrote.
+NOT_TRIED = {
+    "demo": "the sample platform's own names", "dev": "starts the UI", "migrate": "names migrations",
+    "seed": "the sample platform's own names", "load-prices": "counts of the shipped book",
+    "import-focus": "test_focus_import", "bill": "prints what failed: test_failure_causes", "backfill": "as bill",
+    "sync": "prints what failed, as bill", "approve": "names a month and a total", "reconcile": "test_reconciling",
+    "repair": "test_repairing", "webhooks": "a server", "alert-test": "a fixed text", "stripe-sandbox": "a server",
+    "clean": "names folders",
+}  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.handlers: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append(tag)
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+@pytest.fixture
+def hostile(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    """September is final, and whatever somebody else may name is named to do harm."""
+    bill_full_month(platform)
+    day = CLOSED.date()
+    write_jsonl(platform.landing_dir, [event(f"late {EVIL}", "7"), {"subject": EVIL}], day, "late")
+    platform.land(day, now=CLOSED)
+    for table in ("organizations", "meters"):
+        platform.execute(f"alter table {table} disable trigger user")
+        platform.execute(f"update {table} set name = :evil", evil=EVIL)  # noqa: S608 two constants
+    for table in ("prices", "invoice_items", "credit_grants", "coupons", "one_off_items"):
+        platform.execute(f"alter table {table} disable trigger user")
+        platform.execute(f"update {table} set description = :evil", evil=EVIL)  # noqa: S608 constants
+    url = platform.database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", url)
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("FLY_BILLING_LAKE_DIR", str(platform.lake.path))
+    monkeypatch.setenv("FLY_BILLING_LANDING_DIR", str(platform.landing_dir))
+    return platform
+
+
+def commands() -> set[str]:
+    """Name every command as it is typed, those of a group behind its name."""
+    named = set()
+    for name, command in vars(typer.main.get_command(app))["commands"].items():
+        named |= {f"{name} {inner}" for inner in command.commands} if hasattr(command, "commands") else {name}
+    return named
+
+
+def test_every_command_is_tried_or_says_why_not() -> None:
+    assert commands() == TRIED.keys() | NOT_TRIED.keys()
+    assert not TRIED.keys() & NOT_TRIED.keys()
+
+
+def output_of(arguments: list[str]) -> str:
+    """Return all that a command prints; where it refuses, as a process of its own prints it."""
+    done = CliRunner().invoke(app, arguments)
+    if done.exception is None or isinstance(done.exception, SystemExit):
+        return done.output
+    told = subprocess.run(
+        [COMMAND, *arguments], capture_output=True, text=True, timeout=600, check=False, encoding="utf-8"
+    )
+    assert "Traceback" not in told.stderr, told.stderr
+    return told.stdout + told.stderr
+
+
+def test_no_command_prints_or_writes_anything_that_acts(hostile: Platform, tmp_path: Path) -> None:
+    files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
+    files["{book}"].mkdir()
+    data = json.dumps({"prices": [{**REQUESTS.to_data(), "description": EVIL}]})
+    (files["{book}"] / "prices.yaml").write_text(data, encoding="utf-8")
+    seen: dict[str, bool] = {}
+    for command, uses in TRIED.items():
+        for arguments in uses:
+            printed = output_of([*command.split(), *(str(files.get(one, one)) for one in arguments)])
+            acts = {one for one in printed if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")} - {"\n"}
+            assert acts == set(), (command, arguments, printed)
+            assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
+            seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())
+    shown = {command for command, was in seen.items() if was}
+    assert shown >= {"statement", "explain", "spend-alert add", "reserve"}  # it was there to be printed
+
+    html = files["{page}"].read_text(encoding="utf-8")
+    tags = Tags(html)
+    assert tags.handlers == []
+    assert not {"img", "script"} & set(tags.found)
+    assert "{{ 7*7 }}" in html
+    with files["{csv}"].open(encoding="utf-8", newline="") as exported:
+        cells = [cell for row in csv.reader(exported) for cell in row]
+    assert any("=cmd" in cell for cell in cells)
+    assert not any(cell.startswith("=") for cell in cells)

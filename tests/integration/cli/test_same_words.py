@@ -1,0 +1,84 @@
+"""One failure, told in three places, is told in the same words: statement, Dagster and alert."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dagster import ExecuteInProcessResult
+
+from fly_billing.alerting.unreported import tell_failed_invoices, tell_failed_syncs
+from fly_billing.statements.statement_reader import read_statement
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sync.rules.sync_failures import ADDRESS
+from tests.support.stripe_builders import JULY, JUNE, bill_june, charge, close_month, entry, execute, query, utc_now
+from tests.support.world import World
+
+
+def failures_shown(result: ExecuteInProcessResult) -> list[dict[str, str]]:
+    """Return the rows of the table `failures` that Dagster shows on the failed step."""
+    (failed,) = [one.step_failure_data for one in result.all_events if one.is_step_failure]
+    assert failed.user_failure_data is not None
+    header, _, *lines = str(failed.user_failure_data.metadata["failures"].value).splitlines()
+    names = cells(header)
+    return [dict(zip(names, cells(line), strict=True)) for line in lines]
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a Markdown table's line as a reader sees them: without the escapes of foreign text."""
+    return [re.sub(r"\\([^\w\s])", r"\1", cell.strip()) for cell in line.strip("|").split("|")]
+
+
+def trouble(world: World) -> str | None:
+    return read_statement(world.database, "acme", utc_now()).invoices[0].trouble
+
+
+def what_to_do(told: list[str]) -> str:
+    """Return what the only alert says to do."""
+    (text,) = told
+    return text.partition("What to do: ")[2]
+
+
+def test_a_failed_sync_is_told_in_the_same_words_everywhere(
+    world: World, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(world.database, tmp_path, acme=["12.00"])
+    world.register_organizations()
+    execute(world.database, "update organizations set stripe_customer_id = 'cus_1'")
+    sandbox.control.seed_customer("cus_1")
+    said: dict[str, Any] = {"code": "customer_tax_location_invalid", "message": "The location isn't recognized."}
+    sandbox.control.add_fault("error", "invoices.finalize", status=400, **said)
+
+    (shown,) = failures_shown(world.sync(JUNE, fails=True))
+    told: list[str] = []
+    tell_failed_syncs(world.database, [], told.append)
+
+    (call,) = query(world.database, "select stripe_request_id as id from stripe_attempts where outcome = 'not_applied'")
+    link = f"https://dashboard.stripe.com/test/logs/{call['id']}"
+    assert what_to_do(told) == shown["what to do"] == entry(world.database, "acme")["failure_operator_text"]
+    assert what_to_do(told) == (
+        "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask them where it is"
+        " not known), then launch the partition again. Stripe said: The location isn't recognized."
+        f" (request {call['id']}, {link})"
+    )
+    assert trouble(world) == shown["the customer is told"] == ADDRESS
+
+
+def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywhere(world: World, tmp_path: Path) -> None:
+    bill_june(world.database, tmp_path, acme=["12.00"])
+    world.register_organizations()
+    charge(world.database, "acme", "1.00", month=JULY)
+    execute(world.database, "update one_off_items set currency = 'EUR' where occurred_at >= '2023-07-01'")
+    assert len(close_month(world.database, tmp_path, JULY).failures) == 1  # its usage is landed and rolled up
+
+    (shown,) = failures_shown(world.run("bill_month", world.tags(JULY), fails=True))
+    told: list[str] = []
+    tell_failed_invoices(world.database, [], told.append)
+
+    assert what_to_do(told) == shown["what to do"]
+    assert what_to_do(told).endswith("is in EUR, the organization is billed in USD: give it a price in USD")
+    assert trouble(world) == shown["the customer is told"]
+    assert shown["the customer is told"] == (
+        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
+    )

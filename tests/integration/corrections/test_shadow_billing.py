@@ -1,0 +1,218 @@
+"""A billed month again under another price book: read from files, compared with what was billed, written nowhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from fly_billing.cli.main import app
+from fly_billing.cli.shadow import NoPriceBook, read_book
+from fly_billing.corrections.rules.shadow_report import ShadowReport
+from fly_billing.corrections.shadow_billing import NothingToShadow, shadow_bill
+from fly_billing.pricing.price_books import PriceBookFiles
+from tests.support.builders import CLOSED, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, days_of, event, write_jsonl
+from tests.support.full_month import TIERED_REQUESTS, bill_full_month
+from tests.support.unguarded import damage
+
+
+def price(key: str, unit_amount: str, meter: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A price as a book's file has it."""
+    plain = {"key": key, "meter": meter, "product": key.capitalize(), "description": f"{key} as used", "unit": "unit"}
+    plain |= {"unit_amount": unit_amount, "effective_from": "2026-01-01", **fields}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+# What the real book of these tests charges: 0.10 a request, 0.02 a GB above 100, 29.00 a month.
+SAME = (
+    price("requests", "0.10", "requests"),
+    price("egress", "0.02", "egress_gb", free_allowance="100"),
+    price("machines", "1.94", "machine_seconds", per="2592000"),
+    price("support", "29.00"),
+)
+
+
+def book(folder: Path, *prices: dict[str, Any]) -> PriceBookFiles:
+    folder.mkdir(exist_ok=True)
+    (folder / "prices.yaml").write_text(yaml.safe_dump({"prices": list(prices)}), encoding="utf-8")
+    return read_book(folder)
+
+
+def with_changed(*changed: dict[str, Any]) -> list[dict[str, Any]]:
+    """The real book's prices, but for these keys."""
+    return [one for one in SAME if one["key"] not in {new["key"] for new in changed}] + list(changed)
+
+
+def shadow(platform: Platform, folder: Path, prices: Sequence[dict[str, Any]], **options: Any) -> ShadowReport:
+    return shadow_bill(platform.database, SEPTEMBER, book(folder / "2027", *prices), **options)
+
+
+def differences(report: ShadowReport) -> list[tuple[str, int, int]]:
+    return [(one.organization_id, one.billed_cents, one.shadow_cents) for one in report.differences]
+
+
+def everything(platform: Platform) -> dict[str, object]:
+    """All rows of all tables, by table."""
+    tables = platform.query("select tablename as name from pg_tables where schemaname = 'public'")
+    return {
+        row["name"]: platform.query(f"select t::text as row from {row['name']} as t order by 1")  # noqa: S608
+        for row in tables
+    }
+
+
+@pytest.fixture
+def september(platform: Platform) -> Platform:
+    """Closed: acme 1,000 requests, 100.00; beta 10 requests, 1.00; delta 200 GB of which 100 are free, 2.00."""
+    platform.add_organization("beta")
+    platform.add_organization("delta")
+    platform.use(
+        event("e1", "400", time="2026-09-14T23:59:59.999999Z"),
+        event("e2", "600", time="2026-09-15T00:00:00Z"),
+        event("e3", "10", subject="beta"),
+        event("e4", "200", subject="delta", type="egress_gb", region="ams"),
+    )
+    assert platform.close().failures == []
+    return platform
+
+
+def test_each_organization_is_compared_the_biggest_difference_first(september: Platform, tmp_path: Path) -> None:
+    """0.08 instead of 0.10 a request; 50 GB free instead of 100."""
+    cheaper = price("requests", "0.08", "requests")
+    dearer = price("egress", "0.02", "egress_gb", free_allowance="50")
+    report = shadow(september, tmp_path, with_changed(cheaper, dearer))
+    assert differences(report) == [("acme", 10000, 8000), ("delta", 200, 300), ("beta", 100, 80)]
+    (totals,) = report.totals
+    assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (1, 2, 0)
+    assert (totals.billed_cents, totals.shadow_cents) == (10300, 8380)
+    assert [(one.product, one.cents) for one in report.products] == [("Requests", -2020), ("Egress", 100)]
+    assert (report.book, report.unpriced) == ("2027", [])
+
+
+def test_nothing_at_all_is_written(september: Platform, tmp_path: Path) -> None:
+    before = everything(september)
+    assert before["invoices"]
+    shadow(september, tmp_path, with_changed(price("requests", "0.08", "requests")))
+    assert everything(september) == before
+
+
+def test_an_organization_that_can_not_be_priced_is_named_with_the_reason(september: Platform, tmp_path: Path) -> None:
+    report = shadow(september, tmp_path, [one for one in SAME if one["key"] != "egress"])
+    assert differences(report) == [("acme", 10000, 10000), ("beta", 100, 100)]
+    (one,) = report.unpriced
+    assert (one.organization_id, one.code, one.billed_cents) == ("delta", "unpriced_usage", 200)
+    assert "no price in force at 2026-09-01 00:00Z for meter 'egress_gb'" in one.reason
+
+
+def test_a_price_that_changes_inside_the_month_divides_usage_at_midnight(september: Platform, tmp_path: Path) -> None:
+    """400 requests before the 15th at 0.10 are 40.00, 600 from then on at 0.20 are 120.00."""
+    later = price("requests", "0.20", "requests", effective_from="2026-09-15")
+    report = shadow(september, tmp_path, [*SAME, later])
+    # beta's ten are of noon on the 15th: 2.00.
+    assert differences(report) == [("acme", 10000, 16000), ("beta", 100, 200), ("delta", 200, 200)]
+
+
+def test_a_price_that_changes_inside_a_day_is_refused_by_name_for_those_it_is_about(
+    september: Platform, tmp_path: Path
+) -> None:
+    later = price("requests", "0.20", "requests", effective_from="2026-09-15T12:00:00Z")
+    report = shadow(september, tmp_path, [*SAME, later])
+    assert differences(report) == [("delta", 200, 200)]
+    assert [one.organization_id for one in report.unpriced] == ["acme", "beta"]
+    assert "the price 'requests' changes at 2026-09-15 12:00:00Z" in report.unpriced[0].reason
+
+
+def test_usage_that_came_after_the_invoice_is_in_no_shadow_of_it(september: Platform, tmp_path: Path) -> None:
+    write_jsonl(september.landing_dir, [event("late", "5000")], LANDING_DAYS[-1], "late")
+    september.land(LANDING_DAYS[-1], now=CLOSED)
+    assert september.roll_up(now=CLOSED).changed == 1
+    assert differences(shadow(september, tmp_path, SAME)) == [
+        ("acme", 10000, 10000),
+        ("beta", 100, 100),
+        ("delta", 200, 200),
+    ]
+
+
+def test_under_its_own_prices_a_full_month_comes_to_what_was_billed_also_when_the_next_one_is_billed(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """Plans in advance, credits and one-off items are those of the month, whatever the next invoice did with them."""
+    platform.add_subscription("acme", "support", at("2026-09-10"))
+    platform.execute("update subscriptions set billed = 'in_advance'")
+    bill_full_month(platform)
+    tiered = price("requests", "0", "requests", model="graduated", **TIERED_REQUESTS.model.to_data())
+    prices = with_changed({name: value for name, value in tiered.items() if name != "unit_amount"})
+    before = differences(shadow(platform, tmp_path, prices))
+    november = at("2026-11-04T01:00:00")
+    platform.land(*days_of(OCTOBER.first_day, november.date()), now=november)
+    platform.roll_up(OCTOBER, november)
+    billed = platform.bill(OCTOBER, november)
+    assert (billed.failures, billed.finalized) == ([], True)
+    report = shadow(platform, tmp_path, prices)
+    assert differences(report) == before
+    assert all(one.is_by_prices_alone and one.cents == 0 for one in report.differences)
+    assert [one.organization_id for one in report.differences] == ["gamma", "acme"]
+
+
+def test_what_was_changed_since_is_told_apart_from_the_other_prices(september: Platform, tmp_path: Path) -> None:
+    """A plan that was entered late: under its own prices too, acme comes to 29.00 more."""
+    september.add_subscription("acme", "support", at("2026-09-01"))
+    first, *rest = shadow(september, tmp_path, SAME).differences
+    assert (first.organization_id, first.cents, first.again_cents) == ("acme", 2900, 12900)
+    assert not first.is_by_prices_alone
+    assert all(one.is_by_prices_alone for one in rest)
+
+
+def test_only_organizations_of_the_book_that_is_replaced_are_billed_again(september: Platform, tmp_path: Path) -> None:
+    damage(september.database, "update organizations set price_book = 'other' where id <> 'beta'")  # since always
+    report = shadow(september, tmp_path, with_changed(price("requests", "0.08", "requests")))
+    assert differences(report) == [("beta", 100, 80)]
+
+
+def test_an_open_month_has_a_shadow_too(september: Platform, tmp_path: Path) -> None:
+    september.roll_up(OCTOBER, at("2026-10-20"))
+    september.bill(OCTOBER, at("2026-10-20"))
+    report = shadow_bill(september.database, OCTOBER, book(tmp_path / "2027", *SAME))
+    assert [(one.organization_id, one.cents) for one in report.differences] == [("acme", 0), ("beta", 0), ("delta", 0)]
+
+
+def test_a_month_that_nobody_billed_is_refused(september: Platform, tmp_path: Path) -> None:
+    with pytest.raises(NothingToShadow, match=r"2026-10 has no invoice with prices of the book 'fly'"):
+        shadow_bill(september.database, OCTOBER, book(tmp_path / "2027", *SAME))
+    with pytest.raises(NothingToShadow, match=r"prices of the book 'flyy'; there are the books fly"):
+        shadow(september, tmp_path, SAME, instead_of="flyy")
+
+
+def test_a_folder_without_a_price_book_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoPriceBook, match="has no prices"):
+        read_book(tmp_path)
+    with pytest.raises(NoPriceBook, match=r"prices\.yaml: .*unit_amount"):
+        book(tmp_path / "2027", price("requests", "cheap", "requests"))
+
+
+def test_the_command_shows_tables_or_json_and_fails_where_somebody_could_not_be_priced(
+    september: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = september.database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", url)
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    folder = tmp_path / "2027"
+    cheaper = with_changed(price("requests", "0.08", "requests"))
+
+    book(folder, *cheaper)
+    good = CliRunner().invoke(app, ["shadow", "2026-09", "--price-book", str(folder), "--json"])
+    assert good.exit_code == 0, good.output
+    assert [one["difference_cents"] for one in json.loads(good.stdout)["organizations"]] == [-2000, -20, 0]
+
+    book(folder, *(one for one in cheaper if one["key"] != "egress"))
+    bad = CliRunner().invoke(app, ["shadow", "2026-09", "--price-book", str(folder), "--top", "1"])
+    assert bad.exit_code == 1
+    assert "$80.80 instead of $101.00, -$20.20 (-20.0 %). 0 would pay more, 2 less, 0 the same." in bad.output
+    assert "Who would pay what: the biggest difference of 2" in bad.output
+    assert "1 could not be priced" in bad.output
+    assert "Nothing was written" in bad.output

@@ -1,0 +1,215 @@
+"""A void invoice charges nothing, and nothing of it is billed by itself; made anew, all of it is, once.
+
+A fee of $29.00 in advance unless a test says otherwise. A void by hand in Stripe and one at home come to the same.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.reissue import Reissued, reissue
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.errors import ToBeMended
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sync.event_inbox import poll_events
+from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.usage_table import UsageLake
+from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
+from tests.support.stripe_builders import JUNE, bill_june, invoice_in_stripe, kinds, sync, sync_tools, utc_now
+
+NOVEMBER = OCTOBER.next()
+LATER = CLOSED + timedelta(days=100)
+
+
+@pytest.fixture
+def september(platform: Platform) -> Platform:
+    """September is final: 29.00, 29.00 ahead for October, 5.00 of setup and 1.00 of usage: 64.00."""
+    platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
+    platform.add_one_off("acme", "setup", "5", at("2026-09-10"))
+    write_jsonl(platform.landing_dir, [event("e1", "10")])
+    platform.close()
+    assert platform.totals() == [6400]
+    return platform
+
+
+def void(platform: Platform, month: BillingMonth = SEPTEMBER) -> None:
+    platform.execute("update invoices set status = 'void' where month = :month", month=month.first_day)
+
+
+def correct(platform: Platform, month: BillingMonth) -> Decimal:
+    done = correct_month(
+        platform.database, month, platform.organizations(), platform.lake, Who("ann", LATER), guard=OFF, with_terms=True
+    )
+    assert done.failures == []
+    return sum((one.amount for one in done.found), Decimal(0))
+
+
+def make_anew(platform: Platform, month: BillingMonth = SEPTEMBER) -> Reissued:
+    """As `fly-billing rebill --reissue` does: usage is rolled up again first."""
+    platform.roll_up(month, LATER)
+    done = reissue(platform.database, "acme", month, TERMS, LATER, "ann")
+    assert done.billed.failures == []
+    return done
+
+
+def finished_in_stripe(platform: Platform) -> None:
+    platform.execute(
+        "insert into stripe_invoices (invoice_id, state, stripe_invoice_id, updated_at, finalized_at)"
+        " select id, 'finalized', 'in_1', now(), now() from invoices"
+    )
+
+
+def voided_in_stripe(platform: Platform) -> None:
+    platform.execute(
+        "insert into stripe_events"
+        " (id, type, created_at, received_at, source, object_id, invoice_id, livemode, outcome, reason)"
+        " select 'evt_1', 'invoice.voided', now(), now(), 'webhook', 'in_1', id, false, 'applied', 'void' from invoices"
+    )
+
+
+def test_a_month_that_a_void_invoice_charged_ahead_is_charged_by_its_own_invoice(september: Platform) -> None:
+    """Nobody paid for October: its invoice has 29.00 for it, and 29.00 ahead for November."""
+    void(september)
+    for month in (OCTOBER, NOVEMBER):
+        september.close(month)
+    assert september.amounts("subscription", OCTOBER) == [29, 29]
+    assert september.totals() == [5800, 2900]
+
+
+def test_a_month_whose_invoice_was_final_before_the_one_that_charged_it_ahead_was_voided_is_corrected_once(
+    september: Platform,
+) -> None:
+    """October's invoice left out what September's had charged: that is missing now, 29.00, as an adjustment."""
+    september.close(OCTOBER)
+    assert september.totals() == [6400, 2900]
+    assert correct(september, OCTOBER) == 0
+    void(september)
+    assert [correct(september, OCTOBER), correct(september, OCTOBER)] == [29, 0]
+    september.close(NOVEMBER)
+    assert september.totals() == [2900, 5800]
+
+
+def test_nothing_that_a_void_invoice_billed_is_billed_again_by_itself(september: Platform) -> None:
+    """Its one-off item and its usage neither: it was taken back."""
+    void(september)
+    september.close(OCTOBER)
+    assert [*september.amounts("one_off", OCTOBER), *september.amounts("usage", OCTOBER)] == []
+    assert correct(september, SEPTEMBER) == 0
+    billed = september.bill(SEPTEMBER, LATER)
+    assert (billed.invoices, billed.already_final) == ([], ["acme"])
+
+
+def test_a_void_invoice_is_made_anew_with_all_that_it_had(september: Platform) -> None:
+    void(september)
+    done = make_anew(september)
+    assert [(one.revision, one.total_cents) for one in done.billed.invoices] == [(1, 6400)]
+    for month in (OCTOBER, NOVEMBER):
+        september.close(month)
+    assert september.totals() == [6400, 2900, 2900]
+
+
+def test_made_anew_after_the_next_month_was_billed_it_charges_ahead_what_that_one_did_not(september: Platform) -> None:
+    """October charged 29.00 for itself as September was void: made anew, September has 29.00 + 5.00 + 1.00."""
+    void(september)
+    september.close(OCTOBER)
+    make_anew(september)
+    assert september.totals() == [3500, 5800]
+    assert correct(september, OCTOBER) == 0
+
+
+def test_made_anew_after_the_next_month_was_corrected_it_does_not_charge_that_month_as_well(
+    september: Platform,
+) -> None:
+    """October's 29.00 became an adjustment, which November has."""
+    september.close(OCTOBER)
+    void(september)
+    assert correct(september, OCTOBER) == 29
+    make_anew(september)
+    assert correct(september, OCTOBER) == 0
+    september.close(NOVEMBER)
+    assert september.totals() == [3500, 2900, 5800]
+
+
+def test_an_adjustment_on_a_void_invoice_waits_for_the_one_that_is_made_in_its_place(september: Platform) -> None:
+    """Late usage of September, 2.00, is on October's invoice, which is voided: November's does not have it."""
+    write_jsonl(september.landing_dir, [event("late", "20")], at("2026-10-06").date())
+    september.land(at("2026-10-06").date(), now=at("2026-10-07"))
+    september.roll_up(now=at("2026-10-07"))
+    assert correct(september, SEPTEMBER) == 2
+    september.close(OCTOBER)
+    void(september, OCTOBER)
+    september.close(NOVEMBER)
+    assert september.amounts("adjustment", NOVEMBER) == []
+    make_anew(september, OCTOBER)
+    assert september.amounts("adjustment", OCTOBER) == [2]
+
+
+def test_an_invoice_that_was_voided_in_stripe_is_made_anew_and_leaves_no_draft_there(september: Platform) -> None:
+    finished_in_stripe(september)
+    void(september)
+    voided_in_stripe(september)
+    assert make_anew(september).draft_left is None
+    found = september.query("select revision, status, total_cents, number from invoices order by revision")
+    assert [tuple(row.values()) for row in found] == [(0, "void", 6400, 1), (1, "finalized", 6400, 2)]
+
+
+def test_made_anew_and_synced_stripe_has_the_void_one_and_one_to_pay(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["12.00"])
+    tools = sync_tools(billing_database, sandbox.url)
+    sync(tools)
+    sandbox.control.clear_calls()
+    tools.client.v1.invoices.void_invoice(invoice_in_stripe(sandbox, "acme")["id"])
+    poll_events(billing_database, tools.reader(), utc_now() - timedelta(days=1), utc_now())
+    for _ in range(2):
+        sync(tools)
+    assert sandbox.control.call_counts().get("invoices.create", 0) == 0
+    roll_up(billing_database, UsageLake(tmp_path / "lake"), JUNE, ["acme"], utc_now())
+    done = reissue(billing_database, "acme", JUNE, TERMS, utc_now(), "ann")
+    assert [one.total_cents for one in done.billed.invoices] == [1200]
+    for _ in range(2):
+        sync(tools)
+    assert sorted((one["status"], one["total"]) for one in sandbox.control.invoices()) == [
+        ("open", 1200),
+        ("void", 1200),
+    ]
+    assert kinds(tools) == []
+
+
+def test_one_that_is_void_at_home_and_may_be_paid_in_stripe_is_not_made_anew(september: Platform) -> None:
+    finished_in_stripe(september)
+    void(september)
+    with pytest.raises(
+        ToBeMended, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it there first"
+    ):
+        make_anew(september)
+
+
+def test_a_void_invoice_that_another_one_corrected_is_not_made_anew(september: Platform) -> None:
+    """Late usage of September, 2.00, is on October's final invoice: made anew, September would have it as well."""
+    write_jsonl(september.landing_dir, [event("late", "20")], at("2026-10-06").date())
+    september.land(at("2026-10-06").date(), now=at("2026-10-07"))
+    september.roll_up(now=at("2026-10-07"))
+    assert correct(september, SEPTEMBER) == 2
+    september.close(OCTOBER)
+    void(september)
+    with pytest.raises(ToBeMended, match="would be charged twice; what is still owed of it is a one-off item"):
+        make_anew(september)
+
+
+def test_an_invoice_that_is_open_or_not_there_is_not_made_anew(platform: Platform) -> None:
+    with pytest.raises(
+        ToBeMended, match="acme has no final invoice of its own in 2026-09: there is nothing to make anew"
+    ):
+        make_anew(platform)
+    platform.compute()
+    with pytest.raises(ToBeMended, match="there is nothing to make anew"):
+        make_anew(platform)

@@ -1,0 +1,276 @@
+"""What the code location is made of: a check, sensor or schedule that was written but not wired fails here."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from dagster import Definitions, ExecuteInProcessResult, RunRequest, ScheduleDefinition, build_schedule_context
+
+from fly_billing.definitions import build_defs
+from fly_billing.jobs import (
+    bill_open_months_nightly,
+    close_months_nightly,
+    land_usage_hourly,
+    reconcile_months_nightly,
+    sync_months_hourly,
+)
+from fly_billing.periods import BillingMonth
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
+from fly_billing.resources.usage_store import UsageStore
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.support.unguarded import damage
+from tests.support.world import World, machine_seconds
+
+OCTOBER = BillingMonth(2026, 10)
+
+
+@pytest.fixture(scope="module")
+def definitions() -> Definitions:
+    return build_defs()
+
+
+def test_the_code_location_can_be_loaded(definitions: Definitions) -> None:
+    Definitions.validate_loadable(definitions)
+
+
+def test_assets_are_chained_from_usage_events_to_the_reconciliation_with_stripe(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    parents = {
+        key.to_user_string(): [p.to_user_string() for p in graph.get(key).parent_keys]
+        for key in graph.get_all_asset_keys()
+    }
+
+    assert parents == {
+        "usage_events": [],
+        "usage_rollups": ["usage_events"],
+        "invoices": ["usage_rollups"],
+        "stripe_invoices": ["invoices"],
+        "stripe_reconciliation": ["stripe_invoices"],
+    }
+
+
+def test_every_stage_has_its_checks(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+
+    assert checks == {
+        ("usage_events", "every_landed_row_is_accepted_duplicate_or_rejected"),
+        ("usage_events", "everything_in_the_landing_folder_is_understood"),
+        ("usage_rollups", "every_accepted_event_is_in_exactly_one_rollup"),
+        ("invoices", "items_sum_to_the_total"),
+        ("invoices", "every_rollup_is_priced_in_exactly_one_item"),
+        ("invoices", "every_event_is_in_exactly_one_item"),
+        ("invoices", "finalized_invoices_bill_all_usage_known_now"),
+        ("invoices", "final_invoices_can_be_worked_out_again"),
+        ("invoices", "changed_terms_of_closed_months_are_decided"),
+        ("invoices", "no_correction_waits_for_a_person"),
+        ("stripe_invoices", "stripe_agrees_with_our_invoices"),
+        ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
+    }
+
+
+def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
+    repository = definitions.get_repository_def()
+
+    assert {"land_usage", "bill_month", "sync_month", "reconcile_month"} <= set(repository.job_names)
+    assert {one.name for one in repository.schedule_defs} == {
+        "land_usage_hourly",
+        "bill_open_months_nightly",
+        "close_months_nightly",
+        "sync_months_hourly",
+        "reconcile_months_nightly",
+    }
+    assert {one.name for one in repository.sensor_defs} == {
+        "alert_on_failed_check",
+        "alert_on_failed_invoices",
+        "alert_on_failed_payment",
+        "alert_on_failed_run",
+        "alert_on_failed_sync",
+        "alert_on_held_corrections",
+        "alert_on_spend",
+        "poll_stripe_events",
+        "register_new_organizations",
+        "send_alerts",
+    }
+
+
+def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+
+    silent = [key for key in graph.get_all_asset_keys() if not graph.get(key).description]
+    silent_checks = [key.name for key in graph.asset_check_keys if not graph.get_check_spec(key).description]
+
+    assert silent == []
+    assert silent_checks == []
+
+
+def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_were_missed(world: World) -> None:
+    world.land(date(2026, 9, 1), date(2026, 10, 30))
+    damage(world.database, "delete from landing_days where landing_day = '2026-10-14'")
+    world.execute("update landing_days set landed_at = '2026-10-20 23:59Z' where landing_day = '2026-10-20'")
+
+    requests = _evaluate(world, land_usage_hourly, datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
+
+    start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+    assert [(request.tags[start], request.tags[end]) for request in requests] == [
+        ("2026-10-14", "2026-10-14"),
+        ("2026-10-20", "2026-10-20"),
+        ("2026-10-31", "2026-11-01"),
+    ]
+
+
+def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 6, 4, tzinfo=UTC)) == []
+
+    world.now = datetime(2026, 11, 8, tzinfo=UTC)
+    late = machine_seconds("late", "acme", datetime(2026, 10, 9, tzinfo=UTC), "60")
+    world.write_usage(date(2026, 11, 7), [late])
+    world.land(date(2026, 11, 7), date(2026, 11, 7))
+
+    (request,) = _evaluate(world, close_months_nightly, datetime(2026, 11, 9, 4, tzinfo=UTC))
+    assert request.tags["fly_billing/month"] == "2026-10"
+    world.now = datetime(2026, 11, 9, 4, tzinfo=UTC)
+    world.run("bill_month", request.tags)
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 10, 4, tzinfo=UTC)) == []
+
+
+def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(world: World) -> None:
+    world.add_organization("acme")
+    world.add_organization("zeta")
+
+    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 2, 2, tzinfo=UTC))
+
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10", "2026-11"]
+    assert requests[0].tags["dagster/asset_partition_range_start"] == "2026-10-01|acme"
+    assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
+
+
+def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: World) -> None:
+    world.add_organization("acme")
+
+    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
+
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
+
+
+@pytest.mark.parametrize("day", [1, 2, 4, 30], ids=lambda day: f"on the {day}.")
+def test_on_a_platform_without_organizations_no_schedule_of_months_fails(world: World, day: int) -> None:
+    for schedule in (bill_open_months_nightly, close_months_nightly, sync_months_hourly, reconcile_months_nightly):
+        tick = _tick(world, schedule, datetime(2026, 11, day, 2, tzinfo=UTC))
+        assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
+
+
+def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_is_billed(world: World) -> None:
+    """acme came on 2 November, when October was still in its grace period."""
+    world.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
+    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))
+    assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
+
+
+def test_a_tick_without_anybody_to_bill_says_so(world: World) -> None:
+    world.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
+    tick = _tick(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
+    assert tick.skip_message == "no organization existed in 2026-11, or none has a partition yet"
+
+
+def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 3, 23, tzinfo=UTC)) == []
+
+    (request,) = _evaluate(world, close_months_nightly, datetime(2026, 11, 4, 4, tzinfo=UTC))
+    assert request.tags["fly_billing/month"] == "2026-10"
+
+    world.land_month(OCTOBER)
+    world.run("bill_month", request.tags)
+    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
+
+
+def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world: World) -> None:
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.write_usage(
+        datetime(2026, 10, 10, tzinfo=UTC).date(),
+        [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")],
+    )
+    assert _evaluate(world, sync_months_hourly, world.now) == []
+
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+    (request,) = _evaluate(world, sync_months_hourly, world.now)
+    assert request.tags["fly_billing/month"] == "2026-10"
+
+    world.run("sync_month", request.tags)
+    assert _evaluate(world, sync_months_hourly, world.now) == []
+
+
+def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_sent_lately(world: World) -> None:
+    bill_one_machine(world)
+    assert _evaluate(world, reconcile_months_nightly, world.now) == []
+
+    world.sync(OCTOBER)
+    (request,) = _evaluate(world, reconcile_months_nightly, world.now + timedelta(days=90))
+    assert request.tags["fly_billing/month"] == "2026-10"
+    assert _agrees(world.run("reconcile_month", request.tags))
+
+    world.execute("update invoices set status = 'paid', paid_at = now()")
+    assert len(_evaluate(world, reconcile_months_nightly, world.now + timedelta(days=59))) == 1
+    assert _evaluate(world, reconcile_months_nightly, world.now + timedelta(days=61)) == []
+
+
+def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_written_down(
+    world: World, sandbox: SandboxServer
+) -> None:
+    bill_one_machine(world)
+    world.sync(OCTOBER)
+    assert _agrees(world.run("reconcile_month", {}, partition="2026-10-01"))
+
+    (invoice,) = sandbox.control.invoices()
+    sandbox.control.edit_object(invoice["id"], status="void")
+    result = world.run("reconcile_month", {}, partition="2026-10-01")
+
+    assert not _agrees(result)
+    looks = world.execute("select * from stripe_reconciliations order by id")
+    assert [(one["invoices_here"], one["invoices_in_stripe"]) for one in looks] == [(1, 1), (1, 0)]
+    assert [one["totals_in_stripe"] for one in looks] == [{"USD": 202}, {}]
+    assert [[one["kind"] for one in look["discrepancies"]] for look in looks] == [[], ["missing"]]
+
+
+def bill_one_machine(world: World) -> None:
+    """Finalize October for one organization: a shared-cpu-1x 256MB Machine for 30 days, $2.02."""
+    world.load_prices()
+    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")])
+    world.land_month(OCTOBER)
+    world.bill(OCTOBER)
+
+
+def _agrees(result: ExecuteInProcessResult) -> bool:
+    (check,) = result.get_asset_check_evaluations()
+    return check.passed
+
+
+def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
+    return list(_tick(world, schedule, at).run_requests or [])
+
+
+def _tick(world: World, schedule: ScheduleDefinition, at: datetime) -> Any:
+    with build_schedule_context(
+        instance=world.instance,
+        scheduled_execution_time=at,
+        resources={
+            "billing_postgres": BillingPostgres(url=world.database_url),
+            "billing_terms": BillingTerms(),
+            "usage_store": UsageStore(landing_dir=str(world.landing_dir), lake_dir=str(world.lake_dir)),
+        },
+    ) as context:
+        return schedule.evaluate_tick(context)

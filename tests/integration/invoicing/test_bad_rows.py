@@ -1,0 +1,267 @@
+"""A row that can't be billed, from before the database refused it, fails its own organization and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+
+from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.corrections.shadow_billing import shadow_bill
+from fly_billing.pricing.price_books import PriceBookFiles
+from tests.support.builders import METERS, PRICES, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.support.unguarded import damage
+
+NAMES = [f"org-{n}" for n in range(10)]
+BAD = ("org-3", "org-7")
+# Three requests at 0.10, support at 29.00, 5.00 once, 10 % off: 34.30 - 3.43 = 30.87, 1.00 of credit, 20 % of tax:
+# 29.87 + 5.974, rounded: 35.84.
+TOTAL = 3584
+
+
+@pytest.fixture
+def ten(platform: Platform) -> Platform:
+    """Ten organizations with the same usage and terms; no rules hold on what is written."""
+    platform.execute("delete from organizations")
+    platform.insert("coupons", code="ten", description="10 % off", percent=10)
+    for name in NAMES:
+        platform.add_organization(name)
+        platform.insert("coupons", code=f"five-{name}", description="5 off", amount=5, currency="USD")
+        platform.add_subscription(name, "support", at("2026-01-10"))
+        platform.add_one_off(name, "setup", "5", at("2026-09-10"))
+        platform.redeem(name, "ten")
+        platform.commit(name, "minimum", "10")
+        platform.grant(name, "prepaid", "1")
+        platform.add_tax(name, "VAT", "20")
+    write_jsonl(platform.landing_dir, [event(f"e {name}", "3", subject=name) for name in NAMES])
+    drop_rules(platform)
+    return platform
+
+
+def drop_rules(platform: Platform) -> None:
+    for row in platform.query(
+        "select conrelid::regclass::text as on_table, conname from pg_constraint where contype = 'c'"
+        " and connamespace = current_schema()::regnamespace"
+    ):
+        platform.execute(f'alter table {row["on_table"]} drop constraint "{row["conname"]}"')
+
+
+def write(platform: Platform, table: str, change: str, of: str) -> None:
+    whose = "id" if table == "organizations" else "organization_id"
+    damage(platform.database, f"update {table} set {change} where {whose} = '{of}'")  # noqa: S608
+
+
+# Which table, what is written there, and what the refusal names.
+ROWS = [
+    ("subscriptions", "ended_at = 'infinity'", "ended_at infinity is no time"),
+    ("subscriptions", "started_at = '-infinity'", "started_at -infinity is no time"),
+    ("subscriptions", "quantity = 'NaN'", "quantity NaN is no finite number"),
+    ("subscriptions", "quantity = 'Infinity'", "quantity Infinity is no finite number"),
+    ("subscriptions", "quantity = 1e17", "amount_too_large"),
+    ("subscriptions", "price_key = ''", "no price ''"),
+    ("subscriptions", "billed = 'whenever'", ""),
+    ("one_off_items", "amount = 'NaN'", "amount NaN is no finite number"),
+    ("one_off_items", "amount = 'Infinity'", "amount Infinity is no finite number"),
+    ("one_off_items", "amount = '-Infinity'", "amount -Infinity is no finite number"),
+    ("one_off_items", "amount = 1e17", "amount_too_large"),
+    ("one_off_items", "amount = 1e100", "is too large"),
+    ("one_off_items", "currency = 'EUR'", "EUR"),
+    ("commitments", "amount = 'NaN'", "amount NaN is no finite number"),
+    ("commitments", "amount = 1e17", "amount_too_large"),
+    ("commitments", "months = 0", ""),
+    ("commitments", "scope = '[]'", "commitments"),
+    ("commitments", "first_month = '-infinity'", "first_month -infinity is no time"),
+    ("commitments", "last_month = 'infinity'", "last_month infinity is no time"),
+    ("discounts", "first_month = 'infinity'", "first_month infinity is no time"),
+    ("tax_rates", "last_month = '-infinity'", "range lower bound must be less"),
+    ("subscriptions", "started_at = 'infinity'", "started_at infinity is no time"),
+    ("one_off_items", "occurred_at = 'infinity'", "occurred_at infinity is no time"),
+    ("one_off_items", "occurred_at = '-infinity'", "occurred_at -infinity is no time"),
+    ("credit_grants", "granted_at = 'infinity'", "granted_at infinity is no time"),
+    ("credit_grants", "granted_at = '-infinity'", "granted_at -infinity is no time"),
+    ("credit_grants", "expires_at = 'infinity'", "expires_at infinity is no time"),
+    ("credit_grants", "scope = '7'", "credit_grants"),
+    ("tax_rates", "percent = 'NaN'", "percent NaN is no finite number"),
+    ("tax_rates", "percent = 'Infinity'", "percent Infinity is no finite number"),
+    ("tax_rates", "percent = 101", "percent 101 is above 100"),
+    ("discounts", "coupon_code = 'bad'", "percent NaN is no finite number"),
+    ("organizations", "created_at = 'infinity'", "created_at infinity is no time"),
+    ("organizations", "created_at = '-infinity'", "created_at -infinity is no time"),
+    ("organizations", "price_book = 'no such book'", "no price"),
+    ("organizations", "currency = '???'", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "named"), ROWS, ids=lambda value: value.replace(" ", "-") if value else "_"
+)
+def test_a_row_that_can_not_be_billed_fails_its_organization_and_the_others_are_final_to_the_cent(
+    ten: Platform, table: str, change: str, named: str
+) -> None:
+    ten.insert("coupons", code="bad", description="bad", percent=Decimal("NaN"))
+    for name in BAD:
+        write(ten, table, change, name)
+    billed = ten.close()
+    assert [failure.organization_id for failure in billed.failures] == list(BAD)
+    assert all(named in f"{failure.error.code} {failure.error.operator_text}" for failure in billed.failures)
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
+    recorded = ten.query("select organization_id from billing_failures order by 1")
+    assert [row["organization_id"] for row in recorded] == list(BAD)
+
+
+def final_totals(platform: Platform) -> dict[str, int]:
+    found = platform.query("select organization_id, total_cents from invoices where status = 'finalized'")
+    return {row["organization_id"]: row["total_cents"] for row in found}
+
+
+def test_with_nothing_wrong_all_ten_are_final(ten: Platform) -> None:
+    assert ten.close().failures == []
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["unit_amount = 'NaN'", "unit_amount = 'Infinity'", "effective_from = '-infinity'", "effective_until = 'infinity'",
+     "match = '7'", "settings = '7'", "model = 'whim'", "per = 0"],
+)  # fmt: skip
+def test_a_price_that_can_not_be_read_fails_those_who_use_it(ten: Platform, change: str) -> None:
+    """Two of the ten have traffic, whose price is broken."""
+    write_jsonl(
+        ten.landing_dir,
+        [event(f"x {name}", "1", subject=name, type="egress_gb", region="iad") for name in BAD],
+        name="x",
+    )
+    damage(ten.database, f"update prices set {change} where key = 'egress'")  # noqa: S608
+    billed = ten.close()
+    assert [(one.organization_id, one.error.code) for one in billed.failures] == [
+        (name, "unreadable_price") for name in BAD
+    ]
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
+
+
+def test_what_the_database_refuses_to_write_fails_the_organization_whose_invoice_it_is(ten: Platform) -> None:
+    """Linked after it was computed, and overdrawn: seen only when the invoice becomes final."""
+    ten.execute("alter table invoices add constraint odd check (organization_id not in ('org-3', 'org-7'))")
+    billed = ten.close()
+    assert [(one.organization_id, one.error.code) for one in billed.failures] == [
+        (name, "invoice_refused") for name in BAD
+    ]
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
+
+
+def test_a_row_that_is_put_right_is_billed_and_its_failure_is_over(ten: Platform) -> None:
+    write(ten, "subscriptions", "ended_at = 'infinity'", "org-3")
+    assert [one.organization_id for one in ten.close().failures] == ["org-3"]
+    write(ten, "subscriptions", "ended_at = null", "org-3")
+    assert ten.close().failures == []
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
+    assert ten.query("select from billing_failures") == []
+
+
+def test_a_final_month_is_corrected_for_all_but_those_with_a_bad_row(ten: Platform) -> None:
+    """Two more requests of org-1, at 0.10 less 10 %: 0.18."""
+    ten.close()
+    for name in BAD:
+        write(ten, "subscriptions", "ended_at = 'infinity'", name)
+    write_jsonl(ten.landing_dir, [event("late", "2", subject="org-1")], name="late")
+    ten.land(now=at("2026-10-06"))
+    ten.roll_up(now=at("2026-10-06"))
+    found = correct_month(
+        ten.database, SEPTEMBER, NAMES, ten.lake, Who("ann", at("2026-10-06")), guard=OFF, with_terms=True
+    )
+    assert [name for name, _ in found.failures] == list(BAD)
+    assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]
+
+
+def test_a_month_is_shadow_billed_for_all_but_those_with_a_bad_row(ten: Platform) -> None:
+    ten.close()
+    for name in BAD:
+        write(ten, "subscriptions", "quantity = 'NaN'", name)
+    report = shadow_bill(ten.database, SEPTEMBER, PriceBookFiles("fly", METERS, PRICES))
+    assert sorted(one.organization_id for one in report.unpriced) == list(BAD)
+
+
+# What is done to the rollup of org-3 (three requests) behind the database's back.
+OF_ORG_3 = "snapshot_id = (select id from usage_snapshots where organization_id = 'org-3')"
+ONE_TOO_MANY = [
+    "insert into usage_rollups (id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events)"
+    " select gen_random_uuid(), snapshot_id, 'egress_gb', dimensions, segment_start, segment_end, 500, 1"
+    " from usage_rollups where OF_ORG_3"
+]
+DAMAGED_ROLLUPS = [
+    ["update usage_rollups set quantity = 5 where OF_ORG_3"],
+    ["update usage_rollups set quantity = 'NaN' where OF_ORG_3"],
+    ["update usage_rollups set quantity = 'Infinity' where OF_ORG_3"],
+    ["update usage_rollups set events = 2 where OF_ORG_3"],
+    ["update usage_rollups set daily[15] = 1 where OF_ORG_3"],
+    ["""update usage_rollups set dimensions = '{"region": "iad"}' where OF_ORG_3"""],
+    ["update usage_rollups set dimensions = '[7]' where OF_ORG_3"],
+    ["update usage_rollups set meter = 'egress_gb' where OF_ORG_3"],
+    ["update usage_rollups set segment_start = '2026-09-02Z' where OF_ORG_3"],
+    ["update usage_rollups set segment_end = 'infinity' where OF_ORG_3"],
+    [
+        "delete from invoice_item_rollups where rollup_id in (select id from usage_rollups where OF_ORG_3)",
+        "delete from usage_rollups where OF_ORG_3",
+    ],
+    ONE_TOO_MANY,
+    ["update usage_snapshots set organization_id = 'org-4', is_current = false where organization_id = 'org-3'"],
+    ["update usage_snapshots set month = '2026-08-01' where organization_id = 'org-3'"],
+]  # fmt: skip
+
+
+def damage_rollups(platform: Platform, statements: Sequence[str]) -> None:
+    damage(platform.database, *(one.replace("OF_ORG_3", OF_ORG_3) for one in statements))
+
+
+@pytest.mark.parametrize("statements", DAMAGED_ROLLUPS, ids=lambda value: value[-1][:60])
+def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_others_are_corrected(
+    ten: Platform, statements: list[str]
+) -> None:
+    """Two more requests of org-1 and of org-3, at 0.10 less 10 %: 0.18 each; that of org-3 waits."""
+    ten.close()
+    for one in ("alter table invoice_items disable trigger user", "alter table usage_rollups drop constraint if exists"
+                " usage_rollups_snapshot_id_fkey", "alter table invoices drop constraint if exists"
+                " invoices_usage_snapshot_id_organization_id_month_fkey"):  # fmt: skip
+        ten.execute(one)
+    damage_rollups(ten, statements)
+    done = ten.roll_up(now=at("2026-10-05"))
+    assert [one.organization_id for one in done.failures] == ["org-3"]
+    assert "fly-billing bill 2026-09" in done.failures[0].reason
+    write_jsonl(ten.landing_dir, [event("late", "2", subject="org-1")], name="late")
+    ten.land(now=at("2026-10-06"))
+    assert [one.organization_id for one in ten.roll_up(now=at("2026-10-06")).failures] == ["org-3"]
+    found = correct_month(
+        ten.database, SEPTEMBER, NAMES, ten.lake, Who("ann", at("2026-10-06")), guard=OFF, with_terms=True
+    )
+    assert [(name, error.code) for name, error in found.failures] == [("org-3", "usage_rollups_damaged")]
+    assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
+
+
+def test_a_rollup_of_an_open_invoice_that_can_not_be_put_right_is_not_billed_before_it_is_gone(ten: Platform) -> None:
+    """A rollup too many, on the open invoice: the others are closed to the cent, org-3 once it is taken out."""
+    ten.land()
+    ten.compute()
+    damage_rollups(ten, ONE_TOO_MANY)
+    billed = ten.close()
+    assert [(one.organization_id, one.error.code) for one in billed.failures] == [("org-3", "usage_rollups_damaged")]
+    assert (
+        "egress_gb is 0 of 0 events in the usage table, and 500 of 1 events" in billed.failures[0].error.operator_text
+    )
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name != "org-3"}
+    ten.execute("delete from usage_rollups where quantity = 500")
+    assert ten.close().failures == []
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
+    assert ten.query("select from rollup_failures") == []
+
+
+def test_rollups_of_an_open_invoice_that_were_changed_are_made_again(ten: Platform) -> None:
+    ten.land()
+    ten.compute()
+    for statements in DAMAGED_ROLLUPS[:10]:
+        damage_rollups(ten, statements)
+        assert ten.roll_up().failures == []
+    assert ten.close().failures == []
+    assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)

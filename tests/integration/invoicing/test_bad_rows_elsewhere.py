@@ -1,0 +1,310 @@
+"""A row that nobody can calculate with, in all that reads invoices: others' answers stay as they are, and it is named.
+
+One platform is billed once; each bad row is planted in a copy of its database. `test_bad_rows` has those of billing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markupsafe import escape
+
+from fly_billing.alerting.spend_thresholds import SpendNotTold, add_threshold, tell_spend, thresholds
+from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.corrections.shadow_billing import shadow_bill
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.focus.exports.exporting import export_focus
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.isolation import readable_rows
+from fly_billing.pricing.price_books import PriceBookFiles
+from fly_billing.statements.billed_events import check_items_per_event
+from fly_billing.statements.page import statement_page
+from fly_billing.statements.statement_reader import read_statement
+from fly_billing.stripe_sync.approvals import plan_of_sync, verdicts_of
+from fly_billing.usage.usage_table import UsageLake
+from fly_billing.worklist.due import (
+    months_to_close,
+    months_to_reconcile,
+    months_to_sync,
+    months_with_late_usage,
+)
+from tests.support.builders import METERS, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.support.unguarded import damage
+
+NAMES = ("broken", "healthy")
+AUGUST = BillingMonth(2026, 8)
+NOW = at("2026-10-20")
+YEAR = {"first": date(2026, 1, 1), "last": date(2026, 12, 1)}
+
+# Table, what is written there for `broken`, and what a sentence about it says.
+OF_SEPTEMBER = "organization_id = 'broken' and month = '2026-09-01'"
+OF_INVOICE = f"invoice_id in (select id from invoices where {OF_SEPTEMBER})"  # noqa: S608
+ROWS = [
+    ("invoices", "total_cents = 9200000000000000000", OF_SEPTEMBER, "total_cents is too large"),
+    ("invoices", "total_cents = -9200000000000000000", OF_SEPTEMBER, "total_cents is too large"),
+    ("invoices", "total_cents = null", OF_SEPTEMBER, "total_cents is missing"),
+    ("invoices", "currency = null", OF_SEPTEMBER, "currency is missing"),
+    ("invoices", "month = 'infinity'", OF_SEPTEMBER, "month infinity is no time"),
+    ("invoices", "finalized_at = 'infinity'", OF_SEPTEMBER, "as_of infinity is no time"),
+    ("invoices", "due_on = '-infinity'", OF_SEPTEMBER, "due_on -infinity is no time"),
+    ("invoices", "number = null", OF_SEPTEMBER, ""),
+    ("invoice_items", "amount = 'NaN'", OF_INVOICE, "amount NaN is no finite number"),
+    ("invoice_items", "amount = null", OF_INVOICE, "amount is missing"),
+    ("invoice_items", "amount_cents = 9200000000000000000", OF_INVOICE, "amount_cents is too large"),
+    ("invoice_items", "quantity = null", OF_INVOICE, "quantity is missing"),
+    ("invoice_items", "quantity = 'Infinity'", OF_INVOICE, "quantity Infinity is no finite number"),
+    ("invoice_items", "unit = null", OF_INVOICE, "unit is missing"),
+    ("invoice_items", "detail = '7'", OF_INVOICE, "detail is no JSON object"),
+    ("invoice_items", "detail = null", OF_INVOICE, "detail is missing"),
+    ("invoice_items", "period_start = 'infinity'", OF_INVOICE, "period_start infinity is no time"),
+    ("invoice_items", "period_end = null", f"{OF_INVOICE} and period_start is not null", ""),
+    ("invoice_taxes", "tax_cents = null", OF_INVOICE, "tax_cents is missing"),
+    ("invoice_taxes", "percent = 'NaN'", OF_INVOICE, "percent NaN is no finite number"),
+    ("usage_snapshots", "lake_version = null", OF_SEPTEMBER, "lake_version is missing"),
+    ("commitments", "months = 2000000000", "organization_id = 'broken'", ""),
+    ("commitments", "last_month = '-infinity'", "organization_id = 'broken'", ""),
+    ("credit_grants", "expires_at = 'infinity'", "organization_id = 'broken'", "expires_at infinity is no time"),
+    ("credit_entries", "amount = 'NaN'", "grant_id in (select id from credit_grants where organization_id = 'broken')",
+     "left_over NaN is no finite number"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Billed:
+    """The platform after it was billed: a database to copy, and what every reader says of `healthy` in it."""
+
+    server: PostgresServer
+    database_name: str
+    lake: UsageLake
+    folder: Path
+    said: Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def billed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Billed]:
+    """August and September are final, two requests came late, October is open; no rule holds on what is written."""
+    folder = tmp_path_factory.mktemp("billed")
+    (folder / "landing").mkdir()
+    create_database(postgres, "bad_rows_billed", template="billing_template")
+    database = BillingDatabase(postgres.url("bad_rows_billed"))
+    platform = Platform(database, UsageLake(folder / "lake"), folder / "landing")
+    bill_both(platform)
+    drop_rules(platform)
+    database.engine.dispose()
+    empty = Billed(postgres, "bad_rows_billed", platform.lake, folder, {})
+    with copied(empty, "undamaged") as as_it_was:
+        said = {name: ask(as_it_was, empty) for name, ask in ASKED.items()}
+    yield Billed(postgres, "bad_rows_billed", platform.lake, folder, said)
+    drop_database(postgres, "bad_rows_billed")
+
+
+def bill_both(platform: Platform) -> None:
+    platform.load(*PRICES)
+    platform.insert("coupons", code="ten", description="10 % off", percent=10)
+    for name in NAMES:
+        platform.add_organization(name)
+        platform.add_subscription(name, "support", at("2026-01-10"))
+        platform.add_one_off(name, "setup", "5", at("2026-09-10"))
+        platform.redeem(name, "ten")
+        platform.commit(name, "minimum", "10")
+        platform.grant(name, "prepaid", "1")
+        platform.grant(name, "for November", "5", granted_at=at("2026-11-01"))
+        platform.add_tax(name, "VAT", "20")
+        add_threshold(platform.database, name, "20")
+    in_august, in_october = "2026-08-15T12:00:00Z", "2026-10-05T12:00:00Z"
+    write_jsonl(platform.landing_dir, [event(f"a {name}", "3", subject=name, time=in_august) for name in NAMES],
+                date(2026, 8, 15))  # fmt: skip
+    write_jsonl(platform.landing_dir, [event(f"e {name}", "3", subject=name) for name in NAMES])
+    assert platform.close(AUGUST).failures == []
+    assert platform.close(SEPTEMBER).failures == []
+    late = [event(f"l {name}", "2", subject=name) for name in NAMES]
+    late += [event(f"o {name}", "4", subject=name, time=in_october) for name in NAMES]
+    write_jsonl(platform.landing_dir, late, date(2026, 10, 6))
+    platform.land(date(2026, 10, 6), now=at("2026-10-07"))
+    platform.compute(OCTOBER)
+
+
+def drop_rules(platform: Platform) -> None:
+    for row in platform.query(
+        "select conrelid::regclass::text as on_table, conname from pg_constraint"
+        " where connamespace = current_schema()::regnamespace"
+        " and (contype = 'c' or contype = 'f' and confdeltype <> 'c' and cardinality(conkey) > 1)"
+    ):
+        platform.execute(f'alter table {row["on_table"]} drop constraint "{row["conname"]}"')
+    for row in platform.query(
+        "select distinct a.attrelid::regclass::text as on_table, a.attname from pg_attribute as a"
+        " join pg_class as c on c.oid = a.attrelid"
+        " where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and a.attnum > 0 and a.attnotnull"
+        " and a.attname in ('currency', 'total_cents', 'amount', 'amount_cents', 'quantity', 'unit', 'detail', 'month',"
+        " 'tax_cents', 'lake_version', 'period_end')"
+        " and not exists (select from pg_index where indrelid = c.oid and indisprimary and a.attnum = any (indkey))"
+    ):
+        platform.execute(f'alter table {row["on_table"]} alter column "{row["attname"]}" drop not null')
+
+
+@contextmanager
+def copied(billed: Billed, name: str) -> Iterator[BillingDatabase]:
+    """Yield a database of its own, as it was after billing."""
+    create_database(billed.server, f"bad_rows_{name}", template=billed.database_name)
+    database = BillingDatabase(billed.server.url(f"bad_rows_{name}"))
+    yield database
+    database.engine.dispose()
+    drop_database(billed.server, f"bad_rows_{name}")
+
+
+def of_healthy(found: Any) -> list[Any]:
+    return [row for row in found if row["organization_id"] == "healthy"]
+
+
+def statement_of_healthy(database: BillingDatabase, billed: Billed) -> Any:
+    return read_statement(database, "healthy", NOW, SEPTEMBER).as_data()
+
+
+def guard(database: BillingDatabase, billed: Billed) -> Any:
+    """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: out of line, whatever `broken` comes to."""
+    return [(one.currency, one.passes) for one in verdicts_of(database, OCTOBER, 10)]
+
+
+def planned(database: BillingDatabase, billed: Billed) -> Any:
+    plan = plan_of_sync(database, SEPTEMBER)
+    return plan.invoices + len(plan.unreadable) in (1, 2)
+
+
+def checked(name: str, database: BillingDatabase, billed: Billed) -> Any:
+    return of_healthy(database.rows(name, month=SEPTEMBER.first_day, groups=list(NAMES)))
+
+
+def focus_rows(database: BillingDatabase, billed: Billed) -> Any:
+    file = billed.folder / "focus.csv"
+    export_focus(database, SEPTEMBER, file, overwrite=True)
+    return [line for line in file.read_text(encoding="utf-8").splitlines() if "healthy" in line]
+
+
+def shadow(database: BillingDatabase, billed: Billed) -> Any:
+    report = shadow_bill(database, SEPTEMBER, PriceBookFiles("fly", METERS, PRICES))
+    return [one for one in report.differences if one.organization_id == "healthy"]
+
+
+def spend(database: BillingDatabase, billed: Billed) -> Any:
+    try:
+        tell_spend(database, [], lambda line: None)
+    except SpendNotTold as problem:
+        assert "healthy" not in str(problem)
+    return of_healthy(thresholds(database))
+
+
+def corrected(database: BillingDatabase, billed: Billed) -> Any:
+    """Two more requests of September at 0.10, less 10 %: 0.18."""
+    platform = Platform(database, billed.lake, billed.folder / "landing")
+    platform.roll_up(SEPTEMBER, at("2026-10-21"))
+    found = correct_month(
+        database, SEPTEMBER, NAMES, billed.lake, Who("ann", at("2026-10-21")), guard=OFF, with_terms=True
+    )
+    return [(one.payer.organization_id, one.amount) for one in found.wrong if one.payer.organization_id == "healthy"]
+
+
+def open_month(database: BillingDatabase, billed: Billed) -> Any:
+    platform = Platform(database, billed.lake, billed.folder / "landing")
+    platform.roll_up(OCTOBER, at("2026-10-22"))
+    done = platform.bill(OCTOBER, at("2026-10-22"))
+    assert "healthy" not in [one.organization_id for one in done.failures], done.failures
+    return [(one.organization_id, one.total_cents) for one in done.invoices if one.organization_id == "healthy"]
+
+
+# Each is asked of a damaged database, and has to say of `healthy` what it says of an undamaged one. Writers come last.
+Ask = Callable[[BillingDatabase, Billed], Any]
+ASKED: dict[str, Ask] = {
+    "statement": statement_of_healthy,
+    "totals": lambda database, _: database.rows("monthly_totals", organization_id="healthy", **YEAR),
+    "totals of all": lambda database, _: len(database.rows("monthly_totals", organization_id=None, **YEAR)),
+    "guard": guard,
+    "plan of sync": planned,
+    "months to sync": lambda database, _: {AUGUST, SEPTEMBER} <= set(months_to_sync(database)),
+    "months to close": lambda database, _: OCTOBER in months_to_close(database, at("2026-11-10")),
+    "late months": lambda database, _: SEPTEMBER in months_with_late_usage(database),
+    "months to reconcile": lambda database, _: months_to_reconcile(database, at("2026-09-01")),
+    "events in items": lambda database, billed: of_healthy(
+        check_items_per_event(database, billed.lake, SEPTEMBER, NAMES)
+    ),
+    **{name: partial(checked, name) for name in ("check_items_sum", "check_rollups_priced", "check_late_usage")},
+    "focus": focus_rows,
+    "shadow": shadow,
+    "spend": spend,
+    "open month": open_month,
+    "corrections": corrected,
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "where", "named"), ROWS, ids=[f"{table}.{change}" for table, change, _, _ in ROWS]
+)
+def test_a_row_that_can_not_be_read_changes_nothing_that_is_said_of_others_and_is_named_on_its_own_statement(
+    billed: Billed, table: str, change: str, where: str, named: str
+) -> None:
+    with copied(billed, "damaged") as database:
+        damage(database, f"update {table} set {change} where {where}")  # noqa: S608 constants
+        own = read_statement(database, "broken", NOW)
+        september = read_statement(database, "broken", NOW, SEPTEMBER)
+        said = {name: ask(database, billed) for name, ask in ASKED.items()}
+    assert said == billed.said
+    # Its own statement shows August, which is all right, and says which row is not.
+    assert "2026-08" in [one.month for one in own.invoices]
+    if named and table != "usage_snapshots":
+        assert any(named in problem for problem in september.problems), september.problems
+        assert all("correct the row" in problem for problem in september.problems)
+        assert "may not be all" in september.headline()
+    assert json.dumps(september.as_data())
+    assert all(escape(problem) in statement_page(september) for problem in september.problems)
+
+
+def test_with_nothing_wrong_no_statement_has_a_problem(billed: Billed) -> None:
+    with copied(billed, "undamaged") as database:
+        for name in NAMES:
+            assert read_statement(database, name, NOW, SEPTEMBER).problems == ()
+    assert billed.said["guard"] == [("USD", False)]
+    assert billed.said["corrections"] == [("healthy", Decimal("0.18"))]
+    assert len(billed.said["focus"]) > 3
+
+
+def test_an_invoice_without_a_version_of_the_usage_table_is_the_only_one_whose_events_are_not_checked(
+    billed: Billed,
+) -> None:
+    with copied(billed, "damaged") as database:
+        damage(database, f"update usage_snapshots set lake_version = null where {OF_SEPTEMBER}")  # noqa: S608
+        wrong = check_items_per_event(database, billed.lake, SEPTEMBER, NAMES)
+    assert [(row["organization_id"], row["problem"]) for row in wrong] == [
+        ("broken", "its rollups can't be read: lake_version is missing; correct the row")
+    ]
+
+
+def test_totals_add_up_what_can_be_and_name_what_can_not(billed: Billed) -> None:
+    """Two totals that are each a bigint, and more than one together."""
+    with copied(billed, "damaged") as database:
+        damage(
+            database,
+            f"update invoices set total_cents = 9200000000000000000 where {OF_SEPTEMBER}",  # noqa: S608
+            f"update invoices set total_cents = 9200000000000000000 where {OF_SEPTEMBER.replace('09', '08')}",  # noqa: S608
+        )
+        monthly = database.rows("monthly_totals", organization_id=None, **YEAR)
+        of_all = {BillingMonth.containing(row["month"]): row["invoices"] for row in monthly}
+        _, bad = readable_rows(database.rows("unreadable_totals", organization_id=None))
+    assert of_all == {AUGUST: 1, SEPTEMBER: 1, OCTOBER: 2}
+    assert list(map(str, bad)) == ["broken: total_cents is too large"] * 2
+
+
+def test_what_a_sync_would_send_names_what_it_can_not_read(billed: Billed) -> None:
+    with copied(billed, "damaged") as database:
+        damage(database, f"update invoices set currency = null where {OF_SEPTEMBER}")  # noqa: S608
+        plan = plan_of_sync(database, SEPTEMBER)
+    assert (plan.invoices, plan.unreadable) == (1, ("broken: currency is missing",))

@@ -1,0 +1,25 @@
+"""Cases made after public bug reports of billing systems, each with a right value worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.usage_table import UsageLake
+from tests.support.builders import Platform
+from tests.support.case_runner import CASES, CaseRunner
+
+FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_case_comes_to_its_right_value(
+    folder: Path, billing_database: BillingDatabase, landing_dir: Path, request: pytest.FixtureRequest
+) -> None:
+    platform = Platform(billing_database, UsageLake(landing_dir.parent / "lake"), landing_dir)
+    # Most cases need no Stripe.
+    CaseRunner(folder, platform, lambda: request.getfixturevalue("sandbox")).run()
+
+
+def test_every_case_is_run() -> None:
+    assert len(FOLDERS) == len([path for path in CASES.iterdir() if path.is_dir()])

@@ -1,0 +1,61 @@
+"""Every column has a decision in docs/what_an_invoice_depends_on.md: how a closed month is calculated again with it.
+
+A new column fails this until it has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from tests.support.builders import Platform
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "what_an_invoice_depends_on.md"
+DECISIONS = {"dated", "fixed", "noted", "kept", "no input"}
+
+
+def decided() -> dict[str, str]:
+    """Column (`table.column`) -> decision. A column that is listed twice fails."""
+    rows = re.findall(r"^\| (`[^|]*`) \| ([^|]*) \| ([^|]*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    found = [(name, decision) for columns, decision, _ in rows for name in re.findall(r"`(\w+\.\w+)`", columns)]
+    assert [name for name, times in Counter(name for name, _ in found).items() if times > 1] == []
+    assert all(why.strip() for _, _, why in rows)
+    return dict(found)
+
+
+def tables_without_amounts() -> set[str]:
+    (text,) = re.findall(r"No amount is read from these tables.*", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def test_of_every_column_it_is_decided_how_a_closed_month_is_calculated_with_it(platform: Platform) -> None:
+    rows = platform.query(
+        "select table_name, column_name from information_schema.columns"
+        " join information_schema.tables using (table_schema, table_name)"
+        " where table_schema = current_schema() and table_type = 'BASE TABLE'"
+    )
+    tables = {row["table_name"] for row in rows}
+    left_out = tables_without_amounts()
+    columns = {f"{row['table_name']}.{row['column_name']}" for row in rows if row["table_name"] not in left_out}
+    assert columns == set(decided())
+    assert left_out <= tables
+    assert set(decided().values()) == DECISIONS
+
+
+def test_a_dated_column_belongs_to_a_table_that_says_when_it_holds(platform: Platform) -> None:
+    """Its own months or moments, or a history that a trigger writes."""
+    names = {name.split(".")[0] for name, decision in decided().items() if decision == "dated"}
+    times = re.compile(r"(first|last)_month|(started|ended|granted|expires)_at|effective_(from|until)")
+    found = platform.query("select table_name, column_name from information_schema.columns")
+    dated = {row["table_name"] for row in found if times.fullmatch(row["column_name"])}
+    (trigger,) = platform.query(
+        "select tgrelid::regclass::text as name from pg_trigger where tgname = 'keep_what_held'"
+    )
+    assert names <= dated | {trigger["name"]}
+
+
+def test_a_noted_column_belongs_to_a_table_whose_changes_are_noted(platform: Platform) -> None:
+    names = {name.split(".")[0] for name, decision in decided().items() if decision == "noted"}
+    rows = platform.query("select tgrelid::regclass::text as name from pg_trigger where tgname = 'note_term_change'")
+    assert names <= {row["name"] for row in rows}

@@ -1,0 +1,231 @@
+"""What is wrong with a database is said in one line: which one, what is wrong, what to do; never the password."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from dagster import AssetKey, AssetMaterialization, DagsterInstance
+from psycopg import sql
+
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.embedded_postgres.server import USER
+from fly_billing.errors import ToBeMended
+from fly_billing.postgres.connecting import DatabaseProblem
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.schema_check import newest_migration
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.settings import PROJECT, SettingsError
+
+COMMAND = Path(sys.executable).with_name("fly-billing")
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Two databases of the test's own: `billing` migrated, `dagster` empty. URLs as a person would write them."""
+
+    server: PostgresServer
+    billing: str
+    dagster: str
+
+    def execute(self, url: str, statement: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture
+def databases(postgres: PostgresServer) -> Iterator[Databases]:
+    create_database(postgres, "errors_billing", template="billing_template")
+    create_database(postgres, "errors_dagster")
+    yield Databases(
+        postgres, postgres.url("errors_billing", "postgresql"), postgres.url("errors_dagster", "postgresql")
+    )
+    for name in ("errors_billing", "errors_dagster"):
+        drop_database(postgres, name)
+
+
+def run(data_dir: Path, command: str, billing: str, dagster: str) -> subprocess.CompletedProcess[str]:
+    names = {
+        **os.environ,
+        "DATABASE_URL": billing,
+        "DAGSTER_DATABASE_URL": dagster,
+        "FLY_BILLING_DATA_DIR": str(data_dir),
+        "FLY_BILLING_CONNECT_SECONDS": "2",
+        "COLUMNS": "1000",
+    }
+    return subprocess.run(
+        [COMMAND, *command.split()],
+        env=names,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        encoding="utf-8",
+    )
+
+
+def refused_in_one_line(found: subprocess.CompletedProcess[str], *said: str) -> None:
+    lines = found.stderr.strip().splitlines()
+    assert len(lines) == 1, found.stderr
+    assert found.returncode == 2
+    for part in said:
+        assert part in lines[0]
+
+
+def test_a_wrong_password_is_refused_in_one_line_without_showing_it(databases: Databases, tmp_path: Path) -> None:
+    billing = databases.billing.replace(databases.server.password, "hunter2")
+    found = run(tmp_path, "totals", billing, databases.dagster)
+    refused_in_one_line(found, "DATABASE_URL (127.0.0.1:", "refuses the user name or password", "fly_billing")
+    assert "hunter2" not in found.stderr
+
+
+def test_a_server_that_is_not_there_is_named(databases: Databases, tmp_path: Path) -> None:
+    found = run(tmp_path, "migrate", "postgresql://me:hunter2@127.0.0.1:1/billing", databases.dagster)
+    refused_in_one_line(found, "DATABASE_URL (127.0.0.1:1/billing) is not running there")
+    assert "hunter2" not in found.stderr
+
+
+def test_a_database_that_does_not_exist_is_named(databases: Databases, tmp_path: Path) -> None:
+    found = run(tmp_path, "totals", databases.billing.replace("errors_billing", "biling"), databases.dagster)
+    refused_in_one_line(found, "/biling) does not exist on this server: create it, or check the name")
+
+
+def test_tls_that_the_server_does_not_offer_is_named(databases: Databases, tmp_path: Path) -> None:
+    found = run(tmp_path, "totals", f"{databases.billing}?sslmode=require", databases.dagster)
+    refused_in_one_line(found, "offers no TLS, but sslmode asks for it")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://me:p@ss/word@127.0.0.1:5432/billing", "percent-encoded"),
+        ("postgresql://me:hunter2@127.0.0.1:port/billing", "percent-encoded"),
+        ("mysql://me:hunter2@127.0.0.1/billing", "begins with mysql://: fly_billing needs PostgreSQL"),
+        ("127.0.0.1:5432", "is not a database URL: write postgresql://user:password@host:port/database"),
+        ("host=127.0.0.1 password=hunter2", "is not a database URL"),
+    ],
+)
+def test_what_is_no_database_url_is_named_and_not_shown(url: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as raised:
+        BillingDatabase(url)
+    assert "DATABASE_URL" in str(raised.value)
+    assert not re.search("ss/word|hunter2", str(raised.value))
+
+
+def test_dagsters_url_may_be_written_without_a_driver_or_with_the_wrong_one(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    for scheme in ("postgresql://", "postgres://", "postgresql+psycopg://"):
+        monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.dagster.replace("postgresql://", scheme))
+        with DagsterInstance.from_config(str(tmp_path)) as instance:
+            instance.report_runless_asset_event(AssetMaterialization("invoices", partition=scheme))
+            assert scheme in instance.get_materialized_partitions(AssetKey("invoices"))
+
+
+def test_one_database_for_both_urls_is_refused(databases: Databases, tmp_path: Path) -> None:
+    found = run(tmp_path, "bill 2026-10", databases.billing, databases.billing)
+    refused_in_one_line(found, "DATABASE_URL and DAGSTER_DATABASE_URL must name two databases")
+
+
+def test_dagsters_database_is_not_migrated_as_the_billing_one(databases: Databases, tmp_path: Path) -> None:
+    assert run(tmp_path, "land", databases.billing, databases.dagster).returncode == 0  # makes Dagster's tables
+    found = run(tmp_path, "migrate", databases.dagster, databases.dagster)
+    refused_in_one_line(found, "holds Dagster's tables: DATABASE_URL and DAGSTER_DATABASE_URL must name two databases")
+
+
+@pytest.mark.parametrize("command", ["bill 2026-10", "totals"])
+def test_a_database_without_tables_says_what_to_run(command: str, databases: Databases, tmp_path: Path) -> None:
+    create_database(databases.server, "errors_empty")
+    try:
+        url = databases.server.url("errors_empty", "postgresql")
+        found = run(tmp_path, command, url, databases.dagster)
+    finally:
+        drop_database(databases.server, "errors_empty")
+    refused_in_one_line(found, "has no tables yet: run `fly-billing migrate`")
+
+
+def test_a_database_behind_the_code_says_what_to_run(databases: Databases, tmp_path: Path) -> None:
+    databases.execute(databases.billing, "update alembic_version set version_num = '0003'")
+    found = run(tmp_path, "bill 2026-10", databases.billing, databases.dagster)
+    refused_in_one_line(found, f"is at migration 0003 and this code needs {newest_migration()}: run `fly-billing mig")
+
+
+@pytest.mark.parametrize("command", ["bill 2026-10", "migrate"])
+def test_a_database_ahead_of_the_code_is_left_alone(command: str, databases: Databases, tmp_path: Path) -> None:
+    databases.execute(databases.billing, "update alembic_version set version_num = '9999'")
+    found = run(tmp_path, command, databases.billing, databases.dagster)
+    refused_in_one_line(found, "is at migration 9999", f"up to {newest_migration()}: deploy the newer code")
+
+
+def test_a_run_and_a_sensor_refuse_a_database_ahead_of_the_code_too(databases: Databases) -> None:
+    databases.execute(databases.billing, "update alembic_version set version_num = '9999'")
+    with pytest.raises(DatabaseProblem, match="is at migration 9999"):
+        BillingPostgres(url=databases.billing).database()
+
+
+def test_a_read_only_server_is_named_when_something_is_to_be_written(databases: Databases) -> None:
+    databases.execute(databases.billing, "alter database errors_billing set default_transaction_read_only = on")
+    database = BillingDatabase(databases.billing)
+    assert database.rows("months_to_sync") == []
+    with pytest.raises(DatabaseProblem, match=r"is read-only \(a standby, or default_transaction_read_only\)"):
+        database.rows("pace_slow", bucket="x", per_second=1, factor=1, least_per_second=1, recovery_seconds=1,
+                      hold_seconds=1)  # fmt: skip
+    database.engine.dispose()
+
+
+def test_too_few_connections_are_refused_before_anything_starts(databases: Databases, tmp_path: Path) -> None:
+    databases.execute(databases.billing, "alter database errors_billing connection limit 5")
+    found = run(tmp_path, "migrate", databases.billing, databases.dagster)
+    refused_in_one_line(found, "lets this user have 5 connections at once, and 24 are needed: raise max_connections")
+
+
+def test_connections_that_others_have_taken_are_named(databases: Databases) -> None:
+    """A limit only binds those who are no superuser."""
+    database = named_user(databases, "errors_crowded", connection_limit=1)
+    with database.engine.connect(), pytest.raises(DatabaseProblem, match="has no connection left"):
+        database.rows("months_to_sync")
+    database.engine.dispose()
+
+
+def test_what_a_user_may_not_do_is_named(databases: Databases) -> None:
+    database = named_user(databases, "errors_stranger", connection_limit=-1)
+    with pytest.raises(DatabaseProblem, match=r"this user may not do that \(permission denied for table"):
+        database.rows("months_to_sync")
+    database.engine.dispose()
+
+
+def named_user(databases: Databases, name: str, connection_limit: int) -> BillingDatabase:
+    server = databases.server
+    with psycopg.connect(server.url("errors_billing", "postgresql", role=USER), autocommit=True) as connection:
+        known = connection.execute("select from pg_roles where rolname = %s", [name]).fetchone()
+        if known is None:
+            statement = sql.SQL("create role {} login password 'secret' connection limit {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Literal(connection_limit)))
+    return BillingDatabase(f"postgresql://{name}:secret@127.0.0.1:{server.port}/errors_billing")
+
+
+def test_dagsters_own_database_is_named_when_it_can_not_be_reached(tmp_path: Path, databases: Databases) -> None:
+    found = run(tmp_path, "bill 2026-10", databases.billing, "postgresql://me:hunter2@127.0.0.1:1/dagster")
+    refused_in_one_line(found, "DAGSTER_DATABASE_URL (127.0.0.1:1/dagster) is not running there")
+    wrong = databases.dagster.replace(databases.server.password, "hunter2")
+    refused_in_one_line(
+        run(tmp_path, "land", databases.billing, wrong), "DAGSTER_DATABASE_URL (", "refuses the user name or password"
+    )
+
+
+def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Databases
+) -> None:
+    """The UI and the daemon do not come through the command line."""
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
+    with pytest.raises(ToBeMended, match="must name two databases"):
+        DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)

@@ -1,0 +1,362 @@
+"""Which records stay as they were written: each table is tried with DELETE, TRUNCATE and an UPDATE of each column.
+
+Also with triggers off for a replica, as a restore or a careless session has it. A new table needs a decision here.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.embedded_postgres.roles import OWNER
+from fly_billing.embedded_postgres.server import connect
+from fly_billing.postgres.schema_check import VERSIONS
+from tests.support.builders import SEPTEMBER, Platform, at, event, id_of, write_jsonl
+
+# Rows are added and never change, or change in these columns only; none can be deleted.
+APPEND_ONLY: dict[str, set[str]] = {
+    "adjustments": set(),
+    "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at"},
+    "correction_approvals": set(),
+    "correction_decisions": set(),
+    "credit_entries": set(),
+    "credit_notes": set(),
+    "invoice_changes": set(),
+    "landed_months": set(),
+    "landing_days": {"landed_at", "lake_version"},
+    "organization_history": set(),
+    "rejected_usage": {"is_free"},
+    "spend_alerts": set(),
+    "stripe_attempts": set(),
+    "stripe_events": {"alerted_at", "recovery_told_at"},
+    # Another generation: what somebody took back in Stripe is sent again.
+    "stripe_invoices": {"run_id", "updated_at", "alerted_code", "generation"},
+    "stripe_reconciliations": set(),
+    "stripe_repairs": set(),
+    "sync_approvals": set(),
+    "term_changes": set(),
+    "term_decisions": set(),
+    "usage_files": set(),
+    "usage_tables": {"acknowledged", "lost_after"},
+}
+# What a final invoice is made of: the same, once it is final.
+FROZEN: dict[str, set[str]] = {
+    "coupons": {"months", "redeem_by", "most_redemptions"},
+    "commitments": {"last_month"},
+    "credit_grants": {"expires_at"},
+    "discounts": {"last_month"},
+    "invoice_commitments": {"counted"},
+    "invoice_item_rollups": set(),
+    "invoice_items": set(),
+    "invoice_snapshots": set(),
+    "invoice_tax_rates": set(),
+    "invoice_taxes": set(),
+    "invoices": {"status", "paid_at"},
+    "negotiated_prices": {"effective_until"},
+    "organization_links": {"last_month"},
+    "price_group_members": {"effective_until"},
+    "prices": {"effective_until", "match"},
+    "subscriptions": {"ended_at", "billed"},
+    "tax_rates": {"last_month"},
+    "usage_rollups": set(),
+    "usage_snapshots": {"is_current", "lake_version", "rolled_up_at"},
+}
+# Replaced as a whole only: a part of it would be wrong.
+WHOLE: dict[str, set[str]] = {"carried_levels": set()}
+# What holds now, or what can be made again. Not emptied by accident either.
+CURRENT = {
+    "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots", "meters", "one_off_items",
+    "organizations", "rollup_failures", "spend_thresholds", "stripe_events_polled", "tax_customers",
+}  # fmt: skip
+# When the next requests to Stripe are due: unlogged, and starts anew after a crash.
+EMPTIED = {"stripe_pace"}
+KEPT = APPEND_ONLY | FROZEN | WHOLE
+
+# Another value of the same type.
+OTHERWISE = {
+    "bigint": "coalesce({0}, 0) + 1",
+    "integer": "coalesce({0}, 0) + 1",
+    "numeric": "coalesce({0}, 0) + 1",
+    "boolean": "not coalesce({0}, false)",
+    "text": "coalesce({0}, '') || 'x'",
+    "character": "case {0} when 'USD' then 'EUR' else 'USD' end",
+    "uuid": "gen_random_uuid()",
+    "date": "coalesce({0}, '2026-01-01') + interval '1 month'",
+    "timestamp with time zone": "coalesce({0}, now()) + interval '1 day'",
+    "jsonb": """'{{"other": "1"}}'""",
+    "ARRAY": "null",
+}
+JOURNALS = """
+    insert into stripe_invoices (invoice_id, state, stripe_invoice_id, stripe_total_cents, updated_at, finalized_at)
+    select id, 'finalized', 'in_1', total_cents, now(), now() from invoices where status <> 'open';
+    insert into stripe_attempts (
+        invoice_id, step, generation, idempotency_key, request_hash, sent_at, answered_at, outcome
+    )
+    select invoice_id, 'create', 0, 'key', 'hash', now(), now(), 'applied' from stripe_invoices;
+    insert into stripe_repairs (
+        stripe_invoice_id, claimed_invoice_id, step, idempotency_key, request_hash, run_id, sent_at, answered_at,
+        outcome
+    )
+    values ('in_2', 'none', 'discard', 'key', 'hash', 'run', now(), now(), 'applied');
+    insert into stripe_events (
+        id, type, created_at, received_at, source, object_id, invoice_id, livemode, outcome, reason
+    )
+    select 'evt_1', 'invoice.paid', now(), now(), 'webhook', 'in_1', id, false, 'applied', 'paid' from invoices limit 1;
+    insert into sync_approvals (month, currency, total_cents, approved_by, approved_at)
+    values ('2026-09-01', 'USD', 100, 'ann', now());
+    insert into stripe_reconciliations (
+        month, swept_at, run_id, invoices_here, invoices_in_stripe, totals_here, totals_in_stripe, discrepancies
+    )
+    values ('2026-09-01', now(), 'run', 1, 1, '{}', '{}', '[]');
+    insert into correction_approvals (
+        month, currency, total, up_to_decision, approved_by, why, approved_at
+    )
+    values ('2026-09-01', 'USD', 1, 0, 'ann', 'right', now());
+    insert into correction_decisions (
+        invoice_id, organization_id, month, currency, decision, gives_back, charges, causes, reason, decided_at,
+        decided_by
+    )
+    select id, organization_id, month, currency, 'held', 1, 0, '{}', 'much', now(), 'ann' from invoices limit 1;
+    insert into alerts (channel, code, subject, body, taken_at) values ('log', 'code', 'subject', 'body', now());
+    insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents)
+    values ('acme', '2026-09-01', 'USD', 100, 200);
+    insert into organization_history (organization_id, before_month, currency, price_book)
+    values ('acme', '2026-11-01', 'USD', 'old');
+    insert into term_changes (on_table, organization_id, first_month, what, changed_by)
+    values ('subscriptions', 'acme', '2026-09-01', 'subscription support was added', 'ann');
+    insert into term_decisions (invoice_id, up_to_change, decided_by, why, decided_at)
+    select id, 1, 'ann', 'right', now() from invoices limit 1;
+    insert into carried_months (month, lake_version) values ('2026-10-01', 1);
+    insert into carried_levels (month, organization_id, meter, dimensions, series, level)
+    values ('2026-10-01', 'acme', 'volume_gb', '{}', 'vol_1', 10);
+"""
+
+
+@pytest.fixture(autouse=True)
+def whoever_asks(postgres: PostgresServer) -> None:
+    """The owner of the tables may switch ordinary triggers off here, which otherwise only a superuser may."""
+    with connect(postgres.port, postgres.superuser_password) as connection:
+        connection.execute(f"grant set on parameter session_replication_role to {OWNER}")
+
+
+@pytest.fixture
+def booked(platform: Platform) -> Platform:
+    """September is final for acme and for labs, whom acme pays for: with usage, all kinds of terms, and late usage that
+    was corrected once as an adjustment and once as a credit note. Every kept table has rows."""
+    platform.add_organization("labs")
+    platform.link("labs", "acme")
+    platform.insert("coupons", code="ten", description="10 % off", percent=10)
+    platform.add_subscription("acme", "support", at("2026-01-10"))
+    platform.insert("price_group_members", price_group="early", organization_id="acme", effective_from=at("2026-01-10"))
+    platform.insert(
+        "negotiated_prices", id=id_of("early"), book="fly", key="support", price_group="early",
+        charges='{"percent_off": "10"}', effective_from=at("2026-01-10"),
+    )  # fmt: skip
+    platform.redeem("acme", "ten")
+    platform.commit("acme", "minimum", "60", months=3)
+    platform.grant("acme", "prepaid", "1000", scope='{"kinds": ["one_off"]}')
+    platform.add_tax("acme", "VAT", "20", is_inclusive=True)
+    platform.add_one_off("acme", "setup", "5", at("2026-09-10"))
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "-1"), event("e3", "2", subject="labs")])
+    platform.close()
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "-1"), event("e4", "2")])
+    platform.land(now=at("2026-10-05"))
+    platform.roll_up(now=at("2026-10-05"))
+    correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, Who("ann", at("2026-10-05")), guard=OFF)
+    with platform.database.transaction() as connection:
+        for statement in JOURNALS.split(";\n"):
+            if statement.strip():
+                connection.execute(text(statement))
+        connection.execute(
+            text(
+                "insert into credit_notes (id, invoice_id, number, amount_cents, credit_grant_id, made_at, made_by)"
+                " select :id, i.id, 1, 100, g.id, now(), 'ann' from invoices as i, credit_grants as g limit 1"
+            ),
+            {"id": id_of("note")},
+        )
+    return platform
+
+
+def tables_of(platform: Platform) -> dict[str, dict[str, str]]:
+    """Table -> column -> type."""
+    found: dict[str, dict[str, str]] = {}
+    for row in platform.query(
+        "select table_name, column_name, data_type, is_identity from information_schema.columns"
+        " join information_schema.tables using (table_schema, table_name)"
+        " where table_schema = current_schema() and table_type = 'BASE TABLE' and table_name <> 'alembic_version'"
+    ):
+        columns = found.setdefault(row["table_name"], {})
+        if row["is_identity"] == "NO":  # those can't be set at all
+            columns[row["column_name"]] = row["data_type"]
+    return found
+
+
+def refusal(platform: Platform, statement: str, role: str) -> str | None:
+    """What the database says when it refuses to run this statement; what it does is rolled back in any case."""
+    with platform.database.engine.connect() as connection:
+        connection.execute(text(f"set session_replication_role = {role}"))
+        try:
+            connection.execute(text(statement))
+        except IntegrityError as problem:
+            return str(problem.orig)
+        finally:
+            connection.rollback()
+            connection.execute(text("reset session_replication_role"))
+            connection.commit()
+        return None
+
+
+def test_of_every_table_it_is_decided_what_may_happen_to_its_rows(platform: Platform) -> None:
+    decided = [*KEPT, *CURRENT, *EMPTIED]
+    assert len(set(decided)) == len(decided)
+    assert set(decided) == set(tables_of(platform))
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_what_was_written_down_can_be_neither_deleted_nor_changed_nor_emptied(booked: Platform, role: str) -> None:
+    tables = tables_of(booked)
+    empty = [table for table in KEPT if not booked.query(f"select from {table} limit 1")]
+    assert empty == []
+    allowed = []
+    for table, changing in KEPT.items():
+        statements = [f"delete from {table}", f"truncate {table} cascade"]  # noqa: S608
+        statements += [
+            f"update {table} set {name} = {OTHERWISE[kind].format(name)}"  # noqa: S608
+            for name, kind in tables[table].items()
+            if name not in changing
+        ]
+        allowed += [statement for statement in statements if refusal(booked, statement, role) is None]
+    assert allowed == []
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_what_holds_now_is_not_emptied_either(platform: Platform, role: str) -> None:
+    allowed = [one for one in sorted(CURRENT) if refusal(platform, f"truncate {one} cascade", role) is None]
+    assert allowed == []
+    assert refusal(platform, "truncate stripe_pace", role) is None
+
+
+def test_every_refusal_holds_in_every_session(platform: Platform) -> None:
+    ordinary = platform.query(
+        "select tgrelid::regclass::text as on_table, tgname from pg_trigger"
+        " where not tgisinternal and tgname like 'refuse\\_%' and tgenabled <> 'A'"
+    )
+    assert ordinary == []
+
+
+def test_landing_a_day_again_replaces_what_it_brought_and_nothing_else_does(booked: Platform) -> None:
+    """The day lands anew with 5 requests in one file; by hand its file can't be taken out, in no transaction."""
+    refused(booked, "usage_files of 2026-09-15", "delete from usage_files where landing_day = '2026-09-15'")
+    refused(booked, "rejected_usage of 2026-09-15", "delete from rejected_usage where line = 2")
+    write_jsonl(booked.landing_dir, [event("e1", "3"), event("e4", "2")])
+    booked.land(now=at("2026-10-06"))
+    assert booked.query("select accepted, rejected from usage_files where landing_day = '2026-09-15'") == [
+        {"accepted": 2, "rejected": 0}
+    ]
+    assert booked.rejected() == []
+
+
+def test_carried_levels_are_forgotten_as_a_whole_month_and_never_in_part(booked: Platform) -> None:
+    refused(booked, "carried into 2026-10 are kept as a whole", "delete from carried_levels where series = 'vol_1'")
+    added = (
+        "insert into carried_levels (month, organization_id, meter, dimensions, series, level)"
+        " values ('2026-10-01', 'acme', 'volume_gb', '{}', 'vol_2', 10)"
+    )
+    refused(booked, "carried into 2026-10 are kept as a whole", added)
+    booked.execute("delete from carried_months where month = '2026-10-01'")
+    assert booked.query("select from carried_levels") == []
+
+
+def test_the_answer_to_a_request_is_written_down_once(booked: Platform) -> None:
+    booked.execute(
+        "insert into stripe_attempts (invoice_id, step, generation, idempotency_key, request_hash, sent_at)"
+        " select invoice_id, 'finalize', 0, 'key 2', 'hash', now() from stripe_invoices"
+    )
+    answer = "update stripe_attempts set outcome = '{}', answered_at = now() where idempotency_key = 'key 2'"
+    booked.execute(answer.format("applied"))
+    refused(booked, "stripe_attempts is kept as it was written", answer.format("not_applied"))
+
+
+def test_an_event_that_waits_is_settled_once(booked: Platform) -> None:
+    booked.execute(
+        "insert into stripe_events"
+        " (id, type, created_at, received_at, source, object_id, invoice_id, livemode, outcome, reason)"
+        " select 'evt_2', type, created_at, received_at, source, object_id, invoice_id, livemode, 'waiting', 'sync'"
+        " from stripe_events"
+    )
+    booked.execute("update stripe_events set outcome = 'applied', reason = 'paid' where id = 'evt_2'")
+    refused(
+        booked,
+        "outcome, reason can not be changed",
+        "update stripe_events set outcome = 'ignored', reason = 'x' where id = 'evt_2'",
+    )
+
+
+# --- One final invoice per organization and month ------------------------------------------------------------------
+
+
+OPEN = (
+    "insert into invoices"
+    " (id, organization_id, month, revision, origin, status, currency, amount, total_cents, computed_at)"
+    " values (:id, :organization, '2026-09-01', :revision, :origin, 'open', 'USD', 0, 0, now())"
+)
+FINALIZE = "update invoices set status = 'finalized', finalized_at = now(), due_on = '2026-12-01' where id = :id"
+
+
+def refused(platform: Platform, because: str, statement: str, **parameters: object) -> None:
+    with pytest.raises(IntegrityError, match=because):
+        platform.execute(statement, **parameters)
+
+
+@pytest.mark.parametrize("origin", ["billed", "imported"])
+@pytest.mark.parametrize("status", ["finalized", "paid", "uncollectible"])
+def test_an_organization_has_no_second_invoice_of_a_month_beside_its_final_one(
+    platform: Platform, origin: str, status: str
+) -> None:
+    platform.use(event("e1", "3"))
+    platform.close()
+    if status != "finalized":
+        paid_at = "now()" if status == "paid" else "null"
+        platform.execute(f"update invoices set status = :status, paid_at = {paid_at}", status=status)  # noqa: S608
+    again = {"id": id_of("again"), "organization": "acme", "revision": 1, "origin": origin}
+    refused(platform, "one_invoice_per_organization_and_month", OPEN, **again)
+
+
+def test_an_organization_has_no_second_open_invoice_of_a_month(platform: Platform) -> None:
+    platform.execute(OPEN, id=id_of("one"), organization="acme", revision=0, origin="billed")
+    again = {"id": id_of("again"), "organization": "acme", "revision": 1, "origin": "billed"}
+    refused(platform, "one_invoice_per_organization_and_month", OPEN, **again)
+
+
+def test_another_invoice_follows_a_void_one_and_the_void_one_never_returns(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    platform.close()
+    platform.execute("update invoices set status = 'void'")
+    platform.execute(OPEN, id=id_of("again"), organization="acme", revision=1, origin="billed")
+    platform.execute(FINALIZE, id=id_of("again"))
+    refused(platform, "it can not become finalized", "update invoices set status = 'finalized' where revision = 0")
+
+
+def test_an_organization_whose_payer_is_billed_for_it_has_no_final_invoice_itself(platform: Platform) -> None:
+    platform.add_organization("labs")
+    platform.link("labs", "acme")
+    platform.execute(OPEN, id=id_of("labs"), organization="labs", revision=0, origin="billed")
+    refused(platform, "2026-09 labs is on the invoice of its payer acme", FINALIZE, id=id_of("labs"))
+
+
+def test_a_database_with_two_final_invoices_of_a_month_is_not_migrated_and_they_are_named(platform: Platform) -> None:
+    platform.execute("drop index one_invoice_per_organization_and_month")
+    for revision in (0, 1):
+        invoice = {"id": id_of(f"invoice {revision}")}
+        platform.execute(OPEN, **invoice, organization="acme", revision=revision, origin="billed")
+        platform.execute(FINALIZE, **invoice)
+    (migration,) = VERSIONS.glob("*_kept_records.sql")
+    with (
+        pytest.raises(IntegrityError, match=r"one organization and month: acme 2026-09 \(numbers 1, 2\)"),
+        platform.database.transaction() as connection,
+    ):
+        connection.exec_driver_sql(migration.read_text(encoding="utf-8").replace("%", "%%"))

@@ -1,0 +1,206 @@
+"""A session on the billing database is bounded: it names what it waits for, gives up, and never shares its locks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Connection
+
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.postgres.connecting import DatabaseProblem
+from fly_billing.postgres.connecting.watching import Watch
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
+from tests.support.pooling_proxy import alternating, forwarding
+
+
+@contextmanager
+def bounded(url: str, monkeypatch: pytest.MonkeyPatch, **seconds: int) -> Iterator[BillingDatabase]:
+    for name, value in seconds.items():
+        monkeypatch.setenv(f"FLY_BILLING_{name.upper()}_SECONDS", str(value))
+    database = BillingDatabase(url)
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def url(billing_database: BillingDatabase) -> str:
+    return billing_database.engine.url.render_as_string(hide_password=False)
+
+
+@dataclass
+class Hurried:
+    """A clock that goes on by `step` seconds each time it is read, so a wait is looked at however slow the machine is.
+
+    Once it shows `due` it does `what`.
+    """
+
+    due: float = float("inf")
+    what: Callable[[], object] = lambda: None
+    step: int = 1
+    now: int = 0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        if self.now >= self.due:
+            self.due = float("inf")
+            self.what()
+        return self.now
+
+
+def watch_of(connection: Connection) -> Watch:
+    watch = connection.connection.driver_connection.watch  # type: ignore[union-attr]
+    assert isinstance(watch, Watch)
+    return watch
+
+
+def through(url: str, port: int) -> str:
+    """Lead the URL to another port, under a user name of its own, so that no engine is shared with other tests."""
+    return BillingDatabase(url).engine.url.set(port=port).render_as_string(hide_password=False)
+
+
+def test_a_pooler_that_swaps_connections_is_refused_before_anything_is_read(url: str) -> None:
+    with alternating(url.replace("+psycopg", "")) as proxy:
+        database = BillingDatabase(through(url, proxy.port))
+        with pytest.raises(DatabaseProblem, match=r"in transaction or statement mode.*use pool_mode = session"):
+            database.rows("months_to_sync")
+        with pytest.raises(DatabaseProblem, match="in transaction or statement mode"), database.session_lock("one"):
+            pass
+        database.engine.dispose()
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        left = connection.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone()
+    assert left == (0,)
+
+
+def test_a_run_that_waits_for_a_row_says_for_whom_and_gives_up(
+    url: str, billing_database: BillingDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add = "insert into organizations (id, name, billing_group, created_at) values ('acme', 'Acme', 'acme', now())"
+    with billing_database.transaction() as connection:
+        connection.exec_driver_sql(add)
+    with (
+        psycopg.connect(url.replace("+psycopg", ""), application_name="an open psql") as someone,
+        bounded(url, monkeypatch, lock=5) as database,
+        caplog.at_level(logging.WARNING, "fly_billing.waiting"),
+    ):
+        someone.execute("update organizations set name = 'Acme Inc.'")
+        with (
+            pytest.raises(DatabaseProblem, match=r"gave up waiting for a lock that process \d+ \(an open psql, role"),
+            database.transaction() as connection,
+        ):
+            watch_of(connection).clock = Hurried()
+            connection.exec_driver_sql("update organizations set name = 'ACME'")
+    assert "for a lock that process" in caplog.text
+    assert "an open psql" in caplog.text
+    assert "in a transaction since" in caplog.text
+
+
+def test_a_run_that_waits_for_another_run_gives_up_with_the_same_words(
+    url: str, billing_database: BillingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with billing_database.transaction() as other, bounded(url, monkeypatch, lock=5) as database:
+        lock_until_commit(other, "invoices")
+        with (
+            pytest.raises(DatabaseProblem, match=r"gave up waiting for a lock that process \d+ \(fly_billing"),
+            database.transaction() as connection,
+        ):
+            watch_of(connection).clock = Hurried()
+            lock_until_commit(connection, "invoices")
+
+
+def test_a_statement_that_takes_too_long_is_ended(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        bounded(url, monkeypatch, statement=1) as database,
+        database.engine.connect() as connection,
+        pytest.raises(DatabaseProblem, match=r"statement timeout.*FLY_BILLING_STATEMENT_SECONDS"),
+    ):
+        connection.exec_driver_sql("select pg_sleep(60)")
+
+
+def test_a_transaction_that_does_nothing_gives_its_locks_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bounded(url, monkeypatch, idle_transaction=1) as database, database.engine.connect() as other:
+        lock_until_commit(other, "invoices")
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:  # waits until the server ends the other one
+            connection.execute("select pg_advisory_xact_lock(hashtextextended('invoices', 0))")
+        with pytest.raises(DatabaseProblem, match="idle in a transaction for too long"):
+            rows(other, "months_to_sync")
+
+
+def test_migrations_may_take_longer_than_any_statement(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bounded(url, monkeypatch, statement=1) as database, database.transaction() as connection:
+        rows(connection, "take_any_time")
+        assert connection.exec_driver_sql("show statement_timeout").scalar_one() == "0"
+
+
+def test_a_server_behind_a_proxy_that_went_silent_is_given_up(
+    url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy goes on acknowledging bytes: TCP notices nothing."""
+    with (
+        forwarding("127.0.0.1", postgres.port) as proxy,
+        bounded(through(url, proxy.port), monkeypatch) as database,
+        database.engine.connect() as connection,
+    ):
+        connection.exec_driver_sql("select 1")
+        proxy.is_silent.set()
+        watch_of(connection).clock = Hurried(step=60)
+        watch_of(connection).parameters["connect_timeout"] = 2
+        with pytest.raises(DatabaseProblem, match=r"does not answer.*no answer for \d+ s"):
+            connection.exec_driver_sql("select 1")
+        with (
+            bounded(through(url, proxy.port), monkeypatch, connect=2) as another,
+            pytest.raises(DatabaseProblem, match="does not answer"),
+        ):
+            another.rows("months_to_sync")
+
+
+def test_limits_and_the_watch_add_no_round_trip_to_a_statement(url: str, tmp_path: Path) -> None:
+    database = BillingDatabase(url)
+    with database.engine.connect() as connection, (tmp_path / "messages").open("w+", encoding="utf-8") as messages:
+        connection.exec_driver_sql("select 1")
+        connection.connection.driver_connection.pgconn.trace(messages.fileno())  # type: ignore[union-attr]
+        for number in range(3):
+            connection.exec_driver_sql(f"select {number}").all()
+        connection.connection.driver_connection.pgconn.untrace()  # type: ignore[union-attr]
+        messages.seek(0)
+        assert messages.read().count("ReadyForQuery") == 3
+
+
+def test_a_slow_statement_on_a_living_server_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for ten times as long as a silent server would be given."""
+    with (
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as someone,
+        bounded(url, monkeypatch) as database,
+        database.engine.connect() as connection,
+    ):
+        someone.execute("select pg_advisory_lock(7)")
+        watch = watch_of(connection)
+        watch.clock = Hurried(10 * watch.silence, lambda: someone.execute("select pg_advisory_unlock(7)"), step=3)
+        assert connection.exec_driver_sql("select 7 from pg_advisory_xact_lock(7)").scalar_one() == 7
+    assert watch.blocker  # the server was asked, and said what it waits for
+
+
+def test_a_session_that_the_server_no_longer_has_is_given_up(
+    url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The news that it ended never came through."""
+    with (
+        forwarding("127.0.0.1", postgres.port) as proxy,
+        bounded(through(url, proxy.port), monkeypatch) as database,
+        database.engine.connect() as connection,
+    ):
+        connection.exec_driver_sql("select 1")
+        proxy.is_silent.set()
+        watch = watch_of(connection)
+        watch.clock = Hurried()
+        watch.parameters["port"] = postgres.port  # the server itself can be asked
+        with psycopg.connect(url.replace("+psycopg", "")) as someone:
+            ended = someone.execute("select pg_terminate_backend(%s, 300000)", [watch.pid]).fetchone()
+            assert ended == (True,)  # it waited until the session was gone
+        with pytest.raises(DatabaseProblem, match="the server no longer has this session"):
+            connection.exec_driver_sql("select 1")

@@ -1,0 +1,446 @@
+"""Negotiated prices from the files of a price book to the invoice, its explanation, its corrections and its FOCUS rows.
+
+The list: a request costs 0.10, a GB 0.02 after 100 free ones, support 29.00 a month. September 2026.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+from typer.testing import CliRunner, Result
+
+from fly_billing.cli.main import app
+from fly_billing.corrections.adjustments import Who, changed_terms, correct_month, find_corrections
+from fly_billing.corrections.rules.differences import PRICE_VERSION
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.corrections.shadow_billing import shadow_bill
+from fly_billing.errors import ToBeMended
+from fly_billing.focus.exports import export_focus
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book, read_price_book_files
+from fly_billing.pricing.rules.models import PerUnit
+from fly_billing.statements.explanation_reader import read_explanation
+from fly_billing.statements.statement_reader import read_statement
+from tests.support.builders import METERS, REQUESTS, SEPTEMBER, Platform, at, event, id_of, write_jsonl
+from tests.support.calculator import printed, redo
+from tests.support.focus_rules import violations
+
+
+def load(platform: Platform, text: str, **tables: str) -> None:
+    """Load a file of the book `fly`, and tables beside it."""
+    folder = platform.landing_dir.parent / "books" / "fly"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "negotiated.yaml").write_text(text, encoding="utf-8")
+    for name, table in tables.items():
+        (folder / f"{name}.csv").write_text(table, encoding="utf-8")
+    book = read_price_book_files(folder)
+    with platform.database.transaction() as connection:
+        load_price_book(connection, book)
+
+
+def land(platform: Platform, *quantities: tuple[str, str, str], name: str = "usage") -> None:
+    """(organization, day, requests), each an event."""
+    events = [
+        event(f"{name} {number}", quantity, subject=who, time=f"{day}T12:00:00Z")
+        for number, (who, day, quantity) in enumerate(quantities)
+    ]
+    write_jsonl(platform.landing_dir, events, at("2026-09-30").date(), name)
+
+
+ACME = """
+negotiated:
+  - {key: requests, organization: acme, unit_amount: 0.07, effective_from: 2026-09-16}
+"""
+
+
+def test_a_negotiated_price_cuts_the_usage_of_its_organization_only(platform: Platform) -> None:
+    platform.add_organization("labs")
+    load(platform, ACME)
+    land(platform, *((who, day, "10") for who in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")))
+    platform.close()
+    assert sorted(platform.amounts("usage")) == [Decimal("0.70"), Decimal("1.00")]
+    assert platform.amounts("usage", organization="labs") == [Decimal("2.00")]
+    cuts = platform.query(
+        "select s.organization_id as name, count(*) as rollups from usage_rollups as r"
+        " join usage_snapshots as s on s.id = r.snapshot_id group by 1 order by 1"
+    )
+    assert cuts == [{"name": "acme", "rollups": 2}, {"name": "labs", "rollups": 1}]
+
+
+def test_every_mistake_of_the_files_is_named_at_once_with_file_line_and_key(tmp_path: Path) -> None:
+    folder = tmp_path / "fly"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(
+        "negotiated:\n"
+        "  - {key: requests, organization: acme, effective_from: 2026-09-16}\n"
+        "  - key: support\n"
+        "    group: startups\n"
+        "    percent_off: 110\n"
+        "    effective_from: 2026-09-16\n"
+        "prices:\n"
+        "  - {key: typo, unit_amont: 1}\n"
+        "members_csv: {file: members.csv, each: {group: startups, organization: '{who}', effective_from: '{from}'}}\n",
+        encoding="utf-8",
+    )
+    (folder / "b.yaml").write_text("negotiated: {}\n", encoding="utf-8")
+    (folder / "members.csv").write_text("# who\nwho,from\nacme,2026-09-01\nlabs,soon\n", encoding="utf-8")
+    with pytest.raises(ValueError) as refused:
+        read_price_book_files(folder)
+    first, second, third, fourth, fifth = str(refused.value).splitlines()
+    assert first.startswith(f"{folder}/a.yaml: line 8: price fly/typo: unknown fields ['unit_amont']")
+    assert second.startswith(f"{folder}/a.yaml: line 2: negotiated price fly/requests of acme: give either percent_off")
+    assert third.startswith(f"{folder}/a.yaml: line 3: negotiated price fly/support of startups: percent_off 110 must")
+    assert (
+        fourth
+        == f"{folder}/a.yaml: members.csv: line 4: member labs of group startups: effective_from 'soon' is no date"
+    )
+    assert fifth == f"{folder}/b.yaml: negotiated must be a list of entries with fields"
+
+
+def test_what_the_billing_database_does_not_know_is_named_at_once_and_nothing_is_loaded(platform: Platform) -> None:
+    with pytest.raises(ValueError) as refused:
+        load(
+            platform,
+            "negotiated:\n"
+            "  - {key: request, organization: acme, percent_off: 5, effective_from: 2026-09-01}\n"
+            "  - {key: requests, organization: acne, percent_off: 5, effective_from: 2026-09-01}\n"
+            "  - {key: requests, group: early, unit_amount: 1, currency: EUR, effective_from: 2026-09-01}\n"
+            "  - {key: requests, organization: acme, percent_off: 5, effective_from: 2026-09-01}\n",
+        )
+    lines = [line.partition("negotiated.yaml: ")[2] for line in str(refused.value).splitlines()]
+    assert lines == [
+        "line 2: negotiated price fly/request of acme from 2026-09-01 00:00: price book fly has no price 'request'",
+        "line 4: negotiated price fly/requests of group early from 2026-09-01 00:00: it is in EUR, the list price in"
+        " USD",
+        "line 3: negotiated price fly/requests of acne from 2026-09-01 00:00: there is no organization 'acne'",
+    ]
+    assert platform.query("select * from negotiated_prices") == []
+
+
+def test_two_groups_with_a_price_for_one_key_at_a_time_are_refused_when_they_are_loaded(platform: Platform) -> None:
+    text = (
+        "negotiated:\n"
+        "  - {key: requests, group: early, percent_off: 5, effective_from: 2026-09-01}\n"
+        "  - {key: requests, group: schools, percent_off: 50, effective_from: 2026-09-16}\n"
+        "members:\n"
+        "  - {group: early, organization: acme, effective_from: 2026-01-01, effective_until: %s}\n"
+        "  - {group: schools, organization: acme, effective_from: 2026-01-01}\n"
+    )
+    with pytest.raises(
+        ValueError, match=r"acme is in two groups with a price for requests at a time: .*early.*schools"
+    ):
+        load(platform, text % "2026-09-17")
+    load(platform, text % "2026-09-16")
+
+
+def test_loading_again_changes_nothing_and_what_a_final_invoice_used_is_only_ended(platform: Platform) -> None:
+    load(platform, ACME)
+    land(platform, ("acme", "2026-09-20", "10"))
+    platform.close()
+    load(platform, ACME)
+    with pytest.raises(DBAPIError, match=r"the negotiated price requests of acme .* was used by a finalized invoice"):
+        load(platform, ACME.replace("0.07", "0.06"))
+    load(platform, ACME.replace("}", ", effective_until: 2026-11-01}"))
+    assert platform.query("select effective_until from negotiated_prices") == [{"effective_until": at("2026-11-01")}]
+
+
+THREE = """
+negotiated:
+  - {key: requests, group: startups, percent_off: 25, effective_from: 2026-09-16}
+  - key: egress
+    organization: acme
+    model: graduated
+    tiers: [{up_to: 100, unit_amount: 0.01}, {unit_amount: 0.005}]
+    effective_from: 2026-01-01
+  - {key: support, organization: acme, unit_amount: 20.00, effective_from: 2026-09-01, effective_until: 2026-10-01}
+negotiated_csv:
+  file: contracts.csv
+  each: {key: "{price}", organization: "{who}", percent_off: "{off}", effective_from: "{from}"}
+members:
+  - {group: startups, organization: acme, effective_from: 2026-02-01}
+"""
+
+
+def a_month_with_three_negotiated_prices(platform: Platform) -> None:
+    """10 and 20 requests in the halves of September, 150 GB, support.
+
+    Charged: 1.00 + 20 x 0.10 - 25 % = 2.50 for requests, 100 x 0.01 + 50 x 0.005 = 1.25 for 150 GB, 20.00 for support.
+    """
+    load(platform, THREE, contracts="price,who,off,from\nmachines,acme,50,2026-09-01\n")
+    platform.add_subscription("acme", "support", at("2026-08-01"))
+    land(platform, ("acme", "2026-09-10", "10"), ("acme", "2026-09-20", "20"))
+    gigabytes = event("gb", "150", type="egress_gb", region="ams", time="2026-09-20T12:00:00Z")
+    write_jsonl(platform.landing_dir, [gigabytes], at("2026-09-30").date(), "egress")
+    assert platform.close().failures == []
+
+
+def test_a_month_is_billed_explained_stated_and_exported_by_negotiated_prices(
+    platform: Platform, tmp_path: Path
+) -> None:
+    a_month_with_three_negotiated_prices(platform)
+    assert platform.totals() == [2375]
+    explained = {}
+    for row in platform.query("select id, price_key, amount from invoice_items where negotiated_price_id is not null"):
+        one = read_explanation(platform.database, row["id"]).explanation
+        assert one.problems == ()
+        explained[row["price_key"]] = (row["amount"], one.sums[-1].title, one.sums[-1].total, dict(one.facts))
+    # At the list price: 20 x 0.10; 50 x 0.02 past 100 free GB; 29.00.
+    titles = {title for _, title, _, _ in explained.values()}
+    assert titles == {"At the list price it would be"}
+    assert {key: (amount, total) for key, (amount, _, total, _) in explained.items()} == {
+        "requests": (Decimal("1.5"), Decimal(2)),
+        "egress": (Decimal("1.25"), Decimal(1)),
+        "support": (Decimal(20), Decimal(29)),
+    }
+    facts = explained["requests"][3]
+    assert facts["Negotiated"] == "25 % off the list price, of group startups, from 2026-09-16 on"
+    assert facts["List price"] == "per_unit: unit_amount 0.10"
+    assert facts["Charged by"] == "per_unit: unit_amount 0.075"
+    assert explained["support"][3]["Negotiated"] == "a price of its own, of acme, from 2026-09-01 until 2026-10-01"
+
+    (month,) = [
+        one for one in read_statement(platform.database, "acme", at("2026-10-05"), SEPTEMBER).invoices if one.items
+    ]
+    workings = {item.working for item in month.items}
+    assert "20 requests x 0.075; 25 % off the list price since 2026-09-16: 2 at the list price" in workings
+    assert "1 month x 20; your own price since 2026-09-01: 29 at the list price" in workings
+
+    with (tmp_path / "focus.csv").open("w+", newline="", encoding="utf-8") as file:
+        export_focus(platform.database, SEPTEMBER, Path(file.name), overwrite=True)
+    with (tmp_path / "focus.csv").open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        assert violations(reader.fieldnames or [], rows) == []
+    priced = ("SkuPriceId", "ContractedUnitPrice", "ListUnitPrice", "PricingQuantity", "ContractedCost", "ListCost")
+    assert sorted([row[name] for name in priced] for row in rows) == [
+        # 1.00 at the list price for 150 GB is 0.006666666667 a GB on average, as the list has no such tiers.
+        ["egress|0 to 100", "0.01", "0.006666666667", "100", "1", "0.6666666667"],
+        ["egress|above 100", "0.005", "0.006666666667", "50", "0.25", "0.33333333335"],
+        ["requests", "0.075", "0.1", "20", "1.5", "2"],
+        ["requests", "0.1", "0.1", "10", "1", "1"],
+        ["support", "20", "29", "1", "20", "29"],
+    ]
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal("23.75")
+
+
+def test_billing_a_month_again_unchanged_books_nothing(platform: Platform) -> None:
+    a_month_with_three_negotiated_prices(platform)
+    platform.roll_up(now=at("2026-10-10"))
+    with platform.database.transaction() as connection:
+        found = find_corrections(connection, SEPTEMBER, ["acme"], platform.lake)
+    assert (found.failures, found.wrong) == ([], [])
+
+
+def test_a_price_negotiated_for_a_closed_month_is_asked_about_for_its_organization_only(platform: Platform) -> None:
+    """September is final: 20 requests of acme and of labs at 0.10. Then acme gets 25 % off since 1 September."""
+    platform.add_organization("labs")
+    land(platform, ("acme", "2026-09-20", "20"), ("labs", "2026-09-20", "20"))
+    platform.close()
+    load(
+        platform, "negotiated:\n  - {key: requests, organization: acme, percent_off: 25, effective_from: 2026-09-01}\n"
+    )
+    (asked,) = changed_terms(platform.database)
+    assert (asked["organization_id"], asked["what"]) == ("acme", "negotiated price requests of acme was added")
+    platform.roll_up(now=at("2026-10-10"))
+    with platform.database.transaction() as connection:
+        found = find_corrections(connection, SEPTEMBER, platform.organizations(), platform.lake)
+    (correction,) = found.wrong
+    (difference,) = correction.differences
+    assert (correction.payer.organization_id, difference.amount) == ("acme", Decimal("-0.50"))
+    assert difference.causes == (PRICE_VERSION,)
+
+
+def test_a_group_s_price_for_a_closed_month_is_asked_about_for_each_member_and_so_is_a_late_membership(
+    platform: Platform,
+) -> None:
+    for name in ("labs", "shop"):
+        platform.add_organization(name)
+    land(platform, *((name, "2026-09-20", "20") for name in ("acme", "labs", "shop")))
+    platform.close()
+    members = (
+        "members:\n"
+        "  - {group: early, organization: acme, effective_from: 2026-09-01}\n"
+        "  - {group: early, organization: labs, effective_from: 2026-10-01}\n"
+    )
+    load(platform, members)
+    load(
+        platform,
+        "negotiated:\n  - {key: requests, group: early, percent_off: 5, effective_from: 2026-01-01}\n" + members,
+    )
+    assert [(row["about"], row["what"]) for row in changed_terms(platform.database)] == [
+        ("acme", "membership in group early was added"),
+        ("acme", "negotiated price requests of group early was added"),
+    ]
+
+
+def test_late_usage_of_a_closed_month_is_corrected_at_the_price_that_was_negotiated_for_it(platform: Platform) -> None:
+    """25 % off until October, and 50 % since: 10 more requests of September cost 0.75."""
+    load(
+        platform,
+        "negotiated:\n"
+        "  - {key: requests, organization: acme, percent_off: 25, effective_from: 2026-01-01}\n"
+        "  - {key: requests, organization: acme, percent_off: 50, effective_from: 2026-10-01}\n",
+    )
+    land(platform, ("acme", "2026-09-20", "20"))
+    platform.close()
+    land(platform, ("acme", "2026-09-21", "10"), name="late")
+    platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
+    platform.roll_up(now=at("2026-10-10"))
+    who = Who("ann", at("2026-10-10"))
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
+    assert [one.amount for each in corrected.booked for one in each.differences] == [Decimal("0.75")]
+
+
+def test_who_negotiated_what_can_be_read_and_one_bad_record_fails_its_organization_alone(platform: Platform) -> None:
+    platform.add_organization("labs")
+    land(platform, ("acme", "2026-09-20", "20"), ("labs", "2026-09-20", "20"))
+    platform.insert(
+        "negotiated_prices", id=id_of("bad"), book="fly", key="requests", organization_id="labs",
+        charges='{"percent_off": "ten"}', effective_from=at("2026-01-01"),
+    )  # fmt: skip
+    (failure,) = platform.close().failures
+    assert (failure.organization_id, failure.error.code) == ("labs", "unreadable_price")
+    assert "percent_off 'ten' is no number" in failure.error.operator_text
+    assert platform.totals() == [200]
+
+
+@pytest.fixture
+def command(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs `fly-billing` on the platform."""
+    url = platform.database.engine.url.render_as_string(hide_password=False)
+    for name in ("DATABASE_URL", "DAGSTER_DATABASE_URL"):
+        monkeypatch.setenv(name, url)
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    return lambda *arguments: CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def test_a_folder_is_loaded_and_who_has_which_price_is_shown(
+    platform: Platform, tmp_path: Path, command: Callable[..., Result]
+) -> None:
+    platform.add_organization("labs")
+    folder = tmp_path / "fly"
+    folder.mkdir()
+    (folder / "contracts.yaml").write_text(THREE.replace("negotiated_csv:", "x:").partition("x:")[0], encoding="utf-8")
+    members = "members:\n  - {group: startups, organization: labs, effective_from: 2026-10-01}\n"
+    (folder / "members.yaml").write_text(members, encoding="utf-8")
+    assert "3 negotiated prices, 1 member of groups" in " ".join(command("load-prices", folder).output.split())
+
+    shown = json.loads(command("prices", "--json").output)["prices"]
+    assert [(one["organization"], one["price"], one["from"][:10], one["of"], one["charges"]) for one in shown] == [
+        ("acme", "egress", "2026-01-01", "acme", "graduated: tiers up_to 100 unit_amount 0.01; unit_amount 0.005"),
+        ("acme", "support", "2026-09-01", "acme", "per_unit: unit_amount 20.00"),
+        ("labs", "requests", "2026-10-01", "group startups", "25 % off: per_unit: unit_amount 0.075"),
+    ]
+    assert {one["list_price"] for one in shown if one["price"] == "requests"} == {"per_unit: unit_amount 0.10"}
+    at_the_end = json.loads(command("prices", "acme", "--at", "2026-10-01", "--json").output)["prices"]
+    assert [one["price"] for one in at_the_end] == ["egress"]
+    table = command("prices", "labs").output
+    assert "group startups" in table
+    assert "acme" not in table
+
+
+def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_told(
+    platform: Platform, tmp_path: Path, command: Callable[..., Result]
+) -> None:
+    folder = tmp_path / "fly"
+    folder.mkdir()
+    text = ACME.replace("requests", "request") + ACME.partition(":")[2].replace("acme", "acne")
+    (folder / "a.yaml").write_text(text, encoding="utf-8")
+    refused = command("load-prices", folder)
+    assert refused.exit_code == 1
+    assert isinstance(refused.exception, ToBeMended)
+    assert str(refused.exception).splitlines()[0] == "nothing was loaded:"
+    assert [word in str(refused.exception) for word in ("'request'", "'acne'", "line 3", "line 5")] == [True] * 4
+    assert platform.query("select * from negotiated_prices") == []
+    empty = command("load-prices", tmp_path / "nowhere")
+    assert "nowhere has nothing to load" in str(empty.exception)
+
+
+def test_a_price_that_is_told_late_for_the_middle_of_a_closed_month_cuts_and_corrects_its_organization_only(
+    platform: Platform,
+) -> None:
+    """10 requests in each half of September at 0.10, final. Then acme has 0.07 since the 16th: 0.30 less."""
+    platform.add_organization("labs")
+    land(platform, *((who, day, "10") for who in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")))
+    platform.close()
+    load(platform, ACME)
+    who = Who("ann", at("2026-10-10"))
+    rolled_up = platform.roll_up(now=who.at)
+    assert rolled_up.changed == 1
+    by_itself = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF)
+    assert [one.differences for one in by_itself.booked] == []
+    assert [one.payer.organization_id for one in by_itself.undecided] == ["acme"]
+    by_hand = correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+    )
+    found = [(one.payer.organization_id, each.amount) for one in by_hand.booked for each in one.differences]
+    assert found == [("acme", Decimal("-0.30"))]
+    again = correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+    )
+    assert again.wrong == []
+
+
+def test_a_payer_s_invoice_has_each_organization_at_its_own_prices(platform: Platform) -> None:
+    """labs is paid for by acme: 10 requests of acme at the list's 0.10, 10 of labs at its own 0.04."""
+    platform.add_organization("labs")
+    platform.link("labs", "acme")
+    load(platform, ACME.replace("acme", "labs").replace("0.07", "0.04").replace("2026-09-16", "2026-09-01"))
+    land(platform, ("acme", "2026-09-20", "10"), ("labs", "2026-09-20", "10"))
+    platform.close()
+    assert sorted(platform.amounts("usage")) == [Decimal("0.40"), Decimal(1)]
+
+
+def test_an_organization_that_changed_its_book_keeps_what_it_negotiated_over_the_one_it_left(
+    platform: Platform,
+) -> None:
+    """acme leaves `fly` for a book in which a request costs 1.00, from October on; late usage of September is cut and
+    priced by what it negotiated over `fly`: 10 at 0.10 and 10 + 10 at 0.07."""
+    load(platform, ACME)
+    dear = replace(REQUESTS, book="dear", model=PerUnit(Decimal(1)))
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("dear", METERS, [dear]))
+    land(platform, ("acme", "2026-09-10", "10"), ("acme", "2026-09-20", "10"))
+    platform.close()
+    platform.execute("update organizations set price_book = 'dear' where id = 'acme'")
+    land(platform, ("acme", "2026-09-21", "10"), name="late")
+    platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
+    platform.roll_up(now=at("2026-10-10"))
+    who = Who("ann", at("2026-10-10"))
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
+    assert (corrected.failures, [one.amount for each in corrected.booked for one in each.differences]) == (
+        [],
+        [Decimal("0.70")],
+    )
+
+
+def test_shadow_billing_keeps_percentages_and_takes_them_off_the_other_book(platform: Platform) -> None:
+    """25 % off 20 requests: 1.50 at the list's 0.10, and 3.00 at the 0.20 of the other book."""
+    load(
+        platform, "negotiated:\n  - {key: requests, organization: acme, percent_off: 25, effective_from: 2026-01-01}\n"
+    )
+    land(platform, ("acme", "2026-09-20", "20"))
+    platform.close()
+    other = PriceBookFiles("fly", METERS, [replace(REQUESTS, model=PerUnit(Decimal("0.20")))])
+    (difference,) = shadow_bill(platform.database, SEPTEMBER, other).differences
+    assert (difference.billed_cents, difference.again_cents, difference.shadow_cents) == (150, 150, 300)
+
+
+@pytest.mark.parametrize("price", ["unit_amount: 0.07, minimum: 5", "percent_off: 33.3", "model: flat, flat_amount: 3"])
+def test_a_person_with_a_calculator_comes_to_the_amount_and_to_what_the_list_price_would_be(
+    platform: Platform, price: str
+) -> None:
+    load(platform, f"negotiated:\n  - {{key: requests, organization: acme, {price}, effective_from: 2026-01-01}}\n")
+    land(platform, ("acme", "2026-09-20", "50"))
+    platform.close()
+    (row,) = platform.query("select id, amount from invoice_items where negotiated_price_id is not null")
+    redone = redo(printed(read_explanation(platform.database, row["id"]).explanation))
+    assert redone["Amount"].total == Fraction(row["amount"])
+    assert redone["At the list price it would be"].total == 5  # 50 x 0.10

@@ -1,0 +1,515 @@
+"""A customer can always read what they owe and why, and what is wrong, whether Stripe is up or down."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+
+from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.statements.rules.spend import Share
+from fly_billing.statements.rules.statement import StatementInvoice, StatementTax
+from fly_billing.statements.statement_reader import NoSuchOrganization, read_statement
+from tests.support.builders import (
+    CLOSED,
+    LANDING_DAYS,
+    NOW,
+    OCTOBER,
+    SEPTEMBER,
+    Platform,
+    at,
+    event,
+    id_of,
+    price,
+    write_jsonl,
+)
+
+COMMAND = Path(sys.executable).with_name("fly-billing")
+
+
+def test_the_statement_of_an_open_month_shows_how_each_amount_came_about(platform: Platform) -> None:
+    """3 x 0.10; 110 GB - 100 free = 10 x 0.02; 14.50 for half a month; 1 second of a machine; -1.00."""
+    platform.add_subscription("acme", "support", at("2026-09-16"))
+    platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
+    platform.use(
+        event("e1", "3"),
+        event("e2", "110", type="egress_gb", region="iad"),
+        event("e3", "1", type="machine_seconds", preset="shared-cpu-1x", region="iad"),
+    )
+    platform.bill()
+    statement = read_statement(platform.database, "acme", NOW)
+    assert statement.headline() == "Acme owes nothing. Usage not invoiced yet comes to $14.00 so far."
+    (invoice,) = statement.invoices
+    assert (invoice.month, invoice.status, invoice.total_cents, invoice.as_of, invoice.trouble) == (
+        "2026-09",
+        "open",
+        1400,
+        NOW,
+        None,
+    )
+    assert [(item.product, item.working, item.amount, item.amount_cents) for item in invoice.items] == [
+        ("Egress", "100 GB free; 10 x 0.02", "0.2", 20),
+        ("Machines", "1 second x 1.94 per 2,592,000", "0.00000074845679012346", 0),
+        ("Requests", "3 requests x 0.1", "0.3", 30),
+        ("Support", "1,296,000 seconds x 29 per 2,592,000", "14.5", 1450),
+        ("One-off", "", "-1", -100),
+    ]
+
+
+def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_one_asked_for(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
+    platform.close()
+    platform.roll_up(OCTOBER, now=CLOSED)
+    platform.bill(OCTOBER, now=CLOSED)
+    statement = read_statement(platform.database, "acme", CLOSED)
+    assert [(one.month, one.status, len(one.items)) for one in statement.invoices] == [
+        ("2026-10", "open", 1),
+        ("2026-09", "finalized", 0),
+    ]
+    assert statement.headline() == (
+        "Acme owes $0.30 on 1 unpaid invoice. Usage not invoiced yet comes to $0.50 so far."
+    )
+    september = read_statement(platform.database, "acme", CLOSED, SEPTEMBER).invoices[1]
+    assert [item.working for item in september.items] == ["3 requests x 0.1"]
+    assert (september.as_of, september.due_on) == (CLOSED, date(2026, 10, 18))
+
+
+def test_an_invoice_that_can_not_be_computed_says_so_to_the_customer(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    platform.add_subscription("acme", "unknown", at("2026-09-01"))
+    platform.bill()
+    (invoice,) = read_statement(platform.database, "acme", NOW).invoices
+    assert (invoice.status, invoice.total_cents) == ("open", 30)
+    assert invoice.trouble == (
+        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
+    )
+
+
+def test_a_month_that_was_never_computed_is_on_the_statement_with_its_trouble(platform: Platform) -> None:
+    platform.bill()
+    statement = read_statement(platform.database, "acme", NOW, SEPTEMBER)
+    (invoice,) = statement.invoices
+    assert (invoice.month, invoice.status, invoice.total_cents, invoice.items) == ("2026-09", "not computed", None, ())
+    assert (invoice.trouble or "").startswith("We can't work out this month's invoice yet")
+    assert statement.headline() == "Acme owes nothing."
+
+
+def test_an_invoice_that_does_not_reach_stripe_says_so_to_the_customer(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    (billed,) = platform.close().invoices
+    platform.execute(
+        "insert into stripe_invoices (invoice_id, state, step, failure_code, failure_customer_text,"
+        " failure_operator_text, retryable, updated_at)"
+        " values (:id, 'failed', 'create', 'server_error', 'It is delayed.', 'Stripe failed', true, now())",
+        id=billed.id,
+    )
+    (invoice,) = read_statement(platform.database, "acme", CLOSED).invoices
+    assert (invoice.status, invoice.total_cents, invoice.trouble) == ("finalized", 30, "It is delayed.")
+
+
+def test_a_final_invoice_that_nobody_could_even_try_to_sync_says_that_it_is_delayed(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.close()
+    (soon,) = read_statement(platform.database, "acme", CLOSED + timedelta(hours=6)).invoices
+    (late,) = read_statement(platform.database, "acme", CLOSED + timedelta(hours=7)).invoices
+    assert soon.trouble is None
+    assert (late.trouble or "").startswith("Your invoice is ready and its amount is final")
+
+
+def test_an_invoice_that_is_in_stripe_is_found_there(platform: Platform) -> None:
+    (billed,) = platform.close().invoices
+    platform.execute(
+        "insert into stripe_invoices"
+        " (invoice_id, state, stripe_invoice_id, hosted_invoice_url, updated_at, finalized_at)"
+        " values (:id, 'finalized', 'in_1', 'https://invoice.example/in_1', now(), now())",
+        id=billed.id,
+    )
+    (invoice,) = read_statement(platform.database, "acme", CLOSED).invoices
+    assert (invoice.stripe_invoice_id, invoice.hosted_invoice_url, invoice.trouble) == (
+        "in_1",
+        "https://invoice.example/in_1",
+        None,
+    )
+
+
+def test_an_organization_without_invoices_owes_nothing(platform: Platform) -> None:
+    statement = read_statement(platform.database, "acme", NOW)
+    assert (statement.invoices, statement.headline()) == ((), "Acme owes nothing.")
+
+
+def test_a_statement_as_json_is_exact(platform: Platform) -> None:
+    platform.use(event("e1", "1234567890123.890123456789012"))
+    platform.bill()
+    data = json.loads(json.dumps(read_statement(platform.database, "acme", NOW).as_data()))
+    (item,) = data["invoices"][0]["items"]
+    assert item["amount"] == "123456789012.3890123456789012"
+    assert item["working"] == "1,234,567,890,123.890123456789012 requests x 0.1"
+    assert data["upcoming_cents"] == {"USD": 12345678901239}
+
+
+def test_an_unknown_organization_names_those_that_look_alike(platform: Platform) -> None:
+    platform.add_organization("acme-labs")
+    platform.add_organization("globex")
+    with pytest.raises(NoSuchOrganization, match="no organization 'Acm'; did you mean acme, acme-labs"):
+        read_statement(platform.database, "Acm", NOW)
+    with pytest.raises(NoSuchOrganization, match=r"^no organization 'zebra'$"):
+        read_statement(platform.database, "zebra", NOW)
+
+
+def test_a_month_in_which_an_organization_has_nothing_is_named(platform: Platform) -> None:
+    with pytest.raises(ValueError, match="acme has nothing in 2026-09"):
+        read_statement(platform.database, "acme", NOW, SEPTEMBER)
+
+
+# Where the money went ----------------------------------------------------------------------------------------------
+
+
+def shown(platform: Platform, organization: str = "acme") -> StatementInvoice:
+    invoice = read_statement(platform.database, organization, CLOSED, SEPTEMBER).shown()
+    assert invoice is not None
+    return invoice
+
+
+def shares(found: tuple[Share, ...]) -> list[tuple[str | None, int]]:
+    return [(share.label, share.amount_cents) for share in found]
+
+
+def days(invoice: StatementInvoice) -> dict[int, int]:
+    """Return the cents of the days that came to something."""
+    assert invoice.spend is not None
+    return {one.day.day: one.amount_cents for one in invoice.spend.by_day.days if one.amount_cents}
+
+
+def test_a_statement_says_where_the_money_went_by_product_app_region_and_day(platform: Platform) -> None:
+    """Volumes: 30 GB x 0.20 = $6.00, 20 of them web's in ams on the 2nd, 10 worker's in fra on the 3rd; 3 requests."""
+    meter = Meter("volume_gb", "Volumes", "GB", dimensions=("app", "region"))
+    volumes = price("volumes", "0.20", "volume_gb", unit="GB")
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("fly", [meter], [volumes]))
+    platform.use(
+        event("v1", "20", type="volume_gb", app="web", region="ams", time="2026-09-02T23:59:59Z"),
+        event("v2", "10", type="volume_gb", app="worker", region="fra", time="2026-09-03T00:00:00Z"),
+        event("r1", "3"),
+    )
+    platform.bill()
+    invoice = shown(platform)
+    assert invoice.spend is not None
+    assert shares(invoice.spend.by_product) == [("Requests", 30), ("Volumes", 600)]
+    assert shares(invoice.spend.by_app) == [("web", 400), ("worker", 200), (None, 30)]
+    assert shares(invoice.spend.by_region) == [("ams", 400), ("fra", 200), (None, 30)]
+    assert days(invoice) == {2: 400, 3: 200, 15: 30}
+
+
+def test_fees_are_spread_over_their_days_and_one_off_items_are_on_their_own(platform: Platform) -> None:
+    """$14.50 for the 16th to the 30th, 15 days: 96.67 cents each; $5.00 on the 10th."""
+    platform.add_subscription("acme", "support", at("2026-09-16"))
+    platform.add_one_off("acme", "setup", "5.00", at("2026-09-10T08:00:00"))
+    platform.roll_up()
+    platform.bill()
+    found = days(shown(platform))
+    assert found.pop(10) == 500
+    assert list(found) == list(range(16, 31))
+    assert sorted(found.values()) == [96] * 5 + [97] * 10
+
+
+def test_usage_from_before_days_were_kept_is_said_to_have_no_day(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    platform.execute("update usage_rollups set daily = null")
+    invoice = shown(platform)
+    assert invoice.spend is not None
+    assert (days(invoice), invoice.spend.by_day.day_not_known_cents) == ({}, 30)
+
+
+def test_a_month_is_compared_with_the_one_before(platform: Platform) -> None:
+    """September: 3 requests, $0.30; October: 5 requests, $0.50, and $5.00 once."""
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
+    platform.close()
+    platform.add_one_off("acme", "setup", "5.00", at("2026-10-03"))
+    platform.roll_up(OCTOBER, now=CLOSED)
+    platform.bill(OCTOBER, now=CLOSED)
+    october, september = read_statement(platform.database, "acme", CLOSED).invoices
+    assert october.compared is not None
+    assert (october.compared.month, october.compared.total.difference_cents) == ("2026-09", 520)
+    assert [(one.label, one.before_cents, one.now_cents) for one in october.compared.by_product] == [
+        ("One-off", 0, 500),
+        ("Requests", 30, 50),
+    ]
+    assert (september.compared, september.spend, september.number) == (None, None, "ACME-0001")
+    assert shown(platform).compared is None
+
+
+def test_discounts_credits_and_taxes_are_shown_with_what_is_left_of_the_credits(platform: Platform) -> None:
+    """$30.00 - 10 % = $27.00 - $20.00 of credit = $7.00; 19 % of it is $1.33; $8.33. Nothing of the other is drawn."""
+    platform.execute("insert into coupons (code, description, percent) values ('TEN', '10 % off', 10)")
+    platform.execute(
+        "insert into discounts (id, organization_id, coupon_code, first_month, redeemed_at)"
+        " values (:id, 'acme', 'TEN', '2026-09-01', '2026-09-01')",
+        id=id_of("discount"),
+    )
+    for name, amount, expires in (("welcome", "20", "2026-12-01"), ("later", "5.019", None)):
+        platform.execute(
+            "insert into credit_grants"
+            " (id, organization_id, description, amount, currency, priority, granted_at, expires_at)"
+            " values (:id, 'acme', :name, :amount, 'USD', :priority, :granted_at, :expires)",
+            id=id_of(name),
+            name=name,
+            amount=Decimal(amount),
+            priority=len(amount),
+            granted_at=at("2026-09-01") if name == "welcome" else at("2026-10-01"),
+            expires=expires and at(expires),
+        )
+    platform.execute(
+        "insert into tax_rates (id, organization_id, name, percent, first_month)"
+        " values (:id, 'acme', 'VAT', 19, '2026-01-01')",
+        id=id_of("vat"),
+    )
+    platform.use(event("e1", "300"))
+    platform.bill()
+    statement = read_statement(platform.database, "acme", NOW)
+    (invoice,) = statement.invoices
+    assert [(item.kind, item.amount_cents) for item in invoice.items] == [
+        ("usage", 3000),
+        ("discount", -300),
+        ("credit", -2000),
+        ("tax", 133),
+    ]
+    assert invoice.taxes == (StatementTax("VAT", "19", False, 700, 133),)
+    assert invoice.spend is not None
+    assert (invoice.spend.by_day.whole_invoice_cents, days(invoice)) == (-2167, {15: 3000})
+    assert [(one.description, one.granted_cents, one.left_cents) for one in statement.credits] == [("later", 501, 501)]
+
+
+def test_an_adjustment_of_an_earlier_month_says_its_causes(platform: Platform) -> None:
+    (billed,) = platform.close().invoices
+    platform.execute(
+        "insert into adjustments"
+        " (id, organization_id, month, invoice_id, item_key, product, description, amount, currency, causes, made_at,"
+        "  made_by)"
+        " values (:id, 'acme', '2026-09-01', :invoice, 'usage', 'Requests', '2026-09: requests', 0.20, 'USD',"
+        "  '{late rows}', :now, 'by hand')",
+        id=id_of("adjustment"),
+        invoice=billed.id,
+        now=CLOSED,
+    )
+    platform.roll_up(OCTOBER, now=CLOSED)
+    platform.bill(OCTOBER, now=CLOSED)
+    (item,) = read_statement(platform.database, "acme", CLOSED).invoices[0].items
+    assert (item.kind, item.description, item.amount_cents, item.causes) == (
+        "adjustment",
+        "2026-09: requests",
+        20,
+        ("late rows",),
+    )
+
+
+# Who pays ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(platform: Platform) -> Platform:
+    """Globex pays for acme. 3 requests of acme are $0.30; 5 of globex $0.50; globex has 10 % off and a $1.00 setup."""
+    platform.add_organization("globex")
+    platform.execute("insert into organization_links values ('acme', 'globex', '2026-09-01')")
+    platform.execute("insert into coupons (code, description, percent) values ('TEN', '10 % off', 10)")
+    platform.execute(
+        "insert into discounts (id, organization_id, coupon_code, first_month, redeemed_at)"
+        " values (:id, 'globex', 'TEN', '2026-09-01', '2026-09-01')",
+        id=id_of("discount"),
+    )
+    platform.add_one_off("globex", "setup", "1.00", at("2026-09-10"))
+    platform.use(event("e1", "3"), event("e2", "5", subject="globex"))
+    platform.bill()
+    return platform
+
+
+def test_the_payers_statement_shows_all_lines_by_organization(linked: Platform) -> None:
+    """0.30 + 0.50 + 1.00 - 0.18."""
+    invoice = shown(linked, "globex")
+    assert invoice.total_cents == 162
+    assert [(item.organization_id, item.amount_cents) for item in invoice.items] == [
+        ("acme", 30),
+        ("globex", 50),
+        ("globex", 100),
+        ("globex", -18),
+    ]
+    assert invoice.spend is not None
+    assert shares(invoice.spend.by_organization) == [("globex", 150), ("acme", 30), (None, -18)]
+    assert invoice.payer is None
+
+
+def test_whom_another_one_pays_for_sees_their_own_lines_and_who_pays(linked: Platform) -> None:
+    statement = read_statement(linked.database, "acme", NOW)
+    (invoice,) = statement.invoices
+    assert statement.headline() == "Acme owes nothing."
+    assert (invoice.total_cents, invoice.status_in_words()) == (30, "open, still growing, paid by Globex")
+    assert [(item.description, item.amount_cents) for item in invoice.items] == [("requests as used", 30)]
+    assert invoice.spend is not None
+    assert shares(invoice.spend.by_region) == [(None, 30)]
+    assert (invoice.payer and invoice.payer.id, invoice.taxes) == ("globex", ())
+
+
+def test_what_became_of_the_payers_invoice_in_stripe_is_not_told_to_others(linked: Platform) -> None:
+    (billed,) = linked.close().invoices
+    linked.execute(
+        "insert into stripe_invoices"
+        " (invoice_id, state, stripe_invoice_id, hosted_invoice_url, step, failure_code, failure_customer_text,"
+        " failure_operator_text, updated_at)"
+        " values (:id, 'failed', 'in_1', 'https://invoice.example/in_1', 'create', 'x', 'It is delayed.', 'x', now())",
+        id=billed.id,
+    )
+    own, paid_for = shown(linked, "globex"), shown(linked, "acme")
+    assert (own.trouble, own.stripe_invoice_id, own.due_on) == ("It is delayed.", "in_1", date(2026, 10, 18))
+    assert (paid_for.trouble, paid_for.stripe_invoice_id, paid_for.hosted_invoice_url, paid_for.due_on) == (None,) * 4
+    assert paid_for.number == "GLOBEX-0001"
+
+
+def test_months_before_a_link_are_ones_own(linked: Platform) -> None:
+    august = SEPTEMBER.plus(-1)
+    linked.add_one_off("acme", "setup", "2.00", at("2026-08-10"))
+    linked.roll_up(august, now=at("2026-08-20"))
+    linked.bill(august, now=at("2026-08-20"))
+    invoices = read_statement(linked.database, "acme", NOW).invoices
+    assert [(one.month, one.total_cents, one.payer is None) for one in invoices] == [
+        ("2026-09", 30, False),
+        ("2026-08", 200, True),
+    ]
+    assert invoices[0].compared is None  # an own invoice is no part of another one's
+
+
+# How far the usage is in -------------------------------------------------------------------------------------------
+
+
+def test_a_statement_says_how_far_its_usage_is_in_and_which_files_brought_it(platform: Platform) -> None:
+    for number, day in enumerate(LANDING_DAYS[:19]):
+        name = "machines" if number < 12 else f"proxy-{number}"
+        write_jsonl(platform.landing_dir, [event(f"e{number}", "1", time=f"{day}T08:00:00Z")], day, name)
+    platform.land(*LANDING_DAYS[:19], now=NOW)
+    platform.roll_up()
+    platform.bill()
+    found = read_statement(platform.database, "acme", NOW).completeness
+    assert found is not None
+    assert [(one.name, one.days, str(one.until)) for one in found.sources] == [
+        ("machines.jsonl", 12, "2026-09-12"),
+        ("proxy-#.jsonl", 7, "2026-09-19"),
+    ]
+    assert found.in_words() == (
+        "All usage that arrived by the end of 2026-09-19 (UTC) is in. Overdue: machines.jsonl (last on 2026-09-12)."
+    )
+
+
+def test_a_day_that_was_not_landed_ends_what_is_complete(platform: Platform) -> None:
+    platform.land(*LANDING_DAYS[:8], *LANDING_DAYS[9:19], now=NOW)
+    platform.roll_up()
+    platform.bill()
+    found = read_statement(platform.database, "acme", NOW).completeness
+    assert found is not None
+    assert found.until == date(2026, 9, 8)
+
+
+def test_usage_that_was_landed_after_the_invoice_was_worked_out_is_not_said_to_be_in(platform: Platform) -> None:
+    platform.land(*LANDING_DAYS[:19], now=NOW)
+    platform.roll_up()
+    platform.bill()
+    write_jsonl(platform.landing_dir, [event("late", "1")], LANDING_DAYS[4])
+    platform.land(LANDING_DAYS[4], now=NOW)
+    found = read_statement(platform.database, "acme", NOW).completeness
+    assert found is not None
+    assert found.until == date(2026, 9, 4)
+
+
+# What it costs to read, and where it goes --------------------------------------------------------------------------
+
+
+def statements_run(platform: Platform) -> int:
+    """Count what is asked of Postgres for one statement."""
+    asked: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        asked.append(statement)
+
+    sqlalchemy_event.listen(platform.database.engine, "before_cursor_execute", note)
+    try:
+        read_statement(platform.database, "acme", NOW)
+    finally:
+        sqlalchemy_event.remove(platform.database.engine, "before_cursor_execute", note)
+    return len(asked)
+
+
+def test_a_long_invoice_asks_no_more_of_the_database_than_a_short_one(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    few = statements_run(platform)
+    for number in range(60):
+        platform.add_one_off("acme", f"item {number}", "1.00", at("2026-09-10"))
+    platform.use(event("e1", "3"), event("e2", "110", type="egress_gb", region="iad"))
+    platform.bill()
+    assert len(shown(platform).items) == 62
+    assert statements_run(platform) == few > 0
+
+
+def statement_command(platform: Platform, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    url = platform.database.engine.url.render_as_string(hide_password=False)
+    environment = {
+        **os.environ,
+        "FLY_BILLING_DATA_DIR": str(folder),
+        "COLUMNS": "132",
+        "DATABASE_URL": url,
+        "DAGSTER_DATABASE_URL": url,
+    }
+    return subprocess.run(
+        [COMMAND, "statement", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        encoding="utf-8",
+    )
+
+
+def test_the_command_shows_writes_and_prints_a_statement(platform: Platform, tmp_path: Path) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    text = statement_command(platform, tmp_path, "acme")
+    assert "Acme owes nothing. Usage not invoiced yet comes to $0.30 so far." in text.stdout
+    assert "most on 09-15: $0.30" in text.stdout
+    page = tmp_path / "acme.html"
+    both = statement_command(platform, tmp_path, "acme", "2026-09", "--json", "--html", str(page))
+    assert json.loads(both.stdout)["invoices"][0]["spend"]["by_day"]["days"][14] == {
+        "day": "2026-09-15",
+        "amount_cents": 30,
+    }
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "3 requests × 0.1" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_replaces_a_file_only_if_asked_and_goes_to_standard_output(platform: Platform, tmp_path: Path) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    page = tmp_path / "acme.html"
+    page.write_text("mine", encoding="utf-8")
+    refused = statement_command(platform, tmp_path, "acme", "--html", str(page))
+    assert (refused.returncode, page.read_text(encoding="utf-8")) == (2, "mine")
+    assert "exists: name another file, or replace it with --overwrite" in " ".join(refused.stderr.split())
+    assert statement_command(platform, tmp_path, "acme", "--html", str(page), "--overwrite").returncode == 0
+    whole = page.read_text(encoding="utf-8")
+    assert whole.startswith("<!doctype html>")
+    shown = statement_command(platform, tmp_path, "acme", "--html", "/dev/stdout")
+    assert (shown.returncode, shown.stdout[:15]) == (0, "<!doctype html>")
+
+
+def test_a_page_that_can_not_be_written_is_said_so_in_a_line(platform: Platform, tmp_path: Path) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    result = statement_command(platform, tmp_path, "acme", "--html", str(tmp_path / "missing" / "acme.html"))
+    assert result.returncode == 2
+    assert "can't be written: No such file or directory: make the folder" in " ".join(result.stderr.split())

@@ -1,0 +1,311 @@
+"""How fast Stripe is asked: near its limits, never above them, by all processes together; slower where it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sync.client import ask, make_stripe_client
+from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
+from tests.support.stripe_builders import API_KEY, eventually, execute, query
+
+ROOT = Path(__file__).resolve().parents[3]
+# A process that waits for far more than it will live to send.
+DOOMED = """
+import sys, threading
+from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.postgres.database import BillingDatabase
+pace = Pace(BillingDatabase(sys.argv[1]), 100, 10)
+for _ in range(15):
+    threading.Thread(target=lambda: [pace.wait("create") for _ in range(1000)]).start()
+pace.wait("create")
+print("under way", flush=True)
+"""
+
+
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a process and return once it says its first word."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        encoding="utf-8",
+    )
+    assert process.stdout
+    assert process.stdout.readline()
+    return process
+
+
+def url(database: BillingDatabase) -> str:
+    return database.engine.url.render_as_string(hide_password=False)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+def arrivals(sandbox: SandboxServer, endpoint: str) -> list[float]:
+    """List when calls reached Stripe, in seconds, in order."""
+    return sorted(datetime.fromisoformat(call["at"]).timestamp() for call in sandbox.control.calls(endpoint=endpoint))
+
+
+def per_second(moments: Sequence[float]) -> float:
+    return (len(moments) - 1) / (moments[-1] - moments[0])
+
+
+def most_in_a_second(moments: Iterable[float]) -> int:
+    """Count the busiest second, wherever it begins; a millisecond is left for the clocks."""
+    all_of_them = sorted(moments)
+    return max(sum(1 for one in all_of_them if start <= one < start + 0.999) for start in all_of_them)
+
+
+def due(database: BillingDatabase, endpoints: Sequence[str], *, endpoint: float, account: float) -> list[float]:
+    """Book a request to each of the endpoints, without waiting; return when they are due, in seconds, exactly.
+
+    No endpoint is free before the year 2100, so how long the booking itself takes changes nothing.
+    """
+    busy = "insert into stripe_pace (bucket, next_at) values (:name, '2100-01-01Z') on conflict do nothing"
+    for name in set(endpoints):
+        execute(database, busy, name=name)
+    moments, known = [], booked(database)
+    for name in endpoints:
+        query(
+            database,
+            "select take_stripe_slot(:name, :endpoint, :account, 30)",
+            name=name,
+            endpoint=endpoint,
+            account=account,
+        )
+        (moment,) = booked(database) - known
+        known.add(moment)
+        moments.append(moment)
+    return moments
+
+
+def booked(database: BillingDatabase) -> set[float]:
+    """Return the moments at which the account's requests are due, in seconds."""
+    wanted = "select extract(epoch from t)::float8 as due from stripe_pace, unnest(taken) as t where bucket = 'account'"
+    return {row["due"] for row in query(database, wanted)}
+
+
+def slowed(database: BillingDatabase) -> dict[str, float]:
+    """Return what is left of the pace after 429s, by bucket, in requests per second."""
+    found = query(database, "select bucket, slowed_to from stripe_pace where slowed_to is not null")
+    return {row["bucket"]: row["slowed_to"] for row in found}
+
+
+def come_back(since: float) -> float:
+    """Return how much of a pace of 23 per second may have come back since then (of time.monotonic)."""
+    return 23 / 30 * (time.monotonic() - since)
+
+
+def let_pass(database: BillingDatabase, time: str) -> None:
+    """Let the last 429s be that much longer ago."""
+    execute(database, "update stripe_pace set slowed_at = slowed_at - cast(:time as interval)", time=time)
+
+
+def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
+    billing_database: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    # A second lasts an hour until the first refusal, so that the limit is met however slow the machine is.
+    sandbox.control.settings(endpoint_per_second=10, global_per_second=100, rate_window_seconds=3600)
+
+    def pause(seconds: float) -> None:
+        sandbox.control.settings(rate_window_seconds=1)
+        time.sleep(seconds)
+
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), Pace(billing_database, 100, 25), pause)
+
+    def read(times: int) -> list[bool]:
+        with ThreadPoolExecutor(12) as pool:
+            return list(pool.map(lambda _: reader.has_customer("cus_1234"), range(times)))
+
+    assert read(80) == [True] * 80
+    refused = len(sandbox.control.calls(status=429))
+    assert refused > 0
+    assert slowed(billing_database)["retrieve_customer"] <= 18.4  # four fifths of 23
+
+    sandbox.control.settings(endpoint_per_second=25)
+    let_pass(billing_database, "1 minute")
+    assert read(60) == [True] * 60
+
+
+def test_what_a_killed_process_had_booked_holds_others_up_only_until_it_would_have_been_sent(
+    billing_database: BillingDatabase,
+) -> None:
+    process = started(DOOMED, url(billing_database))
+    process.kill()
+    process.communicate(timeout=600)
+    pace = Pace(billing_database, 100, 10)
+    # Its 15 threads had booked one each, which are due within two seconds; all 15,000 would take 27 minutes.
+    assert seconds(lambda: pace.wait("create")) < 300
+
+
+def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database: BillingDatabase) -> None:
+    paces = [Pace(billing_database, 100_000, 100_000) for _ in range(6)]
+    endpoints = ("aaa", "zzz")  # before and after "account", if anybody sorted them
+
+    def ask_on(number: int) -> None:
+        for asked in range(30):
+            paces[number % 6].wait(endpoints[asked % 2])
+            paces[number % 6].slow_down(endpoints[number % 2], "global-rate" if asked % 2 else "endpoint-rate")
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(ask_on, range(12)))  # Postgres ends a deadlock with an error, which is raised here
+
+
+@pytest.mark.parametrize(("endpoint", "account"), [(25, 100), (25, 25), (25, 40), (7, 61)])
+def test_no_second_holds_more_than_the_limits_in_whatever_order_endpoints_are_asked(
+    billing_database: BillingDatabase, endpoint: int, account: int
+) -> None:
+    order = ["create"] * 40 + ["add_lines", "finalize", "create", "create_customer", "list"] * 15 + ["finalize"] * 40
+    moments = due(billing_database, order, endpoint=endpoint, account=account)
+    assert most_in_a_second(moments) <= account + 1
+    for name in set(order):
+        assert most_in_a_second(at for at, asked in zip(moments, order, strict=True) if asked == name) <= endpoint + 1
+
+
+def test_the_account_is_used_to_the_full(billing_database: BillingDatabase) -> None:
+    moments = due(billing_database, ["create", "add_lines", "finalize", "list"] * 50, endpoint=25, account=50)
+    assert per_second(sorted(moments)) == pytest.approx(50, rel=0.02)
+
+
+def test_requests_to_an_endpoint_are_due_one_after_the_other_and_not_in_bursts(
+    billing_database: BillingDatabase,
+) -> None:
+    moments = due(billing_database, ["create"] * 50, endpoint=25, account=100)
+    assert min(later - sooner for sooner, later in pairwise(moments[1:])) > 0.035
+
+
+def test_a_long_queue_at_one_endpoint_holds_no_other_endpoint_up(billing_database: BillingDatabase) -> None:
+    queue = due(billing_database, ["create"] * 50, endpoint=25, account=100)
+    (other,) = due(billing_database, ["finalize"], endpoint=25, account=100)
+    assert queue[-1] - queue[0] > 1.9
+    assert other < queue[-1]
+
+
+def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: BillingDatabase) -> None:
+    ours, theirs = Pace(billing_database, 100, 10), Pace(billing_database, 100, 10)
+    for _ in range(10):
+        slowed_at = time.monotonic()
+        ours.slow_down("create", "endpoint-rate")
+        let_pass(billing_database, "0.6 seconds")
+    # About one a second, and what came back since: the second request is due more than half of that after the first.
+    started = time.monotonic()
+    theirs.wait("create")
+    theirs.wait("create")
+    ended = time.monotonic()
+    assert ended - started > 0.5 / (1.2 + 9.2 / 30 * (ended - slowed_at))
+    assert list(slowed(billing_database)) == ["create"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "bucket"),
+    [
+        ("global-rate", "account"),
+        ("global-concurrency", "account"),
+        ("endpoint-rate", "create"),
+        ("endpoint-concurrency", "create"),
+        ("resource-specific", "create"),
+        (None, "create"),
+    ],
+)
+def test_a_429_slows_what_stripe_says_it_was_about(
+    billing_database: BillingDatabase, reason: str | None, bucket: str
+) -> None:
+    Pace(billing_database, 100, 25).slow_down("create", reason)
+    assert list(slowed(billing_database)) == [bucket]
+
+
+def test_refusals_that_come_together_slow_down_once(billing_database: BillingDatabase) -> None:
+    pace = Pace(billing_database, 100, 25)  # 23 per second, a little below the limit
+    started = time.monotonic()
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
+    # In one statement, so that however slow the machine is no half second passes between two of them.
+    together = ", ".join(f"slow_stripe_pace('create', 23, 0.8, 1, 30, 0.5) as answer_{n}" for n in range(5))
+    let_pass(billing_database, "0.6 seconds")
+    (answers,) = query(billing_database, f"select {together}")
+    # 0.46 had come back after 0.6 seconds, and a little more where the machine is slow.
+    assert answers["answer_0"] == pytest.approx(15.1, abs=0.1 + come_back(started))
+    assert list(answers.values()) == pytest.approx([answers["answer_0"]] * 5, abs=0.5)
+    let_pass(billing_database, "0.6 seconds")
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(12.4, abs=0.1 + come_back(started))
+
+
+def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit(
+    billing_database: BillingDatabase,
+) -> None:
+    pace = Pace(billing_database, 100, 2)
+    for _ in range(10):
+        pace.slow_down("create", "endpoint-rate")
+        let_pass(billing_database, "0.6 seconds")
+    assert slowed(billing_database) == {"create": 1.0}
+    let_pass(billing_database, "1 day")
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(1.472)  # four fifths of 92 % of 2
+
+
+def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_database: BillingDatabase) -> None:
+    pace = Pace(billing_database, 100, 25)
+    pace.slow_down("create", "endpoint-rate")
+    started = time.monotonic()
+    execute(billing_database, "update stripe_pace set slowed_to = 2, slowed_at = clock_timestamp()")
+    let_pass(billing_database, "15 seconds")
+    # 2 and half of 23 are 13.5; a refusal leaves four fifths of that.
+    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.1 + come_back(started))
+
+
+def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    sandbox.control.settings(endpoint_per_second=1, rate_window_seconds=3600)
+    pace = Pace(billing_database, 1000, 1000)
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), pace, lambda _: None)
+    assert reader.has_customer("cus_1234")
+    with pytest.raises(ReadingFailed):
+        reader.has_customer("cus_1234")
+    assert list(slowed(billing_database)) == ["retrieve_customer"]
+
+
+def test_a_429_about_an_object_in_use_slows_nothing_down(
+    billing_database: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    sandbox.control.seed_customer("cus_1234")
+    sandbox.control.settings(object_locks=True)
+    # It is done, and for ten seconds its answer is kept back: so long the customer is locked.
+    sandbox.control.add_fault("slow", "customers.update", nth=1, seconds=10, after_apply=True)
+    client = make_stripe_client(API_KEY, sandbox.url)
+    pace = Pace(billing_database, 1000, 1000)
+    first = threading.Thread(target=lambda: client.v1.customers.update("cus_1234", {"name": "first"}))
+    first.start()
+    eventually(lambda: sandbox.control.objects("customer")[0]["name"] == "first")
+    answer = ask(pace.heeding("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"})))
+    first.join()
+    assert (answer.http_status, answer.code) == (429, "lock_timeout")
+    assert slowed(billing_database) == {}
+
+
+def test_the_pace_starts_anew_when_postgres_has_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
+    pace = Pace(billing_database, 100, 25)
+    pace.wait("create")
+    execute(billing_database, "truncate stripe_pace")
+    pace.wait("create")
+    assert [row["bucket"] for row in query(billing_database, "select bucket from stripe_pace order by 1")] == [
+        "account",
+        "create",
+    ]

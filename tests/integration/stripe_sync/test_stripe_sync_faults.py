@@ -1,0 +1,195 @@
+"""The internet fails us, Stripe fails us: the customer gets one finished invoice with the right total all the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sync.client import UNKNOWN, ask, make_stripe_client
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from tests.support.alert_servers import black_hole
+from tests.support.stripe_builders import (
+    API_KEY,
+    bill_june,
+    entry,
+    eventually,
+    in_stripe,
+    invoice_in_stripe,
+    kinds,
+    outcome,
+    sync,
+    sync_tools,
+)
+
+STEPS = ["customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"]
+REFUSED = {"status": 400, "type": "invalid_request_error", "message": "The amount is odd."}
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    # Longer than we wait for an answer: we hear nothing, and Stripe does it a moment later, or has done it.
+    "slow to begin": ("slow", {"seconds": 0.4}),
+    "slow to answer": ("slow", {"seconds": 0.4, "after_apply": True}),
+    "dropped before it was done": ("drop_before_apply", {}),
+    "done and dropped": ("apply_then_drop", {}),
+    "done, answered and stored as 500": ("applied_500", {}),
+    "500, stored": ("stored_500", {}),
+    "500, not stored": ("error", {}),
+    "lock timeout": ("lock_timeout", {}),
+    "lock timeout, stored": ("lock_timeout", {"stored": True}),
+    "409": ("conflict_409", {}),
+    "rate limited": ("rate_limited", {}),
+    "refused": ("error", REFUSED),
+    "refused, stored": ("error", {**REFUSED, "stored": True}),
+}
+# Stripe says that it did nothing and will not: a person has to look at it before we try again.
+REFUSALS = ("refused", "refused, stored")
+# After five tries, what the journal says of an invoice whose step met the fault every time.
+WHILE_IT_LASTS = {
+    "slow to begin": ("unknown", "no_answer"),
+    "slow to answer": ("unknown", "no_answer"),
+    "dropped before it was done": ("unknown", "no_answer"),
+    "done and dropped": ("unknown", "no_answer"),
+    "500, stored": ("failed", "server_error"),
+    "500, not stored": ("unknown", "server_error"),
+    "lock timeout": ("failed", "lock_timeout"),
+    "lock timeout, stored": ("failed", "lock_timeout"),
+    "409": ("unknown", "conflict"),
+    "rate limited": ("failed", "rate_limited"),
+    "refused": ("failed", "invalid_request"),
+    "refused, stored": ("failed", "invalid_request"),
+}
+
+
+@pytest.fixture
+def tools(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path) -> Iterator[SyncTools]:
+    """An invoice over $35.45 of June 2023."""
+    bill_june(billing_database, tmp_path, acme=["12.00", "23.45"])
+    yield sync_tools(billing_database, sandbox.url)
+
+
+def facing(fault: str, tools: SyncTools, sandbox: SandboxServer) -> SyncTools:
+    """Wait 0.2 s for an answer where the fault keeps it back for longer, else as long as in production."""
+    is_slow = FAULTS[fault][0] == "slow"
+    return sync_tools(tools.journal.database, sandbox.url, patience=0.2) if is_slow else tools
+
+
+def assert_billed_once(sandbox: SandboxServer, tools: SyncTools) -> None:
+    assert in_stripe(sandbox) == [("acme", "open", 3545, 2)]
+    assert [line["amount"] for line in invoice_in_stripe(sandbox, "acme")["lines"]] == [1200, 2345]
+    row = entry(tools.journal.database, "acme")
+    assert (row["state"], row["stripe_invoice_id"]) == ("finalized", invoice_in_stripe(sandbox, "acme")["id"])
+    assert len(sandbox.control.objects("customer")) == 1
+    assert kinds(tools) == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in REFUSALS])
+def test_one_mishap_is_got_over_in_the_same_run(
+    tools: SyncTools, sandbox: SandboxServer, step: str, fault: str
+) -> None:
+    effect, rule = FAULTS[fault]
+    sandbox.control.add_fault(effect, step, nth=1, **rule)
+    assert outcome(sync(facing(fault, tools, sandbox))) == ({"finalized": 1}, [])
+    assert sandbox.control.faults()[0]["fired"] == 1
+    assert_billed_once(sandbox, tools)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("fault", REFUSALS)
+def test_a_refusal_is_told_with_stripes_words_and_the_next_run_goes_on(
+    tools: SyncTools, sandbox: SandboxServer, step: str, fault: str
+) -> None:
+    effect, rule = FAULTS[fault]
+    sandbox.control.add_fault(effect, step, nth=1, **rule)
+    report = sync(tools)
+    assert outcome(report) == ({}, ["invalid_request"])
+    assert "The amount is odd." in report.failures[0].failure.operator_text
+    assert "odd" not in report.failures[0].failure.customer_text
+    assert outcome(sync(tools)) == ({"finalized": 1}, [])
+    assert_billed_once(sandbox, tools)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("fault", WHILE_IT_LASTS)
+def test_a_mishap_that_lasts_is_told_honestly_and_got_over_once_it_ends(
+    tools: SyncTools, sandbox: SandboxServer, step: str, fault: str
+) -> None:
+    effect, rule = FAULTS[fault]
+    sandbox.control.add_fault(effect, step, **rule)
+    state, code = WHILE_IT_LASTS[fault]
+    assert outcome(sync(facing(fault, tools, sandbox))) == ({}, [code])
+    row = entry(tools.journal.database, "acme")
+    assert (row["state"], row["failure_code"], row["retryable"]) == (state, code, fault not in REFUSALS)
+    assert [one for one in in_stripe(sandbox) if one[1] != "draft"] in ([], [("acme", "open", 3545, 2)])
+    sandbox.control.clear_faults()
+    assert outcome(sync(tools)) == ({"finalized": 1}, [])
+    assert_billed_once(sandbox, tools)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_500_that_was_applied_every_time_is_settled_by_reading(
+    tools: SyncTools, sandbox: SandboxServer, step: str
+) -> None:
+    sandbox.control.add_fault("applied_500", step)
+    assert outcome(sync(tools)) == ({"finalized": 1}, [])
+    assert_billed_once(sandbox, tools)
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in REFUSALS])
+def test_a_mishap_at_either_batch_of_lines_adds_no_line_twice(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, nth: int, fault: str
+) -> None:
+    bill_june(billing_database, tmp_path, acme=["1.00"] * 130)
+    effect, rule = FAULTS[fault]
+    sandbox.control.add_fault(effect, "invoices.add_lines", nth=nth, **rule)
+    tools = sync_tools(billing_database, sandbox.url)
+    assert outcome(sync(facing(fault, tools, sandbox))) == ({"finalized": 1}, [])
+    assert in_stripe(sandbox) == [("acme", "open", 13000, 130)]
+    assert kinds(tools) == []
+
+
+def test_lines_that_were_on_their_way_for_long_are_not_added_again(tools: SyncTools, sandbox: SandboxServer) -> None:
+    # Five tries hear nothing or 409; the draft is still empty when we look, the lines arrive later.
+    sandbox.control.add_fault("slow", "invoices.add_lines", nth=1, seconds=5)
+    assert outcome(sync(sync_tools(tools.journal.database, sandbox.url, patience=0.5))) == ({}, ["conflict"])
+    assert in_stripe(sandbox) == [("acme", "draft", 0, 0)]
+    eventually(lambda: outcome(sync(tools))[0])
+    assert_billed_once(sandbox, tools)
+    keys = {call["idempotency_key"] for call in sandbox.control.calls(endpoint="invoices.add_lines")}
+    assert len(keys) == 1
+
+
+def test_when_stripe_can_not_be_read_nothing_is_sent_on_a_guess(tools: SyncTools, sandbox: SandboxServer) -> None:
+    sandbox.control.add_fault("stored_500", "invoices.create", nth=1)
+    for nth in range(2, 6):  # it can look before the first create, and not after it
+        sandbox.control.add_fault("error", "invoices.list", nth=nth)
+    assert outcome(sync(tools)) == ({}, ["server_error"])
+    assert entry(tools.journal.database, "acme")["state"] == "unknown"
+    sandbox.control.clear_faults()
+    assert outcome(sync(tools)) == ({"finalized": 1}, [])
+    assert_billed_once(sandbox, tools)
+
+
+def test_a_stripe_that_never_answers_is_given_up_and_nothing_is_known() -> None:
+    with black_hole() as address:
+        client = make_stripe_client(API_KEY, f"http://{address}", timeout=(0.2, 0.2))
+        answer = ask(lambda: client.v1.customers.create({"name": "Acme"}))
+    assert (answer.outcome, answer.code) == (UNKNOWN, "no_answer")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_month_gets_through_a_storm_of_all_faults(
+    billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, seed: int
+) -> None:
+    bill_june(billing_database, tmp_path, **{f"org-{n}": [f"{n}.00", "0.45"] for n in range(1, 9)})
+    for effect, rule in FAULTS.values():
+        sandbox.control.add_fault(effect, probability=0.03, seed=seed, **rule)
+    tools = sync_tools(billing_database, sandbox.url, patience=0.2, workers=4)
+    for _ in range(10):
+        sync(tools)
+    sandbox.control.clear_faults()
+    sync(sync_tools(billing_database, sandbox.url, workers=4))
+    assert in_stripe(sandbox) == [(f"org-{n}", "open", n * 100 + 45, 2) for n in range(1, 9)]
+    assert kinds(tools) == []

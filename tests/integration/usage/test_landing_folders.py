@@ -1,0 +1,160 @@
+"""Folders that can't be read fail their day alone and change nothing of it; what is not understood is reported."""
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey
+
+from fly_billing.usage.landing import DaysNotLanded
+from fly_billing.usage.landing_folder import LandingError, not_understood
+from fly_billing.worklist.due import days_due, days_to_land, needs_attention
+from tests.integration.usage.test_landing_any_file import (
+    as_an_ordinary_user,
+    counts,
+    open_to_anybody,
+    platform_of_anybody,
+    quantities,
+)
+from tests.support.builders import DAY, NOW, Platform, at, event, write_jsonl, write_text
+from tests.support.world import World, machine_seconds
+
+__all__ = ["platform_of_anybody"]
+NEXT_DAY = date(2026, 9, 16)
+
+
+def both_days(platform: Platform) -> None:
+    """e1 lands on 15 September, e2 in a folder below; on the 16th lands e3."""
+    write_jsonl(platform.landing_dir, [event("e1")])
+    write_jsonl(platform.landing_dir, [event("e2")], name="more/usage")
+    write_jsonl(platform.landing_dir, [event("e3")], NEXT_DAY)
+    platform.land(DAY, NEXT_DAY)
+    write_jsonl(platform.landing_dir, [event("e3"), event("e4")], NEXT_DAY)
+
+
+@pytest.mark.parametrize("folder", ["2026-09-15", "2026-09-15/more"])
+def test_a_folder_that_may_not_be_read_fails_its_day_alone_and_erases_nothing(
+    platform_of_anybody: Platform, folder: str
+) -> None:
+    platform = platform_of_anybody
+    both_days(platform)
+    open_to_anybody(platform)
+    (platform.landing_dir / folder).chmod(0)
+    with as_an_ordinary_user():
+        assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY, NEXT_DAY]
+        with pytest.raises(DaysNotLanded, match="Permission denied") as failed:
+            platform.land(DAY, NEXT_DAY)
+        assert [one.path for one in not_understood(platform.landing_dir, NOW)] == [folder]
+    assert list(failed.value.failures) == [DAY]
+    assert counts(failed.value.files) == {"usage.jsonl": (2, 2, 0, 0)}
+    assert set(quantities(platform)) == {"before", "e1", "e2", "e3", "e4"}
+
+
+@pytest.mark.parametrize("instead", ["file", "link to itself", "link to nowhere"])
+def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_events(
+    platform: Platform, instead: str
+) -> None:
+    both_days(platform)
+    folder = platform.landing_dir / "2026-09-15"
+    folder.rename(platform.landing_dir.parent / "kept")
+    if instead == "file":
+        folder.write_text("a file", encoding="utf-8")
+    else:
+        folder.symlink_to("2026-09-15" if instead == "link to itself" else "nowhere")
+    assert DAY in days_to_land(platform.database, platform.landing_dir, at("2026-12-01"))
+    with pytest.raises(DaysNotLanded, match="so nobody knows what is in it") as failed:
+        platform.land(DAY, NEXT_DAY)
+    assert list(failed.value.failures) == [DAY]
+    assert set(quantities(platform)) == {"e1", "e2", "e3", "e4"}
+    assert [one.path for one in not_understood(platform.landing_dir, NOW)] == ["2026-09-15"]
+
+
+def test_a_folder_deeper_than_a_path_can_say_fails_its_day_alone(platform: Platform) -> None:
+    """The same for root and for everybody: the path has more than 4,096 letters."""
+    both_days(platform)
+    here = Path.cwd()
+    os.chdir(platform.landing_dir / "2026-09-15")
+    try:
+        for _ in range(20):
+            Path("x" * 250).mkdir()
+            os.chdir("x" * 250)
+    finally:
+        os.chdir(here)
+    with pytest.raises(DaysNotLanded, match="File name too long") as failed:
+        platform.land(DAY, NEXT_DAY)
+    assert list(failed.value.failures) == [DAY]
+    assert set(quantities(platform)) == {"e1", "e2", "e3", "e4"}
+
+
+def test_a_landing_folder_that_is_empty_all_at_once_lands_nothing(platform: Platform) -> None:
+    """A share that is not mounted: days that were never landed would count as days without usage."""
+    both_days(platform)
+    for day in ("2026-09-15", "2026-09-16"):
+        (platform.landing_dir / day).rename(platform.landing_dir.parent / day)
+    with pytest.raises(LandingError, match="mounted"):
+        platform.land(date(2026, 9, 17))
+    assert platform.query("select landing_day from landing_days where landing_day = '2026-09-17'") == []
+
+
+ODD_FOLDERS = ["2026-11-5", "20261105", "2026-11-05.bak", "2026-02-30", "٢٠٢٦-11-05", "2022-12-31", "2199-01-01"]
+
+
+def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(platform: Platform) -> None:
+    for name in ODD_FOLDERS:
+        (platform.landing_dir / name).mkdir()
+        (platform.landing_dir / name / "usage.jsonl").write_text("{}", encoding="utf-8")
+    (platform.landing_dir / "usage.jsonl").write_text("{}", encoding="utf-8")
+    write_jsonl(platform.landing_dir, [event("e1")])
+    write_jsonl(platform.landing_dir, [event("e2")], name="2026-09-16/usage")
+    write_text(platform.landing_dir, DAY, "notes.txt", "what?")
+    for age, name in ((timedelta(hours=25), ".old.part"), (timedelta(hours=23), ".new.part")):
+        path = write_text(platform.landing_dir, DAY, name, "{}")
+        written_at = (NOW - age).timestamp()
+        os.utime(path, (written_at, written_at))
+    assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY]
+    platform.land()
+    assert set(quantities(platform)) == {"e1", "e2"}
+    found = {one.path: one.message for one in needs_attention(platform.database, platform.landing_dir, NOW)}
+    assert set(found) == {
+        *ODD_FOLDERS,
+        "usage.jsonl",
+        "2026-09-15/2026-09-16",
+        "2026-09-15/.old.part",
+        "2026-09-15/notes.txt",
+    }
+    assert found["2026-11-5"].startswith("named after no day: files are landed from folders called YYYY-MM-DD")
+    assert found["2022-12-31"] == "it lies before 2023-01-01, the first landing day: its files are not landed"
+    assert found["2026-09-15/notes.txt"].startswith("rejected (unknown_format): .txt")
+
+
+def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform) -> None:
+    """Of September, which is over: acme has no invoice of it, and 16 September has no folder."""
+    now = datetime(2026, 10, 5, tzinfo=UTC)
+    write_jsonl(platform.landing_dir, [event("e1")])
+    due = days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
+    assert NEXT_DAY in due
+    platform.land(*due, now=now)
+    assert NEXT_DAY not in days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
+
+
+def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_are_materialized(world: World) -> None:
+    days = [date(2026, 10, 1), date(2026, 10, 2)]
+    world.add_organization("acme")
+    world.load_prices()
+    for day in days:
+        moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        world.write_usage(day, [machine_seconds(str(day), "acme", moment, "1")])
+    (world.landing_dir / "2026-10-01").rename(world.landing_dir / "2026-10-1")
+    (world.landing_dir / "2026-10-01").write_text("a file", encoding="utf-8")
+    tags = {
+        "dagster/asset_partition_range_start": "2026-10-01",
+        "dagster/asset_partition_range_end": "2026-10-02",
+    }
+    result = world.run("land_usage", tags, fails=True)
+    checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    assert not checks["every_landed_row_is_accepted_duplicate_or_rejected"].passed
+    understood = checks["everything_in_the_landing_folder_is_understood"]
+    assert (understood.passed, understood.metadata["wrong"].value) == (False, 2)
+    materialized = world.instance.get_materialized_partitions(AssetKey("usage_events"))
+    assert materialized == {"2026-10-02"}

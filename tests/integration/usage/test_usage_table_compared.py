@@ -1,0 +1,391 @@
+"""The usage table is compared with Postgres before it is read: if they disagree, nothing is billed or booked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+from dagster import ExecuteInProcessResult
+
+from fly_billing.assets.failure_causes import failure_causes
+from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.rules.guard import OFF
+from fly_billing.money import plain
+from fly_billing.statements.billed_events import check_items_per_event
+from fly_billing.usage.usage_table import EVENTS, UsageTableMismatch, open_duckdb
+from tests.support.builders import DAY, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.support.unguarded import damage
+from tests.support.world import World, machine_seconds
+
+COMMAND = Path(sys.executable).with_name("fly-billing")
+FIRST, SECOND, THIRD = date(2026, 9, 10), date(2026, 9, 20), date(2026, 9, 21)
+CLOSED = at("2026-10-05")
+
+
+@pytest.fixture
+def landed(platform: Platform) -> Platform:
+    """September has landed: 3 requests on the 10th, 4 on the 20th, at $0.10 each."""
+    for number, day in enumerate((FIRST, SECOND)):
+        time = f"{day}T12:00:00Z"
+        write_jsonl(platform.landing_dir, [event(f"e{number}", str(3 + number), time=time)], day)
+    platform.land(*LANDING_DAYS, now=CLOSED)
+    return platform
+
+
+def log_of(platform: Platform) -> list[Path]:
+    return sorted((platform.lake.path / "_delta_log").glob("*.json"))
+
+
+def data_of(platform: Platform, day: date) -> Path:
+    (found,) = [platform.lake.path / file.path for file in platform.table().data_files if file.day == day]
+    return found
+
+
+def moved_away(platform: Platform) -> None:
+    shutil.rmtree(platform.lake.path)
+
+
+def share_not_mounted(platform: Platform) -> None:
+    shutil.rmtree(platform.lake.path)
+    platform.lake.path.mkdir()
+
+
+# The database refuses to change what days brought in a transaction that did not land them.
+LANDED_NOW = "update landing_days set landed_at = landed_at"
+
+
+def last_log_missing(platform: Platform) -> None:
+    log_of(platform)[-1].unlink()
+
+
+def log_in_the_middle_missing(platform: Platform) -> None:
+    log_of(platform)[0].unlink()
+
+
+def last_log_cut(platform: Platform) -> None:
+    last = log_of(platform)[-1]
+    last.write_bytes(last.read_bytes()[:-20])
+
+
+def last_log_empty(platform: Platform) -> None:
+    log_of(platform)[-1].write_bytes(b"")
+
+
+def log_cut_at_a_line(platform: Platform) -> None:
+    """Every line is whole, but those that add data files are gone: Delta itself notices nothing."""
+    for log in log_of(platform):
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if not line.startswith('{"add"')), encoding="utf-8")
+
+
+def data_file_deleted(platform: Platform) -> None:
+    data_of(platform, FIRST).unlink()
+
+
+def data_file_cut(platform: Platform) -> None:
+    file = data_of(platform, SECOND)
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def data_file_of_zeros(platform: Platform) -> None:
+    """As long as before: the table's log has nothing that would tell."""
+    file = data_of(platform, FIRST)
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def table_of_another_platform(platform: Platform) -> None:
+    """As many versions, and the very rows."""
+    rows = pa.Table.from_pylist(events_of(platform), schema=EVENTS)
+    last = platform.lake.delta().version()
+    shutil.rmtree(platform.lake.path)
+    other = platform.lake
+    other.create()
+    while other.replace_days([FIRST, SECOND], rows).version() < last:
+        pass
+
+
+def rows_doubled_by_another_writer_in_place_of_the_last_version(platform: Platform) -> None:
+    rows = pa.Table.from_pylist(events_of(platform) * 2, schema=EVENTS)
+    log_of(platform)[-1].unlink()
+    platform.lake.replace_days([FIRST, SECOND], rows)
+
+
+def landing_acknowledged_but_not_written(platform: Platform) -> None:
+    platform.execute("update landing_days set lake_version = lake_version + 1 where landing_day = :day", day=SECOND)
+
+
+def rows_acknowledged_but_not_written(platform: Platform) -> None:
+    platform.execute(f"{LANDED_NOW}; update landed_months set rows = rows + 1 where landing_day = '{SECOND}'")  # noqa: S608
+
+
+def events_of(platform: Platform) -> list[dict[str, Any]]:
+    with open_duckdb() as duck:
+        platform.table().open_view(duck, "events")
+        return list(duck.execute("from events order by landing_day").to_arrow_table().to_pylist())
+
+
+Fault = Callable[[Platform], None]
+FAULTS: dict[Fault, str] = {
+    moved_away: "no such folder",
+    share_not_mounted: "an empty folder",
+    last_log_missing: "which is older",
+    log_in_the_middle_missing: "can't be read",
+    last_log_cut: "can't be read",
+    last_log_empty: "",
+    log_cut_at_a_line: "landing day 2026-09-10 of month 2026-09: 0 rows",
+    data_file_deleted: "landing_day=2026-09-10",
+    data_file_cut: "landing_day=2026-09-20",
+    table_of_another_platform: "another table",
+    rows_doubled_by_another_writer_in_place_of_the_last_version: "landing day 2026-09-10 of month 2026-09",
+    landing_acknowledged_but_not_written: "which is older",
+    rows_acknowledged_but_not_written: "landing day 2026-09-20 of month 2026-09: 1 rows",
+}
+
+
+@pytest.fixture
+def bring_back(landed: Platform, tmp_path: Path) -> Callable[[], None]:
+    """Return what brings everything back as it was when the test began."""
+    backup = tmp_path / "backup"
+    shutil.copytree(landed.lake.path, backup)
+    versions = landed.query("select landing_day, lake_version from landing_days")
+
+    def copy_back() -> None:
+        shutil.rmtree(landed.lake.path, ignore_errors=True)
+        shutil.copytree(backup, landed.lake.path)
+        for row in versions:
+            landed.execute(
+                "update landing_days set lake_version = :lake_version where landing_day = :landing_day", **row
+            )
+        landed.execute(f"{LANDED_NOW}; update landed_months set rows = accepted")  # noqa: S608
+
+    return copy_back
+
+
+each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.__name__))
+
+
+@each_fault
+def test_a_damaged_usage_table_stops_the_month_and_the_month_bills_once_it_is_back(
+    landed: Platform, bring_back: Callable[[], None], fault: Fault
+) -> None:
+    """7 requests: $0.70. Without them the month would have closed at $0.00."""
+    fault(landed)
+    with pytest.raises(UsageTableMismatch) as refused:
+        landed.roll_up(now=CLOSED)
+    said = str(refused.value)
+    assert "\n" not in said
+    assert str(landed.lake.path) in said
+    assert FAULTS[fault] in said
+    assert "fly-billing land --repair" in said
+    assert landed.query("select * from usage_snapshots") == []
+    bring_back()
+    landed.roll_up(now=CLOSED)
+    assert [(one.total_cents, one.items) for one in landed.bill(now=CLOSED).invoices] == [(70, 1)]
+
+
+@each_fault
+def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
+    landed: Platform, bring_back: Callable[[], None], fault: Fault
+) -> None:
+    landed.roll_up(now=CLOSED)
+    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    fault(landed)
+    with pytest.raises(UsageTableMismatch):
+        landed.roll_up(now=CLOSED)
+    with pytest.raises(UsageTableMismatch):
+        landed.table().files(SEPTEMBER)  # what the asset `invoices` does before it corrects
+    bring_back()
+    landed.roll_up(now=CLOSED)
+    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Who("ann", CLOSED), guard=OFF).wrong == []
+    assert landed.query("select * from adjustments") == []
+
+
+@pytest.mark.parametrize(
+    "fault", [one for one in FAULTS if "data_file" not in one.__name__], ids=lambda fault: str(fault.__name__)
+)
+def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing(
+    landed: Platform, bring_back: Callable[[], None], fault: Fault
+) -> None:
+    fault(landed)
+    write_jsonl(landed.landing_dir, [event("late", "1", time="2026-09-21T12:00:00Z")], THIRD)
+    before = landed.query("select * from usage_files")
+    with pytest.raises(UsageTableMismatch):
+        landed.land(THIRD)
+    assert landed.query("select * from usage_files") == before
+    bring_back()
+    landed.land(THIRD, now=CLOSED)
+    landed.roll_up(now=CLOSED)
+    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [80]
+
+
+def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(world: World) -> None:
+    """acme runs a shared-cpu-1x Machine for half a month on each of two landing days: $2.02."""
+    world.load_prices()
+    world.add_organization("acme")
+    for number, day in enumerate((date(2026, 10, 10), date(2026, 10, 20))):
+        world.write_usage(day, [machine_seconds(number, "acme", at(day.isoformat()), "1296000")])
+    world.land_month(OCTOBER)
+    world.now = at("2026-11-02")
+    world.bill(OCTOBER)
+    world.now = at("2026-11-05")
+    away = world.lake_dir.with_name("away")
+    world.lake_dir.rename(away)
+    cause = cause_of(world.bill(OCTOBER, fails=True))
+    assert f"the usage table {world.lake_dir} does not agree" in cause
+    assert "no such folder" in cause
+    assert world.totals(OCTOBER) == {"acme": ("open", 202)}
+    assert not world.lake_dir.exists()
+    # Rolled up, and then the table is gone: invoices alone are not closed either.
+    away.rename(world.lake_dir)
+    world.run("bill_month", world.tags(OCTOBER))
+    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+    world.lake_dir.rename(away)
+    world.bill(OCTOBER, fails=True)
+    assert world.execute("select * from adjustments") == []
+
+
+def cause_of(result: ExecuteInProcessResult) -> str:
+    """What the alert on a failed run says."""
+    return " ".join(one.text for one in failure_causes(one for one in result.all_events if one.is_step_failure))
+
+
+def test_no_reader_makes_a_usage_table(platform: Platform) -> None:
+    platform.roll_up()
+    assert platform.bill().failures == []
+    assert not platform.lake.path.exists()
+    assert check_items_per_event(platform.database, platform.lake, SEPTEMBER, ["acme"]) == []
+    assert not platform.lake.path.exists()
+
+
+def test_a_table_restored_from_yesterday_is_refused(platform: Platform, tmp_path: Path) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.land(DAY)
+    shutil.copytree(platform.lake.path, tmp_path / "yesterday")
+    write_jsonl(platform.landing_dir, [event("e2", "4")], DAY + timedelta(days=1))
+    platform.land(DAY + timedelta(days=1))
+    shutil.rmtree(platform.lake.path)
+    shutil.copytree(tmp_path / "yesterday", platform.lake.path)
+    with pytest.raises(UsageTableMismatch, match=r"expected version 2 of table .*; found version 1, which is older"):
+        platform.roll_up()
+    assert platform.query("select * from usage_rollups") == []
+
+
+def test_a_table_that_another_billing_database_wrote_is_not_landed_into(platform: Platform, tmp_path: Path) -> None:
+    platform.lake.create()
+    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    with pytest.raises(UsageTableMismatch, match="one that another billing database wrote"):
+        platform.land(DAY)
+    assert platform.query("select * from landing_days") == []
+
+
+def test_a_first_landing_that_was_killed_after_it_made_the_table_goes_on(platform: Platform) -> None:
+    platform.lake.create()
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.land(DAY)
+    assert platform.table().version == 1
+
+
+def kill_before_the_commit(platform: Platform) -> None:
+    """Land, and fail where the landing has written the usage table and not committed its ledger yet."""
+    platform.execute(
+        "create function killed() returns trigger language plpgsql as $$ begin raise exception 'killed'; end $$"
+    )
+    platform.execute("create trigger killed before insert on usage_files execute function killed()")
+    with pytest.raises(psycopg.Error, match="killed"):
+        platform.land(DAY)
+    platform.execute("drop trigger killed on usage_files")
+    platform.execute("drop function killed")
+
+
+def quantities(platform: Platform) -> list[str]:
+    return [plain(row["quantity"]) for row in platform.query("select quantity from usage_rollups order by quantity")]
+
+
+def test_what_a_killed_landing_wrote_is_not_billed_and_does_not_count_with_the_next_landing(
+    platform: Platform,
+) -> None:
+    """The killed landing brought 5 more requests, whose file is gone when the next day lands: only 3 + 4 count."""
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.land(DAY)
+    more = write_jsonl(platform.landing_dir, [event("more", "5")], name="more")
+    kill_before_the_commit(platform)
+    assert platform.lake.delta().version() == 2
+    platform.roll_up()
+    assert quantities(platform) == ["3"]
+    more.unlink()
+    next_day = DAY + timedelta(days=1)
+    write_jsonl(platform.landing_dir, [event("e2", "4", time="2026-09-16T12:00:00Z")], next_day)
+    platform.land(next_day)
+    platform.roll_up()
+    assert quantities(platform) == ["7"]
+
+
+def test_a_first_landing_killed_before_its_commit_brings_nothing_until_it_lands_again(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    kill_before_the_commit(platform)
+    platform.roll_up()
+    assert quantities(platform) == []
+    platform.land(DAY)
+    platform.roll_up()
+    assert quantities(platform) == ["3"]
+
+
+def test_what_somebody_else_wrote_to_the_table_is_not_billed_and_undone_by_the_next_landing(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    platform.land(DAY)
+    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    platform.roll_up()
+    assert quantities(platform) == ["3"]
+    next_day = DAY + timedelta(days=1)
+    platform.land(next_day)
+    assert platform.table().version == 4  # the landing, what somebody wrote, its undoing, the next landing
+    platform.roll_up()
+    assert quantities(platform) == ["3"]
+
+
+def test_a_platform_from_before_the_ledger_knew_the_table_goes_on_with_it(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3"), event("e1", "3")])
+    platform.land(DAY)
+    forget = "update landed_months set rows = null, files = null"
+    damage(platform.database, "delete from usage_tables", forget)
+    platform.roll_up()
+    assert quantities(platform) == ["3"]
+    platform.land(DAY + timedelta(days=1))
+    assert platform.query("select rows from landed_months") == [{"rows": 2}]
+    damage(platform.database, "delete from usage_tables", forget)
+    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    damage(platform.database, "update landing_days set lake_version = lake_version + 1")
+    with pytest.raises(UsageTableMismatch, match="landing day 2026-09-15"):
+        platform.land(DAY)
+
+
+def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None:
+    platform.use(event("e1", "3"))
+    platform.bill()
+    shutil.rmtree(platform.lake.path)
+    url = platform.database.engine.url
+    names = {
+        **os.environ,
+        "DATABASE_URL": url.set(drivername="postgresql").render_as_string(hide_password=False),
+        "DAGSTER_DATABASE_URL": url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
+        "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
+        "FLY_BILLING_LAKE_DIR": str(platform.lake.path),
+    }
+    told = subprocess.run(
+        [COMMAND, "explain", "acme", "2026-09", "1", "--events"],
+        env=names, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8",
+)  # fmt: skip
+    said = " ".join(told.stdout.replace("│", " ").split())  # the panel's frame
+    assert "3 x 0.1 = 0.3" in said
+    assert "no such folder" in said
+    assert told.returncode == 1

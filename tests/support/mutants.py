@@ -1,0 +1,42 @@
+"""`make mutants`, at its end: how many changes of the rules of billing the tests noticed, by module.
+
+`mutmut show NAME` prints a change that nobody noticed; `mutmut run 'fly_billing.money*'` tries one module again.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mutmut.mutation.data import SourceFileMutationData
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
+
+REQUIRED_PERCENT = 95
+NOTICED = {"killed", "timeout"}  # a change that makes a loop run forever is noticed too
+
+
+def main() -> None:
+    lines, unnoticed, total = [], [], 0
+    for path in sorted(walk_mutatable_files()):
+        module = SourceFileMutationData(path=path)
+        module.load()
+        changes = {name: status_by_exit_code[code] for name, code in module.exit_code_by_key.items()}
+        left = [f"{name}: {status}" for name, status in changes.items() if status not in NOTICED]
+        if changes:
+            lines.append(_line(str(path), len(changes), len(left)))
+        total += len(changes)
+        unnoticed += left
+    tried = [text for text in unnoticed if not text.endswith("not checked")]
+    print(*tried, "", f"{'module':60} {'mutants':>8} {'killed':>8} {'survived':>8} {'percent':>8}", sep="\n")
+    print(*lines, _line("all", total, len(unnoticed)), sep="\n")
+    if not total or 100 * (total - len(unnoticed)) < REQUIRED_PERCENT * total:
+        sys.exit(f"fewer than {REQUIRED_PERCENT} % were killed")
+
+
+def _line(name: str, total: int, survived: int) -> str:
+    killed = total - survived
+    return f"{name:60} {total:8} {killed:8} {survived:8} {100 * killed / total:7.1f}%"
+
+
+if __name__ == "__main__":
+    main()

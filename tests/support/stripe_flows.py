@@ -1,0 +1,373 @@
+"""Ways through Stripe's API with a recorder in between: the product's own, all endpoints by hand, faults, refusals.
+
+Each way states what it comes to, so that a way that stopped half-way is not taken for a whole one. Keep out: judging
+what was recorded (`stripe_openapi`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+import stripe
+
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.stripe_sandbox.faults import DELIVERIES, EFFECTS
+from fly_billing.stripe_sync.client import make_stripe_client
+from fly_billing.stripe_sync.event_inbox import poll_events
+from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.repair import carry_out, plan_of_repair
+from tests.support.stripe_builders import (
+    API_KEY,
+    JUNE,
+    bill_june,
+    groups_of,
+    invoice_in_stripe,
+    kinds,
+    outcome,
+    query,
+    sync,
+    sync_tools,
+    utc_now,
+)
+from tests.support.stripe_recorder import Recorder
+
+HOUR = 3600
+KEY: Any = {"idempotency_key": "a key used twice"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A billing database, a sandbox, and the recorder through which alone both product and hand reach it."""
+
+    database: BillingDatabase
+    folder: Path
+    sandbox: SandboxServer
+    recorder: Recorder
+
+    @property
+    def client(self) -> stripe.StripeClient:
+        return make_stripe_client(API_KEY, self.recorder.url)
+
+    @property
+    def tools(self) -> SyncTools:
+        return sync_tools(self.database, self.recorder.url)
+
+
+# The product --------------------------------------------------------------------------------------------------------
+
+
+def sync_and_repair_june(stage: Stage) -> None:
+    """Sync eight organizations, four of them with trouble on the way; read the month back; mend what was spoilt."""
+    faults = {
+        "echo": ("apply_then_drop", "customers.create"),
+        "flux": ("stored_500", "customers.create"),
+        "gale": ("stored_500", "invoices.create"),
+        "hale": ("apply_then_drop", "invoices.add_lines"),
+    }
+    for organization, (effect, endpoint) in faults.items():
+        stage.sandbox.control.add_fault(effect, endpoint, metadata={"organization": organization}, first=1)
+    charges = {"acme": ["12.00", "23.45"], "bolt": ["1.00"] * 150, "crux": ["5.00", "-5.00"], "dove": ["3.00", "-10"]}
+    bill_june(stage.database, stage.folder, **charges, **{name: ["5.00"] for name in faults})
+    tools = stage.tools
+    assert outcome(sync(tools)) == ({"finalized": 7, "skipped_zero": 1}, [])
+    assert [rule["fired"] for rule in stage.sandbox.control.faults()] == [1, 1, 1, 1]
+    stage.sandbox.control.clear_faults()
+    assert kinds(tools) == []
+
+    _copy(stage, "acme", finalize=True)
+    _copy(stage, "bolt", finalize=False)
+    _, actions = plan_of_repair(tools, JUNE, groups_of(stage.database), all_lines=True)
+    done = carry_out(tools, JUNE, actions, lambda action: True, guard_percent=50)
+    assert sorted((one.action.verb, one.outcome) for one in done) == [("remove", "done"), ("void", "done")]
+
+
+def _copy(stage: Stage, organization: str, *, finalize: bool) -> None:
+    """Make an organization's invoice once more, as another program would."""
+    first = invoice_in_stripe(stage.sandbox, organization)
+    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
+    made = direct.create({"customer": first["customer"], "currency": "usd", "metadata": first["metadata"]})
+    if finalize:
+        direct.add_lines(made.id, {"lines": [{"amount": first["total"], "description": "the same again"}]})
+        direct.finalize_invoice(made.id)
+
+
+def follow_a_payment(stage: Stage) -> None:
+    """A payment fails and then succeeds; both are learnt by polling."""
+    control, since = stage.sandbox.control, utc_now() - timedelta(hours=1)
+    sent = invoice_in_stripe(stage.sandbox, "bolt")["id"]
+    control.fail_payment(sent, message="Your card has expired.")
+    poll_events(stage.database, stage.tools.reader(), since, utc_now())
+    assert _status(stage, "bolt") == "finalized"
+    make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices.pay(sent)
+    poll_events(stage.database, stage.tools.reader(), since, utc_now())
+    assert _status(stage, "bolt") == "paid"
+
+
+def _status(stage: Stage, organization: str) -> str:
+    (row,) = query(stage.database, "select status from invoices where organization_id = :it", it=organization)
+    return str(row["status"])
+
+
+# By hand: what the sandbox offers beside it -------------------------------------------------------------------------
+
+
+def go_through_customers(stage: Stage) -> None:
+    customers = stage.client.v1.customers
+    place: Any = {"line1": "1 Anchor Way", "line2": "", "city": "Chicago", "country": "US"}
+    made = customers.create(
+        {
+            "name": "Fly",
+            "business_name": "Fly Inc",
+            "email": "bills@fly.test",
+            "address": place,
+            "shipping": {"name": "Fly", "address": place},
+            "preferred_locales": ["en"],
+            "tax_exempt": "none",
+            "metadata": {"org": "fly"},
+        }
+    )
+    customers.update(made.id, {"balance": -1000, "business_name": "", "email": "", "address": "", "shipping": ""})
+    customers.retrieve(made.id)
+    page = customers.list({"limit": 1, "created": {"gte": made.created, "lt": made.created + HOUR}})
+    customers.list({"starting_after": page.data[0].id, "created": made.created})
+    customers.list({"email": "bills@fly.test", "ending_before": made.id})
+    customers.delete(made.id)
+    assert customers.retrieve(made.id).deleted
+
+
+def go_through_invoices(stage: Stage) -> None:
+    """An invoice to be sent, with everything on it that a request can ask for; then drafts that end otherwise."""
+    invoices, customer = stage.client.v1.invoices, _customer(stage)
+    sent = invoices.create(
+        {
+            "customer": customer,
+            "currency": "usd",
+            "collection_method": "send_invoice",
+            "days_until_due": 30,
+            "custom_fields": [{"name": "order", "value": "7"}],
+            "footer": "Thank you",
+        }
+    )
+    priced: Any = {"product_data": {"name": "Machines"}, "currency": "usd", "unit_amount_decimal": "1.5"}
+    filled = invoices.add_lines(
+        sent.id,
+        {
+            "lines": [
+                {"amount": 1200, "description": "VM usage", "period": {"start": 1, "end": 2}},
+                {"price_data": priced, "quantity_decimal": Decimal("2.5")},
+                {"amount": -200},
+            ],
+            "invoice_metadata": {"lines": "3"},
+        },
+    )
+    one, two, three = filled.lines.data
+    invoices.update_lines(sent.id, {"lines": [{"id": one.id, "amount": 1300, "discountable": False}]})
+    invoices.line_items.update(sent.id, two.id, {"quantity": 2, "metadata": {"n": "2"}})
+    invoices.remove_lines(sent.id, {"lines": [{"id": three.id, "behavior": "unassign"}]})
+    invoices.line_items.list(sent.id, {"limit": 1, "starting_after": one.id})
+    invoices.line_items.list(sent.id, {"ending_before": two.id})
+    invoices.update(sent.id, {"description": "June", "number": "A-1", "custom_fields": "", "metadata": {"a": "1"}})
+    invoices.finalize_invoice(sent.id, {"auto_advance": True})
+    invoices.pay(sent.id, {"paid_out_of_band": True})
+    invoices.list({"customer": customer, "status": "paid", "due_date": {"gt": 1}, "collection_method": "send_invoice"})
+
+    given_up, void, gone = _open(stage, customer), _open(stage, customer), invoices.create({"customer": customer})
+    invoices.mark_uncollectible(given_up)
+    invoices.void_invoice(void)
+    invoices.delete(gone.id)
+    assert invoices.retrieve(void).status == "void"
+
+
+def go_through_invoice_items(stage: Stage) -> None:
+    items, customer = stage.client.v1.invoice_items, _customer(stage)
+    pending = items.create({"customer": customer, "amount": 500, "currency": "usd", "description": "Support"})
+    priced: Any = {"currency": "usd", "product": "prod_support", "unit_amount": 100}
+    other = items.create({"customer": customer, "price_data": priced, "quantity": 3})
+    items.update(pending.id, {"amount": 400, "metadata": {"a": "1"}})
+    items.retrieve(pending.id)
+    items.list({"customer": customer, "pending": True, "limit": 1})
+    items.delete(other.id)
+    taken = stage.client.v1.invoices.create({"customer": customer, "pending_invoice_items_behavior": "include"})
+    assert taken.total == 400
+    items.create({"customer": customer, "invoice": taken.id, "amount": 100})
+    assert len(items.list({"invoice": taken.id, "pending": False}).data) == 2
+
+
+def go_through_payments_and_events(stage: Stage) -> None:
+    """An invoice whose payment fails, is retried and succeeds; one that Stripe finalizes itself; one it can't."""
+    control, v1, customer = stage.sandbox.control, stage.client.v1, _customer(stage)
+    unpaid = _open(stage, customer)
+    control.fail_payment(unpaid, next_attempt_seconds=None)
+    v1.invoices.retrieve(unpaid)
+    v1.invoice_payments.list({"invoice": unpaid, "status": "open", "expand": ["data.payment.payment_intent"]})
+    v1.invoices.pay(unpaid)
+    v1.invoice_payments.list({"invoice": unpaid, "status": "paid"})
+    v1.invoice_payments.list({"invoice": unpaid, "expand": ["data.payment.payment_intent"]})
+
+    automatic = v1.invoices.create({"customer": customer, "auto_advance": True})
+    failing = v1.invoices.create({"customer": customer})
+    control.advance_clock(2 * HOUR)
+    control.fail_finalization(failing.id)
+    assert v1.invoices.retrieve(automatic.id).status == "paid"
+    assert v1.invoices.retrieve(failing.id).last_finalization_error is not None
+
+    wanted: Any = {"types": ["invoice.paid", "invoice.created"], "created": {"gte": automatic.created}, "limit": 1}
+    page = v1.events.list(wanted)
+    v1.events.list({"starting_after": page.data[0].id, "type": "invoice.paid"})
+    v1.events.list({"limit": 100})
+    assert v1.events.retrieve(page.data[0].id).type in wanted["types"]
+
+
+def _customer(stage: Stage) -> str:
+    return stage.client.v1.customers.create({"name": "By hand"}).id
+
+
+def _open(stage: Stage, customer: str) -> str:
+    """Finalize an invoice of $9.00 for the customer; return its id."""
+    invoices = stage.client.v1.invoices
+    made = invoices.create({"customer": customer, "currency": "usd"})
+    invoices.add_lines(made.id, {"lines": [{"amount": 900}]})
+    return invoices.finalize_invoice(made.id).id
+
+
+# Faults -------------------------------------------------------------------------------------------------------------
+
+
+def meet_every_fault(stage: Stage) -> None:
+    """One good request into each fault there is; the same request again, under the same key, where it broke."""
+    control = stage.sandbox.control
+    for number, effect in enumerate(sorted(EFFECTS.keys() - DELIVERIES)):
+        control.add_fault(effect, "customers.create", first=1, seconds=0.01)  # nobody would release what is held
+        options: Any = {"idempotency_key": f"fault {number}"}
+        for _ in range(2):
+            _attempt(partial(stage.client.v1.customers.create, {"name": effect}, options))
+    for reason in ("global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific"):
+        control.add_fault("rate_limited", "customers.list", first=1, reason=reason, should_retry=True)
+        _attempt(stage.client.v1.customers.list)
+    declined: Any = {"status": 402, "type": "card_error", "code": "card_declined", "message": "Declined."}
+    control.add_fault("error", "customers.list", first=1, stored=True, **declined)
+    _attempt(stage.client.v1.customers.list)
+    assert {rule["fired"] for rule in control.faults()} == {1}
+    control.clear_faults()
+
+
+def _attempt(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except stripe.StripeError:
+        return  # what the answer was is in the recorder
+
+
+# Refusals -----------------------------------------------------------------------------------------------------------
+
+
+def meet_every_refusal(stage: Stage) -> None:
+    """Requests that Stripe refuses, one for each reason the sandbox knows."""
+    client, v1, customer = stage.client, stage.client.v1, _known_customer(stage)
+    wrong: list[Any] = [
+        {},
+        {"customer": customer, "colour": 1, "size": 2},
+        {"customer": ""},
+        {"customer": "cus_gone"},
+        {"customer": customer, "number": "x" * 27},
+        {"customer": customer, "due_date": "soon"},
+        {"customer": customer, "days_until_due": 366},
+        {"customer": customer, "days_until_due": 3},
+        {"customer": customer, "collection_method": "send_invoice"},
+        {"customer": customer, "auto_advance": "maybe"},
+        {"customer": customer, "currency": "dollars"},
+        {"customer": customer, "metadata": {"k" * 41: "v"}},
+        {"customer": customer, "metadata": "none"},
+        {"customer": customer, "automatic_tax": {"enabled": True}},
+        {"customer": customer, "collection_method": "beg"},
+        {"customer": customer, "custom_fields": [{"name": "n", "value": "v"}] * 5},
+    ]
+    for params in wrong:
+        _refused(partial(v1.invoices.create, params))
+    draft, final = _made(stage, customer), _made(stage, customer)
+    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
+    direct.finalize_invoice(final)
+    bad_lines: list[Any] = [
+        [{"description": "no amount"}],
+        [{"amount": 1, "quantity": 2}],
+        [{"amount": 1}] * 101,
+        [{"invoice_item": "ii_gone"}],
+        [{"price_data": {"currency": "usd", "unit_amount_decimal": "1.0000000000001"}}],
+        [{"price_data": {"currency": "eur", "unit_amount": 1}}],
+    ]
+    for lines in bad_lines:
+        _refused(partial(v1.invoices.add_lines, draft, {"lines": lines}))
+    _refused(lambda: v1.invoices.add_lines(final, {"lines": [{"amount": 1}]}))
+    _refused(lambda: v1.invoices.update(final, {"description": "too late"}))
+    _refused(lambda: v1.invoices.finalize_invoice(final))
+    _refused(lambda: v1.invoices.delete(final))
+    _refused(lambda: v1.invoices.void_invoice(draft))
+    _refused(lambda: v1.invoices.retrieve("in_gone"))
+    _refused(lambda: v1.customers.retrieve("cus_gone"))
+    _refused(lambda: v1.events.retrieve("evt_gone"))
+    _refused(lambda: v1.invoice_items.delete("ii_gone"))
+    _refused(lambda: v1.invoices.list({"limit": 101}))
+    _refused(lambda: v1.events.list({"starting_after": "evt_gone"}))
+    _refused(lambda: client.raw_request("get", "/v1/unicorns"))
+    _meet_keys_and_limits(stage)
+
+
+def _meet_keys_and_limits(stage: Stage) -> None:
+    """Idempotency keys used wrongly, API keys that are none, and the limiters themselves."""
+    v1, control = stage.client.v1, stage.sandbox.control
+    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.customers
+    direct.create({"name": "first"}, KEY)
+    _refused(lambda: v1.customers.create({"name": "second"}, KEY))
+    _refused(lambda: v1.invoices.create({"customer": "cus_1"}, KEY))
+    _refused(lambda: v1.customers.create({}, {"idempotency_key": "k" * 256}))
+    for key in ("sk_live_refused", "nonsense"):
+        # Past our own guard, which would not let these keys go out.
+        unguarded = stripe.StripeClient(key, base_addresses={"api": stage.recorder.url}, max_network_retries=0)
+        _refused(unguarded.v1.customers.list)
+    with pytest.raises(HTTPError) as keyless:
+        urlopen(f"{stage.recorder.url}/v1/customers", timeout=10)
+    keyless.value.close()
+    for limit in ("endpoint_per_second", "global_per_second", "concurrency"):
+        control.settings(**{limit: 0})
+        _refused(v1.customers.list)
+        control.settings(**{limit: None})
+
+
+def _known_customer(stage: Stage) -> str:
+    return make_stripe_client(API_KEY, stage.sandbox.url).v1.customers.create({}).id
+
+
+def _made(stage: Stage, customer: str) -> str:
+    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
+    return direct.create({"customer": customer, "currency": "usd"}).id
+
+
+def _refused(call: Callable[[], Any]) -> None:
+    with pytest.raises(stripe.StripeError):
+        call()
+
+
+# Webhooks -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hooked(stage: Stage) -> Iterator[None]:
+    """Have every event told to the recorder; leave when all are."""
+    stage.sandbox.control.add_webhook_endpoint(stage.recorder.hook_url)
+    yield
+    deadline = time.monotonic() + 300
+    while any(one["state"] != "delivered" for one in stage.sandbox.control.deliveries()):
+        assert time.monotonic() < deadline, "deliveries are still pending"
+        time.sleep(0.02)

@@ -1,0 +1,155 @@
+"""A small world around a Dagster code location: Postgres, a usage lake, a sandbox, a stopped clock, an instance.
+
+For tests that go the whole way. Amounts come from the shipped price book, so they can be worked by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
+from sqlalchemy import text
+
+from fly_billing.definitions import build_defs
+from fly_billing.jobs import landing_range, month_tags, register_groups
+from fly_billing.partitions import month_by_org, partition_key
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.pricing.price_books import SHIPPED, load_price_book, read_price_book_files
+from fly_billing.resources.alerts import Alerts
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.resources.usage_store import UsageStore
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class World:
+    """One platform. `now` is what every asset takes for the time of day."""
+
+    database: BillingDatabase
+    database_url: str
+    landing_dir: Path
+    lake_dir: Path
+    stripe_url: str
+    instance: DagsterInstance
+    now: datetime
+
+    def load_prices(self) -> None:
+        with self.database.transaction() as connection:
+            load_price_book(connection, read_price_book_files(SHIPPED / "fly"))
+
+    def add_organization(self, name: str, created_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self.execute(
+            "insert into organizations (id, name, billing_group, created_at) values (:id, :name, :id, :created_at)",
+            id=name,
+            name=name.title(),
+            created_at=created_at,
+        )
+        self.register_organizations()
+
+    def register_organizations(self) -> None:
+        register_groups(self.instance, self.database)
+
+    def execute(self, statement: str, **parameters: Any) -> list[Mapping[str, Any]]:
+        with self.database.transaction() as connection:
+            result = connection.execute(text(statement), parameters)
+            return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+    def write_usage(self, day: date, events: Iterable[Mapping[str, Any]], name: str = "usage.jsonl") -> None:
+        folder = self.landing_dir / day.isoformat()
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+
+    def land(self, first: date, last: date) -> ExecuteInProcessResult:
+        """Land these days. This and the other runs raise what the run failed with, unless `fails` says that it does."""
+        return self.run("land_usage", landing_range(first, last))
+
+    def land_month(self, month: BillingMonth) -> None:
+        """Land every day that counts for the month: to the end of the three days of grace."""
+        self.land(month.first_day, month.last_landing_day(timedelta(hours=72)))
+
+    def bill(self, month: BillingMonth, *, fails: bool = False) -> ExecuteInProcessResult:
+        return self.run("bill_month", self.tags(month), fails=fails)
+
+    def sync(self, month: BillingMonth, *, fails: bool = False) -> ExecuteInProcessResult:
+        return self.run("sync_month", self.tags(month), fails=fails)
+
+    def tags(self, month: BillingMonth) -> dict[str, str]:
+        return month_tags(self.instance, self.database, month)
+
+    def run(
+        self,
+        job: str,
+        tags: Mapping[str, str],
+        partition: str | None = None,
+        *,
+        fails: bool = False,
+        only: str | None = None,
+    ) -> ExecuteInProcessResult:
+        """Run a job, or of it `only` one asset."""
+        definitions = build_defs(
+            {
+                "alerts": Alerts(),
+                "billing_postgres": BillingPostgres(url=self.database_url),
+                "clock": Clock(fixed_at=self.now.isoformat()),
+                "stripe_account": StripeAccount(api_key="sk_test_world", api_base=self.stripe_url),
+                "usage_store": UsageStore(landing_dir=str(self.landing_dir), lake_dir=str(self.lake_dir)),
+            }
+        )
+        result = definitions.resolve_job_def(job).execute_in_process(
+            run_config=QUIET,
+            instance=self.instance,
+            tags=dict(tags),
+            partition_key=partition,
+            raise_on_error=False,
+            asset_selection=[AssetKey(only)] if only else None,
+        )
+        assert result.success is not fails, _errors(result)
+        return result
+
+    def statuses(self, asset: str, month: BillingMonth, names: Sequence[str]) -> dict[str, str]:
+        """Return what Dagster shows for the organizations' partitions: MATERIALIZED, FAILED, missing."""
+        keys = {name: str(partition_key(month, name)) for name in names}
+        found = self.instance.get_status_by_partition(AssetKey(asset), list(keys.values()), month_by_org) or {}
+        return {name: str(getattr(found.get(key), "value", "missing")) for name, key in keys.items()}
+
+    def totals(self, month: BillingMonth) -> dict[str, tuple[str, int]]:
+        """Return organization -> (status, cents) of the month's invoices."""
+        found = self.execute(
+            "select organization_id, status, total_cents from invoices where month = :month", month=month.first_day
+        )
+        return {row["organization_id"]: (row["status"], row["total_cents"]) for row in found}
+
+
+def _errors(result: ExecuteInProcessResult) -> str:
+    failed = [one.step_failure_data.error_display_string for one in result.all_events if one.is_step_failure]
+    return "\n".join(failed) or "the run went well"
+
+
+def event(
+    number: int | str, meter: str, organization: str, time: datetime, quantity: str, **dimensions: str
+) -> dict[str, Any]:
+    """Make a CloudEvents-shaped usage event."""
+    return {
+        "specversion": "1.0",
+        "id": f"{meter}-{number}",
+        "source": "test",
+        "type": meter,
+        "subject": organization,
+        "time": time.isoformat(),
+        "data": {"quantity": quantity, **dimensions},
+    }
+
+
+def machine_seconds(number: int | str, organization: str, time: datetime, seconds: str) -> dict[str, Any]:
+    """A shared-cpu-1x 256MB Machine in ams: $2.02 for 2,592,000 seconds."""
+    dimensions = {"app": "web", "region": "ams", "preset": "shared-cpu-1x", "memory": "256MB"}
+    return event(number, "machine_seconds", organization, time, seconds, **dimensions)

@@ -1,0 +1,117 @@
+"""What a human is told: what failed, for whom, how much money it concerns and what to do."""
+
+from dataclasses import replace
+
+from fly_billing.alerting.rules.alerts import FailedInvoice, failure_alerts, recovery_alert
+
+
+def failed(
+    name: str, cents: int | None = 1200, code: str = "no_answer", currency: str = "USD", month: str = "2023-06"
+) -> FailedInvoice:
+    return FailedInvoice(name, month, code, f"{code}: look at it.", currency, cents)
+
+
+def test_one_failed_invoice_is_told_with_amount_and_what_to_do() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed("acme")])
+    assert alert.text == (
+        "Stripe sync failed (no_answer): 1 invoice, $12.00\n- acme 2023-06: $12.00\nWhat to do: no_answer: look at it."
+    )
+
+
+def test_failures_of_one_cause_are_one_alert() -> None:
+    failures = [failed("acme"), failed("bolt", 500, "customer_missing"), failed("crux", 300)]
+    assert [alert.subject for alert in failure_alerts("Stripe sync", failures)] == [
+        "Stripe sync failed (customer_missing): 1 invoice, $5.00",
+        "Stripe sync failed (no_answer): 2 invoices, $15.00",
+    ]
+
+
+def test_the_ten_largest_are_named_and_the_rest_counted() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n:02d}", n * 100) for n in range(1, 13)])
+    lines = alert.body.splitlines()
+    assert alert.subject == "Stripe sync failed (no_answer): 12 invoices, $78.00"
+    assert (lines[0], lines[9], lines[10]) == ("- org-12 2023-06: $12.00", "- org-03 2023-06: $3.00", "- and 2 more")
+    assert lines[11].startswith("What to do: ")
+
+
+def test_ten_failures_are_all_named() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n}") for n in range(10)])
+    assert "more" not in alert.body
+    assert "more" not in recovery_alert("Stripe sync", [failed(f"org-{n}") for n in range(10)]).body
+
+
+def test_thousands_of_failures_are_one_short_message() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n}") for n in range(30_000)])
+    assert alert.subject == "Stripe sync failed (no_answer): 30,000 invoices, $360,000.00"
+    assert len(alert.text) < 1000
+
+
+def test_currencies_are_never_added_together() -> None:
+    failures = [failed("acme"), failed("kyoto", 1200, currency="JPY")]
+    (alert,) = failure_alerts("Stripe sync", failures)
+    assert alert.subject == "Stripe sync failed (no_answer): 2 invoices, JPY 1,200 + $12.00"
+
+
+def test_an_amount_that_nobody_knows_yet_is_said_to_be_unknown() -> None:
+    (alert,) = failure_alerts("Billing", [failed("acme", None)])
+    assert alert.subject == "Billing failed (no_answer): 1 invoice, amount not known"
+    assert "- acme 2023-06: amount not known" in alert.body
+
+
+def test_an_alert_carries_its_cause_and_all_whom_it_is_about_also_those_it_does_not_name() -> None:
+    (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n:02d}") for n in range(12)])
+    assert (alert.code, len(alert.invoices)) == ("no_answer", 12)
+
+
+def test_equal_amounts_are_named_by_organization_and_month_and_last_what_nobody_knows_yet() -> None:
+    names = [("bolt", "2023-06"), ("acme", "2023-07"), ("acme", "2023-05")]
+    unknown = failed("abel", None)
+    (alert,) = failure_alerts("Billing", [unknown, *(failed(name, 1, month=month) for name, month in names)])
+    assert alert.body.splitlines()[:4] == [
+        "- acme 2023-05: $0.01", "- acme 2023-07: $0.01", "- bolt 2023-06: $0.01", "- abel 2023-06: amount not known",
+    ]  # fmt: skip
+
+
+def test_thousands_that_are_not_named_are_counted_with_a_comma() -> None:
+    many = [failed(f"org-{n}") for n in range(1_010)]
+    (alert,) = failure_alerts("Stripe sync", many)
+    assert "- and 1,000 more" in alert.body.splitlines()
+    assert recovery_alert("Stripe sync", many).body.endswith(" and 1,000 more")
+
+
+def test_what_is_to_be_done_is_what_the_largest_failure_says() -> None:
+    small, large = failed("acme", 100), replace(failed("bolt", 900), operator_text="write to bolt")
+    (alert,) = failure_alerts("Stripe sync", [small, large])
+    assert alert.body.splitlines()[2] == "What to do: write to bolt"
+
+
+def test_failures_of_one_code_with_different_reasons_are_told_apart() -> None:
+    failures = [replace(failed("acme"), reason="expired_card"), failed("bolt")]
+    assert [alert.subject for alert in failure_alerts("Payment", failures, {"no_answer": "It failed"})] == [
+        "It failed: 1 invoice, $12.00",
+        "It failed (expired_card): 1 invoice, $12.00",
+    ]
+
+
+def test_no_failure_is_no_alert() -> None:
+    assert failure_alerts("Stripe sync", []) == []
+
+
+def test_a_recovery_names_whom_people_were_told_of() -> None:
+    alert = recovery_alert("Stripe sync", [failed("acme"), failed("bolt", 300, month="2023-05")])
+    assert alert.text == "Stripe sync recovered: 2 invoices, $15.00\nacme 2023-06, bolt 2023-05"
+    assert (alert.code, [one.organization_id for one in alert.invoices]) == ("recovered", ["acme", "bolt"])
+
+
+def test_a_recovery_of_many_names_ten() -> None:
+    alert = recovery_alert("Stripe sync", [failed(f"org-{n:02d}") for n in range(12)])
+    assert alert.body.endswith("org-09 2023-06 and 2 more")
+
+
+def test_organizations_that_fail_with_one_code_for_different_reasons_are_each_told_what_to_do() -> None:
+    acme, bolt = failed("acme", 900), replace(failed("bolt", 500), operator_text="bolt: quantity NaN: put it right")
+    (alert,) = failure_alerts("Billing", [acme, bolt, failed("crux", 300)])
+    assert alert.body.splitlines()[3:] == [
+        "What to do: no_answer: look at it.",
+        "What to do for bolt 2023-06: bolt: quantity NaN: put it right",
+    ]

@@ -1,0 +1,65 @@
+"""A spend alert says who, which threshold, how much so far, and as of when."""
+
+import re
+
+import pytest
+
+from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert, threshold_cents
+from tests.support.builders import NOW
+
+
+def crossing(*thresholds: int, total: int = 12345, currency: str = "USD") -> Crossing:
+    return Crossing("acme", "Acme", "2026-09", currency, thresholds, total, NOW)
+
+
+def test_a_spend_alert_says_who_crossed_what_with_how_much_as_of_when() -> None:
+    assert spend_alert(crossing(10000)).text == (
+        "Spend alert: Acme crossed $100.00 in 2026-09\n"
+        "Acme (acme) has spent $123.45 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"
+        "What to do: `fly-billing statement acme 2026-09` says what it is made of."
+    )
+
+
+def test_several_thresholds_are_one_message_headed_by_the_highest() -> None:
+    alert = spend_alert(crossing(10000, 5000, 1000))
+    assert (alert.code, alert.subject) == ("spend_threshold", "Spend alert: Acme crossed $100.00 in 2026-09")
+    assert "so far, as of 2026-09-20 12:00 UTC. It also crossed $10.00, $50.00." in alert.body
+    assert "It also crossed $50.00." in spend_alert(crossing(10000, 5000)).body
+
+
+def test_a_spend_alert_is_in_the_organizations_currency() -> None:
+    assert spend_alert(crossing(5000, total=5200, currency="JPY")).subject.endswith("crossed JPY 5,000 in 2026-09")
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "cents"),
+    [
+        ("250", "USD", 25000),
+        ("99.50", "USD", 9950),
+        ("1,000", "USD", 100000),
+        ("250", "JPY", 250),
+        ("1.234", "KWD", 1234),
+        ("92,233,720,368,547,758.07", "USD", 2**63 - 1),  # the most that a month's total can be
+    ],
+)
+def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, cents: int) -> None:
+    assert threshold_cents(amount, currency) == cents
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "said"),
+    [
+        ("much", "USD", "'much' is no amount: write it as 250 or 99.50"),
+        ("0", "USD", "'0' must be an amount above zero"),
+        ("-5", "USD", "'-5' must be an amount above zero"),
+        ("NaN", "USD", "'NaN' must be an amount above zero"),
+        ("1e30", "USD", "'1e30' must be an amount above zero that a month can come to"),
+        ("0.005", "USD", "'0.005' has more than the 2 decimals that USD has"),
+        ("99.99999999999999999999999999999999", "USD", "has more than the 2 decimals that USD has"),
+        ("92233720368547758.08", "USD", "must be an amount above zero that a month can come to"),
+        ("250.5", "JPY", "'250.5' has more than the 0 decimals that JPY has"),
+    ],
+)
+def test_what_can_be_no_threshold_is_refused_by_name(amount: str, currency: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        threshold_cents(amount, currency)

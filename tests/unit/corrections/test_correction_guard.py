@@ -1,0 +1,147 @@
+"""Which corrections wait for a person: shares and floors, worked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+import pytest
+
+from fly_billing.corrections.rules.guard import (
+    OFF,
+    ChargeLevel,
+    CorrectionGuard,
+    HeldSum,
+    Proposal,
+    RestOfMonth,
+    held_alert,
+    held_corrections,
+    total_to_approve,
+)
+
+GUARD = CorrectionGuard(percent=5, organization_percent=50, floor=Decimal(1))
+NAMES = UUID(int=0)
+
+
+def level(key: str, amount: str, kind: str = "usage", peak: str | None = None, whose: str = "acme") -> ChargeLevel:
+    """A thing that was charged `amount` on the invoice and now; or up to `peak` in between."""
+    return ChargeLevel(key, whose, kind, Decimal(amount), Decimal(peak or amount), Decimal(amount))
+
+
+def proposal(
+    name: str, charged: str, change: str, currency: str = "USD", approved: str | None = None, key: str = "egress"
+) -> Proposal:
+    """An invoice that charged so much for usage, and what would change."""
+    return Proposal(
+        uuid5(NAMES, name), name, currency, (level(key, charged, whose=name),),
+        {key: (name, "usage", Decimal(change))}, Decimal(approved) if approved else None,
+    )  # fmt: skip
+
+
+def waiting(*proposals: Proposal, rest: Mapping[str, RestOfMonth] | None = None) -> list[str]:
+    return [one.proposal.organization_id for one in held_corrections("2026-09", proposals, rest or {}, GUARD)]
+
+
+@pytest.mark.parametrize(("gives_back", "waits"), [("4.9", []), ("5", []), ("5.1", ["acme"]), ("100", ["acme"])])
+def test_more_than_five_percent_of_a_month_waits(gives_back: str, waits: list[str]) -> None:
+    assert waiting(proposal("acme", "100", f"-{gives_back}")) == waits
+
+
+def test_what_others_are_charged_more_does_not_hide_what_is_given_back() -> None:
+    """6 of 200 is 3 %; 12 of 200 is 6 %, though 1,000 more would be charged."""
+    assert waiting(proposal("acme", "100", "-6"), proposal("beta", "100", "1000")) == []
+    assert waiting(proposal("acme", "100", "-12"), proposal("beta", "100", "1000")) == ["acme", "beta"]
+
+
+def test_all_usage_of_one_organization_waits_alone_while_the_month_goes_on() -> None:
+    """20 of 1,020 is 2 % of the month, and all that acme used."""
+    rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
+    assert waiting(proposal("acme", "20", "-20"), proposal("beta", "100", "-1"), rest=rest) == ["acme"]
+
+
+def test_a_dollar_is_below_the_floor_even_if_it_is_all() -> None:
+    rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
+    assert waiting(proposal("acme", "1", "-1"), rest=rest) == []
+    assert waiting(proposal("acme", "1.01", "-1.01"), rest=rest) == ["acme"]
+
+
+def test_what_was_given_back_before_and_what_waits_elsewhere_counts() -> None:
+    assert waiting(proposal("acme", "100", "-5"), rest={"USD": RestOfMonth(Decimal(900), Decimal("46"))}) == ["acme"]
+    assert waiting(proposal("acme", "100", "-5"), rest={"USD": RestOfMonth(Decimal(900), Decimal("45"))}) == []
+
+
+def test_slices_of_one_invoice_add_up_over_the_nights() -> None:
+    """Charged 1,000, and 30 were given back in the night before: 30 more are 6 %."""
+    changes = {"egress": ("acme", "usage", Decimal(-30))}
+    levels = (ChargeLevel("egress", "acme", "usage", Decimal(1000), Decimal(1000), Decimal(970)),)
+    assert waiting(Proposal(NAMES, "acme", "USD", levels, changes)) == ["acme"]
+
+
+def test_usage_that_came_late_and_is_taken_away_again_counts_from_its_highest() -> None:
+    """Charged 100, with late rows 200, now 100 again: half of what was charged."""
+    levels = (ChargeLevel("egress", "acme", "usage", Decimal(100), Decimal(200), Decimal(200)),)
+    changes = {"egress": ("acme", "usage", Decimal(-100))}
+    assert waiting(Proposal(NAMES, "acme", "USD", levels, changes)) == ["acme"]
+
+
+def test_a_correction_that_swings_to_and_fro_does_not_add_up() -> None:
+    """100 -> 96 -> 100 -> 96: 4 % are given back, not 8."""
+    levels = (ChargeLevel("egress", "acme", "usage", Decimal(100), Decimal(100), Decimal(100)),)
+    assert waiting(Proposal(NAMES, "acme", "USD", levels, {"egress": ("acme", "usage", Decimal(-4))})) == []
+
+
+def test_a_minimum_that_rises_does_not_hide_usage_that_disappears() -> None:
+    levels = (level("egress", "100"), level("least", "0", "minimum"))
+    changes = {"egress": ("acme", "usage", Decimal(-100)), "least": ("acme", "minimum", Decimal(100))}
+    assert waiting(Proposal(NAMES, "acme", "USD", levels, changes)) == ["acme"]
+
+
+def test_a_minimum_that_falls_as_usage_comes_late_gives_nothing_back() -> None:
+    levels = (level("egress", "0"), level("least", "100", "minimum"))
+    changes = {"egress": ("acme", "usage", Decimal(100)), "least": ("acme", "minimum", Decimal(-100))}
+    assert waiting(Proposal(NAMES, "acme", "USD", levels, changes)) == []
+
+
+def test_a_coupon_by_mistake_waits_too() -> None:
+    changes = {"coupon": ("acme", "discount", Decimal(-100))}
+    assert waiting(Proposal(NAMES, "acme", "USD", (level("egress", "100"),), changes)) == ["acme"]
+
+
+def test_all_usage_of_a_linked_organization_waits_though_its_payer_was_charged_much() -> None:
+    """acme pays 1,000 of its own and 20 for beta, all of whose usage is gone."""
+    levels = (level("a", "1000"), level("b", "20", whose="beta"))
+    held = held_corrections(
+        "2026-09", [Proposal(NAMES, "acme", "USD", levels, {"b": ("beta", "usage", Decimal(-20))})], {}, GUARD
+    )
+    assert [one.reason for one in held] == [
+        "beta would be given back $20.00 of $20.00 of its usage (100.0 %; 50 % pass without a person)"
+    ]
+
+
+def test_currencies_are_judged_apart() -> None:
+    euros = proposal("beta", "100", "-4", "EUR")
+    assert waiting(proposal("acme", "100", "-6"), euros) == ["acme"]
+    assert waiting(proposal("acme", "10000", "-6"), euros) == []
+
+
+def test_what_a_person_approved_passes_and_no_cent_more() -> None:
+    assert waiting(proposal("acme", "100", "-100", approved="100")) == []
+    assert waiting(proposal("acme", "100", "-100.01", approved="100")) == ["acme"]
+    assert waiting(proposal("acme", "100", "-100", approved="100"), proposal("beta", "100", "-4")) == []
+
+
+def test_the_guard_can_be_turned_off() -> None:
+    assert held_corrections("2026-09", [proposal("acme", "100", "-100")], {}, OFF) == []
+
+
+def test_the_total_to_approve_is_rounded_up_so_that_it_covers_every_digit() -> None:
+    assert total_to_approve([Decimal("3369.0201"), Decimal("0.0001")], "USD") == Decimal("3369.03")
+    assert total_to_approve([Decimal("3369.2")], "JPY") == Decimal(3370)
+
+
+def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
+    alert = held_alert(HeldSum("2026-09", "EUR", {"acme": Decimal(5), "beta": Decimal("7.1")}, ("it is much",)))
+    assert alert.subject == "Corrections of 2026-09 wait for a person: EUR 12.10 would be given back"
+    assert alert.body.splitlines()[:2] == ["- beta: EUR 7.10", "- acme: EUR 5.00"]
+    assert "`fly-billing approve-corrections 2026-09 --total 12.10 --currency EUR --by NAME --why REASON`" in alert.body

@@ -1,0 +1,409 @@
+"""What a final invoice would be now against all that was charged for it, thing by thing, and why they differ.
+
+The invoice is acme's for September 2026. A and B are two versions of a price, in this order.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.corrections.rules import differences as rules
+from fly_billing.corrections.rules.differences import (
+    CAUSES,
+    Charge,
+    Difference,
+    adjustment_text,
+    charge_key,
+    charges_of,
+    differences,
+    differences_by_usage,
+)
+from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
+from tests.support.builders import OCTOBER, SEPTEMBER, id_of
+from tests.unit.invoicing.steps.drafts import item
+
+A, B = id_of("A"), id_of("B")
+TRAFFIC = "acme|usage|egress"
+
+
+def traffic(gigabytes: str, amount: str, **changes: Any) -> InvoiceItem:
+    plain: dict[str, Any] = {
+        "product": "Egress",
+        "quantity": Decimal(gigabytes),
+        "unit": "GB",
+        "price_id": A,
+        "price_key": "egress",
+        "meter": "egress_gb",
+    }
+    return item("Outbound traffic", amount, **plain | changes)
+
+
+def fee(months: str, amount: str, **changes: Any) -> InvoiceItem:
+    plain: dict[str, Any] = {
+        "quantity": Decimal(months),
+        "unit": "month",
+        "price_id": A,
+        "subscription_id": id_of("plan"),
+    }
+    return item("Plan", amount, "subscription", **plain | changes)
+
+
+def coupon(amount: str) -> InvoiceItem:
+    return item("Coupon", amount, "discount", discount_id=id_of("coupon"))
+
+
+def compare(
+    billed: Iterable[InvoiceItem],
+    now: Iterable[InvoiceItem],
+    adjusted: Mapping[str, Charge] | None = None,
+    changed: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
+) -> list[Difference]:
+    return differences(charges_of(billed, SEPTEMBER), adjusted or {}, charges_of(now, SEPTEMBER), changed or {})
+
+
+def adjustment(key: str, amount: str, quantity: str = "0", unit: str = "GB", meter: str | None = None) -> Charge:
+    """All adjustments of a thing, and what the last one said of it."""
+    organization, kind, _ = key.split("|")
+    return Charge(
+        key, kind, organization, "Egress", "Outbound traffic", Decimal(amount), Decimal(quantity), unit, meter
+    )
+
+
+def causes(
+    billed: Iterable[InvoiceItem],
+    now: Iterable[InvoiceItem],
+    changed: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
+) -> list[tuple[str, ...]]:
+    return [one.causes for one in compare(billed, now, changed=changed)]
+
+
+# --- What is compared ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "key"),
+    [
+        (traffic("1", "1"), "acme|usage|egress"),
+        (fee("1", "30"), f"acme|subscription|{id_of('plan')}"),
+        (coupon("-1"), f"acme|discount|{id_of('coupon')}"),
+        (item("least", "1", "minimum", commitment_id=id_of("year")), f"acme|minimum|{id_of('year')}"),
+        (item("most", "-1", "maximum", commitment_id=id_of("year")), f"acme|maximum|{id_of('year')}"),
+        (traffic("1", "1", organization_id="labs"), "labs|usage|egress"),
+    ],
+)
+def test_a_thing_keeps_its_name_in_the_books_whatever_it_costs(one: InvoiceItem, key: str) -> None:
+    """Adjustments are booked under it: with another name they would be forgotten, and booked again."""
+    assert charge_key(one) == key
+    assert list(charges_of([one], SEPTEMBER)) == [key]
+
+
+def test_one_off_items_adjustments_credits_and_taxes_are_not_compared() -> None:
+    kinds = ("one_off", "adjustment", "credit", "tax")
+    assert charges_of([item(kind, "5", kind) for kind in kinds], SEPTEMBER) == {}
+
+
+def test_a_fee_charged_ahead_is_put_right_by_its_own_month() -> None:
+    ahead = fee("1", "30", interval_start=OCTOBER.start, interval_end=OCTOBER.end)
+    own = fee("1", "30", interval_start=SEPTEMBER.start, interval_end=SEPTEMBER.end)
+    assert (is_ahead(ahead, SEPTEMBER), is_ahead(own, SEPTEMBER), is_ahead(traffic("1", "1"), SEPTEMBER)) == (
+        True,
+        False,
+        False,
+    )
+    assert [one.amount for one in charges_of([ahead, traffic("1", "1"), own], SEPTEMBER).values()] == [
+        Decimal(1),
+        Decimal(30),
+    ]
+
+
+def test_all_versions_of_a_price_are_one_thing() -> None:
+    """100 GB for 2.00, then 50 for 1.50: 150 GB and 3.50. The invoice says of it what it said last."""
+    versions = [
+        traffic("100", "2.00"),
+        traffic("50", "1.50", price_id=B, description="Outbound traffic, new price", product="Network"),
+    ]
+    assert charges_of(versions, SEPTEMBER) == {
+        TRAFFIC: Charge(
+            TRAFFIC,
+            "usage",
+            "acme",
+            "Network",
+            "Outbound traffic, new price",
+            Decimal("3.50"),
+            Decimal(150),
+            "GB",
+            "egress_gb",
+            frozenset({A, B}),
+            tuple(versions),
+        )
+    }
+
+
+def test_a_discount_has_no_price() -> None:
+    (one,) = charges_of([coupon("-5")], SEPTEMBER).values()
+    assert (one.prices, one.meter) == (frozenset(), None)
+
+
+# --- What is still to be charged or given back ---------------------------------------------------------------------
+
+
+def test_an_invoice_that_would_be_the_same_now_is_not_corrected() -> None:
+    assert compare([traffic("100", "2.00"), fee("1", "30")], [traffic("100", "2"), fee("1", "30")]) == []
+
+
+def test_late_traffic_is_charged_in_addition() -> None:
+    """5.00 are owed and 3.00 were billed."""
+    (found,) = compare([traffic("150", "3.00")], [traffic("250", "5.00")])
+    assert (found.billed, found.adjusted, found.owed, found.amount) == (
+        Decimal("3.00"),
+        Decimal(0),
+        Decimal("5.00"),
+        Decimal("2.00"),
+    )
+    assert found.detail == {"billed_quantity": "150", "quantity": "250"}
+    assert found.charge.amount == Decimal("5.00")
+
+
+def test_what_was_adjusted_before_is_not_charged_again() -> None:
+    """3.00 billed and 1.50 adjusted: of 5.00 there are 0.50 left; of 4.50 nothing; of 4.00 too much."""
+    adjusted = {TRAFFIC: adjustment(TRAFFIC, "1.50")}
+    for owed, rest in (("5.00", ["0.50"]), ("4.50", []), ("4.00", ["-0.50"])):
+        found = compare([traffic("150", "3.00")], [traffic("250", owed)], adjusted)
+        assert [one.amount for one in found] == [Decimal(amount) for amount in rest]
+        assert [one.adjusted for one in found] == [Decimal("1.50") for _ in rest]
+
+
+def test_what_only_an_adjustment_charged_is_given_back_once_nothing_of_it_is_owed() -> None:
+    """150 GB came late, with a price that the invoice does not have, and were no such usage in the end."""
+    adjusted = {TRAFFIC: adjustment(TRAFFIC, "3.00", "150", meter="egress_gb")}
+    (found,) = compare([], [], adjusted)
+    assert (found.billed, found.adjusted, found.owed, found.amount) == (
+        Decimal(0),
+        Decimal("3.00"),
+        Decimal(0),
+        Decimal("-3.00"),
+    )
+    assert adjustment_text(found, SEPTEMBER) == ("Outbound traffic, 2026-09: 0 GB instead of 150 GB (corrected rows)")
+    (known,) = compare([], [], adjusted, {("acme", "egress_gb"): ("corrected rows", "late rows")})
+    assert known.causes == ("corrected rows", "late rows")
+    assert compare([], [], {TRAFFIC: adjustment(TRAFFIC, "0.00", "0")}) == []
+
+
+def test_what_an_adjustment_charged_first_is_told_against_the_invoice_that_never_had_it() -> None:
+    """3.00 were adjusted for 150 GB, and it is 200 GB now: 1.00 more."""
+    (found,) = compare([], [traffic("200", "4")], {TRAFFIC: adjustment(TRAFFIC, "3.00", "150")})
+    assert (found.amount, found.detail) == (Decimal("1.00"), {"billed_quantity": "0", "quantity": "200"})
+
+
+def test_a_fee_that_was_forgotten_is_charged_whole() -> None:
+    (found,) = compare([], [fee("1", "30")])
+    assert (found.billed, found.owed, found.amount) == (Decimal(0), Decimal(30), Decimal(30))
+    assert (found.charge.description, found.detail) == ("Plan", {"billed_quantity": "0", "quantity": "1"})
+
+
+def test_a_fee_that_should_not_have_been_is_given_back_whole() -> None:
+    (found,) = compare([fee("1", "30")], [])
+    assert (found.billed, found.owed, found.amount) == (Decimal(30), Decimal(0), Decimal(-30))
+    assert (found.charge.description, found.detail) == ("Plan", {"billed_quantity": "1", "quantity": "0"})
+
+
+def test_each_thing_is_corrected_by_itself() -> None:
+    found = compare([traffic("150", "3"), fee("1", "30")], [traffic("200", "4"), fee("0.5", "15")])
+    assert [(one.charge.kind, one.amount) for one in found] == [
+        ("subscription", Decimal(-15)),
+        ("usage", Decimal(1)),
+    ]
+
+
+# --- Why -----------------------------------------------------------------------------------------------------------
+
+
+def test_usage_that_is_known_to_have_changed_says_how() -> None:
+    how = {
+        ("acme", "egress_gb"): ("late rows", "corrected rows"),
+        ("acme", ""): ("wrong",),
+        ("labs", "egress_gb"): ("late rows",),
+    }
+    before, now = [traffic("150", "3.00")], [traffic("250", "5.00")]
+    assert causes(before, now, how) == [("late rows", "corrected rows")]
+    assert causes(before, now, {("labs", "egress_gb"): ("late rows",)}) == [("usage changed",)]
+
+
+def test_usage_that_changed_nobody_knows_how_is_not_called_corrected() -> None:
+    assert causes([traffic("150", "3")], [traffic("250", "5")]) == [("usage changed",)]
+    assert causes([], [traffic("250", "5")]) == [("usage changed",)]
+    assert causes([traffic("150", "3")], []) == [("usage changed",)]
+
+
+def test_a_level_from_an_earlier_month_explains_only_a_quantity_that_changed() -> None:
+    held = {("acme", "egress_gb"): ("level from an earlier month",)}
+    assert causes([traffic("150", "3")], [traffic("250", "5")], held) == [("level from an earlier month",)]
+    assert causes([traffic("150", "3")], [traffic("150", "4", price_id=B)], held) == [("price version",)]
+    assert causes([traffic("150", "3")], [traffic("150", "4")], held) == [("rule",)]
+
+
+def test_every_cause_is_said_in_words() -> None:
+    named = {name for name, value in vars(rules).items() if name.isupper() and isinstance(value, str)}
+    assert {getattr(rules, name) for name in named} == CAUSES.keys()
+
+
+def test_the_same_usage_at_another_version_of_the_price_is_repriced() -> None:
+    assert causes([traffic("150", "3")], [traffic("150", "4", price_id=B)]) == [("price version",)]
+
+
+def test_a_version_that_is_new_beside_the_old_one_reprices_the_same_usage() -> None:
+    now = [traffic("100", "2"), traffic("50", "2", price_id=B)]
+    assert causes([traffic("150", "3")], now) == [("price version",)]
+
+
+def test_late_usage_at_a_version_that_nothing_was_billed_by_is_not_repriced() -> None:
+    """The 50 GB came late, and the month ended at another price: nothing that was billed got another one."""
+    now = [traffic("150", "3"), traffic("50", "2", price_id=B)]
+    late = {("acme", "egress_gb"): ("late rows",)}
+    assert causes([traffic("150", "3")], now, late) == [("late rows",)]
+
+
+def test_late_usage_under_a_price_that_was_superseded_has_both_causes() -> None:
+    late = {("acme", "egress_gb"): ("late rows",)}
+    now = [traffic("250", "6", price_id=B)]
+    assert causes([traffic("150", "3")], now, late) == [("late rows", "price version")]
+
+
+def test_usage_that_is_gone_or_new_is_not_repriced() -> None:
+    late = {("acme", "egress_gb"): ("late rows",)}
+    assert causes([traffic("0", "3")], [], late) == [("late rows",)]
+    assert causes([], [traffic("0", "3")], late) == [("late rows",)]
+
+
+def test_the_same_usage_at_the_same_price_was_rated_by_another_rule() -> None:
+    assert causes([traffic("150", "3")], [traffic("150", "3.01")]) == [("rule",)]
+    assert causes([traffic("0", "3")], []) == [("rule",)]
+
+
+def test_a_fee_for_another_part_of_the_month_differs_by_its_subscription() -> None:
+    assert causes([fee("1", "30")], [fee("0.5", "15", price_id=B)]) == [("subscription",)]
+    assert causes([fee("1", "30")], []) == [("subscription",)]
+    assert causes([], [fee("1", "30")]) == [("subscription",)]
+
+
+def test_a_fee_for_the_same_time_differs_by_its_price_or_by_a_rule() -> None:
+    assert causes([fee("1", "30")], [fee("1", "40", price_id=B)]) == [("price version",)]
+    assert causes([fee("1", "30")], [fee("1", "40")]) == [("rule",)]
+    assert causes([fee("0", "-30")], []) == [("rule",)]
+    assert causes([], [fee("0", "-30")]) == [("rule",)]
+
+
+@pytest.mark.parametrize("changed", [([traffic("150", "3")], [traffic("250", "5")]), ([fee("1", "30")], [])])
+def test_a_discount_follows_from_what_it_was_taken_off(changed: tuple[list[InvoiceItem], list[InvoiceItem]]) -> None:
+    before, now = changed
+    found = compare([coupon("-1"), *before], [coupon("-2"), *now])
+    assert {one.charge.kind: one.causes for one in found}["discount"] == ("follows from other items",)
+
+
+def test_a_discount_that_differs_alone_differs_by_its_terms() -> None:
+    """The fee is the same: nothing follows from it."""
+    assert causes([coupon("-1"), fee("1", "30")], [coupon("-2"), fee("1", "30")]) == [("terms",)]
+
+
+# --- What the customer reads ---------------------------------------------------------------------------------------
+
+
+def test_an_adjustment_says_what_it_was_and_what_it_is_now() -> None:
+    (found,) = compare([traffic("1200", "3")], [traffic("1250", "5")])
+    assert adjustment_text(found, SEPTEMBER) == (
+        "Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (usage changed)"
+    )
+
+
+def test_an_adjustment_of_the_same_quantity_says_why() -> None:
+    late = {("acme", "egress_gb"): ("late rows",)}
+    (found,) = compare([traffic("1200", "3")], [traffic("1200", "5", price_id=B)], changed=late)
+    assert adjustment_text(found, SEPTEMBER) == "Outbound traffic, 2026-09: corrected (late rows, price version)"
+
+
+def top_up(amount: str, counted_before: str) -> InvoiceItem:
+    return item(
+        "At least 100", amount, "minimum", commitment_id=id_of("year"), detail={"counted_before": counted_before}
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ([top_up("50", "20")], [top_up("40", "30")], ("earlier month",)),
+        ([top_up("50", "20")], [], ("earlier month",)),
+        ([], [top_up("10", "60")], ("earlier month",)),
+        ([], [top_up("10", "0")], ("terms",)),
+        (
+            [top_up("50", "20"), traffic("1", "30")],
+            [top_up("40", "20"), traffic("2", "40")],
+            ("follows from other items",),
+        ),
+        ([top_up("50", "20"), traffic("1", "30")], [traffic("9", "90")], ("follows from other items",)),
+        (
+            [top_up("50", "20"), traffic("1", "30")],
+            [top_up("30", "30"), traffic("2", "40")],
+            ("follows from other items", "earlier month"),
+        ),
+    ],
+)
+def test_a_top_up_says_whether_an_earlier_month_came_to_another_amount(
+    before: list[InvoiceItem], now: list[InvoiceItem], expected: tuple[str, ...]
+) -> None:
+    (found,) = (one.causes for one in compare(before, now) if one.charge.kind == "minimum")
+    assert found == expected
+
+
+# --- Usage and terms apart -----------------------------------------------------------------------------------------
+
+
+def apart(
+    billed: Iterable[InvoiceItem],
+    then: Iterable[InvoiceItem],
+    now: Iterable[InvoiceItem],
+    adjusted: Mapping[str, Charge] | None = None,
+) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """What usage and what terms change, by kind; `then` is the usage that was billed, at today's terms."""
+    was, owed_then, owed_now = (charges_of(one, SEPTEMBER) for one in (billed, then, now))
+    usage, terms = differences_by_usage(was, adjusted or {}, owed_then, owed_now, {})
+    return {one.charge.kind: one.amount for one in usage}, {one.charge.kind: one.amount for one in terms}
+
+
+def test_late_usage_is_charged_and_a_fee_that_was_recorded_later_waits() -> None:
+    found = apart([traffic("150", "3")], [traffic("150", "3"), fee("1", "30")], [traffic("250", "5"), fee("1", "30")])
+    assert found == ({"usage": Decimal(2)}, {"subscription": Decimal(30)})
+
+
+def test_late_usage_is_charged_at_the_price_that_supersedes_and_what_was_billed_waits() -> None:
+    """0.03 instead of 0.02: 100 GB late are 3.00; the 150 that were billed would be 1.50 more."""
+    found = apart([traffic("150", "3")], [traffic("150", "4.50")], [traffic("250", "7.50")])
+    assert found == ({"usage": Decimal("3.00")}, {"usage": Decimal("1.50")})
+
+
+def test_a_later_coupon_is_taken_off_late_usage_and_waits_for_what_was_billed() -> None:
+    then, now = [traffic("150", "3"), coupon("-1.50")], [traffic("250", "5"), coupon("-2.50")]
+    assert apart([traffic("150", "3")], then, now) == (
+        {"usage": Decimal(2), "discount": Decimal("-1.00")},
+        {"discount": Decimal("-1.50")},
+    )
+
+
+def test_with_unchanged_usage_only_terms_differ_and_with_unchanged_terms_only_usage() -> None:
+    billed, dearer = [traffic("150", "3")], [traffic("150", "4")]
+    assert apart(billed, dearer, dearer) == ({}, {"usage": Decimal(1)})
+    assert apart(billed, billed, [traffic("250", "5")]) == ({"usage": Decimal(2)}, {})
+
+
+def test_what_was_adjusted_for_usage_before_is_neither_charged_nor_asked_about_again() -> None:
+    now = [traffic("250", "5"), fee("1", "30")]
+    adjusted = {TRAFFIC: adjustment(TRAFFIC, "2.00", "250")}
+    assert apart([traffic("150", "3")], now, now, adjusted) == ({}, {"subscription": Decimal(30)})
+
+
+def test_a_difference_by_usage_says_what_waits_besides() -> None:
+    charges = [charges_of([traffic(*one)], SEPTEMBER) for one in (("150", "3"), ("150", "4.50"), ("250", "7.50"))]
+    ((one,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
+    amounts = [one.billed, one.adjusted, one.waits, one.owed, one.amount]
+    assert amounts == [Decimal(each) for each in ("3", "0", "1.5", "7.5", "3")]

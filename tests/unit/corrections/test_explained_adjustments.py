@@ -1,0 +1,215 @@
+"""An adjustment can be worked out again: what was billed, what is owed now, and the difference between them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from fly_billing.corrections.rules.adjusted import Adjusted, kept_item, read_adjusted
+from fly_billing.corrections.rules.differences import CAUSES, Charge, charges_of, differences
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.pricing.rules.prices import PriceBook
+from fly_billing.statements.rules.explanation import Explanation, explain_item
+from fly_billing.statements.rules.rounding import explain_rounding
+from tests.support.builders import PRICES, SEPTEMBER, at, id_of, price
+from tests.support.calculator import printed, redo
+from tests.unit.invoicing.steps.drafts import percent_off
+
+FREE_FIRST = price("requests", "0.10", "requests", unit="request", free_allowance=Decimal(10))
+
+
+def month_of(requests: str = "0", *, prices: Sequence[Any] = PRICES, fee_from: str = "", **terms: Any) -> Invoice:
+    """Acme's September: this many requests at 0.10, and a support plan of 29.00 from the day named."""
+    usage = [
+        UsageRollup(id_of(requests), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(requests))
+        for _ in range(requests != "0")
+    ]
+    fees = [Subscription(id_of("support"), "support", at(fee_from), None) for _ in range(fee_from != "")]
+    member = Member("acme", PriceBook(prices), usage, fees)
+    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], **terms))
+
+
+def adjustments(
+    billed: Invoice, owed: Invoice, before: Mapping[str, Decimal] | None = None
+) -> dict[str, tuple[InvoiceItem, Adjusted]]:
+    """Correct the one month to the other; return each adjustment's item and record by kind, read back from JSON.
+
+    `before`: what earlier adjustments charged, by kind.
+    """
+    sides = [charges_of(one.items, SEPTEMBER) for one in (billed, owed)]
+    named = {key: one for side in sides for key, one in side.items()}
+    earlier = {
+        key: Charge(key, one.kind, "acme", one.product, one.description, before[one.kind], Decimal(0), one.unit)
+        for key, one in named.items()
+        if before and one.kind in before
+    }
+    found = {}
+    for one in differences(sides[0], earlier, sides[1], {}):
+        detail = {
+            "billed": str(one.billed),
+            "adjusted_before": str(one.adjusted),
+            "owed": str(one.owed),
+            "calculations": {
+                "billed": [kept_item(item) for item in one.billed_items],
+                "owed": [kept_item(item) for item in one.owed_items],
+            },
+        }
+        record = read_adjusted(one.causes, json.loads(json.dumps(detail)))
+        assert record is not None
+        name = id_of(one.charge.key)
+        item = InvoiceItem(
+            name, "adjustment", "acme", one.charge.product, "corrected", Decimal(1), "item", one.amount,
+            adjustment_id=name,
+        )  # fmt: skip
+        found[one.charge.kind] = (item, record)
+    return found
+
+
+def explained(item: InvoiceItem, record: Adjusted) -> Explanation:
+    """Explain the adjustment as the only item of an invoice."""
+    invoice_items = [item.billed_at(int(item.amount * 100))]
+    return explain_item(invoice_items[0], explain_rounding(invoice_items, "USD")[item.id], "USD", adjusted=record)
+
+
+def sums(one: Explanation) -> list[Any]:
+    return [(s.title, [f"{x.label}: {x.working or x.amount}" for x in s.lines], s.total) for s in one.sums]
+
+
+def test_late_usage_shows_what_was_billed_what_is_owed_and_the_difference() -> None:
+    """30 x 0.10 = 3.00 were billed; 42.5 x 0.10 = 4.25 are owed: 1.25 more."""
+    one = explained(*adjustments(month_of("30"), month_of("42.5"))["usage"])
+    assert sums(one) == [
+        ("As it was billed: requests as used, amount", ["all: 30 x 0.1"], 3),
+        ("As it is now: requests as used, amount", ["all: 42.5 x 0.1"], Decimal("4.25")),
+        ("Corrected by", ["owed now: 4.250", "billed on the invoice: -3.00"], Decimal("1.25")),
+    ]
+    assert one.problems == ()
+
+
+def test_a_second_correction_shows_what_the_first_one_charged() -> None:
+    """Of 5.00, 3.00 were billed and 1.25 adjusted: 0.75 are left."""
+    one = explained(*adjustments(month_of("30"), month_of("50"), {"usage": Decimal("1.25")})["usage"])
+    assert sums(one)[-1] == (
+        "Corrected by",
+        ["owed now: 5.00", "billed on the invoice: -3.00", "adjusted before: -1.25"],
+        Decimal("0.75"),
+    )
+    assert one.problems == ()
+
+
+def test_usage_that_was_never_billed_is_corrected_from_nothing() -> None:
+    one = explained(*adjustments(month_of(), month_of("30"))["usage"])
+    assert sums(one) == [
+        ("As it was billed", [], 0),
+        ("As it is now: requests as used, amount", ["all: 30 x 0.1"], 3),
+        ("Corrected by", ["owed now: 3.00", "billed on the invoice: 0"], 3),
+    ]
+
+
+def test_usage_that_was_withdrawn_is_corrected_to_nothing() -> None:
+    one = explained(*adjustments(month_of("30"), month_of())["usage"])
+    assert sums(one)[1:] == [
+        ("As it is now", [], 0),
+        ("Corrected by", ["owed now: 0", "billed on the invoice: -3.00"], -3),
+    ]
+
+
+def test_a_free_allowance_is_part_of_both_calculations() -> None:
+    """30 - 10 = 20, 2.00; 8 - 8 = 0."""
+    prices = (FREE_FIRST,)
+    one = explained(*adjustments(month_of("30", prices=prices), month_of("8", prices=prices))["usage"])
+    assert sums(one)[:3] == [
+        ("As it was billed: requests as used, charged for", ["used: 30", "free allowance: -10"], 20),
+        ("As it was billed: requests as used, amount", ["all: 20 x 0.1"], 2),
+        ("As it is now: requests as used, charged for", ["used: 8", "free allowance: -8"], 0),
+    ]
+    assert one.sums[-1].total == -2
+    assert one.problems == ()
+
+
+def test_a_fee_that_began_earlier_than_billed_shows_both_shares_of_the_month() -> None:
+    """A day has 86,400 of the 2,592,000 seconds of September: 15 of 30 days are 14.50, 20 are 19.33..."""
+    one = explained(*adjustments(month_of(fee_from="2026-09-16"), month_of(fee_from="2026-09-11"))["subscription"])
+    assert [lines for _, lines, _ in sums(one)[:2]] == [
+        ["share of the month: 1,296,000 x 29 / 2,592,000"],
+        ["share of the month: 1,728,000 x 29 / 2,592,000"],
+    ]
+    assert one.problems == ()
+    assert ("Why", CAUSES["subscription"]) in one.facts
+
+
+def test_a_discount_that_follows_shows_what_it_took_off_then_and_now() -> None:
+    """10 % of 3.00 were 0.30 off, of 5.00 they are 0.50: 0.20 less to pay."""
+    coupon: dict[str, Any] = {"discounts": [percent_off("10")]}
+    one = explained(*adjustments(month_of("30", **coupon), month_of("50", **coupon))["discount"])
+    assert [(title, lines) for title, lines, _ in sums(one) if title.endswith("amount")] == [
+        ("As it was billed: coupon PERCENT, amount", ["-10 % off what is left of them: 3 x -10 / 100"]),
+        ("As it is now: coupon PERCENT, amount", ["-10 % off what is left of them: 5 x -10 / 100"]),
+    ]
+    assert (one.sums[-1].total, one.problems) == (Decimal("-0.20"), ())
+    assert ("Why", CAUSES["follows from other items"]) in one.facts
+
+
+def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> None:
+    """30 x 0.10 = 3.00; with 0.20 from the 16th on, 15 each: 1.50 + 3.00 = 4.50."""
+    dearer = price("requests", "0.20", "requests", unit="request", effective_from=at("2026-09-16"))
+    halves = [
+        UsageRollup(id_of(str(start)), "requests", {}, start, end, Decimal(15))
+        for start, end in ((SEPTEMBER.start, at("2026-09-16")), (at("2026-09-16"), SEPTEMBER.end))
+    ]
+    now = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([*PRICES, dearer]), halves)]))
+    one = explained(*adjustments(month_of("30"), now)["usage"])
+    assert sums(one)[-2:] == [
+        ("As it is now", ["requests as used: 1.5", "requests as used: 3"], Decimal("4.5")),
+        ("Corrected by", ["owed now: 4.50", "billed on the invoice: -3.00"], Decimal("1.5")),
+    ]
+    assert one.problems == ()
+
+
+def test_an_adjustment_that_was_changed_by_hand_does_not_come_out() -> None:
+    item, record = adjustments(month_of("30"), month_of("42.5"))["usage"]
+    wrong = read_adjusted(
+        record.causes,
+        {"billed": "3.00", "adjusted_before": "0", "owed": "9.25", "calculations": {"billed": [], "owed": []}},
+    )
+    assert wrong is not None
+    assert len(explained(item, wrong).problems) == 3  # either side's items, and the difference
+
+
+def test_an_adjustment_from_before_calculations_were_kept_says_so() -> None:
+    item, _ = adjustments(month_of("30"), month_of("42.5"))["usage"]
+    old = read_adjusted(["late rows"], {"billed": "3.00", "adjusted_before": "0", "owed": "4.25"})
+    assert old is not None
+    one = explained(item, old)
+    assert [sum_.title for sum_ in one.sums] == ["Corrected by"]
+    assert dict(one.facts) == {
+        "Why": CAUSES["late rows"],
+        "Calculations": "not kept: the adjustment was booked before adjustments kept them",
+    }
+    assert read_adjusted(["late rows"], {"kind": "usage"}) is None
+
+
+def test_an_explained_adjustment_can_be_printed() -> None:
+    text = printed(explained(*adjustments(month_of("30"), month_of("42.5"))["usage"]))
+    assert redo(text)["Corrected by"].total == Fraction("1.25")
+    assert redo(text)["As it is now: requests as used, amount"].total == Fraction("4.25")
+
+
+def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
+    """7.50 are owed and 3.00 were billed; 1.50 of that come from a price that nobody decided on: 3.00."""
+    item, record = adjustments(month_of("30"), month_of("75"))["usage"]
+    one = explained(replace(item, amount=Decimal(3)), replace(record, waits=Decimal("1.5")))
+    assert sums(one)[-1] == (
+        "Corrected by",
+        [
+            "owed now: 7.50",
+            "billed on the invoice: -3.00",
+            "changed terms, not decided on when it was booked: -1.5",
+        ],
+        3,
+    )
+    assert one.problems == ()

@@ -1,0 +1,231 @@
+"""Comparing a billed month with its shadow, and taking usage apart where the other book changes a price."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.corrections.rules.shadow_report import BilledTotal, PriceChanges, compare
+from fly_billing.errors import BillingError, not_computable
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Member, OneOffItem, UsageRollup
+from fly_billing.pricing.rules.prices import PriceBook
+from tests.support.builders import SEPTEMBER, at, id_of, price
+
+
+def invoice(organization: str, amount: str, currency: str = "USD") -> Invoice:
+    item = OneOffItem(id_of(organization), "Charge", Decimal(amount), currency)
+    return assemble_invoice(
+        Account(organization, currency, SEPTEMBER, [Member(organization, PriceBook([]), one_offs=[item])])
+    )
+
+
+def billed(organization: str, cents: int, currency: str = "USD") -> BilledTotal:
+    return BilledTotal(organization, organization.capitalize(), currency, cents, {"One-off": cents})
+
+
+def test_the_biggest_difference_comes_first_whichever_way_it_goes() -> None:
+    amounts = {"acme": "10.00", "beta": "0.50", "delta": "4.00", "gamma": "3.00"}
+    again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "9"), "beta": invoice("beta", "5")}
+    again |= {"delta": invoice("delta", "4"), "gamma": invoice("gamma", "1")}
+    real = [billed("acme", 900), billed("beta", 500), billed("delta", 400), billed("gamma", 100)]
+    report = compare(SEPTEMBER, "2027", real, again, {name: invoice(name, amount) for name, amount in amounts.items()})
+    assert [(one.organization_id, one.cents) for one in report.differences] == [
+        ("beta", -450), ("gamma", 200), ("acme", 100), ("delta", 0),
+    ]  # fmt: skip
+    (totals,) = report.totals
+    assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (2, 1, 1)
+    assert (totals.billed_cents, totals.shadow_cents, totals.cents) == (1900, 1750, -150)
+    (product,) = report.products
+    assert (product.product, product.billed_cents, product.shadow_cents) == ("One-off", 1900, 1750)
+
+
+def test_currencies_are_never_added_up() -> None:
+    both: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "gamma": invoice("gamma", "700", "JPY")}
+    report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("gamma", 600, "JPY")], both, both)
+    assert [(one.currency, one.cents) for one in report.totals] == [("JPY", 100), ("USD", 100)]
+    assert [(one.product, one.currency, one.cents) for one in report.products] == [
+        ("One-off", "JPY", 100), ("One-off", "USD", 100),
+    ]  # fmt: skip
+
+
+def test_who_can_not_be_priced_is_in_no_total_but_named_with_the_reason() -> None:
+    fails = not_computable("unpriced_usage", "no price for meter 'requests'")
+    again: dict[str, Invoice | BillingError] = {
+        "acme": invoice("acme", "1"),
+        "beta": fails,
+        "delta": invoice("delta", "2"),
+    }
+    shadow: dict[str, Invoice | BillingError] = {
+        "acme": fails,
+        "beta": invoice("beta", "1"),
+        "delta": invoice("delta", "2"),
+    }
+    report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300), billed("delta", 200)], again, shadow)
+    assert [(one.organization_id, one.code, one.reason) for one in report.unpriced] == [
+        ("beta", "unpriced_usage", "under its own prices: no price for meter 'requests'"),
+        ("acme", "unpriced_usage", "no price for meter 'requests'"),
+    ]
+    assert [one.organization_id for one in report.differences] == ["delta"]
+    assert report.totals[0].billed_cents == 200
+
+
+def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
+    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
+    (one,) = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).differences
+    assert (one.is_by_prices_alone, one.again_cents, one.cents) == (False, 200, 100)
+
+
+def test_the_report_is_plain_data() -> None:
+    """acme was billed $1.00 and comes to $2.00; beta's usage has no price in the other book."""
+    again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "beta": invoice("beta", "3")}
+    shadow = again | {"beta": not_computable("unpriced_usage", "no price for meter 'requests'")}
+    data = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300)], again, shadow).as_data()
+    assert json.loads(json.dumps(data)) == data
+    acme = {"organization_id": "acme", "organization_name": "Acme", "currency": "USD"}
+    amounts = {"currency": "USD", "billed_cents": 100, "shadow_cents": 200, "difference_cents": 100}
+    assert data == {
+        "month": "2026-09",
+        "price_book": "2027",
+        "totals": [{"pay_more": 1, "pay_less": 0, "pay_the_same": 0} | amounts],
+        "organizations": [acme | amounts | {"again_cents": 200, "is_by_prices_alone": False}],
+        "products": [{"product": "One-off"} | amounts],
+        "unpriced": [
+            {"organization_id": "beta", "organization_name": "Beta", "currency": "USD", "billed_cents": 300}
+            | {"code": "unpriced_usage", "reason": "no price for meter 'requests'"}
+        ],
+    }
+
+
+def test_a_difference_of_a_cent_is_more_or_less_too() -> None:
+    real = [billed("acme", 100), billed("beta", 100), billed("gamma", 100)]
+    shadow: dict[str, Invoice | BillingError] = {
+        "acme": invoice("acme", "1.01"), "beta": invoice("beta", "0.99"), "gamma": invoice("gamma", "1"),
+    }  # fmt: skip
+    (totals,) = compare(SEPTEMBER, "2027", real, shadow, shadow).totals
+    assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (1, 1, 1)
+
+
+def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> None:
+    """Billed were $2.00 for one-off charges, $5.00 for Machines and $1.00 for Volumes; the shadow has $3.00 one-off."""
+    real = BilledTotal("acme", "Acme", "USD", 800, {"One-off": 200, "Machines": 500, "Volumes": 100})
+    same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "3")}
+    found = compare(SEPTEMBER, "2027", [real], same, same).products
+    assert [(one.product, one.billed_cents, one.shadow_cents, one.cents) for one in found] == [
+        ("Machines", 500, 0, -500), ("One-off", 200, 300, 100), ("Volumes", 100, 0, -100),
+    ]  # fmt: skip
+
+
+def test_equal_differences_are_in_the_order_of_names() -> None:
+    both: dict[str, Invoice | BillingError] = {name: invoice(name, "2") for name in ("beta", "acme")}
+    report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, both)
+    assert [one.organization_id for one in report.differences] == ["acme", "beta"]
+    fails = dict.fromkeys(both, not_computable("unpriced_usage", "no price"))
+    report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, fails)
+    assert [one.organization_id for one in report.unpriced] == ["acme", "beta"]
+
+
+def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") -> UsageRollup:
+    return UsageRollup(id_of(quantity), "requests", {"region": "ams"}, at(start), at(end), Decimal(quantity))
+
+
+def changes(*moments: str) -> PriceChanges:
+    """A book in which requests cost 1 at first, and 1 more from each of these moments on."""
+    versions = [price("requests", "1", "requests")]
+    versions += [price("requests", str(n), "requests", effective_from=at(one)) for n, one in enumerate(moments, 2)]
+    return PriceChanges(versions)
+
+
+def by_day(**days: int) -> list[Decimal]:
+    """What each day of September added: `d15=100`."""
+    return [Decimal(days.get(f"d{number}", 0)) for number in range(1, 31)]
+
+
+def parts(found: list[UsageRollup]) -> list[tuple[datetime, datetime, Decimal]]:
+    return [(one.segment_start, one.segment_end, one.quantity) for one in found]
+
+
+def test_a_rollup_without_a_change_inside_stays_as_it_is_and_needs_no_days() -> None:
+    whole = rollup("100")
+    assert changes("2026-09-01", "2026-10-01").split(whole, None) == [whole]
+
+
+def test_usage_is_taken_apart_at_the_midnight_at_which_the_price_changes() -> None:
+    """The 14th belongs to the price before, the 15th to the one after."""
+    found = changes("2026-09-15").split(rollup("100"), by_day(d1=10, d14=20, d15=30, d30=40))
+    assert parts(found) == [
+        (at("2026-09-01"), at("2026-09-15"), Decimal(30)),
+        (at("2026-09-15"), at("2026-10-01"), Decimal(70)),
+    ]
+
+
+def test_a_part_without_usage_is_left_out() -> None:
+    found = changes("2026-09-10", "2026-09-20").split(rollup("5"), by_day(d9=2, d20=3))
+    assert parts(found) == [
+        (at("2026-09-01"), at("2026-09-10"), Decimal(2)),
+        (at("2026-09-20"), at("2026-10-01"), Decimal(3)),
+    ]
+
+
+def test_a_stretch_that_begins_inside_a_day_is_taken_apart_at_later_midnights() -> None:
+    """The real price changed at noon on the 10th; the other book changes it on the 11th."""
+    found = changes("2026-09-11").split(rollup("9", start="2026-09-10T12:00:00"), by_day(d10=4, d11=5))
+    assert parts(found) == [
+        (at("2026-09-10T12:00:00"), at("2026-09-11"), Decimal(4)),
+        (at("2026-09-11"), at("2026-10-01"), Decimal(5)),
+    ]
+
+
+def test_a_change_for_other_dimensions_tears_nothing_apart() -> None:
+    whole = rollup("100")
+    prices = [
+        price("all", "1", "requests"),
+        price("fra", "2", "requests", match={"region": ("fra",)}, effective_from=at("2026-09-15")),
+    ]
+    assert PriceChanges(prices).split(whole, None) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("moment", "written"),
+    [
+        ("2026-09-15T12:00:00", "2026-09-15 12:00:00"),
+        ("2026-09-15T00:30:00", "2026-09-15 00:30:00"),
+        ("2026-09-15T00:00:59", "2026-09-15 00:00:59"),
+        ("2026-09-15T00:00:00.5", "2026-09-15 00:00:00"),
+    ],
+)
+def test_a_price_that_changes_inside_a_day_is_named_with_the_moment(moment: str, written: str) -> None:
+    with pytest.raises(BillingError) as raised:
+        changes(moment).split(rollup("100"), by_day(d1=100))
+    assert raised.value.code == "price_changes_inside_a_day"
+    assert raised.value.operator_text == (
+        f"the price 'requests' changes at {written}Z, and usage of 'requests' is known by day:"
+        " let it change at midnight UTC for shadow billing"
+    )
+
+
+@pytest.mark.parametrize("days", [None, by_day(d1=99), by_day(d1=101)])
+def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | None) -> None:
+    with pytest.raises(BillingError) as raised:
+        changes("2026-09-15").split(rollup("100"), days)
+    assert raised.value.code == "days_not_known"
+    assert raised.value.operator_text == (
+        "the price 'requests' changes at 2026-09-15, and of the billed usage of 'requests' it is not known what was"
+        " used on which day: it was rolled up before that was kept. Choose a later month, or prices that do not change"
+        " inside it"
+    )
+
+
+@given(st.lists(st.integers(0, 1000), min_size=30, max_size=30), st.sets(st.integers(2, 30), max_size=5))
+def test_no_unit_is_lost_wherever_a_month_is_taken_apart(used: list[int], days: set[int]) -> None:
+    moments = [f"2026-09-{day:02}" for day in sorted(days)]
+    found = changes(*moments).split(rollup(str(sum(used))), [Decimal(one) for one in used])
+    assert sum(one.quantity for one in found) == sum(used)
+    for one in found:
+        inside = range(one.segment_start.day, 31 if one.segment_end == SEPTEMBER.end else one.segment_end.day)
+        assert one.quantity == sum(used[day - 1] for day in inside)

@@ -1,0 +1,91 @@
+"""A text in a CSV file is a text in a spreadsheet too, and our importer reads back what was exported."""
+
+from __future__ import annotations
+
+import csv
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.focus.exports.columns import columns_of
+from fly_billing.focus.exports.files import new_file
+from fly_billing.focus.imports.rows import _text as imported_text
+from fly_billing.focus.spreadsheet_text import as_cell, from_cell
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "=HYPERLINK(\"http://evil.example\"; \"pay\")",
+        "+1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\u00a0=1",
+        "\ufeff=1",
+        "\u200b=1",
+        "\x00=1",
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20A1",
+        "'=1",
+        "''=1",
+        "' =1",
+        "' '=1",
+        "NULL",
+        "'NULL",
+        " padded",
+        "padded\t",
+        "\x1cpadded",
+    ],
+)  # fmt: skip
+def test_a_text_that_a_spreadsheet_would_misread_gets_an_apostrophe(text: str) -> None:
+    assert as_cell(text) == "'" + text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "acme", "'acme'", "a=1", "1-2", "null", "Łódź & Søns", "shared-cpu-1x", "'", "O'Neill", "{}", "x\n=1"]
+)
+def test_any_other_text_stays_as_it_is(text: str) -> None:
+    assert as_cell(text) == text
+    assert from_cell(text) is None
+
+
+# Mostly what matters to a spreadsheet, and anything else.
+TEXTS = st.text(st.sampled_from("'=+-@ \t\r\n\u00a0\ufeff\uff1dNULa1\",;") | st.characters(exclude_categories=["Cs"]))
+
+
+@given(TEXTS)
+def test_what_is_exported_and_imported_again_is_what_it_was(text: str) -> None:
+    restored = from_cell(as_cell(text))
+    assert (as_cell(text) if restored is None else restored) == text
+
+
+@given(TEXTS)
+def test_no_cell_begins_with_what_a_spreadsheet_runs(text: str) -> None:
+    assert as_cell(text)[:1] not in tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+
+
+NAMES = st.lists(TEXTS.filter(lambda text: text != ""), min_size=1, max_size=5)
+
+
+@given(NAMES)
+def test_a_focus_file_gives_back_every_text_and_its_numbers_stay_numbers(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("focus") / "month.csv"
+    columns = columns_of("1.2")
+    empty = dict.fromkeys(columns, None)
+    with new_file(path, "csv", "1.2") as write:
+        write([{**empty, "SubAccountName": name, "BilledCost": Decimal("-1.50")} for name in names])
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    assert [imported_text(row, "SubAccountName") for row in rows] == names
+    assert {row["BilledCost"] for row in rows} == {"-1.5"}

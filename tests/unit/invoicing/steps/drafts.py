@@ -1,0 +1,83 @@
+"""Drafts to take a step with: items as the steps before left them, the terms, and what a step made of both.
+
+Keeps out: what is expected of it. The month is September 2026.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import Account, Commitment, CreditGrant, Discount
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from tests.support.builders import SEPTEMBER, at, id_of
+
+
+def item(name: str, amount: str | Decimal, kind: str = "usage", **changes: Any) -> InvoiceItem:
+    """An item of acme's; its name is its description. `changes` are fields of InvoiceItem."""
+    plain: dict[str, Any] = {
+        "id": id_of(name),
+        "kind": kind,
+        "organization_id": "acme",
+        "product": "Machines",
+        "description": name,
+        "quantity": Decimal(1),
+        "unit": "unit",
+        "amount": Decimal(amount),
+    }
+    return InvoiceItem(**plain | changes)
+
+
+def draft_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> Draft:
+    """A draft of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
+    draft = Draft(Account("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
+    for one in items:
+        draft.charge(one)
+    return draft
+
+
+def percent_off(percent: str | Decimal, code: str = "PERCENT", **changes: Any) -> Discount:
+    return Discount(id_of(code), code, f"coupon {code}", percent=Decimal(percent), **changes)
+
+
+def amount_off(amount: str | Decimal, code: str = "AMOUNT", **changes: Any) -> Discount:
+    return Discount(id_of(code), code, f"coupon {code}", amount=Decimal(amount), **changes)
+
+
+def minimum(amount: str | Decimal, name: str = "at least", **changes: Any) -> Commitment:
+    return Commitment(id_of(name), "minimum", name, Decimal(amount), **changes)
+
+
+def maximum(amount: str | Decimal, name: str = "at most", **changes: Any) -> Commitment:
+    return Commitment(id_of(name), "maximum", name, Decimal(amount), **changes)
+
+
+def credit(available: str | Decimal, name: str = "prepaid", **changes: Any) -> CreditGrant:
+    """A credit granted at the beginning of 2026, without end."""
+    return CreditGrant(id_of(name), name, Decimal(available), **{"granted_at": at("2026-01-01")} | changes)
+
+
+def tax(name: str, percent: str | Decimal, *, is_inclusive: bool = False) -> TaxRate:
+    return TaxRate(id_of(name), name, Decimal(percent), is_inclusive)
+
+
+def amounts(draft: Draft, kind: str) -> list[Decimal]:
+    """The amounts of the items of this kind, in the order in which they were made."""
+    return [one.amount for one in draft.items if one.kind == kind]
+
+
+def left(draft: Draft) -> dict[str, Decimal]:
+    """What is left to pay of each item, by its description."""
+    return {one.description: draft.left[one.id] for one in draft.items if one.id in draft.left}
+
+
+def only(draft: Draft, kind: str) -> InvoiceItem:
+    (found,) = (one for one in draft.items if one.kind == kind)
+    return found
+
+
+def applied(one: InvoiceItem) -> dict[str, str]:
+    """What an item took from which, by description."""
+    return {part["description"]: part["amount"] for part in one.detail["applied_to"]}

@@ -1,0 +1,113 @@
+"""Credits that pay after tax: what the customer prepaid lowers what is to pay, and no tax."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import CreditGrant
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax
+from fly_billing.invoicing.rules.steps.credits import draw_credits
+from fly_billing.invoicing.rules.steps.taxes import add_taxes
+from fly_billing.money import to_cents
+from fly_billing.pricing.rules.scope import Scope
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from tests.support.builders import at
+from tests.unit.invoicing.steps.drafts import amounts, applied, credit, draft_of, item, only, tax
+
+SALES_TAX = tax("sales tax", "8.25")
+
+
+def deposit(available: str, name: str = "deposit", **changes: Any) -> CreditGrant:
+    return credit(available, name, pays="gross", **changes)
+
+
+def settled(*items: InvoiceItem, by: list[CreditGrant], taxes: list[TaxRate] | None = None, **terms: Any) -> Draft:
+    draft = draft_of(*items, credits=by, taxes=[SALES_TAX] if taxes is None else taxes, **terms)
+    for step in (draw_credits, add_taxes, settle_after_tax):
+        step(draft)
+    return draft
+
+
+def test_a_deposit_is_taken_off_after_the_tax() -> None:
+    """70.00 + 5.78 - 5.00 = 70.78. A promotion of 5.00 lowers the tax: 65.00 + 5.36 = 70.36."""
+    draft = settled(item("web", "70"), by=[deposit("5")])
+    assert (amounts(draft, "tax"), draft.left_in_all()) == ([Decimal("5.78")], Decimal("70.78"))
+    assert [one.taxable_cents for one in draft.taxes] == [7000]
+    assert settled(item("web", "70"), by=[credit("5")]).left_in_all() == Decimal("70.36")
+
+
+def test_a_deposit_pays_the_tax_as_well() -> None:
+    """70.00 + 5.78 of 100.00 leave 24.22; the parts say what it paid, and whose the tax is."""
+    draft = settled(item("web", "70"), by=[deposit("100")])
+    detail = only(draft, "credit").detail
+    assert (detail["drawn"], detail["left"], detail["pays"]) == ("75.78", "24.22", "after tax")
+    assert applied(only(draft, "credit")) == {"web": "70", "sales tax 8.25 %": "5.78"}
+    assert [(one["description"], one["amount"]) for one in detail["taxes_of"]] == [("web", "5.78")]
+    assert draft.left_in_all() == 0
+
+
+def test_promotions_pay_first_whatever_the_priority() -> None:
+    """50.00 of the 70.00 are left and 4.13 of tax: 54.13 are the deposit's."""
+    draft = settled(item("web", "70"), by=[deposit("100", priority=-9), credit("20", "promotion", priority=9)])
+    assert amounts(draft, "credit") == [Decimal(-20), Decimal("-54.13")]
+
+
+def test_a_contained_tax_stays_what_it_was() -> None:
+    """119.00 with 19.00 of tax in it, less 19.00: 100.00, and still 19.00 of tax."""
+    draft = settled(item("web", "119"), by=[deposit("19")], taxes=[tax("VAT", "19", is_inclusive=True)])
+    assert draft.left_in_all() == 100
+    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(10000, 1900)]
+
+
+def test_a_bound_deposit_pays_its_items_and_the_tax_on_them() -> None:
+    """50.00 + 4.13 of the tax of 8.25 on 100.00, in whole cents."""
+    scope = Scope(products=("Volumes",))
+    draft = settled(item("disk", "50", product="Volumes"), item("web", "50"), by=[deposit("100", scope=scope)])
+    assert amounts(draft, "credit") == [Decimal("-54.13")]
+    assert draft.left_in_all() == Decimal("54.12")
+
+
+@pytest.mark.parametrize(
+    ("charged", "drawn"), [("10.004", "10"), ("10.006", "10.01"), ("10.005", "10.005"), ("0.004", "0")]
+)
+def test_it_pays_whole_cents_as_money_does(charged: str, drawn: str) -> None:
+    """Of exactly half a cent no more than that: a whole one would be a cent too much."""
+    draft = settled(item("web", charged), by=[deposit("100")], taxes=[])
+    assert sum(amounts(draft, "credit")) == -Decimal(drawn)
+    assert to_cents(draft.left_in_all(), "USD") == 0
+
+
+def test_the_next_deposit_goes_on_where_the_first_ran_out() -> None:
+    draft = settled(item("web", "70"), by=[deposit("72", "first"), deposit("9", "second", priority=1)])
+    assert amounts(draft, "credit") == [Decimal(-72), Decimal("-3.78")]
+
+
+def test_what_is_given_back_elsewhere_needs_no_deposit() -> None:
+    """70.00 less 10.00, + 4.95."""
+    draft = settled(item("web", "70"), item("sorry", "-10", "one_off"), by=[deposit("100")])
+    assert amounts(draft, "credit") == [Decimal("-64.95")]
+    assert draft.left_in_all() == 0
+    assert amounts(settled(item("web", "7"), item("sorry", "-10", "one_off"), by=[deposit("9")]), "credit") == []
+
+
+def test_one_that_has_expired_pays_no_more() -> None:
+    assert amounts(settled(item("web", "70"), by=[deposit("5", expires_at=at("2026-09-01"))]), "credit") == []
+
+
+def test_two_rates_are_paid_each_with_its_item() -> None:
+    """30.00 + 10 %, of 40.00: 33.00, and 7.00 of the second item. 63.00 are left of 103.00."""
+    low, high = tax("low", "10"), tax("high", "20")
+    draft = draft_of(item("a", "30"), item("b", "50"), credits=[deposit("40")], taxes=[low])
+    draft.other_rates = {draft.items[1].id: (high,)}
+    for step in (draw_credits, add_taxes, settle_after_tax):
+        step(draft)
+    assert applied(only(draft, "credit")) == {"a": "30", "low 10 %": "3", "b": "7"}
+    assert draft.left_in_all() == 53
+
+
+def test_a_credit_pays_net_or_gross_and_nothing_else() -> None:
+    with pytest.raises(ValueError, match="pays 'some'; known are net, gross"):
+        credit("5", pays="some")

@@ -1,0 +1,779 @@
+"""Fees by the quarter, half-year and year, and free trials: which invoice has how much of which interval.
+
+In 2026 the quarter from April to June has 91 days, that from July to September 92, the first half-year 181, the year
+365. A quarter costs 910.00 (10.00 a day of April to June), a half-year 1,810.00, a year 3,650.00, a month 30.00.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fly_billing.corrections.rules.differences import charges_of, differences, recalculate
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.rules.assembly import assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, CreditGrant, FeeCharged, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.periods import BillingMonth, months_between
+from fly_billing.pricing.rules.intervals import fee_periods
+from fly_billing.pricing.rules.models import Flat, PerUnit
+from fly_billing.pricing.rules.prices import Price, PriceBook
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from fly_billing.statements.rules.explanation import explain_item
+from fly_billing.statements.rules.rounding import explain_rounding
+from tests.support.builders import REQUESTS, at, fee_charged, id_of, price
+from tests.support.fee_ledger import FeeLedger
+from tests.unit.invoicing.steps.drafts import amount_off, credit, minimum, percent_off
+
+QUARTER = price("quarter", "910", interval="quarter")
+HALF_YEAR = price("half-year", "1810", interval="half-year")
+YEAR = price("year", "3650", interval="year")
+MONTH = price("month", "30")
+PRICES = tuple(replace(one, effective_from=at("2020-01-01")) for one in (QUARTER, HALF_YEAR, YEAR, MONTH, REQUESTS))
+OF_KEY = {one.key: one for one in PRICES}
+
+
+def month(text: str) -> BillingMonth:
+    return BillingMonth.parse(text)
+
+
+def subscription(key: str, started: str, ended: str | None = None, **terms: Any) -> Subscription:
+    return Subscription(id_of(f"{key} {started}"), key, at(started), at(ended) if ended else None, **terms)
+
+
+def in_advance(key: str, started: str, ended: str | None = None, **terms: Any) -> Subscription:
+    return subscription(key, started, ended, billed="in_advance", **terms)
+
+
+def billed(first: str, last: str, *subscriptions: Subscription, prices: Sequence[Price] = PRICES) -> dict[str, Any]:
+    """What the fees of each month's invoice come to, where it has one; each is explained and comes out right."""
+    ledger = FeeLedger(prices)
+    found = {}
+    for one in months_between(month(first), month(last)):
+        fees = ledger.bill(one, *subscriptions)
+        if fees:
+            found[str(one)] = [Decimal(fee) for fee in fees] if len(fees) > 1 else fees[0]
+        are_explained(ledger, one, prices)
+    return found
+
+
+def are_explained(ledger: FeeLedger, one: BillingMonth, prices: Sequence[Price]) -> None:
+    items = ledger.invoices[one].items
+    rounded = explain_rounding(items, "USD")
+    for item in items:
+        if item.kind == "subscription":
+            held = next(each for each in prices if each.id == item.price_id)
+            assert explain_item(item, rounded[item.id], "USD", price=held).problems == ()
+
+
+def items_of(ledger: FeeLedger, one: str) -> list[InvoiceItem]:
+    return [item for item in ledger.invoices[month(one)].items if item.kind == "subscription"]
+
+
+# --- In advance: on the last invoice before the interval begins, in nothing afterwards ------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "started", "months", "expected"),
+    [
+        ("month", "2026-04-01", ("2026-03", "2026-05"), {"2026-03": 30, "2026-04": 30, "2026-05": 30}),
+        ("quarter", "2026-04-01", ("2026-02", "2026-08"), {"2026-03": 910, "2026-06": 910}),
+        ("half-year", "2026-01-01", ("2025-11", "2026-11"), {"2025-12": 1810, "2026-06": 1810}),
+        ("year", "2026-01-01", ("2025-11", "2026-11"), {"2025-12": 3650}),
+        # It begins inside an interval: by its own month's invoice, if the one before did not know of it.
+        ("quarter", "2026-05-30", ("2026-05", "2026-08"), {"2026-05": 320, "2026-06": 910}),
+        ("quarter", "2026-05-30", ("2026-04", "2026-08"), {"2026-04": 320, "2026-06": 910}),
+        ("half-year", "2026-06-01", ("2026-06", "2026-11"), {"2026-06": [300, 1810]}),
+        ("year", "2026-12-01", ("2026-12", "2027-10"), {"2026-12": [310, 3650]}),
+    ],
+)
+def test_a_fee_in_advance_is_on_the_invoice_before_its_interval(
+    key: str, started: str, months: tuple[str, str], expected: dict[str, Any]
+) -> None:
+    assert billed(*months, in_advance(key, started)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "started", "months", "expected"),
+    [
+        ("month", "2026-04-01", ("2026-03", "2026-05"), {"2026-04": 30, "2026-05": 30}),
+        ("quarter", "2026-04-01", ("2026-03", "2026-09"), {"2026-06": 910, "2026-09": 910}),
+        ("half-year", "2026-01-01", ("2026-01", "2026-12"), {"2026-06": 1810, "2026-12": 1810}),
+        ("year", "2026-01-01", ("2026-01", "2026-12"), {"2026-12": 3650}),
+        ("quarter", "2026-05-30", ("2026-05", "2026-08"), {"2026-06": 320}),
+        ("half-year", "2026-06-01", ("2026-01", "2026-08"), {"2026-06": 300}),
+        ("year", "2026-12-01", ("2026-11", "2027-01"), {"2026-12": 310}),
+        ("quarter", "2026-07-01", ("2026-06", "2026-08"), {}),
+    ],
+)
+def test_a_fee_in_arrears_is_on_the_invoice_of_the_month_in_which_its_interval_ends(
+    key: str, started: str, months: tuple[str, str], expected: dict[str, Any]
+) -> None:
+    assert billed(*months, subscription(key, started)) == expected
+
+
+def test_the_line_says_which_time_it_covers() -> None:
+    """32 of 91 days of 910.00."""
+    ledger = FeeLedger(PRICES)
+    ledger.bill(month("2026-05"), in_advance("quarter", "2026-05-30"))
+    (item,) = items_of(ledger, "2026-05")
+    assert item.description == "quarter as used, 2026-05-30 to 2026-07-01 in advance"
+    assert (item.period_start, item.period_end) == (at("2026-05-30"), at("2026-07-01"))
+    assert (item.interval_start, item.interval_end) == (at("2026-04-01"), at("2026-07-01"))
+    assert item.detail["steps"] == [
+        {
+            "label": "share of the quarter", "quantity": "2764800", "unit_amount": "910", "per": "7862400",
+            "amount": "320",
+        }
+    ]  # fmt: skip
+    explained = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", price=OF_KEY["quarter"])
+    assert ("For", "2026-05-30 to 2026-07-01") in explained.facts
+    assert ("Interval", "quarter 2026-04-01 to 2026-07-01: 32 of 91 days") in explained.facts
+
+
+@pytest.mark.parametrize(
+    ("one", "text"),
+    [
+        (subscription("quarter", "2026-01-01"), "quarter as used, 2026-04-01 to 2026-07-01"),
+        (subscription("month", "2026-01-01"), "month as used"),
+        (subscription("month", "2026-05-16T12:00:00", anchor="start"),
+         "month as used, 2026-05-16 12:00:00 to 2026-06-16 12:00:00"),
+        (in_advance("half-year", "2026-06-15"), "half-year as used, 2026-06-15 to 2026-07-01"),
+    ],
+)  # fmt: skip
+def test_a_line_for_another_time_than_the_month_names_it(one: Subscription, text: str) -> None:
+    ledger = FeeLedger(PRICES)
+    ledger.bill(month("2026-06"), one)
+    assert items_of(ledger, "2026-06")[0].description == text
+
+
+@pytest.mark.parametrize(
+    ("proration", "quantity", "unit", "amount"),
+    [("second", 2_721_600, "second", "315"), ("day", 32, "day", "320"), ("none", 1, "quarter", "910")],
+)
+def test_a_part_of_a_quarter_is_charged_as_its_proration_says(
+    proration: str, quantity: int, unit: str, amount: str
+) -> None:
+    """From noon on 30 May: 31 1/2 days, or 32 that begin, or all of it."""
+    ledger = FeeLedger(PRICES)
+    ledger.bill(month("2026-06"), subscription("quarter", "2026-05-30T12:00:00", proration=proration))
+    are_explained(ledger, month("2026-06"), PRICES)
+    (item,) = items_of(ledger, "2026-06")
+    assert (item.quantity, item.unit, item.amount) == (Decimal(quantity), unit, Decimal(amount))
+
+
+def test_an_explanation_says_so_where_an_interval_or_its_share_is_wrong() -> None:
+    ledger = FeeLedger(PRICES)
+    ledger.bill(month("2026-06"), subscription("quarter", "2026-05-30", proration="day"))
+    (item,) = items_of(ledger, "2026-06")
+    rounding = explain_rounding([item], "USD")[item.id]
+    longer = replace(item, period_start=at("2026-05-29"))
+    assert explain_item(longer, rounding, "USD", price=OF_KEY["quarter"]).problems == (
+        "Share: 2026-05-29 to 2026-07-01 is 33 of 91 days, not 32 of 91",
+    )
+    half = replace(item, interval_start=at("2026-01-01"))
+    assert explain_item(half, rounding, "USD", price=OF_KEY["quarter"]).problems == (
+        "Interval: 2026-01-01 to 2026-07-01 is no quarter",
+        "Share: 2026-05-30 to 2026-07-01 is 32 of 181 days, not 32 of 91",
+    )
+
+
+# --- Cancelled, changed, begun again --------------------------------------------------------------------------------
+
+
+def told(one: Subscription, ended: str, in_month: str) -> Callable[[BillingMonth], Subscription]:
+    """A subscription whose end is known from the invoice of this month on."""
+    return lambda billing: replace(one, ended_at=at(ended)) if billing >= month(in_month) else one
+
+
+def lived(first: str, last: str, *known: Callable[[BillingMonth], Subscription], **of: Any) -> FeeLedger:
+    ledger = FeeLedger(PRICES, **of)
+    for one in months_between(month(first), month(last)):
+        ledger.bill(one, *(each(one) for each in known))
+        are_explained(ledger, one, PRICES)
+    return ledger
+
+
+def fees(ledger: FeeLedger) -> dict[str, list[Decimal]]:
+    return {str(one): ledger.fees(one) for one in ledger.invoices if ledger.fees(one)}
+
+
+@pytest.mark.parametrize(
+    ("ended", "known_in", "expected"),
+    [
+        ("2026-05-10", "2026-05", {"2026-03": [910], "2026-05": [-520]}),  # 39 days were used
+        ("2026-05-10", "2026-06", {"2026-03": [910], "2026-06": [-520]}),  # May's invoice did not know yet
+        ("2026-05-10", "2026-04", {"2026-03": [910], "2026-04": [-520]}),  # notice was given before
+        ("2026-04-01", "2026-04", {"2026-03": [910], "2026-04": [-910]}),  # it never began
+        ("2026-04-02", "2026-04", {"2026-03": [910], "2026-04": [-900]}),
+        ("2026-06-30", "2026-06", {"2026-03": [910], "2026-06": [-10]}),
+        ("2026-07-01", "2026-06", {"2026-03": [910]}),  # used to its end: nothing is given back, nothing new charged
+        ("2026-07-02", "2026-07", {"2026-03": [910], "2026-06": [910], "2026-07": [Decimal(910) / 92 - 910]}),
+    ],
+)
+def test_a_quarter_in_advance_gives_back_what_was_not_used_once_its_end_is_known(
+    ended: str, known_in: str, expected: dict[str, list[Decimal]]
+) -> None:
+    found = fees(lived("2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), ended, known_in)))
+    assert found.keys() == expected.keys()
+    for one, amounts in expected.items():
+        assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[one], amounts, strict=True)] == [True]
+
+
+def test_notice_that_is_given_for_next_month_gives_back_a_part_and_charges_nothing_in_advance() -> None:
+    ledger = lived("2026-03", "2026-04", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
+    assert [item.description for item in ledger.all_fees()] == [
+        "quarter as used, 2026-04-01 to 2026-07-01 in advance",
+        "quarter as used, 2026-04-01 to 2026-05-10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "known_in", "expected"),
+    [
+        ("2026-05-10", "2026-05", {"2026-05": [390]}),
+        ("2026-05-10", "2026-06", {"2026-06": [390]}),
+        ("2026-06-30", "2026-06", {"2026-06": [900]}),
+        ("2026-07-01", "2026-06", {"2026-06": [910]}),
+        ("2026-04-01", "2026-04", {}),
+        ("2026-04-02", "2026-04", {"2026-04": [10]}),
+        ("2026-05-01", "2026-04", {"2026-04": [300]}),
+        ("2026-05-10", "2026-04", {"2026-05": [390]}),  # known before, and due when it ends
+    ],
+)
+def test_a_quarter_in_arrears_that_is_cancelled_is_charged_for_what_was_used_when_it_ends(
+    ended: str, known_in: str, expected: dict[str, list[int]]
+) -> None:
+    assert fees(lived("2026-03", "2026-07", told(subscription("quarter", "2026-04-01"), ended, known_in))) == expected
+
+
+def test_another_number_of_seats_is_charged_from_its_day_on() -> None:
+    """2 seats for 45 days until 16 May: 900.00 of 1,820.00; 3 seats for 46 days: 1,380.00. Then 2,730.00 a quarter."""
+    two = told(in_advance("quarter", "2026-04-01", quantity=Decimal(2)), "2026-05-16", "2026-05")
+    three = in_advance("quarter", "2026-05-16", quantity=Decimal(3))
+    ledger = FeeLedger(PRICES)
+    for one in months_between(month("2026-03"), month("2026-07")):
+        ledger.bill(one, two(one), *([three] if one >= month("2026-05") else []))
+    assert fees(ledger) == {"2026-03": [1820], "2026-05": [-920, 1380], "2026-06": [2730]}
+
+
+def test_from_the_month_to_the_quarter_the_rest_of_each_is_prorated() -> None:
+    """May's 30.00 were charged in April: 15 of 31 days are kept. The quarter has 46 days of 91 left: 460.00."""
+    old = told(in_advance("month", "2026-04-01"), "2026-05-16", "2026-05")
+    new = in_advance("quarter", "2026-05-16")
+    ledger = FeeLedger(PRICES)
+    for one in months_between(month("2026-03"), month("2026-06")):
+        ledger.bill(one, old(one), *([new] if one >= month("2026-05") else []))
+    back, charged = ledger.fees(month("2026-05"))
+    assert abs(back + 30 * Decimal(16) / 31) < Decimal("1e-18")
+    assert charged == 460
+    assert [ledger.fees(month("2026-04")), ledger.fees(month("2026-06"))] == [[30], [910]]
+
+
+@pytest.mark.parametrize(
+    ("billing", "expected"),
+    [
+        ("in_advance", {"2026-03": [910], "2026-06": [1001]}),
+        ("in_arrears", {"2026-06": [910], "2026-09": [1001]}),
+    ],
+)
+def test_a_fee_takes_the_price_of_the_first_moment_of_its_interval(
+    billing: str, expected: dict[str, list[int]]
+) -> None:
+    """Dearer from 15 May on: the quarter that runs keeps its price, the next one has the new one."""
+    dearer = replace(QUARTER, model=PerUnit(Decimal(1001)), effective_from=at("2026-05-15"))
+    prices = [replace(OF_KEY["quarter"], effective_until=at("2026-05-15")), dearer]
+    ledger = FeeLedger(prices)
+    for one in months_between(month("2026-03"), month("2026-09")):
+        ledger.bill(one, subscription("quarter", "2026-04-01", billed=billing, ended="2026-10-01"))
+    assert fees(ledger) == expected
+
+
+def test_a_fee_that_begins_after_a_price_change_inside_the_interval_has_the_new_price() -> None:
+    """From 30 May on, 32 of 91 days of 1,001.00: 352.00."""
+    dearer = replace(QUARTER, model=PerUnit(Decimal(1001)), effective_from=at("2026-05-15"))
+    prices = [replace(OF_KEY["quarter"], effective_until=at("2026-05-15")), dearer]
+    assert billed("2026-05", "2026-06", subscription("quarter", "2026-05-30"), prices=prices) == {"2026-06": 352}
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount"),
+    [
+        ({"minimum": Decimal(1820)}, 640),  # bounded first, then prorated: 32 of 91 days
+        ({"maximum": Decimal(455)}, 160),
+        ({"free_allowance": Decimal(1)}, 0),
+        ({"model": Flat(Decimal(91))}, 32),
+    ],
+)
+def test_bounds_and_allowance_of_a_fee_are_those_of_its_interval(changes: dict[str, Any], amount: int) -> None:
+    prices = [replace(OF_KEY["quarter"], **changes)]
+    assert billed("2026-06", "2026-06", subscription("quarter", "2026-05-30"), prices=prices) == {"2026-06": amount}
+
+
+def test_a_month_that_no_invoice_charged_in_time_is_charged_by_the_next() -> None:
+    """The quarter was recorded in June only, while April and May are final."""
+    assert billed("2026-06", "2026-06", in_advance("quarter", "2026-04-10", "2026-06-10")) == {"2026-06": 610}
+
+
+# --- Counted from its start -----------------------------------------------------------------------------------------
+
+
+def starts(ledger: FeeLedger) -> list[str]:
+    return sorted({f"{item.interval_start:%Y-%m-%d}" for item in ledger.all_fees()})
+
+
+@pytest.mark.parametrize(
+    ("key", "started", "months", "expected"),
+    [
+        ("month", "2026-01-31", ("2026-01", "2026-06"),
+         ["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31"]),
+        ("month", "2024-01-30", ("2024-01", "2024-04"), ["2024-01-30", "2024-02-29", "2024-03-30"]),
+        ("quarter", "2025-11-30", ("2025-11", "2026-11"), ["2025-11-30", "2026-02-28", "2026-05-30", "2026-08-30"]),
+        ("quarter", "2026-01-31", ("2026-01", "2026-10"), ["2026-01-31", "2026-04-30", "2026-07-31"]),
+        ("half-year", "2026-08-31", ("2026-08", "2027-08"), ["2026-08-31", "2027-02-28"]),
+        ("year", "2024-02-29", ("2024-02", "2028-02"), ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28"]),
+        ("year", "2024-02-29", ("2028-02", "2029-02"), ["2027-02-28", "2028-02-29"]),
+        ("year", "2026-12-31", ("2026-12", "2027-12"), ["2026-12-31"]),
+    ],
+)  # fmt: skip
+def test_an_interval_from_the_start_begins_on_the_same_day_or_the_last_of_a_short_month(
+    key: str, started: str, months: tuple[str, str], expected: list[str]
+) -> None:
+    """Each is charged whole, once, in arrears."""
+    one = subscription(key, started, anchor="start")
+    ledger = lived(*months, lambda _: one)
+    assert starts(ledger) == expected
+    assert {item.amount for item in ledger.all_fees()} == {Decimal(str(OF_KEY[key].model.to_data()["unit_amount"]))}
+    assert len(ledger.all_fees()) == len(expected)
+
+
+def test_a_short_month_shortens_no_later_interval_and_none_begins_before_the_anchor() -> None:
+    year = list(fee_periods("month", at("2026-01-31"), at("2025-01-01"), at("2026-07-01")))
+    assert [f"{one.start:%m-%d} {one.end:%m-%d}" for one in year] == [
+        "01-31 02-28", "02-28 03-31", "03-31 04-30", "04-30 05-31", "05-31 06-30", "06-30 07-31",
+    ]  # fmt: skip
+    assert list(fee_periods("year", at("2026-08-01"), at("2026-06-01"), at("2026-08-01"))) == []
+
+
+def test_from_the_start_in_advance_is_charged_by_the_first_invoice_and_by_those_before_the_next_begins() -> None:
+    """From 16 May: the quarters begin on 16 August and 16 November."""
+    one = in_advance("quarter", "2026-05-16", anchor="start")
+    assert billed("2026-05", "2026-11", one) == {"2026-05": 910, "2026-07": 910, "2026-10": 910}
+
+
+def test_from_the_start_cancelled_inside_the_quarter_gives_back_the_rest() -> None:
+    """16 May to 16 August are 92 days; 23 of them, a quarter, were used by 8 June: 682.50 go back."""
+    one = told(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
+    assert fees(lived("2026-05", "2026-09", one)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
+
+
+def test_the_time_of_day_of_the_start_counts_by_the_second() -> None:
+    one = subscription("month", "2026-05-16T18:30:00.5", "2026-07-16T18:30:00.5", anchor="start")
+    assert billed("2026-05", "2026-08", one) == {"2026-06": 30, "2026-07": 30}
+
+
+def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> None:
+    """16 May to 16 August are 92 days. 2 seats for the first 23, 3 for the other 69: 682.50 each, of 910.00."""
+    two = told(in_advance("quarter", "2026-05-16", anchor="start", quantity=Decimal(2)), "2026-06-08", "2026-06")
+    three = in_advance("quarter", "2026-06-08", anchor="start", anchored_at=at("2026-05-16"), quantity=Decimal(3))
+    ledger = FeeLedger(PRICES)
+    for one in months_between(month("2026-05"), month("2026-08")):
+        ledger.bill(one, two(one), *([three] if one >= month("2026-06") else []))
+    assert fees(ledger) == {
+        "2026-05": [1820], "2026-06": [-1365, Decimal("2047.5")], "2026-07": [2730],
+    }  # fmt: skip
+
+
+# --- Trials ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        # Until 15 April: 16 of 30 days. Nothing ahead by March's invoice, as the trial may still be cancelled then.
+        (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": [16, 30], "2026-05": 30}),
+        (subscription("month", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": 16, "2026-05": 30}),
+        # It ends with March: April's fee is on March's invoice, which is made when April has begun.
+        (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-01")),
+         {"2026-03": 30, "2026-04": 30, "2026-05": 30}),
+        (in_advance("quarter", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": 770}),  # 77 days
+        (subscription("quarter", "2026-02-16", trial_ends_at=at("2026-03-31")), {"2026-03": Decimal(910) / 90}),
+        # Counted from the end of the trial.
+        (in_advance("quarter", "2026-03-16", trial_ends_at=at("2026-04-15"), anchor="start"), {"2026-04": 910}),
+        (subscription("month", "2026-03-16", trial_ends_at=at("2026-04-15"), anchor="start"), {"2026-05": 30}),
+        (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-15T12:00:00"), proration="day"),
+         {"2026-04": [16, 30], "2026-05": 30}),
+        (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-15"), proration="none"),
+         {"2026-04": [30, 30], "2026-05": 30}),
+        (in_advance("month", "2026-03-16", trial_ends_at=at("2026-03-16")),
+         {"2026-03": [Decimal(30) * 16 / 31, 30], "2026-04": 30, "2026-05": 30}),
+    ],
+)  # fmt: skip
+def test_a_fee_is_free_until_its_trial_ends(one: Subscription, expected: dict[str, Any]) -> None:
+    found = billed("2026-02", "2026-05", one)
+    if one.price_key == "quarter" and one.billed == "in_arrears":  # 1 of 90 days, which does not end
+        assert found.keys() == expected.keys() and abs(found["2026-03"] - expected["2026-03"]) < Decimal("1e-18")
+    elif one.trial_ends_at == one.started_at:  # no trial at all
+        assert [fee for fee in found["2026-03"] if fee != 30] == [Decimal("15.48387096774193548387")]
+        assert {name: fee for name, fee in found.items() if name != "2026-03"} == {"2026-04": 30, "2026-05": 30}
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("billing", ["in_advance", "in_arrears"])
+@pytest.mark.parametrize("anchor", ["calendar", "start"])
+@pytest.mark.parametrize("key", ["month", "quarter", "half-year", "year"])
+@pytest.mark.parametrize("ended", ["2026-03-16", "2026-03-20", "2026-04-14", "2026-04-15"])
+def test_a_subscription_that_is_cancelled_in_its_trial_costs_nothing(
+    billing: str, anchor: str, key: str, ended: str
+) -> None:
+    """Known in time, which is on the invoice of the month in which it ends at the latest: nothing is ever charged."""
+    one = subscription(key, "2026-03-16", trial_ends_at=at("2026-04-15"), billed=billing, anchor=anchor)
+    assert fees(lived("2026-02", "2026-06", told(one, ended, ended[:7]))) == {}
+
+
+def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -> None:
+    """400 requests at 0.10, of which the plan includes 300."""
+    included = price("requests", "0.10", "requests", free_allowance=Decimal(300), allowance_with="month")
+    prices = [included, OF_KEY["month"]]
+    april = month("2026-04")
+    used = UsageRollup(id_of("used"), "requests", {}, april.start, april.end, Decimal(400))
+    member = Member("acme", PriceBook(prices), [used])
+    ledger = FeeLedger(prices)
+    ledger.bill(april, subscription("month", "2026-04-01", trial_ends_at=at("2026-05-01")), member=member)
+    assert [(one.kind, str(one.amount)) for one in ledger.invoices[april].items] == [("usage", "10.00")]
+
+
+def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -> None:
+    """310 requests a month, in May 150 of them, as the plan runs for 15 of 31 days; none in June."""
+    included = price("requests", "0.10", "requests", free_allowance=Decimal(310), allowance_with="quarter")
+    prices = [included, OF_KEY["quarter"]]
+    ledger = FeeLedger(prices)
+    found = []
+    for one in months_between(month("2026-04"), month("2026-06")):
+        used = UsageRollup(id_of("used"), "requests", {}, one.start, one.end, Decimal(400))
+        plan = in_advance("quarter", "2026-04-01", "2026-05-16")
+        ledger.bill(one, plan, member=Member("acme", PriceBook(prices), [used]))
+        found += [item.amount for item in ledger.invoices[one].items if item.kind == "usage"]
+    assert found == [9, 25, 40]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"trial_ends_at": at("2026-03-31")}, "trial_ends_at 2026-03-31 .* is before started_at"),
+        ({"anchor": "monday"}, "anchor 'monday'; known are calendar, start"),
+        ({"anchored_at": at("2026-03-01")}, "anchored_at 2026-03-01 .* is for anchor start"),
+        ({"anchored_at": at("2026-04-02"), "anchor": "start"}, "anchored_at 2026-04-02 .* not after started_at"),
+    ],
+)
+def test_a_subscription_says_what_is_wrong_with_it(changes: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ValueError, match=f"subscription 'month': {wrong}"):
+        subscription("month", "2026-04-01", **changes)
+
+
+# --- With what else is on an invoice --------------------------------------------------------------------------------
+
+
+def vat(percent: str) -> TaxRate:
+    return TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent))
+
+
+def test_what_is_given_back_months_later_has_the_tax_and_the_coupon_of_the_invoice_that_charged_it() -> None:
+    """910.00 at half price and 16 % in March: 455.00 + 72.80. 520.00 of it unused: 260.00 + 41.60 go back in May, in
+    which the rate is 19 % and another coupon holds."""
+    march, may = month("2026-03"), month("2026-05")
+    ledger = lived(
+        "2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-05"),
+        taxes={march: [vat("16")], may: [vat("19")]},
+        discounts={march: [percent_off("50", "HALF")], may: [percent_off("30", "NEW")]},
+    )  # fmt: skip
+    assert ledger.invoices[march].total_cents == 52780
+    assert ledger.invoices[may].total_cents == -30160
+    assert [(str(one.percent), one.tax_cents) for one in ledger.invoices[may].taxes] == [("16", -4160)]
+    assert {one.total_cents for name, one in ledger.invoices.items() if name not in (march, may)} == {0}
+
+
+def test_credit_that_paid_a_year_gets_back_what_was_not_used() -> None:
+    """3,650.00, of it 3,000.00 by credit. 730.00 are kept for 73 days: 650.00 money and 2,270.00 credit go back."""
+    grant = credit("3000", "prepaid", granted_at=at("2025-01-01"))
+    ledger = lived(
+        "2025-12", "2026-04", told(in_advance("year", "2026-01-01"), "2026-03-15", "2026-03"), grants=[grant]
+    )
+    assert ledger.invoices[month("2025-12")].total_cents == 65000
+    assert ledger.invoices[month("2026-03")].total_cents == -65000
+    assert ledger.available(grant) == 2270
+
+
+def test_a_minimum_counts_a_quarter_s_fee_in_the_month_that_charges_it() -> None:
+    """At least 100.00 a month: 910.00 in March; nothing in April, which is topped up."""
+    ledger = FeeLedger(PRICES)
+    one = in_advance("quarter", "2026-04-01")
+    for name in ("2026-03", "2026-04"):
+        account = replace(ledger.account(month(name), one), commitments=[minimum("100")])
+        ledger.invoices[month(name)] = assemble_invoice(account)
+    assert [one.total_cents for one in ledger.invoices.values()] == [91000, 10000]
+
+
+def test_two_refunds_of_one_quarter_take_the_coupon_back_in_proportion_each() -> None:
+    """455.00 paid for 910.00. Notice for 10 June gives back 210.00 less half; a cancellation on 10 May 310.00 more."""
+
+    def known(billing: BillingMonth) -> Subscription:
+        ended = {"2026-03": None, "2026-04": "2026-06-10"}.get(str(billing), "2026-05-10")
+        return in_advance("quarter", "2026-04-01", ended)
+
+    ledger = lived("2026-03", "2026-06", known, discounts={month("2026-03"): [percent_off("50", "HALF")]})
+    assert [one.total_cents for one in ledger.invoices.values()] == [45500, -10500, -15500, 0]
+
+
+# --- Closed months --------------------------------------------------------------------------------------------------
+
+
+def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> list[Decimal]:
+    """What would be corrected of this final invoice, with the subscriptions as they are known now."""
+    one = month(name)
+    billed_items = ledger.invoices[one].items
+    now = recalculate(ledger.account(one, *subscriptions), billed_items)
+    return [each.amount for each in differences(charges_of(billed_items, one), {}, charges_of(now.items, one), {})]
+
+
+@pytest.mark.parametrize("billing", ["in_advance", "in_arrears"])
+@pytest.mark.parametrize("anchor", ["calendar", "start"])
+@pytest.mark.parametrize("key", ["month", "quarter", "half-year", "year"])
+def test_no_month_of_a_life_has_anything_to_correct(billing: str, anchor: str, key: str) -> None:
+    whole = subscription(key, "2026-01-20", billed=billing, anchor=anchor)
+    coupons = {month("2026-02"): [amount_off("7")], month("2026-06"): [percent_off("10")]}
+    ledger = lived("2026-01", "2027-03", told(whole, "2026-08-11", "2026-08"), discounts=coupons)
+    known = replace(whole, ended_at=at("2026-08-11"))
+    assert {str(one): to_correct(ledger, str(one), known) for one in ledger.invoices} == {
+        str(one): [] for one in ledger.invoices
+    }
+
+
+@pytest.mark.parametrize(
+    ("billing", "corrected"),
+    [
+        ("in_advance", {"2026-03": [], "2026-04": [], "2026-05": [], "2026-06": [-520], "2026-07": []}),
+        ("in_arrears", {"2026-03": [], "2026-04": [], "2026-05": [], "2026-06": [-520], "2026-07": []}),
+    ],
+)
+def test_a_cancellation_told_when_all_is_closed_corrects_the_month_in_which_the_interval_ended(
+    billing: str, corrected: dict[str, list[int]]
+) -> None:
+    """Until 10 May, told in August: 39 of 91 days were used."""
+    one = subscription("quarter", "2026-04-01", "2026-07-01", billed=billing)
+    ledger = lived("2026-03", "2026-07", lambda _: one)
+    late = replace(one, ended_at=at("2026-05-10"))
+    assert {name: to_correct(ledger, name, late) for name in corrected} == corrected
+
+
+def test_a_cancellation_told_while_the_interval_runs_corrects_no_closed_month() -> None:
+    """Until 10 April, told in June: June's invoice gives back 820.00; April and May stay as they are."""
+    one = in_advance("quarter", "2026-04-01")
+    ledger = lived("2026-03", "2026-05", lambda _: one)
+    late = replace(one, ended_at=at("2026-04-10"))
+    assert [to_correct(ledger, name, late) for name in ("2026-03", "2026-04", "2026-05")] == [[], [], []]
+    assert ledger.bill(month("2026-06"), late) == [-820]
+    assert [to_correct(ledger, name, late) for name in ("2026-03", "2026-04", "2026-05", "2026-06")] == [[]] * 4
+
+
+# --- What can't be ---------------------------------------------------------------------------------------------------
+
+
+def test_versions_of_a_fee_with_different_intervals_are_refused_by_name() -> None:
+    later = replace(OF_KEY["quarter"], interval="month", effective_from=at("2026-05-01"))
+    with pytest.raises(BillingError, match="the versions of price 'quarter' are by the month and by the quarter") as no:
+        billed("2026-06", "2026-06", subscription("quarter", "2026-04-01"), prices=[OF_KEY["quarter"], later])
+    assert no.value.code == "mixed_intervals"
+
+
+def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> None:
+    """The organization moved to a book in which the plan is by the month, while a quarter is paid."""
+    charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(910), month("2026-03"))
+    one = in_advance("month", "2026-04-01", charged=(charged,))
+    with pytest.raises(BillingError, match="'month' was charged for 2026-04-01 to 2026-07-01") as no:
+        bill_alone(one, "2026-05")
+    assert no.value.code == "interval_changed"
+    # Ended in time there is nothing to charge.
+    assert bill_alone(replace(one, ended_at=at("2026-05-01")), "2026-05") == []
+    # Given back already: nothing stands against it.
+    assert bill_alone(replace(one, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
+    assert bill_alone(replace(one, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
+
+
+def test_intervals_may_be_counted_from_the_very_start() -> None:
+    one = subscription("month", "2026-04-10", anchor="start", anchored_at=at("2026-04-10"))
+    assert billed("2026-04", "2026-05", one) == {"2026-05": 30}
+
+
+def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_off() -> None:
+    """920.00 dollars were paid, in euros the quarter costs 910.00. Ended early, a person has to give the rest back."""
+    charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(920), month("2026-03"), currency="EUR")
+    one = in_advance("quarter", "2026-04-01", charged=(charged,))
+    for name, expected in (("2026-04", []), ("2026-05", []), ("2026-06", [910])):  # and the next quarter
+        assert bill_alone(one, name) == expected
+    assert bill_alone(replace(one, ended_at=at("2026-07-01")), "2026-05") == []
+    with pytest.raises(BillingError, match="was charged in EUR for 2026-04-01 to 2026-07-01 and ends before") as no:
+        bill_alone(replace(one, ended_at=at("2026-05-10")), "2026-05")
+    assert no.value.code == "fee_in_another_currency"
+    # Given back in its own currency before: the present one charges as if nothing had been.
+    own = replace(charged, amount=Decimal(910), currency="USD")
+    both = (replace(charged, amount=Decimal(0)), own)
+    assert bill_alone(replace(one, charged=both), "2026-05") == []
+    assert bill_alone(replace(one, charged=both, ended_at=at("2026-05-10")), "2026-05") == [-520]
+
+
+def bill_alone(one: Subscription, name: str) -> list[Decimal]:
+    member = Member("acme", PriceBook(PRICES), subscriptions=[one])
+    return [item.amount for item in assemble_invoice(Account("acme", "USD", month(name), [member])).items]
+
+
+# --- Whatever happens: an independent calculation -------------------------------------------------------------------
+
+MONTHS_OF = {"month": 1, "quarter": 3, "half-year": 6, "year": 12}
+DAY = 86_400
+BEGIN = at("2023-12-01")
+MOMENTS = st.integers(0, 500 * DAY).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
+LIFE = months_between(month("2023-11"), month("2026-06"))
+
+
+def begins(anchor: datetime, number: int) -> datetime:
+    """The anchor's day so many months later, or the last day of a shorter month: by stepping back from day to day."""
+    year, zero = divmod(anchor.year * 12 + anchor.month - 1 + number, 12)
+    for day in range(anchor.day, 0, -1):
+        try:
+            found = date(year, zero + 1, day)
+        except ValueError:
+            continue
+        return datetime(found.year, found.month, found.day, anchor.hour, anchor.minute, anchor.second, tzinfo=UTC)
+    raise AssertionError("a month has a first day")
+
+
+def owed(one: Subscription, end: datetime | None) -> dict[tuple[datetime, datetime], Fraction]:
+    """What each interval costs: the price times the share of it that was used, counted second by second (or by day)."""
+    paid_from = (one.trial_ends_at or one.started_at).replace(microsecond=0)
+    months = MONTHS_OF[one.price_key]
+    anchor = at("2020-01-01") if one.anchor == "calendar" else paid_from
+    whole = Fraction(str(OF_KEY[one.price_key].model.to_data()["unit_amount"])) * Fraction(one.quantity)
+    found = {}
+    for number in range(200):
+        start, stop = begins(anchor, number * months), begins(anchor, (number + 1) * months)
+        first, last = max(start, paid_from), min(stop, end or stop)
+        if last <= first:
+            continue
+        if one.proration == "none":
+            share = Fraction(1)
+        elif one.proration == "day":
+            share = Fraction((last.date() - first.date()).days, (stop.date() - start.date()).days)
+        else:
+            share = Fraction(int((last - first).total_seconds()), int((stop - start).total_seconds()))
+        found[start, stop] = whole * share
+    return found
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Subscription:
+    started = draw(MOMENTS)
+    return Subscription(
+        id_of("plan"),
+        draw(st.sampled_from(list(MONTHS_OF))),
+        started,
+        None,
+        draw(st.sampled_from([Decimal(1), Decimal("2.5")])),
+        draw(st.sampled_from(["in_arrears", "in_advance"])),
+        draw(st.sampled_from(["second", "day", "none"])),
+        draw(st.sampled_from(["calendar", "start"])),
+        draw(st.none() | st.integers(0, 90 * DAY).map(lambda seconds: started + timedelta(seconds=seconds))),
+    )
+
+
+@settings(deadline=None)
+@given(plans(), st.integers(0, 400 * DAY), st.integers(0, 12))
+def test_over_its_life_each_interval_costs_its_price_times_the_share_that_was_used(
+    plan: Subscription, ran: int, told_after: int
+) -> None:
+    """The end is known so many months after it, but before the interval in which it is has ended."""
+    ended = plan.started_at + timedelta(seconds=ran)
+    expected = owed(plan, ended)
+    last = max((stop for _, stop in expected), default=ended)
+    settled = month_of_end(last) if expected else BillingMonth.containing(ended)
+    known_in = min(BillingMonth.containing(ended).plus(told_after), settled)
+    ledger = FeeLedger(PRICES)
+    for one in LIFE:
+        if plan.started_at < one.end + timedelta(hours=72):
+            ledger.bill(one, replace(plan, ended_at=ended) if one >= known_in else plan)
+    for at_, amount in expected.items():
+        charged = [item.amount for item in ledger.all_fees() if (item.interval_start, item.interval_end) == at_]
+        assert abs(sum(map(Fraction, charged), Fraction(0)) - amount) < Fraction(1, 10**18)
+    assert abs(Fraction(ledger.total()) - sum(expected.values(), Fraction(0))) < Fraction(1, 10**17)
+
+
+def month_of_end(moment: datetime) -> BillingMonth:
+    return BillingMonth.containing(moment - timedelta(microseconds=1))
+
+
+@settings(deadline=None)
+@given(plans(), st.integers(0, 400 * DAY))
+def test_nothing_is_charged_but_on_the_invoice_on_which_an_interval_falls_due(plan: Subscription, ran: int) -> None:
+    """Its end is known from the beginning: each interval is on one invoice, in arrears that of the month of its end, in
+    advance the one before its beginning, or the first one that knows of it and comes after the trial."""
+    whole = replace(plan, ended_at=plan.started_at + timedelta(seconds=ran))
+    ledger = FeeLedger(PRICES)
+    for one in LIFE:
+        ledger.bill(one, whole)
+    for (start, stop), amount in owed(whole, whole.ended_at).items():
+        if not amount:
+            continue
+        begun = max(start, whole.paid_from)
+        if whole.billed == "in_arrears":
+            due = month_of_end(min(stop, whole.ended_at or stop))
+        else:
+            due = BillingMonth.containing(begun).plus(-1)
+            if whole.trial_ends_at and whole.trial_ends_at > due.end:
+                due = due.plus(1)
+        on = [
+            str(one) for one in ledger.invoices for item in ledger.invoices[one].items if item.interval_start == start
+        ]
+        assert on == [str(due)]
+
+
+@settings(deadline=None)
+@given(
+    plans(),
+    st.integers(0, 11),
+    st.sampled_from([0, 10, 50, 100]),
+    st.sampled_from([Decimal(0), Decimal(40), Decimal(5000)]),
+    st.sampled_from(["net", "gross"]),
+    st.sampled_from([Decimal(0), Decimal(19)]),
+)
+def test_charged_and_then_all_of_it_cancelled_nets_to_nothing_with_tax_and_credit_whole_again(
+    plan: Subscription, after: int, percent: int, available: Decimal, pays: str, tax: Decimal
+) -> None:
+    """It turns out that it never began, while the first interval runs; rates and coupons are others by then. Amounts
+    are such that each tax is in whole cents: two fees that are charged apart and given back together round apart."""
+    plan = replace(plan, billed="in_advance", proration="none", quantity=Decimal(2))
+    first = BillingMonth.containing(plan.paid_from)
+    _, stop = next(iter(owed(plan, None)))
+    known_in = min(first.plus(after), month_of_end(stop))
+    grant = CreditGrant(id_of("grant"), "prepaid", available, at("2020-01-01"), pays=pays)
+    early = months_between(month("2023-11"), known_in.plus(-1))
+    ledger = FeeLedger(
+        PRICES,
+        taxes={one: [vat(str(tax))] for one in early} | {known_in: [vat("7")]},
+        discounts={one: [percent_off(str(percent))] for one in early if percent} | {known_in: [amount_off("5")]},
+        grants=[grant] if available else [],
+    )
+    for one in months_between(first.plus(-1), known_in.plus(2)):
+        ledger.bill(one, replace(plan, ended_at=plan.started_at) if one >= known_in else plan)
+    assert ledger.total() == 0
+    assert ledger.cents() == 0
+    assert sum(tax.tax_cents for invoice in ledger.invoices.values() for tax in invoice.taxes) == 0
+    assert ledger.available(grant) == available

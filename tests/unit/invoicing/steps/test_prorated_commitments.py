@@ -1,0 +1,50 @@
+"""A minimum or maximum that ran for a part of its months is in proportion to the seconds of that part."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from fly_billing.invoicing.rules.steps.commitments import apply_commitments
+from fly_billing.money import to_cents
+from tests.unit.invoicing.steps.drafts import amounts, draft_of, item, maximum, minimum, only
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("agreed", "days", "of", "used", "missing"),
+    [
+        ("100", 10, 30, "0", 3333),
+        ("100", 10, 30, "30", 333),
+        ("100", 10, 30, "33.34", 0),
+        ("100", 15, 30, "20", 3000),
+        ("100", 30, 30, "20", 8000),
+        ("100", 0, 30, "0", 0),
+        ("300", 46, 92, "100", 5000),  # a quarter, from its middle on
+        ("31", 1, 31, "0", 100),
+    ],
+)
+def test_a_minimum_is_owed_for_the_time_that_it_ran(agreed: str, days: int, of: int, used: str, missing: int) -> None:
+    one = replace(minimum(agreed), ran_seconds=Decimal(days * DAY), whole_seconds=Decimal(of * DAY))
+    draft = draft_of(item("web", used), commitments=[one])
+    apply_commitments(draft)
+    assert to_cents(sum(amounts(draft, "minimum"), Decimal(0)), "USD") == missing
+
+
+def test_a_maximum_is_in_proportion_too() -> None:
+    """90.00 for half a month are 45.00 at most: 15.00 of 60.00 are taken off."""
+    one = replace(maximum("90"), ran_seconds=Decimal(15 * DAY), whole_seconds=Decimal(30 * DAY))
+    draft = draft_of(item("web", "60"), commitments=[one])
+    apply_commitments(draft)
+    assert amounts(draft, "maximum") == [Decimal(-15)]
+    detail = only(draft, "maximum").detail
+    assert (detail["maximum"], detail["agreed"]) == ("45", "90")
+
+
+def test_which_of_two_comes_first_goes_by_what_they_come_to() -> None:
+    """At least 120.00 for a quarter of the month are 30.00, below the 40.00 at most: 10.00 become 30.00."""
+    least = replace(minimum("120"), ran_seconds=Decimal(1), whole_seconds=Decimal(4))
+    draft = draft_of(item("web", "10"), commitments=[maximum("40"), least])
+    apply_commitments(draft)
+    assert (amounts(draft, "minimum"), amounts(draft, "maximum")) == ([Decimal(20)], [])

@@ -1,0 +1,322 @@
+"""What holds of the steps whatever is charged: nothing is taken that is not there, items add up to what is to pay.
+
+The order of the steps is that of `invoicing.rules.assembly`; adjustments are charged after commitments there, so they
+are here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import CREDITABLE, Commitment, CreditGrant, Discount
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.commitments import apply_commitments
+from fly_billing.invoicing.rules.steps.credits import draw_credits
+from fly_billing.invoicing.rules.steps.discounts import take_discounts
+from fly_billing.invoicing.rules.steps.taxes import add_taxes
+from fly_billing.money import EXACT, exact_sum, minor_digits, to_cents
+from fly_billing.pricing.rules.fields import has_more_decimals
+from fly_billing.pricing.rules.scope import CHARGES, Scope
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from tests.support.builders import at, id_of
+from tests.unit.invoicing.steps.drafts import amounts, credit, draft_of, item, percent_off
+
+Step = Callable[[Draft], None]
+STEPS: tuple[Step, ...] = (take_discounts, apply_commitments, draw_credits, add_taxes)
+
+CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
+PRODUCTS = st.sampled_from(["Machines", "Volumes"])
+REGIONS = st.sampled_from(["ams", "iad"])
+# Both signs: what is given back is charged below zero.
+CHARGED = st.decimals(-1000, 10_000, places=20) | st.integers(-5, 50).map(Decimal)
+AMOUNTS = st.decimals(0, 10_000, places=12) | st.integers(0, 50).map(Decimal)
+PERCENTS = st.decimals(0, 100, places=4) | st.integers(0, 100).map(Decimal)
+
+
+def _numbered(strategy: st.SearchStrategy[Any], name: str, size: int = 3) -> st.SearchStrategy[list[Any]]:
+    """Some of these, each with an id of its own."""
+    return st.lists(strategy, max_size=size).map(
+        lambda found: [replace(one, id=id_of(f"{name} {number}")) for number, one in enumerate(found)]
+    )
+
+
+@st.composite
+def _items(draw: st.DrawFn, kinds: tuple[str, ...] = CHARGES) -> InvoiceItem:
+    match = draw(st.just({}) | REGIONS.map(lambda region: {"region": (region,)}))
+    return item("any", draw(CHARGED), draw(st.sampled_from(kinds)), product=draw(PRODUCTS), match=match)
+
+
+def _scopes(kinds: Sequence[str] = CHARGES) -> st.SearchStrategy[Scope]:
+    return st.builds(
+        Scope,
+        kinds=st.just(tuple(kinds)) | st.sampled_from(kinds).map(lambda kind: (kind,)),
+        products=st.just(()) | PRODUCTS.map(lambda product: (product,)),
+        match=st.just({}) | REGIONS.map(lambda region: {"region": (region,)}),
+    )
+
+
+ITEMS = _numbered(_items(), "item", 6)
+IDS = st.just(id_of("any"))
+DISCOUNTS = _numbered(
+    st.builds(Discount, IDS, st.just("C"), st.just("d"), percent=PERCENTS, scope=_scopes(), order=st.integers(0, 2))
+    | st.builds(Discount, IDS, st.just("C"), st.just("d"), amount=AMOUNTS, scope=_scopes(), order=st.integers(0, 2)),
+    "discount",
+)
+COMMITMENTS = _numbered(
+    st.builds(Commitment, IDS, st.just("maximum"), st.just("at most"), AMOUNTS, _scopes((*CHARGES, "minimum")))
+    | st.builds(
+        Commitment,
+        IDS,
+        st.just("minimum"),
+        st.just("at least"),
+        AMOUNTS,
+        _scopes((*CHARGES, "minimum")),
+        st.booleans(),
+        CHARGED,
+    ),
+    "commitment",
+)
+CREDITS = _numbered(
+    st.builds(
+        CreditGrant,
+        IDS,
+        st.just("prepaid"),
+        st.decimals(0, 10_000, places=20) | st.integers(0, 50).map(Decimal),
+        st.sampled_from([at("2026-01-01"), at("2026-09-15"), at("2026-10-01")]),
+        st.sampled_from([None, at("2026-10-02"), at("2026-12-01")]),
+        st.integers(0, 1),
+        _scopes(CREDITABLE),
+    ),
+    "credit",
+)
+
+
+def _rates(is_inclusive: st.SearchStrategy[bool]) -> st.SearchStrategy[list[TaxRate]]:
+    # Up to 33 % each: together they are never more than the net amount.
+    rate = st.decimals(0, 33, places=4).map(lambda percent: TaxRate(id_of("any"), "tax", percent))
+    return st.tuples(_numbered(rate, "rate"), is_inclusive).map(
+        lambda found: [replace(one, is_inclusive=found[1]) for one in found[0]]
+    )
+
+
+TAXES = _rates(st.booleans())
+
+
+@st.composite
+def drafts(draw: st.DrawFn) -> Draft:
+    """What was charged, and terms of every kind."""
+    return draft_of(
+        *draw(ITEMS),
+        currency=draw(CURRENCIES),
+        discounts=draw(DISCOUNTS),
+        commitments=draw(COMMITMENTS),
+        credits=draw(CREDITS),
+        taxes=draw(TAXES),
+    )
+
+
+def after(draft: Draft, *steps: Step) -> Draft:
+    """A copy of the draft, with these steps taken."""
+    copy = draft_of(*draft.items)
+    copy.account = draft.account
+    for step in steps:
+        step(copy)
+    return copy
+
+
+@given(drafts(), _numbered(_items(("adjustment",)), "adjustment"))
+def test_after_every_step_the_items_add_up_to_what_is_left_to_pay(draft: Draft, adjustments: list[InvoiceItem]) -> None:
+    for step in STEPS:
+        if step is draw_credits:
+            for adjustment in adjustments:
+                draft.charge(adjustment)
+        step(draft)
+        assert exact_sum([one.amount for one in draft.items]) == draft.left_in_all()
+
+
+@given(drafts())
+def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(draft: Draft) -> None:
+    """What is to be paid never turns into something given back, nor the other way round, and neither grows."""
+    for step in STEPS:
+        before = dict(draft.left)
+        step(draft)
+        for one, amount in before.items():
+            lower, upper = sorted([Decimal(0), amount])
+            assert lower <= draft.left[one] <= upper
+
+
+@given(drafts())
+def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: Draft) -> None:
+    discounts = [one for one in draft.account.discounts if one.amount is not None]
+    draft.account = replace(draft.account, discounts=discounts)
+    for step in (take_discounts, draw_credits):
+        before = draft.left_in_all()
+        step(draft)
+        assert min(before, Decimal(0)) <= draft.left_in_all() <= before
+
+
+@given(drafts())
+def test_what_a_line_says_it_took_is_what_it_took(draft: Draft) -> None:
+    for step in STEPS[:3]:
+        step(draft)
+    for one in draft.items:
+        if one.kind in ("discount", "maximum", "credit"):
+            taken = exact_sum([Decimal(part["amount"]) for part in one.detail["applied_to"]])
+            assert taken == EXACT.minus(one.amount)
+            assert len({part["item"] for part in one.detail["applied_to"]}) == len(one.detail["applied_to"]) > 0
+
+
+@given(drafts())
+def test_a_step_taken_for_the_same_account_makes_the_same_items(draft: Draft) -> None:
+    assert after(draft, *STEPS).items == after(draft, *STEPS).items
+    ids = [one.id for one in after(draft, *STEPS).items]
+    assert len(set(ids)) == len(ids)
+
+
+@given(drafts(), st.randoms(use_true_random=False))
+def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(draft: Draft, chance: Any) -> None:
+    account = draft.account
+    shuffled = {
+        name: chance.sample(getattr(account, name), len(getattr(account, name)))
+        for name in ("commitments", "credits", "taxes")
+    }
+    given_so, given_otherwise = after(draft, *STEPS), after(_with(draft, **shuffled), *STEPS)
+    assert {one.id: one for one in given_so.items} == {one.id: one for one in given_otherwise.items}
+    assert {one.rate_id: one for one in given_so.taxes} == {one.rate_id: one for one in given_otherwise.taxes}
+    assert given_so.counted == given_otherwise.counted
+
+
+def _with(draft: Draft, **terms: Any) -> Draft:
+    changed = after(draft)
+    changed.account = replace(draft.account, **terms)
+    return changed
+
+
+# --- Discounts -----------------------------------------------------------------------------------------------------
+
+
+@given(ITEMS, PERCENTS, PERCENTS)
+def test_two_percentages_take_the_same_in_either_order(items: list[InvoiceItem], one: Decimal, other: Decimal) -> None:
+    both = [percent_off(one, "ONE"), percent_off(other, "OTHER")]
+    straight, reverse = draft_of(*items, discounts=both), draft_of(*items, discounts=both[::-1])
+    take_discounts(straight)
+    take_discounts(reverse)
+    assert straight.left == reverse.left
+
+
+@given(ITEMS)
+def test_a_hundred_percent_off_leaves_nothing_but_what_is_given_back(items: list[InvoiceItem]) -> None:
+    draft = draft_of(*items, discounts=[percent_off("100")])
+    take_discounts(draft)
+    assert draft.left == {item.id: min(item.amount, Decimal(0)) for item in items}
+
+
+@given(drafts())
+def test_an_amount_off_takes_no_more_than_was_promised(draft: Draft) -> None:
+    promised = {one.id: one.amount for one in draft.account.discounts if one.amount is not None}
+    take_discounts(draft)
+    for one in draft.items:
+        if one.discount_id in promised:
+            assert 0 < EXACT.minus(one.amount) <= promised[one.discount_id]
+
+
+# --- Commitments ---------------------------------------------------------------------------------------------------
+
+
+@given(drafts())
+def test_every_maximum_holds(draft: Draft) -> None:
+    apply_commitments(draft)
+    for one in draft.account.commitments:
+        if one.kind == "maximum" and "minimum" not in one.scope.kinds:
+            assert draft.left_of(one.scope) <= one.amount
+
+
+@given(drafts())
+def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: Draft) -> None:
+    apply_commitments(draft)
+    charged = {one.commitment_id: one.amount for one in draft.items if one.kind == "minimum"}
+    for one in draft.account.commitments:
+        if one.kind == "minimum":
+            topped_up = charged.get(one.id, Decimal(0))
+            in_all = exact_sum([one.counted_before, draft.counted[one.id], topped_up])
+            assert in_all >= one.amount or not one.is_due
+            assert in_all == one.amount or not topped_up
+            assert topped_up > 0 or one.id not in charged
+
+
+# --- Credits -------------------------------------------------------------------------------------------------------
+
+
+@given(drafts())
+def test_a_credit_is_never_drawn_beyond_what_is_available(draft: Draft) -> None:
+    draw_credits(draft)
+    available = {one.id: one.available for one in draft.account.credits}
+    for one in draft.items:
+        if one.credit_grant_id is not None:
+            drawn, rest = EXACT.minus(one.amount), Decimal(one.detail["left"])
+            assert 0 < drawn <= available[one.credit_grant_id]
+            assert rest >= 0
+            assert EXACT.add(drawn, rest) == Decimal(one.detail["available"]) == available[one.credit_grant_id]
+
+
+@given(ITEMS, AMOUNTS, AMOUNTS, _scopes(CREDITABLE))
+def test_a_credit_in_two_parts_pays_the_same_as_in_one(
+    items: list[InvoiceItem], one: Decimal, other: Decimal, scope: Scope
+) -> None:
+    whole = draft_of(*items, credits=[credit(EXACT.add(one, other), scope=scope)])
+    parts = draft_of(*items, credits=[credit(one, "one", scope=scope), credit(other, "other", scope=scope)])
+    draw_credits(whole)
+    draw_credits(parts)
+    assert exact_sum(amounts(whole, "credit")) == exact_sum(amounts(parts, "credit"))
+    assert whole.left == parts.left
+
+
+# --- Taxes ---------------------------------------------------------------------------------------------------------
+
+
+@given(ITEMS, CURRENCIES, _rates(st.just(True)))
+def test_contained_taxes_and_the_net_amount_add_up_to_the_subtotal(
+    items: list[InvoiceItem], currency: str, rates: list[TaxRate]
+) -> None:
+    draft = draft_of(*items, currency=currency, taxes=rates)
+    subtotal = to_cents(draft.left_in_all(), currency)
+    add_taxes(draft)
+    assert len(draft.taxes) == (len(rates) if subtotal else 0)
+    for one in draft.taxes:
+        assert one.taxable_cents * subtotal >= 0
+        assert one.taxable_cents + sum(other.tax_cents for other in draft.taxes) == subtotal
+        # Half a cent for its own rounding, and 33 % of half a cent for each that the net amount bears.
+        assert 2 * abs(100 * one.tax_cents - one.taxable_cents * one.percent) <= 100 + 33 * len(rates)
+    assert draft.items == items
+
+
+@given(ITEMS, CURRENCIES, _rates(st.booleans()))
+def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
+    items: list[InvoiceItem], currency: str, rates: list[TaxRate]
+) -> None:
+    charged = draft_of(*items, currency=currency, taxes=rates)
+    returned = draft_of(*(replace(one, amount=-one.amount) for one in items), currency=currency, taxes=rates)
+    add_taxes(charged)
+    add_taxes(returned)
+    assert charged.left_in_all() == -returned.left_in_all()
+    assert [one.tax_cents for one in charged.taxes] == [-one.tax_cents for one in returned.taxes]
+
+
+@given(ITEMS, CURRENCIES, _rates(st.just(False)))
+def test_added_taxes_are_whole_minor_units_on_top_of_the_subtotal(
+    items: list[InvoiceItem], currency: str, rates: list[TaxRate]
+) -> None:
+    draft = draft_of(*items, currency=currency, taxes=rates)
+    subtotal = to_cents(draft.left_in_all(), currency)
+    add_taxes(draft)
+    taxes = amounts(draft, "tax")
+    assert len(taxes) == len(draft.taxes) == (len(rates) if subtotal else 0)
+    assert not any(has_more_decimals(amount, minor_digits(currency)) for amount in taxes)
+    assert to_cents(draft.left_in_all(), currency) == subtotal + sum(one.tax_cents for one in draft.taxes)
+    for one in draft.taxes:
+        assert abs(100 * one.tax_cents - subtotal * one.percent) <= 50

@@ -1,0 +1,484 @@
+"""Recurring fees: for the part of the month that they ran, in arrears or in advance, and never twice.
+
+September 2026 has 30 days, October 31, November 30. The fee is $30.00 a month unless a test says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.rules.assembly import assemble_invoice
+from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.inputs import (
+    Account,
+    Discount,
+    DiscountTaken,
+    FeeCharged,
+    Member,
+    Subscription,
+    UsageRollup,
+)
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.steps.subscriptions import charge_subscriptions
+from fly_billing.invoicing.rules.steps.usage import charge_usage
+from fly_billing.money import exact_sum
+from fly_billing.periods import BillingMonth, months_between
+from fly_billing.pricing.rules.models import Graduated, PerUnit, Tier
+from fly_billing.pricing.rules.prices import PriceBook
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from fly_billing.statements.rules.explanation import explain_item
+from fly_billing.statements.rules.rounding import explain_rounding
+from tests.support.builders import OCTOBER, SEPTEMBER, at, fee_charged, id_of, price
+
+NOVEMBER = OCTOBER.next()
+SEATS = Graduated((Tier(Decimal(5), Decimal("10")), Tier(None, Decimal("8"))))
+PLAN = price("plan", "30", unit="month")
+PRICES = (
+    PLAN,
+    price("pro", "90", unit="month"),
+    price("seats", "0", unit="seat", model=SEATS),
+    price("free", "0", unit="month"),
+    price("retired", "30", unit="month", effective_until=OCTOBER.start),
+    price("requests", "0.10", "requests", free_allowance=Decimal(300), allowance_with="plan"),
+)
+
+
+def subscription(started: str, ended: str | None = None, key: str = "plan", **terms: Any) -> Subscription:
+    return Subscription(id_of(f"{key} {started}"), key, at(started), at(ended) if ended else None, **terms)
+
+
+def in_advance(started: str, ended: str | None = None, key: str = "plan", **terms: Any) -> Subscription:
+    return subscription(started, ended, key, billed="in_advance", **terms)
+
+
+def charged(
+    *subscriptions: Subscription, month: BillingMonth = SEPTEMBER, currency: str = "USD", **account: Any
+) -> list[InvoiceItem]:
+    """The items that the step makes of these subscriptions."""
+    member = Member("acme", PriceBook(PRICES), subscriptions=subscriptions)
+    draft = Draft(Account("acme", currency, month, [member], **account), id_of(f"invoice {month}"))
+    charge_subscriptions(draft)
+    assert exact_sum(list(draft.left.values())) == exact_sum([item.amount for item in draft.items])
+    return draft.items
+
+
+def amounts(*subscriptions: Subscription, month: BillingMonth = SEPTEMBER) -> list[Decimal]:
+    return [item.amount for item in charged(*subscriptions, month=month)]
+
+
+# --- In arrears ----------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_month_costs_the_published_fee() -> None:
+    (item,) = charged(subscription("2026-01-01"))
+    assert (item.quantity, item.unit, item.description) == (Decimal(1), "month", "plan as used")
+    assert item.amount == 30
+    assert (item.period_start, item.period_end) == (SEPTEMBER.start, SEPTEMBER.end)
+    assert item.detail["steps"] == [
+        {"label": "share of the month", "quantity": "1", "unit_amount": "30", "per": "1", "amount": "30"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proration", "quantity", "unit", "amount"),
+    [
+        ("second", 1_252_800, "second", "14.5"),  # 14.5 of 30 days
+        ("day", 15, "day", "15"),  # the 16th counts, as it begins on it
+        ("none", 1, "month", "30"),
+    ],
+)
+def test_a_part_of_a_month_is_charged_as_its_proration_says(
+    proration: str, quantity: int, unit: str, amount: str
+) -> None:
+    (item,) = charged(subscription("2026-09-16T12:00:00", proration=proration))
+    assert (item.quantity, item.unit, item.amount) == (Decimal(quantity), unit, Decimal(amount))
+    assert (item.period_start, item.period_end) == (at("2026-09-16T12:00:00"), SEPTEMBER.end)
+
+
+def test_seats_are_charged_each() -> None:
+    """4 x 30."""
+    (item,) = charged(subscription("2026-01-01", quantity=Decimal(4)))
+    assert (item.amount, item.detail["subscribed"]) == (Decimal(120), "4")
+
+
+def test_seats_of_a_graduated_price_cost_by_their_tier_and_are_prorated_together() -> None:
+    """5 x 10 + 3 x 8 = 74 a month; half of it for 15 of 30 days."""
+    assert amounts(subscription("2026-01-01", key="seats", quantity=Decimal(8))) == [74]
+    assert amounts(subscription("2026-09-16", key="seats", quantity=Decimal(8))) == [37]
+
+
+def test_a_subscription_that_does_not_run_in_the_month_makes_no_item() -> None:
+    assert amounts(subscription("2026-10-01"), subscription("2026-01-01", "2026-09-01")) == []
+
+
+def test_a_subscription_that_costs_nothing_is_still_shown() -> None:
+    assert amounts(subscription("2026-01-01", key="free")) == [0]
+
+
+def test_a_subscription_without_a_price_fails_with_what_is_to_be_done() -> None:
+    with pytest.raises(BillingError, match="no price 'gold' in force at 2026-09-01: add it to the price book"):
+        charged(subscription("2026-01-01", key="gold"))
+
+
+def test_a_subscription_in_another_currency_is_refused() -> None:
+    with pytest.raises(BillingError, match="price 'plan' is in USD, the organization is billed in EUR"):
+        charged(subscription("2026-01-01"), currency="EUR")
+
+
+# --- Changes inside a month ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["2026-09-16", "2026-09-16T12:00:00", "2026-09-16T12:00:00.500000"])
+@pytest.mark.parametrize("proration", ["second", "day"])
+def test_an_upgrade_leaves_no_time_out_and_charges_none_twice(change: str, proration: str) -> None:
+    """The same fee before and after the change: the two parts make the month."""
+    before, after = charged(
+        subscription("2026-01-01", change, proration=proration), subscription(change, proration=proration)
+    )
+    assert before.amount + after.amount == 30
+    assert before.period_end == after.period_start == at(change)
+
+
+def test_an_upgrade_and_a_downgrade_are_charged_for_the_days_of_each() -> None:
+    """9 days of 30.00 = 9.00, 10 days of 90.00 = 30.00, 11 days of 30.00 = 11.00."""
+    assert amounts(
+        subscription("2026-01-01", "2026-09-10"),
+        subscription("2026-09-10", "2026-09-20", "pro"),
+        subscription("2026-09-20"),
+    ) == [9, 30, 11]
+
+
+def test_begun_and_cancelled_on_one_day() -> None:
+    """6 hours are a 120th of the month; a day that ends is not charged by the day; without proration it is a month."""
+    for proration, expected in (("second", ["0.25"]), ("day", []), ("none", ["30"])):
+        one = subscription("2026-09-16T06:00:00", "2026-09-16T12:00:00", proration=proration)
+        assert amounts(one) == [Decimal(amount) for amount in expected]
+
+
+@pytest.mark.parametrize(
+    ("proration", "expected"),
+    [
+        # 15 days of 30.00; an hour of 90.00 is 90 / 720
+        ("second", ["15", "0.125"]),
+        # the 16th belonged to the upgrade, which ended on it
+        ("day", ["15"]),
+    ],
+)
+def test_an_upgrade_and_a_cancellation_on_one_day(proration: str, expected: list[str]) -> None:
+    found = amounts(
+        subscription("2026-01-01", "2026-09-16", proration=proration),
+        subscription("2026-09-16", "2026-09-16T01:00:00", "pro", proration=proration),
+    )
+    assert found == [Decimal(amount) for amount in expected]
+
+
+# --- In advance ----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_invoice_has_the_rest_of_the_month_and_the_next_one_in_advance() -> None:
+    """15 of 30 days = 15.00, and October."""
+    now, ahead = charged(in_advance("2026-09-16"))
+    assert (now.amount, now.period_start, now.period_end) == (Decimal(15), at("2026-09-16"), SEPTEMBER.end)
+    assert (ahead.amount, ahead.period_start, ahead.period_end) == (Decimal(30), OCTOBER.start, OCTOBER.end)
+    assert ahead.description == "plan as used, 2026-10 in advance"
+    assert now.id != ahead.id
+
+
+def test_a_month_that_was_charged_ahead_is_not_charged_again() -> None:
+    assert amounts(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER) == [30]
+    (ahead,) = charged(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
+    assert ahead.period_start == NOVEMBER.start
+
+
+def test_a_month_that_a_later_invoice_charged_already_is_not_charged_ahead() -> None:
+    assert amounts(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),))) == [30]
+
+
+def test_cancelled_inside_a_month_the_rest_is_given_back_on_its_invoice() -> None:
+    """Charged 30.00; it ran for 10 of 30 days = 10.00: 20.00 are given back, and nothing is charged ahead."""
+    (item,) = charged(in_advance("2026-01-01", "2026-09-11", charged=(fee_charged("30"),)))
+    assert (item.amount, item.detail["billed_before"]) == (Decimal(-20), "30")
+    assert [step["amount"] for step in item.detail["steps"]] == ["10", "-30"]
+
+
+def test_cancelled_before_the_month_began_all_of_it_is_given_back() -> None:
+    (item,) = charged(in_advance("2026-01-01", "2026-08-20", charged=(fee_charged("30"),)))
+    assert [item.amount, item.quantity] == [-30, 0]
+    assert (item.period_start, item.period_end) == (SEPTEMBER.start, SEPTEMBER.end)
+
+
+def test_cancelled_the_moment_it_would_have_begun_all_of_its_month_is_given_back() -> None:
+    (item,) = charged(in_advance("2026-09-16", "2026-09-16", charged=(fee_charged("15"),)))
+    assert (item.amount, item.period_start, item.period_end) == (Decimal(-15), SEPTEMBER.start, SEPTEMBER.end)
+
+
+@pytest.mark.parametrize("started", ["2026-01-01", "2026-10-16"])
+def test_of_a_plan_whose_price_ended_all_that_was_charged_ahead_is_given_back(started: str) -> None:
+    """30.00 were charged in September for October, with which the plan is gone: nothing of it was delivered."""
+    ended = max(started, "2026-09-20")
+    (item,) = charged(in_advance(started, ended, "retired", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
+    assert (item.amount, item.quantity, item.price_key) == (Decimal(-30), Decimal(0), "retired")
+    assert [step["amount"] for step in item.detail["steps"]] == ["-30"]
+
+
+def test_a_plan_that_runs_on_after_its_price_ended_has_no_price() -> None:
+    with pytest.raises(BillingError, match="no price 'retired' in force at 2026-10-01") as error:
+        charged(in_advance("2026-01-01", key="retired", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
+    assert error.value.code == "unpriced_subscription"
+
+
+def test_an_upgrade_gives_back_what_the_old_plan_was_charged_ahead() -> None:
+    """Old: 10.00 of the 30.00 charged. New: 20 of 30 days of 90.00 = 60.00, and October's 90.00."""
+    old = in_advance("2026-01-01", "2026-09-11", charged=(fee_charged("30"),))
+    new = in_advance("2026-09-11", key="pro")
+    assert amounts(old, new) == [-20, 60, 90]
+
+
+def test_a_fee_that_starts_next_month_is_charged_ahead_only() -> None:
+    (item,) = charged(in_advance("2026-10-16"))
+    assert (item.amount, item.period_start) == (Decimal("15.48387096774193548387"), at("2026-10-16"))  # 16 of 31 days
+
+
+def test_one_that_ends_next_month_is_charged_ahead_for_what_it_runs_then() -> None:
+    """3 of October's 31 days, by the day."""
+    now, ahead = amounts(in_advance("2026-01-01", "2026-10-04", proration="day"))
+    assert [now, ahead] == [30, Decimal("2.90322580645161290323")]
+
+
+def test_a_fee_in_arrears_that_was_in_advance_before_is_not_charged_twice() -> None:
+    assert amounts(subscription("2026-01-01", charged=(fee_charged("30"),))) == []
+
+
+def test_worked_out_again_an_invoice_keeps_what_it_charged_ahead() -> None:
+    """Cancelled since: October gives back what is too much, September stays as it is."""
+    _, ahead = charged(in_advance("2026-01-01"))
+    again = charged(
+        in_advance("2026-01-01", "2026-10-10", charged=(fee_charged("-20", OCTOBER),)), charged_ahead=[ahead]
+    )
+    assert [item.amount for item in again] == [30, 30]
+    assert again[1] == ahead
+
+
+# --- Whatever happens, in whatever order ---------------------------------------------------------------------------
+
+
+@dataclass
+class Ledger:
+    """Invoices as they are finalized: what each charged for which month."""
+
+    charged: list[tuple[BillingMonth, InvoiceItem]] = field(default_factory=list)
+
+    def finalize(self, month: BillingMonth, one: Subscription) -> None:
+        """Add the month's invoice, which knows what the others charged."""
+        found = charged(replace(one, charged=self.known_to(month)), month=month)
+        self.charged += [(month, item) for item in found]
+
+    def known_to(self, month: BillingMonth) -> tuple[FeeCharged, ...]:
+        """What other invoices charged, by interval, for those that are not over when the month begins."""
+        amounts: dict[tuple[datetime, datetime], Decimal] = {}
+        for on, item in self.charged:
+            assert item.interval_start is not None and item.interval_end is not None
+            if on != month and item.interval_end > month.start and item.interval_start < month.next().end:
+                at_ = item.interval_start, item.interval_end
+                amounts[at_] = amounts.get(at_, Decimal(0)) + item.amount
+        return tuple(FeeCharged(*at_, amount, month) for at_, amount in amounts.items())
+
+    def for_month(self, month: BillingMonth) -> Decimal:
+        return exact_sum([item.amount for _, item in self.charged if item.interval_start == month.start])
+
+    def total(self) -> Decimal:
+        return exact_sum([item.amount for _, item in self.charged])
+
+
+MONTHS = months_between(BillingMonth(2026, 8), BillingMonth(2027, 3))
+MOMENTS = st.integers(0, 150 * 86_400).map(lambda seconds: at("2026-09-01") + timedelta(seconds=seconds))
+PRORATIONS = st.sampled_from(["second", "day", "none"])
+
+
+def in_arrears(one: Subscription, months: Sequence[BillingMonth] = MONTHS) -> Decimal:
+    return exact_sum([amount for month in months for amount in amounts(replace(one, billed="in_arrears"), month=month)])
+
+
+def running(start: datetime, end: datetime, proration: str) -> Subscription:
+    return Subscription(id_of("plan"), "plan", start, end, Decimal(3), "in_advance", proration)
+
+
+@given(MOMENTS, MOMENTS, PRORATIONS)
+def test_cancelled_on_whatever_day_a_fee_in_advance_comes_to_what_it_would_have_in_arrears(
+    one: datetime, other: datetime, proration: str
+) -> None:
+    """An invoice knows of a cancellation once it happened, 72 hours after the month's end at the latest."""
+    whole = running(min(one, other), max(one, other), proration)
+    ledger = Ledger()
+    for month in MONTHS:
+        is_known = whole.ended_at is not None and whole.ended_at < month.end + timedelta(hours=72)
+        is_there = whole.started_at < month.end + timedelta(hours=72)
+        if is_there:
+            ledger.finalize(month, whole if is_known else replace(whole, ended_at=None))
+    assert ledger.total() == in_arrears(whole)
+    for month in MONTHS:
+        assert ledger.for_month(month) == in_arrears(whole, [month])
+
+
+@given(MOMENTS, MOMENTS, PRORATIONS, st.permutations(MONTHS))
+def test_in_whatever_order_months_are_finalized_nothing_is_charged_twice(
+    one: datetime, other: datetime, proration: str, order: list[BillingMonth]
+) -> None:
+    whole = running(min(one, other), max(one, other), proration)
+    ledger = Ledger()
+    for month in order:
+        ledger.finalize(month, whole)
+    assert ledger.total() == in_arrears(whole)
+
+
+@given(st.lists(MOMENTS, min_size=1, max_size=6, unique=True), st.sampled_from(["second", "day"]))
+def test_however_often_a_plan_changes_its_parts_make_the_months(changes: list[datetime], proration: str) -> None:
+    """The same fee all the time, ended and begun anew at each change: 30.00 for each month, to a 10^18th."""
+    edges = [at("2026-08-01"), *sorted(changes), None]
+    parts = [
+        Subscription(id_of(str(start)), "plan", start, end, proration=proration)
+        for start, end in pairwise(edges)
+        if start is not None
+    ]
+    for month in MONTHS:
+        assert abs(exact_sum(amounts(*parts, month=month)) - 30) < Decimal("1e-18")
+
+
+# --- Allowances that are included in a plan ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("plan", "amount"),
+    [
+        ([], "40"),  # no plan, no allowance: 400 x 0.10
+        ([subscription("2026-01-01")], "10"),  # 300 are free
+        ([subscription("2026-09-16")], "25"),  # half of the month: 150 are free
+        ([subscription("2026-09-16", "2026-09-19", proration="day")], "37"),  # a tenth: 30
+        ([subscription("2026-09-30", proration="none")], "10"),  # charged whole, so the allowance is whole
+        ([subscription("2026-01-01", "2026-09-11"), subscription("2026-09-11")], "10"),  # one after the other
+        ([subscription("2026-01-01"), subscription("2026-09-16")], "0"),  # each brings its own: 300 + 150
+        ([subscription("2026-09-16", quantity=Decimal(2))], "10"),  # two for half of the month: 2 x 150
+        ([subscription("2026-01-01", key="pro")], "40"),  # another plan
+        ([in_advance("2026-09-16", charged=(fee_charged("30"),))], "25"),  # what runs counts, not what was charged
+        ([in_advance("2026-10-01")], "40"),  # charged ahead, but it does not run yet
+    ],
+)
+def test_an_allowance_is_granted_for_the_part_of_the_month_that_its_plan_ran(
+    plan: list[Subscription], amount: str
+) -> None:
+    rollup = UsageRollup(id_of("rollup"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(400))
+    member = Member("acme", PriceBook(PRICES), [rollup], plan)
+    draft = Draft(Account("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
+    charge_usage(draft)
+    assert [item.amount for item in draft.items] == [Decimal(amount)]
+
+
+def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() -> None:
+    """Dearer from the 10th on: one that runs already pays the old price until the month ends, a new one the new."""
+    dearer = replace(PLAN, effective_from=at("2026-09-10"), model=PerUnit(Decimal(60)))
+    book = PriceBook([replace(PLAN, effective_until=at("2026-09-10")), dearer])
+    member = Member("acme", book, subscriptions=[subscription("2026-01-01"), subscription("2026-09-16")])
+    draft = Draft(Account("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
+    charge_subscriptions(draft)
+    assert [item.amount for item in draft.items] == [30, 30]
+
+
+# --- Taxes of what is given back -----------------------------------------------------------------------------------
+
+
+def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
+    """29.00 was charged in August at 16 % for September, in which the rate is 19 %: 4.64 is returned, not 5.51."""
+    august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
+    gone = in_advance("2026-09-01", "2026-09-01", charged=(fee_charged("29"),))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
+    account = Account(
+        "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
+    )
+    invoice = assemble_invoice(account)
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in invoice.taxes] == [("a", -2900, -464)]
+    assert invoice.total_cents == -3364
+
+
+def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
+    """The plan of 30.00 was charged in August at 16 %. A second one from 16 September, 15.00, is taxed at 19 %."""
+    august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
+    more = in_advance("2026-09-01", "2026-10-01", charged=(fee_charged("30"),), quantity=Decimal("1.5"))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[more])
+    account = Account(
+        "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
+    )
+    assert [(one.name, one.taxable_cents, one.tax_cents) for one in assemble_invoice(account).taxes] == [
+        ("s", 1500, 285)
+    ]
+
+
+# --- Discounts of what is given back -------------------------------------------------------------------------------
+
+
+def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount] = ()) -> dict[str, Decimal]:
+    """The plan of 30.00 a month, charged in August with these amounts off, ends in September: items by description."""
+    off = tuple(DiscountTaken(id_of(code), code, code, Decimal(amount)) for code, amount in taken)
+    gone = in_advance("2026-09-01", ended, charged=(fee_charged("30", discounts=off),))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
+    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=discounts))
+    for item in invoice.items:
+        assert explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", price=PLAN).problems == ()
+    return {item.description: item.amount for item in invoice.items}
+
+
+def test_what_was_free_gives_nothing_back() -> None:
+    found = given_back("2026-09-01", ("first month free", "30"))
+    assert found == {"plan as used": -30, "first month free, on the fee given back": 30}
+
+
+def test_half_of_a_month_at_half_price_gives_back_half_of_what_was_paid() -> None:
+    """15.00 were paid: 7.50 are given back."""
+    found = given_back("2026-09-16", ("half", "15"))
+    assert found == {"plan as used": -15, "half, on the fee given back": Decimal("7.5")}
+
+
+def test_two_discounts_are_each_taken_back_in_proportion() -> None:
+    """30.00 less 3.00 less 6.00 were paid; a third of the month is left: 10.00 less 1.00 less 2.00."""
+    found = given_back("2026-09-21", ("ten", "3"), ("six", "6"))
+    assert found == {"plan as used": -10, "ten, on the fee given back": 1, "six, on the fee given back": 2}
+
+
+def test_discounts_of_the_month_that_gives_back_do_not_matter() -> None:
+    coupon = Discount(id_of("new"), "new", "new", percent=Decimal(50))
+    assert given_back("2026-09-16", discounts=[coupon]) == {"plan as used": -15}
+
+
+def test_the_same_coupon_in_both_months_is_taken_back_once() -> None:
+    coupon = Discount(id_of("half"), "half", "half", percent=Decimal(50))
+    found = given_back("2026-09-16", ("half", "15"), discounts=[coupon])
+    assert sum(found.values()) == Decimal("-7.5")
+
+
+def test_an_upgrade_leaves_the_discount_of_what_was_charged_alone() -> None:
+    """30.00 at 15.00 off; from the start of September it is two plans: 30.00 more, at this month's 10 %."""
+    off = (DiscountTaken(id_of("half"), "half", "half", Decimal(15)),)
+    two = in_advance("2026-09-01", "2026-10-01", quantity=Decimal(2), charged=(fee_charged("30", discounts=off),))
+    coupon = Discount(id_of("ten"), "ten", "ten", percent=Decimal(10))
+    member = Member("acme", PriceBook(PRICES), subscriptions=[two])
+    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=[coupon]))
+    assert {item.description: item.amount for item in invoice.items} == {"plan as used": 30, "ten": -3}
+
+
+@given(
+    st.decimals(0, 30, places=2),
+    st.integers(0, 30),
+)
+def test_a_fee_given_back_never_returns_more_than_was_paid_for_it(off: Decimal, days: int) -> None:
+    ended = f"{SEPTEMBER.start + timedelta(days=days):%Y-%m-%d}"
+    returned = -sum(given_back(ended, *([("off", str(off))] if off else [])).values())
+    assert abs(returned - (30 - off) * (30 - days) / 30) < Decimal("1e-18")

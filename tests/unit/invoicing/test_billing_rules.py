@@ -1,0 +1,235 @@
+"""The rules of docs/billing_rules.md, by number. Rules 10 and 11 are about records: test_closed_months has them."""
+
+import re
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import (
+    Account,
+    Commitment,
+    Discount,
+    Member,
+    OneOffItem,
+    Subscription,
+    UsageRollup,
+)
+from fly_billing.pricing.rules.models import Graduated, PerUnit, Tier
+from fly_billing.pricing.rules.prices import Price, PriceBook
+from fly_billing.pricing.rules.scope import Scope
+from tests.support.builders import REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
+from tests.unit.invoicing.steps.drafts import amount_off, applied, credit, maximum, minimum, percent_off
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "billing_rules.md"
+TENTH, TWENTIETH = at("2026-09-10"), at("2026-09-20")
+DAY_30 = SEPTEMBER.end
+
+
+def used(quantity: str, start: Any = SEPTEMBER.start, end: Any = DAY_30) -> UsageRollup:
+    return UsageRollup(id_of(f"{quantity} {start}"), "requests", {}, start, end, Decimal(quantity))
+
+
+def billed(*members: Member, **terms: Any) -> Invoice:
+    return assemble_invoice(Account("acme", "USD", SEPTEMBER, members, **terms))
+
+
+def acme(*prices: Price, usage: list[UsageRollup] | None = None, **bought: Any) -> Member:
+    return Member("acme", PriceBook(prices), usage or [], **bought)
+
+
+def amounts(invoice: Invoice, kind: str = "usage") -> list[Decimal]:
+    return [item.amount for item in invoice.items if item.kind == kind]
+
+
+def requests(unit_amount: str, **changes: Any) -> Price:
+    return price("requests", unit_amount, "requests", unit="request", **changes)
+
+
+def setup(amount: str) -> OneOffItem:
+    return OneOffItem(id_of(f"one-off {amount}"), "setup" if Decimal(amount) > 0 else "sorry", Decimal(amount), "USD")
+
+
+def plan(**terms: Any) -> Subscription:
+    return Subscription(id_of("plan"), "support", at("2026-01-01"), None, **terms)
+
+
+ALL = acme(REQUESTS, SUPPORT, usage=[used("100")], subscriptions=[plan()], one_offs=[setup("5")])
+
+
+@pytest.mark.parametrize(
+    ("terms", "kind", "taken"),
+    [
+        ({"discounts": [amount_off("20")]}, "discount", {"requests as used": "10", "support as used": "10"}),
+        ({"commitments": [maximum("4")]}, "maximum", {"requests as used": "10", "support as used": "29", "setup": "1"}),
+        ({"credits": [credit("12")]}, "credit", {"requests as used": "10", "support as used": "2"}),
+    ],
+)
+def test_1_an_amount_is_taken_from_the_top_of_the_invoice_down(
+    terms: dict[str, Any], kind: str, taken: dict[str, str]
+) -> None:
+    """Usage of 10.00, a fee of 29.00, a setup of 5.00, in this order, whatever the order they are given in."""
+    for member in (ALL, replace(ALL, rollups=ALL.rollups[::-1], subscriptions=ALL.subscriptions[::-1])):
+        invoice = billed(member, **terms)
+        (item,) = (one for one in invoice.items if one.kind == kind)
+        assert applied(item) == taken
+        listed = [one.description for one in invoice.items]
+        assert [name for name in listed if name in taken] == list(taken)
+
+
+def test_1_within_a_kind_products_come_by_name_and_fees_by_time() -> None:
+    """Two fees of the same plan: the one from the 1st (15 days: 14.50) before that from the 16th."""
+    halves = [
+        Subscription(id_of("second"), "support", at("2026-09-16"), None),
+        Subscription(id_of("first"), "support", at("2026-01-01"), at("2026-09-16")),
+        Subscription(id_of("alerts"), "alerts", at("2026-01-01"), None),
+    ]
+    invoice = billed(acme(SUPPORT, price("alerts", "3"), subscriptions=halves), discounts=[amount_off("10")])
+    (item,) = (one for one in invoice.items if one.kind == "discount")
+    assert [part["amount"] for part in item.detail["applied_to"]] == ["3", "7"]
+    assert [one.subscription_id for one in invoice.items[:3]] == [id_of("alerts"), id_of("first"), id_of("second")]
+
+
+def test_2_a_later_lower_maximum_gives_nothing_back_and_charges_nothing_more() -> None:
+    """15.00 by the 9th; from the 10th at most 10.00: another 50 requests cost nothing."""
+    old = requests("1", maximum=Decimal(20), effective_until=TENTH)
+    new = requests("1", maximum=Decimal(10), effective_from=TENTH)
+    usage = [used("15", end=TENTH), used("50", TENTH)]
+    assert amounts(billed(acme(old, new, usage=usage))) == [15, 0]
+
+
+def test_2_a_later_higher_maximum_lets_more_be_charged() -> None:
+    old = requests("1", maximum=Decimal(10), effective_until=TENTH)
+    new = requests("1", maximum=Decimal(20), effective_from=TENTH)
+    assert amounts(billed(acme(old, new, usage=[used("15", end=TENTH), used("50", TENTH)]))) == [10, 10]
+
+
+PARTS = [used("10", end=TENTH), used("10", TENTH, TWENTIETH), used("10", TWENTIETH)]
+
+
+def test_3_after_a_passing_offer_the_earlier_price_holds_again() -> None:
+    """10 x 1.00, 10 x 0.50, 10 x 1.00: three items."""
+    regular, offer = requests("1"), requests("0.50", effective_from=TENTH, effective_until=TWENTIETH)
+    invoice = billed(acme(regular, offer, usage=PARTS))
+    assert sorted(amounts(invoice)) == [5, 10, 10]
+    assert len({item.id for item in invoice.items}) == 3
+
+
+def test_3_the_month_goes_on_in_time_order_through_a_passing_offer() -> None:
+    """15 are free: the first 10 and 5 of the offer's. 5 x 0.50 + 10 x 1.00."""
+    regular = requests("1", free_allowance=Decimal(15))
+    offer = requests("0.50", free_allowance=Decimal(15), effective_from=TENTH, effective_until=TWENTIETH)
+    assert sorted(amounts(billed(acme(regular, offer, usage=PARTS)))) == [0, Decimal("2.5"), 10]
+
+
+def test_3_tiers_go_on_where_the_offer_ended() -> None:
+    """The first 20 of a month at 2.00, more at 1.00: 20 + 10 x 0.50 and then 10 x 1.00, not 2.00."""
+    tiers = Graduated((Tier(Decimal(20), Decimal(2)), Tier(None, Decimal(1))), Decimal(1))
+    regular = requests("1", model=tiers)
+    offer = requests("1", model=PerUnit(Decimal("0.50")), effective_from=TENTH, effective_until=TWENTIETH)
+    assert sorted(amounts(billed(acme(regular, offer, usage=PARTS)))) == [5, 10, 20]
+
+
+def test_4_the_minimum_is_that_of_the_version_of_the_last_usage() -> None:
+    """The offer has a minimum of 40, the price that holds again one of 30: 10 + 5 + 10, and 5 up to the 30."""
+    regular = requests("1", minimum=Decimal(30))
+    offer = requests("0.50", minimum=Decimal(40), effective_from=TENTH, effective_until=TWENTIETH)
+    assert sum(amounts(billed(acme(regular, offer, usage=PARTS)))) == 30
+
+
+def test_4_a_version_without_usage_has_no_say() -> None:
+    old = requests("1", minimum=Decimal(30), effective_until=TENTH)
+    new = requests("1", minimum=Decimal(90), effective_from=TENTH)
+    assert amounts(billed(acme(old, new, usage=[used("10", end=TENTH)]))) == [30]
+
+
+def test_4_without_usage_the_version_in_force_at_the_end_decides() -> None:
+    """The offer asks for 40 even if nothing is used, and is over: the price that holds again asks for 30."""
+    regular = requests("1", minimum=Decimal(30), at_zero="item")
+    offer = requests("1", minimum=Decimal(40), at_zero="item", effective_from=TENTH, effective_until=TWENTIETH)
+    assert amounts(billed(acme(regular, offer))) == [30]
+
+
+def test_5_a_prices_minimum_is_each_organizations_and_a_commitments_is_the_payers() -> None:
+    """acme 10 and labs 4, each up to 15 by the price; at least 50 for both: 20 more, on acme's line."""
+    book = requests("1", minimum=Decimal(15))
+    labs = Member("labs", PriceBook([book]), [used("4")])
+    invoice = billed(acme(book, usage=[used("10")]), labs, commitments=[minimum("50")])
+    assert amounts(invoice) == [15, 15]
+    (item,) = (one for one in invoice.items if one.kind == "minimum")
+    assert item.organization_id == "acme"
+    assert item.amount == 20
+
+
+OLD_FEE, NEW_FEE = replace(SUPPORT, effective_until=TENTH), replace(
+    SUPPORT, model=PerUnit(Decimal(40)), effective_from=TENTH
+)  # fmt: skip
+
+
+def test_6_a_fee_takes_the_price_of_the_first_moment_of_the_month_that_it_runs() -> None:
+    """29.00 until the 10th, 40.00 since: running all month 29.00; begun on the 16th half of 40.00."""
+    book = PriceBook([OLD_FEE, NEW_FEE])
+    begun = Subscription(id_of("begun"), "support", at("2026-09-16"), None)
+    assert amounts(billed(Member("acme", book, subscriptions=[plan()])), "subscription") == [29]
+    assert amounts(billed(Member("acme", book, subscriptions=[begun])), "subscription") == [20]
+
+
+def test_6_a_fee_charged_ahead_takes_the_price_of_the_next_months_start() -> None:
+    book = PriceBook([OLD_FEE, NEW_FEE])
+    ahead = plan(billed="in_advance", charged=(fee_charged("29"),))
+    assert amounts(billed(Member("acme", book, subscriptions=[ahead])), "subscription") == [40]
+
+
+GOODWILL = acme(REQUESTS, usage=[used("600")], one_offs=[setup("-15")])
+
+
+@pytest.mark.parametrize(
+    ("commitment", "total"),
+    [(minimum("100"), 85), (maximum("50"), 35), (minimum("60"), 45), (maximum("60"), 45), (maximum("80"), 45)],
+)
+def test_7_goodwill_counts_towards_no_minimum_and_no_maximum(commitment: Commitment, total: int) -> None:
+    """60.00 of usage and 15.00 of goodwill: the customer pays 15.00 less than without it, whatever was agreed."""
+    assert billed(GOODWILL, commitments=[commitment]).amount == total
+
+
+def test_7_what_is_bought_once_counts() -> None:
+    assert (
+        billed(acme(REQUESTS, usage=[used("600")], one_offs=[setup("30")]), commitments=[minimum("100")]).amount == 100
+    )
+
+
+def test_8_a_refunded_fee_takes_back_what_it_counted() -> None:
+    """In August the 29.00 for September counted; cancelled, they are given back: 60 - 29, and 69 up to the 100."""
+    cancelled = Subscription(
+        id_of("plan"), "support", at("2026-01-01"), SEPTEMBER.start, billed="in_advance", charged=(fee_charged("29"),)
+    )
+    member = acme(REQUESTS, SUPPORT, usage=[used("600")], subscriptions=[cancelled])
+    invoice = billed(member, commitments=[minimum("100")])
+    assert amounts(invoice, "minimum") == [69]
+    assert invoice.amount == 100
+
+
+def test_9_discounts_by_rank_commitments_by_amount_credits_by_priority() -> None:
+    """10.00 of usage: rank 0 takes 10 %, rank 1 takes 4.00; 5.00 are left, and the credit of priority 0 pays them."""
+    member = acme(REQUESTS, usage=[used("100")])
+    discounts: list[Discount] = [amount_off("4", order=1), percent_off("10", order=0)]
+    invoice = billed(member, discounts=discounts, credits=[credit("9", "second", priority=1), credit("5", "first")])
+    assert amounts(invoice, "discount") == [-4, -1]
+    assert amounts(invoice, "credit") == [-5]
+    assert [one.description for one in invoice.items if one.kind == "credit"] == ["first"]
+    whole = billed(
+        member, commitments=[minimum("50"), maximum("3", scope=Scope(("usage",)))]
+    )  # the smaller one first: 3, and 47 up to the 50
+    assert amounts(whole, "maximum") == [-7]
+    assert amounts(whole, "minimum") == [47]
+
+
+def test_every_rule_of_the_table_has_a_test() -> None:
+    rules = re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    here = Path(__file__).read_text(encoding="utf-8")
+    tested = set(re.findall(r"^def test_(\d+)_", here, re.MULTILINE))
+    assert [int(rule) for rule in rules] == list(range(1, 12))
+    assert tested | {"10", "11"} == set(rules)

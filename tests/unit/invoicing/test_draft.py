@@ -1,0 +1,55 @@
+"""A draft knows what is left to pay of each item, and shares amounts out over them."""
+
+from decimal import Decimal
+from uuid import uuid5
+
+import pytest
+
+from fly_billing.pricing.rules.scope import Scope
+from tests.support.builders import id_of
+from tests.unit.invoicing.steps.drafts import draft_of, item
+
+SUPPORT = Scope(products=("Support",))
+
+
+def test_what_is_left_of_an_item_is_its_amount_less_what_was_taken_off_it() -> None:
+    draft = draft_of(item("web", "10"), item("worker", "5"))
+    draft.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3), id_of("worker"): Decimal(1)})
+    assert draft.left == {id_of("web"): Decimal(7), id_of("worker"): Decimal(4)}
+    assert (draft.left_of(Scope()), draft.left_in_all()) == (Decimal(11), Decimal(11))
+    assert [one.description for one in draft.items] == ["web", "worker", "coupon"]
+
+
+def test_an_item_that_takes_off_something_else_than_its_parts_is_refused() -> None:
+    draft = draft_of(item("web", "10"))
+    with pytest.raises(ValueError, match="takes off -4, its parts come to something else"):
+        draft.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3)})
+    assert draft.left == {id_of("web"): Decimal(10)}
+    assert len(draft.items) == 1
+
+
+def test_an_amount_is_shared_out_as_far_as_there_is_something_to_pay() -> None:
+    draft = draft_of(item("web", "10"), item("sorry", "-2", "one_off"), item("worker", "5"))
+    assert draft.parts_of(Scope(), Decimal(12)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(2)}
+    assert draft.parts_of(Scope(), Decimal(50)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(3)}
+
+
+def test_what_is_given_back_of_a_product_lowers_what_there_is_to_pay_for_it() -> None:
+    """10 - 7 for support; the 20 for Machines do not make it more."""
+    draft = draft_of(
+        item("support", "10", product="Support"), item("cancelled", "-7", product="Support"), item("web", "20")
+    )
+    assert draft.parts_of(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(3)}
+    assert draft.fill(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(5)}
+
+
+def test_there_is_nothing_to_share_out_where_more_is_given_back_than_charged() -> None:
+    draft = draft_of(item("support", "10", product="Support"), item("sorry", "-12", "one_off"))
+    assert draft.parts_of(SUPPORT, Decimal(5)) == {}
+
+
+def test_an_item_has_one_identity_on_an_invoice_for_each_organization() -> None:
+    """For good: an id that changes would make another item of it when the month is billed again."""
+    draft = draft_of()
+    assert draft.item_id("price|1") == draft.item_id("price|1", "acme") == uuid5(draft.id, "price|1")
+    assert draft.item_id("price|1", "acme-labs") == uuid5(draft.id, "acme-labs|price|1")

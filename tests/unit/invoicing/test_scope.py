@@ -1,0 +1,109 @@
+"""A scope says which items a discount, a commitment or a credit is about."""
+
+from typing import Any
+
+import pytest
+
+from fly_billing.pricing.rules.scope import CHARGES, KINDS, Scope
+from tests.unit.invoicing.steps.drafts import item
+
+AMS, IAD, BOTH = ({"region": regions} for regions in (("ams",), ("iad",), ("ams", "iad")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scope_that_names_nothing_is_about_all_that_was_bought(kind: str) -> None:
+    assert Scope().covers(item("web", "1", kind)) is (kind in ("usage", "subscription", "one_off"))
+
+
+def test_a_scope_is_about_the_kinds_that_it_names() -> None:
+    scope = Scope(kinds=("usage", "adjustment"))
+    assert [kind for kind in KINDS if scope.covers(item("web", "1", kind))] == ["usage", "adjustment"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "fields", "is_covered"),
+    [
+        (Scope(products=("Machines", "GPUs")), {"product": "GPUs"}, True),
+        (Scope(products=("Machines", "GPUs")), {"product": "Volumes"}, False),
+        (Scope(price_keys=("support",)), {"price_key": "support"}, True),
+        (Scope(price_keys=("support",)), {"price_key": "support-plus"}, False),
+        (Scope(price_keys=("support",)), {"price_key": None}, False),
+        (Scope(meter="requests"), {"meter": "requests"}, True),
+        (Scope(meter="requests"), {"meter": "egress_gb"}, False),
+        (Scope(meter="requests"), {"meter": None}, False),
+    ],
+)
+def test_a_scope_is_about_the_products_prices_and_the_meter_that_it_names(
+    scope: Scope, fields: dict[str, Any], is_covered: bool
+) -> None:
+    assert scope.covers(item("web", "1", **fields)) is is_covered
+
+
+@pytest.mark.parametrize(
+    ("named", "priced", "is_covered"),
+    [
+        (AMS, AMS, True),
+        (AMS, IAD, False),
+        (BOTH, AMS, True),
+        (BOTH, BOTH, True),
+        # A price for both regions: nobody can say which part of the item is in ams.
+        (AMS, BOTH, False),
+        # A price for every region.
+        (AMS, {}, False),
+        (AMS, {"preset": ("performance-1x",)}, False),
+        (AMS, AMS | {"preset": ("performance-1x",)}, True),
+        (AMS | {"preset": ("performance-1x",)}, AMS | {"preset": ("performance-1x",)}, True),
+        (AMS | {"preset": ("performance-1x",)}, AMS | {"preset": ("shared-cpu-1x",)}, False),
+        (AMS | {"preset": ("performance-1x",)}, AMS, False),
+    ],
+)
+def test_a_scope_of_a_region_covers_an_item_whose_price_holds_in_no_other(
+    named: dict[str, tuple[str, ...]], priced: dict[str, tuple[str, ...]], is_covered: bool
+) -> None:
+    assert Scope(match=named).covers(item("web", "1", match=priced)) is is_covered
+
+
+@pytest.mark.parametrize("other", [{"product": "Volumes"}, {"meter": "egress_gb"}, {"match": IAD}, {"kind": "minimum"}])
+def test_all_that_a_scope_names_has_to_hold(other: dict[str, Any]) -> None:
+    scope = Scope(products=("Machines",), meter="machine_seconds", match=AMS)
+    fields: dict[str, Any] = {"product": "Machines", "meter": "machine_seconds", "match": AMS}
+    assert scope.covers(item("web", "1", **fields))
+    assert not scope.covers(item("web", "1", **fields | other))
+
+
+# --- As data -------------------------------------------------------------------------------------------------------
+
+
+def test_a_scope_is_read_from_data() -> None:
+    data = {
+        "kinds": ["usage"],
+        "products": ["Machines"],
+        "price_keys": ["performance-1x"],
+        "meter": "machine_seconds",
+        "match": {"region": "ams", "preset": ["performance-1x", "performance-2x"]},
+    }
+    assert Scope.from_data(data) == Scope(
+        kinds=("usage",),
+        products=("Machines",),
+        price_keys=("performance-1x",),
+        meter="machine_seconds",
+        match={"region": ("ams",), "preset": ("performance-1x", "performance-2x")},
+    )
+
+
+def test_a_scope_of_no_data_is_about_all_charges_or_what_the_term_is_about() -> None:
+    assert Scope.from_data({}) == Scope(kinds=CHARGES)
+    assert Scope.from_data({}, ("usage", "minimum")).kinds == ("usage", "minimum")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"regions": ["ams"]}, r"unknown fields \['regions'\] in a scope"),
+        ({"kinds": ["usage", "gift"]}, r"kinds \['gift'\] of a scope; known are usage, subscription"),
+        ({"match": {"region": [False]}}, "match region"),
+    ],
+)
+def test_a_scope_that_can_not_be_read_says_why(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Scope.from_data(data)

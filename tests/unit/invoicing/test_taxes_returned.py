@@ -1,0 +1,314 @@
+"""A month whose items are taxed at different rates is corrected to nothing: the base and tax of each rate are zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.corrections.rules.differences import Charge, Difference, charges_of, differences, recalculate
+from fly_billing.corrections.rules.taxes import Split, splits_of, splits_of_credits, taxed_differences
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Adjustment, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.money import exact_sum
+from fly_billing.periods import BillingMonth
+from fly_billing.pricing.rules.prices import PriceBook
+from fly_billing.pricing.rules.scope import Scope
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from tests.support.builders import EGRESS, MACHINES, OCTOBER, REQUESTS, SEPTEMBER, SUPPORT, at, id_of
+from tests.unit.invoicing.steps.drafts import amount_off, credit, item, maximum, minimum, percent_off
+
+LOW, NONE = Scope(products=("Requests",)), Scope(kinds=("subscription",))
+EXEMPT: dict[str, Any] = {"category": "exempt", "legal_text": "Art. 135"}
+
+
+def rate(name: str, percent: str, **changes: Any) -> TaxRate:
+    return TaxRate(id_of(name), name, Decimal(percent), **{"tax": "VAT"} | changes)
+
+
+# By item; two on some items; with their tax, and beside prices without it; none on some items.
+RATES: dict[str, list[TaxRate]] = {
+    "reduced": [rate("VAT", "20"), rate("Low", "7", scope=LOW), rate("None", "0", scope=NONE, **EXEMPT)],
+    "several": [rate("GST", "5", tax="GST"), rate("PST", "9.975", tax="PST", scope=LOW)],
+    "inclusive": [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=LOW)],
+    "both": [rate("USt", "19", is_inclusive=True), rate("Low", "7", scope=LOW)],
+    "untaxed": [rate("Low", "7", scope=LOW)],
+}
+BOOK = PriceBook([REQUESTS, EGRESS, MACHINES, SUPPORT])
+QUANTITIES = st.decimals(0, 3000, places=1)
+
+
+def member(requests: Decimal, egress: Decimal, seats: int) -> Member:
+    span = (SEPTEMBER.start, SEPTEMBER.end)
+    used = [("requests", {}, requests), ("egress_gb", {"region": "ams"}, egress)]
+    rollups = [UsageRollup(id_of(meter), meter, where, *span, many) for meter, where, many in used if many]
+    seat = Subscription(id_of("seats"), "support", at("2026-01-01"), None, Decimal(seats or 1))
+    return Member("acme", BOOK, rollups, [seat] if seats else [])
+
+
+members = st.builds(member, QUANTITIES, QUANTITIES, st.integers(0, 3))
+terms = st.fixed_dictionaries(
+    {
+        "discounts": st.lists(
+            st.one_of(
+                st.decimals(0, 80, places=2).map(lambda amount: amount_off(amount)),
+                st.decimals(1, 100, places=1).map(lambda percent: percent_off(percent)),
+                st.decimals(1, 80, places=2).map(lambda amount: amount_off(amount, "LOW", scope=LOW)),
+            ),
+            max_size=2,
+            unique_by=lambda one: one.code,
+        ),
+        "commitments": st.one_of(
+            st.just([]),
+            st.decimals(1, 300, places=2).map(lambda amount: [minimum(amount)]),
+            st.decimals(1, 300, places=2).map(lambda amount: [maximum(amount)]),
+        ),
+    }
+)
+
+
+def correct(billed: Invoice, adjusted: dict[str, Split], now: Account) -> tuple[list[Adjustment], dict[str, Split]]:
+    """Correct the invoice to `now`, as `corrections.adjustments` does, without a database."""
+    stored = [replace(one, match={}) for one in billed.items]
+    draft = recalculate(now, stored)
+    before, after = charges_of(stored, SEPTEMBER), charges_of(draft.items, SEPTEMBER)
+    booked = {
+        key: replace(before.get(key) or after[key], amount=exact_sum(list(split.values())))
+        for key, split in adjusted.items()
+    }
+    found = differences(before, booked, after, {})
+    taxed = taxed_differences(found, splits_of(stored, now), adjusted, splits_of(draft.items, now))
+    adjustments = [
+        Adjustment(
+            id_of(one.charge.key), SEPTEMBER, one.charge.product, "late", one.amount, "USD",
+            taxes=tuple(now.taxes), taxed=tuple(taxed[one.charge.key].items()),
+        )
+        for one in found
+    ]  # fmt: skip
+    for adjustment in adjustments:
+        assert exact_sum([part for _, part in adjustment.taxed]) == adjustment.amount
+    return adjustments, taxed
+
+
+def october(adjustments: Sequence[Adjustment], taxes: Sequence[TaxRate]) -> Invoice:
+    return assemble_invoice(
+        Account("acme", "USD", OCTOBER, [Member("acme", BOOK, adjustments=adjustments)], taxes=taxes)
+    )
+
+
+def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
+    """Base and tax of each rate, added up over these invoices; nothing where both are zero."""
+    sums: dict[str, tuple[int, int]] = {}
+    for tax in (tax for one in invoices for tax in one.taxes):
+        base, cents = sums.get(tax.name, (0, 0))
+        sums[tax.name] = base + tax.taxable_cents, cents + tax.tax_cents
+    return {name: both for name, both in sums.items() if both != (0, 0)}
+
+
+@pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("is_taxed_in_october", [True, False])
+@given(whole=members, agreed=terms)
+def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_every_rate(
+    taxes: list[TaxRate], is_taxed_in_october: bool, whole: Member, agreed: dict[str, Any]
+) -> None:
+    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    charged = assemble_invoice(account)
+    nothing = replace(account, members=[Member("acme", BOOK)], discounts=(), commitments=())
+    adjustments, _ = correct(charged, {}, nothing)
+    returned = october(adjustments, taxes if is_taxed_in_october else [])
+    assert charged.total_cents + returned.total_cents == 0
+    assert by_rate(charged, returned) == {}
+
+
+@given(whole=members, agreed=terms, prepaid=st.decimals(0, 300, places=3))
+def test_the_bases_of_rates_that_share_the_items_add_up_to_the_invoice_before_taxes(
+    whole: Member, agreed: dict[str, Any], prepaid: Decimal
+) -> None:
+    """And each tax is its percentage of its base, rounded once."""
+    charged = assemble_invoice(
+        Account("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[credit(prepaid)], **agreed)
+    )
+    taxes = sum(one.tax_cents for one in charged.taxes)
+    assert sum(one.taxable_cents for one in charged.taxes) == charged.total_cents - taxes
+    for one in charged.taxes:
+        assert abs(one.taxable_cents * one.percent - 100 * one.tax_cents) <= 50
+
+
+@pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
+@given(whole=members, part=members, agreed=terms)
+def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_beginning(
+    taxes: list[TaxRate], whole: Member, part: Member, agreed: dict[str, Any]
+) -> None:
+    """Exactly, before anything is rounded: what was charged and what is adjusted add up to what is owed, by rates."""
+    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    charged = assemble_invoice(account)
+    right = replace(account, members=[part])
+    first, taxed = correct(charged, {}, right)
+    again, _ = correct(charged, taxed, right)
+    assert again == []
+    owed = assemble_invoice(right)
+    bases = {one.name: one.taxable_cents + (one.tax_cents if one.is_inclusive else 0) for one in owed.taxes}
+    after = by_rate(charged, october(first, taxes))
+    for name in bases.keys() | after.keys():
+        inclusive = next(one for one in taxes if one.name == name).is_inclusive
+        base, tax = after.get(name, (0, 0))
+        assert abs(bases.get(name, 0) - base - (tax if inclusive else 0)) <= 2  # a cent of each invoice's rounding
+
+
+def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> None:
+    """100.00 of requests at 7 %, 50.00 of egress at 20 %, 30.00 off: 80.00 and 40.00. Without the egress 70.00: 10.00
+    of the coupon move to the requests."""
+    account = Account(
+        "acme", "USD", SEPTEMBER, [member(Decimal(1000), Decimal(2600), 0)], taxes=RATES["reduced"],
+        discounts=[amount_off("30")],
+    )  # fmt: skip
+    charged = assemble_invoice(account)
+    assert by_rate(charged) == {"Low": (8000, 560), "VAT": (4000, 800)}
+    (adjustment,), _ = correct(charged, {}, replace(account, members=[member(Decimal(1000), Decimal(0), 0)]))
+    assert adjustment.amount == -50
+    assert {rates[0].name: part for rates, part in adjustment.taxed} == {"VAT": -40, "Low": -10}
+    assert by_rate(charged, october([adjustment], RATES["reduced"])) == {"Low": (7000, 490)}
+
+
+# --- How the items of a final invoice are split ---------------------------------------------------------------------
+
+AUGUST = SEPTEMBER.plus(-1)
+VAT, OLD = RATES["reduced"][0], rate("VAT then", "16")
+CHEAP = rate("Low", "7", scope=Scope(products=("Books",)))
+BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
+
+
+def split(
+    *items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **account: Any
+) -> dict[str, dict[str, Decimal]]:
+    """How much of each thing that is compared is taxed at which rate, by the rate's name."""
+    month = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **account)
+    return {
+        key: {"+".join(rate.name for rate in rates): amount for rates, amount in parts.items()}
+        for key, parts in splits_of(items, month).items()
+    }
+
+
+def taking(name: str, kind: str, **parts: str) -> InvoiceItem:
+    """An item that takes these amounts off the items of these names."""
+    applied = [{"item": str(id_of(one)), "amount": amount} for one, amount in parts.items()]
+    total = -exact_sum([Decimal(amount) for amount in parts.values()])
+    term = {"discount_id" if kind == "discount" else "commitment_id": id_of(name)}
+    return item(name, total, kind, detail={"applied_to": applied}, **term)
+
+
+def fee(name: str, amount: str, month: BillingMonth = SEPTEMBER) -> InvoiceItem:
+    interval = {"interval_start": month.start, "interval_end": month.end}
+    return item(name, amount, "subscription", subscription_id=id_of(name), **interval, **BOOKS)
+
+
+def key_of(kind: str, name: str) -> str:
+    return f"acme|{kind}|{id_of(name)}"
+
+
+def test_what_was_taken_off_an_item_is_split_like_it_whatever_the_order() -> None:
+    usage = (item("web", "100", price_key="web"), item("book", "50", **BOOKS))
+    coupon = taking("coupon", "discount", web="20", book="10")
+    for items in ((*usage, coupon), (coupon, *usage)):
+        assert split(*items) == {
+            "acme|usage|web": {"VAT": 100},
+            "acme|usage|books": {"Low": 50},
+            key_of("discount", "coupon"): {"VAT": -20, "Low": -10},
+        }
+
+
+def test_a_true_up_is_split_like_what_counted_and_so_is_what_a_maximum_took_of_it() -> None:
+    counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
+    minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
+    most = taking("most", "maximum", least="15")
+    usage = (item("web", "100", price_key="web"), item("book", "50", **BOOKS))
+    for items in ((most, minimum, *usage), (*usage, minimum, most)):
+        found = split(*items)
+        assert found[key_of("minimum", "least")] == {"VAT": 20, "Low": 10}
+        assert found[key_of("maximum", "most")] == {"VAT": -10, "Low": -5}
+
+
+def test_a_true_up_that_counted_nothing_is_split_at_the_rates_of_every_item() -> None:
+    minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})
+    assert split(minimum) == {key_of("minimum", "least"): {"VAT": 30}}
+
+
+def test_a_fee_given_back_is_split_at_the_rates_of_the_month_that_charged_it() -> None:
+    assert split(fee("club", "-20"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("subscription", "club"): {"VAT then": -20}
+    }
+    assert split(fee("club", "20"), earlier_taxes={AUGUST: [OLD]}) == {key_of("subscription", "club"): {"Low": 20}}
+    assert split(fee("club", "0.50"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("subscription", "club"): {"Low": Decimal("0.5")}
+    }
+
+
+def test_of_a_fee_for_next_month_only_what_was_taken_off_it_is_compared() -> None:
+    """At this month's rates what it charges, at those of the month that charged it what it gives back."""
+    ahead, returned = fee("club", "20", OCTOBER), fee("club", "-20", OCTOBER)
+    assert split(ahead, taking("coupon", "discount", club="2"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("discount", "coupon"): {"Low": -2}
+    }
+    assert split(returned, taking("coupon", "discount", club="-2"), earlier_taxes={AUGUST: [OLD]}) == {
+        key_of("discount", "coupon"): {"VAT then": 2}
+    }
+
+
+def test_of_a_one_off_item_only_what_was_taken_off_it_is_compared() -> None:
+    assert split(
+        item("setup", "-20", "one_off"), taking("coupon", "discount", setup="2"), earlier_taxes={AUGUST: [OLD]}
+    ) == {key_of("discount", "coupon"): {"VAT": -2}}
+
+
+def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
+    other = rate("Other", "5", scope=Scope(products=("Books",)))
+    with pytest.raises(BillingError, match="usage 'book' of acme in 2026-09"):
+        split(item("book", "50", **BOOKS), taxes=[CHEAP, other])
+    minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})
+    with pytest.raises(BillingError, match="several rates could tax acme in 2026-09: VAT 20 %, VAT then 16 %"):
+        split(minimum, taxes=[VAT, OLD, CHEAP])
+
+
+# --- What goes back to credits --------------------------------------------------------------------------------------
+
+
+def given_back(thing: str, amount: str) -> Difference:
+    charge = Charge(f"acme|credit|{thing}", "credit", "acme", "Credits", "prepaid", Decimal(0), Decimal(1), "item")
+    return Difference(charge, Decimal(0), Decimal(0), Decimal(amount), detail={"thing": thing, "pays": "net"})
+
+
+@pytest.mark.parametrize("side", ["billed", "now", "adjusted"])
+def test_what_goes_back_to_a_credit_is_split_like_what_it_had_paid(side: str) -> None:
+    """A true-up of 30.00, two thirds of it at 20 %: of 12.00 that go back 8.00 are taxed at it."""
+    counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
+    least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
+    items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS), least]
+    account = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    thing = key_of("minimum", "least")
+    found = splits_of_credits(
+        [given_back(thing, "12"), given_back("acme|usage|books", "3")]
+        if side != "adjusted"
+        else [given_back(thing, "12")],
+        items if side == "billed" else [],
+        {thing: {(VAT,): Decimal(-20), (CHEAP,): Decimal(-10)}} if side == "adjusted" else {},
+        items if side == "now" else [],
+        account,
+    )
+    assert found[f"acme|credit|{thing}"] == {(VAT,): 8, (CHEAP,): 4}
+    assert found.get("acme|credit|acme|usage|books", {(CHEAP,): 3}) == {(CHEAP,): 3}
+
+
+def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> None:
+    """Since October the club is no book any more."""
+    ahead = replace(fee("club", "20", OCTOBER), id=id_of("ahead"), product="Clubs")
+    account = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    thing = key_of("subscription", "club")
+    found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], account)
+    assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}

@@ -1,0 +1,393 @@
+"""What an organization negotiated holds instead of the list price: worked cases, from the definition.
+
+The month is September 2026. The list: a request costs 0.10, a GB 0.02 after 100 free ones, support 29.00 a month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.pricing.rules.models import MODELS, Graduated, Package, PerUnit, Tier
+from fly_billing.pricing.rules.negotiated_prices import Membership, Negotiated, NegotiatedPrice, holdings_of
+from fly_billing.pricing.rules.prices import Price, PriceBook
+from fly_billing.pricing.rules.rating import rate
+from tests.support.builders import EGRESS, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, id_of
+from tests.unit.pricing.test_price_fields import OF_MODEL, data_of
+
+MIDDLE = at("2026-09-16")
+
+
+def agreed(key: str = "requests", organization: str | None = "acme", **fields: Any) -> NegotiatedPrice:
+    """A price that acme negotiated, from 2026 on unless told otherwise; `fields` as in a file."""
+    whose = {"organization": organization} if organization else {}
+    return NegotiatedPrice.from_data("fly", {"key": key, "effective_from": "2026-01-01", **whose, **fields})
+
+
+def of_group(group: str, **fields: Any) -> NegotiatedPrice:
+    return agreed(organization=None, group=group, **fields)
+
+
+def member(group: str, start: str = "2026-01-01", end: str | None = None) -> Membership:
+    return Membership(group, "acme", at(start), at(end) if end else None)
+
+
+def book_of(
+    prices: Iterable[Price], negotiated: Iterable[NegotiatedPrice], memberships: Sequence[Membership] = ()
+) -> PriceBook:
+    """The price book as it is for acme."""
+    return PriceBook(prices).negotiated_by(Negotiated(holdings_of("acme", negotiated, memberships)))
+
+
+def used(meter: str, *quantities: str, **dimensions: str) -> list[UsageRollup]:
+    """Usage of September: one quantity for all of it, or one for each half."""
+    edges = [SEPTEMBER.start, *([MIDDLE] if len(quantities) == 2 else []), SEPTEMBER.end]
+    return [
+        UsageRollup(id_of(f"{meter} {dimensions} {start}"), meter, dimensions, start, end, Decimal(quantity))
+        for start, end, quantity in zip(edges, edges[1:], quantities, strict=False)
+    ]
+
+
+def month(
+    negotiated: Iterable[NegotiatedPrice],
+    rollups: Sequence[UsageRollup] = (),
+    plans: Sequence[Subscription] = (),
+    memberships: Sequence[Membership] = (),
+    prices: Iterable[Price] = PRICES,
+) -> Invoice:
+    who = Member("acme", book_of(prices, negotiated, memberships), rollups, plans)
+    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [who]))
+
+
+def amounts(invoice: Invoice) -> list[str]:
+    return [f"{item.amount.normalize():f}" for item in invoice.items]
+
+
+def at_price(invoice: Invoice) -> dict[str, str]:
+    """Unit amount -> amount."""
+    return {item.detail["steps"][0]["unit_amount"]: f"{item.amount.normalize():f}" for item in invoice.items}
+
+
+def listed(item: InvoiceItem) -> str:
+    """What the item comes to at the list price."""
+    return str(item.detail["negotiated"]["list"]["amount"])
+
+
+# --- Whose price holds -----------------------------------------------------------------------------------------------
+
+
+def test_an_organization_without_a_negotiated_price_pays_the_list_price() -> None:
+    (item,) = month([agreed(organization="labs", unit_amount="0.01")], used("requests", "50")).items
+    assert (item.amount, item.negotiated_price_id, "negotiated" in item.detail) == (Decimal(5), None, False)
+
+
+def test_its_own_price_holds_instead_of_the_list_price_which_the_item_names_beside_it() -> None:
+    price = agreed(unit_amount="0.07")
+    (item,) = month([price], used("requests", "50")).items
+    assert item.amount == Decimal("3.50")  # 50 x 0.07
+    assert (item.price_id, item.negotiated_price_id, item.price_key) == (REQUESTS.id, price.id, "requests")
+    assert listed(item) == "5"  # 50 x 0.10
+    assert item.detail["negotiated"]["of"] == "acme"
+    assert item.detail["negotiated"]["since"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_member_of_a_group_pays_the_price_of_the_group() -> None:
+    (item,) = month(
+        [of_group("startups", unit_amount="0.06")], used("requests", "50"), memberships=[member("startups")]
+    ).items
+    assert (item.amount, item.detail["negotiated"]["of"]) == (Decimal(3), "group startups")  # 50 x 0.06
+
+
+def test_who_is_not_in_the_group_pays_the_list_price() -> None:
+    assert amounts(month([of_group("startups", unit_amount="0.06")], used("requests", "50"))) == ["5"]
+
+
+def test_its_own_price_comes_before_that_of_its_group_even_where_it_is_dearer() -> None:
+    both = [of_group("startups", unit_amount="0.06"), agreed(unit_amount="0.09")]
+    assert amounts(month(both, used("requests", "50"), memberships=[member("startups")])) == ["4.5"]
+
+
+def test_its_own_price_for_one_region_leaves_the_others_to_its_group() -> None:
+    """10 GB from Amsterdam at 1.00, 10 GB from Frankfurt at the group's 0.50; neither has free units."""
+    both = [
+        of_group("startups", key="egress", unit_amount="0.50"),
+        agreed("egress", unit_amount="1.00", match={"region": "ams"}),
+    ]
+    usage = [*used("egress_gb", "10", region="ams"), *used("egress_gb", "10", region="fra")]
+    assert sorted(amounts(month(both, usage, memberships=[member("startups")]))) == ["10", "5"]
+
+
+def test_two_groups_with_a_price_for_one_key_at_one_moment_are_refused_by_name() -> None:
+    both = [of_group("startups", unit_amount="0.06"), of_group("schools", percent_off="50")]
+    with pytest.raises(BillingError, match=r"ambiguous_price: .*group schools.*group startups"):
+        month(both, used("requests", "50"), memberships=[member("startups"), member("schools")])
+
+
+def test_two_groups_one_after_the_other_are_no_conflict() -> None:
+    both = [of_group("startups", unit_amount="0.06"), of_group("schools", percent_off="50")]
+    one_after_the_other = [member("startups", end="2026-09-16"), member("schools", "2026-09-16")]
+    invoice = month(both, used("requests", "10", "10"), memberships=one_after_the_other)
+    assert amounts(invoice) == ["0.6", "0.5"]
+
+
+def test_two_prices_of_one_holder_that_fit_equally_well_are_refused() -> None:
+    both = [
+        agreed("egress", unit_amount="1", match={"region": ["ams", "fra"]}),
+        agreed("egress", unit_amount="2", match={"region": "ams"}),
+    ]
+    with pytest.raises(BillingError, match="ambiguous_price"):
+        month(both, used("egress_gb", "1", region="ams"))
+
+
+def test_the_price_for_more_dimensions_comes_before_the_one_for_all() -> None:
+    both = [agreed("egress", unit_amount="1"), agreed("egress", unit_amount="2", match={"region": "ams"})]
+    usage = [*used("egress_gb", "1", region="ams"), *used("egress_gb", "10", region="fra")]
+    assert sorted(amounts(month(both, usage))) == ["10", "2"]
+
+
+# --- When it holds ---------------------------------------------------------------------------------------------------
+
+
+def test_a_price_from_the_middle_of_the_month_splits_it_as_a_version_of_the_list_does() -> None:
+    invoice = month([agreed(unit_amount="0.07", effective_from="2026-09-16")], used("requests", "10", "20"))
+    assert amounts(invoice) == ["1", "1.4"]  # 10 x 0.10, then 20 x 0.07
+
+
+def test_after_the_end_of_the_agreement_the_list_price_holds_again() -> None:
+    price = agreed(unit_amount="0.07", effective_until="2026-09-16")
+    assert sorted(amounts(month([price], used("requests", "10", "20")))) == ["0.7", "2"]
+
+
+def test_a_later_version_supersedes_an_earlier_one_and_what_ended_before_the_month_is_nothing() -> None:
+    versions = [
+        agreed(unit_amount="0.01", effective_until="2026-09-01"),
+        agreed(unit_amount="0.05", effective_from="2026-02-01"),
+        agreed(unit_amount="0.08", effective_from="2026-09-16"),
+        agreed(unit_amount="0.02", effective_from="2026-10-01"),
+    ]
+    assert amounts(month(versions, used("requests", "10", "10"))) == ["0.5", "0.8"]
+
+
+def test_joining_a_group_in_mid_month_is_a_change_of_price_and_so_is_leaving_it() -> None:
+    price = of_group("startups", unit_amount="0.06")
+    usage = used("requests", "10", "20")
+    joined = month([price], usage, memberships=[member("startups", "2026-09-16")])
+    left = month([price], usage, memberships=[member("startups", end="2026-09-16")])
+    assert at_price(joined) == {"0.1": "1", "0.06": "1.2"}
+    assert at_price(left) == {"0.06": "0.6", "0.1": "2"}
+
+
+def test_usage_that_was_added_up_over_the_beginning_of_a_negotiated_price_is_not_guessed_at() -> None:
+    with pytest.raises(BillingError, match="price_changed_inside_rollup"):
+        month([agreed(unit_amount="0.07", effective_from="2026-09-16")], used("requests", "30"))
+
+
+def test_a_fee_takes_the_price_that_holds_at_its_first_moment_in_the_month() -> None:
+    plan = Subscription(id_of("plan"), "support", at("2026-08-01"), None, Decimal(2))
+    assert amounts(month([agreed("support", unit_amount="20")], plans=[plan])) == ["40"]
+    assert amounts(month([agreed("support", unit_amount="20", effective_from="2026-09-16")], plans=[plan])) == ["58"]
+    later = replace(plan, started_at=MIDDLE)  # half of the month
+    assert amounts(month([agreed("support", unit_amount="20", effective_from="2026-09-16")], plans=[later])) == ["20"]
+
+
+# --- What it charges -------------------------------------------------------------------------------------------------
+
+
+def test_a_percentage_follows_later_versions_of_the_list_price() -> None:
+    dearer = replace(REQUESTS, effective_from=MIDDLE, model=PerUnit(Decimal("0.20")))
+    invoice = month([agreed(percent_off="25")], used("requests", "10", "10"), prices=[REQUESTS, dearer])
+    assert amounts(invoice) == ["0.75", "1.5"]  # 10 x 0.10 and 10 x 0.20, each less a quarter
+    assert [listed(item) for item in invoice.items] == ["1", "2"]
+    assert len({item.price_id for item in invoice.items}) == 2
+
+
+def test_a_price_of_its_own_stays_while_the_list_price_changes_and_each_item_names_the_list_of_its_time() -> None:
+    dearer = replace(REQUESTS, effective_from=MIDDLE, model=PerUnit(Decimal("0.20")))
+    invoice = month([agreed(unit_amount="0.05")], used("requests", "10", "10"), prices=[REQUESTS, dearer])
+    assert amounts(invoice) == ["0.5", "0.5"]
+    assert [listed(item) for item in invoice.items] == ["1", "2"]
+
+
+def test_a_price_of_its_own_outlives_the_list_price_and_a_percentage_does_not() -> None:
+    ended = replace(REQUESTS, effective_until=SEPTEMBER.start)
+    assert amounts(month([agreed(unit_amount="0.05")], used("requests", "10"), prices=[ended])) == ["0.5"]
+    with pytest.raises(BillingError, match="unpriced_usage"):
+        month([agreed(percent_off="10")], used("requests", "10"), prices=[ended])
+
+
+def test_tiers_that_were_negotiated_go_on_where_those_of_the_list_ended() -> None:
+    """List: the first 100 at 0.10, then 0.05. Negotiated from the 16th: the first 100 at 0.08, then 0.02."""
+    tiers = (Tier(Decimal(100), Decimal("0.10")), Tier(None, Decimal("0.05")))
+    own = agreed(
+        model="graduated", effective_from="2026-09-16",
+        tiers=[{"up_to": "100", "unit_amount": "0.08"}, {"unit_amount": "0.02"}],
+    )  # fmt: skip
+    invoice = month([own], used("requests", "60", "60"), prices=[replace(REQUESTS, model=Graduated(tiers))])
+    assert amounts(invoice) == ["6", "3.6"]  # 60 x 0.10; 40 x 0.08 and 20 x 0.02
+    assert listed(invoice.items[1]) == "5"  # 40 x 0.10 and 20 x 0.05
+
+
+def test_a_percentage_is_off_everything_that_the_list_price_charges() -> None:
+    """Tiers with flat fees, a minimum: 5.00 + 10 x 1.00 = 15.00 of 20.00 at least; 10 % off is 18.00 at least."""
+    tiers = (Tier(Decimal(100), Decimal(1), Decimal(5)), Tier(None, Decimal("0.5")))
+    price = replace(REQUESTS, model=Graduated(tiers), minimum=Decimal(20))
+    (item,) = month([agreed(percent_off="10")], used("requests", "10"), prices=[price]).items
+    assert (item.amount, listed(item)) == (Decimal(18), "20")
+
+
+def test_an_allowance_is_granted_once_where_one_region_was_negotiated() -> None:
+    """100 GB are free in all: 60 from Amsterdam at a quarter off come first, then 60 from Frankfurt: 20 x 0.02."""
+    own = agreed("egress", percent_off="25", match={"region": "ams"})
+    usage = [*used("egress_gb", "60", region="ams"), *used("egress_gb", "60", region="fra")]
+    invoice = month([own], usage)
+    assert sorted(amounts(invoice)) == ["0", "0.4"]
+    (negotiated,) = [item for item in invoice.items if item.negotiated_price_id]
+    assert negotiated.match == {"region": ("ams",)}
+    assert negotiated.detail["negotiated"]["list"]["free_allowance_used"] == "60"
+
+
+def test_an_allowance_of_its_own_replaces_that_of_the_list() -> None:
+    (item,) = month(
+        [agreed("egress", unit_amount="0.02", free_allowance="500")], used("egress_gb", "600", region="ams")
+    ).items
+    assert (item.amount, listed(item)) == (Decimal(2), "10")  # 100 x 0.02; at the list price 500 x 0.02
+
+
+def test_packages_that_were_negotiated_are_counted_in_packages() -> None:
+    price = replace(REQUESTS, model=Package(Decimal(5), Decimal(1000)))
+    (item,) = month(
+        [agreed(model="package", unit_amount="3", per="1000")], used("requests", "2100"), prices=[price]
+    ).items
+    assert (item.amount, listed(item)) == (Decimal(9), "15")
+
+
+def test_a_fee_by_the_year_stays_one_by_the_year() -> None:
+    yearly = replace(SUPPORT, interval="year")
+    for own in (agreed("support", unit_amount="20"), agreed("support", percent_off="10")):
+        assert own.over(yearly).interval == "year"
+
+
+def test_at_zero_an_item_that_was_negotiated_is_charged_without_usage() -> None:
+    own = agreed(model="flat", flat_amount="4", at_zero="item")
+    assert amounts(month([own])) == ["4"]
+    assert amounts(month([replace(own, effective_until=MIDDLE)])) == []  # at the month's end the list price holds
+    price = replace(REQUESTS, at_zero="item", minimum=Decimal(8))
+    assert amounts(month([agreed(percent_off="50")], prices=[price])) == ["4"]
+    assert amounts(month([agreed(unit_amount="1")], prices=[price])) == []
+
+
+def test_all_of_it_off_is_nothing_and_a_free_trial_of_a_fee_is_a_percentage() -> None:
+    plan = Subscription(id_of("plan"), "support", at("2026-09-01"), None)
+    invoice = month([agreed("support", percent_off="100", effective_until="2026-10-01")], plans=[plan])
+    assert (amounts(invoice), listed(invoice.items[0])) == (["0"], "29")
+
+
+def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
+    """acme is billed by a book in EUR: what it negotiated over `fly`, in USD, is nothing there."""
+    eur = replace(REQUESTS, book="fly-eur", currency="EUR")
+    holdings = [one for one in holdings_of("acme", [agreed(unit_amount="0.01")], []) if one.price.book == "fly-eur"]
+    who = Member("acme", PriceBook([eur]).negotiated_by(Negotiated(holdings)), used("requests", "50"))
+    assert amounts(assemble_invoice(Account("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"group": "startups"}, "exactly one of organization and group"),
+        ({"organization": None}, "exactly one of organization and group"),
+        ({}, "either percent_off, or what it charges"),
+        ({"percent_off": "0"}, "percent_off 0 must be above 0"),
+        ({"percent_off": "100.1"}, "percent_off 100.1 must be above 0 and at most 100"),
+        ({"percent_off": "-5"}, "percent_off '-5' must be a finite number of at least 0"),
+        ({"percent_off": "10", "unit_amount": "1"}, "unknown fields"),
+        ({"percent_off": "10", "minimum": "1"}, "unknown fields"),
+        ({"unit_amount": "1", "effective_until": "2026-01-01"}, "is not after effective_from"),
+        ({"unit_amount": "1", "effective_from": None}, "effective_from is missing"),
+        ({"unit_amount": "1", "key": None}, "key is missing"),
+        ({"unit_amount": "1", "meter": "requests"}, "meter: the list price says that"),
+        ({"unit_amount": "1", "product": "Other"}, "product: the list price says that"),
+        ({"unit_amount": "1", "interval": "year"}, "interval: the list price says that"),
+        ({"unit_amont": "1"}, "unknown fields"),
+        ({"unit_amount": "-1"}, "unit_amount '-1'"),
+        ({"model": "graduated", "tiers": []}, "graduated tiers need an up_to each"),
+        ({"model": "flat", "flat_amount": "1", "at_zero": "item", "match": {"region": "ams"}}, "at_zero: item"),
+    ],
+)
+def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=rf"negotiated price fly/.* of .*: .*{said}"):
+        agreed(**fields)
+
+
+@pytest.mark.parametrize(
+    ("own", "over", "said"),
+    [
+        (agreed(unit_amount="1", currency="EUR"), REQUESTS, "it is in EUR, the list price in USD"),
+        (agreed("support", unit_amount="1", match={"region": "ams"}), SUPPORT, "match is for usage"),
+        (
+            agreed("support", unit_amount="1", transform_quantity={"step": "5"}),
+            SUPPORT,
+            "transform_quantity is for usage",
+        ),
+        (
+            agreed("egress", unit_amount="1", match={"region": "fra"}),
+            replace(EGRESS, match={"region": ("ams",)}),
+            "match region fra: the list price is not for that",
+        ),
+        (agreed(percent_off="0.0000000000001"), REQUESTS, "more than 12 decimals"),
+    ],
+)
+def test_what_does_not_fit_the_list_price_is_refused_by_name(own: NegotiatedPrice, over: Price, said: str) -> None:
+    with pytest.raises(ValueError, match=f"negotiated price fly/{own.key} of acme from 2026-01-01 00:00: .*{said}"):
+        own.over(over)
+
+
+@pytest.mark.parametrize("end", ["2026-09-16", "2026-09-15"])
+def test_a_membership_that_ends_before_it_begins_is_refused(end: str) -> None:
+    data = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16", "effective_until": end}
+    with pytest.raises(ValueError, match=r"member acme of group startups: effective_until .* is not after"):
+        Membership.from_data(data)
+
+
+# --- Properties ------------------------------------------------------------------------------------------------------
+
+QUANTITIES = st.integers(0, 500).map(Decimal) | st.decimals(0, 500, places=3)
+
+
+@given(st.sampled_from(sorted(MODELS)), QUANTITIES, st.integers(1, 10000), st.booleans())
+def test_a_percentage_off_any_price_is_that_percentage_off_its_amount(
+    model: str, quantity: Decimal, hundredths: int, is_bounded: bool
+) -> None:
+    bounds = {"minimum": "3", "maximum": "40", "at_zero": "item", "free_allowance": "2"} if is_bounded else {}
+    percent = Decimal(hundredths) / 100
+    price = Price.from_data("fly", data_of(model, "requests", bounds))
+    own = agreed("it", percent_off=str(percent)).over(price)
+    assert rate(own, quantity).amount * 100 == rate(price, quantity).amount * (100 - percent)
+
+
+@given(st.sampled_from(sorted(OF_MODEL)), QUANTITIES, QUANTITIES)
+def test_a_negotiated_price_equal_to_the_list_price_charges_the_same(
+    model: str, first: Decimal, second: Decimal
+) -> None:
+    """From any moment on: tiers, packages, flat fees and allowances of the month go on."""
+    price = Price.from_data("fly", data_of(model, "requests", {"free_allowance": "5"}))
+    terms = {**OF_MODEL[model], "model": model, "free_allowance": "5", "effective_from": "2026-09-16"}
+    usage = used("requests", str(first), str(second))
+    at_list = month([], usage, prices=[price])
+    negotiated = month([agreed("it", **terms)], usage, prices=[price])
+    assert negotiated.amount == at_list.amount
+    assert [listed(one) for one in negotiated.items if one.negotiated_price_id] == [
+        f"{one.amount.normalize():f}" for one in negotiated.items if one.negotiated_price_id
+    ]

@@ -1,0 +1,175 @@
+"""Whatever a price book says twice is refused by name, and every number means what a person reads."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_files
+from fly_billing.pricing.rules.fields import exact_number
+from fly_billing.pricing.rules.models import PerUnit
+from fly_billing.pricing.rules.rating import rate
+
+REQUESTS = """
+  - key: requests
+    meter: requests
+    product: Requests
+    description: Requests
+    unit: request
+    effective_from: 2023-01-01
+    unit_amount: 0.10
+"""
+
+
+def book(folder: Path, **files: str) -> PriceBookFiles:
+    """Read a book of these files; `prices_csv` is written as prices.csv, any other name as .yaml."""
+    for name, text in files.items():
+        stem, _, kind = name.partition("_")
+        (folder / f"{stem}.{kind or 'yaml'}").write_text(text, encoding="utf-8")
+    return read_price_book_files(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("prices:" + REQUESTS + '    unit_amount: "1.00"\n', "unit_amount"),
+        ("prices:" + REQUESTS + "    match: {region: ams, region: fra}\n", "region"),
+        ("prices: [{key: a, tiers: [{up_to: 10, unit_amount: 1, unit_amount: 2}]}]", "unit_amount"),
+        ("prices: []\nmeters: []\nprices: []\n", "prices"),
+        ("meters: [{key: a, name: a, unit: u, unit: v}]", "unit"),
+        ('prices: [{key: a, "key": b}]', "key"),
+        ("csv: {file: a.csv, file: b.csv, each: {}}", "file"),
+        ("reservations: [{key: a, months: 12, months: 24}]", "months"),
+        ("prices: [{1: a, '1': b}]", "1"),
+    ],
+)
+def test_a_field_that_occurs_twice_is_refused_by_name_with_file_and_line(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ValueError, match=rf'(?s)prices\.yaml: .*line \d+.*duplicate key "{named}"'):
+        book(tmp_path, prices=text)
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"a": "prices:" + REQUESTS + REQUESTS}, "price requests from 2023-01-01 00:00"),
+        ({"a": "prices:" + REQUESTS, "b": "prices:" + REQUESTS}, "price requests from 2023-01-01 00:00"),
+        (
+            {"a": "prices:" + REQUESTS + REQUESTS.replace("2023-01-01", "2023-01-01T01:00:00+01:00")},
+            "price requests from 2023-01-01 00:00",
+        ),
+        ({"a": "meters: [{key: m, name: m, unit: u}, {key: m, name: n, unit: u}]"}, "meter m"),
+        (
+            {
+                "a": "csv: {file: prices.csv, each: {key: r, meter: m, product: p, description: d, unit: u,"
+                " unit_amount: '{price}', effective_from: 2023-01-01}}",
+                "prices_csv": "region,price\nams,1\nfra,2\n",
+            },
+            "price r from 2023-01-01 00:00",
+        ),
+    ],
+)
+def test_an_entry_that_a_book_has_twice_is_refused_by_name(tmp_path: Path, files: dict[str, str], named: str) -> None:
+    with pytest.raises(ValueError, match=f"'{named}' more than once"):
+        book(tmp_path, **files)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("region,price,price\nams,1.00,5.00\n", "'price' more than once"),
+        ("region,price\nams,1.00,5.00\n", r"row 'ams,1.00,5.00' has 3 fields, the header has 2"),
+        ("region,price\nams\n", "has 1 fields, the header has 2"),
+        ("region,cost\nams,1.00\n", r"\{price\} names no column of the table; it has region, cost"),
+        ('region,price\nams,"1.00\n', "unexpected end of data"),
+    ],
+)
+def test_a_price_table_that_can_be_read_two_ways_is_refused(tmp_path: Path, table: str, said: str) -> None:
+    each = (
+        "{key: 'r/{region}', meter: m, product: p, description: d, unit: u, unit_amount: '{price}',"
+        " effective_from: 2023-01-01}"
+    )
+    with pytest.raises(ValueError, match=said):
+        book(tmp_path, a=f"csv: {{file: prices.csv, each: {each}}}", prices_csv=table)
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("0.10", "0.10"),
+        ("0100", "100"),
+        ("007", "7"),
+        ("1e3", "1000"),
+        ("2.5e-7", "0.00000025"),
+        ("0.1234567890123456789", "0.1234567890123456789"),
+        ('"0.15"', "0.15"),
+        ("2592000", "2592000"),
+    ],
+)
+def test_an_amount_needs_no_quotes_and_keeps_every_digit(tmp_path: Path, written: str, means: str) -> None:
+    """YAML 1.1 would read 0100 as 64, and 0.1234567890123456789 as a float of 17 digits."""
+    prices = f"prices:{REQUESTS.replace('0.10', '1')}    per: {written}\n"
+    (price,) = book(tmp_path, prices=prices).prices
+    assert price.model == PerUnit(Decimal(1), Decimal(means))
+
+
+def test_a_hundred_written_with_a_zero_before_it_divides_by_a_hundred(tmp_path: Path) -> None:
+    """$1.00 per 0100 requests: 6,400 requests are $64.00, not $100.00."""
+    (price,) = book(tmp_path, prices=f"prices:{REQUESTS.replace('0.10', '1')}    per: 0100\n").prices
+    assert rate(price, 6400).amount == 64
+
+
+@pytest.mark.parametrize("written", ["1:30", "1_0", "0x10", "0o14", "0b11", ".inf", ".nan", "1,000", "٣", "1 0", "yes"])
+def test_what_is_no_decimal_number_is_refused_and_never_converted(tmp_path: Path, written: str) -> None:
+    with pytest.raises(ValueError, match=r"per '.*' is no number: write digits"):
+        book(tmp_path, prices=f"prices:{REQUESTS}    per: {written}\n")
+
+
+@pytest.mark.parametrize("written", ["true", "[1]", "{a: 1}", "!!binary aGk="])
+def test_what_is_no_scalar_is_no_number(tmp_path: Path, written: str) -> None:
+    with pytest.raises(ValueError, match=r"per .* is no number"):
+        book(tmp_path, prices=f"prices:{REQUESTS}    per: {written}\n")
+
+
+@given(st.decimals(min_value=0, max_value=10**12, allow_nan=False, places=9))
+def test_any_amount_is_read_as_it_is_written(amount: Decimal) -> None:
+    assert exact_number("unit_amount", f"{amount:f}") == amount
+
+
+def test_norway_and_a_size_are_texts_as_written(tmp_path: Path) -> None:
+    """YAML 1.1 reads `no` as false, and 0256 as 174."""
+    prices = f"prices:{REQUESTS}    match: {{country: [no, NO, on], memory: 0256, day: 2026-01-01}}\n"
+    (price,) = book(tmp_path, prices=prices).prices
+    assert price.match == {"country": ("no", "NO", "on"), "memory": ("0256",), "day": ("2026-01-01",)}
+
+
+def test_a_date_without_quotes_is_its_midnight(tmp_path: Path) -> None:
+    (price,) = book(tmp_path, prices=f"prices:{REQUESTS}").prices
+    assert price.effective_from == datetime(2023, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- 1", "it holds list, not fields"),
+        ("prices: {key: a}", "prices must be a list of entries with fields"),
+        ("prices: [a]", "prices must be a list of entries with fields"),
+        ("meters: 3", "meters must be a list of entries with fields"),
+        ("csv: [a]", "csv needs `file`"),
+        ("csv: {file: missing.csv, each: {key: a}}", "missing.csv"),
+        ("prices: []\n---\nprices: []\n", "expected a single document"),
+        ("prices: !!python/object:os.system [ls]", "could not determine a constructor"),
+        ("meters: [{key: a, name: a, unit: u, aggregation: time_weighted, series: v, time_unit: 1.5}]", "whole number"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_with_its_name(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{said}"):
+        book(tmp_path, prices=text)
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "prices.yaml").write_bytes(b"prices: [{key: caf\xe9}]")
+    with pytest.raises(ValueError, match=r"prices\.yaml: .*utf-8"):
+        read_price_book_files(tmp_path)

@@ -1,0 +1,151 @@
+"""An item's cents are told with the numbers that decided on them, and are those that the invoice has."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.money import exact_sum, share_out_cents, to_cents
+from fly_billing.statements.rules.rounding import Rounding, explain_rounding
+from tests.unit.invoicing.steps.drafts import item
+
+
+def items_of(*amounts: str | Decimal) -> list[InvoiceItem]:
+    return [item(f"item {n}", amount) for n, amount in enumerate(amounts, start=1)]
+
+
+def rounded(*amounts: str, number: int = 1, currency: str = "USD") -> Rounding:
+    items = items_of(*amounts)
+    return explain_rounding(items, currency)[items[number - 1].id]
+
+
+def in_order(items: list[InvoiceItem], currency: str = "USD") -> list[Rounding]:
+    told = explain_rounding(items, currency)
+    return [told[one.id] for one in items]
+
+
+def test_the_odd_cent_goes_to_the_largest_remainder_and_the_sentence_says_so() -> None:
+    """0.104 + 0.106 + 0.107 = 0.317: 32 cents, 30 of them whole; the 2 left go to 0.7 and 0.6 of a cent."""
+    assert [rounded("0.104", "0.106", "0.107", number=number).cents for number in (1, 2, 3)] == [10, 11, 11]
+    assert rounded("0.104", "0.106", "0.107", number=2).sentence == (
+        "The exact amounts of all 3 items come to 0.317, rounded once to $0.32. Rounded down one by one they come to"
+        " $0.30, so 2 cents are left for the largest remainders. This item is $0.10 and 0.6 of a cent, remainder number"
+        " 2 by size: it gets one cent more."
+    )
+
+
+def test_an_item_that_gets_other_cents_than_its_own_rounding_says_why() -> None:
+    """Three times 0.106 come to 0.318: 32 cents. The last of equal remainders gets nothing."""
+    last = rounded("0.106", "0.106", "0.106", number=3)
+    assert (last.cents, last.own_cents, last.rank, last.left_over) == (10, 11, 3, 2)
+    assert last.sentence.endswith(
+        "This item is $0.10 and 0.6 of a cent, remainder number 3 by size: it gets no cent more. By itself it would be"
+        " rounded to $0.11; but then the items would not add up to the total."
+    )
+
+
+@pytest.mark.parametrize(
+    ("amounts", "currency", "sentence"),
+    [
+        (("1.25", "0.001"), "USD", "The amount is $1.25 to the cent: nothing to round."),
+        (("-3", "0.4"), "JPY", "The amount is -JPY 3 to the smallest unit of JPY: nothing to round."),
+        (
+            ("0.0046",),
+            "USD",
+            "It is the only item: 0.0046 is rounded, half-up, to $0.00.",
+        ),
+    ],
+)
+def test_an_amount_that_needs_no_sharing_says_so(amounts: tuple[str, ...], currency: str, sentence: str) -> None:
+    assert rounded(*amounts, currency=currency).sentence == sentence
+
+
+def test_a_credit_is_rounded_down_to_more_below_zero_and_shares_like_any_item() -> None:
+    """-1.005 is -101 cents and half a cent; 18.695 in all is 1870 cents, one more than the whole ones."""
+    given_back = rounded("19.70", "-1.005", number=2)
+    assert (given_back.cents, given_back.own_cents, given_back.remainder) == (-100, -101, Decimal("0.5"))
+    assert "This item is -$1.01 and 0.5 of a cent" in given_back.sentence
+
+
+def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
+    """0.104 + 0.107 = 0.211: 21 cents, and 1 cent of tax."""
+    tax = item("VAT", "0.01", kind="tax")
+    items = [*items_of("0.104", "0.107"), tax]
+    assert [one.cents for one in in_order(items)] == [10, 11, 1]
+    assert in_order(items)[2].as_data() == {
+        "exact_amount": "0.01",
+        "amount_cents": 1,
+        "own_rounding_cents": 1,
+        "remainder": "0",
+        "rank_of_remainder": 1,
+        "cents_left_over": 0,
+        "sentence": "A tax is rounded by itself, once per rate and invoice.",
+    }
+
+
+def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None:
+    found = rounded("0.00123456789", "5")
+    assert "0.123456… of a cent" in found.sentence
+    assert found.as_data() == {
+        "exact_amount": "0.00123456789",
+        "amount_cents": 0,
+        "own_rounding_cents": 0,
+        "remainder": "0.123456789",
+        "rank_of_remainder": 1,
+        "cents_left_over": 0,
+        "sentence": found.sentence,
+    }
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("0.00123", "0.123 of a cent"),
+        ("0.00123456", "0.123456 of a cent"),
+        ("0.001234567", "0.123456… of a cent"),
+    ],
+)
+def test_a_remainder_is_cut_only_where_it_is_longer_than_six_digits(amount: str, said: str) -> None:
+    assert f"$0.00 and {said}" in rounded(amount, "5").sentence
+
+
+def test_what_is_left_over_of_yen_is_told_in_yen() -> None:
+    """3.4 + 2.3 = 5.7: 6 yen, 5 of them whole."""
+    assert rounded("3.4", "2.3", currency="JPY").sentence == (
+        "The exact amounts of all 2 items come to 5.7, rounded once to JPY 6. Rounded down one by one they come to"
+        " JPY 5, so 1 smallest unit of JPY is left for the largest remainders. This item is JPY 3 and 0.4 of a smallest"
+        " unit of JPY, remainder number 1 by size: it gets one smallest unit of JPY more. By itself it would be rounded"
+        " to JPY 3; but then the items would not add up to the total."
+    )
+
+
+def test_a_large_amount_keeps_every_digit_of_its_remainder() -> None:
+    """29 digits: more than decimals have by themselves."""
+    found = rounded("123456789.12345678901234567891", "5")
+    assert (found.cents, found.remainder) == (12_345_678_912, Decimal("0.345678901234567891"))
+
+
+@given(
+    st.lists(st.decimals(-100, 100, places=6), min_size=1, max_size=12),
+    st.sampled_from(["USD", "JPY", "KWD"]),
+)
+def test_the_explained_cents_are_those_of_the_invoice_and_add_up_to_its_total(
+    amounts: list[Decimal], currency: str
+) -> None:
+    items = items_of(*amounts)
+    cents = [one.cents for one in in_order(items, currency)]
+    assert cents == share_out_cents(amounts, currency)
+    assert sum(cents) == to_cents(exact_sum(amounts), currency)
+
+
+@given(st.lists(st.decimals(-100, 100, places=4), min_size=2, max_size=8))
+def test_the_rank_says_who_gets_a_cent_more(amounts: list[Decimal]) -> None:
+    """Just those whose rank is within the cents that are left over; equal amounts in the invoice's order."""
+    items = items_of(*amounts)
+    found = in_order(items)
+    assert sorted(one.rank for one in found) == list(range(1, len(items) + 1))
+    for one in found:
+        whole = (one.amount * 100 - one.remainder).to_integral_exact()
+        assert one.cents == whole + (1 if one.rank <= one.left_over else 0)

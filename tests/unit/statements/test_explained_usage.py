@@ -1,0 +1,296 @@
+"""The sum that explains a quantity comes to just what the domain bills, wherever the month is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.invoicing.rules.inputs import UsageRollup
+from fly_billing.pricing.rules.aggregations import Aggregation, UsageOfMonth
+from fly_billing.statements.rules.explanation import Sum
+from fly_billing.statements.rules.quantities import (
+    DecidingEvents,
+    EventLine,
+    LandedMeasurement,
+    Stretch,
+    explain_quantity,
+)
+from tests.support.builders import SEPTEMBER, at, id_of
+
+MICROSECONDS = SEPTEMBER.seconds * 1_000_000
+TIMES = (st.sampled_from([0, 1, 86_400_000_000, MICROSECONDS - 1]) | st.integers(0, MICROSECONDS - 1)).map(
+    lambda microseconds: SEPTEMBER.start + timedelta(microseconds=microseconds)
+)
+LEVELS = st.integers(0, 3).map(Decimal) | st.decimals(0, Decimal("1e12"), places=15)
+TOLD = st.lists(
+    st.builds(LandedMeasurement, TIMES, st.just("app"), st.integers(0, 99).map(str), LEVELS, st.sampled_from("uv")),
+    max_size=8,
+    unique_by=lambda one: one.id,
+)
+BEFORE = st.dictionaries(st.sampled_from("uw"), st.decimals(Decimal("1e-15"), Decimal("1e12"), places=15))
+AS_OF = st.just(SEPTEMBER.end) | TIMES
+
+
+def landed(name: str, quantity: str, time: str, value: str = "vol-1") -> LandedMeasurement:
+    return LandedMeasurement(at(time), "app", name, Decimal(quantity), value, f"{time[:10]}/usage.jsonl:1")
+
+
+def explained(
+    how: Aggregation,
+    events: Sequence[LandedMeasurement],
+    quantity: str,
+    start: datetime = SEPTEMBER.start,
+    end: datetime = SEPTEMBER.end,
+    before: Sequence[LandedMeasurement] = (),
+) -> Sum:
+    """Explain a rollup of no dimensions, of these events (all of them in it), billed as `quantity`."""
+    rollup = UsageRollup(id_of("rollup"), "volume", {}, start, end, Decimal(quantity))
+    deciding = DecidingEvents(how, SEPTEMBER, SEPTEMBER.end, events, before)
+    return explain_quantity(rollup, len(events), "unit", deciding)
+
+
+@given(st.sampled_from([1, 7, 3600, 2_592_000]), TOLD, BEFORE, st.lists(TIMES, max_size=3, unique=True), AS_OF)
+def test_stretches_add_up_to_what_is_billed_in_every_part_of_the_month(
+    unit: int, told: list[LandedMeasurement], levels: dict[str, Decimal], cuts: list[datetime], as_of: datetime
+) -> None:
+    how = Aggregation("time_weighted", series="volume", time_unit=unit)
+    told.sort(key=lambda one: one.order)
+    before = [LandedMeasurement(at("2026-08-01"), "app", name, level, name) for name, level in levels.items()]
+    inside = sorted(cut for cut in cuts if cut > SEPTEMBER.start)
+    here, elsewhere = ([one for one in told if (int(one.id) % 3 == 0) is moved] for moved in (False, True))
+    for segment in UsageOfMonth(how, SEPTEMBER, here, as_of, levels, elsewhere).segments(inside):
+        rollup = UsageRollup(id_of("rollup"), "volume", {}, segment.start, segment.end, segment.quantity)
+        deciding = DecidingEvents(how, SEPTEMBER, as_of, here, before, elsewhere)
+        one = explain_quantity(rollup, segment.events, "unit", deciding)
+        assert one.problems() == []
+        assert all(line.product for line in one.lines[:-1])
+
+
+def test_a_level_ends_where_its_series_is_told_under_other_dimensions() -> None:
+    """10 GB from the 1st, moved on the 16th: 10 x 15 days of 24 hours."""
+    told, moved = landed("1", "10", "2026-09-01"), landed("2", "10", "2026-09-16")
+    rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(3600))
+    one = explain_quantity(
+        rollup, 1, "GB-hour", DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
+    )
+    assert [line.label for line in one.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, told by app 1"]
+    assert one.problems() == []
+
+
+def test_of_levels_at_one_time_only_the_last_is_held() -> None:
+    """From the 30th at midnight: 5 x 86,400 seconds."""
+    seconds = Aggregation("time_weighted", series="volume", time_unit=1)
+    told = [landed("1", "9", "2026-09-30"), landed("2", "5", "2026-09-30")]
+    one = explained(seconds, told, "432000")
+    assert [(line.label, line.working) for line in one.lines] == [
+        ("volume vol-1, 2026-09-30 to 2026-10-01, told by app 2", "5 x 86,400")
+    ]
+    assert one.problems() == []
+
+
+def test_what_was_held_and_let_go_before_a_price_change_bills_nothing_after_it() -> None:
+    seconds = Aggregation("time_weighted", series="volume", time_unit=1)
+    told = [landed("1", "9", "2026-09-02"), landed("2", "0", "2026-09-03")]
+    one = explained(seconds, told, "0", start=at("2026-09-15"))
+    assert (one.lines, one.problems()) == ((), [])
+
+
+def test_no_rounding_hides_a_quantity_that_stretches_do_not_come_to() -> None:
+    """A third of a GB-hour is billed as 0.333333333333333; one more in the last place is not what was held."""
+    gb_hours = Aggregation("time_weighted", series="volume", time_unit=3600)
+    told = [landed("1", "1", "2026-09-02"), landed("2", "0", "2026-09-02T00:20:00")]
+    one = explained(gb_hours, told, "0.333333333333333")
+    assert [line.amount for line in one.lines] == [
+        Decimal("0.33333333333333333333"),
+        Decimal("-0.00000000000000033333"),
+    ]
+    assert one.problems() == []
+    (problem,) = explained(gb_hours, told, "0.333333333333334").problems()
+    assert problem.endswith("the lines add up to 0.333333333333333 unit, not to 0.333333333333334")
+
+
+def test_a_peak_that_was_reached_before_a_price_change_bills_nothing_after_it() -> None:
+    """6 on the 3rd, and the 4 of the 20th is no peak: 6 - 6."""
+    one = explained(Aggregation("max"), [landed("1", "6", "2026-09-03")], "0", start=at("2026-09-15"))
+    assert [(line.label, line.amount) for line in one.lines] == [
+        ("the month's highest by then: app 1 on 2026-09-03", Decimal(6)),
+        ("billed up to 2026-09-15: app 1 on 2026-09-03", Decimal(-6)),
+    ]
+    assert one.problems() == []
+
+
+def test_a_quantity_that_is_just_added_up_is_explained_by_its_events() -> None:
+    with pytest.raises(ValueError, match="added up by sum need no such explanation"):
+        explained(Aggregation("sum"), [landed("1", "6", "2026-09-03")], "6")
+
+
+def named(one: Sum) -> list[str]:
+    """The ids of the events that its lines are about."""
+    return [line.event.id for line in one.lines if isinstance(line, EventLine | Stretch)]
+
+
+def said(one: Sum) -> list[tuple[str, str, Decimal]]:
+    return [(line.label, line.working, line.amount) for line in one.lines]
+
+
+def test_the_highest_is_that_event_and_of_equal_ones_the_first() -> None:
+    told = [
+        landed("1", "4", "2026-09-02"),
+        landed("2", "6", "2026-09-03"),
+        landed("3", "6", "2026-09-04"),
+        landed("4", "9", "2026-09-20"),
+    ]
+    one = explained(Aggregation("max"), told, "6", end=at("2026-09-20"))
+    assert (one.title, one.unit) == ("Highest: volume; 2026-09-01 to 2026-09-20", "unit")
+    assert said(one) == [("the month's highest by then: app 2 on 2026-09-03", "", Decimal(6))]
+    after = explained(Aggregation("max"), told, "3", start=at("2026-09-20"))
+    assert said(after) == [
+        ("the month's highest by then: app 4 on 2026-09-20", "", Decimal(9)),
+        ("billed up to 2026-09-20: app 2 on 2026-09-03", "", Decimal(-6)),
+    ]
+    assert (named(after), after.problems()) == (["4", "2"], [])
+    assert explained(Aggregation("max"), [], "0").lines == ()
+
+
+FIRST_OF_EACH = [
+    landed("1", "1", "2026-09-03", "ada"),
+    landed("2", "1", "2026-09-15", "bob"),
+    landed("3", "1", "2026-09-20", "cleo"),
+]
+
+
+def users(quantity: str, events: int, start: str = "2026-09-01", end: str = "2026-10-01") -> Sum:
+    rollup = UsageRollup(id_of("rollup"), "logins", {"app": "web"}, at(start), at(end), Decimal(quantity))
+    how = Aggregation("unique", unique_of="user")
+    return explain_quantity(rollup, events, "user", DecidingEvents(how, SEPTEMBER, SEPTEMBER.end, FIRST_OF_EACH))
+
+
+def test_each_value_is_counted_where_it_first_came_and_the_other_events_are_told() -> None:
+    one = users("3", events=5)
+    assert (one.title, one.unit) == ("Different values of user: app web; 2026-09-01 to 2026-10-01", "user")
+    assert said(one) == [
+        ("ada: first in app 1 on 2026-09-03", "", Decimal(1)),
+        ("bob: first in app 2 on 2026-09-15", "", Decimal(1)),
+        ("cleo: first in app 3 on 2026-09-20", "", Decimal(1)),
+        ("2 more events with a value that is counted already", "", Decimal(0)),
+    ]
+    assert (named(one), one.problems()) == (["1", "2", "3"], [])
+    assert [line.label for line in users("3", events=4).lines][3:] == [
+        "1 more event with a value that is counted already"
+    ]
+    assert len(users("3", events=3).lines) == 3
+
+
+def test_a_value_that_first_came_before_a_price_change_is_not_counted_after_it() -> None:
+    """Bob's is at the very moment of the change: he is counted after it."""
+    before, after = users("1", 1, end="2026-09-15"), users("1", 1, start="2026-09-15", end="2026-09-20")
+    assert [line.label for line in before.lines] == ["ada: first in app 1 on 2026-09-03"]
+    assert [line.label for line in after.lines] == ["bob: first in app 2 on 2026-09-15"]
+
+
+def test_the_latest_is_billed_where_it_came_and_nothing_before_it() -> None:
+    told, change = [landed("7", "8", "2026-09-15")], at("2026-09-15")
+    after = explained(Aggregation("latest"), told, "8", start=change)
+    assert after.title == "Latest: volume; 2026-09-15 to 2026-10-01"
+    assert said(after) == [("the month's last event: app 7 on 2026-09-15", "", Decimal(8))]
+    before = explained(Aggregation("latest"), told, "0", end=change)
+    assert said(before) == [("the month's last event comes later: app 7 on 2026-09-15", "", Decimal(0))]
+    assert (named(before), before.problems(), named(after), after.problems()) == (["7"], [], ["7"], [])
+    two = [landed("6", "5", "2026-09-14"), *told]
+    assert [line.amount for line in explained(Aggregation("latest"), two, "8").lines] == [Decimal(8)]
+
+
+GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
+CARRIED = landed("1", "10", "2026-08-20", "vol-2")
+
+
+def test_a_level_from_before_the_month_says_when_it_was_told_and_where() -> None:
+    """10 GB until the 2nd: 24 hours. 4 GB of another volume for the half second before that."""
+    told = [
+        landed("3", "4", "2026-09-01T23:59:59.500000", "vol-1"),
+        landed("2", "0", "2026-09-02", "vol-2"),
+        landed("4", "0", "2026-09-02", "vol-1"),
+    ]
+    one = explained(GB_HOURS, told, "240.000555555555556", before=[CARRIED])
+    assert one.title == "Held over time: volume; 2026-09-01 to 2026-10-01"
+    assert said(one) == [
+        (
+            "volume vol-1, 2026-09-01 23:59:59.500000 to 2026-09-02, told by app 3",
+            "4 x 0.5 / 3,600",
+            Decimal("0.00055555555555555556"),
+        ),
+        (
+            "volume vol-2, 2026-09-01 to 2026-09-02, told by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
+            "10 x 86,400 / 3,600",
+            Decimal(240),
+        ),
+        (
+            "rounded at the 15th decimal place, from the month's start on",
+            "",
+            Decimal("0.00000000000000044444"),
+        ),
+    ]
+    assert one.problems() == []
+
+
+def test_a_level_that_is_told_as_the_month_begins_is_of_this_month() -> None:
+    one = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
+    assert said(one) == [
+        ("volume vol-1, 2026-09-01 to 2026-10-01, told by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
+    ]
+
+
+def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
+    """10 GB for 36 hours; what is told for later is not held yet."""
+    rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(360))
+    told = [landed("5", "1", "2026-09-20")]
+    deciding = DecidingEvents(GB_HOURS, SEPTEMBER, at("2026-09-02T12:00:00"), told, [CARRIED])
+    one = explain_quantity(rollup, 1, "GB-hour", deciding)
+    assert [(line.working, line.amount) for line in one.lines] == [("10 x 129,600 / 3,600", Decimal(360))]
+    assert one.problems() == []
+
+
+def test_an_event_that_adds_is_told_as_data_with_the_place_where_it_landed() -> None:
+    (line,) = explained(Aggregation("max"), [landed("1", "2.50", "2026-09-03")], "2.5").lines
+    assert line.as_data() == {
+        "label": "the month's highest by then: app 1 on 2026-09-03",
+        "amount": "2.5",
+        "event": {
+            "time": "2026-09-03T00:00:00+00:00",
+            "source": "app",
+            "id": "1",
+            "quantity": "2.5",
+            "value": "vol-1",
+            "place": "2026-09-03/usage.jsonl:1",
+        },
+    }
+
+
+def test_a_stretch_is_told_as_data_with_its_level_and_its_seconds() -> None:
+    told = [landed("2", "0", "2026-09-02", "vol-2"), landed("3", "1", "2026-09-30", "vol-2")]
+    carried, own = explained(GB_HOURS, told, "264", before=[CARRIED]).lines
+    assert carried.as_data() == {
+        "label": "volume vol-2, 2026-09-01 to 2026-09-02, told by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
+        "amount": "240",
+        "series": "vol-2",
+        "start": "2026-09-01T00:00:00+00:00",
+        "end": "2026-09-02T00:00:00+00:00",
+        "level": "10",
+        "seconds": "86400",
+        "time_unit": "3600",
+        "is_carried": True,
+        "event": {
+            "time": "2026-08-20T00:00:00+00:00",
+            "source": "app",
+            "id": "1",
+            "quantity": "10",
+            "value": "vol-2",
+            "place": "2026-08-20/usage.jsonl:1",
+        },
+    }
+    assert (own.as_data()["is_carried"], own.as_data()["seconds"], own.amount) == (False, "86400", Decimal(24))

@@ -1,0 +1,666 @@
+"""Every item is explained by sums that come out right on a calculator, and one that does not says so."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.inputs import Account, Adjustment, Member, OneOffItem, Subscription, UsageRollup
+from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.money import from_cents, to_cents
+from fly_billing.periods import moment_text, span_text
+from fly_billing.pricing.rules.models import Graduated, PerUnit, Tier
+from fly_billing.pricing.rules.prices import Price, PriceBook
+from fly_billing.pricing.rules.scope import Scope
+from fly_billing.pricing.rules.tax_rates import TaxRate
+from fly_billing.statements.rules.explanation import Explanation, Line, charged_by, explain_item
+from fly_billing.statements.rules.rounding import explain_rounding
+from tests.support.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
+from tests.support.calculator import printed, redo
+from tests.unit.invoicing.steps.drafts import amount_off, credit, maximum, minimum, percent_off, tax
+from tests.unit.price_strategies import QUANTITIES
+from tests.unit.price_strategies import prices as any_prices
+
+TIERED = price(
+    "requests",
+    "0",
+    "requests",
+    unit="request",
+    model=Graduated((Tier(Decimal(1000), Decimal("0.50"), Decimal(2)), Tier(None, Decimal("0.30"))), Decimal(100)),
+    free_allowance=Decimal(500),
+    minimum=Decimal("10.00"),
+)
+
+
+def rollup(meter: str, quantity: str | Decimal, **dimensions: str) -> UsageRollup:
+    identity = id_of(f"{meter} {dimensions} {quantity}")
+    return UsageRollup(identity, meter, dimensions, SEPTEMBER.start, SEPTEMBER.end, Decimal(quantity))
+
+
+def subscription(started: str = "2026-09-01", **changes: Any) -> Subscription:
+    return Subscription(id_of(f"support {started}"), "support", at(started), None, **changes)
+
+
+def one_off(amount: str | Decimal, name: str = "setup", currency: str = "USD") -> OneOffItem:
+    return OneOffItem(id_of(name), name, Decimal(amount), currency)
+
+
+def invoice_of(
+    *rollups: UsageRollup, prices: tuple[Price, ...] = PRICES, currency: str = "USD", **parts: Any
+) -> Invoice:
+    """Acme's September: its usage, and what it has besides by the names of Member's and Account's fields."""
+    own = {name: parts.pop(name) for name in ("subscriptions", "one_offs", "adjustments") if name in parts}
+    return assemble_invoice(
+        Account("acme", currency, SEPTEMBER, [Member("acme", PriceBook(prices), rollups, **own)], **parts)
+    )
+
+
+def explained(
+    invoice: Invoice, kind: str = "usage", rollups: tuple[UsageRollup, ...] = (), prices: tuple[Price, ...] = PRICES
+) -> Explanation:
+    """Explain the one item of this kind."""
+    (item,) = (one for one in invoice.items if one.kind == kind)
+    return explain(item, invoice, rollups, prices)
+
+
+def explain(
+    item: InvoiceItem, invoice: Invoice, rollups: tuple[UsageRollup, ...] = (), prices: tuple[Price, ...] = PRICES
+) -> Explanation:
+    used = [one for one in rollups if one.id in item.rollup_ids]
+    rounding = explain_rounding(invoice.items, invoice.currency)
+    held = next((one for one in prices if one.id == item.price_id), None)
+    return explain_item(item, rounding[item.id], invoice.currency, used, held)
+
+
+def sums(one: Explanation) -> list[Any]:
+    return [(sum_.title, [(x.label, x.working, x.amount) for x in sum_.lines], sum_.total) for sum_ in one.sums]
+
+
+# --- Each kind of item ---------------------------------------------------------------------------------------------
+
+
+def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
+    """1,700 - 500 = 1,200: 1,000 x 0.50 / 100 = 5.00, 2.00 flat, 200 x 0.30 / 100 = 0.60; 2.40 missing to 10.00."""
+    used = (rollup("requests", "1200", app="web"), rollup("requests", "500", app="api"))
+    one = explained(invoice_of(*used, prices=(TIERED,)), rollups=used, prices=(TIERED,))
+    span = "2026-09-01 to 2026-10-01"
+    assert sums(one) == [
+        ("Quantity", [(f"app web; {span}", "", 1200), (f"app api; {span}", "", 500)], 1700),
+        ("Charged for", [("used", "", 1700), ("free allowance", "", -500)], 1200),
+        (
+            "Amount",
+            [
+                ("0 to 1000", "1,000 x 0.5 / 100", 5),
+                ("flat fee of 0 to 1000", "", 2),
+                ("above 1000", "200 x 0.3 / 100", Decimal("0.6")),
+                ("up to the minimum of 10", "", Decimal("2.4")),
+            ],
+            10,
+        ),
+    ]
+    assert one.problems == ()
+    assert one.facts == (
+        ("Price", "requests of price book 'fly', from 2026-01-01 on"),
+        (
+            "Charged by",
+            "graduated: tiers up_to 1000 unit_amount 0.50 flat_amount 2; unit_amount 0.30, per 100,"
+            " free_allowance 500, minimum 10.00",
+        ),
+    )
+
+
+def test_usage_that_was_all_free_is_explained_by_nothing_left() -> None:
+    used = (rollup("egress_gb", "80", region="iad"),)
+    one = explained(invoice_of(*used), rollups=used)
+    assert sums(one)[1:] == [
+        ("Charged for", [("used", "", 80), ("free allowance", "", -80)], 0),
+        ("Amount", [], 0),
+    ]
+    assert one.problems == ()
+
+
+def test_an_amount_whose_division_does_not_end_says_where_it_was_rounded() -> None:
+    """1.94 / 2,592,000 = 0.000000748456790123456790..."""
+    used = (rollup("machine_seconds", "1", region="iad"),)
+    one = explained(invoice_of(*used), rollups=used)
+    (line,) = one.sums[-1].lines
+    assert (line.working, line.amount, line.is_rounded) == (
+        "1 x 1.94 / 2,592,000",
+        Decimal("0.00000074845679012346"),
+        True,
+    )
+    assert "A division that does not end is rounded at the 20th decimal place." in printed(one)
+
+
+def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
+    """5 x 29.00 = 145.00 a month; 15 of 30 days: 72.50."""
+    one = explained(
+        invoice_of(subscriptions=[subscription("2026-09-16", quantity=Decimal(5), proration="day")]), "subscription"
+    )
+    assert sums(one) == [
+        ("A whole month", [("all", "5 x 29", 145)], 145),
+        ("Amount", [("share of the month", "15 x 145 / 30", Decimal("72.5"))], Decimal("72.5")),
+    ]
+    assert ("For", "2026-09-16 to 2026-10-01") in one.facts
+    assert one.problems == ()
+
+
+def test_a_fee_that_was_charged_in_advance_shows_what_was_charged_before() -> None:
+    one = explained(
+        invoice_of(subscriptions=[subscription("2026-09-16", charged=(fee_charged("29"),))]), "subscription"
+    )
+    assert sums(one) == [
+        (
+            "Amount",
+            [("share of the month", "1,296,000 x 29 / 2,592,000", Decimal("14.5")), ("charged before", "", -29)],
+            Decimal("-14.5"),
+        )
+    ]
+
+
+def test_a_one_off_is_as_it_was_entered() -> None:
+    one = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
+    assert sums(one) == [("Amount", [("as it was entered", "", Decimal("49.90"))], Decimal("49.90"))]
+
+
+def test_an_adjustment_names_its_month_and_what_caused_it() -> None:
+    found = Adjustment(
+        id_of("late"), SEPTEMBER.plus(-1), "Requests", "late usage", Decimal("1.50"), "USD", ("late rows",)
+    )
+    one = explained(invoice_of(adjustments=[found]), "adjustment")
+    assert one.facts == (("Month", "2026-08"), ("Causes", "late rows"))
+    assert sums(one) == [("Amount", [("as it was entered", "", Decimal("1.50"))], Decimal("1.50"))]
+
+
+HUNDRED = (rollup("requests", "1000"),)  # 1,000 x 0.10 = 100.00
+
+
+def test_a_percentage_off_is_worked_out_from_what_it_covers() -> None:
+    one = explained(invoice_of(*HUNDRED, discounts=[percent_off("12.5")]), "discount")
+    assert sums(one) == [
+        ("Amount", [("-12.5 % off what is left of them", "100 x -12.5 / 100", Decimal("-12.5"))], Decimal("-12.5")),
+        ("Taken off", [("Requests: requests as used", "", Decimal("-12.5"))], Decimal("-12.5")),
+    ]
+    assert one.facts == (("Code", "PERCENT"),)
+
+
+def test_an_amount_off_says_what_it_took_from_which_item() -> None:
+    used = (rollup("requests", "30"), rollup("egress_gb", "200", region="iad"))  # 3.00 and 2.00
+    one = explained(invoice_of(*used, discounts=[amount_off("4.00")]), "discount")
+    assert sums(one) == [
+        ("Amount", [("Egress: egress as used", "", -2), ("Requests: requests as used", "", -2)], -4),
+    ]
+    assert one.facts == (("Code", "AMOUNT"), ("Promised", "4"))
+
+
+def test_what_is_above_a_maximum_is_taken_off() -> None:
+    one = explained(invoice_of(*HUNDRED, commitments=[maximum("80.00")]), "maximum")
+    assert sums(one) == [
+        ("Amount", [("they come to", "", -100), ("agreed at most", "", 80)], -20),
+        ("Taken off", [("Requests: requests as used", "", -20)], -20),
+    ]
+
+
+def test_what_is_missing_to_a_minimum_is_what_was_agreed_less_what_counted() -> None:
+    one = explained(invoice_of(*HUNDRED, commitments=[minimum("500.00", counted_before=Decimal(150))]), "minimum")
+    assert sums(one) == [
+        ("Counted this month", [("Requests: requests as used", "", 100)], 100),
+        (
+            "Amount",
+            [
+                ("agreed at least", "", 500),
+                ("counted in earlier months", "", -150),
+                ("counted this month", "", -100),
+            ],
+            250,
+        ),
+    ]
+
+
+def test_a_credit_says_what_it_paid_and_what_is_left_of_it() -> None:
+    one = explained(invoice_of(*HUNDRED, credits=[credit("130.00")]), "credit")
+    assert sums(one) == [
+        ("Amount", [("Requests: requests as used", "", -100)], -100),
+        ("Left of the credit", [("there was", "", 130), ("used now", "", -100)], 30),
+    ]
+
+
+def test_a_tax_is_worked_out_from_the_rounded_invoice_and_rounded_by_itself() -> None:
+    """7 % of 100.10 = 7.007: 7.01."""
+    one = explained(invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")]), "tax")
+    assert sums(one) == [
+        (
+            "Tax before it is rounded",
+            [("7 % of what is taxed at it", "100.1 x 7 / 100", Decimal("7.007"))],
+            Decimal("7.007"),
+        )
+    ]
+    assert (one.item.amount, one.rounding.cents, one.problems) == (Decimal("7.01"), 701, ())
+
+
+def test_a_tax_of_some_items_names_them() -> None:
+    """10 % of 100.10 is 10.01; the support is taxed at 20 %."""
+    low = TaxRate(id_of("low"), "Low VAT", Decimal(10), tax="VAT", category="reduced", scope=Scope(kinds=("usage",)))
+    every = TaxRate(id_of("vat"), "VAT", Decimal(20), tax="VAT")
+    setup = OneOffItem(id_of("setup"), "setup", Decimal(50), "USD")
+    invoice = invoice_of(rollup("requests", "1001"), one_offs=[setup], taxes=[low, every])
+    one = next(explain(item, invoice) for item in invoice.items if item.description == "Low VAT 10 %")
+    assert sums(one) == [
+        ("Taxed at it, before it is rounded", [("Requests: requests as used", "", Decimal("100.1"))], Decimal("100.1")),
+        (
+            "Tax before it is rounded",
+            [("10 % of what is taxed at it", "100.1 x 10 / 100", Decimal("10.01"))],
+            Decimal("10.01"),
+        ),
+    ]
+    assert ("Category", "reduced") in one.facts
+    assert one.problems == ()
+    wrong = replace(one.item, detail={**one.item.detail, "base": "100.11"})
+    assert explain(wrong, invoice).problems[0] == "Base: 100.1 rounded to the USD's minor unit is not 100.11"
+
+
+# --- What does not come to what was billed -------------------------------------------------------------------------
+
+
+def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
+    first, *others = item.detail["steps"]
+    return replace(item, detail={**item.detail, "steps": [{**first, **changes}, *others]})
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda item: changed_step(item, amount="0.3"), "Amount, all: 10 x 0.02 is not 0.3"),
+        (lambda item: changed_step(item, unit_amount="0.03"), "Amount, all: 10 x 0.03 is not 0.2"),
+        (lambda item: replace(item, amount=Decimal("0.3")), "Amount: the lines add up to 0.2 USD, not to 0.3"),
+        (lambda item: replace(item, quantity=Decimal(111)), "Quantity: the lines add up to 110 GB, not to 111"),
+        (
+            lambda item: replace(item, detail={**item.detail, "free_allowance_used": "99"}),
+            "Units: the steps charge for 10 and 99 are free, together not the 110 that were used",
+        ),
+        (
+            lambda item: replace(item, amount_cents=21),
+            "Rounding: $0.21 is billed, the invoice's rounding comes to $0.20",
+        ),
+        (
+            lambda item: replace(item, price_id=id_of("gone")),
+            "Price: the version that was charged is not in the price book any more",
+        ),
+    ],
+)
+def test_an_item_that_does_not_come_to_what_was_billed_says_so(
+    damage: Callable[[InvoiceItem], InvoiceItem], told: str
+) -> None:
+    used = (rollup("egress_gb", "110", region="iad"),)
+    invoice = invoice_of(*used)
+    wrong = damage(invoice.items[0])
+    assert told in explain(wrong, replace(invoice, items=(wrong,)), used).problems
+    assert explain(invoice.items[0], invoice, used).problems == ()
+
+
+def test_a_rollup_that_is_missing_is_noticed() -> None:
+    used = (rollup("requests", "7", app="web"), rollup("requests", "5", app="api"))
+    (problem,) = explained(invoice_of(*used), rollups=used[:1]).problems
+    assert problem == "Quantity: the lines add up to 7 request, not to 12"
+
+
+def test_a_tax_that_was_rounded_wrongly_is_noticed() -> None:
+    invoice = invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")])
+    (item,) = (one for one in invoice.items if one.kind == "tax")
+    wrong = replace(item, amount=Decimal("7.00"), amount_cents=700)
+    (problem,) = explain(wrong, replace(invoice, items=(invoice.items[0], wrong))).problems
+    assert problem == "Tax: 7.007 rounded to the USD's minor unit is not 7"
+
+
+# --- The calculator ------------------------------------------------------------------------------------------------
+
+
+def is_redone(one: Explanation) -> bool:
+    """Whether the printed sums come to the item's amount when a person does them again."""
+    redone = redo(printed(one))
+    if one.item.kind == "tax":
+        exact = redone["Tax before it is rounded"].total
+        decimal = Decimal(exact.numerator) / Decimal(exact.denominator)
+        return from_cents(to_cents(decimal, one.currency), one.currency) == one.item.amount
+    if one.item.kind == "usage":
+        assert redone["Quantity"].total == Fraction(one.item.quantity)
+    return redone["Amount"].total == Fraction(one.item.amount)
+
+
+def test_the_calculator_finds_a_sum_that_is_wrong() -> None:
+    used = (rollup("egress_gb", "110", region="iad"),)
+    invoice = invoice_of(*used)
+    text = printed(explained(invoice, rollups=used))
+    assert redo(text)["Amount"].total == Fraction("0.2")
+    for right, wrong in ((" = 0.2", " = 0.3"), ("10 x 0.02", "10 x 0.03"), ("-100", "-99")):
+        assert right in text
+        with pytest.raises(AssertionError):
+            redo(text.replace(right, wrong))
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> tuple[Price, ...]:
+    """One to three versions of a price of any kind, each in force in a part of September."""
+    edges = sorted(draw(st.lists(st.integers(1, 29), max_size=2, unique=True)))
+    starts = [at("2026-09-01"), *(at(f"2026-09-{day + 1:02d}") for day in edges)]
+    currency = draw(st.sampled_from(["USD", "JPY", "KWD"]))
+    names: dict[str, Any] = {
+        "book": "b",
+        "key": "k",
+        "meter": "m",
+        "product": "P",
+        "description": "d",
+        "unit": "unit",
+        "match": {},
+        "interval": "month",
+    }
+    return tuple(
+        replace(draw(any_prices()), effective_from=start, effective_until=None, currency=currency, **names)
+        for start in starts
+    )
+
+
+@given(versions(), st.data())
+def test_whatever_is_charged_comes_out_right_on_a_calculator(held: tuple[Price, ...], data: st.DataObject) -> None:
+    edges = [*(one.effective_from for one in held), SEPTEMBER.end]
+    used = tuple(
+        UsageRollup(id_of(f"{n} {app}"), "m", {"app": app}, edges[n], edges[n + 1], data.draw(QUANTITIES))
+        for n in range(len(held))
+        for app in ("web", "api")
+    )
+    currency = held[0].currency
+    terms = data.draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "discounts": st.sampled_from([[percent_off("12.345"), amount_off("3.3")]]),
+                "commitments": st.sampled_from([[minimum("1000")], [maximum("7.77")]]),
+                "credits": st.sampled_from([[credit("5.55"), credit("1", "second", scope=Scope(kinds=("usage",)))]]),
+                "taxes": st.sampled_from([[tax("VAT", "7.7"), tax("GST", "5")], [tax("VAT", "19", is_inclusive=True)]]),
+                "one_offs": st.just([one_off("-0.125", currency=currency)]),
+            },
+        )
+    )
+    try:
+        invoice = invoice_of(*used, prices=held, currency=currency, **terms)
+    except BillingError as error:
+        assert error.code == "amount_too_large"  # prices and quantities may both be large
+        return
+    for item in invoice.items:
+        one = explain(item, invoice, used, held)
+        assert one.problems == ()
+        assert is_redone(one)
+
+
+@given(
+    st.datetimes(datetime(2026, 8, 1), datetime(2026, 9, 30)),  # noqa: DTZ001 the offset follows
+    st.sampled_from(["second", "day", "none"]),
+    st.integers(1, 9).map(Decimal),
+    st.sampled_from(["0", "12.34"]),
+)
+def test_whatever_part_of_a_month_is_charged_comes_out_right_on_a_calculator(
+    started: datetime, proration: str, quantity: Decimal, billed_before: str
+) -> None:
+    invoice = invoice_of(
+        subscriptions=[
+            subscription(
+                started.isoformat(), quantity=quantity, proration=proration, charged=(fee_charged(billed_before),)
+            )
+        ]
+    )
+    for item in invoice.items:
+        one = explain(item, invoice)
+        assert one.problems == ()
+        assert is_redone(one)
+
+
+# --- As data -------------------------------------------------------------------------------------------------------
+
+
+def test_an_explanation_as_json_has_every_digit_and_no_float() -> None:
+    used = (rollup("machine_seconds", "100000.000000000000001", region="iad"), rollup("requests", "3"))
+    invoice = invoice_of(*used)
+    one = explain(invoice.items[0], invoice, used)
+    data = json.loads(json.dumps(one.as_data()), parse_float=_refuse)
+    assert data["sums"][1] == {
+        "title": "Amount",
+        "unit": "USD",
+        "lines": [
+            {
+                "label": "all",
+                "quantity": "100000.000000000000001",
+                "unit_amount": "1.94",
+                "per": "2592000",
+                "amount": "0.07484567901234567901",
+                "is_rounded_at_20_decimals": True,
+            }
+        ],
+        "total": "0.07484567901234567901",
+    }
+    assert data["price"]["key"] == "machines"
+    assert data["problems"] == []
+
+
+def _refuse(number: str) -> None:
+    raise AssertionError(f"{number} is a number in JSON: it would be read as a float somewhere")
+
+
+def test_an_explanation_again_is_the_same() -> None:
+    used = (rollup("requests", "3"),)
+    invoice = invoice_of(*used, subscriptions=[subscription("2026-09-16")])
+    assert [explain(item, invoice, used) for item in invoice.items] == [
+        explain(item, invoice, used) for item in invoice.items
+    ]
+
+
+def test_a_price_says_in_a_line_what_it_charges() -> None:
+    shown = {
+        held.key: dict(explained_price(held).facts)["Charged by"] for held in (REQUESTS, EGRESS, MACHINES, SUPPORT)
+    }
+    assert shown == {
+        "requests": "per_unit: unit_amount 0.10",
+        "egress": "per_unit: unit_amount 0.02, free_allowance 100",
+        "machines": "per_unit: unit_amount 1.94, per 2592000",
+        "support": "per_unit: unit_amount 29.00",
+    }
+
+
+def explained_price(held: Price) -> Explanation:
+    if held.meter is None:
+        return explained(invoice_of(subscriptions=[subscription()]), "subscription")
+    used = (rollup(held.meter, "1"),)
+    return explained(invoice_of(*used), rollups=used)
+
+
+def test_a_price_that_holds_from_an_hour_on_says_so() -> None:
+    """Half-open: the later version holds from noon on, the earlier one until noon."""
+    noon = at("2026-09-15T12:00:00")
+    held = (
+        replace(REQUESTS, effective_until=noon),
+        price("requests", "0.20", "requests", effective_from=noon, model=PerUnit(Decimal("0.20"))),
+    )
+    used = (
+        UsageRollup(id_of("before"), "requests", {}, SEPTEMBER.start, noon, Decimal(3)),
+        UsageRollup(id_of("after"), "requests", {}, noon, SEPTEMBER.end, Decimal(4)),
+    )
+    invoice = invoice_of(*used, prices=held)
+    shown = [dict(explain(item, invoice, used, held).facts)["Price"] for item in invoice.items]
+    assert sorted(shown) == [
+        "requests of price book 'fly', from 2026-01-01 until 2026-09-15 12:00:00",
+        "requests of price book 'fly', from 2026-09-15 12:00:00 on",
+    ]
+
+
+def test_an_explanation_as_data_has_all_that_is_said_of_an_item() -> None:
+    """110 GB less 100 free ones at 0.02."""
+    used = (rollup("egress_gb", "110", region="iad"),)
+    invoice = invoice_of(*used)
+    (item,) = invoice.items
+    one = explain_item(
+        item, explain_rounding([item], "USD")[item.id], "USD", used, EGRESS, facts=[("Customer", "Acme Inc.")]
+    )
+    assert one.as_data() == {
+        "id": str(item.id),
+        "kind": "usage",
+        "organization_id": "acme",
+        "product": "Egress",
+        "description": "egress as used",
+        "quantity": "110",
+        "unit": "GB",
+        "currency": "USD",
+        "amount": "0.2",
+        "amount_cents": 20,
+        "price": {
+            "id": str(EGRESS.id),
+            "book": "fly",
+            "key": "egress",
+            "product": "Egress",
+            "description": "egress as used",
+            "unit": "GB",
+            "currency": "USD",
+            "model": "per_unit",
+            "unit_amount": "0.02",
+            "effective_from": "2026-01-01T00:00:00+00:00",
+            "meter": "egress_gb",
+            "free_allowance": "100",
+        },
+        "sums": [
+            {
+                "title": "Quantity",
+                "unit": "GB",
+                "lines": [{"label": "region iad; 2026-09-01 to 2026-10-01", "amount": "110"}],
+                "total": "110",
+            },
+            {
+                "title": "Charged for",
+                "unit": "GB",
+                "lines": [{"label": "used", "amount": "110"}, {"label": "free allowance", "amount": "-100"}],
+                "total": "10",
+            },
+            {
+                "title": "Amount",
+                "unit": "USD",
+                "lines": [{"label": "all", "quantity": "10", "unit_amount": "0.02", "per": "1", "amount": "0.2"}],
+                "total": "0.2",
+            },
+        ],
+        "rounding": {
+            "exact_amount": "0.2",
+            "amount_cents": 20,
+            "own_rounding_cents": 20,
+            "remainder": "0",
+            "rank_of_remainder": 1,
+            "cents_left_over": 0,
+            "sentence": "The amount is $0.20 to the cent: nothing to round.",
+        },
+        "facts": {
+            "Price": "egress of price book 'fly', from 2026-01-01 on",
+            "Charged by": "per_unit: unit_amount 0.02, free_allowance 100",
+            "Customer": "Acme Inc.",
+        },
+        "detail": {
+            "price": "egress",
+            "price_effective_from": "2026-01-01T00:00:00+00:00",
+            "free_allowance_used": "100",
+            "steps": [{"label": "all", "quantity": "10", "unit_amount": "0.02", "per": "1", "amount": "0.2"}],
+        },
+        "problems": [],
+    }
+
+
+def test_an_item_without_a_price_has_none_as_data() -> None:
+    one = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
+    assert (one.as_data()["price"], one.as_data()["problems"], one.facts) == (None, [], ())
+
+
+# --- In words ------------------------------------------------------------------------------------------------------
+
+
+def test_usage_without_dimensions_is_named_by_its_meter_and_with_several_by_all_of_them() -> None:
+    used = (rollup("requests", "3"), rollup("requests", "4", region="ams", app="web"))
+    one = explained(invoice_of(*used), rollups=used)
+    assert [line.label for line in one.sums[0].lines] == [
+        "requests; 2026-09-01 to 2026-10-01",
+        "app web, region ams; 2026-09-01 to 2026-10-01",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        ("2026-09-15", "2026-09-15"),
+        ("2026-09-15T00:00:01", "2026-09-15 00:00:01"),
+        ("2026-09-15T12:30:00", "2026-09-15 12:30:00"),
+        ("2026-09-15T00:00:00.250000", "2026-09-15 00:00:00.250000"),
+    ],
+)
+def test_a_moment_has_a_time_of_day_only_where_it_is_not_midnight(moment: str, text: str) -> None:
+    assert moment_text(at(moment)) == text
+    assert span_text(at("2026-09-01"), at(moment)) == f"2026-09-01 to {text}"
+
+
+def test_a_product_is_written_as_it_is_typed_into_a_calculator() -> None:
+    """The division by one is left out."""
+    assert Line("all", Decimal(1500), (Decimal(10_000), Decimal("0.15"), Decimal(1))).working == "10,000 x 0.15"
+    assert Line("all", Decimal("0.3"), (Decimal(2), Decimal("0.15"), Decimal("0.5"))).working == "2 x 0.15 / 0.5"
+    assert Line("flat fee", Decimal(2)).working == ""
+
+
+def test_a_price_says_in_a_line_how_it_is_bounded_and_what_its_allowance_comes_with() -> None:
+    bounded = price(
+        "requests",
+        "0.10",
+        "requests",
+        free_allowance=Decimal(500),
+        allowance_with="plan",
+        minimum=Decimal(1),
+        maximum=Decimal(99),
+        at_zero="item",
+    )
+    assert charged_by(bounded) == (
+        "per_unit: unit_amount 0.10, free_allowance 500, allowance_with plan, minimum 1, maximum 99, at_zero item"
+    )
+
+
+def test_what_an_item_says_besides_is_told_as_facts() -> None:
+    """Whatever a step writes of an item is shown, so that nothing is left out."""
+    found = Adjustment(id_of("late"), SEPTEMBER.plus(-1), "Requests", "late usage", Decimal(1), "USD", ("a", "b"))
+    invoice = invoice_of(adjustments=[found])
+    (item,) = invoice.items
+    more = {"causes": [], "is_final": True, "is_void": False, "tiers": [{"up_to": "5", "flat": None}, {"flat": "2"}]}
+    told = explain(replace(item, detail={**item.detail, **more}), invoice)
+    assert explain(item, invoice).facts == (("Month", "2026-08"), ("Causes", "a; b"))
+    assert told.facts == (
+        ("Month", "2026-08"),
+        ("Causes", "none"),
+        ("Is final", "yes"),
+        ("Is void", "no"),
+        ("Tiers", "up_to 5; flat 2"),
+    )
+
+
+def test_a_fee_whose_price_is_gone_says_so_and_a_one_off_needs_none() -> None:
+    invoice = invoice_of(subscriptions=[subscription(quantity=Decimal(5))], one_offs=[one_off("5")])
+    problems = {item.kind: explain(item, invoice, prices=()).problems for item in invoice.items}
+    assert problems == {
+        "subscription": ("Price: the version that was charged is not in the price book any more",),
+        "one_off": (),
+    }
+
+
+def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
+    used = (rollup("requests", "3"),)
+    invoice = invoice_of(*used)
+    bare = replace(invoice.items[0], detail={})
+    one = explain(bare, replace(invoice, items=(bare,)), used)
+    assert one.problems == ("Units: the steps charge for 0 and 0 are free, together not the 3 that were used",)
+    assert sums(one)[1:] == [("Amount", [("as it was entered", "", Decimal("0.3"))], Decimal("0.3"))]

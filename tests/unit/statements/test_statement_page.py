@@ -1,0 +1,232 @@
+"""The page says what the statement says, loads nothing from elsewhere, and takes every text as text."""
+
+import re
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+
+from fly_billing.statements.page import statement_page
+from fly_billing.statements.page.daily_plot import DailyPlot, daily_plot
+from fly_billing.statements.rules.spend import (
+    DailySpend,
+    DaySpend,
+    Share,
+    SpendItem,
+    UsagePart,
+    by_product,
+    compare,
+    spend_of,
+)
+from fly_billing.statements.rules.statement import (
+    Completeness,
+    CreditLeft,
+    Payer,
+    Statement,
+    StatementInvoice,
+    StatementItem,
+    StatementTax,
+)
+from tests.support.builders import CLOSED, NOW, SEPTEMBER
+
+DAYS = [SEPTEMBER.first_day + timedelta(days=n) for n in range(30)]
+
+
+class Page(HTMLParser):
+    """What a browser makes of the page: its tags with their attributes, and its text without style sheet."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html = html
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self._is_style = False
+        self.feed(html)
+        self.text = " ".join(" ".join(self._texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._is_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_style = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._is_style:
+            self._texts.append(data)
+
+    def of(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
+        return [found for name, found in self.tags if name == tag and attributes.items() <= found.items()]
+
+
+def spent(amount: str, product: str = "Machines", **changes: Any) -> SpendItem:
+    exact = Decimal(amount)
+    return SpendItem(changes.pop("kind", "usage"), product, "acme", exact, int(exact * 100), **changes)
+
+
+def line(amount: str, product: str = "Machines", **changes: Any) -> StatementItem:
+    described = {"description": f"{product} as used", "working": "3 seconds x 0.1", **changes}
+    return StatementItem(product=product, amount=amount, amount_cents=int(Decimal(amount) * 100), **described)
+
+
+def september(*items: SpendItem, lines: tuple[StatementItem, ...] = (), **changes: Any) -> StatementInvoice:
+    total = sum(item.amount_cents for item in items)
+    invoice = StatementInvoice(
+        "2026-09", "finalized", "USD", total, CLOSED, date(2026, 10, 18), None, None, None,
+        items=lines, number="ACME-0001", spend=spend_of(items, SEPTEMBER, "USD", CLOSED),
+    )  # fmt: skip
+    return replace(invoice, **changes)
+
+
+def page(*invoices: StatementInvoice, name: str = "Acme", **changes: Any) -> Page:
+    return Page(statement_page(Statement("acme", name, NOW, invoices, month="2026-09", **changes)))
+
+
+MACHINES = spent("6.00", usage=[UsagePart({"app": "web", "region": "ams"}, Decimal(1))], daily={DAYS[14]: Decimal(1)})
+
+
+def test_the_page_says_what_is_owed_of_which_invoice_until_when_and_for_what() -> None:
+    shown = page(september(MACHINES, lines=(line("6.00"),)))
+    for said in (
+        "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "To be paid", "September 2026",
+        "Machines as used 3 seconds × 0.1", "web", "ams", "4 Oct 2026, 01:00 UTC",
+    ):  # fmt: skip
+        assert said in shown.text
+
+
+def test_the_page_loads_nothing_and_runs_nothing() -> None:
+    shown = page(september(MACHINES, lines=(line("6.00"),)))
+    assert {tag for tag, _ in shown.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "embed"})
+    assert [name for _, found in shown.tags for name in found if name in ("src", "href", "onclick")] == []
+    assert "url(" not in shown.html
+    assert "@import" not in shown.html
+
+
+def test_every_text_is_taken_as_text() -> None:
+    trap = "<script>alert(1)</script>"
+    shown = page(september(MACHINES, lines=(line("6.00", description=trap, causes=(trap,)),), trouble=trap), name=trap)
+    assert trap not in shown.html
+    assert shown.html.count("&lt;script&gt;") >= 4
+    assert shown.text.count(trap) >= 4
+
+
+def test_only_a_secure_link_is_one() -> None:
+    assert page(september(MACHINES, hosted_invoice_url="https://pay.example/1")).of("a") == [
+        {"href": "https://pay.example/1"}
+    ]
+    assert page(september(MACHINES, hosted_invoice_url="javascript:alert(1)")).of("a") == []
+
+
+def test_the_plot_has_a_bar_a_day_and_the_same_numbers_as_text() -> None:
+    shown = page(september(MACHINES))
+    (plot,) = shown.of("svg")
+    assert (plot["role"], plot["aria-labelledby"]) == ("img", "plot-title plot-desc")
+    assert len(shown.of("rect")) == 30
+    assert "15 Sep 2026 $6.00" in shown.text
+    assert "16 Sep 2026 $0.00" in shown.text
+
+
+def test_what_is_not_in_the_plot_is_said_below_it() -> None:
+    unknown = spent("2.00", daily={None: Decimal(1)})
+    discount = spent("-1.00", "Discounts", kind="discount")
+    said = page(september(MACHINES, unknown, discount)).text
+    assert "Not in the plot: $2.00 of which the day is not known" in said
+    assert "−$1.00 of discounts, credits and taxes" in said
+
+
+def test_days_that_are_still_to_come_are_paler() -> None:
+    fee = spent("30.00", "Support", kind="subscription", period=(SEPTEMBER.start, SEPTEMBER.end))
+    shown = page(september(fee, status="open", as_of=NOW))
+    paler = [bar for bar in shown.of("rect") if "to-come" in (bar["class"] or "")]
+    assert len(paler) == 10
+    assert "Paler days are still to come" in shown.text
+    assert "Paler" not in page(september(fee)).text
+
+
+def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
+    before = by_product([spent("4.00")])
+    shown = page(
+        september(
+            MACHINES,
+            lines=(line("6.00"),),
+            taxes=(StatementTax("VAT", "19", False, 600, 114),),
+            compared=compare(by_product([MACHINES]), before, SEPTEMBER.plus(-1)),
+        ),
+        credits=(
+            CreditLeft("Welcome credit", "USD", 5000, 1234, None),
+            CreditLeft("Deposit", "USD", 900, 500, None, "gross"),
+        ),
+        completeness=Completeness(date(2026, 9, 19), date(2026, 9, 30), ()),
+    )
+    for said in (
+        "VAT 19 % $6.00 $1.14", "Welcome credit no end $50.00 $12.34",
+        "Deposit (pays after tax, and taxes too) no end $9.00 $5.00", "Compared with August 2026",
+        "Machines $4.00 $6.00 +$2.00", "All usage that arrived by the end of 2026-09-19 (UTC) is in.",
+    ):  # fmt: skip
+        assert said in shown.text
+
+
+def test_each_tax_is_on_the_page_with_its_category_and_legal_text() -> None:
+    reverse = StatementTax("VAT", "0", False, 600, 0, "reverse_charge", "Art. 196 Directive 2006/112/EC")
+    low = StatementTax("VAT", "7", False, 100, 7, "reduced")
+    said = page(september(MACHINES, lines=(line("6.00"),), taxes=(reverse, low))).text
+    assert "VAT reverse charge Art. 196 Directive 2006/112/EC 0 % $6.00 $0.00" in said
+    assert "VAT reduced 7 % $1.00 $0.07" in said
+    assert (reverse.title, low.title) == ("VAT 0 % (reverse charge)", "VAT 7 % (reduced)")
+
+
+def test_a_long_list_of_apps_is_folded_and_still_adds_up() -> None:
+    """20 apps of $1.00 each: twelve are named, eight are one row."""
+    parts = [UsagePart({"app": f"app-{n:02d}"}, Decimal(1)) for n in range(20)]
+    said = page(september(spent("20.00", usage=parts), lines=(line("20.00"),))).text
+    assert "app-11 $1.00 8 more $8.00 Total $20.00" in said
+
+
+def test_who_does_not_pay_is_told_who_does() -> None:
+    said = page(september(MACHINES, lines=(line("6.00"),), payer=Payer("globex", "Globex"))).text
+    assert "Paid by Globex" in said
+    assert "This is Acme’s part of an invoice that Globex pays" in said
+    assert "Acme owes nothing." in said
+
+
+def test_a_month_that_could_not_be_computed_and_an_organization_without_any_have_a_page_too() -> None:
+    trouble = "We can't work out this month's invoice yet."
+    shown = page(StatementInvoice("2026-09", "not computed", "USD", None, None, None, None, None, trouble))
+    assert "Not known yet" in shown.text
+    assert trouble in shown.text
+    assert "Acme owes nothing." in page().text
+
+
+def plot_of(*cents: int) -> DailyPlot:
+    days = tuple(DaySpend(day, amount) for day, amount in zip(DAYS, [*cents, *[0] * 30], strict=False))
+    return daily_plot(DailySpend(days), "USD", None)
+
+
+def test_the_highest_bar_stays_below_the_line_of_a_round_amount() -> None:
+    """$1.06 is below $1.20; the bar is 106/120 of the way from the axis up."""
+    plot = plot_of(106)
+    (line_,) = plot.grid
+    assert plot.labels[0].text == "$1.20"
+    assert plot.bars[0].height == round((plot.axis - line_) * 106 / 120, 1)
+    assert plot_of(100_00).labels[0].text == "$100"
+
+
+def test_a_day_that_gave_back_hangs_below_the_axis() -> None:
+    plot = plot_of(200, -100)
+    assert plot.bars[0].y + plot.bars[0].height == plot.axis == plot.bars[1].y
+    assert [label.text for label in plot.labels[:2]] == ["$2", "-$1"]
+    assert [re.sub(" .*", "", label.text) for label in plot.labels[2:]] == ["1", "8", "15", "22", "29"]
+
+
+def test_a_month_without_spend_is_a_flat_line() -> None:
+    plot = plot_of()
+    assert (plot.grid, {bar.height for bar in plot.bars}) == ((), {0.0})
+
+
+def test_rows_without_label_are_named_for_what_they_lack() -> None:
+    spend = september(MACHINES).spend
+    assert spend is not None
+    shares = (Share("web", 600), Share(None, 100), Share(None, -50, is_of_the_whole_invoice=True))
+    said = page(september(MACHINES, lines=(line("6.00"),), spend=replace(spend, by_app=shares))).text
+    assert "web $6.00 No app $1.00 Discounts, credits and taxes −$0.50" in said

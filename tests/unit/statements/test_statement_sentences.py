@@ -1,0 +1,230 @@
+"""A statement says in plain sentences what is owed and how each amount was worked out."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.invoicing.rules.line_text import term_working, working
+from fly_billing.pricing.rules.models import PriceStep
+from fly_billing.statements.rules.statement import (
+    Completeness,
+    CreditLeft,
+    Payer,
+    Statement,
+    StatementInvoice,
+    StatementItem,
+    UsageSource,
+)
+from tests.support.builders import NOW
+
+
+def invoice(status: str, cents: int | None, month: str = "2026-09", currency: str = "USD") -> StatementInvoice:
+    return StatementInvoice(month, status, currency, cents, NOW, None, None, None, None)
+
+
+def statement(*invoices: StatementInvoice) -> Statement:
+    return Statement("acme", "Acme", NOW, invoices)
+
+
+@pytest.mark.parametrize(
+    ("invoices", "said"),
+    [
+        ([], "Acme owes nothing."),
+        ([invoice("paid", 500)], "Acme owes nothing."),
+        ([invoice("void", 500), invoice("uncollectible", 500)], "Acme owes nothing."),
+        ([invoice("finalized", 123450)], "Acme owes $1,234.50 on 1 unpaid invoice."),
+        ([invoice("finalized", 100), invoice("finalized", 50)], "Acme owes $1.50 on 2 unpaid invoices."),
+        ([invoice("open", 194)], "Acme owes nothing. Usage not invoiced yet comes to $1.94 so far."),
+        (
+            [invoice("open", 20), invoice("finalized", 100), invoice("paid", 900)],
+            "Acme owes $1.00 on 1 unpaid invoice. Usage not invoiced yet comes to $0.20 so far.",
+        ),
+        (
+            [invoice("finalized", 100), invoice("finalized", 1200, currency="JPY")],
+            "Acme owes JPY 1,200 + $1.00 on 2 unpaid invoices.",
+        ),
+        ([invoice("not computed", None)], "Acme owes nothing."),
+    ],
+)
+def test_the_headline_says_what_is_owed_and_what_is_still_growing(invoices: list[StatementInvoice], said: str) -> None:
+    assert statement(*invoices).headline() == said
+
+
+def step(quantity: str, unit_amount: str, per: str = "1") -> dict[str, str]:
+    return {"quantity": quantity, "unit_amount": unit_amount, "per": per}
+
+
+PACKAGES = PriceStep.of("packages of 1,000, rounded up", Decimal(1200), Decimal(25), units=Decimal(1199500)).as_data()
+FLAT_FEE = PriceStep.fee("flat fee of 0 to 5", Decimal("10.00")).as_data()
+MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("3", "request", [step("3", "0.1")], None), "3 requests x 0.1"),
+        (("1", "request", [step("1", "0.1")], None), "1 request x 0.1"),
+        (("7500", "GB-hour", [step("300", "0.15", "720")], "7200"), "7,200 GB-hours free; 300 x 0.15 per 720"),
+        (("60", "GB", [], "60"), "60 GB free"),
+        (("2592000", "second", [step("2592000", "1.94", "2592000")], None), "2,592,000 seconds x 1.94 per 2,592,000"),
+        (("6", "font", [step("5", "7"), step("1", "6.5")], None), "5 fonts x 7; 1 font x 6.5"),
+        (("1", "month", [step("1", "29")], None), "1 month x 29"),
+        (("0", "request", [], None), "0 requests"),
+        (("1199500", "request", [PACKAGES], None), "packages of 1,000, rounded up: 1,200 x 25"),
+        (("3", "request", [step("3", "0.1"), MINIMUM], None), "3 requests x 0.1; up to the minimum of 5: 4.7"),
+        (
+            ("6", "font", [step("5", "1"), FLAT_FEE, step("1", "2")], None),
+            "5 fonts x 1; flat fee of 0 to 5: 10; 1 font x 2",
+        ),
+        (("1", "item", [], None), ""),
+    ],
+)
+def test_an_amount_is_shown_as_a_sum_that_a_person_can_redo(arguments: Any, said: str) -> None:
+    assert working(*arguments) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "said"),
+    [
+        ("discount", {"code": "TEN", "percent": "10", "base": "1725.8"}, "10 % of 1,725.8"),
+        ("discount", {"code": "FIVE", "amount": "5", "base": "30"}, "5 off 30, never more than that"),
+        (
+            "minimum",
+            {"minimum": "1000", "base": "200", "counted_before": "300"},
+            "1,000 agreed; 200 this month, 300 before",
+        ),
+        ("maximum", {"maximum": "100", "base": "120"}, "120, of which 100 at most"),
+        ("credit", {"available": "250", "drawn": "200", "left": "50"}, "250 available, 50 left"),
+        ("tax", {"percent": "19", "base": "7"}, "19 % of 7"),
+        ("usage", {"steps": []}, ""),
+        ("tax", {}, ""),
+    ],
+)
+def test_what_was_agreed_is_shown_with_its_numbers_too(kind: str, detail: dict[str, Any], said: str) -> None:
+    assert term_working(kind, detail) == said
+
+
+def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
+    item = StatementItem("Machines", "shared", "1 second x 1.94 per 2,592,000", "0.00000074845679012346", 0)
+    one = StatementInvoice("2026-09", "open", "USD", 0, NOW, NOW.date(), None, None, None, (item,))
+    data = json.loads(json.dumps(statement(one).as_data()))
+    assert data["upcoming_cents"] == {"USD": 0}
+    assert data["owed_cents"] == {}
+    assert data["invoices"][0]["items"][0]["amount"] == "0.00000074845679012346"
+    assert (data["invoices"][0]["as_of"], data["invoices"][0]["due_on"]) == ("2026-09-20T12:00:00+00:00", "2026-09-20")
+    assert data["invoices"][0]["status_in_words"] == "open, still growing"
+    assert list(data)[:5] == ["organization_id", "organization_name", "as_of", "owed_cents", "upcoming_cents"]
+
+
+def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice() -> None:
+    first, second = (StatementItem("Machines", name, "", "1", 100) for name in ("shared", "performance"))
+    between = StatementItem("Volumes", "Storage", "", "1", 100)
+    shown = replace(invoice("open", 300), items=(first, between, second)).items_by_product()
+    assert list(shown.items()) == [("Machines", [first, second]), ("Volumes", [between])]
+
+
+@pytest.mark.parametrize(
+    ("status", "cents", "said"),
+    [
+        ("open", 20, "open, still growing"),
+        ("finalized", 20, "to be paid"),
+        ("finalized", 0, "nothing to pay"),
+        ("paid", 20, "paid"),
+        ("void", 20, "void"),
+        ("uncollectible", 20, "not collected"),
+        ("not computed", None, "not worked out yet"),
+    ],
+)
+def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, said: str) -> None:
+    assert invoice(status, cents).status_in_words() == said
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("open", "open, still growing, paid by Globex"),
+        ("finalized", "paid by Globex"),
+        ("paid", "paid by Globex"),
+        ("void", "void"),
+    ],
+)
+def test_who_pays_is_said_to_those_who_do_not(status: str, said: str) -> None:
+    assert replace(invoice(status, 20), payer=Payer("globex", "Globex")).status_in_words() == said
+
+
+def test_what_another_one_pays_is_not_owed() -> None:
+    paid_by_other = replace(invoice("finalized", 500), payer=Payer("globex", "Globex"))
+    assert statement(paid_by_other).headline() == "Acme owes nothing."
+    upcoming = replace(invoice("open", 500), payer=Payer("globex", "Globex"))
+    assert statement(upcoming, invoice("finalized", 100)).headline() == "Acme owes $1.00 on 1 unpaid invoice."
+
+
+def test_where_an_invoice_was_voided_and_made_anew_the_new_one_is_shown() -> None:
+    found = replace(statement(invoice("void", 500), invoice("finalized", 400)), month="2026-09")
+    assert found.shown() == invoice("finalized", 400)
+    assert replace(found, invoices=(invoice("void", 500),)).shown() == invoice("void", 500)
+    assert statement().shown() is None
+
+
+def test_what_is_left_of_a_credit_is_never_said_to_be_more_than_it_is() -> None:
+    """$12.349 left: $12.34, and not $12.35."""
+    credit = CreditLeft.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
+    assert credit == CreditLeft("Welcome", "USD", 5000, 1234, None)
+    assert CreditLeft.of("Welcome", "JPY", Decimal("5000"), Decimal("12.9"), None).left_cents == 12
+
+
+def test_a_large_credit_is_rounded_down_too() -> None:
+    """Twenty nines after the point are 99 cents, also behind 999,999,999 dollars."""
+    large = Decimal("999999999.99999999999999999999")
+    credit = CreditLeft.of("Prepaid", "USD", large, large, NOW)
+    assert (credit.granted_cents, credit.left_cents, credit.expires_at) == (99_999_999_999, 99_999_999_999, NOW)
+
+
+def daily(name: str, until: date, days: int = 20) -> UsageSource:
+    return UsageSource(name, days, until)
+
+
+def complete(until: date | None, *sources: UsageSource) -> Completeness:
+    return Completeness(until, date(2026, 9, 30), sources)
+
+
+@pytest.mark.parametrize(
+    ("completeness", "said"),
+    [
+        (complete(None), "Not all usage of this month's first day is in yet."),
+        (
+            complete(date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20))),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in.",
+        ),
+        (
+            complete(
+                date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20)), daily("ips.csv", date(2026, 9, 18))
+            ),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in. Overdue: ips.csv (last on 2026-09-18).",
+        ),
+        (  # what came on seven days is missed, one after the other
+            complete(
+                date(2026, 9, 20),
+                daily("ips.csv", date(2026, 9, 18), days=7),
+                daily("once.csv", date(2026, 9, 1), days=6),
+                daily("volumes.csv", date(2026, 9, 19)),
+            ),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in."
+            " Overdue: ips.csv (last on 2026-09-18), volumes.csv (last on 2026-09-19).",
+        ),
+        (  # a correction that came three times is not missed
+            complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),
+            "All usage that arrived by the end of 2026-09-20 (UTC) is in.",
+        ),
+        (  # what stopped after the month's end is not missing in it
+            complete(date(2026, 10, 3), daily("machines.jsonl", date(2026, 9, 30))),
+            "All usage that arrived by the end of 2026-10-03 (UTC) is in.",
+        ),
+    ],
+)
+def test_a_statement_says_how_far_its_usage_is_in_and_what_is_overdue(completeness: Completeness, said: str) -> None:
+    assert completeness.in_words() == said

@@ -1,0 +1,248 @@
+"""Each way in which Stripe can disagree with what we billed is found, named and comes with what to do."""
+
+from dataclasses import replace
+
+import pytest
+
+from fly_billing.stripe_sync.rules.reconciliation import (
+    ExpectedInvoice,
+    FoundInvoice,
+    LineDifference,
+    agree_at_a_glance,
+    reconcile,
+)
+
+OURS = ExpectedInvoice("inv-1", "acme", "USD", 3545, (("one", 1200), ("two", 2345)))
+SETTLED = replace(OURS, state="finalized", stripe_id="in_1")
+THEIRS = FoundInvoice("in_1", "inv-1", "acme", "open", "USD", 3545, (("one", 1200), ("two", 2345)))
+VOIDED = replace(THEIRS, status="void")
+ORPHAN = replace(THEIRS, stripe_id="in_9", invoice_id="inv-9", organization_id="bolt", total_cents=100)
+
+
+def found(*theirs: FoundInvoice) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(one.kind, one.message, one.stripe_ids) for one in reconcile([OURS], theirs)]
+
+
+@pytest.mark.parametrize("status", ["open", "paid", "uncollectible"])
+def test_an_equal_invoice_is_in_order_whatever_became_of_its_payment(status: str) -> None:
+    assert found(replace(THEIRS, status=status)) == []
+
+
+def test_the_order_of_lines_is_stripes_own() -> None:
+    assert found(replace(THEIRS, lines=(("two", 2345), ("one", 1200)))) == []
+
+
+def test_an_invoice_that_stripe_does_not_have_is_missing() -> None:
+    assert found() == [("missing", "$35.45 was billed, Stripe has no invoice", ())]
+
+
+def test_a_voided_invoice_does_not_count() -> None:
+    assert found(VOIDED) == [("missing", "$35.45 was billed, Stripe has no invoice", ())]
+    assert found(THEIRS, replace(VOIDED, stripe_id="in_0")) == []
+
+
+SEND = "sync the month again, or `fly-billing repair`: both send it"
+ASK = "was it meant? Then void it at home; else `fly-billing repair` makes it anew when told to"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "how", "what_to_do", "taken_back"),
+    [
+        (OURS, [], "", SEND, ()),
+        (OURS, [VOIDED], "", SEND, ()),
+        (replace(SETTLED, state="drafted"), [], ": in_1 of ours was deleted there", SEND, ()),
+        (SETTLED, [], ": in_1 of ours was deleted there", ASK, ()),
+        (SETTLED, [VOIDED], ": in_1 of ours was voided there", ASK, ("in_1",)),
+        (
+            replace(OURS, state="needs_attention"),
+            [VOIDED],
+            ": in_1, which our journal does not know, was voided there",
+            ASK,
+            ("in_1",),
+        ),
+        (
+            replace(OURS, state="verified", stripe_id="in_2"),  # made anew, after we had voided in_1
+            [VOIDED, replace(VOIDED, stripe_id="in_2")],
+            ": in_2 of ours was voided there",
+            ASK,
+            ("in_2",),
+        ),
+    ],
+)
+def test_what_is_missing_says_who_lost_it_and_whether_it_may_be_sent_again(
+    ours: ExpectedInvoice, theirs: list[FoundInvoice], how: str, what_to_do: str, taken_back: tuple[str, ...]
+) -> None:
+    """What a human took back in Stripe is not simply sent again: the customer was told that it is not owed."""
+    (one,) = reconcile([ours], theirs)
+    assert (one.kind, one.message) == ("missing", f"$35.45 was billed, Stripe has no invoice{how}")
+    assert (one.what_to_do, one.stripe_ids) == (what_to_do, taken_back)
+
+
+def test_two_invoices_for_one_ask_the_customer_twice() -> None:
+    again = replace(THEIRS, stripe_id="in_2", status="paid")
+    message = "Stripe has 2 invoices for this one: the customer is asked to pay 2 times"
+    assert found(THEIRS, again) == [("duplicate", message, ("in_1", "in_2"))]
+
+
+def test_another_total_is_told_with_both_amounts() -> None:
+    theirs = replace(THEIRS, total_cents=354500)
+    assert found(theirs) == [("differing", "total $3,545.00 in Stripe, $35.45 at home", ("in_1",))]
+
+
+def test_the_same_number_in_another_currency_differs() -> None:
+    assert found(replace(THEIRS, currency="JPY")) == [("differing", "currency JPY in Stripe, USD at home", ("in_1",))]
+
+
+def test_a_line_too_many_differs_even_where_the_total_is_right() -> None:
+    theirs = replace(THEIRS, lines=(*THEIRS.lines, ("three", 0)))
+    assert found(theirs) == [("differing", "3 lines in Stripe, 2 at home", ("in_1",))]
+
+
+def test_lines_that_differ_and_add_up_all_the_same_are_found() -> None:
+    theirs = replace(THEIRS, lines=(("one", 1300), ("two", 2245)))
+    assert found(theirs) == [("differing", "2 lines differ, first item one", ("in_1",))]
+
+
+def test_one_line_twice_in_place_of_another_differs() -> None:
+    ours = replace(OURS, total_cents=2400, lines=(("one", 1200), ("two", 1200)))
+    theirs = replace(THEIRS, total_cents=2400, lines=(("one", 1200), ("one", 1200)))
+    assert [one.message for one in reconcile([ours], [theirs])] == ["1 lines differ, first item two"]
+
+
+def test_each_line_that_differs_is_listed_with_the_cents_of_both_sides() -> None:
+    """Of $12.00 + $23.45 somebody made $13.00 + $22.45, the second as a line of their own."""
+    theirs = replace(THEIRS, lines=(("one", 1300), ("three", 2245)))
+    (one,) = reconcile([OURS], [theirs])
+    assert one.lines == (
+        LineDifference("one", 1200, 1300),
+        LineDifference("three", None, 2245),
+        LineDifference("two", 2345, None),
+    )
+
+
+def test_a_line_that_is_alike_on_both_sides_is_not_listed() -> None:
+    theirs = replace(THEIRS, lines=(("one", 1200), ("three", 2345)))
+    (one,) = reconcile([OURS], [theirs])
+    assert one.lines == (LineDifference("three", None, 2345), LineDifference("two", 2345, None))
+
+
+def test_lines_that_were_not_read_are_only_counted() -> None:
+    assert found(replace(THEIRS, lines=(), unread_lines=2)) == []
+    assert found(replace(THEIRS, lines=(), unread_lines=3)) == [
+        ("differing", "3 lines in Stripe, 2 at home", ("in_1",))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "agree"),
+    [
+        (THEIRS, True),
+        (replace(THEIRS, lines=(), unread_lines=2), True),
+        (replace(THEIRS, lines=(), unread_lines=3), False),
+        (replace(THEIRS, total_cents=3546), False),
+        (replace(THEIRS, currency="EUR"), False),
+    ],
+)
+def test_lines_need_be_read_only_where_currency_total_or_their_number_differ(theirs: FoundInvoice, agree: bool) -> None:
+    assert agree_at_a_glance(OURS, theirs) is agree
+
+
+@pytest.mark.parametrize(
+    ("ours", "kind"),
+    [
+        (SETTLED, "edited"),
+        (replace(SETTLED, state="verified"), "edited"),
+        (replace(SETTLED, state="drafted"), "differing"),  # perhaps our own sync, cut off
+        (replace(SETTLED, stripe_id="in_0"), "differing"),  # not the one that was right
+    ],
+)
+def test_lines_of_an_invoice_that_was_right_when_we_sent_it_were_edited_since(ours: ExpectedInvoice, kind: str) -> None:
+    theirs = replace(THEIRS, lines=(("one", 1300), ("two", 2245)))
+    assert [one.kind for one in reconcile([ours], [theirs])] == [kind]
+
+
+MARKED = replace(SETTLED, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-06"), ("organization", "acme")))
+
+
+def test_metadata_that_somebody_changed_is_told_name_by_name_with_what_it_was() -> None:
+    theirs = replace(THEIRS, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-07"), ("note", "called them")))
+    (one,) = reconcile([MARKED], [theirs])
+    assert (one.kind, one.stripe_ids) == ("edited", ("in_1",))
+    assert one.message == "metadata: month is 2023-07, not 2023-06, organization is gone, not acme"
+    assert one.what_to_do == "write it back in Stripe's dashboard: month=2023-06, organization=acme"
+
+
+def test_metadata_is_compared_only_where_it_was_looked_at_and_had_been_right() -> None:
+    assert reconcile([MARKED], [replace(THEIRS, metadata=None)]) == []
+    assert reconcile([replace(MARKED, state="drafted")], [replace(THEIRS, metadata=(("month", "2023-07"),))]) == []
+
+
+def test_a_draft_is_stuck_and_not_missing() -> None:
+    message = "Stripe has it as a draft: the customer has not been asked to pay"
+    assert found(replace(THEIRS, status="draft")) == [("stuck", message, ("in_1",))]
+
+
+def test_a_draft_beside_the_finished_invoice_is_stuck_too() -> None:
+    kinds = [kind for kind, _, _ in found(THEIRS, replace(THEIRS, stripe_id="in_2", status="draft"))]
+    assert kinds == ["stuck"]
+
+
+def test_an_invoice_that_says_it_is_ours_and_is_not_is_an_orphan() -> None:
+    message = "Stripe has an invoice over $1.00 that says it is ours, and we have no such invoice"
+    assert found(THEIRS, ORPHAN) == [("orphaned", message, ("in_9",))]
+
+
+def test_an_invoice_that_is_void_at_home_and_lives_on_in_stripe_is_an_orphan_that_we_know() -> None:
+    (one,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
+    said = "Stripe has an invoice over $1.00 that says it is ours, and it is not one that Stripe should have"
+    assert (one.kind, one.message, one.is_known_here) == ("orphaned", said, True)
+
+
+def test_a_voided_orphan_is_nobodys_business() -> None:
+    assert found(THEIRS, replace(THEIRS, invoice_id="inv-9", status="void")) == []
+
+
+MAKE_ANEW = "find out who changed it; `fly-billing repair` voids it and makes it anew when told to"
+BY_HAND = "find out who made it; delete the draft or void it in Stripe"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kind", "what_to_do"),
+    [
+        (
+            [THEIRS, replace(THEIRS, stripe_id="in_2")],
+            "duplicate",
+            "`fly-billing repair` keeps the one in our journal and voids the others when told to; pay back twice paid",
+        ),
+        (
+            [replace(THEIRS, status="draft")],
+            "stuck",
+            "`fly-billing repair` finishes it, or removes it where another is there",
+        ),
+        ([replace(THEIRS, total_cents=1)], "differing", MAKE_ANEW),
+        ([replace(THEIRS, lines=THEIRS.lines[:1])], "differing", MAKE_ANEW),
+    ],
+)
+def test_every_discrepancy_says_whose_invoice_it_is_and_what_to_do(
+    theirs: list[FoundInvoice], kind: str, what_to_do: str
+) -> None:
+    (one,) = reconcile([OURS], theirs)
+    assert (one.kind, one.what_to_do) == (kind, what_to_do)
+    assert (one.organization_id, one.invoice_id) == ("acme", "inv-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "what_to_do"),
+    [
+        ("draft", (), "`fly-billing repair` removes the draft"),
+        ("draft", ("inv-9",), BY_HAND),
+        ("open", (), BY_HAND),
+        ("paid", (), BY_HAND),
+    ],
+)
+def test_of_orphans_only_a_draft_that_nobody_here_knows_is_removed(
+    status: str, known: tuple[str, ...], what_to_do: str
+) -> None:
+    (one,) = reconcile([OURS], [THEIRS, replace(ORPHAN, status=status)], known)
+    assert (one.kind, one.what_to_do) == ("orphaned", what_to_do)
+    assert (one.organization_id, one.invoice_id) == ("bolt", "inv-9")

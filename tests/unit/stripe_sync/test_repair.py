@@ -1,0 +1,222 @@
+"""What is done about each disagreement: nothing that a customer notices without a human's word, nothing not ours."""
+
+from dataclasses import replace
+
+import pytest
+
+from fly_billing.stripe_sync.rules.reconciliation import ExpectedInvoice, FoundInvoice, reconcile
+from fly_billing.stripe_sync.rules.repair_plan import Action, plan_repairs
+
+MARK = (("fly_billing_invoice", "inv-1"), ("month", "2023-06"))
+OURS = ExpectedInvoice("inv-1", "acme", "USD", 3545, (("one", 1200), ("two", 2345)), "finalized", "in_1", MARK)
+UNSENT = replace(OURS, state=None, stripe_id=None)
+THEIRS = FoundInvoice("in_1", "inv-1", "acme", "open", "USD", 3545, OURS.lines, metadata=MARK)
+AGAIN = replace(THEIRS, stripe_id="in_2")
+PAID_AGAIN = replace(AGAIN, status="paid")
+DRAFT = replace(THEIRS, status="draft")
+
+Plan = list[tuple[str, tuple[str, ...], bool]]
+
+
+def actions(ours: ExpectedInvoice | None, *theirs: FoundInvoice, known: tuple[str, ...] = ()) -> list[Action]:
+    return plan_repairs(reconcile([ours] if ours else [], theirs, known))
+
+
+def plan(ours: ExpectedInvoice | None, *theirs: FoundInvoice, known: tuple[str, ...] = ()) -> Plan:
+    """Return what is to be done: (verb, Stripe ids, whether it is safe)."""
+    return [(one.verb, one.stripe_ids, one.is_safe) for one in actions(ours, *theirs, known=known)]
+
+
+def test_where_both_sides_agree_there_is_nothing_to_do() -> None:
+    assert plan(OURS, THEIRS) == []
+
+
+def test_what_stripe_never_had_is_sent() -> None:
+    assert plan(UNSENT) == [("send", (), True)]
+
+
+def test_a_draft_deleted_before_it_was_finished_is_sent() -> None:
+    assert plan(replace(OURS, state="drafted")) == [("send", (), True)]
+
+
+@pytest.mark.parametrize("theirs", [[], [replace(THEIRS, status="void")]])
+def test_what_somebody_took_back_in_stripe_is_made_anew_only_when_a_human_says_so(theirs: list[FoundInvoice]) -> None:
+    assert plan(OURS, *theirs) == [("make anew", (), False)]
+
+
+@pytest.mark.parametrize("ours", [UNSENT, replace(OURS, state="verified"), OURS])
+def test_a_draft_of_ours_is_finished(ours: ExpectedInvoice) -> None:
+    assert plan(ours, DRAFT) == [("finish", ("in_1",), True)]
+
+
+def test_a_draft_beside_the_finished_invoice_is_removed() -> None:
+    assert plan(OURS, THEIRS, replace(DRAFT, stripe_id="in_2")) == [("remove", ("in_2",), True)]
+
+
+@pytest.mark.parametrize("order", [[THEIRS, AGAIN], [AGAIN, THEIRS]])
+def test_of_two_invoices_the_one_in_our_journal_stays_and_the_other_is_voided_when_a_human_says_so(
+    order: list[FoundInvoice],
+) -> None:
+    assert plan(OURS, *order) == [("void", ("in_2",), False)]
+
+
+@pytest.mark.parametrize("order", [[THEIRS, PAID_AGAIN], [PAID_AGAIN, THEIRS]])
+def test_without_one_in_our_journal_the_paid_invoice_stays(order: list[FoundInvoice]) -> None:
+    assert plan(UNSENT, *order) == [("void", ("in_1",), False)]
+
+
+def test_without_one_in_our_journal_and_none_paid_the_oldest_stays() -> None:
+    """Stripe lists the newest first."""
+    assert plan(UNSENT, AGAIN, THEIRS) == [("void", ("in_2",), False)]
+    assert plan(UNSENT, replace(THEIRS, stripe_id="in_3"), AGAIN, THEIRS) == [("void", ("in_3", "in_2"), False)]
+
+
+def test_where_none_in_our_journal_is_right_a_human_decides_which_one_stays() -> None:
+    wrong = [replace(THEIRS, total_cents=1), replace(AGAIN, total_cents=2)]
+    assert plan(UNSENT, *wrong) == [("leave", ("in_1", "in_2"), False)]
+
+
+def test_money_that_came_in_twice_is_paid_back_by_hand() -> None:
+    assert plan(OURS, THEIRS, PAID_AGAIN) == [("leave", ("in_1", "in_2"), False)]
+    assert plan(UNSENT, replace(THEIRS, status="paid"), PAID_AGAIN) == [("leave", ("in_1", "in_2"), False)]
+
+
+def test_as_long_as_there_are_two_nothing_is_made_anew() -> None:
+    assert plan(OURS, replace(THEIRS, total_cents=1), AGAIN) == [("void", ("in_2",), False)]
+    paid_twice = [replace(THEIRS, status="paid"), replace(PAID_AGAIN, total_cents=1)]
+    assert plan(OURS, *paid_twice) == [("leave", ("in_1", "in_2"), False)]
+
+
+def test_as_long_as_there_are_two_no_draft_becomes_a_third() -> None:
+    assert plan(UNSENT, replace(DRAFT, stripe_id="in_3"), AGAIN, THEIRS) == [("void", ("in_2",), False)]
+
+
+def test_a_draft_too_much_is_removed_whatever_else_is_done_about_its_invoice() -> None:
+    assert plan(OURS, replace(THEIRS, total_cents=354500), replace(DRAFT, stripe_id="in_2")) == [
+        ("remove", ("in_2",), True),
+        ("make anew", ("in_1",), False),
+    ]
+
+
+def test_an_invoice_that_differs_is_voided_and_made_anew_when_a_human_says_so() -> None:
+    assert plan(OURS, replace(THEIRS, total_cents=354500)) == [("make anew", ("in_1",), False)]
+
+
+def test_lines_edited_by_hand_are_made_anew_when_a_human_says_so() -> None:
+    assert plan(OURS, replace(THEIRS, lines=(("one", 1300), ("two", 2245)))) == [("make anew", ("in_1",), False)]
+
+
+@pytest.mark.parametrize("status", ["paid", "uncollectible"])
+def test_what_differs_and_is_settled_is_never_voided(status: str) -> None:
+    assert plan(OURS, replace(THEIRS, total_cents=1, status=status)) == [("leave", ("in_1",), False)]
+
+
+def test_metadata_edited_by_hand_is_written_back_by_hand() -> None:
+    theirs = replace(THEIRS, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-07")))
+    (action,) = plan_repairs(reconcile([OURS], [theirs]))
+    assert (action.verb, action.sentence) == ("leave", "write it back in Stripe's dashboard: month=2023-06")
+
+
+@pytest.mark.parametrize("theirs", [replace(THEIRS, total_cents=1), DRAFT])
+def test_what_lost_our_mark_is_never_touched(theirs: FoundInvoice) -> None:
+    assert plan(OURS, replace(theirs, metadata=(("month", "2023-06"),))) == [("leave", ("in_1",), False)]
+
+
+def test_a_draft_that_says_it_is_ours_and_is_not_is_removed() -> None:
+    assert plan(None, DRAFT) == [("remove", ("in_1",), True)]
+
+
+def test_two_drafts_of_one_unknown_invoice_are_both_removed() -> None:
+    assert plan(None, DRAFT, replace(DRAFT, stripe_id="in_2")) == [
+        ("remove", ("in_1",), True),
+        ("remove", ("in_2",), True),
+    ]
+
+
+@pytest.mark.parametrize("status", ["open", "paid", "uncollectible"])
+def test_a_finished_invoice_that_is_none_of_ours_is_left_for_a_human(status: str) -> None:
+    assert plan(None, replace(THEIRS, status=status)) == [("leave", ("in_1",), False)]
+
+
+def test_each_of_two_finished_invoices_that_are_none_of_ours_is_told() -> None:
+    assert plan(None, THEIRS, AGAIN) == [("leave", ("in_1",), False), ("leave", ("in_2",), False)]
+
+
+def test_a_draft_of_an_invoice_that_is_void_at_home_is_left_for_a_human() -> None:
+    assert plan(None, DRAFT, known=("inv-1",)) == [("leave", ("in_1",), False)]
+
+
+UNMARKED = (("month", "2023-06"),)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sentence"),
+    [
+        (UNSENT, [], "send it, through the sync"),
+        (OURS, [], "make it anew: in_1 was taken back in Stripe"),
+        (OURS, [replace(THEIRS, status="void")], "make it anew: in_1 was taken back in Stripe"),
+        (
+            replace(UNSENT, state="needs_attention"),
+            [replace(THEIRS, status="void"), replace(AGAIN, status="void")],
+            "make it anew: in_1, in_2 were taken back in Stripe",
+        ),
+        (UNSENT, [DRAFT], "finish it, through the sync"),
+        (OURS, [THEIRS, replace(DRAFT, stripe_id="in_2")], "remove the draft: our journal has in_1"),
+        (
+            OURS,
+            [replace(DRAFT, metadata=UNMARKED)],
+            "its mark (metadata fly_billing_invoice) is gone: write it back in Stripe",
+        ),
+        (OURS, [AGAIN, THEIRS, replace(THEIRS, stripe_id="in_3")], "void in_2, in_3, keep in_1"),
+        (
+            OURS,
+            [THEIRS, AGAIN, replace(PAID_AGAIN, stripe_id="in_3"), replace(PAID_AGAIN, stripe_id="in_4")],
+            "void in_2, keep in_1; in_3 is paid, in_4 is paid: pay it back by hand",
+        ),
+        (
+            OURS,
+            [THEIRS, PAID_AGAIN],
+            "in_2 is paid: pay it back or write a credit note in Stripe; keep in_1",
+        ),
+        (
+            UNSENT,
+            [replace(THEIRS, status="paid"), PAID_AGAIN],
+            "several are paid, or none is right: decide by hand which one stays",
+        ),
+        (OURS, [replace(THEIRS, total_cents=1)], "void in_1 and make it anew"),
+        (
+            OURS,
+            [replace(THEIRS, total_cents=1, status="paid")],
+            "it is paid, so it is not voided: settle the difference by hand, with a credit note",
+        ),
+        (
+            OURS,
+            [replace(THEIRS, total_cents=1, metadata=UNMARKED)],
+            "its mark (metadata fly_billing_invoice) is gone, so it is not voided:"
+            " settle the difference by hand, with a credit note",
+        ),
+        (None, [DRAFT], "remove the draft: it says it is ours, and we have no such invoice"),
+        (None, [THEIRS], "find out who made it; delete the draft or void it in Stripe"),
+    ],
+)
+def test_whoever_is_asked_reads_what_would_be_done(
+    ours: ExpectedInvoice | None, theirs: list[FoundInvoice], sentence: str
+) -> None:
+    assert [one.sentence for one in actions(ours, *theirs)] == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kind", "kept"),
+    [
+        ([THEIRS, AGAIN], "duplicate", "in_1"),
+        ([THEIRS, replace(DRAFT, stripe_id="in_2")], "stuck", "in_1"),
+        ([replace(THEIRS, total_cents=1)], "differing", None),
+    ],
+)
+def test_an_action_says_whose_invoice_it_is_about_and_which_one_stays(
+    theirs: list[FoundInvoice], kind: str, kept: str | None
+) -> None:
+    (discrepancy,) = reconcile([OURS], theirs)
+    (action,) = plan_repairs([discrepancy])
+    assert (action.kind, action.organization_id, action.invoice_id) == (kind, "acme", "inv-1")
+    assert (action.kept_id, action.discrepancy) == (kept, discrepancy)

@@ -1,0 +1,185 @@
+"""What each aggregation makes of a month's events, worked by hand; and which meters are refused."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.periods import BillingMonth
+from fly_billing.pricing.price_books import Meter
+from fly_billing.pricing.rules.aggregations import Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from tests.support.builders import SEPTEMBER, at
+
+GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
+SECONDS = Aggregation("time_weighted", series="machine", time_unit=1)
+# Two users, a peak of 5 on the 10th, the last word on the 20th.
+EVENTS = (
+    Measurement(at("2026-09-03"), "app", "1", Decimal("2.5"), "ada"),
+    Measurement(at("2026-09-10"), "app", "2", Decimal(5), "bob"),
+    Measurement(at("2026-09-20"), "app", "3", Decimal(3), "ada"),
+)
+CUT = at("2026-09-15")
+
+
+def used(
+    how: Aggregation,
+    events: Sequence[Measurement] = EVENTS,
+    cuts: Sequence[datetime] = (),
+    month: BillingMonth = SEPTEMBER,
+    as_of: datetime | None = None,
+    carried: Mapping[str, Decimal] | None = None,
+) -> list[SegmentUsage]:
+    return UsageOfMonth(how, month, events, as_of or month.end, carried or {}).segments(cuts)
+
+
+def quantities(segments: Sequence[SegmentUsage]) -> list[Decimal]:
+    return [one.quantity for one in segments]
+
+
+def by_day(segment: SegmentUsage) -> dict[int, Decimal]:
+    return {day: added for day, added in enumerate(segment.daily, start=1) if added}
+
+
+def level(time: str, quantity: str, value: str = "one", name: str = "1") -> Measurement:
+    return Measurement(at(time), "app", name, Decimal(quantity), value)
+
+
+@pytest.mark.parametrize(
+    ("how", "whole", "halves", "days"),
+    [
+        (Aggregation("sum"), "10.5", ["7.5", "3"], {3: "2.5", 10: "5", 20: "3"}),
+        (Aggregation("count"), "3", ["2", "1"], {3: "1", 10: "1", 20: "1"}),
+        (Aggregation("max"), "5", ["5", "0"], {3: "2.5", 10: "2.5"}),
+        (Aggregation("unique", unique_of="user"), "2", ["2", "0"], {3: "1", 10: "1"}),
+        (Aggregation("latest"), "3", ["0", "3"], {20: "3"}),
+    ],
+    ids=lambda it: it.name if isinstance(it, Aggregation) else "",
+)
+def test_a_month_has_one_quantity_however_it_is_cut_and_each_part_what_it_added(
+    how: Aggregation, whole: str, halves: list[str], days: dict[int, str]
+) -> None:
+    (month,) = used(how)
+    assert (month.quantity, month.events) == (Decimal(whole), 3)
+    assert by_day(month) == {day: Decimal(added) for day, added in days.items()}
+    assert quantities(used(how, cuts=[CUT])) == [Decimal(half) for half in halves]
+
+
+def test_of_events_at_one_time_the_greatest_source_and_id_is_the_latest() -> None:
+    same = [
+        Measurement(CUT, "b", "1", Decimal(7)),
+        Measurement(CUT, "a", "9", Decimal(8)),
+        Measurement(CUT, "b", "0", Decimal(9)),
+    ]
+    assert quantities(used(Aggregation("latest"), same)) == [Decimal(7)]
+    assert quantities(used(SECONDS, [*same, level("2026-09-15T00:00:10", "0", "")])) == [Decimal(70)]
+
+
+def test_a_month_without_events_has_no_quantity_but_of_what_is_held() -> None:
+    for how in ("sum", "count", "max", "latest"):
+        assert used(Aggregation(how), [], carried={"one": Decimal(5)}) == []
+    (month,) = used(SECONDS, [], carried={"one": Decimal(1)})
+    assert (month.quantity, month.events) == (Decimal(2_592_000), 0)
+
+
+def test_10_gb_held_for_30_hours_are_300_gb_hours() -> None:
+    """20 hours on the 3rd, 10 on the 4th."""
+    (month,) = used(GB_HOURS, [level("2026-09-03T04:00:00", "10"), level("2026-09-04T10:00:00", "0")])
+    assert (month.quantity, month.events) == (Decimal(300), 2)
+    assert by_day(month) == {3: Decimal(200), 4: Decimal(100)}
+
+
+def test_levels_of_several_series_are_added_and_one_does_not_end_another() -> None:
+    told = [level("2026-09-29", "10", "a"), level("2026-09-29T12:00:00", "4", "b"), level("2026-09-30", "0", "a")]
+    # a: 24 hours of 10; b: 36 hours of 4, to the month's end.
+    assert quantities(used(GB_HOURS, told)) == [Decimal(384)]
+
+
+def test_a_price_change_inside_a_held_level_splits_its_time() -> None:
+    halves = used(SECONDS, [level("2026-09-14", "1"), level("2026-09-17", "0")], cuts=[CUT])
+    assert quantities(halves) == [Decimal(86_400), Decimal(172_800)]
+    assert [by_day(half) for half in halves] == [
+        {14: Decimal(86_400)},
+        {15: Decimal(86_400), 16: Decimal(86_400)},
+    ]
+
+
+def test_an_event_at_the_moment_of_a_price_change_belongs_to_what_comes_after_it() -> None:
+    """Half-open: so it is in one segment, and in no other."""
+    told = [
+        Measurement(SEPTEMBER.start, "app", "1", Decimal(2)),
+        Measurement(CUT, "app", "2", Decimal(5)),
+    ]
+    halves = used(Aggregation("sum"), told, cuts=[CUT])
+    assert [(half.quantity, half.events) for half in halves] == [(Decimal(2), 1), (Decimal(5), 1)]
+
+
+def test_a_month_has_come_to_nothing_when_it_begins_and_is_rounded_up_from_half_a_unit_on() -> None:
+    """3e-15 for 0.5 seconds."""
+    told = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
+    usage = UsageOfMonth(SECONDS, SEPTEMBER, told, SEPTEMBER.end)
+    assert (usage.until(SEPTEMBER.start), usage.until(SEPTEMBER.end)) == (Decimal(0), Decimal("0.000000000000002"))
+    assert UsageOfMonth(SECONDS, SEPTEMBER, [], SEPTEMBER.end).until(SEPTEMBER.end) == 0
+
+
+def test_the_29th_of_february_has_a_day_of_its_own() -> None:
+    february = BillingMonth(2028, 2)
+    (month,) = used(GB_HOURS, [level("2028-02-28T12:00:00", "2")], month=february)
+    # 12 hours of the 28th and 24 of the 29th, 2 GB each.
+    assert (month.quantity, len(month.daily), by_day(month)) == (Decimal(72), 29, {28: Decimal(24), 29: Decimal(48)})
+
+
+def test_an_open_month_is_counted_up_to_now_and_no_further() -> None:
+    told = [level("2026-09-14", "1"), level("2026-09-16", "3"), level("2026-09-18", "0")]
+    (month,) = used(SECONDS, told, as_of=at("2026-09-15T00:00:01"))
+    assert (month.quantity, month.events) == (Decimal(86_401), 3)
+    assert used(SECONDS, [], carried={"one": Decimal(1)}, as_of=at("2026-08-31")) == []
+
+
+def test_a_quantity_that_does_not_end_is_rounded_once_and_its_parts_add_up_to_it() -> None:
+    """A microsecond is a 3,600,000,000th of an hour: 2.777...e-10."""
+    told = [level("2026-09-14T23:59:59.999999", "1"), level("2026-09-15T00:00:00.000002", "0")]
+    assert quantities(used(GB_HOURS, told)) == [Decimal("0.000000000833333")]
+    assert quantities(used(GB_HOURS, told, cuts=[CUT])) == [
+        Decimal("0.000000000277778"),
+        Decimal("0.000000000555555"),
+    ]
+
+
+def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
+    """0.000000003 for 0.5 seconds."""
+    told = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
+    assert quantities(used(SECONDS, told)) == [Decimal("0.000000000000002")]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"aggregation": "mean"}, "aggregation 'mean' is none of sum, count, max, unique, latest, time_weighted"),
+        ({"aggregation": "unique"}, "aggregation unique needs unique_of"),
+        ({"unique_of": "user"}, "unique_of is for the aggregation unique, not for sum"),
+        ({"aggregation": "max", "series": "volume"}, "series is for the aggregation time_weighted, not for max"),
+        ({"aggregation": "time_weighted", "time_unit": 1}, "aggregation time_weighted needs series"),
+        ({"aggregation": "time_weighted", "series": "volume"}, "aggregation time_weighted needs time_unit"),
+        ({"aggregation": "time_weighted", "series": "volume", "time_unit": 0}, "time_unit 0 is no whole number"),
+        ({"aggregation": "time_weighted", "series": "volume", "time_unit": "1h"}, "time_unit '1h' is no whole number"),
+        ({"aggregation": "time_weighted", "series": "volume", "time_unit": True}, "time_unit True is no whole number"),
+        ({"aggregation": "time_weighted", "series": 'a"b', "time_unit": 1}, "names no property of an event's data"),
+        ({"aggregation": "unique", "unique_of": ["user"]}, r"\['user'\] names no property"),
+        ({"agregation": "max"}, r"unknown fields \['agregation'\] in a meter"),
+        ({"name": None}, "name is missing"),
+        ({"dimensions": "region"}, "dimensions 'region' is no list of texts"),
+    ],
+)
+def test_a_meter_that_can_not_add_up_is_refused_with_what_to_write(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"meter gb: .*{said}"):
+        Meter.from_data({"key": "gb", "name": "Volumes", "unit": "GB-hour"} | data)
+
+
+def test_a_meter_is_read_with_its_settings() -> None:
+    data = {
+        "key": "gb", "name": "Volumes", "unit": "GB-hour", "dimensions": ["region"],
+        "aggregation": "time_weighted", "series": "volume", "time_unit": 3600,
+    }  # fmt: skip
+    assert Meter.from_data(data) == Meter("gb", "Volumes", "GB-hour", GB_HOURS, ("region",))

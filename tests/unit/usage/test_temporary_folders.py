@@ -1,0 +1,39 @@
+"""What is written to the machine's temporary folder is for this user's eyes, under a name that nobody can foresee."""
+
+from __future__ import annotations
+
+import gc
+import stat
+from pathlib import Path
+
+from fly_billing.usage.engines.spark_session import private_warehouse
+from fly_billing.usage.usage_table import open_duckdb
+
+MANY = "create temp table spilled as select range as n, md5(range::varchar) as text from range(2000000)"
+
+
+def is_private(folder: Path) -> bool:
+    return stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_usage_that_does_not_fit_into_memory_is_spilled_where_nobody_else_can_read_it() -> None:
+    duck = open_duckdb()
+    duck.execute("set memory_limit = '50MB'")
+    duck.execute(MANY)
+    (spilled,) = duck.execute("select current_setting('temp_directory')").fetchall()
+    folder = Path(spilled[0]).parent
+    assert [one for one in folder.rglob("*") if one.is_file()]  # it did spill
+    assert is_private(folder)
+    duck.close()
+    del duck
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_spark_keeps_its_tables_in_a_folder_of_this_run_alone() -> None:
+    with private_warehouse() as first, private_warehouse() as second:
+        assert first != second
+        assert is_private(first)
+        assert is_private(second)
+    assert not first.exists()
+    assert not second.exists()
