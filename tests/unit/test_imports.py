@@ -17,9 +17,9 @@ LAYERS = (
     {"embedded_postgres", "stripe_sandbox", "celery_workers"},
     {"postgres"},
     {"alerting", "dagster_storage"},
-    {"usage"},
-    {"worklist"},
     {"pricing"},
+    {"usage"},  # above pricing: what is counted together depends on the price
+    {"worklist"},
     {"invoicing"},
     {"corrections", "stripe_sync"},
     {"focus"},
