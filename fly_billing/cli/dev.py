@@ -12,7 +12,6 @@ from types import FrameType
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
 from fly_billing.postgres.migrate import migrate, owner_database
-from fly_billing.settings import PROJECT
 
 STOP_SECONDS = 30
 # Dagster's words about its own beta parameter and its own command say nothing to whoever looks at bills.
@@ -25,8 +24,8 @@ def dev(console: Terminal, port: int) -> int:
         migrate(owner_database(settings))
         console.print(f"Dagster is coming up at http://127.0.0.1:{port} - Ctrl-C stops it and all it started.")
         console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}; data: {settings.data_dir}")
-        workspace = str(PROJECT / "workspace.yaml")
-        command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+        where = ["-m", "fly_billing.definitions", "-h", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-m", "dagster", "dev", *where]
         return _run_until_interrupted(console, command, settings.data_dir)
 
 

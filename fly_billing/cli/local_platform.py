@@ -18,6 +18,7 @@ import psycopg
 
 from fly_billing.cli.data_folder import make_private
 from fly_billing.credentials import check_stripe_access
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.locks import Lock
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
@@ -25,7 +26,7 @@ from fly_billing.errors import ToBeMended
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated
-from fly_billing.settings import PROJECT, Settings
+from fly_billing.settings import Settings
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 
 # Any key will do for the sandbox; it refuses live ones.
@@ -109,7 +110,7 @@ def _grant_rights(server: PostgresServer) -> None:
 def _dagster_home(data_dir: Path) -> Path:
     home = data_dir / "dagster"
     home.mkdir(exist_ok=True)
-    shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    shutil.copyfile(INSTANCE_FILE, home / INSTANCE_FILE.name)
     return home
 
 

@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from datetime import UTC, datetime
+from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -25,20 +26,34 @@ from fly_billing.errors import ToBeMended
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.connecting import describe
-from fly_billing.settings import PROJECT
 
 app = typer.Typer(
     name="fly-billing",
-    help="Compiles usage at home, makes the invoices at home, and syncs only the finished invoice to Stripe.",
+    help="Rates usage, builds invoices in your own database, and syncs each finalized invoice to Stripe exactly once.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 console = Terminal()
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"fly-billing {version('fly-billing')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Rate usage, build invoices in your own database, and sync each finalized invoice to Stripe exactly once."""
+
+
 def main() -> None:
     """Run the command; what a user can mend is told in a line, not in a traceback."""
-    load_dotenv(PROJECT / ".env")
+    load_dotenv(Path(".env").resolve())
     # Dagster's words about its own beta parameters are not for the reader of a command's output.
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     signal.signal(signal.SIGTERM, _stop)

@@ -29,10 +29,10 @@ from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from fly_billing.cli.runs import QUIET
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres.roles import DAGSTER
 from fly_billing.jobs import RANGE_END, RANGE_START
 from fly_billing.partitions import month_by_org, orgs, partition_key
-from fly_billing.settings import PROJECT
 from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.sample_of_size import MONTH
 from tests.bench.server import bench_server
@@ -85,9 +85,7 @@ def measure(count: int, progress: Progress) -> tuple[float, list[PageTime]]:
             "DAGSTER_HOME": home,
             "DAGSTER_EVENT_BATCH_SIZE": "1000",
         }
-        (Path(home) / "dagster.yaml").write_text(
-            (PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-        )
+        (Path(home) / "dagster.yaml").write_text((INSTANCE_FILE).read_text(encoding="utf-8"), encoding="utf-8")
         groups = [f"group-{number:05d}" for number in range(count)]
         with DagsterInstance.get() as instance:
             instance.add_dynamic_partitions(str(orgs.name), groups)

@@ -24,7 +24,6 @@ from typing import Any
 import requests
 from playwright.sync_api import Page, sync_playwright
 
-from fly_billing.settings import PROJECT
 from tests.bench.sample_of_size import MONTH
 
 WARM_LOADS = 5
@@ -147,7 +146,7 @@ def _webserver() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(Path(sys.executable).with_name("dagster-webserver")), "-w", str(PROJECT / "workspace.yaml"),
+        str(Path(sys.executable).with_name("dagster-webserver")), "-m", "fly_billing.definitions",
         "-h", "127.0.0.1", "-p", str(port),
     ]  # fmt: skip
     url = f"http://127.0.0.1:{port}"

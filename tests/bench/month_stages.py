@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from fly_billing.corrections.adjustments import find_corrections
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.invoicing.bill_run import Terms, bill
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.settings import PROJECT
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.landing import land_days
@@ -138,7 +138,7 @@ def dagster(order: Order) -> Facts:
         "FLY_BILLING_LAKE_DIR": str(order.lake.path), "FLY_BILLING_LANDING_DIR": str(sample.landing),
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
     }  # fmt: skip
-    shutil.copyfile(PROJECT / "dagster.yaml", Path(order.work) / "dagster.yaml")
+    shutil.copyfile(INSTANCE_FILE, Path(order.work) / "dagster.yaml")
     with DagsterInstance.get() as instance:
         runs = Runs(instance, order.billing)
         runs.register_organizations()

@@ -23,11 +23,11 @@ from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from fly_billing.cli.runs import Runs
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres.roles import DAGSTER
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
-from fly_billing.settings import PROJECT
 from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.month_plot import plot_soak
 from tests.bench.month_stages import peak_bytes
@@ -63,9 +63,7 @@ def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
             "FLY_BILLING_DATA_DIR": work,
             "FLY_BILLING_LANDING_DIR": str(landing),
         }
-        (Path(work) / "dagster.yaml").write_text(
-            (PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-        )
+        (Path(work) / "dagster.yaml").write_text((INSTANCE_FILE).read_text(encoding="utf-8"), encoding="utf-8")
         yield database
 
 

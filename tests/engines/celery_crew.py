@@ -23,6 +23,7 @@ from types import MappingProxyType
 
 from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.periods import BillingMonth
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,5 +193,5 @@ def dagster_home(folder: Path) -> Path:
     """Make a Dagster home with the project's own `dagster.yaml`."""
     home = folder / "dagster"
     home.mkdir()
-    shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
+    shutil.copyfile(INSTANCE_FILE, home / "dagster.yaml")
     return home

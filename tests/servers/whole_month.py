@@ -12,12 +12,12 @@ from pathlib import Path
 from dagster import DagsterInstance
 from pytest import MonkeyPatch
 
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
-from fly_billing.settings import PROJECT
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.support.world import World, event, machine_seconds
 
@@ -47,9 +47,7 @@ def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, mon
     """Bill acme's October: 2.02 of Machines, 0.25 of egress, 14.50 for half a month of support; to pay: 16.77."""
     (folder / "dagster").mkdir()
     (folder / "landing").mkdir()
-    (folder / "dagster" / "dagster.yaml").write_text(
-        (PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+    (folder / "dagster" / "dagster.yaml").write_text((INSTANCE_FILE).read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.dagster)
     owner = BillingDatabase(databases.owner)
     migrate(owner)

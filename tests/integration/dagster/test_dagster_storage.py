@@ -13,9 +13,9 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
 from sqlalchemy import make_url
 
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.errors import ToBeMended
-from fly_billing.settings import PROJECT
 from tests.support.pooling_proxy import alternating
 
 
@@ -31,7 +31,7 @@ def instance(
     postgres: PostgresServer, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DagsterInstance]:
     """An instance of the project's own dagster.yaml."""
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", postgres.url("dagster_pooled", "postgresql+psycopg2"))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
@@ -90,7 +90,7 @@ def test_a_pooler_that_swaps_connections_is_refused_for_dagsters_storage_too(
     server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock of who makes its tables would stay on a connection that is somebody else's by then."""
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     with alternating(server_url) as proxy:
         elsewhere = make_url(server_url).set(port=proxy.port).render_as_string(hide_password=False)
         monkeypatch.setenv("DAGSTER_DATABASE_URL", elsewhere)

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
 
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database, remove, running
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, ROLES
 from fly_billing.embedded_postgres.server import USER
-from fly_billing.settings import PROJECT
 
 # Makes Dagster's tables again and again, each time killed one statement later, until one attempt gets to its end; after
 # each kill this project's storage opens the database. Prints what each attempt left: how often it was killed, and what
@@ -147,7 +147,7 @@ print(int(sys.argv[2]) - left)
 
 
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    names = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    names = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-W", "ignore", "-c", code, *(str(one) for one in arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, env=names, check=False, timeout=600, encoding="utf-8"
@@ -211,7 +211,7 @@ def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and
     how: str, step: int, dagster_url: str
 ) -> None:
     command = [sys.executable, "-W", "ignore", "-c", ATTEMPTS, how, dagster_url, str(step)]
-    names = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    names = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     found = subprocess.run(command, capture_output=True, text=True, env=names, check=False, encoding="utf-8")
     assert found.returncode == 0, found.stderr[-3000:]
     told = json.loads(found.stdout)
@@ -222,7 +222,7 @@ def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and
 def test_tables_that_are_in_use_keep_their_rows_and_get_what_is_missing(
     dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", dagster_url)
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         instance.report_runless_asset_event(AssetMaterialization("invoices", partition="kept"))

@@ -15,6 +15,7 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
 from psycopg import sql
 
+from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.embedded_postgres.server import USER
 from fly_billing.errors import ToBeMended
@@ -22,7 +23,7 @@ from fly_billing.postgres.connecting import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.schema_check import newest_migration
 from fly_billing.resources.billing_postgres import BillingPostgres
-from fly_billing.settings import PROJECT, SettingsError
+from fly_billing.settings import SettingsError
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 
@@ -122,7 +123,7 @@ def test_what_is_no_database_url_is_named_and_not_shown(url: str, said: str) -> 
 def test_dagsters_url_may_be_written_without_a_driver_or_with_the_wrong_one(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     for scheme in ("postgresql://", "postgres://", "postgresql+psycopg://"):
         monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.dagster.replace("postgresql://", scheme))
         with DagsterInstance.from_config(str(tmp_path)) as instance:
@@ -225,7 +226,7 @@ def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Databases
 ) -> None:
     """The UI and the daemon do not come through the command line."""
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
     with pytest.raises(ToBeMended, match="must name two databases"):
         DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)
