@@ -1,16 +1,19 @@
 """Every setting, read from the environment in one place, when asked and never at import.
 
-`.env.example` lists them for people. Keeps out: defaults that depend on a running server (see `local_platform`).
+`.env.example` lists them for people. All that can't be right is reported at once, each by its variable. Keeps out:
+defaults that depend on a running server (see `cli.local_platform`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fly_billing.errors import ToBeMended
 
@@ -19,112 +22,153 @@ class SettingsError(ToBeMended):
     """A setting is missing or can't be right; the message names it and says what to do."""
 
 
-@dataclass(frozen=True)
-class DatabaseLimits:
+def _whole(least: int) -> Callable[[Any], Any]:
+    """Return a validator of whole numbers that are written as digits and are at least `least`."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, str):
+            if not value.isdecimal() or int(value) < least:
+                raise ValueError(f"must be a whole number of at least {least}")
+            return int(value)
+        return value
+
+    return read
+
+
+def _one_of(words: Any) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if value not in get_args(words):
+            raise ValueError(f"must be one of: {', '.join(get_args(words))}")
+        return value
+
+    return read
+
+
+def _hours(value: Any) -> Any:
+    return timedelta(hours=_whole(0)(value)) if isinstance(value, str) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole(0))]
+Positive = Annotated[int, BeforeValidator(_whole(1))]
+Hours = Annotated[timedelta, BeforeValidator(_hours)]
+Units = Annotated[Decimal, BeforeValidator(_whole(0))]
+Environments = Literal["development", "production"]
+Executors = Literal["in_process", "celery"]
+Engines = Literal["duckdb", "spark"]
+
+
+class _FromEnvironment(BaseSettings):
+    """Reads each field from the variable that its alias names. An empty variable is one that is not set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True, populate_by_name=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings; `environ` comes before the process's own environment.
+
+        Raises:
+            SettingsError: One line for each variable that can't be right.
+        """
+        try:
+            return cls(**{name: value for name, value in (environ or {}).items() if value})
+        except ValidationError as problem:
+            raise SettingsError("\n".join(_line(error) for error in problem.errors())) from None
+
+
+def _line(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    reason = error.get("ctx", {}).get("error") or error["msg"]
+    return f"{name}={error['input']!r} {reason}"
+
+
+class DatabaseLimits(_FromEnvironment):
     """How long a session on the billing database may take over what, in seconds. 0 in the first three: no limit."""
 
-    statement_seconds: int = 3600
-    lock_seconds: int = 300
-    idle_transaction_seconds: int = 900
-    connect_seconds: int = 10
-    silence_seconds: int = 60
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> DatabaseLimits:
-        """Read the limits. Raises SettingsError naming the variable that can't be read."""
-        env = os.environ if environ is None else environ
-        return cls(
-            statement_seconds=_whole(env, "FLY_BILLING_STATEMENT_SECONDS", cls.statement_seconds),
-            lock_seconds=_whole(env, "FLY_BILLING_LOCK_SECONDS", cls.lock_seconds),
-            idle_transaction_seconds=_whole(env, "FLY_BILLING_IDLE_TRANSACTION_SECONDS", cls.idle_transaction_seconds),
-            connect_seconds=_whole(env, "FLY_BILLING_CONNECT_SECONDS", cls.connect_seconds, least=2),
-            silence_seconds=_whole(env, "FLY_BILLING_SILENCE_SECONDS", cls.silence_seconds, least=1),
-        )
+    statement_seconds: Whole = Field(3600, alias="FLY_BILLING_STATEMENT_SECONDS")
+    lock_seconds: Whole = Field(300, alias="FLY_BILLING_LOCK_SECONDS")
+    idle_transaction_seconds: Whole = Field(900, alias="FLY_BILLING_IDLE_TRANSACTION_SECONDS")
+    connect_seconds: Annotated[int, BeforeValidator(_whole(2))] = Field(10, alias="FLY_BILLING_CONNECT_SECONDS")
+    silence_seconds: Positive = Field(60, alias="FLY_BILLING_SILENCE_SECONDS")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the environment says. Times are UTC, rates per second."""
+class Settings(_FromEnvironment):
+    """All settings but the limits of database sessions. Times are UTC, rates per second, the floor in major units."""
 
-    data_dir: Path
-    database_url: str | None = field(repr=False)
-    migration_database_url: str | None = field(repr=False)
-    dagster_database_url: str | None = field(repr=False)
-    stripe_api_key: str | None = field(repr=False)
-    stripe_api_base: str | None
-    production: bool
-    executor: str
-    celery_broker_url: str | None = field(repr=False)
-    celery_backend_url: str | None = field(repr=False)
-    celery_redeliver_seconds: int
-    landing_dir: Path
-    lake_dir: Path
-    memory_mb: int
-    grace: timedelta
-    due_days: int
-    max_org_partitions: int
-    shared_groups: int
-    guard_percent: int
-    correction_guard_percent: int
-    correction_guard_organization_percent: int
-    correction_guard_floor: Decimal
-    rollup_engine: str
-    spark_master: str
-    stripe_requests_per_second: int
-    stripe_requests_per_endpoint: int
-    stripe_workers: int
-    stripe_webhook_secret: str | None = field(repr=False)
-    alert_webhook_url: str | None = field(repr=False)
-    slack_bot_token: str | None = field(repr=False)
-    slack_channel: str | None
-    slack_api_base: str | None
-    smtp_url: str | None = field(repr=False)
-    alert_email_from: str | None
-    alert_email_to: str | None
+    environment: Annotated[Environments, BeforeValidator(_one_of(Environments))] = Field(
+        "development", alias="FLY_BILLING_ENV"
+    )
+    data_dir_as_given: Path = Field(Path(".data"), alias="FLY_BILLING_DATA_DIR")
+    landing_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LANDING_DIR")
+    lake_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LAKE_DIR")
+    database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
+    migration_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_MIGRATION_DATABASE_URL")
+    dagster_database_url: SecretStr | None = Field(None, alias="DAGSTER_DATABASE_URL")
+    executor: Annotated[Executors, BeforeValidator(_one_of(Executors))] = Field(
+        "in_process", alias="FLY_BILLING_EXECUTOR"
+    )
+    celery_broker_url: SecretStr | None = Field(None, alias="DAGSTER_CELERY_BROKER_URL")
+    celery_backend_url: SecretStr | None = Field(None, alias="DAGSTER_CELERY_BACKEND_URL")
+    celery_redeliver_seconds: Positive = Field(3600, alias="FLY_BILLING_CELERY_REDELIVER_SECONDS")
+    memory_mb: Annotated[int, BeforeValidator(_whole(128))] = Field(1500, alias="FLY_BILLING_MEMORY_MB")
+    grace: Hours = Field(timedelta(hours=72), alias="FLY_BILLING_GRACE_HOURS")
+    due_days: Whole = Field(14, alias="FLY_BILLING_DUE_DAYS")
+    max_org_partitions: Positive = Field(200, alias="FLY_BILLING_MAX_ORG_PARTITIONS")
+    shared_groups: Positive = Field(64, alias="FLY_BILLING_SHARED_GROUPS")
+    guard_percent: Whole = Field(50, alias="FLY_BILLING_GUARD_PERCENT")
+    correction_guard_percent: Whole = Field(5, alias="FLY_BILLING_CORRECTION_GUARD_PERCENT")
+    correction_guard_organization_percent: Whole = Field(50, alias="FLY_BILLING_CORRECTION_GUARD_ORGANIZATION_PERCENT")
+    correction_guard_floor: Units = Field(Decimal(1), alias="FLY_BILLING_CORRECTION_GUARD_FLOOR")
+    rollup_engine: Annotated[Engines, BeforeValidator(_one_of(Engines))] = Field(
+        "duckdb", alias="FLY_BILLING_ROLLUP_ENGINE"
+    )
+    spark_master: str = Field("local[*]", alias="SPARK_MASTER")
+    stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
+    stripe_requests_per_second_as_given: Positive | None = Field(None, alias="STRIPE_REQUESTS_PER_SECOND")
+    stripe_requests_per_endpoint: Positive = Field(25, alias="STRIPE_REQUESTS_PER_ENDPOINT")
+    stripe_workers: Positive = Field(40, alias="STRIPE_WORKERS")
+    stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
+    alert_webhook_url: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_URL")
+    slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN")
+    slack_channel: str | None = Field(None, alias="SLACK_CHANNEL")
+    slack_api_base: str | None = Field(None, alias="SLACK_API_BASE")
+    smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
+    alert_email_from: str | None = Field(None, alias="ALERT_EMAIL_FROM")
+    alert_email_to: str | None = Field(None, alias="ALERT_EMAIL_TO")
 
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings. Raises SettingsError naming the variable that can't be read."""
-        env = os.environ if environ is None else environ
-        production = _one_of(env, "FLY_BILLING_ENV", ("development", "production")) == "production"
-        data_dir = Path(env.get("FLY_BILLING_DATA_DIR") or ".data").resolve()
-        return cls(
-            data_dir=data_dir,
-            database_url=env.get("DATABASE_URL") or None,
-            migration_database_url=env.get("FLY_BILLING_MIGRATION_DATABASE_URL") or None,
-            dagster_database_url=env.get("DAGSTER_DATABASE_URL") or None,
-            stripe_api_key=env.get("STRIPE_API_KEY") or None,
-            stripe_api_base=env.get("STRIPE_API_BASE") or None,
-            production=production,
-            executor=_one_of(env, "FLY_BILLING_EXECUTOR", ("in_process", "celery")),
-            celery_broker_url=env.get("DAGSTER_CELERY_BROKER_URL") or None,
-            celery_backend_url=env.get("DAGSTER_CELERY_BACKEND_URL") or None,
-            celery_redeliver_seconds=_whole(env, "FLY_BILLING_CELERY_REDELIVER_SECONDS", 3600, least=1),
-            landing_dir=Path(env.get("FLY_BILLING_LANDING_DIR") or data_dir / "landing"),
-            lake_dir=Path(env.get("FLY_BILLING_LAKE_DIR") or data_dir / "usage_events"),
-            memory_mb=_whole(env, "FLY_BILLING_MEMORY_MB", 1500, least=128),
-            grace=timedelta(hours=_whole(env, "FLY_BILLING_GRACE_HOURS", 72)),
-            due_days=_whole(env, "FLY_BILLING_DUE_DAYS", 14),
-            max_org_partitions=_whole(env, "FLY_BILLING_MAX_ORG_PARTITIONS", 200, least=1),
-            shared_groups=_whole(env, "FLY_BILLING_SHARED_GROUPS", 64, least=1),
-            guard_percent=_whole(env, "FLY_BILLING_GUARD_PERCENT", 50),
-            correction_guard_percent=_whole(env, "FLY_BILLING_CORRECTION_GUARD_PERCENT", 5),
-            correction_guard_organization_percent=_whole(env, "FLY_BILLING_CORRECTION_GUARD_ORGANIZATION_PERCENT", 50),
-            correction_guard_floor=Decimal(_whole(env, "FLY_BILLING_CORRECTION_GUARD_FLOOR", 1)),
-            rollup_engine=_one_of(env, "FLY_BILLING_ROLLUP_ENGINE", ("duckdb", "spark")),
-            spark_master=env.get("SPARK_MASTER") or "local[*]",
-            stripe_requests_per_second=_whole(env, "STRIPE_REQUESTS_PER_SECOND", 100 if production else 25, least=1),
-            stripe_requests_per_endpoint=_whole(env, "STRIPE_REQUESTS_PER_ENDPOINT", 25, least=1),
-            stripe_workers=_whole(env, "STRIPE_WORKERS", 40, least=1),
-            stripe_webhook_secret=env.get("STRIPE_WEBHOOK_SECRET") or None,
-            alert_webhook_url=env.get("ALERT_WEBHOOK_URL") or None,
-            slack_bot_token=env.get("SLACK_BOT_TOKEN") or None,
-            slack_channel=env.get("SLACK_CHANNEL") or None,
-            slack_api_base=env.get("SLACK_API_BASE") or None,
-            smtp_url=env.get("SMTP_URL") or None,
-            alert_email_from=env.get("ALERT_EMAIL_FROM") or None,
-            alert_email_to=env.get("ALERT_EMAIL_TO") or None,
-        )
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.data_dir_as_given.resolve()
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.landing_dir_as_given or self.data_dir / "landing"
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.lake_dir_as_given or self.data_dir / "usage_events"
+
+    @property
+    def stripe_requests_per_second(self) -> int:
+        """Stripe's own limit, unless another one is set: 100 in production, 25 in a test account."""
+        return self.stripe_requests_per_second_as_given or (100 if self.production else 25)
 
     def celery_urls(self) -> tuple[str, str]:
         """Return the addresses of Celery's broker and backend. Raises SettingsError where one is not set."""
@@ -133,19 +177,9 @@ class Settings:
                 "Celery needs DAGSTER_CELERY_BROKER_URL and DAGSTER_CELERY_BACKEND_URL, such as redis://host:6379/0:"
                 " set both, for the workers and for whatever starts runs"
             )
-        return self.celery_broker_url, self.celery_backend_url
+        return self.celery_broker_url.get_secret_value(), self.celery_backend_url.get_secret_value()
 
 
-def _whole(env: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
-    text = env.get(name) or str(default)
-    if not text.isdecimal() or int(text) < least:
-        raise SettingsError(f"{name}={text!r} must be a whole number of at least {least}")
-    return int(text)
-
-
-def _one_of(env: Mapping[str, str], name: str, words: Sequence[str]) -> str:
-    """Read one of these words; the first is the default."""
-    word = env.get(name) or words[0]
-    if word not in words:
-        raise SettingsError(f"{name}={word!r} must be one of: {', '.join(words)}")
-    return word
+def reveal(secret: SecretStr | None) -> str | None:
+    """Return a secret as text, for whoever connects with it."""
+    return secret.get_secret_value() if secret else None

@@ -13,7 +13,7 @@ from fly_billing.alerting.mail import MailChannel, MailServer
 from fly_billing.alerting.slack import SlackChannel
 from fly_billing.alerting.webhook import WebhookChannel
 from fly_billing.credentials import check_secret_address
-from fly_billing.settings import Settings, SettingsError
+from fly_billing.settings import Settings, SettingsError, reveal
 
 # Makes a client of a bot's token and, where it isn't Slack's own, an address.
 SlackClient = Callable[[str, str | None], WebClient]
@@ -27,20 +27,21 @@ def configured_channels(settings: Settings, slack_client: SlackClient) -> list[C
 def _webhook(settings: Settings) -> list[Channel]:
     if not settings.alert_webhook_url:
         return []
-    return [WebhookChannel(check_secret_address("ALERT_WEBHOOK_URL", settings.alert_webhook_url))]
+    return [WebhookChannel(check_secret_address("ALERT_WEBHOOK_URL", settings.alert_webhook_url.get_secret_value()))]
 
 
 def _slack(settings: Settings, slack_client: SlackClient) -> list[Channel]:
-    _demand_all(SLACK_BOT_TOKEN=settings.slack_bot_token, SLACK_CHANNEL=settings.slack_channel)
-    if not settings.slack_bot_token or not settings.slack_channel:
+    token = reveal(settings.slack_bot_token)
+    _demand_all(SLACK_BOT_TOKEN=token, SLACK_CHANNEL=settings.slack_channel)
+    if not token or not settings.slack_channel:
         return []
     if settings.slack_api_base:
         check_secret_address("SLACK_API_BASE", settings.slack_api_base, is_base=True)
-    return [SlackChannel(slack_client(settings.slack_bot_token, settings.slack_api_base), settings.slack_channel)]
+    return [SlackChannel(slack_client(token, settings.slack_api_base), settings.slack_channel)]
 
 
 def _mail(settings: Settings) -> list[Channel]:
-    sender, to, url = settings.alert_email_from, settings.alert_email_to, settings.smtp_url
+    sender, to, url = settings.alert_email_from, settings.alert_email_to, reveal(settings.smtp_url)
     _demand_all(ALERT_EMAIL_TO=to, ALERT_EMAIL_FROM=sender, SMTP_URL=url)
     if not sender or not to or not url:
         return []

@@ -20,9 +20,9 @@ from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
-from fly_billing.settings import Settings
 from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, demand_in_line
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
@@ -54,7 +54,11 @@ APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approve
     pool="stripe",
 )
 def stripe_invoices(
-    context: AssetExecutionContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
+    context: AssetExecutionContext,
+    billing_postgres: BillingPostgres,
+    billing_terms: BillingTerms,
+    stripe_account: StripeAccount,
+    clock: Clock,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """The finished invoices as Stripe has them: each exactly once, equal to ours to the cent.
 
@@ -69,7 +73,7 @@ def stripe_invoices(
     metadata: dict[str, Any] = {}
     wrong: list[Mapping[str, Any]] = []
     failures: list[Mapping[str, Any]] = []
-    metadata |= _guard(context, tools)
+    metadata |= _guard(context, tools, billing_terms.spending_guard_percent())
     for part in billing_partitions(context):
         synced = sync_month(tools, part.month, part.groups, _progress(context, part))
         failures += _failures(part, synced)
@@ -85,9 +89,8 @@ def stripe_invoices(
     yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong, **metadata)], failed, failures)
 
 
-def _guard(context: AssetExecutionContext, tools: SyncTools) -> dict[str, Any]:
+def _guard(context: AssetExecutionContext, tools: SyncTools, percent: int) -> dict[str, Any]:
     """Say why the months of this run may be sent. Raises Failure, before anything is, where one may not."""
-    percent = Settings.from_environment().guard_percent
     parts = [part for part in billing_partitions(context) if tools.journal.invoices_to_sync(part.month, part.groups)]
     _approve_by_tag(context, tools, parts)
     told: dict[str, Any] = {}

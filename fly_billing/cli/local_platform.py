@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -26,7 +25,7 @@ from fly_billing.errors import ToBeMended
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated
-from fly_billing.settings import Settings
+from fly_billing.settings import Settings, reveal
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 
 # Any key will do for the sandbox; it refuses live ones.
@@ -50,21 +49,21 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
     settings = Settings.from_environment()
     if stripe and (settings.stripe_api_key or settings.production):
         # Before anything is started.
-        check_stripe_access(settings.stripe_api_key, settings.stripe_api_base, production=settings.production)
+        check_stripe_access(reveal(settings.stripe_api_key), settings.stripe_api_base, production=settings.production)
     make_private(settings.data_dir)
     with ExitStack() as stack:
         names, owner_url = stack.enter_context(_postgres(settings))
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
         names["DAGSTER_EVENT_BATCH_SIZE"] = os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "1000")
         names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
-        _check(names.get("DATABASE_URL") or settings.database_url, migrates=migrates)
+        _check(names.get("DATABASE_URL") or reveal(settings.database_url), migrates=migrates)
         if stripe and settings.stripe_api_key is None:
             url = stack.enter_context(sandbox(settings.data_dir, owned=owns_sandbox))
             names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
             names |= {name: os.environ.get(name, value) for name, value in SANDBOX_PACE.items()}
         stack.enter_context(_environment(names))
         # The owner's URL is for whoever migrates in this process, and not for the environment of its children.
-        yield replace(Settings.from_environment(), migration_database_url=owner_url)
+        yield Settings.from_environment({"FLY_BILLING_MIGRATION_DATABASE_URL": owner_url or ""})
 
 
 def _check(url: str | None, *, migrates: bool) -> None:
@@ -82,7 +81,7 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
     """
     named = {"DATABASE_URL": settings.database_url, "DAGSTER_DATABASE_URL": settings.dagster_database_url}
     if all(named.values()):
-        yield {}, settings.migration_database_url
+        yield {}, reveal(settings.migration_database_url)
         return
     with running(settings.data_dir / "postgres", databases=("billing", "dagster")) as server:
         with psycopg.connect(server.url("dagster", "postgresql", role=DAGSTER), autocommit=True) as connection:
@@ -93,7 +92,9 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
             "DATABASE_URL": server.url("billing", role=PIPELINE),
             "DAGSTER_DATABASE_URL": server.url("dagster", "postgresql+psycopg2", role=DAGSTER),
         }
-        owner_url = settings.migration_database_url if settings.database_url else server.url("billing", role=OWNER)
+        owner_url = (
+            reveal(settings.migration_database_url) if settings.database_url else server.url("billing", role=OWNER)
+        )
         yield {name: url for name, url in urls.items() if not named[name]}, owner_url
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql as compose
+from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
@@ -24,11 +25,11 @@ Row = Mapping[str, Any]
 class BillingDatabase:
     """The billing Postgres behind one URL. Cheap to make; connects when used."""
 
-    def __init__(self, url: str | None, setting: str = "DATABASE_URL") -> None:
+    def __init__(self, url: str | SecretStr | None, setting: str = "DATABASE_URL") -> None:
         """Name the database; `setting` is what messages call its URL. Raises SettingsError if it is no database URL."""
         if not url:
             raise SettingsError(f"{setting} is not set: `make dev` starts an embedded Postgres, or name your server")
-        self._url = read_address(url, setting)
+        self._url = read_address(url.get_secret_value() if isinstance(url, SecretStr) else url, setting)
         self._setting = setting
         self._limits = DatabaseLimits.from_environment()
 

@@ -1,6 +1,5 @@
 """Where alerts go, as Dagster resources."""
 
-from dataclasses import replace
 from typing import Any
 
 from dagster import ConfigurableResource
@@ -35,8 +34,8 @@ class Alerts(ConfigurableResource[Any]):
 
     def channels(self) -> list[Channel]:
         """Return the channels that are set, read anew each time. Raises SettingsError where one is set by halves."""
-        given = {name: value for name in Alerts.model_fields if (value := getattr(self, name))}
+        given = {name.upper(): value for name in Alerts.model_fields if (value := getattr(self, name))}
         return configured_channels(
-            replace(Settings.from_environment(), **given),
+            Settings.from_environment(given),
             lambda token, base: SlackWorkspace(token=token, base_url=base).get_client(),
         )

@@ -1,4 +1,4 @@
-"""When months close, and how much a correction may give back, as a Dagster resource."""
+"""When months close, and what a person must approve, as a Dagster resource."""
 
 from typing import Any
 
@@ -11,14 +11,34 @@ from fly_billing.settings import Settings
 
 
 class BillingTerms(ConfigurableResource[Any]):
-    """When a month closes and when its invoices are due (FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS).
+    """When a month closes, when its invoices are due, and from which amounts on a person must approve.
 
-    And how much a correction may give back without a person (FLY_BILLING_CORRECTION_GUARD_*).
+    Attributes:
+        grace_hours, due_days: FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS.
+        guard_percent: How far a month's total may move before its sync needs an approval (FLY_BILLING_GUARD_PERCENT).
+        correction_guard_percent, correction_guard_organization_percent, correction_guard_floor: How much a correction
+            may give back without an approval (FLY_BILLING_CORRECTION_GUARD_*).
     """
 
+    grace_hours: int | None = None
+    due_days: int | None = None
+    guard_percent: int | None = None
+    correction_guard_percent: int | None = None
+    correction_guard_organization_percent: int | None = None
+    correction_guard_floor: int | None = None
+
     def terms(self) -> Terms:
-        settings = Settings.from_environment()
+        settings = self._settings()
         return Terms(settings.grace, settings.due_days)
 
+    def spending_guard_percent(self) -> int:
+        return self._settings().guard_percent
+
     def correction_guard(self) -> CorrectionGuard:
-        return guard_of(Settings.from_environment())
+        return guard_of(self._settings())
+
+    def _settings(self) -> Settings:
+        given = {name: getattr(self, name) for name in BillingTerms.model_fields}
+        return Settings.from_environment(
+            {f"FLY_BILLING_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+        )

@@ -15,25 +15,39 @@ from fly_billing.stripe_sync.reader import StripeReader
 
 
 class StripeAccount(ConfigurableResource[Any]):
-    """The Stripe account, or the sandbox (STRIPE_API_KEY, STRIPE_API_BASE), at the pace its limits allow."""
+    """The Stripe account, or the sandbox, at the pace that its limits allow.
+
+    Attributes:
+        api_key, api_base: STRIPE_API_KEY, STRIPE_API_BASE.
+        environment: `production` or `development`: which keys may be used (FLY_BILLING_ENV).
+        requests_per_second, requests_per_endpoint, workers: STRIPE_REQUESTS_PER_SECOND,
+            STRIPE_REQUESTS_PER_ENDPOINT, STRIPE_WORKERS.
+    """
 
     api_key: str | None = None
     api_base: str | None = None
+    environment: str | None = None
+    requests_per_second: int | None = None
+    requests_per_endpoint: int | None = None
+    workers: int | None = None
 
     def sync_tools(self, database: BillingDatabase, clock: Clock, run_id: str) -> SyncTools:
         """Return what a sync needs. Raises SettingsError where the key is missing or must not be used here."""
-        settings = Settings.from_environment()
+        settings = self._settings()
         return SyncTools(
             journal=StripeJournal(database, run_id),
             client=make_stripe_client(
-                self.api_key or settings.stripe_api_key,
-                self.api_base or settings.stripe_api_base,
-                production=settings.production,
+                settings.stripe_api_key, settings.stripe_api_base, production=settings.production
             ),
             pace=Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
             clock=clock.now,
             rules=SyncRules(workers=settings.stripe_workers),
         )
+
+    def _settings(self) -> Settings:
+        given = {f"STRIPE_{name.upper()}": getattr(self, name) for name in StripeAccount.model_fields}
+        given["FLY_BILLING_ENV"] = given.pop("STRIPE_ENVIRONMENT")
+        return Settings.from_environment({name: str(value) for name, value in given.items() if value is not None})
 
     def reader(self, tools: SyncTools) -> StripeReader:
         return tools.reader()

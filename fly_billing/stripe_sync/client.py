@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 import stripe
+from pydantic import SecretStr
 from stripe import StripeClient
 
 from fly_billing.credentials import check_stripe_access
@@ -25,7 +26,7 @@ APPLIED, NOT_APPLIED, UNKNOWN = "applied", "not_applied", "unknown"
 
 
 def make_stripe_client(
-    api_key: str | None,
+    api_key: str | SecretStr | None,
     api_base: str | None = None,
     *,
     production: bool = False,
@@ -36,7 +37,8 @@ def make_stripe_client(
     `api_base` points it at a sandbox server; `timeout`: seconds to connect and to read. Raises SettingsError where the
     key or the address must not be used here.
     """
-    key = check_stripe_access(api_key, api_base, production=production)
+    text = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
+    key = check_stripe_access(text, api_base, production=production)
     stripe.enable_telemetry = False  # it would write a file into the home folder
     return StripeClient(
         key,

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fly_billing.cli.main import app
+from fly_billing.dagster_storage import INSTANCE_FILE
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -86,7 +87,7 @@ def test_nothing_secret_stands_in_the_values(values: dict[str, Any]) -> None:
 
 
 def test_pods_have_the_limits_that_dagster_yaml_has(values: dict[str, Any]) -> None:
-    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text(encoding="utf-8"))
+    instance = yaml.safe_load(INSTANCE_FILE.read_text(encoding="utf-8"))
     pools, daemon = values["concurrency"]["pools"], values["dagsterDaemon"]
     monitoring, retries = daemon["runMonitoring"], daemon["runRetries"]
 

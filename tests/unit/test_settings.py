@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.billing_terms import BillingTerms
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.settings import DatabaseLimits, Settings, SettingsError
 
@@ -99,13 +102,37 @@ def test_another_word_for_the_environment_is_refused_and_does_not_mean_developme
         Settings.from_environment({"FLY_BILLING_ENV": value})
 
 
+def test_every_setting_that_can_not_be_right_is_reported_at_once() -> None:
+    wrong = {"FLY_BILLING_GRACE_HOURS": "three", "STRIPE_WORKERS": "0", "FLY_BILLING_ENV": "prod"}
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment(wrong)
+    assert sorted(str(refused.value).splitlines()) == [
+        "FLY_BILLING_ENV='prod' must be one of: development, production",
+        "FLY_BILLING_GRACE_HOURS='three' must be a whole number of at least 0",
+        "STRIPE_WORKERS='0' must be a whole number of at least 1",
+    ]
+
+
+def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLY_BILLING_GUARD_PERCENT", "50")
+    monkeypatch.setenv("FLY_BILLING_ENV", "production")
+    terms = BillingTerms(guard_percent=7, correction_guard_floor=9, grace_hours=0)
+    assert terms.spending_guard_percent() == 7
+    assert (terms.correction_guard().floor, terms.terms().grace) == (9, timedelta(0))
+    database = BillingDatabase("postgresql://me@127.0.0.1/billing")
+    account = StripeAccount(api_key="sk_test_1", environment="development", requests_per_second=3, workers=2)
+    assert account.sync_tools(database, Clock(), "run").rules.workers == 2
+    with pytest.raises(SettingsError, match="sk_live_"):
+        StripeAccount(api_key="sk_test_1").sync_tools(database, Clock(), "run")
+
+
 def test_no_secret_is_shown_with_the_settings() -> None:
     names = (
         "DATABASE_URL", "FLY_BILLING_MIGRATION_DATABASE_URL", "DAGSTER_DATABASE_URL",
         "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
         "SLACK_BOT_TOKEN", "SMTP_URL", "DAGSTER_CELERY_BROKER_URL", "DAGSTER_CELERY_BACKEND_URL",
     )  # fmt: skip
-    assert "secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
+    assert "very-secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
 
 
 def test_a_database_without_url_says_what_to_do_and_one_with_url_hides_its_password() -> None:

@@ -34,7 +34,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     take_in = taker(database, _reader(settings, database))
     # The service's own log: every event in a line. No secret is ever in it.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    app = build_app(settings.stripe_webhook_secret, take_in)
+    app = build_app(settings.stripe_webhook_secret.get_secret_value(), take_in)
     config = configuration(app, host=host, port=port, log_level="warning")
     say(f"Stripe's webhooks are taken at http://{host}:{port}{PATH} - Ctrl-C stops it.")
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it has obeyed
