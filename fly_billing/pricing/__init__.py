@@ -1,1 +1,11 @@
-"""Pricing: what a quantity costs, by which price, from which book."""
+"""Pricing: what a quantity costs, by which price, from which book.
+
+The public interface rates quantities without a database:
+
+    >>> from fly_billing.pricing import Price, rate, rate_month
+"""
+
+from fly_billing.pricing.rules.prices import Price
+from fly_billing.pricing.rules.rating import rate, rate_month
+
+__all__ = ["Price", "rate", "rate_month"]

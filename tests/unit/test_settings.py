@@ -2,6 +2,7 @@
 
 import sys
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.Monkey
     monkeypatch.setenv("FLY_BILLING_ENV", "production")
     terms = BillingTerms(guard_percent=7, correction_guard_floor=9, grace_hours=0)
     assert terms.spending_guard_percent() == 7
-    assert (terms.correction_guard().floor, terms.terms().grace) == (9, timedelta(0))
+    assert (terms.correction_guard().floor, terms.terms().grace) == (Decimal(9), timedelta(0))
     database = BillingDatabase("postgresql://me@127.0.0.1/billing")
     account = StripeAccount(api_key="sk_test_1", environment="development", requests_per_second=3, workers=2)
     assert account.sync_tools(database, Clock(), "run").rules.workers == 2
