@@ -1,6 +1,6 @@
-"""The `fly-billing` command. Keeps out: what the commands do, which each has its own module or room.
+"""The `fly-billing` command: its subcommands and their options. The work is in one module for each.
 
-A command imports what it needs when it runs: Dagster alone takes a second.
+A command imports what it needs when it runs, because importing Dagster takes a second.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command; what a user can mend is told in a line, not in a traceback."""
+    """Run the command. Prints one line, not a traceback, for errors that a user can fix."""
     load_dotenv(Path(".env").resolve())
     # Dagster's words about its own beta parameters are not for the reader of a command's output.
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _line(problem: BaseException) -> str | None:
-    """Say in one line what a user can fix, wherever in the chain of causes it is; None for a bug of ours."""
+    """Return one line about an error that a user can fix, found in the chain of causes; None for a bug."""
     link: BaseException | None = problem
     while link is not None:
         if isinstance(link, ToBeMended | EmbeddedPostgresError | ServerInUseError):
@@ -94,7 +94,7 @@ def _show_traceback(kind: type[BaseException], problem: BaseException, trace: Tr
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Turn SIGTERM into an orderly end: what was started is stopped on the way out."""
+    """Treat SIGTERM like Ctrl-C, so that everything that was started is stopped."""
     raise KeyboardInterrupt
 
 
@@ -111,7 +111,7 @@ MaybeMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parse
 
 @app.command()
 def demo() -> None:
-    """Seed, land, bill, sync, check, and show the result: the whole way on this machine."""
+    """Bill a sample platform on this machine: seed, land, bill, sync, reconcile, and show the result."""
     from fly_billing.cli.demo import demo as run_demo
 
     raise typer.Exit(0 if run_demo(Terminal(width=None if console.is_terminal else 132)) else 1)
@@ -119,7 +119,7 @@ def demo() -> None:
 
 @app.command()
 def dev(port: Annotated[int, typer.Option(help="Port of the UI")] = 3000) -> None:
-    """Start the Dagster UI and daemon, Postgres and the Stripe sandbox, until Ctrl-C."""
+    """Run the Dagster UI and daemon, Postgres and the Stripe sandbox until Ctrl-C."""
     from fly_billing.cli.dev import dev as run_dev
 
     raise typer.Exit(run_dev(console, port))
@@ -127,7 +127,7 @@ def dev(port: Annotated[int, typer.Option(help="Port of the UI")] = 3000) -> Non
 
 @app.command()
 def migrate() -> None:
-    """Bring the billing database's schema up to date."""
+    """Apply all missing migrations to the billing database."""
     from fly_billing.cli.local_platform import local_platform
     from fly_billing.postgres.migrate import migrate as run_migrate
     from fly_billing.postgres.migrate import owner_database
@@ -139,12 +139,12 @@ def migrate() -> None:
 
 @app.command()
 def seed(
-    today: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day to make usage up to")] = None,
+    today: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day with usage")] = None,
     months: Annotated[int, typer.Option(min=1, help="Closed months of usage")] = 3,
     organizations: Annotated[int, typer.Option(min=1, help="Organizations besides Fly")] = 40,
-    number: Annotated[int, typer.Option("--seed", help="Another number, another platform")] = 1,
+    number: Annotated[int, typer.Option("--seed", help="Random seed")] = 1,
 ) -> None:
-    """Make the organization Fly with its two invoices, and a small platform around it, with usage files."""
+    """Create sample data: the organization Fly with two invoices, more organizations, and usage files."""
     from fly_billing.cli.seeding import seed_platform
 
     seed_platform(console, today.date() if today else None, months, organizations, number)
@@ -154,10 +154,12 @@ def seed(
 def load_prices(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="A price book's folder, named as the book is; without it the one of this repository"),
+        typer.Argument(
+            help="Folder of the price book; its name is the book's. Default: the book that fly_billing ships"
+        ),
     ] = None,
 ) -> None:
-    """Load a price book, and what was negotiated over it, into the billing database."""
+    """Load a price book and its negotiated prices into the billing database."""
     from fly_billing.cli.seeding import load_prices_of
 
     load_prices_of(console, folder)
@@ -165,11 +167,11 @@ def load_prices(
 
 @app.command()
 def prices(
-    organization: Annotated[str | None, typer.Argument(help="Only those of this organization")] = None,
-    at: Annotated[datetime | None, typer.Option(help="Only those in force at this moment (UTC)")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON")] = False,
+    organization: Annotated[str | None, typer.Argument(help="Only this organization")] = None,
+    at: Annotated[datetime | None, typer.Option(help="Only prices in force at this time (UTC)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Show who has which negotiated prices, by itself or in a group: since when, and the list price beside them."""
+    """List negotiated prices of organizations and groups, with their dates and list prices."""
     from fly_billing.cli.prices import show_prices
 
     show_prices(wide_console(), organization, at.replace(tzinfo=UTC) if at else None, as_json=as_json)
@@ -178,11 +180,14 @@ def prices(
 @app.command()
 def import_focus(
     files: Annotated[
-        list[Path], typer.Argument(help="A FOCUS cost-and-usage CSV (1.0 to 1.3); all files of one export", exists=True)
+        list[Path],
+        typer.Argument(help="FOCUS cost-and-usage CSV files (1.0 to 1.3): all files of one export", exists=True),
     ],
-    cost: Annotated[str, typer.Option(help="Bill list prices (list) or what the provider billed (billed)")] = "list",
+    cost: Annotated[
+        str, typer.Option(help="Charge list prices (list) or the provider's billed cost (billed)")
+    ] = "list",
 ) -> None:
-    """Read a FOCUS file: sub-accounts become organizations, SKU prices the price book, charges usage files."""
+    """Import a FOCUS file: sub-accounts become organizations, SKU prices a price book, charges usage files."""
     from fly_billing.cli.seeding import import_focus_files
 
     import_focus_files(console, files, cost)
@@ -192,12 +197,12 @@ def import_focus(
 def export_focus(
     month: Month,
     file_format: Annotated[str, typer.Option("--format", help="csv or parquet")] = "csv",
-    out: Annotated[Path | None, typer.Option(help="The file to write; else focus-YYYY-MM.csv here")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output file. Default: ./focus-YYYY-MM.csv")] = None,
     version: Annotated[str, typer.Option("--focus-version", help="1.2 or 1.3")] = "1.2",
-    provider: Annotated[str, typer.Option(help="Who provides, publishes and invoices the services")] = "Fly.io",
+    provider: Annotated[str, typer.Option(help="Provider, publisher and invoice issuer")] = "Fly.io",
     overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace the file if it exists")] = False,
 ) -> None:
-    """Write a month's final invoices as a FOCUS cost-and-usage file. Void invoices are left out."""
+    """Export a month's final invoices as a FOCUS cost-and-usage file. Excludes void invoices."""
     from fly_billing.cli.export_focus import export_month
 
     file = out or Path(f"focus-{month}.{file_format}")
@@ -208,14 +213,14 @@ def export_focus(
 def land(
     month: MaybeMonth = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Compare the whole usage table with Postgres; show which days differ")
+        bool, typer.Option("--repair", help="Compare the whole usage table with Postgres and list the days that differ")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: land those days again")] = False,
     new_table: Annotated[
-        bool, typer.Option("--new-table", help="With --repair: the table is gone for good, make a new one")
+        bool, typer.Option("--new-table", help="With --repair: create a new table, because the old one is lost")
     ] = False,
 ) -> None:
-    """Land the usage files that are new or changed; with a month, every landing day that counts for it."""
+    """Land new and changed usage files. With a month, land every day that counts for it."""
     from fly_billing.cli.billing import land_new_files, repair_usage_table
 
     if repair:
@@ -225,7 +230,7 @@ def land(
 
 @app.command()
 def bill(month: Month) -> None:
-    """Bill a month for all organizations: roll its usage up, compute its invoices, finalize them if it is closed."""
+    """Bill a month for all organizations: roll up usage, build invoices, and finalize them if the month is closed."""
     from fly_billing.cli.billing import run_month
 
     _exit(run_month(console, "bill_month", month))
@@ -235,12 +240,12 @@ def bill(month: Month) -> None:
 def backfill(
     first: Annotated[BillingMonth, typer.Argument(metavar="FROM", help="YYYY-MM", parser=_month)],
     last: Annotated[BillingMonth, typer.Argument(metavar="TO", help="YYYY-MM, included", parser=_month)],
-    again: Annotated[bool, typer.Option("--again", help="Begin anew, also with months that are done")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Start over, including months that are done")] = False,
 ) -> None:
-    """Bill a stretch of months again for all organizations, one run each. Stopped, the same command goes on.
+    """Bill a range of months again for all organizations, one run each.
 
-    Final invoices stay as they are: what they would be now goes on the next open one, once. Exit code 1 if it was
-    stopped or a month failed.
+    Final invoices do not change: each difference goes on the next open invoice, once. If interrupted, run the same
+    command again to resume. Exits 1 if it was interrupted or a month failed.
     """
     from fly_billing.cli.backfill import backfill as run_backfill
 
@@ -250,9 +255,9 @@ def backfill(
 @app.command()
 def sync(
     month: Month,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing")] = False,
 ) -> None:
-    """Bring a month's finalized invoices to Stripe and compare both sides."""
+    """Sync a month's final invoices to Stripe, then compare both sides."""
     from fly_billing.cli.billing import run_month
     from fly_billing.cli.cutover import show_plan
 
@@ -263,10 +268,10 @@ def sync(
 def approve(
     month: Month,
     by: Annotated[str, typer.Option(help="Who approves it")],
-    total: Annotated[int, typer.Option(help="The total in cents that may be sent at most")],
+    total: Annotated[int, typer.Option(help="The largest total to allow, in cents")],
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "USD",
 ) -> None:
-    """Let a month be sent whose total is out of line with last month's, up to this total."""
+    """Approve a month's total so that the spending guard lets it sync."""
     from fly_billing.cli.cutover import approve as run_approve
 
     _exit(run_approve(console, month, currency.upper(), total, by))
@@ -275,9 +280,9 @@ def approve(
 @app.command()
 def corrections(
     month: MaybeMonth = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, amounts exact")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")] = False,
 ) -> None:
-    """List corrections of final invoices that wait for a person, as they would give back suspiciously much."""
+    """List corrections that need an approval because they would give back an unusual amount."""
     from fly_billing.cli.corrections import show_waiting
 
     show_waiting(wide_console(), month, as_json=as_json)
@@ -286,28 +291,30 @@ def corrections(
 @app.command()
 def approve_corrections(
     month: Month,
-    total: Annotated[str, typer.Option(metavar="AMOUNT", help="What they give back, as `corrections` names it")],
+    total: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="The total that they give back, as `corrections` shows it")
+    ],
     by: Annotated[str, typer.Option(help="Who approves it")],
     why: Annotated[str, typer.Option(help="The reason, kept with the approval")],
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "USD",
     organization: Annotated[str | None, typer.Option(metavar="ORG", help="Only this payer's correction")] = None,
 ) -> None:
-    """Let the corrections pass that wait now, once: the next run books them. Refuses any other total than theirs."""
+    """Approve the corrections that are waiting now. The next run books them. Refuses any other total."""
     from fly_billing.cli.corrections import approve_waiting
 
     approve_waiting(console, month, currency.upper(), total, by, why, organization)
 
 
-EveryLine = Annotated[bool, typer.Option("--lines", help="Read and compare the lines of long invoices too")]
+EveryLine = Annotated[bool, typer.Option("--lines", help="Also read and compare the lines of long invoices")]
 
 
 @app.command()
 def reconcile(
     month: Month,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, with the lines that differ")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the lines that differ")] = False,
     lines: EveryLine = False,
 ) -> None:
-    """Compare what Stripe holds of a month with what we billed. Exit code 1 when they disagree."""
+    """Compare a month's invoices in Stripe with ours. Exits 1 if they differ."""
     from fly_billing.cli.reconcile import show_reconciliation
 
     _exit(show_reconciliation(wide_console(), month, as_json=as_json, all_lines=lines))
@@ -323,7 +330,10 @@ def repair(
     ] = None,
     lines: EveryLine = False,
 ) -> None:
-    """Mend where Stripe and we disagree: the safe at once, the rest after asking. Exit code 1 if not all is mended."""
+    """Fix differences between Stripe and our invoices. Exits 1 if any remain.
+
+    Safe fixes run at once, others ask first.
+    """
     from fly_billing.cli.reconcile import repair as run_repair
 
     _exit(run_repair(wide_console(), month, dry_run=dry_run, yes_to=_kinds(yes_to or []), all_lines=lines))
@@ -339,21 +349,23 @@ def _kinds(given: list[str]) -> set[str]:
 
 
 def wide_console() -> Terminal:
-    """Return a console for tables of ids and amounts: wide where nobody sees its edge."""
+    """Return a console for wide tables: 160 columns if the output is no terminal."""
     return console if console.is_terminal else Terminal(width=160)
 
 
 @app.command()
 def shadow(
     month: Month,
-    price_book: Annotated[Path, typer.Option(help="A price book's folder", exists=True, file_okay=False)],
-    instead_of: Annotated[str, typer.Option(help="The price book whose place it takes")] = "fly",
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts in cents")] = False,
+    price_book: Annotated[
+        Path, typer.Option(help="Folder of the price book to compare with", exists=True, file_okay=False)
+    ],
+    instead_of: Annotated[str, typer.Option(help="The price book that it replaces")] = "fly",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, amounts in cents")] = False,
     top: Annotated[int, typer.Option(min=1, help="How many organizations to show")] = 20,
 ) -> None:
-    """Bill a month that was billed again under another price book, and compare. Nothing is written.
+    """Re-rate a billed month under another price book and compare. Writes nothing.
 
-    Exit code 1 if somebody could not be priced.
+    Exits 1 if an organization could not be rated.
     """
     from fly_billing.cli.shadow import run_shadow
 
@@ -364,13 +376,13 @@ def shadow(
 def statement(
     organization: Annotated[str, typer.Argument(help="An organization's id")],
     month: MaybeMonth = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page to this file")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it exists")] = False,
 ) -> None:
-    """Show what an organization owes and why (without a month: the newest). Stripe is not asked.
+    """Show what an organization owes and why. Default: its newest month. Does not contact Stripe.
 
-    Exits 1 where a record can't be read: it is named, and everything else is shown.
+    Exits 1 if a record can't be read. The output names it and shows everything else.
     """
     from fly_billing.cli.local_platform import local_platform
     from fly_billing.cli.statement import show_statement, write_page
@@ -394,23 +406,27 @@ def statement(
 @app.command()
 def totals(
     organization: Annotated[
-        str | None, typer.Argument(metavar="[ORG]", help="Only what this organization pays")
+        str | None, typer.Argument(metavar="[ORG]", help="Only invoices that this organization pays")
     ] = None,
     first: Annotated[
-        BillingMonth | None, typer.Option("--from", metavar="YYYY-MM", help="Else from the beginning", parser=_month)
+        BillingMonth | None,
+        typer.Option("--from", metavar="YYYY-MM", help="First month. Default: the first billed one", parser=_month),
     ] = None,
     last: Annotated[
-        BillingMonth | None, typer.Option("--to", metavar="YYYY-MM", help="Else up to this month", parser=_month)
+        BillingMonth | None,
+        typer.Option("--to", metavar="YYYY-MM", help="Last month. Default: the current one", parser=_month),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, amounts in cents")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, amounts in cents")] = False,
 ) -> None:
-    """Show what each month came to: billed, paid, written off, open so far. Void invoices are left out."""
+    """Show each month's totals: billed, paid, written off, open so far. Excludes void invoices."""
     from fly_billing.cli.totals import show_totals
 
     show_totals(wide_console(), organization, first, last, as_json=as_json)
 
 
-spend_alert = typer.Typer(help="Amounts at which people are told what a month has come to.", no_args_is_help=True)
+spend_alert = typer.Typer(
+    help="Alerts when an organization's upcoming invoice reaches an amount.", no_args_is_help=True
+)
 app.add_typer(spend_alert, name="spend-alert")
 Organization = Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")]
 Threshold = Annotated[str, typer.Argument(help="In the organization's currency: 250 or 99.50")]
@@ -418,7 +434,7 @@ Threshold = Annotated[str, typer.Argument(help="In the organization's currency: 
 
 @spend_alert.command("add")
 def add_spend_alert(organization: Organization, amount: Threshold) -> None:
-    """Tell once a month when the organization's upcoming invoice has come to this amount."""
+    """Alert once a month when the organization's upcoming invoice reaches this amount."""
     from fly_billing.cli.spend_alerts import add
 
     add(console, organization, amount)
@@ -426,7 +442,7 @@ def add_spend_alert(organization: Organization, amount: Threshold) -> None:
 
 @spend_alert.command("remove")
 def remove_spend_alert(organization: Organization, amount: Threshold) -> None:
-    """Take the alert at this amount away."""
+    """Remove the alert at this amount."""
     from fly_billing.cli.spend_alerts import remove
 
     remove(console, organization, amount)
@@ -434,9 +450,9 @@ def remove_spend_alert(organization: Organization, amount: Threshold) -> None:
 
 @spend_alert.command("list")
 def list_spend_alerts(
-    organization: Annotated[str | None, typer.Argument(metavar="[ORG]", help="Only those of this organization")] = None,
+    organization: Annotated[str | None, typer.Argument(metavar="[ORG]", help="Only this organization")] = None,
 ) -> None:
-    """List the alerts, with the last month in which each was told."""
+    """List the alerts, with the last month in which each was sent."""
     from fly_billing.cli.spend_alerts import show
 
     show(console, organization)
@@ -448,14 +464,16 @@ def explain(
         str, typer.Argument(metavar="ITEM|ORG", help="An item's id or its first digits, or an organization")
     ],
     month: MaybeMonth = None,
-    position: Annotated[int | None, typer.Argument(metavar="N", help="Which item of that month, from 1", min=1)] = None,
+    position: Annotated[
+        int | None, typer.Argument(metavar="N", help="Position of the item on that invoice, from 1", min=1)
+    ] = None,
     events: Annotated[
-        bool, typer.Option("--events", help="List the usage events behind it, with a running sum")
+        bool, typer.Option("--events", help="List the usage events behind it, with a running total")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="All lines, files and events, however many")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show all lines, files and events")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")] = False,
 ) -> None:
-    """Show how an item's amount came about, as a sum to redo on a calculator. Exit code 1 if it does not come to it.
+    """Show how an item's amount was calculated. Exits 1 if recalculating gives a different amount.
 
     `explain 2a7ff1e4` (at least 6 digits of an item's id), `explain acme 2026-09 3` (the third item of that invoice).
     `explain acme 2026-09` lists that invoice's items with their ids.
@@ -474,23 +492,26 @@ def explain(
 def rebill(
     organization: Annotated[str, typer.Argument(help="An organization's id")],
     month: Month,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, write nothing")] = False,
-    credit_note: Annotated[bool, typer.Option("--credit-note", help="Give it back as credit")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference and write nothing")] = False,
+    credit_note: Annotated[bool, typer.Option("--credit-note", help="Issue the difference as a credit note")] = False,
     reissue: Annotated[
         bool,
-        typer.Option("--reissue", help="Make it anew: void it, unless it is void already; Stripe must not have it"),
+        typer.Option(
+            "--reissue",
+            help="Void the invoice (if it is not void yet) and issue a new revision. Only for invoices not in Stripe",
+        ),
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave it as it was billed, although terms of its month changed; needs --why")
+        bool, typer.Option("--keep", help="Keep the invoice as billed although terms of its month changed. Needs --why")
     ] = False,
-    why: Annotated[str | None, typer.Option(help="The reason, kept with what is booked")] = None,
+    why: Annotated[str | None, typer.Option(help="The reason, recorded with the booking")] = None,
     approve: Annotated[
         str | None,
-        typer.Option("--approve", metavar="AMOUNT", help="What it gives back, where that is so much that it is asked"),
+        typer.Option("--approve", metavar="AMOUNT", help="The amount that it gives back, if that needs an approval"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, amounts exact")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")] = False,
 ) -> None:
-    """Work a final invoice out again, and book the difference on the next open one: once, however often it is run."""
+    """Recalculate a final invoice and book the difference, once, on the next open invoice."""
     from fly_billing.cli.rebill import Wish
     from fly_billing.cli.rebill import rebill as run_rebill
 
@@ -505,14 +526,14 @@ def rebill(
 def reserve(
     organization: Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")],
     block: Annotated[str, typer.Argument(metavar="BLOCK", help="For example reservation/performance/20")],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is bound to: the region")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="The region that it is for")],
     first_month: Annotated[
         BillingMonth | None,
-        typer.Option("--from", metavar="YYYY-MM", help="Its first month, if not this one", parser=_month),
+        typer.Option("--from", metavar="YYYY-MM", help="First month. Default: the current one", parser=_month),
     ] = None,
-    number: Annotated[int, typer.Option(min=1, help="Another number buys another one of the same")] = 1,
+    number: Annotated[int, typer.Option(min=1, help="Buy a further block of the same kind")] = 1,
 ) -> None:
-    """Sell usage of a year ahead, cheaper: charged once, given as credit that pays for each month's usage."""
+    """Sell a one-year reservation: one upfront charge, monthly credits at a discount."""
     from fly_billing.cli.reserve import reserve as run_reserve
 
     run_reserve(console, organization, block, value, first_month, number)
@@ -521,9 +542,9 @@ def reserve(
 @app.command()
 def webhooks(
     port: Annotated[int, typer.Option(help="Port to listen on")] = 8421,
-    host: Annotated[str, typer.Option(help="Address to listen on; put TLS in front of anything public")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on. Put TLS in front of a public one")] = "127.0.0.1",
 ) -> None:
-    """Take Stripe's webhooks (paid, failed, voided, written off) until Ctrl-C. Needs STRIPE_WEBHOOK_SECRET."""
+    """Receive Stripe webhooks (paid, failed, voided, uncollectible) until Ctrl-C. Needs STRIPE_WEBHOOK_SECRET."""
     from fly_billing.cli.local_platform import local_platform
     from fly_billing.stripe_sync.webhooks import serve
 
@@ -533,7 +554,7 @@ def webhooks(
 
 @app.command()
 def alert_test() -> None:
-    """Send a test alert over every channel that is set, and say which took it. Exit code 1 if one refused."""
+    """Send a test alert to every configured channel and show the results. Exits 1 if one failed."""
     from fly_billing.cli.alerts import send_test_alert
 
     _exit(send_test_alert(console))
@@ -541,10 +562,10 @@ def alert_test() -> None:
 
 @app.command()
 def stripe_sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 chooses one")] = 12111,
-    store: Annotated[Path | None, typer.Option(help="SQLite file that keeps its state")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one")] = 12111,
+    store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
 ) -> None:
-    """Run the local Stripe by itself, until Ctrl-C."""
+    """Run only the local Stripe sandbox, until Ctrl-C."""
     from fly_billing.cli.data_folder import make_private
     from fly_billing.settings import Settings
     from fly_billing.stripe_sandbox import run
@@ -559,7 +580,7 @@ def stripe_sandbox(
 
 @app.command()
 def clean() -> None:
-    """Remove all local data: embedded Postgres, landing folder, usage table, sandbox. Refuses while it is in use."""
+    """Delete all local data: embedded Postgres, landing folder, usage table, sandbox. Refuses while it is in use."""
     from fly_billing.cli.seeding import remove_local_data
 
     remove_local_data(console)
