@@ -38,7 +38,7 @@ console = Terminal()
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        print(f"fly-billing {version('fly-billing')}")
+        console.print(f"fly-billing {version('fly-billing')}")
         raise typer.Exit
 
 
