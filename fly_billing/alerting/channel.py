@@ -1,4 +1,4 @@
-"""What a channel is. Keeps out: how each of them posts, and which ones are set (`configured`)."""
+"""What a channel is. Keeps out: how each of them posts, and which ones are set (`channels_from_settings`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The outbox: alerts wait in Postgres, per channel, until that channel takes them; over restarts and outages.
 
 Posting is at least once: a process that dies between a channel's yes and our writing it down posts again. Keeps out:
-what is told (`telling`), how a channel posts.
+what is told (`unreported`), how a channel posts.
 """
 
 from __future__ import annotations

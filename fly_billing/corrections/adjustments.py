@@ -2,7 +2,7 @@
 
 A difference becomes adjustments, which go on the next open invoice, or a credit note, whose amount is credit. Keeps
 out: what is compared, and why it differs (`corrections.rules.differences`); voiding an invoice and making it anew
-(`reissuing`).
+(`reissue`).
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def correct_month(
 
     Later final months that top up to a minimum for this month too are corrected in the same transaction: what more (or
     less) this month comes to is covered (or missing) there. What gives back more than `guard` lets pass is not booked
-    but waits for a person (`guarding_corrections`).
+    but waits for a person (`approvals`).
     """
     with database.transaction() as connection:
         later = lock_for_correcting(connection, month, groups)

@@ -1,7 +1,7 @@
 """Keeps corrections that would give back too much waiting, in Postgres, until a person approves them.
 
 Every decision is a new row of `correction_decisions`; the newest of an invoice counts. Nothing of a correction that
-waits is booked. Keeps out: the rule (`corrections.rules.guard`), finding and booking corrections (`correcting`).
+waits is booked. Keeps out: the rule (`corrections.rules.guard`), finding and booking corrections (`adjustments`).
 """
 
 from __future__ import annotations

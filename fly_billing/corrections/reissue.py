@@ -2,7 +2,7 @@
 
 Nothing of a void invoice is billed by itself, neither its usage and fees nor its one-off items and adjustments: all of
 it is on the one that is made in its place. Only what it charged ahead is another month's, whose invoice charges it.
-Keeps out: invoices that Stripe has, which are corrected by adjustments or a credit note (`correcting`).
+Keeps out: invoices that Stripe has, which are corrected by adjustments or a credit note (`adjustments`).
 """
 
 from __future__ import annotations

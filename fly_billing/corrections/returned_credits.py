@@ -1,6 +1,6 @@
 """Reads which credits paid a final invoice and its corrections, and finds what goes back to them.
 
-Keeps out: how much that is (`corrections.rules.returned_credits`), and booking it (`correcting`; the ledger by the
+Keeps out: how much that is (`corrections.rules.returned_credits`), and booking it (`adjustments`; the ledger by the
 database).
 """
 

@@ -2,7 +2,7 @@
 
 Set-based: a handful of statements and COPYs for a block of 500 payers, none per organization (but for failures,
 which are few). So memory does not grow with the platform, and while Postgres writes one block, the next one is worked
-out here. Keeps out: what invoices are made of (`accounts`), how amounts come about (`invoicing.rules.assembly`).
+out here. Keeps out: what invoices are made of (`inputs_reader`), how amounts come about (`invoicing.rules.assembly`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Stripe client and what its answers mean: applied, not applied, or unknown. Keeps out: what to send, retries.
 
-stripe-python makes no retries here: every attempt is journaled and paced by `stripe_invoice_sync`.
+stripe-python makes no retries here: every attempt is journaled and paced by `invoice_sync`.
 """
 
 from __future__ import annotations

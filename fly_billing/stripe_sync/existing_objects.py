@@ -2,7 +2,7 @@
 
 After a backup was restored, what was sent since is forgotten here and still there; sent again, it would be a second
 invoice. So a run looks before its first create: one read per 100 invoices there since the month's end, and one per 100
-customers. Keeps out: what is done about what is found (`stripe_invoice_sync`).
+customers. Keeps out: what is done about what is found (`invoice_sync`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every request is in the journal before it is sent. An outcome that is unknown is settled by sending the same key again
 while Stripe remembers it, or else by reading what Stripe has; never by hoping. Keeps out: what is sent
-(`stripe_sync.rules.requests`), what an error means (`stripe_client`, `stripe_sync.rules.sync_failures`), many invoices
+(`stripe_sync.rules.requests`), what an error means (`client`, `stripe_sync.rules.sync_failures`), many invoices
 (`stripe_sync`).
 """
 

@@ -1,6 +1,6 @@
 """The Stripe journal in Postgres: every request is a row before it is sent, every invoice has a state.
 
-Keeps out: deciding what to do next (`stripe_invoice_sync`).
+Keeps out: deciding what to do next (`invoice_sync`).
 """
 
 from __future__ import annotations

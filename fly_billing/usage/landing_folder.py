@@ -1,7 +1,7 @@
 """Lists the files of landing days and opens them, whatever they are called and whatever they are.
 
 A name is only a name: it is never a pattern, and no part of it becomes data. Keeps out: what is in the files
-(`landing_files`), what becomes of it (`landing`).
+(`readers.files`), what becomes of it (`landing`).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Postgres knows which table is the right one, the last version that a landing committed (acknowledged), and the rows and
 files of every landing day and usage month: written by the transaction of that landing. The table's side comes from its
 Delta log, so a comparison reads no data. All readers open the table here and read the acknowledged version: what a
-killed landing wrote without committing is not seen. Keeps out: what is read (`usage_lake`), landing files (`landing`),
-putting a damaged table right (`usage_repair`).
+killed landing wrote without committing is not seen. Keeps out: what is read (`usage_table`), landing files (`landing`),
+putting a damaged table right (`repair`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads the files of landing days into DuckDB's table `staged`, all of a file or nothing of it.
 
 Whatever a file does, the others are read, and it becomes one rejected row: line 0, with the reason and what to do.
-Keeps out: listing folders (`landing_folder`), formats (`landing_files`), judging rows (`landing`).
+Keeps out: listing folders (`landing_folder`), formats (`readers.files`), judging rows (`landing`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One transaction: when it ends, the table agrees with Postgres again, or nothing was changed there. Versions never go
 back: what is written from here on has versions after the last acknowledged one, also where the table lost some. Keeps
-out: how tables are compared (`usage_ledger`), landing (`landing`).
+out: how tables are compared (`landing_ledger`), landing (`landing`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What an organization used in a month is a snapshot, named after its content: rolling up unchanged usage again changes
 nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: what the aggregations are
-(`pricing.rules.aggregations`), how and where events are added up (`rollup_engines`), prices.
+(`pricing.rules.aggregations`), how and where events are added up (`engines.engine`), prices.
 """
 
 from __future__ import annotations

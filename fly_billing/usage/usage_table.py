@@ -1,9 +1,9 @@
 """The usage lake: a Delta table of every accepted usage event, partitioned by usage month and landing day.
 
 `UsageLake` is where the table is, and writes it. `UsageTable` is one version of it, and is only read: readers get it
-from `usage_ledger.open_against_ledger`, which compares the table with Postgres first. DuckDB reads a table through its
-file list. A version never changes, so what was rolled up from it can be rolled up again. Keeps out: file formats
-(`landing_files`), Postgres (`landing`, `usage_ledger`), prices.
+from `landing_ledger.open_against_ledger`, which compares the table with Postgres first. DuckDB reads a table through
+its file list. A version never changes, so what was rolled up from it can be rolled up again. Keeps out: file formats
+(`readers.files`), Postgres (`landing`, `landing_ledger`), prices.
 """
 
 from __future__ import annotations

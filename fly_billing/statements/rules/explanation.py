@@ -158,7 +158,7 @@ def explain_item(
     facts: Sequence[tuple[str, str]] = (),
     adjusted: Adjusted | None = None,
 ) -> Explanation:
-    """Explain an invoice's item; `rounding` is its own of `explained_rounding.explain_rounding`.
+    """Explain an invoice's item; `rounding` is its own of `rounding.explain_rounding`.
 
     `rollups` is the usage that it prices, `price` the version by which, `facts` (name, text) what else is known of it,
     `adjusted` the record of the adjustment that it bills. Same input, same explanation.

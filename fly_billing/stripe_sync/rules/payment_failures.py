@@ -2,7 +2,7 @@
 
 Codes are Stripe's decline codes (docs.stripe.com/declines/codes) and those of its error codes that payments meet; the
 more precise one counts. Keeps out: when Stripe tries again (`stripe_events`), failures before the invoice is finalized
-(`stripe_failures`).
+(`sync_failures`).
 """
 
 from __future__ import annotations

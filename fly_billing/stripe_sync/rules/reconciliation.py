@@ -19,7 +19,7 @@ FINAL = frozenset({"open", "paid", "uncollectible"})
 class ExpectedInvoice:
     """A finalized invoice of ours that Stripe should hold exactly once. `lines`: (item id, amount), each id once.
 
-    Lines are in Stripe's units on both sides (`stripe_amounts`), totals in ours.
+    Lines are in Stripe's units on both sides (`invoicing.rules.chargeable_amounts`), totals in ours.
 
     The order of lines is not compared: Stripe promises none. `state`, `stripe_id`: what our journal says of it.
     `metadata`: what we wrote on it there and nobody else has a reason to change.

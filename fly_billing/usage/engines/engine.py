@@ -1,6 +1,6 @@
 """What adds a month's events up: DuckDB on this machine, or Spark on many. Which one is a setting.
 
-Both say the same to the last digit. Keeps out: how either does it (`adding_up`, `adding_up_on_spark`).
+Both say the same to the last digit. Keeps out: how either does it (`duckdb_engine`, `spark_engine`).
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ class RollupEngine(Protocol):
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
         """Open the month's events. Returns the table version that all that follows is made from.
 
-        `table` was compared with Postgres (`usage_ledger`). Raises UsageTableMismatch where a file can't be read.
+        `table` was compared with Postgres (`usage.landing_ledger`). Raises UsageTableMismatch where a file can't be
+        read.
         """
 
     def add_up(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
     ) -> None:
-        """Make the table `quantities` in `duck`, as `adding_up.add_up` does."""
+        """Make the table `quantities` in `duck`, as `duckdb_engine.add_up` does."""
 
     def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         """Return (organization, meter) -> (events, quantity), added up another way, for the comparison."""
 
 
 class OnDuckDB:
-    """On this machine, within the memory that `usage_lake` allows and in files beyond that."""
+    """On this machine, within the memory that `usage.usage_table` allows and in files beyond that."""
 
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
         return table.open_view(duck, "events", month, by_meter=True)

@@ -3,7 +3,7 @@
 Spark reads the usage table's files itself, so events never pass through here. It is handed what is small, out of
 DuckDB, and gives back a row per rollup. What is accepted, what levels are told, and the second adding-up are the same
 statements for both; where DuckDB numbers totals to save memory, Spark has statements of its own (`sql_spark/`). Keeps
-out: DuckDB's way (`adding_up`), the session (`spark_session`).
+out: DuckDB's way (`duckdb_engine`), the session (`spark_session`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Spark session that counts as exactly as DuckDB does. Keeps out: what is done in it (`adding_up_on_spark`).
+"""A Spark session that counts as exactly as DuckDB does. Keeps out: what is done in it (`spark_engine`).
 
 What a cluster needs besides (memory, cores, credentials of the storage) is Spark's own to know: `spark-defaults.conf`
 in SPARK_CONF_DIR, as for any other program.

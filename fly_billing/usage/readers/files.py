@@ -1,4 +1,4 @@
-"""Reads landed usage files (JSONL, JSON, CSV, Parquet) into the shape of `staging.py`, losing nothing, judging little.
+"""Reads landed usage files (JSONL, JSON, CSV, Parquet) into the shape of `staged_rows`, losing nothing, judging little.
 
 Whether a row may be billed is decided in `sql/judge_usage.sql`. What a cell may look like: `usage/rules/cells.py`.
 """
@@ -323,7 +323,7 @@ def _stage_csv_row(line: int, raw: str, columns: _Columns, fields: list[str] | c
 def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> list[LandingFile]:
     """Read what is plain of these Parquet files straight into the table `staged`; return the files that are left.
 
-    Plain is what needs no closer look (`usage_parquet`): text, times in UTC to the microsecond, exact quantities
+    Plain is what needs no closer look (`parquet`): text, times in UTC to the microsecond, exact quantities
     without exponents. Through Arrow the same takes six times as long.
     """
     by_schema: dict[pa.Schema, list[LandingFile]] = defaultdict(list)

@@ -1,7 +1,7 @@
 """Cuts a JSON array, or a single JSON object, into its elements, as text and without holding more than one of them.
 
 A CloudEvents batch is an array of events. Only brackets, braces, commas and quotes are looked at: an element that is
-no JSON is cut out like the others, and refused by whoever reads it. Keeps out: reading elements (`usage_json`).
+no JSON is cut out like the others, and refused by whoever reads it. Keeps out: reading elements (`json_lines`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Both obey `usage/rules/cells.py`. DuckDB is more lenient than JSON (trailing commas, NaN), takes the first of two equal
 keys and reads numbers as doubles: so its way declines every line in which any of that could matter.
-Keeps out: files (`landing_files`, `jsonl_batches`), and which events can be billed (`sql/judge_usage.sql`).
+Keeps out: files (`files`, `jsonl_batches`), and which events can be billed (`sql/judge_usage.sql`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads JSONL files many at once: a statement of DuckDB for each file would cost more than all of its rows.
 
 A batch takes only files that are plainly fine: readable, short enough to be held as a whole, UTF-8, no line too long.
-All others are declined, as are all files of a batch in which anything goes wrong: `landing_files` reads them one by
-one, and says which of them is to blame. Keeps out: lines (`usage_json`).
+All others are declined, as are all files of a batch in which anything goes wrong: `files` reads them one by
+one, and says which of them is to blame. Keeps out: lines (`json_lines`).
 """
 
 from __future__ import annotations

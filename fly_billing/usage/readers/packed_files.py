@@ -1,7 +1,7 @@
 """Opens .gz and .zst files as the bytes that were packed, a piece at a time, and no further than they may unpack to.
 
 A few bytes can unpack to terabytes: what unpacks to more than MOST_TIMES its size, or to more than MOST_BYTES, is
-refused when it comes so far. Keeps out: what is in the files (`landing_files`).
+refused when it comes so far. Keeps out: what is in the files (`files`).
 """
 
 from __future__ import annotations

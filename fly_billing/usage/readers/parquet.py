@@ -2,7 +2,7 @@
 
 A typed value says what its text would say in CSV (`usage/rules/cells.py`): whole numbers and decimals their digits,
 bytes the UTF-8 in them, timestamps with a zone their moment. What no text could say is refused row by row.
-Keeps out: files that are plain, and those that can't be opened (`landing_files`).
+Keeps out: files that are plain, and those that can't be opened (`files`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 -- such events measures. Shared is a type that several meters read, or one by another name or property (`shared_meters`).
 -- A meter whose property is missing, null or empty does not measure the event; that none does is `is_unmeasured`. One
 -- meter's measurement is an event like any other; several are one row of the usage table: `meter` is the event's type then,
--- `dimensions` a JSON array of them all (`usage_lake`). `wrong` and `negative` name the first property whose number can't be
+-- `dimensions` a JSON array of them all (`usage.usage_table`). `wrong` and `negative` name the first property whose number can't be
 -- billed, with that; `absent` has the dimensions that a measuring meter misses.
 create or replace temp table measured as
 with said as (

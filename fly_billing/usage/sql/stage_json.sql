@@ -1,5 +1,5 @@
 -- DuckDB. `read_json`: one row per line of `lines`, with what its JSON document says where it `is_plain`. The other lines are
--- for the exact reader (`usage_json.stage_json_line`): what DuckDB could read otherwise than that must not be plain.
+-- for the exact reader (`usage.readers.json_lines.stage_json_line`): what DuckDB could read otherwise than that must not be plain.
 -- (Not a condition: DuckDB would push it down and read each document once more for it.) Plain is a flat object whose only
 -- object is `data`, flat too: no escapes, no key twice, no numbers but whole ones, and a quantity whose digits are those in
 -- the line (DuckDB reads doubles). A key that is twice in `data`, but for the quantity, is left to `judge_usage.sql`.

@@ -1,4 +1,4 @@
--- Spark. One row per event of the month and meter that reads it, as `usage_lake.MEASUREMENTS` has it for DuckDB.
+-- Spark. One row per event of the month and meter that reads it, as `usage.usage_table.MEASUREMENTS` has it for DuckDB.
 create or replace temp view events as
 with shared as (
     select
