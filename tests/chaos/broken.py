@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import stripe
 
 from fly_billing.postgres.database import Row
-from fly_billing.settings import Settings
+from fly_billing.settings import Settings, reveal
 from fly_billing.stripe_sync.client import CONNECT_SECONDS, READ_SECONDS
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.journal import Entry, StripeJournal
@@ -70,7 +70,7 @@ def _without_journal(tools: SyncTools, settings: Settings) -> SyncTools:
 def _with_client(kind: type[stripe.RequestsClient]) -> Callable[[SyncTools, Settings], SyncTools]:
     def broken(tools: SyncTools, settings: Settings) -> SyncTools:
         client = stripe.StripeClient(
-            str(settings.stripe_api_key),
+            reveal(settings.stripe_api_key) or "",
             base_addresses={"api": settings.stripe_api_base} if settings.stripe_api_base else None,
             http_client=kind(timeout=(CONNECT_SECONDS, READ_SECONDS)),
             max_network_retries=0,

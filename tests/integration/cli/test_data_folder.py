@@ -60,6 +60,6 @@ def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
                 assert connection.exec_driver_sql("select current_user").scalar_one() == "fly_billing_pipeline"
             database.engine.dispose()
             assert settings.migration_database_url is not None
-            assert settings.migration_database_url not in os.environ.values()
+            assert settings.migration_database_url.get_secret_value() not in os.environ.values()
     finally:
         remove(data_dir / "postgres")

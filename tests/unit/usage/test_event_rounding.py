@@ -66,8 +66,8 @@ def meter(**fields: Any) -> Meter:
 
 def test_a_meter_of_a_price_book_names_the_step() -> None:
     assert meter(round_each_event={"step": 6}).aggregation.round_each_event == EventRounding(Decimal(6), "up")
-    assert meter(round_each_event={"step": "0.5", "round": "down"}).as_row()[-2:] == (Decimal("0.5"), "down")
-    assert meter().as_row()[-2:] == (None, None)
+    assert meter(round_each_event={"step": "0.5", "round": "down"}).as_row()[8:10] == (Decimal("0.5"), "down")
+    assert meter().as_row()[8:10] == (None, None)
 
 
 @pytest.mark.parametrize(
