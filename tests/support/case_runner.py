@@ -32,7 +32,7 @@ from fly_billing.stripe_sandbox import SandboxServer
 from tests.support.builders import TERMS, Platform
 from tests.support.stripe_builders import in_stripe, outcome, reconcile, sync, sync_tools
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 @dataclass

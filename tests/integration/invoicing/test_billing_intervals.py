@@ -18,6 +18,7 @@ from fly_billing.corrections.adjustments import Who, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.exports import export_focus
 from fly_billing.periods import BillingMonth
+from fly_billing.postgres.schema_check import VERSIONS
 from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.statements.explanation_reader import items_of_month, read_explanation
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, id_of, price
@@ -174,7 +175,7 @@ def test_a_book_in_which_a_fee_changes_its_interval_is_refused_by_name(platform:
         platform.load(monthly)
 
 
-MIGRATION = Path(__file__).parents[3] / "migrations" / "versions" / "0035_billing_intervals.sql"
+MIGRATION = VERSIONS / "0035_billing_intervals.sql"
 
 
 def test_fees_from_before_intervals_were_kept_are_of_calendar_months(subscribed: Platform) -> None:
