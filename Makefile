@@ -65,7 +65,7 @@ chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and r
 fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files; is every row accounted for?
 	$(BIN)/python -m tests.fuzz --rows $(ROWS) --files $(FILES) --seed $(SEED)
 
-mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (an hour or more)
+mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (long)
 	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/python -m tests.support.mutants

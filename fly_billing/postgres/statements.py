@@ -5,6 +5,7 @@ A name is unique in the whole package. Values are bound, never formatted in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +26,14 @@ def sql_spark(name: str) -> str:
 
 @cache
 def _files(folder: str) -> dict[str, Path]:
-    found = sorted(PACKAGE.glob(f"*/**/{folder}/*.sql"))
-    by_name = {path.stem: path for path in found}
-    if len(by_name) < len(found):
-        raise LookupError(f"two SQL files of one name: {sorted(path for path in found if by_name[path.stem] != path)}")
-    return by_name
+    return by_name(PACKAGE.glob(f"*/**/{folder}/*.sql"))
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the files by their names without suffix. Raises LookupError naming two files of one name."""
+    found: dict[str, Path] = {}
+    for path in sorted(paths):
+        if path.stem in found:
+            raise LookupError(f"two SQL files of one name: {found[path.stem]} and {path}: rename one")
+        found[path.stem] = path
+    return found
