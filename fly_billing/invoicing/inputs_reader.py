@@ -271,13 +271,22 @@ def _without_times(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rollup(fields: dict[str, Any]) -> UsageRollup:
+    missing = [name for name, value in fields.items() if value is None]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
     return UsageRollup(**fields | {"dimensions": _dimensions(fields["dimensions"])})
 
 
 @lru_cache(maxsize=65_536)
 def _dimensions(text: str) -> Mapping[str, str]:
-    """Read dimensions from JSON, once for all that have the same: read-only, as they are shared."""
-    return MappingProxyType(json.loads(text))
+    """Read dimensions from JSON, once for all that have the same: read-only, as they are shared.
+
+    Raises ValueError where they are no JSON object of texts.
+    """
+    read = json.loads(text)
+    if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
+        raise ValueError("dimensions are no JSON object of texts")
+    return MappingProxyType(read)
 
 
 def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]], T]:

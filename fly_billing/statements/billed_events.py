@@ -179,11 +179,7 @@ def check_items_per_event(
     """
     by_version: dict[int, list[Row]] = defaultdict(list)
     wrong: list[Row] = []
-    optional = {"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events", "item_id"}
-    found, bad = readable_rows(
-        database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups)), optional
-    )
-    unread = {one.organization_id: one.reason for one in bad}
+    found, unread = _rollups_of_invoices(database, month, groups)
     wrong += [
         {"organization_id": name, "events": 0, "problem": f"its rollups can't be read: {reason}; correct the row"}
         for name, reason in sorted(unread.items())
@@ -199,6 +195,18 @@ def check_items_per_event(
             events = sum(row["events"] or 0 for row in billed)
             wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
     return wrong
+
+
+def _rollups_of_invoices(
+    database: BillingDatabase, month: BillingMonth, groups: Sequence[str]
+) -> tuple[list[Row], dict[str, str]]:
+    """Read the rollups that invoices bill, and by organization why some can't be read."""
+    known = database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups))
+    # A snapshot without usage has a row without a rollup.
+    of_rollup = {"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events"}
+    used, bad = readable_rows([row for row in known if row["rollup_id"] is not None], {"item_id"})
+    unused, worse = readable_rows([row for row in known if row["rollup_id"] is None], {"item_id", *of_rollup})
+    return used + unused, {one.organization_id: one.reason for one in bad + worse}
 
 
 def _not_in_one_item(table: UsageTable, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:

@@ -1,13 +1,16 @@
--- One row per invoice of the month whose items do not add up to its total, exactly and in cents.
+-- One row per invoice of the month whose items do not add up to its total, exactly and in cents; and, with every month,
+-- per invoice whose month is no day: no other question about a month finds it.
 select
     invoices.organization_id, invoices.amount, invoices.total_cents,
     coalesce(sum(invoice_items.amount), 0) as items_amount,
-    coalesce(sum(invoice_items.amount_cents), 0) as items_cents
+    coalesce(sum(invoice_items.amount_cents), 0) as items_cents,
+    case when not isfinite(invoices.month) then 'its month is ' || invoices.month || ': correct the row' end as problem
 from invoices
 join organizations on organizations.id = invoices.organization_id
 left join invoice_items on invoice_items.invoice_id = invoices.id
-where invoices.month = :month and organizations.billing_group = any (:groups)
+where invoices.month in (:month, 'infinity', '-infinity') and organizations.billing_group = any (:groups)
 group by invoices.id
-having coalesce(sum(invoice_items.amount), 0) <> invoices.amount
-    or coalesce(sum(invoice_items.amount_cents), 0) <> invoices.total_cents
+having coalesce(sum(invoice_items.amount), 0) is distinct from invoices.amount
+    or coalesce(sum(invoice_items.amount_cents), 0) is distinct from invoices.total_cents
+    or not isfinite(invoices.month)
 order by invoices.organization_id

@@ -29,7 +29,7 @@ from fly_billing.postgres.statements import sql
 
 # Rows that are written at once: a Parquet row group is not much smaller than this is worth it.
 BATCH = 20_000
-_OF_INVOICE = ("invoice_id", "payer_id", "payer_name", "number", "currency", "total_cents")
+_OF_INVOICE = ("invoice_id", "payer_id", "payer_name", "number", "currency", "total_cents", "unreadable_rollup")
 
 
 class FocusExportError(ToBeMended):
@@ -153,6 +153,10 @@ def _invoice(items: list[Mapping[str, Any]], month: BillingMonth) -> BilledInvoi
     head = items[0]
     for item in items:
         refuse_unreadable(item)
+        if item["unreadable_rollup"] is not None:
+            raise ValueError(
+                f"usage rollup {item['unreadable_rollup']} has no time, or dimensions that are no JSON object"
+            )
     return BilledInvoice(
         number=invoice_number(head["payer_id"], head["number"]),
         organization_id=head["payer_id"],

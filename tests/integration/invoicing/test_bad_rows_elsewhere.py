@@ -50,6 +50,7 @@ YEAR = {"first": date(2026, 1, 1), "last": date(2026, 12, 1)}
 # Table, what is written there for `broken`, and what a sentence about it says.
 OF_SEPTEMBER = "organization_id = 'broken' and month = '2026-09-01'"
 OF_INVOICE = f"invoice_id in (select id from invoices where {OF_SEPTEMBER})"  # noqa: S608
+OF_SNAPSHOT = f"snapshot_id in (select id from usage_snapshots where {OF_SEPTEMBER})"  # noqa: S608
 ROWS = [
     ("invoices", "total_cents = 9200000000000000000", OF_SEPTEMBER, "total_cents is too large"),
     ("invoices", "total_cents = -9200000000000000000", OF_SEPTEMBER, "total_cents is too large"),
@@ -72,6 +73,9 @@ ROWS = [
     ("invoice_taxes", "tax_cents = null", OF_INVOICE, "tax_cents is missing"),
     ("invoice_taxes", "percent = 'NaN'", OF_INVOICE, "percent NaN is no finite number"),
     ("usage_snapshots", "lake_version = null", OF_SEPTEMBER, "lake_version is missing"),
+    ("usage_rollups", "dimensions = '7'", OF_SNAPSHOT, ""),
+    ("usage_rollups", "dimensions = null", OF_SNAPSHOT, ""),
+    ("usage_rollups", "segment_start = null", OF_SNAPSHOT, ""),
     ("commitments", "months = 2000000000", "organization_id = 'broken'", ""),
     ("commitments", "last_month = '-infinity'", "organization_id = 'broken'", ""),
     ("credit_grants", "expires_at = 'infinity'", "organization_id = 'broken'", "expires_at infinity is no time"),
@@ -147,7 +151,7 @@ def drop_rules(platform: Platform) -> None:
         " join pg_class as c on c.oid = a.attrelid"
         " where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and a.attnum > 0 and a.attnotnull"
         " and a.attname in ('currency', 'total_cents', 'amount', 'amount_cents', 'quantity', 'unit', 'detail', 'month',"
-        " 'tax_cents', 'lake_version', 'period_end')"
+        " 'tax_cents', 'lake_version', 'period_end', 'dimensions', 'segment_start')"
         " and not exists (select from pg_index where indrelid = c.oid and indisprimary and a.attnum = any (indkey))"
     ):
         platform.execute(f'alter table {row["on_table"]} alter column "{row["attname"]}" drop not null')
@@ -308,3 +312,15 @@ def test_what_a_sync_would_send_names_what_it_can_not_read(billed: Billed) -> No
         damage(database, f"update invoices set currency = null where {OF_SEPTEMBER}")  # noqa: S608
         plan = plan_of_sync(database, SEPTEMBER)
     assert (plan.invoices, plan.unreadable) == (1, ("broken: currency is missing",))
+
+
+def test_an_invoice_whose_month_is_no_day_fails_the_check_of_sums_of_every_month(billed: Billed) -> None:
+    """No other question about a month finds it, so without that nobody is alerted."""
+    with copied(billed, "damaged") as database:
+        damage(database, f"update invoices set month = 'infinity' where {OF_SEPTEMBER}")  # noqa: S608
+        found = [
+            database.rows("check_items_sum", month=month.first_day, groups=list(NAMES)) for month in (AUGUST, OCTOBER)
+        ]
+    assert [[(row["organization_id"], row["problem"]) for row in of_month] for of_month in found] == [
+        [("broken", "its month is infinity: correct the row")]
+    ] * 2

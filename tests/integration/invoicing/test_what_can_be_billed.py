@@ -145,3 +145,21 @@ def test_a_row_of_before_is_left_as_it_is_and_no_other_is_taken(platform: Platfo
     assert platform.query("select amount::text from one_off_items where id = :id", id=id_of("acme broken")) == [
         {"amount": "NaN"}
     ]
+
+
+def test_every_table_says_of_each_row_which_month_and_stretch_of_time_it_is_of(
+    billing_database: BillingDatabase,
+) -> None:
+    """A row without its month would be missing from every question about a month, and nobody would notice."""
+    with billing_database.transaction() as connection:
+        found = connection.execute(
+            text(
+                "select table_name, column_name from information_schema.columns"
+                " join information_schema.tables using (table_schema, table_name)"
+                " where table_schema = current_schema() and table_type = 'BASE TABLE' and is_nullable = 'YES'"
+                " and column_name in ('month', 'organization_id', 'dimensions', 'segment_start', 'segment_end')"
+            )
+        ).all()
+    assert [
+        tuple(row) for row in found if row[1] != "organization_id" or row[0] in ("invoices", "usage_snapshots")
+    ] == []

@@ -1,5 +1,6 @@
 -- One row per item of the month's final invoices, in the order of payers, numbers and positions, with the time that it
--- is for and the dimensions that all usage behind it shares. Left out: open and void invoices.
+-- is for and the dimensions that all usage behind it shares. `unreadable_rollup`: one behind it that lacks a time, or
+-- whose dimensions are no JSON object. Left out: open and void invoices.
 with exported as (
     select i.id, i.organization_id, i.number, i.month, i.currency, i.total_cents, o.name as organization_name
     from invoices as i
@@ -8,7 +9,11 @@ with exported as (
 ),
 
 used as (
-    select l.item_id, min(r.segment_start) as period_start, max(r.segment_end) as period_end
+    select
+        l.item_id, min(r.segment_start) as period_start, max(r.segment_end) as period_end,
+        min(cast(r.id as text)) filter (
+            where r.segment_start is null or r.segment_end is null or jsonb_typeof(r.dimensions) is distinct from 'object'
+        ) as unreadable_rollup
     from exported
     join invoice_item_rollups as l on l.invoice_id = exported.id
     join usage_rollups as r on r.id = l.rollup_id
@@ -20,7 +25,7 @@ dimensions as (
     from exported
     join invoice_item_rollups as l on l.invoice_id = exported.id
     join usage_rollups as r on r.id = l.rollup_id
-    cross join jsonb_each_text(r.dimensions) as d
+    cross join jsonb_each_text(case jsonb_typeof(r.dimensions) when 'object' then r.dimensions else '{}' end) as d
     group by l.item_id, d.key
     having min(d.value) = max(d.value) and min(d.value) <> ''
 ),
@@ -48,7 +53,8 @@ select
     coalesce(
         t.period_end, used.period_end, date_trunc('day', one_offs.occurred_at, 'UTC') + interval '1 day',
         (a.month + interval '1 month') at time zone 'UTC', :month_end
-    ) as period_end
+    ) as period_end,
+    used.unreadable_rollup
 from exported as e
 join invoice_items as t on t.invoice_id = e.id
 join organizations as o on o.id = t.organization_id
