@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev test test-repeat test-engines test-servers test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema migration test test-repeat test-engines test-servers test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -69,6 +69,12 @@ mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a
 	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/python -m tests.support.mutants
+
+schema: $(VENV)/.installed-dev ## write schema.sql and docs/schema.md from the migrations, and freeze new ones
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.support.schema_files
+
+migration: $(VENV)/.installed-dev ## make the two files of the next migration: make migration NAME=what_it_does
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.support.schema_files $(if $(NAME),$(NAME),$(error NAME=what_it_does is missing))
 
 lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
 	$(BIN)/ruff check .

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from fly_billing.postgres.connecting import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.postgres.rights import grant_rights, owns_tables
-from fly_billing.postgres.schema_check import VERSIONS, check_database, check_migrated, newer_than_code
+from fly_billing.postgres.schema_check import (
+    VERSIONS,
+    check_database,
+    check_migrated,
+    newest_migration,
+    oldest_migration,
+    other_than_code,
+)
 from fly_billing.settings import Settings
 
 
@@ -18,7 +24,7 @@ def migrate(database: BillingDatabase) -> None:
     """Apply every migration that is missing, and grant each role its rights.
 
     Safe to run twice, and at once from two processes. Killed half-way, nothing of it is kept.
-    Raises DatabaseProblem if the database can't be used or is newer than this code.
+    Raises DatabaseProblem if the database can't be used, is newer than this code, or is from before the first release.
     """
     check_database(database)
     with database.transaction() as connection:
@@ -29,10 +35,11 @@ def migrate(database: BillingDatabase) -> None:
     with database.transaction() as connection:
         rows(connection, "take_any_time")  # an index of years of invoices takes what it takes
         lock_until_commit(connection, "migrate")
-        try:
-            command.upgrade(_config(connection), "head")
-        except CommandError as problem:
-            raise newer_than_code(database.place, _version(connection)) from problem
+        found = _version(connection)
+        oldest, newest = oldest_migration(), newest_migration()
+        if found and not oldest <= found <= newest:
+            raise other_than_code(database.place, found, oldest, newest)
+        command.upgrade(migrations(connection), "head")
         grant_rights(connection)
 
 
@@ -52,13 +59,16 @@ def _check_already_migrated(database: BillingDatabase) -> None:
         ) from problem
 
 
-def _version(connection: Connection) -> str:
-    (found,) = rows(connection, "schema_version")
-    return str(found["version_num"])
-
-
-def _config(connection: Connection) -> Config:
+def migrations(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration of our migrations, for the database of a connection."""
     config = Config()
     config.set_main_option("script_location", str(VERSIONS.parent))
     config.attributes["connection"] = connection
     return config
+
+
+def _version(connection: Connection) -> str:
+    """Return the number of the newest migration that was applied; empty if there is none."""
+    (facts,) = rows(connection, "database_facts")
+    found = rows(connection, "schema_version") if facts["is_migrated"] else []
+    return str(found[0]["version_num"]) if found else ""

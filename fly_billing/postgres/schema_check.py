@@ -7,14 +7,23 @@ from pathlib import Path
 from fly_billing.postgres.connecting import NEEDED, DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 
-# Where the migrations are: `NNNN_what_it_does.sql`, each run by the module of its name.
+# Where the migrations are: a module `NNNN_what_it_does.py` each, which runs the SQL file or folder of its name.
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _migrated: set[str] = set()
 
 
 def newest_migration() -> str:
     """Return the number of this code's newest migration."""
-    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
+    return max(_migrations())
+
+
+def oldest_migration() -> str:
+    """Return the number of the baseline, before which no database can be brought up to date."""
+    return min(_migrations())
+
+
+def _migrations() -> list[str]:
+    return [path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py")]
 
 
 def check_database(database: BillingDatabase) -> None:
@@ -36,22 +45,35 @@ def check_migrated(database: BillingDatabase) -> None:
     (facts,) = database.rows("database_facts")
     if facts["is_dagsters"]:
         raise same_database(database.place)
-    ours = newest_migration()
     found = [row["version_num"] for row in database.rows("schema_version")] if facts["is_migrated"] else []
     if not found:
         raise DatabaseProblem(f"{database.place} has no tables yet: run `fly-billing migrate`, or `make demo`")
-    if found[0] < ours:
-        raise DatabaseProblem(
-            f"{database.place} is at migration {found[0]} and this code needs {ours}: run `fly-billing migrate`"
-        )
-    if found[0] > ours:
-        raise newer_than_code(database.place, found[0])
+    if found[0] != newest_migration():
+        raise other_than_code(database.place, found[0], oldest_migration(), newest_migration())
     _migrated.add(database.place)
 
 
-def newer_than_code(place: str, found: str) -> DatabaseProblem:
+def other_than_code(place: str, found: str, oldest: str, newest: str) -> DatabaseProblem:
+    """Say what to do about a database that is not at the newest migration.
+
+    Args:
+        place: the setting and server to name.
+        found: the migration the database is at.
+        oldest: the baseline of this code.
+        newest: its newest migration.
+    """
+    if found < oldest:
+        return DatabaseProblem(
+            f"{place} is at migration {found}: a development version made it before the first release, and it can't be"
+            " brought up to date. Delete a local platform with `fly-billing clean`; elsewhere name an empty database"
+            " and run `fly-billing migrate`"
+        )
+    if found < newest:
+        return DatabaseProblem(
+            f"{place} is at migration {found} and this code needs {newest}: run `fly-billing migrate`"
+        )
     return DatabaseProblem(
-        f"{place} is at migration {found}, and this code knows them up to {newest_migration()}: deploy the newer code"
+        f"{place} is at migration {found}, and this code knows them up to {newest}: deploy the newer code"
     )
 
 

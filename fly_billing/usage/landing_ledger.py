@@ -38,7 +38,7 @@ NOTHING = Part(0, "")
 
 @dataclass(frozen=True)
 class ExpectedPart:
-    """What the table must hold of a landing day and usage month; rows and files are None if landed before 0014."""
+    """What the table must hold of a landing day and usage month; rows and files are None if not kept yet."""
 
     accepted: int
     rows: int | None

@@ -1,20 +1,25 @@
-"""${message}
+"""TODO: what it does, as a sentence.
 
 Revision ID: ${up_revision}
 Revises: ${down_revision}
 """
 
+from pathlib import Path
+
 from alembic import op
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = "${down_revision}"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+    # Straight to the driver: SQLAlchemy and psycopg would read the colons and percent signs as parameters.
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    raise RuntimeError("billing records are never dropped by a migration: restore a backup instead")

@@ -18,7 +18,6 @@ from fly_billing.corrections.adjustments import Who, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.exports import export_focus
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.schema_check import VERSIONS
 from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.statements.explanation_reader import items_of_month, read_explanation
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, id_of, price
@@ -173,34 +172,3 @@ def test_a_book_in_which_a_fee_changes_its_interval_is_refused_by_name(platform:
         ValueError, match="price book fly: the versions of price 'quarter' are by the month and by the q"
     ):
         platform.load(monthly)
-
-
-MIGRATION = VERSIONS / "0035_billing_intervals.sql"
-
-
-def test_fees_from_before_intervals_were_kept_are_of_calendar_months(subscribed: Platform) -> None:
-    """The statement of the migration that fills them in, on final invoices whose items have none."""
-    subscribed.add_subscription("acme", "support", at("2026-09-16"), billed="in_advance")
-    subscribed.close()
-    unfilled = (
-        "alter table invoice_items drop constraint a_fee_has_an_interval, disable trigger refuse_update_of_finalized,"
-        " disable trigger refuse_update_into_finalized;"
-        " update invoice_items set interval_start = null, interval_end = null;"
-        " alter table invoice_items enable always trigger refuse_update_of_finalized,"
-        " enable always trigger refuse_update_into_finalized"
-    )
-    text = MIGRATION.read_text(encoding="utf-8")
-    filling = text[
-        text.index("-- Each was a calendar month until now.") : text.index("-- What was charged for intervals")
-    ]
-    for statement in (*unfilled.split(";"), *filling.split(";")):
-        if statement.strip():
-            subscribed.execute(statement)
-    found = subscribed.query(
-        "select interval_start, interval_end from invoice_items where kind = 'subscription' and price_key = 'support'"
-        " order by interval_start"
-    )
-    assert [(row["interval_start"], row["interval_end"]) for row in found] == [
-        (SEPTEMBER.start, SEPTEMBER.end),
-        (OCTOBER.start, OCTOBER.end),
-    ]

@@ -136,7 +136,7 @@ def test_what_is_billed_every_day_is_taken(platform: Platform) -> None:
 
 
 def test_a_row_of_before_is_left_as_it_is_and_no_other_is_taken(platform: Platform) -> None:
-    """The migration leaves the constraint not valid where a row breaks it."""
+    """A migration may add a constraint as not valid, so that a row that breaks it stays and no other one comes."""
     platform.execute("alter table one_off_items drop constraint amount_is_finite")
     platform.add_one_off("acme", "broken", "NaN", at("2026-09-10"))
     platform.execute("alter table one_off_items add constraint amount_is_finite check (abs(amount) < 1e12) not valid")

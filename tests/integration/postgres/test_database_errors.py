@@ -153,10 +153,15 @@ def test_a_database_without_tables_says_what_to_run(command: str, databases: Dat
     refused_in_one_line(found, "has no tables yet: run `fly-billing migrate`")
 
 
-def test_a_database_behind_the_code_says_what_to_run(databases: Databases, tmp_path: Path) -> None:
-    databases.execute(databases.billing, "update alembic_version set version_num = '0003'")
-    found = run(tmp_path, "bill 2026-10", databases.billing, databases.dagster)
-    refused_in_one_line(found, f"is at migration 0003 and this code needs {newest_migration()}: run `fly-billing mig")
+@pytest.mark.parametrize("command", ["bill 2026-10", "migrate"])
+def test_a_database_from_before_the_first_release_says_that_a_new_one_is_needed(
+    command: str, databases: Databases, tmp_path: Path
+) -> None:
+    databases.execute(databases.billing, "update alembic_version set version_num = '0038'")
+    found = run(tmp_path, command, databases.billing, databases.dagster)
+    refused_in_one_line(
+        found, "is at migration 0038: a development version made it before the first release", "empty database"
+    )
 
 
 @pytest.mark.parametrize("command", ["bill 2026-10", "migrate"])

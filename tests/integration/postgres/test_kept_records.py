@@ -14,7 +14,6 @@ from fly_billing.corrections.rules.guard import OFF
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import OWNER
 from fly_billing.embedded_postgres.server import connect
-from fly_billing.postgres.schema_check import VERSIONS
 from tests.support.builders import SEPTEMBER, Platform, at, event, id_of, write_jsonl
 
 # Rows are added and never change, or change in these columns only; none can be deleted.
@@ -346,17 +345,3 @@ def test_an_organization_whose_payer_is_billed_for_it_has_no_final_invoice_itsel
     platform.link("labs", "acme")
     platform.execute(OPEN, id=id_of("labs"), organization="labs", revision=0, origin="billed")
     refused(platform, "2026-09 labs is on the invoice of its payer acme", FINALIZE, id=id_of("labs"))
-
-
-def test_a_database_with_two_final_invoices_of_a_month_is_not_migrated_and_they_are_named(platform: Platform) -> None:
-    platform.execute("drop index one_invoice_per_organization_and_month")
-    for revision in (0, 1):
-        invoice = {"id": id_of(f"invoice {revision}")}
-        platform.execute(OPEN, **invoice, organization="acme", revision=revision, origin="billed")
-        platform.execute(FINALIZE, **invoice)
-    (migration,) = VERSIONS.glob("*_kept_records.sql")
-    with (
-        pytest.raises(IntegrityError, match=r"one organization and month: acme 2026-09 \(numbers 1, 2\)"),
-        platform.database.transaction() as connection,
-    ):
-        connection.exec_driver_sql(migration.read_text(encoding="utf-8").replace("%", "%%"))

@@ -1,0 +1,3741 @@
+-- The whole schema, written by pg_dump: do not edit it. Change it by a migration and run `make schema`.
+-- To read it by subject, with the reasons: postgres/migrations/versions/0039_baseline; as a picture: docs/schema.md.
+
+SET check_function_bodies = false;
+
+CREATE FUNCTION public.are_keys(words text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    select coalesce(bool_and(word is not null and word ~ '^\S(.*\S)?$' and word !~ '[[:cntrl:]]'), true)
+    from unnest(words) as word
+$_$;
+
+CREATE FUNCTION public.fill_one_off_amount() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if new.amount is null then
+        new.amount := new.quantity * new.unit_amount;
+    end if;
+    return new;
+end
+$$;
+
+CREATE TABLE public.invoices (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    revision integer DEFAULT 0 NOT NULL,
+    origin text DEFAULT 'billed'::text NOT NULL,
+    status text NOT NULL,
+    currency character(3) NOT NULL,
+    amount numeric NOT NULL,
+    total_cents bigint NOT NULL,
+    usage_snapshot_id uuid,
+    computed_at timestamp with time zone NOT NULL,
+    finalized_at timestamp with time zone,
+    due_on date,
+    paid_at timestamp with time zone,
+    number integer,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT computed_at_is_a_time CHECK (((computed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (computed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT due_on_is_a_day CHECK (((due_on >= '1970-01-01'::date) AND (due_on < '2200-01-01'::date))),
+    CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT invoices_check CHECK (((status = 'open'::text) = (finalized_at IS NULL))),
+    CONSTRAINT invoices_check1 CHECK (((status = 'open'::text) OR (due_on IS NOT NULL))),
+    CONSTRAINT invoices_check2 CHECK (((status = 'paid'::text) = (paid_at IS NOT NULL))),
+    CONSTRAINT invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT invoices_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT invoices_number_check CHECK ((number > 0)),
+    CONSTRAINT invoices_origin_check CHECK ((origin = ANY (ARRAY['billed'::text, 'imported'::text]))),
+    CONSTRAINT invoices_revision_check CHECK ((revision >= 0)),
+    CONSTRAINT invoices_status_check CHECK ((status = ANY (ARRAY['open'::text, 'finalized'::text, 'paid'::text, 'void'::text, 'uncollectible'::text]))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT numbered_when_final CHECK (((status = 'open'::text) = (number IS NULL))),
+    CONSTRAINT paid_at_is_a_time CHECK (((paid_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (paid_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON COLUMN public.invoices.origin IS 'imported: made and settled before fly_billing; never synced';
+
+COMMENT ON COLUMN public.invoices.amount IS 'the exact sum of the items; total_cents is this, rounded half-up once';
+
+COMMENT ON COLUMN public.invoices.number IS 'gapless per organization, given when it is finalized; void ones keep theirs';
+
+CREATE FUNCTION public.final_invoices_that_used(term_table text, term jsonb) RETURNS SETOF public.invoices
+    LANGUAGE sql STABLE
+    AS $$
+    with terms as (
+        select d.id, d.organization_id
+        from discounts as d
+        where term_table = 'coupons' and d.coupon_code = term ->> 'code'
+        union all
+        select cast(term ->> 'id' as uuid), term ->> 'organization_id' where term_table <> 'coupons'
+    )
+    select i.*
+    from invoices as i
+    where i.status <> 'open'
+        and i.organization_id in (
+            select organization_id from terms
+            union
+            select payer_id from organization_links where organization_id in (select organization_id from terms)
+        )
+        and (
+            exists (
+                select from invoice_items as t
+                where t.invoice_id = i.id
+                    -- Of these an item has one at most: constraint one_source_each.
+                    and coalesce(t.subscription_id, t.discount_id, t.commitment_id, t.credit_grant_id)
+                        in (select id from terms)
+            )
+            -- These two have no item where the minimum was reached, or the tax is contained in the prices.
+            or exists (
+                select from invoice_commitments as c
+                where c.invoice_id = i.id and c.commitment_id in (select id from terms)
+            )
+            or exists (
+                select from invoice_taxes as x where x.invoice_id = i.id and x.tax_rate_id in (select id from terms)
+            )
+        )
+$$;
+
+COMMENT ON FUNCTION public.final_invoices_that_used(term_table text, term jsonb) IS 'final invoices, void ones included, in whose amounts a row of one of the tables of terms had a part';
+
+CREATE FUNCTION public.follow_invoice_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why)
+    values (
+        new.id, old.status, new.status,
+        coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user),
+        nullif(current_setting('fly_billing.why', true), '')
+    );
+    if old.status = 'open' then
+        insert into credit_entries (grant_id, kind, amount, invoice_id)
+        select credit_grant_id, case when amount < 0 then 'drawn' else 'given_back' end, sum(amount), new.id
+        from invoice_items where invoice_id = new.id and credit_grant_id is not null
+        group by 1, 2;
+    end if;
+    if new.status = 'void' then
+        update invoice_items set is_void = true where invoice_id = new.id;
+        insert into credit_entries (grant_id, kind, amount, invoice_id)
+        select grant_id, 'returned', -sum(amount), new.id
+        from credit_entries where invoice_id = new.id and kind in ('drawn', 'given_back')
+        group by grant_id
+        having sum(amount) <> 0;
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.give_back_credit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into credit_entries (grant_id, kind, amount, invoice_id)
+    select credit_grant_id, 'given_back', sum(amount), invoice_id
+    from added where credit_grant_id is not null
+    group by credit_grant_id, invoice_id
+    having sum(amount) <> 0;
+    return null;
+end $$;
+
+CREATE FUNCTION public.grant_credit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into credit_entries (grant_id, kind, amount) values (new.id, 'granted', new.amount);
+    return null;
+end $$;
+
+CREATE FUNCTION public.is_amount(amount numeric) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select amount >= 0 and amount < 'Infinity' and scale(trim_scale(amount)) <= 12
+$$;
+
+COMMENT ON FUNCTION public.is_amount(amount numeric) IS 'a finite number of at least 0 with at most 12 decimals, as pricing.rules.fields.check_amount';
+
+CREATE FUNCTION public.is_scope(scope jsonb, kinds jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    select jsonb_typeof(scope) = 'object'
+        and scope - array['kinds', 'products', 'price_keys', 'meter', 'match'] = '{}'
+        and coalesce(bool_and(jsonb_typeof(scope -> list) = 'array') filter (where scope ? list), true)
+        and coalesce(scope -> 'kinds' <@ kinds and scope -> 'kinds' <> '[]', true)
+        and coalesce(jsonb_typeof(scope -> 'meter') in ('string', 'null'), true)
+        and coalesce(jsonb_typeof(scope -> 'match') = 'object', true)
+        and not jsonb_path_exists(scope, 'strict $.match.* ? (@.type() != "array" && @.type() != "string")', silent => true)
+        and not jsonb_path_exists(scope, 'strict $.match.* ? (@.type() == "array" && @.size() == 0)', silent => true)
+        and not jsonb_path_exists(scope, 'strict $.match.*[*] ? (@.type() != "string")', silent => true)
+    from unnest(array['kinds', 'products', 'price_keys']) as list
+$_$;
+
+COMMENT ON FUNCTION public.is_scope(scope jsonb, kinds jsonb) IS 'whether invoicing.rules.items.Scope can read it, and its kinds are among those that a term can be about';
+
+CREATE FUNCTION public.keep_what_held() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    final constant date := last_final_month(old.id);
+    asked constant date := nullif(current_setting('fly_billing.from_month', true), '');
+    first_month constant date := coalesce(asked, (final + interval '1 month')::date);
+    recorded constant date := (select max(before_month) from organization_history where organization_id = old.id);
+begin
+    if first_month is null then
+        return null; -- nothing was billed: it has always been so
+    end if;
+    if asked <= final then
+        raise exception '% has a final invoice of %: its currency and price book can change from the next month on',
+            old.id, to_char(final, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation', hint = 'set fly_billing.from_month to a later month';
+    end if;
+    if first_month < recorded then
+        raise exception '% changes from % on already: another change can not begin before', old.id, to_char(recorded, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation', hint = 'set fly_billing.from_month to that month or a later one';
+    end if;
+    if new.currency <> old.currency and exists (
+        select from adjustments as a
+        where a.payer_id = old.id and a.credit_note_id is null
+            and not exists (
+                select from invoice_items as t join invoices as i on i.id = t.invoice_id
+                where t.adjustment_id = a.id and i.status <> 'open'
+            )
+            and not exists (select from invoices as i where i.id = a.invoice_id and i.status = 'void')
+    ) then
+        raise exception '% has adjustments in % that no final invoice has yet: its currency can not change before', old.id, old.currency
+            using errcode = 'integrity_constraint_violation', hint = 'change it once they are billed';
+    end if;
+    -- A second change before the next month is billed: what was billed had the values from before the first.
+    insert into organization_history (organization_id, before_month, currency, price_book)
+    values (old.id, first_month, old.currency, old.price_book)
+    on conflict do nothing;
+    return null;
+end $$;
+
+CREATE FUNCTION public.last_final_month(organization text) RETURNS date
+    LANGUAGE sql STABLE
+    AS $$
+    select max(month) from (
+        select max(i.month) as month from invoices as i where i.organization_id = organization and i.status <> 'open'
+        union all
+        select max(i.month)
+        from organization_links as l
+        join invoices as i
+            on i.organization_id = l.payer_id and i.status <> 'open'
+            and daterange(l.first_month, l.last_month, '[]') @> i.month
+        where l.organization_id = organization
+    ) as final
+$$;
+
+COMMENT ON FUNCTION public.last_final_month(organization text) IS 'the last month of which an organization, or who pays for it then, has a final invoice; void ones included';
+
+CREATE UNLOGGED TABLE public.stripe_pace (
+    bucket text NOT NULL,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    taken timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    slowed_to double precision,
+    slowed_at timestamp with time zone,
+    CONSTRAINT stripe_pace_check CHECK (((slowed_to IS NULL) = (slowed_at IS NULL))),
+    CONSTRAINT stripe_pace_slowed_to_check CHECK ((slowed_to > (0)::double precision))
+)
+WITH (fillfactor='50');
+
+COMMENT ON COLUMN public.stripe_pace.bucket IS '''account'', or an endpoint';
+
+COMMENT ON COLUMN public.stripe_pace.next_at IS 'of an endpoint: no request before then';
+
+COMMENT ON COLUMN public.stripe_pace.taken IS 'of the account: when requests are due that wait, in order; one that a killed process left passes like any other';
+
+COMMENT ON COLUMN public.stripe_pace.slowed_to IS 'requests per second right after the last 429; grows with time since slowed_at';
+
+CREATE FUNCTION public.lock_stripe_pace(wanted text) RETURNS public.stripe_pace
+    LANGUAGE plpgsql
+    AS $$
+declare
+    bucket stripe_pace;
+begin
+    loop
+        select p.* into bucket from stripe_pace p where p.bucket = wanted for update;
+        if found then
+            return bucket;
+        end if;
+        insert into stripe_pace (bucket) values (wanted) on conflict do nothing;
+    end loop;
+end $$;
+
+CREATE FUNCTION public.month_of(moment timestamp with time zone) RETURNS date
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select cast(date_trunc('month', moment, 'UTC') at time zone 'UTC' as date)
+$$;
+
+CREATE FUNCTION public.months_beyond(price text, is_from_start boolean DEFAULT NULL::boolean) RETURNS interval
+    LANGUAGE sql STABLE
+    AS $$
+    select make_interval(months => coalesce(max(
+        case settings ->> 'interval' when 'quarter' then 3 when 'half-year' then 6 when 'year' then 12 else 1 end
+    ), 1) - 1 + coalesce(is_from_start, exists (
+        select from subscriptions as s where s.price_key = price and s.anchor = 'start'
+    ))::integer)
+    from prices where key = price
+$$;
+
+COMMENT ON FUNCTION public.months_beyond(price text, is_from_start boolean) IS 'for how many months after one inside it an interval of this fee can last: more if it is not by the calendar (is_from_start; null: if one of its subscriptions is not)';
+
+CREATE FUNCTION public.months_of_term(on_table text, term jsonb, OUT first_month date, OUT last_month date, OUT settled_in date) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+    select first, last, cast(last + beyond as date)
+    from (
+        select
+            case on_table
+                when 'subscriptions' then month_of((term ->> 'started_at')::timestamptz)
+                when 'prices' then month_of((term ->> 'effective_from')::timestamptz)
+                else (term ->> 'first_month')::date
+            end as first,
+            case on_table
+                when 'subscriptions' then month_of((term ->> 'ended_at')::timestamptz)
+                when 'prices' then month_of((term ->> 'effective_until')::timestamptz)
+                else (term ->> 'last_month')::date
+            end as last,
+            case
+                when on_table = 'subscriptions'
+                    then months_beyond(term ->> 'price_key', term ->> 'anchor' = 'start')
+                when on_table = 'prices' then months_beyond(term ->> 'key')
+                else interval '0'
+            end as beyond
+    ) as months
+$$;
+
+CREATE FUNCTION public.name_payer() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    select organization_id into new.payer_id from invoices where id = new.invoice_id;
+    return new;
+end $$;
+
+CREATE FUNCTION public.note_negotiated_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    term constant jsonb := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
+    before_that constant jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else term end;
+    is_end_only constant boolean := tg_op = 'UPDATE' and term - 'effective_until' = before_that - 'effective_until';
+    -- Null: for good.
+    ends constant timestamptz[] := array[
+        (term ->> 'effective_until')::timestamptz, (before_that ->> 'effective_until')::timestamptz
+    ];
+    begins constant timestamptz := case
+        when is_end_only then least(ends[1], ends[2])
+        else least((term ->> 'effective_from')::timestamptz, (before_that ->> 'effective_from')::timestamptz)
+    end;
+    until constant timestamptz := case
+        when ends[1] is null or ends[2] is null then null else greatest(ends[1], ends[2])
+    end;
+    -- A price of a fee holds for whole intervals: it is about the month in which the last of them ends as well.
+    beyond constant interval := case tg_table_name
+        when 'negotiated_prices' then months_beyond(term ->> 'key')
+        else coalesce(
+            (
+                select max(months_beyond(n.key)) from negotiated_prices as n
+                where n.price_group = term ->> 'price_group'
+            ),
+            interval '0'
+        )
+    end;
+    one record;
+    closed date;
+begin
+    if tg_op = 'UPDATE' and term = before_that then
+        return null;
+    end if;
+    for one in
+        select term ->> 'organization_id' as name, begins, until where term ->> 'organization_id' is not null
+        union
+        select m.organization_id, greatest(begins, m.effective_from), least(until, m.effective_until)
+        from price_group_members as m
+        where tg_table_name = 'negotiated_prices' and m.price_group = term ->> 'price_group'
+            and (until is null or m.effective_from < until)
+            and (m.effective_until is null or m.effective_until > begins)
+        order by 1
+    loop
+        select max(i.month) into closed
+        from invoices as i
+        where i.status not in ('open', 'void') and i.origin = 'billed' and i.month >= month_of(one.begins)
+            and (one.until is null or cast(i.month - beyond as timestamp) at time zone 'UTC' < one.until)
+            and (
+                i.organization_id = one.name
+                or exists (
+                    select from organization_links as l
+                    where l.organization_id = one.name and l.payer_id = i.organization_id
+                        and daterange(l.first_month, l.last_month, '[]') @> i.month
+                )
+            );
+        continue when closed is null;
+        insert into term_changes (on_table, organization_id, first_month, last_month, what, changed_by)
+        values (
+            tg_table_name, one.name, month_of(one.begins), 
+            cast(month_of(one.until - interval '1 microsecond') + beyond as date),
+            case tg_table_name
+                when 'negotiated_prices' then format(
+                    'negotiated price %s of %s', term ->> 'key',
+                    coalesce(term ->> 'organization_id', 'group ' || (term ->> 'price_group'))
+                )
+                else format('membership in group %s', term ->> 'price_group')
+            end
+            || case tg_op when 'INSERT' then ' was added' when 'DELETE' then ' was deleted' else ' was changed' end,
+            coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user)
+        );
+        raise notice '% has a final invoice of %: it stays as it is until somebody decides on it',
+            one.name, to_char(closed, 'YYYY-MM')
+            using hint = 'fly-billing rebill shows what would change and books it';
+    end loop;
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_term_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    term constant jsonb := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
+    months record;
+    before_that record;
+    is_end_only boolean := false;
+    closed date;
+begin
+    if tg_op = 'UPDATE' and to_jsonb(new) = to_jsonb(old) then
+        return null;
+    end if;
+    select * into months from months_of_term(tg_table_name, term);
+    if tg_op = 'UPDATE' then
+        select * into before_that from months_of_term(tg_table_name, to_jsonb(old));
+        is_end_only := to_jsonb(new) - tg_argv[2] = to_jsonb(old) - tg_argv[2];
+        if is_end_only then -- only the months from the earlier end on
+            months.first_month := least(months.last_month, before_that.last_month);
+        else
+            months.first_month := least(months.first_month, before_that.first_month);
+        end if;
+        months.settled_in := case
+            when months.last_month is null or before_that.last_month is null then null
+            else greatest(months.settled_in, before_that.settled_in)
+        end;
+    end if;
+    months.last_month := months.settled_in;
+    if tg_table_name = 'prices' then
+        select max(month) into closed from invoices
+        where status not in ('open', 'void') and origin = 'billed' and month >= months.first_month
+            and month <= coalesce(months.last_month, '2199-12-01');
+    else
+        select max(i.month) into closed
+        from invoices as i
+        where i.status not in ('open', 'void') and i.origin = 'billed' and i.month >= months.first_month
+            and i.month <= coalesce(months.last_month, '2199-12-01')
+            and (
+                i.organization_id = term ->> 'organization_id'
+                or exists (
+                    select from organization_links as l
+                    where l.organization_id = term ->> 'organization_id' and l.payer_id = i.organization_id
+                        and daterange(l.first_month, l.last_month, '[]') @> i.month
+                )
+            );
+    end if;
+    if closed is null then
+        return null;
+    end if;
+    insert into term_changes (on_table, organization_id, book, first_month, last_month, what, changed_by)
+    values (
+        tg_table_name, term ->> 'organization_id', term ->> 'book', months.first_month, months.last_month,
+        format(
+            '%s %s %s', tg_argv[0], term ->> tg_argv[1],
+            case tg_op when 'INSERT' then 'was added' when 'DELETE' then 'was deleted' else 'was changed' end
+        ),
+        coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user)
+    );
+    if tg_table_name <> 'prices' then
+        raise notice '% has a final invoice of %: it stays as it is until somebody decides on it',
+            term ->> 'organization_id', to_char(closed, 'YYYY-MM')
+            using hint = 'fly-billing rebill shows what would change and books it';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.number_invoice() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    select coalesce(max(number), 0) + 1 into new.number from invoices where organization_id = new.organization_id;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_amount_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if (new.id, new.organization_id, new.amount, new.currency) <> (old.id, old.organization_id, old.amount, old.currency)
+    then
+        raise exception 'credit % is granted: what it is worth can not be changed', old.id
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_billed_rollup_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched uuid;
+begin
+    select i.id into touched
+    from (
+        select s.invoice_id from invoice_snapshots as s
+        where s.snapshot_id = any (array(select distinct snapshot_id from changed_rows))
+        union all
+        select s.invoice_id from corrected_snapshots as s
+        where s.snapshot_id = any (array(select distinct snapshot_id from changed_rows))
+    ) as billed
+    join invoices as i on i.id = billed.invoice_id
+    where i.status <> 'open' limit 1;
+    if found then
+        raise exception 'invoice % is finalized: the usage it billed can not be changed', touched
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.refuse_billed_snapshot_deletion() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched uuid;
+begin
+    select i.id into touched
+    from (
+        select s.invoice_id from invoice_snapshots as s where s.snapshot_id = any (array(select id from changed_rows))
+        union all
+        select s.invoice_id from corrected_snapshots as s where s.snapshot_id = any (array(select id from changed_rows))
+    ) as billed
+    join invoices as i on i.id = billed.invoice_id
+    where i.status <> 'open' limit 1;
+    if found then
+        raise exception 'invoice % is finalized: the usage it billed can not be deleted', touched
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.refuse_change_without_landing() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched date;
+begin
+    select c.landing_day into touched
+    from (select distinct landing_day from changed_rows) as c
+    left join landing_days as d on d.landing_day = c.landing_day
+    where d.xmin is distinct from pg_current_xact_id()::xid
+    limit 1;
+    if found then
+        raise exception '% of % can not be changed or deleted: landing the day again replaces them', tg_table_name, touched
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.refuse_count_without_landing() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if not exists (
+        select from landing_days where landing_day = old.landing_day and xmin = pg_current_xact_id()::xid
+    ) then
+        raise exception '% of % can not be changed or deleted: landing the day again replaces them',
+            tg_table_name, old.landing_day
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_end_before_billed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    last_day constant date := least(
+        (to_jsonb(new) ->> 'last_month')::date,
+        (((to_jsonb(new) ->> 'expires_at')::timestamptz - interval '1 microsecond') at time zone 'UTC')::date
+    );
+    used invoices;
+begin
+    select * into used from final_invoices_that_used(tg_table_name, to_jsonb(old)) where status <> 'void'
+    order by month desc limit 1;
+    if last_day < used.month then
+        raise exception '% % is on the final invoice number % of % for %: it can not end before that month',
+            tg_argv[0], to_jsonb(old) ->> tg_argv[1], used.number, used.organization_id, to_char(used.month, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'end it in that month or later; what was billed too much or too little is a one-off item';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_final_invoice_of_linked() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    payer text;
+begin
+    select l.payer_id into payer
+    from organization_links as l
+    where l.organization_id = new.organization_id and daterange(l.first_month, l.last_month, '[]') @> new.month;
+    if found then
+        raise exception 'in % % is on the invoice of its payer %: it can not have a final invoice itself',
+            to_char(new.month, 'YYYY-MM'), new.organization_id, payer
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_finalized_invoice_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    may_change constant text[] := array['status', 'paid_at'];
+begin
+    if old.status = 'open' then
+        return case when tg_op = 'DELETE' then old else new end;
+    end if;
+    if tg_op = 'DELETE' then
+        raise exception 'invoice % of % for % is %: it can not be deleted', old.id, old.organization_id, old.month, old.status
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    if to_jsonb(new) - may_change <> to_jsonb(old) - may_change or new.status = 'open' then
+        raise exception 'invoice % of % for % is %: it can not be changed', old.id, old.organization_id, old.month, old.status
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'corrections are adjustments on the open month or a credit note';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_finalized_item_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched uuid;
+begin
+    if tg_op = 'UPDATE' and pg_trigger_depth() > 1 then
+        return null; -- follow_invoice_change marks the items of a void invoice: nothing else updates items in a trigger
+    end if;
+    select i.id into touched from invoices as i
+    where i.id = any (array(select distinct invoice_id from changed_rows)) and i.status <> 'open' limit 1;
+    if found then
+        raise exception 'invoice % is finalized: its items can not be changed', touched
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.refuse_invoice_born_finalized() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    raise exception 'invoice % must be inserted as open and then finalized', new.id
+        using errcode = 'integrity_constraint_violation';
+end $$;
+
+CREATE FUNCTION public.refuse_later_creation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    billed date;
+begin
+    select min(i.month) into billed
+    from invoices as i
+    where i.status not in ('open', 'void') and i.origin = 'billed'
+        and (i.month + interval '1 month') at time zone 'UTC' <= new.created_at
+        and (
+            i.organization_id = old.id
+            or exists (
+                select from organization_links as l
+                where l.organization_id = old.id and l.payer_id = i.organization_id
+                    and daterange(l.first_month, l.last_month, '[]') @> i.month
+            )
+        );
+    if billed is not null then
+        raise exception '% was billed for %: it can not have been created later', old.id, to_char(billed, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_other_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    changed text;
+begin
+    if tg_op = 'DELETE' then
+        raise exception '% is kept as it was written: a row can not be deleted', tg_table_name
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    select string_agg(o.key, ', ' order by o.key) into changed
+    from jsonb_each(to_jsonb(old)) as o
+    where o.key <> all (tg_argv[0]::text[]) and o.value is distinct from to_jsonb(new) -> o.key;
+    if changed is not null then
+        raise exception '% is kept as it was written: % can not be changed', tg_table_name, changed
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_other_currency() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if new.currency <> (select currency from organizations where id = new.organization_id) then
+        raise exception '% % is in %, % is billed in another currency',
+            tg_argv[0], new.id, new.currency, new.organization_id
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_overdrawn_credit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if (select sum(amount) from credit_entries where grant_id = new.grant_id) < 0 then
+        raise exception 'credit % would be overdrawn by invoice %', new.grant_id, new.invoice_id
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'compute the invoice again: another one drew the credit since';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.refuse_paid_at_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    raise exception 'invoice % of % for % was paid at %: that can not be changed',
+        old.id, old.organization_id, old.month, old.paid_at
+        using errcode = 'integrity_constraint_violation';
+end $$;
+
+CREATE FUNCTION public.refuse_part_of_carried_month() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    touched date;
+begin
+    select m.month into touched
+    from (select distinct month from changed_rows) as c
+    join carried_months as m on m.month = c.month
+    where tg_op = 'DELETE' or m.xmin <> pg_current_xact_id()::xid
+    limit 1;
+    if found then
+        raise exception 'the levels carried into % are kept as a whole: a part can not be added or deleted',
+            to_char(touched, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'delete the month from carried_months: its levels are calculated again from the usage table';
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.refuse_record_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    raise exception '% is kept as it was written: a row can not be changed or deleted', tg_table_name
+        using errcode = 'integrity_constraint_violation', hint = 'add a new row that puts it right';
+end $$;
+
+CREATE FUNCTION public.refuse_truncate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    raise exception 'billing records are never truncated' using errcode = 'integrity_constraint_violation';
+end $$;
+
+CREATE FUNCTION public.refuse_unbalanced_finalization() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    items_amount numeric;
+    items_cents bigint;
+begin
+    select coalesce(sum(amount), 0), coalesce(sum(amount_cents), 0) into items_amount, items_cents
+    from invoice_items where invoice_id = new.id;
+    if items_amount <> new.amount or items_cents <> new.total_cents then
+        raise exception 'invoice % of % for %: its items add up to % (% cents), its total is % (% cents)',
+            new.id, new.organization_id, new.month, items_amount, items_cents, new.amount, new.total_cents
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_unlinking_of_billed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    billed date;
+begin
+    if tg_op = 'UPDATE' and (new.organization_id, new.payer_id, new.first_month)
+        <> (old.organization_id, old.payer_id, old.first_month)
+    then
+        raise exception 'the link of % to % from % on can only be ended',
+            old.organization_id, old.payer_id, old.first_month
+            using errcode = 'integrity_constraint_violation', hint = 'set its last_month, and add another link';
+    end if;
+    select max(i.month) into billed
+    from invoices as i
+    where i.organization_id = old.payer_id and i.status <> 'open'
+        and daterange(old.first_month, old.last_month, '[]') @> i.month
+        and (tg_op = 'DELETE' or not daterange(new.first_month, new.last_month, '[]') @> i.month);
+    if billed is not null then
+        raise exception '% is on the final invoice of % for %', old.organization_id, old.payer_id, billed
+            using errcode = 'integrity_constraint_violation', hint = 'end the link with that month or a later one';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+
+CREATE FUNCTION public.refuse_used_member_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'UPDATE' and to_jsonb(new) - 'effective_until' = to_jsonb(old) - 'effective_until' then
+        return new;
+    end if;
+    if exists (
+        select from negotiated_prices as n
+        join invoice_items as t on t.negotiated_price_id = n.id and t.organization_id = old.organization_id
+        join invoices as i on i.id = t.invoice_id
+        where n.price_group = old.price_group and i.status <> 'open'
+            and (i.month + interval '1 month') at time zone 'UTC' > old.effective_from
+            and (old.effective_until is null or cast(i.month as timestamp) at time zone 'UTC' < old.effective_until)
+    ) then
+        raise exception '% was billed as a member of group %: its membership from % can not be changed',
+            old.organization_id, old.price_group, old.effective_from
+            using errcode = 'integrity_constraint_violation', hint = 'set its effective_until';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+
+CREATE FUNCTION public.refuse_used_meter_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if exists (select from usage_rollups where meter = old.key) then
+        raise exception 'meter % has usage: how it adds up can not be changed', old.key
+            using errcode = 'integrity_constraint_violation', hint = 'add a meter with another key';
+    end if;
+    delete from carried_months;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_used_negotiated_price_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'UPDATE' and to_jsonb(new) - 'effective_until' = to_jsonb(old) - 'effective_until' then
+        return new;
+    end if;
+    if exists (
+        select from invoice_items as t join invoices as i on i.id = t.invoice_id
+        where t.negotiated_price_id = old.id and i.status <> 'open'
+    ) then
+        raise exception 'the negotiated price % of % from % was used by a finalized invoice: it can not be changed',
+            old.key, coalesce(old.organization_id, 'group ' || old.price_group), old.effective_from
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'set its effective_until, and add another one with a later effective_from';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+
+CREATE FUNCTION public.refuse_used_price_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if to_jsonb(new) - 'effective_until' - 'match' <> to_jsonb(old) - 'effective_until' - 'match'
+        and exists (
+            select from invoice_items t join invoices i on i.id = t.invoice_id
+            where t.price_id = old.id and i.status <> 'open'
+        )
+    then
+        raise exception 'price % of % was used by a finalized invoice: it can not be changed', old.key, old.effective_from
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'add a new version with a later effective_from';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_used_price_deletion() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if exists (
+        select from invoice_items as t join invoices as i on i.id = t.invoice_id
+        where t.price_id = old.id and i.status <> 'open'
+    ) then
+        raise exception 'price % of % was used by a finalized invoice: it can not be deleted', old.key, old.effective_from
+            using errcode = 'integrity_constraint_violation', hint = 'set its effective_until';
+    end if;
+    return old;
+end $$;
+
+CREATE FUNCTION public.refuse_used_tax_rate_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    changed text;
+    used invoices;
+begin
+    if tg_op = 'UPDATE' then
+        select string_agg(o.key, ', ' order by o.key) into changed
+        from jsonb_each(to_jsonb(old)) as o
+        where o.key <> 'last_month' and o.value <> to_jsonb(new) -> o.key;
+        if changed is null and (new.last_month is not distinct from old.last_month or new.last_month is null) then
+            return new;
+        end if;
+    end if;
+    select i.* into used from invoice_tax_rates as x
+    join invoices as i on i.id = x.invoice_id
+    where x.tax_rate_id = old.id and i.status <> 'open'
+        and (tg_op = 'DELETE' or changed is not null or i.status <> 'void')
+    order by i.month desc, i.number desc limit 1;
+    if found and (tg_op = 'DELETE' or changed is not null) then
+        raise exception 'tax % was used by the final invoice number % of % for %: %',
+            old.name, used.number, used.organization_id, to_char(used.month, 'YYYY-MM'),
+            coalesce(changed || ' can not be changed', 'it can not be deleted')
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'set its last_month, and add another one from the next month on';
+    elsif found and new.last_month < used.month then
+        raise exception 'tax % is on the final invoice number % of % for %: it can not end before that month',
+            old.name, used.number, used.organization_id, to_char(used.month, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'end it in that month or later; what was billed too much or too little is a one-off item';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+
+CREATE FUNCTION public.refuse_used_term_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    changed text;
+    used invoices;
+begin
+    if tg_op = 'UPDATE' then
+        select string_agg(o.key, ', ' order by o.key) into changed
+        from jsonb_each(to_jsonb(old)) as o
+        where o.key <> all (tg_argv[2]::text[]) and o.value <> to_jsonb(new) -> o.key;
+        if changed is null then
+            return new;
+        end if;
+    end if;
+    select * into used from final_invoices_that_used(tg_table_name, to_jsonb(old))
+    order by month desc, number desc limit 1;
+    if found then
+        raise exception '% % was used by the final invoice number % of % for %: %',
+            tg_argv[0], to_jsonb(old) ->> tg_argv[1], used.number, used.organization_id, to_char(used.month, 'YYYY-MM'),
+            coalesce(changed || ' can not be changed', 'it can not be deleted')
+            using errcode = 'integrity_constraint_violation', hint = tg_argv[3];
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+
+CREATE FUNCTION public.refuse_wrong_invoice_transition() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if (old.status, new.status) not in (
+        ('open', 'finalized'), ('finalized', 'paid'), ('finalized', 'void'), ('finalized', 'uncollectible'),
+        ('uncollectible', 'paid'), ('uncollectible', 'void')
+    ) then
+        raise exception 'invoice % of % for % is %: it can not become %',
+            old.id, old.organization_id, old.month, old.status, new.status
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_wrong_link() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    most constant integer := 100;
+    final record;
+begin
+    if exists (
+        select from organization_links as l
+        where (l.organization_id, l.first_month) <> (new.organization_id, new.first_month)
+            and daterange(l.first_month, l.last_month, '[]') && daterange(new.first_month, new.last_month, '[]')
+            and (l.organization_id in (new.organization_id, new.payer_id) or l.payer_id = new.organization_id)
+    ) then
+        raise exception '% can not be linked to % from % on: one of them is linked otherwise at that time',
+            new.organization_id, new.payer_id, new.first_month
+            using errcode = 'integrity_constraint_violation',
+                  hint = 'an organization has one payer at a time, and a payer is linked to nobody';
+    end if;
+    if (select count(*) from organization_links as l
+        where l.payer_id = new.payer_id and l.organization_id <> new.organization_id
+        and daterange(l.first_month, l.last_month, '[]') && daterange(new.first_month, new.last_month, '[]')) >= most
+    then
+        raise exception '% pays for % organizations already', new.payer_id, most
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    select i.organization_id, i.month into final
+    from invoices as i
+    where i.organization_id in (new.organization_id, new.payer_id) and i.status <> 'open'
+        and daterange(new.first_month, new.last_month, '[]') @> i.month
+        and (tg_op = 'INSERT' or not daterange(old.first_month, old.last_month, '[]') @> i.month)
+    order by i.month desc limit 1;
+    if found then
+        raise exception '% has a final invoice of % already', final.organization_id, final.month
+            using errcode = 'integrity_constraint_violation', hint = 'link from a later month on';
+    end if;
+    if (select created_at from organizations where id = new.payer_id)
+        >= (new.first_month + interval '1 month') at time zone 'UTC'
+    then
+        raise exception '% did not exist yet in %: it can not pay for that month', new.payer_id, new.first_month
+            using errcode = 'integrity_constraint_violation', hint = 'link from a later month on';
+    end if;
+    if (select currency from organizations where id = new.organization_id)
+        <> (select currency from organizations where id = new.payer_id)
+    then
+        raise exception '% and % are billed in different currencies', new.organization_id, new.payer_id
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_wrong_redemption() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    coupon coupons;
+begin
+    select * into coupon from coupons where code = new.coupon_code for update;
+    if new.redeemed_at >= coupon.redeem_by then
+        raise exception 'coupon % could be redeemed until %', coupon.code, coupon.redeem_by
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    if (select count(*) from discounts where coupon_code = coupon.code) >= coupon.most_redemptions then
+        raise exception 'coupon % was redeemed % times already', coupon.code, coupon.most_redemptions
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    if coupon.currency <> (select currency from organizations where id = new.organization_id) then
+        raise exception 'coupon % is in %, the organization % is billed in another currency',
+            coupon.code, coupon.currency, new.organization_id
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    -- `least` leaves nulls out: without an end on either side it holds for good.
+    new.last_month := least(new.last_month, (new.first_month + make_interval(months => coupon.months - 1))::date);
+    return new;
+end $$;
+
+CREATE FUNCTION public.slow_stripe_pace(wanted text, allowed double precision, factor double precision, least_allowed double precision, recovery_seconds double precision, hold_seconds double precision) RETURNS double precision
+    LANGUAGE plpgsql
+    AS $$
+declare
+    slowed stripe_pace := lock_stripe_pace(wanted);
+    moment constant timestamptz := clock_timestamp();
+    per_second float8 := stripe_pace_at(moment, slowed, allowed, recovery_seconds);
+begin
+    if slowed.slowed_at is null or slowed.slowed_at < moment - make_interval(secs => hold_seconds) then
+        per_second := least(allowed, greatest(least_allowed, per_second * factor));
+        update stripe_pace set slowed_to = per_second, slowed_at = moment where bucket = wanted;
+    end if;
+    return per_second;
+end $$;
+
+CREATE FUNCTION public.stripe_pace_at(moment timestamp with time zone, bucket public.stripe_pace, allowed double precision, recovery_seconds double precision) RETURNS double precision
+    LANGUAGE sql
+    AS $$
+    select least(
+        allowed,
+        bucket.slowed_to + allowed * extract(epoch from moment - bucket.slowed_at)::float8 / recovery_seconds
+    )
+$$;
+
+CREATE FUNCTION public.take_stripe_slot(endpoint text, endpoint_allowed double precision, account_allowed double precision, recovery_seconds double precision) RETURNS double precision
+    LANGUAGE plpgsql
+    AS $$
+declare
+    account stripe_pace := lock_stripe_pace('account'); -- always before the endpoint: two callers can't deadlock
+    own stripe_pace := lock_stripe_pace(endpoint);
+    moment constant timestamptz := clock_timestamp();
+    own_gap constant interval := make_interval(
+        secs => 1 / stripe_pace_at(moment, own, endpoint_allowed, recovery_seconds)
+    );
+    per_second constant float8 := stripe_pace_at(moment, account, account_allowed, recovery_seconds);
+    gap constant interval := make_interval(secs => 1 / per_second);
+    too_close constant interval := gap * 0.99; -- the grid is true to the microsecond only
+    slot timestamptz := to_timestamp(
+        ceil(extract(epoch from greatest(moment, own.next_at))::float8 * per_second - 0.01) / per_second
+    );
+    other timestamptz;
+begin
+    foreach other in array account.taken loop
+        while other - slot < too_close and slot - other < too_close loop
+            slot := slot + gap;
+        end loop;
+    end loop;
+    update stripe_pace
+    set taken = array(select t from unnest(account.taken || slot) as t where t > moment - gap order by t)
+    where bucket = 'account';
+    -- What the grid made the request late is given back to the next one.
+    update stripe_pace
+    set next_at = greatest(own.next_at, slot - least(gap, own_gap)) + own_gap
+    where bucket = endpoint;
+    return greatest(0, extract(epoch from slot - moment));
+end $$;
+
+CREATE TABLE public.adjustments (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    invoice_id uuid NOT NULL,
+    item_key text NOT NULL,
+    product text NOT NULL,
+    description text NOT NULL,
+    amount numeric NOT NULL,
+    currency character(3) NOT NULL,
+    causes text[] NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    credit_note_id uuid,
+    made_at timestamp with time zone NOT NULL,
+    made_by text NOT NULL,
+    why text,
+    credit_grant_id uuid,
+    payer_id text NOT NULL,
+    CONSTRAINT adjustments_amount_check CHECK ((amount <> (0)::numeric)),
+    CONSTRAINT adjustments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT adjustments_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
+    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.adjustments IS 'differences found in a month whose invoice is final; each is on the next open invoice, once. Never changed';
+
+COMMENT ON COLUMN public.adjustments.item_key IS 'which item of the invoice it corrects: all of one key add up to what is right';
+
+COMMENT ON COLUMN public.adjustments.credit_note_id IS 'given back by this credit note; null: on the next open invoice';
+
+COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'the credit that gets this amount back, as it had paid it; below zero: the credit pays this thing instead of another';
+
+COMMENT ON COLUMN public.adjustments.payer_id IS 'whose invoice it corrects, and on whose next one it is; organization_id: whose usage';
+
+CREATE TABLE public.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
+CREATE TABLE public.alerts (
+    id bigint NOT NULL,
+    key text,
+    channel text NOT NULL,
+    code text NOT NULL,
+    subject text NOT NULL,
+    body text NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_try_at timestamp with time zone DEFAULT now() NOT NULL,
+    refusals integer DEFAULT 0 NOT NULL,
+    last_refusal text,
+    taken_at timestamp with time zone,
+    CONSTRAINT alerts_check CHECK (((refusals = 0) = (last_refusal IS NULL))),
+    CONSTRAINT alerts_refusals_check CHECK ((refusals >= 0)),
+    CONSTRAINT alerts_subject_check CHECK ((subject <> ''::text)),
+    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT next_try_at_is_a_time CHECK (((next_try_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (next_try_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT taken_at_is_a_time CHECK (((taken_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (taken_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.alerts IS 'one row per message and channel; taken_at null: it still waits, and is tried again until taken';
+
+COMMENT ON COLUMN public.alerts.key IS 'what the message is about, where it could be written down twice';
+
+ALTER TABLE public.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.alerts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.billing_failures (
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    code text NOT NULL,
+    customer_text text NOT NULL,
+    operator_text text NOT NULL,
+    retryable boolean NOT NULL,
+    run_id text NOT NULL,
+    failed_at timestamp with time zone NOT NULL,
+    alerted_code text,
+    CONSTRAINT failed_at_is_a_time CHECK (((failed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (failed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.billing_failures IS 'organizations whose invoice of a month can''t be computed now; gone when it can';
+
+CREATE TABLE public.billing_recoveries (
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    alerted_code text NOT NULL,
+    recovered_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT recovered_at_is_a_time CHECK (((recovered_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (recovered_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.billing_recoveries IS 'failures that people were told of and that are over, until they are told that too';
+
+CREATE TABLE public.carried_levels (
+    month date NOT NULL,
+    organization_id text NOT NULL,
+    meter text NOT NULL,
+    dimensions text NOT NULL,
+    series text NOT NULL,
+    level numeric NOT NULL,
+    CONSTRAINT carried_levels_level_check CHECK ((level > (0)::numeric)),
+    CONSTRAINT level_is_finite CHECK ((abs(level) < '100000000000000000000000'::numeric)),
+    CONSTRAINT meter_is_a_key CHECK (((meter !~ '[[:cntrl:]]'::text) AND (meter ~ '^\S(.*\S)?$'::text) AND (length(meter) <= 500))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT organization_id_is_a_key CHECK (((organization_id !~ '[[:cntrl:]]'::text) AND (organization_id ~ '^\S(.*\S)?$'::text) AND (length(organization_id) <= 500)))
+);
+
+COMMENT ON TABLE public.carried_levels IS 'what is held when a month begins: the last level that was told before it. A series that is not there holds nothing';
+
+COMMENT ON COLUMN public.carried_levels.dimensions IS 'as in the usage table, to the byte: the two are compared';
+
+CREATE TABLE public.carried_months (
+    month date NOT NULL,
+    lake_version bigint NOT NULL,
+    CONSTRAINT carried_months_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.carried_months IS 'months whose first levels are known, and from which version of the usage table; can be made again from it';
+
+CREATE TABLE public.commitments (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    kind text NOT NULL,
+    description text NOT NULL,
+    amount numeric NOT NULL,
+    currency character(3) NOT NULL,
+    scope jsonb DEFAULT '{}'::jsonb NOT NULL,
+    first_month date NOT NULL,
+    last_month date,
+    months integer DEFAULT 1 NOT NULL,
+    runs_from timestamp with time zone,
+    runs_until timestamp with time zone,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT commitments_amount_check CHECK (public.is_amount(amount)),
+    CONSTRAINT commitments_check CHECK (((EXTRACT(day FROM last_month) = (1)::numeric) AND (last_month >= first_month))),
+    CONSTRAINT commitments_check1 CHECK (((kind = 'minimum'::text) OR (months = 1))),
+    CONSTRAINT commitments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT commitments_description_check CHECK ((description <> ''::text)),
+    CONSTRAINT commitments_first_month_check CHECK ((EXTRACT(day FROM first_month) = (1)::numeric)),
+    CONSTRAINT commitments_kind_check CHECK ((kind = ANY (ARRAY['minimum'::text, 'maximum'::text]))),
+    CONSTRAINT commitments_months_check CHECK ((months > 0)),
+    CONSTRAINT commitments_runs_from_check CHECK (((runs_from >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (runs_from < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT commitments_runs_until_check CHECK (((runs_until >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (runs_until < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT commitments_scope_check CHECK (public.is_scope(scope, '["usage", "subscription", "one_off", "minimum"]'::jsonb)),
+    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
+    CONSTRAINT first_month_is_a_day CHECK (((first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT last_month_is_a_day CHECK (((last_month >= '1970-01-01'::date) AND (last_month < '2200-01-01'::date))),
+    CONSTRAINT months_is_a_century_at_most CHECK ((months <= 1200)),
+    CONSTRAINT runs_for_some_time CHECK ((runs_until > runs_from)),
+    CONSTRAINT runs_in_its_months CHECK (((runs_from >= first_month) AND ((last_month IS NULL) OR (runs_from < (last_month + '1 mon'::interval))) AND (runs_until > first_month)))
+);
+
+COMMENT ON COLUMN public.commitments.months IS 'the amount is for so many months together, counted from first_month; what is missing is charged in the last of them';
+
+COMMENT ON COLUMN public.commitments.runs_from IS 'from when on it runs, where that is inside its first months: they are in proportion. Null: from the first on';
+
+COMMENT ON COLUMN public.commitments.runs_until IS 'until when it runs, where that is inside its last months: they are in proportion. Null: to the end of the last';
+
+CREATE TABLE public.corrected_snapshots (
+    invoice_id uuid NOT NULL,
+    snapshot_id uuid NOT NULL
+);
+
+COMMENT ON TABLE public.corrected_snapshots IS 'the usage that a final invoice together with its adjustments bills, where that is no longer what it billed itself';
+
+CREATE TABLE public.correction_approvals (
+    id bigint NOT NULL,
+    month date NOT NULL,
+    currency character(3) NOT NULL,
+    organization_id text,
+    total numeric NOT NULL,
+    up_to_decision bigint NOT NULL,
+    approved_by text NOT NULL,
+    why text NOT NULL,
+    approved_at timestamp with time zone NOT NULL,
+    CONSTRAINT approved_at_is_a_time CHECK (((approved_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (approved_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT correction_approvals_approved_by_check CHECK ((approved_by <> ''::text)),
+    CONSTRAINT correction_approvals_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT correction_approvals_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT correction_approvals_total_check CHECK (((total > (0)::numeric) AND (total < 'Infinity'::numeric))),
+    CONSTRAINT correction_approvals_why_check CHECK ((why <> ''::text)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT total_is_finite CHECK ((abs(total) < '100000000000000000000000'::numeric))
+);
+
+COMMENT ON TABLE public.correction_approvals IS 'corrections that waited and that a person let pass: those that were held when it was written, and no larger ones';
+
+COMMENT ON COLUMN public.correction_approvals.organization_id IS 'only this payer''s correction; null: all of the month and currency';
+
+COMMENT ON COLUMN public.correction_approvals.total IS 'what they give back in all, in the currency''s major unit';
+
+COMMENT ON COLUMN public.correction_approvals.up_to_decision IS 'the newest correction_decisions.id then: what was held, changed or booked later is not approved by it';
+
+ALTER TABLE public.correction_approvals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.correction_approvals_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.correction_decisions (
+    id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    currency character(3) NOT NULL,
+    decision text NOT NULL,
+    gives_back numeric NOT NULL,
+    charges numeric NOT NULL,
+    causes text[] NOT NULL,
+    reason text NOT NULL,
+    approval_id bigint,
+    decided_at timestamp with time zone NOT NULL,
+    decided_by text NOT NULL,
+    CONSTRAINT charges_is_finite CHECK ((abs(charges) < '100000000000000000000000'::numeric)),
+    CONSTRAINT correction_decisions_charges_check CHECK (((charges >= (0)::numeric) AND (charges < 'Infinity'::numeric))),
+    CONSTRAINT correction_decisions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT correction_decisions_decided_by_check CHECK ((decided_by <> ''::text)),
+    CONSTRAINT correction_decisions_decision_check CHECK ((decision = ANY (ARRAY['held'::text, 'released'::text, 'booked'::text]))),
+    CONSTRAINT correction_decisions_gives_back_check CHECK (((gives_back >= (0)::numeric) AND (gives_back < 'Infinity'::numeric))),
+    CONSTRAINT correction_decisions_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT decided_at_is_a_time CHECK (((decided_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (decided_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT gives_back_is_finite CHECK ((abs(gives_back) < '100000000000000000000000'::numeric)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.correction_decisions IS 'what became of each correction that waited for a person: held (again, where it changed), released as nothing is to be corrected any more or it became small, or booked; the newest row of an invoice counts. Never changed';
+
+COMMENT ON COLUMN public.correction_decisions.gives_back IS 'what the correction takes back from its invoice, in the major unit';
+
+COMMENT ON COLUMN public.correction_decisions.charges IS 'what the same correction charges beside that';
+
+ALTER TABLE public.correction_decisions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.correction_decisions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.coupons (
+    code text NOT NULL,
+    description text NOT NULL,
+    percent numeric,
+    amount numeric,
+    currency character(3),
+    scope jsonb DEFAULT '{}'::jsonb NOT NULL,
+    rank integer DEFAULT 0 NOT NULL,
+    months integer,
+    redeem_by timestamp with time zone,
+    most_redemptions integer,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT code_is_a_key CHECK (((code !~ '[[:cntrl:]]'::text) AND (code ~ '^\S(.*\S)?$'::text) AND (length(code) <= 500))),
+    CONSTRAINT coupons_amount_check CHECK (((amount > (0)::numeric) AND public.is_amount(amount))),
+    CONSTRAINT coupons_check CHECK (((percent IS NULL) <> (amount IS NULL))),
+    CONSTRAINT coupons_check1 CHECK (((amount IS NULL) = (currency IS NULL))),
+    CONSTRAINT coupons_code_check CHECK ((code <> ''::text)),
+    CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT coupons_description_check CHECK ((description <> ''::text)),
+    CONSTRAINT coupons_months_check CHECK ((months > 0)),
+    CONSTRAINT coupons_most_redemptions_check CHECK ((most_redemptions > 0)),
+    CONSTRAINT coupons_percent_check CHECK (((percent > (0)::numeric) AND (percent <= (100)::numeric) AND public.is_amount(percent))),
+    CONSTRAINT coupons_scope_check CHECK (public.is_scope(scope, '["usage", "subscription", "one_off"]'::jsonb)),
+    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
+    CONSTRAINT months_is_a_century_at_most CHECK ((months <= 1200)),
+    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
+    CONSTRAINT redeem_by_is_a_time CHECK (((redeem_by >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (redeem_by < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON COLUMN public.coupons.scope IS 'which items it is about: invoicing.rules.items.Scope; {}: all charges';
+
+COMMENT ON COLUMN public.coupons.rank IS 'lower ones are taken off first';
+
+COMMENT ON COLUMN public.coupons.months IS 'for how many months it holds once redeemed; null: for good';
+
+CREATE TABLE public.credit_entries (
+    id bigint NOT NULL,
+    grant_id uuid NOT NULL,
+    kind text NOT NULL,
+    amount numeric NOT NULL,
+    invoice_id uuid,
+    booked_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT booked_at_is_a_time CHECK (((booked_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (booked_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT credit_entries_check CHECK (((kind = 'granted'::text) = (invoice_id IS NULL))),
+    CONSTRAINT credit_entries_kind_check CHECK ((kind = ANY (ARRAY['granted'::text, 'drawn'::text, 'returned'::text, 'given_back'::text]))),
+    CONSTRAINT signed_as_its_kind CHECK (
+CASE kind
+    WHEN 'drawn'::text THEN (amount < (0)::numeric)
+    WHEN 'returned'::text THEN (amount <> (0)::numeric)
+    ELSE (amount > (0)::numeric)
+END)
+);
+
+COMMENT ON TABLE public.credit_entries IS 'every movement of a credit; its sum is what is left. Drawn when an invoice is finalized; given back when a fee or a
+    month that it had paid turns out lower; returned, both, when the invoice is void';
+
+ALTER TABLE public.credit_entries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.credit_entries_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.credit_grants (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    description text NOT NULL,
+    amount numeric NOT NULL,
+    currency character(3) NOT NULL,
+    priority integer DEFAULT 0 NOT NULL,
+    scope jsonb DEFAULT '{}'::jsonb NOT NULL,
+    granted_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    pays text DEFAULT 'net'::text NOT NULL,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT credit_grants_amount_check CHECK (((amount > (0)::numeric) AND public.is_amount(amount))),
+    CONSTRAINT credit_grants_check CHECK ((expires_at > granted_at)),
+    CONSTRAINT credit_grants_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT credit_grants_description_check CHECK ((description <> ''::text)),
+    CONSTRAINT credit_grants_pays_check CHECK ((pays = ANY (ARRAY['net'::text, 'gross'::text]))),
+    CONSTRAINT credit_grants_scope_check CHECK (public.is_scope(scope, '["usage", "subscription", "one_off", "adjustment", "minimum"]'::jsonb)),
+    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
+    CONSTRAINT expires_at_is_a_time CHECK (((expires_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT granted_at_is_a_time CHECK (((granted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (granted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON COLUMN public.credit_grants.priority IS 'lower ones are drawn first; then what expires sooner, then what is older';
+
+COMMENT ON COLUMN public.credit_grants.pays IS 'net: it pays before tax, so that less is taxed (a promotion); gross: after tax, and taxes too (prepaid, a deposit)';
+
+CREATE TABLE public.credit_notes (
+    id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    number integer NOT NULL,
+    amount_cents bigint NOT NULL,
+    credit_grant_id uuid NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    made_by text NOT NULL,
+    why text,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT credit_notes_amount_cents_check CHECK ((amount_cents > 0)),
+    CONSTRAINT credit_notes_number_check CHECK ((number > 0)),
+    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.credit_notes IS 'a final invoice was too high: what is given back is credit, which the next invoices draw';
+
+CREATE TABLE public.discounts (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    coupon_code text NOT NULL,
+    first_month date NOT NULL,
+    last_month date,
+    redeemed_at timestamp with time zone NOT NULL,
+    CONSTRAINT discounts_check CHECK (((EXTRACT(day FROM last_month) = (1)::numeric) AND (last_month >= first_month))),
+    CONSTRAINT discounts_first_month_check CHECK ((EXTRACT(day FROM first_month) = (1)::numeric)),
+    CONSTRAINT first_month_is_a_day CHECK (((first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT last_month_is_a_day CHECK (((last_month >= '1970-01-01'::date) AND (last_month < '2200-01-01'::date))),
+    CONSTRAINT redeemed_at_is_a_time CHECK (((redeemed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (redeemed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.discounts IS 'coupons that an organization redeemed, and in which months they hold (last_month included)';
+
+CREATE VIEW public.held_corrections AS
+ SELECT newest.id,
+    newest.invoice_id,
+    newest.organization_id,
+    newest.month,
+    newest.currency,
+    newest.decision,
+    newest.gives_back,
+    newest.charges,
+    newest.causes,
+    newest.reason,
+    newest.approval_id,
+    newest.decided_at,
+    newest.decided_by
+   FROM (( SELECT DISTINCT ON (correction_decisions.invoice_id) correction_decisions.id,
+            correction_decisions.invoice_id,
+            correction_decisions.organization_id,
+            correction_decisions.month,
+            correction_decisions.currency,
+            correction_decisions.decision,
+            correction_decisions.gives_back,
+            correction_decisions.charges,
+            correction_decisions.causes,
+            correction_decisions.reason,
+            correction_decisions.approval_id,
+            correction_decisions.decided_at,
+            correction_decisions.decided_by
+           FROM public.correction_decisions
+          ORDER BY correction_decisions.invoice_id, correction_decisions.id DESC) newest
+     JOIN public.invoices i ON (((i.id = newest.invoice_id) AND (i.status <> 'void'::text))))
+  WHERE (newest.decision = 'held'::text);
+
+COMMENT ON VIEW public.held_corrections IS 'corrections that wait for a person now, one row per invoice';
+
+CREATE TABLE public.invoice_changes (
+    id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    why text,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.invoice_changes IS 'who changed an invoice''s status, when and why: the settings fly_billing.who and fly_billing.why of the transaction';
+
+ALTER TABLE public.invoice_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.invoice_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.invoice_commitments (
+    invoice_id uuid NOT NULL,
+    commitment_id uuid NOT NULL,
+    counted numeric NOT NULL,
+    CONSTRAINT counted_is_finite CHECK ((abs(counted) < '1000000000000'::numeric))
+);
+
+COMMENT ON TABLE public.invoice_commitments IS 'what of an invoice and its adjustments counts towards a commitment that runs over several months';
+
+CREATE TABLE public.invoice_item_rollups (
+    invoice_id uuid NOT NULL,
+    rollup_id uuid NOT NULL,
+    item_id uuid NOT NULL
+);
+
+COMMENT ON TABLE public.invoice_item_rollups IS 'which item billed which usage: the key makes it at most one per invoice';
+
+CREATE TABLE public.invoice_items (
+    id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    "position" integer NOT NULL,
+    kind text NOT NULL,
+    product text NOT NULL,
+    description text NOT NULL,
+    quantity numeric NOT NULL,
+    unit text NOT NULL,
+    amount numeric NOT NULL,
+    amount_cents bigint NOT NULL,
+    price_id uuid,
+    subscription_id uuid,
+    one_off_item_id uuid,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    organization_id text NOT NULL,
+    price_key text,
+    meter text,
+    period_start timestamp with time zone,
+    period_end timestamp with time zone,
+    adjustment_id uuid,
+    discount_id uuid,
+    commitment_id uuid,
+    credit_grant_id uuid,
+    tax_rate_id uuid,
+    is_void boolean DEFAULT false NOT NULL,
+    negotiated_price_id uuid,
+    interval_start timestamp with time zone,
+    interval_end timestamp with time zone,
+    CONSTRAINT a_fee_has_an_interval CHECK (((kind <> 'subscription'::text) OR (interval_start IS NOT NULL))),
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
+    CONSTRAINT interval_end_is_a_time CHECK (((interval_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (interval_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT interval_has_two_ends CHECK (((interval_start IS NULL) = (interval_end IS NULL))),
+    CONSTRAINT interval_is_some_time CHECK ((interval_end > interval_start)),
+    CONSTRAINT interval_start_is_a_time CHECK (((interval_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (interval_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT invoice_items_check3 CHECK ((period_end > period_start)),
+    CONSTRAINT invoice_items_kind_check CHECK ((kind = ANY (ARRAY['usage'::text, 'subscription'::text, 'one_off'::text, 'adjustment'::text, 'discount'::text, 'minimum'::text, 'maximum'::text, 'credit'::text, 'tax'::text, 'rounding'::text]))),
+    CONSTRAINT invoice_items_position_check CHECK (("position" > 0)),
+    CONSTRAINT negotiated_over_a_list_price CHECK (((negotiated_price_id IS NULL) OR (price_id IS NOT NULL))),
+    CONSTRAINT one_source_each CHECK ((
+CASE kind
+    WHEN 'usage'::text THEN (price_id IS NOT NULL)
+    WHEN 'subscription'::text THEN ((subscription_id IS NOT NULL) AND (price_id IS NOT NULL))
+    WHEN 'one_off'::text THEN (one_off_item_id IS NOT NULL)
+    WHEN 'adjustment'::text THEN (adjustment_id IS NOT NULL)
+    WHEN 'discount'::text THEN (discount_id IS NOT NULL)
+    WHEN 'credit'::text THEN (credit_grant_id IS NOT NULL)
+    WHEN 'tax'::text THEN (tax_rate_id IS NOT NULL)
+    WHEN 'rounding'::text THEN (price_id IS NULL)
+    ELSE (commitment_id IS NOT NULL)
+END AND (num_nonnulls(subscription_id, one_off_item_id, adjustment_id, discount_id, commitment_id, credit_grant_id, tax_rate_id) =
+CASE
+    WHEN (kind = ANY (ARRAY['usage'::text, 'rounding'::text])) THEN 0
+    ELSE 1
+END))),
+    CONSTRAINT period_end_is_a_time CHECK (((period_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT period_start_is_a_time CHECK (((period_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric))
+);
+
+COMMENT ON COLUMN public.invoice_items.price_id IS 'the version of the list price, also where negotiated_price_id held in its place';
+
+COMMENT ON COLUMN public.invoice_items.organization_id IS 'whose line it is, where a payer has several organizations on one invoice';
+
+COMMENT ON COLUMN public.invoice_items.is_void IS 'its invoice is void: what it billed may be billed again';
+
+COMMENT ON COLUMN public.invoice_items.interval_start IS 'of a fee: the whole interval that period_start and period_end are a part of; the month in which it ends settles it';
+
+CREATE TABLE public.stripe_invoices (
+    invoice_id uuid NOT NULL,
+    state text NOT NULL,
+    step text,
+    generation integer DEFAULT 0 NOT NULL,
+    stripe_invoice_id text,
+    stripe_total_cents bigint,
+    hosted_invoice_url text,
+    failure_code text,
+    failure_customer_text text,
+    failure_operator_text text,
+    retryable boolean,
+    run_id text,
+    updated_at timestamp with time zone NOT NULL,
+    finalized_at timestamp with time zone,
+    alerted_code text,
+    CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
+    CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
+    CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
+    CONSTRAINT stripe_invoices_check3 CHECK (((state = ANY (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR (failure_code IS NULL))),
+    CONSTRAINT stripe_invoices_generation_check CHECK ((generation >= 0)),
+    CONSTRAINT stripe_invoices_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text, 'skipped_zero'::text, 'unknown'::text, 'failed'::text, 'needs_attention'::text]))),
+    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
+    CONSTRAINT stripe_total_cents_is_finite CHECK ((abs(stripe_total_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'the failure that a human was told of; null again once they were told that it recovered';
+
+CREATE VIEW public.invoice_life AS
+ SELECT i.id AS invoice_id,
+    i.organization_id,
+    i.month,
+    i.revision,
+        CASE
+            WHEN ((i.status = 'open'::text) AND (b.code IS NOT NULL)) THEN 'held up'::text
+            WHEN ((i.status = 'finalized'::text) AND (s.state = 'finalized'::text)) THEN 'synced'::text
+            ELSE i.status
+        END AS stage
+   FROM ((public.invoices i
+     LEFT JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
+     LEFT JOIN public.billing_failures b ON (((b.organization_id = i.organization_id) AND (b.month = i.month))));
+
+COMMENT ON VIEW public.invoice_life IS 'where an invoice stands: open, held up, finalized, synced, paid, void, uncollectible';
+
+CREATE TABLE public.invoice_snapshots (
+    invoice_id uuid NOT NULL,
+    snapshot_id uuid NOT NULL
+);
+
+COMMENT ON TABLE public.invoice_snapshots IS 'all usage that an invoice bills: the payer''s own and that of whom it pays for';
+
+CREATE TABLE public.invoice_tax_rates (
+    invoice_id uuid NOT NULL,
+    tax_rate_id uuid NOT NULL
+);
+
+COMMENT ON TABLE public.invoice_tax_rates IS 'the rates that were in force for an invoice, whether they came to anything or not: what a correction of it is taxed by';
+
+CREATE TABLE public.invoice_taxes (
+    invoice_id uuid NOT NULL,
+    tax_rate_id uuid NOT NULL,
+    name text NOT NULL,
+    percent numeric NOT NULL,
+    is_inclusive boolean NOT NULL,
+    taxable_cents bigint NOT NULL,
+    tax_cents bigint NOT NULL,
+    category text DEFAULT 'standard'::text NOT NULL,
+    legal_text text,
+    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
+    CONSTRAINT tax_cents_is_finite CHECK ((abs(tax_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'what the tax was worked out from, without the tax';
+
+CREATE TABLE public.landed_months (
+    landing_day date NOT NULL,
+    month date NOT NULL,
+    accepted bigint NOT NULL,
+    rows bigint,
+    files text,
+    CONSTRAINT landed_months_accepted_check CHECK ((accepted >= 0)),
+    CONSTRAINT landed_months_check CHECK ((rows >= accepted)),
+    CONSTRAINT landed_months_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.landed_months IS 'of which months a day brought accepted usage (0: it did once, and no longer does); so late usage is noticed';
+
+COMMENT ON COLUMN public.landed_months.rows IS 'rows of the usage table, duplicates included; null: landed before this was kept';
+
+COMMENT ON COLUMN public.landed_months.files IS 'MD5 of the names and sizes of the data files with these rows; null: landed before this was kept';
+
+CREATE TABLE public.landing_days (
+    landing_day date NOT NULL,
+    landed_at timestamp with time zone NOT NULL,
+    lake_version bigint NOT NULL,
+    CONSTRAINT landed_at_is_a_time CHECK (((landed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (landed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.landing_days IS 'days whose folder was landed, with or without files; a month is closed only when all its days were landed after they ended';
+
+COMMENT ON COLUMN public.landing_days.lake_version IS 'version of the usage table from which on it holds this day: what was rolled up from an earlier one lacks it';
+
+CREATE TABLE public.meters (
+    key text NOT NULL,
+    name text NOT NULL,
+    unit text NOT NULL,
+    aggregation text NOT NULL,
+    dimensions text[] DEFAULT '{}'::text[] NOT NULL,
+    unique_of text,
+    series text,
+    time_unit bigint,
+    event_step numeric,
+    event_round text,
+    event_type text,
+    quantity_of text,
+    CONSTRAINT key_is_a_key CHECK (((key !~ '[[:cntrl:]]'::text) AND (key ~ '^\S(.*\S)?$'::text) AND (length(key) <= 500))),
+    CONSTRAINT meters_aggregation_check CHECK ((aggregation = ANY (ARRAY['sum'::text, 'count'::text, 'max'::text, 'unique'::text, 'latest'::text, 'time_weighted'::text]))),
+    CONSTRAINT meters_event_round_check CHECK ((event_round = ANY (ARRAY['up'::text, 'down'::text]))),
+    CONSTRAINT meters_event_rounding_given_check CHECK (((event_step IS NULL) = (event_round IS NULL))),
+    CONSTRAINT meters_event_rounding_read_check CHECK (((event_step IS NULL) OR (aggregation = ANY (ARRAY['sum'::text, 'max'::text, 'latest'::text])))),
+    CONSTRAINT meters_event_step_check CHECK (((event_step > (0)::numeric) AND (event_step < '1000000000000'::numeric) AND (event_step = round(event_step, 15)))),
+    CONSTRAINT meters_event_type_check CHECK ((event_type ~ '\S'::text)),
+    CONSTRAINT meters_quantity_of_check CHECK ((quantity_of ~ '^[A-Za-z0-9_./-]+$'::text)),
+    CONSTRAINT meters_series_check CHECK ((series <> ''::text)),
+    CONSTRAINT meters_series_given_check CHECK (((aggregation = 'time_weighted'::text) = (series IS NOT NULL))),
+    CONSTRAINT meters_time_unit_check CHECK ((time_unit > 0)),
+    CONSTRAINT meters_time_unit_given_check CHECK (((aggregation = 'time_weighted'::text) = (time_unit IS NOT NULL))),
+    CONSTRAINT meters_unique_of_check CHECK ((unique_of <> ''::text)),
+    CONSTRAINT meters_unique_of_given_check CHECK (((aggregation = 'unique'::text) = (unique_of IS NOT NULL))),
+    CONSTRAINT name_says_something CHECK (((name ~ '\S'::text) AND (length(name) <= 5000))),
+    CONSTRAINT series_is_a_key CHECK (((series !~ '[[:cntrl:]]'::text) AND (series ~ '^\S(.*\S)?$'::text) AND (length(series) <= 500))),
+    CONSTRAINT unique_of_is_a_key CHECK (((unique_of !~ '[[:cntrl:]]'::text) AND (unique_of ~ '^\S(.*\S)?$'::text) AND (length(unique_of) <= 500))),
+    CONSTRAINT unit_is_a_key CHECK (((unit !~ '[[:cntrl:]]'::text) AND (unit ~ '^\S(.*\S)?$'::text) AND (length(unit) <= 500)))
+);
+
+COMMENT ON COLUMN public.meters.dimensions IS 'every usage event of this meter must have these; rollups keep them apart';
+
+COMMENT ON COLUMN public.meters.unique_of IS 'the property of an event''s data of which unique counts the values';
+
+COMMENT ON COLUMN public.meters.series IS 'the property of an event''s data that says whose level it tells: a Machine, a volume';
+
+COMMENT ON COLUMN public.meters.time_unit IS 'seconds for which a level of 1 comes to a quantity of 1: 3600 for GB-hours';
+
+COMMENT ON COLUMN public.meters.event_step IS 'each event''s quantity is rounded to a multiple of it, before events are added up';
+
+COMMENT ON COLUMN public.meters.event_round IS 'up or down';
+
+COMMENT ON COLUMN public.meters.event_type IS 'the type of the events that it reads; null: its key';
+
+COMMENT ON COLUMN public.meters.quantity_of IS 'the property of an event''s data that holds the quantity; null: quantity';
+
+CREATE TABLE public.negotiated_prices (
+    id uuid NOT NULL,
+    book text NOT NULL,
+    key text NOT NULL,
+    organization_id text,
+    price_group text,
+    match jsonb DEFAULT '{}'::jsonb NOT NULL,
+    charges jsonb NOT NULL,
+    effective_from timestamp with time zone NOT NULL,
+    effective_until timestamp with time zone,
+    CONSTRAINT an_organization_s_or_a_group_s CHECK ((num_nonnulls(organization_id, price_group) = 1)),
+    CONSTRAINT effective_from_is_a_time CHECK (((effective_from >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (effective_from < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT effective_until_is_a_time CHECK (((effective_until >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (effective_until < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT ends_after_it_begins CHECK ((effective_until > effective_from)),
+    CONSTRAINT negotiated_prices_book_check CHECK (((book !~ '[[:cntrl:]]'::text) AND (book ~ '^\S(.*\S)?$'::text) AND (length(book) <= 500))),
+    CONSTRAINT negotiated_prices_charges_check CHECK (((jsonb_typeof(charges) = 'object'::text) AND (charges <> '{}'::jsonb))),
+    CONSTRAINT negotiated_prices_key_check CHECK (((key !~ '[[:cntrl:]]'::text) AND (key ~ '^\S(.*\S)?$'::text) AND (length(key) <= 500))),
+    CONSTRAINT negotiated_prices_match_check CHECK ((jsonb_typeof(match) = 'object'::text)),
+    CONSTRAINT negotiated_prices_price_group_check CHECK (((price_group !~ '[[:cntrl:]]'::text) AND (price_group ~ '^\S(.*\S)?$'::text) AND (length(price_group) <= 500)))
+);
+
+COMMENT ON TABLE public.negotiated_prices IS 'what an organization, or a group (price_group_members), pays instead of the list price with this book and key, in [effective_from, effective_until). One that a final invoice used is ended and followed by another, never edited';
+
+COMMENT ON COLUMN public.negotiated_prices.match IS 'for usage with these dimensions only; empty: for all that the list price is for';
+
+COMMENT ON COLUMN public.negotiated_prices.charges IS '{"percent_off": "10"}: off the list price, whatever version of it holds; or the fields of a price that say what it charges';
+
+CREATE TABLE public.one_off_items (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    description text NOT NULL,
+    amount numeric NOT NULL,
+    currency character(3) NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    imported_as text,
+    quantity numeric DEFAULT 1 NOT NULL,
+    unit text DEFAULT 'item'::text NOT NULL,
+    unit_amount numeric,
+    product text DEFAULT 'One-off'::text NOT NULL,
+    CONSTRAINT a_quantity_has_a_unit_amount CHECK (((unit_amount IS NOT NULL) OR ((quantity = (1)::numeric) AND (unit = 'item'::text)))),
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT amount_is_quantity_times_unit_amount CHECK ((amount = (quantity * unit_amount))),
+    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
+    CONSTRAINT occurred_at_is_a_time CHECK (((occurred_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (occurred_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT one_off_items_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT one_off_items_description_check CHECK ((description <> ''::text)),
+    CONSTRAINT one_off_items_imported_as_check CHECK ((imported_as <> ''::text)),
+    CONSTRAINT one_off_items_product_check CHECK (((product !~ '[[:cntrl:]]'::text) AND (product ~ '^\S(.*\S)?$'::text) AND (length(product) <= 500))),
+    CONSTRAINT product_has_at_most_20_decimals CHECK (((scale(quantity) + scale(unit_amount)) <= 20)),
+    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '1000000000000'::numeric)),
+    CONSTRAINT unit_amount_is_finite CHECK ((abs(unit_amount) < '1000000000000'::numeric)),
+    CONSTRAINT unit_is_text CHECK ((unit ~ '[^[:space:][:cntrl:]]'::text))
+);
+
+COMMENT ON COLUMN public.one_off_items.amount IS 'below zero: a credit; left out where there is a unit_amount: quantity x unit_amount';
+
+COMMENT ON COLUMN public.one_off_items.imported_as IS 'which charge of a FOCUS file it is; an even number of items of one charge: it was taken back';
+
+COMMENT ON COLUMN public.one_off_items.quantity IS 'how many at unit_amount each; below zero: taken back';
+
+COMMENT ON COLUMN public.one_off_items.unit IS 'what quantity counts, in the singular: seat, hour';
+
+COMMENT ON COLUMN public.one_off_items.unit_amount IS 'price of one, in the currency''s major unit; null: the amount is a price as a whole';
+
+COMMENT ON COLUMN public.one_off_items.product IS 'under what the invoice lists it, and what the scope of a tax or a term names';
+
+CREATE TABLE public.organization_history (
+    organization_id text NOT NULL,
+    before_month date NOT NULL,
+    currency character(3) NOT NULL,
+    price_book text NOT NULL,
+    kept_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT before_month_is_a_day CHECK (((before_month >= '1970-01-01'::date) AND (before_month < '2200-01-01'::date))),
+    CONSTRAINT before_month_is_a_month CHECK ((EXTRACT(day FROM before_month) = (1)::numeric)),
+    CONSTRAINT kept_at_is_a_time CHECK (((kept_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (kept_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT organization_history_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+);
+
+COMMENT ON TABLE public.organization_history IS 'what held of an organization in the months before before_month; what holds from the last one on is in organizations. Written by a trigger when the organization changes. An organization without a row has always been as it is now';
+
+CREATE TABLE public.organization_links (
+    organization_id text NOT NULL,
+    payer_id text NOT NULL,
+    first_month date NOT NULL,
+    last_month date,
+    CONSTRAINT first_month_is_a_day CHECK (((first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT last_month_is_a_day CHECK (((last_month >= '1970-01-01'::date) AND (last_month < '2200-01-01'::date))),
+    CONSTRAINT organization_links_check CHECK ((payer_id <> organization_id)),
+    CONSTRAINT organization_links_check1 CHECK (((EXTRACT(day FROM last_month) = (1)::numeric) AND (last_month >= first_month))),
+    CONSTRAINT organization_links_first_month_check CHECK ((EXTRACT(day FROM first_month) = (1)::numeric))
+);
+
+COMMENT ON TABLE public.organization_links IS 'in these months (last_month included; null: for good) the organization is on its payer''s invoice and has none itself';
+
+CREATE TABLE public.organizations (
+    id text NOT NULL,
+    name text NOT NULL,
+    currency character(3) DEFAULT 'USD'::bpchar NOT NULL,
+    price_book text DEFAULT 'fly'::text NOT NULL,
+    stripe_customer_id text,
+    billing_group text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT billing_group_is_a_key CHECK ((billing_group ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$'::text)),
+    CONSTRAINT created_at_is_a_time CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT name_says_something CHECK (((name ~ '\S'::text) AND (length(name) <= 5000))),
+    CONSTRAINT organizations_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT organizations_id_check CHECK (((id ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$'::text) AND (length(id) <= 63) AND (id !~ '^tail-[0-9]+$'::text))),
+    CONSTRAINT organizations_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT price_book_is_a_key CHECK (((price_book !~ '[[:cntrl:]]'::text) AND (price_book ~ '^\S(.*\S)?$'::text) AND (length(price_book) <= 500))),
+    CONSTRAINT stripe_customer_id_is_a_key CHECK (((stripe_customer_id !~ '[[:cntrl:]]'::text) AND (stripe_customer_id ~ '^\S(.*\S)?$'::text) AND (length(stripe_customer_id) <= 500)))
+);
+
+COMMENT ON COLUMN public.organizations.id IS 'not tail-NN: so the shared billing groups are called';
+
+COMMENT ON COLUMN public.organizations.billing_group IS 'key of the org partition dimension; never changes by itself';
+
+CREATE TABLE public.stripe_events (
+    id text NOT NULL,
+    type text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    object_id text NOT NULL,
+    invoice_id uuid,
+    livemode boolean NOT NULL,
+    idempotency_key text,
+    paid_at timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    error text,
+    outcome text NOT NULL,
+    reason text NOT NULL,
+    code text,
+    customer_text text,
+    operator_text text,
+    alerted_at timestamp with time zone,
+    recovery_told_at timestamp with time zone,
+    error_code text,
+    CONSTRAINT alerted_at_is_a_time CHECK (((alerted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (alerted_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT created_at_is_a_time CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT next_attempt_at_is_a_time CHECK (((next_attempt_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (next_attempt_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT paid_at_is_a_time CHECK (((paid_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (paid_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT received_at_is_a_time CHECK (((received_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (received_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT recovery_told_at_is_a_time CHECK (((recovery_told_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (recovery_told_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_events_check CHECK (((code IS NULL) = (operator_text IS NULL))),
+    CONSTRAINT stripe_events_check1 CHECK (((outcome = 'ignored'::text) OR (invoice_id IS NOT NULL))),
+    CONSTRAINT stripe_events_check2 CHECK (((outcome = ANY (ARRAY['applied'::text, 'conflict'::text])) OR (code IS NULL))),
+    CONSTRAINT stripe_events_check3 CHECK (((alerted_at IS NULL) OR (code IS NOT NULL))),
+    CONSTRAINT stripe_events_check4 CHECK (((recovery_told_at IS NULL) OR (alerted_at IS NOT NULL))),
+    CONSTRAINT stripe_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'superseded'::text, 'ignored'::text, 'waiting'::text, 'conflict'::text]))),
+    CONSTRAINT stripe_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text])))
+);
+
+COMMENT ON TABLE public.stripe_events IS 'events of Stripe, by webhook or polling; bodies are not kept: they name people';
+
+COMMENT ON COLUMN public.stripe_events.outcome IS 'waiting: for our own sync, which has not finished the invoice yet';
+
+COMMENT ON COLUMN public.stripe_events.code IS 'what a human is told of; alerted_at: when they were';
+
+COMMENT ON COLUMN public.stripe_events.error_code IS 'Stripe''s decline code, or else its error code, for a payment or finalization';
+
+CREATE VIEW public.payment_failures AS
+ SELECT DISTINCT ON (e.invoice_id) e.invoice_id,
+    e.id AS event_id,
+    e.code,
+    e.error,
+    e.customer_text,
+    e.operator_text,
+    e.created_at AS failed_at,
+    e.next_attempt_at
+   FROM ((public.stripe_events e
+     JOIN public.invoices i ON ((i.id = e.invoice_id)))
+     LEFT JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
+  WHERE ((e.outcome = 'applied'::text) AND (i.status = 'finalized'::text) AND ((e.type = 'invoice.payment_failed'::text) OR ((e.type = 'invoice.finalization_failed'::text) AND (s.state IS DISTINCT FROM 'finalized'::text))))
+  ORDER BY e.invoice_id, e.created_at DESC, e.received_at DESC, e.id;
+
+COMMENT ON VIEW public.payment_failures IS 'invoices whose payment (or finalization in Stripe) failed last, why, and what the customer is told; gone when over';
+
+CREATE TABLE public.price_group_members (
+    price_group text NOT NULL,
+    organization_id text NOT NULL,
+    effective_from timestamp with time zone NOT NULL,
+    effective_until timestamp with time zone,
+    CONSTRAINT effective_from_is_a_time CHECK (((effective_from >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (effective_from < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT effective_until_is_a_time CHECK (((effective_until >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (effective_until < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT ends_after_it_begins CHECK ((effective_until > effective_from)),
+    CONSTRAINT price_group_members_price_group_check CHECK (((price_group !~ '[[:cntrl:]]'::text) AND (price_group ~ '^\S(.*\S)?$'::text) AND (length(price_group) <= 500)))
+);
+
+COMMENT ON TABLE public.price_group_members IS 'who has the negotiated prices of a group, in [effective_from, effective_until)';
+
+CREATE TABLE public.prices (
+    id uuid NOT NULL,
+    book text NOT NULL,
+    key text NOT NULL,
+    meter text,
+    product text NOT NULL,
+    description text NOT NULL,
+    unit text NOT NULL,
+    currency character(3) NOT NULL,
+    model text NOT NULL,
+    unit_amount numeric,
+    per numeric,
+    tiers jsonb,
+    free_allowance numeric DEFAULT 0 NOT NULL,
+    match jsonb DEFAULT '{}'::jsonb NOT NULL,
+    effective_from timestamp with time zone NOT NULL,
+    effective_until timestamp with time zone,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT book_is_a_key CHECK (((book !~ '[[:cntrl:]]'::text) AND (book ~ '^\S(.*\S)?$'::text) AND (length(book) <= 500))),
+    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
+    CONSTRAINT effective_from_is_a_time CHECK (((effective_from >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (effective_from < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT effective_until_is_a_time CHECK (((effective_until >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (effective_until < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT free_allowance_is_finite CHECK ((abs(free_allowance) < '100000000000000000000000'::numeric)),
+    CONSTRAINT key_is_a_key CHECK (((key !~ '[[:cntrl:]]'::text) AND (key ~ '^\S(.*\S)?$'::text) AND (length(key) <= 500))),
+    CONSTRAINT match_is_an_object CHECK ((jsonb_typeof(match) = 'object'::text)),
+    CONSTRAINT per_is_finite CHECK ((abs(per) < '100000000000000000000000'::numeric)),
+    CONSTRAINT prices_check CHECK ((effective_until > effective_from)),
+    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT prices_free_allowance_check CHECK ((free_allowance >= (0)::numeric)),
+    CONSTRAINT prices_model_check CHECK ((model = ANY (ARRAY['per_unit'::text, 'package'::text, 'graduated'::text, 'volume'::text, 'graduated_percentage'::text, 'percentage'::text, 'flat'::text]))),
+    CONSTRAINT prices_per_check CHECK ((per > (0)::numeric)),
+    CONSTRAINT prices_per_given_check CHECK (((model = ANY (ARRAY['per_unit'::text, 'package'::text, 'graduated'::text, 'volume'::text])) = (per IS NOT NULL))),
+    CONSTRAINT prices_settings_check CHECK ((jsonb_typeof(settings) = 'object'::text)),
+    CONSTRAINT prices_tiers_check CHECK (((model = ANY (ARRAY['graduated'::text, 'volume'::text, 'graduated_percentage'::text])) = (tiers IS NOT NULL))),
+    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= (0)::numeric)),
+    CONSTRAINT prices_unit_amount_given_check CHECK (((model = ANY (ARRAY['per_unit'::text, 'package'::text])) = (unit_amount IS NOT NULL))),
+    CONSTRAINT product_is_a_key CHECK (((product !~ '[[:cntrl:]]'::text) AND (product ~ '^\S(.*\S)?$'::text) AND (length(product) <= 500))),
+    CONSTRAINT tiers_is_a_list CHECK (((jsonb_typeof(tiers) = 'array'::text) AND (tiers <> '[]'::jsonb) AND (NOT jsonb_path_exists(tiers, 'strict $[*]?(@.type() != "object")'::jsonpath, silent => true)))),
+    CONSTRAINT unit_amount_is_finite CHECK ((abs(unit_amount) < '1000000000000'::numeric)),
+    CONSTRAINT unit_is_a_key CHECK (((unit !~ '[[:cntrl:]]'::text) AND (unit ~ '^\S(.*\S)?$'::text) AND (length(unit) <= 500)))
+);
+
+COMMENT ON COLUMN public.prices.meter IS 'null: a recurring fee per month';
+
+COMMENT ON COLUMN public.prices.settings IS 'what has no column: round, percent, flat_amount, minimum, maximum, at_zero; absent where it is the default';
+
+CREATE TABLE public.rejected_usage (
+    landing_day date NOT NULL,
+    path text NOT NULL,
+    line bigint NOT NULL,
+    reason text NOT NULL,
+    message text NOT NULL,
+    source text,
+    event_id text,
+    meter text,
+    organization_id text,
+    raw text NOT NULL,
+    is_free boolean DEFAULT false NOT NULL,
+    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date)))
+);
+
+COMMENT ON COLUMN public.rejected_usage.line IS '1-based line (JSONL, CSV) or row (Parquet); 0: the file itself';
+
+COMMENT ON COLUMN public.rejected_usage.meter IS 'as the row has it, known or not; so too organization_id';
+
+COMMENT ON COLUMN public.rejected_usage.is_free IS 'the accepted event with which this row collided is gone: its day is worth landing again';
+
+CREATE TABLE public.rollup_failures (
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    reason text NOT NULL,
+    found_at timestamp with time zone NOT NULL,
+    CONSTRAINT found_at_is_a_time CHECK (((found_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (found_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT rollup_failures_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT rollup_failures_reason_check CHECK ((reason <> ''::text))
+);
+
+COMMENT ON TABLE public.rollup_failures IS 'organizations whose rollups of a month are not what they used: not billed from them; gone when they are rolled up';
+
+CREATE TABLE public.spend_alerts (
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    currency character(3) NOT NULL,
+    amount_cents bigint NOT NULL,
+    total_cents bigint NOT NULL,
+    told_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT currency_is_a_currency CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT spend_alerts_check CHECK ((total_cents >= amount_cents)),
+    CONSTRAINT spend_alerts_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT told_at_is_a_time CHECK (((told_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (told_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON TABLE public.spend_alerts IS 'thresholds that a month crossed and people were told of, once; also of thresholds that were taken away since';
+
+CREATE TABLE public.spend_thresholds (
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    amount_cents bigint NOT NULL,
+    added_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT added_at_is_a_time CHECK (((added_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (added_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT spend_thresholds_amount_cents_check CHECK ((amount_cents > 0)),
+    CONSTRAINT spend_thresholds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+);
+
+COMMENT ON TABLE public.spend_thresholds IS 'spend of a month, open so far, at which people are told; in cents of its currency';
+
+CREATE TABLE public.stripe_attempts (
+    id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    step text NOT NULL,
+    generation integer NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash text NOT NULL,
+    sent_at timestamp with time zone NOT NULL,
+    answered_at timestamp with time zone,
+    outcome text,
+    http_status integer,
+    stripe_request_id text,
+    error_code text,
+    error_message text,
+    CONSTRAINT answered_at_is_a_time CHECK (((answered_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (answered_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT sent_at_is_a_time CHECK (((sent_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (sent_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_attempts_check CHECK (((outcome IS NULL) = (answered_at IS NULL))),
+    CONSTRAINT stripe_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'not_applied'::text, 'unknown'::text])))
+);
+
+COMMENT ON TABLE public.stripe_attempts IS 'every request to Stripe, written before it is sent; outcome null: in flight, or the process died: unknown';
+
+ALTER TABLE public.stripe_attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stripe_attempts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.stripe_events_polled (
+    only_row boolean DEFAULT true NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT stripe_events_polled_only_row_check CHECK (only_row),
+    CONSTRAINT until_is_a_time CHECK (((until >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (until < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.stripe_events_polled IS 'one row: every event that Stripe made before then was read';
+
+CREATE TABLE public.stripe_reconciliations (
+    id bigint NOT NULL,
+    month date NOT NULL,
+    swept_at timestamp with time zone NOT NULL,
+    run_id text NOT NULL,
+    invoices_here integer NOT NULL,
+    invoices_in_stripe integer NOT NULL,
+    totals_here jsonb NOT NULL,
+    totals_in_stripe jsonb NOT NULL,
+    discrepancies jsonb NOT NULL,
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT stripe_reconciliations_discrepancies_check CHECK ((jsonb_typeof(discrepancies) = 'array'::text)),
+    CONSTRAINT stripe_reconciliations_invoices_here_check CHECK ((invoices_here >= 0)),
+    CONSTRAINT stripe_reconciliations_invoices_in_stripe_check CHECK ((invoices_in_stripe >= 0)),
+    CONSTRAINT stripe_reconciliations_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT swept_at_is_a_time CHECK (((swept_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (swept_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT totals_here_is_an_object CHECK ((jsonb_typeof(totals_here) = 'object'::text)),
+    CONSTRAINT totals_in_stripe_is_an_object CHECK ((jsonb_typeof(totals_in_stripe) = 'object'::text))
+);
+
+COMMENT ON TABLE public.stripe_reconciliations IS 'one row per look at a month; totals: currency -> cents, voided invoices left out';
+
+ALTER TABLE public.stripe_reconciliations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stripe_reconciliations_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.stripe_repairs (
+    id bigint NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    claimed_invoice_id text NOT NULL,
+    step text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash text NOT NULL,
+    run_id text NOT NULL,
+    sent_at timestamp with time zone NOT NULL,
+    answered_at timestamp with time zone,
+    outcome text,
+    http_status integer,
+    stripe_request_id text,
+    error_code text,
+    error_message text,
+    CONSTRAINT answered_at_is_a_time CHECK (((answered_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (answered_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT sent_at_is_a_time CHECK (((sent_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (sent_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_repairs_check CHECK (((outcome IS NULL) = (answered_at IS NULL))),
+    CONSTRAINT stripe_repairs_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'not_applied'::text, 'unknown'::text]))),
+    CONSTRAINT stripe_repairs_step_check CHECK ((step = 'discard'::text))
+);
+
+COMMENT ON TABLE public.stripe_repairs IS 'changes in Stripe to what says it is ours and is no invoice here, written before they are sent (see stripe_attempts)';
+
+ALTER TABLE public.stripe_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stripe_repairs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.subscriptions (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    price_key text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    quantity numeric DEFAULT 1 NOT NULL,
+    billed text DEFAULT 'in_arrears'::text NOT NULL,
+    proration text DEFAULT 'second'::text NOT NULL,
+    anchor text DEFAULT 'calendar'::text NOT NULL,
+    trial_ends_at timestamp with time zone,
+    anchored_at timestamp with time zone,
+    CONSTRAINT anchored_at_is_a_time CHECK (((anchored_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (anchored_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT anchored_by_its_start CHECK (((anchored_at IS NULL) OR ((anchor = 'start'::text) AND (anchored_at <= started_at)))),
+    CONSTRAINT ended_at_is_a_time CHECK (((ended_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (ended_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT price_key_is_a_key CHECK (((price_key !~ '[[:cntrl:]]'::text) AND (price_key ~ '^\S(.*\S)?$'::text) AND (length(price_key) <= 500))),
+    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric)),
+    CONSTRAINT started_at_is_a_time CHECK (((started_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (started_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT subscriptions_anchor_check CHECK ((anchor = ANY (ARRAY['calendar'::text, 'start'::text]))),
+    CONSTRAINT subscriptions_billed_check CHECK ((billed = ANY (ARRAY['in_arrears'::text, 'in_advance'::text]))),
+    CONSTRAINT subscriptions_check CHECK ((ended_at >= started_at)),
+    CONSTRAINT subscriptions_check1 CHECK ((trial_ends_at >= started_at)),
+    CONSTRAINT subscriptions_proration_check CHECK ((proration = ANY (ARRAY['second'::text, 'day'::text, 'none'::text]))),
+    CONSTRAINT subscriptions_quantity_check CHECK ((quantity > (0)::numeric)),
+    CONSTRAINT trial_ends_at_is_a_time CHECK (((trial_ends_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (trial_ends_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON COLUMN public.subscriptions.quantity IS 'of what its price is for: seats, addresses';
+
+COMMENT ON COLUMN public.subscriptions.anchor IS 'calendar: a quarter begins in January, April, July or October; start: its intervals are counted from its start, or from the end of its trial';
+
+COMMENT ON COLUMN public.subscriptions.trial_ends_at IS 'the fee is free until then';
+
+COMMENT ON COLUMN public.subscriptions.anchored_at IS 'with anchor start: the moment from which its intervals are counted; null: from its start, or the end of its trial';
+
+CREATE TABLE public.sync_approvals (
+    id bigint NOT NULL,
+    month date NOT NULL,
+    currency character(3) NOT NULL,
+    total_cents bigint NOT NULL,
+    approved_by text NOT NULL,
+    approved_at timestamp with time zone NOT NULL,
+    CONSTRAINT approved_at_is_a_time CHECK (((approved_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (approved_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT sync_approvals_approved_by_check CHECK ((approved_by <> ''::text)),
+    CONSTRAINT sync_approvals_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT sync_approvals_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON TABLE public.sync_approvals IS 'totals of months that are out of line with the month before and may be sent all the same; the newest one counts';
+
+ALTER TABLE public.sync_approvals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.sync_approvals_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.tax_customers (
+    organization_id text NOT NULL,
+    first_month date NOT NULL,
+    location text,
+    kind text,
+    CONSTRAINT tax_customers_first_month_check CHECK (((EXTRACT(day FROM first_month) = (1)::numeric) AND (first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT tax_customers_kind_check CHECK (((kind !~ '[[:cntrl:]]'::text) AND (kind ~ '^\S(.*\S)?$'::text) AND (length(kind) <= 500))),
+    CONSTRAINT tax_customers_location_check CHECK ((location ~ '^[A-Z]{2}(-[A-Z0-9]+)*$'::text))
+);
+
+COMMENT ON TABLE public.tax_customers IS 'where an organization is and what it is to the tax office, from this month until its next row. A final invoice keeps the rates that followed from it, so a late row changes no closed month';
+
+CREATE TABLE public.tax_rates (
+    id uuid NOT NULL,
+    organization_id text,
+    name text NOT NULL,
+    percent numeric NOT NULL,
+    is_inclusive boolean DEFAULT false NOT NULL,
+    first_month date NOT NULL,
+    last_month date,
+    book text,
+    key text,
+    tax text,
+    category text DEFAULT 'standard'::text NOT NULL,
+    legal_text text,
+    scope jsonb DEFAULT '{}'::jsonb NOT NULL,
+    locations text[] DEFAULT '{}'::text[] NOT NULL,
+    customers text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT an_organization_s_or_a_book_s CHECK (((num_nonnulls(organization_id, book) = 1) AND ((book IS NULL) = (key IS NULL)))),
+    CONSTRAINT first_month_is_a_day CHECK (((first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT its_tax_is_named CHECK (((tax IS NOT NULL) OR ((scope = '{}'::jsonb) AND (locations = '{}'::text[]) AND (customers = '{}'::text[])))),
+    CONSTRAINT last_month_is_a_day CHECK (((last_month >= '1970-01-01'::date) AND (last_month < '2200-01-01'::date))),
+    CONSTRAINT legal_text_has_a_line CHECK (((legal_text IS NULL) OR (NOT is_inclusive))),
+    CONSTRAINT name_says_something CHECK (((name ~ '\S'::text) AND (length(name) <= 5000))),
+    CONSTRAINT nothing_is_charged CHECK (((category = ANY (ARRAY['standard'::text, 'reduced'::text])) OR ((percent = (0)::numeric) AND (NOT is_inclusive)))),
+    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
+    CONSTRAINT tax_rates_book_check CHECK (((book !~ '[[:cntrl:]]'::text) AND (book ~ '^\S(.*\S)?$'::text) AND (length(book) <= 500))),
+    CONSTRAINT tax_rates_category_check CHECK ((category = ANY (ARRAY['standard'::text, 'reduced'::text, 'zero'::text, 'exempt'::text, 'reverse_charge'::text, 'outside'::text]))),
+    CONSTRAINT tax_rates_check CHECK (((EXTRACT(day FROM last_month) = (1)::numeric) AND (last_month >= first_month))),
+    CONSTRAINT tax_rates_customers_check CHECK (public.are_keys(customers)),
+    CONSTRAINT tax_rates_first_month_check CHECK ((EXTRACT(day FROM first_month) = (1)::numeric)),
+    CONSTRAINT tax_rates_key_check CHECK (((key !~ '[[:cntrl:]]'::text) AND (key ~ '^\S(.*\S)?$'::text) AND (length(key) <= 500))),
+    CONSTRAINT tax_rates_legal_text_check CHECK (((legal_text ~ '\S'::text) AND (length(legal_text) <= 300))),
+    CONSTRAINT tax_rates_locations_check CHECK (public.are_keys(locations)),
+    CONSTRAINT tax_rates_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT tax_rates_percent_check CHECK ((public.is_amount(percent) AND (percent <= (100)::numeric))),
+    CONSTRAINT tax_rates_scope_check CHECK ((jsonb_typeof(scope) = 'object'::text)),
+    CONSTRAINT tax_rates_tax_check CHECK (((tax !~ '[[:cntrl:]]'::text) AND (tax ~ '^\S(.*\S)?$'::text) AND (length(tax) <= 500))),
+    CONSTRAINT the_law_is_named CHECK (((category <> ALL (ARRAY['exempt'::text, 'reverse_charge'::text])) OR (legal_text IS NOT NULL)))
+);
+
+COMMENT ON COLUMN public.tax_rates.tax IS 'which tax it is a rate of: of several rates of one tax, the narrowest is an item''s. Null: a tax of its own';
+
+COMMENT ON COLUMN public.tax_rates.scope IS 'which items it is on: kinds, products, price_keys, meter, match. Empty: all';
+
+COMMENT ON COLUMN public.tax_rates.locations IS 'where its customers are, ISO 3166: DE, CA-QC. Empty: anywhere';
+
+COMMENT ON COLUMN public.tax_rates.customers IS 'what its customers are, as tax_customers has it: business. Empty: anything';
+
+CREATE TABLE public.term_changes (
+    id bigint NOT NULL,
+    on_table text NOT NULL,
+    organization_id text,
+    book text,
+    first_month date NOT NULL,
+    last_month date,
+    what text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT first_month_is_a_day CHECK (((first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT last_month_is_a_day CHECK (((last_month >= '1970-01-01'::date) AND (last_month < '2200-01-01'::date))),
+    CONSTRAINT term_changes_check CHECK (((organization_id IS NULL) <> (book IS NULL)))
+);
+
+COMMENT ON TABLE public.term_changes IS 'terms and prices of closed months that changed after a month was final: whether it is corrected is for a person to decide. Written by triggers; nothing is corrected by it';
+
+COMMENT ON COLUMN public.term_changes.organization_id IS 'whose term it is; null: a price, which is of a whole book';
+
+ALTER TABLE public.term_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.term_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.term_decisions (
+    id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    up_to_change bigint NOT NULL,
+    decided_by text NOT NULL,
+    why text NOT NULL,
+    decided_at timestamp with time zone NOT NULL,
+    CONSTRAINT decided_at_is_a_time CHECK (((decided_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (decided_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT term_decisions_decided_by_check CHECK ((decided_by <> ''::text)),
+    CONSTRAINT term_decisions_why_check CHECK ((why <> ''::text))
+);
+
+COMMENT ON TABLE public.term_decisions IS 'final invoices that a person left as they are, although terms of their month changed: up to this term_changes.id';
+
+ALTER TABLE public.term_decisions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.term_decisions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.usage_files (
+    landing_day date NOT NULL,
+    path text NOT NULL,
+    sha256 text NOT NULL,
+    bytes bigint NOT NULL,
+    landed bigint NOT NULL,
+    accepted bigint NOT NULL,
+    duplicate bigint NOT NULL,
+    rejected bigint NOT NULL,
+    CONSTRAINT every_row_is_accounted_for CHECK ((landed = ((accepted + duplicate) + rejected))),
+    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
+    CONSTRAINT usage_files_accepted_check CHECK ((accepted >= 0)),
+    CONSTRAINT usage_files_bytes_check CHECK ((bytes >= 0)),
+    CONSTRAINT usage_files_duplicate_check CHECK ((duplicate >= 0)),
+    CONSTRAINT usage_files_landed_check CHECK ((landed >= 0)),
+    CONSTRAINT usage_files_rejected_check CHECK ((rejected >= 0))
+);
+
+CREATE TABLE public.usage_rollups (
+    id uuid NOT NULL,
+    snapshot_id uuid NOT NULL,
+    meter text NOT NULL,
+    dimensions jsonb NOT NULL,
+    segment_start timestamp with time zone NOT NULL,
+    segment_end timestamp with time zone NOT NULL,
+    quantity numeric NOT NULL,
+    events bigint NOT NULL,
+    daily numeric[],
+    CONSTRAINT daily_is_finite CHECK ((('100000000000000000000000'::numeric > ALL (daily)) AND ('-100000000000000000000000'::numeric < ALL (daily)))),
+    CONSTRAINT dimensions_are_texts CHECK ((NOT jsonb_path_exists(dimensions, 'strict $.*?(@.type() != "string")'::jsonpath, silent => true))),
+    CONSTRAINT dimensions_is_an_object CHECK ((jsonb_typeof(dimensions) = 'object'::text)),
+    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric)),
+    CONSTRAINT segment_end_is_a_time CHECK (((segment_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (segment_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT segment_start_is_a_time CHECK (((segment_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (segment_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT usage_rollups_check CHECK ((segment_end > segment_start)),
+    CONSTRAINT usage_rollups_daily_check CHECK (((cardinality(daily) >= 28) AND (cardinality(daily) <= 31))),
+    CONSTRAINT usage_rollups_events_check CHECK ((events >= 0)),
+    CONSTRAINT usage_rollups_quantity_check CHECK ((quantity >= (0)::numeric))
+);
+
+COMMENT ON COLUMN public.usage_rollups.events IS '0: nothing happened in the month, a level was held from before';
+
+COMMENT ON COLUMN public.usage_rollups.daily IS 'what each UTC day of the month added to the quantity, the 1st first; null: rolled up before days were kept';
+
+CREATE TABLE public.usage_snapshots (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    lake_version bigint NOT NULL,
+    fingerprint text NOT NULL,
+    events bigint NOT NULL,
+    rolled_up_at timestamp with time zone NOT NULL,
+    is_current boolean NOT NULL,
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT rolled_up_at_is_a_time CHECK (((rolled_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (rolled_up_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT usage_snapshots_events_check CHECK ((events >= 0)),
+    CONSTRAINT usage_snapshots_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+);
+
+COMMENT ON TABLE public.usage_snapshots IS 'an organization''s usage of a month as one version of the usage table had it; an invoice names the one it billed';
+
+CREATE TABLE public.usage_tables (
+    generation integer NOT NULL,
+    table_id text NOT NULL,
+    shift bigint NOT NULL,
+    first_version bigint NOT NULL,
+    acknowledged bigint NOT NULL,
+    lost_after bigint,
+    CONSTRAINT usage_tables_check CHECK ((acknowledged >= first_version)),
+    CONSTRAINT usage_tables_check1 CHECK ((lost_after <= acknowledged)),
+    CONSTRAINT usage_tables_generation_check CHECK ((generation > 0)),
+    CONSTRAINT usage_tables_shift_check CHECK ((shift >= 0)),
+    CONSTRAINT usage_tables_table_id_check CHECK ((table_id <> ''::text))
+);
+
+COMMENT ON TABLE public.usage_tables IS 'the Delta table of usage events, and those it took the place of; the greatest generation is the one in use';
+
+COMMENT ON COLUMN public.usage_tables.table_id IS 'the id in the Delta table''s metadata: another table has another one';
+
+COMMENT ON COLUMN public.usage_tables.shift IS 'lake_version = version in the Delta log + shift: so versions never go back, not even with a new table';
+
+COMMENT ON COLUMN public.usage_tables.acknowledged IS 'the last lake_version that a landing committed: later commits in the Delta log do not count';
+
+COMMENT ON COLUMN public.usage_tables.lost_after IS 'a repair found the later versions of this generation gone';
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_key_channel_key UNIQUE (key, channel);
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.billing_failures
+    ADD CONSTRAINT billing_failures_pkey PRIMARY KEY (organization_id, month);
+
+ALTER TABLE ONLY public.billing_recoveries
+    ADD CONSTRAINT billing_recoveries_pkey PRIMARY KEY (organization_id, month);
+
+ALTER TABLE ONLY public.carried_months
+    ADD CONSTRAINT carried_months_pkey PRIMARY KEY (month);
+
+ALTER TABLE ONLY public.commitments
+    ADD CONSTRAINT commitments_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.corrected_snapshots
+    ADD CONSTRAINT corrected_snapshots_pkey PRIMARY KEY (invoice_id, snapshot_id);
+
+ALTER TABLE ONLY public.correction_approvals
+    ADD CONSTRAINT correction_approvals_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.correction_decisions
+    ADD CONSTRAINT correction_decisions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.coupons
+    ADD CONSTRAINT coupons_pkey PRIMARY KEY (code);
+
+ALTER TABLE ONLY public.credit_entries
+    ADD CONSTRAINT credit_entries_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.credit_grants
+    ADD CONSTRAINT credit_grants_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.credit_notes
+    ADD CONSTRAINT credit_notes_credit_grant_id_key UNIQUE (credit_grant_id);
+
+ALTER TABLE ONLY public.credit_notes
+    ADD CONSTRAINT credit_notes_invoice_id_number_key UNIQUE (invoice_id, number);
+
+ALTER TABLE ONLY public.credit_notes
+    ADD CONSTRAINT credit_notes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.discounts
+    ADD CONSTRAINT discounts_organization_id_coupon_code_first_month_key UNIQUE (organization_id, coupon_code, first_month);
+
+ALTER TABLE ONLY public.discounts
+    ADD CONSTRAINT discounts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invoice_changes
+    ADD CONSTRAINT invoice_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invoice_commitments
+    ADD CONSTRAINT invoice_commitments_pkey PRIMARY KEY (invoice_id, commitment_id);
+
+ALTER TABLE ONLY public.invoice_item_rollups
+    ADD CONSTRAINT invoice_item_rollups_pkey PRIMARY KEY (invoice_id, rollup_id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_id_invoice_id_key UNIQUE (id, invoice_id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_invoice_id_position_key UNIQUE (invoice_id, "position");
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invoice_snapshots
+    ADD CONSTRAINT invoice_snapshots_pkey PRIMARY KEY (invoice_id, snapshot_id);
+
+ALTER TABLE ONLY public.invoice_tax_rates
+    ADD CONSTRAINT invoice_tax_rates_pkey PRIMARY KEY (invoice_id, tax_rate_id);
+
+ALTER TABLE ONLY public.invoice_taxes
+    ADD CONSTRAINT invoice_taxes_pkey PRIMARY KEY (invoice_id, tax_rate_id);
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_organization_id_month_revision_key UNIQUE (organization_id, month, revision);
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.landed_months
+    ADD CONSTRAINT landed_months_pkey PRIMARY KEY (landing_day, month);
+
+ALTER TABLE ONLY public.landing_days
+    ADD CONSTRAINT landing_days_pkey PRIMARY KEY (landing_day);
+
+ALTER TABLE ONLY public.meters
+    ADD CONSTRAINT meters_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY public.negotiated_prices
+    ADD CONSTRAINT negotiated_prices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT one_number_each UNIQUE (organization_id, number);
+
+ALTER TABLE ONLY public.one_off_items
+    ADD CONSTRAINT one_off_items_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tax_rates
+    ADD CONSTRAINT one_version_of_a_book UNIQUE (book, key, first_month);
+
+ALTER TABLE ONLY public.organization_history
+    ADD CONSTRAINT organization_history_pkey PRIMARY KEY (organization_id, before_month);
+
+ALTER TABLE ONLY public.organization_links
+    ADD CONSTRAINT organization_links_pkey PRIMARY KEY (organization_id, first_month);
+
+ALTER TABLE ONLY public.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.organizations
+    ADD CONSTRAINT organizations_stripe_customer_id_key UNIQUE (stripe_customer_id);
+
+ALTER TABLE ONLY public.price_group_members
+    ADD CONSTRAINT price_group_members_pkey PRIMARY KEY (price_group, organization_id, effective_from);
+
+ALTER TABLE ONLY public.prices
+    ADD CONSTRAINT prices_book_key_effective_from_key UNIQUE (book, key, effective_from);
+
+ALTER TABLE ONLY public.prices
+    ADD CONSTRAINT prices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.rejected_usage
+    ADD CONSTRAINT rejected_usage_pkey PRIMARY KEY (landing_day, path, line);
+
+ALTER TABLE ONLY public.rollup_failures
+    ADD CONSTRAINT rollup_failures_pkey PRIMARY KEY (organization_id, month);
+
+ALTER TABLE ONLY public.spend_alerts
+    ADD CONSTRAINT spend_alerts_pkey PRIMARY KEY (organization_id, month, currency, amount_cents);
+
+ALTER TABLE ONLY public.spend_thresholds
+    ADD CONSTRAINT spend_thresholds_pkey PRIMARY KEY (organization_id, currency, amount_cents);
+
+ALTER TABLE ONLY public.stripe_attempts
+    ADD CONSTRAINT stripe_attempts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.stripe_events
+    ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.stripe_events_polled
+    ADD CONSTRAINT stripe_events_polled_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.stripe_invoices
+    ADD CONSTRAINT stripe_invoices_pkey PRIMARY KEY (invoice_id);
+
+ALTER TABLE ONLY public.stripe_invoices
+    ADD CONSTRAINT stripe_invoices_stripe_invoice_id_key UNIQUE (stripe_invoice_id);
+
+ALTER TABLE ONLY public.stripe_pace
+    ADD CONSTRAINT stripe_pace_pkey PRIMARY KEY (bucket);
+
+ALTER TABLE ONLY public.stripe_reconciliations
+    ADD CONSTRAINT stripe_reconciliations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.stripe_repairs
+    ADD CONSTRAINT stripe_repairs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sync_approvals
+    ADD CONSTRAINT sync_approvals_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tax_customers
+    ADD CONSTRAINT tax_customers_pkey PRIMARY KEY (organization_id, first_month);
+
+ALTER TABLE ONLY public.tax_rates
+    ADD CONSTRAINT tax_rates_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.term_changes
+    ADD CONSTRAINT term_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.term_decisions
+    ADD CONSTRAINT term_decisions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.usage_files
+    ADD CONSTRAINT usage_files_pkey PRIMARY KEY (landing_day, path);
+
+ALTER TABLE ONLY public.usage_rollups
+    ADD CONSTRAINT usage_rollups_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.usage_rollups
+    ADD CONSTRAINT usage_rollups_snapshot_id_meter_dimensions_segment_start_key UNIQUE (snapshot_id, meter, dimensions, segment_start);
+
+ALTER TABLE ONLY public.usage_snapshots
+    ADD CONSTRAINT usage_snapshots_id_organization_id_month_key UNIQUE (id, organization_id, month);
+
+ALTER TABLE ONLY public.usage_snapshots
+    ADD CONSTRAINT usage_snapshots_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.usage_tables
+    ADD CONSTRAINT usage_tables_first_version_key UNIQUE (first_version);
+
+ALTER TABLE ONLY public.usage_tables
+    ADD CONSTRAINT usage_tables_pkey PRIMARY KEY (generation);
+
+CREATE UNIQUE INDEX adjustments_are_billed_once ON public.invoice_items USING btree (adjustment_id) WHERE ((adjustment_id IS NOT NULL) AND (NOT is_void));
+
+CREATE INDEX adjustments_invoice_id_idx ON public.adjustments USING btree (invoice_id);
+
+CREATE INDEX adjustments_organization_id_month_idx ON public.adjustments USING btree (organization_id, month);
+
+CREATE INDEX adjustments_payer_id_month_idx ON public.adjustments USING btree (payer_id, month);
+
+CREATE INDEX alerts_id_idx ON public.alerts USING btree (id) WHERE (taken_at IS NULL);
+
+CREATE INDEX commitments_organization_id_idx ON public.commitments USING btree (organization_id);
+
+CREATE INDEX corrected_snapshots_snapshot_id_idx ON public.corrected_snapshots USING btree (snapshot_id);
+
+CREATE INDEX correction_approvals_month_currency_idx ON public.correction_approvals USING btree (month, currency);
+
+CREATE INDEX correction_decisions_invoice_id_id_idx ON public.correction_decisions USING btree (invoice_id, id DESC);
+
+CREATE INDEX correction_decisions_month_currency_idx ON public.correction_decisions USING btree (month, currency);
+
+CREATE INDEX credit_grants_organization_id_idx ON public.credit_grants USING btree (organization_id);
+
+CREATE INDEX invoice_changes_invoice_id_id_idx ON public.invoice_changes USING btree (invoice_id, id);
+
+CREATE INDEX invoice_item_rollups_item_id_idx ON public.invoice_item_rollups USING btree (item_id);
+
+CREATE INDEX invoice_item_rollups_rollup_id_idx ON public.invoice_item_rollups USING btree (rollup_id);
+
+CREATE INDEX invoice_items_adjustment_id_idx ON public.invoice_items USING btree (adjustment_id) WHERE (adjustment_id IS NOT NULL);
+
+CREATE INDEX invoice_items_credit_grant_id_idx ON public.invoice_items USING btree (credit_grant_id) WHERE (credit_grant_id IS NOT NULL);
+
+CREATE INDEX invoice_items_negotiated_price_id_idx ON public.invoice_items USING btree (negotiated_price_id) WHERE (negotiated_price_id IS NOT NULL);
+
+CREATE INDEX invoice_items_one_off_item_id_idx ON public.invoice_items USING btree (one_off_item_id) WHERE (one_off_item_id IS NOT NULL);
+
+CREATE INDEX invoice_items_price_id_idx ON public.invoice_items USING btree (price_id);
+
+CREATE INDEX invoice_items_subscription_id_interval_end_idx ON public.invoice_items USING btree (subscription_id, interval_end) WHERE (subscription_id IS NOT NULL);
+
+CREATE INDEX invoice_snapshots_snapshot_id_idx ON public.invoice_snapshots USING btree (snapshot_id);
+
+CREATE INDEX invoice_tax_rates_tax_rate_id_idx ON public.invoice_tax_rates USING btree (tax_rate_id);
+
+CREATE INDEX invoices_by_month ON public.invoices USING btree (month, status, currency) INCLUDE (total_cents);
+
+CREATE INDEX invoices_usage_snapshot_id_idx ON public.invoices USING btree (usage_snapshot_id);
+
+CREATE INDEX landed_months_month_idx ON public.landed_months USING btree (month);
+
+CREATE INDEX negotiated_prices_book_key_idx ON public.negotiated_prices USING btree (book, key);
+
+CREATE UNIQUE INDEX one_current_snapshot ON public.usage_snapshots USING btree (month, organization_id) WHERE is_current;
+
+CREATE UNIQUE INDEX one_entry_each ON public.credit_entries USING btree (grant_id, kind, invoice_id) NULLS NOT DISTINCT WHERE (kind <> 'given_back'::text);
+
+CREATE UNIQUE INDEX one_invoice_per_organization_and_month ON public.invoices USING btree (organization_id, month) WHERE (status <> 'void'::text);
+
+COMMENT ON INDEX public.one_invoice_per_organization_and_month IS 'billed or imported, whatever its revision: another one is possible only after this one is void';
+
+CREATE UNIQUE INDEX one_item_per_subscription_and_time ON public.invoice_items USING btree (invoice_id, subscription_id, period_start) NULLS NOT DISTINCT WHERE (subscription_id IS NOT NULL);
+
+CREATE UNIQUE INDEX one_level_per_series ON public.carried_levels USING btree (month, organization_id, meter, md5(series));
+
+CREATE UNIQUE INDEX one_off_items_are_billed_once ON public.invoice_items USING btree (one_off_item_id) WHERE ((one_off_item_id IS NOT NULL) AND (NOT is_void));
+
+CREATE INDEX one_off_items_organization_id_occurred_at_idx ON public.one_off_items USING btree (organization_id, occurred_at);
+
+CREATE INDEX organization_links_payer_id_idx ON public.organization_links USING btree (payer_id);
+
+CREATE INDEX organizations_billing_group_idx ON public.organizations USING btree (billing_group);
+
+CREATE INDEX price_group_members_organization_id_idx ON public.price_group_members USING btree (organization_id);
+
+CREATE INDEX rejected_usage_landing_day_idx ON public.rejected_usage USING btree (landing_day) WHERE is_free;
+
+CREATE INDEX rejected_usage_reason_idx ON public.rejected_usage USING btree (reason);
+
+CREATE INDEX stripe_attempts_idempotency_key_idx ON public.stripe_attempts USING btree (idempotency_key);
+
+CREATE INDEX stripe_attempts_invoice_id_id_idx ON public.stripe_attempts USING btree (invoice_id, id);
+
+CREATE INDEX stripe_events_code_idx ON public.stripe_events USING btree (code) WHERE ((alerted_at IS NULL) AND (code IS NOT NULL));
+
+CREATE INDEX stripe_events_created_at_idx ON public.stripe_events USING btree (created_at) WHERE (outcome = 'waiting'::text);
+
+CREATE INDEX stripe_events_invoice_id_created_at_idx ON public.stripe_events USING btree (invoice_id, created_at);
+
+CREATE INDEX stripe_invoices_state_idx ON public.stripe_invoices USING btree (state) WHERE (state <> 'finalized'::text);
+
+CREATE INDEX stripe_reconciliations_month_swept_at_idx ON public.stripe_reconciliations USING btree (month, swept_at DESC);
+
+CREATE INDEX stripe_repairs_stripe_invoice_id_id_idx ON public.stripe_repairs USING btree (stripe_invoice_id, id);
+
+CREATE INDEX subscriptions_organization_id_idx ON public.subscriptions USING btree (organization_id);
+
+CREATE INDEX sync_approvals_month_currency_id_idx ON public.sync_approvals USING btree (month, currency, id);
+
+CREATE INDEX tax_rates_organization_id_idx ON public.tax_rates USING btree (organization_id);
+
+CREATE INDEX term_changes_first_month_idx ON public.term_changes USING btree (first_month);
+
+CREATE INDEX term_decisions_invoice_id_idx ON public.term_decisions USING btree (invoice_id);
+
+CREATE TRIGGER fill_one_off_amount BEFORE INSERT ON public.one_off_items FOR EACH ROW EXECUTE FUNCTION public.fill_one_off_amount();
+
+CREATE TRIGGER follow_invoice_change AFTER UPDATE ON public.invoices FOR EACH ROW WHEN ((old.status <> new.status)) EXECUTE FUNCTION public.follow_invoice_change();
+
+CREATE TRIGGER give_back_credit AFTER INSERT ON public.adjustments REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.give_back_credit();
+
+CREATE TRIGGER grant_credit AFTER INSERT ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.grant_credit();
+
+CREATE TRIGGER keep_what_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN (((old.currency IS DISTINCT FROM new.currency) OR (old.price_book IS DISTINCT FROM new.price_book))) EXECUTE FUNCTION public.keep_what_held();
+
+CREATE TRIGGER name_payer BEFORE INSERT ON public.adjustments FOR EACH ROW EXECUTE FUNCTION public.name_payer();
+
+CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.commitments FOR EACH ROW EXECUTE FUNCTION public.note_term_change('commitment', 'description', 'last_month');
+
+CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.discounts FOR EACH ROW EXECUTE FUNCTION public.note_term_change('discount', 'coupon_code', 'last_month');
+
+CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.negotiated_prices FOR EACH ROW EXECUTE FUNCTION public.note_negotiated_change();
+
+CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.price_group_members FOR EACH ROW EXECUTE FUNCTION public.note_negotiated_change();
+
+CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.prices FOR EACH ROW EXECUTE FUNCTION public.note_term_change('price', 'key', 'effective_until');
+
+CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.subscriptions FOR EACH ROW EXECUTE FUNCTION public.note_term_change('subscription', 'price_key', 'ended_at');
+
+CREATE TRIGGER number_invoice BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN (((old.status = 'open'::text) AND (new.status <> 'open'::text))) EXECUTE FUNCTION public.number_invoice();
+
+CREATE TRIGGER refuse_amount_change BEFORE UPDATE ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_amount_change();
+
+ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_amount_change;
+
+CREATE TRIGGER refuse_billed_snapshot_deletion AFTER DELETE ON public.usage_snapshots REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_billed_snapshot_deletion();
+
+ALTER TABLE public.usage_snapshots ENABLE ALWAYS TRIGGER refuse_billed_snapshot_deletion;
+
+CREATE TRIGGER refuse_change_of_finalized BEFORE UPDATE ON public.stripe_invoices FOR EACH ROW WHEN (((old.state = 'finalized'::text) AND (new.generation = old.generation))) EXECUTE FUNCTION public.refuse_other_change('{run_id,updated_at,alerted_code}');
+
+ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_change_of_finalized;
+
+CREATE TRIGGER refuse_change_of_settled BEFORE UPDATE ON public.stripe_events FOR EACH ROW WHEN ((old.outcome <> 'waiting'::text)) EXECUTE FUNCTION public.refuse_other_change('{alerted_at,recovery_told_at}');
+
+ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_change_of_settled;
+
+CREATE TRIGGER refuse_change_of_taken BEFORE UPDATE ON public.alerts FOR EACH ROW WHEN ((old.taken_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_change_of_taken;
+
+CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_commitments REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_commitments ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
+
+CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_item_rollups REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_item_rollups ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
+
+CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_items REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_items ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
+
+CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_snapshots REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_snapshots ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
+
+CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_tax_rates REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_tax_rates ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
+
+CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_taxes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_taxes ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
+
+CREATE TRIGGER refuse_delete_of_billed AFTER DELETE ON public.usage_rollups REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_billed_rollup_change();
+
+ALTER TABLE public.usage_rollups ENABLE ALWAYS TRIGGER refuse_delete_of_billed;
+
+CREATE TRIGGER refuse_delete_of_part AFTER DELETE ON public.carried_levels REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_part_of_carried_month();
+
+ALTER TABLE public.carried_levels ENABLE ALWAYS TRIGGER refuse_delete_of_part;
+
+CREATE TRIGGER refuse_delete_without_landing AFTER DELETE ON public.rejected_usage REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change_without_landing();
+
+ALTER TABLE public.rejected_usage ENABLE ALWAYS TRIGGER refuse_delete_without_landing;
+
+CREATE TRIGGER refuse_delete_without_landing AFTER DELETE ON public.usage_files REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change_without_landing();
+
+ALTER TABLE public.usage_files ENABLE ALWAYS TRIGGER refuse_delete_without_landing;
+
+CREATE TRIGGER refuse_end_before_billed BEFORE UPDATE ON public.commitments FOR EACH ROW WHEN ((new.last_month IS DISTINCT FROM old.last_month)) EXECUTE FUNCTION public.refuse_end_before_billed('commitment', 'description');
+
+ALTER TABLE public.commitments ENABLE ALWAYS TRIGGER refuse_end_before_billed;
+
+CREATE TRIGGER refuse_end_before_billed BEFORE UPDATE ON public.credit_grants FOR EACH ROW WHEN ((new.expires_at IS DISTINCT FROM old.expires_at)) EXECUTE FUNCTION public.refuse_end_before_billed('credit', 'description');
+
+ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_end_before_billed;
+
+CREATE TRIGGER refuse_end_before_billed BEFORE UPDATE ON public.discounts FOR EACH ROW WHEN ((new.last_month IS DISTINCT FROM old.last_month)) EXECUTE FUNCTION public.refuse_end_before_billed('discount', 'coupon_code');
+
+ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_end_before_billed;
+
+CREATE TRIGGER refuse_final_invoice_of_linked BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN (((old.status = 'open'::text) AND (new.status <> 'open'::text))) EXECUTE FUNCTION public.refuse_final_invoice_of_linked();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_final_invoice_of_linked;
+
+CREATE TRIGGER refuse_finalized_invoice_change BEFORE DELETE OR UPDATE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_finalized_invoice_change();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_finalized_invoice_change;
+
+CREATE TRIGGER refuse_insert_into_finalized AFTER INSERT ON public.invoice_item_rollups REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_item_rollups ENABLE ALWAYS TRIGGER refuse_insert_into_finalized;
+
+CREATE TRIGGER refuse_insert_into_finalized AFTER INSERT ON public.invoice_items REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_items ENABLE ALWAYS TRIGGER refuse_insert_into_finalized;
+
+CREATE TRIGGER refuse_insert_into_finalized AFTER INSERT ON public.invoice_snapshots REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_snapshots ENABLE ALWAYS TRIGGER refuse_insert_into_finalized;
+
+CREATE TRIGGER refuse_insert_into_finalized AFTER INSERT ON public.invoice_tax_rates REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_tax_rates ENABLE ALWAYS TRIGGER refuse_insert_into_finalized;
+
+CREATE TRIGGER refuse_insert_into_finalized AFTER INSERT ON public.invoice_taxes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_taxes ENABLE ALWAYS TRIGGER refuse_insert_into_finalized;
+
+CREATE TRIGGER refuse_insert_of_billed AFTER INSERT ON public.usage_rollups REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_billed_rollup_change();
+
+ALTER TABLE public.usage_rollups ENABLE ALWAYS TRIGGER refuse_insert_of_billed;
+
+CREATE TRIGGER refuse_insert_of_part AFTER INSERT ON public.carried_levels REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_part_of_carried_month();
+
+ALTER TABLE public.carried_levels ENABLE ALWAYS TRIGGER refuse_insert_of_part;
+
+CREATE TRIGGER refuse_invoice_born_finalized BEFORE INSERT ON public.invoices FOR EACH ROW WHEN ((new.status <> 'open'::text)) EXECUTE FUNCTION public.refuse_invoice_born_finalized();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_invoice_born_finalized;
+
+CREATE TRIGGER refuse_later_creation BEFORE UPDATE ON public.organizations FOR EACH ROW WHEN ((new.created_at > old.created_at)) EXECUTE FUNCTION public.refuse_later_creation();
+
+ALTER TABLE public.organizations ENABLE ALWAYS TRIGGER refuse_later_creation;
+
+CREATE TRIGGER refuse_move BEFORE UPDATE ON public.carried_months FOR EACH ROW WHEN ((new.month <> old.month)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.carried_months ENABLE ALWAYS TRIGGER refuse_move;
+
+CREATE TRIGGER refuse_move BEFORE UPDATE ON public.invoice_commitments FOR EACH ROW WHEN (((new.invoice_id <> old.invoice_id) OR (new.commitment_id <> old.commitment_id))) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.invoice_commitments ENABLE ALWAYS TRIGGER refuse_move;
+
+CREATE TRIGGER refuse_move BEFORE UPDATE ON public.landed_months FOR EACH ROW WHEN (((new.landing_day <> old.landing_day) OR (new.month <> old.month))) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.landed_months ENABLE ALWAYS TRIGGER refuse_move;
+
+CREATE TRIGGER refuse_move BEFORE UPDATE ON public.landing_days FOR EACH ROW WHEN ((new.landing_day <> old.landing_day)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.landing_days ENABLE ALWAYS TRIGGER refuse_move;
+
+CREATE TRIGGER refuse_older_generation BEFORE UPDATE ON public.stripe_invoices FOR EACH ROW WHEN ((new.generation < old.generation)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_older_generation;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at}');
+
+ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE UPDATE ON public.rejected_usage FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{is_free}');
+
+ALTER TABLE public.rejected_usage ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_attempts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{answered_at,outcome,http_status,stripe_request_id,error_code,error_message}');
+
+ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_events FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{outcome,reason,code,customer_text,operator_text,alerted_at,recovery_told_at}');
+
+ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{state,step,generation,stripe_invoice_id,stripe_total_cents,hosted_invoice_url,failure_code,failure_customer_text,failure_operator_text,retryable,run_id,updated_at,finalized_at,alerted_code}');
+
+ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_repairs FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{answered_at,outcome,http_status,stripe_request_id,error_code,error_message}');
+
+ALTER TABLE public.stripe_repairs ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE UPDATE ON public.usage_snapshots FOR EACH ROW WHEN ((((((new.id IS DISTINCT FROM old.id) OR (new.organization_id IS DISTINCT FROM old.organization_id)) OR (new.month IS DISTINCT FROM old.month)) OR (new.fingerprint IS DISTINCT FROM old.fingerprint)) OR (new.events IS DISTINCT FROM old.events))) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.usage_snapshots ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.usage_tables FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{acknowledged,lost_after}');
+
+ALTER TABLE public.usage_tables ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_currency BEFORE INSERT OR UPDATE OF currency, organization_id, amount ON public.commitments FOR EACH ROW EXECUTE FUNCTION public.refuse_other_currency('commitment');
+
+ALTER TABLE public.commitments ENABLE ALWAYS TRIGGER refuse_other_currency;
+
+CREATE TRIGGER refuse_other_currency BEFORE INSERT ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_other_currency('credit');
+
+ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_other_currency;
+
+CREATE TRIGGER refuse_overdrawn_credit AFTER INSERT ON public.credit_entries FOR EACH ROW WHEN ((new.kind = 'drawn'::text)) EXECUTE FUNCTION public.refuse_overdrawn_credit();
+
+ALTER TABLE public.credit_entries ENABLE ALWAYS TRIGGER refuse_overdrawn_credit;
+
+CREATE TRIGGER refuse_paid_at_change BEFORE UPDATE OF paid_at ON public.invoices FOR EACH ROW WHEN (((old.status = 'paid'::text) AND (new.status = 'paid'::text) AND (new.paid_at <> old.paid_at))) EXECUTE FUNCTION public.refuse_paid_at_change();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_paid_at_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.adjustments FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.adjustments ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.carried_levels FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.carried_levels ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.correction_approvals FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.correction_approvals ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.correction_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.correction_decisions ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.credit_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.credit_entries ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.credit_notes ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.invoice_changes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.invoice_changes ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE ON public.landed_months FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.landed_months ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE ON public.landing_days FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.landing_days ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.organization_history FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.organization_history ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.stripe_attempts FOR EACH ROW WHEN ((old.outcome IS NOT NULL)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.stripe_reconciliations FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.stripe_reconciliations ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.stripe_repairs FOR EACH ROW WHEN ((old.outcome IS NOT NULL)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.stripe_repairs ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.sync_approvals FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.sync_approvals ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.term_changes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.term_changes ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.term_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.term_decisions ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.adjustments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.adjustments ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alerts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.billing_failures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.billing_failures ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.billing_recoveries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.billing_recoveries ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.carried_levels FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.carried_levels ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.carried_months FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.carried_months ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.commitments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.commitments ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.corrected_snapshots FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.corrected_snapshots ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.correction_approvals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.correction_approvals ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.correction_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.correction_decisions ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.coupons FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.coupons ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.credit_entries ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_grants FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.credit_notes ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.discounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_changes ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_commitments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_commitments ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_item_rollups FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_item_rollups ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_items FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_items ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_snapshots FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_snapshots ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_tax_rates FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_tax_rates ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_taxes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_taxes ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.landed_months FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.landed_months ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.landing_days FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.landing_days ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.meters FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.meters ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.negotiated_prices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.negotiated_prices ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.one_off_items FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.one_off_items ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.organization_history FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.organization_history ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.organization_links FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.organization_links ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.organizations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.organizations ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.price_group_members FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.price_group_members ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.prices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.prices ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rejected_usage FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.rejected_usage ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rollup_failures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.rollup_failures ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_alerts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_thresholds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.spend_thresholds ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_attempts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_events_polled FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_events_polled ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_reconciliations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_reconciliations ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_repairs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_repairs ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.subscriptions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.subscriptions ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.sync_approvals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.sync_approvals ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.tax_customers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.tax_customers ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.tax_rates FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.tax_rates ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.term_changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.term_changes ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.term_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.term_decisions ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_files FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.usage_files ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_rollups FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.usage_rollups ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_snapshots FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.usage_snapshots ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_tables FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.usage_tables ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_unbalanced_finalization BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN (((old.status = 'open'::text) AND (new.status <> 'open'::text))) EXECUTE FUNCTION public.refuse_unbalanced_finalization();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_unbalanced_finalization;
+
+CREATE TRIGGER refuse_unlinking_of_billed BEFORE DELETE OR UPDATE ON public.organization_links FOR EACH ROW EXECUTE FUNCTION public.refuse_unlinking_of_billed();
+
+ALTER TABLE public.organization_links ENABLE ALWAYS TRIGGER refuse_unlinking_of_billed;
+
+CREATE TRIGGER refuse_update_into_billed AFTER UPDATE ON public.usage_rollups REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_billed_rollup_change();
+
+ALTER TABLE public.usage_rollups ENABLE ALWAYS TRIGGER refuse_update_into_billed;
+
+CREATE TRIGGER refuse_update_into_finalized AFTER UPDATE ON public.invoice_item_rollups REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_item_rollups ENABLE ALWAYS TRIGGER refuse_update_into_finalized;
+
+CREATE TRIGGER refuse_update_into_finalized AFTER UPDATE ON public.invoice_items REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_items ENABLE ALWAYS TRIGGER refuse_update_into_finalized;
+
+CREATE TRIGGER refuse_update_into_finalized AFTER UPDATE ON public.invoice_snapshots REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_snapshots ENABLE ALWAYS TRIGGER refuse_update_into_finalized;
+
+CREATE TRIGGER refuse_update_into_finalized AFTER UPDATE ON public.invoice_tax_rates REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_tax_rates ENABLE ALWAYS TRIGGER refuse_update_into_finalized;
+
+CREATE TRIGGER refuse_update_into_finalized AFTER UPDATE ON public.invoice_taxes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_taxes ENABLE ALWAYS TRIGGER refuse_update_into_finalized;
+
+CREATE TRIGGER refuse_update_into_without_landing AFTER UPDATE ON public.usage_files REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change_without_landing();
+
+ALTER TABLE public.usage_files ENABLE ALWAYS TRIGGER refuse_update_into_without_landing;
+
+CREATE TRIGGER refuse_update_of_billed AFTER UPDATE ON public.usage_rollups REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_billed_rollup_change();
+
+ALTER TABLE public.usage_rollups ENABLE ALWAYS TRIGGER refuse_update_of_billed;
+
+CREATE TRIGGER refuse_update_of_finalized AFTER UPDATE ON public.invoice_item_rollups REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_item_rollups ENABLE ALWAYS TRIGGER refuse_update_of_finalized;
+
+CREATE TRIGGER refuse_update_of_finalized AFTER UPDATE ON public.invoice_items REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_items ENABLE ALWAYS TRIGGER refuse_update_of_finalized;
+
+CREATE TRIGGER refuse_update_of_finalized AFTER UPDATE ON public.invoice_snapshots REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_snapshots ENABLE ALWAYS TRIGGER refuse_update_of_finalized;
+
+CREATE TRIGGER refuse_update_of_finalized AFTER UPDATE ON public.invoice_tax_rates REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_tax_rates ENABLE ALWAYS TRIGGER refuse_update_of_finalized;
+
+CREATE TRIGGER refuse_update_of_finalized AFTER UPDATE ON public.invoice_taxes REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
+
+ALTER TABLE public.invoice_taxes ENABLE ALWAYS TRIGGER refuse_update_of_finalized;
+
+CREATE TRIGGER refuse_update_without_landing BEFORE UPDATE ON public.landed_months FOR EACH ROW WHEN (((new.accepted <> old.accepted) OR (old.rows IS NOT NULL))) EXECUTE FUNCTION public.refuse_count_without_landing();
+
+ALTER TABLE public.landed_months ENABLE ALWAYS TRIGGER refuse_update_without_landing;
+
+CREATE TRIGGER refuse_update_without_landing AFTER UPDATE ON public.usage_files REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change_without_landing();
+
+ALTER TABLE public.usage_files ENABLE ALWAYS TRIGGER refuse_update_without_landing;
+
+CREATE TRIGGER refuse_used_member_change BEFORE DELETE OR UPDATE ON public.price_group_members FOR EACH ROW EXECUTE FUNCTION public.refuse_used_member_change();
+
+ALTER TABLE public.price_group_members ENABLE ALWAYS TRIGGER refuse_used_member_change;
+
+CREATE TRIGGER refuse_used_meter_change BEFORE UPDATE ON public.meters FOR EACH ROW WHEN ((((((((((old.aggregation IS DISTINCT FROM new.aggregation) OR (old.unique_of IS DISTINCT FROM new.unique_of)) OR (old.series IS DISTINCT FROM new.series)) OR (old.time_unit IS DISTINCT FROM new.time_unit)) OR (old.event_step IS DISTINCT FROM new.event_step)) OR (old.event_round IS DISTINCT FROM new.event_round)) OR (old.event_type IS DISTINCT FROM new.event_type)) OR (old.quantity_of IS DISTINCT FROM new.quantity_of)) OR ((old.aggregation = 'time_weighted'::text) AND (old.dimensions <> new.dimensions)))) EXECUTE FUNCTION public.refuse_used_meter_change();
+
+ALTER TABLE public.meters ENABLE ALWAYS TRIGGER refuse_used_meter_change;
+
+CREATE TRIGGER refuse_used_negotiated_price_change BEFORE DELETE OR UPDATE ON public.negotiated_prices FOR EACH ROW EXECUTE FUNCTION public.refuse_used_negotiated_price_change();
+
+ALTER TABLE public.negotiated_prices ENABLE ALWAYS TRIGGER refuse_used_negotiated_price_change;
+
+CREATE TRIGGER refuse_used_price_change BEFORE UPDATE ON public.prices FOR EACH ROW EXECUTE FUNCTION public.refuse_used_price_change();
+
+ALTER TABLE public.prices ENABLE ALWAYS TRIGGER refuse_used_price_change;
+
+CREATE TRIGGER refuse_used_price_deletion BEFORE DELETE ON public.prices FOR EACH ROW EXECUTE FUNCTION public.refuse_used_price_deletion();
+
+ALTER TABLE public.prices ENABLE ALWAYS TRIGGER refuse_used_price_deletion;
+
+CREATE TRIGGER refuse_used_term_change BEFORE DELETE OR UPDATE ON public.commitments FOR EACH ROW EXECUTE FUNCTION public.refuse_used_term_change('commitment', 'description', '{last_month}', 'set its last_month, and add another one from the next month on');
+
+ALTER TABLE public.commitments ENABLE ALWAYS TRIGGER refuse_used_term_change;
+
+CREATE TRIGGER refuse_used_term_change BEFORE DELETE OR UPDATE ON public.coupons FOR EACH ROW EXECUTE FUNCTION public.refuse_used_term_change('coupon', 'code', '{months,redeem_by,most_redemptions}', 'end its discounts (last_month), and redeem a coupon with another code from the next month on');
+
+ALTER TABLE public.coupons ENABLE ALWAYS TRIGGER refuse_used_term_change;
+
+CREATE TRIGGER refuse_used_term_change BEFORE DELETE OR UPDATE ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_used_term_change('credit', 'description', '{expires_at}', 'set its expires_at, and grant another one');
+
+ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_used_term_change;
+
+CREATE TRIGGER refuse_used_term_change BEFORE DELETE OR UPDATE ON public.discounts FOR EACH ROW EXECUTE FUNCTION public.refuse_used_term_change('discount', 'coupon_code', '{last_month}', 'set its last_month, and redeem another coupon from the next month on');
+
+ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_used_term_change;
+
+CREATE TRIGGER refuse_used_term_change BEFORE DELETE OR UPDATE ON public.subscriptions FOR EACH ROW EXECUTE FUNCTION public.refuse_used_term_change('subscription', 'price_key', '{ended_at,billed}', 'set its ended_at, and add another one from then on');
+
+ALTER TABLE public.subscriptions ENABLE ALWAYS TRIGGER refuse_used_term_change;
+
+CREATE TRIGGER refuse_used_term_change BEFORE DELETE OR UPDATE ON public.tax_rates FOR EACH ROW EXECUTE FUNCTION public.refuse_used_tax_rate_change();
+
+ALTER TABLE public.tax_rates ENABLE ALWAYS TRIGGER refuse_used_term_change;
+
+CREATE TRIGGER refuse_wrong_invoice_transition BEFORE UPDATE OF status ON public.invoices FOR EACH ROW WHEN ((old.status <> new.status)) EXECUTE FUNCTION public.refuse_wrong_invoice_transition();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_wrong_invoice_transition;
+
+CREATE TRIGGER refuse_wrong_link BEFORE INSERT OR UPDATE ON public.organization_links FOR EACH ROW EXECUTE FUNCTION public.refuse_wrong_link();
+
+ALTER TABLE public.organization_links ENABLE ALWAYS TRIGGER refuse_wrong_link;
+
+CREATE TRIGGER refuse_wrong_redemption BEFORE INSERT ON public.discounts FOR EACH ROW EXECUTE FUNCTION public.refuse_wrong_redemption();
+
+ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_wrong_redemption;
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_credit_note_id_fkey FOREIGN KEY (credit_note_id) REFERENCES public.credit_notes(id);
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_payer_id_fkey FOREIGN KEY (payer_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.billing_failures
+    ADD CONSTRAINT billing_failures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.billing_recoveries
+    ADD CONSTRAINT billing_recoveries_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.carried_levels
+    ADD CONSTRAINT carried_levels_month_fkey FOREIGN KEY (month) REFERENCES public.carried_months(month) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.commitments
+    ADD CONSTRAINT commitments_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.corrected_snapshots
+    ADD CONSTRAINT corrected_snapshots_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.corrected_snapshots
+    ADD CONSTRAINT corrected_snapshots_snapshot_id_fkey FOREIGN KEY (snapshot_id) REFERENCES public.usage_snapshots(id);
+
+ALTER TABLE ONLY public.correction_approvals
+    ADD CONSTRAINT correction_approvals_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.correction_decisions
+    ADD CONSTRAINT correction_decisions_approval_id_fkey FOREIGN KEY (approval_id) REFERENCES public.correction_approvals(id);
+
+ALTER TABLE ONLY public.correction_decisions
+    ADD CONSTRAINT correction_decisions_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.correction_decisions
+    ADD CONSTRAINT correction_decisions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.credit_entries
+    ADD CONSTRAINT credit_entries_grant_id_fkey FOREIGN KEY (grant_id) REFERENCES public.credit_grants(id);
+
+ALTER TABLE ONLY public.credit_entries
+    ADD CONSTRAINT credit_entries_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.credit_grants
+    ADD CONSTRAINT credit_grants_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.credit_notes
+    ADD CONSTRAINT credit_notes_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
+
+ALTER TABLE ONLY public.credit_notes
+    ADD CONSTRAINT credit_notes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.discounts
+    ADD CONSTRAINT discounts_coupon_code_fkey FOREIGN KEY (coupon_code) REFERENCES public.coupons(code);
+
+ALTER TABLE ONLY public.discounts
+    ADD CONSTRAINT discounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.invoice_commitments
+    ADD CONSTRAINT invoice_commitments_commitment_id_fkey FOREIGN KEY (commitment_id) REFERENCES public.commitments(id);
+
+ALTER TABLE ONLY public.invoice_commitments
+    ADD CONSTRAINT invoice_commitments_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_item_rollups
+    ADD CONSTRAINT invoice_item_rollups_item_id_invoice_id_fkey FOREIGN KEY (item_id, invoice_id) REFERENCES public.invoice_items(id, invoice_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_item_rollups
+    ADD CONSTRAINT invoice_item_rollups_rollup_id_fkey FOREIGN KEY (rollup_id) REFERENCES public.usage_rollups(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_adjustment_id_fkey FOREIGN KEY (adjustment_id) REFERENCES public.adjustments(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_commitment_id_fkey FOREIGN KEY (commitment_id) REFERENCES public.commitments(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_discount_id_fkey FOREIGN KEY (discount_id) REFERENCES public.discounts(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_meter_fkey FOREIGN KEY (meter) REFERENCES public.meters(key);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_negotiated_price_id_fkey FOREIGN KEY (negotiated_price_id) REFERENCES public.negotiated_prices(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_one_off_item_id_fkey FOREIGN KEY (one_off_item_id) REFERENCES public.one_off_items(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_price_id_fkey FOREIGN KEY (price_id) REFERENCES public.prices(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES public.subscriptions(id);
+
+ALTER TABLE ONLY public.invoice_items
+    ADD CONSTRAINT invoice_items_tax_rate_id_fkey FOREIGN KEY (tax_rate_id) REFERENCES public.tax_rates(id);
+
+ALTER TABLE ONLY public.invoice_snapshots
+    ADD CONSTRAINT invoice_snapshots_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_snapshots
+    ADD CONSTRAINT invoice_snapshots_snapshot_id_fkey FOREIGN KEY (snapshot_id) REFERENCES public.usage_snapshots(id);
+
+ALTER TABLE ONLY public.invoice_tax_rates
+    ADD CONSTRAINT invoice_tax_rates_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_tax_rates
+    ADD CONSTRAINT invoice_tax_rates_tax_rate_id_fkey FOREIGN KEY (tax_rate_id) REFERENCES public.tax_rates(id);
+
+ALTER TABLE ONLY public.invoice_taxes
+    ADD CONSTRAINT invoice_taxes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_taxes
+    ADD CONSTRAINT invoice_taxes_tax_rate_id_fkey FOREIGN KEY (tax_rate_id) REFERENCES public.tax_rates(id);
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.invoices
+    ADD CONSTRAINT invoices_usage_snapshot_id_organization_id_month_fkey FOREIGN KEY (usage_snapshot_id, organization_id, month) REFERENCES public.usage_snapshots(id, organization_id, month);
+
+ALTER TABLE ONLY public.landed_months
+    ADD CONSTRAINT landed_months_landing_day_fkey FOREIGN KEY (landing_day) REFERENCES public.landing_days(landing_day);
+
+ALTER TABLE ONLY public.negotiated_prices
+    ADD CONSTRAINT negotiated_prices_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.one_off_items
+    ADD CONSTRAINT one_off_items_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.organization_history
+    ADD CONSTRAINT organization_history_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.organization_links
+    ADD CONSTRAINT organization_links_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.organization_links
+    ADD CONSTRAINT organization_links_payer_id_fkey FOREIGN KEY (payer_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.price_group_members
+    ADD CONSTRAINT price_group_members_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.prices
+    ADD CONSTRAINT prices_meter_fkey FOREIGN KEY (meter) REFERENCES public.meters(key);
+
+ALTER TABLE ONLY public.rejected_usage
+    ADD CONSTRAINT rejected_usage_landing_day_path_fkey FOREIGN KEY (landing_day, path) REFERENCES public.usage_files(landing_day, path) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.rollup_failures
+    ADD CONSTRAINT rollup_failures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.spend_alerts
+    ADD CONSTRAINT spend_alerts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.spend_thresholds
+    ADD CONSTRAINT spend_thresholds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.stripe_attempts
+    ADD CONSTRAINT stripe_attempts_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.stripe_events
+    ADD CONSTRAINT stripe_events_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.stripe_invoices
+    ADD CONSTRAINT stripe_invoices_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.tax_customers
+    ADD CONSTRAINT tax_customers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.tax_rates
+    ADD CONSTRAINT tax_rates_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.term_changes
+    ADD CONSTRAINT term_changes_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.term_decisions
+    ADD CONSTRAINT term_decisions_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.usage_files
+    ADD CONSTRAINT usage_files_landing_day_fkey FOREIGN KEY (landing_day) REFERENCES public.landing_days(landing_day);
+
+ALTER TABLE ONLY public.usage_rollups
+    ADD CONSTRAINT usage_rollups_meter_fkey FOREIGN KEY (meter) REFERENCES public.meters(key);
+
+ALTER TABLE ONLY public.usage_rollups
+    ADD CONSTRAINT usage_rollups_snapshot_id_fkey FOREIGN KEY (snapshot_id) REFERENCES public.usage_snapshots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.usage_snapshots
+    ADD CONSTRAINT usage_snapshots_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+GRANT USAGE ON SCHEMA public TO fly_billing_pipeline;
+GRANT USAGE ON SCHEMA public TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoices TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_pace TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_pace TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.adjustments TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.adjustments TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.alembic_version TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.alerts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.alerts TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_failures TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.billing_failures TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_recoveries TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.billing_recoveries TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.carried_levels TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.carried_levels TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.carried_months TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.carried_months TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.commitments TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.commitments TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.corrected_snapshots TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.corrected_snapshots TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.correction_approvals TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.correction_approvals TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.correction_decisions TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.correction_decisions TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.coupons TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.coupons TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.credit_entries TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_entries TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.credit_grants TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_grants TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.credit_notes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_notes TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.held_corrections TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.held_corrections TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.invoice_changes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_changes TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_commitments TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_commitments TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.invoice_item_rollups TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_item_rollups TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_items TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.invoice_life TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_life TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_snapshots TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_snapshots TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_tax_rates TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_tax_rates TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.landed_months TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.landed_months TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.landing_days TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.landing_days TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.meters TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.meters TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.negotiated_prices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.negotiated_prices TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.one_off_items TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.one_off_items TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.organization_history TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.organization_history TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.organization_links TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.organization_links TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.organizations TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO fly_billing_pipeline;
+
+GRANT SELECT ON TABLE public.payment_failures TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.payment_failures TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.price_group_members TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.price_group_members TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.prices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.prices TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rejected_usage TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.rejected_usage TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rollup_failures TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.rollup_failures TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.spend_alerts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.spend_alerts TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.spend_thresholds TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.spend_thresholds TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_attempts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_attempts TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events_polled TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_events_polled TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.stripe_reconciliations TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_reconciliations TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_repairs TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_repairs TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.subscriptions TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.subscriptions TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.sync_approvals TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.sync_approvals TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.tax_customers TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.tax_customers TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.tax_rates TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.tax_rates TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.term_changes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.term_changes TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.term_decisions TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.term_decisions TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_files TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_files TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_rollups TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_rollups TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_snapshots TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_snapshots TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_tables TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_tables TO fly_billing_reader;

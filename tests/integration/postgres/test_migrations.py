@@ -1,0 +1,107 @@
+"""A landed migration never changes, any release's database can be brought up to date, and the schema can be read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate
+from fly_billing.postgres.schema_check import VERSIONS
+from tests.support import schema_files
+
+_numbers = itertools.count()
+STALE = "is not what the migrations make: run `make schema`"
+
+
+@pytest.fixture
+def empty(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Make empty databases of the test's own; returns the name of each."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"migrations_{next(_numbers)}")
+        create_database(postgres, made[-1])
+        return made[-1]
+
+    yield make
+    for name in made:
+        drop_database(postgres, name)
+
+
+def up_to_date(postgres: PostgresServer, name: str) -> str:
+    database = BillingDatabase(postgres.url(name))
+    migrate(database)
+    database.engine.dispose()
+    return name
+
+
+def test_the_schema_file_is_what_the_migrations_make(postgres: PostgresServer) -> None:
+    assert schema_files.SCHEMA.read_text(encoding="utf-8") == schema_files.schema(postgres, "billing_template"), (
+        f"{schema_files.SCHEMA} {STALE}"
+    )
+
+
+def test_the_diagram_shows_the_tables_and_keys_that_there_are(postgres: PostgresServer) -> None:
+    assert schema_files.DIAGRAM.read_text(encoding="utf-8") == schema_files.diagram(postgres, "billing_template"), (
+        f"{schema_files.DIAGRAM} {STALE}"
+    )
+
+
+def test_landed_migrations_have_not_changed() -> None:
+    """A database that had one already would keep what it made then, and still be called up to date."""
+    there, frozen = schema_files.migration_files(), schema_files.frozen_files()
+    changed = sorted(path for path, digest in frozen.items() if there.get(path) != digest)
+    assert changed == [], "it has landed: undo the change, and write the next migration (`make migration NAME=...`)"
+    assert sorted(there.keys() - frozen.keys()) == [], "run `make schema` before it lands"
+
+
+def test_migrations_follow_one_another_from_one_baseline() -> None:
+    found = schema_files.revisions()
+    assert found == sorted(found)
+    assert [path.name.partition(".")[0] for path in sorted(schema_files.SNAPSHOTS.iterdir())] == found, (
+        "run `make schema` before it lands"
+    )
+
+
+def settled(postgres: PostgresServer, name: str, empty: Callable[[], str], *, rights: bool = True) -> str:
+    """Return a database's schema as pg_dump writes it of a database that was made from a dump.
+
+    A condition is written otherwise after a restore: `(a, b) is distinct from (c, d)` becomes an `or`.
+    """
+    copy = empty()
+    schema_files.load(postgres, copy, schema_files.dump(postgres, name, rights=rights))
+    return schema_files.dump(postgres, copy, rights=rights)
+
+
+@pytest.mark.parametrize("revision", schema_files.revisions())
+def test_a_database_made_by_any_release_is_brought_up_to_the_schema_of_a_new_one(
+    revision: str, postgres: PostgresServer, empty: Callable[[], str]
+) -> None:
+    """With its triggers, functions, constraints, indexes, comments and rights."""
+    name = empty()
+    schema_files.load_snapshot(postgres, name, revision)
+    up_to_date(postgres, name)
+    assert settled(postgres, name, empty) == settled(postgres, "billing_template", empty)
+
+
+def test_each_migration_makes_what_it_made_when_it_landed(postgres: PostgresServer, empty: Callable[[], str]) -> None:
+    stepwise = empty()
+    database = BillingDatabase(postgres.url(stepwise))
+    for revision in schema_files.revisions():
+        schema_files.upgrade(database, revision)
+        landed = empty()
+        schema_files.load_snapshot(postgres, landed, revision)
+        assert settled(postgres, stepwise, empty, rights=False) == settled(postgres, landed, empty, rights=False)
+    database.engine.dispose()
+    up_to_date(postgres, stepwise)
+    assert schema_files.dump(postgres, stepwise) == schema_files.dump(postgres, "billing_template")
+
+
+def test_every_module_of_a_migration_has_its_sql() -> None:
+    modules = [path.with_suffix("") for path in VERSIONS.glob("[0-9]*.py")]
+    assert [path for path in modules if not (path.is_dir() or Path(f"{path}.sql").is_file())] == []

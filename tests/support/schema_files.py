@@ -1,0 +1,276 @@
+"""Writes what is made from the migrations: schema.sql, docs/schema.md, and what keeps landed migrations as they are.
+
+`make schema` runs this module; tests/integration/postgres/test_migrations.py fails where its files are out of date.
+`make migration NAME=what_it_does` makes the two files of the next migration.
+Add here what else shows the schema. Keeps out: the schema itself, which is fly_billing/postgres/migrations.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.script import ScriptDirectory
+from psycopg.rows import class_row
+
+from fly_billing.embedded_postgres import PostgresServer, create_database, throwaway
+from fly_billing.embedded_postgres.binaries import installed
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate, migrations
+from fly_billing.postgres.schema_check import VERSIONS, newest_migration
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = VERSIONS.parents[1] / "schema.sql"
+DIAGRAM = ROOT / "docs" / "schema.md"
+# The hash of every file of a landed migration, as `sha256sum` writes and checks it.
+FROZEN = VERSIONS.parent / "frozen.sha256"
+# For each migration, the schema right after it, by pg_dump: what a database has that was made by the code of its time.
+SNAPSHOTS = ROOT / "tests" / "data" / "schemas"
+
+HEADER = """\
+-- The whole schema, written by pg_dump: do not edit it. Change it by a migration and run `make schema`.
+-- To read it by subject, with the reasons: postgres/migrations/versions/0039_baseline; as a picture: docs/schema.md.
+
+SET check_function_bodies = false;
+"""
+# What a dump says about its time, its server, its session and who owns what.
+UNSTABLE = re.compile(
+    r"^\\(?:un)?restrict .*\n"
+    r"|^-- (?:Dumped|PostgreSQL database dump).*\n"
+    r"|^SET .*;\n"
+    r"|^SELECT pg_catalog\.set_config\('search_path'.*\n"
+    r"|^--\n-- Name: .*\n--\n"
+    r"|^--\n",
+    re.MULTILINE,
+)
+
+# Each table is in the diagram of one subject.
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "Organizations": ("organizations", "organization_links", "organization_history"),
+    "Usage": (
+        "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "usage_tables", "usage_snapshots",
+        "usage_rollups", "carried_months", "carried_levels", "rollup_failures",
+    ),
+    "Prices and taxes": ("prices", "negotiated_prices", "price_group_members", "tax_rates", "tax_customers"),
+    "Terms": (
+        "subscriptions", "one_off_items", "coupons", "discounts", "commitments", "credit_grants", "credit_entries",
+        "term_changes", "term_decisions",
+    ),
+    "Invoices": (
+        "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots", "invoice_taxes", "invoice_tax_rates",
+        "invoice_commitments", "invoice_changes", "billing_failures",
+    ),
+    "Corrections": (
+        "adjustments", "credit_notes", "corrected_snapshots", "correction_approvals", "correction_decisions",
+    ),
+    "Stripe": (
+        "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_pace", "stripe_repairs",
+        "stripe_reconciliations", "sync_approvals",
+    ),
+    "Alerts": ("alerts", "billing_recoveries", "spend_thresholds", "spend_alerts"),
+    "Migrations": ("alembic_version",),
+}  # fmt: skip
+
+COLUMNS = """
+select c.relname as on_table, a.attname as name,
+       replace(replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz'), 'character', 'char')
+           as type,
+       coalesce(bool_or(k.contype = 'p'), false) as is_primary, coalesce(bool_or(k.contype = 'f'), false) as is_foreign,
+       coalesce(bool_or(k.contype = 'u'), false) as is_unique
+from pg_class as c
+join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+left join pg_constraint as k on k.conrelid = c.oid and a.attnum = any (k.conkey) and k.contype in ('p', 'f', 'u')
+where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r'
+group by c.relname, a.attname, a.attnum, a.atttypid
+order by c.relname, a.attnum
+"""
+KEYS = """
+select k.conrelid::regclass::text as on_table, k.confrelid::regclass::text as to_table,
+       (select string_agg(a.attname, ', ' order by u.position)
+          from unnest(k.conkey) with ordinality as u (number, position)
+          join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = u.number) as columns,
+       (select bool_and(a.attnotnull) from pg_attribute as a
+         where a.attrelid = k.conrelid and a.attnum = any (k.conkey)) as is_required,
+       exists (select from pg_constraint as u where u.conrelid = k.conrelid and u.contype in ('p', 'u')
+                  and u.conkey <@ k.conkey) as is_single
+from pg_constraint as k
+where k.contype = 'f' and k.connamespace = current_schema()::regnamespace
+order by on_table, columns, to_table
+"""
+DESCRIPTIONS = """
+select c.relname as on_table, obj_description(c.oid, 'pg_class') as text
+from pg_class as c
+where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and obj_description(c.oid, 'pg_class') <> ''
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    on_table: str
+    name: str
+    type: str
+    is_primary: bool
+    is_foreign: bool
+    is_unique: bool
+
+
+@dataclass(frozen=True)
+class Key:
+    """A foreign key. `is_required`: none of its columns is null; `is_single`: at most one row refers to another one."""
+
+    on_table: str
+    to_table: str
+    columns: str
+    is_required: bool
+    is_single: bool
+
+
+@dataclass(frozen=True)
+class Description:
+    on_table: str
+    text: str
+
+
+def dump(server: PostgresServer, database: str, *, rights: bool = True) -> str:
+    """Return a database's schema by pg_dump, without what differs from dump to dump. `rights`: with its grants."""
+    options = ["--schema-only", "--no-owner", *([] if rights else ["--no-privileges"])]
+    address = ["--host", "127.0.0.1", "--port", str(server.port), "--username", server.user, "--dbname", database]
+    done = subprocess.run(
+        [installed().program("pg_dump"), *options, *address],
+        env={"PGPASSWORD": server.password, "LC_ALL": "C"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return re.sub(r"\n{2,}", "\n\n", UNSTABLE.sub("", done.stdout)).strip() + "\n"
+
+
+def schema(server: PostgresServer, database: str) -> str:
+    """Return the text of schema.sql for a migrated database."""
+    return f"{HEADER}\n{dump(server, database)}"
+
+
+def diagram(server: PostgresServer, database: str) -> str:
+    """Return the text of docs/schema.md for a migrated database. Raises LookupError naming tables without a subject."""
+    with psycopg.connect(server.url(database, "postgresql")) as connection:
+        columns = connection.cursor(row_factory=class_row(Column)).execute(COLUMNS).fetchall()
+        keys = connection.cursor(row_factory=class_row(Key)).execute(KEYS).fetchall()
+        found = connection.cursor(row_factory=class_row(Description)).execute(DESCRIPTIONS).fetchall()
+    described = {one.on_table: " ".join(one.text.split()) for one in found}
+    grouped = {table for tables in SUBJECTS.values() for table in tables}
+    if difference := {column.on_table for column in columns} ^ grouped:
+        raise LookupError(f"name the subject of each table in SUBJECTS, and of no other: {sorted(difference)}")
+    parts = [
+        "# The schema",
+        "Written by `make schema`: do not edit it. The boxes show keys only; "
+        "[schema.sql](../fly_billing/postgres/schema.sql) has all columns, constraints, triggers and rights, and "
+        "[the baseline](../fly_billing/postgres/migrations/versions/0039_baseline) the reasons. "
+        "A box without columns is a table of another subject. A line says which columns refer to the other table.",
+    ]
+    for subject, tables in SUBJECTS.items():
+        parts.append(f"## {subject}")
+        parts.append("\n".join(["```mermaid", "erDiagram", *_entities(tables, columns, keys), "```"]))
+        rows = [f"| `{table}` | {described[table]} |" for table in tables if table in described]
+        if rows:
+            parts.append("\n".join(["| table | its rows |", "|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _entities(tables: tuple[str, ...], columns: list[Column], keys: list[Key]) -> list[str]:
+    lines = []
+    for table in tables:
+        lines.append(f"    {table} {{")
+        for column in columns:
+            if column.on_table == table and (column.is_primary or column.is_foreign or column.is_unique):
+                kinds = {"PK": column.is_primary, "FK": column.is_foreign, "UK": column.is_unique}
+                lines.append(f"        {column.type} {column.name} {', '.join(kind for kind in kinds if kinds[kind])}")
+        lines.append("    }")
+    for key in keys:
+        if key.on_table in tables:
+            ends = ("||" if key.is_required else "|o") + "--" + ("o|" if key.is_single else "o{")
+            lines.append(f'    {key.to_table} {ends} {key.on_table} : "{key.columns}"')
+    return lines
+
+
+def migration_files() -> dict[str, str]:
+    """Return the SHA-256 of every file of a migration, by its path below migrations/."""
+    return {
+        path.relative_to(VERSIONS.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(VERSIONS.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def frozen_files() -> dict[str, str]:
+    """Return what frozen.sha256 says: path -> SHA-256."""
+    lines = FROZEN.read_text(encoding="utf-8").splitlines() if FROZEN.exists() else []
+    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+
+
+def revisions() -> list[str]:
+    """Return the numbers of the migrations, the baseline first."""
+    script = ScriptDirectory.from_config(migrations())
+    return [revision.revision for revision in reversed(list(script.walk_revisions()))]
+
+
+def upgrade(database: BillingDatabase, revision: str) -> None:
+    """Apply the migrations up to one of them, and nothing else."""
+    with database.transaction() as connection:
+        command.upgrade(migrations(connection), revision)
+
+
+def load(server: PostgresServer, database: str, text: str) -> None:
+    """Run a dump in an empty database."""
+    with psycopg.connect(server.url(database, "postgresql")) as connection:
+        connection.execute(f"{HEADER}\n{text}".encode())
+
+
+def snapshot(revision: str) -> Path:
+    return SNAPSHOTS / f"{revision}.sql.gz"
+
+
+def load_snapshot(server: PostgresServer, database: str, revision: str) -> None:
+    """Make a database as the code of a revision made it, in an empty one."""
+    load(server, database, gzip.decompress(snapshot(revision).read_bytes()).decode())
+    with psycopg.connect(server.url(database, "postgresql")) as connection:
+        connection.execute("insert into alembic_version (version_num) values (%s)", [revision])
+
+
+def write(server: PostgresServer) -> None:
+    """Write all files. What is frozen stays: only new migrations get a hash and a snapshot."""
+    create_database(server, "schema_files")
+    database = BillingDatabase(server.url("schema_files"))
+    for revision in revisions():
+        upgrade(database, revision)
+        if not snapshot(revision).exists():
+            SNAPSHOTS.mkdir(parents=True, exist_ok=True)
+            text = dump(server, "schema_files", rights=False)
+            snapshot(revision).write_bytes(gzip.compress(text.encode(), mtime=0))
+    migrate(database)
+    database.engine.dispose()
+    SCHEMA.write_text(schema(server, "schema_files"), encoding="utf-8")
+    DIAGRAM.write_text(diagram(server, "schema_files"), encoding="utf-8")
+    hashes = migration_files() | frozen_files()
+    FROZEN.write_text("".join(f"{hashes[path]}  {path}\n" for path in sorted(hashes)), encoding="utf-8")
+
+
+def new_migration(name: str) -> None:
+    """Make the two files of the next migration, and say where they are."""
+    number = f"{int(newest_migration()) + 1:04}"
+    command.revision(migrations(), name, rev_id=number)
+    (VERSIONS / f"{number}_{name}.sql").touch()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        new_migration(sys.argv[1])
+    else:
+        with throwaway() as throwaway_server:
+            write(throwaway_server)

@@ -1,0 +1,20 @@
+"""What to do about a database that another version of the code made."""
+
+import pytest
+
+from fly_billing.postgres.schema_check import other_than_code
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        ("0038", "a development version made it before the first release, and it can't be brought up to date"),
+        ("0039", "is at migration 0039 and this code needs 0041: run `fly-billing migrate`"),
+        ("0040", "is at migration 0040 and this code needs 0041: run `fly-billing migrate`"),
+        ("0042", "is at migration 0042, and this code knows them up to 0041: deploy the newer code"),
+    ],
+)
+def test_a_database_of_another_version_says_what_to_do(found: str, advice: str) -> None:
+    problem = other_than_code("DATABASE_URL (db:5432)", found, oldest="0039", newest="0041")
+    assert str(problem).startswith("DATABASE_URL (db:5432) ")
+    assert advice in str(problem)
