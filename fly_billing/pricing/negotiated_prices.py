@@ -142,7 +142,7 @@ def load_agreements(
     memberships: Sequence[Membership],
 ) -> None:
     """Write what files of a book say, whose prices are `listed`; what is there already stays. After
-    `make_loaded_prices.sql`.
+    `make_loaded_prices`.
 
     Raises ValueError with a line for each mistake: an organization that there is not, a key that the book has not, what
     does not fit the list price; then two prices that an organization has at a time, of which neither comes first.

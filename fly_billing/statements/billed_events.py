@@ -1,6 +1,6 @@
 """The events behind an item, read from the usage table at just the version that was billed; and whether any is missing.
 
-The events are matched to the item's rollups as `sql/roll_up_usage.sql` adds them up. Keeps out: amounts.
+The events are matched to the item's rollups as `sql_duckdb/roll_up_usage.sql` adds them up. Keeps out: amounts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A statement's name leads to one file, in whichever subject it is."""
+"""A statement's name leads to one statement, whichever subject's file holds it."""
 
 from pathlib import Path
 
@@ -6,12 +6,46 @@ import pytest
 
 from fly_billing.postgres.statements import by_name, sql
 
+BLOCKS = """-- name: open_months
+-- One row per month.
+select month from months;
 
-def test_two_statements_of_one_name_are_refused_and_both_files_named() -> None:
-    paths = [Path("usage/sql/months.sql"), Path("pricing/sql/prices.sql"), Path("invoicing/sql/months.sql")]
-    with pytest.raises(LookupError, match=r"invoicing/sql/months\.sql and usage/sql/months\.sql: rename one"):
-        by_name(paths)
-    assert by_name(paths[:2]) == {"months": paths[0], "prices": paths[1]}
+-- name: close_month
+update months set closed = true where month = :month;
+"""
+
+
+def test_a_file_holds_one_statement_or_several_named_blocks(tmp_path: Path) -> None:
+    (tmp_path / "months.sql").write_text(BLOCKS, encoding="utf-8")
+    (tmp_path / "prices.sql").write_text("select 1\n", encoding="utf-8")
+    assert by_name(tmp_path.glob("*.sql")) == {
+        "open_months": "-- One row per month.\nselect month from months",
+        "close_month": "update months set closed = true where month = :month",
+        "prices": "select 1\n",
+    }
+
+
+def test_two_statements_of_one_name_are_refused_and_both_files_named(tmp_path: Path) -> None:
+    (tmp_path / "months.sql").write_text(BLOCKS, encoding="utf-8")
+    (tmp_path / "close_month.sql").write_text("select 1\n", encoding="utf-8")
+    with pytest.raises(LookupError, match=r"close_month: in \S+close_month\.sql and \S+months\.sql: rename one"):
+        by_name(tmp_path.glob("*.sql"))
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (
+            "select 2;\n" + BLOCKS,
+            r"months\.sql: the text before the first `-- name:` belongs to no statement: 'select 2;'",
+        ),
+        (BLOCKS.rstrip().rstrip(";"), r"months\.sql: the statement close_month does not end with a semicolon"),
+    ],
+)
+def test_a_text_that_belongs_to_no_statement_is_refused(tmp_path: Path, text: str, wrong: str) -> None:
+    (tmp_path / "months.sql").write_text(text, encoding="utf-8")
+    with pytest.raises(LookupError, match=wrong):
+        by_name(tmp_path.glob("*.sql"))
 
 
 def test_a_statement_that_is_not_there_is_named() -> None:

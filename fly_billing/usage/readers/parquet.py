@@ -1,4 +1,4 @@
-"""Reads Parquet files whose columns need a closer look than `sql/stage_parquet.sql` gives them.
+"""Reads Parquet files whose columns need a closer look than `sql_duckdb/stage_parquet.sql` gives them.
 
 A typed value says what its text would say in CSV (`usage/rules/cells.py`): whole numbers and decimals their digits,
 bytes the UTF-8 in them, timestamps with a zone their moment. What no text could say is refused row by row.

@@ -47,7 +47,7 @@ AMOUNTS = st.integers(0, 60).map(Decimal) | st.decimals(0, 200, places=2)
 SIGNED = AMOUNTS | AMOUNTS.map(lambda amount: -amount)
 PRODUCTS = st.sampled_from(["One-off", "Support"])
 PERCENTS = st.sampled_from([Decimal(5), Decimal(50), Decimal(100), Decimal("33.3")])
-# What `billed_items.sql` does not read of an item.
+# What `billed_items` does not read of an item.
 NOT_STORED: dict[str, Any] = {
     "match": {},
     "rollup_ids": (),

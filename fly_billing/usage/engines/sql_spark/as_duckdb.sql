@@ -1,4 +1,4 @@
--- Spark. What statements that DuckDB and Spark share call by the names they have in DuckDB: its variables and functions,
+-- What statements that DuckDB and Spark share call by the names they have in DuckDB: its variables and functions,
 -- and the macros of `sql/level_time.sql`. Spark's `div` ends at 64 bits, and `/` rounds at a place of its own: so
 -- `quotient` divides a multiple of the unit, which leaves nothing to round.
 declare or replace variable month_start timestamp;

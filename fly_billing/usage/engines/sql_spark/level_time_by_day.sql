@@ -1,4 +1,4 @@
--- Spark. As `sql/level_time_by_day.sql`: one row per total, segment and day on which something was held, up to
+-- As `sql/level_time_by_day.sql`: one row per total, segment and day on which something was held, up to
 -- `counted_until`. Whole levels and their 15 decimals are added up apart, as there.
 create or replace temp view level_time_by_day as
 with days as (

@@ -1,4 +1,4 @@
--- Spark. As `sql/usage_by_day.sql`: one row per total (organization, meter and dimensions), segment and day of the month
+-- As `sql/usage_by_day.sql`: one row per total (organization, meter and dimensions), segment and day of the month
 -- with events: what they add to the month's quantity, and how many they are. Levels are added by `level_time_by_day.sql`.
 create or replace temp view usage_by_day as
 with added as (

@@ -1,0 +1,11 @@
+-- name: approve_corrections
+-- One row: the approval that was written down. It covers the corrections that wait at this moment.
+insert into correction_approvals (month, currency, organization_id, total, up_to_decision, approved_by, why, approved_at)
+select
+    :month, :currency, :organization_id, :total, (select coalesce(max(id), 0) from correction_decisions), :approved_by,
+    :why, :now
+returning id;
+
+-- name: months_with_held_corrections
+-- One row per month (its start) with corrections that wait for a person: usage may be back, or a person has approved them.
+select distinct cast(month as timestamp) at time zone 'UTC' as month from held_corrections order by 1;

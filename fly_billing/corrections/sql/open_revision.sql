@@ -1,4 +1,0 @@
--- No rows. An empty open invoice in place of a void one: billing the month fills it.
-insert into invoices (id, organization_id, month, revision, status, currency, amount, total_cents, computed_at)
-select :id, organization_id, month, :revision, 'open', currency, 0, 0, :now
-from invoices where id = :void_id

@@ -1,2 +1,0 @@
--- One row: how many organizations there are.
-select count(*) from organizations

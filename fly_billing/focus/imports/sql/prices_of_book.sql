@@ -1,2 +1,0 @@
--- One row per price version of the book.
-select id from prices where book = :book

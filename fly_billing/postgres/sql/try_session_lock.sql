@@ -1,2 +1,0 @@
--- One row: whether the lock is ours now. It ends with the session at the latest.
-select pg_try_advisory_lock(hashtextextended(:name, 0))

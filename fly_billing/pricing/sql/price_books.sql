@@ -1,0 +1,60 @@
+-- name: add_loaded_meters
+-- No rows. Meters by key; what a meter counts and its unit may be reworded, how it adds up only while it has no usage.
+insert into meters (
+    key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type, quantity_of
+)
+select
+    key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type, quantity_of
+from loaded_meters
+on conflict (key) do update set
+    name = excluded.name, unit = excluded.unit, aggregation = excluded.aggregation, dimensions = excluded.dimensions,
+    unique_of = excluded.unique_of, series = excluded.series, time_unit = excluded.time_unit,
+    event_step = excluded.event_step, event_round = excluded.event_round,
+    event_type = excluded.event_type, quantity_of = excluded.quantity_of;
+
+-- name: add_loaded_prices
+-- No rows. Price versions by (book, key, effective_from). Only changed ones are written, so that the refusal to change
+-- a used price speaks up exactly when one is changed.
+insert into prices select * from loaded_prices
+on conflict (book, key, effective_from) do update set
+    meter = excluded.meter, product = excluded.product, description = excluded.description, unit = excluded.unit,
+    currency = excluded.currency, model = excluded.model, unit_amount = excluded.unit_amount, per = excluded.per,
+    tiers = excluded.tiers, free_allowance = excluded.free_allowance, match = excluded.match,
+    effective_until = excluded.effective_until, settings = excluded.settings
+where to_jsonb(prices) <> to_jsonb(excluded);
+
+-- name: add_loaded_tax_rates
+-- No rows. Versions of tax rates by (book, key, first_month). Only changed ones are written, so that the refusal to change
+-- a used rate speaks up exactly when one is changed.
+insert into tax_rates select * from loaded_tax_rates
+on conflict (book, key, first_month) do update set
+    tax = excluded.tax, name = excluded.name, percent = excluded.percent, is_inclusive = excluded.is_inclusive,
+    category = excluded.category, legal_text = excluded.legal_text, scope = excluded.scope,
+    locations = excluded.locations, customers = excluded.customers, last_month = excluded.last_month
+where to_jsonb(tax_rates) <> to_jsonb(excluded);
+
+-- name: make_loaded_prices
+-- No rows. Where COPY puts a price book that is being loaded.
+create temp table loaded_meters (like meters) on commit drop;
+create temp table loaded_prices (like prices) on commit drop;
+create temp table loaded_tax_rates (like tax_rates) on commit drop;
+create temp table loaded_negotiated_prices (like negotiated_prices) on commit drop;
+create temp table loaded_members (like price_group_members) on commit drop;
+
+-- name: mixed_intervals
+-- One row per fee of the book whose versions are not all of one interval: its key, and the intervals.
+select key, array_agg(distinct coalesce(settings ->> 'interval', 'month')) as intervals
+from prices
+where book = :book and meter is null
+group by key
+having count(distinct coalesce(settings ->> 'interval', 'month')) > 1
+order by key
+limit 1;
+
+-- name: price_version
+-- At most one row: this price version, as `prices.sql` has it.
+select
+    book, key, meter, product, description, unit, currency, model, unit_amount, per, tiers, free_allowance, match,
+    effective_from, effective_until, settings
+from prices
+where id = :id;

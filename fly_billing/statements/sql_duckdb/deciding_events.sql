@@ -1,0 +1,29 @@
+-- (`quantity` is as the meter counts it, `measured` as it landed.) One row per event of the month that decides a quantity: under `max` each that was higher than all before it, under
+-- `unique` the first of each value, under `latest` the last, of all dimensions that count together (`counted_together`); under
+-- `time_weighted` every one, as one under other dimensions ends a level. Of one organization and meter.
+with counted as (
+    select * replace (counted_quantity(quantity) as quantity), quantity as measured
+    from events
+    where not is_duplicate and organization_id = $organization and meter = $meter
+)
+
+select
+    counted.dimensions, time, source, id, quantity,
+    coalesce(json_extract_string(data, '$."' || getvariable('property') || '"'), '') as value,
+    landing_day || '/' || path || ':' || line as place, measured
+from counted
+left join counted_together on counted_together.dimensions = counted.dimensions
+where ($aggregation = 'time_weighted' or together is not null)
+window
+    before as (
+        partition by together order by time, source, id rows between unbounded preceding and 1 preceding
+    ),
+    same_value as (partition by together, value order by time, source, id),
+    latest_first as (partition by together order by time desc, source desc, id desc)
+qualify case $aggregation
+    when 'max' then quantity > coalesce(max(quantity) over before, -1)
+    when 'unique' then row_number() over same_value = 1
+    when 'latest' then row_number() over latest_first = 1
+    else true
+end
+order by time, source, id

@@ -1,0 +1,11 @@
+-- One row per series that holds more than 0 when the month begins: the event that told it, the last one before, with
+-- its dimensions. `earlier_events` has all events of the version of the usage table. Of one organization and meter.
+select
+    dimensions, time, source, id, quantity,
+    coalesce(json_extract_string(data, '$."' || getvariable('property') || '"'), '') as value,
+    landing_day || '/' || path || ':' || line as place
+from earlier_events
+where not is_duplicate and organization_id = $organization and meter = $meter and time < $month_start
+qualify quantity > 0
+    and row_number() over (partition by value order by time desc, source desc, id desc) = 1
+order by value

@@ -1,0 +1,100 @@
+-- name: begin_stripe_attempt
+-- One row: the id of the attempt that is about to be made.
+insert into stripe_attempts (invoice_id, step, generation, idempotency_key, request_hash, sent_at)
+values (:invoice_id, :step, :generation, :idempotency_key, :request_hash, :now)
+returning id;
+
+-- name: end_stripe_attempt
+-- No rows. What is known after the attempt.
+update stripe_attempts set
+    answered_at = :now, outcome = :outcome, http_status = :http_status, stripe_request_id = :stripe_request_id,
+    error_code = :error_code, error_message = :error_message
+where id = :id;
+
+-- name: fail_stripe_invoice
+-- No rows. The step failed. `alerted_code` stays: a human who was told of this very failure is not told again.
+update stripe_invoices set
+    state = :state, step = :step, failure_code = :code, failure_customer_text = :customer_text,
+    failure_operator_text = :operator_text, retryable = :retryable, run_id = :run_id, updated_at = :now
+where invoice_id = :invoice_id;
+
+-- name: finalized_invoices
+-- One row per invoice of this list that is finalized and ours to sync.
+select
+    invoices.id, invoices.organization_id, organizations.name as organization_name, invoices.month, invoices.revision,
+    invoices.currency, invoices.total_cents
+from invoices
+join organizations on organizations.id = invoices.organization_id
+where invoices.id = any (:ids) and invoices.status <> 'open' and invoices.origin = 'billed'
+order by invoices.organization_id, invoices.revision;
+
+-- name: invoices_not_created
+-- One row per invoice of this list with something to pay that the journal knows nothing of in Stripe: it has no id
+-- there, and no create under its generation that Stripe may have taken. (One that may have been taken is sent again
+-- under its key.)
+select i.id
+from invoices as i
+left join stripe_invoices as s on s.invoice_id = i.id
+where i.id = any (:ids) and i.total_cents <> 0 and s.stripe_invoice_id is null
+    and not exists (
+        select from stripe_attempts as a
+        where a.invoice_id = i.id and a.step = 'create' and a.generation = coalesce(s.generation, 0)
+            and a.outcome is distinct from 'not_applied'
+    );
+
+-- name: invoices_to_sync
+-- One row per finalized invoice of the month that Stripe is to have and does not have yet, so far as we know.
+-- Left out: open and void invoices, those settled elsewhere (imported), and those with nothing to pay that are done.
+select invoices.id
+from invoices
+join organizations on organizations.id = invoices.organization_id
+left join stripe_invoices on stripe_invoices.invoice_id = invoices.id
+where invoices.month = :month
+    and invoices.status = 'finalized' and invoices.origin = 'billed'
+    and organizations.billing_group = any (:groups)
+    and (stripe_invoices.state is null or stripe_invoices.state not in ('finalized', 'skipped_zero'))
+order by invoices.organization_id, invoices.revision;
+
+-- name: items_of_invoices
+-- One row per item of these invoices, in the invoice's order.
+select id, invoice_id, kind, product, description, quantity, unit, amount_cents, detail
+from invoice_items
+where invoice_id = any (:ids)
+order by invoice_id, position;
+
+-- name: move_stripe_invoice
+-- No rows. A step forward: whatever had failed has recovered.
+update stripe_invoices set
+    state = :state, generation = :generation, step = null, stripe_invoice_id = :stripe_invoice_id,
+    stripe_total_cents = :stripe_total_cents, hosted_invoice_url = :hosted_invoice_url,
+    failure_code = null, failure_customer_text = null, failure_operator_text = null, retryable = null,
+    run_id = :run_id, updated_at = :now, finalized_at = case when :state = 'finalized' then cast(:now as timestamptz) end
+where invoice_id = :invoice_id;
+
+-- name: open_stripe_invoice
+-- One row: the invoice's place in the journal, made where there is none, and its status at home.
+insert into stripe_invoices (invoice_id, state, run_id, updated_at)
+values (:invoice_id, 'pending', :run_id, :now)
+on conflict (invoice_id) do update set run_id = excluded.run_id
+returning
+    state, generation, stripe_invoice_id, step,
+    (select i.status from invoices as i where i.id = stripe_invoices.invoice_id) as status;
+
+-- name: organizations_without_customer
+-- One row per organization of these invoices that has no customer in Stripe yet, so far as we know.
+select distinct o.id, o.created_at
+from invoices as i
+join organizations as o on o.id = i.organization_id
+where i.id = any (:ids) and o.stripe_customer_id is null;
+
+-- name: set_stripe_customer
+-- No rows. An organization's customer is made once; a customer that was set meanwhile stays.
+update organizations set stripe_customer_id = :customer where id = :organization_id and stripe_customer_id is null;
+
+-- name: stripe_attempts_of_key
+-- One row per request sent under this key, oldest first.
+select id, request_hash, sent_at, outcome from stripe_attempts where idempotency_key = :idempotency_key order by id;
+
+-- name: stripe_customer_of
+-- One row: the organization's customer in Stripe, null where there is none yet.
+select stripe_customer_id from organizations where id = :organization_id;

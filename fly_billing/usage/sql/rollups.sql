@@ -1,0 +1,95 @@
+-- name: add_rollups
+-- No rows. The rollups of these organizations' snapshots. One that is there already is the same by its snapshot's fingerprint;
+-- should somebody have changed it by hand, it is put right (and if a finalized invoice billed it, the database refuses). One
+-- from before days were kept stays without them.
+insert into usage_rollups (id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events, daily)
+select r.id, r.snapshot_id, r.meter, r.dimensions, r.segment_start, r.segment_end, r.quantity, r.events, r.daily
+from rolled_up_rollups as r
+join rolled_up_snapshots as s on s.id = r.snapshot_id
+where s.organization_id = any (:organizations)
+on conflict (id) do update set
+    snapshot_id = excluded.snapshot_id, meter = excluded.meter, dimensions = excluded.dimensions,
+    segment_start = excluded.segment_start, segment_end = excluded.segment_end, quantity = excluded.quantity,
+    events = excluded.events, daily = excluded.daily
+where (
+    usage_rollups.snapshot_id, usage_rollups.meter, usage_rollups.dimensions, usage_rollups.segment_start,
+    usage_rollups.segment_end, usage_rollups.quantity, usage_rollups.events
+) is distinct from (
+    excluded.snapshot_id, excluded.meter, excluded.dimensions, excluded.segment_start, excluded.segment_end,
+    excluded.quantity, excluded.events
+)
+or usage_rollups.daily <> excluded.daily;
+
+-- name: add_snapshots
+-- One row per rolled up organization of these, with whether its snapshot is new. A snapshot that was there before is only
+-- confirmed: this later version of the usage table says the same.
+insert into usage_snapshots (id, organization_id, month, lake_version, fingerprint, events, rolled_up_at, is_current)
+select id, organization_id, :month, :lake_version, fingerprint, events, :now, true
+from rolled_up_snapshots
+where organization_id = any (:organizations)
+on conflict (id) do update set is_current = true, lake_version = excluded.lake_version, rolled_up_at = excluded.rolled_up_at
+returning organization_id, xmax = 0 as is_new;
+
+-- name: drop_unused_snapshots
+-- No rows. Snapshots that are neither current nor billed by any invoice or its adjustments.
+delete from usage_snapshots
+where month = :month and not is_current
+    and not exists (select from invoice_snapshots where invoice_snapshots.snapshot_id = usage_snapshots.id)
+    and not exists (select from corrected_snapshots where corrected_snapshots.snapshot_id = usage_snapshots.id);
+
+-- name: forget_rollup_failures
+-- No rows. The usage of these organizations in the month was rolled up, and compared with the usage table.
+delete from rollup_failures where month = :month and organization_id = any (:organizations);
+
+-- name: make_rolled_up
+-- No rows. Where COPY puts what was just rolled up, until it is compared with what is there.
+create temp table rolled_up_snapshots (id uuid, organization_id text, fingerprint text, events bigint) on commit drop;
+create temp table rolled_up_rollups (
+    id uuid, snapshot_id uuid, meter text, dimensions jsonb, segment_start timestamptz, segment_end timestamptz,
+    quantity numeric, events bigint, daily numeric[]
+) on commit drop;
+
+-- name: price_segments
+-- One row per meter and stretch of the month in which none of the meter's prices changes. Half-open, without gaps.
+with moments as (
+    select key as meter, cast(:month_start as timestamptz) as moment from meters
+    union
+    select meter, effective_from from prices
+    where meter is not null and effective_from > :month_start and effective_from < :month_end
+    union
+    select meter, effective_until from prices
+    where meter is not null and effective_until > :month_start and effective_until < :month_end
+)
+
+select
+    meter,
+    moment as segment_start,
+    lead(moment, 1, cast(:month_end as timestamptz)) over (partition by meter order by moment) as segment_end
+from moments;
+
+-- name: record_rollup_failure
+-- No rows. The organization's usage of the month can't be billed: what stands in usage_rollups is not what it used.
+insert into rollup_failures (organization_id, month, reason, found_at)
+values (:organization_id, :month, :reason, :now)
+on conflict (organization_id, month) do update set reason = excluded.reason, found_at = excluded.found_at;
+
+-- name: retire_changed_snapshots
+-- No rows. Snapshots of these organizations that are no longer what the organization used in the month.
+update usage_snapshots set is_current = false
+from rolled_up_snapshots
+where usage_snapshots.month = :month and usage_snapshots.is_current
+    and rolled_up_snapshots.organization_id = usage_snapshots.organization_id
+    and rolled_up_snapshots.id <> usage_snapshots.id
+    and rolled_up_snapshots.organization_id = any (:organizations);
+
+-- name: rolled_up_usage
+-- One row per organization of these that this run rolled up, and meter: events and quantity in its current rollups of the
+-- month, and what their days add up to.
+select
+    s.organization_id, r.meter, sum(r.events)::bigint as events, sum(r.quantity) as quantity,
+    sum(coalesce((select sum(day.quantity) from unnest(r.daily) as day (quantity)), r.quantity)) as quantity_by_day
+from usage_snapshots as s
+join rolled_up_snapshots as n on n.organization_id = s.organization_id
+join usage_rollups as r on r.snapshot_id = s.id
+where s.month = :month and s.is_current and s.organization_id = any (:organizations)
+group by s.organization_id, r.meter;

@@ -1,0 +1,5 @@
+-- One row per landing day: accepted events and duplicates in the table.
+select landing_day, count(*) filter (not is_duplicate), count(*) filter (is_duplicate)
+from events
+where list_contains($days, landing_day)
+group by landing_day

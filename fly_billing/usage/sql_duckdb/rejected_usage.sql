@@ -1,0 +1,69 @@
+-- One row per landed row that was refused, with the reason and what to do. A NUL character, which Postgres can't hold
+-- and a torn file may be full of, is written as its symbol.
+create or replace temp table rejected as
+with refused as (
+    select landing_day, path, line, reason, null as first from judged where reason is not null
+    union all
+    select landing_day, path, line, 'conflicting_duplicate', first from verdicts where is_conflict
+),
+
+shown as (
+    select
+        staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time), refused.reason,
+        refused.first, coalesce(measured.absent, described.absent) as absent, measured.lacking,
+        coalesce(if(refused.reason = 'negative_quantity', measured.negative, measured.wrong), staged.quantity)
+            as refused_quantity,
+        coalesce(measured.is_unmeasured, false) as is_unmeasured
+    from refused
+    join staged using (landing_day, path, line)
+    join described
+        on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
+    left join measured
+        on measured.type = staged.type and measured.landed_data is not distinct from staged.data
+        and measured.landed_quantity is not distinct from staged.quantity
+),
+
+told as (
+    select
+        *,
+        case reason
+            when 'bad_json' then coalesce(problem_message, 'data is ' || object_problem(data))
+            when 'missing_field' then if(
+                is_unmeasured,
+                'no meter finds its quantity: an event of type ' || type || ' needs one of ' || (
+                    select string_agg(distinct coalesce(quantity_of, 'quantity'), ', ' order by coalesce(quantity_of, 'quantity'))
+                    from shared_meters
+                    where event_type = type
+                ) || ' in data, beside id, source, type, subject and time',
+                'id, source, type, subject, time and data.quantity must all be there'
+            )
+            when 'unknown_meter' then 'no meter ' || type || ': add it to the price book, then land this day again'
+            when 'unknown_organization' then 'no organization ' || subject || ': create it, then land this day again'
+            when 'bad_time' then time || ' is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z'
+            when 'time_too_early' then time || ' lies before the first month that is billed'
+            when 'before_organization'
+                then time || ' lies before the month in which ' || subject || ' was created: correct one or the other'
+            when 'time_in_future' then time || ' lies more than a day after its landing day ' || landing_day::varchar
+            when 'bad_quantity'
+                then refused_quantity || ' is no JSON number with at most 20 digits before the point and 15 after it'
+            when 'negative_quantity' then refused_quantity || ' is below zero: send a credit as a one-off item'
+            when 'missing_dimension'
+                then 'meter ' || coalesce(lacking, type) || ' needs ' || array_to_string(absent, ', ') || ' in data'
+            when 'bad_text' then coalesce(problem_message, 'id, source or a dimension has a NUL character in it')
+            when 'conflicting_duplicate' then
+                'an event with this source and id was accepted before with other content, from ' || first.landing_day
+                || '/' || first.path || ':' || first.line || ' (time '
+                || strftime(utc(first.happened), '%Y-%m-%dT%H:%M:%S.%fZ') || '): send a correction under a new id'
+            else problem_message
+        end as message
+    from shown
+)
+
+select
+    landing_day, path, line, reason, replace(coalesce(message[:1000], reason), chr(0), '␀') as message,
+    replace(source, chr(0), '␀') as source,
+    replace(id, chr(0), '␀') as id, replace(type, chr(0), '␀') as meter, replace(subject, chr(0), '␀') as organization_id,
+    replace(
+        coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar), chr(0), '␀'
+    ) as raw
+from told

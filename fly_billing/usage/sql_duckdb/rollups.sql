@@ -1,0 +1,37 @@
+-- name: make_snapshots
+-- What `snapshot_usage` fills; and `rollups`: one row per rollup, with the snapshot it belongs to.
+create or replace temp table snapshots (id uuid, organization_id varchar, fingerprint varchar, events bigint);
+
+create or replace temp view rollups as
+select
+    md5(concat_ws('|', snapshots.id, meter, dimensions, epoch_us(segment_start)))::uuid as id,
+    snapshots.id as snapshot_id,
+    quantities.* exclude (organization_id)
+from quantities
+join snapshots on snapshots.organization_id = quantities.organization_id;
+
+-- name: snapshot_usage
+-- Adds to `snapshots` the billed organizations from $first to $last, both included: one row each (also without usage),
+-- fingerprinted by all that its rollups say. Some at a time, as what they say is held in memory, whatever the limit.
+insert into snapshots
+with described as (
+    select
+        organization_id,
+        md5(string_agg(
+            concat_ws('|', meter, dimensions, epoch_us(segment_start), epoch_us(segment_end), quantity, events, daily), chr(10)
+            order by meter, dimensions, segment_start
+        )) as fingerprint,
+        sum(events)::bigint as events
+    from quantities
+    where organization_id >= $first and organization_id <= $last
+    group by organization_id
+)
+
+select
+    md5('snapshot|' || id || '|' || getvariable('month') || '|' || coalesce(fingerprint, 'empty'))::uuid as id,
+    id as organization_id,
+    coalesce(fingerprint, 'empty') as fingerprint,
+    coalesce(events, 0) as events
+from billed_organizations
+left join described on described.organization_id = billed_organizations.id
+where id >= $first and id <= $last;

@@ -1,0 +1,85 @@
+-- `read_json`: one row per line of `lines`, with what its JSON document says where it `is_plain`. The other lines are
+-- for the exact reader (`usage.readers.json_lines.stage_json_line`): what DuckDB could read otherwise than that must not be plain.
+-- (Not a condition: DuckDB would push it down and read each document once more for it.) Plain is a flat object whose only
+-- object is `data`, flat too: no escapes, no key twice, no numbers but whole ones, and a quantity whose digits are those in
+-- the line (DuckDB reads doubles). A key that is twice in `data`, but for the quantity, is left to `judge_usage.sql`.
+create or replace temp table read_json as
+with shaped as (
+    select
+        landing_day, path, line, raw,
+        -- Members, then `data` with members of its own, then members. A member is a text, a whole number of up to
+        -- 18 digits, or a word; only a quantity may have a point.
+        regexp_full_match(
+            raw,
+            '\{[ \t]*("[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)[ \t]*,[ \t]*)*'
+            || '"data"[ \t]*:[ \t]*\{[ \t]*('
+            || '"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)'
+            || '|"quantity"[ \t]*:[ \t]*-?(0|[1-9]\d{0,19})(\.\d{1,15})?)'
+            || '([ \t]*,[ \t]*('
+            || '"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)'
+            || '|"quantity"[ \t]*:[ \t]*-?(0|[1-9]\d{0,19})(\.\d{1,15})?))*[ \t]*\}'
+            || '([ \t]*,[ \t]*"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null))*[ \t]*\}'
+        )
+        -- Names that are no texts: the exact reader tells whole numbers from the rest.
+        and not regexp_matches(raw, '"(id|source|type|subject)"[ \t]*:[ \t]*[^" \t]') as is_flat
+    from lines
+),
+
+parsed as (
+    select
+        landing_day, path, line, raw,
+        case
+            when is_flat
+            then json_extract_string(
+                raw, ['$.id', '$.source', '$.type', '$.subject', '$.time', '$.data.quantity', '$.data']
+            )
+        end as field,
+        case when is_flat then json_keys(raw) end as keys
+    from shaped
+),
+
+said as (
+    select
+        * exclude (field), field[1] as id, field[2] as source, field[3] as type, field[4] as subject, field[5] as time,
+        field[6] as quantity, field[7] as data
+    from parsed
+),
+
+read as (
+    select
+        * exclude (quantity, data, time),
+        case
+            when regexp_full_match(
+                time,
+                '(19[7-9]\d|2\d{3})-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)'
+            )
+            then try_cast(time as timestamptz)
+        end as moment,
+        -- The digits of a text, and of a whole number of up to 18 digits, are those that were written.
+        case
+            when regexp_full_match(quantity, '0|[1-9]\d{0,17}') then quantity
+            when contains(data, '"quantity":"')
+            then case when regexp_full_match(quantity, '-?(0|[1-9]\d{0,19})(\.\d{1,15})?') then quantity end
+            else regexp_extract(raw, '"quantity"[ \t]*:[ \t]*(-?(?:0|[1-9]\d{0,19})(?:\.\d{1,15})?)[ \t]*[,}]', 1)
+        end as quantity,
+        case
+            when contains(data, '"quantity":"' || quantity || '",')
+            then replace(data, '"quantity":"' || quantity || '",', '')
+            else regexp_replace(data, '"quantity":("[^"]*"|[^,}"]*),|,?"quantity":("[^"]*"|[^,}"]*)', '')
+        end as data
+    from said
+)
+
+select
+    landing_day, path, line, raw, id, source, type, subject, null::varchar as time, quantity, data,
+    null::varchar as problem, null::varchar as problem_message, moment,
+    coalesce(
+        moment is not null and quantity <> '' and not contains(data, '"quantity"')
+        -- Six names, none of which is missing, are six different ones. Counting them is dear.
+        and (
+            len(keys) = 6 and id is not null and source is not null and type is not null and subject is not null
+            or len(keys) = list_unique(keys) and not list_contains(keys, 'quantity')
+        ),
+        false
+    ) as is_plain
+from read

@@ -1,0 +1,43 @@
+-- One row per total (`number_totals`), segment and day of the month with events: what they add to the
+-- month's quantity (`pricing.rules.aggregations`), and how many they are. Levels are told by events, and added in
+-- `level_time_by_day.sql`. Events are read twice, as keeping them takes longer, and memory.
+create or replace temp table usage_by_day as
+with numbered as not materialized (
+    select totals.total, totals.together, accepted_usage.*
+    from accepted_usage
+    join totals
+        on totals.organization_id = accepted_usage.organization_id and totals.meter = accepted_usage.meter
+        and totals.dimensions = accepted_usage.dimensions
+),
+
+added as (
+    select
+        total, meter, segmentation, time,
+        case aggregation when 'sum' then quantity when 'count' then 1 else 0 end as quantity
+    from numbered
+    where aggregation in ('sum', 'count', 'time_weighted')
+    union all
+    select
+        total, meter, segmentation, time,
+        case aggregation
+            when 'max' then greatest(quantity - coalesce(max(quantity) over before, 0), 0)
+            when 'unique' then if(row_number() over same_value = 1, 1, 0)
+            when 'latest' then if(row_number() over latest_first = 1, quantity, 0)
+        end
+    from numbered
+    where aggregation in ('max', 'unique', 'latest')
+    window
+        before as (
+            partition by together order by time, source, id rows between unbounded preceding and 1 preceding
+        ),
+        same_value as (partition by together, value order by time, source, id),
+        latest_first as (partition by together order by time desc, source desc, id desc)
+)
+
+select
+    added.total, segments.segment_start, day(utc(added.time)) as day, sum(added.quantity) as quantity, count(*) as events
+from added
+join segments
+    on segments.meter = added.meter and segments.segmentation = added.segmentation
+    and added.time >= segments.segment_start and added.time < segments.segment_end
+group by all

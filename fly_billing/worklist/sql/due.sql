@@ -1,0 +1,43 @@
+-- name: landed_files
+-- One row per landed file.
+select landing_day, path, sha256, bytes from usage_files;
+
+-- name: months_to_reconcile
+-- One row per month (its start) of which Stripe has invoices that can still change: unpaid, or there since :since.
+select distinct cast(i.month as timestamp) at time zone 'UTC' as month
+from stripe_invoices as s
+join invoices as i on i.id = s.invoice_id
+where s.state = 'finalized' and (i.status = 'finalized' or s.finalized_at >= :since)
+order by month;
+
+-- name: months_to_sync
+-- One row per month (its start) with finalized invoices that are not in Stripe and that another try can bring there.
+select distinct cast(invoices.month as timestamp) at time zone 'UTC' as month
+from invoices
+left join stripe_invoices on stripe_invoices.invoice_id = invoices.id
+where invoices.status = 'finalized' and invoices.origin = 'billed'
+    and (
+        stripe_invoices.state is null
+        or stripe_invoices.state in ('pending', 'drafted', 'filled', 'verified', 'unknown')
+        or (stripe_invoices.state = 'failed' and stripe_invoices.retryable)
+    )
+order by month;
+
+-- name: months_with_late_usage
+-- One row per month (its start) that has finalized invoices and of which usage was landed after it was last rolled up. Where a
+-- meter is time-weighted, usage of an earlier month may be held in a later one: then those are rolled up again too.
+select cast(i.month as timestamp) at time zone 'UTC' as month
+from (select distinct month from invoices where status <> 'open' and origin = 'billed') as i
+join landed_months as m
+    on m.month = i.month
+    or (m.month < i.month and exists (select from meters where aggregation = 'time_weighted'))
+join landing_days as d on d.landing_day = m.landing_day
+group by i.month
+having max(d.lake_version) > (
+    select min(s.lake_version) from usage_snapshots as s where s.month = i.month and s.is_current
+)
+order by i.month;
+
+-- name: rejected_files
+-- One row per file that was rejected as a whole: it could not be read, or is of no known format.
+select landing_day, path, reason, message from rejected_usage where line = 0 order by landing_day, path;
