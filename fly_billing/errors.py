@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ToBeMended(Exception):
+class ActionableError(Exception):
     """A problem that whoever runs a command can mend; the message is all that they need, a traceback would hide it."""
 
 

@@ -23,7 +23,7 @@ from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.corrections.approvals import months_with_held_corrections
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.partitions import month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
@@ -84,7 +84,7 @@ def unregistered_groups(instance: DagsterInstance, database: BillingDatabase) ->
     return [group for group in groups if group not in known]
 
 
-class NoOrganization(ToBeMended):
+class NoOrganization(ActionableError):
     """There is nobody to bill in the month."""
 
 

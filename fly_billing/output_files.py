@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 
 _OPEN_ALREADY = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
 # What writing to an open file fails with; other errors of a block are its own.
@@ -25,11 +25,11 @@ _OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, err
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
-class OutputExists(ToBeMended):
+class OutputExists(ActionableError):
     """There is such a file already, and nobody said that it may be replaced."""
 
 
-class OutputNotWritten(ToBeMended):
+class OutputNotWritten(ActionableError):
     """The file can't be written; the message says why, and what to do."""
 
 

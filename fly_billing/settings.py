@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 
 
-class SettingsError(ToBeMended):
+class SettingsError(ActionableError):
     """A setting is missing or can't be right; the message names it and says what to do."""
 
 

@@ -14,12 +14,12 @@ from fly_billing.alerting.outbox import Log, put
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert, threshold_cents
 from fly_billing.bounds import refuse_unreadable
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.postgres.isolation import each_alone, unreadable
 
 
-class SpendNotTold(ToBeMended):
+class SpendNotTold(ActionableError):
     """These organizations crossed a threshold that could not be told of; all others were told of."""
 
     def __init__(self, failed: Sequence[tuple[Row, Exception]]) -> None:
@@ -30,7 +30,7 @@ class SpendNotTold(ToBeMended):
         super().__init__(f"{len(failed)} spend alerts could not be told, the others were: {which}")
 
 
-class NoSuchThreshold(ToBeMended):
+class NoSuchThreshold(ActionableError):
     """The organization does not exist, the amount is none, or there is no such threshold. The message says which."""
 
 
@@ -49,7 +49,7 @@ def remove_threshold(database: BillingDatabase, organization_id: str, amount: st
 
 
 def thresholds(database: BillingDatabase, organization_id: str | None = None) -> list[Row]:
-    """List thresholds: organization_id, currency, amount_cents, last_told (a month, or None)."""
+    """List thresholds: organization_id, currency, amount_cents, last_alerted (a month, or None)."""
     return database.rows("spend_thresholds", organization_id=organization_id)
 
 
@@ -65,7 +65,7 @@ def _threshold(database: BillingDatabase, organization_id: str, amount: str) -> 
     return {"organization_id": organization_id, "currency": currency, "amount_cents": cents}
 
 
-def tell_spend(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_spend_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     """Tell of open months that came to a threshold, each once; several at once are one message. Returns how many.
 
     In one transaction it is put into the outbox and written down as told. Where something about an organization can't
@@ -92,7 +92,7 @@ def _tell(connection: Connection, row: Row, channels: Sequence[Channel]) -> Aler
     alert = spend_alert(crossing)
     put(connection, alert, channels)
     rows(
-        connection, "spend_alert_told",
+        connection, "record_spend_alert",
         organization_id=crossing.organization_id, month=crossing.month, currency=crossing.currency,
         thresholds_cents=list(crossing.thresholds_cents), total_cents=crossing.total_cents,
     )  # fmt: skip

@@ -18,49 +18,49 @@ from fly_billing.alerting.rules.payment_alerts import payment_alerts
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
 
 
-def tell_failed_syncs(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_sync_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     """Tell of invoices that did not reach Stripe, once per failure, and of recoveries. Returns how many alerts."""
 
-    def tell(telling: _Telling) -> None:
-        failures = failure_alerts("Stripe sync", telling.found("failed_syncs_to_tell"))
-        telling.tell(failures, "mark_failed_syncs_told", lambda alert: {"ids": _ids(alert), "code": alert.code})
-        recovered = _recovery("Stripe sync", telling.found("recovered_syncs_to_tell"))
+    def tell(telling: PendingAlerts) -> None:
+        failures = failure_alerts("Stripe sync", telling.found("failed_syncs_to_alert"))
+        telling.tell(failures, "mark_failed_syncs_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
+        recovered = _recovery("Stripe sync", telling.found("recovered_syncs_to_alert"))
         telling.tell(recovered, "forget_recovered_syncs", lambda alert: {"ids": _ids(alert)})
 
     return _in_one_transaction(database, channels, log, tell)
 
 
-def tell_failed_invoices(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_invoice_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     """Tell of organizations whose invoice can't be computed, once per failure, and of those where it can be again.
 
     Returns how many alerts.
     """
 
-    def tell(telling: _Telling) -> None:
-        failures = failure_alerts("Billing", telling.found("failed_invoices_to_tell"))
-        telling.tell(failures, "mark_failed_invoices_told", lambda alert: {**_months(alert), "code": alert.code})
-        recovered = _recovery("Billing", telling.found("recovered_invoices_to_tell"))
+    def tell(telling: PendingAlerts) -> None:
+        failures = failure_alerts("Billing", telling.found("failed_invoices_to_alert"))
+        telling.tell(failures, "mark_failed_invoices_alerted", lambda alert: {**_months(alert), "code": alert.code})
+        recovered = _recovery("Billing", telling.found("recovered_invoices_to_alert"))
         telling.tell(recovered, "forget_recovered_invoices", _months)
 
     return _in_one_transaction(database, channels, log, tell)
 
 
-def tell_failed_payments(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_payment_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     """Tell of payments that failed, invoices written off or voided by hand, once each, and of those paid after all.
 
     Returns how many alerts.
     """
 
-    def tell(telling: _Telling) -> None:
-        failures = payment_alerts(telling.found("stripe_events_to_tell"))
-        telling.tell(failures, "stripe_events_mark_told", lambda alert: {"ids": _ids(alert), "code": alert.code})
+    def tell(telling: PendingAlerts) -> None:
+        failures = payment_alerts(telling.found("stripe_events_to_alert"))
+        telling.tell(failures, "mark_stripe_events_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
         recovered = _recovery("Payment", telling.found("stripe_events_recovered"))
         telling.tell(recovered, "stripe_events_mark_recovered", lambda alert: {"ids": _ids(alert)})
 
     return _in_one_transaction(database, channels, log, tell)
 
 
-class _Telling:
+class PendingAlerts:
     """One transaction in which alerts are made; they are logged only once it is committed."""
 
     def __init__(self, connection: Connection, channels: Sequence[Channel]) -> None:
@@ -79,11 +79,11 @@ class _Telling:
 
 
 def _in_one_transaction(
-    database: BillingDatabase, channels: Sequence[Channel], log: Log, tell: Callable[[_Telling], None]
+    database: BillingDatabase, channels: Sequence[Channel], log: Log, tell: Callable[[PendingAlerts], None]
 ) -> int:
     with database.transaction() as connection:
         lock_until_commit(connection, "alerts")  # two that tell at once would both find what nobody was told of
-        telling = _Telling(connection, channels)
+        telling = PendingAlerts(connection, channels)
         tell(telling)
     for alert in telling.alerts:
         log(alert.text)

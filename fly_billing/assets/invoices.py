@@ -13,9 +13,9 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.outcomes import TOLD_ELSEWHERE, check, report, table
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report, table
 from fly_billing.assets.usage_rollups import usage_rollups
-from fly_billing.corrections.adjustments import Corrections, Who, correct_month
+from fly_billing.corrections.adjustments import Actor, Corrections, correct_month
 from fly_billing.corrections.approvals import waiting, waiting_sums
 from fly_billing.corrections.rules.guard import HeldSum
 from fly_billing.invoicing.bill_run import Billed, UsageNotLanded, bill
@@ -62,7 +62,7 @@ CHECKS = {
 WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT, DECIDED}
 
 # Failures that do not stand in `billing_failures`: of a whole month, or of an invoice that is final.
-TOLD_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
+REPORTED_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
 
 STATEMENTS = {ITEMS_SUM: "check_items_sum", PRICED_ONCE: "check_rollups_priced", ALL_BILLED: "check_late_usage"}
 
@@ -116,7 +116,7 @@ def invoices(
         if (
             billed.already_final or billed.finalized
         ):  # what was just made final may count in later months that are final
-            who = Who(context.run.run_id, clock.now(), "materialized again")
+            who = Actor(context.run.run_id, clock.now(), "materialized again")
             corrected = correct_month(
                 database,
                 part.month,
@@ -151,11 +151,11 @@ def invoices(
     warnings = WARNINGS | ({IN_ONE_ITEM} if unread and unread == wrong[IN_ONE_ITEM] else set())
     severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
     # A sensor reads from Postgres what waits, and alerts people.
-    extra = {WAITS: {TOLD_ELSEWHERE: True}}
+    extra = {WAITS: {REPORTED_BY_SENSOR: True}}
     checks = [
         check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS
     ]
-    are_recorded = all(failure["code"] not in TOLD_BY_THE_RUN for failure in failures)
+    are_recorded = all(failure["code"] not in REPORTED_BY_THE_RUN for failure in failures)
     yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded)
 
 

@@ -13,9 +13,9 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.both_sides import described_sides, discrepancy_rows, unread_row
 from fly_billing.assets.invoices import invoices
-from fly_billing.assets.outcomes import check, report
+from fly_billing.assets.reconciliation_metadata import described_sides, discrepancy_rows, unread_row
+from fly_billing.assets.run_report import check, report
 from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth

@@ -14,8 +14,8 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.both_sides import described_sides, discrepancy_rows, unread_row
-from fly_billing.assets.outcomes import check
+from fly_billing.assets.reconciliation_metadata import described_sides, discrepancy_rows, unread_row
+from fly_billing.assets.run_report import check
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.partitions import months
 from fly_billing.periods import BillingMonth

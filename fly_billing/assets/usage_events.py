@@ -16,7 +16,7 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.outcomes import check, report, table
+from fly_billing.assets.run_report import check, report, table
 from fly_billing.partitions import landing_days
 from fly_billing.periods import FIRST_MONTH
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -24,7 +24,7 @@ from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.landing import DaysNotLanded, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.usage_table import UsageTable, count_by_day
+from fly_billing.usage.usage_table import UsageTableVersion, count_by_day
 from fly_billing.worklist.due import needs_attention
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
@@ -100,7 +100,7 @@ def cause_of(unclear: Sequence[Mapping[str, Any]]) -> str:
 
 
 def unaccounted(
-    accounts: Sequence[Mapping[str, Any]], usage: UsageTable, days: Sequence[date]
+    accounts: Sequence[Mapping[str, Any]], usage: UsageTableVersion, days: Sequence[date]
 ) -> list[Mapping[str, Any]]:
     """List landing days whose ledger disagrees with what is really in the usage table and in rejected_usage."""
     in_lake = count_by_day(usage, days)

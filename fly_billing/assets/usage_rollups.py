@@ -14,7 +14,7 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.outcomes import check, report, runs_also, table
+from fly_billing.assets.run_report import check, report, runs_also, table
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
 from fly_billing.resources.billing_postgres import BillingPostgres

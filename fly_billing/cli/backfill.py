@@ -19,7 +19,7 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.progress import each, progress_bars
 from fly_billing.cli.runs import Runs, stretch_name
 from fly_billing.cli.terminal import Terminal
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import FIRST_MONTH, BillingMonth, months_between, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
@@ -62,11 +62,11 @@ def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, agai
 
 def _months(first: BillingMonth, last: BillingMonth, now: datetime) -> list[BillingMonth]:
     if last < first:
-        raise ToBeMended(f"{first} comes after {last}: name the earlier month first")
+        raise ActionableError(f"{first} comes after {last}: name the earlier month first")
     if first < FIRST_MONTH:
-        raise ToBeMended(f"{first} is before {FIRST_MONTH}, the first month that can be billed")
+        raise ActionableError(f"{first} is before {FIRST_MONTH}, the first month that can be billed")
     if last.start > now:
-        raise ToBeMended(f"{last} has not begun")
+        raise ActionableError(f"{last} has not begun")
     return months_between(first, last)
 
 

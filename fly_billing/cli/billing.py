@@ -16,7 +16,7 @@ from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
 from fly_billing.usage.repair import find_damage, repair
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import days_before_closing, days_due, needs_attention
 
 
@@ -51,7 +51,7 @@ def land_new_files(console: Terminal, month: BillingMonth | None) -> bool:
 def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:
     """Show what is wrong with the usage table, and with `yes` land again what differs; return whether all is right."""
     with local_platform() as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
+        database, lake = BillingDatabase(settings.database_url), UsageTable(settings.lake_dir)
         damage = find_damage(database, lake, settings.landing_dir)
         if damage.is_none:
             console.print("The usage table agrees with the billing database: nothing to repair.")

@@ -14,7 +14,7 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
 from fly_billing.corrections.adjustments import changed_terms
 from fly_billing.corrections.approvals import approve, waiting, waiting_sums
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
@@ -120,7 +120,7 @@ def read_total(text: str) -> Decimal:
         with suppress(InvalidOperation):
             amount = Decimal(text)
     if not amount.is_finite() or amount <= 0:
-        raise ToBeMended(f"{text!r} is no total: write the amount that is named there, such as 3369.03")
+        raise ActionableError(f"{text!r} is no total: write the amount that is named there, such as 3369.03")
     return amount
 
 
@@ -129,7 +129,7 @@ def approve_waiting(
 ) -> None:
     """Write down that a person lets these corrections pass. Raises ToBeMended where the total is not what waits."""
     if not by.strip() or not why.strip():
-        raise ToBeMended("an approval names who gives it and why: --by NAME --why REASON")
+        raise ActionableError("an approval names who gives it and why: --by NAME --why REASON")
     amount = read_total(total)
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)

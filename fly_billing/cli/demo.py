@@ -24,7 +24,7 @@ from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.sample_platform import seed
 from fly_billing.settings import Settings
 from fly_billing.statements.statement_reader import read_statement
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import days_before_closing, days_to_land, months_to_close, months_to_sync
 
 
@@ -45,7 +45,7 @@ def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) 
     seed(
         database,
         settings.landing_dir,
-        lake=UsageLake(settings.lake_dir),
+        lake=UsageTable(settings.lake_dir),
         today=seeded_day(settings.data_dir, datetime.now(UTC).date()),
         max_org_partitions=settings.max_org_partitions,
         shared_groups=settings.shared_groups,

@@ -28,7 +28,7 @@ from fly_billing.statements.explanation_reader import (
     read_explanation,
 )
 from fly_billing.statements.rules.explanation import Explanation, Line, Sum
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 # So many lines of a sum, files, or events are shown unless all are asked for.
 MOST_LINES = 20
@@ -37,7 +37,7 @@ STATUS = {"open": "open, still growing"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplainOptions:
     """What to show of an item: its events too, all of everything, as JSON."""
 
     events: bool = False
@@ -55,10 +55,12 @@ def explain_month(console: Terminal, organization_id: str, month: BillingMonth, 
         show_items(console, items)
 
 
-def explain(console: Terminal, what: str, month: BillingMonth | None, position: int | None, asked: Asked) -> bool:
+def explain(
+    console: Terminal, what: str, month: BillingMonth | None, position: int | None, asked: ExplainOptions
+) -> bool:
     """Print an item's explanation; return whether everything comes to what was billed. Raises NoSuchItem."""
     with local_platform() as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
+        database, lake = BillingDatabase(settings.database_url), UsageTable(settings.lake_dir)
         item: UUID = item_at(database, what, month, position) if month and position else find_item(database, what)
         explained = read_explanation(database, item)
         if explained.usage is None:
@@ -71,7 +73,7 @@ def explain(console: Terminal, what: str, month: BillingMonth | None, position: 
 
 
 def _show(
-    console: Terminal, explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, asked: Asked
+    console: Terminal, explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, asked: ExplainOptions
 ) -> bool:
     problems = [*explained.explanation.problems, *(billed.problems() if billed else [])]
     is_complete = not problems and not (asked.events and unreadable)
@@ -90,7 +92,11 @@ def _show(
 
 
 def _as_data(
-    explained: ExplainedItem, billed: BilledEvents | None, unreadable: str, problems: Sequence[str], asked: Asked
+    explained: ExplainedItem,
+    billed: BilledEvents | None,
+    unreadable: str,
+    problems: Sequence[str],
+    asked: ExplainOptions,
 ) -> dict[str, Any]:
     data = {**explained.as_data(), "problems": list(problems)}
     if explained.usage:

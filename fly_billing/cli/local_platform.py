@@ -21,7 +21,7 @@ from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.locks import Lock
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated
@@ -35,7 +35,7 @@ SANDBOX_PACE = {"STRIPE_REQUESTS_PER_SECOND": "100", "STRIPE_REQUESTS_PER_ENDPOI
 SEEDED_CUSTOMER = "cus_1234"
 
 
-class SandboxBusy(ToBeMended):
+class SandboxBusy(ActionableError):
     """Another process runs the sandbox of this data folder."""
 
 

@@ -22,7 +22,7 @@ from dotenv import load_dotenv
 
 from fly_billing.cli.terminal import Terminal, joined, lines, styled
 from fly_billing.embedded_postgres import EmbeddedPostgresError, ServerInUseError
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.connecting import describe
@@ -75,7 +75,7 @@ def _line(problem: BaseException) -> str | None:
     """Return one line about an error that a user can fix, found in the chain of causes; None for a bug."""
     link: BaseException | None = problem
     while link is not None:
-        if isinstance(link, ToBeMended | EmbeddedPostgresError | ServerInUseError):
+        if isinstance(link, ActionableError | EmbeddedPostgresError | ServerInUseError):
             return str(link)
         link = link.__cause__ or link.__context__
     return describe(problem)
@@ -258,8 +258,8 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing")] = False,
 ) -> None:
     """Sync a month's final invoices to Stripe, then compare both sides."""
+    from fly_billing.cli.approvals import show_plan
     from fly_billing.cli.billing import run_month
-    from fly_billing.cli.cutover import show_plan
 
     _exit(show_plan(console, month) if dry_run else run_month(console, "sync_month", month))
 
@@ -272,7 +272,7 @@ def approve(
     currency: Annotated[str, typer.Option(help="ISO 4217")] = "USD",
 ) -> None:
     """Approve a month's total so that the spending guard lets it sync."""
-    from fly_billing.cli.cutover import approve as run_approve
+    from fly_billing.cli.approvals import approve as run_approve
 
     _exit(run_approve(console, month, currency.upper(), total, by))
 
@@ -478,14 +478,14 @@ def explain(
     `explain 2a7ff1e4` (at least 6 digits of an item's id), `explain acme 2026-09 3` (the third item of that invoice).
     `explain acme 2026-09` lists that invoice's items with their ids.
     """
-    from fly_billing.cli.explain import Asked, explain_month
+    from fly_billing.cli.explain import ExplainOptions, explain_month
     from fly_billing.cli.explain import explain as run_explain
 
     to = console if console.is_terminal else Terminal(width=100)
     if month and position is None:
         explain_month(to, what, month, as_json=as_json)
     else:
-        _exit(run_explain(to, what, month, position, Asked(events, every, as_json)))
+        _exit(run_explain(to, what, month, position, ExplainOptions(events, every, as_json)))
 
 
 @app.command()
@@ -512,14 +512,14 @@ def rebill(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")] = False,
 ) -> None:
     """Recalculate a final invoice and book the difference, once, on the next open invoice."""
-    from fly_billing.cli.rebill import Wish
+    from fly_billing.cli.rebill import RebillOptions
     from fly_billing.cli.rebill import rebill as run_rebill
 
     if credit_note + reissue + keep > 1:
         raise typer.BadParameter("--credit-note, --reissue and --keep are three ways to decide: choose one")
     if keep and not (why and why.strip()):
         raise typer.BadParameter("--keep names a reason: --why REASON")
-    run_rebill(console, organization, month, Wish(dry_run, credit_note, reissue, as_json, why, approve, keep))
+    run_rebill(console, organization, month, RebillOptions(dry_run, credit_note, reissue, as_json, why, approve, keep))
 
 
 @app.command()

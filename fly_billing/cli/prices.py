@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import moment_text
 from fly_billing.postgres.database import BillingDatabase, rows
 from fly_billing.pricing.negotiated_prices import read_agreements
@@ -32,7 +32,7 @@ def show_prices(console: Terminal, organization: str | None, at: datetime | None
     """
     with local_platform() as settings, BillingDatabase(settings.database_url).transaction() as connection:
         if organization is not None and not rows(connection, "organization", id=organization):
-            raise ToBeMended(no_such(organization, rows(connection, "organization_ids")))
+            raise ActionableError(no_such(organization, rows(connection, "organization_ids")))
         agreements = read_agreements(connection)
         listed: dict[tuple[str, str], list[Price]] = defaultdict(list)
         for book, prices in read_price_books(connection).items():

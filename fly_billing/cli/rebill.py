@@ -15,9 +15,9 @@ from fly_billing.cli.corrections import read_total
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, lines
 from fly_billing.corrections.adjustments import (
+    Actor,
     Correction,
     Corrections,
-    Who,
     approve_by_hand,
     book_adjustments,
     book_credit_note,
@@ -32,7 +32,7 @@ from fly_billing.corrections.adjustments import (
 from fly_billing.corrections.approvals import Judged, guard_of
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import Held, total_to_approve
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.invoicing.bill_run import Terms
 from fly_billing.money import exact_sum, format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
@@ -40,11 +40,11 @@ from fly_billing.postgres.database import BillingDatabase, Row, rows
 from fly_billing.settings import Settings
 from fly_billing.statements.statement_reader import no_such
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 
 @dataclass(frozen=True)
-class Wish:
+class RebillOptions:
     """What was asked for: only to show it, as a credit note, to void the invoice and make it anew, or to leave it."""
 
     is_dry_run: bool = False
@@ -61,15 +61,15 @@ class Wish:
         return None if self.approved is None else read_total(self.approved)
 
 
-def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish) -> None:
+def rebill(console: Terminal, organization: str, month: BillingMonth, wish: RebillOptions) -> None:
     """Show the differences, and book them as wished. Raises ToBeMended where that can't be done.
 
     Usage is rolled up again first: that changes no invoice that is final.
     """
     with local_platform(stripe=False) as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageLake(settings.lake_dir)
+        database, lake = BillingDatabase(settings.database_url), UsageTable(settings.lake_dir)
         payer = _payer(database, organization, month)
-        who = Who(getpass.getuser(), datetime.now(UTC), wish.why)
+        who = Actor(getpass.getuser(), datetime.now(UTC), wish.why)
         total, guard = wish.total, guard_of(settings)
         judged: Judged | None = None
         later = Corrections([])
@@ -83,9 +83,9 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Wish
                     judged = judge_by_hand(connection, one, guard)
                     demand_approval(one, judged, total)
             elif found.failures:
-                raise ToBeMended(found.failures[0][1].operator_text)
+                raise ActionableError(found.failures[0][1].operator_text)
             elif not found.found:
-                raise ToBeMended(
+                raise ActionableError(
                     f"{payer['payer_id']} has no final invoice of ours in {month} that is owed: there is nothing to"
                     " correct; one that is void is made anew by --reissue"
                 )
@@ -121,17 +121,17 @@ def _payer(database: BillingDatabase, organization: str, month: BillingMonth) ->
     with database.transaction() as connection:
         found = rows(connection, "payer_of", organization_id=organization, month=month.first_day)
         if not found:
-            raise ToBeMended(no_such(organization, rows(connection, "organization_ids")))
+            raise ActionableError(no_such(organization, rows(connection, "organization_ids")))
     return found[0]
 
 
 def _make_anew(
-    console: Terminal, settings: Settings, database: BillingDatabase, payer: str, month: BillingMonth, who: Who
+    console: Terminal, settings: Settings, database: BillingDatabase, payer: str, month: BillingMonth, who: Actor
 ) -> None:
     terms = Terms(settings.grace, settings.due_days)
     done = reissue(database, payer, month, terms, who.at, who.name, who.why)
     if done.billed.failures:
-        raise ToBeMended(f"voided, but not made anew yet: {done.billed.failures[0].error.operator_text}")
+        raise ActionableError(f"voided, but not made anew yet: {done.billed.failures[0].error.operator_text}")
     for invoice in done.billed.invoices:
         if invoice.organization_id == payer:
             total = format_cents(invoice.total_cents, invoice.currency)
@@ -140,7 +140,7 @@ def _make_anew(
         console.print(f"Stripe still has its draft {done.draft_left}: `fly-billing repair {month}` removes it.")
 
 
-def _show(console: Terminal, correction: Correction, wish: Wish, held: Sequence[Held]) -> None:
+def _show(console: Terminal, correction: Correction, wish: RebillOptions, held: Sequence[Held]) -> None:
     if wish.as_json:
         print(json.dumps(as_data(correction), indent=2))
         return
@@ -176,7 +176,7 @@ def _show_later(console: Terminal, later: Corrections) -> None:
             console.print(f"{one.month} counts this month too: {difference} is on the next open invoice as well.")
 
 
-def _what_happens(correction: Correction, wish: Wish, total: int) -> str:
+def _what_happens(correction: Correction, wish: RebillOptions, total: int) -> str:
     if wish.is_dry_run:
         return "Nothing was written (--dry-run). Without it, this is on the next open invoice."
     if wish.as_it_was:

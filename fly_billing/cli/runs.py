@@ -17,7 +17,7 @@ from dagster import (
 
 from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure_causes, raised_errors
 from fly_billing.definitions import build_defs
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.jobs import landing_range, month_tags, register_groups
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -46,7 +46,7 @@ class Runs:
         try:
             self._definitions = build_defs()
         except DagsterError as problem:
-            raise ToBeMended(f"Dagster can't load the project: {cause_of(problem).text}") from problem
+            raise ActionableError(f"Dagster can't load the project: {cause_of(problem).text}") from problem
         self.record = RunRecord()
 
     def register_organizations(self) -> None:

@@ -14,7 +14,7 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.corrections.adjustments import changed_terms
 from fly_billing.embedded_postgres import remove
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.focus.imports import FocusImport, import_focus
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase
@@ -23,7 +23,7 @@ from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.pricing.price_books import SHIPPED, PriceBookFiles, load_price_book, read_price_book_files
 from fly_billing.sample_platform import Seeded, seed
 from fly_billing.settings import Settings
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 
 def seed_platform(console: Terminal, today: date | None, months: int, organizations: int, number: int) -> Seeded:
@@ -34,7 +34,7 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
         seeded = seed(
             database,
             settings.landing_dir,
-            lake=UsageLake(settings.lake_dir),
+            lake=UsageTable(settings.lake_dir),
             today=today or seeded_day(settings.data_dir, datetime.now(UTC).date()),
             months=months,
             organizations=organizations,
@@ -70,7 +70,7 @@ def load_prices_of(console: Terminal, folder: Path | None) -> None:
                 load_price_book(connection, book)
         except (ValueError, IntegrityError) as problem:
             said = problem if isinstance(problem, ValueError) else reason_of(problem)
-            raise ToBeMended(f"nothing was loaded:\n{said}") from problem
+            raise ActionableError(f"nothing was loaded:\n{said}") from problem
         changed = len(changed_terms(database)) - known
     if changed:
         console.print(

@@ -11,16 +11,16 @@ from rich.table import Column, Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import RenderableType, Terminal, Text, busy, joined, lines, styled
-from fly_billing.corrections.rules.shadow_report import Difference, ShadowReport, Totals
+from fly_billing.corrections.rules.shadow_report import CurrencyTotals, ShadowDifference, ShadowReport
 from fly_billing.corrections.shadow_billing import shadow_bill
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_files
 
 
-class NoPriceBook(ToBeMended):
+class NoPriceBook(ActionableError):
     """The folder has no price book that can be read."""
 
 
@@ -73,7 +73,7 @@ def show_shadow(console: Terminal, report: ShadowReport, top: int) -> None:
     console.print(styled("Nothing was written: this was a shadow.", "dim"))
 
 
-def _sentence(report: ShadowReport, totals: Totals) -> RenderableType:
+def _sentence(report: ShadowReport, totals: CurrencyTotals) -> RenderableType:
     billed, shadow = (format_cents(cents, totals.currency) for cents in (totals.billed_cents, totals.shadow_cents))
     percent = _percent(totals.billed_cents, totals.cents)
     return joined(
@@ -104,7 +104,7 @@ def _organizations(report: ShadowReport, top: int) -> Iterator[RenderableType]:
     yield table
 
 
-def _name(one: Difference) -> Text:
+def _name(one: ShadowDifference) -> Text:
     mark = styled("" if one.is_by_prices_alone else " *", "yellow")
     return joined(one.organization_name, mark)
 
@@ -124,7 +124,7 @@ def _title(text: str) -> Text:
 
 def _table(what: str) -> Table:
     table = Table(what)
-    for name in ("Billed", "Shadow", "Difference", "Percent"):
+    for name in ("Billed", "Shadow", "ShadowDifference", "Percent"):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 

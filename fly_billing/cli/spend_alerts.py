@@ -45,5 +45,5 @@ def show(console: Terminal, organization: str | None) -> None:
     table.add_column("Last told")
     for row in found:
         amount = format_cents(row["amount_cents"], row["currency"])
-        table.add_row(row["organization_id"], amount, row["last_told"] or "never")
+        table.add_row(row["organization_id"], amount, row["last_alerted"] or "never")
     console.print(table)

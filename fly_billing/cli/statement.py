@@ -11,7 +11,7 @@ from rich.table import Table
 from fly_billing.cli.terminal import RenderableType, Terminal, joined, lines, panel, styled
 from fly_billing.money import format_cents
 from fly_billing.output_files import output_file
-from fly_billing.statements.rules.spend import DailySpend, Share, Spend, folded
+from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, folded
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -108,7 +108,7 @@ def _days(days: DailySpend, currency: str) -> RenderableType:
     return joined("Day by day ", styled(bars, "cyan"), peak + rest)
 
 
-def _shares(by: str, shares: Sequence[Share], currency: str) -> Table:
+def _shares(by: str, shares: Sequence[SpendShare], currency: str) -> Table:
     table = _table(f"By {by}", "")
     for share in folded(shares, MOST_ROWS):
         without = "discounts, credits, taxes" if share.is_of_the_whole_invoice else f"no {by}"

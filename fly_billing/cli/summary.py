@@ -20,7 +20,7 @@ CURRENCY = "USD"
 
 
 @dataclass(frozen=True)
-class Totals:
+class SummaryTotals:
     """The last line, for machines: finalized invoices with something to pay, in USD, as the sample platform is."""
 
     organizations: int
@@ -51,11 +51,11 @@ def reconcile_all(database: BillingDatabase, reader: StripeReader) -> list[Recon
     return [reconcile_month(StripeJournal(database), reader, month, groups) for month in months]
 
 
-def totals(database: BillingDatabase, both: Sequence[Reconciliation]) -> Totals:
+def totals(database: BillingDatabase, both: Sequence[Reconciliation]) -> SummaryTotals:
     """Count both sides: ours from Postgres, Stripe's from what was read there."""
     (ours,) = database.rows("billed_totals", currency=CURRENCY)
     found = [one for month in both for one in month.found if one.status != "draft" and one.currency == CURRENCY]
-    return Totals(
+    return SummaryTotals(
         organizations=ours["organizations"],
         invoices=ours["invoices"],
         items=ours["items"],

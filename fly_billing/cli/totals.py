@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
@@ -39,7 +39,7 @@ def show_totals(
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         if organization is not None and not database.rows("organization", id=organization):
-            raise ToBeMended(no_such(organization, database.rows("organization_ids")))
+            raise ActionableError(no_such(organization, database.rows("organization_ids")))
         months = first or FIRST_MONTH, last or BillingMonth.containing(datetime.now(UTC))
         found = database.rows(
             "monthly_totals", organization_id=organization, first=months[0].first_day, last=months[1].first_day
@@ -51,7 +51,9 @@ def show_totals(
         console.print(_table(organization, found))
     if bad:
         which = "; ".join(map(str, bad))
-        raise ToBeMended(f"{len(bad)} invoices are in no total, as they can't be read: {which}: correct these rows")
+        raise ActionableError(
+            f"{len(bad)} invoices are in no total, as they can't be read: {which}: correct these rows"
+        )
 
 
 def _table(organization: str | None, found: list[Row]) -> Table:

@@ -44,11 +44,11 @@ from fly_billing.corrections.rules.differences import (
 from fly_billing.corrections.rules.guard import CorrectionGuard, Held, Proposal, total_to_approve
 from fly_billing.corrections.rules.taxes import Split
 from fly_billing.corrections.taxes_reader import BilledTaxes, read_billed_taxes
-from fly_billing.errors import BillingError, ToBeMended, not_computable
+from fly_billing.errors import ActionableError, BillingError, not_computable
 from fly_billing.invoicing.inputs_reader import (
-    BilledUsage,
+    BillingRecords,
     Payer,
-    Records,
+    UsageToBill,
     account_of,
     read_books,
     read_each,
@@ -57,17 +57,17 @@ from fly_billing.invoicing.inputs_reader import (
     read_rollups,
     refuse_damaged_usage,
 )
-from fly_billing.invoicing.rules.draft import Draft
-from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import exact_sum, from_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
 from fly_billing.postgres.statements import sql
-from fly_billing.pricing.negotiated_prices import Books
+from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.usage.landing_ledger import open_against_ledger
-from fly_billing.usage.usage_table import UsageLake, UsageTable, UsageVersionGone, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, UsageTableVersion, UsageVersionGone, open_duckdb
 
 ChangedUsage = Mapping[tuple[str, str], tuple[str, ...]]
 ADJUSTMENT_COLUMNS = (
@@ -149,7 +149,7 @@ class Corrections:
 
 
 @dataclass(frozen=True)
-class Who:
+class Actor:
     """Who corrects, when and why: kept with what is booked."""
 
     name: str
@@ -161,7 +161,7 @@ def find_corrections(
     connection: Connection,
     month: BillingMonth,
     groups: Sequence[str],
-    lake: UsageLake,
+    lake: UsageTable,
     only: Collection[str] | None = None,
     *,
     with_terms: bool = True,
@@ -281,8 +281,8 @@ def correct_month(
     database: BillingDatabase,
     month: BillingMonth,
     groups: Sequence[str],
-    lake: UsageLake,
-    who: Who,
+    lake: UsageTable,
+    who: Actor,
     only: Collection[str] | None = None,
     *,
     guard: CorrectionGuard,
@@ -307,7 +307,7 @@ def correct_month(
 
 
 def correct_later_months(
-    connection: Connection, month: BillingMonth, groups: Sequence[str], lake: UsageLake, who: Who, payer: str,
+    connection: Connection, month: BillingMonth, groups: Sequence[str], lake: UsageTable, who: Actor, payer: str,
     *, guard: CorrectionGuard,
 ) -> Corrections:  # fmt: skip
     """Correct what follows for the payer from a month that was billed or corrected by hand.
@@ -343,8 +343,8 @@ def _correct(
     connection: Connection,
     month: BillingMonth,
     groups: Sequence[str],
-    lake: UsageLake,
-    who: Who,
+    lake: UsageTable,
+    who: Actor,
     only: Collection[str] | None,
     guard: CorrectionGuard,
     *,
@@ -377,7 +377,7 @@ def judge_by_hand(connection: Connection, correction: Correction, guard: Correct
 
 
 def approve_by_hand(
-    connection: Connection, correction: Correction, judged: Judged, who: Who, total: Decimal | None
+    connection: Connection, correction: Correction, judged: Judged, who: Actor, total: Decimal | None
 ) -> None:
     """Write down that a person books this correction now, and that they named what it gives back, where that is much.
 
@@ -390,13 +390,13 @@ def approve_by_hand(
     record(connection, correction.month, judged, who.at, who.name, approval)
 
 
-def note_approval(database: BillingDatabase, correction: Correction, who: Who, total: Decimal) -> None:
+def note_approval(database: BillingDatabase, correction: Correction, who: Actor, total: Decimal) -> None:
     """Write down what a person approved of an invoice that they had made anew."""
     with database.transaction() as connection:
         _write_approval(connection, correction, who, total)
 
 
-def _write_approval(connection: Connection, correction: Correction, who: Who, total: Decimal) -> int:
+def _write_approval(connection: Connection, correction: Correction, who: Actor, total: Decimal) -> int:
     payer, why = correction.payer, who.why or "booked by hand"
     return write_approval(
         connection, correction.month, payer.currency, total, who.name, why, who.at, payer.organization_id
@@ -433,7 +433,7 @@ def lock_for_correcting(
 
 
 def book_adjustments(
-    connection: Connection, corrections: Iterable[Correction], who: Who, credit_note: UUID | None = None
+    connection: Connection, corrections: Iterable[Correction], who: Actor, credit_note: UUID | None = None
 ) -> None:
     """Write the differences down, for the next open invoice; and what the invoices now bill and count."""
     booked = list(corrections)
@@ -451,7 +451,7 @@ def book_adjustments(
     rows(connection, "mark_counted", invoices=list(invoices), commitments=list(commitments), amounts=list(amounts))
 
 
-def book_credit_note(connection: Connection, correction: Correction, who: Who) -> int:
+def book_credit_note(connection: Connection, correction: Correction, who: Actor) -> int:
     """Give the difference back as credit for the next invoices; return its cents: rounded once.
 
     Raises ToBeMended where it is a charge.
@@ -459,7 +459,7 @@ def book_credit_note(connection: Connection, correction: Correction, who: Who) -
     currency = correction.payer.currency
     cents = -to_cents(correction.amount, currency)
     if cents <= 0:
-        raise ToBeMended(
+        raise ActionableError(
             f"{correction.payer.organization_id} {correction.month}: nothing is to be given back, a credit note can't"
             " charge; leave out --credit-note, and the difference goes on the next invoice"
         )
@@ -474,7 +474,7 @@ def book_credit_note(connection: Connection, correction: Correction, who: Who) -
     return cents
 
 
-def keep_as_billed(connection: Connection, correction: Correction, who: Who) -> None:
+def keep_as_billed(connection: Connection, correction: Correction, who: Actor) -> None:
     """Write down that a person leaves this invoice as it is, although terms of its month changed.
 
     It is not asked about again until another term changes. Usage that changes is corrected as before.
@@ -531,15 +531,15 @@ class _Again:
     connection: Connection
     payer: Payer
     month: BillingMonth
-    records: Records
-    books: Books
+    records: BillingRecords
+    books: PriceBooks
     invoice_id: UUID
     items: Sequence[InvoiceItem]
     adjusted: Mapping[str, Charge]
     taxes: BilledTaxes
     is_credited: bool
 
-    def account(self, usage: BilledUsage | None = None) -> Account:
+    def account(self, usage: UsageToBill | None = None) -> InvoiceInputs:
         """Return its account, with other usage if it is given. Raises BillingError."""
         for member in self.payer.members:
             refuse_damaged_usage(member)
@@ -548,14 +548,14 @@ class _Again:
             records = replace(records, rollups=usage.rollups, unreadable={**records.unreadable, **usage.unreadable})
         return account_of(self.payer, self.month, records, self.books)
 
-    def draft(self, usage: BilledUsage | None = None) -> Draft:
+    def draft(self, usage: UsageToBill | None = None) -> InvoiceInProgress:
         return recalculate(self.account(usage), self.items)
 
     def charged(self) -> dict[str, Charge]:
         return charges_of(self.items, self.month)
 
 
-def _correction(again: _Again, draft: Draft, changed: ChangedUsage) -> Correction:
+def _correction(again: _Again, draft: InvoiceInProgress, changed: ChangedUsage) -> Correction:
     found = differences(again.charged(), again.adjusted, charges_of(draft.items, again.month), changed)
     if found and (again.is_credited or any(item.kind == "credit" for item in draft.items)):
         found += find_returned_credits(again.connection, again.invoice_id, draft, again.month)
@@ -571,7 +571,7 @@ def _are_terms(found: Sequence[Difference]) -> bool:
     return any(EARLIER_MONTH not in one.causes for one in found if one.charge.credit_grant_id is None)
 
 
-def _correction_by_usage(again: _Again, before: BilledUsage | None, changed: ChangedUsage) -> Correction:
+def _correction_by_usage(again: _Again, before: UsageToBill | None, changed: ChangedUsage) -> Correction:
     """Tell apart what changed usage and what changed terms make; `before` has what is billed, if usage changed."""
     now = again.draft()
     whole = _correction(again, now, changed)
@@ -593,7 +593,7 @@ def _correction_by_usage(again: _Again, before: BilledUsage | None, changed: Cha
 
 
 def _changed_usage(
-    connection: Connection, month: BillingMonth, invoices: Sequence[UUID], lake: UsageLake
+    connection: Connection, month: BillingMonth, invoices: Sequence[UUID], lake: UsageTable
 ) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Tell how the usage of (organization, meter) changed since it was billed, from the usage table's own history.
 
@@ -617,7 +617,7 @@ def _changed_usage(
 
 
 def _compare_versions(
-    table: UsageTable, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
+    table: UsageTableVersion, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     with open_duckdb() as duck:
         table.open_view(duck, "billed", month, version=before, by_meter=True)
@@ -631,7 +631,7 @@ def _compare_versions(
 
 
 def _adjustment(
-    correction: Correction, difference: Difference, who: Who, credit_note: UUID | None
+    correction: Correction, difference: Difference, who: Actor, credit_note: UUID | None
 ) -> tuple[object, ...]:
     charge = difference.charge
     detail: dict[str, Any] = {

@@ -29,7 +29,7 @@ from fly_billing.corrections.rules.guard import (
     held_corrections,
     total_to_approve,
 )
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.money import EXACT, format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, rows
@@ -50,7 +50,7 @@ def guard_of(settings: Settings) -> CorrectionGuard:
     )
 
 
-class NotApproved(ToBeMended):
+class NotApproved(ActionableError):
     """A correction gives back so much that a person has to name the amount, or the amount that was named is not it."""
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.invoicing.bill_run import Billed, Terms, bill
 from fly_billing.invoicing.rules.assembly import invoice_id
 from fly_billing.periods import BillingMonth
@@ -49,12 +49,14 @@ def reissue(
     # The sync of this invoice holds the same lock, and reads its status under it.
     with database.session_lock(f"sync {invoice}") as is_ours:
         if not is_ours:
-            raise ToBeMended(f"{organization_id} {month} is on its way to Stripe at this moment: try again in a minute")
+            raise ActionableError(
+                f"{organization_id} {month} is on its way to Stripe at this moment: try again in a minute"
+            )
         with database.transaction() as connection:
             lock_until_commit(connection, "invoices")
             row = _final_invoice(connection, organization_id, month)
             _refuse_double_charge(row, f"{organization_id} {month}")
-            rows(connection, "say_who", who=who, why=why or "made anew")
+            rows(connection, "set_audit_context", who=who, why=why or "made anew")
             rows(connection, "void_invoice", invoice_id=row["id"])
             revision = row["revision"] + 1
             rows(
@@ -68,16 +70,18 @@ def reissue(
 def _final_invoice(connection: Connection, organization_id: str, month: BillingMonth) -> Row:
     found = rows(connection, "invoice_to_reissue", organization_id=organization_id, month=month.first_day)
     if not found:
-        raise ToBeMended(f"{organization_id} has no final invoice of its own in {month}: there is nothing to make anew")
+        raise ActionableError(
+            f"{organization_id} has no final invoice of its own in {month}: there is nothing to make anew"
+        )
     return found[0]
 
 
 def _refuse_double_charge(row: Row, name: str) -> None:
     is_void = row["status"] == "void"
     if row["may_be_in_stripe"] and is_void:
-        raise ToBeMended(f"{name} is void, but Stripe may still collect it ({row['state']}): void it there first")
+        raise ActionableError(f"{name} is void, but Stripe may still collect it ({row['state']}): void it there first")
     if row["may_be_in_stripe"]:
-        raise ToBeMended(
+        raise ActionableError(
             f"{name} is {row['status']} and may be in Stripe ({row['state']}): it can't be voided here; leave out"
             " --reissue, and the difference goes on the next invoice"
         )
@@ -87,7 +91,7 @@ def _refuse_double_charge(row: Row, name: str) -> None:
             if is_void
             else "leave out --reissue, and what is different now goes on the next invoice"
         )
-        raise ToBeMended(
+        raise ActionableError(
             f"{name} was corrected already, by a credit note or on a later invoice: made anew, that would be charged"
             f" twice; {instead}"
         )

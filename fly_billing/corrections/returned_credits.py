@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.differences import Difference
 from fly_billing.corrections.rules.returned_credits import CreditsUsed, credit_differences, thing_of_credit_key
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT
@@ -31,7 +31,7 @@ def paid_by_credit(connection: Connection, invoices: Collection[UUID]) -> set[UU
 
 
 def find_returned_credits(
-    connection: Connection, invoice_id: UUID, draft: Draft, month: BillingMonth
+    connection: Connection, invoice_id: UUID, draft: InvoiceInProgress, month: BillingMonth
 ) -> list[Difference]:
     """Return what goes back to credits where the final invoice should have been `draft`. Writes nothing."""
     elsewhere = rows(connection, "credit_paid_elsewhere", invoice_id=invoice_id)

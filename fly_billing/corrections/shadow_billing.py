@@ -18,10 +18,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.shadow_report import BilledTotal, PriceChanges, ShadowReport, compare
-from fly_billing.errors import BillingError, ToBeMended
+from fly_billing.errors import ActionableError, BillingError
 from fly_billing.invoicing.inputs_reader import (
+    BillingRecords,
     Payer,
-    Records,
     account_of,
     group_readable,
     read_adjustments,
@@ -31,11 +31,11 @@ from fly_billing.invoicing.inputs_reader import (
     read_records,
 )
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import CREDITABLE, Account, CreditGrant, Member, OneOffItem
+from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant, InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, readable_rows, unreadable
-from fly_billing.pricing.negotiated_prices import Books
+from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
@@ -43,7 +43,7 @@ from fly_billing.pricing.rules.scope import Scope
 Days = Mapping[UUID, Sequence[Decimal] | None]
 
 
-class NothingToShadow(ToBeMended):
+class NothingToShadow(ActionableError):
     """The month has no invoice of an organization with these prices."""
 
 
@@ -125,7 +125,7 @@ def _payers(connection: Connection, month: BillingMonth) -> list[Payer]:
     return read_payers(connection, month, groups)
 
 
-def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> Records:
+def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> BillingRecords:
     """Read what the month's invoices were made of; what later invoices did since is not in it."""
     snapshots = [row["snapshot_id"] for row in rows(connection, "billed_snapshots", month=month.first_day)]
     span = {"month_start": month.start, "month_end": month.end}
@@ -147,7 +147,7 @@ def _credit(fields: dict[str, Any]) -> CreditGrant:
     return CreditGrant(**fields | {"scope": Scope.from_data(fields["scope"], CREDITABLE)})
 
 
-def _days(connection: Connection, read: Iterable[Records], changes: PriceChanges) -> Days:
+def _days(connection: Connection, read: Iterable[BillingRecords], changes: PriceChanges) -> Days:
     """Read what was used day by day where the other book changes a price inside a rollup."""
     used = [rollup for records in read for found in records.rollups.values() for rollup in found]
     torn = [rollup.id for rollup in used if changes.inside(rollup)]
@@ -165,10 +165,10 @@ def _taken_apart(switched: set[str], changes: PriceChanges, days: Days) -> Calla
 
 
 def _assembled(
-    payer: Payer, month: BillingMonth, records: Records, books: Books, prepared: Callable[[Member], Member]
+    payer: Payer, month: BillingMonth, records: BillingRecords, books: PriceBooks, prepared: Callable[[Member], Member]
 ) -> Invoice | BillingError:
     try:
-        account: Account = account_of(payer, month, records, books)
+        account: InvoiceInputs = account_of(payer, month, records, books)
         return assemble_invoice(replace(account, members=[prepared(member) for member in account.members]))
     except BillingError as error:
         return error

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.differences import Difference
 from fly_billing.corrections.rules.taxes import Split, splits_of, splits_of_credits, taxed_differences
-from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT
 from fly_billing.postgres.database import Row, rows
@@ -32,7 +32,7 @@ class BilledTaxes:
     def taxed(
         self,
         invoice: UUID,
-        account: Account,
+        account: InvoiceInputs,
         found: Sequence[Difference],
         billed: Sequence[InvoiceItem],
         now: Sequence[InvoiceItem],
@@ -56,7 +56,7 @@ class BilledTaxes:
     def _complete(self, items: Sequence[InvoiceItem]) -> list[InvoiceItem]:
         return [replace(item, match=self.matches[item.id]) if item.id in self.matches else item for item in items]
 
-    def _adjusted(self, invoice: UUID, account: Account) -> dict[str, Split]:
+    def _adjusted(self, invoice: UUID, account: InvoiceInputs) -> dict[str, Split]:
         known = (account.taxes, *account.earlier_taxes.values())
         rates: dict[UUID, TaxRate] = {rate.id: rate for some in known for rate in some}
         splits: dict[str, Split] = defaultdict(dict)

@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from fly_billing.postgres.connecting import DatabaseProblem, Place, tcp_limits
+from fly_billing.postgres.connecting import DatabaseAddress, DatabaseProblem, tcp_limits
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DatabaseLimits
 
@@ -32,7 +32,7 @@ def set_up(url: URL, setting: str) -> None:
 
     Raises DatabaseProblem where the database is the billing one or this user may not make tables in it.
     """
-    place = Place.of(setting, url)
+    place = DatabaseAddress.of(setting, url)
     engine = create_engine(url, poolclass=NullPool, connect_args=tcp_limits(DatabaseLimits.from_environment()))
     with engine.connect() as connection:
         if _is_there(connection, "stripe_attempts"):

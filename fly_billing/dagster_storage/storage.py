@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from fly_billing.dagster_storage.set_up import set_up
 from fly_billing.postgres.connecting import (
+    DatabaseAddress,
     DatabaseProblem,
-    Place,
     describe,
     read_address,
     refuse_pooler_of,
@@ -80,7 +80,7 @@ def _set_up(url: URL, limits: DatabaseLimits) -> None:
         refuse_pooler_of(url, SETTING, limits)
         set_up(url, SETTING)
     except (DBAPIError, psycopg.Error) as problem:
-        line = describe(problem, Place.of(SETTING, url))
+        line = describe(problem, DatabaseAddress.of(SETTING, url))
         if line is None:
             raise
         raise DatabaseProblem(line) from problem

@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Account:
+class SystemUser:
     """A user id and group id."""
 
     uid: int
@@ -89,16 +89,16 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
         raise
 
 
-def account_for(data_dir: Path) -> Account:
+def account_for(data_dir: Path) -> SystemUser:
     """Choose the account: ourselves, or for root the owner of the data there is, or else a system account."""
     if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
+        return SystemUser(os.geteuid(), os.getegid())
     if data_dir.is_dir() and data_dir.stat().st_uid != 0:
-        return Account(data_dir.stat().st_uid, data_dir.stat().st_gid)
+        return SystemUser(data_dir.stat().st_uid, data_dir.stat().st_gid)
     return _system_account()
 
 
-def _system_account() -> Account:
+def _system_account() -> SystemUser:
     found = _named(NAME)
     if found:
         return found
@@ -107,24 +107,24 @@ def _system_account() -> Account:
         return _named(NAME) or _made() or _named("nobody") or _none()
 
 
-def _named(name: str) -> Account | None:
+def _named(name: str) -> SystemUser | None:
     import pwd  # not at the top: Windows has none
 
     with suppress(KeyError):
         entry = pwd.getpwnam(name)
-        return Account(entry.pw_uid, entry.pw_gid)
+        return SystemUser(entry.pw_uid, entry.pw_gid)
     return None
 
 
-def _made() -> Account | None:
+def _made() -> SystemUser | None:
     for program, *arguments in MAKE_ACCOUNT:
         path = shutil.which(program, path=ENVIRONMENT["PATH"])
-        if path and Account(0, 0).run(path, *arguments).code == 0:
+        if path and SystemUser(0, 0).run(path, *arguments).code == 0:
             return _named(NAME)
     return None
 
 
-def _none() -> Account:
+def _none() -> SystemUser:
     raise EmbeddedPostgresError(
         f"PostgreSQL refuses to run as root, and this machine has neither a user {NAME} (adding it failed) nor nobody."
     )

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from fly_billing.embedded_postgres import postmaster
-from fly_billing.embedded_postgres.account import Account
+from fly_billing.embedded_postgres.account import SystemUser
 from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
-from fly_billing.embedded_postgres.placement import Home, Place
+from fly_billing.embedded_postgres.placement import Home, ServerPlacement
 from fly_billing.embedded_postgres.server import USER, PostgresServer
 
 # For a laptop, and for a container with the usual 64 MB of /dev/shm, which parallel queries would fill: hence mmap.
@@ -36,7 +36,7 @@ LOCALES = (("--locale=C.UTF-8",), ("--no-locale", "--builtin-locale=C.UTF-8"))
 START_SECONDS = 60
 
 
-def ensure_running(place: Place, settings: Mapping[str, str]) -> PostgresServer:
+def ensure_running(place: ServerPlacement, settings: Mapping[str, str]) -> PostgresServer:
     """Give the server that runs on the home, started if need be; `settings` count only when it is started."""
     home = place.home
     if not home.data_dir.is_dir():
@@ -52,7 +52,7 @@ def ensure_running(place: Place, settings: Mapping[str, str]) -> PostgresServer:
     return server
 
 
-def _initialise(place: Place, *, durable: bool) -> None:
+def _initialise(place: ServerPlacement, *, durable: bool) -> None:
     home, account = place.home, place.account
     if not home.password_file.exists():
         _write_private(home.password_file, secrets.token_urlsafe(24), account)
@@ -70,7 +70,9 @@ def _initialise(place: Place, *, durable: bool) -> None:
     raise EmbeddedPostgresError(f"initdb could not make {home.data_dir}:\n{said[0]}")
 
 
-def _initdb_command(place: Place, data_dir: Path, locale: tuple[str, ...], *, durable: bool) -> list[str | Path]:
+def _initdb_command(
+    place: ServerPlacement, data_dir: Path, locale: tuple[str, ...], *, durable: bool
+) -> list[str | Path]:
     return [
         place.binaries.program("initdb"),
         f"--pgdata={data_dir}",
@@ -85,7 +87,7 @@ def _initdb_command(place: Place, data_dir: Path, locale: tuple[str, ...], *, du
     ]
 
 
-def _write_private(path: Path, text: str, account: Account) -> None:
+def _write_private(path: Path, text: str, account: SystemUser) -> None:
     """Write a file that only the account (and root) can read, whole or not at all."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -97,7 +99,7 @@ def _write_private(path: Path, text: str, account: Account) -> None:
     unfinished.replace(path)
 
 
-def _start(place: Place, settings: Mapping[str, str]) -> None:
+def _start(place: ServerPlacement, settings: Mapping[str, str]) -> None:
     home = place.home
     postmaster.forget_dead(home)
     _own_log(place)
@@ -116,7 +118,7 @@ def _start(place: Place, settings: Mapping[str, str]) -> None:
         time.sleep(0.1)
 
 
-def _start_command(place: Place, settings: Mapping[str, str]) -> list[str | Path]:
+def _start_command(place: ServerPlacement, settings: Mapping[str, str]) -> list[str | Path]:
     # pg_ctl hands its options to a shell
     options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
     home = place.home
@@ -130,7 +132,7 @@ def _may_pass(said: str) -> bool:
     return "could not create any TCP/IP sockets" in said or "pre-existing shared memory block" in said
 
 
-def _own_log(place: Place) -> None:
+def _own_log(place: ServerPlacement) -> None:
     # made here: in a home of root's the account may write its own files and make none
     log = place.home.log_file
     log.touch(mode=0o600)

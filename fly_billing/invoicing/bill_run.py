@@ -22,10 +22,10 @@ from uuid import UUID
 from psycopg import sql as compose
 from sqlalchemy import Connection
 
-from fly_billing.errors import BillingError, ToBeMended, not_computable
+from fly_billing.errors import ActionableError, BillingError, not_computable
 from fly_billing.invoicing.inputs_reader import (
+    BillingRecords,
     Payer,
-    Records,
     account_of,
     read_books,
     read_each,
@@ -37,7 +37,7 @@ from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, driver_connection, lock_until_commit, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
-from fly_billing.pricing.negotiated_prices import Books
+from fly_billing.pricing.negotiated_prices import PriceBooks
 
 INVOICE_COLUMNS = (
     "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
@@ -67,7 +67,7 @@ class Terms:
     due_days: int
 
 
-class UsageNotLanded(ToBeMended):
+class UsageNotLanded(ActionableError):
     """A month can't be closed: usage that counts may still lie in a landing folder. Nothing was changed.
 
     `days`: the landing days that are missing.
@@ -143,7 +143,7 @@ def bill(
         lock_until_commit(connection, "invoices")  # all months: an item that came late may go on any open one
         if closing:
             _refuse_unlanded_days(connection, month, terms, unlanded_days)
-        rows(connection, "say_who", who=run_id, why=f"{month} is closed" if closing else "")
+        rows(connection, "set_audit_context", who=run_id, why=f"{month} is closed" if closing else "")
         rows(connection, "drop_open_of_linked", month=month.first_day)
         payers = read_payers(connection, month, groups)
         final = [payer.organization_id for payer in payers if payer.is_final]
@@ -238,7 +238,7 @@ def _correct_statistics(connection: Connection) -> None:
     before it: a first month that had failed once took six times as long when it was billed again. Autovacuum can come
     to believe so at any time until the first month is committed, but not once the tables were looked at here.
     """
-    for table in rows(connection, "tables_believed_empty"):
+    for table in rows(connection, "tables_without_statistics"):
         driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table["name"])))
 
 
@@ -250,7 +250,10 @@ def _billed(invoice: Invoice) -> BilledInvoice:
 
 
 def _assemble(
-    month: BillingMonth, payers: Sequence[tuple[Payer, Records]], books: Books, complete: _CompleteUsage | None
+    month: BillingMonth,
+    payers: Sequence[tuple[Payer, BillingRecords]],
+    books: PriceBooks,
+    complete: _CompleteUsage | None,
 ) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
     billed, failures = [], []
     for payer, records in payers:

@@ -23,7 +23,6 @@ from fly_billing.bounds import refuse_unreadable
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.rules.inputs import (
     CREDITABLE,
-    Account,
     Adjustment,
     Commitment,
     CreditGrant,
@@ -31,6 +30,7 @@ from fly_billing.invoicing.rules.inputs import (
     Discount,
     DiscountTaken,
     FeeCharged,
+    InvoiceInputs,
     Member,
     OneOffItem,
     Subscription,
@@ -39,7 +39,7 @@ from fly_billing.invoicing.rules.inputs import (
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import Row, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, each_alone, unreadable
-from fly_billing.pricing.negotiated_prices import Books
+from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.scope import CHARGES, Scope
 from fly_billing.pricing.rules.tax_rates import TaxCustomer, TaxRate, differ_by_item, rates_for
@@ -73,7 +73,7 @@ class Payer:
 
 
 @dataclass(frozen=True)
-class Records:
+class BillingRecords:
     """What was used, bought and agreed, by organization (usage, purchases) or payer (terms)."""
 
     month: BillingMonth
@@ -130,8 +130,8 @@ def refuse_damaged_usage(row: Row) -> None:
 
 
 def read_each(
-    payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], Records]
-) -> tuple[list[tuple[Payer, Records]], list[tuple[str, BillingError]]]:
+    payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], BillingRecords]
+) -> tuple[list[tuple[Payer, BillingRecords]], list[tuple[str, BillingError]]]:
     """Read the records of these payers: each with those it was read with, and those whose records can't be read."""
     done, failed = each_alone(connection, payers, read)
     return (
@@ -140,7 +140,7 @@ def read_each(
     )
 
 
-def read_books(connection: Connection) -> Books:
+def read_books(connection: Connection) -> PriceBooks:
     return open_price_books(connection)
 
 
@@ -151,7 +151,7 @@ def read_records(
     snapshots: Sequence[UUID] | None = None,
     *,
     is_final: bool = False,
-) -> Records:
+) -> BillingRecords:
     """Read all that these payers' invoices are made of; usage from `snapshots`, or else what is current.
 
     What other invoices charged, drew or counted already is in it: the payers' own invoices of this month are left out.
@@ -175,7 +175,7 @@ def read_records(
 
     subscriptions = _read_subscriptions(connection, wrong, **fees)
     charging = {one.month for some in subscriptions.values() for fee in some for one in fee.charged}
-    return Records(
+    return BillingRecords(
         month=month,
         rollups=read("usage_rollups", "rollups_to_price", _rollup, snapshots=used),
         subscriptions=subscriptions,
@@ -198,21 +198,21 @@ def read_records(
 
 
 @dataclass(frozen=True)
-class BilledUsage:
+class UsageToBill:
     """Usage by organization, and the organizations whose usage can't be calculated with."""
 
     rollups: Grouped[UsageRollup]
     unreadable: Mapping[str, BillingError]
 
 
-def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> BilledUsage:
+def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> UsageToBill:
     """Read the usage of these snapshots."""
     wrong: dict[str, BillingError] = {}
     found = rows(connection, "rollups_to_price", snapshots=list(snapshots))
-    return BilledUsage(group_readable(found, "usage_rollups", _rollup, wrong), wrong)
+    return UsageToBill(group_readable(found, "usage_rollups", _rollup, wrong), wrong)
 
 
-def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books) -> Account:
+def account_of(payer: Payer, month: BillingMonth, records: BillingRecords, books: PriceBooks) -> InvoiceInputs:
     """Put together what one payer's invoice is made of. Raises BillingError where a record of it is unreadable."""
     records.refuse_unreadable(payer)
     name = payer.organization_id
@@ -227,7 +227,7 @@ def account_of(payer: Payer, month: BillingMonth, records: Records, books: Books
         )
         for row in payer.members
     ]
-    return Account(
+    return InvoiceInputs(
         name, payer.currency, month, members,
         discounts=records.discounts[name], commitments=records.commitments[name], credits=records.credits[name],
         taxes=records.taxes[name], earlier_taxes=records.earlier_taxes_of(payer), revision=payer.revision,

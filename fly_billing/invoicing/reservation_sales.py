@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.pricing.price_books import read_price_books
 from fly_billing.pricing.rules.reservations import PRIORITY, Reservation, ReservationBlock
 
 
-class ReservationRefused(ToBeMended):
+class ReservationRefused(ActionableError):
     """It can't be bought like that; the message says why and what can. Nothing was written."""
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
-from fly_billing.postgres.connecting import KEPT_OPEN, POOLED, Place, make_engine, read_address
+from fly_billing.postgres.connecting import KEPT_OPEN, POOLED, DatabaseAddress, make_engine, read_address
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DatabaseLimits, SettingsError
 
@@ -36,7 +36,7 @@ class BillingDatabase:
     @property
     def place(self) -> str:
         """The setting that names it, and its address without user and password: for messages."""
-        return str(Place.of(self._setting, self._url))
+        return str(DatabaseAddress.of(self._setting, self._url))
 
     @property
     def engine(self) -> Engine:

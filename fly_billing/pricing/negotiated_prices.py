@@ -30,7 +30,7 @@ COLUMNS = (
 MEMBER_COLUMNS = ("price_group", "organization_id", "effective_from", "effective_until")
 
 
-class Books:
+class PriceBooks:
     """All price books, as they are for each organization."""
 
     def __init__(
@@ -58,9 +58,9 @@ class Books:
         own = self._negotiated.get((organization_id, name))
         return book.negotiated_by(own) if own else book
 
-    def with_another(self, name: str, book: PriceBook) -> Books:
+    def with_another(self, name: str, book: PriceBook) -> PriceBooks:
         """Return them with `book` in place of the one with this name. What was negotiated stays, by the price's key."""
-        return Books({**self._books, name: book}, self._negotiated, self._unreadable)
+        return PriceBooks({**self._books, name: book}, self._negotiated, self._unreadable)
 
 
 @dataclass(frozen=True)

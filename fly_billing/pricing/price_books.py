@@ -27,7 +27,7 @@ from fly_billing.bounds import refuse_unreadable
 from fly_billing.postgres.database import Row, copy_rows, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE
 from fly_billing.pricing.csv_tables import read_csv_table
-from fly_billing.pricing.negotiated_prices import Books, load_agreements, read_agreements
+from fly_billing.pricing.negotiated_prices import PriceBooks, load_agreements, read_agreements
 from fly_billing.pricing.rules.aggregations import PROPERTY, SUM, Aggregation
 from fly_billing.pricing.rules.fields import read_match, read_text, read_whole, refuse_repeated, refuse_unknown
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
@@ -320,12 +320,12 @@ def read_price_books(connection: Connection) -> dict[str, list[Price]]:
     return {book: prices for book, (prices, _) in _prices_of_books(connection).items()}
 
 
-def open_price_books(connection: Connection) -> Books:
+def open_price_books(connection: Connection) -> PriceBooks:
     """Read every book from Postgres, with what was negotiated over it. What can't be calculated with fails those who
     use it, and nobody else."""
     books = {book: PriceBook(prices, wrong) for book, (prices, wrong) in _prices_of_books(connection).items()}
     agreements = read_agreements(connection)
-    return Books(books, agreements.negotiated(), agreements.unreadable)
+    return PriceBooks(books, agreements.negotiated(), agreements.unreadable)
 
 
 def _prices_of_books(connection: Connection) -> dict[str, tuple[list[Price], list[UnreadablePrice]]]:

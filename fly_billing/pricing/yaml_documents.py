@@ -15,18 +15,18 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
-__all__ = ["Entry", "YAMLError", "read_yaml_document"]
+__all__ = ["YAMLError", "YamlMapping", "read_yaml_document"]
 
 
-class Entry(dict[str, Any]):
+class YamlMapping(dict[str, Any]):
     """A mapping of a document, and the `line` on which it begins."""
 
     line: int = 0
 
 
 class _ScalarsAsText(SafeConstructor):
-    def construct_entry(self, node: Any) -> Iterator[Entry]:
-        entry = Entry()
+    def construct_entry(self, node: Any) -> Iterator[YamlMapping]:
+        entry = YamlMapping()
         entry.line = node.start_mark.line + 1
         yield entry
         entry.update(self.construct_mapping(node))

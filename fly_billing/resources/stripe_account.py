@@ -10,7 +10,7 @@ from fly_billing.settings import Settings
 from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.invoice_sync import SyncRules, SyncTools
 from fly_billing.stripe_sync.journal import StripeJournal
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import StripeReader
 
 
@@ -39,7 +39,7 @@ class StripeAccount(ConfigurableResource[Any]):
             client=make_stripe_client(
                 settings.stripe_api_key, settings.stripe_api_base, production=settings.production
             ),
-            pace=Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
+            pace=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
             clock=clock.now,
             rules=SyncRules(workers=settings.stripe_workers),
         )

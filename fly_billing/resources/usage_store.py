@@ -8,7 +8,7 @@ from dagster import ConfigurableResource
 
 from fly_billing.settings import Settings
 from fly_billing.usage.engines.engine import RollupEngine, open_engine
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 
 class UsageStore(ConfigurableResource[Any]):
@@ -25,8 +25,8 @@ class UsageStore(ConfigurableResource[Any]):
     def landing(self) -> Path:
         return Path(self.landing_dir) if self.landing_dir else Settings.from_environment().landing_dir
 
-    def lake(self) -> UsageLake:
-        return UsageLake(Path(self.lake_dir) if self.lake_dir else Settings.from_environment().lake_dir)
+    def lake(self) -> UsageTable:
+        return UsageTable(Path(self.lake_dir) if self.lake_dir else Settings.from_environment().lake_dir)
 
     def open_engine(self) -> AbstractContextManager[RollupEngine]:
         """Open what adds events up. Raises SettingsError where it is not known or not installed."""

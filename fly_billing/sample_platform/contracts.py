@@ -38,7 +38,7 @@ class Contract:
 
 
 @dataclass(frozen=True)
-class Charge:
+class SampleCharge:
     """A single charge in USD, or a credit where the amount is below zero."""
 
     id: UUID
@@ -73,14 +73,14 @@ def _chain(
         start = end if changes_plan_at_once else end + timedelta(days=rng.randint(5, 90))
 
 
-def charges_of(seed: int, organization: Organization, window: Window) -> list[Charge]:
+def charges_of(seed: int, organization: Organization, window: Window) -> list[SampleCharge]:
     """Return the single charges and credits of the window's months that have happened by now."""
     first = max(window.months[0], BillingMonth.containing(organization.created_at))
     drawn = [_charge(seed, organization, month) for month in months_between(first, window.months[-1])]
     return [one for one in drawn if one and organization.created_at <= one.occurred_at < window.now]
 
 
-def _charge(seed: int, organization: Organization, month: BillingMonth) -> Charge | None:
+def _charge(seed: int, organization: Organization, month: BillingMonth) -> SampleCharge | None:
     rng = Random(f"{seed}|charge|{organization.id}|{month}")
     kind = rng.randrange(100)
     if kind >= (20 if organization.size >= 8 else 4):
@@ -90,4 +90,4 @@ def _charge(seed: int, organization: Organization, month: BillingMonth) -> Charg
         month.year, month.month, rng.randint(1, 28), rng.randrange(24), rng.randrange(60), tzinfo=UTC
     )
     identity = uuid5(SAMPLE, f"{seed}|charge|{organization.id}|{month}")
-    return Charge(identity, organization.id, text, Decimal(cents).scaleb(-2), occurred_at)
+    return SampleCharge(identity, organization.id, text, Decimal(cents).scaleb(-2), occurred_at)

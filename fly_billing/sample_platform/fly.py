@@ -10,16 +10,16 @@ from sqlalchemy import Connection
 
 from fly_billing.invoicing.bill_run import Terms, bill
 from fly_billing.invoicing.rules.assembly import assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, OneOffItem
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.rules.prices import PriceBook
-from fly_billing.sample_platform.contracts import SAMPLE, Charge
+from fly_billing.sample_platform.contracts import SAMPLE, SampleCharge
 from fly_billing.sample_platform.organizations import Organization
 from fly_billing.sample_platform.records import add_charges, run
 from fly_billing.sample_platform.window import GRACE
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 FLY = Organization("fly", "Fly", datetime(2023, 5, 1, tzinfo=UTC), size=0)
 STRIPE_CUSTOMER = "cus_1234"
@@ -38,7 +38,7 @@ def add_fly(connection: Connection) -> None:
     add_charges(connection, [charge for month in ITEMS for charge in _charges(month)])
     one_offs = [OneOffItem(one.id, one.description, one.amount, "USD") for one in _charges(PAID_MONTH)]
     member = Member(FLY.id, PriceBook([]), one_offs=one_offs)
-    invoice = assemble_invoice(Account(FLY.id, "USD", PAID_MONTH, [member]))
+    invoice = assemble_invoice(InvoiceInputs(FLY.id, "USD", PAID_MONTH, [member]))
     values = {
         "id": invoice.id,
         "organization_id": FLY.id,
@@ -64,9 +64,9 @@ def add_fly(connection: Connection) -> None:
     run(connection, "settle_imported_invoice", {"id": invoice.id, "paid_at": PAID_MONTH.end + timedelta(hours=9)})
 
 
-def _charges(month: BillingMonth) -> list[Charge]:
+def _charges(month: BillingMonth) -> list[SampleCharge]:
     return [
-        Charge(
+        SampleCharge(
             uuid5(SAMPLE, f"fly|{month}|{text}"),
             FLY.id,
             text,
@@ -77,7 +77,7 @@ def _charges(month: BillingMonth) -> list[Charge]:
     ]
 
 
-def compute_open_invoice(database: BillingDatabase, lake: UsageLake, now: datetime) -> None:
+def compute_open_invoice(database: BillingDatabase, lake: UsageTable, now: datetime) -> None:
     """Compute June 2023 the way every month is computed, and leave it open. Once it is finalized it stays so."""
     with database.transaction() as connection:
         groups = [row["billing_group"] for row in run(connection, "known_organizations") if row["id"] == FLY.id]

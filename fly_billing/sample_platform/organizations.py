@@ -77,7 +77,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Volume:
+class DiskVolume:
     """A volume of `size_gb` gigabytes from `from_day` on; its snapshots take about a tenth of it."""
 
     id: str
@@ -105,7 +105,7 @@ class Possessions:
     """All that an organization has, ever. `ipv4` and `static_ips` are addresses, `redis_requests` a usual day's."""
 
     machines: tuple[Machine, ...]
-    volumes: tuple[Volume, ...]
+    volumes: tuple[DiskVolume, ...]
     hostnames: tuple[Hostname, ...]
     ipv4: int
     static_ips: int
@@ -170,9 +170,9 @@ def _machine(rng: Random, apps: list[str], homes: list[str], born: date, number:
     )
 
 
-def _volume(rng: Random, machine: Machine) -> Volume:
+def _volume(rng: Random, machine: Machine) -> DiskVolume:
     size = _weighted(rng, ((1, 30), (3, 25), (10, 25), (40, 12), (100, 6), (500, 2)))
-    return Volume(f"vol_{rng.getrandbits(60):015x}", machine.app, machine.region, size, machine.from_day)
+    return DiskVolume(f"vol_{rng.getrandbits(60):015x}", machine.app, machine.region, size, machine.from_day)
 
 
 def _hostname(rng: Random, organization: Organization, apps: list[str], born: date, number: int) -> Hostname:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from fly_billing.invoicing.rules.billing_groups import billing_group_of
 from fly_billing.postgres.statements import sql
-from fly_billing.sample_platform.contracts import Charge, Contract
+from fly_billing.sample_platform.contracts import Contract, SampleCharge
 from fly_billing.sample_platform.organizations import Organization
 
 
@@ -55,5 +55,5 @@ def add_contracts(connection: Connection, contracts: Sequence[Contract]) -> None
     run(connection, "add_contracts", [asdict(contract) for contract in contracts])
 
 
-def add_charges(connection: Connection, charges: Sequence[Charge]) -> None:
+def add_charges(connection: Connection, charges: Sequence[SampleCharge]) -> None:
     run(connection, "add_charges", [asdict(charge) for charge in charges])

@@ -20,7 +20,7 @@ from fly_billing.sample_platform.records import add_charges, add_contracts, add_
 from fly_billing.sample_platform.terms import add_terms
 from fly_billing.sample_platform.usage import usage_of_day
 from fly_billing.sample_platform.window import Window, window_before
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 PRICED_FROM = date(2025, 8, 11)  # the youngest first price of what the sample uses: Managed Postgres storage
 
@@ -50,7 +50,7 @@ def seed(
     database: BillingDatabase,
     landing_dir: Path,
     *,
-    lake: UsageLake,
+    lake: UsageTable,
     today: date,
     months: int = 3,
     organizations: int = 40,

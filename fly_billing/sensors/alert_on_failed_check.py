@@ -13,7 +13,7 @@ from dagster import (
 
 from fly_billing.alerting.outbox import put_or_post
 from fly_billing.alerting.rules.alerts import Alert
-from fly_billing.assets.outcomes import TOLD_ELSEWHERE
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -33,7 +33,7 @@ def alert_on_failed_check(
         for event in events_of(context.instance, run, DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = event.asset_check_evaluation_data
             key = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {_month(run)}".rstrip()
-            if TOLD_ELSEWHERE in evaluation.metadata:
+            if REPORTED_BY_SENSOR in evaluation.metadata:
                 continue
             # A check that lists several things says which: one that is new is told of though the others are known.
             cause = evaluation.metadata.get("cause")

@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.alerting.unreported import tell_failed_invoices
+from fly_billing.alerting.unreported import queue_invoice_failure_alerts
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
@@ -12,5 +12,5 @@ def alert_on_failed_invoices(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
     """Tell once per failure which organizations can't be billed, why, and what to do; and when they can be again."""
-    told = tell_failed_invoices(billing_postgres.database(), alerts.channels(), context.log.error)
+    told = queue_invoice_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
     return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

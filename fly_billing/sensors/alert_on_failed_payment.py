@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.alerting.unreported import tell_failed_payments
+from fly_billing.alerting.unreported import queue_payment_failure_alerts
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
@@ -15,5 +15,5 @@ def alert_on_failed_payment(
 
     And when it was paid after all. Reads the recorded events, whether they came by webhook or by polling.
     """
-    told = tell_failed_payments(billing_postgres.database(), alerts.channels(), context.log.error)
+    told = queue_payment_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
     return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

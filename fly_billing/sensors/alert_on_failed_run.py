@@ -15,7 +15,7 @@ from dagster import (
 from fly_billing.alerting.outbox import put_or_post
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.assets.failure_causes import FailureCause, failure_causes
-from fly_billing.assets.outcomes import TOLD_ELSEWHERE
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -37,7 +37,7 @@ def alert_on_failed_run(
         failures = events_of(context.instance, run, DagsterEventType.STEP_FAILURE)
         causes = failure_causes([*failures, *events_of(context.instance, run, DagsterEventType.RUN_FAILURE)])
         key = f"{_what_ran(run)}: {', '.join(cause.text for cause in causes)}"
-        if not is_told_elsewhere(failures) and key not in memory.told:
+        if not is_reported_by_sensor(failures) and key not in memory.told:
             alert = run_alert(run, causes)
             put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} failed", context.log.error)
             memory.told.append(key)
@@ -51,9 +51,9 @@ def _what_ran(run: DagsterRun) -> str:
     return " ".join([run.job_name, *filter(None, [run.tags.get("fly_billing/month")])])
 
 
-def is_told_elsewhere(failures: list[DagsterEvent]) -> bool:
+def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:
     data = [event.step_failure_data.user_failure_data for event in failures]
-    return bool(data) and all(one is not None and TOLD_ELSEWHERE in one.metadata for one in data)
+    return bool(data) and all(one is not None and REPORTED_BY_SENSOR in one.metadata for one in data)
 
 
 def run_alert(run: DagsterRun, causes: Sequence[FailureCause]) -> Alert:

@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.alerting.unreported import tell_failed_syncs
+from fly_billing.alerting.unreported import queue_sync_failure_alerts
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
@@ -15,5 +15,5 @@ def alert_on_failed_sync(
 
     Reads the Stripe journal, so it knows of every failure, whichever run met it and however that run ended.
     """
-    told = tell_failed_syncs(billing_postgres.database(), alerts.channels(), context.log.error)
+    told = queue_sync_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
     return SkipReason(f"{told} alerts told" if told else "nothing new to tell")

@@ -28,7 +28,13 @@ from fly_billing.statements.billed_quantities import explain_quantities
 from fly_billing.statements.explanation_reader import BilledUsage
 from fly_billing.statements.rules.explanation import Sum
 from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.usage_table import UsageLake, UsageTable, UsageTableMismatch, UsageVersionGone, open_duckdb
+from fly_billing.usage.usage_table import (
+    UsageTable,
+    UsageTableMismatch,
+    UsageTableVersion,
+    UsageVersionGone,
+    open_duckdb,
+)
 
 # Rows that are held in memory at once while events are listed.
 CHUNK = 10_000
@@ -135,7 +141,7 @@ class BilledEvents:
 
 
 @contextmanager
-def open_billed_events(database: BillingDatabase, lake: UsageLake, usage: BilledUsage) -> Iterator[BilledEvents]:
+def open_billed_events(database: BillingDatabase, lake: UsageTable, usage: BilledUsage) -> Iterator[BilledEvents]:
     """Yield the events that the item's usage was added up from. Raises UsageUnreadable."""
     with open_duckdb() as duck:
         try:
@@ -169,7 +175,7 @@ def open_billed_events(database: BillingDatabase, lake: UsageLake, usage: Billed
 
 
 def check_items_per_event(
-    database: BillingDatabase, lake: UsageLake, month: BillingMonth, groups: Sequence[str]
+    database: BillingDatabase, lake: UsageTable, month: BillingMonth, groups: Sequence[str]
 ) -> list[Row]:
     """Find accepted events that are not in exactly one item of their organization's invoice of the month.
 
@@ -209,7 +215,7 @@ def _rollups_of_invoices(
     return used + unused, {one.organization_id: one.reason for one in bad + worse}
 
 
-def _not_in_one_item(table: UsageTable, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:
+def _not_in_one_item(table: UsageTableVersion, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:
     with open_duckdb() as duck:
         _open(table, duck, month, version)
         pairs = {(str(row["invoice_id"]), row["organization_id"]) for row in found}
@@ -224,7 +230,7 @@ def _not_in_one_item(table: UsageTable, month: BillingMonth, version: int, found
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _open(table: UsageTable, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
+def _open(table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
     try:
         table.open_view(duck, "events", month, version=version, by_meter=True)
     except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:

@@ -22,13 +22,15 @@ from fly_billing.statements.explanation_reader import BilledUsage
 from fly_billing.statements.rules.explanation import Sum
 from fly_billing.statements.rules.quantities import DecidingEvents, LandedMeasurement, explain_quantity
 from fly_billing.usage.rules.counted_together import NOT_ADDED, counted_together
-from fly_billing.usage.usage_table import UsageTable
+from fly_billing.usage.usage_table import UsageTableVersion
 
 # A set of dimensions, however it is written.
 Dimensions = frozenset[tuple[str, str]]
 
 
-def explain_quantities(duck: duckdb.DuckDBPyConnection, table: UsageTable, usage: BilledUsage) -> dict[UUID, Sum]:
+def explain_quantities(
+    duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, usage: BilledUsage
+) -> dict[UUID, Sum]:
     """Return how each rollup's quantity comes about, by its id; empty where events are just summed or counted."""
     if usage.aggregation.name in ("sum", "count"):
         return {}

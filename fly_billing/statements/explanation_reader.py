@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.corrections.rules.adjusted import Adjusted, read_adjusted
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
@@ -34,7 +34,7 @@ SHORTEST = 6
 _ID = re.compile(rf"[0-9a-f-]{{{SHORTEST},36}}", re.IGNORECASE)
 
 
-class NoSuchItem(ToBeMended):
+class NoSuchItem(ActionableError):
     """No item, or more than one, is what was asked for. The message says which there are."""
 
 
@@ -230,10 +230,12 @@ def _usage(found: Sequence[Row], month: BillingMonth, priced: Sequence[Row]) -> 
         return None
     snapshots = {row["snapshot_id"] for row in found}
     if len(snapshots) > 1:
-        raise ToBeMended(f"an item bills usage of {len(snapshots)} snapshots at once: {sorted(map(str, snapshots))}")
+        raise ActionableError(
+            f"an item bills usage of {len(snapshots)} snapshots at once: {sorted(map(str, snapshots))}"
+        )
     meters = {row["meter"] for row in found}
     if len(meters) > 1:
-        raise ToBeMended(f"an item bills usage of {len(meters)} meters at once: {sorted(meters)}")
+        raise ActionableError(f"an item bills usage of {len(meters)} meters at once: {sorted(meters)}")
     names = ("id", "meter", "dimensions", "segment_start", "segment_end", "quantity")
     step, rounding = found[0]["event_step"], found[0]["event_round"]
     return BilledUsage(

@@ -22,12 +22,12 @@ from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, reason_of
-from fly_billing.statements.rules.spend import Comparison, SpendItem, UsagePart, by_product, compare, spend_of
+from fly_billing.statements.rules.spend import MonthComparison, SpendItem, UsagePart, by_product, compare, spend_of
 from fly_billing.statements.rules.statement import (
     STATUS,
     Completeness,
     CreditLeft,
-    Payer,
+    PayingOrganization,
     Statement,
     StatementInvoice,
     StatementItem,
@@ -212,7 +212,7 @@ class _Detail:
             occurred_at=item["occurred_at"],
         )
 
-    def compared(self, row: Row, now: Sequence[SpendItem]) -> Comparison | None:
+    def compared(self, row: Row, now: Sequence[SpendItem]) -> MonthComparison | None:
         """Compare with the month before; not across currencies, nor an own invoice with a part of the payer's."""
         before = self.before
         if before is None or any(before[name] != row[name] for name in ("currency", "holder_id")):
@@ -259,7 +259,7 @@ def _invoice(row: Row, detail: _Detail) -> StatementInvoice:
         trouble=row["trouble"],
         items=tuple(item for item in items if item),
         number=invoice_number(row["holder_id"], row["number"]) if row["number"] else None,
-        payer=Payer(row["holder_id"], row["holder_name"]) if row["is_linked"] else None,
+        payer=PayingOrganization(row["holder_id"], row["holder_name"]) if row["is_linked"] else None,
         taxes=tuple(tax for tax in taxes if tax),
         spend=spend,
         compared=compared,

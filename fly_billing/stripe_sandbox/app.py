@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from fly_billing.stripe_sandbox import control, form
-from fly_billing.stripe_sandbox.calls import Answer, Call
+from fly_billing.stripe_sandbox.calls import Call, SandboxResponse
 from fly_billing.stripe_sandbox.drops import Connections
 from fly_billing.stripe_sandbox.endpoints import ENDPOINTS, Endpoint
 from fly_billing.stripe_sandbox.errors import unknown_url
@@ -76,7 +76,7 @@ async def read_call(request: Request, endpoint: Endpoint) -> Call:
     )
 
 
-def response(call: Call, answer: Answer) -> Response:
+def response(call: Call, answer: SandboxResponse) -> Response:
     """Return the HTTP response to a call, with Stripe's headers."""
     headers = {
         "Request-Id": call.request_id,

@@ -44,7 +44,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Answer:
+class SandboxResponse:
     """What a call came to; `dropped` means that the client is not told."""
 
     status: int
@@ -55,12 +55,12 @@ class Answer:
     dropped: bool = False
 
     @classmethod
-    def ok(cls, body: Json) -> "Answer":
+    def ok(cls, body: Json) -> "SandboxResponse":
         """Answer 200 with an object."""
         return cls(200, json.dumps(body))
 
     @classmethod
-    def refused(cls, error: StripeError, request_id: str) -> "Answer":
+    def refused(cls, error: StripeError, request_id: str) -> "SandboxResponse":
         """Answer with one of Stripe's errors."""
         return cls(error.status, json.dumps(error.body(request_id)), dict(error.headers), error.code or error.type)
 
@@ -73,7 +73,7 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 FILTERS = ("endpoint", "idempotency_key", "status", "code", "replayed", "applied", "dropped", "fault", "path", "method")
 
 
-def record(store: Store, call: Call, answer: Answer) -> None:
+def record(store: Store, call: Call, answer: SandboxResponse) -> None:
     """Log a call once; inside a transaction the entry stands or falls with what the call applied."""
     spent = (time.perf_counter() - call.started) * 1000
     at = datetime.now(UTC).isoformat(timespec="milliseconds")

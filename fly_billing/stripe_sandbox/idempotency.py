@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fly_billing.stripe_sandbox.calls import Answer, Call
+from fly_billing.stripe_sandbox.calls import Call, SandboxResponse
 from fly_billing.stripe_sandbox.errors import InvalidParamsError, key_in_use, key_reused
 from fly_billing.stripe_sandbox.store import Store
 
@@ -28,7 +28,7 @@ class Keys:
         self._store = store
         self._running: set[str] = set()
 
-    def replay(self, call: Call) -> Answer | None:
+    def replay(self, call: Call) -> SandboxResponse | None:
         """Return the stored result of the call's key; raise when it is running or was used for something else."""
         if call.key is None:
             return None
@@ -42,7 +42,7 @@ class Keys:
         if row["params_hash"] != fingerprint(call):
             raise key_reused(call.key)
         headers = json.loads(row["headers"]) | {"Idempotent-Replayed": "true", "Original-Request": row["request_id"]}
-        return Answer(row["status"], row["body"], headers, replayed=True)
+        return SandboxResponse(row["status"], row["body"], headers, replayed=True)
 
     @contextmanager
     def held(self, call: Call) -> Iterator[None]:
@@ -59,7 +59,7 @@ class Keys:
         finally:
             self._running.discard(key)
 
-    def keep(self, call: Call, answer: Answer) -> None:
+    def keep(self, call: Call, answer: SandboxResponse) -> None:
         """Store the first result under the call's key."""
         if call.key is None:
             return

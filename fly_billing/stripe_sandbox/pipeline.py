@@ -10,7 +10,7 @@ import random
 import re
 
 from fly_billing.stripe_sandbox import calls, params
-from fly_billing.stripe_sandbox.calls import Answer, Call
+from fly_billing.stripe_sandbox.calls import Call, SandboxResponse
 from fly_billing.stripe_sandbox.errors import NO_KEY, InvalidParamsError, StripeError, unauthorized
 from fly_billing.stripe_sandbox.faults import DELAYING, PASSING, Faults, Rule
 from fly_billing.stripe_sandbox.idempotency import Keys
@@ -32,18 +32,18 @@ class Pipeline:
         self._dice = random.Random(store.settings.latency_seed)
         self.open: list[tuple[Rule, Call]] = []
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: Call) -> SandboxResponse:
         """Take a call to its answer and log it; a refusal anywhere on the way is an answer too."""
         try:
             answer = await self._admitted(call)
         except StripeError as error:
-            answer = Answer.refused(error, call.request_id)
+            answer = SandboxResponse.refused(error, call.request_id)
         if not call.logged:
             calls.record(self.store, call, answer)
         self.deliveries.wake()
         return answer
 
-    async def _admitted(self, call: Call) -> Answer:
+    async def _admitted(self, call: Call) -> SandboxResponse:
         check_api_key(call.headers.get("authorization"))
         with self.limits.admitted(call.endpoint.name):
             rule = self.faults.choose(call.endpoint, lambda: self._subject(call), call.api_key) or CALM
@@ -56,7 +56,7 @@ class Pipeline:
             await self._pause(rule)
             raise refusal
 
-    async def _held_open(self, call: Call, rule: Rule) -> Answer:
+    async def _held_open(self, call: Call, rule: Rule) -> SandboxResponse:
         """Keep a call open at the door, or on its way out, whatever it comes to; it locks nothing meanwhile."""
         self._strike(call, rule)
         if not rule.after_apply:
@@ -79,7 +79,7 @@ class Pipeline:
             call.fault = rule.effect
             self.faults.count_strike(rule)
 
-    async def _keyed(self, call: Call, rule: Rule) -> Answer:
+    async def _keyed(self, call: Call, rule: Rule) -> SandboxResponse:
         replay = self.keys.replay(call)
         if replay is not None:
             return await self._replayed(call, rule, replay)
@@ -92,7 +92,7 @@ class Pipeline:
                 await self._pause(rule)
             return answer
 
-    async def _replayed(self, call: Call, rule: Rule, replay: Answer) -> Answer:
+    async def _replayed(self, call: Call, rule: Rule, replay: SandboxResponse) -> SandboxResponse:
         """Replay a stored result; of the faults only delays and drops still reach it."""
         if rule.effect in PASSING:
             self._strike(call, rule)
@@ -100,37 +100,37 @@ class Pipeline:
             replay.dropped = rule.effect not in DELAYING
         return replay
 
-    def _run(self, call: Call, rule: Rule) -> Answer:
+    def _run(self, call: Call, rule: Rule) -> SandboxResponse:
         spec = call.endpoint.spec
         wanted = call.raw if spec is None else params.read(call.raw, spec)
         if rule.effect == "drop_before_apply":
-            return Answer(0, "", dropped=True)
+            return SandboxResponse(0, "", dropped=True)
         with self.store.transaction():
             answer = self._outcome(call, rule, wanted)
             answer.dropped = rule.effect == "apply_then_drop"
             calls.record(self.store, call, answer)
         return answer
 
-    def _outcome(self, call: Call, rule: Rule, wanted: Json) -> Answer:
+    def _outcome(self, call: Call, rule: Rule, wanted: Json) -> SandboxResponse:
         refusal = rule.error(call.key)
         if refusal is None or rule.effect == "applied_500":
             answer = self._applied(call, wanted)
         if refusal is not None:
-            answer = Answer.refused(refusal, call.request_id)
+            answer = SandboxResponse.refused(refusal, call.request_id)
         if refusal is None or rule.keeps:
             self.keys.keep(call, answer)
         return answer
 
-    def _applied(self, call: Call, wanted: Json) -> Answer:
+    def _applied(self, call: Call, wanted: Json) -> SandboxResponse:
         """Do the work; undo it and answer the refusal when the endpoint refuses half way."""
         try:
             caused = {"id": call.request_id, "idempotency_key": call.key}
             with self.store.savepoint(), self.store.caused_by(caused):
-                answer = Answer.ok(call.endpoint.handle(self.store, call.ids, wanted))
+                answer = SandboxResponse.ok(call.endpoint.handle(self.store, call.ids, wanted))
         except InvalidParamsError:
             raise
         except StripeError as error:
-            return Answer.refused(error, call.request_id)
+            return SandboxResponse.refused(error, call.request_id)
         call.applied = call.method != "GET"
         return answer
 

@@ -14,7 +14,7 @@ MINIMUM_CHARGES = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class SandboxSettings:
     """Every dial; seconds are real seconds except `key_ttl_seconds`, which the movable clock counts."""
 
     max_invoice_lines: int = 250
@@ -35,7 +35,7 @@ class Settings:
     webhook_timeout_seconds: float = 5.0
     webhook_attempts: int = 16
 
-    def changed(self, change: dict[str, Any]) -> "Settings":
+    def changed(self, change: dict[str, Any]) -> "SandboxSettings":
         """Return the settings with some turned; raise ValueError for a dial there is none of."""
         unknown = set(change) - {each.name for each in fields(self)}
         if unknown:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fly_billing.stripe_sandbox.settings import Settings
+from fly_billing.stripe_sandbox.settings import SandboxSettings
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Store:
         self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 5000;")
         self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
         self.clock_offset = int(self._setting("clock_offset", 0))
-        self.settings = Settings().changed(self._setting("dials", {}))
+        self.settings = SandboxSettings().changed(self._setting("dials", {}))
         self.request: Json = dict(BY_ITSELF)
 
     def close(self) -> None:
@@ -176,4 +176,4 @@ class Store:
         for statement in WIPE:
             self.db.execute(statement)
         self.clock_offset = 0
-        self.settings = Settings()
+        self.settings = SandboxSettings()

@@ -9,30 +9,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.isolation import readable_rows
 from fly_billing.stripe_sync.rules.spending_guard import (
+    GuardResult,
     InvoiceToSend,
     OrganizationTotals,
     SendPlan,
-    Verdict,
     described,
     judge_totals,
     plan_sending,
 )
 
 
-class OutOfLine(ToBeMended):
+class OutOfLine(ActionableError):
     """The month's total is too far from last month's; nothing was sent. `verdicts`: one per currency at fault."""
 
-    def __init__(self, month: BillingMonth, verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, month: BillingMonth, verdicts: Sequence[GuardResult]) -> None:
         self.month = month
         self.verdicts = verdicts
         super().__init__(f"{month} is out of line, nothing was sent. " + " ".join(map(self._told, verdicts)))
 
-    def _told(self, verdict: Verdict) -> str:
+    def _told(self, verdict: GuardResult) -> str:
         largest = ", ".join(map(described, verdict.contributors))
         currency = "" if verdict.currency == "USD" else f" --currency {verdict.currency}"
         return (
@@ -48,7 +48,7 @@ def plan_of_sync(database: BillingDatabase, month: BillingMonth) -> SendPlan:
     return replace(plan_sending(InvoiceToSend(**row) for row in found), unreadable=tuple(map(str, bad)))
 
 
-def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) -> list[Verdict]:
+def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
     """Compare the whole month's total with last month's, one verdict per currency.
 
     Whole months: what is sent, what is to be sent and what is not finalized yet, whichever partitions a run has. An
@@ -62,7 +62,7 @@ def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) ->
     return judge_totals(totals, percent, approved)
 
 
-def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int) -> list[Verdict]:
+def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
     """Return the verdicts if all pass. Raises OutOfLine if not, for a human to approve the total."""
     verdicts = verdicts_of(database, month, percent)
     stopped = [one for one in verdicts if not one.passes]

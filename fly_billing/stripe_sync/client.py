@@ -67,7 +67,7 @@ class _DirectRequests(stripe.RequestsClient):
 
 
 @dataclass(frozen=True)
-class Answer:
+class StripeResponse:
     """What is known after one request. `was_replayed`: Stripe answered from what it had stored under the key.
 
     `log_url`: where Stripe's dashboard shows a request that failed.
@@ -88,7 +88,7 @@ class Answer:
         return self.outcome == UNKNOWN or self.code in ("rate_limited", "lock_timeout")
 
 
-def ask(call: Callable[[], stripe.StripeObject]) -> Answer:
+def ask(call: Callable[[], stripe.StripeObject]) -> StripeResponse:
     """Make one request and say what is known after it. Only errors of Stripe and the network are answers."""
     try:
         result = call()
@@ -96,7 +96,7 @@ def ask(call: Callable[[], stripe.StripeObject]) -> Answer:
         return _error_answer(error)
     response = result.last_response
     headers = response.headers if response else {}
-    return Answer(
+    return StripeResponse(
         APPLIED,
         body=result.to_dict(),
         http_status=response.code if response else None,
@@ -105,9 +105,9 @@ def ask(call: Callable[[], stripe.StripeObject]) -> Answer:
     )
 
 
-def _error_answer(error: stripe.StripeError) -> Answer:
+def _error_answer(error: stripe.StripeError) -> StripeResponse:
     outcome, code = _meaning(error)
-    return Answer(
+    return StripeResponse(
         outcome,
         http_status=error.http_status,
         request_id=error.request_id,

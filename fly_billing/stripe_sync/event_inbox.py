@@ -19,9 +19,9 @@ from fly_billing.stripe_sync.rules.events import (
     ACTED_ON,
     PAYMENT_FAILED,
     WAITING,
-    Standing,
+    EventOutcome,
     StripeEvent,
-    Verdict,
+    SyncState,
     judge,
     read_event,
 )
@@ -72,7 +72,7 @@ def _settle(database: BillingDatabase, event: StripeEvent) -> bool:
     return True
 
 
-def _standing(connection: Connection, event: StripeEvent) -> tuple[Row, Standing] | None:
+def _standing(connection: Connection, event: StripeEvent) -> tuple[Row, SyncState] | None:
     if event.type not in ACTED_ON:
         return None
     found = rows(
@@ -81,18 +81,18 @@ def _standing(connection: Connection, event: StripeEvent) -> tuple[Row, Standing
     )  # fmt: skip
     if not found:
         return None
-    return found[0], Standing(**{name: value for name, value in found[0].items() if name != "id"})
+    return found[0], SyncState(**{name: value for name, value in found[0].items() if name != "id"})
 
 
-def _told(verdict: Verdict) -> dict[str, str | None]:
+def _told(verdict: EventOutcome) -> dict[str, str | None]:
     names = ("outcome", "reason", "code", "customer_text", "operator_text")
     return {name: getattr(verdict, name) for name in names}
 
 
-def _change_status(connection: Connection, event: StripeEvent, verdict: Verdict, invoice_id: Any) -> None:
+def _change_status(connection: Connection, event: StripeEvent, verdict: EventOutcome, invoice_id: Any) -> None:
     if verdict.status:
         paid_at = event.paid_at or event.created
-        rows(connection, "say_who", who="Stripe", why=f"{event.type} {event.id}")
+        rows(connection, "set_audit_context", who="Stripe", why=f"{event.type} {event.id}")
         rows(connection, "stripe_event_status", invoice_id=invoice_id, status=verdict.status, paid_at=paid_at)
 
 

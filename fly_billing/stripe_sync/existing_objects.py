@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.periods import FIRST_MONTH, BillingMonth
-from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, our_invoice
 
@@ -23,7 +23,7 @@ Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class MadeBefore:
+class ExistingObjects:
     """Invoices by our id, voided ones included, and customers by organization.
 
     `unread`: the invoices of which it is not known, as Stripe could not be read; `answer` is what it said.
@@ -32,21 +32,23 @@ class MadeBefore:
     invoices: Mapping[str, Sequence[Body]] = field(default_factory=dict)
     customers: Mapping[str, str] = field(default_factory=dict)
     unread: frozenset[UUID] = frozenset()
-    answer: Answer | None = None
+    answer: StripeResponse | None = None
 
 
-NOTHING = MadeBefore()
+NOTHING = ExistingObjects()
 
 
-def look(journal: StripeJournal, reader: StripeReader, month: BillingMonth, ids: Sequence[UUID]) -> MadeBefore:
+def find_existing(
+    journal: StripeJournal, reader: StripeReader, month: BillingMonth, ids: Sequence[UUID]
+) -> ExistingObjects:
     """Read what Stripe holds of those of these invoices, and of their customers, that are not there by our journal."""
     unsent = journal.not_created(ids)
     if not unsent:
         return NOTHING
     try:
-        return MadeBefore(_invoices(reader, month, unsent), _customers(journal, reader, unsent))
+        return ExistingObjects(_invoices(reader, month, unsent), _customers(journal, reader, unsent))
     except ReadingFailed as failed:
-        return MadeBefore(unread=frozenset(unsent), answer=failed.answer)
+        return ExistingObjects(unread=frozenset(unsent), answer=failed.answer)
 
 
 def _invoices(reader: StripeReader, month: BillingMonth, unsent: Sequence[UUID]) -> dict[str, list[Body]]:

@@ -17,10 +17,10 @@ from typing import Any
 from stripe import StripeClient
 
 from fly_billing.invoicing.rules.chargeable_amounts import charging_problem, to_stripe
-from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, Answer, ask
-from fly_billing.stripe_sync.existing_objects import NOTHING, MadeBefore
-from fly_billing.stripe_sync.journal import Entry, StripeJournal
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, StripeResponse, ask
+from fly_billing.stripe_sync.existing_objects import NOTHING, ExistingObjects
+from fly_billing.stripe_sync.journal import JournalEntry, StripeJournal
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, made_under
 from fly_billing.stripe_sync.rules.requests import (
     FinalizedInvoice,
@@ -47,10 +47,10 @@ NEW_STARTS = 3
 class StepFailed(Exception):
     """A step came to an end that this run can't mend; `state` is the journal's word for it."""
 
-    def __init__(self, state: str, step: str, code: str, answer: Answer | None = None) -> None:
+    def __init__(self, state: str, step: str, code: str, answer: StripeResponse | None = None) -> None:
         self.state = state
         self.step = step
-        said = answer or Answer(outcome="")
+        said = answer or StripeResponse(outcome="")
         self.failure = stripe_failure(code, said.message, said.request_id, said.log_url)
         super().__init__(f"{step}: {self.failure.operator_text}")
 
@@ -58,7 +58,7 @@ class StepFailed(Exception):
 class MustRead(Exception):
     """Sending is not safe before we have read what Stripe holds; `answer` is what brought us here, if one did."""
 
-    def __init__(self, step: str, answer: Answer | None = None) -> None:
+    def __init__(self, step: str, answer: StripeResponse | None = None) -> None:
         self.step = step
         self.answer = answer
         super().__init__(step)
@@ -89,7 +89,7 @@ class SyncTools:
 
     journal: StripeJournal
     client: StripeClient
-    pace: Pace
+    pace: RateLimiter
     clock: Callable[[], datetime]
     rules: SyncRules = SyncRules()
     sleep: Callable[[float], None] = time.sleep
@@ -101,14 +101,14 @@ class SyncTools:
 class InvoiceSync:
     """One invoice on its way. Holds nothing that the journal does not hold."""
 
-    def __init__(self, tools: SyncTools, invoice: FinalizedInvoice, before: MadeBefore = NOTHING) -> None:
+    def __init__(self, tools: SyncTools, invoice: FinalizedInvoice, before: ExistingObjects = NOTHING) -> None:
         self._tools = tools
         self._journal = tools.journal
         self._invoices = tools.client.v1.invoices
         self._reader = tools.reader()
         self._invoice = invoice
         self._before = before
-        self._entry = Entry("pending", 0, None)
+        self._entry = JournalEntry("pending", 0, None)
         self._customer = ""
 
     def run(self) -> str:
@@ -251,7 +251,7 @@ class InvoiceSync:
 
     def _perform(
         self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str | None = None
-    ) -> Answer:
+    ) -> StripeResponse:
         """Send until it is applied. Raises StepFailed, or MustRead where sending again would not be safe."""
         key = key or request.idempotency_key(str(self._invoice.id), self._entry.generation)
         if self._may_not_be_sent(key, request):
@@ -282,11 +282,11 @@ class InvoiceSync:
         is_old = self._tools.clock() - open_ones[0]["sent_at"] > KEY_LIFE
         return is_old or any(one["request_hash"] != request.hash for one in open_ones)
 
-    def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> Answer:
+    def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> StripeResponse:
         # Nothing comes between the moment that the pace gives and the request: what is late crowds what follows.
         attempt = self._journal.before(self._invoice.id, request, self._entry.generation, key, self._tools.clock())
         self._tools.pace.wait(request.step)
-        answer = ask(self._tools.pace.heeding(request.step, lambda: call(request, key)))
+        answer = ask(self._tools.pace.slowing_on_429(request.step, lambda: call(request, key)))
         self._journal.after(attempt, answer, self._tools.clock())
         return answer
 
@@ -346,7 +346,7 @@ class InvoiceSync:
 
     def _settle_draft(self, body: Mapping[str, Any]) -> None:
         """Take over a complete or an empty draft under the next generation's keys; throw a half-filled one away."""
-        self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
+        self._entry = JournalEntry(self._entry.state, self._entry.generation, body["id"])
         following = self._entry.generation + 1
         if self._equals(body):
             self._move("filled", generation=following)
@@ -366,12 +366,12 @@ class InvoiceSync:
 
     def _start_anew(self) -> None:
         """Nothing of the invoice is in Stripe: make it under the next generation's keys."""
-        self._entry = Entry(self._entry.state, self._entry.generation, None)
+        self._entry = JournalEntry(self._entry.state, self._entry.generation, None)
         self._move("pending", generation=self._entry.generation + 1)
 
     def _finish(self, body: Mapping[str, Any]) -> None:
         """Write down that Stripe has the finished invoice, if it is ours to the cent."""
-        self._entry = Entry(self._entry.state, self._entry.generation, body["id"])
+        self._entry = JournalEntry(self._entry.state, self._entry.generation, body["id"])
         if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
             raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
         self._move("finalized", total=self._invoice.total_cents, hosted_invoice_url=body.get("hosted_invoice_url"))
@@ -380,7 +380,7 @@ class InvoiceSync:
         self, state: str, *, generation: int | None = None, stripe_invoice_id: str | None = None, **facts: Any
     ) -> str:
         entry = self._entry
-        self._entry = Entry(
+        self._entry = JournalEntry(
             state, entry.generation if generation is None else generation, stripe_invoice_id or entry.stripe_invoice_id
         )
         self._journal.move(

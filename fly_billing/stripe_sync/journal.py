@@ -14,13 +14,13 @@ from uuid import UUID
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE
-from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.rules.requests import BilledLine, FinalizedInvoice, StripeRequest, line_description
 from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """Where an invoice's sync stands. `step`: the one that failed, where one did. `status`: the invoice's, at home."""
 
     state: str
@@ -77,10 +77,10 @@ class StripeJournal:
     def set_customer(self, organization_id: str, customer: str) -> None:
         self.database.rows("set_stripe_customer", organization_id=organization_id, customer=customer)
 
-    def open(self, invoice: UUID, now: datetime) -> Entry:
+    def open(self, invoice: UUID, now: datetime) -> JournalEntry:
         """Return the invoice's entry, made as `pending` where there is none."""
         (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
-        return Entry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
+        return JournalEntry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
 
     def attempts(self, key: str) -> list[Row]:
         """List what was sent under this idempotency key, oldest first."""
@@ -95,7 +95,7 @@ class StripeJournal:
         attempt: int = row["id"]
         return attempt
 
-    def after(self, attempt: int, answer: Answer, now: datetime) -> None:
+    def after(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
         """Write down what is known after a request."""
         self.database.rows(
             "end_stripe_attempt", id=attempt, now=now, outcome=answer.outcome, http_status=answer.http_status,

@@ -11,7 +11,7 @@ from uuid import UUID
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import SessionLocks
 from fly_billing.postgres.isolation import ABOUT_A_VALUE
-from fly_billing.stripe_sync.existing_objects import MadeBefore, look
+from fly_billing.stripe_sync.existing_objects import ExistingObjects, find_existing
 from fly_billing.stripe_sync.invoice_sync import InvoiceSync, StepFailed, SyncTools
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.rules.requests import FinalizedInvoice
@@ -64,7 +64,7 @@ def sync_month(
     while: every other invoice would meet the same.
     """
     ids = tools.journal.invoices_to_sync(month, groups)
-    before = look(tools.journal, tools.reader(), month, ids)
+    before = find_existing(tools.journal, tools.reader(), month, ids)
     report, lock, stop = SyncReport(), threading.Lock(), threading.Event()
     silent = 0
 
@@ -109,7 +109,7 @@ def _without_done(waiting: set[Future[None]]) -> set[Future[None]]:
 
 
 def _sync_alone(
-    tools: SyncTools, invoice: FinalizedInvoice, before: MadeBefore, locks: SessionLocks
+    tools: SyncTools, invoice: FinalizedInvoice, before: ExistingObjects, locks: SessionLocks
 ) -> str | StepFailed:
     with locks.lock(f"sync {invoice.id}") as is_ours:
         if not is_ours:

@@ -41,7 +41,7 @@ ACCOUNT = "account"
 Result = TypeVar("Result")
 
 
-class Pace:
+class RateLimiter:
     """Blocks callers until the next request is due. May be shared by threads, and is by processes."""
 
     def __init__(self, database: BillingDatabase, per_second: float, per_endpoint: float) -> None:
@@ -88,7 +88,7 @@ class Pace:
             hold_seconds=HOLD_SECONDS,
         )
 
-    def heeding(self, endpoint: str, call: Callable[[], Result]) -> Callable[[], Result]:
+    def slowing_on_429(self, endpoint: str, call: Callable[[], Result]) -> Callable[[], Result]:
         """Return the call, made so that a 429 about our rate slows us down; it is raised all the same."""
 
         def heeded() -> Result:

@@ -13,9 +13,9 @@ from typing import Any
 
 from stripe import StripeClient
 
-from fly_billing.errors import ToBeMended
-from fly_billing.stripe_sync.client import APPLIED, Answer, ask
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.errors import ActionableError
+from fly_billing.stripe_sync.client import APPLIED, StripeResponse, ask
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 
 PAGE = 100
 TRIES = 4
@@ -23,10 +23,10 @@ TRIES = 4
 Body = Mapping[str, Any]
 
 
-class ReadingFailed(ToBeMended):
+class ReadingFailed(ActionableError):
     """Stripe could not be read; nothing was changed."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: StripeResponse) -> None:
         super().__init__(f"{answer.code}: {answer.message} (reading Stripe; nothing was changed there)")
         self.answer = answer
 
@@ -35,7 +35,7 @@ class StripeReader:
     """Paced reads with a few tries each. Raises ReadingFailed when none of them is answered."""
 
     def __init__(
-        self, client: StripeClient, pace: Pace, sleep: Callable[[float], None] = time.sleep, tries: int = TRIES
+        self, client: StripeClient, pace: RateLimiter, sleep: Callable[[float], None] = time.sleep, tries: int = TRIES
     ) -> None:
         self._client = client
         self._pace = pace
@@ -123,7 +123,7 @@ class StripeReader:
     def _read(self, endpoint: str, call: Callable[[], Any]) -> Body:
         for attempt in range(self._tries):
             self._pace.wait(endpoint)
-            answer = ask(self._pace.heeding(endpoint, call))
+            answer = ask(self._pace.slowing_on_429(endpoint, call))
             if answer.outcome == APPLIED:
                 return answer.body
             if not answer.may_pass:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sync.approvals import demand_in_line
-from fly_billing.stripe_sync.client import APPLIED, Answer, ask
+from fly_billing.stripe_sync.client import APPLIED, StripeResponse, ask
 from fly_billing.stripe_sync.invoice_sync import SyncTools
-from fly_billing.stripe_sync.journal import Entry
+from fly_billing.stripe_sync.journal import JournalEntry
 from fly_billing.stripe_sync.month_sync import sync_month
 from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
@@ -202,14 +202,14 @@ class _Repairs:
 
     def _send(
         self, action: Action, request: StripeRequest, call: Callable[[str], Any], generation: int, is_local: bool
-    ) -> Answer:
+    ) -> StripeResponse:
         key = request.idempotency_key(request.params["invoice"], generation)
         for attempt in range(self._tools.rules.tries):
             if attempt:
                 self._tools.sleep(self._tools.rules.first_pause * 2 ** (attempt - 1))
             self._tools.pace.wait(request.step)
             begun = self._before(action, request, generation, key, is_local)
-            answer = ask(self._tools.pace.heeding(request.step, lambda: call(key)))
+            answer = ask(self._tools.pace.slowing_on_429(request.step, lambda: call(key)))
             self._after(begun, answer, is_local)
             if not answer.may_pass or answer.was_replayed:
                 break
@@ -226,7 +226,7 @@ class _Repairs:
         begun: int = row["id"]
         return begun
 
-    def _after(self, begun: int, answer: Answer, is_local: bool) -> None:
+    def _after(self, begun: int, answer: StripeResponse, is_local: bool) -> None:
         if is_local:
             self._journal.after(begun, answer, self._tools.clock())
             return
@@ -236,7 +236,7 @@ class _Repairs:
             error_message=answer.message or None,
         )  # fmt: skip
 
-    def _entry(self, action: Action) -> Entry:
+    def _entry(self, action: Action) -> JournalEntry:
         return self._journal.open(UUID(action.invoice_id), self._tools.clock())
 
     def _move(self, action: Action, state: str, generation: int, stripe_id: str | None) -> None:

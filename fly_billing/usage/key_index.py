@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.usage_table import UsageTable
+from fly_billing.usage.usage_table import UsageTableVersion
 
 Words = NDArray[np.uint64]
 FORMAT = 2
@@ -141,7 +141,7 @@ class KeyIndex:
 
     @classmethod
     def open(
-        cls, duck: duckdb.DuckDBPyConnection, table: UsageTable, progress: Callable[[str], None] = lambda _: None
+        cls, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, progress: Callable[[str], None] = lambda _: None
     ) -> KeyIndex:
         """Open the index if it has all keys of this version of the table, else build it again from the table."""
         folder = table.path / FOLDER
@@ -155,7 +155,7 @@ class KeyIndex:
         return index
 
     @classmethod
-    def _read(cls, folder: Path, duck: duckdb.DuckDBPyConnection, table: UsageTable) -> KeyIndex | None:
+    def _read(cls, folder: Path, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion) -> KeyIndex | None:
         try:
             state = json.loads((folder / "state.json").read_bytes())
             is_ours = (state["format"], state["table_id"], state["hashes"]) == (FORMAT, _id(table), _hashes(duck))
@@ -195,7 +195,7 @@ class KeyIndex:
         self.recent.add(entries)
         return Hits(found >> DAY_BITS, (found & DAY_MASK).astype(np.int64))
 
-    def commit(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, version: int) -> None:
+    def commit(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, version: int) -> None:
         """Bring it to the disk, and write down that it has all keys up to this version of the table."""
         self.flush()
         state = {"format": FORMAT, "table_id": _id(table), "hashes": _hashes(duck), "version": version} | {
@@ -233,7 +233,9 @@ class KeyIndex:
         self.main.flush()
         self.recent = KeyTable.make(self.folder, max(SMALLEST, self.main.slots // RECENT_SHARE, 4 * more))
 
-    def _build(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, progress: Callable[[str], None]) -> None:
+    def _build(
+        self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, progress: Callable[[str], None]
+    ) -> None:
         rows = sum(part.rows for part in table.parts.values())
         if not rows:
             return
@@ -269,7 +271,7 @@ def clipped(hashes: Words) -> Words:
     return np.maximum(hashes, np.uint64(1) << DAY_BITS)
 
 
-def _id(table: UsageTable) -> str | None:
+def _id(table: UsageTableVersion) -> str | None:
     return str(table.delta.metadata().id) if table.delta else None
 
 

@@ -29,7 +29,7 @@ from fly_billing.usage.landing_ledger import acknowledge, open_to_write, put_on_
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
 from fly_billing.usage.readers.json_lines import open_documents
 from fly_billing.usage.readers.packed_files import ENDINGS as PACKED
-from fly_billing.usage.usage_table import EVENTS, PartKey, UsageLake, UsageTable, open_duckdb
+from fly_billing.usage.usage_table import EVENTS, PartKey, UsageTable, UsageTableVersion, open_duckdb
 
 FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
 REJECTED_COLUMNS = (
@@ -87,7 +87,7 @@ _AS_ROW = attrgetter("day", *FILE_COLUMNS[1:])
 
 def land_days(
     database: BillingDatabase,
-    lake: UsageLake,
+    lake: UsageTable,
     landing_dir: Path,
     days: Sequence[date],
     first_month: BillingMonth,
@@ -189,7 +189,7 @@ def _bytes_of(landing_dir: Path, day: date) -> int:
 
 def land_batch(
     connection: Connection,
-    lake: UsageLake,
+    lake: UsageTable,
     landing_dir: Path,
     days: Sequence[date],
     first_month: BillingMonth,
@@ -206,7 +206,7 @@ def land_batch(
         staged = stage_files(duck, files, progress, _quantities_of(meters))
         _refuse_to_forget(connection, days, staged)
         duck.execute(sql("measured"))
-        duck.execute(sql("judge_usage"), {"first_month": first_month.start})
+        duck.execute(sql("validate_usage"), {"first_month": first_month.start})
         touched = _settle(duck, connection, table, index, days)
         progress(f"writing {len(touched)} landing days into the usage table")
         written = lake.replace_days(touched, _events(duck))
@@ -294,7 +294,7 @@ def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:
 def _settle(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
-    table: UsageTable,
+    table: UsageTableVersion,
     index: KeyIndex,
     days: Sequence[date],
 ) -> list[date]:
@@ -304,7 +304,7 @@ def _settle(
     again from what the lake has of it, so that its copy counts now. And a day with a row that was refused because of
     such an event is worth landing again.
     """
-    duck.execute(sql("candidates"))
+    duck.execute(sql("landing_candidates"))
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
     table.open_view(duck, "brought_before", days=days)
     duck.execute(sql("vanished_events"))

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import FIRST_MONTH
 
 # Postgres has names of files in an index, where about 2,700 bytes fit. A longer name is cut, and ends in its hash.
@@ -26,7 +26,7 @@ UNFINISHED_FOR_LONG = timedelta(days=1)
 PATTERN = frozenset("*?[")
 
 
-class LandingError(ToBeMended):
+class LandingError(ActionableError):
     """A landing day can't be landed as a whole; nothing of it was changed."""
 
 

@@ -20,12 +20,12 @@ from sqlalchemy import Connection
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.usage.usage_table import (
     KEEP_LOG,
-    LakeError,
     Part,
     PartKey,
-    UsageLake,
     UsageTable,
+    UsageTableError,
     UsageTableMismatch,
+    UsageTableVersion,
     data_files,
     first_line,
     parts_of,
@@ -83,13 +83,13 @@ def _readable(tables: list[Row]) -> list[tuple[int, int, int]]:
     ]
 
 
-def open_usage_table(database: BillingDatabase, lake: UsageLake) -> UsageTable:
+def open_usage_table(database: BillingDatabase, lake: UsageTable) -> UsageTableVersion:
     """As `open_against_ledger`, in a transaction of its own."""
     with database.transaction() as connection:
         return open_against_ledger(connection, lake)
 
 
-def open_against_ledger(connection: Connection, lake: UsageLake) -> UsageTable:
+def open_against_ledger(connection: Connection, lake: UsageTable) -> UsageTableVersion:
     """Open the acknowledged version of the usage table, if it is what Postgres has on record.
 
     Raises UsageTableMismatch where there is no table, or another one, or an older one, or one with other rows or files.
@@ -97,11 +97,11 @@ def open_against_ledger(connection: Connection, lake: UsageLake) -> UsageTable:
     """
     ledger = read_ledger(connection)
     if ledger is None:
-        return UsageTable(lake.path, None)
-    table = UsageTable(lake.path, _open(lake, ledger), ledger.shift, ledger.first_version, ledger.older)
+        return UsageTableVersion(lake.path, None)
+    table = UsageTableVersion(lake.path, _open(lake, ledger), ledger.shift, ledger.first_version, ledger.older)
     try:
         found = table.parts
-    except (LakeError, ValueError) as problem:
+    except (UsageTableError, ValueError) as problem:
         expected = f"version {ledger.acknowledged} with a log that lists its files"
         raise UsageTableMismatch(lake.path, expected, first_line(problem)) from None
     wrong = different_parts(ledger.parts, found)
@@ -118,7 +118,7 @@ def open_against_ledger(connection: Connection, lake: UsageLake) -> UsageTable:
     return table
 
 
-def _open(lake: UsageLake, ledger: Ledger) -> DeltaTable:
+def _open(lake: UsageTable, ledger: Ledger) -> DeltaTable:
     expected = f"version {ledger.acknowledged}" + (f" of table {ledger.table_id}" if ledger.table_id else "")
     if not lake.exists():
         there = "an empty folder" if lake.path.is_dir() and not any(lake.path.iterdir()) else "no usage table"
@@ -132,7 +132,7 @@ def _open(lake: UsageLake, ledger: Ledger) -> DeltaTable:
     return delta
 
 
-def _what_is_there(lake: UsageLake, ledger: Ledger, problem: str) -> str:
+def _what_is_there(lake: UsageTable, ledger: Ledger, problem: str) -> str:
     try:
         delta = lake.delta()
     except (DeltaError, OSError, ValueError):
@@ -188,7 +188,7 @@ def _different_days(connection: Connection, found: Mapping[PartKey, Part]) -> di
     }
 
 
-def put_on_record(database: BillingDatabase, lake: UsageLake) -> None:
+def put_on_record(database: BillingDatabase, lake: UsageTable) -> None:
     """Make the usage table where no usage was ever landed, and put it on record. Does nothing where that is done.
 
     In a transaction of its own: should the landing be killed, its table is known to be ours. A table from before
@@ -215,7 +215,7 @@ def put_on_record(database: BillingDatabase, lake: UsageLake) -> None:
             rows(connection, "keep_empty_parts")
 
 
-def _first_table(lake: UsageLake) -> DeltaTable:
+def _first_table(lake: UsageTable) -> DeltaTable:
     if not lake.exists():
         return lake.create()
     try:
@@ -232,7 +232,7 @@ def _first_table(lake: UsageLake) -> DeltaTable:
     return delta
 
 
-def open_to_write(connection: Connection, lake: UsageLake, progress: Callable[[str], None]) -> UsageTable:
+def open_to_write(connection: Connection, lake: UsageTable, progress: Callable[[str], None]) -> UsageTableVersion:
     """Open the table for a landing, which has the lock `land_usage`; undo what was committed to it unacknowledged.
 
     A landing writes on top of the latest version. So what a killed landing, or somebody else, wrote after the
@@ -259,7 +259,7 @@ def open_to_write(connection: Connection, lake: UsageLake, progress: Callable[[s
 
 def acknowledge(
     connection: Connection,
-    before: UsageTable,
+    before: UsageTableVersion,
     written: DeltaTable,
     days: Collection[date],
     counted: Mapping[PartKey, tuple[int, int]],

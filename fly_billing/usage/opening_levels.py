@@ -19,14 +19,14 @@ from sqlalchemy import Connection
 from fly_billing.periods import BillingMonth, months_between
 from fly_billing.postgres.database import BillingDatabase, copy_rows, lock_until_commit, rows
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.usage_table import QUANTITY, UsageTable
+from fly_billing.usage.usage_table import QUANTITY, UsageTableVersion
 
 LEVEL_COLUMNS = ("organization_id", "meter", "dimensions", "series", "level")
 LEVELS = pa.schema([*((name, pa.string()) for name in LEVEL_COLUMNS[:-1]), ("level", QUANTITY)])
 
 
 def open_carried_levels(
-    duck: duckdb.DuckDBPyConnection, database: BillingDatabase, table: UsageTable, month: BillingMonth
+    duck: duckdb.DuckDBPyConnection, database: BillingDatabase, table: UsageTableVersion, month: BillingMonth
 ) -> None:
     """Make the table `carried_levels` in DuckDB: the levels of all organizations at the month's start.
 

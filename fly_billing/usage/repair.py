@@ -16,15 +16,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.usage.landing import batches, land_batch
 from fly_billing.usage.landing_ledger import Ledger, different_landing_days, open_against_ledger, read_ledger
 from fly_billing.usage.usage_table import (
     EVENTS,
-    LakeError,
-    UsageLake,
+    UsageTable,
+    UsageTableError,
     UsageTableMismatch,
     data_files,
     parts_of,
@@ -32,7 +32,7 @@ from fly_billing.usage.usage_table import (
 )
 
 
-class NotRepaired(ToBeMended):
+class UsageTableNotRepaired(ActionableError):
     """The usage table can't be repaired like this; nothing was changed."""
 
 
@@ -53,13 +53,13 @@ class Damage:
         return not self.problem
 
 
-def find_damage(database: BillingDatabase, lake: UsageLake, landing_dir: Path) -> Damage:
+def find_damage(database: BillingDatabase, lake: UsageTable, landing_dir: Path) -> Damage:
     """Compare the whole table with Postgres, and read every row of its data files. Changes nothing."""
     with database.transaction() as connection:
         return _find_damage(connection, lake, landing_dir)
 
 
-def _find_damage(connection: Connection, lake: UsageLake, landing_dir: Path) -> Damage:
+def _find_damage(connection: Connection, lake: UsageTable, landing_dir: Path) -> Damage:
     ledger = read_ledger(connection)
     try:
         table = open_against_ledger(connection, lake)
@@ -76,16 +76,16 @@ def _find_damage(connection: Connection, lake: UsageLake, landing_dir: Path) -> 
     return Damage(table.delta, "")
 
 
-def _newest(lake: UsageLake, ledger: Ledger) -> DeltaTable | None:
+def _newest(lake: UsageTable, ledger: Ledger) -> DeltaTable | None:
     """Return the newest version up to the acknowledged one that can be read. Raises NotRepaired for another table."""
     for version in range(ledger.acknowledged - ledger.shift, -1, -1):
         try:
             delta = lake.delta(version)
             parts_of(lake.path, data_files(delta))
-        except (DeltaError, OSError, ValueError, LakeError, UsageTableMismatch):
+        except (DeltaError, OSError, ValueError, UsageTableError, UsageTableMismatch):
             continue
         if ledger.table_id is not None and ledger.table_id != str(delta.metadata().id):
-            raise NotRepaired(
+            raise UsageTableNotRepaired(
                 f"{lake.path} has the usage table of another platform ({delta.metadata().id}): it is left alone. Set"
                 " FLY_BILLING_LAKE_DIR to where this platform's table is, or to an empty folder for a new one"
             )
@@ -95,7 +95,7 @@ def _newest(lake: UsageLake, ledger: Ledger) -> DeltaTable | None:
 
 def repair(
     database: BillingDatabase,
-    lake: UsageLake,
+    lake: UsageTable,
     landing_dir: Path,
     first_month: BillingMonth,
     now: datetime,
@@ -115,12 +115,12 @@ def repair(
             return damage
         if damage.lost:
             named = ", ".join(map(str, damage.lost[:5])) + (", ..." if len(damage.lost) > 5 else "")
-            raise NotRepaired(
+            raise UsageTableNotRepaired(
                 f"{len(damage.lost)} landing days can't be landed again, as {landing_dir} has no folder of them:"
                 f" {named}. Bring the folders back, or the usage table from a backup; nothing was changed"
             )
         if damage.base is None and not new_table:
-            raise NotRepaired(
+            raise UsageTableNotRepaired(
                 f"no version of the usage table can be read in {lake.path}: mount its share, or bring it back from a"
                 " backup. If it is gone for good, say so with --new-table: all days are landed again then"
             )
@@ -134,7 +134,7 @@ def repair(
     return damage
 
 
-def _begin(connection: Connection, lake: UsageLake, ledger: Ledger, damage: Damage) -> None:
+def _begin(connection: Connection, lake: UsageTable, ledger: Ledger, damage: Damage) -> None:
     """Take the days that differ out of the table and off the record, in a generation of versions of its own."""
     next_version = ledger.acknowledged + 1
     if damage.base is None:

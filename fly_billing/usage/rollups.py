@@ -28,7 +28,7 @@ from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
 from fly_billing.usage.engines.engine import OnDuckDB, RollupEngine
 from fly_billing.usage.landing_ledger import open_against_ledger
 from fly_billing.usage.opening_levels import open_carried_levels
-from fly_billing.usage.usage_table import UsageLake, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
 ROLLUP_COLUMNS = (
     "id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events", "daily",
@@ -69,7 +69,7 @@ class RolledUp:
 
 def roll_up(
     database: BillingDatabase,
-    lake: UsageLake,
+    lake: UsageTable,
     month: BillingMonth,
     groups: Sequence[str],
     now: datetime,
@@ -95,10 +95,10 @@ def roll_up(
         books = _books_of(connection, organizations)
         names = _register(duck, connection, month, books)
         open_carried_levels(duck, database, table, month)
-        engine.add_up(duck, month, now, _price_of(books))
+        engine.aggregate(duck, month, now, _price_of(books))
         _snapshot(duck, month)
         _stage(connection, duck)
-        changed, failures = _write_each(connection, names, engine.add_up_again(duck), _Snapshot(month, version, now))
+        changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now))
         ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
     return RolledUp(version, organizations, events or 0, rollups, changed, failures)

@@ -1,6 +1,6 @@
-"""The usage lake: a Delta table of every accepted usage event, partitioned by usage month and landing day.
+"""The usage table: a Delta table of every accepted usage event, partitioned by usage month and landing day.
 
-`UsageLake` is where the table is, and writes it. `UsageTable` is one version of it, and is only read: readers get it
+`UsageTable` writes it. `UsageTableVersion` is one version of it, for reading; readers get it
 from `landing_ledger.open_against_ledger`, which compares the table with Postgres first. DuckDB reads a table through
 its file list. A version never changes, so what was rolled up from it can be rolled up again. Keeps out: file formats
 (`readers.files`), Postgres (`landing`, `landing_ledger`), prices.
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import Settings
@@ -68,7 +68,7 @@ PARTITIONS_OF_FILE = r"""
 NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
-class LakeError(ToBeMended):
+class UsageTableError(ActionableError):
     """The usage table can't be where it is, or as it is; the message says what to do."""
 
 
@@ -91,7 +91,7 @@ def open_duckdb() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-class UsageTableMismatch(ToBeMended):
+class UsageTableMismatch(ActionableError):
     """The usage table is not the one that Postgres has on record, or not all of it can be read.
 
     The message is one line: which table, what was expected, what was found, and what to do.
@@ -161,14 +161,14 @@ def delta_uri(path: Path) -> str:
     """Return where the table is, as delta-rs has to be told. Raises LakeError where delta-rs can't get there."""
     path = path.resolve()
     if problem := NOT_FOR_DELTA.search(str(path)):
-        raise LakeError(
+        raise UsageTableError(
             f"the usage table can't be in {readable_name(path)}: Delta Lake can't use a path with"
             f" {readable_name(problem[0])!r} in it. Name another folder in FLY_BILLING_LAKE_DIR"
         )
     return path.as_uri()
 
 
-class UsageTable:
+class UsageTableVersion:
     """One version of the usage table, to read. `delta` is None where nothing was ever landed: it has no rows then.
 
     A version in Postgres is the one in the Delta log + `shift`, from `first_version` on. `older` lists the versions
@@ -303,7 +303,7 @@ class UsageTable:
 
 
 @dataclass(frozen=True)
-class UsageLake:
+class UsageTable:
     """Where the usage table is. Duplicates are kept in it, marked, so that none can be lost when a day lands again."""
 
     path: Path
@@ -348,9 +348,13 @@ def data_files(delta: DeltaTable) -> list[DataFile]:
         # `PARTITIONS_OF_FILE` relies on it.
         folder, name = f"usage_month={month}/landing_day={day}/", unquote(place).rpartition("/")[2]
         if unquote(place) != folder + name:
-            raise LakeError(f"a file of the usage table is not in the folder of its month and landing day: {place}")
+            raise UsageTableError(
+                f"a file of the usage table is not in the folder of its month and landing day: {place}"
+            )
         if not name.isprintable():
-            raise LakeError(f"the log of the usage table names what is no file: {readable_name(unquote(place))!r}")
+            raise UsageTableError(
+                f"the log of the usage table names what is no file: {readable_name(unquote(place))!r}"
+            )
         files.append(DataFile(folder + name, size, rows, month, day, first is None or first.startswith(SHARED)))
     return files
 
@@ -417,7 +421,7 @@ def first_line(problem: Exception) -> str:
     return (str(problem).strip() or type(problem).__name__).splitlines()[0]
 
 
-def count_by_day(table: UsageTable, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:
+def count_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:
     """Count what the table holds per landing day, by reading the events themselves: (accepted, duplicate)."""
     with open_duckdb() as duck:
         table.open_view(duck, "events", days=days)

@@ -32,7 +32,7 @@ from fly_billing.usage.engines.duckdb_engine import PriceOf, no_prices
 from fly_billing.usage.engines.engine import RollupEngine, open_engine
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake, UsageTable
+from fly_billing.usage.usage_table import UsageTable, UsageTableVersion
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, add_records, make_sample
 
 ENGINES = (("duckdb", ""), ("spark", "local[2]"), ("spark", "local-cluster[2,1,1536]"))
@@ -46,24 +46,26 @@ class Timed:
         self.engine = engine
         self.seconds: dict[str, float] = {}
 
-    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
         return self.engine.read(duck, table, month)
 
-    def add_up(
+    def aggregate(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
     ) -> None:
         started = time.perf_counter()
-        self.engine.add_up(duck, month, as_of, price_of)
-        self.seconds["add_up"] = time.perf_counter() - started
+        self.engine.aggregate(duck, month, as_of, price_of)
+        self.seconds["aggregate"] = time.perf_counter() - started
 
-    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         started = time.perf_counter()
-        found = self.engine.add_up_again(duck)
+        found = self.engine.recount(duck)
         self.seconds["compare"] = time.perf_counter() - started
         return found
 
 
-def run_engine(name: str, master: str, database: BillingDatabase, lake: UsageLake, groups: list[str]) -> dict[str, Any]:
+def run_engine(
+    name: str, master: str, database: BillingDatabase, lake: UsageTable, groups: list[str]
+) -> dict[str, Any]:
     """Roll the month up twice. `changed`: how many organizations' snapshots the first time was the first to make."""
     started = time.perf_counter()
     with open_engine(name, master) as engine:
@@ -79,7 +81,7 @@ def run_engine(name: str, master: str, database: BillingDatabase, lake: UsageLak
 def measure(sample: Sample) -> Iterator[dict[str, Any]]:
     """Yield what each of ENGINES took, the first of them on an empty database."""
     with throwaway(databases=("billing",)) as server, tempfile.TemporaryDirectory() as work:
-        database, lake = BillingDatabase(server.url("billing")), UsageLake(Path(work) / "lake")
+        database, lake = BillingDatabase(server.url("billing")), UsageTable(Path(work) / "lake")
         migrate(database)
         add_records(database, sample.organizations)
         land_days(database, lake, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
@@ -106,7 +108,7 @@ def main() -> None:
     given = read.parse_args()
     if given.order:
         name, master, url, lake, groups = json.loads(given.order)
-        result = run_engine(name, master, BillingDatabase(url), UsageLake(Path(lake)), groups)
+        result = run_engine(name, master, BillingDatabase(url), UsageTable(Path(lake)), groups)
         sys.stdout.write(json.dumps(result) + "\n")
         return
     columns = (
@@ -126,7 +128,7 @@ def main() -> None:
     for size in given.sizes:
         for (name, master), one in zip(ENGINES, measure(make_sample(given.cache, size)), strict=True):
             Console(stderr=True).print(name, master, one)
-            times = (one["start"], *(one[run][what] for run in ("first", "again") for what in ("add_up", "compare")))
+            times = (one["start"], *(one[run][what] for run in ("first", "again") for what in ("aggregate", "compare")))
             is_same = "same snapshots" if name != "duckdb" and not one["changed"] else ""
             if name != "duckdb" and one["changed"]:
                 raise SystemExit(f"{name} {master} says otherwise for {one['changed']} organizations")

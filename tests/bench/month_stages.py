@@ -26,7 +26,7 @@ from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, make_sample
 
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
@@ -48,8 +48,8 @@ class Order:
         return make_sample(Path(self.cache), self.organizations)
 
     @property
-    def lake(self) -> UsageLake:
-        return UsageLake(Path(self.work) / "lake")
+    def lake(self) -> UsageTable:
+        return UsageTable(Path(self.work) / "lake")
 
     @property
     def billing(self) -> BillingDatabase:

@@ -17,11 +17,11 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from tests.chaos import campaign
 from tests.chaos.broken import BROKEN
-from tests.chaos.crew import crew
 from tests.chaos.plan import Plan
 from tests.chaos.plot import plot
-from tests.chaos.telling import for_machines, shown, tell, tell_trials
+from tests.chaos.report import for_machines, shown, tell, tell_trials
 from tests.chaos.trial import trial
+from tests.chaos.worker_pool import crew
 
 console = Console()
 

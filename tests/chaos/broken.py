@@ -19,7 +19,7 @@ from fly_billing.postgres.database import Row
 from fly_billing.settings import Settings, reveal
 from fly_billing.stripe_sync.client import CONNECT_SECONDS, READ_SECONDS
 from fly_billing.stripe_sync.invoice_sync import SyncTools
-from fly_billing.stripe_sync.journal import Entry, StripeJournal
+from fly_billing.stripe_sync.journal import JournalEntry, StripeJournal
 
 # The clients below override `request` with the signature it has in RequestsClient; that of its own base is another.
 Headers = Mapping[str, str]
@@ -32,11 +32,11 @@ class ForgetfulJournal(StripeJournal):
     since: datetime = field(kw_only=True)
     seen: set[UUID] = field(default_factory=set)
 
-    def open(self, invoice: UUID, now: datetime) -> Entry:
+    def open(self, invoice: UUID, now: datetime) -> JournalEntry:
         entry = super().open(invoice, now)
         is_known = invoice in self.seen or entry.state in ("finalized", "skipped_zero")
         self.seen.add(invoice)
-        return entry if is_known else Entry("pending", 0, None)
+        return entry if is_known else JournalEntry("pending", 0, None)
 
     def attempts(self, key: str) -> list[Row]:
         return [one for one in super().attempts(key) if one["sent_at"] >= self.since]

@@ -17,15 +17,15 @@ from typing import Any
 
 from tests.chaos.audit import Findings, audit
 from tests.chaos.call_log import NOT_OF_THE_SYNC, CallLog
-from tests.chaos.crew import Crew, Lives, crew
+from tests.chaos.dashboard_user import DELETED, EDITED, SWAPPED, DashboardUser
 from tests.chaos.ending import Decided, await_webhooks, decide, drain, poll
 from tests.chaos.faults import AT_ONCE, LOW_LIMITS, Faults, LowLimits
-from tests.chaos.hands import DELETED, EDITED, SWAPPED, Hands
 from tests.chaos.months import QUITTERS, fill, tinkered_with_lines
 from tests.chaos.plan import SYNCED_AFTER, Plan
-from tests.chaos.stage import Stage, stage
+from tests.chaos.servers import TestServers, stage
 from tests.chaos.stops import Deed, Stops
 from tests.chaos.syncing import Order
+from tests.chaos.worker_pool import Lives, WorkerPool, crew
 from tests.support.stripe_builders import query, utc_now
 
 # Of all invoices, this share is finalized before the faults are switched off.
@@ -129,7 +129,7 @@ class Outcome:
 class Campaign:
     """One run of a plan on a stage."""
 
-    def __init__(self, plan: Plan, stage: Stage, crew: Crew, show: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: Plan, stage: TestServers, crew: WorkerPool, show: Callable[[Progress], None]) -> None:
         self._plan = plan
         self._stage = stage
         self._crew = crew
@@ -140,7 +140,7 @@ class Campaign:
         self._limits = LowLimits(self._control, self._log, -(-plan.least_strikes // plan.low_limits))
         # Organizations with a draft that stays one until people have done to it what is theirs to do.
         self._kept = dict(zip((EDITED, SWAPPED, DELETED), tinkered_with_lines(plan, 2), strict=False))
-        self._hands = Hands(stage.sandbox, plan.seed, plan.seconds_between_deeds, self._kept.values())
+        self._hands = DashboardUser(stage.sandbox, plan.seed, plan.seconds_between_deeds, self._kept.values())
         self._stops = Stops(self._control)
         self._marks: list[Mark] = []
         self._began = utc_now()

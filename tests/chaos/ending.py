@@ -20,8 +20,8 @@ from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.repair import DONE, carry_out, plan_of_repair
 from fly_billing.stripe_sync.rules.repair_plan import LEAVE
-from tests.chaos.crew import Crew
 from tests.chaos.syncing import Order, tools_of
+from tests.chaos.worker_pool import WorkerPool
 from tests.support.stripe_builders import execute, groups_of, query
 
 LEFT = """
@@ -52,7 +52,7 @@ class Decided:
     undone: list[str] = field(default_factory=list)
 
 
-def drain(crew: Crew, order: Order, database: BillingDatabase) -> Counter[str]:
+def drain(crew: WorkerPool, order: Order, database: BillingDatabase) -> Counter[str]:
     """Sync until nothing is left, or only what another run does not change; return how many are left, by failure."""
     crew.begin(order)
     left, deadline = _left(database), time.monotonic() + PATIENCE
@@ -73,7 +73,7 @@ def _left(database: BillingDatabase) -> dict[str, str]:
     return {str(row["id"]): row["code"] or "unfinished" for row in query(database, LEFT)}
 
 
-def decide(crew: Crew, order: Order, left: Mapping[str, int]) -> Decided:
+def decide(crew: WorkerPool, order: Order, left: Mapping[str, int]) -> Decided:
     """Do what only a human may, until `fly-billing repair` has done all it can. `left`: what `drain` returned."""
     tools = tools_of(order)
     database = tools.journal.database

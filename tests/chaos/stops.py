@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fly_billing.stripe_sandbox import SandboxControl
-from tests.chaos.crew import KEYS
+from tests.chaos.worker_pool import KEYS
 
 # The sync's requests that make, fill and finalize an invoice: three or more for each.
 WRITES = "POST /v1/invoices*"

@@ -26,7 +26,7 @@ from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.invoice_sync import SyncRules, SyncTools
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.month_sync import sync_month
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from tests.chaos.broken import BROKEN
 
 # The exit code of a process that ended because Postgres was away (EX_TEMPFAIL of sysexits.h).
@@ -58,7 +58,7 @@ def tools_of(order: Order) -> SyncTools:
     tools = SyncTools(
         journal=StripeJournal(database, "chaos"),
         client=make_stripe_client(settings.stripe_api_key, settings.stripe_api_base),
-        pace=Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
+        pace=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
         clock=lambda: datetime.now(UTC) + moved,
         rules=SyncRules(workers=settings.stripe_workers),
         sleep=lambda seconds: time.sleep(seconds / HURRY),

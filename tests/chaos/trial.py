@@ -13,9 +13,9 @@ from pathlib import Path
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 from tests.chaos.audit import Findings, audit
-from tests.chaos.crew import Crew
 from tests.chaos.ending import drain
 from tests.chaos.syncing import Order
+from tests.chaos.worker_pool import WorkerPool
 from tests.support.stripe_builders import API_KEY, JUNE, bill_june, in_stripe
 
 # What happens to the first request of each of these organizations at an endpoint.
@@ -30,7 +30,7 @@ PATIENCE = 600.0
 A_DAY_AND_AN_HOUR = 25 * 3600
 
 
-def trial(crew: Crew, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
+def trial(crew: WorkerPool, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
     """Bill June 2023 to a new sandbox by one process, kill it, and a day later by another; return what was wrong then.
 
     Drafts of `answer-lost` are made and the answer is lost; finalizing `poisoned` is done and a 500 is stored;
@@ -74,7 +74,7 @@ def _strike(sandbox: SandboxServer, organization: str, endpoint: str, rule: Mapp
     sandbox.control.add_fault(endpoint=endpoint, metadata={"organization": organization}, first=1, **rule)  # type: ignore[arg-type]
 
 
-def _wait_for_the_last(crew: Crew, sandbox: SandboxServer) -> None:
+def _wait_for_the_last(crew: WorkerPool, sandbox: SandboxServer) -> None:
     deadline = time.monotonic() + PATIENCE
     while not {name for name, status, _, _ in in_stripe(sandbox) if status == "open"}.issuperset(KILLED):
         crew.check()

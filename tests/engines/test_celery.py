@@ -19,8 +19,8 @@ from sqlalchemy import Connection, text
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit
-from tests.engines.celery_crew import Crew, dagster_home, redis_server, wait_until
-from tests.support.world import World, event, machine_seconds
+from tests.engines.celery_workers import CeleryWorkers, dagster_home, redis_server, wait_until
+from tests.support.dagster_platform import DagsterPlatform, event, machine_seconds
 
 NOW = datetime.now(UTC)
 # Closed since a month and more.
@@ -38,11 +38,11 @@ STANDING = (
 )
 
 
-def use(world: World, month: BillingMonth, *usage: Mapping[str, Any]) -> None:
+def use(world: DagsterPlatform, month: BillingMonth, *usage: Mapping[str, Any]) -> None:
     world.write_usage(month.first_day + timedelta(days=20), usage)
 
 
-def write_usage(world: World) -> None:
+def write_usage(world: DagsterPlatform) -> None:
     """Have acme and beta use something in each month, and more Machines but nothing else in the second."""
     for month in (FIRST, THIRD, FOURTH, FIFTH):
         noon = month.start + timedelta(days=13, hours=12)
@@ -58,14 +58,14 @@ def write_usage(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterPlatform]:
     """A platform whose usage of all the months has landed, and nothing is rolled up: what the tests' are copies of."""
     folder = tmp_path_factory.mktemp("landed")
     create_database(postgres, LANDED, template="billing_template")
     database = BillingDatabase(postgres.url(LANDED))
     (folder / "landing").mkdir()
     with DagsterInstance.local_temp(str(folder)) as instance:
-        world = World(
+        world = DagsterPlatform(
             database, postgres.url(LANDED), folder / "landing", folder / "usage_events", "", instance, NOW
         )  # fmt: skip
         world.load_prices()
@@ -79,7 +79,9 @@ def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @contextmanager
-def copy_of(landed: World, postgres: PostgresServer, name: str, instance: DagsterInstance) -> Iterator[World]:
+def copy_of(
+    landed: DagsterPlatform, postgres: PostgresServer, name: str, instance: DagsterInstance
+) -> Iterator[DagsterPlatform]:
     """The same platform with a database of its own, known to another Dagster."""
     create_database(postgres, name, template=LANDED)
     database = BillingDatabase(postgres.url(name))
@@ -92,8 +94,8 @@ def copy_of(landed: World, postgres: PostgresServer, name: str, instance: Dagste
 
 @pytest.fixture(scope="module")
 def crew_and_world(
-    landed: World, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Crew, World]]:
+    landed: DagsterPlatform, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[CeleryWorkers, DagsterPlatform]]:
     folder = tmp_path_factory.mktemp("celery")
     create_database(postgres, "dagster_of_celery")
     with redis_server(folder) as redis, pytest.MonkeyPatch.context() as patch:
@@ -114,26 +116,26 @@ def crew_and_world(
             DagsterInstance.from_config(names["DAGSTER_HOME"]) as instance,
             copy_of(landed, postgres, "billing_of_celery", instance) as world,
         ):
-            crew = Crew(folder, names, instance)
+            crew = CeleryWorkers(folder, names, instance)
             yield crew, world
             crew.dismiss()
     drop_database(postgres, "dagster_of_celery")
 
 
 @pytest.fixture
-def crew(crew_and_world: tuple[Crew, World]) -> Crew:
+def crew(crew_and_world: tuple[CeleryWorkers, DagsterPlatform]) -> CeleryWorkers:
     crew, _ = crew_and_world
     crew.hire("one", "two")
     return crew
 
 
 @pytest.fixture
-def celery_world(crew_and_world: tuple[Crew, World]) -> World:
+def celery_world(crew_and_world: tuple[CeleryWorkers, DagsterPlatform]) -> DagsterPlatform:
     return crew_and_world[1]
 
 
 @contextmanager
-def held(world: World, *locks: str, table: str | None = None) -> Iterator[Connection]:
+def held(world: DagsterPlatform, *locks: str, table: str | None = None) -> Iterator[Connection]:
     """Hold these locks, or writers of a table, back while the block runs: whoever needs them stands in the middle."""
     with world.database.transaction() as connection:
         for lock in locks:
@@ -143,12 +145,12 @@ def held(world: World, *locks: str, table: str | None = None) -> Iterator[Connec
         yield connection
 
 
-def standing(world: World) -> int:
+def standing(world: DagsterPlatform) -> int:
     """How many transactions on the platform wait for a lock."""
     return int(world.execute(STANDING)[0]["standing"])
 
 
-def billed(world: World, month: BillingMonth) -> list[Mapping[str, Any]]:
+def billed(world: DagsterPlatform, month: BillingMonth) -> list[Mapping[str, Any]]:
     """All that the month's invoices say but for ids, time and number: of months billed at once, the first done is 1."""
     return world.execute(
         "select i.organization_id, i.revision, i.status, i.currency, i.amount, i.total_cents,"
@@ -160,7 +162,11 @@ def billed(world: World, month: BillingMonth) -> list[Mapping[str, Any]]:
 
 
 def test_two_workers_roll_up_two_months_at_once_and_the_invoices_are_to_the_cent_those_of_one_process(
-    crew: Crew, celery_world: World, landed: World, postgres: PostgresServer, tmp_path: Path
+    crew: CeleryWorkers,
+    celery_world: DagsterPlatform,
+    landed: DagsterPlatform,
+    postgres: PostgresServer,
+    tmp_path: Path,
 ) -> None:
     with held(celery_world, f"usage_rollups {FIRST}", f"usage_rollups {SECOND}"):
         runs = [crew.bill(month, celery_world.tags(month)) for month in (FIRST, SECOND)]
@@ -180,7 +186,7 @@ def test_two_workers_roll_up_two_months_at_once_and_the_invoices_are_to_the_cent
             assert billed(celery_world, month) == billed(one_process, month)
 
 
-def test_a_month_billed_again_by_the_workers_is_billed_once(crew: Crew, celery_world: World) -> None:
+def test_a_month_billed_again_by_the_workers_is_billed_once(crew: CeleryWorkers, celery_world: DagsterPlatform) -> None:
     assert crew.bill(FIRST, celery_world.tags(FIRST)).finish()
     before = billed(celery_world, FIRST)
 
@@ -193,7 +199,7 @@ def test_a_month_billed_again_by_the_workers_is_billed_once(crew: Crew, celery_w
 
 
 def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_leaves_the_others_billed(
-    crew: Crew, celery_world: World
+    crew: CeleryWorkers, celery_world: DagsterPlatform
 ) -> None:
     celery_world.add_organization("broken", created_at=FIFTH.start)
     celery_world.execute(
@@ -217,7 +223,7 @@ def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_
 
 
 def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the_month_once(
-    crew: Crew, celery_world: World
+    crew: CeleryWorkers, celery_world: DagsterPlatform
 ) -> None:
     with held(celery_world, table=LAST_WRITTEN):
         run = crew.bill(THIRD, celery_world.tags(THIRD))
@@ -234,7 +240,7 @@ def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the
 
 
 def test_a_step_whose_machine_is_gone_is_done_by_another_worker_and_the_month_is_billed_once(
-    crew: Crew, celery_world: World
+    crew: CeleryWorkers, celery_world: DagsterPlatform
 ) -> None:
     with held(celery_world, table=LAST_WRITTEN):
         run = crew.bill(FOURTH, celery_world.tags(FOURTH))

@@ -40,9 +40,9 @@ from fly_billing.usage.engines.spark_engine import OnSpark
 from fly_billing.usage.engines.spark_session import open_spark
 from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.rollups import RolledUp, roll_up
-from fly_billing.usage.usage_table import EVENTS, UsageLake, UsageTable, open_duckdb
+from fly_billing.usage.usage_table import EVENTS, UsageTable, UsageTableVersion, open_duckdb
 from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
-from tests.support.world import World, machine_seconds
+from tests.support.dagster_platform import DagsterPlatform, machine_seconds
 
 FEBRUARY = BillingMonth(2028, 2)
 CLUSTER = "local-cluster[2,1,1024]"
@@ -206,11 +206,11 @@ def terms_of(all_totals: Sequence[Total]) -> Terms:
     )
 
 
-def lake_of(folder: Path, rows: list[dict[str, Any]]) -> UsageTable:
-    lake = UsageLake(folder / "lake")
+def lake_of(folder: Path, rows: list[dict[str, Any]]) -> UsageTableVersion:
+    lake = UsageTable(folder / "lake")
     lake.create()
     days = sorted({row["landing_day"] for row in rows})
-    return UsageTable(lake.path, lake.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS)))
+    return UsageTableVersion(lake.path, lake.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS)))
 
 
 Rollups = dict[tuple[str, str, str], list[SegmentUsage]]
@@ -218,17 +218,17 @@ Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
 
 def added_up(
-    engine: RollupEngine, lake: UsageTable, terms: Terms, as_of: datetime, price_of: PriceOf = no_prices
+    engine: RollupEngine, lake: UsageTableVersion, terms: Terms, as_of: datetime, price_of: PriceOf = no_prices
 ) -> tuple[Rollups, Sums]:
     with open_duckdb() as duck:
         engine.read(duck, lake, FEBRUARY)
         terms.register(duck)
-        engine.add_up(duck, FEBRUARY, as_of, price_of)
+        engine.aggregate(duck, FEBRUARY, as_of, price_of)
         found = duck.execute(
             "select organization_id, meter, dimensions, segment_start, segment_end, quantity, events, daily"
             " from quantities order by all"
         ).fetchall()
-        again = engine.add_up_again(duck)
+        again = engine.recount(duck)
     rollups: Rollups = {}
     for organization, meter, dimensions, start, end, quantity, events, daily in found:
         days = tuple(map(Decimal, daily.strip("{}").split(",")))
@@ -338,7 +338,7 @@ def test_what_is_held_all_month_is_added_up_on_spark_though_no_event_tells_of_it
     """10 GB for 29 days of 24 hours."""
     how = Aggregation("time_weighted", series="volume", time_unit=3600)
     terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
-    rollups, sums = added_up(on_spark, UsageTable(tmp_path / "lake", None), terms, FEBRUARY.end)
+    rollups, sums = added_up(on_spark, UsageTableVersion(tmp_path / "lake", None), terms, FEBRUARY.end)
     assert sums == {("acme", "m"): (0, Decimal(6_960))}
     assert [segment.daily for segment in rollups["acme", "m", "{}"]] == [(Decimal(240),) * 29]
 
@@ -425,7 +425,7 @@ IAD = {"region": "iad"}
 
 
 def test_a_month_is_billed_on_spark_where_the_setting_says_so(
-    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    world: DagsterPlatform, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The asset adds up on Spark; 2,592,000 seconds of a Machine are $2.02."""
     monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")

@@ -12,7 +12,7 @@ from typing import Any
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.scenarios.hands_in_stripe import BY_HAND, FINALIZING, Hands
+from tests.scenarios.dashboard_user import BY_HAND, FINALIZING, DashboardUser
 from tests.support.stripe_builders import query
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ class Audit:
 
     database: BillingDatabase
     sandbox: SandboxServer
-    hands: Hands
+    hands: DashboardUser
     billed: dict[str, Bill] = field(default_factory=dict)
     # Stripe's ids of drafts that were edited while a sync was at work on them: it can't have noticed.
     edited_meanwhile: set[str] = field(default_factory=set)

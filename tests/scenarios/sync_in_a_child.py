@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.rules.requests import StripeRequest
 from tests.support.stripe_builders import sync, sync_tools
@@ -51,7 +51,7 @@ class MortalJournal(StripeJournal):
         self._die_if("journaled and not sent")
         return attempt
 
-    def after(self, attempt: int, answer: Answer, now: datetime) -> None:
+    def after(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
         self._die_if("answered and the answer not journaled")
         super().after(attempt, answer, now)
         self._die_if("answer journaled and the invoice not moved on")

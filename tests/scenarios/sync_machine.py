@@ -39,7 +39,7 @@ from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
 from fly_billing.stripe_sync.rules.repair_plan import Action
 from fly_billing.stripe_sync.webhooks import PATH, build_app
 from fly_billing.stripe_sync.webhooks.server import taker
-from tests.scenarios.hands_in_stripe import DEEDS, FINALIZING, Hands
+from tests.scenarios.dashboard_user import DEEDS, FINALIZING, DashboardUser
 from tests.scenarios.sync_audit import Audit, Bill, Seen
 from tests.scenarios.watched_process import Crash, WatchedHttp, WatchedProcess
 from tests.support.stripe_builders import (
@@ -157,7 +157,7 @@ class SyncMachine(RuleBasedStateMachine):
         self._sandbox = sandbox
         self._clock = MovableClock(sandbox)
         self._hours = 0
-        self._hands = Hands(sandbox)
+        self._hands = DashboardUser(sandbox)
         self._audit = Audit(self._database, sandbox, self._hands)
         self._billed: list[str] = []
         self._backup = f"{self._name}_backup"

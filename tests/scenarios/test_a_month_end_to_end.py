@@ -12,22 +12,22 @@ from fly_billing.periods import BillingMonth
 from fly_billing.sensors.alert_on_failed_run import run_alert
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import days_to_land
+from tests.support.dagster_platform import DagsterPlatform, event, machine_seconds
 from tests.support.unguarded import damage
-from tests.support.world import World, event, machine_seconds
 
 SEPTEMBER, OCTOBER, NOVEMBER = BillingMonth(2026, 9), BillingMonth(2026, 10), BillingMonth(2026, 11)
 DAY = date(2026, 10, 15)
 NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
 
 
-def use_something(world: World, *organizations: str) -> None:
+def use_something(world: DagsterPlatform, *organizations: str) -> None:
     """Each runs a Machine for 30 days' worth of seconds: $2.02."""
     world.write_usage(DAY, [machine_seconds(f"{name}-1", name, NOON, "2592000") for name in organizations])
 
 
-def three_that_used_something(world: World) -> list[str]:
+def three_that_used_something(world: DagsterPlatform) -> list[str]:
     """Make three organizations that owe $2.02 each; the one that tests break is called so."""
     world.load_prices()
     names = ["acme", "broken", "gamma"]
@@ -38,7 +38,7 @@ def three_that_used_something(world: World) -> list[str]:
 
 
 def test_a_month_of_usage_fees_and_one_off_items_is_billed_and_synced_to_the_cent(
-    world: World, sandbox: SandboxServer
+    world: DagsterPlatform, sandbox: SandboxServer
 ) -> None:
     world.load_prices()
     world.add_organization("acme")
@@ -72,7 +72,7 @@ def test_a_month_of_usage_fees_and_one_off_items_is_billed_and_synced_to_the_cen
     assert sum(line["amount"] for line in invoice["lines"]) == 1378
 
 
-def test_a_whole_month_is_one_run(world: World) -> None:
+def test_a_whole_month_is_one_run(world: DagsterPlatform) -> None:
     for name in ("acme", "beta", "gamma"):
         world.add_organization(name)
     world.land_month(OCTOBER)
@@ -85,7 +85,7 @@ def test_a_whole_month_is_one_run(world: World) -> None:
     )
 
 
-def test_billing_and_syncing_a_month_again_bills_nothing_twice(world: World, sandbox: SandboxServer) -> None:
+def test_billing_and_syncing_a_month_again_bills_nothing_twice(world: DagsterPlatform, sandbox: SandboxServer) -> None:
     world.load_prices()
     world.add_organization("acme")
     use_something(world, "acme")
@@ -101,7 +101,7 @@ def test_billing_and_syncing_a_month_again_bills_nothing_twice(world: World, san
 
 
 def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its_own_partition_failed(
-    world: World, sandbox: SandboxServer
+    world: DagsterPlatform, sandbox: SandboxServer
 ) -> None:
     names = three_that_used_something(world)
     world.execute("insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', '2026-09-01Z', null)")
@@ -129,7 +129,7 @@ def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its
 
 
 def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_late_usage_of_the_others_is_billed(
-    world: World,
+    world: DagsterPlatform,
 ) -> None:
     """acme and broken used as much again as they did: $2.02 more, which broken is not charged for yet."""
     names = three_that_used_something(world)
@@ -173,7 +173,7 @@ def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_
 
 
 def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_partition_failed(
-    world: World, sandbox: SandboxServer
+    world: DagsterPlatform, sandbox: SandboxServer
 ) -> None:
     names = three_that_used_something(world)
     world.execute("update organizations set stripe_customer_id = 'cus_nobody' where id = 'broken'")
@@ -196,7 +196,7 @@ def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_pa
     assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202, 202]
 
 
-def test_an_event_at_midnight_of_the_months_end_is_billed_in_the_next_month_only(world: World) -> None:
+def test_an_event_at_midnight_of_the_months_end_is_billed_in_the_next_month_only(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     world.write_usage(
@@ -214,7 +214,7 @@ def test_an_event_at_midnight_of_the_months_end_is_billed_in_the_next_month_only
     assert world.totals(OCTOBER) == {"acme": ("finalized", 404)}
 
 
-def test_usage_three_weeks_late_changes_no_finalized_invoice_and_is_on_the_next_one(world: World) -> None:
+def test_usage_three_weeks_late_changes_no_finalized_invoice_and_is_on_the_next_one(world: DagsterPlatform) -> None:
     """60 seconds of 2.02 per 2,592,000: 0.0000467..., on November's invoice."""
     world.load_prices()
     world.add_organization("acme")
@@ -240,7 +240,7 @@ def test_usage_three_weeks_late_changes_no_finalized_invoice_and_is_on_the_next_
         assert [dict(row) for row in found] == [{"kind": "adjustment", "amount": Decimal("0.00004676")}]
 
 
-def test_the_open_month_is_the_upcoming_invoice_and_grows_with_the_usage(world: World) -> None:
+def test_the_open_month_is_the_upcoming_invoice_and_grows_with_the_usage(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     world.now = datetime(2026, 11, 20, tzinfo=UTC)
@@ -258,11 +258,11 @@ def test_the_open_month_is_the_upcoming_invoice_and_grows_with_the_usage(world: 
     assert world.execute("select * from stripe_invoices") == []
 
 
-def test_usage_that_landed_after_the_rollup_is_never_left_out_of_a_final_invoice(world: World) -> None:
+def test_usage_that_landed_after_the_rollup_is_never_left_out_of_a_final_invoice(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     world.land_month(OCTOBER)
-    roll_up(world.database, UsageLake(world.lake_dir), OCTOBER, ["acme"], world.now)
+    roll_up(world.database, UsageTable(world.lake_dir), OCTOBER, ["acme"], world.now)
     use_something(world, "acme")
     world.land(DAY, DAY)  # at the same moment, by the clock
 
@@ -273,7 +273,7 @@ def test_usage_that_landed_after_the_rollup_is_never_left_out_of_a_final_invoice
     assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
 
 
-def test_a_month_is_not_closed_while_a_landing_folder_holds_files_that_were_not_landed(world: World) -> None:
+def test_a_month_is_not_closed_while_a_landing_folder_holds_files_that_were_not_landed(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     world.land_month(OCTOBER)
@@ -289,7 +289,7 @@ def test_a_month_is_not_closed_while_a_landing_folder_holds_files_that_were_not_
 
 
 def test_a_month_is_not_closed_while_rejected_usage_of_a_newly_added_organization_can_be_landed_again(
-    world: World,
+    world: DagsterPlatform,
 ) -> None:
     world.load_prices()
     use_something(world, "newco")
@@ -305,7 +305,7 @@ def test_a_month_is_not_closed_while_rejected_usage_of_a_newly_added_organizatio
     assert world.totals(OCTOBER) == {"newco": ("finalized", 202)}
 
 
-def test_nothing_is_landed_while_the_landing_folder_is_not_mounted(world: World) -> None:
+def test_nothing_is_landed_while_the_landing_folder_is_not_mounted(world: DagsterPlatform) -> None:
     world.landing_dir.rmdir()
 
     world.run("land_usage", landing_range(DAY, DAY), fails=True)
@@ -313,12 +313,12 @@ def test_nothing_is_landed_while_the_landing_folder_is_not_mounted(world: World)
     assert world.execute("select * from landing_days") == []
 
 
-def test_a_rollup_changed_by_hand_is_put_right_before_anything_is_billed_from_it(world: World) -> None:
+def test_a_rollup_changed_by_hand_is_put_right_before_anything_is_billed_from_it(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     use_something(world, "acme")
     world.land_month(OCTOBER)
-    roll_up(world.database, UsageLake(world.lake_dir), OCTOBER, ["acme"], world.now)
+    roll_up(world.database, UsageTable(world.lake_dir), OCTOBER, ["acme"], world.now)
     world.execute("update usage_rollups set quantity = quantity * 100")
 
     world.bill(OCTOBER)
@@ -326,7 +326,7 @@ def test_a_rollup_changed_by_hand_is_put_right_before_anything_is_billed_from_it
     assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
 
 
-def test_rollups_that_do_not_hold_what_was_used_are_not_written(world: World) -> None:
+def test_rollups_that_do_not_hold_what_was_used_are_not_written(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     use_something(world, "acme")
@@ -346,7 +346,7 @@ def test_rollups_that_do_not_hold_what_was_used_are_not_written(world: World) ->
 
 
 def test_while_stripe_is_down_nothing_is_lost_and_only_what_is_missing_there_is_failed(
-    world: World, sandbox: SandboxServer
+    world: DagsterPlatform, sandbox: SandboxServer
 ) -> None:
     world.load_prices()
     for name in ("acme", "beta"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from fly_billing.focus.imports import import_focus
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.support.world import World
+from tests.support.dagster_platform import DagsterPlatform
 
 SAMPLE = Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv"
 SEPTEMBER = BillingMonth(2024, 9)
@@ -29,7 +29,9 @@ def list_amounts() -> dict[str, Fraction]:
     return dict(sums)
 
 
-def test_the_focus_sample_is_billed_and_synced_to_what_its_rows_add_up_to(world: World, sandbox: SandboxServer) -> None:
+def test_the_focus_sample_is_billed_and_synced_to_what_its_rows_add_up_to(
+    world: DagsterPlatform, sandbox: SandboxServer
+) -> None:
     world.now = datetime(2024, 10, 5, tzinfo=UTC)
     imported = import_focus(
         world.database, world.landing_dir, SAMPLE, max_org_partitions=200, shared_groups=8, now=world.now

@@ -13,13 +13,13 @@ import pytest
 from fly_billing.postgres.database import BillingDatabase
 from tests.chaos import campaign
 from tests.chaos.audit import Findings
-from tests.chaos.crew import Crew, crew
 from tests.chaos.plan import SMALL
 from tests.chaos.trial import trial
+from tests.chaos.worker_pool import WorkerPool, crew
 
 
 @pytest.fixture(scope="module")
-def one_seat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+def one_seat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     with crew(tmp_path_factory.mktemp("crew"), 1) as seats:
         yield seats
 
@@ -31,13 +31,13 @@ def test_under_all_faults_at_once_each_invoice_reaches_stripe_once_and_to_the_ce
 
 
 def test_the_sync_as_it_is_passes_the_trial_that_the_broken_ones_fail(
-    one_seat: Crew, billing_database: BillingDatabase, tmp_path: Path
+    one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     assert trial(one_seat, billing_database, tmp_path, None) == Findings(billable=12)
 
 
 def test_the_audit_finds_out_a_sync_without_a_journal(
-    one_seat: Crew, billing_database: BillingDatabase, tmp_path: Path
+    one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     found = trial(one_seat, billing_database, tmp_path, "no journal")
     # The four that were sent when the process was killed, $9.00 to $12.00, were charged again the next day.
@@ -45,7 +45,7 @@ def test_the_audit_finds_out_a_sync_without_a_journal(
 
 
 def test_the_audit_finds_out_a_sync_with_random_keys(
-    one_seat: Crew, billing_database: BillingDatabase, tmp_path: Path
+    one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     found = trial(one_seat, billing_database, tmp_path, "random keys")
     # Four customers and four drafts whose answers were lost were made twice, and the first ones forgotten.
@@ -53,7 +53,7 @@ def test_the_audit_finds_out_a_sync_with_random_keys(
 
 
 def test_the_audit_finds_out_a_sync_that_does_not_read_before_a_new_generation(
-    one_seat: Crew, billing_database: BillingDatabase, tmp_path: Path
+    one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     found = trial(one_seat, billing_database, tmp_path, "no read before a new generation")
     # The four with a stored 500, $5.00 to $8.00, and those that were sent the day before, were charged again.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fly_billing.focus.imports import import_focus
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
@@ -20,7 +20,7 @@ from fly_billing.statements.billed_events import check_items_per_event, open_bil
 from fly_billing.statements.explanation_reader import items_of_month, read_explanation
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from tests.support.builders import TERMS, Platform, days_of, id_of
 from tests.support.calculator import printed, redo
 
@@ -47,7 +47,7 @@ def month_of(prices: Sequence[Price], month: BillingMonth, book: PriceBook) -> t
     rollups = [usage_of(price, month) for price in prices if price.meter]
     fees = [fee_of(price, month) for price in prices if not price.meter]
     member = Member("acme", book, rollups, fees)
-    return assemble_invoice(Account("acme", "USD", month, [member])), rollups
+    return assemble_invoice(InvoiceInputs("acme", "USD", month, [member])), rollups
 
 
 def catalogue() -> Iterator[tuple[Invoice, list[UsageRollup]]]:
@@ -87,7 +87,7 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
 ) -> None:
     month, closed = BillingMonth(2024, 9), datetime(2024, 10, 5, tzinfo=UTC)
     import_focus(billing_database, landing_dir, FOCUS_SAMPLE, max_org_partitions=200, shared_groups=8, now=closed)
-    platform = Platform(billing_database, UsageLake(landing_dir.parent / "lake"), landing_dir)
+    platform = Platform(billing_database, UsageTable(landing_dir.parent / "lake"), landing_dir)
     platform.land(*days_of(month.first_day, month.last_landing_day(TERMS.grace)), now=closed)
     platform.roll_up(month, now=closed)
     billed = platform.bill(month, now=closed)

@@ -16,7 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from fly_billing.embedded_postgres import PostgresServer, drop_database
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.client import Answer
+from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.rules.requests import StripeRequest
 from tests.scenarios.sync_machine import SyncMachine, make_template
@@ -87,7 +87,7 @@ class LateJournal(StripeJournal):
         object.__setattr__(self, "_begun", (invoice, request, generation, key, now))
         return 0
 
-    def after(self, attempt: int, answer: Answer, now: datetime) -> None:
+    def after(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
         super().after(super().before(*getattr(self, "_begun")), answer, now)  # noqa: B009 - no field: it is broken
 
 

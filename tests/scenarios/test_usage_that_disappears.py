@@ -15,7 +15,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
-from tests.support.world import World, machine_seconds
+from tests.support.dagster_platform import DagsterPlatform, machine_seconds
 
 OCTOBER, NOVEMBER = BillingMonth(2026, 10), BillingMonth(2026, 11)
 TEN = [f"org-{number}" for number in range(10)]
@@ -31,19 +31,19 @@ def waits(result: ExecuteInProcessResult) -> Any:
     return check
 
 
-def adjustments(world: World) -> Decimal | None:
+def adjustments(world: DagsterPlatform) -> Decimal | None:
     (row,) = world.execute("select sum(amount) as amount from adjustments")
     amount: Decimal | None = row["amount"]
     return amount
 
 
-def look(world: World, sensor: Any, cursor: str | None) -> str | None:
+def look(world: DagsterPlatform, sensor: Any, cursor: str | None) -> str | None:
     resources = {"billing_postgres": BillingPostgres(url=world.database_url), "alerts": Alerts()}
     with build_sensor_context(world.instance, cursor=cursor, resources=resources) as context:
         return str(sensor.evaluate_tick(context).cursor)
 
 
-def test_a_final_months_usage_disappears_and_comes_back(world: World) -> None:
+def test_a_final_months_usage_disappears_and_comes_back(world: DagsterPlatform) -> None:
     world.load_prices()
     for name in TEN:
         world.add_organization(name, created_at=datetime(2026, 10, 5, tzinfo=UTC))

@@ -19,7 +19,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.support.world import World, event, machine_seconds
+from tests.support.dagster_platform import DagsterPlatform, event, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
 NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
@@ -52,7 +52,7 @@ def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, mon
     owner = BillingDatabase(databases.owner)
     migrate(owner)
     with DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        world = World(
+        world = DagsterPlatform(
             owner, databases.billing, folder / "landing", folder / "lake", sandbox.url, instance,
             datetime(2026, 11, 5, tzinfo=UTC),
         )  # fmt: skip

@@ -29,7 +29,7 @@ from fly_billing.pricing.rules.prices import Price
 from fly_billing.usage.landing import LandedFile, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
 from fly_billing.usage.rollups import RolledUp, roll_up
-from fly_billing.usage.usage_table import UsageLake, UsageTable
+from fly_billing.usage.usage_table import UsageTable, UsageTableVersion
 
 FIRST_MONTH = BillingMonth(2023, 1)
 SEPTEMBER = BillingMonth(2026, 9)
@@ -174,13 +174,13 @@ class Platform:
     """A billing database with its usage lake and landing folder, and the three stages of the way through the house."""
 
     database: BillingDatabase
-    lake: UsageLake
+    lake: UsageTable
     landing_dir: Path
 
     @classmethod
     def with_acme(cls, database: BillingDatabase, landing_dir: Path) -> Platform:
         """A platform with the small price book and one organization, acme."""
-        platform = cls(database, UsageLake(landing_dir.parent / "lake"), landing_dir)
+        platform = cls(database, UsageTable(landing_dir.parent / "lake"), landing_dir)
         platform.load(*PRICES)
         platform.add_organization("acme")
         return platform
@@ -306,7 +306,7 @@ class Platform:
     def land(self, *days: date, now: datetime = NOW) -> list[LandedFile]:
         return land_days(self.database, self.lake, self.landing_dir, days or [DAY], FIRST_MONTH, now)
 
-    def table(self) -> UsageTable:
+    def table(self) -> UsageTableVersion:
         """The usage table as every reader gets it: compared with Postgres."""
         return open_usage_table(self.database, self.lake)
 

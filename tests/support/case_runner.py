@@ -22,7 +22,7 @@ from uuid import UUID
 
 import pytest
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.imports.importing import import_focus
@@ -112,7 +112,7 @@ class CaseRunner:
             month,
             names,
             self.platform.lake,
-            Who("case", now, "case"),
+            Actor("case", now, "case"),
             guard=OFF,
             with_terms=True,
         )

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import (
-    Account,
     CreditGrant,
     CreditPaid,
     Discount,
     DiscountTaken,
     FeeCharged,
+    InvoiceInputs,
     Member,
     Subscription,
 )
@@ -45,10 +45,10 @@ class FeeLedger:
         self.invoices[month] = assemble_invoice(self.account(month, *subscriptions, member=member))
         return self.fees(month)
 
-    def account(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> Account:
+    def account(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> InvoiceInputs:
         known = [replace(one, charged=self._charged(one.id, month)) for one in subscriptions]
         others = {charged.month for one in known for charged in one.charged} | {month.plus(-1)}
-        return Account(
+        return InvoiceInputs(
             "acme",
             "USD",
             month,

@@ -21,11 +21,11 @@ from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.invoice_sync import SyncRules, SyncTools
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 JUNE, JULY = BillingMonth(2023, 6), BillingMonth(2023, 7)
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
@@ -87,7 +87,7 @@ def close_month(
 ) -> Billed:
     """Bill all organizations for a month without usage, the day after its grace period."""
     closed = month.closes_at(TERMS.grace)
-    lake, landing = UsageLake(folder / "lake"), folder / "no_usage"
+    lake, landing = UsageTable(folder / "lake"), folder / "no_usage"
     landing.mkdir(exist_ok=True)
     # One day is really landed, so that there is a usage table; the other ones are as quick as an insert. It is in the
     # middle of the month, so that no other month has to be rolled up again because of it.
@@ -162,7 +162,7 @@ def sync_tools(
     key: str = API_KEY,
     workers: int = 1,
     patience: float | None = None,
-    pace: Pace | None = None,
+    pace: RateLimiter | None = None,
     journal: StripeJournal | None = None,
 ) -> SyncTools:
     """Make sync tools that hurry between tries; `patience`: seconds to wait for an answer, if not as in production."""
@@ -173,7 +173,7 @@ def sync_tools(
     return SyncTools(
         journal=journal or StripeJournal(database, "test run"),
         client=client,
-        pace=pace or Pace(database, 1000, 1000),
+        pace=pace or RateLimiter(database, 1000, 1000),
         clock=clock,
         rules=SyncRules(workers=workers),
         sleep=hurried,

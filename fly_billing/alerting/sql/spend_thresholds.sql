@@ -1,4 +1,4 @@
--- name: spend_alert_told
+-- name: record_spend_alert
 -- No rows. People were told that the organization's month came to these thresholds.
 insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents)
 select :organization_id, to_date(:month, 'YYYY-MM'), :currency, unnest(cast(:thresholds_cents as bigint[])), :total_cents;
@@ -24,7 +24,7 @@ select
         select to_char(max(told.month), 'YYYY-MM') from spend_alerts as told
         where told.organization_id = s.organization_id and told.currency = s.currency
             and told.amount_cents = s.amount_cents
-    ) as last_told
+    ) as last_alerted
 from spend_thresholds as s
 where s.organization_id = coalesce(:organization_id, s.organization_id)
 order by s.organization_id, s.currency, s.amount_cents;

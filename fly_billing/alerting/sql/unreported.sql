@@ -1,4 +1,4 @@
--- name: failed_invoices_to_tell
+-- name: failed_invoices_to_alert
 -- One row per organization whose invoice of a month can't be computed and of which nobody was told yet. The amount is that
 -- of the last invoice that could be computed, where there is one.
 select
@@ -10,7 +10,7 @@ left join invoices as i on i.organization_id = f.organization_id and i.month = f
 where f.alerted_code is distinct from f.code
 order by f.month, f.organization_id;
 
--- name: failed_syncs_to_tell
+-- name: failed_syncs_to_alert
 -- One row per invoice whose sync has a failure that nobody was told of yet.
 select
     s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.failure_code as code,
@@ -30,17 +30,17 @@ where r.organization_id = told.organization_id and r.month = to_date(told.month,
 -- No rows. People know that these recovered; a new failure is told again.
 update stripe_invoices set alerted_code = null where invoice_id = any (:ids);
 
--- name: mark_failed_invoices_told
+-- name: mark_failed_invoices_alerted
 -- No rows. A human was told of these failures.
 update billing_failures as f set alerted_code = :code
 from unnest(cast(:organizations as text[]), cast(:months as text[])) as told (organization_id, month)
 where f.organization_id = told.organization_id and f.month = to_date(told.month, 'YYYY-MM') and f.code = :code;
 
--- name: mark_failed_syncs_told
+-- name: mark_failed_syncs_alerted
 -- No rows. A human was told of this failure of these invoices.
 update stripe_invoices set alerted_code = :code where invoice_id = any (:ids) and failure_code = :code;
 
--- name: recovered_invoices_to_tell
+-- name: recovered_invoices_to_alert
 -- One row per organization whose invoice of a month can be computed again and of whose failure people were told.
 select
     i.id as invoice_id, r.organization_id, to_char(r.month, 'YYYY-MM') as month, r.alerted_code as code,
@@ -50,7 +50,7 @@ join organizations as o on o.id = r.organization_id
 left join invoices as i on i.organization_id = r.organization_id and i.month = r.month and i.revision = 0
 order by r.month, r.organization_id;
 
--- name: recovered_syncs_to_tell
+-- name: recovered_syncs_to_alert
 -- One row per invoice that is in Stripe now and whose failure people were told of.
 select
     s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.alerted_code as code,
@@ -66,8 +66,8 @@ order by i.month, i.organization_id;
 update stripe_events set recovery_told_at = now()
 where invoice_id = any (:ids) and alerted_at is not null and recovery_told_at is null;
 
--- name: stripe_events_mark_told
--- stripe_events_mark_told
+-- name: mark_stripe_events_alerted
+-- mark_stripe_events_alerted
 -- No rows. A human was told of this trouble of these invoices.
 update stripe_events set alerted_at = now()
 where invoice_id = any (:ids) and code = :code and alerted_at is null;
@@ -86,8 +86,8 @@ where e.alerted_at is not null and e.recovery_told_at is null and (
 )
 order by month, i.organization_id;
 
--- name: stripe_events_to_tell
--- stripe_events_to_tell
+-- name: stripe_events_to_alert
+-- stripe_events_to_alert
 -- One row per invoice and kind of trouble that nobody was told of yet: the newest word on it. Left out: what is over, and
 -- what people know (an invoice that fails again for the same cause).
 select distinct on (e.invoice_id, e.type)

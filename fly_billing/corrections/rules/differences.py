@@ -21,8 +21,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.invoicing.rules.assembly import assemble_charges
-from fly_billing.invoicing.rules.draft import Draft
-from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
 from fly_billing.money import EXACT, counted, exact_sum, plain
 from fly_billing.periods import BillingMonth
@@ -99,7 +99,7 @@ class Difference:
         return EXACT.subtract(self.owed, exact_sum([self.billed, self.adjusted, self.waits]))
 
 
-def recalculate(account: Account, billed: Iterable[InvoiceItem]) -> Draft:
+def recalculate(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> InvoiceInProgress:
     """Calculate again what a final invoice with these items charges; `account` is its month as it is known now.
 
     What it charged for intervals that were not over stays as it is. Raises BillingError as `assemble_invoice`.

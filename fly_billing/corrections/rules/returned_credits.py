@@ -24,8 +24,8 @@ from uuid import UUID
 
 from fly_billing.corrections.rules.adjusted import NAMELESS
 from fly_billing.corrections.rules.differences import COMPARED, FOLLOWS, Charge, Difference, charge_key
-from fly_billing.invoicing.rules.draft import Draft
-from fly_billing.invoicing.rules.inputs import Account, CreditGrant
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
+from fly_billing.invoicing.rules.inputs import CreditGrant, InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead, line_order
 from fly_billing.invoicing.rules.steps.after_tax import taxes_by_item, whole_cents
 from fly_billing.invoicing.rules.steps.credits import drawing_order
@@ -88,7 +88,7 @@ def thing_of_credit_key(key: str) -> tuple[str, bool]:
 
 
 def credit_differences(
-    billed: Sequence[InvoiceItem], draft: Draft, month: BillingMonth, used: CreditsUsed
+    billed: Sequence[InvoiceItem], draft: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
 ) -> list[Difference]:
     """Return what goes back to credits, above zero, and what they pay instead, below zero, by credit and thing.
 
@@ -128,9 +128,9 @@ def _less_net(before: _Charges, billed: Sequence[InvoiceItem], after_tax: Collec
     return left
 
 
-def _gross(items: Sequence[InvoiceItem], left: Mapping[UUID, Decimal], draft: Draft) -> _Charges:
+def _gross(items: Sequence[InvoiceItem], left: Mapping[UUID, Decimal], draft: InvoiceInProgress) -> _Charges:
     """Add to what is left of these items the taxes on them, rounded as on an invoice."""
-    taxed = Draft(draft.account, NAMELESS, list(items), dict(left))
+    taxed = InvoiceInProgress(draft.account, NAMELESS, list(items), dict(left))
     taxed.other_rates = {
         item.id: tuple(draft.account.rates_of_fee(item))
         for item in items
@@ -201,7 +201,7 @@ def _drawn(
     before: _Charges,
     now: _Charges,
     among: Sequence[CreditGrant],
-    account: Account,
+    account: InvoiceInputs,
 ) -> tuple[Parts, dict[UUID, Decimal]]:
     """Return what each of these would have paid of each thing, had the invoice been right, and what would be left."""
     ids = {one.id for one in among}
@@ -211,7 +211,7 @@ def _drawn(
     # items came to by themselves: so much they may pay beyond them now.
     beyond = max(ZERO, EXACT.subtract(exact_sum(list(here.values())), before.left_in_all()))
     totals: dict[UUID, Decimal] = {}
-    fresh = Draft(account, NAMELESS, list(now.items), dict(now.left))
+    fresh = InvoiceInProgress(account, NAMELESS, list(now.items), dict(now.left))
     things = {item.id: thing_key(item) for item in now.items}
     drawn: Parts = defaultdict(Decimal)
     for grant in grants:
@@ -286,7 +286,7 @@ def _as_item(charge: Charge, named: str, paid: Decimal) -> InvoiceItem:
 
 
 def _fees(
-    payer: str, billed: Sequence[InvoiceItem], draft: Draft, month: BillingMonth, used: CreditsUsed
+    payer: str, billed: Sequence[InvoiceItem], draft: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
 ) -> Iterator[Difference]:
     """Yield what goes back of fees that another invoice charged in advance and this one should have given back."""
     items = {item.id: item for item in [*billed, *draft.items]}

@@ -37,7 +37,7 @@ class BilledTotal:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ShadowDifference:
     """One payer's month: what was billed, and what it comes to in the shadow.
 
     `again_cents` is what its own prices come to today. Where that is not what was billed, something that the invoice is
@@ -87,7 +87,7 @@ class ProductDifference:
 
 
 @dataclass(frozen=True)
-class Totals:
+class CurrencyTotals:
     """All priced payers of one currency: how many would pay more, less and the same, and what they come to."""
 
     currency: str
@@ -108,8 +108,8 @@ class ShadowReport:
 
     month: BillingMonth
     book: str
-    totals: Sequence[Totals]
-    differences: Sequence[Difference]
+    totals: Sequence[CurrencyTotals]
+    differences: Sequence[ShadowDifference]
     products: Sequence[ProductDifference]
     unpriced: Sequence[Unpriced]
 
@@ -139,7 +139,7 @@ def compare(
 
     Both by organization; an error says why an invoice can't be made.
     """
-    differences: list[Difference] = []
+    differences: list[ShadowDifference] = []
     unpriced: list[Unpriced] = []
     products: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for one in billed:
@@ -150,7 +150,7 @@ def compare(
         elif isinstance(own, BillingError):
             unpriced.append(Unpriced(*who, own.code, f"under its own prices: {own.operator_text}"))
         else:
-            differences.append(Difference(*who, other.total_cents, own.total_cents))
+            differences.append(ShadowDifference(*who, other.total_cents, own.total_cents))
             for product, cents in one.product_cents.items():
                 products[one.currency, product][0] += cents
             for item in other.items:
@@ -168,9 +168,9 @@ def compare(
     )
 
 
-def _totals(differences: Sequence[Difference]) -> list[Totals]:
+def _totals(differences: Sequence[ShadowDifference]) -> list[CurrencyTotals]:
     return [
-        Totals(
+        CurrencyTotals(
             currency,
             pay_more=sum(1 for one in found if one.cents > 0),
             pay_less=sum(1 for one in found if one.cents < 0),

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from fly_billing.corrections.rules.differences import COMPARED, Difference, charge_key
 from fly_billing.corrections.rules.returned_credits import thing_key
-from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
 from fly_billing.invoicing.rules.steps.taxes import Parts, like_what_counted, shares
 from fly_billing.money import EXACT
@@ -24,7 +24,7 @@ Split = dict[Rates, Decimal]
 PAID = ("usage", "subscription", "one_off", "minimum")
 
 
-def splits_of(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split]:
+def splits_of(items: Iterable[InvoiceItem], account: InvoiceInputs) -> dict[str, Split]:
     """Add up what is compared of an invoice by `charge_key` and by the rates that tax it.
 
     Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
@@ -43,7 +43,7 @@ def splits_of_credits(
     billed: Iterable[InvoiceItem],
     adjusted: Mapping[str, Parts],
     now: Iterable[InvoiceItem],
-    account: Account,
+    account: InvoiceInputs,
 ) -> dict[str, Split]:
     """Return by key how much of what goes back to credits is taxed at which rates: like what the credit had paid."""
     sides = [_splits_of_things(items, account) for items in (now, billed)]
@@ -59,7 +59,7 @@ def splits_of_credits(
     return splits
 
 
-def _splits_of_things(items: Iterable[InvoiceItem], account: Account) -> dict[str, Split]:
+def _splits_of_things(items: Iterable[InvoiceItem], account: InvoiceInputs) -> dict[str, Split]:
     every = {item.id: item for item in items}
     splits: dict[str, Split] = {}
     parts: dict[UUID, Parts] = {}
@@ -70,7 +70,7 @@ def _splits_of_things(items: Iterable[InvoiceItem], account: Account) -> dict[st
 
 
 def _parts_of(
-    item: InvoiceItem, every: Mapping[UUID, InvoiceItem], account: Account, parts: dict[UUID, Parts]
+    item: InvoiceItem, every: Mapping[UUID, InvoiceItem], account: InvoiceInputs, parts: dict[UUID, Parts]
 ) -> Parts:
     """Split an item by rates; `parts` has those that were split already. What it is about is split first."""
     if item.id in parts:

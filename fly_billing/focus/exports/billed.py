@@ -42,7 +42,7 @@ class BilledItem:
 
 
 @dataclass(frozen=True)
-class BilledInvoice:
+class ExportedInvoice:
     """A final invoice of one payer and month; `number` is the one that people know it by."""
 
     number: str

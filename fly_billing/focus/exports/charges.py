@@ -24,7 +24,7 @@ _ROUNDED = Context(prec=EXACT.prec, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True)
-class Charge:
+class FocusCharge:
     """`unit_price x quantity` of `unit`, in FOCUS's terms; None where it has no price of its own (a credit, a tax).
 
     `unit_price` is what is charged, `list_unit_price` that of the price list where another one was negotiated.
@@ -62,7 +62,7 @@ class Charge:
         return EXACT.multiply(unit_price, self.quantity)
 
 
-def charges_of(item: BilledItem) -> list[Charge]:
+def charges_of(item: BilledItem) -> list[FocusCharge]:
     """Return the item's charges, at least one; their amounts add up to its amount.
 
     A credit and an adjustment (also a minimum that is topped up to) have no unit price. An adjustment of an earlier
@@ -75,30 +75,30 @@ def charges_of(item: BilledItem) -> list[Charge]:
         return [replace(_step(item, step), sku_price="one-off") for step in item.detail["steps"]]
     if item.kind == "one_off" and item.amount >= 0:
         price = _at_most(item.amount, COST_DECIMALS)
-        return [Charge("Purchase", item.amount, None, "one-off", price, Decimal(1), focus_unit(item.unit))]
+        return [FocusCharge("Purchase", item.amount, None, "one-off", price, Decimal(1), focus_unit(item.unit))]
     category = {"one_off": "Credit", "credit": "Credit", "tax": "Tax"}.get(item.kind, "Adjustment")
     is_returned = item.kind == "credit" and item.amount > 0
-    return [Charge(category, item.amount, is_correction=item.kind == "adjustment" or is_returned)]
+    return [FocusCharge(category, item.amount, is_correction=item.kind == "adjustment" or is_returned)]
 
 
-def _allowance(item: BilledItem) -> Iterator[Charge]:
+def _allowance(item: BilledItem) -> Iterator[FocusCharge]:
     """Yield the usage that was free, at a price of 0; also where there was none, as no item may be left out."""
     free = Decimal(item.detail.get("free_allowance_used", "0"))
     if free or not item.detail.get("steps"):
         free = _at_most(free, QUANTITY_DECIMALS)
         label = "free allowance"
         sku_price, unit = f"{item.price_key}|{label}", focus_unit(item.unit)
-        yield Charge("Usage", Decimal(0), label, sku_price, Decimal(0), free, unit, _consumed(item, free))
+        yield FocusCharge("Usage", Decimal(0), label, sku_price, Decimal(0), free, unit, _consumed(item, free))
 
 
-def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
+def _step(item: BilledItem, step: Mapping[str, str]) -> FocusCharge:
     quantity, unit_amount = Decimal(step["quantity"]), Decimal(step["unit_amount"])
     per, units = Decimal(step["per"]), Decimal(step.get("units", step["quantity"]))
     if unit_amount < 0:  # a list price is never below zero: what is given back is a quantity below zero
         unit_amount, quantity = EXACT.minus(unit_amount), EXACT.minus(quantity)
     unit_price, quantity = _factors(unit_amount, divide(quantity, per))
     is_plain = step["label"] in _PLAIN_LABELS
-    return Charge(
+    return FocusCharge(
         category=_category(item, units),
         amount=Decimal(step["amount"]),
         label=None if is_plain else step["label"],
@@ -111,7 +111,7 @@ def _step(item: BilledItem, step: Mapping[str, str]) -> Charge:
     )
 
 
-def _beside_the_list(item: BilledItem, charges: Sequence[Charge]) -> list[Charge]:
+def _beside_the_list(item: BilledItem, charges: Sequence[FocusCharge]) -> list[FocusCharge]:
     """Give each charge of a negotiated price the unit price of the list.
 
     Where the list price has the same steps (a percentage off it, another amount for the same tiers), it is that of the
@@ -133,7 +133,7 @@ def _beside_the_list(item: BilledItem, charges: Sequence[Charge]) -> list[Charge
     return [_with_list_price(charge, price) for charge, price in zip(charges, prices, strict=True)]
 
 
-def _averages(charges: Sequence[Charge], units: Sequence[Decimal], amount: Decimal) -> Iterator[Decimal]:
+def _averages(charges: Sequence[FocusCharge], units: Sequence[Decimal], amount: Decimal) -> Iterator[Decimal]:
     """Yield for each charge what a unit of its quantity costs, if `amount` is shared out by `units`."""
     total = exact_sum(list(units))
     for number, (charge, own) in enumerate(zip(charges, units, strict=True)):
@@ -142,7 +142,7 @@ def _averages(charges: Sequence[Charge], units: Sequence[Decimal], amount: Decim
         yield _at_most(average, AMOUNT_DECIMALS)
 
 
-def _with_list_price(charge: Charge, price: Decimal) -> Charge:
+def _with_list_price(charge: FocusCharge, price: Decimal) -> FocusCharge:
     """Cut prices and quantity so that both products, exactly, have at most COST_DECIMALS."""
     if charge.unit_price is None or charge.quantity is None:
         return charge

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from fly_billing.bounds import refuse_unreadable
-from fly_billing.errors import ToBeMended
-from fly_billing.focus.exports.billed import BilledInvoice, BilledItem
+from fly_billing.errors import ActionableError
+from fly_billing.focus.exports.billed import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.columns import FOCUS_VERSION, FOCUS_VERSIONS
 from fly_billing.focus.exports.files import FORMATS, new_file
 from fly_billing.focus.exports.rows import Row, UnequalRows, focus_rows
@@ -32,7 +32,7 @@ BATCH = 20_000
 _OF_INVOICE = ("invoice_id", "payer_id", "payer_name", "number", "currency", "total_cents", "unreadable_rollup")
 
 
-class FocusExportError(ToBeMended):
+class FocusExportError(ActionableError):
     """The month can't be exported; no file was written."""
 
 
@@ -148,7 +148,7 @@ def _invoices(connection: Connection, month: BillingMonth) -> Iterator[list[Mapp
         yield [dict(row) for row in grouped]
 
 
-def _invoice(items: list[Mapping[str, Any]], month: BillingMonth) -> BilledInvoice:
+def _invoice(items: list[Mapping[str, Any]], month: BillingMonth) -> ExportedInvoice:
     """Make an invoice of its items. Raises ValueError naming a field that holds no number or time."""
     head = items[0]
     for item in items:
@@ -157,7 +157,7 @@ def _invoice(items: list[Mapping[str, Any]], month: BillingMonth) -> BilledInvoi
             raise ValueError(
                 f"usage rollup {item['unreadable_rollup']} has no time, or dimensions that are no JSON object"
             )
-    return BilledInvoice(
+    return ExportedInvoice(
         number=invoice_number(head["payer_id"], head["number"]),
         organization_id=head["payer_id"],
         organization_name=head["payer_name"],

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.errors import ToBeMended
-from fly_billing.focus.exports.billed import BilledInvoice, BilledItem
-from fly_billing.focus.exports.charges import Charge, charges_of, cut_cost
+from fly_billing.errors import ActionableError
+from fly_billing.focus.exports.billed import BilledItem, ExportedInvoice
+from fly_billing.focus.exports.charges import FocusCharge, charges_of, cut_cost
 from fly_billing.focus.exports.columns import COLUMNS, Cell
 from fly_billing.focus.exports.service_categories import service_category, service_subcategory
 from fly_billing.focus.exports.units import focus_unit
@@ -40,7 +40,7 @@ TAG_PREFIX = "fly_billing/"
 _FREQUENCIES = {"usage": "Usage-Based", "subscription": "Recurring", "minimum": "Recurring", "maximum": "Recurring"}
 
 
-class UnequalRows(ToBeMended):
+class UnequalRows(ActionableError):
     """The rows of an invoice do not add up to it: a file never says otherwise than the invoice."""
 
 
@@ -53,7 +53,7 @@ class _TakenOff:
     coupons: list[str] = field(default_factory=list)
 
 
-def focus_rows(invoice: BilledInvoice, provider: str) -> list[Row]:
+def focus_rows(invoice: ExportedInvoice, provider: str) -> list[Row]:
     """Return the rows of an invoice, in its order; taxes last. Raises UnequalRows where they miss its total."""
     taken_off = _discounts(invoice)
     rows: list[Row] = []
@@ -72,7 +72,7 @@ def focus_rows(invoice: BilledInvoice, provider: str) -> list[Row]:
     return rows
 
 
-def _discounts(invoice: BilledInvoice) -> dict[UUID, _TakenOff]:
+def _discounts(invoice: ExportedInvoice) -> dict[UUID, _TakenOff]:
     taken_off: dict[UUID, _TakenOff] = defaultdict(_TakenOff)
     for discount in (item for item in invoice.items if item.kind == "discount"):
         applied = [(UUID(part["item"]), Decimal(part["amount"])) for part in discount.detail["applied_to"]]
@@ -86,7 +86,7 @@ def _discounts(invoice: BilledInvoice) -> dict[UUID, _TakenOff]:
     return taken_off
 
 
-def _rows(invoice: BilledInvoice, item: BilledItem, off: _TakenOff, provider: str) -> list[Row]:
+def _rows(invoice: ExportedInvoice, item: BilledItem, off: _TakenOff, provider: str) -> list[Row]:
     charges = charges_of(item)
     amounts = _less([charge.amount for charge in charges], off.amount)
     cents = share_out_cents(amounts, invoice.currency, item.amount_cents + off.cents)
@@ -107,9 +107,9 @@ def _less(amounts: Sequence[Decimal], off: Decimal) -> list[Decimal]:
 
 
 def _row(
-    invoice: BilledInvoice,
+    invoice: ExportedInvoice,
     item: BilledItem,
-    charge: Charge,
+    charge: FocusCharge,
     amount: Decimal,
     billed: Decimal,
     coupons: Sequence[str],
@@ -148,7 +148,7 @@ def _row(
     }
 
 
-def _cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[Row], column: str) -> Decimal:
+def _cost_of_taxed(invoice: ExportedInvoice, tax: BilledItem, rows: Sequence[Row], column: str) -> Decimal:
     """Add up the ListCost (or the ContractedCost) of what a tax is on: of all rows, or of the items that it names, less
     what paid for them."""
     costs = [(row["x_InvoiceItemId"], cost) for row in rows if isinstance(cost := row[column], Decimal)]
@@ -169,7 +169,7 @@ def _cost_of_taxed(invoice: BilledInvoice, tax: BilledItem, rows: Sequence[Row],
     return exact_sum([*whole, *parts, *paid])
 
 
-def _tax_row(invoice: BilledInvoice, item: BilledItem, rows: Sequence[Row], provider: str) -> Row:
+def _tax_row(invoice: ExportedInvoice, item: BilledItem, rows: Sequence[Row], provider: str) -> Row:
     billed = from_cents(item.amount_cents, invoice.currency)
     contracted_cost, list_cost = (
         cut_cost(
@@ -187,7 +187,7 @@ def _tax_row(invoice: BilledInvoice, item: BilledItem, rows: Sequence[Row], prov
     }
 
 
-def _base_row(invoice: BilledInvoice, item: BilledItem, provider: str) -> Row:
+def _base_row(invoice: ExportedInvoice, item: BilledItem, provider: str) -> Row:
     """Return what is the same for all rows of an item; what is not known stays null."""
     return dict.fromkeys((column.name for column in COLUMNS), None) | {
         "BillingAccountId": invoice.organization_id,

@@ -19,7 +19,7 @@ SUBJECT_DIGITS, CONTENT_DIGITS = 16, 32
 
 
 @dataclass(frozen=True)
-class Scope:
+class ImportScope:
     """Whose charges of which billing month: what an export is a statement about."""
 
     provider: str
@@ -42,7 +42,7 @@ class Identities:
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
 
-    def next_id(self, scope: Scope, subject: Sequence[str], content: Sequence[str]) -> str:
+    def next_id(self, scope: ImportScope, subject: Sequence[str], content: Sequence[str]) -> str:
         identity = f"{_digest([scope.key, *subject], SUBJECT_DIGITS)}-{_digest(content, CONTENT_DIGITS)}"
         self._seen[identity] += 1
         return f"{identity}-{self._seen[identity]}"
@@ -53,7 +53,7 @@ def _digest(texts: Sequence[str], digits: int) -> str:
 
 
 @dataclass(frozen=True)
-class Charge:
+class ImportedCharge:
     """A charge of a file, or one that was imported before. `day` is that of its charge, `scope` the key of a Scope."""
 
     id: str
@@ -66,7 +66,7 @@ class Charge:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExportComparison:
     """What an export says beside what was known: ids of charges, none in two of them but `replaced` and `vanished`.
 
     `changed` are charges of the file in place of `replaced` ones; `vanished` are known ones that the export no longer
@@ -85,7 +85,7 @@ class Comparison:
         return self.replaced | (self.vanished - self.kept)
 
 
-def covered_days(rows: Iterable[tuple[Scope, date]]) -> dict[str, tuple[date, date]]:
+def covered_days(rows: Iterable[tuple[ImportScope, date]]) -> dict[str, tuple[date, date]]:
     """Return, by scope, the days that an export is a statement about: from its first charge to its last.
 
     They are those of the billing month's whole export; a sub-account that it does not name may be in another one.
@@ -99,14 +99,18 @@ def covered_days(rows: Iterable[tuple[Scope, date]]) -> dict[str, tuple[date, da
     return {key: (days[export][0], days[export][1]) for key, export in scopes.items()}
 
 
-def covers(covered: Mapping[str, tuple[date, date]], charge: Charge) -> bool:
+def covers(covered: Mapping[str, tuple[date, date]], charge: ImportedCharge) -> bool:
     first, last = covered.get(charge.scope, (date.max, date.min))
     return first <= charge.day <= last
 
 
 def compare(
-    file: Sequence[Charge], known: Collection[Charge], covered: Mapping[str, tuple[date, date]], *, is_whole: bool
-) -> Comparison:
+    file: Sequence[ImportedCharge],
+    known: Collection[ImportedCharge],
+    covered: Mapping[str, tuple[date, date]],
+    *,
+    is_whole: bool,
+) -> ExportComparison:
     """Compare an export with what is known of the days it covers. `is_whole`: each of its rows could be read."""
     before = {charge.id for charge in known}
     now = {charge.id for charge in file}
@@ -124,7 +128,7 @@ def compare(
         else:
             new.add(charge.id)
     vanished = frozenset(identity for ids in gone.values() for identity in ids)
-    return Comparison(
+    return ExportComparison(
         new=frozenset(new),
         known=frozenset(now & before),
         changed=frozenset(changed),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from fly_billing.focus.imports.identity import Charge, compare, covered_days, covers
+from fly_billing.focus.imports.identity import ImportedCharge, compare, covered_days, covers
 from fly_billing.focus.imports.prices import price_book_of
 from fly_billing.focus.imports.records import (
     KnownOneOffs,
@@ -169,7 +169,7 @@ def import_focus(
 class _Known:
     usage: Mapping[date, DayRows]
     one_offs: KnownOneOffs
-    charges: Sequence[Charge]
+    charges: Sequence[ImportedCharge]
 
 
 def _known(
@@ -190,8 +190,8 @@ def _known(
     return _Known(usage, one_offs, [*metered, *(one_offs.charges[identity] for identity in one_offs.standing)])
 
 
-def _charge(row: FocusRow) -> Charge:
-    return Charge(row.id, row.scope.key, row.starts_at.date())
+def _charge(row: FocusRow) -> ImportedCharge:
+    return ImportedCharge(row.id, row.scope.key, row.starts_at.date())
 
 
 def _write_rejected(path: Path, rejected: Sequence[RejectedRow]) -> None:

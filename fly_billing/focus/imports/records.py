@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import Connection, RowMapping, text
 
-from fly_billing.focus.imports.identity import Charge, covers
+from fly_billing.focus.imports.identity import ImportedCharge, covers
 from fly_billing.focus.imports.prices import BOOK
 from fly_billing.focus.imports.rows import COSTS, FocusImportError, FocusRow
 from fly_billing.invoicing.rules.billing_groups import billing_group_of, slug
@@ -105,7 +105,7 @@ class KnownOneOffs:
     """
 
     standing: Mapping[str, RowMapping]
-    charges: Mapping[str, Charge]
+    charges: Mapping[str, ImportedCharge]
     times_written: Mapping[str, int]
     unnamed: Counter[tuple[Any, ...]]
 
@@ -127,7 +127,7 @@ def known_one_offs(
     found = _run(connection, "imported_one_offs", {"organizations": list(organizations), **days})
     unnamed: Counter[tuple[Any, ...]] = Counter()
     written: dict[str, list[RowMapping]] = defaultdict(list)
-    charges: dict[str, Charge] = {}
+    charges: dict[str, ImportedCharge] = {}
     at_other_cost: Counter[str] = Counter()
     for item in found:
         if item["imported_as"] is None:
@@ -135,7 +135,7 @@ def known_one_offs(
             unnamed[look] += 1
             continue
         _, at_cost, scope, identity = item["imported_as"].split("|")
-        charge = Charge(identity, scope, item["occurred_at"].date())
+        charge = ImportedCharge(identity, scope, item["occurred_at"].date())
         if at_cost != cost and covers(covered, charge):
             at_other_cost[identity] += 1
         elif at_cost == cost:

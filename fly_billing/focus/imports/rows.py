@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from fly_billing.errors import ToBeMended
-from fly_billing.focus.imports.identity import Identities, Scope
+from fly_billing.errors import ActionableError
+from fly_billing.focus.imports.identity import Identities, ImportScope
 from fly_billing.focus.spreadsheet_text import from_cell
 from fly_billing.money import EXACT, plain
 from fly_billing.periods import BillingMonth
@@ -42,7 +42,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 WHOLE_DIGITS, DECIMALS = 20, 15
 
 
-class FocusImportError(ToBeMended):
+class FocusImportError(ActionableError):
     """The file can't be imported as a whole; nothing was changed."""
 
 
@@ -68,7 +68,7 @@ class FocusRow:
     file: str
     line: int
     id: str
-    scope: Scope
+    scope: ImportScope
     sub_account_id: str
     sub_account_name: str
     currency: str
@@ -187,7 +187,7 @@ def _row(
     amount = _number(fields, "ListCost" if is_list else "BilledCost")
     provider = _text(fields, "ProviderName") or "unnamed provider"
     period = _billing_month(fields, starts_at)
-    scope = Scope(provider, _given(fields, "BillingAccountId"), period.first_day, sub_account)
+    scope = ImportScope(provider, _given(fields, "BillingAccountId"), period.first_day, sub_account)
     row = FocusRow(
         file=file,
         line=line,

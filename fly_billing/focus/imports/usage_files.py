@@ -15,7 +15,7 @@ from decimal import Decimal
 from operator import itemgetter
 from pathlib import Path
 
-from fly_billing.focus.imports.identity import Charge
+from fly_billing.focus.imports.identity import ImportedCharge
 from fly_billing.focus.imports.prices import DIMENSIONS, meter_key
 from fly_billing.focus.imports.rows import FocusImportError, FocusRow
 from fly_billing.money import plain
@@ -67,8 +67,8 @@ def _read(path: Path) -> DayRows:
     return rows
 
 
-def charges_of(days: Mapping[date, DayRows]) -> list[Charge]:
-    return [Charge(row[0], row[-1], day) for day, rows in days.items() for row in rows.values()]
+def charges_of(days: Mapping[date, DayRows]) -> list[ImportedCharge]:
+    return [ImportedCharge(row[0], row[-1], day) for day, rows in days.items() for row in rows.values()]
 
 
 def plan_usage_files(

@@ -12,8 +12,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.bounds import MOST_MONEY
 from fly_billing.errors import not_computable
-from fly_billing.invoicing.rules.draft import Draft, InvoiceTax
-from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.draft import InvoiceInProgress, InvoiceTax
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem, line_order
 from fly_billing.invoicing.rules.steps.after_tax import return_after_tax, settle_after_tax
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
@@ -30,7 +30,7 @@ from fly_billing.periods import BillingMonth
 INVOICES = uuid5(NAMESPACE_URL, "fly_billing/invoices")
 
 # How an invoice is made, in this order. Argue with it here; each step says why it is as it is.
-STEPS: tuple[Callable[[Draft], None], ...] = (
+STEPS: tuple[Callable[[InvoiceInProgress], None], ...] = (
     charge_usage,  # allowance -> price model -> minimum and maximum of the price
     charge_subscriptions,  # recurring fees, prorated
     charge_one_offs,  # as they are
@@ -80,13 +80,13 @@ def invoice_number(organization_id: str, number: int) -> str:
     return f"{organization_id.upper()}-{number:04d}"
 
 
-def assemble_invoice(account: Account) -> Invoice:
+def assemble_invoice(account: InvoiceInputs) -> Invoice:
     """Assemble the invoice. Same input, same invoice, to the item's id.
 
     Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`,
     `unpriced_subscription`, `currency_mismatch`, `mixed_taxes`, `amount_too_large`).
     """
-    draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
+    draft = InvoiceInProgress(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in STEPS:
         step(draft)
     items = _rounded(sorted(draft.items, key=line_order), account.currency)
@@ -107,18 +107,18 @@ def assemble_invoice(account: Account) -> Invoice:
     )
 
 
-def assemble_charges(account: Account) -> Draft:
+def assemble_charges(account: InvoiceInputs) -> InvoiceInProgress:
     """Assemble what was charged, before adjustments, drawn credits and taxes; with what fees return to credits.
 
     Raises BillingError as `assemble_invoice`.
     """
-    draft = Draft(account, invoice_id(account.organization_id, account.month, account.revision))
+    draft = InvoiceInProgress(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in (*CHARGING_STEPS, return_credits, return_after_tax):
         step(draft)
     return draft
 
 
-def _refuse_too_much(account: Account, items: list[InvoiceItem], amount: Decimal) -> None:
+def _refuse_too_much(account: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:
     """Refuse an amount that nobody can mean, and that neither our records nor Stripe's could hold."""
     for what, found in [(f"item {one.description!r}", one.amount) for one in items] + [("the total", amount)]:
         if not abs(found) < MOST_MONEY:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from fly_billing.invoicing.rules.inputs import Account
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem, line_order
 from fly_billing.money import EXACT, divide, exact_sum
 from fly_billing.pricing.rules.scope import Scope
@@ -40,7 +40,7 @@ class InvoiceTax:
 
 
 @dataclass
-class Draft:
+class InvoiceInProgress:
     """`left` says what is still to be paid of each item, after what discounts and credits took from it. Exact.
 
     `counted`: what of this invoice counts towards each commitment. `other_rates`: the taxes of items that are not taxed
@@ -48,7 +48,7 @@ class Draft:
     `taxed`: what was taxed of each item at which rates, once taxes are added.
     """
 
-    account: Account
+    account: InvoiceInputs
     id: UUID
     items: list[InvoiceItem] = field(default_factory=list)
     left: dict[UUID, Decimal] = field(default_factory=dict)

@@ -289,7 +289,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Account:
+class InvoiceInputs:
     """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole.
 
     `charged_ahead`: of an invoice that is final and calculated again, its fees for intervals that are not over when the

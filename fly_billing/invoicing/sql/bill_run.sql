@@ -68,6 +68,6 @@ on conflict (id) do update set
     currency = excluded.currency, amount = excluded.amount, total_cents = excluded.total_cents,
     usage_snapshot_id = excluded.usage_snapshot_id, computed_at = excluded.computed_at;
 
--- name: tables_believed_empty
+-- name: tables_without_statistics
 -- One row per table of invoices that Postgres plans for as if it were empty.
 select relname as name from pg_class where oid in (cast('invoices' as regclass), cast('invoice_items' as regclass)) and reltuples = 0;

@@ -6,15 +6,15 @@ that swap connections, and the wording of driver errors. It does not own stateme
 
 from fly_billing.postgres.connecting.addresses import read_address
 from fly_billing.postgres.connecting.engines import make_engine, refuse_pooler_of, tcp_limits
-from fly_billing.postgres.connecting.problems import DatabaseProblem, Place, describe
+from fly_billing.postgres.connecting.problems import DatabaseAddress, DatabaseProblem, describe
 from fly_billing.postgres.connecting.sessions_needed import KEPT_OPEN, NEEDED, POOLED
 
 __all__ = [
     "KEPT_OPEN",
     "NEEDED",
     "POOLED",
+    "DatabaseAddress",
     "DatabaseProblem",
-    "Place",
     "describe",
     "make_engine",
     "read_address",

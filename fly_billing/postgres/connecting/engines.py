@@ -18,7 +18,7 @@ from fly_billing.postgres.connecting.poolers import (
     is_behind_pooler,
     refuse_swapping_pooler,
 )
-from fly_billing.postgres.connecting.problems import DatabaseFailed, DatabaseProblem, Place, describe
+from fly_billing.postgres.connecting.problems import DatabaseAddress, DatabaseFailed, DatabaseProblem, describe
 from fly_billing.postgres.connecting.times import read_all_times
 from fly_billing.postgres.connecting.watching import BoundedConnection, Watch, WatchedConnection
 from fly_billing.settings import DatabaseLimits
@@ -32,7 +32,7 @@ _checking = threading.Lock()
 
 def make_engine(url: URL, setting: str, limits: DatabaseLimits, **options: Any) -> Engine:
     """Make an engine. Its connections refuse poolers that swap sessions; its errors about them are DatabaseProblems."""
-    place = Place.of(setting, url)
+    place = DatabaseAddress.of(setting, url)
     engine = create_engine(url, **options)
 
     @event.listens_for(engine, "do_connect")
@@ -68,7 +68,7 @@ def refuse_pooler_of(url: URL, setting: str, limits: DatabaseLimits) -> None:
         opened.bound = float(limits.connect_seconds)
         return opened
 
-    refuse_swapping_pooler(connect, Place.of(setting, url))
+    refuse_swapping_pooler(connect, DatabaseAddress.of(setting, url))
 
 
 def tcp_limits(limits: DatabaseLimits) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def session_limits(limits: DatabaseLimits) -> dict[str, str]:
     }
 
 
-def _refuse_old_server(connection: WatchedConnection, place: Place) -> None:
+def _refuse_old_server(connection: WatchedConnection, place: DatabaseAddress) -> None:
     version = connection.info.server_version
     if version < OLDEST_SERVER * 10_000:
         raise DatabaseProblem(
@@ -120,7 +120,7 @@ def _set_up(connection: WatchedConnection, parameters: dict[str, Any], limits: D
     connection.watch = Watch(row[0], parameters, limits.silence_seconds)
 
 
-def _refuse_swapping_pooler(connection: WatchedConnection, url: str, place: Place) -> None:
+def _refuse_swapping_pooler(connection: WatchedConnection, url: str, place: DatabaseAddress) -> None:
     watch = connection.watch
     assert watch is not None
     if not is_behind_pooler(connection, watch.pid):

@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.postgres.connecting.addresses import describe_address
 from fly_billing.postgres.connecting.sessions_needed import DAGSTERS, NEEDED
 
@@ -69,7 +69,7 @@ NOT_MIGRATED = ("42P01", "3F000")
 SETTINGS_OF_DAGSTER = "DAGSTER_DATABASE_URL"
 
 
-class DatabaseProblem(ToBeMended):
+class DatabaseProblem(ActionableError):
     """The database can't be used, or did not do what was asked; the message is one line that says what to do."""
 
 
@@ -86,21 +86,21 @@ class DatabaseFailed(DatabaseProblem, OperationalError):
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseAddress:
     """A database as its messages name it: the setting that holds its URL, and `host:port/database`."""
 
     setting: str
     address: str
 
     @classmethod
-    def of(cls, setting: str, url: URL) -> Place:
+    def of(cls, setting: str, url: URL) -> DatabaseAddress:
         return cls(setting, describe_address(url))
 
     def __str__(self) -> str:
         return f"{self.setting} ({self.address})"
 
 
-def describe(problem: BaseException, place: Place | None = None, *, waited_for: str = "") -> str | None:
+def describe(problem: BaseException, place: DatabaseAddress | None = None, *, waited_for: str = "") -> str | None:
     """Say in one line what a driver's error means; None if it is not about the connection, its limits or the schema.
 
     `waited_for`: who held the lock that was waited for, if that is known.

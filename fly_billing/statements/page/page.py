@@ -13,7 +13,7 @@ from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.daily_plot import daily_plot
-from fly_billing.statements.rules.spend import Share, folded
+from fly_billing.statements.rules.spend import SpendShare, folded
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
 # A list of apps or regions is for looking at: so many rows, and the rest in one.
@@ -82,7 +82,7 @@ def _short(amount: str, digits: int = 10) -> str:
     return cut.replace("-", "\N{MINUS SIGN}")
 
 
-def _rows(shares: Sequence[Share], without: str) -> list[tuple[str, int]]:
+def _rows(shares: Sequence[SpendShare], without: str) -> list[tuple[str, int]]:
     """Return (label, cents) of the rows to show; `without` is what a row without a label is called."""
     whole = "Discounts, credits and taxes"
     return [

@@ -56,7 +56,7 @@ class SpendItem:
 
 
 @dataclass(frozen=True)
-class Share:
+class SpendShare:
     """One row: what came to so much. `label` is None for what has no app (or region): most fees."""
 
     label: str | None
@@ -89,10 +89,10 @@ class DailySpend:
 class Spend:
     """Where an invoice's money went, in five ways. `by_organization` is empty where all of it is one's own."""
 
-    by_product: tuple[Share, ...]
-    by_app: tuple[Share, ...]
-    by_region: tuple[Share, ...]
-    by_organization: tuple[Share, ...]
+    by_product: tuple[SpendShare, ...]
+    by_app: tuple[SpendShare, ...]
+    by_region: tuple[SpendShare, ...]
+    by_organization: tuple[SpendShare, ...]
     by_day: DailySpend
 
 
@@ -111,7 +111,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MonthComparison:
     """This month beside the one before: in all, and per product, the largest change first."""
 
     month: str
@@ -131,26 +131,26 @@ def spend_of(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_
     )
 
 
-def by_product(items: Iterable[SpendItem]) -> tuple[Share, ...]:
+def by_product(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
     """Add up the items' cents per product, in the order in which the invoice shows them."""
     totals: dict[tuple[str, bool], int] = {}
     for item in items:
         key = (item.product, item.is_of_the_whole_invoice)
         totals[key] = totals.get(key, 0) + item.amount_cents
-    return tuple(Share(label, cents, is_whole) for (label, is_whole), cents in totals.items())
+    return tuple(SpendShare(label, cents, is_whole) for (label, is_whole), cents in totals.items())
 
 
-def by_organization(items: Iterable[SpendItem]) -> tuple[Share, ...]:
+def by_organization(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
     """Add up the items' cents per organization, the largest first; last what is about the invoice as a whole."""
     totals: dict[str | None, int] = {}
     for item in items:
         whose = None if item.is_of_the_whole_invoice else item.organization_id
         totals[whose] = totals.get(whose, 0) + item.amount_cents
     ordered = sorted(totals.items(), key=lambda one: (one[0] is None, -one[1], one[0] or ""))
-    return tuple(Share(whose, cents, whose is None) for whose, cents in ordered)
+    return tuple(SpendShare(whose, cents, whose is None) for whose, cents in ordered)
 
 
-def by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[Share, ...]:
+def by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[SpendShare, ...]:
     """Share the items out over the values of a dimension, the largest first.
 
     Last come what has no such dimension (label None) and what is about the invoice as a whole.
@@ -162,15 +162,18 @@ def by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[
             amounts[label] = EXACT.add(amounts[label], amount)
     ordered = sorted(amounts, key=lambda label: (label is None, -amounts[label], label or ""))
     cents = share_out_cents([amounts[label] for label in ordered], currency, _total(bought))
-    return (*map(Share, ordered, cents), *([Share(None, _total(whole), is_of_the_whole_invoice=True)] if whole else []))
+    return (
+        *map(SpendShare, ordered, cents),
+        *([SpendShare(None, _total(whole), is_of_the_whole_invoice=True)] if whole else []),
+    )
 
 
-def folded(shares: Sequence[Share], most: int) -> tuple[Share, ...]:
+def folded(shares: Sequence[SpendShare], most: int) -> tuple[SpendShare, ...]:
     """Make one row of all named ones but the `most` first; the rows without a name stay what they are."""
     named = [share for share in shares if share.label is not None]
     if len(named) <= most + 1:  # a row that says "1 more" could as well say which
         return tuple(shares)
-    rest = Share(f"{len(named) - most:,} more", _total(named[most:]))
+    rest = SpendShare(f"{len(named) - most:,} more", _total(named[most:]))
     return (*named[:most], rest, *(share for share in shares if share.label is None))
 
 
@@ -251,18 +254,18 @@ def in_proportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return parts
 
 
-def compare(now: Sequence[Share], before: Sequence[Share], month: BillingMonth) -> Comparison:
+def compare(now: Sequence[SpendShare], before: Sequence[SpendShare], month: BillingMonth) -> MonthComparison:
     """Compare this month's products with those of the month before (`month`)."""
     products = dict.fromkeys(share.label for share in (*now, *before))
     changes = [Change.of(label, _cents_of(before, label), _cents_of(now, label)) for label in products]
     changes.sort(key=lambda change: -abs(change.difference_cents))
     total = Change.of(None, _total(before), _total(now))
-    return Comparison(str(month), total, tuple(changes))
+    return MonthComparison(str(month), total, tuple(changes))
 
 
-def _cents_of(shares: Sequence[Share], label: str | None) -> int:
+def _cents_of(shares: Sequence[SpendShare], label: str | None) -> int:
     return _total(share for share in shares if share.label == label)
 
 
-def _total(rows: Iterable[SpendItem | Share]) -> int:
+def _total(rows: Iterable[SpendItem | SpendShare]) -> int:
     return sum(row.amount_cents for row in rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
-from fly_billing.statements.rules.spend import Comparison, Spend
+from fly_billing.statements.rules.spend import MonthComparison, Spend
 
 # A file that came on so many days of a month is missed when it does not come; one that came less often may be over.
 REGULAR_DAYS = 7
@@ -72,7 +72,7 @@ _CATEGORIES = {"zero": "zero rate", "reverse_charge": "reverse charge", "outside
 
 
 @dataclass(frozen=True)
-class Payer:
+class PayingOrganization:
     """The organization that pays for another one."""
 
     id: str
@@ -100,10 +100,10 @@ class StatementInvoice:
     trouble: str | None
     items: tuple[StatementItem, ...] = ()
     number: str | None = None
-    payer: Payer | None = None
+    payer: PayingOrganization | None = None
     taxes: tuple[StatementTax, ...] = ()
     spend: Spend | None = None
-    compared: Comparison | None = None
+    compared: MonthComparison | None = None
 
     def items_by_product(self) -> dict[str, list[StatementItem]]:
         """Return the items of each product together, in the invoice's order."""

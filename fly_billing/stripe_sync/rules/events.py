@@ -58,7 +58,7 @@ class StripeEvent:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SyncState:
     """How our invoice stands when an event comes. `stripe_state`, `stripe_invoice_id`: what our journal says.
 
     `is_own_request`: the event came of a request in our journal.
@@ -72,7 +72,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EventOutcome:
     """What an event comes to: applied, superseded, ignored, waiting (for our own sync) or a conflict, and why.
 
     `status`: the invoice's new one. `code`, `operator_text`: for an alert. `customer_text`: for the statement.
@@ -142,29 +142,29 @@ def _required_moment(value: int) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
-def judge(event: StripeEvent, standing: Standing | None) -> Verdict:
+def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
     """Say what an event comes to, given how our invoice stands; `standing` None: we have no such invoice."""
     if event.type not in ACTED_ON:
-        return Verdict(IGNORED, "events of this type change nothing here")
+        return EventOutcome(IGNORED, "events of this type change nothing here")
     if standing is None:
-        return Verdict(IGNORED, "not an invoice of ours")
+        return EventOutcome(IGNORED, "not an invoice of ours")
     if standing.origin != "billed":
-        return Verdict(IGNORED, "the invoice was made and settled before us")
+        return EventOutcome(IGNORED, "the invoice was made and settled before us")
     if event.type == FINALIZATION_FAILED:
         return _failed_finalization(event, standing)
     if standing.stripe_state not in ("finalized", "skipped_zero"):
-        return Verdict(WAITING, "our sync has not finished this invoice yet")
+        return EventOutcome(WAITING, "our sync has not finished this invoice yet")
     if standing.stripe_invoice_id != event.object_id:
         return _of_another(event)
     return _failed_payment(event, standing) if event.type == PAYMENT_FAILED else _new_status(event, standing)
 
 
-def _failed_finalization(event: StripeEvent, standing: Standing) -> Verdict:
+def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
-        return Verdict(SUPERSEDED, "the invoice was finalized since, or drafted anew")
+        return EventOutcome(SUPERSEDED, "the invoice was finalized since, or drafted anew")
     code = event.error_code if event.error_code in KNOWN_CODES else "finalization_failed"
     known = stripe_failure(code, "", None)
-    return Verdict(
+    return EventOutcome(
         APPLIED,
         "Stripe could not finalize the draft",
         code="finalization_failed",
@@ -173,22 +173,22 @@ def _failed_finalization(event: StripeEvent, standing: Standing) -> Verdict:
     )
 
 
-def _of_another(event: StripeEvent) -> Verdict:
+def _of_another(event: StripeEvent) -> EventOutcome:
     reason = "of an earlier try or a duplicate in Stripe, not of the invoice that we billed"
     if event.type != "invoice.paid":
-        return Verdict(SUPERSEDED, reason)
+        return EventOutcome(SUPERSEDED, reason)
     text = "money came in for a duplicate or an earlier try: refund it there, or void the one that we billed"
-    return Verdict(CONFLICT, reason, code="paid_elsewhere", operator_text=_told(text, event))
+    return EventOutcome(CONFLICT, reason, code="paid_elsewhere", operator_text=_told(text, event))
 
 
-def _failed_payment(event: StripeEvent, standing: Standing) -> Verdict:
+def _failed_payment(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if standing.status != "finalized":
-        return Verdict(SUPERSEDED, f"the invoice is {standing.status} since")
+        return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} since")
     again, known = event.next_attempt_at, payment_failure(event.error_code)
     said = f' ("{event.error.rstrip(".")}")' if event.error and known.may_be_quoted else ""
     then = f"We try again on {again:%Y-%m-%d}." if again else "We don't try again by ourselves."
     meaning = f"{known.meaning}. " if known.meaning else ""
-    return Verdict(
+    return EventOutcome(
         APPLIED,
         "the payment failed",
         code="payment_failed" if again else "payment_given_up",
@@ -203,18 +203,18 @@ def _what_to_do(again: datetime | None) -> str:
     return "Stripe does not try again: write to the customer, then collect it or write it off in Stripe's dashboard"
 
 
-def _new_status(event: StripeEvent, standing: Standing) -> Verdict:
+def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
     new = STATUSES[event.type]
     if new == standing.status or RANKS[new] < RANKS[standing.status]:
-        return Verdict(SUPERSEDED, f"the invoice is {standing.status} already")
+        return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} already")
     if RANKS[new] == RANKS[standing.status]:
         text = f"Stripe says {new}, we say {standing.status}, and neither can change: find out what happened to it"
         reason = f"the invoice is {standing.status} here, which is final"
-        return Verdict(CONFLICT, reason, code="disagreement", operator_text=_told(text, event))
+        return EventOutcome(CONFLICT, reason, code="disagreement", operator_text=_told(text, event))
     if new == "void" and standing.is_own_request:
-        return Verdict(SUPERSEDED, "we voided it ourselves, to send it again")
+        return EventOutcome(SUPERSEDED, "we voided it ourselves, to send it again")
     code, text = _TOLD.get(new, (None, ""))
-    return Verdict(APPLIED, f"the invoice is {new}", new, code, operator_text=_told(text, event) if code else None)
+    return EventOutcome(APPLIED, f"the invoice is {new}", new, code, operator_text=_told(text, event) if code else None)
 
 
 _TOLD: Mapping[str, tuple[str, str]] = {

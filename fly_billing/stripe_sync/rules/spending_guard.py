@@ -108,7 +108,7 @@ class OrganizationTotals:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GuardResult:
     """Whether a month's total in one currency is in line with last month's; `reason` says why, for people."""
 
     currency: str
@@ -119,7 +119,7 @@ class Verdict:
     contributors: tuple[OrganizationTotals, ...] = ()
 
 
-def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: Mapping[str, int]) -> list[Verdict]:
+def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: Mapping[str, int]) -> list[GuardResult]:
     """Compare whole months, one currency at a time. `percent` 0 lets everything pass.
 
     `approved`: currency -> cents; a total that does not exceed them passes, however far from last month's it is.
@@ -131,23 +131,23 @@ def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: M
     ]
 
 
-def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | None) -> Verdict:
+def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | None) -> GuardResult:
     currency = totals[0].currency
     total = sum(one.cents for one in totals)
     before = [one.last_cents for one in totals if one.last_cents is not None]
     last = sum(before) if before else None
     if percent == 0:
-        return Verdict(currency, total, last, True, "the guard is turned off")
+        return GuardResult(currency, total, last, True, "the guard is turned off")
     if last is None:
-        return Verdict(currency, total, last, True, "last month has no final invoices: nothing to compare with")
+        return GuardResult(currency, total, last, True, "last month has no final invoices: nothing to compare with")
     if last <= 0:
-        return Verdict(currency, total, last, True, "last month came to nothing: nothing to compare with")
+        return GuardResult(currency, total, last, True, "last month came to nothing: nothing to compare with")
     if abs(total - last) * 100 <= percent * last:
-        return Verdict(currency, total, last, True, f"within {percent} % of last month")
+        return GuardResult(currency, total, last, True, f"within {percent} % of last month")
     if approved is not None and total <= approved:
-        return Verdict(currency, total, last, True, f"approved up to {format_cents(approved, currency)}")
+        return GuardResult(currency, total, last, True, f"approved up to {format_cents(approved, currency)}")
     ranked = sorted(totals, key=lambda one: (-abs(one.cents - (one.last_cents or 0)), one.organization_id))
-    return Verdict(
+    return GuardResult(
         currency, total, last, False, _out_of_line(currency, total, last, percent, approved), tuple(ranked[:NAMED])
     )
 

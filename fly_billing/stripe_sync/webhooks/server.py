@@ -14,7 +14,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings, SettingsError
 from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.event_inbox import payment_error, receive, settle_waiting_events
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import StripeReader
 from fly_billing.stripe_sync.webhooks.app import PATH, build_app
 from fly_billing.stripe_sync.webhooks.half_open import configuration
@@ -63,5 +63,5 @@ def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | Non
         production=settings.production,
         timeout=(PATIENCE, PATIENCE),
     )
-    pace = Pace(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
+    pace = RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
     return StripeReader(client, pace, tries=1)

@@ -94,7 +94,7 @@ def no_prices(organization: str, meter: str, dimensions: Mapping[str, str], mome
     """Each set of dimensions counts by itself."""
 
 
-def add_up(
+def aggregate(
     duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
 ) -> None:
     """Make the table `quantities`: one row per organization, meter, dimensions and segment with usage.
@@ -149,10 +149,10 @@ def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: date
     return bounds
 
 
-def add_up_again(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+def recount(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
     """Return (organization, meter) -> (events, quantity), added up another way, for the comparison.
 
-    After `add_up`. What has neither events nor a quantity is left out.
+    After `aggregate`. What has neither events nor a quantity is left out.
     """
     found = duck.execute(sql("sum_usage_again")).fetchall()
     return {(organization, meter): (events, quantity) for organization, meter, events, quantity in found}

@@ -14,42 +14,42 @@ from typing import Protocol
 import duckdb
 
 from fly_billing.periods import BillingMonth
-from fly_billing.usage.engines.duckdb_engine import PriceOf, add_up, add_up_again, no_prices
-from fly_billing.usage.usage_table import UsageTable
+from fly_billing.usage.engines.duckdb_engine import PriceOf, aggregate, no_prices, recount
+from fly_billing.usage.usage_table import UsageTableVersion
 
 
 class RollupEngine(Protocol):
     """Adds up where the events are. What is small is in `duck`: terms, carried levels, and what comes out."""
 
-    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
         """Open the month's events. Returns the table version that all that follows is made from.
 
         `table` was compared with Postgres (`usage.landing_ledger`). Raises UsageTableMismatch where a file can't be
         read.
         """
 
-    def add_up(
+    def aggregate(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
     ) -> None:
-        """Make the table `quantities` in `duck`, as `duckdb_engine.add_up` does."""
+        """Make the table `quantities` in `duck`, as `duckdb_engine.aggregate` does."""
 
-    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         """Return (organization, meter) -> (events, quantity), added up another way, for the comparison."""
 
 
 class OnDuckDB:
     """On this machine, within the memory that `usage.usage_table` allows and in files beyond that."""
 
-    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
         return table.open_view(duck, "events", month, by_meter=True)
 
-    def add_up(
+    def aggregate(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
     ) -> None:
-        add_up(duck, month, as_of, price_of)
+        aggregate(duck, month, as_of, price_of)
 
-    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
-        return add_up_again(duck)
+    def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+        return recount(duck)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import pyarrow as pa
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql, sql_spark
 from fly_billing.usage.engines.duckdb_engine import PriceOf, counts_together, no_prices, register_together, set_bounds
-from fly_billing.usage.usage_table import EVENTS, UsageTable
+from fly_billing.usage.usage_table import EVENTS, UsageTableVersion
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,7 +50,7 @@ class OnSpark:
         for function in sql_spark("as_duckdb").split(";\n"):
             spark.sql(function)
 
-    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTable, month: BillingMonth) -> int:
+    def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
         version, files = table.files(month)
         events = (
             # Only the folders below the table's own are partitions of it.
@@ -62,7 +62,7 @@ class OnSpark:
         self.spark.sql(sql_spark("events_by_meter" if table.may_be_shared(month) else "events_as_landed"))
         return version
 
-    def add_up(
+    def aggregate(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
     ) -> None:
         bounds = set_bounds(duck, month, as_of)
@@ -84,6 +84,6 @@ class OnSpark:
     def _hand_in(self, duck: duckdb.DuckDBPyConnection, name: str) -> None:
         self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
 
-    def add_up_again(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         found = self.spark.sql(sql("sum_usage_again")).collect()
         return {(row["organization_id"], row["meter"]): (row["events"], row["quantity"]) for row in found}

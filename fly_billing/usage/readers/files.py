@@ -1,6 +1,6 @@
 """Reads landed usage files (JSONL, JSON, CSV, Parquet) into the shape of `staged_rows`, losing nothing, judging little.
 
-Whether a row may be billed is decided in `judge_usage.sql`. What a cell may look like: `usage/rules/cells.py`.
+Whether a row may be billed is decided in `validate_usage.sql`. What a cell may look like: `usage/rules/cells.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Both obey `usage/rules/cells.py`. DuckDB is more lenient than JSON (trailing commas, NaN), takes the first of two equal
 keys and reads numbers as doubles: so its way declines every line in which any of that could matter.
-Keeps out: files (`files`, `jsonl_batches`), and which events can be billed (`sql_duckdb/judge_usage.sql`).
+Keeps out: files (`files`, `jsonl_batches`), and which events can be billed (`sql_duckdb/validate_usage.sql`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fly_billing.usage.rules.cells import (
 
 
 def open_documents(duck: duckdb.DuckDBPyConnection) -> None:
-    """Give the connection what `judge_usage.sql` reads `data` with: a macro for plain objects and the exact way."""
+    """Give the connection what `validate_usage.sql` reads `data` with: a macro for plain objects and the exact way."""
     duck.execute(sql("plain_object"))
     duck.create_function(
         "exact_object", exact_object, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL

@@ -2,7 +2,7 @@
 
 Every reader of landing files (JSONL, CSV, Parquet) reads its cells by these rules, or by a faster way that agrees with
 them and declines whatever is not plainly right. None of these functions raises on odd input. README.md documents the
-rules for senders. Keep out: file formats, and which events can be billed (`sql_duckdb/judge_usage.sql`).
+rules for senders. Keep out: file formats, and which events can be billed (`sql_duckdb/validate_usage.sql`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- name: candidates
+-- name: landing_candidates
 -- `candidates`: one row per billable row, of the days that land and of those that are settled again because of them.
 create or replace temp table replaced (landing_day date);
 create or replace temp table orphaned_days (landing_day date);

@@ -2,7 +2,7 @@
 -- for the exact reader (`usage.readers.json_lines.stage_json_line`): what DuckDB could read otherwise than that must not be plain.
 -- (Not a condition: DuckDB would push it down and read each document once more for it.) Plain is a flat object whose only
 -- object is `data`, flat too: no escapes, no key twice, no numbers but whole ones, and a quantity whose digits are those in
--- the line (DuckDB reads doubles). A key that is twice in `data`, but for the quantity, is left to `judge_usage.sql`.
+-- the line (DuckDB reads doubles). A key that is twice in `data`, but for the quantity, is left to `validate_usage.sql`.
 create or replace temp table read_json as
 with shaped as (
     select

@@ -30,9 +30,9 @@ from fly_billing.alerting.channel import AlertNotSent, Channel
 from fly_billing.alerting.outbox import Log, Posted, post_waiting, put
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.slack import SlackChannel
-from fly_billing.alerting.unreported import tell_failed_invoices, tell_failed_syncs
+from fly_billing.alerting.unreported import queue_invoice_failure_alerts, queue_sync_failure_alerts
 from fly_billing.alerting.webhook import WebhookChannel
-from fly_billing.assets.outcomes import TOLD_ELSEWHERE
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.alerts import Alerts, SlackWorkspace
@@ -45,6 +45,7 @@ from fly_billing.sensors.register_new_organizations import register_new_organiza
 from fly_billing.sensors.send_alerts import send_alerts
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.support.alert_servers import BOT_TOKEN, Slack, Webhook
+from tests.support.dagster_platform import DagsterPlatform
 from tests.support.stripe_builders import (
     JULY,
     add_organization,
@@ -57,7 +58,6 @@ from tests.support.stripe_builders import (
     sync,
     sync_tools,
 )
-from tests.support.world import World
 
 
 @dataclass
@@ -102,16 +102,16 @@ def test_a_failed_sync_is_told_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
-    assert on_call.hears(tell_failed_syncs) == 0
+    assert on_call.hears(queue_sync_failure_alerts) == 0
     fail_syncs(billing_database, sandbox)
-    assert on_call.hears(tell_failed_syncs) == 1
+    assert on_call.hears(queue_sync_failure_alerts) == 1
     (text,) = webhook.taken
     subject, who, what_to_do = text.splitlines()
     assert (subject, who) == ("Stripe sync failed (rate_limited): 1 invoice, $12.00", "- acme 2023-06: $12.00")
     assert what_to_do.startswith(
         "What to do: Stripe limits our rate: the pace slows down by itself, the next run goes on"
     )
-    assert [on_call.hears(tell_failed_syncs) for _ in range(3)] == [0, 0, 0]
+    assert [on_call.hears(queue_sync_failure_alerts) for _ in range(3)] == [0, 0, 0]
     assert len(webhook.taken) == 1
 
 
@@ -121,7 +121,7 @@ def test_the_same_failure_in_a_later_run_is_not_told_again(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     for _ in range(3):
         fail_syncs(billing_database, sandbox)
-        on_call.hears(tell_failed_syncs)
+        on_call.hears(queue_sync_failure_alerts)
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
@@ -130,9 +130,9 @@ def test_another_failure_of_the_same_invoice_is_told(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(tell_failed_syncs)
+    on_call.hears(queue_sync_failure_alerts)
     fail_syncs(billing_database, sandbox, "drop_before_apply")
-    assert on_call.hears(tell_failed_syncs) == 1
+    assert on_call.hears(queue_sync_failure_alerts) == 1
     assert webhook.subjects() == [
         "Stripe sync failed (rate_limited): 1 invoice, $12.00",
         "Stripe sync failed (no_answer): 1 invoice, $12.00",
@@ -144,11 +144,11 @@ def test_a_recovery_is_told_once_and_a_new_failure_again(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(tell_failed_syncs)
+    on_call.hears(queue_sync_failure_alerts)
     webhook.taken.clear()
     sandbox.control.clear_faults()
     sync(sync_tools(billing_database, sandbox.url))
-    assert [on_call.hears(tell_failed_syncs) for _ in range(2)] == [1, 0]
+    assert [on_call.hears(queue_sync_failure_alerts) for _ in range(2)] == [1, 0]
     assert webhook.taken == ["Stripe sync recovered: 2 invoices, $17.00\nacme 2023-06, bolt 2023-06"]
 
 
@@ -159,7 +159,7 @@ def test_what_nobody_was_told_of_needs_no_recovery(
     fail_syncs(billing_database, sandbox)
     sandbox.control.clear_faults()
     sync(sync_tools(billing_database, sandbox.url))
-    assert on_call.hears(tell_failed_syncs) == 0
+    assert on_call.hears(queue_sync_failure_alerts) == 0
     assert webhook.taken == []
 
 
@@ -172,7 +172,7 @@ def test_failures_of_one_cause_are_one_alert_for_all_organizations(
     execute(billing_database, "update organizations set stripe_customer_id = 'cus_gone' where id = 'crux'")
     sandbox.control.add_fault("rate_limited", "customers.create")
     sync(sync_tools(billing_database, sandbox.url))
-    assert on_call.hears(tell_failed_syncs) == 2
+    assert on_call.hears(queue_sync_failure_alerts) == 2
     assert webhook.subjects() == [
         "Stripe sync failed (customer_missing): 1 invoice, $3.00",
         "Stripe sync failed (rate_limited): 2 invoices, $17.00",
@@ -184,12 +184,12 @@ def test_a_later_organization_with_the_same_trouble_is_told_by_itself(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(tell_failed_syncs)
+    on_call.hears(queue_sync_failure_alerts)
     add_organization(billing_database, "bolt")
     charge(billing_database, "bolt", "5.00")
     close_month(billing_database, tmp_path)
     fail_syncs(billing_database, sandbox)
-    on_call.hears(tell_failed_syncs)
+    on_call.hears(queue_sync_failure_alerts)
     assert webhook.taken[1].splitlines()[:2] == [
         "Stripe sync failed (rate_limited): 1 invoice, $5.00",
         "- bolt 2023-06: $5.00",
@@ -211,7 +211,7 @@ def test_an_alert_that_was_refused_waits_and_is_sent_again_until_it_is_taken(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     webhook.status = status
-    assert [on_call.hears(tell_failed_syncs) for _ in range(2)] == [1, 0]
+    assert [on_call.hears(queue_sync_failure_alerts) for _ in range(2)] == [1, 0]
     assert [len(on_call.posts_again(seconds).refused) for seconds in (0, 29, 2)] == [0, 0, 1]
     webhook.status = 200
     assert [on_call.posts_again(seconds).taken for seconds in (58, 3, 3600)] == [0, 1, 0]
@@ -309,10 +309,10 @@ def test_what_could_not_be_marked_as_told_is_not_told_either(
     fail_syncs(billing_database, sandbox)
     execute(billing_database, "alter table stripe_invoices add constraint nothing_is_told check (alerted_code is null)")
     with pytest.raises(IntegrityError):
-        on_call.hears(tell_failed_syncs)
+        on_call.hears(queue_sync_failure_alerts)
     assert (on_call.posts_again().taken, on_call.log) == (0, [])
     execute(billing_database, "alter table stripe_invoices drop constraint nothing_is_told")
-    assert on_call.hears(tell_failed_syncs) == 1
+    assert on_call.hears(queue_sync_failure_alerts) == 1
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
@@ -322,7 +322,7 @@ def test_two_that_tell_at_once_tell_once(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     with ThreadPoolExecutor(4) as pool:
-        told = [pool.submit(on_call.hears, tell_failed_syncs) for _ in range(4)]
+        told = [pool.submit(on_call.hears, queue_sync_failure_alerts) for _ in range(4)]
     assert sorted(one.result() for one in told) == [0, 0, 0, 1]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
@@ -332,11 +332,11 @@ def test_a_recovery_that_was_refused_waits_too(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(tell_failed_syncs)
+    on_call.hears(queue_sync_failure_alerts)
     sandbox.control.clear_faults()
     sync(sync_tools(billing_database, sandbox.url))
     webhook.status = 500
-    on_call.hears(tell_failed_syncs)
+    on_call.hears(queue_sync_failure_alerts)
     webhook.status = 200
     assert on_call.posts_again(30).taken == 1
     assert webhook.subjects()[-1] == "Stripe sync recovered: 1 invoice, $12.00"
@@ -346,7 +346,7 @@ def test_without_a_channel_the_log_is_the_place(billing_database: BillingDatabas
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
     on_call = OnCall(billing_database, [])
-    assert [on_call.hears(tell_failed_invoices) for _ in range(2)] == [1, 0]
+    assert [on_call.hears(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
     assert on_call.log[0].splitlines()[0] == "Billing failed (currency_mismatch): 1 invoice, amount not known"
 
 
@@ -371,16 +371,16 @@ def test_an_invoice_that_can_not_be_computed_is_told_once(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
     break_billing(billing_database, tmp_path, "acme", "bolt")
-    assert on_call.hears(tell_failed_invoices) == 1
+    assert on_call.hears(queue_invoice_failure_alerts) == 1
     (text,) = webhook.taken
     assert text.splitlines()[:3] == [
         "Billing failed (currency_mismatch): 2 invoices, amount not known",
         "- acme 2023-07: amount not known",
         "- bolt 2023-07: amount not known",
     ]
-    assert on_call.hears(tell_failed_invoices) == 0
+    assert on_call.hears(queue_invoice_failure_alerts) == 0
     close_month(billing_database, tmp_path, JULY)
-    assert on_call.hears(tell_failed_invoices) == 0
+    assert on_call.hears(queue_invoice_failure_alerts) == 0
 
 
 def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
@@ -388,7 +388,7 @@ def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
-    on_call.hears(tell_failed_invoices)
+    on_call.hears(queue_invoice_failure_alerts)
     execute(
         billing_database,
         """
@@ -397,7 +397,7 @@ def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
         """,
     )
     close_month(billing_database, tmp_path, JULY)
-    assert on_call.hears(tell_failed_invoices) == 1
+    assert on_call.hears(queue_invoice_failure_alerts) == 1
     assert webhook.subjects() == [
         "Billing failed (currency_mismatch): 1 invoice, amount not known",
         "Billing failed (unpriced_subscription): 1 invoice, amount not known",
@@ -412,7 +412,7 @@ def test_an_invoice_that_can_be_computed_again_is_told_once_to_those_who_were_to
     execute(billing_database, "update billing_failures set alerted_code = code where organization_id = 'acme'")
     in_currency(billing_database, "USD")
     close_month(billing_database, tmp_path, JULY)
-    assert [on_call.hears(tell_failed_invoices) for _ in range(2)] == [1, 0]
+    assert [on_call.hears(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
     assert webhook.taken == ["Billing recovered: 1 invoice, $1.00\nacme 2023-07"]
 
 
@@ -421,11 +421,11 @@ def test_a_failure_that_came_back_before_anybody_heard_that_it_was_over_is_no_ne
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
-    on_call.hears(tell_failed_invoices)
+    on_call.hears(queue_invoice_failure_alerts)
     for currency in ("USD", "EUR"):
         in_currency(billing_database, currency)
         close_month(billing_database, tmp_path, JULY, finalize=False)
-    assert on_call.hears(tell_failed_invoices) == 0
+    assert on_call.hears(queue_invoice_failure_alerts) == 0
     assert query(billing_database, "select 1 from billing_recoveries") == []
 
 
@@ -483,12 +483,12 @@ def test_alert_on_failed_invoices_tells_and_then_keeps_quiet(
     assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount not known"]
 
 
-@op(config_schema={"told_elsewhere": bool, "fails": bool})
+@op(config_schema={"reported_by_sensor": bool, "fails": bool})
 def fail_on_purpose(context: OpExecutionContext) -> None:
     if not context.op_config["fails"]:
         return
-    if context.op_config["told_elsewhere"]:
-        raise Failure("2 of this run failed", metadata={TOLD_ELSEWHERE: True}, allow_retries=False)
+    if context.op_config["reported_by_sensor"]:
+        raise Failure("2 of this run failed", metadata={REPORTED_BY_SENSOR: True}, allow_retries=False)
     raise OSError("no space left on device")
 
 
@@ -498,9 +498,9 @@ def a_month() -> None:
 
 
 def run_a_month(
-    instance: DagsterInstance, told_elsewhere: bool = False, *, month: str | None = None, fails: bool = True
+    instance: DagsterInstance, reported_by_sensor: bool = False, *, month: str | None = None, fails: bool = True
 ) -> str:
-    config = {"ops": {"fail_on_purpose": {"config": {"told_elsewhere": told_elsewhere, "fails": fails}}}}
+    config = {"ops": {"fail_on_purpose": {"config": {"reported_by_sensor": reported_by_sensor, "fails": fails}}}}
     tags = {"fly_billing/month": month} if month else {}
     return a_month.execute_in_process(config, instance=instance, tags=tags, raise_on_error=False).run_id
 
@@ -530,11 +530,11 @@ def test_a_failed_run_is_told_unless_its_failures_stand_in_postgres(
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
     sensor.look()
-    run_a_month(instance, told_elsewhere=True)
+    run_a_month(instance, reported_by_sensor=True)
     sensor.look()
     assert webhook.taken == []
 
-    failed = run_a_month(instance, told_elsewhere=False)
+    failed = run_a_month(instance, reported_by_sensor=False)
     sensor.look()
     (text,) = webhook.taken
     assert text.splitlines()[0] == "Run of a_month failed"
@@ -548,7 +548,7 @@ def test_a_run_that_fails_every_hour_for_one_cause_is_told_once(
     sensor = Looks(alert_on_failed_run, instance, resources)
     sensor.look()
     for _ in range(3):
-        run_a_month(instance, told_elsewhere=False)
+        run_a_month(instance, reported_by_sensor=False)
         sensor.look()
     assert len(webhook.taken) == 1
 
@@ -575,7 +575,7 @@ def test_a_failed_run_is_told_once_even_where_the_sensor_looks_at_it_again(
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
     sensor.look()
-    run_a_month(instance, told_elsewhere=False)
+    run_a_month(instance, reported_by_sensor=False)
     sensor.look_without_memory()
     sensor.look()
     assert len(webhook.taken) == 1
@@ -587,7 +587,7 @@ def test_that_the_billing_database_is_away_is_told_without_it(
     away = {**resources, "billing_postgres": BillingPostgres(url="postgresql://nobody@127.0.0.1:9/billing")}
     sensor = Looks(alert_on_failed_run, instance, away)
     sensor.look_only()
-    run_a_month(instance, told_elsewhere=False)
+    run_a_month(instance, reported_by_sensor=False)
     webhook.status = 503
     with pytest.raises(AlertNotSent):
         sensor.look_only()
@@ -602,7 +602,7 @@ def test_that_no_billing_database_is_named_is_told_too(
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, {**resources, "billing_postgres": BillingPostgres()})
     sensor.look_only()
-    run_a_month(instance, told_elsewhere=False)
+    run_a_month(instance, reported_by_sensor=False)
     sensor.look_only()
     assert webhook.subjects() == ["Run of a_month failed"]
 
@@ -642,7 +642,7 @@ def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
 
 
 def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_mend_until_it_can(
-    world: World, webhook: Webhook
+    world: DagsterPlatform, webhook: Webhook
 ) -> None:
     """Nobody priced the plan that acme turns out to have had in October, whose invoice is final."""
     sensor = Looks(

@@ -10,8 +10,8 @@ from fly_billing.alerting.spend_thresholds import (
     NoSuchThreshold,
     SpendNotTold,
     add_threshold,
+    queue_spend_alerts,
     remove_threshold,
-    tell_spend,
     thresholds,
 )
 from fly_billing.alerting.webhook import WebhookChannel
@@ -42,7 +42,7 @@ def told(platform: Platform, webhook: Webhook) -> list[str]:
     """Have it told and posted; return the first lines of what was new."""
     channels = [WebhookChannel(webhook.url)]
     webhook.taken.clear()
-    count = tell_spend(platform.database, channels, lambda text: None)
+    count = queue_spend_alerts(platform.database, channels, lambda text: None)
     post_waiting(platform.database, channels)
     assert len(webhook.taken) == count
     return [text.splitlines()[0] for text in webhook.taken]
@@ -130,14 +130,14 @@ def test_whom_another_one_pays_for_is_told_of_their_own_part(spending: Platform,
 def test_without_a_channel_the_log_is_the_place(spending: Platform) -> None:
     spend(spending, "first", "10.00")
     log: list[str] = []
-    assert [tell_spend(spending.database, [], log.append) for _ in range(2)] == [1, 0]
+    assert [queue_spend_alerts(spending.database, [], log.append) for _ in range(2)] == [1, 0]
     assert [text.splitlines()[0] for text in log] == ["Spend alert: Acme crossed $10.00 in 2026-09"]
 
 
 def test_thresholds_are_listed_with_the_month_they_were_told_of_last(spending: Platform) -> None:
     spend(spending, "first", "10.00")
-    tell_spend(spending.database, [], lambda text: None)
-    assert [(row["amount_cents"], row["last_told"]) for row in thresholds(spending.database, "acme")] == [
+    queue_spend_alerts(spending.database, [], lambda text: None)
+    assert [(row["amount_cents"], row["last_alerted"]) for row in thresholds(spending.database, "acme")] == [
         (1000, "2026-09"),
         (2000, None),
         (5000, None),
@@ -190,7 +190,7 @@ def test_spend_that_can_not_be_read_is_reported_and_everybody_else_is_told_of(
     channels = [WebhookChannel(webhook.url)]
     for _ in range(3):  # told at the first look, and not at each
         with pytest.raises(SpendNotTold, match=r"2 spend alerts could not be told.*acme.*as_of infinity.*labs"):
-            tell_spend(spending.database, channels, lambda text: None)
+            queue_spend_alerts(spending.database, channels, lambda text: None)
         post_waiting(spending.database, channels)
     assert sorted(webhook.subjects()) == [
         "Spend alert: Zeta crossed $10.00 in 2026-09",

@@ -8,12 +8,12 @@ from typing import Any
 
 from dagster import ExecuteInProcessResult
 
-from fly_billing.alerting.unreported import tell_failed_invoices, tell_failed_syncs
+from fly_billing.alerting.unreported import queue_invoice_failure_alerts, queue_sync_failure_alerts
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.rules.sync_failures import ADDRESS
+from tests.support.dagster_platform import DagsterPlatform
 from tests.support.stripe_builders import JULY, JUNE, bill_june, charge, close_month, entry, execute, query, utc_now
-from tests.support.world import World
 
 
 def failures_shown(result: ExecuteInProcessResult) -> list[dict[str, str]]:
@@ -30,7 +30,7 @@ def cells(line: str) -> list[str]:
     return [re.sub(r"\\([^\w\s])", r"\1", cell.strip()) for cell in line.strip("|").split("|")]
 
 
-def trouble(world: World) -> str | None:
+def trouble(world: DagsterPlatform) -> str | None:
     return read_statement(world.database, "acme", utc_now()).invoices[0].trouble
 
 
@@ -41,7 +41,7 @@ def what_to_do(told: list[str]) -> str:
 
 
 def test_a_failed_sync_is_told_in_the_same_words_everywhere(
-    world: World, sandbox: SandboxServer, tmp_path: Path
+    world: DagsterPlatform, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(world.database, tmp_path, acme=["12.00"])
     world.register_organizations()
@@ -52,7 +52,7 @@ def test_a_failed_sync_is_told_in_the_same_words_everywhere(
 
     (shown,) = failures_shown(world.sync(JUNE, fails=True))
     told: list[str] = []
-    tell_failed_syncs(world.database, [], told.append)
+    queue_sync_failure_alerts(world.database, [], told.append)
 
     (call,) = query(world.database, "select stripe_request_id as id from stripe_attempts where outcome = 'not_applied'")
     link = f"https://dashboard.stripe.com/test/logs/{call['id']}"
@@ -65,7 +65,9 @@ def test_a_failed_sync_is_told_in_the_same_words_everywhere(
     assert trouble(world) == shown["the customer is told"] == ADDRESS
 
 
-def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywhere(world: World, tmp_path: Path) -> None:
+def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywhere(
+    world: DagsterPlatform, tmp_path: Path
+) -> None:
     bill_june(world.database, tmp_path, acme=["12.00"])
     world.register_organizations()
     charge(world.database, "acme", "1.00", month=JULY)
@@ -74,7 +76,7 @@ def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywher
 
     (shown,) = failures_shown(world.run("bill_month", world.tags(JULY), fails=True))
     told: list[str] = []
-    tell_failed_invoices(world.database, [], told.append)
+    queue_invoice_failure_alerts(world.database, [], told.append)
 
     assert what_to_do(told) == shown["what to do"]
     assert what_to_do(told).endswith("is in EUR, the organization is billed in USD: give it a price in USD")

@@ -15,7 +15,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.sample_platform import Seeded, seed
 from fly_billing.usage.landing import LandedFile, land_days
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 
 TODAY = date(2026, 11, 23)
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -41,8 +41,8 @@ def sow(
     )
 
 
-def lake_of(landing_dir: Path) -> UsageLake:
-    return UsageLake(landing_dir.parent / "usage_events")
+def lake_of(landing_dir: Path) -> UsageTable:
+    return UsageTable(landing_dir.parent / "usage_events")
 
 
 def land(database: BillingDatabase, landing_dir: Path, *months: BillingMonth) -> list[LandedFile]:

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.corrections.adjustments import Corrections, Who, correct_month, find_corrections, keep_as_billed
+from fly_billing.corrections.adjustments import Actor, Corrections, correct_month, find_corrections, keep_as_billed
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
 from tests.support.builders import (
@@ -35,7 +35,7 @@ from tests.support.builders import (
 )
 
 LATER = CLOSED + timedelta(days=10)
-NIGHT = Who("nightly", LATER)
+NIGHT = Actor("nightly", LATER)
 DEAR = replace(price("requests", "0.30", "requests", unit="request"), book="dear")
 EURO = replace(price("requests", "0.20", "requests", unit="request", currency="EUR"), book="euro")
 
@@ -316,7 +316,7 @@ def test_what_a_person_leaves_as_it_is_does_not_ask_again_until_something_else_c
     subscription(closed)
     with closed.database.transaction() as connection:
         (found,) = find_corrections(connection, SEPTEMBER, ["acme"], closed.lake).found
-        keep_as_billed(connection, found, Who("ann", LATER, "a gift"))
+        keep_as_billed(connection, found, Actor("ann", LATER, "a gift"))
     assert undecided(nightly(closed)) == {}
     late(closed, "acme")
     assert booked(nightly(closed)) == {"acme": Decimal(1)}

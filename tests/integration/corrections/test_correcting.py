@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from fly_billing.corrections.adjustments import (
+    Actor,
     Correction,
-    Who,
     book_credit_note,
     correct_month,
     find_corrections,
 )
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from tests.support.builders import (
     CLOSED,
     DAY,
@@ -33,7 +33,7 @@ from tests.support.builders import (
 )
 
 LATER = CLOSED + timedelta(days=10)
-ANN = Who("ann", LATER, "the proxy was late")
+ANN = Actor("ann", LATER, "the proxy was late")
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_credit_note_gives_back_as_credit_that_the_next_invoice_draws(platform
 def test_a_credit_note_never_charges(platform: Platform) -> None:
     late(platform, "e2", "10")
     with (
-        pytest.raises(ToBeMended, match="a credit note can't charge"),
+        pytest.raises(ActionableError, match="a credit note can't charge"),
         platform.database.transaction() as connection,
     ):
         book_credit_note(connection, corrections(platform), ANN)
@@ -190,7 +190,7 @@ def test_an_invoice_that_stripe_has_is_not_made_anew(platform: Platform) -> None
         "insert into stripe_invoices (invoice_id, state, stripe_invoice_id, updated_at, finalized_at)"
         " select id, 'finalized', 'in_1', now(), now() from invoices"
     )
-    with pytest.raises(ToBeMended, match="may be in Stripe"):
+    with pytest.raises(ActionableError, match="may be in Stripe"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, LATER, "ann")
 
 
@@ -203,7 +203,7 @@ def test_an_invoice_whose_finalizing_may_have_arrived_is_not_made_anew(platform:
         "insert into stripe_attempts (invoice_id, step, generation, idempotency_key, request_hash, sent_at)"
         " select id, 'finalize', 0, 'key', 'hash', now() from invoices"
     )
-    with pytest.raises(ToBeMended, match="may be in Stripe"):
+    with pytest.raises(ActionableError, match="may be in Stripe"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, LATER, "ann")
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.periods import BillingMonth
@@ -27,7 +27,7 @@ def correct(platform: Platform, quantity: str) -> Decimal:
         SEPTEMBER,
         platform.organizations(),
         platform.lake,
-        Who("ann", LATER, "wrong"),
+        Actor("ann", LATER, "wrong"),
         guard=OFF,
         with_terms=True,
     )
@@ -147,7 +147,7 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     platform.close(OCTOBER)
     assert platform.totals() == [900, 0]
     platform.execute("update subscriptions set ended_at = started_at")
-    who = Who("ann", LATER + timedelta(days=30), "cancelled")
+    who = Actor("ann", LATER + timedelta(days=30), "cancelled")
     for amount in (-9, 0):
         (found,) = correct_month(
             platform.database, OCTOBER, ["acme"], platform.lake, who, guard=OFF, with_terms=True

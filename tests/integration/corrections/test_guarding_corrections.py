@@ -16,9 +16,9 @@ import pytest
 
 from fly_billing.cli.corrections import read_total
 from fly_billing.corrections.adjustments import (
+    Actor,
     Correction,
     Corrections,
-    Who,
     approve_by_hand,
     book_adjustments,
     correct_month,
@@ -34,11 +34,11 @@ from fly_billing.corrections.approvals import (
     waiting_sums,
 )
 from fly_billing.corrections.rules.guard import CorrectionGuard
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from tests.support.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 
 LATER = CLOSED + timedelta(days=10)
-ANN = Who("ann", LATER)
+ANN = Actor("ann", LATER)
 GUARD = CorrectionGuard(percent=5, organization_percent=50, floor=Decimal(1))
 TEN = [f"org-{number}" for number in range(10)]
 
@@ -65,7 +65,7 @@ def land_again(platform: Platform, now: Any = LATER) -> None:
 
 
 def correct(
-    platform: Platform, groups: Sequence[str] | None = None, who: Who = ANN, *, with_terms: bool = False
+    platform: Platform, groups: Sequence[str] | None = None, who: Actor = ANN, *, with_terms: bool = False
 ) -> Corrections:
     names = platform.organizations() if groups is None else groups
     return correct_month(platform.database, SEPTEMBER, names, platform.lake, who, guard=GUARD, with_terms=with_terms)
@@ -175,7 +175,7 @@ def test_slices_over_three_nights_add_up(platform: Platform) -> None:
     for number, (left, booked) in enumerate([("240", "-6"), ("180", "-12"), ("120", "-12")]):
         use(platform, {**dict.fromkeys(TEN, "300"), "org-0": left})
         land_again(platform, LATER + timedelta(days=number))
-        correct(platform, who=Who("night", LATER + timedelta(days=number)))
+        correct(platform, who=Actor("night", LATER + timedelta(days=number)))
         assert adjusted(platform) == {"org-0": Decimal(booked)}
     assert held(platform) == {"org-0": Decimal(6)}
 
@@ -186,7 +186,7 @@ def test_slices_of_many_organizations_over_the_nights_add_up(platform: Platform)
         quantities[name] = "255"  # $4.50 of $300.00: 1.5 %
         use(platform, quantities)
         land_again(platform, LATER + timedelta(days=number))
-        correct(platform, who=Who("night", LATER + timedelta(days=number)))
+        correct(platform, who=Actor("night", LATER + timedelta(days=number)))
     assert set(adjusted(platform)) == {"org-0", "org-1", "org-2"}
     assert held(platform) == {"org-3": Decimal("4.5")}
 
@@ -279,7 +279,7 @@ def test_after_an_approval_a_small_correction_passes_by_itself_again(platform: P
     correct(platform)
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": "100", "org-1": "260"})
     land_again(platform, LATER + timedelta(days=1))
-    correct(platform, who=Who("night", LATER + timedelta(days=1)))
+    correct(platform, who=Actor("night", LATER + timedelta(days=1)))
     assert adjusted(platform) == {"org-0": Decimal(-20), "org-1": Decimal(-4)}
 
 
@@ -305,7 +305,7 @@ def test_late_usage_that_is_taken_away_again_waits_too(platform: Platform) -> No
     correct(platform)
     use(platform, dict.fromkeys(TEN, "300"))
     land_again(platform, LATER + timedelta(days=1))
-    correct(platform, who=Who("night", LATER + timedelta(days=1)))
+    correct(platform, who=Actor("night", LATER + timedelta(days=1)))
     assert adjusted(platform) == {"org-0": Decimal(870)}
     assert held(platform) == {"org-0": Decimal(870)}
 
@@ -357,7 +357,7 @@ def test_what_was_decided_can_neither_be_changed_nor_deleted(statement: str, pla
 def test_a_total_that_is_none_is_refused() -> None:
     assert read_total("3369.03") == Decimal("3369.03")
     for text in ("", "0", "-3", "NaN", "Infinity", "1e3", "1_000", "1,000.00", "٣", "$30", "3.3.3"):
-        with pytest.raises(ToBeMended, match="is no total"):
+        with pytest.raises(ActionableError, match="is no total"):
             read_total(text)
 
 

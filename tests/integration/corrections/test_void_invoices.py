@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.reissue import Reissued, reissue
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.event_inbox import poll_events
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
 from tests.support.stripe_builders import JUNE, bill_june, invoice_in_stripe, kinds, sync, sync_tools, utc_now
 
@@ -45,7 +45,13 @@ def void(platform: Platform, month: BillingMonth = SEPTEMBER) -> None:
 
 def correct(platform: Platform, month: BillingMonth) -> Decimal:
     done = correct_month(
-        platform.database, month, platform.organizations(), platform.lake, Who("ann", LATER), guard=OFF, with_terms=True
+        platform.database,
+        month,
+        platform.organizations(),
+        platform.lake,
+        Actor("ann", LATER),
+        guard=OFF,
+        with_terms=True,
     )
     assert done.failures == []
     return sum((one.amount for one in done.found), Decimal(0))
@@ -172,7 +178,7 @@ def test_made_anew_and_synced_stripe_has_the_void_one_and_one_to_pay(
     for _ in range(2):
         sync(tools)
     assert sandbox.control.call_counts().get("invoices.create", 0) == 0
-    roll_up(billing_database, UsageLake(tmp_path / "lake"), JUNE, ["acme"], utc_now())
+    roll_up(billing_database, UsageTable(tmp_path / "lake"), JUNE, ["acme"], utc_now())
     done = reissue(billing_database, "acme", JUNE, TERMS, utc_now(), "ann")
     assert [one.total_cents for one in done.billed.invoices] == [1200]
     for _ in range(2):
@@ -188,7 +194,7 @@ def test_one_that_is_void_at_home_and_may_be_paid_in_stripe_is_not_made_anew(sep
     finished_in_stripe(september)
     void(september)
     with pytest.raises(
-        ToBeMended, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it there first"
+        ActionableError, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it there first"
     ):
         make_anew(september)
 
@@ -201,15 +207,15 @@ def test_a_void_invoice_that_another_one_corrected_is_not_made_anew(september: P
     assert correct(september, SEPTEMBER) == 2
     september.close(OCTOBER)
     void(september)
-    with pytest.raises(ToBeMended, match="would be charged twice; what is still owed of it is a one-off item"):
+    with pytest.raises(ActionableError, match="would be charged twice; what is still owed of it is a one-off item"):
         make_anew(september)
 
 
 def test_an_invoice_that_is_open_or_not_there_is_not_made_anew(platform: Platform) -> None:
     with pytest.raises(
-        ToBeMended, match="acme has no final invoice of its own in 2026-09: there is nothing to make anew"
+        ActionableError, match="acme has no final invoice of its own in 2026-09: there is nothing to make anew"
     ):
         make_anew(platform)
     platform.compute()
-    with pytest.raises(ToBeMended, match="there is nothing to make anew"):
+    with pytest.raises(ActionableError, match="there is nothing to make anew"):
         make_anew(platform)

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from tests.support.pooling_proxy import alternating
 
 
@@ -94,7 +94,7 @@ def test_a_pooler_that_swaps_connections_is_refused_for_dagsters_storage_too(
     with alternating(server_url) as proxy:
         elsewhere = make_url(server_url).set(port=proxy.port).render_as_string(hide_password=False)
         monkeypatch.setenv("DAGSTER_DATABASE_URL", elsewhere)
-        with pytest.raises(ToBeMended, match=r"DAGSTER_DATABASE_URL \(.*in transaction or statement mode"):
+        with pytest.raises(ActionableError, match=r"DAGSTER_DATABASE_URL \(.*in transaction or statement mode"):
             DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)
     with psycopg.connect(server_url) as connection:
         assert connection.execute("select to_regclass('runs'), to_regclass('event_logs')").fetchone() == (None, None)

@@ -21,8 +21,8 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.stripe_sandbox import SandboxServer
+from tests.support.dagster_platform import DagsterPlatform, machine_seconds
 from tests.support.unguarded import damage
-from tests.support.world import World, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
 
@@ -109,7 +109,9 @@ def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> 
     assert silent_checks == []
 
 
-def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_were_missed(world: World) -> None:
+def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_were_missed(
+    world: DagsterPlatform,
+) -> None:
     world.land(date(2026, 9, 1), date(2026, 10, 30))
     damage(world.database, "delete from landing_days where landing_day = '2026-10-14'")
     world.execute("update landing_days set landed_at = '2026-10-20 23:59Z' where landing_day = '2026-10-20'")
@@ -124,7 +126,7 @@ def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_we
     ]
 
 
-def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(world: World) -> None:
+def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
     world.land_month(OCTOBER)
@@ -143,7 +145,9 @@ def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(world: World) -
     assert _evaluate(world, close_months_nightly, datetime(2026, 11, 10, 4, tzinfo=UTC)) == []
 
 
-def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(world: World) -> None:
+def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(
+    world: DagsterPlatform,
+) -> None:
     world.add_organization("acme")
     world.add_organization("zeta")
 
@@ -154,7 +158,7 @@ def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_on
     assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
 
 
-def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: World) -> None:
+def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: DagsterPlatform) -> None:
     world.add_organization("acme")
 
     requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
@@ -163,26 +167,30 @@ def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: 
 
 
 @pytest.mark.parametrize("day", [1, 2, 4, 30], ids=lambda day: f"on the {day}.")
-def test_on_a_platform_without_organizations_no_schedule_of_months_fails(world: World, day: int) -> None:
+def test_on_a_platform_without_organizations_no_schedule_of_months_fails(world: DagsterPlatform, day: int) -> None:
     for schedule in (bill_open_months_nightly, close_months_nightly, sync_months_hourly, reconcile_months_nightly):
         tick = _tick(world, schedule, datetime(2026, 11, day, 2, tzinfo=UTC))
         assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
 
 
-def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_is_billed(world: World) -> None:
+def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_is_billed(
+    world: DagsterPlatform,
+) -> None:
     """acme came on 2 November, when October was still in its grace period."""
     world.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
     requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
 
 
-def test_a_tick_without_anybody_to_bill_says_so(world: World) -> None:
+def test_a_tick_without_anybody_to_bill_says_so(world: DagsterPlatform) -> None:
     world.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
     tick = _tick(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
     assert tick.skip_message == "no organization existed in 2026-11, or none has a partition yet"
 
 
-def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(world: World) -> None:
+def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(
+    world: DagsterPlatform,
+) -> None:
     world.load_prices()
     world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
     assert _evaluate(world, close_months_nightly, datetime(2026, 11, 3, 23, tzinfo=UTC)) == []
@@ -195,7 +203,7 @@ def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_
     assert _evaluate(world, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
 
 
-def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world: World) -> None:
+def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
     world.write_usage(
@@ -213,7 +221,9 @@ def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world:
     assert _evaluate(world, sync_months_hourly, world.now) == []
 
 
-def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_sent_lately(world: World) -> None:
+def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_sent_lately(
+    world: DagsterPlatform,
+) -> None:
     bill_one_machine(world)
     assert _evaluate(world, reconcile_months_nightly, world.now) == []
 
@@ -228,7 +238,7 @@ def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_s
 
 
 def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_written_down(
-    world: World, sandbox: SandboxServer
+    world: DagsterPlatform, sandbox: SandboxServer
 ) -> None:
     bill_one_machine(world)
     world.sync(OCTOBER)
@@ -245,7 +255,7 @@ def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_writte
     assert [[one["kind"] for one in look["discrepancies"]] for look in looks] == [[], ["missing"]]
 
 
-def bill_one_machine(world: World) -> None:
+def bill_one_machine(world: DagsterPlatform) -> None:
     """Finalize October for one organization: a shared-cpu-1x 256MB Machine for 30 days, $2.02."""
     world.load_prices()
     world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
@@ -259,11 +269,11 @@ def _agrees(result: ExecuteInProcessResult) -> bool:
     return check.passed
 
 
-def _evaluate(world: World, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
+def _evaluate(world: DagsterPlatform, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
     return list(_tick(world, schedule, at).run_requests or [])
 
 
-def _tick(world: World, schedule: ScheduleDefinition, at: datetime) -> Any:
+def _tick(world: DagsterPlatform, schedule: ScheduleDefinition, at: datetime) -> Any:
     with build_schedule_context(
         instance=world.instance,
         scheduled_execution_time=at,

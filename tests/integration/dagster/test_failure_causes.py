@@ -28,7 +28,7 @@ from dagster import (
 
 import fly_billing
 from fly_billing.assets.failure_causes import cause_in_a_line, failure_causes
-from fly_billing.assets.outcomes import described_failures
+from fly_billing.assets.run_report import described_failures
 from fly_billing.embedded_postgres import (
     EmbeddedPostgresError,
     PostgresServer,
@@ -36,7 +36,7 @@ from fly_billing.embedded_postgres import (
     create_database,
     drop_database,
 )
-from fly_billing.errors import BillingError, ToBeMended
+from fly_billing.errors import ActionableError, BillingError
 from fly_billing.invoicing.bill_run import UsageNotLanded
 from fly_billing.periods import BillingMonth
 from fly_billing.sensors.alert_on_failed_run import run_alert
@@ -81,7 +81,7 @@ def errors_of_the_project() -> list[type[Exception]]:
     for module in pkgutil.walk_packages(fly_billing.__path__, "fly_billing."):
         if not module.name.endswith(("__main__", "celery_workers")):
             importlib.import_module(module.name)
-    found: list[type[Exception]] = [ToBeMended, BillingError, EmbeddedPostgresError, ServerInUseError]
+    found: list[type[Exception]] = [ActionableError, BillingError, EmbeddedPostgresError, ServerInUseError]
     for one in found:
         found += [each for each in one.__subclasses__() if each not in found]
     return found
@@ -108,7 +108,7 @@ def test_what_went_wrong_first_is_told_beside_what_it_led_to(instance: DagsterIn
 def test_an_error_on_the_way_out_does_not_hide_the_one_before_it(instance: DagsterInstance) -> None:
     def does() -> None:
         try:
-            raise ToBeMended(SENTENCE)
+            raise ActionableError(SENTENCE)
         finally:
             raise RuntimeError("the connection is closed")
 
@@ -118,7 +118,7 @@ def test_an_error_on_the_way_out_does_not_hide_the_one_before_it(instance: Dagst
 def test_a_cause_four_errors_deep_is_found(instance: DagsterInstance) -> None:
     def does() -> None:
         try:
-            raising(RuntimeError("three"), ToBeMended(SENTENCE))()
+            raising(RuntimeError("three"), ActionableError(SENTENCE))()
         except RuntimeError as problem:
             raise RuntimeError("two") from problem
 
@@ -139,7 +139,9 @@ def test_an_error_in_sql_is_told_without_the_statement_and_its_parameters(instan
 
 
 def test_several_failed_steps_are_told_each_with_its_cause(instance: DagsterInstance) -> None:
-    line = line_of(instance, raising(ToBeMended("the share is away")), raising(ToBeMended("no price for egress")))
+    line = line_of(
+        instance, raising(ActionableError("the share is away")), raising(ActionableError("no price for egress"))
+    )
     assert line == "step_1: the share is away; step_2: no price for egress"
 
 
@@ -153,7 +155,7 @@ class Share(ConfigurableResource[None]):
     """A resource that can't be set up."""
 
     def setup_for_execution(self, context: object) -> None:
-        raise ToBeMended("the landing share is not mounted: mount it")
+        raise ActionableError("the landing share is not mounted: mount it")
 
 
 def test_a_resource_that_can_not_be_set_up_is_told(instance: DagsterInstance) -> None:

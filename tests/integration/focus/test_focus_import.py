@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.imports import FocusImport, FocusImportError, import_focus
 from fly_billing.invoicing.bill_run import Billed, Terms, bill
@@ -23,7 +23,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing import LandedFile, land_days
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from tests.support.builders import items_of
 
 SAMPLE = Path(__file__).parents[2] / "data" / "focus_1.0_sample.csv"
@@ -42,21 +42,21 @@ def focus(
 
 def land(database: BillingDatabase, landing_dir: Path) -> list[LandedFile]:
     """Land all days on which usage of September may land: the 1st of September to the 3rd of October."""
-    lake = UsageLake(landing_dir.parent / "usage_events")
+    lake = UsageTable(landing_dir.parent / "usage_events")
     days = [SEPTEMBER.first_day + timedelta(days=n) for n in range(33)]
     return land_days(database, lake, landing_dir, days, SEPTEMBER, NOW)
 
 
 def bill_september(database: BillingDatabase, landing_dir: Path) -> Billed:
     groups = [str(group) for (group,) in query(database, "select distinct billing_group from organizations")]
-    roll_up(database, UsageLake(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
+    roll_up(database, UsageTable(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
     return bill(database, SEPTEMBER, groups, TERMS, NOW)
 
 
 def bill_september_early(database: BillingDatabase, landing_dir: Path) -> Billed:
     """Bill September before it is over: its invoice stays open."""
     groups = [str(group) for (group,) in query(database, "select distinct billing_group from organizations")]
-    roll_up(database, UsageLake(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
+    roll_up(database, UsageTable(landing_dir.parent / "usage_events"), SEPTEMBER, groups, NOW)
     return bill(database, SEPTEMBER, groups, TERMS, datetime(2024, 9, 30, tzinfo=UTC))
 
 
@@ -282,12 +282,12 @@ def test_a_final_month_is_corrected_by_what_a_later_export_says_of_it(
     later = write_focus(file, hour(18, 1), hour(18, 2, PricingQuantity="6"), hour(18, 3, **bought, PricingQuantity="7"))
     assert counts(focus(billing_database, landing_dir, later)) == (0, 1, 2, 0)
     land(billing_database, landing_dir)
-    lake = UsageLake(landing_dir.parent / "usage_events")
+    lake = UsageTable(landing_dir.parent / "usage_events")
     groups = [str(group) for (group,) in query(billing_database, "select distinct billing_group from organizations")]
     roll_up(billing_database, lake, SEPTEMBER, groups, NOW)
     names = [str(name) for (name,) in query(billing_database, "select id from organizations")]
     for _ in range(2):  # once, however often
-        corrected = correct_month(billing_database, SEPTEMBER, names, lake, Who("test", NOW, "run"), guard=OFF)
+        corrected = correct_month(billing_database, SEPTEMBER, names, lake, Actor("test", NOW, "run"), guard=OFF)
         assert corrected.failures == []
     assert query(billing_database, "select amount from adjustments") == [(Decimal(1),)]
     waiting = (

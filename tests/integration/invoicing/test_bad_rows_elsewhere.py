@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from fly_billing.alerting.spend_thresholds import SpendNotTold, add_threshold, tell_spend, thresholds
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.alerting.spend_thresholds import SpendNotTold, add_threshold, queue_spend_alerts, thresholds
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
@@ -32,7 +32,7 @@ from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sync.approvals import plan_of_sync, verdicts_of
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import (
     months_to_close,
     months_to_reconcile,
@@ -90,7 +90,7 @@ class Billed:
 
     server: PostgresServer
     database_name: str
-    lake: UsageLake
+    lake: UsageTable
     folder: Path
     said: Mapping[str, Any]
 
@@ -102,7 +102,7 @@ def billed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "landing").mkdir()
     create_database(postgres, "bad_rows_billed", template="billing_template")
     database = BillingDatabase(postgres.url("bad_rows_billed"))
-    platform = Platform(database, UsageLake(folder / "lake"), folder / "landing")
+    platform = Platform(database, UsageTable(folder / "lake"), folder / "landing")
     bill_both(platform)
     drop_rules(platform)
     database.engine.dispose()
@@ -202,7 +202,7 @@ def shadow(database: BillingDatabase, billed: Billed) -> Any:
 
 def spend(database: BillingDatabase, billed: Billed) -> Any:
     try:
-        tell_spend(database, [], lambda line: None)
+        queue_spend_alerts(database, [], lambda line: None)
     except SpendNotTold as problem:
         assert "healthy" not in str(problem)
     return of_healthy(thresholds(database))
@@ -213,7 +213,7 @@ def corrected(database: BillingDatabase, billed: Billed) -> Any:
     platform = Platform(database, billed.lake, billed.folder / "landing")
     platform.roll_up(SEPTEMBER, at("2026-10-21"))
     found = correct_month(
-        database, SEPTEMBER, NAMES, billed.lake, Who("ann", at("2026-10-21")), guard=OFF, with_terms=True
+        database, SEPTEMBER, NAMES, billed.lake, Actor("ann", at("2026-10-21")), guard=OFF, with_terms=True
     )
     return [(one.payer.organization_id, one.amount) for one in found.wrong if one.payer.organization_id == "healthy"]
 

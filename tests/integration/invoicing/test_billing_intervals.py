@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.exports import export_focus
 from fly_billing.periods import BillingMonth
@@ -40,7 +40,7 @@ def correct(platform: Platform, *months: BillingMonth) -> list[Decimal]:
     found = []
     for month in months:
         done = correct_month(
-            platform.database, month, platform.organizations(), platform.lake, Who("ann", at("2027-03-01")),
+            platform.database, month, platform.organizations(), platform.lake, Actor("ann", at("2027-03-01")),
             guard=OFF, with_terms=True,
         )  # fmt: skip
         assert done.failures == []

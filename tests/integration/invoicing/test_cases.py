@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.usage.usage_table import UsageLake
+from fly_billing.usage.usage_table import UsageTable
 from tests.support.builders import Platform
 from tests.support.case_runner import CASES, CaseRunner
 
@@ -16,7 +16,7 @@ FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
 def test_the_case_comes_to_its_right_value(
     folder: Path, billing_database: BillingDatabase, landing_dir: Path, request: pytest.FixtureRequest
 ) -> None:
-    platform = Platform(billing_database, UsageLake(landing_dir.parent / "lake"), landing_dir)
+    platform = Platform(billing_database, UsageTable(landing_dir.parent / "lake"), landing_dir)
     # Most cases need no Stripe.
     CaseRunner(folder, platform, lambda: request.getfixturevalue("sandbox")).run()
 

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.invoicing.bill_run import UsageNotLanded, bill
 from fly_billing.invoicing.rules.assembly import invoice_id
@@ -463,7 +463,12 @@ def test_a_price_in_started_steps_is_billed_checked_explained_and_corrected_by_t
         platform.land(AFTER_CLOSING.date(), now=AFTER_CLOSING)
         platform.roll_up(now=AFTER_CLOSING)
         done = correct_month(
-            platform.database, SEPTEMBER, platform.organizations(), platform.lake, Who("ann", AFTER_CLOSING), guard=OFF
+            platform.database,
+            SEPTEMBER,
+            platform.organizations(),
+            platform.lake,
+            Actor("ann", AFTER_CLOSING),
+            guard=OFF,
         )
         assert sum(one.amount for one in done.found) == owed
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import CorrectionGuard
 from fly_billing.periods import BillingMonth
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
@@ -38,7 +38,7 @@ def late(platform: Platform, month: BillingMonth, dollars: int, organization: st
 
 def correct(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
     names = platform.organizations()
-    done = correct_month(platform.database, month, names, platform.lake, Who("ann", LATER), guard=GUARD)
+    done = correct_month(platform.database, month, names, platform.lake, Actor("ann", LATER), guard=GUARD)
     assert not done.failures
     assert not done.held
     return {str(one.month): one.amount for one in done.found if one.amount}

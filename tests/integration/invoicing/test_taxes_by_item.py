@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.exports import export_focus
@@ -61,7 +61,7 @@ def use(platform: Platform, requests: int, egress: int) -> None:
 def correct(platform: Platform, now: str) -> None:
     platform.land(now=at(now))
     platform.roll_up(SEPTEMBER, at(now))
-    who = Who("ann", at(now))
+    who = Actor("ann", at(now))
     done = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF)
     assert done.failures == []
 
@@ -238,7 +238,7 @@ def test_one_off_items_are_taxed_by_their_product(platform: Platform) -> None:
     platform.redeem("acme", "fifty", SEPTEMBER, SEPTEMBER)
     platform.add_tax("acme", "VAT", "20", tax="VAT")
     platform.add_tax("acme", "Reduced VAT", "10", tax="VAT", scope='{"products": ["Books"]}')
-    for product, amount in (("Books", 50), ("Consulting", 200)):
+    for product, amount in (("PriceBooks", 50), ("Consulting", 200)):
         platform.insert(
             "one_off_items", id=id_of(product), organization_id="acme", description=product, product=product,
             amount=amount, currency="USD", occurred_at=at("2026-09-10"),

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.corrections.adjustments import Who, book_credit_note, correct_month, find_corrections
+from fly_billing.corrections.adjustments import Actor, book_credit_note, correct_month, find_corrections
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.worklist.due import months_to_close
 from tests.support.builders import (
@@ -44,7 +44,7 @@ def refused(because: str) -> Any:
 
 def correct(platform: Platform, month: Any = SEPTEMBER) -> Decimal:
     """Book what is different now in the month's invoices; the sum of it."""
-    who = Who("ann", CLOSED + timedelta(days=100))
+    who = Actor("ann", CLOSED + timedelta(days=100))
     done = correct_month(
         platform.database, month, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
     )
@@ -582,7 +582,7 @@ def test_an_invoice_whose_difference_is_on_a_final_one_is_not_made_anew(platform
     late_usage(platform)
     correct(platform)
     platform.close(OCTOBER)
-    with pytest.raises(ToBeMended, match="was corrected already"):
+    with pytest.raises(ActionableError, match="was corrected already"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, at("2026-11-05"), "ann")
     assert platform.totals() == [300, 100]
 
@@ -595,8 +595,8 @@ def test_an_invoice_with_a_credit_note_is_not_made_anew(platform: Platform) -> N
     platform.roll_up(now=CLOSED)
     with platform.database.transaction() as connection:
         (found,) = find_corrections(connection, SEPTEMBER, ["acme"], platform.lake).found
-        assert book_credit_note(connection, found, Who("ann", CLOSED)) == 100
-    with pytest.raises(ToBeMended, match="was corrected already, by a credit note"):
+        assert book_credit_note(connection, found, Actor("ann", CLOSED)) == 100
+    with pytest.raises(ActionableError, match="was corrected already, by a credit note"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, CLOSED, "ann")
 
 

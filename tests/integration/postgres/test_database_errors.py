@@ -18,7 +18,7 @@ from psycopg import sql
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.embedded_postgres.server import USER
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.postgres.connecting import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.schema_check import newest_migration
@@ -233,5 +233,5 @@ def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
     """The UI and the daemon do not come through the command line."""
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
-    with pytest.raises(ToBeMended, match="must name two databases"):
+    with pytest.raises(ActionableError, match="must name two databases"):
         DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)

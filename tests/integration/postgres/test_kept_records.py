@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import OWNER
@@ -165,7 +165,7 @@ def booked(platform: Platform) -> Platform:
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "-1"), event("e4", "2")])
     platform.land(now=at("2026-10-05"))
     platform.roll_up(now=at("2026-10-05"))
-    correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, Who("ann", at("2026-10-05")), guard=OFF)
+    correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, Actor("ann", at("2026-10-05")), guard=OFF)
     with platform.database.transaction() as connection:
         for statement in JOURNALS.split(";\n"):
             if statement.strip():

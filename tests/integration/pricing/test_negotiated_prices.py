@@ -18,11 +18,11 @@ from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner, Result
 
 from fly_billing.cli.main import app
-from fly_billing.corrections.adjustments import Who, changed_terms, correct_month, find_corrections
+from fly_billing.corrections.adjustments import Actor, changed_terms, correct_month, find_corrections
 from fly_billing.corrections.rules.differences import PRICE_VERSION
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
-from fly_billing.errors import ToBeMended
+from fly_billing.errors import ActionableError
 from fly_billing.focus.exports import export_focus
 from fly_billing.pricing.price_books import PriceBookFiles, load_price_book, read_price_book_files
 from fly_billing.pricing.rules.models import PerUnit
@@ -293,7 +293,7 @@ def test_late_usage_of_a_closed_month_is_corrected_at_the_price_that_was_negotia
     land(platform, ("acme", "2026-09-21", "10"), name="late")
     platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
     platform.roll_up(now=at("2026-10-10"))
-    who = Who("ann", at("2026-10-10"))
+    who = Actor("ann", at("2026-10-10"))
     corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
     assert [one.amount for each in corrected.booked for one in each.differences] == [Decimal("0.75")]
 
@@ -355,7 +355,7 @@ def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_told(
     (folder / "a.yaml").write_text(text, encoding="utf-8")
     refused = command("load-prices", folder)
     assert refused.exit_code == 1
-    assert isinstance(refused.exception, ToBeMended)
+    assert isinstance(refused.exception, ActionableError)
     assert str(refused.exception).splitlines()[0] == "nothing was loaded:"
     assert [word in str(refused.exception) for word in ("'request'", "'acne'", "line 3", "line 5")] == [True] * 4
     assert platform.query("select * from negotiated_prices") == []
@@ -371,7 +371,7 @@ def test_a_price_that_is_told_late_for_the_middle_of_a_closed_month_cuts_and_cor
     land(platform, *((who, day, "10") for who in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")))
     platform.close()
     load(platform, ACME)
-    who = Who("ann", at("2026-10-10"))
+    who = Actor("ann", at("2026-10-10"))
     rolled_up = platform.roll_up(now=who.at)
     assert rolled_up.changed == 1
     by_itself = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF)
@@ -413,7 +413,7 @@ def test_an_organization_that_changed_its_book_keeps_what_it_negotiated_over_the
     land(platform, ("acme", "2026-09-21", "10"), name="late")
     platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
     platform.roll_up(now=at("2026-10-10"))
-    who = Who("ann", at("2026-10-10"))
+    who = Actor("ann", at("2026-10-10"))
     corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
     assert (corrected.failures, [one.amount for each in corrected.booked for one in each.differences]) == (
         [],

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fly_billing.cli.explain import show_explanation
 from fly_billing.cli.terminal import Terminal
-from fly_billing.corrections.adjustments import Who, correct_month, find_corrections
+from fly_billing.corrections.adjustments import Actor, correct_month, find_corrections
 from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
@@ -46,7 +46,7 @@ from fly_billing.statements.explanation_reader import (
 from fly_billing.statements.rules.explanation import Sum
 from tests.support.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.support.calculator import printed, redo
-from tests.support.world import World, machine_seconds
+from tests.support.dagster_platform import DagsterPlatform, machine_seconds
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 LATER = date(2026, 9, 16)
@@ -770,7 +770,7 @@ def test_an_event_that_two_items_bill_is_found(platform: Platform) -> None:
     assert not_in_one_item(platform) == [("acme", "requests", 1, "in 2 items")]
 
 
-def test_finance_sees_in_dagster_that_an_event_is_in_no_item(world: World) -> None:
+def test_finance_sees_in_dagster_that_an_event_is_in_no_item(world: DagsterPlatform) -> None:
     world.load_prices()
     world.add_organization("acme")
     world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", at("2026-10-09"), "2592000")])
@@ -863,7 +863,7 @@ def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculation
     platform.land(AFTER_CLOSING.date(), now=AFTER_CLOSING)
     platform.roll_up(now=AFTER_CLOSING)
     correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Who("ann", AFTER_CLOSING), guard=OFF
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Actor("ann", AFTER_CLOSING), guard=OFF
     )
     platform.roll_up(OCTOBER, AFTER_CLOSING)
     platform.bill(OCTOBER, AFTER_CLOSING)

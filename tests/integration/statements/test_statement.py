@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
-from fly_billing.statements.rules.spend import Share
+from fly_billing.statements.rules.spend import SpendShare
 from fly_billing.statements.rules.statement import StatementInvoice, StatementTax
 from fly_billing.statements.statement_reader import NoSuchOrganization, read_statement
 from tests.support.builders import (
@@ -177,7 +177,7 @@ def shown(platform: Platform, organization: str = "acme") -> StatementInvoice:
     return invoice
 
 
-def shares(found: tuple[Share, ...]) -> list[tuple[str | None, int]]:
+def shares(found: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
     return [(share.label, share.amount_cents) for share in found]
 
 

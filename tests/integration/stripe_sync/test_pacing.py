@@ -17,7 +17,7 @@ import pytest
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.client import ask, make_stripe_client
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from tests.support.stripe_builders import API_KEY, eventually, execute, query
 
@@ -131,7 +131,7 @@ def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
         sandbox.control.settings(rate_window_seconds=1)
         time.sleep(seconds)
 
-    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), Pace(billing_database, 100, 25), pause)
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), RateLimiter(billing_database, 100, 25), pause)
 
     def read(times: int) -> list[bool]:
         with ThreadPoolExecutor(12) as pool:
@@ -153,13 +153,13 @@ def test_what_a_killed_process_had_booked_holds_others_up_only_until_it_would_ha
     process = started(DOOMED, url(billing_database))
     process.kill()
     process.communicate(timeout=600)
-    pace = Pace(billing_database, 100, 10)
+    pace = RateLimiter(billing_database, 100, 10)
     # Its 15 threads had booked one each, which are due within two seconds; all 15,000 would take 27 minutes.
     assert seconds(lambda: pace.wait("create")) < 300
 
 
 def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database: BillingDatabase) -> None:
-    paces = [Pace(billing_database, 100_000, 100_000) for _ in range(6)]
+    paces = [RateLimiter(billing_database, 100_000, 100_000) for _ in range(6)]
     endpoints = ("aaa", "zzz")  # before and after "account", if anybody sorted them
 
     def ask_on(number: int) -> None:
@@ -202,7 +202,7 @@ def test_a_long_queue_at_one_endpoint_holds_no_other_endpoint_up(billing_databas
 
 
 def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: BillingDatabase) -> None:
-    ours, theirs = Pace(billing_database, 100, 10), Pace(billing_database, 100, 10)
+    ours, theirs = RateLimiter(billing_database, 100, 10), RateLimiter(billing_database, 100, 10)
     for _ in range(10):
         slowed_at = time.monotonic()
         ours.slow_down("create", "endpoint-rate")
@@ -230,12 +230,12 @@ def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: Billi
 def test_a_429_slows_what_stripe_says_it_was_about(
     billing_database: BillingDatabase, reason: str | None, bucket: str
 ) -> None:
-    Pace(billing_database, 100, 25).slow_down("create", reason)
+    RateLimiter(billing_database, 100, 25).slow_down("create", reason)
     assert list(slowed(billing_database)) == [bucket]
 
 
 def test_refusals_that_come_together_slow_down_once(billing_database: BillingDatabase) -> None:
-    pace = Pace(billing_database, 100, 25)  # 23 per second, a little below the limit
+    pace = RateLimiter(billing_database, 100, 25)  # 23 per second, a little below the limit
     started = time.monotonic()
     assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
     # In one statement, so that however slow the machine is no half second passes between two of them.
@@ -252,7 +252,7 @@ def test_refusals_that_come_together_slow_down_once(billing_database: BillingDat
 def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit(
     billing_database: BillingDatabase,
 ) -> None:
-    pace = Pace(billing_database, 100, 2)
+    pace = RateLimiter(billing_database, 100, 2)
     for _ in range(10):
         pace.slow_down("create", "endpoint-rate")
         let_pass(billing_database, "0.6 seconds")
@@ -262,7 +262,7 @@ def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit
 
 
 def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_database: BillingDatabase) -> None:
-    pace = Pace(billing_database, 100, 25)
+    pace = RateLimiter(billing_database, 100, 25)
     pace.slow_down("create", "endpoint-rate")
     started = time.monotonic()
     execute(billing_database, "update stripe_pace set slowed_to = 2, slowed_at = clock_timestamp()")
@@ -274,7 +274,7 @@ def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_dat
 def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.settings(endpoint_per_second=1, rate_window_seconds=3600)
-    pace = Pace(billing_database, 1000, 1000)
+    pace = RateLimiter(billing_database, 1000, 1000)
     reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), pace, lambda _: None)
     assert reader.has_customer("cus_1234")
     with pytest.raises(ReadingFailed):
@@ -290,18 +290,18 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
     # It is done, and for ten seconds its answer is kept back: so long the customer is locked.
     sandbox.control.add_fault("slow", "customers.update", nth=1, seconds=10, after_apply=True)
     client = make_stripe_client(API_KEY, sandbox.url)
-    pace = Pace(billing_database, 1000, 1000)
+    pace = RateLimiter(billing_database, 1000, 1000)
     first = threading.Thread(target=lambda: client.v1.customers.update("cus_1234", {"name": "first"}))
     first.start()
     eventually(lambda: sandbox.control.objects("customer")[0]["name"] == "first")
-    answer = ask(pace.heeding("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"})))
+    answer = ask(pace.slowing_on_429("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"})))
     first.join()
     assert (answer.http_status, answer.code) == (429, "lock_timeout")
     assert slowed(billing_database) == {}
 
 
 def test_the_pace_starts_anew_when_postgres_has_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
-    pace = Pace(billing_database, 100, 25)
+    pace = RateLimiter(billing_database, 100, 25)
     pace.wait("create")
     execute(billing_database, "truncate stripe_pace")
     pace.wait("create")

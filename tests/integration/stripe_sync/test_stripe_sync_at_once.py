@@ -11,7 +11,7 @@ from fly_billing.postgres.connecting.sessions_needed import HOLDING_LOCKS, POOLE
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from tests.support.stripe_builders import (
     JULY,
     JUNE,
@@ -102,7 +102,7 @@ def test_the_pace_of_each_endpoint_is_kept(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(25)})
-    pace = Pace(billing_database, per_second=1000, per_endpoint=10)
+    pace = RateLimiter(billing_database, per_second=1000, per_endpoint=10)
     began = time.time()
     sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
     for endpoint in ("customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"):
@@ -114,7 +114,7 @@ def test_the_pace_of_the_account_is_kept(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(12)})
-    pace = Pace(billing_database, per_second=20, per_endpoint=1000)
+    pace = RateLimiter(billing_database, per_second=20, per_endpoint=1000)
     began = time.time()
     sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
     assert_no_faster(sandbox, 20, began)
@@ -125,7 +125,7 @@ def test_both_paces_are_kept_together(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(15)})
-    pace = Pace(billing_database, per_second=25, per_endpoint=25)
+    pace = RateLimiter(billing_database, per_second=25, per_endpoint=25)
     began = time.time()
     report = sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
     assert (report.states, report.failures) == ({"finalized": 15}, [])

@@ -26,7 +26,7 @@ from dagster import DagsterInstance, SkipReason, build_sensor_context
 from sqlalchemy.exc import IntegrityError
 from starlette.applications import Starlette
 
-from fly_billing.alerting.unreported import tell_failed_payments
+from fly_billing.alerting.unreported import queue_payment_failure_alerts
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -43,7 +43,7 @@ from fly_billing.stripe_sync.event_inbox import (
     record_event,
     settle_waiting_events,
 )
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import read_event
 from fly_billing.stripe_sync.webhooks import PATH, build_app, serve
@@ -67,7 +67,7 @@ SECRET = "whsec_of_the_test"
 
 
 def reader_of(database: BillingDatabase, client: stripe.StripeClient) -> StripeReader:
-    return StripeReader(client, Pace(database, 100, 25), hurried)
+    return StripeReader(client, RateLimiter(database, 100, 25), hurried)
 
 
 @contextmanager
@@ -764,7 +764,7 @@ def test_a_failed_payment_is_told_once_and_so_are_its_end_and_its_recovery(
 ) -> None:
     def tell() -> int:
         poll(billing_database, client)
-        return tell_failed_payments(billing_database, [], alerts.append)
+        return queue_payment_failure_alerts(billing_database, [], alerts.append)
 
     assert tell() == 0
     told = []
@@ -798,7 +798,7 @@ def test_a_stolen_card_is_told_by_its_decline_code_to_us_and_only_as_declined_to
 ) -> None:
     sandbox.control.fail_payment(acme, decline_code="stolen_card", next_attempt_seconds=None)
     poll(billing_database, client)
-    tell_failed_payments(billing_database, [], alerts.append)
+    queue_payment_failure_alerts(billing_database, [], alerts.append)
     assert alerts[0].splitlines()[0] == "Payment failed, Stripe has given up (stolen_card): 1 invoice, $12.00"
     assert trouble(billing_database) == (
         "We could not collect this invoice. Please ask your bank, or use another card."
@@ -829,7 +829,7 @@ def test_a_failure_that_is_over_before_anyone_looked_is_not_told(
     sandbox.control.fail_payment(acme)
     client.v1.invoices.pay(acme)
     poll(billing_database, client)
-    assert tell_failed_payments(billing_database, [], alerts.append) == 0
+    assert queue_payment_failure_alerts(billing_database, [], alerts.append) == 0
 
 
 def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
@@ -845,7 +845,7 @@ def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
         client.v1.invoices.void_invoice(invoice_in_stripe(sandbox, name)["id"])
     client.v1.invoices.mark_uncollectible(invoice_in_stripe(sandbox, "crux")["id"])
     poll(billing_database, client)
-    assert [tell_failed_payments(billing_database, [], alerts.append) for _ in range(2)] == [2, 0]
+    assert [queue_payment_failure_alerts(billing_database, [], alerts.append) for _ in range(2)] == [2, 0]
     assert [text.splitlines()[0] for text in alerts] == [
         "Written off in Stripe as uncollectible: 1 invoice, $7.00",
         "Voided by hand in Stripe: 2 invoices, $17.00",
@@ -864,7 +864,10 @@ def test_money_on_a_duplicate_is_told(
     duplicate = client.v1.invoices.create(copied)
     client.v1.invoices.pay(duplicate.id)
     assert poll(billing_database, client).outcomes == {"conflict": 1}
-    assert (status(billing_database), tell_failed_payments(billing_database, [], alerts.append)) == ("finalized", 1)
+    assert (status(billing_database), queue_payment_failure_alerts(billing_database, [], alerts.append)) == (
+        "finalized",
+        1,
+    )
     assert alerts[0].startswith("Paid on an invoice in Stripe that is not the one we billed: 1 invoice, $12.00")
 
 

@@ -17,7 +17,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import ROUNDED, Aggregation, Measurement, SegmentUsage, UsageOfMonth
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from fly_billing.usage.engines.duckdb_engine import add_up, add_up_again, register_terms
+from fly_billing.usage.engines.duckdb_engine import aggregate, recount, register_terms
 from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.rules.counted_together import NOT_ADDED
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
@@ -144,8 +144,8 @@ def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
     duck.register("events", table(EVENTS, rows + twice + other))
     duck.register("carried_levels", table(LEVELS, levels))
     register_terms(duck, [meter], segments, ["acme"])
-    add_up(duck, FEBRUARY, as_of)
-    again = add_up_again(duck)
+    aggregate(duck, FEBRUARY, as_of)
+    again = recount(duck)
 
     total = Decimal(0)
     for place in ('{"region": "ams"}', '{"region": "fra"}'):
@@ -195,7 +195,7 @@ def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
     duck.register("events", table(EVENTS, rows))
     duck.register("carried_levels", table(LEVELS, levels))
     register_terms(duck, [terms_of(how)], segments, ["acme", "labs"], {"labs": {"m": own}})
-    add_up(duck, FEBRUARY, as_of)
+    aggregate(duck, FEBRUARY, as_of)
     for whose, moments in (("acme", cuts), ("labs", sorted({*cuts, *own}))):
         found = duck.execute(
             "select segment_start, segment_end, quantity, events, daily from quantities where organization_id = $whose"
@@ -229,7 +229,7 @@ def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
     duck.register("carried_levels", table(LEVELS, []))
     meter = terms_of(how)
     register_terms(duck, [meter], segments, ["acme"])
-    add_up(duck, FEBRUARY, FEBRUARY.end, lambda *_: "one price for all")
+    aggregate(duck, FEBRUARY, FEBRUARY.end, lambda *_: "one price for all")
     found: dict[tuple[datetime, datetime], list[Any]] = {}
     for start, end, quantity, count, daily in duck.execute(
         "select segment_start, segment_end, quantity, events, daily from quantities"
@@ -240,7 +240,7 @@ def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
     whole = UsageOfMonth(how, FEBRUARY, events, FEBRUARY.end).segments(cuts)
     assert found == {(one.start, one.end): [one.quantity, one.events, list(one.daily)] for one in whole}
     total = exact_sum([one.quantity for one in whole])
-    assert add_up_again(duck) == ({("acme", "m"): (len(events), total)} if events else {})
+    assert recount(duck) == ({("acme", "m"): (len(events), total)} if events else {})
 
 
 def table(schema: Any, rows: Sequence[dict[str, Any]]) -> Any:

@@ -12,7 +12,7 @@ from fly_billing.assets.usage_events import unaccounted
 from fly_billing.periods import BillingMonth
 from fly_billing.usage.landing import LandedFile
 from fly_billing.usage.landing_folder import LandingError
-from fly_billing.usage.usage_table import EVENTS, UsageTable, open_duckdb
+from fly_billing.usage.usage_table import EVENTS, UsageTableVersion, open_duckdb
 from tests.support.builders import (
     DAY,
     FIRST_LINE,
@@ -682,6 +682,6 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
     assert [row["landing_day"] for row in unaccounted(accounts, platform.table(), [DAY])] == [DAY]
 
     platform.land(DAY)
-    emptied = UsageTable(platform.lake.path, platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader()))
+    emptied = UsageTableVersion(platform.lake.path, platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader()))
     accounts = platform.database.rows("accounted_usage", days=[DAY])
     assert [row["accepted_in_table"] for row in unaccounted(accounts, emptied, [DAY])] == [0]

@@ -21,7 +21,7 @@ from fly_billing.usage.landing_staging import stage_files, with_place
 from fly_billing.usage.readers.files import read_landing_file
 from fly_billing.usage.readers.json_lines import open_documents
 from fly_billing.usage.readers.jsonl_batches import stage_plain_jsonl
-from fly_billing.usage.usage_table import LakeError, UsageLake, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, UsageTableError, open_duckdb
 from tests.support.builders import (
     DAY,
     Platform,
@@ -199,8 +199,8 @@ def test_the_usage_table_may_be_in_any_folder(billing_database: BillingDatabase,
 
 @pytest.mark.parametrize("folder", ["[x]", "a|b", "a^b", "back\\slash", "a%20b"])
 def test_a_folder_in_which_delta_lake_stops_the_process_is_refused_in_a_sentence(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(LakeError, match="Name another folder in FLY_BILLING_LAKE_DIR"):
-        UsageLake(tmp_path / folder).create()
+    with pytest.raises(UsageTableError, match="Name another folder in FLY_BILLING_LAKE_DIR"):
+        UsageTable(tmp_path / folder).create()
 
 
 # --- What is no file, and what can't be read -----------------------------------------------------------------------

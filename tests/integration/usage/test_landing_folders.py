@@ -18,7 +18,7 @@ from tests.integration.usage.test_landing_any_file import (
     quantities,
 )
 from tests.support.builders import DAY, NOW, Platform, at, event, write_jsonl, write_text
-from tests.support.world import World, machine_seconds
+from tests.support.dagster_platform import DagsterPlatform, machine_seconds
 
 __all__ = ["platform_of_anybody"]
 NEXT_DAY = date(2026, 9, 16)
@@ -138,7 +138,9 @@ def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform
     assert NEXT_DAY not in days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
 
 
-def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_are_materialized(world: World) -> None:
+def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_are_materialized(
+    world: DagsterPlatform,
+) -> None:
     days = [date(2026, 10, 1), date(2026, 10, 2)]
     world.add_organization("acme")
     world.load_prices()

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
@@ -254,7 +254,9 @@ def test_late_tokens_of_a_closed_month_correct_each_meter(platform: Platform) ->
     write(platform, line("late", day=20, prompt=10, completion=5, model="s"), day=date(2026, 10, 8))
     platform.land(date(2026, 10, 8), now=CLOSED)
     platform.roll_up(SEPTEMBER, CLOSED)
-    correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, Who("test", CLOSED), guard=OFF)
+    correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Actor("test", CLOSED), guard=OFF
+    )
     found = platform.query("select amount, causes from adjustments order by description")
     assert [row["amount"] for row in found] == [1, 1, 1]
     assert {tuple(row["causes"]) for row in found} == {("late rows",)}

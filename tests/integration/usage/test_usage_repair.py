@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.usage.repair import NotRepaired, find_damage, repair
+from fly_billing.usage.repair import UsageTableNotRepaired, find_damage, repair
 from fly_billing.usage.usage_table import UsageTableMismatch
 from tests.integration.usage.test_usage_table_compared import (
     CLOSED,
@@ -55,7 +55,7 @@ def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fau
     assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
     assert landed.table().version > before
     landed.roll_up(now=CLOSED)
-    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Who("ann", CLOSED), guard=OFF).wrong == []
+    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Actor("ann", CLOSED), guard=OFF).wrong == []
     write_jsonl(landed.landing_dir, [event("e0", "3", time=f"{SECOND}T12:00:00Z")], SECOND, "more")
     landed.land(SECOND, now=CLOSED)
     assert [row["reason"] for row in landed.rejected()] == ["conflicting_duplicate"]
@@ -95,21 +95,21 @@ def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(lande
 @pytest.mark.parametrize("fault", NO_TABLE, ids=lambda fault: str(fault.__name__))
 def test_a_new_table_is_only_made_when_a_person_says_so(landed: Platform, fault: Fault) -> None:
     fault(landed)
-    with pytest.raises(NotRepaired, match="--new-table"):
+    with pytest.raises(UsageTableNotRepaired, match="--new-table"):
         fix(landed)
     assert not landed.lake.exists()
 
 
 def test_the_table_of_another_platform_is_left_alone(landed: Platform) -> None:
     table_of_another_platform(landed)
-    with pytest.raises(NotRepaired, match="of another platform"):
+    with pytest.raises(UsageTableNotRepaired, match="of another platform"):
         fix(landed, new_table=True)
 
 
 def test_days_whose_folder_is_gone_can_not_be_repaired_and_are_named(landed: Platform, tmp_path: Path) -> None:
     moved_away(landed)
     shutil.move(landed.landing_dir / FIRST.isoformat(), tmp_path / "gone")
-    with pytest.raises(NotRepaired, match=r"1 landing days can't be landed again.*2026-09-10"):
+    with pytest.raises(UsageTableNotRepaired, match=r"1 landing days can't be landed again.*2026-09-10"):
         fix(landed, new_table=True)
     assert not landed.lake.exists()
     shutil.move(tmp_path / "gone", landed.landing_dir / FIRST.isoformat())

@@ -17,14 +17,14 @@ import pytest
 from dagster import ExecuteInProcessResult
 
 from fly_billing.assets.failure_causes import failure_causes
-from fly_billing.corrections.adjustments import Who, correct_month
+from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.money import plain
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.usage.usage_table import EVENTS, UsageTableMismatch, open_duckdb
 from tests.support.builders import DAY, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.support.dagster_platform import DagsterPlatform, machine_seconds
 from tests.support.unguarded import damage
-from tests.support.world import World, machine_seconds
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 FIRST, SECOND, THIRD = date(2026, 9, 10), date(2026, 9, 20), date(2026, 9, 21)
@@ -205,7 +205,7 @@ def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
         landed.table().files(SEPTEMBER)  # what the asset `invoices` does before it corrects
     bring_back()
     landed.roll_up(now=CLOSED)
-    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Who("ann", CLOSED), guard=OFF).wrong == []
+    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Actor("ann", CLOSED), guard=OFF).wrong == []
     assert landed.query("select * from adjustments") == []
 
 
@@ -227,7 +227,7 @@ def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing
     assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [80]
 
 
-def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(world: World) -> None:
+def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(world: DagsterPlatform) -> None:
     """acme runs a shared-cpu-1x Machine for half a month on each of two landing days: $2.02."""
     world.load_prices()
     world.add_organization("acme")

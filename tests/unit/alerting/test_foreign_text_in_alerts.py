@@ -19,7 +19,7 @@ from fly_billing.alerting.rules.alerts import Alert, FailedInvoice, failure_aler
 from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert
 from fly_billing.alerting.slack import blocks_of
 from fly_billing.alerting.webhook import harmless
-from fly_billing.assets.outcomes import markdown, table
+from fly_billing.assets.run_report import markdown, table
 from fly_billing.foreign_text import visible
 
 PACKAGE = Path(__file__).parents[3] / "fly_billing"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fly_billing.corrections.rules.differences import recalculate
 from fly_billing.corrections.rules.returned_credits import CreditsUsed, credit_differences
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Adjustment, CreditGrant, Member
+from fly_billing.invoicing.rules.inputs import Adjustment, CreditGrant, InvoiceInputs, Member
 from fly_billing.money import exact_sum
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
@@ -34,7 +34,7 @@ def drawn(invoice: Invoice) -> dict[str, Decimal]:
     return {str(one.credit_grant_id): -one.amount for one in invoice.items if one.kind == "credit"}
 
 
-def returned(charged: Invoice, now: Account, grants: list[CreditGrant]) -> list[Adjustment]:
+def returned(charged: Invoice, now: InvoiceInputs, grants: list[CreditGrant]) -> list[Adjustment]:
     """What a correction of the invoice to `now` books: charges, taxed as they were, and what goes back to deposits."""
     stored = [replace(one, match={}) for one in charged.items]
     back = credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(grants))
@@ -58,7 +58,7 @@ def returned(charged: Invoice, now: Account, grants: list[CreditGrant]) -> list[
 def test_what_deposits_paid_goes_back_to_them_with_its_tax_and_no_money_is_made_of_it(
     taxes: list[TaxRate], whole: Member, agreed: dict[str, Any], deposits: list[CreditGrant]
 ) -> None:
-    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, credits=deposits, **agreed)
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, credits=deposits, **agreed)
     charged = assemble_invoice(account)
     nothing = replace(account, members=[Member("acme", BOOK)], discounts=(), commitments=())
     adjustments = returned(charged, nothing, deposits)
@@ -86,7 +86,9 @@ def test_what_deposits_paid_goes_back_to_them_with_its_tax_and_no_money_is_made_
 def test_a_deposit_pays_each_item_with_the_tax_at_its_own_rate(deposit: str, total: int, paid: str) -> None:
     whole = member(Decimal(1000), Decimal(2600), 1)
     grant = credit(deposit, "deposit", pays="gross")
-    charged = assemble_invoice(Account("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[grant]))
+    charged = assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[grant])
+    )
     assert (charged.total_cents, [*drawn(charged).values()]) == (total, [Decimal(paid)])
     assert {one.name: (one.taxable_cents, one.tax_cents) for one in charged.taxes} == {
         "VAT": (5000, 1000), "Low": (10000, 700), "None": (2900, 0),
@@ -97,5 +99,7 @@ def test_a_deposit_for_requests_pays_them_and_their_reduced_tax_and_no_other() -
     """107.00 of 196.00."""
     whole = member(Decimal(1000), Decimal(2600), 1)
     grant = credit("500", "deposit", pays="gross", scope=Scope(products=("Requests",)))
-    charged = assemble_invoice(Account("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[grant]))
+    charged = assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[grant])
+    )
     assert ([*drawn(charged).values()], charged.total_cents) == ([Decimal(107)], 8900)

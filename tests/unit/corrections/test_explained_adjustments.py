@@ -10,7 +10,7 @@ from typing import Any
 from fly_billing.corrections.rules.adjusted import Adjusted, kept_item, read_adjusted
 from fly_billing.corrections.rules.differences import CAUSES, Charge, charges_of, differences
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.statements.rules.explanation import Explanation, explain_item
@@ -30,7 +30,7 @@ def month_of(requests: str = "0", *, prices: Sequence[Any] = PRICES, fee_from: s
     ]
     fees = [Subscription(id_of("support"), "support", at(fee_from), None) for _ in range(fee_from != "")]
     member = Member("acme", PriceBook(prices), usage, fees)
-    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], **terms))
+    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], **terms))
 
 
 def adjustments(
@@ -161,7 +161,9 @@ def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> Non
         UsageRollup(id_of(str(start)), "requests", {}, start, end, Decimal(15))
         for start, end in ((SEPTEMBER.start, at("2026-09-16")), (at("2026-09-16"), SEPTEMBER.end))
     ]
-    now = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([*PRICES, dearer]), halves)]))
+    now = assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([*PRICES, dearer]), halves)])
+    )
     one = explained(*adjustments(month_of("30"), now)["usage"])
     assert sums(one)[-2:] == [
         ("As it is now", ["requests as used: 1.5", "requests as used: 3"], Decimal("4.5")),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fly_billing.corrections.rules.shadow_report import BilledTotal, PriceChanges, compare
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, OneOffItem, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem, UsageRollup
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import SEPTEMBER, at, id_of, price
 
@@ -21,7 +21,7 @@ from tests.support.builders import SEPTEMBER, at, id_of, price
 def invoice(organization: str, amount: str, currency: str = "USD") -> Invoice:
     item = OneOffItem(id_of(organization), "Charge", Decimal(amount), currency)
     return assemble_invoice(
-        Account(organization, currency, SEPTEMBER, [Member(organization, PriceBook([]), one_offs=[item])])
+        InvoiceInputs(organization, currency, SEPTEMBER, [Member(organization, PriceBook([]), one_offs=[item])])
     )
 
 

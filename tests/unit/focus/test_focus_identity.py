@@ -7,28 +7,35 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.focus.imports.identity import Charge, Comparison, Identities, Scope, compare, covered_days
+from fly_billing.focus.imports.identity import (
+    ExportComparison,
+    Identities,
+    ImportedCharge,
+    ImportScope,
+    compare,
+    covered_days,
+)
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
-ACME = Scope("Prov", "", SEPTEMBER, "acme")
+ACME = ImportScope("Prov", "", SEPTEMBER, "acme")
 # A row: whose it is, the day in September, what it is about, what it costs.
-Row = tuple[Scope, int, str, str]
+Row = tuple[ImportScope, int, str, str]
 
 
-def charges(*rows: Row) -> list[Charge]:
+def charges(*rows: Row) -> list[ImportedCharge]:
     identities = Identities()
     return [
-        Charge(identities.next_id(scope, [subject, str(day)], [cost]), scope.key, SEPTEMBER.replace(day=day))
+        ImportedCharge(identities.next_id(scope, [subject, str(day)], [cost]), scope.key, SEPTEMBER.replace(day=day))
         for scope, day, subject, cost in rows
     ]
 
 
-def overlap(before: list[Row], now: list[Row], *, is_whole: bool = True) -> Comparison:
+def overlap(before: list[Row], now: list[Row], *, is_whole: bool = True) -> ExportComparison:
     covered = covered_days((scope, SEPTEMBER.replace(day=day)) for scope, day, _, _ in now)
     return compare(charges(*now), charges(*before), covered, is_whole=is_whole)
 
 
-def counts(found: Comparison) -> tuple[int, int, int, int]:
+def counts(found: ExportComparison) -> tuple[int, int, int, int]:
     return len(found.new), len(found.known), len(found.changed), len(found.vanished)
 
 
@@ -60,23 +67,23 @@ def test_days_before_and_after_an_export_are_left_as_they_are() -> None:
 
 
 def test_a_sub_account_that_an_export_does_not_name_is_left_as_it_is() -> None:
-    beta = Scope("Prov", "", SEPTEMBER, "beta")
+    beta = ImportScope("Prov", "", SEPTEMBER, "beta")
     assert counts(overlap([(beta, 18, "vm", "2")], [(ACME, 18, "vm", "2")])) == (1, 0, 0, 0)
 
 
 def test_another_provider_or_billing_account_is_another_export() -> None:
-    for other in (Scope("Other", "", SEPTEMBER, "acme"), Scope("Prov", "payer", SEPTEMBER, "acme")):
+    for other in (ImportScope("Other", "", SEPTEMBER, "acme"), ImportScope("Prov", "payer", SEPTEMBER, "acme")):
         assert counts(overlap([(other, 18, "vm", "2")], [(ACME, 18, "vm", "2"), (ACME, 18, "db", "1")])) == (2, 0, 0, 0)
 
 
 def test_a_correction_that_october_bills_for_september_takes_nothing_of_september_back() -> None:
-    late = Scope("Prov", "", OCTOBER, "acme")
+    late = ImportScope("Prov", "", OCTOBER, "acme")
     assert counts(overlap([(ACME, 20, "vm", "2")], [(late, 20, "vm", "1"), (late, 30, "db", "1")])) == (2, 0, 0, 0)
 
 
 def test_the_days_of_an_export_are_those_of_all_its_sub_accounts() -> None:
     """acme's charge of the 19th is gone; beta's shows that the export reaches as far."""
-    beta = Scope("Prov", "", SEPTEMBER, "beta")
+    beta = ImportScope("Prov", "", SEPTEMBER, "beta")
     before: list[Row] = [(ACME, 18, "vm", "2"), (ACME, 19, "vm", "2"), (beta, 19, "vm", "2")]
     assert counts(overlap(before, [before[0], before[2]])) == (0, 2, 0, 1)
 

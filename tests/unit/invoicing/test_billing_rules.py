@@ -10,9 +10,9 @@ import pytest
 
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import (
-    Account,
     Commitment,
     Discount,
+    InvoiceInputs,
     Member,
     OneOffItem,
     Subscription,
@@ -34,7 +34,7 @@ def used(quantity: str, start: Any = SEPTEMBER.start, end: Any = DAY_30) -> Usag
 
 
 def billed(*members: Member, **terms: Any) -> Invoice:
-    return assemble_invoice(Account("acme", "USD", SEPTEMBER, members, **terms))
+    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, members, **terms))
 
 
 def acme(*prices: Price, usage: list[UsageRollup] | None = None, **bought: Any) -> Member:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice, invoice_id
-from fly_billing.invoicing.rules.inputs import Account, Member, OneOffItem, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import exact_sum
 from fly_billing.pricing.rules.models import Flat, Graduated, Tier
@@ -45,7 +45,7 @@ def assemble(
 ) -> Invoice:
     member = Member("acme", PriceBook(prices), rollups or [], subscriptions or [], one_offs or [])
     whole: dict[str, Any] = {"currency": "USD", "month": SEPTEMBER} | changes
-    return assemble_invoice(Account("acme", members=[member], **whole))
+    return assemble_invoice(InvoiceInputs("acme", members=[member], **whole))
 
 
 def only_item(invoice: Invoice) -> InvoiceItem:

@@ -11,7 +11,7 @@ import pytest
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_charges, assemble_invoice, invoice_id, invoice_number
-from fly_billing.invoicing.rules.inputs import Account, Adjustment, Member, OneOffItem, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import Adjustment, InvoiceInputs, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import OCTOBER, SEPTEMBER, SUPPORT, at, id_of, price
@@ -31,7 +31,7 @@ def fee(name: str, **changes: Any) -> Subscription:
 
 
 def invoice_of(*members: Member, currency: str = "USD", **terms: Any) -> Invoice:
-    return assemble_invoice(Account("acme", currency, SEPTEMBER, members, **terms))
+    return assemble_invoice(InvoiceInputs("acme", currency, SEPTEMBER, members, **terms))
 
 
 def own_and_labs(**changes: Any) -> tuple[InvoiceItem, InvoiceItem]:
@@ -199,7 +199,7 @@ def test_what_was_charged_leaves_out_adjustments_credits_and_taxes() -> None:
     """It has the identities of the invoice's revision: a final invoice is compared with it."""
     member = Member("acme", BOOK, [rollup("traffic", "100")], adjustments=[late()])
     terms: dict[str, Any] = {"discounts": [percent_off("10")], "credits": [credit("5")], "taxes": [tax("VAT", "10")]}
-    draft = assemble_charges(Account("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
+    draft = assemble_charges(InvoiceInputs("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
     assert [(one.kind, one.amount) for one in draft.items] == [("usage", Decimal(2)), ("discount", Decimal("-0.2"))]
     assert draft.id == invoice_id("acme", SEPTEMBER, 2)
 

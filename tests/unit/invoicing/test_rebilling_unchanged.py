@@ -18,13 +18,13 @@ from fly_billing.corrections.rules.differences import Difference, charges_of, di
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.inputs import (
     CREDITABLE,
-    Account,
     Adjustment,
     Commitment,
     CreditGrant,
     Discount,
     DiscountTaken,
     FeeCharged,
+    InvoiceInputs,
     Member,
     OneOffItem,
     Subscription,
@@ -225,11 +225,11 @@ def commitments(draw: st.DrawFn, number: int) -> Commitment:
 
 
 @st.composite
-def accounts(draw: st.DrawFn) -> Account:
+def accounts(draw: st.DrawFn) -> InvoiceInputs:
     """A payer with up to two linked organizations, and terms of every kind."""
     names = ["acme", "labs", "shop"][: draw(st.integers(1, 3))]
     is_inclusive = draw(st.booleans())
-    return Account(
+    return InvoiceInputs(
         "acme",
         "USD",
         SEPTEMBER,
@@ -256,14 +256,14 @@ def stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
     return [replace(one, **NOT_STORED, detail=json.loads(json.dumps(one.detail))) for one in items]
 
 
-def rebilled(account: Account, billed: Iterable[InvoiceItem]) -> list[Difference]:
+def rebilled(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> list[Difference]:
     items = list(billed)
     now = recalculate(account, items)
     return differences(charges_of(items, SEPTEMBER), {}, charges_of(now.items, SEPTEMBER), {})
 
 
 @given(accounts())
-def test_any_account_billed_and_billed_again_has_nothing_to_correct(account: Account) -> None:
+def test_any_account_billed_and_billed_again_has_nothing_to_correct(account: InvoiceInputs) -> None:
     invoice = assemble_invoice(account)
     assert [(one.charge.key, one.amount) for one in rebilled(account, stored(invoice.items))] == []
 
@@ -280,9 +280,9 @@ def plan(key: str, billed: str = "in_arrears", ended_at: datetime | None = None,
     return Subscription(id_of(key), key, FROM_AUGUST, ended_at, billed=billed, **charged)
 
 
-def account(*plans: Subscription, **terms: Any) -> Account:
+def account(*plans: Subscription, **terms: Any) -> InvoiceInputs:
     rollup = UsageRollup(id_of("use"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(100))
-    return Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(BOOK), [rollup], plans)], **terms)
+    return InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(BOOK), [rollup], plans)], **terms)
 
 
 def off(code: str, scope: Scope | None = None, order: int = 0, **promised: Any) -> Discount:
@@ -373,7 +373,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize(("one", "total"), BY_HAND.values(), ids=list(BY_HAND))
-def test_an_account_in_which_the_order_decides_is_billed_again_alike(one: Account, total: str) -> None:
+def test_an_account_in_which_the_order_decides_is_billed_again_alike(one: InvoiceInputs, total: str) -> None:
     invoice = assemble_invoice(one)
     assert invoice.amount == Decimal(total)
     assert rebilled(one, stored(invoice.items)) == []

@@ -15,7 +15,7 @@ from fly_billing.corrections.rules.differences import Charge, Difference, charge
 from fly_billing.corrections.rules.taxes import Split, splits_of, splits_of_credits, taxed_differences
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Adjustment, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import Adjustment, InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import exact_sum
 from fly_billing.periods import BillingMonth
@@ -74,7 +74,9 @@ terms = st.fixed_dictionaries(
 )
 
 
-def correct(billed: Invoice, adjusted: dict[str, Split], now: Account) -> tuple[list[Adjustment], dict[str, Split]]:
+def correct(
+    billed: Invoice, adjusted: dict[str, Split], now: InvoiceInputs
+) -> tuple[list[Adjustment], dict[str, Split]]:
     """Correct the invoice to `now`, as `corrections.adjustments` does, without a database."""
     stored = [replace(one, match={}) for one in billed.items]
     draft = recalculate(now, stored)
@@ -99,7 +101,7 @@ def correct(billed: Invoice, adjusted: dict[str, Split], now: Account) -> tuple[
 
 def october(adjustments: Sequence[Adjustment], taxes: Sequence[TaxRate]) -> Invoice:
     return assemble_invoice(
-        Account("acme", "USD", OCTOBER, [Member("acme", BOOK, adjustments=adjustments)], taxes=taxes)
+        InvoiceInputs("acme", "USD", OCTOBER, [Member("acme", BOOK, adjustments=adjustments)], taxes=taxes)
     )
 
 
@@ -118,7 +120,7 @@ def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
 def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_every_rate(
     taxes: list[TaxRate], is_taxed_in_october: bool, whole: Member, agreed: dict[str, Any]
 ) -> None:
-    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
     charged = assemble_invoice(account)
     nothing = replace(account, members=[Member("acme", BOOK)], discounts=(), commitments=())
     adjustments, _ = correct(charged, {}, nothing)
@@ -133,7 +135,7 @@ def test_the_bases_of_rates_that_share_the_items_add_up_to_the_invoice_before_ta
 ) -> None:
     """And each tax is its percentage of its base, rounded once."""
     charged = assemble_invoice(
-        Account("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[credit(prepaid)], **agreed)
+        InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[credit(prepaid)], **agreed)
     )
     taxes = sum(one.tax_cents for one in charged.taxes)
     assert sum(one.taxable_cents for one in charged.taxes) == charged.total_cents - taxes
@@ -147,7 +149,7 @@ def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_
     taxes: list[TaxRate], whole: Member, part: Member, agreed: dict[str, Any]
 ) -> None:
     """Exactly, before anything is rounded: what was charged and what is adjusted add up to what is owed, by rates."""
-    account = Account("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
     charged = assemble_invoice(account)
     right = replace(account, members=[part])
     first, taxed = correct(charged, {}, right)
@@ -165,7 +167,7 @@ def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_
 def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> None:
     """100.00 of requests at 7 %, 50.00 of egress at 20 %, 30.00 off: 80.00 and 40.00. Without the egress 70.00: 10.00
     of the coupon move to the requests."""
-    account = Account(
+    account = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member(Decimal(1000), Decimal(2600), 0)], taxes=RATES["reduced"],
         discounts=[amount_off("30")],
     )  # fmt: skip
@@ -181,15 +183,15 @@ def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> Non
 
 AUGUST = SEPTEMBER.plus(-1)
 VAT, OLD = RATES["reduced"][0], rate("VAT then", "16")
-CHEAP = rate("Low", "7", scope=Scope(products=("Books",)))
-BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
+CHEAP = rate("Low", "7", scope=Scope(products=("PriceBooks",)))
+BOOKS: dict[str, Any] = {"product": "PriceBooks", "price_key": "books"}
 
 
 def split(
     *items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **account: Any
 ) -> dict[str, dict[str, Decimal]]:
     """How much of each thing that is compared is taxed at which rate, by the rate's name."""
-    month = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **account)
+    month = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **account)
     return {
         key: {"+".join(rate.name for rate in rates): amount for rates, amount in parts.items()}
         for key, parts in splits_of(items, month).items()
@@ -268,7 +270,7 @@ def test_of_a_one_off_item_only_what_was_taken_off_it_is_compared() -> None:
 
 
 def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
-    other = rate("Other", "5", scope=Scope(products=("Books",)))
+    other = rate("Other", "5", scope=Scope(products=("PriceBooks",)))
     with pytest.raises(BillingError, match="usage 'book' of acme in 2026-09"):
         split(item("book", "50", **BOOKS), taxes=[CHEAP, other])
     minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})
@@ -290,7 +292,7 @@ def test_what_goes_back_to_a_credit_is_split_like_what_it_had_paid(side: str) ->
     counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
     least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
     items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS), least]
-    account = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("minimum", "least")
     found = splits_of_credits(
         [given_back(thing, "12"), given_back("acme|usage|books", "3")]
@@ -308,7 +310,7 @@ def test_what_goes_back_to_a_credit_is_split_like_what_it_had_paid(side: str) ->
 def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> None:
     """Since October the club is no book any more."""
     ahead = replace(fee("club", "20", OCTOBER), id=id_of("ahead"), product="Clubs")
-    account = Account("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("subscription", "club")
     found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], account)
     assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.pricing.rules.models import MODELS, Graduated, Package, PerUnit, Tier
 from fly_billing.pricing.rules.negotiated_prices import Membership, Negotiated, NegotiatedPrice, holdings_of
@@ -66,7 +66,7 @@ def month(
     prices: Iterable[Price] = PRICES,
 ) -> Invoice:
     who = Member("acme", book_of(prices, negotiated, memberships), rollups, plans)
-    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [who]))
+    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [who]))
 
 
 def amounts(invoice: Invoice) -> list[str]:
@@ -297,7 +297,7 @@ def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
     eur = replace(REQUESTS, book="fly-eur", currency="EUR")
     holdings = [one for one in holdings_of("acme", [agreed(unit_amount="0.01")], []) if one.price.book == "fly-eur"]
     who = Member("acme", PriceBook([eur]).negotiated_by(Negotiated(holdings)), used("requests", "50"))
-    assert amounts(assemble_invoice(Account("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
+    assert amounts(assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.pricing.rules.models import MODELS
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.statements.rules.explanation import explain_item
@@ -90,7 +90,7 @@ def month_of(one: Price, quantity: str | None, plans: tuple[str, ...], started: 
     if one.meter is None and quantity not in (None, "0"):
         subscriptions.append(Subscription(id_of("it"), "it", at(started), None, Decimal(quantity or 0)))
     member = Member("acme", PriceBook([one, price("plan", "30")]), rollups, subscriptions)
-    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [member]))
+    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member]))
 
 
 def every_field(model: str) -> list[str]:
@@ -131,7 +131,7 @@ def fee(quantity: str, started: str = "2026-01-01", **terms: Any) -> Decimal:
     seat = Price.from_data("fly", data_of("per_unit", None, {"unit_amount": "10"} | terms))
     subscription = Subscription(id_of("it"), "it", at(started), None, Decimal(quantity))
     invoice = assemble_invoice(
-        Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([seat]), subscriptions=[subscription])])
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([seat]), subscriptions=[subscription])])
     )
     (item,) = invoice.items
     explained = explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", price=seat)
@@ -179,7 +179,9 @@ def credits_bill(used: str, *plans: tuple[str, str, str | None]) -> Decimal:
         price("credits", "1", "credits", free_allowance=Decimal(25), allowance_with="seat"),
         price("seat", "0"),
     ]
-    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices), [rollup], seats)]))
+    invoice = assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices), [rollup], seats)])
+    )
     return invoice.amount
 
 
@@ -215,7 +217,9 @@ def split_month(before: Price, after: Price, plans: tuple[str, ...] = ()) -> Dec
     ]
     subscriptions = [Subscription(id_of(one), one, at("2026-01-01"), None) for one in plans]
     book = PriceBook([before, after, price("support", "0")])
-    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", book, rollups, subscriptions)])).amount
+    return assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", book, rollups, subscriptions)])
+    ).amount
 
 
 def version(start: str, **terms: Any) -> Price:
@@ -248,7 +252,7 @@ def test_each_version_of_a_price_grants_its_own_allowance(
 
 
 def without_usage(*prices: Price) -> list[Decimal]:
-    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices))]))
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices))]))
     return [item.amount for item in invoice.items]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fly_billing.invoicing.rules.assembly import assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, UsageRollup
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, UsageRollup
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.pricing.rules.rating import rate, rate_month
 from fly_billing.statements.rules.explanation import explain_item
@@ -92,7 +92,7 @@ def billed(price: Price, *quantities: str) -> tuple[dict[str, Any], Decimal, tup
         UsageRollup(id_of(f"{number}"), "m", {"app": str(number)}, SEPTEMBER.start, SEPTEMBER.end, Decimal(quantity))
         for number, quantity in enumerate(quantities)
     ]
-    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([price]), usage)]))
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([price]), usage)]))
     (item,) = invoice.items
     one = explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", usage, price)
     return {title: total.total for title, total in redo(printed(one)).items()}, item.quantity, one.problems
@@ -131,7 +131,7 @@ def test_a_version_inside_the_month_is_explained_too() -> None:
         UsageRollup(id_of("early"), "m", {}, SEPTEMBER.start, mid, Decimal(100)),
         UsageRollup(id_of("late"), "m", {}, mid, SEPTEMBER.end, Decimal(150)),
     ]
-    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices), usage)]))
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices), usage)]))
     rounding = explain_rounding(invoice.items, "USD")
     for item, price, rollup in zip(invoice.items, prices, usage, strict=True):
         assert explain_item(item, rounding[item.id], "USD", [rollup], price).problems == ()

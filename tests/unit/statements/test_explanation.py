@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Adjustment, Member, OneOffItem, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import Adjustment, InvoiceInputs, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import from_cents, to_cents
 from fly_billing.periods import moment_text, span_text
@@ -60,7 +60,7 @@ def invoice_of(
     """Acme's September: its usage, and what it has besides by the names of Member's and Account's fields."""
     own = {name: parts.pop(name) for name in ("subscriptions", "one_offs", "adjustments") if name in parts}
     return assemble_invoice(
-        Account("acme", currency, SEPTEMBER, [Member("acme", PriceBook(prices), rollups, **own)], **parts)
+        InvoiceInputs("acme", currency, SEPTEMBER, [Member("acme", PriceBook(prices), rollups, **own)], **parts)
     )
 
 

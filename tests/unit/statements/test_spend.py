@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fly_billing.money import share_out_cents, to_cents
 from fly_billing.statements.rules.spend import (
     DaySpend,
-    Share,
     SpendItem,
+    SpendShare,
     UsagePart,
     by_day,
     by_dimension,
@@ -46,7 +46,7 @@ def on(items: list[SpendItem], as_of: datetime = END) -> dict[int, int]:
     return {one.day.day: one.amount_cents for one in by_day(items, SEPTEMBER, "USD", as_of).days if one.amount_cents}
 
 
-def rows(shares: tuple[Share, ...]) -> list[tuple[str | None, int]]:
+def rows(shares: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
     return [(share.label, share.amount_cents) for share in shares]
 
 
@@ -72,9 +72,9 @@ def test_what_has_no_app_and_what_is_about_the_whole_invoice_come_last_each_in_a
         item("5.30", "tax", "VAT"),
     ]
     assert by_dimension(items, "app", "USD") == (
-        Share("web", 200),
-        Share(None, 2900),
-        Share(None, 220, is_of_the_whole_invoice=True),
+        SpendShare("web", 200),
+        SpendShare(None, 2900),
+        SpendShare(None, 220, is_of_the_whole_invoice=True),
     )
 
 
@@ -95,13 +95,20 @@ def test_what_is_about_the_whole_invoice_is_the_cents_of_its_items_in_every_list
 
 
 def test_a_long_list_is_folded_into_its_largest_and_one_row_for_the_rest() -> None:
-    shares = (Share("a", 5), Share("b", 4), Share("c", 3), Share("d", 2), Share(None, 7), Share(None, -1, True))
+    shares = (
+        SpendShare("a", 5),
+        SpendShare("b", 4),
+        SpendShare("c", 3),
+        SpendShare("d", 2),
+        SpendShare(None, 7),
+        SpendShare(None, -1, True),
+    )
     assert folded(shares, 2) == (
-        Share("a", 5),
-        Share("b", 4),
-        Share("2 more", 5),
-        Share(None, 7),
-        Share(None, -1, True),
+        SpendShare("a", 5),
+        SpendShare("b", 4),
+        SpendShare("2 more", 5),
+        SpendShare(None, 7),
+        SpendShare(None, -1, True),
     )
     assert folded(shares, 3) == shares
 
@@ -113,7 +120,7 @@ def test_products_come_in_the_invoices_order_and_add_up_the_cents_that_it_shows(
 
 def test_organizations_that_share_a_payer_have_a_row_each_and_the_whole_invoice_one() -> None:
     items = [item("1.00"), item("3.00", whose="bolt"), item("-0.50", "credit", "Credits")]
-    assert by_organization(items) == (Share("bolt", 300), Share("acme", 100), Share(None, -50, True))
+    assert by_organization(items) == (SpendShare("bolt", 300), SpendShare("acme", 100), SpendShare(None, -50, True))
     assert spend_of(items, SEPTEMBER, "USD", END).by_organization == by_organization(items)
     assert spend_of(items[:1], SEPTEMBER, "USD", END).by_organization == ()
 
@@ -122,7 +129,11 @@ def test_an_organization_is_one_row_and_of_equal_ones_the_first_by_name_comes_fi
     """$1.00 + $0.50 of zeal, $1.50 of bolt; a tax larger than both comes last all the same."""
     items = [item("1.00", whose="zeal"), item("0.50", whose="zeal"), item("1.50", whose="bolt")]
     tax = item("5.00", "tax", "VAT")
-    assert by_organization([tax, *items]) == (Share("bolt", 150), Share("zeal", 150), Share(None, 500, True))
+    assert by_organization([tax, *items]) == (
+        SpendShare("bolt", 150),
+        SpendShare("zeal", 150),
+        SpendShare(None, 500, True),
+    )
 
 
 def test_apps_that_cost_the_same_come_by_name() -> None:
@@ -132,7 +143,7 @@ def test_apps_that_cost_the_same_come_by_name() -> None:
 
 def test_a_product_that_is_named_like_a_discount_stays_apart_from_it() -> None:
     items = [item("3.00", product="Support"), item("-1.00", "discount", "Support")]
-    assert by_product(items) == (Share("Support", 300), Share("Support", -100, True))
+    assert by_product(items) == (SpendShare("Support", 300), SpendShare("Support", -100, True))
 
 
 def test_usage_is_spread_over_the_days_that_used_it() -> None:

@@ -12,8 +12,8 @@ from fly_billing.statements.page.daily_plot import DailyPlot, daily_plot
 from fly_billing.statements.rules.spend import (
     DailySpend,
     DaySpend,
-    Share,
     SpendItem,
+    SpendShare,
     UsagePart,
     by_product,
     compare,
@@ -22,7 +22,7 @@ from fly_billing.statements.rules.spend import (
 from fly_billing.statements.rules.statement import (
     Completeness,
     CreditLeft,
-    Payer,
+    PayingOrganization,
     Statement,
     StatementInvoice,
     StatementItem,
@@ -184,7 +184,7 @@ def test_a_long_list_of_apps_is_folded_and_still_adds_up() -> None:
 
 
 def test_who_does_not_pay_is_told_who_does() -> None:
-    said = page(september(MACHINES, lines=(line("6.00"),), payer=Payer("globex", "Globex"))).text
+    said = page(september(MACHINES, lines=(line("6.00"),), payer=PayingOrganization("globex", "Globex"))).text
     assert "Paid by Globex" in said
     assert "This is Acme’s part of an invoice that Globex pays" in said
     assert "Acme owes nothing." in said
@@ -227,6 +227,6 @@ def test_a_month_without_spend_is_a_flat_line() -> None:
 def test_rows_without_label_are_named_for_what_they_lack() -> None:
     spend = september(MACHINES).spend
     assert spend is not None
-    shares = (Share("web", 600), Share(None, 100), Share(None, -50, is_of_the_whole_invoice=True))
+    shares = (SpendShare("web", 600), SpendShare(None, 100), SpendShare(None, -50, is_of_the_whole_invoice=True))
     said = page(september(MACHINES, lines=(line("6.00"),), spend=replace(spend, by_app=shares))).text
     assert "web $6.00 No app $1.00 Discounts, credits and taxes −$0.50" in said

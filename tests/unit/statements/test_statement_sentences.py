@@ -13,7 +13,7 @@ from fly_billing.pricing.rules.models import PriceStep
 from fly_billing.statements.rules.statement import (
     Completeness,
     CreditLeft,
-    Payer,
+    PayingOrganization,
     Statement,
     StatementInvoice,
     StatementItem,
@@ -153,13 +153,13 @@ def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, 
     ],
 )
 def test_who_pays_is_said_to_those_who_do_not(status: str, said: str) -> None:
-    assert replace(invoice(status, 20), payer=Payer("globex", "Globex")).status_in_words() == said
+    assert replace(invoice(status, 20), payer=PayingOrganization("globex", "Globex")).status_in_words() == said
 
 
 def test_what_another_one_pays_is_not_owed() -> None:
-    paid_by_other = replace(invoice("finalized", 500), payer=Payer("globex", "Globex"))
+    paid_by_other = replace(invoice("finalized", 500), payer=PayingOrganization("globex", "Globex"))
     assert statement(paid_by_other).headline() == "Acme owes nothing."
-    upcoming = replace(invoice("open", 500), payer=Payer("globex", "Globex"))
+    upcoming = replace(invoice("open", 500), payer=PayingOrganization("globex", "Globex"))
     assert statement(upcoming, invoice("finalized", 100)).headline() == "Acme owes $1.00 on 1 unpaid invoice."
 
 

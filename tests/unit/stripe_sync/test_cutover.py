@@ -5,10 +5,10 @@ import re
 import pytest
 
 from fly_billing.stripe_sync.rules.spending_guard import (
+    GuardResult,
     InvoiceToSend,
     OrganizationTotals,
     SendPlan,
-    Verdict,
     described,
     judge_totals,
     plan_sending,
@@ -104,7 +104,7 @@ def test_the_floor_is_the_slowest_endpoint_or_the_account_whichever_is_slower() 
     assert plan_sending([to_send("acme")]).floor_seconds(100, 25) == 1  # a second begun is a second
 
 
-def judged(cents: int, last: int | None, percent: int = 50, approved: int | None = None) -> Verdict:
+def judged(cents: int, last: int | None, percent: int = 50, approved: int | None = None) -> GuardResult:
     (verdict,) = judge_totals(
         [OrganizationTotals("acme", "USD", cents, last)], percent, {} if approved is None else {"USD": approved}
     )
@@ -140,7 +140,7 @@ def test_a_total_out_of_line_is_told_with_both_amounts() -> None:
 def test_a_total_passes_with_a_note(
     cents: int, last: int | None, percent: int, approved: int | None, reason: str
 ) -> None:
-    assert judged(cents, last, percent, approved) == Verdict("USD", cents, last, True, reason)
+    assert judged(cents, last, percent, approved) == GuardResult("USD", cents, last, True, reason)
 
 
 def test_a_month_that_came_to_a_cent_is_compared_with() -> None:
@@ -168,13 +168,13 @@ def test_months_are_compared_as_a_whole_not_by_organization() -> None:
         OrganizationTotals("dune", "USD", 900, None),
     ]
     (verdict,) = judge_totals(totals, 50, {})
-    assert verdict == Verdict("USD", 4000, 3000, True, "within 50 % of last month")
+    assert verdict == GuardResult("USD", 4000, 3000, True, "within 50 % of last month")
 
 
 def test_a_total_out_of_line_names_five_organizations_and_both_totals() -> None:
     totals = [OrganizationTotals(name, "USD", 500, 100) for name in "gfedcba"]
     assert judge_totals(totals, 50, {}) == [
-        Verdict(
+        GuardResult(
             "USD",
             3500,
             700,

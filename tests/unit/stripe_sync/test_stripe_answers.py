@@ -7,12 +7,12 @@ from typing import Any, NoReturn
 import pytest
 import stripe
 
-from fly_billing.stripe_sync.client import Answer, ask
+from fly_billing.stripe_sync.client import StripeResponse, ask
 
 LINK = "https://dashboard.stripe.com/test/logs/req_1?t=1764000000"
 
 
-def answer_to(error: stripe.StripeError) -> Answer:
+def answer_to(error: stripe.StripeError) -> StripeResponse:
     def call() -> NoReturn:
         raise error
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.alerting.rules.payment_alerts import HEADINGS, payment_alerts
-from fly_billing.stripe_sync.rules.events import NotAnEvent, Standing, StripeEvent, Verdict, judge, read_event
+from fly_billing.stripe_sync.rules.events import EventOutcome, NotAnEvent, StripeEvent, SyncState, judge, read_event
 from fly_billing.stripe_sync.rules.sync_failures import ACCOUNT, ADDRESS
 
 OURS = UUID("00000000-0000-4000-8000-000000000001")
@@ -29,11 +29,11 @@ def standing(
     stripe_id: str | None = "in_1",
     *,
     is_own: bool = False,
-) -> Standing:
-    return Standing(status, "billed", stripe_state, stripe_id, is_own)
+) -> SyncState:
+    return SyncState(status, "billed", stripe_state, stripe_id, is_own)
 
 
-def short(verdict: Verdict) -> tuple[str, str | None, str | None]:
+def short(verdict: EventOutcome) -> tuple[str, str | None, str | None]:
     return verdict.outcome, verdict.status, verdict.code
 
 
@@ -91,7 +91,7 @@ def test_other_types_are_ignored(type: str) -> None:
 
 def test_an_invoice_that_is_not_ours_or_was_settled_before_us_is_ignored() -> None:
     assert judge(event("paid"), None).outcome == "ignored"
-    assert judge(event("paid"), Standing("paid", "imported", None, None)).outcome == "ignored"
+    assert judge(event("paid"), SyncState("paid", "imported", None, None)).outcome == "ignored"
 
 
 PAID_ELSEWHERE = (
@@ -105,7 +105,7 @@ PAID_ELSEWHERE = (
     [
         (event("created"), standing(), "events of this type change nothing here"),
         (event("paid"), None, "not an invoice of ours"),
-        (event("paid"), Standing("paid", "imported", None, None), "the invoice was made and settled before us"),
+        (event("paid"), SyncState("paid", "imported", None, None), "the invoice was made and settled before us"),
         (event("paid"), standing(stripe_state="verified"), "our sync has not finished this invoice yet"),
         (
             event("paid"),
@@ -127,7 +127,7 @@ PAID_ELSEWHERE = (
         (event("paid"), standing(), "the invoice is paid"),
     ],
 )
-def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: Standing | None, reason: str) -> None:
+def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: SyncState | None, reason: str) -> None:
     assert judge(event, standing).reason == reason
 
 
@@ -165,7 +165,7 @@ def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: Stan
     ],
 )
 def test_whoever_is_on_call_reads_what_happened_and_what_to_do(
-    event: StripeEvent, standing: Standing, said: str | None
+    event: StripeEvent, standing: SyncState, said: str | None
 ) -> None:
     assert judge(event, standing).operator_text == said
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, FeeCharged
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.credits import (
@@ -36,7 +36,7 @@ from fly_billing.pricing.rules.tax_rates import Rates
 ZERO = Decimal(0)
 
 
-def settle_after_tax(draft: Draft) -> None:
+def settle_after_tax(draft: InvoiceInProgress) -> None:
     """Return to credits that pay after tax what they had paid of fees given back, and draw them.
 
     The items are as those of `credits`; the detail of one that is drawn has `taxes_of` too: of its part of the taxes,
@@ -67,7 +67,7 @@ def whole_cents(amount: Decimal, currency: str) -> Decimal:
     return from_cents(to_cents(amount, currency), currency)
 
 
-def taxes_by_item(draft: Draft) -> dict[UUID, dict[UUID, Decimal]]:
+def taxes_by_item(draft: InvoiceInProgress) -> dict[UUID, dict[UUID, Decimal]]:
     """Split the taxes that were added over the items that they are on: item -> tax item -> exact part."""
     parts = draft.taxed
     by_item: dict[UUID, dict[UUID, Decimal]] = {item.id: {} for item in draft.items}
@@ -103,7 +103,7 @@ class _Paid:
         return part
 
 
-def _draw(draft: Draft, grant: CreditGrant, taxes: Mapping[UUID, dict[UUID, Decimal]]) -> None:
+def _draw(draft: InvoiceInProgress, grant: CreditGrant, taxes: Mapping[UUID, dict[UUID, Decimal]]) -> None:
     covered = list(draft.covered(grant.scope))
     gross = exact_sum([part for item in covered for part in (draft.left[item.id], *taxes[item.id].values())])
     to_pay = _payable(min(gross, draft.left_in_all()), draft.left_in_all(), draft.account.currency)
@@ -136,7 +136,7 @@ def _payable(amount: Decimal, left: Decimal, currency: str) -> Decimal:
     return rounded if is_even else amount
 
 
-def _add(draft: Draft, grant: CreditGrant, paid: _Paid) -> None:
+def _add(draft: InvoiceInProgress, grant: CreditGrant, paid: _Paid) -> None:
     drawn = exact_sum(list(paid.parts.values()))
     item = term_item(
         draft,
@@ -157,7 +157,7 @@ def _add(draft: Draft, grant: CreditGrant, paid: _Paid) -> None:
     draft.take_off(replace(item, credit_grant_id=grant.id), paid.parts)
 
 
-def return_after_tax(draft: Draft) -> None:
+def return_after_tax(draft: InvoiceInProgress) -> None:
     """Add an item above zero per fee that is given back and credit that had paid it after tax."""
     found = given_back(draft)
     if not any(_paid_by(charged) for _, charged in found):
@@ -172,7 +172,7 @@ def _paid_by(charged: FeeCharged) -> list[CreditPaid]:
     return [one for one in charged.credits if one.pays == "gross"]
 
 
-def _return(draft: Draft, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
+def _return(draft: InvoiceInProgress, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
     before_tax = exact_sum([charged.discounted, *(one.amount for one in charged.credits if one.pays == "net")])
     # With money or after tax; the tax of what is given back is rounded like that of a charge.
     paid, returned = (

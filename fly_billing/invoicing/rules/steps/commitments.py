@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Commitment
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.currencies import same_currency
@@ -35,7 +35,7 @@ from fly_billing.money import EXACT, exact_sum, plain
 PRODUCT = "Commitments"
 
 
-def apply_commitments(draft: Draft) -> None:
+def apply_commitments(draft: InvoiceInProgress) -> None:
     """Add an item for what is above a maximum (below zero), and one for what is missing to a minimum that is due.
 
     The `detail` of both has `base`: what is left of the items that it is about. A maximum's: `maximum`, `applied_to`
@@ -58,7 +58,7 @@ def _order(commitment: Commitment) -> tuple[bool, Decimal, bool, str]:
     return counts_minimums, commitment.bound, commitment.kind == "maximum", str(commitment.id)
 
 
-def _counted(draft: Draft, commitment: Commitment) -> list[InvoiceItem]:
+def _counted(draft: InvoiceInProgress, commitment: Commitment) -> list[InvoiceItem]:
     return [item for item in draft.covered(commitment.scope) if item.kind != "one_off" or item.amount >= 0]
 
 
@@ -70,7 +70,7 @@ def _prorated(commitment: Commitment) -> dict[str, str]:
     return {"agreed": plain(commitment.amount), "ran_seconds": ran, "whole_seconds": whole}
 
 
-def _cut_down(draft: Draft, commitment: Commitment) -> None:
+def _cut_down(draft: InvoiceInProgress, commitment: Commitment) -> None:
     base = exact_sum([draft.left[item.id] for item in _counted(draft, commitment)])
     if base <= commitment.bound:
         return
@@ -89,7 +89,7 @@ def _cut_down(draft: Draft, commitment: Commitment) -> None:
     draft.take_off(replace(item, commitment_id=commitment.id), parts)
 
 
-def _top_up(draft: Draft, commitment: Commitment) -> None:
+def _top_up(draft: InvoiceInProgress, commitment: Commitment) -> None:
     counted = {item.id: draft.left[item.id] for item in _counted(draft, commitment)}
     base = exact_sum(list(counted.values()))
     draft.counted[commitment.id] = base

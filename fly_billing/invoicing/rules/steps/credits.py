@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, FeeCharged
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
 from fly_billing.invoicing.rules.steps.currencies import same_currency
@@ -38,7 +38,7 @@ from fly_billing.periods import BillingMonth
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def draw_credits(draft: Draft) -> None:
+def draw_credits(draft: InvoiceInProgress) -> None:
     """Add an item below zero per credit that pays for something.
 
     Its `detail`: what was `available` of the credit, what was `drawn` now and what is `left` of it, and `applied_to`:
@@ -54,14 +54,14 @@ def draw_credits(draft: Draft) -> None:
                 _draw(draft, replace(credit, available=available), parts)
 
 
-def check_currency(draft: Draft, credit: CreditGrant) -> None:
+def check_currency(draft: InvoiceInProgress, credit: CreditGrant) -> None:
     """Raise BillingError `currency_mismatch` where the credit is in another currency than the invoice that draws it."""
     currency = draft.account.currency
     remedy = f"let it expire (credit_grants.expires_at), and grant what is left of it in {currency}"
     same_currency(credit.currency, currency, f"credit {credit.description!r}", remedy)
 
 
-def return_credits(draft: Draft) -> None:
+def return_credits(draft: InvoiceInProgress) -> None:
     """Add an item above zero per fee that is given back and credit that had paid it, for what goes back to the credit.
 
     Its `detail`: `paid` (what the credit had paid of the fee), `returned`, and `applied_to`, below zero.
@@ -70,7 +70,7 @@ def return_credits(draft: Draft) -> None:
         _return(draft, item, charged)
 
 
-def given_back(draft: Draft) -> list[tuple[InvoiceItem, FeeCharged]]:
+def given_back(draft: InvoiceInProgress) -> list[tuple[InvoiceItem, FeeCharged]]:
     """List the fees that this invoice gives back by itself, each with what was charged for it."""
     account = draft.account
     fees = [one for one in draft.items if one.kind == "subscription" and one.amount < 0]
@@ -79,7 +79,7 @@ def given_back(draft: Draft) -> list[tuple[InvoiceItem, FeeCharged]]:
     return [(one, charged) for one in fees if (charged := account.fee_charged(one))]
 
 
-def _return(draft: Draft, item: InvoiceItem, charged: FeeCharged) -> None:
+def _return(draft: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
     paid = EXACT.subtract(charged.amount, charged.discounted)
     still_owed = max(Decimal(0), EXACT.add(paid, draft.left[item.id]))
     for credit in [one for one in charged.credits if one.pays == "net"]:
@@ -90,7 +90,7 @@ def _return(draft: Draft, item: InvoiceItem, charged: FeeCharged) -> None:
             draft.take_off(returned_item(draft, item, credit, back), {item.id: EXACT.minus(back)})
 
 
-def returned_item(draft: Draft, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
+def returned_item(draft: InvoiceInProgress, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
     made = term_item(
         draft,
         "credit",
@@ -107,7 +107,7 @@ def returned_item(draft: Draft, item: InvoiceItem, credit: CreditPaid, back: Dec
     return replace(made, id=draft.item_id(f"credit|{credit.grant_id}|{item.id}"), credit_grant_id=credit.grant_id)
 
 
-def returned_on(draft: Draft) -> dict[UUID, Decimal]:
+def returned_on(draft: InvoiceInProgress) -> dict[UUID, Decimal]:
     """Add up what each credit got back on this invoice."""
     returned: dict[UUID, Decimal] = {}
     for item in draft.items:
@@ -125,7 +125,7 @@ def is_drawn_in(credit: CreditGrant, month: BillingMonth) -> bool:
     return credit.granted_at < month.end and (credit.expires_at is None or month.start < credit.expires_at)
 
 
-def _draw(draft: Draft, credit: CreditGrant, parts: dict[UUID, Decimal]) -> None:
+def _draw(draft: InvoiceInProgress, credit: CreditGrant, parts: dict[UUID, Decimal]) -> None:
     drawn = exact_sum(list(parts.values()))
     item = term_item(
         draft,

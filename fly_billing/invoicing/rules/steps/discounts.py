@@ -17,7 +17,7 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Discount
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.currencies import same_currency
@@ -25,7 +25,7 @@ from fly_billing.invoicing.rules.steps.term_items import listed, term_item
 from fly_billing.money import EXACT, exact_sum, plain
 
 
-def take_discounts(draft: Draft) -> None:
+def take_discounts(draft: InvoiceInProgress) -> None:
     """Add an item below zero per discount; none for one that takes nothing. Raises BillingError `currency_mismatch`.
 
     Its `detail`: `code`, `percent` or `amount` as promised, `base` (what was left of the items that it covers), and
@@ -41,7 +41,7 @@ def take_discounts(draft: Draft) -> None:
             _take(draft, discount, parts)
 
 
-def _parts(draft: Draft, discount: Discount) -> dict[UUID, Decimal]:
+def _parts(draft: InvoiceInProgress, discount: Discount) -> dict[UUID, Decimal]:
     if discount.amount is not None:
         return draft.parts_of(discount.scope, discount.amount)
     assert discount.percent is not None  # `Discount` sees to it that one of the two is given
@@ -49,7 +49,7 @@ def _parts(draft: Draft, discount: Discount) -> dict[UUID, Decimal]:
     return {item: part for item, part in parts.items() if part}
 
 
-def _reduced(draft: Draft, discount: Discount) -> list[InvoiceItem]:
+def _reduced(draft: InvoiceInProgress, discount: Discount) -> list[InvoiceItem]:
     """List the items that a percentage is taken of."""
     return [item for item in draft.covered(discount.scope) if item.amount > 0]
 
@@ -58,7 +58,7 @@ def _percent_of(amount: Decimal, percent: Decimal) -> Decimal:
     return EXACT.multiply(amount, percent).scaleb(-2, context=EXACT)
 
 
-def _take(draft: Draft, discount: Discount, parts: dict[UUID, Decimal]) -> None:
+def _take(draft: InvoiceInProgress, discount: Discount, parts: dict[UUID, Decimal]) -> None:
     base = (
         draft.left_of(discount.scope)
         if discount.percent is None

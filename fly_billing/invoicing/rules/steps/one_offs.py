@@ -5,14 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Adjustment, OneOffItem
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.currencies import same_currency
 from fly_billing.pricing.rules.models.step import PriceStep
 
 
-def charge_one_offs(draft: Draft) -> None:
+def charge_one_offs(draft: InvoiceInProgress) -> None:
     """Raises BillingError `currency_mismatch`."""
     for member in draft.account.members:
         for one in member.one_offs:
@@ -40,7 +40,7 @@ def _steps(one: OneOffItem) -> dict[str, Any]:
     return {"steps": [PriceStep("all", one.quantity, one.unit_amount, Decimal(1), one.amount, one.quantity).as_data()]}
 
 
-def charge_adjustments(draft: Draft) -> None:
+def charge_adjustments(draft: InvoiceInProgress) -> None:
     """Charge corrections of earlier months to whoever paid them, at those months' terms.
 
     What goes back to credits that pay after tax is charged after it (`after_tax`). Raises as `charge_adjustment`.
@@ -51,7 +51,7 @@ def charge_adjustments(draft: Draft) -> None:
                 charge_adjustment(draft, one, member.organization_id)
 
 
-def charge_adjustment(draft: Draft, one: Adjustment, payer_id: str) -> None:
+def charge_adjustment(draft: InvoiceInProgress, one: Adjustment, payer_id: str) -> None:
     """Charge one. About an organization that is no longer on the invoice, it is the payer's own line, and names it.
 
     Raises BillingError `currency_mismatch`.

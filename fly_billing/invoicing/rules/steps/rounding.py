@@ -16,12 +16,12 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 
 from fly_billing.invoicing.rules.chargeable_amounts import chargeable_step
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT, exact_sum, from_cents, plain, to_cents
 
 
-def round_to_chargeable(draft: Draft) -> None:
+def round_to_chargeable(draft: InvoiceInProgress) -> None:
     """Add an item where Stripe could not charge the total. Its `detail`: `base`, the exact sum, and `step`."""
     currency = draft.account.currency
     step = chargeable_step(currency)

@@ -27,7 +27,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.errors import not_computable
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import FeeCharged, Member, Subscription
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.currencies import same_currency
@@ -42,7 +42,7 @@ from fly_billing.pricing.rules.rating import rate
 
 
 @dataclass(frozen=True)
-class Share:
+class IntervalShare:
     """The part of an interval that a fee is for: `quantity` of `per` units; (1, "quarter", 1) is all of a quarter."""
 
     quantity: Decimal
@@ -50,31 +50,33 @@ class Share:
     per: Decimal
 
 
-NOTHING = Share(Decimal(0), "second", Decimal(1))
+NOTHING = IntervalShare(Decimal(0), "second", Decimal(1))
 
 
-def share_of_month(subscription: Subscription, month: BillingMonth) -> Share:
+def share_of_month(subscription: Subscription, month: BillingMonth) -> IntervalShare:
     """Return the part of the calendar month that the subscription ran, its trial included."""
     return _share(month, "month", subscription.proration, subscription.started_at, subscription.ended_at)
 
 
-def share_of_interval(subscription: Subscription, period: Span, interval: str) -> Share:
+def share_of_interval(subscription: Subscription, period: Span, interval: str) -> IntervalShare:
     """Return the part of the interval that the subscription is charged for."""
     return _share(period, interval, subscription.proration, subscription.paid_from, subscription.ended_at)
 
 
-def _share(span: Span, name: str, proration: str, started: datetime, ended: datetime | None) -> Share:
+def _share(span: Span, name: str, proration: str, started: datetime, ended: datetime | None) -> IntervalShare:
     seconds = overlap_seconds(span, started, ended)
     if proration == "day":
-        share = Share(Decimal(overlap_days(span, started, ended)), "day", Decimal(overlap_days(span, span.start, None)))
+        share = IntervalShare(
+            Decimal(overlap_days(span, started, ended)), "day", Decimal(overlap_days(span, span.start, None))
+        )
     else:
-        share = Share(Decimal(seconds), "second", Decimal(overlap_seconds(span, span.start, None)))
+        share = IntervalShare(Decimal(seconds), "second", Decimal(overlap_seconds(span, span.start, None)))
     if share.quantity == share.per or (proration == "none" and seconds):
-        return Share(Decimal(1), name, Decimal(1))
+        return IntervalShare(Decimal(1), name, Decimal(1))
     return share if share.quantity else NOTHING
 
 
-def charge_subscriptions(draft: Draft) -> None:
+def charge_subscriptions(draft: InvoiceInProgress) -> None:
     """Raises BillingError (`unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`,
     `fee_in_another_currency`)."""
     for member in draft.account.members:
@@ -90,7 +92,7 @@ def charge_subscriptions(draft: Draft) -> None:
             _charge(draft, item)
 
 
-def _charge(draft: Draft, item: InvoiceItem) -> None:
+def _charge(draft: InvoiceInProgress, item: InvoiceItem) -> None:
     draft.charge(item, draft.account.rates_of_fee(item) if item.amount < 0 else None)
 
 
@@ -98,7 +100,7 @@ def _parts_given_back(item: InvoiceItem) -> dict[UUID, Decimal]:
     return {UUID(part["item"]): Decimal(part["amount"]) for part in item.detail["applied_to"]}
 
 
-def _take_back_discounts(draft: Draft, item: InvoiceItem, charged: FeeCharged) -> None:
+def _take_back_discounts(draft: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
     """Add an item above zero per discount of a fee that is given back: the same part of it as of the fee."""
     for discount in charged.discounts:
         step = PriceStep.of("taken off when it was charged", discount.amount, EXACT.minus(item.amount), charged.amount)
@@ -118,7 +120,7 @@ def _take_back_discounts(draft: Draft, item: InvoiceItem, charged: FeeCharged) -
         draft.take_off(returned, part)
 
 
-def _items(draft: Draft, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
+def _items(draft: InvoiceInProgress, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
     month = draft.account.month
     interval = member.prices.interval_of(subscription.price_key)
     anchor = CALENDAR if subscription.anchor == "calendar" else subscription.anchored_at or subscription.paid_from
@@ -179,11 +181,11 @@ def _is_due(subscription: Subscription, period: FeePeriod, month: BillingMonth) 
 
 
 def _item(
-    draft: Draft,
+    draft: InvoiceInProgress,
     member: Member,
     subscription: Subscription,
     period: FeePeriod,
-    share: Share,
+    share: IntervalShare,
     charged: FeeCharged | None,
 ) -> InvoiceItem:
     month = draft.account.month
@@ -230,7 +232,9 @@ def _which_period(period: FeePeriod, start: datetime, end: datetime, month: Bill
     return f", {whole if is_month else span_text(start, end)}{ahead}"
 
 
-def _steps(price: Price, subscription: Subscription, share: Share, charged: FeeCharged | None) -> list[PriceStep]:
+def _steps(
+    price: Price, subscription: Subscription, share: IntervalShare, charged: FeeCharged | None
+) -> list[PriceStep]:
     steps = []
     if share != NOTHING:
         fee = rate(price, subscription.quantity).amount

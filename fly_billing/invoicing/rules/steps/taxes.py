@@ -30,7 +30,7 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import Draft, InvoiceTax
+from fly_billing.invoicing.rules.draft import InvoiceInProgress, InvoiceTax
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.term_items import listed, term_item
 from fly_billing.money import EXACT, divide, exact_sum, from_cents, plain, share_out_cents, to_cents
@@ -39,7 +39,7 @@ from fly_billing.pricing.rules.tax_rates import Rates, TaxRate, rates_of, rates_
 Parts = Mapping[Rates, Decimal]
 
 
-def add_taxes(draft: Draft) -> None:
+def add_taxes(draft: InvoiceInProgress) -> None:
     """Note each rate's tax in `draft.taxes`; add an item for each that is not contained in the prices.
 
     The item's `detail`: `percent` and `base`, what is taxed at this rate; its `category` and `legal_text`, where it is
@@ -57,11 +57,11 @@ def add_taxes(draft: Draft) -> None:
     draft.taxes.extend(_contained(bases, account.currency))
 
 
-def _is_by_item(draft: Draft) -> bool:
+def _is_by_item(draft: InvoiceInProgress) -> bool:
     return draft.account.is_taxed_by_item or bool(draft.tax_parts)
 
 
-def taxed_parts(draft: Draft) -> dict[UUID, Parts]:
+def taxed_parts(draft: InvoiceInProgress) -> dict[UUID, Parts]:
     """Return how much is left to pay of each item at which rates. Raises BillingError as `add_taxes`."""
     account = draft.account
     whose = f"{account.organization_id} in {account.month}"
@@ -130,7 +130,7 @@ def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return parts
 
 
-def _bases(draft: Draft, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
+def _bases(draft: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
     """Add up what is left to pay, by the rates that tax it; in whole cents where items are taxed at different rates."""
     currency = draft.account.currency
     amounts: dict[Rates, list[Decimal]] = defaultdict(list)
@@ -193,7 +193,7 @@ def _tax(rate: TaxRate, taxable_cents: int, tax_cents: int) -> InvoiceTax:
     )
 
 
-def _item(draft: Draft, tax: InvoiceTax, parts: Mapping[UUID, Parts]) -> InvoiceItem:
+def _item(draft: InvoiceInProgress, tax: InvoiceTax, parts: Mapping[UUID, Parts]) -> InvoiceItem:
     currency = draft.account.currency
     detail = {"percent": plain(tax.percent), "base": plain(from_cents(tax.taxable_cents, currency))}
     if tax.category != "standard":

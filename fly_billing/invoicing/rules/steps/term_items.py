@@ -10,13 +10,19 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import plain
 
 
 def term_item(
-    draft: Draft, kind: str, term_id: UUID, product: str, description: str, amount: Decimal, detail: Mapping[str, Any]
+    draft: InvoiceInProgress,
+    kind: str,
+    term_id: UUID,
+    product: str,
+    description: str,
+    amount: Decimal,
+    detail: Mapping[str, Any],
 ) -> InvoiceItem:
     """Make the one line that a term can have on an invoice. It is the payer's, whoever's items it is about."""
     return InvoiceItem(
@@ -32,7 +38,7 @@ def term_item(
     )
 
 
-def listed(draft: Draft, parts: Mapping[UUID, Decimal]) -> list[dict[str, str]]:
+def listed(draft: InvoiceInProgress, parts: Mapping[UUID, Decimal]) -> list[dict[str, str]]:
     """Name the items that a term is about, each with its part: JSON-ready, amounts as text, as they are exact."""
     items = {item.id: item for item in draft.items}
     return [

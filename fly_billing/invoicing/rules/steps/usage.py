@@ -19,7 +19,7 @@ from itertools import groupby
 from uuid import UUID
 
 from fly_billing.errors import not_computable
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.currencies import same_currency
@@ -33,7 +33,7 @@ from fly_billing.pricing.rules.rating import Rated, rate_month
 WHOLE = Fraction(1)
 
 
-def charge_usage(draft: Draft) -> None:
+def charge_usage(draft: InvoiceInProgress) -> None:
     """One item per organization and price version: allowance, model, minimum and maximum as in `rating.rate_month`.
 
     Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `currency_mismatch`).
@@ -121,7 +121,7 @@ def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
 
 
 def _item(
-    draft: Draft,
+    draft: InvoiceInProgress,
     member: Member,
     price: Price,
     rollups: Sequence[UsageRollup],

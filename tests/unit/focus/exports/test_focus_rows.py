@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.focus.exports.billed import BilledInvoice, BilledItem
+from fly_billing.focus.exports.billed import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.columns import COLUMNS, MANDATORY
 from fly_billing.focus.exports.rows import Row, UnequalRows, focus_rows
 from fly_billing.focus.exports.units import focus_unit
@@ -45,12 +45,12 @@ def item(name: str, amount: str, kind: str = "usage", *steps: PriceStep, **chang
     return replace(plain, **changes)
 
 
-def invoice(*items: BilledItem, currency: str = "USD") -> BilledInvoice:
+def invoice(*items: BilledItem, currency: str = "USD") -> ExportedInvoice:
     """Round these items as an invoice does: once, the cents shared out."""
     amounts = [one.amount for one in items]
     cents = share_out_cents(amounts, currency)
     rounded = [replace(one, amount_cents=share) for one, share in zip(items, cents, strict=True)]
-    return BilledInvoice(
+    return ExportedInvoice(
         "ACME-0007", "acme", "Acme", SEPTEMBER, currency, to_cents(exact_sum(amounts), currency), rounded
     )
 

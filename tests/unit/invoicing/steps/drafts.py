@@ -8,8 +8,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from fly_billing.invoicing.rules.draft import Draft
-from fly_billing.invoicing.rules.inputs import Account, Commitment, CreditGrant, Discount
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
+from fly_billing.invoicing.rules.inputs import Commitment, CreditGrant, Discount, InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import SEPTEMBER, at, id_of
@@ -30,9 +30,9 @@ def item(name: str, amount: str | Decimal, kind: str = "usage", **changes: Any) 
     return InvoiceItem(**plain | changes)
 
 
-def draft_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> Draft:
+def draft_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> InvoiceInProgress:
     """A draft of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
-    draft = Draft(Account("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
+    draft = InvoiceInProgress(InvoiceInputs("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
     for one in items:
         draft.charge(one)
     return draft
@@ -63,17 +63,17 @@ def tax(name: str, percent: str | Decimal, *, is_inclusive: bool = False) -> Tax
     return TaxRate(id_of(name), name, Decimal(percent), is_inclusive)
 
 
-def amounts(draft: Draft, kind: str) -> list[Decimal]:
+def amounts(draft: InvoiceInProgress, kind: str) -> list[Decimal]:
     """The amounts of the items of this kind, in the order in which they were made."""
     return [one.amount for one in draft.items if one.kind == kind]
 
 
-def left(draft: Draft) -> dict[str, Decimal]:
+def left(draft: InvoiceInProgress) -> dict[str, Decimal]:
     """What is left to pay of each item, by its description."""
     return {one.description: draft.left[one.id] for one in draft.items if one.id in draft.left}
 
 
-def only(draft: Draft, kind: str) -> InvoiceItem:
+def only(draft: InvoiceInProgress, kind: str) -> InvoiceItem:
     (found,) = (one for one in draft.items if one.kind == kind)
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax
@@ -24,7 +24,9 @@ def deposit(available: str, name: str = "deposit", **changes: Any) -> CreditGran
     return credit(available, name, pays="gross", **changes)
 
 
-def settled(*items: InvoiceItem, by: list[CreditGrant], taxes: list[TaxRate] | None = None, **terms: Any) -> Draft:
+def settled(
+    *items: InvoiceItem, by: list[CreditGrant], taxes: list[TaxRate] | None = None, **terms: Any
+) -> InvoiceInProgress:
     draft = draft_of(*items, credits=by, taxes=[SALES_TAX] if taxes is None else taxes, **terms)
     for step in (draw_credits, add_taxes, settle_after_tax):
         step(draft)

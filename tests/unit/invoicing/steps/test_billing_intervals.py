@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fly_billing.corrections.rules.differences import charges_of, differences, recalculate
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, CreditGrant, FeeCharged, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import CreditGrant, FeeCharged, InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.periods import BillingMonth, months_between
 from fly_billing.pricing.rules.intervals import fee_periods
@@ -633,7 +633,7 @@ def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_
 
 def bill_alone(one: Subscription, name: str) -> list[Decimal]:
     member = Member("acme", PriceBook(PRICES), subscriptions=[one])
-    return [item.amount for item in assemble_invoice(Account("acme", "USD", month(name), [member])).items]
+    return [item.amount for item in assemble_invoice(InvoiceInputs("acme", "USD", month(name), [member])).items]
 
 
 # --- Whatever happens: an independent calculation -------------------------------------------------------------------

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Commitment
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
@@ -27,7 +27,7 @@ ONLY_MACHINES = Scope(products=("Machines",))
 WITH_MINIMUMS = Scope(kinds=(*CHARGES, "minimum"))
 
 
-def committed(*items: InvoiceItem, to: list[Commitment]) -> Draft:
+def committed(*items: InvoiceItem, to: list[Commitment]) -> InvoiceInProgress:
     draft = draft_of(*items, commitments=to)
     apply_commitments(draft)
     return draft

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.credits import draw_credits
@@ -14,7 +14,7 @@ from tests.support.builders import at, id_of
 from tests.unit.invoicing.steps.drafts import amounts, applied, credit, draft_of, item, left, only
 
 
-def credited(*items: InvoiceItem, by: list[CreditGrant]) -> Draft:
+def credited(*items: InvoiceItem, by: list[CreditGrant]) -> InvoiceInProgress:
     draft = draft_of(*items, credits=by)
     draw_credits(draft)
     return draft

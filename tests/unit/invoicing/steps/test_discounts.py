@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Discount
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
@@ -11,7 +11,7 @@ from tests.support.builders import id_of
 from tests.unit.invoicing.steps.drafts import amount_off, amounts, applied, draft_of, item, left, only, percent_off
 
 
-def discounted(*items: InvoiceItem, by: list[Discount]) -> Draft:
+def discounted(*items: InvoiceItem, by: list[Discount]) -> InvoiceInProgress:
     draft = draft_of(*items, discounts=by)
     take_discounts(draft)
     return draft

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Account, Member, OneOffItem
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem
 from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
@@ -22,7 +22,7 @@ def bought(quantity: str, unit_amount: str, unit: str = "seat") -> OneOffItem:
 
 def month_of(*items: OneOffItem, **terms: object) -> Invoice:
     member = Member("acme", PriceBook([]), one_offs=items)
-    return assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], **terms))  # type: ignore[arg-type]
+    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], **terms))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

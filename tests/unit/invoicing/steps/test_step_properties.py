@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CREDITABLE, Commitment, CreditGrant, Discount
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
@@ -26,7 +26,7 @@ from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import at, id_of
 from tests.unit.invoicing.steps.drafts import amounts, credit, draft_of, item, percent_off
 
-Step = Callable[[Draft], None]
+Step = Callable[[InvoiceInProgress], None]
 STEPS: tuple[Step, ...] = (take_discounts, apply_commitments, draw_credits, add_taxes)
 
 CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
@@ -108,7 +108,7 @@ TAXES = _rates(st.booleans())
 
 
 @st.composite
-def drafts(draw: st.DrawFn) -> Draft:
+def drafts(draw: st.DrawFn) -> InvoiceInProgress:
     """What was charged, and terms of every kind."""
     return draft_of(
         *draw(ITEMS),
@@ -120,7 +120,7 @@ def drafts(draw: st.DrawFn) -> Draft:
     )
 
 
-def after(draft: Draft, *steps: Step) -> Draft:
+def after(draft: InvoiceInProgress, *steps: Step) -> InvoiceInProgress:
     """A copy of the draft, with these steps taken."""
     copy = draft_of(*draft.items)
     copy.account = draft.account
@@ -130,7 +130,9 @@ def after(draft: Draft, *steps: Step) -> Draft:
 
 
 @given(drafts(), _numbered(_items(("adjustment",)), "adjustment"))
-def test_after_every_step_the_items_add_up_to_what_is_left_to_pay(draft: Draft, adjustments: list[InvoiceItem]) -> None:
+def test_after_every_step_the_items_add_up_to_what_is_left_to_pay(
+    draft: InvoiceInProgress, adjustments: list[InvoiceItem]
+) -> None:
     for step in STEPS:
         if step is draw_credits:
             for adjustment in adjustments:
@@ -140,7 +142,7 @@ def test_after_every_step_the_items_add_up_to_what_is_left_to_pay(draft: Draft, 
 
 
 @given(drafts())
-def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(draft: Draft) -> None:
+def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(draft: InvoiceInProgress) -> None:
     """What is to be paid never turns into something given back, nor the other way round, and neither grows."""
     for step in STEPS:
         before = dict(draft.left)
@@ -151,7 +153,7 @@ def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(draft: Draft) -> No
 
 
 @given(drafts())
-def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: Draft) -> None:
+def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: InvoiceInProgress) -> None:
     discounts = [one for one in draft.account.discounts if one.amount is not None]
     draft.account = replace(draft.account, discounts=discounts)
     for step in (take_discounts, draw_credits):
@@ -161,7 +163,7 @@ def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: Draft) -
 
 
 @given(drafts())
-def test_what_a_line_says_it_took_is_what_it_took(draft: Draft) -> None:
+def test_what_a_line_says_it_took_is_what_it_took(draft: InvoiceInProgress) -> None:
     for step in STEPS[:3]:
         step(draft)
     for one in draft.items:
@@ -172,14 +174,16 @@ def test_what_a_line_says_it_took_is_what_it_took(draft: Draft) -> None:
 
 
 @given(drafts())
-def test_a_step_taken_for_the_same_account_makes_the_same_items(draft: Draft) -> None:
+def test_a_step_taken_for_the_same_account_makes_the_same_items(draft: InvoiceInProgress) -> None:
     assert after(draft, *STEPS).items == after(draft, *STEPS).items
     ids = [one.id for one in after(draft, *STEPS).items]
     assert len(set(ids)) == len(ids)
 
 
 @given(drafts(), st.randoms(use_true_random=False))
-def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(draft: Draft, chance: Any) -> None:
+def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(
+    draft: InvoiceInProgress, chance: Any
+) -> None:
     account = draft.account
     shuffled = {
         name: chance.sample(getattr(account, name), len(getattr(account, name)))
@@ -191,7 +195,7 @@ def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(
     assert given_so.counted == given_otherwise.counted
 
 
-def _with(draft: Draft, **terms: Any) -> Draft:
+def _with(draft: InvoiceInProgress, **terms: Any) -> InvoiceInProgress:
     changed = after(draft)
     changed.account = replace(draft.account, **terms)
     return changed
@@ -217,7 +221,7 @@ def test_a_hundred_percent_off_leaves_nothing_but_what_is_given_back(items: list
 
 
 @given(drafts())
-def test_an_amount_off_takes_no_more_than_was_promised(draft: Draft) -> None:
+def test_an_amount_off_takes_no_more_than_was_promised(draft: InvoiceInProgress) -> None:
     promised = {one.id: one.amount for one in draft.account.discounts if one.amount is not None}
     take_discounts(draft)
     for one in draft.items:
@@ -229,7 +233,7 @@ def test_an_amount_off_takes_no_more_than_was_promised(draft: Draft) -> None:
 
 
 @given(drafts())
-def test_every_maximum_holds(draft: Draft) -> None:
+def test_every_maximum_holds(draft: InvoiceInProgress) -> None:
     apply_commitments(draft)
     for one in draft.account.commitments:
         if one.kind == "maximum" and "minimum" not in one.scope.kinds:
@@ -237,7 +241,7 @@ def test_every_maximum_holds(draft: Draft) -> None:
 
 
 @given(drafts())
-def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: Draft) -> None:
+def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: InvoiceInProgress) -> None:
     apply_commitments(draft)
     charged = {one.commitment_id: one.amount for one in draft.items if one.kind == "minimum"}
     for one in draft.account.commitments:
@@ -253,7 +257,7 @@ def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: Draf
 
 
 @given(drafts())
-def test_a_credit_is_never_drawn_beyond_what_is_available(draft: Draft) -> None:
+def test_a_credit_is_never_drawn_beyond_what_is_available(draft: InvoiceInProgress) -> None:
     draw_credits(draft)
     available = {one.id: one.available for one in draft.account.credits}
     for one in draft.items:

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import assemble_invoice
-from fly_billing.invoicing.rules.draft import Draft
+from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import (
-    Account,
     Discount,
     DiscountTaken,
     FeeCharged,
+    InvoiceInputs,
     Member,
     Subscription,
     UsageRollup,
@@ -66,7 +66,7 @@ def charged(
 ) -> list[InvoiceItem]:
     """The items that the step makes of these subscriptions."""
     member = Member("acme", PriceBook(PRICES), subscriptions=subscriptions)
-    draft = Draft(Account("acme", currency, month, [member], **account), id_of(f"invoice {month}"))
+    draft = InvoiceInProgress(InvoiceInputs("acme", currency, month, [member], **account), id_of(f"invoice {month}"))
     charge_subscriptions(draft)
     assert exact_sum(list(draft.left.values())) == exact_sum([item.amount for item in draft.items])
     return draft.items
@@ -378,7 +378,7 @@ def test_an_allowance_is_granted_for_the_part_of_the_month_that_its_plan_ran(
 ) -> None:
     rollup = UsageRollup(id_of("rollup"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(400))
     member = Member("acme", PriceBook(PRICES), [rollup], plan)
-    draft = Draft(Account("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
+    draft = InvoiceInProgress(InvoiceInputs("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
     charge_usage(draft)
     assert [item.amount for item in draft.items] == [Decimal(amount)]
 
@@ -388,7 +388,7 @@ def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() 
     dearer = replace(PLAN, effective_from=at("2026-09-10"), model=PerUnit(Decimal(60)))
     book = PriceBook([replace(PLAN, effective_until=at("2026-09-10")), dearer])
     member = Member("acme", book, subscriptions=[subscription("2026-01-01"), subscription("2026-09-16")])
-    draft = Draft(Account("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
+    draft = InvoiceInProgress(InvoiceInputs("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
     charge_subscriptions(draft)
     assert [item.amount for item in draft.items] == [30, 30]
 
@@ -401,7 +401,7 @@ def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
     gone = in_advance("2026-09-01", "2026-09-01", charged=(fee_charged("29"),))
     member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
-    account = Account(
+    account = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
     )
     invoice = assemble_invoice(account)
@@ -414,7 +414,7 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
     more = in_advance("2026-09-01", "2026-10-01", charged=(fee_charged("30"),), quantity=Decimal("1.5"))
     member = Member("acme", PriceBook(PRICES), subscriptions=[more])
-    account = Account(
+    account = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
     )
     assert [(one.name, one.taxable_cents, one.tax_cents) for one in assemble_invoice(account).taxes] == [
@@ -430,7 +430,7 @@ def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount
     off = tuple(DiscountTaken(id_of(code), code, code, Decimal(amount)) for code, amount in taken)
     gone = in_advance("2026-09-01", ended, charged=(fee_charged("30", discounts=off),))
     member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
-    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=discounts))
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], discounts=discounts))
     for item in invoice.items:
         assert explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", price=PLAN).problems == ()
     return {item.description: item.amount for item in invoice.items}
@@ -470,7 +470,7 @@ def test_an_upgrade_leaves_the_discount_of_what_was_charged_alone() -> None:
     two = in_advance("2026-09-01", "2026-10-01", quantity=Decimal(2), charged=(fee_charged("30", discounts=off),))
     coupon = Discount(id_of("ten"), "ten", "ten", percent=Decimal(10))
     member = Member("acme", PriceBook(PRICES), subscriptions=[two])
-    invoice = assemble_invoice(Account("acme", "USD", SEPTEMBER, [member], discounts=[coupon]))
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], discounts=[coupon]))
     assert {item.description: item.amount for item in invoice.items} == {"plan as used": 30, "ten": -3}
 
 

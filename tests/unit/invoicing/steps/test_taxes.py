@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.rules.draft import Draft, InvoiceTax
+from fly_billing.invoicing.rules.draft import InvoiceInProgress, InvoiceTax
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.pricing.rules.tax_rates import TaxRate
@@ -17,7 +17,7 @@ GST, QST = tax("GST", "5"), tax("QST", "9.975")
 GERMAN = tax("USt", "19", is_inclusive=True)
 
 
-def taxed(*items: InvoiceItem, by: list[TaxRate], currency: str = "USD") -> Draft:
+def taxed(*items: InvoiceItem, by: list[TaxRate], currency: str = "USD") -> InvoiceInProgress:
     draft = draft_of(*items, currency=currency, taxes=by)
     add_taxes(draft)
     return draft
@@ -167,7 +167,7 @@ def test_a_partly_negative_month_is_taxed_on_what_is_left() -> None:
 OLD_VAT = tax("VAT until June", "16")
 
 
-def with_correction(usage: str, correction: str, *, by: list[TaxRate], then: list[TaxRate]) -> Draft:
+def with_correction(usage: str, correction: str, *, by: list[TaxRate], then: list[TaxRate]) -> InvoiceInProgress:
     """Usage of this month at the rates `by`, and the correction of a month at the rates `then`."""
     draft = draft_of(item("web", usage), taxes=by)
     draft.charge(item("late", correction, "adjustment"), then)

@@ -25,7 +25,7 @@ MARK = "fly_billing_invoice"
 FINALIZING = frozenset({"finalize a draft", "let Stripe finalize it", "copy"})
 
 
-class Hands:
+class DashboardUser:
     """A person at the dashboard, who meets the same faults as everybody. Each deed is done to the nth thing it fits."""
 
     def __init__(self, sandbox: SandboxServer) -> None:
@@ -140,21 +140,21 @@ class Hands:
 
 EVERY = ("draft", "open", "paid")
 # Deed -> (statuses of the invoices it fits, how it is done).
-DEEDS: Mapping[str, tuple[tuple[str, ...], Callable[[Hands, Json], None]]] = {
-    "edit a line": (("draft",), Hands.edit_line),
-    "edit two lines that even out": (("draft",), Hands.edit_two_lines),
-    "add a line": (("draft",), Hands.add_line),
-    "delete a draft": (("draft",), Hands.delete_draft),
-    "finalize a draft": (("draft",), Hands.finalize),
-    "let Stripe finalize it": (("draft",), Hands.auto_advance),
-    "void": (("open",), Hands.void),
-    "pay": (("open",), Hands.pay),
-    "fail a payment": (("open",), Hands.fail_payment),
-    "write off": (("open",), Hands.write_off),
-    "delete the customer": (EVERY, Hands.delete_customer),
-    "add a pending item": (EVERY, Hands.add_pending_item),
-    "remove our mark": (EVERY, Hands.remove_mark),
-    "change the month": (EVERY, Hands.change_month),
-    "copy as a draft": (EVERY, Hands.copy_as_draft),
-    "copy": (EVERY, Hands.copy),
+DEEDS: Mapping[str, tuple[tuple[str, ...], Callable[[DashboardUser, Json], None]]] = {
+    "edit a line": (("draft",), DashboardUser.edit_line),
+    "edit two lines that even out": (("draft",), DashboardUser.edit_two_lines),
+    "add a line": (("draft",), DashboardUser.add_line),
+    "delete a draft": (("draft",), DashboardUser.delete_draft),
+    "finalize a draft": (("draft",), DashboardUser.finalize),
+    "let Stripe finalize it": (("draft",), DashboardUser.auto_advance),
+    "void": (("open",), DashboardUser.void),
+    "pay": (("open",), DashboardUser.pay),
+    "fail a payment": (("open",), DashboardUser.fail_payment),
+    "write off": (("open",), DashboardUser.write_off),
+    "delete the customer": (EVERY, DashboardUser.delete_customer),
+    "add a pending item": (EVERY, DashboardUser.add_pending_item),
+    "remove our mark": (EVERY, DashboardUser.remove_mark),
+    "change the month": (EVERY, DashboardUser.change_month),
+    "copy as a draft": (EVERY, DashboardUser.copy_as_draft),
+    "copy": (EVERY, DashboardUser.copy),
 }

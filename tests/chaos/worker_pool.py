@@ -49,7 +49,7 @@ class Lives:
     crashed: int = 0
 
 
-class Seat:
+class Worker:
     """One place for a syncing process."""
 
     def __init__(self, number: int, log: Path, was_away: WasAway) -> None:
@@ -158,10 +158,10 @@ class Seat:
         return int(number)
 
 
-class Crew:
+class WorkerPool:
     """All seats. A campaign has two, so that two processes sync the same months all the time."""
 
-    def __init__(self, seats: Sequence[Seat]) -> None:
+    def __init__(self, seats: Sequence[Worker]) -> None:
         self._seats = seats
 
     def begin(self, order: Order) -> None:
@@ -205,12 +205,12 @@ class Crew:
 
 
 @contextmanager
-def crew(folder: Path, seats: int, was_away: WasAway = never_away) -> Iterator[Crew]:
+def crew(folder: Path, seats: int, was_away: WasAway = never_away) -> Iterator[WorkerPool]:
     """Have so many seats while the block runs; what the processes say goes to logs in the folder."""
     with ExitStack() as stack:
         made = []
         for number in range(seats):
-            seat = Seat(number, folder / f"seat-{number}.log", was_away)
+            seat = Worker(number, folder / f"seat-{number}.log", was_away)
             stack.callback(seat.close)
             made.append(seat)
-        yield Crew(made)
+        yield WorkerPool(made)

@@ -26,7 +26,7 @@ from fly_billing.foreign_text import visible
 
 # Set in the metadata of a Failure whose organizations stand in Postgres with their reasons: the sensors that read them
 # there tell people, and `alert_on_failed_run` keeps quiet.
-TOLD_ELSEWHERE = "failures_are_recorded"
+REPORTED_BY_SENSOR = "failures_are_recorded"
 MOST_DESCRIBED = 3
 
 
@@ -53,7 +53,7 @@ def report(
     others = "; the others are done" if len(failed_keys) < len(context.partition_keys) else ""
     raise Failure(
         described_failures(failures) + others,
-        metadata={**metadata, "failures": table(failures), **({TOLD_ELSEWHERE: True} if are_recorded else {})},
+        metadata={**metadata, "failures": table(failures), **({REPORTED_BY_SENSOR: True} if are_recorded else {})},
         allow_retries=False,
     )
 

@@ -25,7 +25,7 @@ from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 from fly_billing.stripe_sync.rules.events import ACTED_ON
 from fly_billing.stripe_sync.webhooks import PATH
-from tests.chaos.crew import ROOT
+from tests.chaos.worker_pool import ROOT
 from tests.support.stripe_builders import API_KEY
 
 DATABASE = "billing"
@@ -80,7 +80,7 @@ class RestartablePostgres:
 
 
 @dataclass(frozen=True)
-class Stage:
+class TestServers:
     """The servers, up."""
 
     folder: Path
@@ -94,7 +94,7 @@ class Stage:
 
 
 @contextmanager
-def stage(workers: int, requests_per_second: int) -> Iterator[Stage]:
+def stage(workers: int, requests_per_second: int) -> Iterator[TestServers]:
     """Start the servers for the block; the settings give a sync so many workers and so high a pace."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fly_billing-chaos-")))
@@ -116,7 +116,7 @@ def stage(workers: int, requests_per_second: int) -> Iterator[Stage]:
         }
         url = stack.enter_context(_webhook_service(folder / "webhooks.log", environment))
         sandbox.control.add_webhook_endpoint(url, SECRET, *ACTED_ON)
-        yield Stage(folder, postgres, sandbox, environment)
+        yield TestServers(folder, postgres, sandbox, environment)
 
 
 @contextmanager

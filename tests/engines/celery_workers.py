@@ -115,7 +115,7 @@ class LaunchedRun:
 
 
 @dataclass
-class Crew:
+class CeleryWorkers:
     """Two workers, and whatever starts runs for them. `names` is the environment that all of these processes have."""
 
     folder: Path

@@ -18,8 +18,8 @@ import stripe
 
 from fly_billing.stripe_sandbox import SandboxError, SandboxServer
 from fly_billing.stripe_sync.client import make_stripe_client
-from tests.chaos.crew import PATIENCE
 from tests.chaos.months import is_tinkered
+from tests.chaos.worker_pool import PATIENCE
 from tests.support.stripe_builders import API_KEY
 
 # The newest objects are looked through, not the whole store: drafts are young, and so is what is paid.
@@ -45,7 +45,7 @@ class Seen:
     total: int
 
 
-class Hands:
+class DashboardUser:
     """Somebody in the dashboard, a deed every `pause` seconds while the block runs. What Stripe refuses is no deed.
 
     Payments are for other organizations than those whose drafts are tinkered with: a wrong invoice that was paid can
