@@ -238,7 +238,7 @@ def test_one_off_items_are_taxed_by_their_product(platform: Platform) -> None:
     platform.redeem("acme", "fifty", SEPTEMBER, SEPTEMBER)
     platform.add_tax("acme", "VAT", "20", tax="VAT")
     platform.add_tax("acme", "Reduced VAT", "10", tax="VAT", scope='{"products": ["Books"]}')
-    for product, amount in (("PriceBooks", 50), ("Consulting", 200)):
+    for product, amount in (("Books", 50), ("Consulting", 200)):
         platform.insert(
             "one_off_items", id=id_of(product), organization_id="acme", description=product, product=product,
             amount=amount, currency="USD", occurred_at=at("2026-09-10"),

@@ -28,7 +28,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "category": {"category": "reduced"},
     "legal_text": {"legal_text": "Art. 98"},
     "kinds": {"kinds": ["subscription"]},
-    "products": {"products": ["PriceBooks"]},
+    "products": {"products": ["Books"]},
     "price_keys": {"price_keys": ["atlas"]},
     "meter": {"meter": "requests"},
     "match": {"match": {"region": "ams"}},
@@ -39,7 +39,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 ITEMS = (
     item("web", "100"),
-    item("book", "70", product="PriceBooks", price_key="atlas", meter="requests", match={"region": ("ams",)}),
+    item("book", "70", product="Books", price_key="atlas", meter="requests", match={"region": ("ams",)}),
     item("setup", "50", "one_off"),
 )
 
@@ -87,7 +87,7 @@ def test_what_a_tax_rate_needs_is_asked_for_by_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({"product": "PriceBooks"}, "unknown fields ['product'] in a tax rate"),
+        ({"product": "Books"}, "unknown fields ['product'] in a tax rate"),
         ({"percent": "-1"}, "percent '-1' must be a finite number of at least 0"),
         ({"percent": 19.5}, "percent 19.5 is a float"),
         ({"percent": "101"}, "percent 101 is above 100"),
@@ -120,7 +120,7 @@ def test_a_field_that_makes_no_sense_is_refused_by_name(changes: dict[str, Any],
 def test_one_value_need_not_be_a_list() -> None:
     one, many = (
         BookTaxRate.from_data("fly", PLAIN | {"products": products, "locations": places, "customers": kinds})
-        for products, places, kinds in (("PriceBooks", "DE", "business"), (["PriceBooks"], ["DE"], ["business"]))
+        for products, places, kinds in (("Books", "DE", "business"), (["Books"], ["DE"], ["business"]))
     )
     assert one == many
 

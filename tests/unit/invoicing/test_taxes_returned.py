@@ -183,8 +183,8 @@ def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> Non
 
 AUGUST = SEPTEMBER.plus(-1)
 VAT, OLD = RATES["reduced"][0], rate("VAT then", "16")
-CHEAP = rate("Low", "7", scope=Scope(products=("PriceBooks",)))
-BOOKS: dict[str, Any] = {"product": "PriceBooks", "price_key": "books"}
+CHEAP = rate("Low", "7", scope=Scope(products=("Books",)))
+BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
 
 
 def split(
@@ -270,7 +270,7 @@ def test_of_a_one_off_item_only_what_was_taken_off_it_is_compared() -> None:
 
 
 def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
-    other = rate("Other", "5", scope=Scope(products=("PriceBooks",)))
+    other = rate("Other", "5", scope=Scope(products=("Books",)))
     with pytest.raises(BillingError, match="usage 'book' of acme in 2026-09"):
         split(item("book", "50", **BOOKS), taxes=[CHEAP, other])
     minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})

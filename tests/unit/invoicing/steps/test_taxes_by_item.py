@@ -42,9 +42,9 @@ def on(*products: str) -> Scope:
 
 
 VAT = rate("VAT", "20")
-REDUCED = rate("Reduced VAT", "10", category="reduced", scope=on("PriceBooks"))
+REDUCED = rate("Reduced VAT", "10", category="reduced", scope=on("Books"))
 EXEMPT = rate("No VAT", "0", category="exempt", legal_text="Exempt: Art. 135(1)(a) VATD", scope=on("Insurance"))
-BOOKS = {"product": "PriceBooks"}
+BOOKS = {"product": "Books"}
 
 
 def taxed(*items: InvoiceItem, by: list[TaxRate], **terms: Any) -> InvoiceInProgress:
@@ -71,7 +71,7 @@ def test_a_reduced_rate_holds_for_its_product_and_the_standard_rate_for_the_rest
 @pytest.mark.parametrize(
     ("scope", "fields"),
     [
-        (Scope(products=("PriceBooks", "Maps")), {"product": "Maps"}),
+        (Scope(products=("Books", "Maps")), {"product": "Maps"}),
         (Scope(price_keys=("atlas",)), {"price_key": "atlas"}),
         (Scope(kinds=("subscription",)), {"kind": "subscription"}),
         (Scope(kinds=("one_off",)), {"kind": "one_off"}),
@@ -109,7 +109,7 @@ def test_an_exempt_item_is_shown_with_its_legal_text_and_no_tax() -> None:
 
 def test_two_taxes_on_one_item_are_both_on_its_price_and_the_other_item_has_one() -> None:
     """GST of 5 % on 150.00 is 7.50; a city's 2 % on the 50.00 of Books is 1.00."""
-    city = rate("City tax", "2", tax="City", scope=on("PriceBooks"))
+    city = rate("City tax", "2", tax="City", scope=on("Books"))
     draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("GST", "5"), city])
     assert told(draft) == [("GST", 15000, 750), ("City tax", 5000, 100)]
 
@@ -119,7 +119,7 @@ def test_the_narrowest_rate_of_a_tax_holds_in_whichever_order_they_are_given(giv
     rates = [
         VAT,
         rate("of usage", "15", scope=Scope(kinds=("usage",))),
-        rate("of Books", "10", scope=on("PriceBooks")),
+        rate("of Books", "10", scope=on("Books")),
         rate("of the atlas", "5", scope=Scope(price_keys=("atlas",))),
     ]
     draft = taxed(
@@ -143,7 +143,7 @@ def test_a_rate_of_some_items_stands_in_for_a_plain_one_of_the_tax_that_is_calle
 
 
 def test_two_rates_of_one_tax_that_are_equally_narrow_are_an_error_and_not_a_choice() -> None:
-    rates = [VAT, REDUCED, rate("Books and maps", "7", scope=on("PriceBooks", "Maps"))]
+    rates = [VAT, REDUCED, rate("Books and maps", "7", scope=on("Books", "Maps"))]
     assert told(taxed(item("web", "100"), by=rates)) == [("VAT", 10000, 2000)]
     with pytest.raises(BillingError) as refused:
         taxed(item("book", "50", **BOOKS), by=rates)
@@ -203,7 +203,7 @@ def test_reverse_charge_holds_whatever_the_customer_buys() -> None:
 def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal_one_is_an_error() -> None:
     plain, books = (
         rate(name, percent, customers=("school",), scope=scope)
-        for name, percent, scope in (("Schools", "5", Scope()), ("School books", "0", on("PriceBooks")))
+        for name, percent, scope in (("Schools", "5", Scope()), ("School books", "0", on("Books")))
     )
     draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, plain, books])
     assert told(draft) == [("Schools", 10000, 500), ("School books", 5000, 0)]
@@ -214,7 +214,7 @@ def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal
 def test_a_rate_that_names_the_item_and_one_that_names_the_place_do_not_decide_between_each_other() -> None:
     with pytest.raises(BillingError, match="several rates could tax usage 'book'"):
         taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED])))
-    both = rate("Reduced USt", "7", locations=("DE",), scope=on("PriceBooks"))
+    both = rate("Reduced USt", "7", locations=("DE",), scope=on("Books"))
     draft = taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED, both])))
     assert told(draft) == [("Reduced USt", 5000, 350)]
 
@@ -249,7 +249,7 @@ def test_a_percentage_is_taken_off_every_item_and_so_off_every_base() -> None:
 
 
 def test_a_coupon_for_one_product_is_taken_off_its_own_base() -> None:
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30", scope=on("PriceBooks"))])
+    draft = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30", scope=on("Books"))])
     assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 2000, 200)]
 
 
@@ -287,7 +287,7 @@ def test_a_true_up_is_taxed_like_small_charges_too() -> None:
 
 
 def test_a_true_up_of_one_product_is_taxed_like_it() -> None:
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("80", scope=on("PriceBooks"))])
+    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("80", scope=on("Books"))])
     assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 8000, 800)]
 
 
@@ -299,7 +299,7 @@ def test_a_true_up_of_a_month_without_any_charge_is_taxed_at_the_rate_of_every_i
 def test_a_true_up_that_counts_another_one_is_taxed_like_both() -> None:
     """Books: 50.00, topped up to 100.00. All, that included: 200.00, topped up to 400.00: half at each rate."""
     whole = minimum("400", "whole", scope=Scope(kinds=("usage", "subscription", "one_off", "minimum")))
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("100", scope=on("PriceBooks")), whole])
+    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("100", scope=on("Books")), whole])
     assert told(draft) == [("VAT", 20000, 4000), ("Reduced VAT", 20000, 2000)]
 
 
@@ -320,7 +320,7 @@ def test_what_is_given_back_at_one_rate_returns_that_rate_s_tax_on_what_is_left_
 
 
 def test_a_fee_of_last_month_that_is_given_back_has_last_month_s_rate_for_its_kind_of_item() -> None:
-    before = [rate("VAT", "16"), rate("Reduced VAT then", "5", scope=on("PriceBooks"))]
+    before = [rate("VAT", "16"), rate("Reduced VAT then", "5", scope=on("Books"))]
     draft = draft_of(*ITEMS, taxes=[VAT, REDUCED], earlier_taxes={SEPTEMBER.plus(-1): before})
     draft.charge(item("club", "-20", "subscription", **BOOKS), before)
     add_taxes(draft)
@@ -366,7 +366,7 @@ def test_an_adjustment_without_parts_is_taxed_at_the_rates_of_every_item() -> No
 
 
 def test_an_adjustment_says_by_which_rates_it_is_taxed() -> None:
-    one = Adjustment(id_of("a"), None, "PriceBooks", "late", Decimal(5), "USD", taxed=(((REDUCED,), Decimal(5)),))  # type: ignore[arg-type]
+    one = Adjustment(id_of("a"), None, "Books", "late", Decimal(5), "USD", taxed=(((REDUCED,), Decimal(5)),))  # type: ignore[arg-type]
     assert sum(amount for _, amount in one.taxed) == one.amount
 
 
@@ -383,7 +383,7 @@ def test_what_a_credit_pays_of_a_correction_is_off_all_its_parts_above_zero_in_p
 
 def test_a_fee_given_back_that_two_rates_of_its_month_could_tax_is_named_with_the_month() -> None:
     draft = draft_of(taxes=[VAT, REDUCED])
-    draft.charge(item("club", "-20", "subscription", **BOOKS), [REDUCED, rate("Other", "5", scope=on("PriceBooks"))])
+    draft.charge(item("club", "-20", "subscription", **BOOKS), [REDUCED, rate("Other", "5", scope=on("Books"))])
     with pytest.raises(BillingError, match="subscription 'club' of acme in 2026-09"):
         add_taxes(draft)
     draft = draft_of(taxes=[])
@@ -465,14 +465,14 @@ def test_prices_with_their_tax_and_prices_without_may_be_on_one_invoice() -> Non
 
 def test_two_rates_in_the_prices_hold_for_their_own_items() -> None:
     """119.00 hold 19.00; 107.00 hold 7.00."""
-    rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("PriceBooks"))]
+    rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("Books"))]
     draft = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates)
     assert told(draft) == [("USt", 10000, 1900), ("USt 7", 10000, 700)]
 
 
 def test_a_coupon_over_prices_with_their_taxes_lowers_each() -> None:
     """22.60 off 226.00 is a tenth: 107.10 hold 17.10, 96.30 hold 6.30."""
-    rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("PriceBooks"))]
+    rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("Books"))]
     draft = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates, discounts=[amount_off("22.60")])
     assert told(draft) == [("USt", 9000, 1710), ("USt 7", 9000, 630)]
 
@@ -485,7 +485,7 @@ def test_an_exempt_item_beside_prices_with_their_tax_holds_none() -> None:
 
 
 def test_one_item_has_its_taxes_in_its_price_or_not() -> None:
-    city = rate("City tax", "2", tax="City", is_inclusive=True, scope=on("PriceBooks"))
+    city = rate("City tax", "2", tax="City", is_inclusive=True, scope=on("Books"))
     assert told(taxed(item("web", "100"), by=[VAT, city])) == [("VAT", 10000, 2000)]
     with pytest.raises(BillingError) as refused:
         taxed(item("book", "50", **BOOKS), by=[VAT, city])
@@ -513,7 +513,7 @@ def test_a_rate_may_be_as_high_as_the_price_and_its_text_fill_the_line() -> None
         ({"legal_text": "Art. 1", "is_inclusive": True}, "legal_text needs a line on the invoice"),
         ({"legal_text": " "}, "legal_text has 1 to 300 characters"),
         ({"legal_text": "x" * 301}, "legal_text has 1 to 300 characters"),
-        ({"tax": None, "scope": on("PriceBooks")}, "needs `tax`"),
+        ({"tax": None, "scope": on("Books")}, "needs `tax`"),
         ({"tax": None, "locations": ("DE",)}, "needs `tax`"),
         ({"tax": None, "customers": ("business",)}, "needs `tax`"),
         ({"scope": Scope(kinds=("tax",))}, "are ['tax']; known are usage, subscription, one_off"),
