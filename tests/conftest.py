@@ -21,7 +21,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 from tests.support.builders import Platform
-from tests.support.dagster_platform import DagsterPlatform
+from tests.support.deployment import Deployment
 
 _numbers = itertools.count()
 
@@ -97,18 +97,18 @@ def landing_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def world(
+def deployment(
     postgres: PostgresServer,
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     landing_dir: Path,
     tmp_path: Path,
-) -> Iterator[DagsterPlatform]:
+) -> Iterator[Deployment]:
     """A platform of the test's own on 2026-11-05, when October 2026 has just closed."""
     dagster_home = tmp_path / "dagster"
     dagster_home.mkdir()
     with DagsterInstance.local_temp(str(dagster_home)) as instance:
-        yield DagsterPlatform(
+        yield Deployment(
             database=billing_database,
             # What arranges a test owns the tables; what is tested has the pipeline's rights only.
             database_url=postgres.url(str(billing_database.engine.url.database), role=PIPELINE),

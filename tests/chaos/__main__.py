@@ -21,7 +21,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.plot import plot
 from tests.chaos.report import for_machines, shown, tell, tell_trials
 from tests.chaos.trial import trial
-from tests.chaos.worker_pool import crew
+from tests.chaos.worker_pool import workers
 
 console = Console()
 
@@ -58,13 +58,13 @@ def show_broken_syncs() -> bool:
     with (
         throwaway() as server,
         tempfile.TemporaryDirectory() as folder,
-        crew(Path(folder), 1) as seat,
+        workers(Path(folder), 1) as worker,
     ):
         for number, broken in enumerate((None, *BROKEN)):
             create_database(server, f"trial_{number}")
             database = BillingDatabase(server.url(f"trial_{number}"))
             migrate(database)
-            findings[broken] = trial(seat, database, Path(folder) / str(number), broken)
+            findings[broken] = trial(worker, database, Path(folder) / str(number), broken)
             database.engine.dispose()
     tell_trials(console, findings)
     return not findings.pop(None).wrong and all(found.wrong for found in findings.values())

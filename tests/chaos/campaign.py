@@ -1,8 +1,8 @@
 """One campaign from the first invoice to the audit: months as phases, kills and restarts by progress, then the ending.
 
 Whether something strikes never depends on the machine's speed: it happens at a call that is counted and kept open
-(stops.py), and a month ends when all of its stops were met. Keeps out: each of its parts (faults.py, hands.py, crew.py,
-ending.py, audit.py), and showing it (telling.py).
+(stops.py), and a month ends when all of its stops were met. Keeps out: each of its parts (faults.py, dashboard_user.py,
+worker_pool.py, ending.py, audit.py), and the report (report.py).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tests.chaos.ending import Decided, await_webhooks, decide, drain, poll
 from tests.chaos.faults import AT_ONCE, LOW_LIMITS, Faults, LowLimits
 from tests.chaos.months import QUITTERS, fill, tinkered_with_lines
 from tests.chaos.plan import SYNCED_AFTER, Plan
-from tests.chaos.servers import TestServers, stage
+from tests.chaos.servers import TestServers, started_servers
 from tests.chaos.stops import Deed, Stops
 from tests.chaos.syncing import Order
-from tests.chaos.worker_pool import Lives, WorkerPool, crew
+from tests.chaos.worker_pool import Lives, WorkerPool, workers
 from tests.support.stripe_builders import query, utc_now
 
 # Of all invoices, this share is finalized before the faults are switched off.
@@ -127,20 +127,22 @@ class Outcome:
 
 
 class Campaign:
-    """One run of a plan on a stage."""
+    """One run of a plan on servers of its own."""
 
-    def __init__(self, plan: Plan, stage: TestServers, crew: WorkerPool, show: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: Plan, servers: TestServers, workers: WorkerPool, show: Callable[[Progress], None]) -> None:
         self._plan = plan
-        self._stage = stage
-        self._crew = crew
+        self._servers = servers
+        self._workers = workers
         self._show = show
-        self._control = stage.sandbox.control
-        self._log = CallLog(stage.sandbox.store_path)
+        self._control = servers.sandbox.control
+        self._log = CallLog(servers.sandbox.store_path)
         self._faults = Faults(self._control, plan)
         self._limits = LowLimits(self._control, self._log, -(-plan.least_strikes // plan.low_limits))
         # Organizations with a draft that stays one until people have done to it what is theirs to do.
         self._kept = dict(zip((EDITED, SWAPPED, DELETED), tinkered_with_lines(plan, 2), strict=False))
-        self._hands = DashboardUser(stage.sandbox, plan.seed, plan.seconds_between_deeds, self._kept.values())
+        self._dashboard_user = DashboardUser(
+            servers.sandbox, plan.seed, plan.seconds_between_deeds, self._kept.values()
+        )
         self._stops = Stops(self._control)
         self._marks: list[Mark] = []
         self._began = utc_now()
@@ -154,30 +156,30 @@ class Campaign:
         self._control.advance_clock(self._ahead(0))
         self._stop_where_people_come()  # before the faults: a call that one of those strikes is not kept open
         self._faults.switch_on()
-        with self._hands:
+        with self._dashboard_user:
             for number in range(self._plan.months):
                 self._phase(number)
         struck = {**self._faults.struck(), **self._limits.refusals, EXPIRED: self._expired}
         self._faults.switch_off()
         self._mark(END)
-        order, database = self._order(self._plan.months - 1), self._stage.database
-        left = drain(self._crew, order, database)
+        order, database = self._order(self._plan.months - 1), self._servers.database
+        left = drain(self._workers, order, database)
         sync_calls = self._log.calls_except(NOT_OF_THE_SYNC)
-        as_left = audit(database, self._stage.sandbox.store_path)
-        decided = decide(self._crew, order, left)
+        as_left = audit(database, self._servers.sandbox.store_path)
+        decided = decide(self._workers, order, left)
         await_webhooks(self._control)
         self._poll(order)
         return Outcome(
             plan=self._plan,
             seconds=time.monotonic() - begun,
             struck=struck,
-            by_hand=self._hands.done,
-            lives=self._crew.lives,
-            postgres_restarts=self._stage.postgres.restarts,
+            by_hand=self._dashboard_user.done,
+            lives=self._workers.lives,
+            postgres_restarts=self._servers.postgres.restarts,
             decided=decided,
             polled=self._polled,
             as_left=as_left,
-            findings=audit(database, self._stage.sandbox.store_path),
+            findings=audit(database, self._servers.sandbox.store_path),
             endpoints=self._log.by_endpoint(),
             sync_calls=sync_calls,
             minimum_calls=self._minimum(),
@@ -187,7 +189,7 @@ class Campaign:
 
     def _order(self, number: int) -> Order:
         months = [str(month) for month in self._plan.billing_months[: number + 1]]
-        return Order(self._stage.environment, months, self._ahead(number))
+        return Order(self._servers.environment, months, self._ahead(number))
 
     def _ahead(self, number: int) -> int:
         """How many seconds the clocks are ahead of ours (below zero: behind) while a month is synced."""
@@ -219,7 +221,7 @@ class Campaign:
             nth = self._plan.writes_of_a_month + 1
             self._stops.add(JUMP, self._end_month, from_nth=nth, after_apply=number % 2 == 0)
         self._sync(number)
-        self._crew.end(killed=True)
+        self._workers.end(killed=True)
         self._stops.look()  # what people were to do to a draft whose process was killed
         self._mark(KILL)
 
@@ -235,9 +237,9 @@ class Campaign:
                 yield nth, name, partial(self._lower, name)
 
     def _sync(self, number: int) -> None:
-        """Have the crew sync, and do what is to be done at the stops, until there is nothing more to wait for."""
+        """Let the workers sync, and do what is to be done at the stops, until there is nothing more to wait for."""
         order = self._order(number)
-        self._crew.begin(order)
+        self._workers.begin(order)
         calls, changed = -1, time.monotonic()
         while waiting_for := self._waiting_for(number):
             if self._log.calls != calls:
@@ -251,12 +253,12 @@ class Campaign:
             return [what for what in self._stops.pending if what == JUMP]
         if pending := self._stops.pending:
             return pending
-        never = [name for name, count in {**self._faults.struck(), **self._hands.done}.items() if not count]
+        never = [name for name, count in {**self._faults.struck(), **self._dashboard_user.done}.items() if not count]
         is_short = self._log.finalized < SHARE_UNDER_FIRE * self._plan.invoices
         return [*never, *(["a limit"] if self._limits.is_low else []), *(["finalized invoices"] if is_short else [])]
 
     def _tick(self, month: str = "") -> None:
-        self._crew.check()
+        self._workers.check()
         self._limits.look()
         self._stops.look()
         self._tell(month)
@@ -267,17 +269,17 @@ class Campaign:
         deadline = time.monotonic() + STANDSTILL
         while not happened():
             assert time.monotonic() < deadline, f"{what}: not in {STANDSTILL:.0f} s"
-            self._crew.check()
+            self._workers.check()
             self._limits.look()
             time.sleep(TICK)
 
     def _kill(self, caller: str) -> None:
-        self._crew.kill(caller)
+        self._workers.kill(caller)
         self._mark(KILL)
 
     def _restart(self, caller: str) -> None:
         self._mark(RESTART)
-        self._stage.postgres.restart(SECONDS_AWAY)
+        self._servers.postgres.restart(SECONDS_AWAY)
 
     def _lower(self, name: str, caller: str) -> None:
         self._until_no_limit_is_low()
@@ -290,23 +292,23 @@ class Campaign:
 
     def _tinker(self, deed: str, organization: str, caller: str) -> None:
         self._until_no_limit_is_low()
-        self._hands.tinker(deed, organization)
+        self._dashboard_user.tinker(deed, organization)
 
     def _delete_customer(self, organization: str, caller: str) -> None:
         self._until_no_limit_is_low()
-        self._hands.delete_customer(organization)
+        self._dashboard_user.delete_customer(organization)
 
     def _end_month(self, caller: str) -> None:
         """Kill both processes while requests of theirs are kept open: those are the ones that lose their keys."""
         self._until_no_limit_is_low()
         enough = -(-self._plan.least_strikes // (self._plan.months - 1))
         self._until(lambda: len(self._control.held()) >= enough, f"{enough} calls kept open")
-        self._crew.end(killed=True)
+        self._workers.end(killed=True)
 
     def _jump(self, number: int) -> None:
         """Move Stripe's clock to the next month; ours moves with the next order. What was begun loses its keys."""
         self._poll(self._order(number - 1))
-        (row,) = query(self._stage.database, UNFINISHED)
+        (row,) = query(self._servers.database, UNFINISHED)
         self._expired += row["invoices"]
         self._control.advance_clock(self._ahead(number) - self._ahead(number - 1))
         self._mark(JUMP)
@@ -318,18 +320,18 @@ class Campaign:
         if time.monotonic() > self._shown_at + 0.5:
             self._shown_at = time.monotonic()
             struck = sum(self._faults.struck().values()) + sum(self._limits.refusals.values())
-            self._show(Progress(self._log.finalized, self._log.calls, self._crew.lives, struck, month))
+            self._show(Progress(self._log.finalized, self._log.calls, self._workers.lives, struck, month))
 
     def _minimum(self) -> int:
-        (row,) = query(self._stage.database, MINIMUM)
+        (row,) = query(self._servers.database, MINIMUM)
         return int(row["calls"] + row["customers"])
 
 
 def run(plan: Plan, show: Callable[[Progress], None] = lambda progress: None) -> Outcome:
     """Run a whole campaign on servers of its own."""
     with (
-        stage(plan.workers, plan.requests_per_second) as servers,
-        crew(servers.folder, 2, servers.postgres.was_away) as processes,
+        started_servers(plan.workers, plan.requests_per_second) as servers,
+        workers(servers.folder, 2, servers.postgres.was_away) as processes,
     ):
         fill(servers.database, plan, servers.folder)
         return Campaign(plan, servers, processes, show).run()

@@ -57,7 +57,7 @@ class DashboardUser:
         self._kept = frozenset(kept)
         self._sandbox = sandbox
         self._client = make_stripe_client(API_KEY, sandbox.url)
-        self._dice = Random(f"{seed} hands")
+        self._rng = Random(f"{seed} dashboard user")
         self._pause = pause
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -126,7 +126,7 @@ class DashboardUser:
     def _on(self, status: str, deed: Callable[[Seen], bool]) -> bool:
         """Do it to one of the young invoices of this status, if there is one."""
         found = [one for one in self._young(status) if self._is_for(one, status)]
-        return bool(found) and deed(self._dice.choice(found))
+        return bool(found) and deed(self._rng.choice(found))
 
     def _is_for(self, invoice: Seen, status: str) -> bool:
         if invoice.organization in self._kept:
@@ -137,8 +137,8 @@ class DashboardUser:
         lines = self._lines(draft)
         if not lines:
             return False
-        line = self._dice.choice(lines)
-        change = {"amount": line.amount + self._dice.randint(1, 900)}
+        line = self._rng.choice(lines)
+        change = {"amount": line.amount + self._rng.randint(1, 900)}
         return self._tried(lambda: self._client.v1.invoices.line_items.update(draft.id, line.id, change))  # type: ignore[arg-type]
 
     def _swap(self, draft: Seen) -> bool:

@@ -52,20 +52,20 @@ class Decided:
     undone: list[str] = field(default_factory=list)
 
 
-def drain(crew: WorkerPool, order: Order, database: BillingDatabase) -> Counter[str]:
+def drain(workers: WorkerPool, order: Order, database: BillingDatabase) -> Counter[str]:
     """Sync until nothing is left, or only what another run does not change; return how many are left, by failure."""
-    crew.begin(order)
+    workers.begin(order)
     left, deadline = _left(database), time.monotonic() + PATIENCE
     while left:
-        passes = crew.passes
-        while crew.passes < passes + 2:
-            crew.check()
+        passes = workers.passes
+        while workers.passes < passes + 2:
+            workers.check()
             assert time.monotonic() < deadline, f"{len(left)} invoices are not synced after {PATIENCE:.0f} s"
             time.sleep(0.05)
         before, left = left, _left(database)
         if before == left:
             break
-    crew.end()
+    workers.end()
     return Counter(left.values())
 
 
@@ -73,7 +73,7 @@ def _left(database: BillingDatabase) -> dict[str, str]:
     return {str(row["id"]): row["code"] or "unfinished" for row in query(database, LEFT)}
 
 
-def decide(crew: WorkerPool, order: Order, left: Mapping[str, int]) -> Decided:
+def decide(workers: WorkerPool, order: Order, left: Mapping[str, int]) -> Decided:
     """Do what only a human may, until `fly-billing repair` has done all it can. `left`: what `drain` returned."""
     tools = tools_of(order)
     database = tools.journal.database
@@ -81,7 +81,7 @@ def decide(crew: WorkerPool, order: Order, left: Mapping[str, int]) -> Decided:
     execute(database, FORGET_CUSTOMERS, code=CUSTOMER_MISSING)
     months = order.months
     for _ in range(ROUNDS):
-        drain(crew, order, database)
+        drain(workers, order, database)
         decided.undone.clear()
         months = [month for month in months if _repair(tools, BillingMonth.parse(month), order, decided)]
         if not months:

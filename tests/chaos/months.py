@@ -71,11 +71,11 @@ def tinkered_with_lines(plan: Plan, least: int) -> list[str]:
     return [
         one.id
         for one in found
-        if all(len(_amounts(_dice(plan, month, one), one)) >= least for month in plan.billing_months)
+        if all(len(_amounts(_rng(plan, month, one), one)) >= least for month in plan.billing_months)
     ]
 
 
-def _dice(plan: Plan, month: BillingMonth, one: Organization) -> Random:
+def _rng(plan: Plan, month: BillingMonth, one: Organization) -> Random:
     return Random(f"{plan.seed} {month} {one.id}")
 
 
@@ -95,7 +95,7 @@ def fill(database: BillingDatabase, plan: Plan, folder: Path) -> None:
 
 def _items(plan: Plan, month: BillingMonth, found: list[Organization]) -> Iterator[tuple[Any, ...]]:
     for one in found:
-        yield from _rows(month, one.id, one.currency, _amounts(_dice(plan, month, one), one))
+        yield from _rows(month, one.id, one.currency, _amounts(_rng(plan, month, one), one))
     for name in QUITTERS:
         yield from _rows(month, name, "USD", [Decimal("12.34")])
     yield from _rows(month, "zero-cancelled", "USD", [Decimal("5.00"), Decimal("-5.00")])
@@ -108,17 +108,17 @@ def _rows(month: BillingMonth, organization: str, currency: str, amounts: list[D
         yield id, organization, f"charge {number:04d}", amount, currency, at
 
 
-def _amounts(dice: Random, one: Organization) -> list[Decimal]:
+def _amounts(rng: Random, one: Organization) -> list[Decimal]:
     """Amounts with up to six decimals, each from 1.00 to 50.00 or, in yen, from 100 to 5,000."""
     scale = Decimal(100) if one.currency == "JPY" else Decimal(1)
-    amounts = [_amount(dice) * scale for _ in range(LONG.get(one.number) or dice.randint(1, MOST_ITEMS))]
+    amounts = [_amount(rng) * scale for _ in range(LONG.get(one.number) or rng.randint(1, MOST_ITEMS))]
     if one.kind in CREDITED:
         amounts.append(-amounts[0] / 4)
     return [-amount for amount in amounts] if one.kind in NEGATIVE else amounts
 
 
-def _amount(dice: Random) -> Decimal:
+def _amount(rng: Random) -> Decimal:
     """Half of them have whole cents, half have six decimals."""
-    if dice.random() < 0.5:
-        return Decimal(dice.randint(100, 5_000)).scaleb(-2)
-    return Decimal(dice.randint(1_000_000, 50_000_000)).scaleb(-6)
+    if rng.random() < 0.5:
+        return Decimal(rng.randint(100, 5_000)).scaleb(-2)
+    return Decimal(rng.randint(1_000_000, 50_000_000)).scaleb(-6)

@@ -67,8 +67,8 @@ class Plan:
         Evenly spread and a little off. Each month's new invoices take three such requests each at least, so that it
         surely gets to the last of them, and there is work left.
         """
-        dice = Random(f"{self.seed} {what}")
-        shares = [(n + 0.2 + 0.6 * dice.random()) / count * self.months for n in range(count)]
+        rng = Random(f"{self.seed} {what}")
+        shares = [(n + 0.2 + 0.6 * rng.random()) / count * self.months for n in range(count)]
         return [(int(share), 1 + int(share % 1 * self.writes_of_a_month)) for share in shares]
 
     @property

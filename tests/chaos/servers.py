@@ -94,7 +94,7 @@ class TestServers:
 
 
 @contextmanager
-def stage(workers: int, requests_per_second: int) -> Iterator[TestServers]:
+def started_servers(workers: int, requests_per_second: int) -> Iterator[TestServers]:
     """Start the servers for the block; the settings give a sync so many workers and so high a pace."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fly_billing-chaos-")))

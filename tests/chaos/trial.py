@@ -30,7 +30,7 @@ PATIENCE = 600.0
 A_DAY_AND_AN_HOUR = 25 * 3600
 
 
-def trial(crew: WorkerPool, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
+def trial(workers: WorkerPool, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
     """Bill June 2023 to a new sandbox by one process, kill it, and a day later by another; return what was wrong then.
 
     Drafts of `answer-lost` are made and the answer is lost; finalizing `poisoned` is done and a 500 is stored;
@@ -40,13 +40,13 @@ def trial(crew: WorkerPool, database: BillingDatabase, folder: Path, broken: str
     bill_june(database, folder, **{name: [f"{n}.00"] for n, name in enumerate(ORGANIZATIONS, start=1)})
     with spawn(store) as sandbox:
         _strike_all(sandbox)
-        crew.begin(_order(database, sandbox, broken))
-        _wait_for_the_last(crew, sandbox)
-        crew.end(killed=True)
+        workers.begin(_order(database, sandbox, broken))
+        _wait_for_the_last(workers, sandbox)
+        workers.end(killed=True)
         sandbox.control.advance_clock(A_DAY_AND_AN_HOUR)
         sandbox.kill()  # what it still keeps back would be at work under the old keys
     with spawn(store) as sandbox:
-        drain(crew, replace(_order(database, sandbox, broken), clock_seconds=A_DAY_AND_AN_HOUR), database)
+        drain(workers, replace(_order(database, sandbox, broken), clock_seconds=A_DAY_AND_AN_HOUR), database)
         return audit(database, store)
 
 
@@ -74,9 +74,9 @@ def _strike(sandbox: SandboxServer, organization: str, endpoint: str, rule: Mapp
     sandbox.control.add_fault(endpoint=endpoint, metadata={"organization": organization}, first=1, **rule)  # type: ignore[arg-type]
 
 
-def _wait_for_the_last(crew: WorkerPool, sandbox: SandboxServer) -> None:
+def _wait_for_the_last(workers: WorkerPool, sandbox: SandboxServer) -> None:
     deadline = time.monotonic() + PATIENCE
     while not {name for name, status, _, _ in in_stripe(sandbox) if status == "open"}.issuperset(KILLED):
-        crew.check()
+        workers.check()
         assert time.monotonic() < deadline, f"the sync did not finalize {KILLED}"
         time.sleep(0.02)

@@ -161,32 +161,32 @@ class Worker:
 class WorkerPool:
     """All seats. A campaign has two, so that two processes sync the same months all the time."""
 
-    def __init__(self, seats: Sequence[Worker]) -> None:
-        self._seats = seats
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._workers = workers
 
     def begin(self, order: Order) -> None:
         """Have every seat carry the order out, again and again."""
-        for seat in self._seats:
-            seat.begin(order)
+        for worker in self._workers:
+            worker.begin(order)
 
     def end(self, *, killed: bool = False) -> None:
         """Start no more processes, and let those at work come to their end, or kill them. Raises UnexpectedEnd."""
-        for seat in self._seats:
-            seat.stop()
-        for seat in self._seats:
-            seat.wait(killed=killed)
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.wait(killed=killed)
         self.check()
 
     def check(self) -> None:
         """Raise UnexpectedEnd where a process ended in a way that nobody meant."""
-        for seat in self._seats:
-            seat.check()
+        for worker in self._workers:
+            worker.check()
 
     def kill(self, key: str) -> None:
         """Kill the process whose calls have this API key: the one in the seat, or the next one there."""
-        (seat,) = (one for one in self._seats if one.key == key)
+        (worker,) = (one for one in self._workers if one.key == key)
         deadline = time.monotonic() + PATIENCE
-        while not seat.kill():
+        while not worker.kill():
             self.check()
             assert time.monotonic() < deadline, f"no syncing process to kill in {PATIENCE:.0f} s"
             time.sleep(0.01)
@@ -194,23 +194,23 @@ class WorkerPool:
     @property
     def passes(self) -> int:
         """How many times every seat has gone through its order at least."""
-        return min(seat.lives.ended for seat in self._seats)
+        return min(worker.lives.ended for worker in self._workers)
 
     @property
     def lives(self) -> Lives:
-        every = [seat.lives for seat in self._seats]
+        every = [worker.lives for worker in self._workers]
         return Lives(
             sum(one.ended for one in every), sum(one.killed for one in every), sum(one.crashed for one in every)
         )
 
 
 @contextmanager
-def crew(folder: Path, seats: int, was_away: WasAway = never_away) -> Iterator[WorkerPool]:
+def workers(folder: Path, count: int, was_away: WasAway = never_away) -> Iterator[WorkerPool]:
     """Have so many seats while the block runs; what the processes say goes to logs in the folder."""
     with ExitStack() as stack:
         made = []
-        for number in range(seats):
-            seat = Worker(number, folder / f"seat-{number}.log", was_away)
-            stack.callback(seat.close)
-            made.append(seat)
+        for number in range(count):
+            worker = Worker(number, folder / f"worker-{number}.log", was_away)
+            stack.callback(worker.close)
+            made.append(worker)
         yield WorkerPool(made)

@@ -20,7 +20,7 @@ from fly_billing.embedded_postgres import PostgresServer, create_database, drop_
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit
 from tests.engines.celery_workers import CeleryWorkers, dagster_home, redis_server, wait_until
-from tests.support.dagster_platform import DagsterPlatform, event, machine_seconds
+from tests.support.deployment import Deployment, event, machine_seconds
 
 NOW = datetime.now(UTC)
 # Closed since a month and more.
@@ -38,64 +38,62 @@ STANDING = (
 )
 
 
-def use(world: DagsterPlatform, month: BillingMonth, *usage: Mapping[str, Any]) -> None:
-    world.write_usage(month.first_day + timedelta(days=20), usage)
+def use(deployment: Deployment, month: BillingMonth, *usage: Mapping[str, Any]) -> None:
+    deployment.write_usage(month.first_day + timedelta(days=20), usage)
 
 
-def write_usage(world: DagsterPlatform) -> None:
+def write_usage(deployment: Deployment) -> None:
     """Have acme and beta use something in each month, and more Machines but nothing else in the second."""
     for month in (FIRST, THIRD, FOURTH, FIFTH):
         noon = month.start + timedelta(days=13, hours=12)
         use(
-            world,
+            deployment,
             month,
             machine_seconds(f"{month} 1", "acme", noon, "2592000"),
             machine_seconds(f"{month} 2", "acme", noon, "648000"),
             event(f"{month}", "egress_gb", "acme", noon, "12.5", app="web", region="ams"),
             machine_seconds(f"{month} 3", "beta", noon, "648000"),
         )
-    use(world, SECOND, machine_seconds("4", "acme", SECOND.start, "5184000"))
+    use(deployment, SECOND, machine_seconds("4", "acme", SECOND.start, "5184000"))
 
 
 @pytest.fixture(scope="module")
-def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterPlatform]:
+def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A platform whose usage of all the months has landed, and nothing is rolled up: what the tests' are copies of."""
     folder = tmp_path_factory.mktemp("landed")
     create_database(postgres, LANDED, template="billing_template")
     database = BillingDatabase(postgres.url(LANDED))
     (folder / "landing").mkdir()
     with DagsterInstance.local_temp(str(folder)) as instance:
-        world = DagsterPlatform(
+        deployment = Deployment(
             database, postgres.url(LANDED), folder / "landing", folder / "usage_events", "", instance, NOW
         )  # fmt: skip
-        world.load_prices()
+        deployment.load_prices()
         for organization in ("acme", "beta"):
-            world.add_organization(organization)
-        write_usage(world)
-        world.land(FIRST.first_day, FIFTH.last_landing_day(timedelta(hours=72)))
+            deployment.add_organization(organization)
+        write_usage(deployment)
+        deployment.land(FIRST.first_day, FIFTH.last_landing_day(timedelta(hours=72)))
         database.engine.dispose()
-        yield world
+        yield deployment
     drop_database(postgres, LANDED)
 
 
 @contextmanager
-def copy_of(
-    landed: DagsterPlatform, postgres: PostgresServer, name: str, instance: DagsterInstance
-) -> Iterator[DagsterPlatform]:
+def copy_of(landed: Deployment, postgres: PostgresServer, name: str, instance: DagsterInstance) -> Iterator[Deployment]:
     """The same platform with a database of its own, known to another Dagster."""
     create_database(postgres, name, template=LANDED)
     database = BillingDatabase(postgres.url(name))
-    world = replace(landed, database=database, database_url=postgres.url(name), instance=instance)
-    world.register_organizations()
-    yield world
+    deployment = replace(landed, database=database, database_url=postgres.url(name), instance=instance)
+    deployment.register_organizations()
+    yield deployment
     database.engine.dispose()
     drop_database(postgres, name)
 
 
 @pytest.fixture(scope="module")
-def crew_and_world(
-    landed: DagsterPlatform, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[CeleryWorkers, DagsterPlatform]]:
+def workers_and_deployment(
+    landed: Deployment, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[CeleryWorkers, Deployment]]:
     folder = tmp_path_factory.mktemp("celery")
     create_database(postgres, "dagster_of_celery")
     with redis_server(folder) as redis, pytest.MonkeyPatch.context() as patch:
@@ -114,30 +112,30 @@ def crew_and_world(
         patch.setenv("DAGSTER_DATABASE_URL", names["DAGSTER_DATABASE_URL"])
         with (
             DagsterInstance.from_config(names["DAGSTER_HOME"]) as instance,
-            copy_of(landed, postgres, "billing_of_celery", instance) as world,
+            copy_of(landed, postgres, "billing_of_celery", instance) as deployment,
         ):
-            crew = CeleryWorkers(folder, names, instance)
-            yield crew, world
-            crew.dismiss()
+            workers = CeleryWorkers(folder, names, instance)
+            yield workers, deployment
+            workers.dismiss()
     drop_database(postgres, "dagster_of_celery")
 
 
 @pytest.fixture
-def crew(crew_and_world: tuple[CeleryWorkers, DagsterPlatform]) -> CeleryWorkers:
-    crew, _ = crew_and_world
-    crew.hire("one", "two")
-    return crew
+def workers(workers_and_deployment: tuple[CeleryWorkers, Deployment]) -> CeleryWorkers:
+    workers, _ = workers_and_deployment
+    workers.hire("one", "two")
+    return workers
 
 
 @pytest.fixture
-def celery_world(crew_and_world: tuple[CeleryWorkers, DagsterPlatform]) -> DagsterPlatform:
-    return crew_and_world[1]
+def celery_deployment(workers_and_deployment: tuple[CeleryWorkers, Deployment]) -> Deployment:
+    return workers_and_deployment[1]
 
 
 @contextmanager
-def held(world: DagsterPlatform, *locks: str, table: str | None = None) -> Iterator[Connection]:
+def held(deployment: Deployment, *locks: str, table: str | None = None) -> Iterator[Connection]:
     """Hold these locks, or writers of a table, back while the block runs: whoever needs them stands in the middle."""
-    with world.database.transaction() as connection:
+    with deployment.database.transaction() as connection:
         for lock in locks:
             lock_until_commit(connection, lock)
         if table:
@@ -145,14 +143,14 @@ def held(world: DagsterPlatform, *locks: str, table: str | None = None) -> Itera
         yield connection
 
 
-def standing(world: DagsterPlatform) -> int:
+def standing(deployment: Deployment) -> int:
     """How many transactions on the platform wait for a lock."""
-    return int(world.execute(STANDING)[0]["standing"])
+    return int(deployment.execute(STANDING)[0]["standing"])
 
 
-def billed(world: DagsterPlatform, month: BillingMonth) -> list[Mapping[str, Any]]:
+def billed(deployment: Deployment, month: BillingMonth) -> list[Mapping[str, Any]]:
     """All that the month's invoices say but for ids, time and number: of months billed at once, the first done is 1."""
-    return world.execute(
+    return deployment.execute(
         "select i.organization_id, i.revision, i.status, i.currency, i.amount, i.total_cents,"
         " t.position, t.kind, t.description, t.quantity, t.amount as item_amount, t.amount_cents, t.detail"
         " from invoices as i left join invoice_items as t on t.invoice_id = i.id where i.month = :month"
@@ -162,98 +160,104 @@ def billed(world: DagsterPlatform, month: BillingMonth) -> list[Mapping[str, Any
 
 
 def test_two_workers_roll_up_two_months_at_once_and_the_invoices_are_to_the_cent_those_of_one_process(
-    crew: CeleryWorkers,
-    celery_world: DagsterPlatform,
-    landed: DagsterPlatform,
+    workers: CeleryWorkers,
+    celery_deployment: Deployment,
+    landed: Deployment,
     postgres: PostgresServer,
     tmp_path: Path,
 ) -> None:
-    with held(celery_world, f"usage_rollups {FIRST}", f"usage_rollups {SECOND}"):
-        runs = [crew.bill(month, celery_world.tags(month)) for month in (FIRST, SECOND)]
-        wait_until(lambda: standing(celery_world) == 2, "two workers are at two months")
+    with held(celery_deployment, f"usage_rollups {FIRST}", f"usage_rollups {SECOND}"):
+        runs = [workers.bill(month, celery_deployment.tags(month)) for month in (FIRST, SECOND)]
+        wait_until(lambda: standing(celery_deployment) == 2, "two workers are at two months")
 
     assert [run.finish() for run in runs] == [True, True], [run.why_it_failed() for run in runs]
     assert sorted(run.worked_off_by("usage_rollups")[0] for run in runs) == ["one", "two"]
     assert [len(run.worked_off_by("invoices")) for run in runs] == [1, 1]
-    assert celery_world.totals(FIRST) == OWED
-    assert celery_world.totals(SECOND) == OWED_IN_SECOND
+    assert celery_deployment.totals(FIRST) == OWED
+    assert celery_deployment.totals(SECOND) == OWED_IN_SECOND
     with (
         DagsterInstance.local_temp(str(tmp_path)) as instance,
         copy_of(landed, postgres, "billing_in_one_process", instance) as one_process,
     ):
         for month in (FIRST, SECOND):
             one_process.bill(month)
-            assert billed(celery_world, month) == billed(one_process, month)
+            assert billed(celery_deployment, month) == billed(one_process, month)
 
 
-def test_a_month_billed_again_by_the_workers_is_billed_once(crew: CeleryWorkers, celery_world: DagsterPlatform) -> None:
-    assert crew.bill(FIRST, celery_world.tags(FIRST)).finish()
-    before = billed(celery_world, FIRST)
+def test_a_month_billed_again_by_the_workers_is_billed_once(
+    workers: CeleryWorkers, celery_deployment: Deployment
+) -> None:
+    assert workers.bill(FIRST, celery_deployment.tags(FIRST)).finish()
+    before = billed(celery_deployment, FIRST)
 
-    again = [crew.bill(FIRST, celery_world.tags(FIRST)) for _ in range(2)]
+    again = [workers.bill(FIRST, celery_deployment.tags(FIRST)) for _ in range(2)]
 
     assert [run.finish() for run in again] == [True, True]
-    assert billed(celery_world, FIRST) == before
-    assert celery_world.totals(FIRST) == OWED
-    assert celery_world.execute("select * from adjustments") == []
+    assert billed(celery_deployment, FIRST) == before
+    assert celery_deployment.totals(FIRST) == OWED
+    assert celery_deployment.execute("select * from adjustments") == []
 
 
 def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_leaves_the_others_billed(
-    crew: CeleryWorkers, celery_world: DagsterPlatform
+    workers: CeleryWorkers, celery_deployment: Deployment
 ) -> None:
-    celery_world.add_organization("broken", created_at=FIFTH.start)
-    celery_world.execute(
+    celery_deployment.add_organization("broken", created_at=FIFTH.start)
+    celery_deployment.execute(
         "insert into subscriptions values (gen_random_uuid(), 'broken', 'support/gold', :start, null)",
         start=FIFTH.start,
     )
 
-    run = crew.bill(FIFTH, celery_world.tags(FIFTH))
+    run = workers.bill(FIFTH, celery_deployment.tags(FIFTH))
 
     assert not run.finish()
     assert run.status() == DagsterRunStatus.FAILURE
     assert not run.is_launched_again()
-    assert celery_world.totals(FIFTH) == OWED
-    assert celery_world.statuses("invoices", FIFTH, ["acme", "beta", "broken"]) == {
+    assert celery_deployment.totals(FIFTH) == OWED
+    assert celery_deployment.statuses("invoices", FIFTH, ["acme", "beta", "broken"]) == {
         "acme": "MATERIALIZED",
         "beta": "MATERIALIZED",
         "broken": "FAILED",
     }
-    (failure,) = celery_world.execute("select organization_id, code from billing_failures")
+    (failure,) = celery_deployment.execute("select organization_id, code from billing_failures")
     assert failure == {"organization_id": "broken", "code": "unpriced_subscription"}
 
 
 def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the_month_once(
-    crew: CeleryWorkers, celery_world: DagsterPlatform
+    workers: CeleryWorkers, celery_deployment: Deployment
 ) -> None:
-    with held(celery_world, table=LAST_WRITTEN):
-        run = crew.bill(THIRD, celery_world.tags(THIRD))
-        wait_until(lambda: standing(celery_world) == 1, "all invoices are written and final, and nothing is committed")
-        crew.kill_process_of(*run.worked_off_by("invoices"))
+    with held(celery_deployment, table=LAST_WRITTEN):
+        run = workers.bill(THIRD, celery_deployment.tags(THIRD))
+        wait_until(
+            lambda: standing(celery_deployment) == 1, "all invoices are written and final, and nothing is committed"
+        )
+        workers.kill_process_of(*run.worked_off_by("invoices"))
         assert not run.finish()
 
     assert run.status() == DagsterRunStatus.FAILURE
     assert "Worker exited prematurely: signal 9 (SIGKILL)" in run.why_it_failed()
     assert run.is_launched_again()
-    assert celery_world.totals(THIRD) == {}
-    assert crew.bill(THIRD, celery_world.tags(THIRD)).finish()
-    assert celery_world.totals(THIRD) == OWED
+    assert celery_deployment.totals(THIRD) == {}
+    assert workers.bill(THIRD, celery_deployment.tags(THIRD)).finish()
+    assert celery_deployment.totals(THIRD) == OWED
 
 
 def test_a_step_whose_machine_is_gone_is_done_by_another_worker_and_the_month_is_billed_once(
-    crew: CeleryWorkers, celery_world: DagsterPlatform
+    workers: CeleryWorkers, celery_deployment: Deployment
 ) -> None:
-    with held(celery_world, table=LAST_WRITTEN):
-        run = crew.bill(FOURTH, celery_world.tags(FOURTH))
-        wait_until(lambda: standing(celery_world) == 1, "all invoices are written and final, and nothing is committed")
+    with held(celery_deployment, table=LAST_WRITTEN):
+        run = workers.bill(FOURTH, celery_deployment.tags(FOURTH))
+        wait_until(
+            lambda: standing(celery_deployment) == 1, "all invoices are written and final, and nothing is committed"
+        )
         (gone,) = run.worked_off_by("invoices")
-        crew.kill_machine_of(gone)
-    wait_until(lambda: standing(celery_world) == 0, "the server notices that its client is gone")
-    assert celery_world.totals(FOURTH) == {}
+        workers.kill_machine_of(gone)
+    wait_until(lambda: standing(celery_deployment) == 0, "the server notices that its client is gone")
+    assert celery_deployment.totals(FOURTH) == {}
 
     # An hour, in production: longer than any step takes.
-    crew.hire("heir", FLY_BILLING_CELERY_REDELIVER_SECONDS="20")
+    workers.hire("heir", FLY_BILLING_CELERY_REDELIVER_SECONDS="20")
 
     assert run.finish(), run.why_it_failed()
     assert run.worked_off_by("invoices")[0] == gone
     assert gone not in run.worked_off_by("invoices")[1:]
-    assert celery_world.totals(FOURTH) == OWED
+    assert celery_deployment.totals(FOURTH) == OWED

@@ -42,7 +42,7 @@ from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.rollups import RolledUp, roll_up
 from fly_billing.usage.usage_table import EVENTS, UsageTable, UsageTableVersion, open_duckdb
 from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
-from tests.support.dagster_platform import DagsterPlatform, machine_seconds
+from tests.support.deployment import Deployment, machine_seconds
 
 FEBRUARY = BillingMonth(2028, 2)
 CLUSTER = "local-cluster[2,1,1024]"
@@ -425,18 +425,18 @@ IAD = {"region": "iad"}
 
 
 def test_a_month_is_billed_on_spark_where_the_setting_says_so(
-    world: DagsterPlatform, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The asset adds up on Spark; 2,592,000 seconds of a Machine are $2.02."""
     monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")
     monkeypatch.setenv("SPARK_MASTER", CLUSTER)
-    world.load_prices()
-    world.add_organization("acme")
-    world.write_usage(date(2026, 10, 15), [machine_seconds(1, "acme", at("2026-10-14T12:00:00"), "2592000")])
-    world.land_month(OCTOBER)
+    deployment.load_prices()
+    deployment.add_organization("acme")
+    deployment.write_usage(date(2026, 10, 15), [machine_seconds(1, "acme", at("2026-10-14T12:00:00"), "2592000")])
+    deployment.land_month(OCTOBER)
     spark.catalog.dropTempView("reduced_usage")
 
-    world.bill(OCTOBER)
+    deployment.bill(OCTOBER)
 
     assert [row["quantity"] for row in spark.table("reduced_usage").collect()] == [Decimal(2_592_000)]
-    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
+    assert deployment.totals(OCTOBER) == {"acme": ("finalized", 202)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from fly_billing.focus.imports import import_focus
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.support.dagster_platform import DagsterPlatform
+from tests.support.deployment import Deployment
 
 SAMPLE = Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv"
 SEPTEMBER = BillingMonth(2024, 9)
@@ -30,25 +30,25 @@ def list_amounts() -> dict[str, Fraction]:
 
 
 def test_the_focus_sample_is_billed_and_synced_to_what_its_rows_add_up_to(
-    world: DagsterPlatform, sandbox: SandboxServer
+    deployment: Deployment, sandbox: SandboxServer
 ) -> None:
-    world.now = datetime(2024, 10, 5, tzinfo=UTC)
+    deployment.now = datetime(2024, 10, 5, tzinfo=UTC)
     imported = import_focus(
-        world.database, world.landing_dir, SAMPLE, max_org_partitions=200, shared_groups=8, now=world.now
+        deployment.database, deployment.landing_dir, SAMPLE, max_org_partitions=200, shared_groups=8, now=deployment.now
     )
-    world.register_organizations()
+    deployment.register_organizations()
 
-    world.land_month(SEPTEMBER)
-    world.bill(SEPTEMBER)
-    world.sync(SEPTEMBER)
+    deployment.land_month(SEPTEMBER)
+    deployment.bill(SEPTEMBER)
+    deployment.sync(SEPTEMBER)
 
     assert (imported.rows, len(imported.organizations)) == (1000, 73)
-    billed = world.execute(
+    billed = deployment.execute(
         "select o.name, sum(i.amount) as amount from invoices i"
         " join organizations o on o.id = i.organization_id group by o.name"
     )
     assert {row["name"]: Fraction(row["amount"]) for row in billed} == list_amounts()
-    (total,) = world.execute(
+    (total,) = deployment.execute(
         "select count(*) as invoices, sum(total_cents) as cents from invoices where status = 'finalized'"
     )
     assert total["invoices"] == 73

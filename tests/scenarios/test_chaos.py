@@ -15,12 +15,12 @@ from tests.chaos import campaign
 from tests.chaos.audit import Findings
 from tests.chaos.plan import SMALL
 from tests.chaos.trial import trial
-from tests.chaos.worker_pool import WorkerPool, crew
+from tests.chaos.worker_pool import WorkerPool, workers
 
 
 @pytest.fixture(scope="module")
 def one_seat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
-    with crew(tmp_path_factory.mktemp("crew"), 1) as seats:
+    with workers(tmp_path_factory.mktemp("workers"), 1) as seats:
         yield seats
 
 

@@ -15,7 +15,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
-from tests.support.dagster_platform import DagsterPlatform, machine_seconds
+from tests.support.deployment import Deployment, machine_seconds
 
 OCTOBER, NOVEMBER = BillingMonth(2026, 10), BillingMonth(2026, 11)
 TEN = [f"org-{number}" for number in range(10)]
@@ -31,62 +31,62 @@ def waits(result: ExecuteInProcessResult) -> Any:
     return check
 
 
-def adjustments(world: DagsterPlatform) -> Decimal | None:
-    (row,) = world.execute("select sum(amount) as amount from adjustments")
+def adjustments(deployment: Deployment) -> Decimal | None:
+    (row,) = deployment.execute("select sum(amount) as amount from adjustments")
     amount: Decimal | None = row["amount"]
     return amount
 
 
-def look(world: DagsterPlatform, sensor: Any, cursor: str | None) -> str | None:
-    resources = {"billing_postgres": BillingPostgres(url=world.database_url), "alerts": Alerts()}
-    with build_sensor_context(world.instance, cursor=cursor, resources=resources) as context:
+def look(deployment: Deployment, sensor: Any, cursor: str | None) -> str | None:
+    resources = {"billing_postgres": BillingPostgres(url=deployment.database_url), "alerts": Alerts()}
+    with build_sensor_context(deployment.instance, cursor=cursor, resources=resources) as context:
         return str(sensor.evaluate_tick(context).cursor)
 
 
-def test_a_final_months_usage_disappears_and_comes_back(world: DagsterPlatform) -> None:
-    world.load_prices()
+def test_a_final_months_usage_disappears_and_comes_back(deployment: Deployment) -> None:
+    deployment.load_prices()
     for name in TEN:
-        world.add_organization(name, created_at=datetime(2026, 10, 5, tzinfo=UTC))
-    world.write_usage(DAY, USAGE)
-    world.land_month(OCTOBER)
-    world.bill(OCTOBER)
-    before = world.totals(OCTOBER)
+        deployment.add_organization(name, created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    deployment.write_usage(DAY, USAGE)
+    deployment.land_month(OCTOBER)
+    deployment.bill(OCTOBER)
+    before = deployment.totals(OCTOBER)
     assert before == dict.fromkeys(TEN, ("finalized", 202))
-    checked = look(world, alert_on_failed_check, None)
+    checked = look(deployment, alert_on_failed_check, None)
 
-    world.write_usage(DAY, [])
-    world.land(DAY, DAY)
-    result = world.bill(OCTOBER)
+    deployment.write_usage(DAY, [])
+    deployment.land(DAY, DAY)
+    result = deployment.bill(OCTOBER)
     check = waits(result)
     assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
     assert "fly-billing approve-corrections 2026-10 --total 20.20" in str(check.metadata["first_of_them"].value)
     assert "10 corrections wait" in str(check.metadata["2026-10 corrections that wait"].value)
     others = [one for one in result.get_asset_check_evaluations() if not one.passed and one != check]
     assert others == []
-    assert adjustments(world) is None
+    assert adjustments(deployment) is None
 
-    told = look(world, alert_on_held_corrections, None)
-    assert look(world, alert_on_held_corrections, told) == told
-    world.bill(OCTOBER)
-    assert look(world, alert_on_held_corrections, told) == told
+    told = look(deployment, alert_on_held_corrections, None)
+    assert look(deployment, alert_on_held_corrections, told) == told
+    deployment.bill(OCTOBER)
+    assert look(deployment, alert_on_held_corrections, told) == told
     assert int(told or 0) == 10
-    assert '"told": []' in str(look(world, alert_on_failed_check, checked))  # one alert, not two
+    assert '"told": []' in str(look(deployment, alert_on_failed_check, checked))  # one alert, not two
 
-    world.bill(NOVEMBER)
-    assert {total for _, total in world.totals(NOVEMBER).values()} <= {0}
+    deployment.bill(NOVEMBER)
+    assert {total for _, total in deployment.totals(NOVEMBER).values()} <= {0}
     nightly = build_schedule_context(
-        world.instance,
+        deployment.instance,
         scheduled_execution_time=datetime(2026, 11, 6, 4, tzinfo=UTC),
-        resources={"billing_postgres": BillingPostgres(url=world.database_url), "billing_terms": BillingTerms()},
+        resources={"billing_postgres": BillingPostgres(url=deployment.database_url), "billing_terms": BillingTerms()},
     )
     with nightly as context:
         requests = close_months_nightly.evaluate_tick(context).run_requests or []
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10"]
 
-    world.write_usage(DAY, USAGE)
-    world.land(DAY, DAY)
-    assert waits(world.bill(OCTOBER)).passed
-    assert adjustments(world) is None
-    assert world.totals(OCTOBER) == before
+    deployment.write_usage(DAY, USAGE)
+    deployment.land(DAY, DAY)
+    assert waits(deployment.bill(OCTOBER)).passed
+    assert adjustments(deployment) is None
+    assert deployment.totals(OCTOBER) == before
     with nightly as context:
         assert not close_months_nightly.evaluate_tick(context).run_requests

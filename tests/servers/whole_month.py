@@ -19,7 +19,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.support.dagster_platform import DagsterPlatform, event, machine_seconds
+from tests.support.deployment import Deployment, event, machine_seconds
 
 OCTOBER = BillingMonth(2026, 10)
 NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
@@ -52,28 +52,28 @@ def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, mon
     owner = BillingDatabase(databases.owner)
     migrate(owner)
     with DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        world = DagsterPlatform(
+        deployment = Deployment(
             owner, databases.billing, folder / "landing", folder / "lake", sandbox.url, instance,
             datetime(2026, 11, 5, tzinfo=UTC),
         )  # fmt: skip
-        world.load_prices()
-        world.add_organization("acme")
-        world.write_usage(
+        deployment.load_prices()
+        deployment.add_organization("acme")
+        deployment.write_usage(
             date(2026, 10, 15),
             [
                 machine_seconds(1, "acme", NOON, "2592000"),
                 event(1, "egress_gb", "acme", NOON, "12.5", app="web", region="ams"),
             ],
         )
-        world.execute(
+        deployment.execute(
             "insert into subscriptions values"
             " (gen_random_uuid(), 'acme', 'support/standard', '2026-09-01Z', '2026-10-16 12:00Z')"
         )
-        world.land_month(OCTOBER)
-        world.bill(OCTOBER)
-        world.sync(OCTOBER)
-        assert world.totals(OCTOBER) == {"acme": ("finalized", 1677)}
-        assert world.statuses("invoices", OCTOBER, ["acme"]) == {"acme": "MATERIALIZED"}
+        deployment.land_month(OCTOBER)
+        deployment.bill(OCTOBER)
+        deployment.sync(OCTOBER)
+        assert deployment.totals(OCTOBER) == {"acme": ("finalized", 1677)}
+        assert deployment.statuses("invoices", OCTOBER, ["acme"]) == {"acme": "MATERIALIZED"}
         assert {run.status.value for run in instance.get_runs()} == {"SUCCESS"}
     owner.engine.dispose()
     (invoice,) = sandbox.control.invoices()

@@ -45,7 +45,7 @@ from fly_billing.sensors.register_new_organizations import register_new_organiza
 from fly_billing.sensors.send_alerts import send_alerts
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.support.alert_servers import BOT_TOKEN, Slack, Webhook
-from tests.support.dagster_platform import DagsterPlatform
+from tests.support.deployment import Deployment
 from tests.support.stripe_builders import (
     JULY,
     add_organization,
@@ -642,32 +642,37 @@ def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
 
 
 def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_mend_until_it_can(
-    world: DagsterPlatform, webhook: Webhook
+    deployment: Deployment, webhook: Webhook
 ) -> None:
     """Nobody priced the plan that acme turns out to have had in October, whose invoice is final."""
     sensor = Looks(
         alert_on_failed_check,
-        world.instance,
-        {"billing_postgres": BillingPostgres(url=world.database_url), "alerts": Alerts(alert_webhook_url=webhook.url)},
+        deployment.instance,
+        {
+            "billing_postgres": BillingPostgres(url=deployment.database_url),
+            "alerts": Alerts(alert_webhook_url=webhook.url),
+        },
     )
     october = BillingMonth(2026, 10)
     sensor.look()
-    world.load_prices()
-    world.add_organization("acme")
-    world.land_month(october)
-    world.bill(october)
-    world.execute("insert into subscriptions values (gen_random_uuid(), 'acme', 'support/gold', '2026-10-01Z', null)")
+    deployment.load_prices()
+    deployment.add_organization("acme")
+    deployment.land_month(october)
+    deployment.bill(october)
+    deployment.execute(
+        "insert into subscriptions values (gen_random_uuid(), 'acme', 'support/gold', '2026-10-01Z', null)"
+    )
     for _ in range(2):
-        world.bill(october)
+        deployment.bill(october)
         sensor.look()
     (text,) = webhook.taken
     assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_worked_out_again of 2026-10", "1"]
     assert "acme" in text
     assert "no price 'support/gold' in force at 2026-10-01: add it to the price book" in text
-    assert world.totals(october) == {"acme": ("finalized", 0)}
+    assert deployment.totals(october) == {"acme": ("finalized", 0)}
 
-    world.execute("update subscriptions set price_key = 'support/standard'")
-    world.bill(october)
+    deployment.execute("update subscriptions set price_key = 'support/standard'")
+    deployment.bill(october)
     for _ in range(2):
         sensor.look()
     asked = webhook.taken[1:]
@@ -675,7 +680,7 @@ def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_m
         "Warning: changed_terms_of_closed_months_are_decided of 2026-10"
     ]
     assert "fly-billing rebill acme 2026-10 --dry-run" in asked[0]
-    assert world.execute("select amount from adjustments") == []
+    assert deployment.execute("select amount from adjustments") == []
 
 
 def test_register_new_organizations_makes_each_group_a_partition_once(

@@ -12,7 +12,7 @@ from fly_billing.alerting.unreported import queue_invoice_failure_alerts, queue_
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.rules.sync_failures import ADDRESS
-from tests.support.dagster_platform import DagsterPlatform
+from tests.support.deployment import Deployment
 from tests.support.stripe_builders import JULY, JUNE, bill_june, charge, close_month, entry, execute, query, utc_now
 
 
@@ -30,8 +30,8 @@ def cells(line: str) -> list[str]:
     return [re.sub(r"\\([^\w\s])", r"\1", cell.strip()) for cell in line.strip("|").split("|")]
 
 
-def trouble(world: DagsterPlatform) -> str | None:
-    return read_statement(world.database, "acme", utc_now()).invoices[0].trouble
+def trouble(deployment: Deployment) -> str | None:
+    return read_statement(deployment.database, "acme", utc_now()).invoices[0].trouble
 
 
 def what_to_do(told: list[str]) -> str:
@@ -41,46 +41,48 @@ def what_to_do(told: list[str]) -> str:
 
 
 def test_a_failed_sync_is_told_in_the_same_words_everywhere(
-    world: DagsterPlatform, sandbox: SandboxServer, tmp_path: Path
+    deployment: Deployment, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
-    bill_june(world.database, tmp_path, acme=["12.00"])
-    world.register_organizations()
-    execute(world.database, "update organizations set stripe_customer_id = 'cus_1'")
+    bill_june(deployment.database, tmp_path, acme=["12.00"])
+    deployment.register_organizations()
+    execute(deployment.database, "update organizations set stripe_customer_id = 'cus_1'")
     sandbox.control.seed_customer("cus_1")
     said: dict[str, Any] = {"code": "customer_tax_location_invalid", "message": "The location isn't recognized."}
     sandbox.control.add_fault("error", "invoices.finalize", status=400, **said)
 
-    (shown,) = failures_shown(world.sync(JUNE, fails=True))
+    (shown,) = failures_shown(deployment.sync(JUNE, fails=True))
     told: list[str] = []
-    queue_sync_failure_alerts(world.database, [], told.append)
+    queue_sync_failure_alerts(deployment.database, [], told.append)
 
-    (call,) = query(world.database, "select stripe_request_id as id from stripe_attempts where outcome = 'not_applied'")
+    (call,) = query(
+        deployment.database, "select stripe_request_id as id from stripe_attempts where outcome = 'not_applied'"
+    )
     link = f"https://dashboard.stripe.com/test/logs/{call['id']}"
-    assert what_to_do(told) == shown["what to do"] == entry(world.database, "acme")["failure_operator_text"]
+    assert what_to_do(told) == shown["what to do"] == entry(deployment.database, "acme")["failure_operator_text"]
     assert what_to_do(told) == (
         "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask them where it is"
         " not known), then launch the partition again. Stripe said: The location isn't recognized."
         f" (request {call['id']}, {link})"
     )
-    assert trouble(world) == shown["the customer is told"] == ADDRESS
+    assert trouble(deployment) == shown["the customer is told"] == ADDRESS
 
 
 def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywhere(
-    world: DagsterPlatform, tmp_path: Path
+    deployment: Deployment, tmp_path: Path
 ) -> None:
-    bill_june(world.database, tmp_path, acme=["12.00"])
-    world.register_organizations()
-    charge(world.database, "acme", "1.00", month=JULY)
-    execute(world.database, "update one_off_items set currency = 'EUR' where occurred_at >= '2023-07-01'")
-    assert len(close_month(world.database, tmp_path, JULY).failures) == 1  # its usage is landed and rolled up
+    bill_june(deployment.database, tmp_path, acme=["12.00"])
+    deployment.register_organizations()
+    charge(deployment.database, "acme", "1.00", month=JULY)
+    execute(deployment.database, "update one_off_items set currency = 'EUR' where occurred_at >= '2023-07-01'")
+    assert len(close_month(deployment.database, tmp_path, JULY).failures) == 1  # its usage is landed and rolled up
 
-    (shown,) = failures_shown(world.run("bill_month", world.tags(JULY), fails=True))
+    (shown,) = failures_shown(deployment.run("bill_month", deployment.tags(JULY), fails=True))
     told: list[str] = []
-    queue_invoice_failure_alerts(world.database, [], told.append)
+    queue_invoice_failure_alerts(deployment.database, [], told.append)
 
     assert what_to_do(told) == shown["what to do"]
     assert what_to_do(told).endswith("is in EUR, the organization is billed in USD: give it a price in USD")
-    assert trouble(world) == shown["the customer is told"]
+    assert trouble(deployment) == shown["the customer is told"]
     assert shown["the customer is told"] == (
         "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
     )

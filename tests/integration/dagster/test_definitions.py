@@ -21,7 +21,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.support.dagster_platform import DagsterPlatform, machine_seconds
+from tests.support.deployment import Deployment, machine_seconds
 from tests.support.unguarded import damage
 
 OCTOBER = BillingMonth(2026, 10)
@@ -110,13 +110,13 @@ def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> 
 
 
 def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_were_missed(
-    world: DagsterPlatform,
+    deployment: Deployment,
 ) -> None:
-    world.land(date(2026, 9, 1), date(2026, 10, 30))
-    damage(world.database, "delete from landing_days where landing_day = '2026-10-14'")
-    world.execute("update landing_days set landed_at = '2026-10-20 23:59Z' where landing_day = '2026-10-20'")
+    deployment.land(date(2026, 9, 1), date(2026, 10, 30))
+    damage(deployment.database, "delete from landing_days where landing_day = '2026-10-14'")
+    deployment.execute("update landing_days set landed_at = '2026-10-20 23:59Z' where landing_day = '2026-10-20'")
 
-    requests = _evaluate(world, land_usage_hourly, datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
+    requests = _evaluate(deployment, land_usage_hourly, datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
 
     start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
     assert [(request.tags[start], request.tags[end]) for request in requests] == [
@@ -126,142 +126,144 @@ def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_we
     ]
 
 
-def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(world: DagsterPlatform) -> None:
-    world.load_prices()
-    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
-    world.land_month(OCTOBER)
-    world.bill(OCTOBER)
-    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 6, 4, tzinfo=UTC)) == []
+def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(deployment: Deployment) -> None:
+    deployment.load_prices()
+    deployment.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    deployment.land_month(OCTOBER)
+    deployment.bill(OCTOBER)
+    assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 6, 4, tzinfo=UTC)) == []
 
-    world.now = datetime(2026, 11, 8, tzinfo=UTC)
+    deployment.now = datetime(2026, 11, 8, tzinfo=UTC)
     late = machine_seconds("late", "acme", datetime(2026, 10, 9, tzinfo=UTC), "60")
-    world.write_usage(date(2026, 11, 7), [late])
-    world.land(date(2026, 11, 7), date(2026, 11, 7))
+    deployment.write_usage(date(2026, 11, 7), [late])
+    deployment.land(date(2026, 11, 7), date(2026, 11, 7))
 
-    (request,) = _evaluate(world, close_months_nightly, datetime(2026, 11, 9, 4, tzinfo=UTC))
+    (request,) = _evaluate(deployment, close_months_nightly, datetime(2026, 11, 9, 4, tzinfo=UTC))
     assert request.tags["fly_billing/month"] == "2026-10"
-    world.now = datetime(2026, 11, 9, 4, tzinfo=UTC)
-    world.run("bill_month", request.tags)
-    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 10, 4, tzinfo=UTC)) == []
+    deployment.now = datetime(2026, 11, 9, 4, tzinfo=UTC)
+    deployment.run("bill_month", request.tags)
+    assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 10, 4, tzinfo=UTC)) == []
 
 
 def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(
-    world: DagsterPlatform,
+    deployment: Deployment,
 ) -> None:
-    world.add_organization("acme")
-    world.add_organization("zeta")
+    deployment.add_organization("acme")
+    deployment.add_organization("zeta")
 
-    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 2, 2, tzinfo=UTC))
+    requests = _evaluate(deployment, bill_open_months_nightly, datetime(2026, 11, 2, 2, tzinfo=UTC))
 
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10", "2026-11"]
     assert requests[0].tags["dagster/asset_partition_range_start"] == "2026-10-01|acme"
     assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
 
 
-def test_after_the_grace_period_only_the_running_month_is_billed_nightly(world: DagsterPlatform) -> None:
-    world.add_organization("acme")
+def test_after_the_grace_period_only_the_running_month_is_billed_nightly(deployment: Deployment) -> None:
+    deployment.add_organization("acme")
 
-    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
+    requests = _evaluate(deployment, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
 
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
 
 
 @pytest.mark.parametrize("day", [1, 2, 4, 30], ids=lambda day: f"on the {day}.")
-def test_on_a_platform_without_organizations_no_schedule_of_months_fails(world: DagsterPlatform, day: int) -> None:
+def test_on_a_platform_without_organizations_no_schedule_of_months_fails(deployment: Deployment, day: int) -> None:
     for schedule in (bill_open_months_nightly, close_months_nightly, sync_months_hourly, reconcile_months_nightly):
-        tick = _tick(world, schedule, datetime(2026, 11, day, 2, tzinfo=UTC))
+        tick = _tick(deployment, schedule, datetime(2026, 11, day, 2, tzinfo=UTC))
         assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
 
 
 def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_is_billed(
-    world: DagsterPlatform,
+    deployment: Deployment,
 ) -> None:
     """acme came on 2 November, when October was still in its grace period."""
-    world.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
-    requests = _evaluate(world, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))
+    deployment.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
+    requests = _evaluate(deployment, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
 
 
-def test_a_tick_without_anybody_to_bill_says_so(world: DagsterPlatform) -> None:
-    world.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
-    tick = _tick(world, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
+def test_a_tick_without_anybody_to_bill_says_so(deployment: Deployment) -> None:
+    deployment.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
+    tick = _tick(deployment, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
     assert tick.skip_message == "no organization existed in 2026-11, or none has a partition yet"
 
 
 def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(
-    world: DagsterPlatform,
+    deployment: Deployment,
 ) -> None:
-    world.load_prices()
-    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
-    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 3, 23, tzinfo=UTC)) == []
+    deployment.load_prices()
+    deployment.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 3, 23, tzinfo=UTC)) == []
 
-    (request,) = _evaluate(world, close_months_nightly, datetime(2026, 11, 4, 4, tzinfo=UTC))
+    (request,) = _evaluate(deployment, close_months_nightly, datetime(2026, 11, 4, 4, tzinfo=UTC))
     assert request.tags["fly_billing/month"] == "2026-10"
 
-    world.land_month(OCTOBER)
-    world.run("bill_month", request.tags)
-    assert _evaluate(world, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
+    deployment.land_month(OCTOBER)
+    deployment.run("bill_month", request.tags)
+    assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
 
 
-def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(world: DagsterPlatform) -> None:
-    world.load_prices()
-    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
-    world.write_usage(
+def test_a_month_is_synced_while_finalized_invoices_are_missing_in_stripe(deployment: Deployment) -> None:
+    deployment.load_prices()
+    deployment.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    deployment.write_usage(
         datetime(2026, 10, 10, tzinfo=UTC).date(),
         [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")],
     )
-    assert _evaluate(world, sync_months_hourly, world.now) == []
+    assert _evaluate(deployment, sync_months_hourly, deployment.now) == []
 
-    world.land_month(OCTOBER)
-    world.bill(OCTOBER)
-    (request,) = _evaluate(world, sync_months_hourly, world.now)
+    deployment.land_month(OCTOBER)
+    deployment.bill(OCTOBER)
+    (request,) = _evaluate(deployment, sync_months_hourly, deployment.now)
     assert request.tags["fly_billing/month"] == "2026-10"
 
-    world.run("sync_month", request.tags)
-    assert _evaluate(world, sync_months_hourly, world.now) == []
+    deployment.run("sync_month", request.tags)
+    assert _evaluate(deployment, sync_months_hourly, deployment.now) == []
 
 
 def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_sent_lately(
-    world: DagsterPlatform,
+    deployment: Deployment,
 ) -> None:
-    bill_one_machine(world)
-    assert _evaluate(world, reconcile_months_nightly, world.now) == []
+    bill_one_machine(deployment)
+    assert _evaluate(deployment, reconcile_months_nightly, deployment.now) == []
 
-    world.sync(OCTOBER)
-    (request,) = _evaluate(world, reconcile_months_nightly, world.now + timedelta(days=90))
+    deployment.sync(OCTOBER)
+    (request,) = _evaluate(deployment, reconcile_months_nightly, deployment.now + timedelta(days=90))
     assert request.tags["fly_billing/month"] == "2026-10"
-    assert _agrees(world.run("reconcile_month", request.tags))
+    assert _agrees(deployment.run("reconcile_month", request.tags))
 
-    world.execute("update invoices set status = 'paid', paid_at = now()")
-    assert len(_evaluate(world, reconcile_months_nightly, world.now + timedelta(days=59))) == 1
-    assert _evaluate(world, reconcile_months_nightly, world.now + timedelta(days=61)) == []
+    deployment.execute("update invoices set status = 'paid', paid_at = now()")
+    assert len(_evaluate(deployment, reconcile_months_nightly, deployment.now + timedelta(days=59))) == 1
+    assert _evaluate(deployment, reconcile_months_nightly, deployment.now + timedelta(days=61)) == []
 
 
 def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_written_down(
-    world: DagsterPlatform, sandbox: SandboxServer
+    deployment: Deployment, sandbox: SandboxServer
 ) -> None:
-    bill_one_machine(world)
-    world.sync(OCTOBER)
-    assert _agrees(world.run("reconcile_month", {}, partition="2026-10-01"))
+    bill_one_machine(deployment)
+    deployment.sync(OCTOBER)
+    assert _agrees(deployment.run("reconcile_month", {}, partition="2026-10-01"))
 
     (invoice,) = sandbox.control.invoices()
     sandbox.control.edit_object(invoice["id"], status="void")
-    result = world.run("reconcile_month", {}, partition="2026-10-01")
+    result = deployment.run("reconcile_month", {}, partition="2026-10-01")
 
     assert not _agrees(result)
-    looks = world.execute("select * from stripe_reconciliations order by id")
+    looks = deployment.execute("select * from stripe_reconciliations order by id")
     assert [(one["invoices_here"], one["invoices_in_stripe"]) for one in looks] == [(1, 1), (1, 0)]
     assert [one["totals_in_stripe"] for one in looks] == [{"USD": 202}, {}]
     assert [[one["kind"] for one in look["discrepancies"]] for look in looks] == [[], ["missing"]]
 
 
-def bill_one_machine(world: DagsterPlatform) -> None:
+def bill_one_machine(deployment: Deployment) -> None:
     """Finalize October for one organization: a shared-cpu-1x 256MB Machine for 30 days, $2.02."""
-    world.load_prices()
-    world.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
-    world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")])
-    world.land_month(OCTOBER)
-    world.bill(OCTOBER)
+    deployment.load_prices()
+    deployment.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
+    deployment.write_usage(
+        date(2026, 10, 10), [machine_seconds(1, "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")]
+    )
+    deployment.land_month(OCTOBER)
+    deployment.bill(OCTOBER)
 
 
 def _agrees(result: ExecuteInProcessResult) -> bool:
@@ -269,18 +271,18 @@ def _agrees(result: ExecuteInProcessResult) -> bool:
     return check.passed
 
 
-def _evaluate(world: DagsterPlatform, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
-    return list(_tick(world, schedule, at).run_requests or [])
+def _evaluate(deployment: Deployment, schedule: ScheduleDefinition, at: datetime) -> list[RunRequest]:
+    return list(_tick(deployment, schedule, at).run_requests or [])
 
 
-def _tick(world: DagsterPlatform, schedule: ScheduleDefinition, at: datetime) -> Any:
+def _tick(deployment: Deployment, schedule: ScheduleDefinition, at: datetime) -> Any:
     with build_schedule_context(
-        instance=world.instance,
+        instance=deployment.instance,
         scheduled_execution_time=at,
         resources={
-            "billing_postgres": BillingPostgres(url=world.database_url),
+            "billing_postgres": BillingPostgres(url=deployment.database_url),
             "billing_terms": BillingTerms(),
-            "usage_store": UsageStore(landing_dir=str(world.landing_dir), lake_dir=str(world.lake_dir)),
+            "usage_store": UsageStore(landing_dir=str(deployment.landing_dir), lake_dir=str(deployment.lake_dir)),
         },
     ) as context:
         return schedule.evaluate_tick(context)

@@ -46,7 +46,7 @@ from fly_billing.statements.explanation_reader import (
 from fly_billing.statements.rules.explanation import Sum
 from tests.support.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.support.calculator import printed, redo
-from tests.support.dagster_platform import DagsterPlatform, machine_seconds
+from tests.support.deployment import Deployment, machine_seconds
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 LATER = date(2026, 9, 16)
@@ -770,15 +770,15 @@ def test_an_event_that_two_items_bill_is_found(platform: Platform) -> None:
     assert not_in_one_item(platform) == [("acme", "requests", 1, "in 2 items")]
 
 
-def test_finance_sees_in_dagster_that_an_event_is_in_no_item(world: DagsterPlatform) -> None:
-    world.load_prices()
-    world.add_organization("acme")
-    world.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", at("2026-10-09"), "2592000")])
-    world.land_month(OCTOBER)
-    assert in_one_item(world.bill(OCTOBER)) == (True, AssetCheckSeverity.ERROR)
-    world.execute("alter table invoice_item_rollups disable trigger user")
-    world.execute("delete from invoice_item_rollups")
-    assert in_one_item(world.bill(OCTOBER)) == (False, AssetCheckSeverity.ERROR)
+def test_finance_sees_in_dagster_that_an_event_is_in_no_item(deployment: Deployment) -> None:
+    deployment.load_prices()
+    deployment.add_organization("acme")
+    deployment.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", at("2026-10-09"), "2592000")])
+    deployment.land_month(OCTOBER)
+    assert in_one_item(deployment.bill(OCTOBER)) == (True, AssetCheckSeverity.ERROR)
+    deployment.execute("alter table invoice_item_rollups disable trigger user")
+    deployment.execute("delete from invoice_item_rollups")
+    assert in_one_item(deployment.bill(OCTOBER)) == (False, AssetCheckSeverity.ERROR)
 
 
 def in_one_item(result: ExecuteInProcessResult) -> tuple[bool, AssetCheckSeverity]:

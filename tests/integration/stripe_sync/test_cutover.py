@@ -12,7 +12,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, demand_in_line, plan_of_sync
-from tests.support.dagster_platform import DagsterPlatform
+from tests.support.deployment import Deployment
 from tests.support.stripe_builders import (
     API_KEY,
     JULY,
@@ -177,22 +177,22 @@ def test_an_approval_by_command_is_kept_with_who_and_when(
 
 
 @pytest.fixture
-def grown(world: DagsterPlatform) -> DagsterPlatform:
+def grown(deployment: Deployment) -> Deployment:
     """September 2026 of acme and beta over $10.00 each, in Stripe; October over $10.00 and $90.00, finalized."""
-    world.now = datetime(2026, 11, 5, tzinfo=UTC)
+    deployment.now = datetime(2026, 11, 5, tzinfo=UTC)
     for name in ("acme", "beta"):
-        world.add_organization(name)
-        charge(world.database, name, "10.00", month=SEPTEMBER)
-        charge(world.database, name, "90.00" if name == "beta" else "10.00", month=OCTOBER)
+        deployment.add_organization(name)
+        charge(deployment.database, name, "10.00", month=SEPTEMBER)
+        charge(deployment.database, name, "90.00" if name == "beta" else "10.00", month=OCTOBER)
     for month in (SEPTEMBER, OCTOBER):
-        world.land_month(month)
-        world.bill(month)
-    world.sync(SEPTEMBER)
-    return world
+        deployment.land_month(month)
+        deployment.bill(month)
+    deployment.sync(SEPTEMBER)
+    return deployment
 
 
 def test_a_run_out_of_line_fails_before_anything_is_sent_and_names_both_totals(
-    grown: DagsterPlatform, sandbox: SandboxServer
+    grown: Deployment, sandbox: SandboxServer
 ) -> None:
     sandbox.control.clear_calls()
     result = grown.sync(OCTOBER, fails=True)
@@ -204,7 +204,7 @@ def test_a_run_out_of_line_fails_before_anything_is_sent_and_names_both_totals(
 
 
 def test_a_partition_of_a_month_out_of_line_is_stopped_though_it_is_in_line_by_itself(
-    grown: DagsterPlatform, sandbox: SandboxServer
+    grown: Deployment, sandbox: SandboxServer
 ) -> None:
     sandbox.control.clear_calls()
     grown.run("sync_month", {}, partition="2026-10-01|acme", fails=True)
@@ -212,7 +212,7 @@ def test_a_partition_of_a_month_out_of_line_is_stopped_though_it_is_in_line_by_i
 
 
 def test_a_partition_of_a_month_in_line_is_sent_though_it_is_out_of_line_by_itself(
-    grown: DagsterPlatform, sandbox: SandboxServer
+    grown: Deployment, sandbox: SandboxServer
 ) -> None:
     charge(grown.database, "acme", "90.00", month=BillingMonth(2026, 11))
     charge(grown.database, "beta", "30.00", month=BillingMonth(2026, 11))
@@ -225,7 +225,7 @@ def test_a_partition_of_a_month_in_line_is_sent_though_it_is_out_of_line_by_itse
 
 
 def test_a_month_approved_in_the_launchpad_is_sent_and_the_approval_kept(
-    grown: DagsterPlatform, sandbox: SandboxServer
+    grown: Deployment, sandbox: SandboxServer
 ) -> None:
     tags = {"fly_billing/approved_total": "10000", "fly_billing/approved_by": "Grace"}
     grown.run("sync_month", {**grown.tags(OCTOBER), **tags})
@@ -234,22 +234,20 @@ def test_a_month_approved_in_the_launchpad_is_sent_and_the_approval_kept(
     assert row == {"approved_by": "Grace", "total_cents": 10000, "currency": "USD"}
 
 
-def test_a_tag_that_approves_too_little_or_is_no_total_sends_nothing(
-    grown: DagsterPlatform, sandbox: SandboxServer
-) -> None:
+def test_a_tag_that_approves_too_little_or_is_no_total_sends_nothing(grown: Deployment, sandbox: SandboxServer) -> None:
     sandbox.control.clear_calls()
     for text in ("9999", "$100"):
         grown.run("sync_month", {**grown.tags(OCTOBER), "fly_billing/approved_total": text}, fails=True)
     assert sandbox.control.calls() == []
 
 
-def test_a_month_that_is_all_in_stripe_can_be_compared_whatever_its_total(grown: DagsterPlatform) -> None:
+def test_a_month_that_is_all_in_stripe_can_be_compared_whatever_its_total(grown: Deployment) -> None:
     approve_total(grown.database, OCTOBER, "USD", 10000, "Ada", NOW)
     grown.sync(OCTOBER)
     approve_total(grown.database, OCTOBER, "USD", 1, "Ada", NOW)
     grown.sync(OCTOBER)
 
 
-def test_the_guard_can_be_turned_off_by_its_setting(grown: DagsterPlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guard_can_be_turned_off_by_its_setting(grown: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLY_BILLING_GUARD_PERCENT", "0")
     grown.sync(OCTOBER)

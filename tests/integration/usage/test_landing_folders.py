@@ -18,7 +18,7 @@ from tests.integration.usage.test_landing_any_file import (
     quantities,
 )
 from tests.support.builders import DAY, NOW, Platform, at, event, write_jsonl, write_text
-from tests.support.dagster_platform import DagsterPlatform, machine_seconds
+from tests.support.deployment import Deployment, machine_seconds
 
 __all__ = ["platform_of_anybody"]
 NEXT_DAY = date(2026, 9, 16)
@@ -139,24 +139,24 @@ def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform
 
 
 def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_are_materialized(
-    world: DagsterPlatform,
+    deployment: Deployment,
 ) -> None:
     days = [date(2026, 10, 1), date(2026, 10, 2)]
-    world.add_organization("acme")
-    world.load_prices()
+    deployment.add_organization("acme")
+    deployment.load_prices()
     for day in days:
         moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        world.write_usage(day, [machine_seconds(str(day), "acme", moment, "1")])
-    (world.landing_dir / "2026-10-01").rename(world.landing_dir / "2026-10-1")
-    (world.landing_dir / "2026-10-01").write_text("a file", encoding="utf-8")
+        deployment.write_usage(day, [machine_seconds(str(day), "acme", moment, "1")])
+    (deployment.landing_dir / "2026-10-01").rename(deployment.landing_dir / "2026-10-1")
+    (deployment.landing_dir / "2026-10-01").write_text("a file", encoding="utf-8")
     tags = {
         "dagster/asset_partition_range_start": "2026-10-01",
         "dagster/asset_partition_range_end": "2026-10-02",
     }
-    result = world.run("land_usage", tags, fails=True)
+    result = deployment.run("land_usage", tags, fails=True)
     checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
     assert not checks["every_landed_row_is_accepted_duplicate_or_rejected"].passed
     understood = checks["everything_in_the_landing_folder_is_understood"]
     assert (understood.passed, understood.metadata["wrong"].value) == (False, 2)
-    materialized = world.instance.get_materialized_partitions(AssetKey("usage_events"))
+    materialized = deployment.instance.get_materialized_partitions(AssetKey("usage_events"))
     assert materialized == {"2026-10-02"}

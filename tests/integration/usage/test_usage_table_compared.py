@@ -23,7 +23,7 @@ from fly_billing.money import plain
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.usage.usage_table import EVENTS, UsageTableMismatch, open_duckdb
 from tests.support.builders import DAY, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
-from tests.support.dagster_platform import DagsterPlatform, machine_seconds
+from tests.support.deployment import Deployment, machine_seconds
 from tests.support.unguarded import damage
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
@@ -227,30 +227,30 @@ def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing
     assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [80]
 
 
-def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(world: DagsterPlatform) -> None:
+def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(deployment: Deployment) -> None:
     """acme runs a shared-cpu-1x Machine for half a month on each of two landing days: $2.02."""
-    world.load_prices()
-    world.add_organization("acme")
+    deployment.load_prices()
+    deployment.add_organization("acme")
     for number, day in enumerate((date(2026, 10, 10), date(2026, 10, 20))):
-        world.write_usage(day, [machine_seconds(number, "acme", at(day.isoformat()), "1296000")])
-    world.land_month(OCTOBER)
-    world.now = at("2026-11-02")
-    world.bill(OCTOBER)
-    world.now = at("2026-11-05")
-    away = world.lake_dir.with_name("away")
-    world.lake_dir.rename(away)
-    cause = cause_of(world.bill(OCTOBER, fails=True))
-    assert f"the usage table {world.lake_dir} does not agree" in cause
+        deployment.write_usage(day, [machine_seconds(number, "acme", at(day.isoformat()), "1296000")])
+    deployment.land_month(OCTOBER)
+    deployment.now = at("2026-11-02")
+    deployment.bill(OCTOBER)
+    deployment.now = at("2026-11-05")
+    away = deployment.lake_dir.with_name("away")
+    deployment.lake_dir.rename(away)
+    cause = cause_of(deployment.bill(OCTOBER, fails=True))
+    assert f"the usage table {deployment.lake_dir} does not agree" in cause
     assert "no such folder" in cause
-    assert world.totals(OCTOBER) == {"acme": ("open", 202)}
-    assert not world.lake_dir.exists()
+    assert deployment.totals(OCTOBER) == {"acme": ("open", 202)}
+    assert not deployment.lake_dir.exists()
     # Rolled up, and then the table is gone: invoices alone are not closed either.
-    away.rename(world.lake_dir)
-    world.run("bill_month", world.tags(OCTOBER))
-    assert world.totals(OCTOBER) == {"acme": ("finalized", 202)}
-    world.lake_dir.rename(away)
-    world.bill(OCTOBER, fails=True)
-    assert world.execute("select * from adjustments") == []
+    away.rename(deployment.lake_dir)
+    deployment.run("bill_month", deployment.tags(OCTOBER))
+    assert deployment.totals(OCTOBER) == {"acme": ("finalized", 202)}
+    deployment.lake_dir.rename(away)
+    deployment.bill(OCTOBER, fails=True)
+    assert deployment.execute("select * from adjustments") == []
 
 
 def cause_of(result: ExecuteInProcessResult) -> str:

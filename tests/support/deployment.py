@@ -31,7 +31,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
-class DagsterPlatform:
+class Deployment:
     """One platform. `now` is what every asset takes for the time of day."""
 
     database: BillingDatabase
