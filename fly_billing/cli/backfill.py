@@ -32,7 +32,7 @@ def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, agai
     """Bill the months from `first` to `last`, oldest first; return whether all of them went well.
 
     A backfill of the same months that was stopped, or in which some failed, goes on with what is left of it; `again`
-    begins anew. Raises ToBeMended where the months make no sense.
+    begins anew. Raises ActionableError where the months make no sense.
     """
     months = _months(first, last, datetime.now(UTC))
     with local_platform() as settings, warnings.catch_warnings(), DagsterInstance.get() as instance:

@@ -114,7 +114,7 @@ def _as_data(row: Row) -> dict[str, object]:
 
 
 def read_total(text: str) -> Decimal:
-    """Read an amount of money that a person names: ASCII digits, with decimals after a point. Raises ToBeMended."""
+    """Parse an amount of money: ASCII digits, with decimals after a point. Raises ActionableError."""
     amount = Decimal("NaN")
     if text.isascii() and set(text) <= set("0123456789."):
         with suppress(InvalidOperation):
@@ -127,7 +127,7 @@ def read_total(text: str) -> Decimal:
 def approve_waiting(
     console: Terminal, month: BillingMonth, currency: str, total: str, by: str, why: str, organization: str | None
 ) -> None:
-    """Write down that a person lets these corrections pass. Raises ToBeMended where the total is not what waits."""
+    """Record the approval of these corrections. Raises ActionableError if the total is not what waits."""
     if not by.strip() or not why.strip():
         raise ActionableError("an approval names who gives it and why: --by NAME --why REASON")
     amount = read_total(total)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.locks import Lock
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
 from fly_billing.errors import ActionableError
+from fly_billing.output_files import output_file
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated
@@ -111,7 +111,9 @@ def _grant_rights(server: PostgresServer) -> None:
 def _dagster_home(data_dir: Path) -> Path:
     home = data_dir / "dagster"
     home.mkdir(exist_ok=True)
-    shutil.copyfile(INSTANCE_FILE, home / INSTANCE_FILE.name)
+    # In one step: another command may be reading it, and a kill may come at any moment.
+    with output_file(home / INSTANCE_FILE.name, overwrite=True) as file:
+        file.write(INSTANCE_FILE.read_bytes())
     return home
 
 
@@ -128,7 +130,8 @@ def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
         return
     try:
         with spawn(data_dir / "stripe_sandbox.sqlite") as server:
-            address.write_text(json.dumps({"url": server.url}), encoding="utf-8")
+            with output_file(address, overwrite=True) as file:
+                file.write(json.dumps({"url": server.url}).encode())
             seed_customer(server.control)
             yield server.url
     finally:

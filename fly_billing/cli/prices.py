@@ -28,7 +28,7 @@ Listed = Mapping[tuple[str, str], Sequence[Price]]
 def show_prices(console: Terminal, organization: str | None, at: datetime | None, *, as_json: bool) -> None:
     """Print a row per organization and negotiated price; those of one organization, or those in force at a moment.
 
-    Raises ToBeMended where there is no such organization.
+    Raises ActionableError where there is no such organization.
     """
     with local_platform() as settings, BillingDatabase(settings.database_url).transaction() as connection:
         if organization is not None and not rows(connection, "organization", id=organization):

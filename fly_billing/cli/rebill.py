@@ -57,12 +57,12 @@ class RebillOptions:
 
     @property
     def total(self) -> Decimal | None:
-        """What the person says is given back, where it is so much that they have to. Raises ToBeMended."""
+        """What the person says is given back, where it is so much that they have to. Raises ActionableError."""
         return None if self.approved is None else read_total(self.approved)
 
 
 def rebill(console: Terminal, organization: str, month: BillingMonth, wish: RebillOptions) -> None:
-    """Show the differences, and book them as wished. Raises ToBeMended where that can't be done.
+    """Show the differences, and book them as wished. Raises ActionableError where that can't be done.
 
     Usage is rolled up again first: that changes no invoice that is final.
     """

@@ -17,6 +17,7 @@ from fly_billing.embedded_postgres import remove
 from fly_billing.errors import ActionableError
 from fly_billing.focus.imports import FocusImport, import_focus
 from fly_billing.money import counted
+from fly_billing.output_files import output_file
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.isolation import reason_of
 from fly_billing.postgres.migrate import migrate, owner_database
@@ -48,17 +49,27 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
 
 
 def seeded_day(data_dir: Path, today: date) -> date:
-    """Return the day the sample data was first made for: seeding again on another day must not add to it."""
+    """Return the day the sample data was first made for: seeding again on another day must not add to it.
+
+    Raises ActionableError where the note of that day can't be read.
+    """
     note = data_dir / "seed.json"
     if note.exists():
-        return date.fromisoformat(json.loads(note.read_text(encoding="utf-8"))["today"])
-    note.write_text(json.dumps({"today": today.isoformat()}), encoding="utf-8")
+        try:
+            return date.fromisoformat(json.loads(note.read_text(encoding="utf-8"))["today"])
+        except (KeyError, TypeError, ValueError) as problem:
+            raise ActionableError(
+                f'{note} does not say for which day the sample was made: write {{"today": "YYYY-MM-DD"}} into it, or'
+                " remove all local data with `fly-billing clean`"
+            ) from problem
+    with output_file(note, overwrite=True) as file:
+        file.write(json.dumps({"today": today.isoformat()}).encode())
     return today
 
 
 def load_prices_of(console: Terminal, folder: Path | None) -> None:
     """Load a price book's folder (`fly_billing/price_book/fly`); what a finalized invoice used can't be changed, only
-    superseded. Raises ToBeMended naming every mistake; then nothing is loaded."""
+    superseded. Raises ActionableError naming every mistake; then nothing is loaded."""
     with local_platform(migrates=True) as settings:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))

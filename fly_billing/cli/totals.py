@@ -33,7 +33,7 @@ def show_totals(
 ) -> None:
     """Print a row per month and currency.
 
-    Raises ToBeMended where there is no such organization, and, after the totals of everything else, where an invoice
+    Raises ActionableError for an unknown organization, and, after printing everything else, for an invoice that
     can't be added up.
     """
     with local_platform() as settings:

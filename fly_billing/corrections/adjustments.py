@@ -454,7 +454,7 @@ def book_adjustments(
 def book_credit_note(connection: Connection, correction: Correction, who: Actor) -> int:
     """Give the difference back as credit for the next invoices; return its cents: rounded once.
 
-    Raises ToBeMended where it is a charge.
+    Raises ActionableError where it is a charge.
     """
     currency = correction.payer.currency
     cents = -to_cents(correction.amount, currency)

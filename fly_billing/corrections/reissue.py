@@ -40,8 +40,8 @@ def reissue(
 ) -> Reissued:
     """Void the organization's final invoice of the month, unless it is void already, and bill the month again.
 
-    Raises ToBeMended where there is none, where Stripe has it or may have it (a customer could pay the void one), or
-    where a difference of it was charged or given back already.
+    Raises ActionableError if there is none, if Stripe has it or may have it (a customer could pay the void one), or if
+    a correction has already charged or credited part of it.
     Should this be interrupted, the new one is open, and the next billing of the month finishes it.
     """
     with database.transaction() as connection:

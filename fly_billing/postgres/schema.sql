@@ -1905,6 +1905,7 @@ CREATE TABLE public.stripe_events (
     recovery_told_at timestamp with time zone,
     error_code text,
     CONSTRAINT alerted_at_is_a_time CHECK (((alerted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (alerted_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT code_says_what_to_do CHECK (((outcome = ANY (ARRAY['applied'::text, 'conflict'::text, 'waiting'::text])) OR (code IS NULL))),
     CONSTRAINT created_at_is_a_time CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT next_attempt_at_is_a_time CHECK (((next_attempt_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (next_attempt_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT paid_at_is_a_time CHECK (((paid_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (paid_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
@@ -1912,7 +1913,6 @@ CREATE TABLE public.stripe_events (
     CONSTRAINT recovery_told_at_is_a_time CHECK (((recovery_told_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (recovery_told_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT stripe_events_check CHECK (((code IS NULL) = (operator_text IS NULL))),
     CONSTRAINT stripe_events_check1 CHECK (((outcome = 'ignored'::text) OR (invoice_id IS NOT NULL))),
-    CONSTRAINT stripe_events_check2 CHECK (((outcome = ANY (ARRAY['applied'::text, 'conflict'::text])) OR (code IS NULL))),
     CONSTRAINT stripe_events_check3 CHECK (((alerted_at IS NULL) OR (code IS NOT NULL))),
     CONSTRAINT stripe_events_check4 CHECK (((recovery_told_at IS NULL) OR (alerted_at IS NOT NULL))),
     CONSTRAINT stripe_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'superseded'::text, 'ignored'::text, 'waiting'::text, 'conflict'::text]))),
@@ -1921,7 +1921,7 @@ CREATE TABLE public.stripe_events (
 
 COMMENT ON TABLE public.stripe_events IS 'events of Stripe, by webhook or polling; bodies are not kept: they name people';
 
-COMMENT ON COLUMN public.stripe_events.outcome IS 'waiting: for our own sync, which has not finished the invoice yet';
+COMMENT ON COLUMN public.stripe_events.outcome IS 'waiting: for our own sync, which has not finished the invoice yet; with a code: for a row that must be corrected';
 
 COMMENT ON COLUMN public.stripe_events.code IS 'what a human is told of; alerted_at: when they were';
 

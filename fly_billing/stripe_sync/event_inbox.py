@@ -13,7 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.isolation import is_about_a_row, reason_of
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import (
     ACTED_ON,
@@ -24,6 +27,7 @@ from fly_billing.stripe_sync.rules.events import (
     SyncState,
     judge,
     read_event,
+    unreadable_invoice,
 )
 from fly_billing.stripe_sync.rules.payment_failures import PaymentError
 
@@ -33,7 +37,11 @@ KEPT = timedelta(days=30)
 # Read again by the next poll: events may appear late in Stripe's list, and clocks differ.
 OVERLAP = timedelta(minutes=10)
 SECOND = timedelta(seconds=1)
+# Events that an error names.
+MOST_NAMED = 3
 
+# What an event means, given how our invoice stands.
+Judge = Callable[[StripeEvent, SyncState | None], EventOutcome]
 # Why a payment failed: what Stripe said, or None.
 Why = Callable[[str], PaymentError | None]
 
@@ -41,13 +49,24 @@ Why = Callable[[str], PaymentError | None]
 def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
     """Record an event and do what it asks, in one transaction; return its outcome.
 
-    It is `duplicate` if the event was recorded before. Events of one invoice wait for one another.
+    It is `duplicate` if the event was recorded before. Events of one invoice wait for one another. Where a row of our
+    invoice can't take what it says, the event waits, people are alerted, and `settle_waiting_events` tries again.
     """
+    try:
+        return _record(database, event, source, now, judge)
+    except Exception as problem:
+        if not is_about_a_row(problem):
+            raise
+        refused = unreadable_invoice(event, reason_of(problem))
+        return _record(database, event, source, now, lambda event, standing: refused)
+
+
+def _record(database: BillingDatabase, event: StripeEvent, source: str, now: datetime, judged: Judge) -> str:
     with database.transaction() as connection:
         standing = _standing(connection, event)
         if rows(connection, "stripe_event_known", ids=[event.id]):
             return DUPLICATE
-        verdict = judge(event, standing and standing[1])
+        verdict = judged(event, standing and standing[1])
         ours = standing[0]["id"] if standing else None
         facts = {**asdict(event), "invoice_id": ours, **_told(verdict), "source": source, "now": now}
         if not rows(connection, "stripe_event_add", **facts):
@@ -57,16 +76,33 @@ def record_event(database: BillingDatabase, event: StripeEvent, source: str, now
 
 
 def settle_waiting_events(database: BillingDatabase) -> int:
-    """Do what events ask that came before our own sync was done with their invoice; return how many."""
-    waiting = [StripeEvent(**row) for row in database.rows("stripe_events_waiting")]
-    return sum(_settle(database, event) for event in waiting)
+    """Apply events that came before our sync finished their invoice, or that its row refused; return how many."""
+    return sum(_settle(database, row) for row in database.rows("stripe_events_waiting"))
 
 
-def _settle(database: BillingDatabase, event: StripeEvent) -> bool:
+def _settle(database: BillingDatabase, row: Row) -> bool:
+    """Apply one event. Where a row is bad, the event waits on, with the reason, and the others are applied."""
+    fields = dict(row)
+    was_refused = fields.pop("was_refused")
+    event = StripeEvent(**fields)
+    try:
+        return _settle_as(database, event, judge)
+    except Exception as problem:
+        if not is_about_a_row(problem):
+            raise
+        if not was_refused:
+            refused = unreadable_invoice(event, reason_of(problem))
+            _settle_as(database, event, lambda event, standing: refused)
+        return False
+
+
+def _settle_as(database: BillingDatabase, event: StripeEvent, judged: Judge) -> bool:
     with database.transaction() as connection:
         standing = _standing(connection, event)
-        verdict = judge(event, standing and standing[1])
-        if verdict.outcome == WAITING or not rows(connection, "stripe_event_settle", id=event.id, **_told(verdict)):
+        verdict = judged(event, standing and standing[1])
+        if (verdict.outcome == WAITING and verdict.code is None) or not rows(
+            connection, "stripe_event_settle", id=event.id, **_told(verdict)
+        ):
             return False
         _change_status(connection, event, verdict, event.invoice_id)
     return True
@@ -127,13 +163,25 @@ def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError 
 # Polling -----------------------------------------------------------------------------------------------------------
 
 
+class EventsRefused(ActionableError):
+    """Some of Stripe's events can't be recorded. The others are, and the next poll reads these again."""
+
+
 @dataclass
 class Polled:
-    """What a poll found: events by outcome. `until`: all before then were read; `is_done`: so were all until now."""
+    """What a poll found.
+
+    Attributes:
+        until: all events before then were read.
+        is_done: all events until now were read.
+        outcomes: events by outcome.
+        refused: a sentence for each event that can't be recorded.
+    """
 
     until: datetime
     is_done: bool = False
     outcomes: dict[str, int] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def new(self) -> int:
@@ -151,7 +199,11 @@ def poll_events(
     """Read the events that Stripe made since the last poll (the first time: since `since`), oldest first.
 
     What was read is remembered window by window, so a poll that is killed, or ends after `seconds`, goes on next time.
-    The last ten minutes are never remembered as read. Raises ReadingFailed. One read while there is less than a page.
+    The last ten minutes are never remembered as read. One read while there is less than a page.
+
+    Raises:
+        ReadingFailed: Stripe does not answer.
+        EventsRefused: an event can't be recorded. All others of the poll are, and the next poll begins before it.
     """
     position = database.rows("stripe_events_polled")
     begin = start = position[0]["until"] if position else since
@@ -164,8 +216,14 @@ def poll_events(
             continue
         newest = _take_in(database, reader, found, now, polled)
         polled.until = end or max(now, newest)
-        database.rows("stripe_events_mark_polled", until=min(polled.until, now - OVERLAP))
+        if not polled.refused:
+            database.rows("stripe_events_mark_polled", until=min(polled.until, now - OVERLAP))
         polled.is_done, begin, width = end is None, polled.until, width * 2
+    if polled.refused:
+        raise EventsRefused(
+            f"{counted(str(len(polled.refused)), 'event')} of Stripe's can't be recorded; the next poll tries again:"
+            f" {'; '.join(polled.refused[:MOST_NAMED])}"
+        )
     return polled
 
 
@@ -189,8 +247,16 @@ def _take_in(
     known = {row["id"] for row in database.rows("stripe_event_known", ids=[body["id"] for body in found])}
     newest = now
     for body in found:
-        newest = max(newest, read_event(body).created)
-        is_new = body["id"] not in known
-        outcome = receive(database, body, "polling", now, lambda id: payment_error(reader, id)) if is_new else DUPLICATE
+        try:
+            newest = max(newest, read_event(body).created)
+            is_new = body["id"] not in known
+            outcome = (
+                receive(database, body, "polling", now, lambda id: payment_error(reader, id)) if is_new else DUPLICATE
+            )
+        except Exception as problem:
+            if not is_about_a_row(problem):
+                raise
+            polled.refused.append(f"{body['id']}: {reason_of(problem)}")
+            continue
         polled.outcomes[outcome] = polled.outcomes.get(outcome, 0) + 1
     return newest

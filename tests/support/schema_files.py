@@ -78,10 +78,12 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Migrations": ("alembic_version",),
 }  # fmt: skip
 
+# A type in a diagram is one word.
+SHORT_TYPES = {"timestamp with time zone": "timestamptz", "character": "char", "character varying": "varchar"}
+
 COLUMNS = """
 select c.relname as on_table, a.attname as name,
-       replace(replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz'), 'character', 'char')
-           as type,
+       format_type(a.atttypid, null) as type,
        coalesce(bool_or(k.contype = 'p'), false) as is_primary, coalesce(bool_or(k.contype = 'f'), false) as is_foreign,
        coalesce(bool_or(k.contype = 'u'), false) as is_unique
 from pg_class as c
@@ -190,7 +192,10 @@ def _entities(tables: tuple[str, ...], columns: list[Column], keys: list[Key]) -
         for column in columns:
             if column.on_table == table and (column.is_primary or column.is_foreign or column.is_unique):
                 kinds = {"PK": column.is_primary, "FK": column.is_foreign, "UK": column.is_unique}
-                lines.append(f"        {column.type} {column.name} {', '.join(kind for kind in kinds if kinds[kind])}")
+                keys_of = ", ".join(kind for kind in kinds if kinds[kind])
+                lines.append(
+                    f"        {SHORT_TYPES.get(column.type, column.type.replace(' ', '_'))} {column.name} {keys_of}"
+                )
         lines.append("    }")
     for key in keys:
         if key.on_table in tables:

@@ -13,6 +13,7 @@ HEADINGS = {
     "uncollectible": "Written off in Stripe as uncollectible",
     "voided_by_hand": "Voided by hand in Stripe",
     "paid_elsewhere": "Paid on an invoice in Stripe that is not the one we billed",
+    "unreadable_invoice": "Stripe's word on our invoice can't be written down",
     "disagreement": "Stripe's status contradicts ours",
 }
 

@@ -159,6 +159,15 @@ def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
     return _failed_payment(event, standing) if event.type == PAYMENT_FAILED else _new_status(event, standing)
 
 
+def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:
+    """Return the verdict on an event that a row of our invoice can't take; `reason` says what is wrong with the row."""
+    text = (
+        f"the invoice's row can't take what Stripe says ({event.type}): {reason}: correct the row, and the next poll of"
+        " Stripe's events applies it"
+    )
+    return EventOutcome(WAITING, reason, code="unreadable_invoice", operator_text=_told(text, event))
+
+
 def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
         return EventOutcome(SUPERSEDED, "the invoice was finalized since, or drafted anew")

@@ -19,9 +19,10 @@ select id from stripe_events where id = any (:ids);
 
 -- name: stripe_event_settle
 -- stripe_event_settle
--- One row if the event was still waiting: now it is known what it came to.
+-- One row if the event was still waiting: now it is known what it came to, or why it waits on.
 update stripe_events set
-    outcome = :outcome, reason = :reason, code = :code, customer_text = :customer_text, operator_text = :operator_text
+    outcome = :outcome, reason = :reason, code = :code, customer_text = :customer_text, operator_text = :operator_text,
+    alerted_at = null
 where id = :id and outcome = 'waiting'
 returning id;
 
@@ -60,10 +61,11 @@ select until from stripe_events_polled;
 
 -- name: stripe_events_waiting
 -- stripe_events_waiting
--- One row per event that waited for our sync and need wait no longer, oldest first.
+-- One row per event that waited for our sync and need wait no longer, or that our invoice's row could not take
+-- (`was_refused`), oldest first.
 select e.id, e.type, e.created_at as created, e.object_id, e.livemode, e.invoice_id, e.idempotency_key, e.paid_at,
-    e.next_attempt_at, e.error, e.error_code
+    e.next_attempt_at, e.error, e.error_code, e.code is not null as was_refused
 from stripe_events as e
 join stripe_invoices as s on s.invoice_id = e.invoice_id
-where e.outcome = 'waiting' and s.state in ('finalized', 'skipped_zero')
+where e.outcome = 'waiting' and (s.state in ('finalized', 'skipped_zero') or e.code is not null)
 order by e.created_at, e.id;

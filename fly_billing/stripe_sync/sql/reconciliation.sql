@@ -16,8 +16,8 @@ where month = :month and origin = 'billed' and status in ('finalized', 'paid', '
 order by organization_id, revision;
 
 -- name: last_create_attempt
--- One row: when an invoice of the month was last asked for in Stripe; null: never, so far as we know.
-select max(a.sent_at) as sent_at
+-- One row: when an invoice of the month was last asked for in Stripe; null: never, or nobody knows.
+select case when bool_and(isfinite(a.sent_at)) then max(a.sent_at) end as sent_at
 from invoices as i
 join stripe_attempts as a on a.invoice_id = i.id
 where i.month = :month and a.step = 'create';

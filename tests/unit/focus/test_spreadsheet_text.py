@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -23,9 +25,6 @@ from fly_billing.focus.spreadsheet_text import as_cell, from_cell
         "+1",
         "-2+3",
         "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
         " =1",
         "\u00a0=1",
         "\ufeff=1",
@@ -51,11 +50,49 @@ def test_a_text_that_a_spreadsheet_would_misread_gets_an_apostrophe(text: str) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "acme", "'acme'", "a=1", "1-2", "null", "Łódź & Søns", "shared-cpu-1x", "'", "O'Neill", "{}", "x\n=1"]
+    "text",
+    [
+        "",
+        "acme",
+        "'acme'",
+        "a=1",
+        "1-2",
+        "null",
+        "Łódź & Søns",
+        "shared-cpu-1x",
+        "'",
+        "O'Neill",
+        "{}",
+        "a; b",
+        "a;b=1",
+        "x\n1",
+    ],
 )
 def test_any_other_text_stays_as_it_is(text: str) -> None:
     assert as_cell(text) == text
     assert from_cell(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("Acme;=1+1", "Acme;'=1+1"),
+        ("Acme; @SUM(A1)", "Acme;' @SUM(A1)"),
+        ("Acme\t-1", "Acme\t'-1"),
+        ("x\n=1", "x\n'=1"),
+        ("x\r\n+1", "x\r\n'+1"),
+        ('Acme";"=1', 'Acme";\'"=1'),
+        ("Acme;'=1", "Acme;''=1"),
+        ("Acme;\uff1d1", "Acme;'\uff1d1"),
+        ("=1;=2", "'=1;'=2"),
+        ("\t=1", "'\t'=1"),
+        ("\n=1", "'\n'=1"),
+        ("\r=1", "'\r'=1"),
+    ],
+)
+def test_a_part_that_another_locale_makes_a_cell_of_gets_one_too(text: str, cell: str) -> None:
+    assert as_cell(text) == cell
+    assert from_cell(cell) == text
 
 
 # Mostly what matters to a spreadsheet, and anything else.
@@ -71,6 +108,17 @@ def test_what_is_exported_and_imported_again_is_what_it_was(text: str) -> None:
 @given(TEXTS)
 def test_no_cell_begins_with_what_a_spreadsheet_runs(text: str) -> None:
     assert as_cell(text)[:1] not in tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+
+
+@given(st.lists(TEXTS, min_size=1), st.sampled_from(";\t"))
+def test_no_cell_of_a_line_that_is_split_elsewhere_begins_with_what_a_spreadsheet_runs(
+    texts: list[str], separator: str
+) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\r\n").writerow(["INV-1", *map(as_cell, texts)])
+    # What begins behind the separator, whether or not its quotes are taken for quotes.
+    for cell in re.split(f"[{separator}\r\n]", file.getvalue()):
+        assert cell.lstrip('" ')[:1] not in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 NAMES = st.lists(TEXTS.filter(lambda text: text != ""), min_size=1, max_size=5)

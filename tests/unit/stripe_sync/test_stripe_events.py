@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.alerting.rules.payment_alerts import HEADINGS, payment_alerts
-from fly_billing.stripe_sync.rules.events import EventOutcome, NotAnEvent, StripeEvent, SyncState, judge, read_event
+from fly_billing.stripe_sync.rules.events import (
+    EventOutcome,
+    NotAnEvent,
+    StripeEvent,
+    SyncState,
+    judge,
+    read_event,
+    unreadable_invoice,
+)
 from fly_billing.stripe_sync.rules.sync_failures import ACCOUNT, ADDRESS
 
 OURS = UUID("00000000-0000-4000-8000-000000000001")
@@ -402,4 +410,5 @@ def test_every_cause_has_its_words() -> None:
         for state in ("finalized", "verified")
         for id in ("in_1", "in_2")
     }
+    codes.add(unreadable_invoice(event("paid"), "due_on infinity is no time").code)
     assert codes - {None} == set(HEADINGS)

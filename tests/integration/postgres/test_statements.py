@@ -1,0 +1,198 @@
+"""Every statement names tables, columns and functions that exist, in Postgres or in DuckDB, also if no test runs it.
+
+A misspelt column fails here and not at the end of a month. Spark's statements are run by tests/engines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import make_url, text
+
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.statements import sql, statements
+from fly_billing.statements.billed_events import BILLED, COVERED
+from fly_billing.usage.engines.duckdb_engine import METERS, ORGANIZATIONS, SEGMENTS, STATEMENTS, TOGETHER, set_bounds
+from fly_billing.usage.opening_levels import LEVELS
+from fly_billing.usage.readers.json_lines import open_documents
+from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED
+from fly_billing.usage.usage_table import EVENTS, open_duckdb
+
+OCTOBER = BillingMonth(2026, 10)
+# Postgres looks at what these name only when they run. The first three make temporary tables that others read.
+RUN = (
+    "make_computed", "make_loaded_prices", "make_rolled_up", "clear_computed", "drop_parts_of_computed", "take_any_time"
+)  # fmt: skip
+RUN_FIRST = "read_one_moment"
+CHECKED_WHEN_PREPARED = {"select", "insert", "update", "delete", "with", "values", "merge"}
+# SQLAlchemy's only dialect that writes parameters as Postgres itself does: $1, $2.
+NUMBERED = make_url("postgresql+asyncpg://").get_dialect()()
+
+# A step is a statement, with its parameters, or a table of the pipeline that the next statements read.
+Step = tuple[str, Mapping[str, Any]] | tuple[str, pa.Schema]
+
+METERS_OF_LANDING = pa.schema(
+    [(name, pa.string()) for name in ("key", "property", "event_type", "quantity_of")]
+    + [("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())]
+)
+REFUSED = pa.schema([("landing_day", pa.date32()), ("source", pa.string()), ("id", pa.string())])
+TOGETHER_IN_ITEM = pa.schema([("dimensions", pa.string()), ("together", pa.int64())])
+
+REDUCED_BY_SPARK = pa.schema(
+    [(name, pa.string()) for name in ("organization_id", "meter", "dimensions")]
+    + [("segment_start", pa.timestamp("us", "UTC")), ("quantity", pa.decimal128(38, 15))]
+    + [("events", pa.int64()), ("by_day", pa.map_(pa.int64(), pa.decimal128(38, 15)))]
+)
+
+# The statements in the order in which the pipeline runs them, as each makes what later ones read.
+LANDING: tuple[Step, ...] = (
+    ("staged", PLACED),
+    ("lines", LINES),
+    ("exact_rows", PLACED),
+    ("taken_out", PLACE),
+    ("plain_files", pa.schema([("file", pa.string()), ("landing_day", pa.date32()), ("path", pa.string())])),
+    ("stage_json", {}),
+    ("insert_json", {}),
+    ("stage_parquet", {"files": ["october.parquet"]}),
+    ("take_out_of_staged", {}),
+    ("meters", METERS_OF_LANDING),
+    ("plain_meters", METERS_OF_LANDING),
+    ("shared_meters", METERS_OF_LANDING),
+    ("organizations", pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])),
+    ("measured", {}),
+    ("judge_usage", {"first_month": OCTOBER.start}),
+    ("candidates", {}),
+    ("brought_before", EVENTS),
+    ("vanished_events", {}),
+    ("lake", EVENTS),
+    ("orphaned_days", {}),
+    ("settled_again", {}),
+    ("refused_before", REFUSED),
+    ("landing_keys", {}),
+    ("hit_prefixes", pa.schema([("prefix", pa.uint64())])),
+    ("known_events", {}),
+    ("settle_duplicates", {}),
+    ("settled_events", {}),
+    ("count_landed_months", {}),
+    ("rejected_usage", {}),
+    ("count_files", {}),
+    ("count_orphaned_days", {}),
+    ("events", EVENTS),
+    ("count_lake_by_day", {"days": [date(2026, 10, 1)]}),
+    ("indexed", EVENTS),
+    ("keys_of_events", {}),
+)
+ROLLING_UP: tuple[Step, ...] = (
+    ("events", EVENTS),
+    ("earlier_events", EVENTS),
+    ("meters", METERS),
+    ("segments", SEGMENTS),
+    ("billed_organizations", ORGANIZATIONS),
+    ("counted_together", TOGETHER),
+    ("carried_levels", LEVELS),
+    ("carry_levels", {}),
+    ("accepted_usage", {}),
+    ("used_dimensions", {}),
+    *((name, {}) for name in STATEMENTS),
+    ("roll_up_usage", {"after": 0, "count": 50_000}),
+    ("reduced_usage", REDUCED_BY_SPARK),
+    ("complete_quantities", {}),
+    ("sum_usage_again", {}),
+    ("make_snapshots", {}),
+    ("snapshot_usage", {"first": "acme", "last": "labs"}),
+)
+EXPLAINING: tuple[Step, ...] = (
+    ("events", EVENTS),
+    ("earlier_events", EVENTS),
+    ("billed", BILLED),
+    ("covered", COVERED),
+    ("counted_together", TOGETHER_IN_ITEM),
+    ("counted_quantity", {}),
+    ("billed_events", {}),
+    ("files_of_billed_events", {}),
+    ("items_per_event", {}),
+    ("deciding_events", {"organization": "acme", "meter": "egress_gb", "aggregation": "max"}),
+    ("told_before", {"organization": "acme", "meter": "egress_gb", "month_start": OCTOBER.start}),
+)
+COMPARING: tuple[Step, ...] = (
+    ("billed", EVENTS),
+    ("now", EVENTS),
+    ("compare_usage_versions", {"organizations": ["acme"]}),
+)
+PIPELINES = {"landing": LANDING, "rolling up": ROLLING_UP, "explaining": EXPLAINING, "comparing": COMPARING}
+# What statements write to as well: tables, where the others are views of what the code has in memory or in files.
+WRITTEN = {"staged", "carried_levels"}
+PARQUET = pa.schema(
+    [(name, pa.string()) for name in ("id", "source", "type", "subject", "quantity", "data")]
+    + [("time", pa.timestamp("us", "UTC"))]
+)
+
+
+def test_every_statement_for_duckdb_is_run_in_one_of_the_pipelines() -> None:
+    run = {name for steps in PIPELINES.values() for name, what in steps if not isinstance(what, pa.Schema)}
+    assert run | {"plain_object"} == statements("sql_duckdb").keys()
+
+
+@pytest.fixture
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB with the macros, functions and variables that statements use."""
+    with open_duckdb() as connection:
+        open_documents(connection)
+        set_bounds(connection, OCTOBER, OCTOBER.end)
+        for name in ("month", "property", "event_step", "event_round"):
+            connection.execute(f"set variable {name} = null")
+        yield connection
+
+
+@pytest.mark.parametrize("steps", PIPELINES.values(), ids=PIPELINES.keys())
+def test_duckdb_finds_all_that_its_statements_name(
+    steps: tuple[Step, ...], duck: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(PARQUET.empty_table(), "october.parquet")
+    for name, what in steps:
+        if isinstance(what, pa.Schema):
+            if name in WRITTEN:
+                duck.register("no_rows", what.empty_table())
+                duck.execute(f"create temp table {name} as from no_rows")
+            else:
+                duck.register(name, what.empty_table())
+        else:
+            duck.execute(sql(name), dict(what) or None)
+
+
+def prepare(connection: psycopg.Connection[Any], name: str) -> str:
+    """Have Postgres parse a statement and find its tables, columns, functions and types; return what it objects to."""
+    statement = str(text(sql(name)).compile(dialect=NUMBERED))
+    with connection.transaction(force_rollback=True):
+        result = connection.pgconn.prepare(b"", statement.encode())
+    return result.error_message.decode()
+
+
+def first_word(name: str) -> str:
+    return re.sub(r"--.*", "", sql(name)).split()[0].lower()
+
+
+def test_postgres_finds_all_that_its_statements_name(postgres: PostgresServer) -> None:
+    wrong = {}
+    with psycopg.connect(postgres.url("billing_template", "postgresql")) as connection:
+        connection.execute(sql(RUN_FIRST).encode())
+        connection.rollback()
+        for name in RUN:
+            connection.execute(sql(name).encode())
+        for name in statements("sql"):
+            if name not in (*RUN, RUN_FIRST):
+                assert first_word(name) in CHECKED_WHEN_PREPARED, f"{name} is not checked when it is prepared: run it"
+                wrong[name] = prepare(connection, name)
+        connection.rollback()
+    assert {name: problem for name, problem in wrong.items() if problem} == {}
