@@ -1,9 +1,8 @@
 """How fast we may ask Stripe: one limit per endpoint and one for the account (docs.stripe.com/rate-limits).
 
-The moments at which requests are due are booked in Postgres
-(`fly_billing/postgres/migrations/versions/0002_stripe_pace.sql`), so that all processes and machines share them. A 429
-slows its endpoint, or the account, for everyone; time speeds it up again. Keeps out: whether to send again after a 429
-(`invoice_sync`).
+The moments at which requests are due are booked in Postgres (`10_stripe_sync.sql` of the baseline), so that all
+processes and machines share them. A 429 slows its endpoint, or the account, for everyone; time speeds it up again.
+Keeps out: whether to send again after a 429 (`invoice_sync`).
 
 Own code, although pyrate-limiter has a PostgresBucket. Measured with three endpoints, two processes of 18 threads,
 answers after 0.3 s and both set to 23 calls a second below a limit of 25: this admits 23.0 (92 % of the limit) with
