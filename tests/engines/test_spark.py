@@ -72,7 +72,10 @@ def spark() -> Iterator[SparkSession]:
 
 @dataclass(frozen=True)
 class Total:
-    """The events of one organization, meter and dimensions; where prices cut the month is the meter's."""
+    """The events of one organization, meter and dimensions; where prices cut the month is the meter's.
+
+    `shared_as`: the type of its events where other meters read them too; None where they are this meter's alone.
+    """
 
     organization: str
     meter: str
@@ -81,6 +84,7 @@ class Total:
     cuts: Sequence[datetime]
     events: Sequence[Measurement]
     carried: dict[str, Decimal] = field(default_factory=dict)
+    shared_as: str | None = None
 
     @property
     def property(self) -> str | None:
@@ -138,6 +142,24 @@ def totals(seed: int) -> list[Total]:
                 if home == dimensions and how.name == "time_weighted"
             }
             made.append(Total(f"org-{place % 7}", f"m-{place}", dimensions, how, cuts, here, carried))
+    for number in range(20):
+        made += totals_of_shared_events(chance, f"org-{number % 7}", f"shared-{number}")
+    return made
+
+
+def totals_of_shared_events(chance: random.Random, organization: str, shared_as: str) -> list[Total]:
+    """Make two to four meters that read the same events: each measures most of them, in a quantity of its own."""
+    told = {(one.source, one.id): one for one in map(measurement, [chance] * chance.randint(1, 12))}
+    made = []
+    for place, name in enumerate(chance.sample(AGGREGATIONS, chance.randint(2, 4))):
+        how = aggregation(name, chance)
+        cuts = sorted({moment(chance) for _ in range(chance.randint(0, 2))} - {FEBRUARY.start})
+        here: dict[str, list[Measurement]] = {dimensions: [] for dimensions in DIMENSIONS}
+        for one in told.values():
+            if chance.random() < 0.8:
+                here[chance.choice(DIMENSIONS)].append(replace(one, quantity=number(chance)))
+        for dimensions, events in here.items():
+            made.append(Total(organization, f"{shared_as}-{place}", dimensions, how, cuts, events, shared_as=shared_as))
     return made
 
 
@@ -147,20 +169,42 @@ def measurement(chance: random.Random) -> Measurement:
 
 
 def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
-    """Each event, the first of each total twice, and once of an organization that is not billed."""
-    rows = []
-    for total in all_totals:
-        for line, one in enumerate(total.events):
-            row = {
-                "usage_month": str(FEBRUARY), "landing_day": one.time.date(), "path": "usage.jsonl", "line": line,
-                "source": one.source, "id": one.id, "meter": total.meter, "organization_id": total.organization,
-                "time": one.time, "quantity": one.quantity, "dimensions": total.dimensions,
-                "data": json.dumps({total.property or "nothing": one.value}), "is_duplicate": False,
-            }  # fmt: skip
-            rows.append(row)
-            if line == 0:
-                rows += [{**row, "is_duplicate": True}, {**row, "organization_id": "not-billed"}]
+    """Each event, the first of each total twice, and once of an organization that is not billed.
+
+    An event that several meters read is one row, as landing writes it; one that a single meter measured is a plain one.
+    """
+    together: dict[Any, list[tuple[Total, Measurement]]] = {}
+    for number, total in enumerate(all_totals):
+        for one in total.events:
+            together.setdefault((total.shared_as or number, one.source, one.id), []).append((total, one))
+    rows: list[dict[str, Any]] = []
+    begun: set[Any] = set()
+    for line, ((owner, *_), measured) in enumerate(together.items()):
+        (total, one), *others = sorted(measured, key=lambda found: found[0].meter)
+        row = {
+            "usage_month": str(FEBRUARY), "landing_day": one.time.date(), "path": "usage.jsonl", "line": line,
+            "source": one.source, "id": one.id, "meter": total.meter, "organization_id": total.organization,
+            "time": one.time, "quantity": one.quantity, "dimensions": total.dimensions,
+            "data": json.dumps({found.property or "nothing": one.value for found, _ in measured}),
+            "is_duplicate": False,
+        }  # fmt: skip
+        if others:
+            row |= {"meter": owner, "quantity": Decimal(0), "dimensions": measurements([(total, one), *others])}
+        rows.append(row)
+        if owner not in begun:
+            rows += [{**row, "is_duplicate": True}, {**row, "organization_id": "not-billed"}]
+        begun.add(owner)
     return rows
+
+
+def measurements(measured: Sequence[tuple[Total, Measurement]]) -> str:
+    """Write what each meter measured of an event as the usage table has it, in place of dimensions."""
+    return json.dumps(
+        [
+            {"meter": total.meter, "quantity": f"{one.quantity:.15f}", "dimensions": total.dimensions}
+            for total, one in measured
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -266,12 +310,14 @@ def on_spark(spark: SparkSession) -> OnSpark:
 def test_spark_adds_up_what_duckdb_and_the_domain_do_to_the_last_digit(
     on_spark: OnSpark, tmp_path: Path, as_of: datetime | None
 ) -> None:
-    """360 totals of all six aggregations, with price changes, carried levels and duplicates."""
+    """Totals of all six aggregations, with price changes, carried levels, duplicates and events of several meters."""
     all_totals = totals(seed=1)
     until = as_of or moment(random.Random(2))
     lake, terms = lake_of(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
     expected, sums = said_by_the_domain(all_totals, until)
-    assert len(expected) > 250
+    assert len(expected) > 300
+    assert sum(meter.startswith("shared") for _, meter, _ in expected) > 50
+    assert lake.may_be_shared(FEBRUARY)
     assert added_up(OnDuckDB(), lake, terms, until) == (expected, sums)
     assert added_up(on_spark, lake, terms, until) == (expected, sums)
 

@@ -19,10 +19,24 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.usage.usage_table import open_duckdb
 from tests.support.builders import DAY, Platform, event, write_csv, write_parquet, write_table, write_text
 
 Verdict = list[Any]
+COLUMNS = ("id", "source", "type", "subject", "time", "quantity")
+# Two meters read one transfer, each a property of its own; only what is sent is kept apart by region.
+TRANSFER = (
+    Meter("sent_gb", "Sent", "GB", dimensions=("region",), event_type="transfer"),
+    Meter("received_gb", "Received", "GB", event_type="transfer", quantity_of="received"),
+)
+
+
+@pytest.fixture
+def platform(platform: Platform) -> Platform:
+    with platform.database.transaction() as connection:
+        load_price_book(connection, PriceBookFiles("fly", TRANSFER, ()))
+    return platform
 
 
 def is_json(text: str) -> bool:
@@ -36,21 +50,26 @@ def is_json(text: str) -> bool:
 # --- What each form makes of the same rows --------------------------------------------------------------------------
 
 
+def in_data(one: Mapping[str, Any]) -> dict[str, Any]:
+    """The event's data without its quantity: what has no column of its own."""
+    return {name: value for name, value in one.items() if name not in COLUMNS}
+
+
 def json_texts(usage: Sequence[Mapping[str, Any]], *, escaped: bool) -> str:
     """Write the quantity as text. With an escape in every line, the exact reader has them all."""
     lines = []
     for one in usage:
-        cells = dict(one)
-        data = {"quantity": cells.pop("quantity"), "region": cells.pop("region")}
-        line = json.dumps(cells | {"data": data}, ensure_ascii=False)
+        data = {"quantity": one["quantity"], **in_data(one)}
+        envelope = {name: one[name] for name in COLUMNS if name != "quantity"}
+        line = json.dumps(envelope | {"data": data}, ensure_ascii=False)
         lines.append(f'{line[:-1]}, "note": "\\u0061"}}' if escaped else line)
     return "\n".join(lines)
 
 
 def plain_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
     """Text and a JSON text, as collectors write it."""
-    columns = {name: pa.array([one[name] for one in usage], pa.string()) for name in usage[0] if name != "region"}
-    data = pa.array([json.dumps({"region": one["region"]}, ensure_ascii=False) for one in usage], pa.string())
+    columns = {name: pa.array([one[name] for one in usage], pa.string()) for name in COLUMNS}
+    data = pa.array([json.dumps(in_data(one), ensure_ascii=False) for one in usage], pa.string())
     write_table(landing_dir, pa.table(columns | {"data": data}), name="with-data")
 
 
@@ -58,8 +77,7 @@ def event_columns(usage: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The event's own columns, and its data."""
     names = ("id", "source", "type", "subject", "time")
     return [
-        {name: one[name] for name in names} | {"data": {"quantity": one["quantity"], "region": one["region"]}}
-        for one in usage
+        {name: one[name] for name in names} | {"data": {"quantity": one["quantity"], **in_data(one)}} for one in usage
     ]
 
 
@@ -83,9 +101,7 @@ def event_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
 def row_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
     """The quantity in a column, the rest as JSON in a column `data`."""
     rows = [
-        {name: value for name, value in one.items() if name != "region"}
-        | {"data": json.dumps({"region": one["region"]}, ensure_ascii=False)}
-        for one in usage
+        {name: one[name] for name in COLUMNS} | {"data": json.dumps(in_data(one), ensure_ascii=False)} for one in usage
     ]
     write_text(landing_dir, DAY, "row.csv", csv_text(rows))
 
@@ -177,6 +193,11 @@ def agree(platform: Platform, usage: Sequence[dict[str, Any]]) -> list[Verdict]:
 
 def usage_of(time: str = "2026-09-15T12:00:00Z", quantity: str = "1", region: str = "ams") -> dict[str, Any]:
     return event("", quantity, time=time, type="egress_gb", region=region)
+
+
+def transfer_of(sent: str, received: str, region: str = "ams") -> dict[str, Any]:
+    """An event that several meters read."""
+    return event("", sent, type="transfer", region=region, received=received)
 
 
 # --- Times ----------------------------------------------------------------------------------------------------------
@@ -344,6 +365,42 @@ def test_a_json_number_is_the_same_quantity_as_its_text(platform: Platform, note
     assert {text: one[1] if len(one) > 1 else one[0] for text, one in zip(NUMBERS, found, strict=True)} == expected
 
 
+# --- Events that several meters read ---------------------------------------------------------------------------------
+
+# (sent, received, region) -> what each meter measures, or why the event is refused.
+TRANSFERS: dict[tuple[str, str, str], dict[str, Decimal] | str] = {
+    ("1.5", "2e3", "ams"): {"sent_gb": Decimal("1.5"), "received_gb": Decimal(2000)},
+    ("0", "0.000000000000001", "ams"): {"sent_gb": Decimal(0), "received_gb": Decimal("1e-15")},
+    ("12345678901234567890.5", "1", "fra"): {
+        "sent_gb": Decimal("12345678901234567890.5"), "received_gb": Decimal(1),
+    },
+    ("7", "", "ams"): {"sent_gb": Decimal(7)},
+    ("", "7", "ams"): {"received_gb": Decimal(7)},
+    ("", "", "ams"): "missing_field",
+    ("7", "1e-16", "ams"): "bad_quantity",
+    ("007", "7", "ams"): "bad_quantity",
+    ("7", " 7", "ams"): "bad_quantity",
+    ("7", "7\u00a0", "ams"): "bad_quantity",
+    ("7", "true", "ams"): "bad_quantity",
+    ("7", "-7", "ams"): "negative_quantity",
+    ("-7", "7", "ams"): "negative_quantity",
+}  # fmt: skip
+
+
+def test_each_reader_hands_each_meter_its_property_of_a_shared_event(platform: Platform) -> None:
+    agree(platform, [transfer_of(*said) for said in TRANSFERS])
+    with open_duckdb() as duck:
+        platform.table().open_view(duck, "by_meter", by_meter=True)
+        rows = duck.execute("select id, meter, quantity from by_meter where starts_with(id, 'exact.jsonl ')").fetchall()
+    measured: dict[str, dict[str, Decimal]] = {}
+    for ident, meter, quantity in rows:
+        measured.setdefault(ident, {})[meter] = quantity
+    refused = {row["event_id"]: row["reason"] for row in platform.rejected()}
+    for number, (said, expected) in enumerate(TRANSFERS.items()):
+        ident = f"exact.jsonl {number}"
+        assert measured.get(ident, refused.get(ident)) == expected, said
+
+
 # --- Anything at all ------------------------------------------------------------------------------------------------
 
 digits = st.text("0123456789", min_size=1, max_size=25)
@@ -375,7 +432,14 @@ times = st.one_of(
 # Python's writer of CSV leaves a CR without quotes, where it ends the line.
 regions = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=12)
 usages = st.lists(
-    st.builds(usage_of, time=times, quantity=st.just("1")) | st.builds(usage_of, quantity=quantities),
+    st.builds(usage_of, time=times, quantity=st.just("1"))
+    | st.builds(usage_of, quantity=quantities)
+    | st.builds(
+        transfer_of,
+        st.sampled_from(["", "1", "2.5", "7x"]) | quantities,
+        st.sampled_from(["", "1", "2.5", "-7"]) | quantities,
+        st.sampled_from(["ams", ""]),
+    ),
     min_size=1,
     max_size=40,
 )
