@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import (
     Commitment,
@@ -19,10 +20,13 @@ from fly_billing.invoicing.rules.inputs import (
     UsageRollup,
 )
 from fly_billing.pricing.rules.models import Graduated, PerUnit, Tier
+from fly_billing.pricing.rules.negotiated_prices import NegotiatedPrice
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
 from tests.unit.invoicing.steps.drafts import amount_off, applied, credit, maximum, minimum, percent_off
+from tests.unit.pricing.test_negotiated_prices import agreed, book_of, of_group
+from tests.unit.pricing.test_negotiated_prices import member as in_group
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "billing_rules.md"
 TENTH, TWENTIETH = at("2026-09-10"), at("2026-09-20")
@@ -227,9 +231,103 @@ def test_9_discounts_by_rank_commitments_by_amount_credits_by_priority() -> None
     assert amounts(whole, "minimum") == [47]
 
 
+LIST = requests("1")
+MIDDLE = at("2026-09-16")
+HALVES = [used("10", end=MIDDLE), used("10", MIDDLE)]
+OWN, STARTUPS = agreed(unit_amount="0.90"), of_group("startups", unit_amount="0.60")
+
+
+def negotiated(*prices: NegotiatedPrice, usage: list[UsageRollup], listed: Price = LIST, of: str = "") -> list[Decimal]:
+    """What acme is charged for requests of a list price of 1.00, as a member of the group `of`."""
+    book = book_of([listed], prices, [in_group(of)] if of else [])
+    return amounts(billed(Member("acme", book, usage)))
+
+
+@pytest.mark.parametrize(
+    ("prices", "charged"),
+    [([OWN, STARTUPS], 9), ([STARTUPS, OWN], 9), ([STARTUPS], 6), ([of_group("schools", unit_amount="0.10")], 10)],
+)
+def test_12_an_own_price_comes_before_the_groups_and_that_before_the_list_price(
+    prices: list[NegotiatedPrice], charged: int
+) -> None:
+    """10 requests at 0.90 of its own, 0.60 of the group, 1.00 of the list; of another group is nobody's."""
+    assert negotiated(*prices, usage=[used("10")], of="startups") == [charged]
+
+
+@pytest.mark.parametrize(
+    ("until", "charged"), [("2026-09-16", ["9", "6"]), ("2026-09-15", None), ("2026-10-01", ["18"])]
+)
+def test_12_an_own_price_that_ends_leaves_the_usage_after_it_to_the_group(
+    until: str, charged: list[str] | None
+) -> None:
+    """10 x 0.90, then 10 x 0.60. Usage that was added up over its end is refused, not shared out."""
+    own = agreed(unit_amount="0.90", effective_until=until)
+    if charged is None:
+        with pytest.raises(BillingError, match="price_changed_inside_rollup"):
+            negotiated(own, STARTUPS, usage=HALVES, of="startups")
+    else:
+        assert sorted(negotiated(own, STARTUPS, usage=HALVES, of="startups")) == sorted(map(Decimal, charged))
+
+
+def test_12_of_two_windows_that_overlap_the_later_one_holds_and_then_the_earlier_one_again() -> None:
+    """10 x 0.90 until the 10th, 10 x 0.20 of the offer until the 20th, 10 x 0.90."""
+    offer = agreed(unit_amount="0.20", effective_from="2026-09-10", effective_until="2026-09-20")
+    assert sorted(negotiated(OWN, offer, usage=PARTS)) == [2, 9, 9]
+    assert sorted(negotiated(offer, OWN, usage=PARTS)) == [2, 9, 9]
+
+
+def test_12_a_price_for_more_dimensions_comes_before_one_that_began_later() -> None:
+    """10 requests of region ams at 0.50 since January, though all regions are at 0.20 since February."""
+    ams = agreed(unit_amount="0.50", match={"region": "ams"})
+    everywhere = agreed(unit_amount="0.20", effective_from="2026-02-01")
+    in_ams, in_fra = (replace(used("10"), id=id_of(name), dimensions={"region": name}) for name in ("ams", "fra"))
+    assert negotiated(ams, everywhere, usage=[in_ams]) == [5]
+    assert negotiated(ams, everywhere, usage=[in_fra]) == [2]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        [agreed(unit_amount="0.5", match={"region": ["ams"]}), agreed(unit_amount="0.4", match={"size": ["big"]})],
+        [agreed(unit_amount="0.5", match={"region": "ams"}), agreed(unit_amount="0.4", match={"region": ["ams", "x"]})],
+    ],
+)
+def test_12_two_prices_that_fit_equally_well_are_refused(pair: list[NegotiatedPrice]) -> None:
+    both = replace(used("10"), dimensions={"region": "ams", "size": "big"})
+    with pytest.raises(BillingError, match=r"ambiguous_price: .* both hold at 2026-09-01"):
+        negotiated(*pair, usage=[both])
+
+
+def test_13_a_percentage_follows_the_list_price_and_an_own_price_replaces_it() -> None:
+    """At least 8.00 for requests of which 5 are free. 5 x 1.00 up to 8.00, half of it; 10 x 0.60 with none of that."""
+    listed = requests("1", free_allowance=Decimal(5), minimum=Decimal(8))
+    assert negotiated(agreed(percent_off="50"), usage=[used("10")], listed=listed) == [4]
+    assert negotiated(agreed(unit_amount="0.60"), usage=[used("10")], listed=listed) == [6]
+
+
+def test_13_an_allowance_goes_on_where_the_negotiated_price_begins() -> None:
+    """15 are free in the month: the first 10, and 5 of the 10 that are half price from the 16th on."""
+    half = agreed(percent_off="50", effective_from="2026-09-16")
+    assert negotiated(half, usage=HALVES, listed=requests("1", free_allowance=Decimal(15))) == [0, Decimal("2.5")]
+
+
+def test_14_a_negotiated_price_is_in_the_currency_of_the_list_price() -> None:
+    with pytest.raises(BillingError, match="it is in EUR, the list price in USD"):
+        negotiated(agreed(unit_amount="0.60", currency="EUR"), usage=[used("10")])
+    assert negotiated(agreed(unit_amount="0.60", currency="USD"), usage=[used("10")]) == [6]
+
+
+def test_14_a_percentage_is_of_whatever_currency_its_book_is_in() -> None:
+    euros = replace(LIST, currency="EUR")
+    who = Member("acme", book_of([euros], [agreed(percent_off="10")]), [used("10")])
+    invoice = assemble_invoice(Account("acme", "EUR", SEPTEMBER, [who]))
+    assert amounts(invoice) == [9]
+    assert invoice.currency == "EUR"
+
+
 def test_every_rule_of_the_table_has_a_test() -> None:
     rules = re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     here = Path(__file__).read_text(encoding="utf-8")
     tested = set(re.findall(r"^def test_(\d+)_", here, re.MULTILINE))
-    assert [int(rule) for rule in rules] == list(range(1, 12))
+    assert [int(rule) for rule in rules] == list(range(1, 15))
     assert tested | {"10", "11"} == set(rules)
