@@ -142,8 +142,8 @@ def totals(seed: int) -> list[Total]:
                 if home == dimensions and how.name == "time_weighted"
             }
             made.append(Total(f"org-{place % 7}", f"m-{place}", dimensions, how, cuts, here, carried))
-    for number in range(20):
-        made += totals_of_shared_events(chance, f"org-{number % 7}", f"shared-{number}")
+    for place in range(20):
+        made += totals_of_shared_events(chance, f"org-{place % 7}", f"shared-{place}")
     return made
 
 
@@ -174,9 +174,9 @@ def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
     An event that several meters read is one row, as landing writes it; one that a single meter measured is a plain one.
     """
     together: dict[Any, list[tuple[Total, Measurement]]] = {}
-    for number, total in enumerate(all_totals):
+    for place, total in enumerate(all_totals):
         for one in total.events:
-            together.setdefault((total.shared_as or number, one.source, one.id), []).append((total, one))
+            together.setdefault((total.shared_as or place, one.source, one.id), []).append((total, one))
     rows: list[dict[str, Any]] = []
     begun: set[Any] = set()
     for line, ((owner, *_), measured) in enumerate(together.items()):
