@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql as compose
@@ -20,6 +20,7 @@ from fly_billing.settings import DatabaseLimits, SettingsError
 
 # A row of a result, by column name.
 Row = Mapping[str, Any]
+Record = TypeVar("Record")
 
 
 class BillingDatabase:
@@ -56,10 +57,15 @@ class BillingDatabase:
             yield connection
 
     def rows(self, name: str, /, **parameters: Any) -> list[Row]:
-        """Run the statement `sql/<name>.sql` in a transaction of its own and return its rows."""
+        """Run a statement in a transaction of its own and return its rows."""
         # One statement is a transaction anyway: without BEGIN and COMMIT it is one round trip instead of three.
         with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             return rows(connection, name, **parameters)
+
+    def records(self, into: Callable[..., Record], name: str, /, **parameters: Any) -> list[Record]:
+        """Run a statement in a transaction of its own and return its rows as `into(**row)`."""
+        with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            return records(connection, into, name, **parameters)
 
     @contextmanager
     def session_locks(self) -> Iterator[SessionLocks]:
@@ -121,12 +127,22 @@ def _engine(url: URL, setting: str, limits: DatabaseLimits) -> Engine:
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:
-    """Run the statement `sql/<name>.sql` and return its rows (none for a statement that returns nothing)."""
+    """Run a statement and return its rows (none for a statement that returns nothing). Prefer `records` for typed rows."""
     result = connection.execute(text(sql(name)), parameters)
     if not result.returns_rows:
         return []
     columns = tuple(result.keys())
     return [dict(zip(columns, row, strict=True)) for row in result.all()]
+
+
+def records(connection: Connection, into: Callable[..., Record], name: str, /, **parameters: Any) -> list[Record]:
+    """Run a statement and return each of its rows as `into(**row)`: a frozen dataclass with a field per column.
+
+    Raises TypeError if the statement's columns and the fields differ.
+    """
+    result = connection.execute(text(sql(name)), parameters)
+    columns = tuple(result.keys())
+    return [into(**dict(zip(columns, row, strict=True))) for row in result.all()]
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:
