@@ -127,7 +127,7 @@ def _engine(url: URL, setting: str, limits: DatabaseLimits) -> Engine:
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:
-    """Run a statement and return its rows (none for a statement that returns nothing). Prefer `records` for typed rows."""
+    """Run a statement and return its rows, none where it returns nothing. `records` gives typed rows."""
     result = connection.execute(text(sql(name)), parameters)
     if not result.returns_rows:
         return []
