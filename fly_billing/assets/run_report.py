@@ -66,7 +66,7 @@ def runs_also(context: AssetExecutionContext, asset: str) -> bool:
 
 def described_failures(failures: Sequence[Mapping[str, Any]]) -> str:
     """Say what failed and what to do: the first three, and how many there are."""
-    named = "; ".join(map(_described_failure, failures[:MOST_DESCRIBED]))
+    named = "; ".join(visible(_described_failure(row)) for row in failures[:MOST_DESCRIBED])
     if len(failures) == 1:
         return named
     more = f"; and {len(failures) - MOST_DESCRIBED} more" if len(failures) > MOST_DESCRIBED else ""

@@ -8,9 +8,12 @@ import json
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 Json = dict[str, Any]
+
+# The sandbox is on this machine: a proxy that the environment names can't reach it.
+_DIRECT = build_opener(ProxyHandler({}))
 
 
 class SandboxError(Exception):
@@ -137,7 +140,7 @@ class SandboxControl:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urlopen(request, timeout=self.timeout_seconds) as answer:  # noqa: S310  (the sandbox)
+            with _DIRECT.open(request, timeout=self.timeout_seconds) as answer:
                 result: Json = json.load(answer)
                 return result
         except HTTPError as error:

@@ -10,8 +10,9 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 
 # From the bottom up. A part imports itself and parts of the layers below it, never one of its own layer or above.
 LAYERS = (
-    {"errors", "money"},
-    {"bounds", "foreign_text", "output_files", "periods"},
+    {"foreign_text", "money"},
+    {"errors"},
+    {"bounds", "output_files", "periods"},
     {"settings"},
     {"credentials"},
     {"embedded_postgres", "stripe_sandbox", "celery_workers"},

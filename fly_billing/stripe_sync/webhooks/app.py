@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from fly_billing.foreign_text import visible
 from fly_billing.stripe_sync.rules.events import NotAnEvent
 from fly_billing.stripe_sync.webhooks.signed import NotSigned, read_signed
 
@@ -45,7 +46,7 @@ def build_app(secret: str, take_in: TakeIn) -> Starlette:
             outcome = await run_in_threadpool(take_in, body)
         except (NotSigned, NotAnEvent) as problem:
             return _refused(400, str(problem))
-        log.info("%s %s: %s", body["type"], body["id"], outcome)
+        log.info("%s", visible(f"{body['type']} {body['id']}: {outcome}"))
         return JSONResponse({"outcome": outcome})
 
     async def health(request: Request) -> Response:
@@ -55,7 +56,7 @@ def build_app(secret: str, take_in: TakeIn) -> Starlette:
 
 
 def _refused(status: int, reason: str) -> Response:
-    log.warning("refused a request with %s: %s", status, reason)
+    log.warning("refused a request with %s: %s", status, visible(reason))
     return JSONResponse({"error": reason}, status)
 
 

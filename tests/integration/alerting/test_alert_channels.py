@@ -296,6 +296,21 @@ def test_the_webhooks_address_is_never_told(url: str) -> None:
     assert refused.value.__suppress_context__
 
 
+def test_a_webhook_on_this_machine_is_reached_past_the_proxy_of_the_environment(webhook: Webhook) -> None:
+    """The proxy would read the secret address in the clear. It is read from the environment when Python starts."""
+    post = (
+        "import sys; from fly_billing.alerting.rules.alerts import Alert;"
+        " from fly_billing.alerting.webhook import WebhookChannel;"
+        " WebhookChannel(sys.argv[1]).post(Alert('failed', 'Sync failed', ''))"
+    )
+    proxy = Webhook()
+    with serving(proxy.server):
+        environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+        environment |= dict.fromkeys(("http_proxy", "HTTP_PROXY"), proxy.address)
+        subprocess.run([sys.executable, "-c", post, webhook.url], env=environment, check=True, timeout=600)
+    assert (webhook.subjects(), proxy.taken) == (["Sync failed"], [])
+
+
 def test_a_webhook_that_refuses_is_told_without_its_address(webhook: Webhook) -> None:
     webhook.status = 403
     with pytest.raises(AlertNotSent) as refused:

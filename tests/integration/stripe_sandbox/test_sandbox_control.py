@@ -1,6 +1,7 @@
 """The control API and the server process: clock, call log, edits by hand, restarts, the command line."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -166,3 +167,10 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_the_sandbox_is_reached_past_the_proxy_of_the_environment(sandbox: SandboxServer) -> None:
+    ask = "import sys; from fly_billing.stripe_sandbox import SandboxControl; SandboxControl(sys.argv[1]).health()"
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    environment |= dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+    subprocess.run([sys.executable, "-c", ask, sandbox.url], env=environment, check=True, timeout=600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
@@ -912,3 +913,14 @@ def test_events_are_recorded_once_and_never_truncated(billing_database: BillingD
     assert [record_event(billing_database, event, "webhook", utc_now()) for _ in range(2)] == ["applied", "duplicate"]
     with pytest.raises(IntegrityError, match="never truncated"):
         execute(billing_database, "truncate stripe_events")
+
+
+def test_the_log_has_one_line_per_request_whatever_an_event_is_called(
+    service: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    evil = "\x1b[2J\nINFO all paid\u202e"
+    payload = json.dumps({**event_body("invoice.updated", "in_1"), "id": f"evt{evil}", "type": f"ping{evil}"})
+    with caplog.at_level(logging.INFO):
+        assert post(service, payload, Stripe_Signature=signed(payload))[0] == 200
+    (line,) = [one.getMessage() for one in caplog.records if one.name == "fly_billing.stripe_sync.webhooks.app"]
+    assert line == r"ping\x1b[2J\nINFO all paid\u202e evt\x1b[2J\nINFO all paid\u202e: ignored"
