@@ -320,7 +320,7 @@ def test_14_a_negotiated_price_is_in_the_currency_of_the_list_price() -> None:
 def test_14_a_percentage_is_of_whatever_currency_its_book_is_in() -> None:
     euros = replace(LIST, currency="EUR")
     who = Member("acme", book_of([euros], [agreed(percent_off="10")]), [used("10")])
-    invoice = assemble_invoice(Account("acme", "EUR", SEPTEMBER, [who]))
+    invoice = assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))
     assert amounts(invoice) == [9]
     assert invoice.currency == "EUR"
 
