@@ -30,8 +30,9 @@ def used(
     month: BillingMonth = SEPTEMBER,
     as_of: datetime | None = None,
     carried: Mapping[str, Decimal] | None = None,
+    elsewhere: Sequence[Measurement] = (),
 ) -> list[SegmentUsage]:
-    return UsageOfMonth(how, month, events, as_of or month.end, carried or {}).segments(cuts)
+    return UsageOfMonth(how, month, events, as_of or month.end, carried or {}, elsewhere).segments(cuts)
 
 
 def quantities(segments: Sequence[SegmentUsage]) -> list[Decimal]:
@@ -94,6 +95,55 @@ def test_levels_of_several_series_are_added_and_one_does_not_end_another() -> No
     told = [level("2026-09-29", "10", "a"), level("2026-09-29T12:00:00", "4", "b"), level("2026-09-30", "0", "a")]
     # a: 24 hours of 10; b: 36 hours of 4, to the month's end.
     assert quantities(used(GB_HOURS, told)) == [Decimal(384)]
+
+
+TEN = {"one": Decimal(10)}  # 10 GB when September begins: 7,200 GB-hours if nothing moves
+
+
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "carried", "hours"),
+    [
+        # On ssd until the 16th, on nvme from then on: 15 days of 24 hours each.
+        ([], [level("2026-09-16", "10")], TEN, "3600"),
+        ([level("2026-09-16", "10")], [], {}, "3600"),
+        # Away on the 11th and back on the 21st: 10 + 10 days here, 10 days there.
+        ([level("2026-09-21", "10", name="2")], [level("2026-09-11", "10")], TEN, "4800"),
+        ([level("2026-09-11", "10")], [level("2026-09-21", "10", name="2")], {}, "2400"),
+        # Deleted under other dimensions than it was told under.
+        ([], [level("2026-09-16", "0")], TEN, "3600"),
+        # It grows while it moves: 10 until the 16th here, 20 there.
+        ([level("2026-09-16", "20")], [], {}, "7200"),
+        # Another volume elsewhere, and one that is smaller elsewhere: only the same series ends.
+        ([], [level("2026-09-16", "10", "two")], TEN, "7200"),
+        ([level("2026-09-11", "4", "two")], [level("2026-09-16", "10")], TEN, "5520"),  # 10 x 360 + 4 x 480
+        # Told again elsewhere after it had left: nothing is taken off twice.
+        ([], [level("2026-09-16", "10"), level("2026-09-20", "12", name="2")], TEN, "3600"),
+        # At one moment the greater id is the last word.
+        ([level("2026-09-16", "10", name="1")], [level("2026-09-16", "10", name="2")], TEN, "3600"),
+        ([level("2026-09-16", "10", name="2")], [level("2026-09-16", "10", name="1")], TEN, "7200"),
+    ],
+)
+def test_a_level_ends_where_its_series_is_told_under_other_dimensions(
+    here: list[Measurement], elsewhere: list[Measurement], carried: dict[str, Decimal], hours: str
+) -> None:
+    (month,) = used(GB_HOURS, here, carried=carried, elsewhere=elsewhere)
+    assert (month.quantity, month.events) == (Decimal(hours), len(here))
+
+
+def test_a_series_that_left_before_a_price_change_bills_nothing_after_it() -> None:
+    (before,) = used(GB_HOURS, [], cuts=[CUT], carried=TEN, elsewhere=[level("2026-09-11", "10")])
+    assert (before.end, before.quantity) == (CUT, Decimal(2400))
+
+
+def test_wherever_a_volume_moves_it_is_held_once() -> None:
+    """10 GB in three places by turns: 7,200 GB-hours of September in all."""
+    moves = {"ssd": ["2026-09-01", "2026-09-19"], "nvme": ["2026-09-05"], "hdd": ["2026-09-12T06:30:00", "2026-09-27"]}
+    told = {place: [level(time, "10", name=time) for time in times] for place, times in moves.items()}
+    held = Decimal(0)
+    for place, events in told.items():
+        others = [event for other, ones in told.items() if other != place for event in ones]
+        held += sum(quantities(used(GB_HOURS, events, elsewhere=others)))
+    assert held == Decimal(7200)
 
 
 def test_a_price_change_inside_a_held_level_splits_its_time() -> None:
