@@ -31,7 +31,8 @@ def problem_of(value: Any, most: Decimal = MOST_UNITS) -> str | None:
     if isinstance(value, Decimal):
         if not value.is_finite():
             return f"{value} is no finite number"
-        return f"{value:.6e} is too large" if abs(value) >= most else None
+        # `abs` rounds to 28 digits, which would move the largest values that fit to the bound.
+        return f"{value:.6e} is too large" if value.copy_abs() >= most else None
     if isinstance(value, UnreadableTime):
         return f"{value} is no time"
     return None

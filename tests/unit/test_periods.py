@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.periods import BillingMonth, months_between, overlap_days, overlap_seconds
+from fly_billing.periods import BillingMonth, months_between, overlap_days, overlap_seconds, stretches
 
 SEPTEMBER = BillingMonth(2026, 9)
 GRACE = timedelta(hours=72)
@@ -171,3 +171,24 @@ def test_parts_that_follow_one_another_share_the_seconds_and_days_of_a_month(cut
     parts = list(zip([SEPTEMBER.start, *moments], [*moments, None], strict=True))
     assert sum(overlap_seconds(SEPTEMBER, start, end) for start, end in parts) == 2_592_000
     assert sum(overlap_days(SEPTEMBER, start, end) for start, end in parts) == 30
+
+
+SEVENTH, EIGHTH, TENTH, FIRST_OF_OCTOBER = date(2026, 9, 7), date(2026, 9, 8), date(2026, 9, 10), date(2026, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("days", "grouped"),
+    [
+        ([], []),
+        ([TENTH], [(TENTH, TENTH)]),
+        ([EIGHTH, SEVENTH, TENTH], [(SEVENTH, EIGHTH), (TENTH, TENTH)]),
+        ([TENTH, date(2026, 9, 9), SEVENTH, EIGHTH], [(SEVENTH, TENTH)]),
+        ([FIRST_OF_OCTOBER, TENTH, date(2026, 9, 30)], [(TENTH, TENTH), (date(2026, 9, 30), FIRST_OF_OCTOBER)]),
+        (
+            [SEVENTH, date(2026, 9, 9), date(2026, 9, 11)],
+            [(day, day) for day in (SEVENTH, date(2026, 9, 9), date(2026, 9, 11))],
+        ),
+    ],
+)
+def test_landing_days_are_named_as_unbroken_stretches(days: list[date], grouped: list[tuple[date, date]]) -> None:
+    assert stretches(days) == grouped
