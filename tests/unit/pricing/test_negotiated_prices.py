@@ -155,6 +155,57 @@ def test_the_price_for_more_dimensions_comes_before_the_one_for_all() -> None:
     assert sorted(amounts(month(both, usage))) == ["10", "2"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"effective_from": "2026-02-01"}),  # the one that began later is no better than the other
+        ({}, {"match": {"region": "ams"}}),  # nor is the narrower one
+        ({"percent_off": "100"}, {}),  # nor the cheaper one
+    ],
+)
+def test_two_groups_are_refused_whatever_their_prices_are(first: dict[str, Any], second: dict[str, Any]) -> None:
+    both = [of_group("startups", **({"percent_off": "5"} | first)), of_group("schools", percent_off="5", **second)]
+    with pytest.raises(BillingError, match="ambiguous_price"):
+        month(both, used("requests", "1", region="ams"), memberships=[member("startups"), member("schools")])
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "of"), [({}, ""), ({"region": "ams"}, " for {'region': 'ams'}")], ids=["a fee", "usage"]
+)
+def test_prices_that_contradict_each_other_are_named_with_what_to_do(dimensions: dict[str, str], of: str) -> None:
+    both = [of_group("startups", percent_off="5"), of_group("schools", percent_off="6", effective_from="2026-02-01")]
+    held = Negotiated(holdings_of("acme", both, [member("startups"), member("schools")]))
+    with pytest.raises(BillingError) as refused:
+        held.holds("requests", dimensions, MIDDLE)
+    assert str(refused.value) == (
+        "ambiguous_price: negotiated price fly/requests of group schools from 2026-02-01 00:00 and negotiated price"
+        " fly/requests of group startups from 2026-01-01 00:00 both hold at 2026-09-16 00:00Z"
+        f"{of}: end one of them, or a membership, or give the organization a price of its own"
+    )
+
+
+def test_a_membership_that_ends_as_the_price_begins_holds_nothing() -> None:
+    price = of_group("startups", percent_off="5", effective_from="2026-09-16")
+    assert holdings_of("acme", [price], [member("startups", end="2026-09-16")]) == []
+    assert holdings_of("acme", [price], [member("startups", end="2026-09-17")]) != []
+    assert holdings_of("labs", [price], [member("startups")]) == []
+    assert holdings_of("acme", [agreed("it", organization="labs", percent_off="5")], [member("startups")]) == []
+
+
+def test_what_it_charges_is_kept_as_it_was_written() -> None:
+    """Without what the list price says, and without a unit and a currency that nobody wrote."""
+    bare = agreed(unit_amount="0.50")
+    assert bare.charges_data() == bare.terms
+    assert bare.terms == {"model": "per_unit", "unit_amount": "0.50"}
+    whole = agreed(unit_amount="2", minimum="3", currency="EUR", unit="GB").charges_data()
+    assert whole == {
+        "model": "per_unit", "unit_amount": "2", "minimum": "3", "currency": "EUR", "unit": "GB",
+    }  # fmt: skip
+    assert agreed(percent_off="12.50").charges_data() == {"percent_off": "12.5"}
+    assert agreed(percent_off="10").over(REQUESTS).book == "fly"
+    assert agreed(unit_amount="1").over(REQUESTS).book == "fly"
+
+
 # --- When it holds ---------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +403,95 @@ def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said
 def test_what_does_not_fit_the_list_price_is_refused_by_name(own: NegotiatedPrice, over: Price, said: str) -> None:
     with pytest.raises(ValueError, match=f"negotiated price fly/{own.key} of acme from 2026-01-01 00:00: .*{said}"):
         own.over(over)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({}, "negotiated price fly/? of ?: key is missing"),
+        ({"group": "startups"}, "negotiated price fly/? of startups: key is missing"),
+        ({"organization": "acme"}, "negotiated price fly/? of acme: key is missing"),
+        (
+            {"key": "requests", "organization": "acme", "group": "startups"},
+            "negotiated price fly/requests of acme: effective_from is missing",
+        ),
+        (
+            {"key": "a", "organization": "acme", "group": "b", "percent_off": "1", "effective_from": "2026-01-01"},
+            "negotiated price fly/a of acme: whose price it is: name exactly one of organization and group",
+        ),
+        (
+            {"key": "a", "group": "b", "effective_from": "2026-01-01"},
+            "negotiated price fly/a of b: give either percent_off, or what it charges: a model and its fields",
+        ),
+        (
+            {"key": "a", "group": "b", "effective_from": "2026-01-01", "percent_off": "1", "minimum": "1"},
+            "negotiated price fly/a of b: unknown fields ['minimum'] in a percentage off the list price; known are"
+            " ['percent_off']",
+        ),
+        (
+            {"key": "a", "group": "b", "effective_from": "2026-01-01", "meter": "m", "interval": "year"},
+            "negotiated price fly/a of b: interval, meter: the list price says that, leave it out",
+        ),
+        (
+            {"key": "a", "group": "b", "effective_from": "2026-01-01", "unit_amount": "-1"},
+            "negotiated price fly/a of b: unit_amount '-1' must be a finite number of at least 0",
+        ),
+        (
+            {
+                "key": "a", "group": "b", "effective_from": "2026-01-01", "unit_amount": "1", "at_zero": "item",
+                "match": {"region": "ams"},
+            },
+            "negotiated price fly/a of b: at_zero: item is for a price without match: a month without usage has no"
+            " dimensions",
+        ),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_read_is_refused_with_whose_price_of_what_it_is(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=r"negotiated price") as refused:
+        NegotiatedPrice.from_data("fly", data)
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"group": None}, "member acme of group None: group is missing"),
+        ({"organization": None}, "member None of group startups: organization is missing"),
+        ({"effective_from": "soon"}, "member acme of group startups: effective_from 'soon' is no date"),
+        (
+            {"since": "2026-09-01"},
+            "member acme of group startups: unknown fields ['since'] in a member of a group; known are"
+            " ['effective_from', 'effective_until', 'group', 'organization']",
+        ),
+        (
+            {"effective_until": "2026-09-16"},
+            "member acme of group startups: effective_until 2026-09-16 00:00:00+00:00 is not after effective_from",
+        ),
+    ],
+)
+def test_a_membership_that_can_not_be_read_is_refused_with_who_it_is_about(changes: dict[str, Any], said: str) -> None:
+    data = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16"}
+    with pytest.raises(ValueError, match=r"member") as refused:
+        Membership.from_data(data | changes)
+    assert str(refused.value) == said
+
+
+def test_a_membership_without_anything_is_named_by_question_marks() -> None:
+    with pytest.raises(ValueError, match=r"^member \? of group \?: group is missing$"):
+        Membership.from_data({})
+
+
+def test_a_negotiated_price_and_a_membership_know_where_they_were_read() -> None:
+    data = {"key": "requests", "organization": "acme", "effective_from": "2026-01-01", "percent_off": "10"}
+    price = NegotiatedPrice.from_data("fly", data, "fly/agreed.yaml: line 2")
+    assert (price.place, price.book) == ("fly/agreed.yaml: line 2", "fly")
+    assert NegotiatedPrice.from_data("fly", data).place == ""
+    who = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16"}
+    assert Membership.from_data(who, "fly/agreed.yaml: line 9").place == "fly/agreed.yaml: line 9"
+    assert Membership.from_data(who).place == ""
+    assert Membership.from_data(who | {"effective_until": "2026-09-17"}) == Membership(
+        "startups", "acme", MIDDLE, at("2026-09-17")
+    )
 
 
 @pytest.mark.parametrize("end", ["2026-09-16", "2026-09-15"])
