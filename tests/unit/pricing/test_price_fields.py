@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,11 +12,12 @@ import pytest
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
+from fly_billing.pricing.rules.fields import read_whole, refuse_repeated
 from fly_billing.pricing.rules.models import MODELS
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
-from tests.support.builders import SEPTEMBER, at, id_of, price
+from tests.support.builders import SEPTEMBER, SUPPORT, at, id_of, price
 
 # A valid price of each model. Two tiers, so that a bound of one matters.
 OF_MODEL: dict[str, dict[str, Any]] = {
@@ -276,3 +277,20 @@ def flat(amount: str, **terms: Any) -> Price:
 )  # fmt: skip
 def test_an_item_at_zero_is_charged_in_a_month_without_any_usage(prices: list[Price], charged: list[str]) -> None:
     assert without_usage(*prices) == [Decimal(amount) for amount in charged]
+
+
+@pytest.mark.parametrize("written", ["٣", "1.0", "-1", " 1", "", "one"])
+def test_a_number_of_months_is_written_in_digits(written: str) -> None:
+    with pytest.raises(ValueError, match=r"^months "):
+        read_whole({"months": written}, "months")
+
+
+def test_all_fields_that_occur_twice_are_named() -> None:
+    with pytest.raises(ValueError, match=r"^its header has 'a', 'b' more than once: keep one$"):
+        refuse_repeated(["a", "b", "c", "b", "a"], "its header")
+
+
+def test_an_interval_that_there_is_not_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ValueError) as refused:
+        replace(SUPPORT, interval="week")
+    assert str(refused.value) == "interval 'week'; known are month, quarter, half-year, year"

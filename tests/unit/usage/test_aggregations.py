@@ -10,6 +10,7 @@ import pytest
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import Meter
 from fly_billing.pricing.rules.aggregations import Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from tests.support.builders import SEPTEMBER, at
 
 GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
@@ -233,3 +234,20 @@ def test_a_meter_is_read_with_its_settings() -> None:
         "aggregation": "time_weighted", "series": "volume", "time_unit": 3600,
     }  # fmt: skip
     assert Meter.from_data(data) == Meter("gb", "Volumes", "GB-hour", GB_HOURS, ("region",))
+
+
+@pytest.mark.parametrize("unit", [True, False, 1.5, Decimal(60), "60", 0, -1])
+def test_a_unit_of_time_that_is_no_whole_number_of_seconds_is_refused(unit: Any) -> None:
+    with pytest.raises(ValueError, match="is no whole number of seconds above 0: write 3600 for hours"):
+        Aggregation("time_weighted", series="volume", time_unit=unit)
+
+
+def test_an_aggregation_that_rounds_no_event_says_which_do() -> None:
+    with pytest.raises(ValueError, match=r"^round_each_event is for the aggregations sum, max, latest, not for count$"):
+        Aggregation("count", round_each_event=EventRounding(Decimal(6)))
+
+
+def test_a_level_of_twenty_digits_is_held_to_the_last_one() -> None:
+    """12,345,678,901,234,567,890.123456789012345 GB for two seconds."""
+    told = [level("2026-09-14", "12345678901234567890.123456789012345"), level("2026-09-14T00:00:02", "0")]
+    assert quantities(used(SECONDS, told)) == [Decimal("24691357802469135780.246913578024690")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -361,6 +361,14 @@ def test_a_short_month_shortens_no_later_interval_and_none_begins_before_the_anc
         "01-31 02-28", "02-28 03-31", "03-31 04-30", "04-30 05-31", "05-31 06-30", "06-30 07-31",
     ]  # fmt: skip
     assert list(fee_periods("year", at("2026-08-01"), at("2026-06-01"), at("2026-08-01"))) == []
+
+
+@pytest.mark.usefixtures("machine_in_honolulu")
+def test_an_interval_begins_on_the_day_in_utc_wherever_it_was_agreed_and_billed() -> None:
+    """Late on 31 January ten hours behind UTC is 1 February: a month begins on each first."""
+    honolulu = datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-10)))
+    starts = [one.start for one in fee_periods("month", honolulu, at("2026-02-01"), at("2026-04-01"))]
+    assert starts == [at(f"2026-0{number}-01T06:00:00") for number in (2, 3)]
 
 
 def test_from_the_start_in_advance_is_charged_by_the_first_invoice_and_by_those_before_the_next_begins() -> None:
