@@ -12,7 +12,9 @@ from fly_billing.bounds import MOST_CENTS, MOST_MONEY, UnreadableTime, problem_o
 LARGEST = Decimal("99999999999999999999999.999999999999999")  # 23 digits before the point
 
 
-@pytest.mark.parametrize("value", [Decimal(0), Decimal("-12.5"), LARGEST, LARGEST.copy_negate(), None, "infinity", 7, [], {}])
+@pytest.mark.parametrize(
+    "value", [Decimal(0), Decimal("-12.5"), LARGEST, LARGEST.copy_negate(), None, "infinity", 7, [], {}]
+)
 def test_what_can_be_calculated_with_has_no_problem(value: Any) -> None:
     assert problem_of(value) is None
 
