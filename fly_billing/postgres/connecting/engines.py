@@ -85,9 +85,23 @@ def tcp_limits(limits: DatabaseLimits) -> dict[str, Any]:
 
 
 def session_limits(limits: DatabaseLimits) -> dict[str, str]:
-    """Give the server's parameters that bound a session: statements, locks, forgotten transactions, lost clients."""
+    """Give the server's parameters of a session, whatever the server, database or role has as its defaults.
+
+    They bound statements, locks, forgotten transactions and lost clients, and say how values are written and which
+    changes of others a transaction sees.
+    """
     return {
         "timezone": "UTC",
+        # psycopg reads times in ISO format only.
+        "datestyle": "ISO",
+        "intervalstyle": "postgres",
+        # Or else a backslash in a text, such as a rule of the schema, would be an escape.
+        "standard_conforming_strings": "on",
+        # Migrations find rules by how the server writes them.
+        "quote_all_identifiers": "off",
+        # What is read under a lock is what the one that held it before has committed. Every stricter level would read
+        # as of a moment before the wait.
+        "default_transaction_isolation": "read committed",
         "application_name": f"fly_billing (process {os.getpid()})",
         "statement_timeout": f"{limits.statement_seconds}s",
         "lock_timeout": f"{limits.lock_seconds}s",

@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy import Connection
 
 from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.embedded_postgres.roles import OWNER
 from fly_billing.postgres.connecting import DatabaseProblem
 from fly_billing.postgres.connecting.watching import Watch
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
+from tests.support.builders import at
 from tests.support.pooling_proxy import alternating, forwarding
 
 
@@ -129,6 +131,60 @@ def test_a_transaction_that_does_nothing_gives_its_locks_back(url: str, monkeypa
             connection.execute("select pg_advisory_xact_lock(hashtextextended('invoices', 0))")
         with pytest.raises(DatabaseProblem, match="idle in a transaction for too long"):
             rows(other, "months_to_sync")
+
+
+@contextmanager
+def with_defaults(postgres: PostgresServer, database: BillingDatabase, **defaults: str) -> Iterator[BillingDatabase]:
+    """Give the database other defaults than a new server has, as its administrators may; sessions begin with them."""
+    name = str(database.engine.url.database)
+    with psycopg.connect(postgres.url(name, "postgresql", role=OWNER), autocommit=True) as connection:
+        for parameter, value in defaults.items():
+            connection.execute(f"alter database {name} set {parameter} = '{value}'".encode())
+    database.engine.dispose()
+    yield database
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"datestyle": "German, DMY"},
+        {"datestyle": "SQL, MDY", "intervalstyle": "sql_standard"},
+        {"timezone": "Pacific/Auckland"},
+        {"standard_conforming_strings": "off"},
+        {"quote_all_identifiers": "on"},
+        {"default_transaction_isolation": "serializable"},
+    ],
+)
+def test_the_defaults_of_a_server_change_nothing_that_is_read_or_written(
+    postgres: PostgresServer, billing_database: BillingDatabase, defaults: dict[str, str]
+) -> None:
+    with with_defaults(postgres, billing_database, **defaults) as database, database.transaction() as connection:
+        (row,) = connection.exec_driver_sql(
+            r"select timestamptz '2026-09-03T22:30:00-05:00' as time, date '2026-09-03' as day, '\d' as text,"
+            " pg_get_constraintdef(oid) as rule from pg_constraint where conname = 'code_says_what_to_do'"
+        ).mappings()
+    assert row["time"] == at("2026-09-04T03:30:00")
+    assert (row["day"].day, row["text"]) == (3, r"\d")
+    assert '"' not in row["rule"]
+
+
+def test_what_is_read_under_a_lock_is_what_the_one_before_has_committed(
+    postgres: PostgresServer, billing_database: BillingDatabase
+) -> None:
+    """A stricter default would show what was before the wait: two at once would both find the month unbilled."""
+    stricter = {"default_transaction_isolation": "repeatable read"}
+    with (
+        with_defaults(postgres, billing_database, **stricter) as database,
+        database.engine.connect() as first,
+        database.engine.connect() as second,
+    ):
+        lock_until_commit(first, "invoices")
+        before = second.exec_driver_sql("select count(*) from coupons").scalar_one()  # before it asks for the lock
+        first.exec_driver_sql("insert into coupons (code, description, percent) values ('ten', 'ten off', 10)")
+        first.commit()
+        lock_until_commit(second, "invoices")
+        after = second.exec_driver_sql("select count(*) from coupons").scalar_one()
+    assert (before, after) == (0, 1)
 
 
 def test_migrations_may_take_longer_than_any_statement(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
