@@ -27,10 +27,20 @@ def _migrations() -> list[str]:
 
 
 def check_database(database: BillingDatabase) -> None:
-    """Raise DatabaseProblem if it can't be reached, lets in too few sessions, or belongs to Dagster."""
+    """Raise DatabaseProblem if it can't be reached, can't hold our tables or texts, or lets in too few sessions."""
     (facts,) = database.rows("database_facts")
     if facts["is_dagsters"]:
         raise same_database(database.place)
+    if facts["encoding"] != "UTF8":
+        raise DatabaseProblem(
+            f"{database.place} encodes texts in {facts['encoding']}, which can't hold every name: create the database"
+            " again with encoding 'UTF8' (template template0)"
+        )
+    if not facts["has_schema"]:
+        raise DatabaseProblem(
+            f"{database.place} has no schema for tables: its search_path names none that exists; reset it with"
+            " `alter database ... reset search_path`, or for the role"
+        )
     if facts["connections"] < NEEDED:
         raise DatabaseProblem(
             f"{database.place} lets this user have {facts['connections']} connections at once, and"

@@ -91,6 +91,7 @@ def session_limits(limits: DatabaseLimits) -> dict[str, str]:
     changes of others a transaction sees.
     """
     return {
+        "client_encoding": "UTF8",
         "timezone": "UTC",
         # psycopg reads times in ISO format only.
         "datestyle": "ISO",

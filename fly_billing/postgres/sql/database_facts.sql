@@ -1,5 +1,5 @@
 -- One row: how many sessions this user may have on the server at once, and whose tables are here,
--- and whether the pipeline may use them.
+-- whether the pipeline may use them, how it encodes texts, and whether it has a schema for tables.
 -- Left out: what other sessions take of them.
 select least(
            current_setting('max_connections')::int
@@ -15,4 +15,6 @@ select least(
            select from pg_roles r
             where r.rolname = 'fly_billing_pipeline' and has_table_privilege(r.oid, to_regclass('alembic_version'), 'select')
        ) as has_rights,
-       to_regclass('event_logs') is not null and to_regclass('organizations') is null as is_dagsters
+       to_regclass('event_logs') is not null and to_regclass('organizations') is null as is_dagsters,
+       current_setting('server_encoding') as encoding,
+       current_schema() is not null as has_schema

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.embedded_postgres.roles import OWNER
 from fly_billing.embedded_postgres.server import USER
 from fly_billing.errors import ActionableError
 from fly_billing.postgres.connecting import DatabaseProblem
@@ -185,6 +186,28 @@ def test_a_read_only_server_is_named_when_something_is_to_be_written(databases: 
         database.rows("pace_slow", bucket="x", per_second=1, factor=1, least_per_second=1, recovery_seconds=1,
                       hold_seconds=1)  # fmt: skip
     database.engine.dispose()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_JP"])
+def test_a_database_that_can_not_hold_every_name_is_refused_before_anything_starts(
+    databases: Databases, tmp_path: Path, encoding: str
+) -> None:
+    drop_database(databases.server, "errors_billing")
+    databases.execute(
+        databases.server.url("postgres", "postgresql", role=USER),
+        f"create database errors_billing owner {OWNER} encoding '{encoding}' lc_collate 'C' lc_ctype 'C'"
+        " locale_provider libc template template0",
+    )
+    found = run(tmp_path, "migrate", databases.billing, databases.dagster)
+    refused_in_one_line(found, f"encodes texts in {encoding}", "create the database again with encoding 'UTF8'")
+
+
+def test_a_database_whose_search_path_names_no_schema_is_refused_before_anything_starts(
+    databases: Databases, tmp_path: Path
+) -> None:
+    databases.execute(databases.billing, "alter database errors_billing set search_path = nowhere")
+    found = run(tmp_path, "migrate", databases.billing, databases.dagster)
+    refused_in_one_line(found, "has no schema for tables: its search_path names none that exists")
 
 
 def test_too_few_connections_are_refused_before_anything_starts(databases: Databases, tmp_path: Path) -> None:

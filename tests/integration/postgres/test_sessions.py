@@ -152,6 +152,7 @@ def with_defaults(postgres: PostgresServer, database: BillingDatabase, **default
         {"timezone": "Pacific/Auckland"},
         {"standard_conforming_strings": "off"},
         {"quote_all_identifiers": "on"},
+        {"client_encoding": "LATIN1"},
         {"default_transaction_isolation": "serializable"},
     ],
 )
@@ -160,11 +161,11 @@ def test_the_defaults_of_a_server_change_nothing_that_is_read_or_written(
 ) -> None:
     with with_defaults(postgres, billing_database, **defaults) as database, database.transaction() as connection:
         (row,) = connection.exec_driver_sql(
-            r"select timestamptz '2026-09-03T22:30:00-05:00' as time, date '2026-09-03' as day, '\d' as text,"
+            r"select timestamptz '2026-09-03T22:30:00-05:00' as time, date '2026-09-03' as day, '\d東京€' as text,"
             " pg_get_constraintdef(oid) as rule from pg_constraint where conname = 'code_says_what_to_do'"
         ).mappings()
     assert row["time"] == at("2026-09-04T03:30:00")
-    assert (row["day"].day, row["text"]) == (3, r"\d")
+    assert (row["day"].day, row["text"]) == (3, r"\d東京€")
     assert '"' not in row["rule"]
 
 
