@@ -30,6 +30,7 @@ ON_CONNECTING = (
     )),
     (r'database ".*" does not exist|no such database', "does not exist on this server: create it, or check the name"),
     (r'role ".*" does not exist|no such user', "knows no such user: create the role, or check the user name"),
+    (r"invalid \w+ value|invalid port number", "is not named right: check its port, and the options after ?"),
     (r"server does not support SSL", (
         "offers no TLS, but sslmode asks for it: enable ssl on the server, or drop sslmode from the URL if the network"
         " between is trusted"

@@ -104,6 +104,12 @@ def test_tls_that_the_server_does_not_offer_is_named(databases: Databases, tmp_p
     refused_in_one_line(found, "offers no TLS, but sslmode asks for it")
 
 
+@pytest.mark.parametrize("option", ["sslmode=bogus", "sslmode=prefer&sslmode=disable", "gssencmode=maybe"])
+def test_an_option_whose_value_the_client_refuses_is_named(databases: Databases, tmp_path: Path, option: str) -> None:
+    found = run(tmp_path, "totals", f"{databases.billing}?{option}", databases.dagster)
+    refused_in_one_line(found, "is not named right: check its port, and the options after ?", "value")
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
@@ -112,6 +118,11 @@ def test_tls_that_the_server_does_not_offer_is_named(databases: Databases, tmp_p
         ("mysql://me:hunter2@127.0.0.1/billing", "begins with mysql://: fly_billing needs PostgreSQL"),
         ("127.0.0.1:5432", "is not a database URL: write postgresql://user:password@host:port/database"),
         ("host=127.0.0.1 password=hunter2", "is not a database URL"),
+        ("postgresql://me:hunter2@127.0.0.1/billing?schema=public", "has an option after"),
+        ("postgresql://me:hunter2@127.0.0.1/billing?pgbouncer=true&sslmode=require", "has an option after"),
+        ("postgresql://me:hunter2@127.0.0.1/billing?ssl=true", r"\?ssl=true \(which is \?sslmode=require\)"),
+        ("postgresql://me:hunter2@127.0.0.1/billing?connect_timeout=soon", "a value that it can't read"),
+        ("postgresql://me:hunter2%00@127.0.0.1/billing", "is not a database URL"),
     ],
 )
 def test_what_is_no_database_url_is_named_and_not_shown(url: str, said: str) -> None:
