@@ -251,6 +251,68 @@ def test_a_fee_takes_the_price_that_holds_at_its_first_moment_in_the_month() -> 
     assert amounts(month([agreed("support", unit_amount="20", effective_from="2026-09-16")], plans=[later])) == ["20"]
 
 
+def test_a_fee_of_its_own_outlives_the_list_price_and_a_percentage_of_it_does_not() -> None:
+    """The list's support ended with August; acme agreed on 20.00 for as long as it wants."""
+    plan = Subscription(id_of("plan"), "support", at("2026-08-01"), None)
+    ended = replace(SUPPORT, effective_until=SEPTEMBER.start)
+    assert amounts(month([agreed("support", unit_amount="20")], plans=[plan], prices=[ended])) == ["20"]
+    with pytest.raises(BillingError, match="unpriced_subscription"):
+        month([agreed("support", percent_off="10")], plans=[plan], prices=[ended])
+    with pytest.raises(BillingError, match="unpriced_subscription"):
+        month([agreed("support", unit_amount="20", effective_until="2026-09-01")], plans=[plan], prices=[ended])
+
+
+def test_a_list_price_that_comes_back_is_what_the_own_price_is_over() -> None:
+    """Of two versions the later one holds: 0.05 of its own stands beside 0.30, not beside the 0.10 that ended."""
+    before = replace(REQUESTS, effective_until=SEPTEMBER.start)
+    again = replace(REQUESTS, effective_from=SEPTEMBER.start, model=PerUnit(Decimal("0.30")))
+    (item,) = month([agreed(unit_amount="0.05")], used("requests", "10"), prices=[before, again]).items
+    assert (item.amount, listed(item), item.price_id) == (Decimal("0.5"), "3", again.id)
+
+
+def test_a_price_of_its_own_for_one_region_keeps_the_ended_list_price_alive_there_only() -> None:
+    ended = replace(REQUESTS, effective_until=SEPTEMBER.start)
+    own = agreed(unit_amount="0.05", match={"region": "ams"})
+    assert amounts(month([own], used("requests", "10", region="ams"), prices=[ended])) == ["0.5"]
+    with pytest.raises(BillingError, match="unpriced_usage"):
+        month([own], used("requests", "10", region="fra"), prices=[ended])
+
+
+def test_a_negotiated_price_that_the_list_price_makes_unreadable_says_so() -> None:
+    with pytest.raises(BillingError) as refused:
+        month([agreed(percent_off="0.0000000000001")], used("requests", "10"))
+    assert str(refused.value) == (
+        "unreadable_price: negotiated price fly/requests of acme from 2026-01-01 00:00: price fly/requests: unit_amount"
+        " 0.0999999999999999 has more than 12 decimals: name the price of more units, with `per`: put it right, then"
+        " bill the month again"
+    )
+
+
+def test_what_was_negotiated_over_a_key_that_the_book_does_not_have_is_nothing() -> None:
+    book = book_of([REQUESTS], [agreed("unknown", unit_amount="1"), agreed("support", percent_off="1")])
+    assert book.negotiated_edges() == {}
+    assert PriceBook([REQUESTS]).negotiated_edges() == {}
+    assert book_of([REQUESTS], [agreed(unit_amount="1", effective_from="2026-09-16")]).negotiated_edges() == {
+        "requests": {MIDDLE}
+    }
+
+
+def test_a_price_that_all_usage_has_at_zero_is_that_of_the_months_last_moment() -> None:
+    """4.00 are asked for without usage until the 16th, 6.00 from then on; the price of its own, 1.00, ended before."""
+    prices = [
+        replace(REQUESTS, at_zero="item", minimum=Decimal(4), effective_until=MIDDLE),
+        replace(REQUESTS, at_zero="item", minimum=Decimal(6), effective_from=MIDDLE),
+    ]
+    own = agreed(model="flat", flat_amount="1", at_zero="item", effective_until="2026-09-10")
+    assert amounts(month([own], prices=prices)) == ["6"]
+    assert amounts(month([replace(own, effective_until=None)], prices=prices)) == ["1"]
+    # The list price ended on the 16th, the own one on the 10th: the 4.00 of the list held last.
+    assert amounts(month([own], prices=prices[:1])) == ["4"]
+    # It ended first: from then on the price of its own held alone, until the 20th.
+    later = replace(own, effective_until=at("2026-09-20"))
+    assert amounts(month([later], prices=prices[:1])) == ["1"]
+
+
 # --- What it charges -------------------------------------------------------------------------------------------------
 
 

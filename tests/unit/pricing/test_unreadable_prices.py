@@ -1,0 +1,83 @@
+"""A price version that can't be calculated with stops whoever it could be for, and nobody else."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.errors import BillingError
+from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice
+from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at
+
+MIDDLE = at("2026-09-16")
+SAID = "unreadable_price: price egress: amount NaN is no finite number: put it right, then bill the month again"
+
+
+def book(**known: Any) -> PriceBook:
+    """A good list, and a version of `egress` of which nothing is known but what is given."""
+    wrong = UnreadablePrice("egress", "egress_gb", "amount NaN is no finite number", **known)
+    return PriceBook([EGRESS, REQUESTS, SUPPORT], [wrong])
+
+
+def refusal(find: Callable[[], Price]) -> str | None:
+    try:
+        find()
+    except BillingError as problem:
+        return str(problem)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("known", "dimensions", "stops"),
+    [
+        ({}, {}, True),
+        ({}, {"region": "ams"}, True),
+        ({"match": {}}, {"region": "ams"}, True),
+        ({"match": {"region": ("ams", "fra")}}, {"region": "ams"}, True),
+        ({"match": {"region": ("ams", "fra")}}, {"region": "iad"}, False),
+        ({"match": {"region": ("ams",)}}, {}, False),
+        ({"match": {"region": ("ams",), "app": ("shop",)}}, {"region": "ams", "app": "shop"}, True),
+        ({"match": {"region": ("ams",), "app": ("shop",)}}, {"region": "ams", "app": "blog"}, False),
+    ],
+)
+def test_it_stops_the_usage_that_it_could_be_for(
+    known: dict[str, Any], dimensions: dict[str, str], stops: bool
+) -> None:
+    prices = book(**known)
+    assert refusal(lambda: prices.for_usage("egress_gb", dimensions, MIDDLE)) == (SAID if stops else None)
+    assert prices.for_usage("requests", dimensions, MIDDLE) == REQUESTS
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "stops"),
+    [
+        (None, None, True),
+        ("2026-09-16", None, True),  # from that moment on
+        ("2026-09-15", None, True),
+        ("2026-09-16T00:00:01", None, False),
+        (None, "2026-09-16", False),  # until just before it
+        (None, "2026-09-16T00:00:01", True),
+        ("2026-09-01", "2026-09-17", True),
+        ("2026-09-01", "2026-09-10", False),
+        ("2026-09-17", "2026-09-20", False),
+    ],
+)
+def test_it_stops_only_the_time_in_which_it_may_hold(since: str | None, until: str | None, stops: bool) -> None:
+    prices = book(effective_from=since and at(since), effective_until=until and at(until))
+    said = SAID if stops else None
+    assert refusal(lambda: prices.for_usage("egress_gb", {}, MIDDLE)) == said
+    assert refusal(lambda: prices.for_key("egress", MIDDLE)) == said
+    assert refusal(lambda: prices.last_for_key("egress", MIDDLE)) == said
+
+
+def test_fees_of_other_keys_go_on() -> None:
+    prices = book()
+    assert prices.for_key("support", MIDDLE) == SUPPORT
+    assert prices.last_for_key("support", MIDDLE) == SUPPORT
+
+
+def test_where_the_price_can_be_read_until_a_day_usage_before_it_is_billed() -> None:
+    prices = book(effective_from=MIDDLE)
+    assert prices.for_usage("egress_gb", {}, SEPTEMBER.start).model == EGRESS.model
+    assert EGRESS.free_allowance == Decimal(100)
