@@ -120,7 +120,11 @@ def open_against_ledger(connection: Connection, lake: UsageTable) -> UsageTableV
 
 def _open(lake: UsageTable, ledger: Ledger) -> DeltaTable:
     expected = f"version {ledger.acknowledged}" + (f" of table {ledger.table_id}" if ledger.table_id else "")
-    if not lake.exists():
+    try:
+        is_there = lake.exists()
+    except (DeltaError, OSError) as problem:
+        raise UsageTableMismatch(lake.path, expected, f"what can't be read ({first_line(problem)})") from None
+    if not is_there:
         there = "an empty folder" if lake.path.is_dir() and not any(lake.path.iterdir()) else "no usage table"
         raise UsageTableMismatch(lake.path, expected, there if lake.path.is_dir() else "no such folder")
     try:
@@ -216,9 +220,9 @@ def put_on_record(database: BillingDatabase, lake: UsageTable) -> None:
 
 
 def _first_table(lake: UsageTable) -> DeltaTable:
-    if not lake.exists():
-        return lake.create()
     try:
+        if not lake.exists():
+            return lake.create()
         delta = lake.delta()
         is_new = delta.version() == 0 and not data_files(delta)
     except (DeltaError, OSError, ValueError):

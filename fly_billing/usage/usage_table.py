@@ -8,6 +8,7 @@ its file list. A version never changes, so what was rolled up from it can be rol
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -64,6 +65,8 @@ PARTITIONS_OF_FILE = r"""
     regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 1) as usage_month,
     regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 2)::date as landing_day
 """
+# How delta-rs writes a cause below an error, in color.
+_CAUSE = re.compile(r"\s*(?:\x1b\[[0-9;]*m)?↳(?:\x1b\[[0-9;]*m)?\s*")
 # With these in a path, delta-rs stops the whole process, or looks for the table elsewhere.
 NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
@@ -159,7 +162,10 @@ PartKey = tuple[date, date]
 
 def delta_uri(path: Path) -> str:
     """Return where the table is, as delta-rs has to be told. Raises LakeError where delta-rs can't get there."""
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as loop:  # what Python 3.11 and 3.12 say of links that lead back to themselves
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from loop
     if problem := NOT_FOR_DELTA.search(str(path)):
         raise UsageTableError(
             f"the usage table can't be in {readable_name(path)}: Delta Lake can't use a path with"
@@ -418,7 +424,8 @@ def unreadable_files(path: Path, files: Iterable[DataFile]) -> list[str]:
 
 
 def first_line(problem: Exception) -> str:
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+    """Return what went wrong in one line, with the causes that delta-rs names."""
+    return (_CAUSE.sub(": ", str(problem)).strip() or type(problem).__name__).splitlines()[0]
 
 
 def count_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:

@@ -63,6 +63,21 @@ def share_not_mounted(platform: Platform) -> None:
 LANDED_NOW = "update landing_days set landed_at = landed_at"
 
 
+def a_file_in_its_place(platform: Platform) -> None:
+    shutil.rmtree(platform.lake.path)
+    platform.lake.path.write_text("moved to the new share", encoding="utf-8")
+
+
+def a_file_in_place_of_the_log(platform: Platform) -> None:
+    shutil.rmtree(platform.lake.path / "_delta_log")
+    (platform.lake.path / "_delta_log").write_bytes(b"")
+
+
+def a_link_to_itself(platform: Platform) -> None:
+    shutil.rmtree(platform.lake.path)
+    platform.lake.path.symlink_to(platform.lake.path)
+
+
 def last_log_missing(platform: Platform) -> None:
     log_of(platform)[-1].unlink()
 
@@ -137,6 +152,9 @@ Fault = Callable[[Platform], None]
 FAULTS: dict[Fault, str] = {
     moved_away: "no such folder",
     share_not_mounted: "an empty folder",
+    a_file_in_its_place: "Not a directory",
+    a_file_in_place_of_the_log: "no usage table",
+    a_link_to_itself: "Too many levels of symbolic links",
     last_log_missing: "which is older",
     log_in_the_middle_missing: "can't be read",
     last_log_cut: "can't be read",
@@ -159,6 +177,8 @@ def bring_back(landed: Platform, tmp_path: Path) -> Callable[[], None]:
     versions = landed.query("select landing_day, lake_version from landing_days")
 
     def copy_back() -> None:
+        if landed.lake.path.is_symlink() or landed.lake.path.is_file():
+            landed.lake.path.unlink()
         shutil.rmtree(landed.lake.path, ignore_errors=True)
         shutil.copytree(backup, landed.lake.path)
         for row in versions:
