@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
+from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
-from fly_billing.invoicing.rules.inputs import CreditGrant
+from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, InvoiceInputs, Member, Subscription
 from fly_billing.invoicing.rules.items import InvoiceItem
-from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax
+from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax, with_tax
 from fly_billing.invoicing.rules.steps.credits import draw_credits
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.money import to_cents
+from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
-from tests.support.builders import at
+from tests.support.builders import SEPTEMBER, at, fee_charged, id_of, price
 from tests.unit.invoicing.steps.drafts import amounts, applied, credit, draft_of, item, only, tax
 
 SALES_TAX = tax("sales tax", "8.25")
@@ -113,3 +115,53 @@ def test_two_rates_are_paid_each_with_its_item() -> None:
 def test_a_credit_pays_net_or_gross_and_nothing_else() -> None:
     with pytest.raises(ValueError, match="pays 'some'; known are net, gross"):
         credit("5", pays="some")
+
+
+@pytest.mark.parametrize(
+    ("amount", "rates", "gross"),
+    [
+        ("100", [], "100"),
+        ("100", [tax("VAT", "19")], "119"),
+        ("80", [tax("state", "8.25"), tax("city", "1.75")], "88"),
+        ("119", [tax("VAT", "19", is_inclusive=True)], "119"),
+        ("-50", [tax("VAT", "10")], "-55"),
+        ("0.01", [tax("VAT", "0.000001")], "0.0100000001"),
+        # 28 digits are not enough for it.
+        ("123456789012.123456789012", [tax("VAT", "7.654321")], "132906567939.40411508793927120852"),
+    ],
+)
+def test_taxes_that_are_not_contained_are_added_exactly(amount: str, rates: list[TaxRate], gross: str) -> None:
+    assert with_tax(Decimal(amount), tuple(rates)) == Decimal(gross)
+
+
+AUGUST = SEPTEMBER.plus(-1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "paid", "to_deposit", "total"),
+    [
+        # 110.00 were paid, 60.00 by the deposit. 55.00 are kept, all of it its: 5.00 to the deposit, 50.00 in money.
+        (tax("VAT", "10"), {"gross": "60"}, "5", "-50"),
+        # With the tax in the price 100.00 were paid; 50.00 are kept: 10.00 to the deposit and 40.00 in money.
+        (tax("VAT", "10", is_inclusive=True), {"gross": "60"}, "10", "-40"),
+        # A promotion paid 20.00 and stays spent: 33.00 of 88.00 are kept, 27.00 go to the deposit, 28.00 in money.
+        (tax("VAT", "10"), {"net": "20", "gross": "60"}, "27", "-28"),
+        # Of 110.00 it paid 54.99: a cent less than is kept.
+        (tax("VAT", "10"), {"gross": "54.99"}, None, "-55"),
+        (tax("VAT", "10"), {"gross": "110"}, "55", "0"),
+    ],
+)
+def test_half_of_a_fee_that_a_deposit_paid_goes_back_to_it_with_its_tax(
+    rate: TaxRate, paid: dict[str, str], to_deposit: str | None, total: str
+) -> None:
+    """100.00 for September were charged in August at 10 %, and half of the month is given back: -50.00, tax as said."""
+    credits = tuple(CreditPaid(id_of(pays), pays, Decimal(amount), pays) for pays, amount in paid.items())
+    plan = Subscription(
+        id_of("plan"), "plan", at("2026-01-01"), at("2026-09-16"), billed="in_advance",
+        charged=(fee_charged("100", credits=credits),),
+    )  # fmt: skip
+    member = Member("acme", PriceBook([price("plan", "100")]), subscriptions=[plan])
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], earlier_taxes={AUGUST: (rate,)}))
+    back = [one.amount for one in invoice.items if one.kind == "credit"]
+    assert back == ([Decimal(to_deposit)] if to_deposit else [])
+    assert invoice.amount == Decimal(total)
