@@ -6,10 +6,23 @@ from typing import Any
 
 import pytest
 
-from fly_billing.invoicing.rules.inputs import Commitment, CreditGrant, Discount
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.rules.assembly import assemble_invoice, invoice_id
+from fly_billing.invoicing.rules.inputs import (
+    Commitment,
+    CreditGrant,
+    Discount,
+    InvoiceInputs,
+    Member,
+    Subscription,
+    UsageRollup,
+)
+from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
-from tests.support.builders import at, id_of
+from tests.support.builders import OCTOBER, REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
+
+DAYS = (SEPTEMBER.start, SEPTEMBER.end)
 
 
 def discount(**fields: Any) -> Discount:
@@ -81,3 +94,84 @@ def test_terms_at_their_bounds_are_taken() -> None:
 def test_a_credit_may_be_left_to_more_decimals_than_were_granted() -> None:
     """Draws are exact: a Machine's second does not come out even."""
     assert credit("7.65432100000000000001").available == Decimal("7.65432100000000000001")
+
+
+def plan(**fields: Any) -> Subscription:
+    return Subscription(id_of("plan"), "plan", at("2026-09-10"), **{"ended_at": None} | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"billed": "later"}, "billed 'later'; known are in_arrears, in_advance"),
+        ({"proration": "hour"}, "proration 'hour'; known are second, day, none"),
+        ({"anchor": "monday"}, "anchor 'monday'; known are calendar, start"),
+        ({"quantity": Decimal(0)}, "quantity must be above 0"),
+        ({"quantity": Decimal(-1)}, "quantity Decimal('-1') must be a finite number of at least 0"),
+        (
+            {"ended_at": at("2026-09-09")},
+            "ended_at 2026-09-09 00:00:00+00:00 is before started_at 2026-09-10 00:00:00+00:00",
+        ),
+        (
+            {"trial_ends_at": at("2026-09-09")},
+            "trial_ends_at 2026-09-09 00:00:00+00:00 is before started_at 2026-09-10 00:00:00+00:00",
+        ),
+        (
+            {"anchored_at": at("2026-09-09")},
+            "anchored_at 2026-09-09 00:00:00+00:00 is for anchor start, not after started_at 2026-09-10 00:00:00+00:00",
+        ),
+    ],
+)
+def test_a_subscription_that_can_not_be_meant_is_refused_in_a_sentence(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        plan(**fields)
+    assert str(refused.value) == f"subscription 'plan': {said}"
+
+
+def test_a_subscription_at_its_bounds_is_taken() -> None:
+    assert plan(ended_at=at("2026-09-10")).paid_from == at("2026-09-10")
+    assert plan(trial_ends_at=at("2026-09-10")).paid_from == at("2026-09-10")
+    assert plan(anchor="start", anchored_at=at("2026-09-10")).anchored_at == at("2026-09-10")
+    assert plan(quantity=Decimal("0.5")).quantity == Decimal("0.5")
+
+
+def test_what_was_charged_is_found_by_its_interval_and_its_currency() -> None:
+    euros, dollars = fee_charged("10", currency="EUR"), fee_charged("20", currency="USD")
+    of_the_invoice = fee_charged("30", OCTOBER)
+    one = plan(charged=(euros, dollars, of_the_invoice))
+    assert one.charged_for(SEPTEMBER.start, SEPTEMBER.end, "USD") == dollars
+    assert one.charged_for(SEPTEMBER.start, SEPTEMBER.end, "EUR") == euros
+    assert one.charged_for(SEPTEMBER.start, SEPTEMBER.end, "GBP") is None
+    assert one.charged_for(OCTOBER.start, OCTOBER.end, "GBP") == of_the_invoice
+    assert one.charged_for(SEPTEMBER.start, OCTOBER.end, "USD") is None
+
+
+def test_a_payer_s_invoice_has_everything_that_it_was_made_of() -> None:
+    """A month that was billed again after its invoice was void, with a tax of 19 % and a minimum of 5.00."""
+    rate = TaxRate(id_of("VAT"), "VAT", Decimal(19))
+    member = Member("labs", PriceBook([REQUESTS]), [UsageRollup(id_of("u"), "requests", {}, *DAYS, Decimal(100))])
+    invoice = assemble_invoice(
+        InvoiceInputs(
+            "acme", "USD", SEPTEMBER, [member], revision=2, commitments=[commitment("minimum", "5")], taxes=[rate]
+        )
+    )
+    assert (invoice.organization_id, invoice.month, invoice.revision) == ("acme", SEPTEMBER, 2)
+    assert (invoice.id, invoice.tax_rates) == (invoice_id("acme", SEPTEMBER, 2), (rate.id,))
+    assert invoice.counted == ((id_of("yearly"), Decimal(10)),)
+    assert (invoice.amount, invoice.total_cents) == (Decimal("11.9"), 1190)
+    assert invoice_id("acme", SEPTEMBER) == invoice_id("acme", SEPTEMBER, 0) != invoice_id("acme", SEPTEMBER, 1)
+
+
+def test_an_amount_that_nobody_can_mean_is_refused_by_the_item_and_the_total() -> None:
+    """Ten times a tenth of what is refused is refused as a total."""
+    many = [UsageRollup(id_of(f"u{n}"), f"m{n}", {}, *DAYS, Decimal(10) ** 12) for n in range(10)]
+    prices = [price(f"p{n}", "0.1", f"m{n}") for n in range(10)]
+    with pytest.raises(BillingError) as refused:
+        assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices), many)]))
+    assert str(refused.value) == (
+        "amount_too_large: the total of acme 2026-09 comes to 1.000000e+12 USD, which is not below 1,000,000,000,000:"
+        " look at its quantity and price, then bill the month again"
+    )
+    alone = Member("acme", PriceBook([price("p", "1", "m0")]), many[:1])
+    with pytest.raises(BillingError, match=r"^amount_too_large: item 'p as used' of acme 2026-09 comes to 1\.000000e"):
+        assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [alone]))
