@@ -1,6 +1,6 @@
 """The Stripe client and what its answers mean: applied, not applied, or unknown. Keeps out: what to send, retries.
 
-stripe-python makes no retries here: every attempt is journaled and paced by `invoice_sync`.
+stripe-python makes no retries here: `sender` does, so that each attempt is journaled and rate limited.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 25
 
 APPLIED, NOT_APPLIED, UNKNOWN = "applied", "not_applied", "unknown"
+RATE_LIMITED, LOCK_TIMEOUT = "rate_limited", "lock_timeout"
 
 
 def make_stripe_client(
@@ -68,9 +69,14 @@ class _DirectRequests(stripe.RequestsClient):
 
 @dataclass(frozen=True)
 class StripeResponse:
-    """What is known after one request. `was_replayed`: Stripe answered from what it had stored under the key.
+    """The result of one request.
 
-    `log_url`: where Stripe's dashboard shows a request that failed.
+    Attributes:
+        outcome: APPLIED, NOT_APPLIED or UNKNOWN.
+        code: Our code for the error; None after a success.
+        log_url: The page of Stripe's dashboard that shows a failed request.
+        was_replayed: Stripe sent the response that it had stored under the idempotency key.
+        rate_limit_reason: The header Stripe-Rate-Limited-Reason of a 429, where there is one.
     """
 
     outcome: str
@@ -81,11 +87,17 @@ class StripeResponse:
     message: str = ""
     log_url: str | None = None
     was_replayed: bool = False
+    rate_limit_reason: str | None = None
 
     @property
-    def may_pass(self) -> bool:
-        """Whether sending the same again can end differently."""
-        return self.outcome == UNKNOWN or self.code in ("rate_limited", "lock_timeout")
+    def is_retryable(self) -> bool:
+        """Return True if the same request can get a different response: a stored response never changes."""
+        return not self.was_replayed and (self.outcome == UNKNOWN or self.code in (RATE_LIMITED, LOCK_TIMEOUT))
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Return True if we send too fast. A stored 429 or one about an object in use says nothing of our rate."""
+        return self.code == RATE_LIMITED and not self.was_replayed
 
 
 def ask(call: Callable[[], stripe.StripeObject]) -> StripeResponse:
@@ -115,6 +127,7 @@ def _error_answer(error: stripe.StripeError) -> StripeResponse:
         message=str(error.user_message or error),
         log_url=_log_url(error),
         was_replayed=_was_replayed(error.headers or {}),
+        rate_limit_reason=_header(error.headers or {}, "Stripe-Rate-Limited-Reason"),
     )
 
 
@@ -134,7 +147,7 @@ def _meaning(error: stripe.StripeError) -> tuple[str, str]:
     if isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):
         return NOT_APPLIED, "authentication"
     if isinstance(error, stripe.RateLimitError):
-        return NOT_APPLIED, "lock_timeout" if given == "lock_timeout" else "rate_limited"
+        return NOT_APPLIED, LOCK_TIMEOUT if given == LOCK_TIMEOUT else RATE_LIMITED
     if error.http_status == 409:
         return UNKNOWN, "conflict"
     if isinstance(error, stripe.IdempotencyError):
@@ -146,4 +159,8 @@ def _meaning(error: stripe.StripeError) -> tuple[str, str]:
 
 
 def _was_replayed(headers: Mapping[str, str]) -> bool:
-    return any(name.lower() == "idempotent-replayed" and value == "true" for name, value in headers.items())
+    return _header(headers, "Idempotent-Replayed") == "true"
+
+
+def _header(headers: Mapping[str, str], wanted: str) -> str | None:
+    return next((value for name, value in headers.items() if name.lower() == wanted.lower()), None)

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from stripe import StripeClient
 
 from fly_billing.invoicing.rules.chargeable_amounts import charging_problem, to_stripe
-from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, StripeResponse, ask
+from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, StripeResponse
 from fly_billing.stripe_sync.existing_objects import NOTHING, ExistingObjects
-from fly_billing.stripe_sync.journal import JournalEntry, StripeJournal
+from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, StripeJournal
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, made_under
+from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send
 from fly_billing.stripe_sync.rules.requests import (
     FinalizedInvoice,
     StripeRequest,
@@ -32,10 +33,9 @@ from fly_billing.stripe_sync.rules.requests import (
     finalize_request,
     folded_lines,
 )
+from fly_billing.stripe_sync.rules.retries import RetryPolicy
 from fly_billing.stripe_sync.rules.sync_failures import stripe_failure
-
-# Stripe remembers a key for at least 24 hours; an hour is left for clocks and slow requests.
-KEY_LIFE = timedelta(hours=23)
+from fly_billing.stripe_sync.sender import StripeSender
 
 # Somebody deleted or finalized the draft by hand: what there is now has to be read.
 DRAFT_GONE = frozenset({"resource_missing", "invoice_not_editable"})
@@ -72,15 +72,17 @@ class MustRead(Exception):
 
 @dataclass(frozen=True)
 class SyncRules:
-    """How stubborn and how fast: tries per step, first pause in seconds (doubled each time), workers side by side.
+    """How a month is synced.
 
-    `collect`: Stripe charges the customer's default payment method once the invoice is finalized.
+    Attributes:
+        workers: How many invoices are synced at the same time.
+        collect: Stripe charges the customer's default payment method once the invoice is finalized.
+        retries: How often each request is sent, and the pauses in between.
     """
 
-    tries: int = 5
-    first_pause: float = 0.5
     workers: int = 40
     collect: bool = True
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,11 @@ class SyncTools:
     rules: SyncRules = SyncRules()
     sleep: Callable[[float], None] = time.sleep
 
+    def sender(self) -> StripeSender:
+        return StripeSender(self.pace, self.rules.retries, self.sleep)
+
     def reader(self) -> StripeReader:
-        return StripeReader(self.client, self.pace, self.sleep)
+        return StripeReader(self.client, self.sender())
 
 
 class InvoiceSync:
@@ -105,6 +110,7 @@ class InvoiceSync:
         self._tools = tools
         self._journal = tools.journal
         self._invoices = tools.client.v1.invoices
+        self._sender = tools.sender()
         self._reader = tools.reader()
         self._invoice = invoice
         self._before = before
@@ -191,7 +197,7 @@ class InvoiceSync:
             self._finish(self._perform(finalize_request(self._tools.rules.collect), self._finalize).body)
         return self._entry.state
 
-    # The mutations, as the client makes them. `_perform` adds key, pace and journal.
+    # The mutations, as the client makes them. `StripeSender` journals, paces and retries them.
 
     def _create(self, request: StripeRequest, key: str) -> Any:
         return self._invoices.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
@@ -225,14 +231,14 @@ class InvoiceSync:
         organization = self._invoice.organization_id
         request = create_customer_request(organization, self._invoice.organization_name)
         generation = 0
-        while self._journal.attempts(request.idempotency_key(organization, generation + 1)):
+        while self._journal.attempts(idempotency_key(request, organization, generation + 1)):
             generation += 1
         failure = StepFailed("needs_attention", request.step, "customer_unknown")
-        for key in (request.idempotency_key(organization, generation + n) for n in range(NEW_STARTS)):
+        for key in (idempotency_key(request, organization, generation + n) for n in range(NEW_STARTS)):
             try:
                 customer = self._customer_under(key, request)
             except MustRead as reason:
-                customer = self._reader.customer_of(organization, self._journal.attempts(key)[0]["sent_at"])
+                customer = self._reader.customer_of(organization, self._journal.attempts(key)[0].sent_at)
                 failure = reason.as_failure() if reason.answer else failure
             if customer is not None:
                 self._journal.set_customer(organization, customer)
@@ -253,13 +259,11 @@ class InvoiceSync:
         self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str | None = None
     ) -> StripeResponse:
         """Send until it is applied. Raises StepFailed, or MustRead where sending again would not be safe."""
-        key = key or request.idempotency_key(str(self._invoice.id), self._entry.generation)
-        if self._may_not_be_sent(key, request):
+        key = key or idempotency_key(request, str(self._invoice.id), self._entry.generation)
+        if not is_safe_to_send(request, self._journal.attempts(key), self._tools.clock()):
             raise MustRead(request.step)
-        answers = [self._send(request, call, key)]
-        while answers[-1].may_pass and not answers[-1].was_replayed and len(answers) < self._tools.rules.tries:
-            self._tools.sleep(self._tools.rules.first_pause * 2 ** (len(answers) - 1))
-            answers.append(self._send(request, call, key))
+        log = InvoiceAttempts(self._journal, self._tools.clock, self._invoice.id, self._entry.generation)
+        answers = self._sender.send(request, key, lambda key: call(request, key), log)
         last = answers[-1]
         if last.outcome == APPLIED:
             return last
@@ -268,27 +272,6 @@ class InvoiceSync:
             raise MustRead(request.step, last)
         state = "unknown" if any(answer.outcome == UNKNOWN for answer in answers) else "failed"
         raise StepFailed(state, request.step, last.code or "server_error", last)
-
-    def _may_not_be_sent(self, key: str, request: StripeRequest) -> bool:
-        """Whether the key was used for something else, or so long ago that Stripe may have forgotten it.
-
-        Deleting twice deletes once: that needs no key (and Stripe looks at none).
-        """
-        if request.step == "discard":
-            return False
-        open_ones = [one for one in self._journal.attempts(key) if one["outcome"] != "not_applied"]
-        if not open_ones:
-            return False
-        is_old = self._tools.clock() - open_ones[0]["sent_at"] > KEY_LIFE
-        return is_old or any(one["request_hash"] != request.hash for one in open_ones)
-
-    def _send(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str) -> StripeResponse:
-        # Nothing comes between the moment that the pace gives and the request: what is late crowds what follows.
-        attempt = self._journal.before(self._invoice.id, request, self._entry.generation, key, self._tools.clock())
-        self._tools.pace.wait(request.step)
-        answer = ask(self._tools.pace.slowing_on_429(request.step, lambda: call(request, key)))
-        self._journal.after(attempt, answer, self._tools.clock())
-        return answer
 
     def _verify(self, body: Mapping[str, Any] | None) -> None:
         """Compare the filled draft with our invoice before anybody is asked to pay.

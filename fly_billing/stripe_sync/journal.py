@@ -5,7 +5,7 @@ Keeps out: deciding what to do next (`invoice_sync`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE
 from fly_billing.stripe_sync.client import StripeResponse
+from fly_billing.stripe_sync.rules.idempotency_keys import Attempt, request_hash
 from fly_billing.stripe_sync.rules.requests import BilledLine, FinalizedInvoice, StripeRequest, line_description
 from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
 
@@ -82,23 +83,39 @@ class StripeJournal:
         (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
         return JournalEntry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
 
-    def attempts(self, key: str) -> list[Row]:
+    def attempts(self, key: str) -> list[Attempt]:
         """List what was sent under this idempotency key, oldest first."""
-        return self.database.rows("stripe_attempts_of_key", idempotency_key=key)
+        return self.database.records(Attempt, "stripe_attempts_of_key", idempotency_key=key)
 
-    def before(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
-        """Write down that a request is about to be sent; return the attempt's id."""
+    def begin_attempt(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
+        """Record that a request for an invoice of ours is about to be sent; return the attempt's id."""
         (row,) = self.database.rows(
             "begin_stripe_attempt", invoice_id=invoice, step=request.step, generation=generation,
-            idempotency_key=key, request_hash=request.hash, now=now,
+            idempotency_key=key, request_hash=request_hash(request), now=now,
         )  # fmt: skip
         attempt: int = row["id"]
         return attempt
 
-    def after(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
-        """Write down what is known after a request."""
+    def end_attempt(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
+        """Record the response to an attempt."""
         self.database.rows(
             "end_stripe_attempt", id=attempt, now=now, outcome=answer.outcome, http_status=answer.http_status,
+            stripe_request_id=answer.request_id, error_code=answer.code, error_message=answer.message or None,
+        )  # fmt: skip
+
+    def begin_repair(self, claimed_invoice: str, request: StripeRequest, key: str, now: datetime) -> int:
+        """Record that a Stripe invoice is about to be changed that names an invoice we don't have; return the id."""
+        (row,) = self.database.rows(
+            "begin_stripe_repair", stripe_invoice_id=request.params["invoice"], claimed_invoice_id=claimed_invoice,
+            step=request.step, idempotency_key=key, request_hash=request_hash(request), run_id=self.run_id, now=now,
+        )  # fmt: skip
+        repair: int = row["id"]
+        return repair
+
+    def end_repair(self, repair: int, answer: StripeResponse, now: datetime) -> None:
+        """Record the response to a repair."""
+        self.database.rows(
+            "end_stripe_repair", id=repair, now=now, outcome=answer.outcome, http_status=answer.http_status,
             stripe_request_id=answer.request_id, error_code=answer.code, error_message=answer.message or None,
         )  # fmt: skip
 
@@ -126,6 +143,37 @@ class StripeJournal:
             customer_text=failure.customer_text, operator_text=failure.operator_text,
             retryable=failure.retryable, run_id=self.run_id,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InvoiceAttempts:
+    """Journals requests for one invoice of ours (table stripe_attempts)."""
+
+    journal: StripeJournal
+    clock: Callable[[], datetime]
+    invoice: UUID
+    generation: int
+
+    def begin(self, request: StripeRequest, key: str) -> int:
+        return self.journal.begin_attempt(self.invoice, request, self.generation, key, self.clock())
+
+    def end(self, attempt: int, response: StripeResponse) -> None:
+        self.journal.end_attempt(attempt, response, self.clock())
+
+
+@dataclass(frozen=True)
+class RepairAttempts:
+    """Journals changes to a Stripe invoice that names an invoice we don't have (table stripe_repairs)."""
+
+    journal: StripeJournal
+    clock: Callable[[], datetime]
+    claimed_invoice: str
+
+    def begin(self, request: StripeRequest, key: str) -> int:
+        return self.journal.begin_repair(self.claimed_invoice, request, key, self.clock())
+
+    def end(self, attempt: int, response: StripeResponse) -> None:
+        self.journal.end_repair(attempt, response, self.clock())
 
 
 def _line(item: Row) -> BilledLine:

@@ -2,7 +2,7 @@
 
 The moments at which requests are due are booked in Postgres (`10_stripe_sync.sql` of the baseline), so that all
 processes and machines share them. A 429 slows its endpoint, or the account, for everyone; time speeds it up again.
-Keeps out: whether to send again after a 429 (`invoice_sync`).
+Not here: sending and retrying (`sender`).
 
 Own code, although pyrate-limiter has a PostgresBucket. Measured with three endpoints, two processes of 18 threads,
 answers after 0.3 s and both set to 23 calls a second below a limit of 25: this admits 23.0 (92 % of the limit) with
@@ -16,10 +16,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
-
-import stripe
 
 from fly_billing.postgres.database import BillingDatabase, rows
 
@@ -36,8 +32,6 @@ RECOVERY_SECONDS = 30.0
 HOLD_SECONDS = 0.5
 
 ACCOUNT = "account"
-
-Result = TypeVar("Result")
 
 
 class RateLimiter:
@@ -87,32 +81,8 @@ class RateLimiter:
             hold_seconds=HOLD_SECONDS,
         )
 
-    def slowing_on_429(self, endpoint: str, call: Callable[[], Result]) -> Callable[[], Result]:
-        """Return the call, made so that a 429 about our rate slows us down; it is raised all the same."""
-
-        def heeded() -> Result:
-            try:
-                return call()
-            except stripe.RateLimitError as refusal:
-                if _is_about_our_rate(refusal):
-                    self.slow_down(endpoint, _header(refusal, "Stripe-Rate-Limited-Reason"))
-                raise
-
-        return heeded
-
     def _ask(self, statement: str, **parameters: str | float) -> float:
         with self._booking, self._engine.connect() as connection:
             (row,) = rows(connection, statement, **parameters)
         (number,) = row.values()
         return float(number)
-
-
-def _is_about_our_rate(refusal: stripe.RateLimitError) -> bool:
-    """Not so: an object that another request is changing (any pace meets that), and a 429 of long ago, replayed."""
-    code = getattr(refusal.error, "code", None) or refusal.code
-    return code != "lock_timeout" and _header(refusal, "Idempotent-Replayed") != "true"
-
-
-def _header(refusal: stripe.RateLimitError, wanted: str) -> str | None:
-    found = (value for name, value in (refusal.headers or {}).items() if name.lower() == wanted.lower())
-    return next(found, None)

@@ -5,7 +5,6 @@ Stripe has no filter by metadata on lists, and its search lags: lists are read a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from math import inf
@@ -14,11 +13,10 @@ from typing import Any
 from stripe import StripeClient
 
 from fly_billing.errors import ActionableError
-from fly_billing.stripe_sync.client import APPLIED, StripeResponse, ask
-from fly_billing.stripe_sync.rate_limiter import RateLimiter
+from fly_billing.stripe_sync.client import APPLIED, StripeResponse
+from fly_billing.stripe_sync.sender import StripeSender
 
 PAGE = 100
-TRIES = 4
 
 Body = Mapping[str, Any]
 
@@ -32,15 +30,11 @@ class ReadingFailed(ActionableError):
 
 
 class StripeReader:
-    """Paced reads with a few tries each. Raises ReadingFailed when none of them is answered."""
+    """Reads, each with the sender's retries. Raises ReadingFailed if Stripe answers none of them."""
 
-    def __init__(
-        self, client: StripeClient, pace: RateLimiter, sleep: Callable[[float], None] = time.sleep, tries: int = TRIES
-    ) -> None:
+    def __init__(self, client: StripeClient, sender: StripeSender) -> None:
         self._client = client
-        self._pace = pace
-        self._sleep = sleep
-        self._tries = tries
+        self._sender = sender
 
     def invoice(self, stripe_id: str) -> Body | None:
         """Return the invoice, or None where there is none (any more)."""
@@ -121,15 +115,10 @@ class StripeReader:
             after = {"limit": PAGE, "starting_after": page["data"][-1]["id"]}
 
     def _read(self, endpoint: str, call: Callable[[], Any]) -> Body:
-        for attempt in range(self._tries):
-            self._pace.wait(endpoint)
-            answer = ask(self._pace.slowing_on_429(endpoint, call))
-            if answer.outcome == APPLIED:
-                return answer.body
-            if not answer.may_pass:
-                break
-            self._sleep(0.5 * 2**attempt)
-        raise ReadingFailed(answer)
+        response = self._sender.read(endpoint, call)
+        if response.outcome != APPLIED:
+            raise ReadingFailed(response)
+        return response.body
 
 
 def our_invoice(body: Body) -> str | None:

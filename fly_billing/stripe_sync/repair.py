@@ -13,12 +13,13 @@ from uuid import UUID
 
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sync.approvals import demand_in_line
-from fly_billing.stripe_sync.client import APPLIED, StripeResponse, ask
+from fly_billing.stripe_sync.client import APPLIED
 from fly_billing.stripe_sync.invoice_sync import SyncTools
-from fly_billing.stripe_sync.journal import JournalEntry
+from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, RepairAttempts
 from fly_billing.stripe_sync.month_sync import sync_month
 from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
+from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key
 from fly_billing.stripe_sync.rules.repair_plan import (
     ANEW,
     FINISH,
@@ -31,6 +32,7 @@ from fly_billing.stripe_sync.rules.repair_plan import (
     plan_repairs,
 )
 from fly_billing.stripe_sync.rules.requests import StripeRequest
+from fly_billing.stripe_sync.sender import AttemptLog
 
 DONE, REFUSED, LEFT, FAILED = "done", "refused", "left", "failed"
 
@@ -109,6 +111,7 @@ class _Repairs:
         self._tools = tools
         self._journal = tools.journal
         self._invoices = tools.client.v1.invoices
+        self._sender = tools.sender()
         self._reader = tools.reader()
 
     def do(self, action: Action) -> Repaired:
@@ -190,7 +193,11 @@ class _Repairs:
         """Send it until Stripe has done it, by its word or by what is read there. Raises NotRepaired."""
         stripe_id: str = request.params["invoice"]
         for generation in range(GENERATIONS):
-            answer = self._send(action, request, call, generation, is_local)
+            key = idempotency_key(request, stripe_id, generation)
+            log: AttemptLog = RepairAttempts(self._journal, self._tools.clock, action.invoice_id)
+            if is_local:
+                log = InvoiceAttempts(self._journal, self._tools.clock, UUID(action.invoice_id), generation)
+            answer = self._sender.send(request, key, call, log)[-1]
             if answer.outcome == APPLIED and not answer.was_replayed:
                 return
             body = self._reader.invoice(stripe_id)
@@ -199,42 +206,6 @@ class _Repairs:
             if not answer.was_replayed:
                 break
         raise NotRepaired(f"Stripe did not {request.step} {stripe_id}: {answer.code or ''} {answer.message}".strip())
-
-    def _send(
-        self, action: Action, request: StripeRequest, call: Callable[[str], Any], generation: int, is_local: bool
-    ) -> StripeResponse:
-        key = request.idempotency_key(request.params["invoice"], generation)
-        for attempt in range(self._tools.rules.tries):
-            if attempt:
-                self._tools.sleep(self._tools.rules.first_pause * 2 ** (attempt - 1))
-            self._tools.pace.wait(request.step)
-            begun = self._before(action, request, generation, key, is_local)
-            answer = ask(self._tools.pace.slowing_on_429(request.step, lambda: call(key)))
-            self._after(begun, answer, is_local)
-            if not answer.may_pass or answer.was_replayed:
-                break
-        return answer
-
-    def _before(self, action: Action, request: StripeRequest, generation: int, key: str, is_local: bool) -> int:
-        now = self._tools.clock()
-        if is_local:
-            return self._journal.before(UUID(action.invoice_id), request, generation, key, now)
-        (row,) = self._journal.database.rows(
-            "begin_stripe_repair", stripe_invoice_id=request.params["invoice"], claimed_invoice_id=action.invoice_id,
-            step=request.step, idempotency_key=key, request_hash=request.hash, run_id=self._journal.run_id, now=now,
-        )  # fmt: skip
-        begun: int = row["id"]
-        return begun
-
-    def _after(self, begun: int, answer: StripeResponse, is_local: bool) -> None:
-        if is_local:
-            self._journal.after(begun, answer, self._tools.clock())
-            return
-        self._journal.database.rows(
-            "end_stripe_repair", id=begun, now=self._tools.clock(), outcome=answer.outcome,
-            http_status=answer.http_status, stripe_request_id=answer.request_id, error_code=answer.code,
-            error_message=answer.message or None,
-        )  # fmt: skip
 
     def _entry(self, action: Action) -> JournalEntry:
         return self._journal.open(UUID(action.invoice_id), self._tools.clock())

@@ -27,13 +27,14 @@ RUNS = 3
 MACHINE = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.reader import StripeReader
+from fly_billing.stripe_sync.sender import StripeSender
 order = json.loads(sys.argv[1])
-pace = Pace(BillingDatabase(order["database"]), 100, 25)
-reader = StripeReader(make_stripe_client("sk_test_fly", order["stripe"]), pace)
+limiter = RateLimiter(BillingDatabase(order["database"]), 100, 25)
+reader = StripeReader(make_stripe_client("sk_test_fly", order["stripe"]), StripeSender(limiter))
 print("ready", flush=True)
 sys.stdin.readline()
 with ThreadPoolExecutor(6) as some, ThreadPoolExecutor(6) as others:

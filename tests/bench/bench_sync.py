@@ -34,10 +34,11 @@ SYNCED = """
 import json, resource, sys, time
 from tests.support.stripe_builders import *
 from fly_billing.stripe_sync.invoice_sync import SyncRules
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.settings import Settings
 order = json.loads(sys.argv[1])
 database = BillingDatabase(order["database"])
-pace = Pace(database, order["account_limit"], order["limit"])
+pace = RateLimiter(database, order["account_limit"], order["limit"])
 workers = order["workers"] or Settings.from_environment().stripe_workers
 tools = sync_tools(database, order["stripe"], pace=pace, workers=workers)
 started = time.monotonic()

@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 
 import stripe
 
-from fly_billing.postgres.database import Row
 from fly_billing.settings import Settings, reveal
 from fly_billing.stripe_sync.client import CONNECT_SECONDS, READ_SECONDS
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.journal import JournalEntry, StripeJournal
+from fly_billing.stripe_sync.rules.idempotency_keys import Attempt
 
 # The clients below override `request` with the signature it has in RequestsClient; that of its own base is another.
 Headers = Mapping[str, str]
@@ -38,8 +38,8 @@ class ForgetfulJournal(StripeJournal):
         self.seen.add(invoice)
         return entry if is_known else JournalEntry("pending", 0, None)
 
-    def attempts(self, key: str) -> list[Row]:
-        return [one for one in super().attempts(key) if one["sent_at"] >= self.since]
+    def attempts(self, key: str) -> list[Attempt]:
+        return [attempt for attempt in super().attempts(key) if attempt.sent_at >= self.since]
 
 
 class RandomKeys(stripe.RequestsClient):

@@ -44,16 +44,16 @@ class MortalJournal(StripeJournal):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_begun", 0)
 
-    def before(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
+    def begin_attempt(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
         object.__setattr__(self, "_begun", self._requests + 1)
         self._die_if("before it is journaled")
-        attempt = super().before(invoice, request, generation, key, now)
+        attempt = super().begin_attempt(invoice, request, generation, key, now)
         self._die_if("journaled and not sent")
         return attempt
 
-    def after(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
+    def end_attempt(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
         self._die_if("answered and the answer not journaled")
-        super().after(attempt, answer, now)
+        super().end_attempt(attempt, answer, now)
         self._die_if("answer journaled and the invoice not moved on")
 
     @property

@@ -83,12 +83,12 @@ class RandomKeys(WatchedHttp):
 class LateJournal(StripeJournal):
     """Writes a request down once it was answered."""
 
-    def before(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
+    def begin_attempt(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
         object.__setattr__(self, "_begun", (invoice, request, generation, key, now))
         return 0
 
-    def after(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
-        super().after(super().before(*getattr(self, "_begun")), answer, now)  # noqa: B009 - no field: it is broken
+    def end_attempt(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
+        super().end_attempt(super().begin_attempt(*getattr(self, "_begun")), answer, now)  # noqa: B009 - no field: it is broken
 
 
 NOTHING_FOUND = b'{"object": "list", "data": [], "has_more": false, "url": "/v1/invoices"}'

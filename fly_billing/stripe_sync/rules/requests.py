@@ -1,13 +1,11 @@
-"""What exactly is sent to Stripe for a finalized invoice: requests, idempotency keys and hashes, all deterministic.
+"""Builds the requests that bring a finalized invoice to Stripe.
 
-The same invoice gives the same requests in every process and on every day, so that a retry is a replay. Keeps out:
-sending (`stripe_sync.invoice_sync`). Facts: docs.stripe.com/api, under invoices, add_lines, idempotent_requests.
+The same invoice gives the same requests in every process and on every day, so that a retry is a replay. Not here: their
+keys (`idempotency_keys`), sending them (`stripe_sync.sender`). Source: docs.stripe.com/api, invoices and add_lines.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -65,16 +63,6 @@ class StripeRequest:
     step: str
     params: Mapping[str, Any]
     batch: int = 0
-
-    def idempotency_key(self, subject: str, generation: int) -> str:
-        """Return the key: the same for a resend, which so is a replay; a new generation opens a new one."""
-        return f"fly_billing/{subject}/{generation}/{self.step}/{self.batch}"
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the step and its parameters: the same key must never be sent with other ones."""
-        canonical = json.dumps([self.step, self.batch, self.params], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def line_description(

@@ -16,6 +16,8 @@ from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.event_inbox import payment_error, receive, settle_waiting_events
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import StripeReader
+from fly_billing.stripe_sync.rules.retries import RetryPolicy
+from fly_billing.stripe_sync.sender import StripeSender
 from fly_billing.stripe_sync.webhooks.app import PATH, build_app
 from fly_billing.stripe_sync.webhooks.half_open import configuration
 
@@ -64,4 +66,4 @@ def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | Non
         timeout=(PATIENCE, PATIENCE),
     )
     pace = RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
-    return StripeReader(client, pace, tries=1)
+    return StripeReader(client, StripeSender(pace, RetryPolicy(tries=1)))

@@ -14,7 +14,6 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.event_inbox import EventsRefused, Polled, poll_events, settle_waiting_events
 from fly_billing.stripe_sync.invoice_sync import SyncTools
-from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import StripeReader
 from tests.support.stripe_builders import bill_june, execute, invoice_in_stripe, kinds, query, sync, sync_tools, utc_now
 from tests.support.unguarded import damage
@@ -108,7 +107,7 @@ class OneMore(StripeReader):
     """Stripe's events, and before them one that can't be recorded."""
 
     def __init__(self, tools: SyncTools, event: Mapping[str, Any]) -> None:
-        super().__init__(tools.client, RateLimiter(tools.journal.database, 1000, 1000))
+        super().__init__(tools.client, tools.sender())
         self._event = event
 
     def event_pages(self, *given: Any) -> Iterator[Mapping[str, Any]]:

@@ -16,18 +16,20 @@ import pytest
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.client import ask, make_stripe_client
+from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
+from fly_billing.stripe_sync.rules.retries import RetryPolicy
+from fly_billing.stripe_sync.sender import StripeSender
 from tests.support.stripe_builders import API_KEY, eventually, execute, query
 
 ROOT = Path(__file__).resolve().parents[3]
 # A process that waits for far more than it will live to send.
 DOOMED = """
 import sys, threading
-from fly_billing.stripe_sync.rate_limiter import Pace
+from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.postgres.database import BillingDatabase
-pace = Pace(BillingDatabase(sys.argv[1]), 100, 10)
+pace = RateLimiter(BillingDatabase(sys.argv[1]), 100, 10)
 for _ in range(15):
     threading.Thread(target=lambda: [pace.wait("create") for _ in range(1000)]).start()
 pace.wait("create")
@@ -131,7 +133,9 @@ def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
         sandbox.control.settings(rate_window_seconds=1)
         time.sleep(seconds)
 
-    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), RateLimiter(billing_database, 100, 25), pause)
+    reader = StripeReader(
+        make_stripe_client(API_KEY, sandbox.url), StripeSender(RateLimiter(billing_database, 100, 25), sleep=pause)
+    )
 
     def read(times: int) -> list[bool]:
         with ThreadPoolExecutor(12) as pool:
@@ -275,7 +279,7 @@ def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDat
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.settings(endpoint_per_second=1, rate_window_seconds=3600)
     pace = RateLimiter(billing_database, 1000, 1000)
-    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), pace, lambda _: None)
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), StripeSender(pace, sleep=lambda _: None))
     assert reader.has_customer("cus_1234")
     with pytest.raises(ReadingFailed):
         reader.has_customer("cus_1234")
@@ -294,7 +298,8 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
     first = threading.Thread(target=lambda: client.v1.customers.update("cus_1234", {"name": "first"}))
     first.start()
     eventually(lambda: sandbox.control.objects("customer")[0]["name"] == "first")
-    answer = ask(pace.slowing_on_429("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"})))
+    sender = StripeSender(pace, RetryPolicy(tries=1))
+    answer = sender.read("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"}))
     first.join()
     assert (answer.http_status, answer.code) == (429, "lock_timeout")
     assert slowed(billing_database) == {}

@@ -47,6 +47,7 @@ from fly_billing.stripe_sync.event_inbox import (
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import read_event
+from fly_billing.stripe_sync.sender import StripeSender
 from fly_billing.stripe_sync.webhooks import PATH, build_app, serve
 from fly_billing.stripe_sync.webhooks.half_open import REQUEST_SECONDS, configuration
 from fly_billing.stripe_sync.webhooks.server import taker
@@ -68,7 +69,7 @@ SECRET = "whsec_of_the_test"
 
 
 def reader_of(database: BillingDatabase, client: stripe.StripeClient) -> StripeReader:
-    return StripeReader(client, RateLimiter(database, 100, 25), hurried)
+    return StripeReader(client, StripeSender(RateLimiter(database, 100, 25), sleep=hurried))
 
 
 @contextmanager
@@ -568,7 +569,6 @@ def test_while_the_database_is_away_stripe_is_asked_to_send_again(
 
 DYING = """
 import os, signal, sys, uvicorn
-from fly_billing.stripe_sync.rate_limiter import Pace
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.webhooks import build_app
 from fly_billing.stripe_sync.webhooks.server import taker

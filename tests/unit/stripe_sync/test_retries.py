@@ -1,0 +1,38 @@
+"""How often a request is sent, and how long the pauses between the tries are."""
+
+from itertools import count, takewhile
+
+from fly_billing.stripe_sync.client import APPLIED, NOT_APPLIED, UNKNOWN, StripeResponse
+from fly_billing.stripe_sync.rules.retries import RetryPolicy
+
+
+def pauses(policy: RetryPolicy) -> list[float]:
+    found = (policy.pause_after(tries) for tries in count(1))
+    return [pause for pause in takewhile(lambda pause: pause is not None, found) if pause is not None]
+
+
+def test_a_request_is_sent_five_times_with_pauses_that_double() -> None:
+    assert pauses(RetryPolicy()) == [0.5, 1, 2, 4]
+
+
+def test_a_policy_of_one_try_never_retries() -> None:
+    assert pauses(RetryPolicy(tries=1)) == []
+
+
+def test_only_what_can_end_differently_is_retried() -> None:
+    assert StripeResponse(UNKNOWN, code="no_answer").is_retryable
+    assert StripeResponse(NOT_APPLIED, code="rate_limited").is_retryable
+    assert StripeResponse(NOT_APPLIED, code="lock_timeout").is_retryable
+    assert not StripeResponse(NOT_APPLIED, code="invalid_request").is_retryable
+    assert not StripeResponse(APPLIED).is_retryable
+
+
+def test_a_stored_response_is_not_asked_for_again() -> None:
+    assert not StripeResponse(UNKNOWN, code="server_error", was_replayed=True).is_retryable
+    assert not StripeResponse(NOT_APPLIED, code="lock_timeout", was_replayed=True).is_retryable
+
+
+def test_only_a_new_429_about_our_rate_slows_us_down() -> None:
+    assert StripeResponse(NOT_APPLIED, code="rate_limited").is_rate_limited
+    assert not StripeResponse(NOT_APPLIED, code="lock_timeout").is_rate_limited
+    assert not StripeResponse(NOT_APPLIED, code="rate_limited", was_replayed=True).is_rate_limited
