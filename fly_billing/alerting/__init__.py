@@ -1,6 +1,6 @@
-"""Telling people what failed and what is over: what to tell, an outbox, and the channels that it goes to.
+"""Alerts the on-call engineer about failures and recoveries: what to report, an outbox, and the channels.
 
-`unreported` finds in Postgres what nobody was told of, and puts it into the `outbox` in the transaction that marks it
-as told; from there it is posted to each channel until that one takes it. Keeps out: the words
-(`alerting.rules.alerts`).
+`unreported` finds failures in Postgres that nobody was alerted about. It puts each alert into the `outbox` and marks it
+as sent in the same transaction. The outbox posts it to each channel until the channel accepts it. The texts are in
+`alerting.rules`.
 """

@@ -1,4 +1,4 @@
-"""What a channel is. Keeps out: how each of them posts, and which ones are set (`channels_from_settings`)."""
+"""The interface of a channel. Not here: the channels themselves, and which are set (`channels_from_settings`)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from fly_billing.foreign_text import visible
 
 
 class AlertNotSent(Exception):
-    """A channel did not take an alert. The message holds no secret. `retry_after`: seconds that it asked us to wait."""
+    """A channel refused an alert. The message contains no secret.
+
+    Attributes:
+        channel: The channel's name.
+        retry_after: How many seconds the channel asked us to wait; 0 if it did not ask.
+    """
 
     def __init__(self, channel: str, alert: Alert, reason: object, retry_after: float = 0.0) -> None:
         self.channel = channel
         self.reason = visible(str(reason))
-        super().__init__(f"{channel} did not take {alert.subject!r}: {self.reason}")
+        super().__init__(f"{channel} refused {alert.subject!r}: {self.reason}")
         self.retry_after = retry_after
 
 
 class Channel(Protocol):
-    """One place where people read alerts. `name` tells it from the others, also after a restart."""
+    """A place where people read alerts. `name` identifies it in the outbox, so it must survive a restart."""
 
     @property
     def name(self) -> str: ...
 
     def post(self, alert: Alert) -> None:
-        """Post one alert; return once it was taken. Raises AlertNotSent."""
+        """Post one alert and return when the channel has accepted it. Raises AlertNotSent."""

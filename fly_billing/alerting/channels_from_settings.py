@@ -1,4 +1,4 @@
-"""The channels that the settings name; one that is set by halves is an error, not a channel that is silent."""
+"""Builds the channels from the settings. An incomplete channel is an error, so that no alert is lost silently."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fly_billing.alerting.webhook import WebhookChannel
 from fly_billing.credentials import check_secret_address
 from fly_billing.settings import Settings, SettingsError, reveal
 
-# Makes a client of a bot's token and, where it isn't Slack's own, an address.
+# Makes a client from a bot token and an API address (None: Slack's own).
 SlackClient = Callable[[str, str | None], WebClient]
 
 
 def configured_channels(settings: Settings, slack_client: SlackClient) -> list[Channel]:
-    """Return every channel that is set. Raises SettingsError naming what is missing or can't be right."""
+    """Return every channel that is set. Raises SettingsError naming each missing or invalid setting."""
     return [*_webhook(settings), *_slack(settings, slack_client), *_mail(settings)]
 
 
@@ -47,17 +47,15 @@ def _mail(settings: Settings) -> list[Channel]:
         return []
     server = MailServer.from_url(url)
     sender = _address("ALERT_EMAIL_FROM", sender)
-    recipients = [_address("ALERT_EMAIL_TO", one) for one in to.split(",") if one.strip()]
-    return [MailChannel(server, sender, one) for one in dict.fromkeys(recipients)]
+    recipients = [_address("ALERT_EMAIL_TO", address) for address in to.split(",") if address.strip()]
+    return [MailChannel(server, sender, recipient) for recipient in dict.fromkeys(recipients)]
 
 
 def _demand_all(**settings: str | None) -> None:
     missing = [name for name, value in settings.items() if not value]
     if missing and len(missing) < len(settings):
         named = [name for name, value in settings.items() if value]
-        raise SettingsError(
-            f"{' and '.join(missing)} must be set too, where {' and '.join(named)} is: see .env.example"
-        )
+        raise SettingsError(f"{' and '.join(missing)} must be set if {' and '.join(named)} is set: see .env.example")
 
 
 def _address(name: str, text: str) -> str:
@@ -66,5 +64,5 @@ def _address(name: str, text: str) -> str:
     except (MessageError, ValueError, IndexError):
         found = Address()
     if not found.username or not found.domain:
-        raise SettingsError(f"{name}: {text.strip()!r} is no e-mail address, such as oncall@example.com")
+        raise SettingsError(f"{name}: {text.strip()!r} is not an e-mail address such as oncall@example.com")
     return found.addr_spec

@@ -1,5 +1,6 @@
-"""Sends alerts by e-mail (SMTP, the standard library's): to each address by itself, so that one that is refused is
-tried again without telling the others twice.
+"""Sends alerts by e-mail over SMTP, with the standard library.
+
+Each address gets its own message, so that a refused address is retried without sending the alert to the others twice.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.credentials import is_this_machine
 from fly_billing.settings import SettingsError
 
-# Seconds without an answer.
+# Seconds to wait for an answer.
 PATIENCE = 20
 PORTS = {"smtp": 587, "smtps": 465}
 MOST_SUBJECT = 200
@@ -29,7 +30,12 @@ MOST_SUBJECT = 200
 
 @dataclass(frozen=True)
 class MailServer:
-    """Where mail is handed in. `smtps`: TLS from the start; otherwise STARTTLS where the server offers it."""
+    """The mail server that accepts our messages.
+
+    Attributes:
+        is_smtps: The connection starts with TLS. Otherwise it uses STARTTLS if the server offers it.
+        patience: How many seconds to wait for an answer.
+    """
 
     host: str
     port: int
@@ -50,8 +56,8 @@ class MailServer:
         is_whole = bool(host) and url.isprintable() and (parts.username is None) == (parts.password is None)
         if scheme not in PORTS or not host or not is_whole:
             raise SettingsError(
-                "SMTP_URL must be smtp://host:port or smtps://host:port, with user:password@ before the host where the"
-                " server asks for them (percent-encoded)"
+                "SMTP_URL must be smtp://host:port or smtps://host:port, with user:password@ before the host if the"
+                " server requires a login (percent-encoded)"
             )
         return cls(
             host=host,
@@ -62,9 +68,9 @@ class MailServer:
         )
 
     def connect(self) -> smtplib.SMTP:
-        """Return a session, encrypted where the server can, logged in where there is a password.
+        """Return a session: encrypted if the server supports it, and logged in if there is a password.
 
-        Raises SMTPException and OSError; a password is not sent to another machine in the clear.
+        Raises SMTPException and OSError. A password is never sent to another machine in the clear.
         """
         if self.is_smtps:
             session: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.patience, context=self.tls)
@@ -85,13 +91,15 @@ class MailServer:
             is_safe = True
         if self.user is not None and self.password is not None:
             if not is_safe:
-                raise smtplib.SMTPException("it offers no STARTTLS, and the password is not sent in the clear")
+                raise smtplib.SMTPException(
+                    "the server offers no STARTTLS, and the password must not be sent in the clear"
+                )
             session.login(self.user, self.password)
 
 
 @dataclass(frozen=True)
 class MailChannel:
-    """One address that gets alerts."""
+    """One e-mail address that receives alerts."""
 
     server: MailServer
     sender: str
@@ -109,27 +117,27 @@ class MailChannel:
                 session.send_message(message, self.sender, [self.recipient])
             finally:
                 with contextlib.suppress(smtplib.SMTPException, OSError):
-                    session.quit()  # whatever becomes of the farewell: the mail was taken, or it was not
+                    session.quit()  # a failed goodbye changes nothing: the mail was accepted or refused before
         except smtplib.SMTPRecipientsRefused as refused:
             code, words = refused.recipients[self.recipient]
-            raise AlertNotSent(self.name, alert, _said(code, words)) from None
+            raise AlertNotSent(self.name, alert, _reason(code, words)) from None
         except smtplib.SMTPResponseException as refused:
-            raise AlertNotSent(self.name, alert, _said(refused.smtp_code, refused.smtp_error)) from None
+            raise AlertNotSent(self.name, alert, _reason(refused.smtp_code, refused.smtp_error)) from None
         except (smtplib.SMTPException, OSError) as problem:
             raise AlertNotSent(self.name, alert, str(problem) or type(problem).__name__) from None
         except (MessageError, ValueError) as problem:
-            # The words of a password that can't be encoded show a part of it.
+            # The message about a password that can't be encoded repeats a part of it.
             raise AlertNotSent(self.name, alert, type(problem).__name__) from None
 
 
-def _said(code: int, words: bytes | str) -> str:
+def _reason(code: int, words: bytes | str) -> str:
     return f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
 
 
 def message_of(alert: Alert, sender: str, recipient: str) -> EmailMessage:
-    """Return the alert as a mail; nothing in its subject can begin another header."""
-    # `=?utf-8?q?=0D=0ABcc:...?=` is a line break and a header to the standard library, which decodes what it is given
-    # (RFC 2047) and writes it as it stands: in a subject it stays text. The body has the name as it is written.
+    """Return the alert as a mail. Nothing in its subject can start another header."""
+    # The standard library decodes encoded words (RFC 2047), so `=?utf-8?q?=0D=0ABcc:...?=` in a subject would become a
+    # line break and a header. The space keeps it text. The body shows the name unchanged.
     subject = " ".join(alert.subject.split()).replace("=?", "= ?")
     message = EmailMessage(policy=SMTP)
     message["Subject"] = subject if len(subject) <= MOST_SUBJECT else f"{subject[: MOST_SUBJECT - 1]}…"
@@ -137,6 +145,6 @@ def message_of(alert: Alert, sender: str, recipient: str) -> EmailMessage:
     message["To"] = Address(addr_spec=recipient)
     message["Date"] = datetime.now(UTC)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
-    message["Auto-Submitted"] = "auto-generated"  # so that nobody's holiday notice answers (RFC 3834)
+    message["Auto-Submitted"] = "auto-generated"  # so that no out-of-office message answers (RFC 3834)
     message.set_content(alert.text)
     return message

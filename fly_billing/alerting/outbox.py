@@ -1,7 +1,7 @@
-"""The outbox: alerts wait in Postgres, per channel, until that channel takes them; over restarts and outages.
+"""The outbox: alerts wait in Postgres, per channel, until that channel accepts them, across restarts and outages.
 
-Posting is at least once: a process that dies between a channel's yes and our writing it down posts again. Keeps out:
-what is told (`unreported`), how a channel posts.
+Posting is at-least-once: if a process dies after a channel accepted an alert and before that is recorded, the alert is
+posted again. Not here: finding what to report (`unreported`), how a channel posts.
 """
 
 from __future__ import annotations
@@ -14,71 +14,87 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fly_billing.alerting.channel import AlertNotSent, Channel
 from fly_billing.alerting.rules.alerts import Alert
-from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.settings import SettingsError
 
-# A channel that refused so often is left alone until the next time: each refusal may take its whole timeout.
-MOST_REFUSALS = 3
+# After this many refusals a channel is skipped until the next round, because each may take its whole timeout.
+MAX_REFUSALS = 3
 
 Log = Callable[[str], None]
 
 
 @dataclass
-class Posted:
-    """What one round of posting did. `refused`: in the channels' words."""
+class PostingReport:
+    """The outcome of one round of posting.
+
+    Attributes:
+        taken: How many alerts a channel accepted.
+        refused: The refusals, with the channels' reasons.
+    """
 
     taken: int = 0
     refused: list[AlertNotSent] = field(default_factory=list)
 
     def refusals_of(self, channel: Channel) -> int:
-        return sum(1 for one in self.refused if one.channel == channel.name)
+        return sum(1 for refusal in self.refused if refusal.channel == channel.name)
+
+
+@dataclass(frozen=True)
+class WaitingAlert:
+    """A row of the outbox that is due."""
+
+    id: int
+    code: str
+    subject: str
+    body: str
 
 
 def put(connection: Connection, alert: Alert, channels: Sequence[Channel], key: str | None = None) -> None:
-    """Let an alert wait for each of these channels, once the transaction commits. With a `key`: once, however often."""
+    """Add an alert to the outbox of each channel, in this transaction. Alerts with the same `key` are added once."""
     rows(
-        connection, "alert_add",
-        key=key, channels=[one.name for one in channels], code=alert.code, subject=alert.subject, body=alert.body,
+        connection, "add_alert",
+        key=key, channels=[channel.name for channel in channels],
+        code=alert.code, subject=alert.subject, body=alert.body,
     )  # fmt: skip
 
 
-def post_waiting(database: BillingDatabase, channels: Sequence[Channel]) -> Posted:
-    """Post what is due on each channel, oldest first; a channel that refuses does not hold up the others."""
-    posted = Posted()
+def post_waiting(database: BillingDatabase, channels: Sequence[Channel]) -> PostingReport:
+    """Post the due alerts of each channel, oldest first. A channel that refuses does not hold up the others."""
+    report = PostingReport()
     for channel in channels:
-        while posted.refusals_of(channel) < MOST_REFUSALS and _post_next(database, channel, posted):
+        while report.refusals_of(channel) < MAX_REFUSALS and _post_next(database, channel, report):
             pass
-    return posted
+    return report
 
 
-def _post_next(database: BillingDatabase, channel: Channel, posted: Posted) -> bool:
-    """Post the channel's oldest alert that is due; return whether there was one.
+def _post_next(database: BillingDatabase, channel: Channel, report: PostingReport) -> bool:
+    """Post the channel's oldest due alert and return True, or return False if there is none.
 
-    Its row is locked meanwhile, so no other process posts it too.
+    Its row stays locked meanwhile, so that no other process posts it.
     """
     with database.transaction() as connection:
-        due = rows(connection, "alert_next", channels=[channel.name])
-        for row in due:
+        due = records(connection, WaitingAlert, "next_alert", channel=channel.name)
+        for alert in due:
             try:
-                channel.post(Alert(row["code"], row["subject"], row["body"]))
+                channel.post(Alert(alert.code, alert.subject, alert.body))
             except AlertNotSent as refused:
-                posted.refused.append(refused)
+                report.refused.append(refused)
                 rows(
-                    connection, "alert_refused",
-                    id=row["id"], reason=refused.reason, retry_after=refused.retry_after,
+                    connection, "record_alert_refusal",
+                    id=alert.id, reason=refused.reason, retry_after=refused.retry_after,
                 )  # fmt: skip
             else:
-                posted.taken += 1
-                rows(connection, "alert_taken", id=row["id"])
+                report.taken += 1
+                rows(connection, "mark_alert_taken", id=alert.id)
     return bool(due)
 
 
 def put_or_post(
     open_database: Callable[[], BillingDatabase], alert: Alert, channels: Sequence[Channel], key: str, log: Log
 ) -> None:
-    """Log an alert and put it into the outbox; without a database, which may be what it tells of, post it at once.
+    """Log an alert and add it to the outbox. If the database is down (perhaps the very failure), post it at once.
 
-    Raises AlertNotSent where it could neither be put nor, to every channel, be posted: it has to be told again.
+    Raises AlertNotSent if it could neither be added nor be posted to every channel; the caller must try again.
     """
     log(alert.text)
     try:
@@ -91,7 +107,7 @@ def put_or_post(
 
 
 def try_to_post(channel: Channel, alert: Alert) -> AlertNotSent | None:
-    """Post an alert; return the refusal, if it was refused."""
+    """Post an alert. Return the refusal, or None if the channel accepted it."""
     try:
         channel.post(alert)
     except AlertNotSent as refused:

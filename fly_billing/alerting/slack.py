@@ -1,7 +1,8 @@
-"""Posts alerts to a Slack channel by a bot (chat.postMessage): the subject as a header, lists with bullets.
+"""Posts alerts to a Slack channel as a bot (chat.postMessage): the subject is a header, lists have bullets.
 
-All text is plain_text, in which Slack formats nothing; links to Stripe's dashboard are repeated below as links. Lengths
-are Slack's (docs.slack.dev/reference/methods/chat.postMessage, .../block-kit/blocks/section-block and header-block).
+All text is plain_text, which Slack does not format. Links to Stripe's dashboard are repeated below it as links. The
+lengths are Slack's limits.
+Source: docs.slack.dev/reference/methods/chat.postMessage, .../block-kit/blocks/section-block and header-block.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOST_BLOCK_TEXT = 3_000
 MOST_HEADER = 150
 MOST_LINKS = 10
 
-# The only addresses that become links: what else looks like one was written by others.
+# Only these addresses become links, because others may come from text that strangers wrote.
 _STRIPE_LINK = re.compile(r"https://dashboard\.stripe\.com/[0-9A-Za-z_/-]{1,200}")
 
 # Slack's escapes (docs.slack.dev/messaging/formatting-message-text#escaping) must not be cut in two.
@@ -31,7 +32,12 @@ _CHARACTER = re.compile(r"&(?:amp|lt|gt);|.", re.DOTALL)
 
 @dataclass(frozen=True)
 class SlackChannel:
-    """A channel of a Slack workspace (its id or #name), and a client with the bot's token."""
+    """A channel of a Slack workspace.
+
+    Attributes:
+        client: Has the bot's token.
+        channel: The channel's id or #name.
+    """
 
     client: WebClient = field(repr=False)
     channel: str
@@ -50,7 +56,7 @@ class SlackChannel:
 
 
 def blocks_of(alert: Alert) -> list[dict[str, Any]]:
-    """Return the message as blocks, none longer than Slack takes; what is too long for it ends in an ellipsis."""
+    """Return the alert as blocks within Slack's length limits. A text that is too long ends in an ellipsis."""
     subject = shortened(escaped(alert.subject), MOST_BLOCK_TEXT)
     body = re.sub(r"^- ", "• ", shortened(escaped(alert.body), MOST_TEXT - len(subject)), flags=re.MULTILINE)
     head = _plain("header" if len(subject) <= MOST_HEADER else "section", subject)
@@ -68,17 +74,17 @@ def _links(body: str) -> list[dict[str, Any]]:
 
 
 def escaped(text: str) -> str:
-    """Return the text with Slack's three control characters as entities: no mention or link is left in it."""
+    """Return the text with Slack's three control characters as entities, so that it has no mention or link."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def shortened(text: str, most: int) -> str:
-    """Cut an escaped text to at most so many characters, the last of which says so."""
+    """Cut an escaped text to at most `most` characters. A cut text ends in an ellipsis."""
     return text if len(text) <= most else next(_cut(text, most - 1)) + "…"
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Part an escaped text into pieces that a block takes, at line ends where that is possible."""
+    """Split an escaped text into pieces that fit into a block, at line ends if possible."""
     piece = ""
     for line in (part for whole in text.splitlines(keepends=True) for part in _cut(whole, MOST_BLOCK_TEXT)):
         if len(piece) + len(line) > MOST_BLOCK_TEXT:
@@ -99,7 +105,7 @@ def _cut(text: str, most: int) -> Iterator[str]:
 
 
 def _reason(refusal: SlackApiError) -> str:
-    """Return Slack's word for it, such as `channel_not_found`; never the request, which has the token."""
+    """Return Slack's error code, such as `channel_not_found`. Never the request, which contains the token."""
     answer = refusal.response
     return f"{answer.status_code} {answer.get('error') or 'without a reason'}"
 

@@ -1,11 +1,12 @@
-"""Spend thresholds in Postgres: setting them, and telling once a month when one is crossed.
+"""Spend thresholds in Postgres: adds, removes and lists them, and queues one alert a month when one is reached.
 
-Keeps out: the words (`alerting.rules.spend_thresholds`), posting (`alerting.outbox`).
+Not here: the text of the alert (`alerting.rules.spend_thresholds`), posting (`alerting.outbox`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -15,49 +16,61 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert, threshold_cents
 from fly_billing.bounds import refuse_unreadable
 from fly_billing.errors import ActionableError
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.postgres.isolation import each_alone, unreadable
 
 
-class SpendNotTold(ActionableError):
-    """These organizations crossed a threshold that could not be told of; all others were told of."""
+class SpendAlertFailed(ActionableError):
+    """The spend of these organizations can't be read, so they got no spend alert; all others did."""
 
-    def __init__(self, failed: Sequence[tuple[Row, Exception]]) -> None:
-        which = "; ".join(
-            unreadable(f"spend of {row['organization_id']} in {row['month']}", problem).operator_text
-            for row, problem in failed
-        )
-        super().__init__(f"{len(failed)} spend alerts could not be told, the others were: {which}")
+    def __init__(self, failed: Sequence[tuple[Crossing, Exception]]) -> None:
+        reasons = "; ".join(_reason(crossing, problem) for crossing, problem in failed)
+        super().__init__(f"{len(failed)} spend alerts could not be sent, all others were: {reasons}")
+
+
+@dataclass(frozen=True)
+class SpendThreshold:
+    """An amount at which people are alerted about an organization's month.
+
+    Attributes:
+        amount_cents: In `currency`.
+        last_alerted: The last month that reached it, such as `2026-09`; None if none did.
+    """
+
+    organization_id: str
+    currency: str
+    amount_cents: int
+    last_alerted: str | None
 
 
 class NoSuchThreshold(ActionableError):
-    """The organization does not exist, the amount is none, or there is no such threshold. The message says which."""
+    """The organization or the threshold does not exist, or the amount is not valid. The message says which."""
 
 
 def add_threshold(database: BillingDatabase, organization_id: str, amount: str) -> bool:
-    """Have people told when a month of the organization comes to `amount`, in its currency; False if they are already.
+    """Alert when a month of the organization reaches `amount`, in its currency. Return False if that is set already.
 
-    A month that is above it now is told of at the next look. Raises NoSuchThreshold.
+    If the open month is above it now, the next tick of the sensor alerts. Raises NoSuchThreshold.
     """
-    return bool(database.rows("spend_threshold_add", **_threshold(database, organization_id, amount)))
+    return bool(database.rows("add_spend_threshold", **_threshold(database, organization_id, amount)))
 
 
 def remove_threshold(database: BillingDatabase, organization_id: str, amount: str) -> None:
-    """Take a threshold away. Raises NoSuchThreshold."""
-    if not database.rows("spend_threshold_remove", **_threshold(database, organization_id, amount)):
+    """Remove a threshold. Raises NoSuchThreshold."""
+    if not database.rows("remove_spend_threshold", **_threshold(database, organization_id, amount)):
         raise NoSuchThreshold(f"{organization_id} has no spend alert at {amount}: `fly-billing spend-alert list`")
 
 
-def thresholds(database: BillingDatabase, organization_id: str | None = None) -> list[Row]:
-    """List thresholds: organization_id, currency, amount_cents, last_alerted (a month, or None)."""
-    return database.rows("spend_thresholds", organization_id=organization_id)
+def thresholds(database: BillingDatabase, organization_id: str | None = None) -> list[SpendThreshold]:
+    """List the thresholds of an organization, or of all."""
+    return database.records(SpendThreshold, "spend_thresholds", organization_id=organization_id)
 
 
 def _threshold(database: BillingDatabase, organization_id: str, amount: str) -> dict[str, str | int]:
-    found = database.rows("organization", id=organization_id)
-    if not found:
-        raise NoSuchThreshold(f"no organization {organization_id!r}: `fly-billing statement` names those alike")
-    currency = found[0]["currency"]
+    organizations = database.rows("organization", id=organization_id)
+    if not organizations:
+        raise NoSuchThreshold(f"no organization {organization_id!r}: `fly-billing statement` suggests similar names")
+    currency = organizations[0]["currency"]
     try:
         cents = threshold_cents(amount, currency)
     except ValueError as problem:
@@ -66,29 +79,35 @@ def _threshold(database: BillingDatabase, organization_id: str, amount: str) -> 
 
 
 def queue_spend_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
-    """Tell of open months that came to a threshold, each once; several at once are one message. Returns how many.
+    """Queue an alert for each open month that reached a threshold, once; several thresholds share one alert.
 
-    In one transaction it is put into the outbox and written down as told. Where something about an organization can't
-    be read, people are alerted of that once per month and cause, and each look raises SpendNotTold, after the others
-    were told of. Without a channel the log is the place.
+    The alert is added to the outbox and recorded in one transaction. Alerts are also logged; without a channel the log
+    is the only place. If the spend of an organization can't be read, one alert per month and cause says so.
+
+    Returns:
+        The number of alerts about reached thresholds.
+
+    Raises:
+        SpendAlertFailed: The spend of some organizations can't be read; the alerts of all others are queued.
     """
     with database.transaction() as connection:
-        lock_until_commit(connection, "alerts")  # two that tell at once would both find what nobody was told of
-        crossed = rows(connection, "spend_thresholds_crossed")
-        done, failed = each_alone(connection, crossed, lambda some: [_tell(connection, row, channels) for row in some])
-        for row, problem in failed:
-            _tell_failure(connection, row, problem, channels)
-    alerts = [alert for _, told in done for alert in told]
+        lock_until_commit(connection, "alerts")  # two processes at once would both find the same crossings
+        crossed = records(connection, Crossing, "spend_thresholds_crossed")
+        done, failed = each_alone(
+            connection, crossed, lambda some: [_queue_alert(connection, crossing, channels) for crossing in some]
+        )
+        for crossing, problem in failed:
+            _queue_failure_alert(connection, crossing, problem, channels)
+    alerts = [alert for _, queued in done for alert in queued]
     for alert in alerts:
         log(alert.text)
     if failed:
-        raise SpendNotTold(failed)
+        raise SpendAlertFailed(failed)
     return len(alerts)
 
 
-def _tell(connection: Connection, row: Row, channels: Sequence[Channel]) -> Alert:
-    refuse_unreadable(row)
-    crossing = Crossing(**row)
+def _queue_alert(connection: Connection, crossing: Crossing, channels: Sequence[Channel]) -> Alert:
+    refuse_unreadable(vars(crossing))
     alert = spend_alert(crossing)
     put(connection, alert, channels)
     rows(
@@ -99,13 +118,15 @@ def _tell(connection: Connection, row: Row, channels: Sequence[Channel]) -> Aler
     return alert
 
 
-def _tell_failure(connection: Connection, row: Row, problem: Exception, channels: Sequence[Channel]) -> None:
-    """Put an alert into the outbox, unless there was one of the same: the row may stay bad for many looks."""
-    what = unreadable(f"spend of {row['organization_id']} in {row['month']}", problem).operator_text
-    subject = f"Spend of {row['organization_id']} could not be told"
-    put(
-        connection,
-        Alert.of("spend_not_told", subject, [f"What to do: {what}"]),
-        channels,
-        key=f"spend not told: {what}",
-    )
+def _queue_failure_alert(
+    connection: Connection, crossing: Crossing, problem: Exception, channels: Sequence[Channel]
+) -> None:
+    """Queue an alert unless the same one was queued before: the row may stay bad for many ticks."""
+    reason = _reason(crossing, problem)
+    subject = f"Spend alert for {crossing.organization_id} could not be sent"
+    alert = Alert.of("spend_alert_failed", subject, [f"What to do: {reason}"])
+    put(connection, alert, channels, key=f"spend alert failed: {reason}")
+
+
+def _reason(crossing: Crossing, problem: Exception) -> str:
+    return unreadable(f"spend of {crossing.organization_id} in {crossing.month}", problem).operator_text

@@ -1,7 +1,8 @@
-"""Finds what nobody was told of yet (failed syncs, invoices, payments, and what is over of them) and has it told.
+"""Finds failures and recoveries that nobody was alerted about yet: syncs, invoices, payments. Queues an alert for each.
 
-In one transaction it is put into the outbox and marked as told: once per failure, whatever happens in between. Without
-a channel the log is the place. Keeps out: posting (`outbox`), the words (`alerting.rules.alerts`).
+An alert is added to the outbox and the failure marked as reported in one transaction, so each failure is reported once,
+even after a crash. Alerts are also logged; without a channel the log is the only place. Not here: posting (`outbox`),
+the texts (`alerting.rules`).
 """
 
 from __future__ import annotations
@@ -15,95 +16,95 @@ from fly_billing.alerting.channel import Channel
 from fly_billing.alerting.outbox import Log, put
 from fly_billing.alerting.rules.alerts import Alert, FailedInvoice, failure_alerts, recovery_alert
 from fly_billing.alerting.rules.payment_alerts import payment_alerts
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 
 
 def queue_sync_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
-    """Tell of invoices that did not reach Stripe, once per failure, and of recoveries. Returns how many alerts."""
+    """Queue alerts about invoices that did not reach Stripe, once per failure, and about recoveries.
 
-    def tell(telling: PendingAlerts) -> None:
-        failures = failure_alerts("Stripe sync", telling.found("failed_syncs_to_alert"))
-        telling.tell(failures, "mark_failed_syncs_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
-        recovered = _recovery("Stripe sync", telling.found("recovered_syncs_to_alert"))
-        telling.tell(recovered, "forget_recovered_syncs", lambda alert: {"ids": _ids(alert)})
+    Returns the number of alerts.
+    """
 
-    return _in_one_transaction(database, channels, log, tell)
+    def add_alerts(pending: PendingAlerts) -> None:
+        failures = failure_alerts("Stripe sync", pending.read("failed_syncs_to_alert"))
+        pending.add(failures, "mark_failed_syncs_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
+        recovered = _recovery("Stripe sync", pending.read("recovered_syncs_to_alert"))
+        pending.add(recovered, "mark_recovered_syncs_alerted", lambda alert: {"ids": _ids(alert)})
+
+    return _in_one_transaction(database, channels, log, add_alerts)
 
 
 def queue_invoice_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
-    """Tell of organizations whose invoice can't be computed, once per failure, and of those where it can be again.
+    """Queue alerts about organizations whose invoice can't be computed, once per failure, and about recoveries.
 
-    Returns how many alerts.
+    Returns the number of alerts.
     """
 
-    def tell(telling: PendingAlerts) -> None:
-        failures = failure_alerts("Billing", telling.found("failed_invoices_to_alert"))
-        telling.tell(failures, "mark_failed_invoices_alerted", lambda alert: {**_months(alert), "code": alert.code})
-        recovered = _recovery("Billing", telling.found("recovered_invoices_to_alert"))
-        telling.tell(recovered, "forget_recovered_invoices", _months)
+    def add_alerts(pending: PendingAlerts) -> None:
+        failures = failure_alerts("Billing", pending.read("failed_invoices_to_alert"))
+        pending.add(failures, "mark_failed_invoices_alerted", lambda alert: {**_months(alert), "code": alert.code})
+        recovered = _recovery("Billing", pending.read("recovered_invoices_to_alert"))
+        pending.add(recovered, "mark_recovered_invoices_alerted", _months)
 
-    return _in_one_transaction(database, channels, log, tell)
+    return _in_one_transaction(database, channels, log, add_alerts)
 
 
 def queue_payment_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
-    """Tell of payments that failed, invoices written off or voided by hand, once each, and of those paid after all.
+    """Queue alerts about failed payments and invoices written off or voided in Stripe, once each, and about recoveries.
 
-    Returns how many alerts.
+    Returns the number of alerts.
     """
 
-    def tell(telling: PendingAlerts) -> None:
-        failures = payment_alerts(telling.found("stripe_events_to_alert"))
-        telling.tell(failures, "mark_stripe_events_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
-        recovered = _recovery("Payment", telling.found("stripe_events_recovered"))
-        telling.tell(recovered, "stripe_events_mark_recovered", lambda alert: {"ids": _ids(alert)})
+    def add_alerts(pending: PendingAlerts) -> None:
+        failures = payment_alerts(pending.read("stripe_events_to_alert"))
+        pending.add(failures, "mark_stripe_events_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
+        recovered = _recovery("Payment", pending.read("recovered_payments_to_alert"))
+        pending.add(recovered, "mark_recovered_payments_alerted", lambda alert: {"ids": _ids(alert)})
 
-    return _in_one_transaction(database, channels, log, tell)
+    return _in_one_transaction(database, channels, log, add_alerts)
 
 
 class PendingAlerts:
-    """One transaction in which alerts are made; they are logged only once it is committed."""
+    """The alerts of one transaction. They are logged only after it is committed."""
 
     def __init__(self, connection: Connection, channels: Sequence[Channel]) -> None:
         self._connection = connection
         self._channels = channels
         self.alerts: list[Alert] = []
 
-    def found(self, statement: str) -> list[FailedInvoice]:
-        return [_failed(row) for row in rows(self._connection, statement)]
+    def read(self, statement: str) -> list[FailedInvoice]:
+        return records(self._connection, FailedInvoice, statement)
 
-    def tell(self, alerts: Sequence[Alert], mark: str, whom: Callable[[Alert], dict[str, Any]]) -> None:
+    def add(self, alerts: Sequence[Alert], mark: str, parameters: Callable[[Alert], dict[str, Any]]) -> None:
+        """Add alerts to the outbox and mark their invoices with the statement `mark`."""
         for alert in alerts:
             put(self._connection, alert, self._channels)
-            rows(self._connection, mark, **whom(alert))
+            rows(self._connection, mark, **parameters(alert))
             self.alerts.append(alert)
 
 
 def _in_one_transaction(
-    database: BillingDatabase, channels: Sequence[Channel], log: Log, tell: Callable[[PendingAlerts], None]
+    database: BillingDatabase, channels: Sequence[Channel], log: Log, add_alerts: Callable[[PendingAlerts], None]
 ) -> int:
     with database.transaction() as connection:
-        lock_until_commit(connection, "alerts")  # two that tell at once would both find what nobody was told of
-        telling = PendingAlerts(connection, channels)
-        tell(telling)
-    for alert in telling.alerts:
+        lock_until_commit(connection, "alerts")  # two processes at once would both find the same unreported failures
+        pending = PendingAlerts(connection, channels)
+        add_alerts(pending)
+    for alert in pending.alerts:
         log(alert.text)
-    return len(telling.alerts)
+    return len(pending.alerts)
 
 
 def _recovery(stage: str, recovered: Sequence[FailedInvoice]) -> list[Alert]:
     return [recovery_alert(stage, recovered)] if recovered else []
 
 
-def _failed(row: Row) -> FailedInvoice:
-    return FailedInvoice(**row)
-
-
 def _ids(alert: Alert) -> list[Any]:
-    return [one.invoice_id for one in alert.invoices]
+    return [invoice.invoice_id for invoice in alert.invoices]
 
 
 def _months(alert: Alert) -> dict[str, Any]:
     return {
-        "organizations": [one.organization_id for one in alert.invoices],
-        "months": [one.month for one in alert.invoices],
+        "organizations": [invoice.organization_id for invoice in alert.invoices],
+        "months": [invoice.month for invoice in alert.invoices],
     }

@@ -1,7 +1,7 @@
-"""Posts alerts as `{"text": ...}`, the form that Slack's incoming webhooks, Mattermost and others take.
+"""Posts alerts as `{"text": ...}`, which Slack's incoming webhooks, Mattermost and others accept.
 
-Which of them it is isn't known, so the text is made harmless in all: it mentions nobody and hides no address behind a
-word. Emphasis (`*`, `_`, backticks) may still be drawn; that changes no word.
+We don't know which service receives the alert, so the text is harmless in all of them: it mentions nobody and hides no
+address behind a word. Emphasis (`*`, `_`, backticks) may still be rendered, but that changes no word.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from fly_billing.alerting.channel import AlertNotSent
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.slack import escaped, shortened
 
-# Seconds without an answer.
+# Seconds to wait for an answer.
 PATIENCE = 10
-# Longer texts are cut, as Slack and Mattermost (16,383) would refuse or cut them.
+# Slack and Mattermost (16,383) refuse or cut longer texts.
 MOST_TEXT = 16_000
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST becomes a GET without the alert, whose 200 would count as sent."""
+    """Follows no redirect: a redirected POST becomes a GET without the alert, and its 200 would count as sent."""
 
     def redirect_request(self, *args: Any, **given: Any) -> None:
         return None
 
 
 _WITHOUT_REDIRECTS = urllib.request.build_opener(_NoRedirects)
-# http goes to this machine only: a proxy of the environment can't reach it, and would read the address in the clear.
+# http goes to this machine only. A proxy from the environment can't reach it and would read the address in the clear.
 _DIRECT = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
 class WebhookChannel:
-    """A webhook; its address is a secret and in no message."""
+    """A webhook. Its address is a secret, so no message contains it."""
 
     url: str = field(repr=False)
     name: str = "webhook"
@@ -58,11 +58,11 @@ class WebhookChannel:
             with refusal:
                 raise AlertNotSent(self.name, alert, f"{refusal.code} {refusal.reason}") from None
         except (http.client.HTTPException, OSError, ValueError) as problem:
-            # The words of an address that can't be read repeat it.
+            # The message about an invalid address repeats it.
             raise AlertNotSent(self.name, alert, getattr(problem, "reason", type(problem).__name__)) from None
 
 
 def harmless(text: str) -> str:
-    """Return the text without a mention (`<!channel>`, `@channel`) or a link with a text of its own (`[x](http://y)`)."""
+    """Return the text without mentions (`<!channel>`, `@channel`) and links with their own text (`[x](http://y)`)."""
     text = re.sub(r"(?<!\w)@(?=\w)", "@ ", text).replace("](", "] (")
     return shortened(escaped(text), MOST_TEXT)

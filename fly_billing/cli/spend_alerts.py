@@ -43,7 +43,7 @@ def show(console: Terminal, organization: str | None) -> None:
     table.add_column("Organization")
     table.add_column("A month comes to", justify="right")
     table.add_column("Last told")
-    for row in found:
-        amount = format_cents(row["amount_cents"], row["currency"])
-        table.add_row(row["organization_id"], amount, row["last_alerted"] or "never")
+    for threshold in found:
+        amount = format_cents(threshold.amount_cents, threshold.currency)
+        table.add_row(threshold.organization_id, amount, threshold.last_alerted or "never")
     console.print(table)

@@ -1,1 +1,1 @@
-"""What alerts say, and when spending crosses a threshold. Pure."""
+"""The texts of alerts, and the rule for when spending crosses a threshold. Pure."""

@@ -1,6 +1,7 @@
-"""What a human is told when billing, syncing or a payment fails: what, for whom, how much money, and what to do.
+"""The texts of alerts about billing, syncs and payments.
 
-Failures of one cause are one alert. Keeps out: where alerts go, and who was told already.
+An alert says what failed, for which organizations, how much money it concerns and what to do. All failures
+of one cause share one alert. Not here: where alerts go, and which were sent already.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ from uuid import UUID
 from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents
 
+# The number of organizations an alert names.
 MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
 class FailedInvoice:
-    """One invoice of an organization that can't be billed, synced or collected.
+    """An invoice that can't be billed, synced or collected.
 
-    `total_cents` is None where it isn't known yet, `invoice_id` where there is no invoice. `reason` parts failures of
-    one code that need different things done, such as a decline code.
+    Attributes:
+        month: Such as `2026-09`.
+        code: Names the cause; failures with the same code and reason share an alert.
+        operator_text: Says what went wrong and what to do.
+        total_cents: None if it is not known yet.
+        invoice_id: None if there is no invoice yet.
+        reason: Separates failures of one code that need different actions, such as a decline code.
     """
 
     organization_id: str
@@ -36,10 +43,15 @@ class FailedInvoice:
 
 @dataclass(frozen=True)
 class Alert:
-    """One message. `code` names the cause, `subject` is its first line; `invoices`: all whom it is about.
+    """One message to the on-call engineer.
 
-    Make one with `Alert.of`, from lines: then no text that an alert quotes begins a line of its own. However it is
-    made, no control or invisible character is left in it.
+    Make one with `Alert.of`, from lines, so that no quoted text can start a line of its own. Control and invisible
+    characters become visible in every alert.
+
+    Attributes:
+        code: Names the cause.
+        subject: The first line.
+        invoices: All invoices that it is about.
     """
 
     code: str
@@ -53,7 +65,7 @@ class Alert:
 
     @classmethod
     def of(cls, code: str, subject: str, lines: Iterable[str], invoices: Iterable[FailedInvoice] = ()) -> Alert:
-        """Make an alert whose body is these lines, each of which stays one."""
+        """Make an alert from the lines of its body. A line break inside a line becomes visible text."""
         return cls(code, subject, "\n".join(visible(line) for line in lines), tuple(invoices))
 
     @property
@@ -64,9 +76,11 @@ class Alert:
 def failure_alerts(
     stage: str, failures: Sequence[FailedInvoice], headings: Mapping[str, str] | None = None
 ) -> list[Alert]:
-    """Make one alert per cause, naming the ten largest amounts. `stage`: what failed, such as `Stripe sync`.
+    """Make one alert per cause. It names the ten largest amounts.
 
-    `headings` says in better words what failed, by code.
+    Args:
+        stage: The step that failed, such as `Stripe sync`.
+        headings: For a code, a subject that replaces `<stage> failed (<code>)`.
     """
     by_cause: dict[tuple[str, str], list[FailedInvoice]] = defaultdict(list)
     for failure in failures:
@@ -78,14 +92,16 @@ def failure_alerts(
 
 
 def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice]) -> Alert:
-    largest = sorted(failures, key=lambda one: (-(one.total_cents or 0), one.organization_id, one.month))
-    named = [f"- {one.organization_id} {one.month}: {_amount(one)}" for one in largest[:MOST_NAMED]]
+    largest = sorted(
+        failures, key=lambda failure: (-(failure.total_cents or 0), failure.organization_id, failure.month)
+    )
+    named = [f"- {failure.organization_id} {failure.month}: {_amount(failure)}" for failure in largest[:MOST_NAMED]]
     more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
     first = largest[0].operator_text
     what_to_do = [f"What to do: {first}"] + [
-        f"What to do for {one.organization_id} {one.month}: {one.operator_text}"
-        for one in largest[1:MOST_NAMED]
-        if one.operator_text != first
+        f"What to do for {failure.organization_id} {failure.month}: {failure.operator_text}"
+        for failure in largest[1:MOST_NAMED]
+        if failure.operator_text != first
     ]
     because = f" ({reason})" if reason else ""
     subject = f"{heading}{because}: {_count(len(failures))}, {_money(failures)}"
@@ -93,8 +109,8 @@ def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice])
 
 
 def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:
-    """Make the message that what people were told of is over."""
-    names = ", ".join(f"{one.organization_id} {one.month}" for one in recovered[:MOST_NAMED])
+    """Make the alert that reported failures are over."""
+    names = ", ".join(f"{invoice.organization_id} {invoice.month}" for invoice in recovered[:MOST_NAMED])
     more = f" and {len(recovered) - MOST_NAMED:,} more" if len(recovered) > MOST_NAMED else ""
     subject = f"{stage} recovered: {_count(len(recovered))}, {_money(recovered)}"
     return Alert.of("recovered", subject, [names + more], recovered)
@@ -105,14 +121,14 @@ def _count(number: int) -> str:
 
 
 def _amount(failure: FailedInvoice) -> str:
-    return "amount not known" if failure.total_cents is None else format_cents(failure.total_cents, failure.currency)
+    return "amount unknown" if failure.total_cents is None else format_cents(failure.total_cents, failure.currency)
 
 
 def _money(failures: Sequence[FailedInvoice]) -> str:
     totals: dict[str, int] = defaultdict(int)
-    for one in failures:
-        if one.total_cents is not None:
-            totals[one.currency] += one.total_cents
+    for failure in failures:
+        if failure.total_cents is not None:
+            totals[failure.currency] += failure.total_cents
     if not totals:
-        return "amount not known"
+        return "amount unknown"
     return " + ".join(format_cents(cents, currency) for currency, cents in sorted(totals.items()))

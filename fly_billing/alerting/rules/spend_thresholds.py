@@ -1,4 +1,4 @@
-"""Spend thresholds: what people are told when an open month's total reaches one. Keeps out: who was told already."""
+"""The text of a spend alert, and the reading of a threshold's amount. Not here: which alerts were sent already."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from shlex import quote
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.money import EXACT, format_cents, minor_digits
 
-# What Postgres keeps a total in: 8 bytes.
-MOST_CENTS = 2**63 - 1
+# A total is a bigint in Postgres.
+MAX_CENTS = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """An organization whose open month came to at least these thresholds. Cents are of `currency`."""
+    """An organization whose open month reached one or more thresholds.
+
+    Attributes:
+        month: Such as `2026-09`.
+        thresholds_cents, total_cents: In `currency`.
+        as_of: When the total was computed.
+    """
 
     organization_id: str
     organization_name: str
@@ -29,7 +35,7 @@ class Crossing:
 
 
 def spend_alert(crossing: Crossing) -> Alert:
-    """Make the one message of a crossing, however many thresholds it is about; the highest one is in the first line."""
+    """Make one alert for all thresholds that were reached; the subject names the highest."""
     amounts = [format_cents(cents, crossing.currency) for cents in sorted(crossing.thresholds_cents)]
     total = format_cents(crossing.total_cents, crossing.currency)
     others = f" It also crossed {', '.join(amounts[:-1])}." if len(amounts) > 1 else ""
@@ -39,8 +45,8 @@ def spend_alert(crossing: Crossing) -> Alert:
         [
             f"{crossing.organization_name} ({crossing.organization_id}) has spent {total} in {crossing.month} so far,"
             f" as of {crossing.as_of:%Y-%m-%d %H:%M} UTC.{others}",
-            f"What to do: `fly-billing statement {quote(crossing.organization_id)} {crossing.month}` says what it is"
-            " made of.",
+            f"What to do: run `fly-billing statement {quote(crossing.organization_id)} {crossing.month}` to see"
+            " the line items.",
         ],
     )
 
@@ -48,14 +54,14 @@ def spend_alert(crossing: Crossing) -> Alert:
 def threshold_cents(amount: str, currency: str) -> int:
     """Read a threshold such as `250` or `99.50` as cents.
 
-    Raises ValueError where it is no amount above zero, or finer than the currency.
+    Raises ValueError if it is not an amount above zero, or has more decimals than the currency.
     """
     try:
         cents = Decimal(amount.replace(",", "")).scaleb(minor_digits(currency), context=EXACT)
     except InvalidOperation:
-        raise ValueError(f"{amount!r} is no amount: write it as 250 or 99.50") from None
-    if not cents.is_finite() or not 0 < cents <= MOST_CENTS:
-        raise ValueError(f"{amount!r} must be an amount above zero that a month can come to")
+        raise ValueError(f"{amount!r} is not an amount: write it as 250 or 99.50") from None
+    if not cents.is_finite() or not 0 < cents <= MAX_CENTS:
+        raise ValueError(f"{amount!r} must be above zero and no more than a month can total")
     if cents != cents.to_integral_value():
         raise ValueError(f"{amount!r} has more than the {minor_digits(currency)} decimals that {currency} has")
     return int(cents)

@@ -1,5 +1,5 @@
--- One row per organization and open month that came to thresholds (in its currency) of which nobody was told for that month
--- yet, lowest first. What an organization spends is its own invoice, or its part of its payer's.
+-- One row per organization and open month that reached thresholds (in its currency) without an alert for that month yet;
+-- the thresholds are in ascending order. An organization's spend is its own invoice, or its part of its payer's invoice.
 with spend as (
     select i.organization_id, i.month, i.currency, i.total_cents, i.computed_at
     from invoices as i
@@ -24,9 +24,9 @@ join spend_thresholds as limits
     on limits.organization_id = spend.organization_id and limits.currency = spend.currency
     and limits.amount_cents <= spend.total_cents
 where not exists (
-    select from spend_alerts as told
-    where told.organization_id = spend.organization_id and told.month = spend.month
-        and told.currency = limits.currency and told.amount_cents = limits.amount_cents
+    select from spend_alerts as alert
+    where alert.organization_id = spend.organization_id and alert.month = spend.month
+        and alert.currency = limits.currency and alert.amount_cents = limits.amount_cents
 )
 group by spend.organization_id, o.name, spend.month, spend.currency, spend.total_cents, spend.computed_at
 order by spend.month, spend.organization_id

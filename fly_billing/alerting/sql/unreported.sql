@@ -1,6 +1,6 @@
 -- name: failed_invoices_to_alert
--- One row per organization whose invoice of a month can't be computed and of which nobody was told yet. The amount is that
--- of the last invoice that could be computed, where there is one.
+-- One row per organization and month whose invoice can't be computed and that nobody was alerted about yet. The amount is
+-- that of the last invoice that could be computed, if there is one.
 select
     i.id as invoice_id, f.organization_id, to_char(f.month, 'YYYY-MM') as month, f.code, f.operator_text, o.currency,
     i.total_cents, null as reason
@@ -11,7 +11,7 @@ where f.alerted_code is distinct from f.code
 order by f.month, f.organization_id;
 
 -- name: failed_syncs_to_alert
--- One row per invoice whose sync has a failure that nobody was told of yet.
+-- One row per invoice whose sync failed and that nobody was alerted about yet.
 select
     s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.failure_code as code,
     s.failure_operator_text as operator_text, i.currency, i.total_cents, null as reason
@@ -20,28 +20,38 @@ join invoices as i on i.id = s.invoice_id
 where s.state in ('unknown', 'failed', 'needs_attention') and s.alerted_code is distinct from s.failure_code
 order by i.month, i.organization_id;
 
--- name: forget_recovered_invoices
--- No rows. People know that these recovered.
-delete from billing_recoveries as r
-using unnest(cast(:organizations as text[]), cast(:months as text[])) as told (organization_id, month)
-where r.organization_id = told.organization_id and r.month = to_date(told.month, 'YYYY-MM');
-
--- name: forget_recovered_syncs
--- No rows. People know that these recovered; a new failure is told again.
-update stripe_invoices set alerted_code = null where invoice_id = any (:ids);
-
 -- name: mark_failed_invoices_alerted
--- No rows. A human was told of these failures.
+-- No rows. These failures were reported.
 update billing_failures as f set alerted_code = :code
-from unnest(cast(:organizations as text[]), cast(:months as text[])) as told (organization_id, month)
-where f.organization_id = told.organization_id and f.month = to_date(told.month, 'YYYY-MM') and f.code = :code;
+from unnest(cast(:organizations as text[]), cast(:months as text[])) as reported (organization_id, month)
+where f.organization_id = reported.organization_id and f.month = to_date(reported.month, 'YYYY-MM') and f.code = :code;
 
 -- name: mark_failed_syncs_alerted
--- No rows. A human was told of this failure of these invoices.
+-- No rows. This failure of these invoices was reported.
 update stripe_invoices set alerted_code = :code where invoice_id = any (:ids) and failure_code = :code;
 
+-- name: mark_recovered_invoices_alerted
+-- No rows. These recoveries were reported.
+delete from billing_recoveries as r
+using unnest(cast(:organizations as text[]), cast(:months as text[])) as reported (organization_id, month)
+where r.organization_id = reported.organization_id and r.month = to_date(reported.month, 'YYYY-MM');
+
+-- name: mark_recovered_payments_alerted
+-- No rows. These recoveries were reported.
+update stripe_events set recovery_told_at = now()
+where invoice_id = any (:ids) and alerted_at is not null and recovery_told_at is null;
+
+-- name: mark_recovered_syncs_alerted
+-- No rows. These recoveries were reported. A new failure is reported again.
+update stripe_invoices set alerted_code = null where invoice_id = any (:ids);
+
+-- name: mark_stripe_events_alerted
+-- No rows. This problem of these invoices was reported.
+update stripe_events set alerted_at = now()
+where invoice_id = any (:ids) and code = :code and alerted_at is null;
+
 -- name: recovered_invoices_to_alert
--- One row per organization whose invoice of a month can be computed again and of whose failure people were told.
+-- One row per organization and month whose invoice can be computed again after a reported failure.
 select
     i.id as invoice_id, r.organization_id, to_char(r.month, 'YYYY-MM') as month, r.alerted_code as code,
     '' as operator_text, o.currency, i.total_cents, null as reason
@@ -50,31 +60,8 @@ join organizations as o on o.id = r.organization_id
 left join invoices as i on i.organization_id = r.organization_id and i.month = r.month and i.revision = 0
 order by r.month, r.organization_id;
 
--- name: recovered_syncs_to_alert
--- One row per invoice that is in Stripe now and whose failure people were told of.
-select
-    s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.alerted_code as code,
-    '' as operator_text, i.currency, i.total_cents, null as reason
-from stripe_invoices as s
-join invoices as i on i.id = s.invoice_id
-where s.state in ('finalized', 'skipped_zero') and s.alerted_code is not null
-order by i.month, i.organization_id;
-
--- name: stripe_events_mark_recovered
--- stripe_events_mark_recovered
--- No rows. People know that these invoices' trouble is over.
-update stripe_events set recovery_told_at = now()
-where invoice_id = any (:ids) and alerted_at is not null and recovery_told_at is null;
-
--- name: mark_stripe_events_alerted
--- mark_stripe_events_alerted
--- No rows. A human was told of this trouble of these invoices.
-update stripe_events set alerted_at = now()
-where invoice_id = any (:ids) and code = :code and alerted_at is null;
-
--- name: stripe_events_recovered
--- stripe_events_recovered
--- One row per invoice whose trouble people were told of, and which is paid (or, where it was that, finalized) by now.
+-- name: recovered_payments_to_alert
+-- One row per invoice whose reported problem is over: it is paid now, or finalized if finalizing had failed.
 select distinct i.id as invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, i.currency, i.total_cents,
     'recovered' as code, '' as operator_text, null as reason
 from stripe_events as e
@@ -86,10 +73,19 @@ where e.alerted_at is not null and e.recovery_told_at is null and (
 )
 order by month, i.organization_id;
 
+-- name: recovered_syncs_to_alert
+-- One row per invoice that is in Stripe now after a reported failure.
+select
+    s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.alerted_code as code,
+    '' as operator_text, i.currency, i.total_cents, null as reason
+from stripe_invoices as s
+join invoices as i on i.id = s.invoice_id
+where s.state in ('finalized', 'skipped_zero') and s.alerted_code is not null
+order by i.month, i.organization_id;
+
 -- name: stripe_events_to_alert
--- stripe_events_to_alert
--- One row per invoice and kind of trouble that nobody was told of yet: the newest word on it. Left out: what is over, and
--- what people know (an invoice that fails again for the same cause).
+-- One row per invoice and type of event that nobody was alerted about yet: the newest event. Not here: problems that are
+-- over, and an invoice that fails again for a reported cause.
 select distinct on (e.invoice_id, e.type)
     e.invoice_id, e.code, e.operator_text, i.organization_id, to_char(i.month, 'YYYY-MM') as month, i.currency,
     i.total_cents,
@@ -101,7 +97,7 @@ where e.code is not null and e.alerted_at is null
     and (e.type not in ('invoice.payment_failed', 'invoice.finalization_failed') or e.code = p.code)
     and (e.code <> 'uncollectible' or i.status = 'uncollectible')
     and not exists (
-        select from stripe_events as told
-        where told.invoice_id = e.invoice_id and told.code = e.code and told.alerted_at is not null
+        select from stripe_events as reported
+        where reported.invoice_id = e.invoice_id and reported.code = e.code and reported.alerted_at is not null
     )
 order by e.invoice_id, e.type, e.created_at desc, e.id;

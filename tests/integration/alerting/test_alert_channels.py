@@ -107,7 +107,7 @@ def test_an_alert_that_slack_refuses_is_told_in_slacks_words(slack: Slack) -> No
     slack.error = "channel_not_found"
     with pytest.raises(AlertNotSent) as refused:
         channel_in(slack).post(FAILED)
-    assert str(refused.value) == f"slack did not take {FAILED.subject!r}: 200 channel_not_found"
+    assert str(refused.value) == f"slack refused {FAILED.subject!r}: 200 channel_not_found"
 
 
 def test_slack_asks_us_to_wait_and_is_obeyed(slack: Slack) -> None:
@@ -177,7 +177,7 @@ def test_a_password_does_not_leave_this_machine_in_the_clear() -> None:
     server = alert_servers.MailServer(login=("billing", "password"))
     # 127.1 is 127.0.0.1 too, but not one of the names by which a machine is known to be this one.
     channel = mail_to(server, "smtp://billing:password@127.1:PORT")
-    with serving(server.server), pytest.raises(AlertNotSent, match="no STARTTLS, and the password is not sent"):
+    with serving(server.server), pytest.raises(AlertNotSent, match="no STARTTLS, and the password must not be sent"):
         channel.post(FAILED)
     assert server.commands == ["EHLO"]
 
@@ -205,7 +205,7 @@ def test_an_address_that_is_refused_is_told_and_the_others_get_their_mail() -> N
         with pytest.raises(AlertNotSent) as refused:
             mail_to(server, "smtp://127.0.0.1:PORT", "gone@example.com").post(FAILED)
         mail_to(server, "smtp://127.0.0.1:PORT").post(FAILED)
-    assert str(refused.value) == f"mail to gone@example.com did not take {FAILED.subject!r}: 550 No such user"
+    assert str(refused.value) == f"mail to gone@example.com refused {FAILED.subject!r}: 550 No such user"
     assert server.subjects() == [("oncall@example.com", FAILED.subject)]
 
 
@@ -315,7 +315,7 @@ def test_a_webhook_that_refuses_is_told_without_its_address(webhook: Webhook) ->
     webhook.status = 403
     with pytest.raises(AlertNotSent) as refused:
         WebhookChannel(webhook.url).post(FAILED)
-    assert str(refused.value) == f"webhook did not take {FAILED.subject!r}: 403 Forbidden"
+    assert str(refused.value) == f"webhook refused {FAILED.subject!r}: 403 Forbidden"
 
 
 # Which channels are set --------------------------------------------------------------------------------------------
@@ -342,11 +342,11 @@ def test_every_channel_that_is_set_is_used_and_an_address_once() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"slack_channel": "#billing"}, "SLACK_BOT_TOKEN must be set too, where SLACK_CHANNEL is"),
-        ({"slack_bot_token": BOT_TOKEN}, "SLACK_CHANNEL must be set too, where SLACK_BOT_TOKEN is"),
-        ({"alert_email_to": "a@example.com"}, "ALERT_EMAIL_FROM and SMTP_URL must be set too, where ALERT_EMAIL_TO is"),
-        ({**MAIL, "alert_email_to": "oncall"}, "ALERT_EMAIL_TO: 'oncall' is no e-mail address"),
-        ({**MAIL, "alert_email_from": "a@b\r\nBcc: c@d"}, "ALERT_EMAIL_FROM: .* is no e-mail address"),
+        ({"slack_channel": "#billing"}, "SLACK_BOT_TOKEN must be set if SLACK_CHANNEL is set"),
+        ({"slack_bot_token": BOT_TOKEN}, "SLACK_CHANNEL must be set if SLACK_BOT_TOKEN is set"),
+        ({"alert_email_to": "a@example.com"}, "ALERT_EMAIL_FROM and SMTP_URL must be set if ALERT_EMAIL_TO is set"),
+        ({**MAIL, "alert_email_to": "oncall"}, "ALERT_EMAIL_TO: 'oncall' is not an e-mail address"),
+        ({**MAIL, "alert_email_from": "a@b\r\nBcc: c@d"}, "ALERT_EMAIL_FROM: .* is not an e-mail address"),
     ],
 )
 def test_a_channel_that_is_set_by_halves_is_an_error_and_not_silent(given: Mapping[str, str], said: str) -> None:

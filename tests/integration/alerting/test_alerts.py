@@ -27,7 +27,7 @@ from dagster import (
 from sqlalchemy.exc import IntegrityError
 
 from fly_billing.alerting.channel import AlertNotSent, Channel
-from fly_billing.alerting.outbox import Log, Posted, post_waiting, put
+from fly_billing.alerting.outbox import Log, PostingReport, post_waiting, put
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.slack import SlackChannel
 from fly_billing.alerting.unreported import queue_invoice_failure_alerts, queue_sync_failure_alerts
@@ -74,7 +74,7 @@ class OnCall:
         post_waiting(self.database, self.channels)
         return told
 
-    def posts_again(self, seconds_later: int = 0) -> Posted:
+    def posts_again(self, seconds_later: int = 0) -> PostingReport:
         """Post what waits, so many seconds later."""
         earlier = "update alerts set next_try_at = next_try_at - make_interval(secs => :seconds) where taken_at is null"
         execute(self.database, earlier, seconds=seconds_later)
@@ -347,7 +347,7 @@ def test_without_a_channel_the_log_is_the_place(billing_database: BillingDatabas
     break_billing(billing_database, tmp_path, "acme")
     on_call = OnCall(billing_database, [])
     assert [on_call.hears(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
-    assert on_call.log[0].splitlines()[0] == "Billing failed (currency_mismatch): 1 invoice, amount not known"
+    assert on_call.log[0].splitlines()[0] == "Billing failed (currency_mismatch): 1 invoice, amount unknown"
 
 
 # Failed invoices ---------------------------------------------------------------------------------------------------
@@ -374,9 +374,9 @@ def test_an_invoice_that_can_not_be_computed_is_told_once(
     assert on_call.hears(queue_invoice_failure_alerts) == 1
     (text,) = webhook.taken
     assert text.splitlines()[:3] == [
-        "Billing failed (currency_mismatch): 2 invoices, amount not known",
-        "- acme 2023-07: amount not known",
-        "- bolt 2023-07: amount not known",
+        "Billing failed (currency_mismatch): 2 invoices, amount unknown",
+        "- acme 2023-07: amount unknown",
+        "- bolt 2023-07: amount unknown",
     ]
     assert on_call.hears(queue_invoice_failure_alerts) == 0
     close_month(billing_database, tmp_path, JULY)
@@ -399,8 +399,8 @@ def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
     close_month(billing_database, tmp_path, JULY)
     assert on_call.hears(queue_invoice_failure_alerts) == 1
     assert webhook.subjects() == [
-        "Billing failed (currency_mismatch): 1 invoice, amount not known",
-        "Billing failed (unpriced_subscription): 1 invoice, amount not known",
+        "Billing failed (currency_mismatch): 1 invoice, amount unknown",
+        "Billing failed (unpriced_subscription): 1 invoice, amount unknown",
     ]
 
 
@@ -480,7 +480,7 @@ def test_alert_on_failed_invoices_tells_and_then_keeps_quiet(
     said = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
     assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
     assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
-    assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount not known"]
+    assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount unknown"]
 
 
 @op(config_schema={"reported_by_sensor": bool, "fails": bool})
@@ -612,7 +612,7 @@ def test_sending_fails_visibly_while_a_channel_refuses(
 ) -> None:
     tell_something(billing_database, resources["alerts"].channels(), print)
     webhook.status = 500
-    with pytest.raises(AlertNotSent, match="webhook did not take 'Something failed': 500 Internal Server Error"):
+    with pytest.raises(AlertNotSent, match="webhook refused 'Something failed': 500 Internal Server Error"):
         send(resources, instance)
     assert send(resources, instance) == "no alert is due"
 

@@ -8,7 +8,7 @@ from dagster import DagsterInstance, SkipReason, build_sensor_context
 from fly_billing.alerting.outbox import post_waiting
 from fly_billing.alerting.spend_thresholds import (
     NoSuchThreshold,
-    SpendNotTold,
+    SpendAlertFailed,
     add_threshold,
     queue_spend_alerts,
     remove_threshold,
@@ -63,7 +63,7 @@ def test_the_message_says_who_how_much_and_as_of_when(spending: Platform, webhoo
     assert webhook.taken == [
         "Spend alert: Acme crossed $10.00 in 2026-09\n"
         "Acme (acme) has spent $12.34 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"
-        "What to do: `fly-billing statement acme 2026-09` says what it is made of."
+        "What to do: run `fly-billing statement acme 2026-09` to see the line items."
     ]
 
 
@@ -137,7 +137,9 @@ def test_without_a_channel_the_log_is_the_place(spending: Platform) -> None:
 def test_thresholds_are_listed_with_the_month_they_were_told_of_last(spending: Platform) -> None:
     spend(spending, "first", "10.00")
     queue_spend_alerts(spending.database, [], lambda text: None)
-    assert [(row["amount_cents"], row["last_alerted"]) for row in thresholds(spending.database, "acme")] == [
+    assert [
+        (threshold.amount_cents, threshold.last_alerted) for threshold in thresholds(spending.database, "acme")
+    ] == [
         (1000, "2026-09"),
         (2000, None),
         (5000, None),
@@ -153,7 +155,7 @@ def test_adding_a_threshold_twice_adds_one(spending: Platform) -> None:
 def test_what_can_be_no_threshold_is_refused(spending: Platform) -> None:
     with pytest.raises(NoSuchThreshold, match="no organization 'nobody'"):
         add_threshold(spending.database, "nobody", "10")
-    with pytest.raises(NoSuchThreshold, match="'ten' is no amount"):
+    with pytest.raises(NoSuchThreshold, match="'ten' is not an amount"):
         add_threshold(spending.database, "acme", "ten")
     with pytest.raises(NoSuchThreshold, match="acme has no spend alert at 11"):
         remove_threshold(spending.database, "acme", "11")
@@ -189,13 +191,13 @@ def test_spend_that_can_not_be_read_is_reported_and_everybody_else_is_told_of(
     damage(spending.database, "update invoices set computed_at = 'infinity' where organization_id in ('acme', 'labs')")
     channels = [WebhookChannel(webhook.url)]
     for _ in range(3):  # told at the first look, and not at each
-        with pytest.raises(SpendNotTold, match=r"2 spend alerts could not be told.*acme.*as_of infinity.*labs"):
+        with pytest.raises(SpendAlertFailed, match=r"2 spend alerts could not be sent.*acme.*as_of infinity.*labs"):
             queue_spend_alerts(spending.database, channels, lambda text: None)
         post_waiting(spending.database, channels)
     assert sorted(webhook.subjects()) == [
+        "Spend alert for acme could not be sent",
+        "Spend alert for labs could not be sent",
         "Spend alert: Zeta crossed $10.00 in 2026-09",
-        "Spend of acme could not be told",
-        "Spend of labs could not be told",
     ]
     damage(spending.database, "update invoices set computed_at = now() where organization_id in ('acme', 'labs')")
     assert len(told(spending, webhook)) == 2

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from fly_billing.alerting.spend_thresholds import SpendNotTold, add_threshold, queue_spend_alerts, thresholds
+from fly_billing.alerting.spend_thresholds import SpendAlertFailed, add_threshold, queue_spend_alerts, thresholds
 from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
@@ -203,9 +203,9 @@ def shadow(database: BillingDatabase, billed: Billed) -> Any:
 def spend(database: BillingDatabase, billed: Billed) -> Any:
     try:
         queue_spend_alerts(database, [], lambda line: None)
-    except SpendNotTold as problem:
+    except SpendAlertFailed as problem:
         assert "healthy" not in str(problem)
-    return of_healthy(thresholds(database))
+    return [threshold for threshold in thresholds(database) if threshold.organization_id == "healthy"]
 
 
 def corrected(database: BillingDatabase, billed: Billed) -> Any:

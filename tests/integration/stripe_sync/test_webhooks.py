@@ -778,7 +778,7 @@ def test_a_failed_payment_is_told_once_and_so_are_its_end_and_its_recovery(
     client.v1.invoices.pay(acme)
     assert [tell(), tell()] == [1, 0]
     assert [text.splitlines()[0] for text in alerts] == [
-        "Payment failed, Stripe tries again (expired_card): 1 invoice, $12.00",
+        "Payment failed, Stripe will retry (expired_card): 1 invoice, $12.00",
         "Payment failed, Stripe has given up (expired_card): 1 invoice, $12.00",
         "Payment recovered: 1 invoice, $12.00",
     ]
@@ -849,7 +849,7 @@ def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
     assert [queue_payment_failure_alerts(billing_database, [], alerts.append) for _ in range(2)] == [2, 0]
     assert [text.splitlines()[0] for text in alerts] == [
         "Written off in Stripe as uncollectible: 1 invoice, $7.00",
-        "Voided by hand in Stripe: 2 invoices, $17.00",
+        "Voided manually in Stripe: 2 invoices, $17.00",
     ]
 
 

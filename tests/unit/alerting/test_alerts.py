@@ -54,8 +54,8 @@ def test_currencies_are_never_added_together() -> None:
 
 def test_an_amount_that_nobody_knows_yet_is_said_to_be_unknown() -> None:
     (alert,) = failure_alerts("Billing", [failed("acme", None)])
-    assert alert.subject == "Billing failed (no_answer): 1 invoice, amount not known"
-    assert "- acme 2023-06: amount not known" in alert.body
+    assert alert.subject == "Billing failed (no_answer): 1 invoice, amount unknown"
+    assert "- acme 2023-06: amount unknown" in alert.body
 
 
 def test_an_alert_carries_its_cause_and_all_whom_it_is_about_also_those_it_does_not_name() -> None:
@@ -68,7 +68,7 @@ def test_equal_amounts_are_named_by_organization_and_month_and_last_what_nobody_
     unknown = failed("abel", None)
     (alert,) = failure_alerts("Billing", [unknown, *(failed(name, 1, month=month) for name, month in names)])
     assert alert.body.splitlines()[:4] == [
-        "- acme 2023-05: $0.01", "- acme 2023-07: $0.01", "- bolt 2023-06: $0.01", "- abel 2023-06: amount not known",
+        "- acme 2023-05: $0.01", "- acme 2023-07: $0.01", "- bolt 2023-06: $0.01", "- abel 2023-06: amount unknown",
     ]  # fmt: skip
 
 

@@ -77,7 +77,7 @@ ENCODED = [
 
 def as_it_arrives(name: str) -> EmailMessage:
     """Read what a mail server would get of an alert about an organization of this name."""
-    alert = Alert.of("spend_not_told", f"Spend of {name} could not be told", [f"- {name}"])
+    alert = Alert.of("spend_alert_failed", f"Spend alert for {name} could not be sent", [f"- {name}"])
     sent = message_of(alert, "billing@example.com", "oncall@example.com").as_bytes()
     return message_from_bytes(sent, _class=EmailMessage, policy=SMTP)
 
@@ -86,7 +86,7 @@ def as_it_arrives(name: str) -> EmailMessage:
 def test_a_name_that_is_an_encoded_line_break_adds_no_header_to_a_mail(name: str) -> None:
     arrived = as_it_arrives(name)
     assert {header.lower() for header in arrived} == HEADERS
-    assert str(arrived["Subject"]).strip().startswith("Spend of ")
+    assert str(arrived["Subject"]).strip().startswith("Spend alert for ")
     assert "\n" not in str(arrived["Subject"])
     assert arrived.get_content().splitlines()[1] == f"- {visible(name)}"
 

@@ -16,7 +16,7 @@ def test_a_spend_alert_says_who_crossed_what_with_how_much_as_of_when() -> None:
     assert spend_alert(crossing(10000)).text == (
         "Spend alert: Acme crossed $100.00 in 2026-09\n"
         "Acme (acme) has spent $123.45 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"
-        "What to do: `fly-billing statement acme 2026-09` says what it is made of."
+        "What to do: run `fly-billing statement acme 2026-09` to see the line items."
     )
 
 
@@ -49,14 +49,14 @@ def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, 
 @pytest.mark.parametrize(
     ("amount", "currency", "said"),
     [
-        ("much", "USD", "'much' is no amount: write it as 250 or 99.50"),
-        ("0", "USD", "'0' must be an amount above zero"),
-        ("-5", "USD", "'-5' must be an amount above zero"),
-        ("NaN", "USD", "'NaN' must be an amount above zero"),
-        ("1e30", "USD", "'1e30' must be an amount above zero that a month can come to"),
+        ("much", "USD", "'much' is not an amount: write it as 250 or 99.50"),
+        ("0", "USD", "'0' must be above zero"),
+        ("-5", "USD", "'-5' must be above zero"),
+        ("NaN", "USD", "'NaN' must be above zero"),
+        ("1e30", "USD", "'1e30' must be above zero and no more than a month can total"),
         ("0.005", "USD", "'0.005' has more than the 2 decimals that USD has"),
         ("99.99999999999999999999999999999999", "USD", "has more than the 2 decimals that USD has"),
-        ("92233720368547758.08", "USD", "must be an amount above zero that a month can come to"),
+        ("92233720368547758.08", "USD", "must be above zero and no more than a month can total"),
         ("250.5", "JPY", "'250.5' has more than the 0 decimals that JPY has"),
     ],
 )

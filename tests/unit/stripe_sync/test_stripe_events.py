@@ -378,9 +378,9 @@ def test_what_happened_is_told_per_cause_with_the_largest_amounts_first() -> Non
         ]
     )
     assert [alert.text for alert in alerts] == [
-        "Payment failed, Stripe tries again: 2 invoices, $14.00\n"
+        "Payment failed, Stripe will retry: 2 invoices, $14.00\n"
         "- crux 2026-10: $9.00\n- acme 2026-10: $5.00\nWhat to do: mend payment_failed",
-        "Voided by hand in Stripe: 1 invoice, $3.00\n- bolt 2026-10: $3.00\nWhat to do: mend voided_by_hand",
+        "Voided manually in Stripe: 1 invoice, $3.00\n- bolt 2026-10: $3.00\nWhat to do: mend voided_by_hand",
     ]
 
 
@@ -390,9 +390,9 @@ def test_payments_that_failed_for_different_reasons_need_different_things_done()
         [replace(failed(name, "payment_failed", 100), reason=reason) for name, reason in reasons.items()]
     )
     assert [alert.subject for alert in alerts] == [
-        "Payment failed, Stripe tries again: 1 invoice, $1.00",
-        "Payment failed, Stripe tries again (expired_card): 2 invoices, $2.00",
-        "Payment failed, Stripe tries again (insufficient_funds): 1 invoice, $1.00",
+        "Payment failed, Stripe will retry: 1 invoice, $1.00",
+        "Payment failed, Stripe will retry (expired_card): 2 invoices, $2.00",
+        "Payment failed, Stripe will retry (insufficient_funds): 1 invoice, $1.00",
     ]
 
 
