@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fly_billing.invoicing.rules.chargeable_amounts import charging_problem
+from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.line_text import term_working
 from fly_billing.invoicing.rules.steps.rounding import round_to_chargeable
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
@@ -73,6 +74,16 @@ def test_every_total_can_be_charged_and_what_is_given_back_nets_to_nothing(
         if draft.taxes:
             assert shared["tax"] == draft.taxes[0].tax_cents
     assert sum(totals) == 0
+
+
+def test_the_rounding_is_an_item_of_the_payer_s() -> None:
+    draft = draft_of(item("web", "10.234"), currency="KWD")
+    round_to_chargeable(draft)
+    assert draft.items[1] == InvoiceItem(
+        id=draft.item_id("rounding"), kind="rounding", organization_id="acme", product="Rounding",
+        description="To a total that can be charged, in steps of 0.01 KWD", quantity=Decimal(1), unit="item",
+        amount=Decimal("-0.004"), detail={"base": "10.234", "step": "0.01"},
+    )  # fmt: skip
 
 
 def test_the_rounding_is_explained_as_a_sum() -> None:

@@ -453,6 +453,31 @@ def test_two_discounts_are_each_taken_back_in_proportion() -> None:
     assert found == {"plan as used": -10, "ten, on the fee given back": 1, "six, on the fee given back": 2}
 
 
+def test_what_was_off_is_returned_by_an_item_that_says_of_which_coupon_and_which_fee() -> None:
+    """15.00 of 30.00 were off, and half of the month is given back: 7.50."""
+    off = (DiscountTaken(id_of("half"), "half", "Half price", Decimal(15)),)
+    one = in_advance("2026-01-01", "2026-09-16", charged=(fee_charged("30", discounts=off),))
+    invoice = assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(PRICES), subscriptions=[one])])
+    )
+    fee, returned = invoice.items
+    assert (returned.kind, returned.organization_id, returned.product) == ("discount", "acme", "Discounts")
+    assert (returned.description, returned.quantity, returned.unit) == ("Half price, on the fee given back", 1, "item")
+    assert (returned.amount, returned.discount_id) == (Decimal("7.5"), id_of("half"))
+    assert returned.detail == {
+        "code": "half",
+        "steps": [
+            {
+                "label": "taken off when it was charged", "quantity": "15", "unit_amount": "15", "per": "30",
+                "amount": "7.5",
+            }
+        ],
+        "applied_to": [
+            {"item": str(fee.id), "product": "Plan", "description": "plan as used", "amount": "-7.5"}
+        ],
+    }  # fmt: skip
+
+
 def test_discounts_of_the_month_that_gives_back_do_not_matter() -> None:
     coupon = Discount(id_of("new"), "new", "new", percent=Decimal(50))
     assert given_back("2026-09-16", discounts=[coupon]) == {"plan as used": -15}
