@@ -17,6 +17,7 @@ from fly_billing.corrections.rules.guard import (
     RestOfMonth,
     held_alert,
     held_corrections,
+    loss_of,
     total_to_approve,
 )
 
@@ -145,3 +146,42 @@ def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
     assert alert.subject == "Corrections of 2026-09 wait for a person: EUR 12.10 would be given back"
     assert alert.body.splitlines()[:2] == ["- beta: EUR 7.10", "- acme: EUR 5.00"]
     assert "`fly-billing approve-corrections 2026-09 --total 12.10 --currency EUR --by NAME --why REASON`" in alert.body
+
+
+def test_what_would_be_given_back_of_a_month_is_said_with_both_shares() -> None:
+    """6.00 of 100 euros; and of nothing: late usage of 7.00 that no invoice had, taken away again."""
+    (held,) = held_corrections("2026-09", [proposal("acme", "100", "-6", "EUR")], {}, GUARD)
+    assert held.reason == (
+        "2026-09 would give back EUR 6.00 of EUR 100.00 charged in all (6.0 %; 5 % pass without a person)"
+    )
+    levels = (ChargeLevel("egress", "acme", "usage", Decimal(0), Decimal(0), Decimal(0)),)
+    nothing = Proposal(NAMES, "acme", "USD", levels, {"egress": ("acme", "usage", Decimal(-7))})
+    (held,) = held_corrections("2026-09", [nothing], {}, GUARD)
+    assert held.reason == (
+        "2026-09 would give back $7.00 of $0.00 charged in all (nothing was charged; 5 % pass without a person)"
+    )
+
+
+def test_an_invoice_below_zero_was_not_charged_less_than_nothing() -> None:
+    """Its fees given back were 20.00 more than its charges; 7.00 more are given back of nothing."""
+    levels = (level("fee", "-20", "subscription"),)
+    loss = loss_of(Proposal(NAMES, "acme", "USD", levels, {"fee": ("acme", "subscription", Decimal(-7))}))
+    assert (loss.charged, loss.given_back) == (0, 7)
+
+
+@pytest.mark.parametrize(("count", "last"), [(10, "- org-09: $1.00"), (11, "- and 1 more"), (1211, "- and 1,201 more")])
+def test_the_alert_names_the_ten_largest_and_counts_the_rest(count: int, last: str) -> None:
+    held = HeldSum("2026-09", "USD", {f"org-{number:02}": Decimal(1) for number in range(count)}, ("much",))
+    *named, what_to_do = held_alert(held).body.splitlines()
+    assert (named[0], named[-1]) == ("- org-00: $1.00", last)
+    assert len(named) == min(count, 11)
+    assert what_to_do.startswith(f"What to do: {count:,} corrections wait for a person, and nothing of that is booked:")
+
+
+def test_one_correction_in_dollars_is_told_as_one_with_three_reasons_at_most() -> None:
+    held = HeldSum("2026-09", "USD", {"acme": Decimal("5.001")}, ("a", "b", "c", "d"))
+    assert held.sentence == (
+        "1 correction waits for a person, and nothing of that is booked: a; b; c. First make sure that no usage is"
+        " missing: once it is landed again, this ends by itself. If the corrections are right:"
+        " `fly-billing approve-corrections 2026-09 --total 5.01 --by NAME --why REASON`."
+    )

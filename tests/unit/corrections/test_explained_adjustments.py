@@ -215,3 +215,15 @@ def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
         3,
     )
     assert one.problems == ()
+
+
+def test_a_record_is_read_as_it_was_kept() -> None:
+    """One of before calculations were kept has no items and nothing that waits; one without totals is no record."""
+    totals = {"billed": "3.00", "adjusted_before": "-1", "owed": "7.50"}
+    assert read_adjusted(["late rows"], totals) == Adjusted(
+        ("late rows",), Decimal("3.00"), Decimal(-1), Decimal("7.50"), None, None, Decimal(0)
+    )
+    read = read_adjusted((), totals | {"waits": "1.5", "calculations": {"billed": [], "owed": []}})
+    assert read == Adjusted((), Decimal("3.00"), Decimal(-1), Decimal("7.50"), (), (), Decimal("1.5"))
+    for missing in totals:
+        assert read_adjusted((), {name: value for name, value in totals.items() if name != missing}) is None

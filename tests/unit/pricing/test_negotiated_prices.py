@@ -288,6 +288,31 @@ def test_a_negotiated_price_that_the_list_price_makes_unreadable_says_so() -> No
     )
 
 
+def test_where_something_was_negotiated_a_change_of_the_list_price_is_noticed_all_the_same() -> None:
+    """ams has a price of its own from the 10th; usage of fra was added up over the list's change on the 16th."""
+    dearer = replace(REQUESTS, effective_from=MIDDLE, model=PerUnit(Decimal("0.20")))
+    own = agreed(unit_amount="0.05", match={"region": "ams"}, effective_from="2026-09-10")
+    with pytest.raises(BillingError, match="price_changed_inside_rollup"):
+        month([own], used("requests", "30", region="fra"), prices=[REQUESTS, dearer])
+
+
+def test_after_a_passing_offer_the_own_price_is_beside_the_regular_list_price_again() -> None:
+    """The list: 0.10, and 0.08 in the first half of September. Of its own 0.05 all the time."""
+    offer = replace(REQUESTS, effective_from=SEPTEMBER.start, effective_until=MIDDLE, model=PerUnit(Decimal("0.08")))
+    items = month([agreed(unit_amount="0.05")], used("requests", "10", "10"), prices=[REQUESTS, offer]).items
+    assert sorted((listed(item), str(item.amount.normalize())) for item in items) == [("0.8", "0.5"), ("1", "0.5")]
+    assert {item.price_id for item in items} == {REQUESTS.id, offer.id}
+
+
+def test_without_usage_a_price_of_its_own_that_came_after_the_list_price_ended_decides() -> None:
+    """The list asks for 4.00 until the 10th; acme agreed on 1.00 a month from the 16th to the 20th."""
+    ended = replace(REQUESTS, at_zero="item", minimum=Decimal(4), effective_until=at("2026-09-10"))
+    own = agreed(
+        model="flat", flat_amount="1", at_zero="item", effective_from="2026-09-16", effective_until="2026-09-20"
+    )
+    assert amounts(month([own], prices=[ended])) == ["1"]
+
+
 def test_what_was_negotiated_over_a_key_that_the_book_does_not_have_is_nothing() -> None:
     book = book_of([REQUESTS], [agreed("unknown", unit_amount="1"), agreed("support", percent_off="1")])
     assert book.negotiated_edges() == {}
@@ -413,6 +438,37 @@ def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
     assert amounts(assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
 
 
+def test_an_item_says_whose_price_held_from_when_until_when_and_what_the_list_price_would_be() -> None:
+    """30 requests, 10 of them free by both: 20 x 0.10 at the list price, 10 % off."""
+    price = replace(REQUESTS, free_allowance=Decimal(10))
+    own = agreed(percent_off="10", effective_until="2026-12-01")
+    (item,) = month([own], used("requests", "30"), prices=[price]).items
+    assert item.detail["negotiated"] == {
+        "of": "acme",
+        "since": "2026-01-01T00:00:00+00:00",
+        "until": "2026-12-01T00:00:00+00:00",
+        "percent_off": "10",
+        "list": {
+            "amount": "2",
+            "free_allowance_used": "10",
+            "steps": [{"label": "all", "quantity": "20", "unit_amount": "0.1", "per": "1", "amount": "2"}],
+        },
+    }
+    (fee,) = month(
+        [agreed("support", unit_amount="20")], plans=[Subscription(id_of("plan"), "support", at("2026-09-01"), None)]
+    ).items
+    assert fee.detail["negotiated"] == {
+        "of": "acme",
+        "since": "2026-01-01T00:00:00+00:00",
+        "list": {
+            "amount": "29",
+            "steps": [
+                {"label": "share of the month", "quantity": "1", "unit_amount": "29", "per": "1", "amount": "29"}
+            ],
+        },
+    }
+
+
 # --- What is refused -------------------------------------------------------------------------------------------------
 
 
@@ -458,6 +514,11 @@ def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said
             agreed("egress", unit_amount="1", match={"region": "fra"}),
             replace(EGRESS, match={"region": ("ams",)}),
             "match region fra: the list price is not for that",
+        ),
+        (
+            agreed("egress", unit_amount="1", match={"region": ["fra", "ams", "iad"]}),
+            replace(EGRESS, match={"region": ("ams",)}),
+            "match region fra, iad: the list price is not for that",
         ),
         (agreed(percent_off="0.0000000000001"), REQUESTS, "more than 12 decimals"),
     ],

@@ -294,3 +294,9 @@ def test_an_interval_that_there_is_not_is_answered_with_those_there_are() -> Non
     with pytest.raises(ValueError) as refused:
         replace(SUPPORT, interval="week")
     assert str(refused.value) == "interval 'week'; known are month, quarter, half-year, year"
+
+
+def test_usage_by_the_quarter_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ValueError) as refused:
+        replace(price("requests", "1", "requests"), interval="quarter")
+    assert str(refused.value) == "interval is for fees, and usage is charged by the month: leave it out"
