@@ -166,7 +166,8 @@ def test_an_invoice_below_zero_was_not_charged_less_than_nothing() -> None:
     """Its fees given back were 20.00 more than its charges; 7.00 more are given back of nothing."""
     levels = (level("fee", "-20", "subscription"),)
     loss = loss_of(Proposal(NAMES, "acme", "USD", levels, {"fee": ("acme", "subscription", Decimal(-7))}))
-    assert (loss.charged, loss.given_back) == (0, 7)
+    assert loss.charged == 0
+    assert loss.given_back == 7
 
 
 @pytest.mark.parametrize(("count", "last"), [(10, "- org-09: $1.00"), (11, "- and 1 more"), (1211, "- and 1,201 more")])
