@@ -462,7 +462,8 @@ def test_what_was_off_is_returned_by_an_item_that_says_of_which_coupon_and_which
     )
     fee, returned = invoice.items
     assert (returned.kind, returned.organization_id, returned.product) == ("discount", "acme", "Discounts")
-    assert (returned.description, returned.quantity, returned.unit) == ("Half price, on the fee given back", 1, "item")
+    assert (returned.description, returned.unit) == ("Half price, on the fee given back", "item")
+    assert returned.quantity == 1
     assert (returned.amount, returned.discount_id) == (Decimal("7.5"), id_of("half"))
     assert returned.detail == {
         "code": "half",
