@@ -1,5 +1,6 @@
 """A month that deposits paid after tax is corrected to nothing: invoice, tax and credit net to zero."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from fly_billing.corrections.rules.differences import recalculate
 from fly_billing.corrections.rules.returned_credits import CreditsUsed, credit_differences
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Adjustment, CreditGrant, InvoiceInputs, Member
+from fly_billing.invoicing.rules.inputs import Adjustment, CreditGrant, InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.money import exact_sum
+from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
-from tests.support.builders import SEPTEMBER
-from tests.unit.invoicing.steps.drafts import credit
+from tests.support.builders import REQUESTS, SEPTEMBER, id_of, price
+from tests.unit.invoicing.steps.drafts import credit, tax
 from tests.unit.invoicing.test_taxes_returned import BOOK, RATES, by_rate, correct, member, members, october, terms
 
+AUGUST = SEPTEMBER.plus(-1)
 SCOPES = st.sampled_from([Scope(), Scope(), Scope(products=("Requests",)), Scope(kinds=("subscription",))])
 DEPOSITS = st.lists(
     st.tuples(st.decimals("0.01", 400, places=2), st.integers(0, 1), SCOPES), min_size=1, max_size=3
@@ -103,3 +106,60 @@ def test_a_deposit_for_requests_pays_them_and_their_reduced_tax_and_no_other() -
         InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[grant])
     )
     assert ([*drawn(charged).values()], charged.total_cents) == ([Decimal(107)], 8900)
+
+
+def month_of(
+    requests: str, by: Sequence[CreditGrant], taxes: Sequence[TaxRate] = (), plans: Sequence[Subscription] = ()
+) -> InvoiceInputs:
+    """September of acme: requests at 0.10, and plans."""
+    used = [UsageRollup(id_of(requests), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(requests))]
+    prices = PriceBook([REQUESTS, price("gone", "30"), price("kept", "50")])
+    return InvoiceInputs(
+        "acme", "USD", SEPTEMBER, [Member("acme", prices, used, plans)], credits=by, taxes=taxes,
+        earlier_taxes={AUGUST: taxes},
+    )  # fmt: skip
+
+
+def goes_back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
+    """By credit: what goes back to it above zero, what it pays more below zero."""
+    stored = list(assemble_invoice(charged).items)
+    names = {one.id: one.description for one in charged.credits}
+    found: dict[str, Decimal] = {}
+    for one in credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(charged.credits)):
+        assert one.charge.credit_grant_id
+        name = names[one.charge.credit_grant_id]
+        found[name] = exact_sum([found.get(name, Decimal(0)), one.amount])
+    return found
+
+
+VAT, IN_PRICE = tax("VAT", "10"), tax("VAT", "10", is_inclusive=True)
+
+
+@pytest.mark.parametrize(
+    ("granted", "rate", "requests", "back"),
+    [
+        # 110.00 were owed, 60.00 of it paid by the deposit. Of 44.00 it pays all: 16.00 go back, 50.00 in money.
+        ({"deposit": "60"}, VAT, ("1000", "400"), {"deposit": "16"}),
+        ({"deposit": "60"}, VAT, ("1000", "600"), {}),  # 66.00 are owed: it pays 60.00 as before
+        ({"deposit": "60"}, VAT, ("1000", "0"), {"deposit": "60"}),
+        ({"deposit": "60"}, IN_PRICE, ("1000", "400"), {"deposit": "20"}),  # 40.00 with the tax in it
+        # A promotion of 20.00 pays first and stays: 20.00 + 2.00 of tax are the deposit's, of 60.00.
+        ({"promotion": "20", "deposit": "60"}, VAT, ("1000", "400"), {"deposit": "38"}),
+        # Nothing but the promotion is needed: 15.00 of its 20.00.
+        ({"promotion": "20", "deposit": "60"}, VAT, ("1000", "150"), {"promotion": "5", "deposit": "60"}),
+        # 10.003 were 10.00, 5.006 are 5.01: whole cents go back, as money would.
+        ({"deposit": "60"}, None, ("100.03", "50.06"), {"deposit": "4.99"}),
+        # Of 16.50 the second, which is drawn first, paid 7.00 and the first 9.50. Now 5.50 are owed: all by the second.
+        ({"first": "11", "second": "7"}, VAT, ("150", "50"), {"first": "9.5", "second": "1.5"}),
+    ],
+)
+def test_what_deposits_and_promotions_paid_too_much_goes_back_to_each(
+    granted: dict[str, str], rate: TaxRate | None, requests: tuple[str, str], back: dict[str, str]
+) -> None:
+    """The month was charged for so many requests at 0.10, and is corrected to so many."""
+    by = [
+        credit(amount, name, pays="net" if name == "promotion" else "gross", priority=-1 if name == "second" else 0)
+        for name, amount in granted.items()
+    ]
+    charged, now = (month_of(one, by, [rate] if rate else []) for one in requests)
+    assert goes_back(charged, now) == {name: Decimal(amount) for name, amount in back.items()}
