@@ -1,0 +1,100 @@
+"""What can't be read of a price book is refused in a sentence: which field, of what, and what there is instead."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fly_billing.pricing.rules.prices import mixed_intervals
+from fly_billing.pricing.rules.rating import rate
+from fly_billing.pricing.rules.tax_books import BookTaxRate
+from fly_billing.pricing.rules.transformed_quantity import EventRounding, TransformedQuantity
+
+
+@pytest.mark.parametrize(
+    ("read", "data", "said"),
+    [
+        (
+            TransformedQuantity.from_data,
+            {"steps": "5"},
+            "unknown fields ['steps'] in transform_quantity; known are ['divide_by', 'round', 'step']",
+        ),
+        (TransformedQuantity.from_data, {}, "transform_quantity {} needs fields: divide_by, step, round"),
+        (TransformedQuantity.from_data, {"step": "0"}, "transform_quantity: step must be above 0"),
+        (TransformedQuantity.from_data, {"divide_by": "0"}, "transform_quantity: divide_by must be above 0"),
+        (TransformedQuantity.from_data, {"round": "half"}, "transform_quantity: round 'half'; known are up, down"),
+        (
+            EventRounding.from_data,
+            {"step": "6", "to": "up"},
+            "unknown fields ['to'] in round_each_event; known are ['round', 'step']",
+        ),
+        (
+            EventRounding.from_data,
+            {"round": "up"},
+            "round_each_event {'round': 'up'} needs a step, such as {step: 6, round: up}",
+        ),
+        (EventRounding.from_data, {"step": "0"}, "round_each_event: step must be above 0"),
+        (
+            EventRounding.from_data,
+            {"step": "0.0000000000000001"},
+            "round_each_event: step 1E-16 must be below 10^12, with at most 15 decimals",
+        ),
+        (
+            EventRounding.from_data,
+            {"step": "1000000000000"},
+            "round_each_event: step 1000000000000 must be below 10^12, with at most 15 decimals",
+        ),
+        (EventRounding.from_data, {"step": "6", "round": "half"}, "round_each_event: round 'half'; known are up, down"),
+    ],
+)
+def test_a_rounding_that_can_not_be_read_is_refused(
+    read: Callable[[Any], object], data: Mapping[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        read(data)
+    assert str(refused.value) == said
+
+
+def test_versions_of_a_fee_by_different_intervals_are_told_with_what_to_do() -> None:
+    assert mixed_intervals("plan", ["month", "year"]) == (
+        "the versions of price 'plan' are by the month and by the year: a fee keeps its interval; give the other one a"
+        " key of its own, end the subscriptions and begin others with that key"
+    )
+
+
+VAT: dict[str, Any] = {"key": "vat", "tax": "VAT", "percent": "19", "first_month": "2026-09"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"last_month": "2026-08"}, "last_month 2026-08 is before first_month 2026-09"),
+        ({"first_month": "2026-9"}, "first_month '2026-9' is no month: write it as 2026-10"),
+        ({"first_month": "2026-09-02"}, "first_month '2026-09-02' is no month: write it as 2026-10"),
+        ({"is_inclusive": "yes"}, "is_inclusive 'yes' is not true or false"),
+        ({"tax": None}, "tax is missing"),
+    ],
+)
+def test_a_tax_rate_of_a_book_that_can_not_be_read_is_refused_by_its_key(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        BookTaxRate.from_data("fly", VAT | changes)
+    assert str(refused.value) == f"tax rate fly/vat: {said}"
+
+
+def test_a_tax_rate_may_hold_for_one_month_and_is_called_like_its_tax_unless_it_has_a_name() -> None:
+    one = BookTaxRate.from_data("fly", VAT | {"last_month": "2026-09-01"})
+    assert (one.last_month, one.rate.name, one.rate.category) == (one.first_month, "VAT", "standard")
+    assert BookTaxRate.from_data("fly", VAT | {"name": "MwSt"}).rate.name == "MwSt"
+    assert hash(one.rate) == hash(one.rate.id)
+    assert len({one.rate, BookTaxRate.from_data("fly", VAT | {"first_month": "2026-10"}).rate}) == 2
+
+
+def test_a_rating_as_data_says_what_was_used_where_that_is_not_what_is_charged_for() -> None:
+    """61 units in steps of 6 are 66."""
+    price = {"meter": "calls", "unit_amount": "0.10", "transform_quantity": {"step": "6"}}
+    assert rate(price, Decimal(61)).as_data() == {
+        "used": "61", "quantity": "66", "allowance_used": "0", "amount": "6.6", "currency": "USD",
+        "steps": [{"label": "all", "quantity": "66", "unit_amount": "0.1", "per": "1", "amount": "6.6"}],
+    }  # fmt: skip
+    assert "used" not in rate(price, Decimal(66)).as_data()
