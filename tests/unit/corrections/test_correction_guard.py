@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID, uuid5
 
@@ -186,3 +186,71 @@ def test_one_correction_in_dollars_is_told_as_one_with_three_reasons_at_most() -
         " missing: once it is landed again, this ends by itself. If the corrections are right:"
         " `fly-billing approve-corrections 2026-09 --total 5.01 --by NAME --why REASON`."
     )
+
+
+def test_corrections_of_every_currency_are_among_those_that_wait() -> None:
+    assert waiting(proposal("acme", "100", "-6"), proposal("beta", "100", "-7", "EUR")) == ["beta", "acme"]
+
+
+def test_one_invoice_that_gives_back_too_much_is_told_by_its_charges_in_its_currency() -> None:
+    """2,000 of 3,000 yen; the month as a whole charged 100,000."""
+    rest = {"JPY": RestOfMonth(Decimal(97_000), Decimal(0))}
+    (held,) = held_corrections("2026-09", [proposal("acme", "3000", "-2000", "JPY")], rest, GUARD)
+    assert held.reason == (
+        "acme would be given back JPY 2,000 of JPY 3,000 of its charges (66.7 %; 50 % pass without a person)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "change", "charged", "given_back"),
+    [
+        # Usage was 100 at its highest, 80 now, and becomes 50: 50 of 100.
+        ((("egress", "usage", 90, 100, 80),), ("egress", -30), 100, 50),
+        # A discount of 40 on 100: 60 were owed at most; 30 of usage less are 30 of 100.
+        ((("egress", "usage", 100, 100, 100), ("coupon", "discount", -40, 0, -40)), ("egress", -30), 100, 30),
+        # A minimum of 100 charged 70 beyond 30 of usage: the mark is 100, and the minimum falls by 70.
+        ((("egress", "usage", 30, 30, 30), ("least", "minimum", 70, 0, 70)), ("least", -70), 100, 70),
+        # More is charged: nothing is given back.
+        ((("egress", "usage", 10, 10, 10),), ("egress", 5), 10, 0),
+    ],
+)
+def test_what_an_invoice_charged_at_most_and_what_it_would_give_back(
+    levels: Sequence[tuple[str, str, int, int, int]], change: tuple[str, int], charged: int, given_back: int
+) -> None:
+    """A level: (thing, kind, mark, peak, now)."""
+    known = tuple(ChargeLevel(key, "acme", kind, *map(Decimal, numbers)) for key, kind, *numbers in levels)
+    kinds = {one.key: one.kind for one in known}
+    key, amount = change
+    loss = loss_of(Proposal(NAMES, "acme", "USD", known, {key: ("acme", kinds[key], Decimal(amount))}))
+    assert (int(loss.charged), int(loss.given_back)) == (charged, given_back)
+
+
+def test_usage_that_was_never_charged_and_is_given_back_is_its_organization_s() -> None:
+    """acme paid 100 for itself; 7.00 are given back for beta, which no invoice had."""
+    levels = (level("egress", "100"),)
+    changes = {"beta|egress": ("beta", "usage", Decimal(-7))}
+    rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
+    (held,) = held_corrections("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
+    assert held.reason == (
+        "beta would be given back $7.00 of $0.00 of its usage (nothing was charged; 50 % pass without a person)"
+    )
+
+
+def test_half_a_dollar_that_was_charged_is_no_nothing() -> None:
+    """2.00 are given back of 0.50 that was charged."""
+    levels = (level("egress", "0.5"),)
+    changes = {"egress": ("acme", "usage", Decimal(-2))}
+    rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
+    (held,) = held_corrections("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
+    assert "$2.00 of $0.50 of its charges (400.0 %" in held.reason
+
+
+def test_a_total_of_thirty_digits_is_rounded_up_at_the_cent() -> None:
+    amounts = [Decimal("123456789012345.000000000000001")]
+    assert total_to_approve(amounts, "USD") == Decimal("123456789012345.01")
+
+
+def test_equal_amounts_are_listed_by_name_and_the_alert_has_its_code() -> None:
+    alert = held_alert(HeldSum("2026-09", "USD", {"beta": Decimal(1), "acme": Decimal(1)}, ("much",)))
+    assert alert.body.splitlines()[:2] == ["- acme: $1.00", "- beta: $1.00"]
+    assert alert.code == "corrections_held"
