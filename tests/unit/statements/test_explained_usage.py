@@ -294,3 +294,17 @@ def test_a_stretch_is_told_as_data_with_its_level_and_its_seconds() -> None:
         },
     }
     assert (own.as_data()["is_carried"], own.as_data()["seconds"], own.amount) == (False, "86400", Decimal(24))
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"), [(None, None), ("66", None), ("61", "61"), ("61.50", "61.5"), ("0", "0")]
+)
+def test_an_event_that_was_rounded_is_told_with_what_landed(measured: str | None, told: str | None) -> None:
+    landed = LandedMeasurement(
+        at("2026-09-15"), "app", "1", Decimal(66), place="2026-09-15/usage.jsonl:3",
+        measured=None if measured is None else Decimal(measured),
+    )  # fmt: skip
+    assert landed.as_data() == {
+        "time": "2026-09-15T00:00:00+00:00", "source": "app", "id": "1", "quantity": "66", "value": "",
+        "place": "2026-09-15/usage.jsonl:3", **({"measured": told} if told else {}),
+    }  # fmt: skip

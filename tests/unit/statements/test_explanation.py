@@ -19,9 +19,11 @@ from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import from_cents, to_cents
 from fly_billing.periods import moment_text, span_text
 from fly_billing.pricing.rules.models import Graduated, PerUnit, Tier
+from fly_billing.pricing.rules.negotiated_prices import Negotiated, NegotiatedPrice, holdings_of
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
+from fly_billing.pricing.rules.transformed_quantity import TransformedQuantity
 from fly_billing.statements.rules.explanation import Explanation, Line, charged_by, explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from tests.support.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
@@ -664,3 +666,45 @@ def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
     one = explain(bare, replace(invoice, items=(bare,)), used)
     assert one.problems == ("Units: the steps charge for 0 and 0 are free, together not the 3 that were used",)
     assert sums(one)[1:] == [("Amount", [("as it was entered", "", Decimal("0.3"))], Decimal("0.3"))]
+
+
+def test_a_negotiated_price_is_told_as_data_with_its_record_and_the_list_price() -> None:
+    """110 GB less 100 free ones at a quarter off 0.02, until December."""
+    own = NegotiatedPrice.from_data(
+        "fly",
+        {
+            "key": "egress", "organization": "acme", "effective_from": "2026-01-01", "effective_until": "2026-12-01",
+            "percent_off": "25",
+        },
+    )  # fmt: skip
+    used = (rollup("egress_gb", "110", region="iad"),)
+    book = PriceBook([EGRESS]).negotiated_by(Negotiated(holdings_of("acme", [own], [])))
+    (item,) = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", book, used)])).items
+    price = book.for_usage("egress_gb", {"region": "iad"}, SEPTEMBER.start)
+    told = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", used, price).as_data()["price"]
+    assert (told["id"], told["unit_amount"]) == (str(EGRESS.id), "0.015")
+    assert told["negotiated"] == {
+        "id": str(own.id), "of": "acme", "effective_from": "2026-01-01T00:00:00+00:00",
+        "effective_until": "2026-12-01T00:00:00+00:00", "percent_off": "25",
+    }  # fmt: skip
+    assert told["list_price"] == EGRESS.to_data()
+
+
+@pytest.mark.parametrize(
+    ("transform", "factors", "rounded"),
+    [
+        ({"divide_by": "100"}, (Decimal(250), Decimal(1), Decimal(100)), "0.5"),  # 2.5 hundreds are 3
+        ({"step": "60"}, None, "50"),  # 250 are 300: nothing is divided, and no line says so
+    ],
+)
+def test_a_quantity_in_steps_shows_a_division_where_there_is_one(
+    transform: dict[str, str], factors: tuple[Decimal, ...] | None, rounded: str
+) -> None:
+    own = replace(REQUESTS, transform_quantity=TransformedQuantity.from_data(transform))
+    used = (rollup("requests", "250"),)
+    (item,) = invoice_of(*used, prices=(own,)).items
+    one = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", used, own)
+    (quantity,) = (found for found in one.sums if found.title == "Quantity")
+    first, second = quantity.lines
+    assert (first.label, first.product, second.amount) == ("used", factors, Decimal(rounded))
+    assert one.problems == ()
