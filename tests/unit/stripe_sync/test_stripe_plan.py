@@ -230,3 +230,18 @@ def test_a_description_ends_at_500_characters() -> None:
 @pytest.mark.parametrize("collect", [True, False])
 def test_stripe_charges_by_itself_only_where_we_collect(collect: bool) -> None:
     assert finalize_request(collect).params == {"auto_advance": collect}
+
+
+@pytest.mark.parametrize(
+    ("currency", "cents", "sent"),
+    [
+        ("USD", 1234, 1234),
+        ("JPY", 1200, 1200),
+        ("ISK", 1200, 120000),  # no minor unit, and two decimals at Stripe
+        ("UGX", -7, -700),
+        ("KWD", 10230, 10230),
+    ],
+)
+def test_a_line_is_sent_in_stripe_s_units_of_its_currency(currency: str, cents: int, sent: int) -> None:
+    (request,) = add_lines_requests(replace(INVOICE, currency=currency, lines=lines(cents)))
+    assert [line["amount"] for line in request.params["lines"]] == [sent]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fly_billing.invoicing.rules.assembly import assemble_invoice
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, InvoiceInputs, Member, Subscription
 from fly_billing.invoicing.rules.items import InvoiceItem
@@ -165,3 +165,52 @@ def test_half_of_a_fee_that_a_deposit_paid_goes_back_to_it_with_its_tax(
     back = [one.amount for one in invoice.items if one.kind == "credit"]
     assert back == ([Decimal(to_deposit)] if to_deposit else [])
     assert invoice.amount == Decimal(total)
+
+
+def fee_given_back(charged: str, currency: str, *paid: tuple[str, str]) -> Invoice:
+    """A fee for September, charged in August at 10 %, of which half is given back; what each deposit had paid of it."""
+    credits = tuple(CreditPaid(id_of(name), name, Decimal(amount), "gross") for name, amount in paid)
+    plan = Subscription(
+        id_of("plan"), "plan", at("2026-01-01"), at("2026-09-16"), billed="in_advance",
+        charged=(fee_charged(charged, credits=credits),),
+    )  # fmt: skip
+    member = Member("acme", PriceBook([price("plan", charged, currency=currency)]), subscriptions=[plan])
+    return assemble_invoice(
+        InvoiceInputs("acme", currency, SEPTEMBER, [member], earlier_taxes={AUGUST: (tax("VAT", "10"),)})
+    )
+
+
+@pytest.mark.parametrize(
+    ("charged", "currency", "paid", "back"),
+    [
+        # 55.00 of 110.00 are kept: 40.00 of the first deposit, 15.00 of the second.
+        ("100", "USD", [("first", "40"), ("second", "40")], {"second": "25"}),
+        ("100", "USD", [("first", "30"), ("second", "20"), ("third", "10")], {"third": "5"}),
+        ("100", "USD", [("first", "55.50")], {"first": "0.50"}),
+        # 116 yen were paid, 58 are returned, so 58 are kept: 2 of 60.
+        ("105", "JPY", [("first", "60")], {"first": "2"}),
+    ],
+)
+def test_the_deposit_that_was_drawn_last_gets_back_first_what_is_given_back_of_a_fee(
+    charged: str, currency: str, paid: list[tuple[str, str]], back: dict[str, str]
+) -> None:
+    items = [one for one in fee_given_back(charged, currency, *paid).items if one.kind == "credit"]
+    assert {one.description.partition(",")[0]: one.amount for one in items} == {
+        name: Decimal(amount) for name, amount in back.items()
+    }
+
+
+def test_what_goes_back_to_a_credit_is_an_item_that_says_of_which_fee() -> None:
+    invoice = fee_given_back("100", "USD", ("prepaid", "60"))
+    (fee,) = (one for one in invoice.items if one.kind == "subscription")
+    (item,) = (one for one in invoice.items if one.kind == "credit")
+    assert (item.product, item.description) == ("Credits", "prepaid, on the fee given back")
+    assert (item.credit_grant_id, item.organization_id, item.amount) == (id_of("prepaid"), "acme", Decimal(5))
+    assert item.detail == {
+        "paid": "60", "returned": "5",
+        "applied_to": [
+            {"item": str(fee.id), "product": fee.product, "description": fee.description, "amount": "-5"}
+        ],
+    }  # fmt: skip
+    assert item in fee_given_back("100", "USD", ("prepaid", "60")).items
+    assert len({one.id for one in invoice.items}) == len(invoice.items)
