@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -308,3 +309,56 @@ def test_an_event_that_was_rounded_is_told_with_what_landed(measured: str | None
         "time": "2026-09-15T00:00:00+00:00", "source": "app", "id": "1", "quantity": "66", "value": "",
         "place": "2026-09-15/usage.jsonl:3", **({"measured": told} if told else {}),
     }  # fmt: skip
+
+
+def covered_by_one_price(
+    how: Aggregation, here: Sequence[LandedMeasurement], elsewhere: Sequence[LandedMeasurement], quantity: str,
+    start: datetime = SEPTEMBER.start, end: datetime = SEPTEMBER.end,
+) -> Sum:  # fmt: skip
+    rollup = UsageRollup(id_of("rollup"), "volume", {"region": "ams"}, start, end, Decimal(quantity))
+    return explain_quantity(
+        rollup, len(here), "unit", DecidingEvents(how, SEPTEMBER, SEPTEMBER.end, here, elsewhere=elsewhere)
+    )
+
+
+def test_of_one_price_for_all_regions_each_has_what_it_raised_the_highest_by() -> None:
+    """ams 4, fra 6, ams 9, fra 10: ams has 4 + (9 - 6), fra (6 - 4) + (10 - 9), together 10."""
+    ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
+    fra = [landed("2", "6", "2026-09-05"), landed("4", "10", "2026-09-20")]
+    one = covered_by_one_price(Aggregation("max"), ams, fra, "7")
+    assert one.title == "Highest of all that this price covers: region ams; 2026-09-01 to 2026-10-01"
+    assert said(one) == [
+        ("the highest when it came: app 1 on 2026-09-02", "", Decimal(4)),
+        ("the highest when it came: app 3 on 2026-09-10", "", Decimal(9)),
+        ("the highest before: app 2 on 2026-09-05, under other dimensions", "", Decimal(-6)),
+    ]
+    assert (named(one), one.problems()) == (["1", "3", "2"], [])
+    other = covered_by_one_price(Aggregation("max"), fra, ams, "3")
+    assert (sum(line.amount for line in other.lines), other.problems()) == (3, [])
+
+
+def test_an_event_at_the_edge_of_a_price_change_belongs_to_what_comes_after_it() -> None:
+    """ams 4 on the 2nd, 9 on the 10th at midnight, when the price changes."""
+    ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
+    fra = [landed("0", "1", "2026-09-01")]
+    after = covered_by_one_price(Aggregation("max"), ams, fra, "5", start=at("2026-09-10"))
+    assert said(after) == [
+        ("the highest when it came: app 3 on 2026-09-10", "", Decimal(9)),
+        ("the highest before: app 1 on 2026-09-02", "", Decimal(-4)),
+    ]
+    before = covered_by_one_price(Aggregation("max"), ams, fra, "3", end=at("2026-09-10"))
+    assert [line.amount for line in before.lines] == [4, -1]
+
+
+def test_where_another_region_was_always_higher_that_is_said() -> None:
+    one = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
+    assert said(one) == [("no event here was the highest of all that this price covers", "", Decimal(0))]
+    last = covered_by_one_price(Aggregation("latest"), [], [landed("2", "6", "2026-09-05")], "0")
+    assert said(last) == [("the month's last event is under other dimensions: app 2 on 2026-09-05", "", Decimal(0))]
+    assert (named(last), last.problems()) == (["2"], [])
+
+
+def test_a_rounded_peak_is_told_with_what_landed() -> None:
+    event = replace(landed("1", "66", "2026-09-02"), measured=Decimal("61.0"))
+    (line,) = said(explained(Aggregation("max"), [event], "66"))
+    assert line[0] == "the month's highest by then: app 1 on 2026-09-02 (61, rounded)"
