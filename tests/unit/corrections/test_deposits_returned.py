@@ -9,15 +9,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly_billing.corrections.rules.differences import recalculate
-from fly_billing.corrections.rules.returned_credits import CreditsUsed, credit_differences
+from fly_billing.corrections.rules.differences import charge_key, recalculate
+from fly_billing.corrections.rules.returned_credits import (
+    CreditsUsed,
+    credit_differences,
+    credit_key,
+    thing_of_credit_key,
+)
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.inputs import Adjustment, CreditGrant, InvoiceInputs, Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.inputs import (
+    Adjustment,
+    CreditGrant,
+    CreditPaid,
+    InvoiceInputs,
+    Member,
+    Subscription,
+    UsageRollup,
+)
 from fly_billing.money import exact_sum
 from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
-from tests.support.builders import REQUESTS, SEPTEMBER, id_of, price
+from tests.support.builders import REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
 from tests.unit.invoicing.steps.drafts import credit, tax
 from tests.unit.invoicing.test_taxes_returned import BOOK, RATES, by_rate, correct, member, members, october, terms
 
@@ -163,3 +176,50 @@ def test_what_deposits_and_promotions_paid_too_much_goes_back_to_each(
     ]
     charged, now = (month_of(one, by, [rate] if rate else []) for one in requests)
     assert goes_back(charged, now) == {name: Decimal(amount) for name, amount in back.items()}
+
+
+LEAVER = Subscription(
+    id_of("gone"), "gone", at("2026-01-01"), None, billed="in_advance",
+    charged=(fee_charged("30", credits=(CreditPaid(id_of("promotion"), "promotion", Decimal(20)),)),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ended", "before", "back"),
+    [
+        # 15.00 of 30.00 are kept, of which the promotion paid 20.00: it gets 5.00, and 10.00 are money.
+        ("2026-09-16", "0", "5"),
+        ("2026-09-16", "2", "3"),  # 2.00 went back to it before
+        ("2026-09-16", "5", None),
+        ("2026-09-16", "7", None),  # more than that: what went back is not taken away again
+        ("2026-09-01", "0", "20"),
+        ("2026-09-25", "0", None),  # 24.00 are kept
+        (None, "0", None),
+    ],
+)
+def test_a_fee_in_advance_whose_end_is_told_late_goes_back_to_the_credit_that_paid_it(
+    ended: str | None, before: str, back: str | None
+) -> None:
+    """August charged 30.00 for September; when the end is told, September is final and charged nothing for the plan."""
+    promotion = credit("0", "promotion")
+    charged = month_of("100", [], plans=[LEAVER])
+    now = replace(charged, members=month_of("100", [], plans=[replace(LEAVER, ended_at=ended and at(ended))]).members)
+    stored = list(assemble_invoice(charged).items)
+    draft = recalculate(now, stored)
+    fee = [item for item in draft.items if item.kind == "subscription" and item.amount < 0]
+    thing = charge_key(fee[0]) if fee else ""
+    used = CreditsUsed([promotion], fees_returned={(promotion.id, thing): Decimal(before)})
+    found = credit_differences(stored, draft, SEPTEMBER, used)
+    assert [one.amount for one in found] == ([Decimal(back)] if back else [])
+    for one in found:
+        assert one.charge.key == credit_key("acme", promotion.id, thing, fee=True)
+        assert thing_of_credit_key(one.charge.key) == (thing, True)
+        assert (one.charge.kind, one.charge.organization_id, one.charge.product) == ("credit", "acme", fee[0].product)
+        assert one.charge.description == "promotion, which had paid gone as used"
+        assert one.detail == {"billed_quantity": "1", "quantity": "1", "thing": thing, "pays": "net"}
+        assert one.charge.credit_grant_id == promotion.id
+        (was,), (is_,) = one.billed_items, one.owed_items
+        assert was.detail == {
+            "applied_to": [{"product": fee[0].product, "description": "gone as used", "amount": back}]
+        }
+        assert (was.kind, was.amount, is_.kind, is_.amount) == ("credit", -one.amount, "credit", 0)
