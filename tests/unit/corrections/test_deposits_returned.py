@@ -203,7 +203,9 @@ def test_a_fee_in_advance_whose_end_is_told_late_goes_back_to_the_credit_that_pa
     """August charged 30.00 for September; when the end is told, September is final and charged nothing for the plan."""
     promotion = credit("0", "promotion")
     charged = month_of("100", [], plans=[LEAVER])
-    now = replace(charged, members=month_of("100", [], plans=[replace(LEAVER, ended_at=ended and at(ended))]).members)
+    now = replace(
+        charged, members=month_of("100", [], plans=[replace(LEAVER, ended_at=at(ended) if ended else None)]).members
+    )
     stored = list(assemble_invoice(charged).items)
     draft = recalculate(now, stored)
     fee = [item for item in draft.items if item.kind == "subscription" and item.amount < 0]
@@ -222,4 +224,4 @@ def test_a_fee_in_advance_whose_end_is_told_late_goes_back_to_the_credit_that_pa
         assert was.detail == {
             "applied_to": [{"product": fee[0].product, "description": "gone as used", "amount": back}]
         }
-        assert (was.kind, was.amount, is_.kind, is_.amount) == ("credit", -one.amount, "credit", 0)
+        assert (was.kind, was.amount, is_.kind, is_.amount) == ("credit", -one.amount, "credit", Decimal(0))
