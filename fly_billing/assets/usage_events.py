@@ -18,13 +18,10 @@ from dagster import (
 
 from fly_billing.assets.run_report import check, report, table
 from fly_billing.partitions import landing_days
-from fly_billing.periods import FIRST_MONTH
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
-from fly_billing.usage.landing import DaysNotLanded, land_days
-from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.usage_table import UsageTableVersion, count_by_day
+from fly_billing.usage.landing_run import LandingReport, land_and_check
 from fly_billing.worklist.due import needs_attention
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
@@ -62,56 +59,36 @@ def usage_events(
     what it brought before. Rows that can't be billed are in `rejected_usage` with file, line and reason: mend the
     file (or add the missing meter or organization) and materialize the day again.
     """
-    database, lake = billing_postgres.database(), usage_store.lake()
+    database, landing = billing_postgres.database(), usage_store.landing()
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    try:
-        files = land_days(database, lake, usage_store.landing(), days, FIRST_MONTH, clock.now(), context.log.info)
-        failed: dict[date, str] = {}
-    except DaysNotLanded as problem:
-        files, failed = problem.files, problem.failures
-    failures = [{"landing_day": day, "message": failed[day]} for day in sorted(failed)]
-    unclear = [asdict(one) for one in needs_attention(database, usage_store.landing(), clock.now())]
-    accounts = [dict(row) for row in database.rows("accounted_usage", days=days)]
-    table_now = open_usage_table(database, lake)
-    metadata = {
-        "table_version": table_now.version,
+    landed = land_and_check(database, usage_store.lake(), landing, days, clock.now(), context.log.info)
+    unclear = [asdict(problem) for problem in needs_attention(database, landing, clock.now())]
+    failures = [{"landing_day": day, "message": landed.failures[day]} for day in sorted(landed.failures)]
+    metadata = _metadata_of(landed)
+    checks = [
+        check("usage_events", ACCOUNTED_FOR, [*failures, *landed.unaccounted], landed=metadata["landed"]),
+        check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
+    ]
+    failed = {day.isoformat() for day in landed.failures}
+    yield from report(context, metadata, checks, failed, failures, are_recorded=False)
+
+
+def _metadata_of(landed: LandingReport) -> dict[str, Any]:
+    files = landed.files
+    return {
+        "table_version": landed.table_version,
         "files": len(files),
         "empty_files": [f"{file.day}/{file.path}" for file in files if file.landed == 0],
         "landed": sum(file.landed for file in files),
         "accepted": sum(file.accepted for file in files),
         "duplicate": sum(file.duplicate for file in files),
         "rejected": sum(file.rejected for file in files),
-        "rejected_by_reason": table([dict(row) for row in database.rows("reasons_of_rejection", days=days)]),
-        "by_landing_day": table(accounts, most=31),
+        "rejected_by_reason": table(landed.rejections),
+        "by_landing_day": table([asdict(account) for account in landed.accounts], most=31),
     }
-    wrong = [*failures, *unaccounted(accounts, table_now, days)]
-    checks = [
-        check("usage_events", ACCOUNTED_FOR, wrong, landed=metadata["landed"]),
-        check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
-    ]
-    failed_keys = {day.isoformat() for day in failed}
-    yield from report(context, metadata, checks, failed_keys, failures, are_recorded=False)
 
 
 def cause_of(unclear: Sequence[Mapping[str, Any]]) -> str:
-    """Return a text that is another one as soon as something else is not understood, so that it is told of again."""
-    listed = "\n".join(f"{one['path']} {one['message']}" for one in unclear)
+    """Return a text that differs as soon as another problem is listed, so that it is alerted on again."""
+    listed = "\n".join(f"{problem['path']} {problem['message']}" for problem in unclear)
     return sha256(listed.encode()).hexdigest()
-
-
-def unaccounted(
-    accounts: Sequence[Mapping[str, Any]], usage: UsageTableVersion, days: Sequence[date]
-) -> list[Mapping[str, Any]]:
-    """List landing days whose ledger disagrees with what is really in the usage table and in rejected_usage."""
-    in_lake = count_by_day(usage, days)
-    wrong: list[Mapping[str, Any]] = []
-    for day in accounts:
-        accepted, duplicate = in_lake.get(day["landing_day"], (0, 0))
-        really = {"accepted_in_table": accepted, "duplicate_in_table": duplicate}
-        if (day["accepted"], day["duplicate"], day["landed"]) != (
-            accepted,
-            duplicate,
-            accepted + duplicate + day["rejected_rows"],
-        ):
-            wrong.append({**day, **really})
-    return wrong

@@ -17,10 +17,11 @@ from dagster import (
 from fly_billing.assets.run_report import check, report, runs_also, table
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
+from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
-from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.rollups import RolledUp, roll_up
 
 ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 
@@ -53,30 +54,27 @@ def usage_rollups(
     keep everybody's invoices from being made.
     """
     database, lake = billing_postgres.database(), usage_store.lake()
-    metadata: dict[str, Any] = {}
-    failures: list[Mapping[str, Any]] = []
-    failed: set[str] = set()
-    organizations = 0
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
+    results: dict[BillingMonth, RolledUp] = {}
     parts = billing_partitions(context)
     with usage_store.open_engine() as engine:
         for number, part in enumerate(parts, start=1):
             context.log.info(f"{part.month} ({number} of {len(parts)})")
-            result = roll_up(database, lake, part.month, part.groups, clock.now(), engine)
-            organizations += result.organizations
-            failures += [
-                {"month": str(part.month), "organization": one.organization_id, "what to do": one.reason}
-                for one in result.failures
-            ]
-            failed |= {str(partition_key(part.month, groups[one.organization_id])) for one in result.failures}
-            metadata[str(part.month)] = (
-                f"{result.events:,} events of {result.organizations:,} organizations -> {result.rollups:,} rollups"
-                f" ({result.changed:,} organizations changed), table version {result.lake_version}"
-            )
-            context.log.info(f"{part.month}: {metadata[str(part.month)]}")
+            results[part.month] = roll_up(database, lake, part.month, part.groups, clock.now(), engine)
+            context.log.info(f"{part.month}: {results[part.month].sentence}")
+    metadata: dict[str, Any] = {str(month): result.sentence for month, result in results.items()}
+    failures = [row for month, result in results.items() for row in _failures(month, result)]
+    failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
     checks = [check("usage_rollups", ROLLED_UP, failures, **metadata)]
-    if runs_also(context, "invoices") and len(failures) < organizations:
+    if runs_also(context, "invoices") and len(failures) < sum(result.organizations for result in results.values()):
         for key in failed:
             context.add_asset_metadata({"failed": table(failures)}, partition_key=key)
         failed, failures = set(), []
     yield from report(context, metadata, checks, failed, failures, are_recorded=False)
+
+
+def _failures(month: BillingMonth, result: RolledUp) -> list[Mapping[str, str]]:
+    return [
+        {"month": str(month), "organization": failure.organization_id, "what to do": failure.reason}
+        for failure in result.failures
+    ]

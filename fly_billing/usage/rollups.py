@@ -66,6 +66,13 @@ class RolledUp:
     changed: int
     failures: Sequence[RollupFailure] = ()
 
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.events:,} events of {self.organizations:,} organizations -> {self.rollups:,} rollups"
+            f" ({self.changed:,} organizations changed), table version {self.lake_version}"
+        )
+
 
 def roll_up(
     database: BillingDatabase,

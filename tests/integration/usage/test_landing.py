@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fly_billing.assets.usage_events import unaccounted
 from fly_billing.periods import BillingMonth
+from fly_billing.usage.checks import landing_accounts, unaccounted_days
 from fly_billing.usage.landing import LandedFile
 from fly_billing.usage.landing_folder import LandingError
 from fly_billing.usage.usage_table import EVENTS, UsageTableVersion, open_duckdb
@@ -41,8 +41,8 @@ def counts(files: list[LandedFile]) -> dict[str, tuple[int, int, int, int]]:
 
 def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int, int]]:
     """What `usage_files` says, having checked it against the usage table and `rejected_usage`."""
-    accounts = [dict(row) for row in platform.database.rows("accounted_usage", days=[day])]
-    assert unaccounted(accounts, platform.table(), [day]) == []
+    accounts = landing_accounts(platform.database, [day])
+    assert unaccounted_days(accounts, platform.table(), [day]) == []
     found = platform.query(
         "select path, landed, accepted, duplicate, rejected from usage_files where landing_day = :day", day=day
     )
@@ -678,10 +678,10 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
     assert ledger(platform) == {"usage.jsonl": (2, 1, 0, 1)}
 
     damage(platform.database, "delete from rejected_usage")
-    accounts = platform.database.rows("accounted_usage", days=[DAY])
-    assert [row["landing_day"] for row in unaccounted(accounts, platform.table(), [DAY])] == [DAY]
+    accounts = landing_accounts(platform.database, [DAY])
+    assert [row["landing_day"] for row in unaccounted_days(accounts, platform.table(), [DAY])] == [DAY]
 
     platform.land(DAY)
     emptied = UsageTableVersion(platform.lake.path, platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader()))
-    accounts = platform.database.rows("accounted_usage", days=[DAY])
-    assert [row["accepted_in_table"] for row in unaccounted(accounts, emptied, [DAY])] == [0]
+    accounts = landing_accounts(platform.database, [DAY])
+    assert [row["accepted_in_table"] for row in unaccounted_days(accounts, emptied, [DAY])] == [0]

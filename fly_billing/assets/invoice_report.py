@@ -1,0 +1,116 @@
+"""How billed months are shown in Dagster: totals as metadata, check results, and failures with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fly_billing.assets.run_report import table
+from fly_billing.corrections.adjustments import Corrections
+from fly_billing.corrections.month_run import MonthReport
+from fly_billing.invoicing.bill_run import Billed, UsageNotLanded
+from fly_billing.money import format_cents, plain
+from fly_billing.partitions import partition_key
+from fly_billing.periods import BillingMonth
+
+# Failures that have no row in `billing_failures`: of a whole month, or of an invoice that is final.
+REPORTED_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
+
+
+def metadata_of(reports: Iterable[MonthReport]) -> dict[str, Any]:
+    """Return what the run shows of these months."""
+    metadata: dict[str, Any] = {}
+    for report in reports:
+        if isinstance(report.billed, Billed):
+            metadata |= _invoices(report.month, report.billed)
+        if report.corrections:
+            metadata |= _adjustments(report.month, report.corrections)
+        for month, sums in report.held_sums.items():
+            metadata[f"{month} corrections that wait"] = " ".join(held.sentence for held in sums)
+    return metadata
+
+
+def failed_partitions(reports: Iterable[MonthReport], group_of: Mapping[str, str]) -> set[str]:
+    """Return the keys of the partitions that failed; `group_of`: the billing group of each organization."""
+    failed: set[str] = set()
+    for report in reports:
+        if isinstance(report.billed, UsageNotLanded):
+            failed |= {str(partition_key(report.month, group)) for group in report.groups}
+        else:
+            names = [failure.organization_id for failure in report.billed.failures]
+            names += [damaged.organization_id for damaged in report.damaged]
+            failed |= {str(partition_key(report.month, group_of[name])) for name in names}
+    return failed
+
+
+def failures_of(reports: Iterable[MonthReport]) -> list[Mapping[str, Any]]:
+    """Return a row per failure, with what to do."""
+    return [row for report in reports for row in _failures(report)]
+
+
+def are_recorded(failures: Iterable[Mapping[str, Any]]) -> bool:
+    """Return True if every failure has a row in Postgres, from which a sensor alerts people."""
+    return all(failure["code"] not in REPORTED_BY_THE_RUN for failure in failures)
+
+
+def _failures(report: MonthReport) -> Sequence[Mapping[str, Any]]:
+    month = str(report.month)
+    if isinstance(report.billed, UsageNotLanded):
+        return [{"month": month, "code": "usage_not_landed", "what to do": str(report.billed)}]
+    failed = [
+        {
+            "month": month,
+            "organization": failure.organization_id,
+            "code": failure.error.code,
+            "what to do": failure.error.operator_text,
+            "the customer is told": failure.error.customer_text,
+        }
+        for failure in report.billed.failures
+    ]
+    # Final invoices whose rollups were damaged since: they stay as they are, but can't be corrected.
+    damaged = [
+        {
+            "month": month,
+            "organization": one.organization_id,
+            "code": "usage_rollups_damaged_later",
+            "what to do": f"{one.reason}; its invoice is final and stays as it is, but late usage is not billed",
+        }
+        for one in report.damaged
+    ]
+    return failed + damaged
+
+
+def _invoices(month: BillingMonth, billed: Billed) -> dict[str, Any]:
+    totals: dict[str, int] = {}
+    for invoice in billed.invoices:
+        totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.total_cents
+    rows = [
+        {
+            "organization": invoice.organization_id,
+            "items": invoice.items,
+            "total": format_cents(invoice.total_cents, invoice.currency),
+        }
+        for invoice in sorted(billed.invoices, key=lambda invoice: -invoice.total_cents)
+    ]
+    state = "finalized" if billed.finalized else "open"
+    return {
+        f"{month} invoices": f"{len(billed.invoices)} {state}, {len(billed.already_final)} were final already",
+        f"{month} total": ", ".join(format_cents(cents, currency) for currency, cents in totals.items())
+        or "nothing new",
+        f"{month} largest": table(rows, most=20),
+    }
+
+
+def _adjustments(month: BillingMonth, corrections: Corrections) -> dict[str, Any]:
+    rows = [
+        {
+            "month": str(correction.month),
+            "organization": correction.payer.organization_id,
+            "item": difference.charge.description,
+            "difference": plain(difference.amount),
+            "causes": ", ".join(difference.causes),
+        }
+        for correction in sorted(corrections.booked, key=lambda correction: -abs(correction.amount))
+        for difference in correction.differences
+    ]
+    return {f"{month} adjustments": table(rows, most=20)} if rows else {}

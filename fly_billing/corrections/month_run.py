@@ -1,0 +1,144 @@
+"""Bills a month and corrects its final invoices, then checks both: all that a run of the asset `invoices` does.
+
+Not here: how invoices are built (`invoicing.bill_run`), how corrections are found and booked (`adjustments`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from fly_billing.corrections.adjustments import Actor, Corrections, correct_month
+from fly_billing.corrections.approvals import waiting, waiting_sums
+from fly_billing.corrections.checks import failed_corrections, held_corrections, unbilled_usage, undecided_terms
+from fly_billing.corrections.rules.guard import CorrectionGuard, HeldSum
+from fly_billing.invoicing.bill_run import Billed, Terms, UsageNotLanded, bill
+from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.usage.usage_table import UsageTable
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class BillingRun:
+    """What a run bills with.
+
+    Attributes:
+        clock: Returns the current time, in UTC.
+        unlanded_days: Landing days whose folders hold files that were not landed; their months can't be closed.
+    """
+
+    database: BillingDatabase
+    usage: UsageTable
+    terms: Terms
+    guard: CorrectionGuard
+    run_id: str
+    clock: Callable[[], datetime]
+    unlanded_days: Sequence[date] = ()
+
+    def refuse_other_usage(self, months: Collection[BillingMonth]) -> None:
+        """Raise UsageTableMismatch where the usage table of one of these months is not what was landed."""
+        table = open_usage_table(self.database, self.usage)
+        for month in months:
+            table.files(month)
+
+
+@dataclass(frozen=True)
+class CheckedMonth:
+    """What the checks of a month found: a row per error, with the month.
+
+    Attributes:
+        held: Corrections that wait for an approval.
+        failed_corrections: Final invoices that can't be calculated again.
+        undecided: Final invoices that changed terms would change.
+    """
+
+    wrong_totals: Rows = ()
+    not_priced_once: Rows = ()
+    unbilled: Rows = ()
+    held: Rows = ()
+    failed_corrections: Rows = ()
+    undecided: Rows = ()
+
+
+@dataclass(frozen=True)
+class MonthReport:
+    """The outcome of billing one month for some billing groups.
+
+    Attributes:
+        billed: The invoices, or why the month can't be closed; then nothing else was done.
+        corrections: What was found in final invoices; None where the month has none.
+        held_sums: By month, all corrections that wait for an approval.
+        damaged: Final invoices that can't be corrected, as their rollups were changed.
+    """
+
+    month: BillingMonth
+    groups: Sequence[str]
+    billed: Billed | UsageNotLanded
+    corrections: Corrections | None = None
+    held_sums: Mapping[BillingMonth, Sequence[HeldSum]] = field(default_factory=dict)
+    damaged: Sequence[DamagedUsage] = ()
+    checks: CheckedMonth = field(default_factory=CheckedMonth)
+
+    @property
+    def sentence(self) -> str:
+        if isinstance(self.billed, UsageNotLanded):
+            return str(self.billed)
+        return f"{self.month}: {len(self.billed.invoices)} invoices, {len(self.billed.failures)} failures"
+
+
+def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]) -> MonthReport:
+    """Bill the month for these billing groups, correct those of its invoices that were final before, and check both.
+
+    A month that can't be closed is reported, not raised, so that the run's other months are billed.
+    """
+    try:
+        billed = bill(run.database, month, groups, run.terms, run.clock(), run.run_id, unlanded_days=run.unlanded_days)
+    except UsageNotLanded as problem:
+        return MonthReport(month, groups, problem)
+    corrections = _correct(run, month, groups, billed)
+    sums = _held_sums(run.database, corrections) if corrections else {}
+    damaged = damaged_usage(run.database, month, groups)
+    checks = _check(run.database, month, groups, corrections or Corrections([]), sums)
+    return MonthReport(month, groups, billed, corrections, sums, damaged, checks)
+
+
+def _correct(run: BillingRun, month: BillingMonth, groups: Sequence[str], billed: Billed) -> Corrections | None:
+    if not billed.already_final and not billed.finalized:
+        return None
+    # An invoice that was just finalized may count towards minimums of later months that are final.
+    who = Actor(run.run_id, run.clock(), "materialized again")
+    only = set(billed.already_final)
+    return correct_month(run.database, month, groups, run.usage, who, only=only, guard=run.guard)
+
+
+def _held_sums(database: BillingDatabase, corrections: Corrections) -> dict[BillingMonth, list[HeldSum]]:
+    months = sorted({correction.month for correction in corrections.waiting}) if corrections.held else []
+    return {month: waiting_sums(waiting(database, month)) for month in months}
+
+
+def _check(
+    database: BillingDatabase,
+    month: BillingMonth,
+    groups: Sequence[str],
+    corrections: Corrections,
+    sums: Mapping[BillingMonth, Sequence[HeldSum]],
+) -> CheckedMonth:
+    held = {name for correction in corrections.waiting for name in correction.payer.member_names}
+    return CheckedMonth(
+        wrong_totals=_of_month(month, wrong_totals(database, month, groups)),
+        not_priced_once=_of_month(month, rollups_not_priced_once(database, month, groups)),
+        unbilled=_of_month(month, unbilled_usage(database, month, groups, held)),
+        held=[row for each, of_month in sums.items() for row in held_corrections(each, corrections, of_month)],
+        failed_corrections=failed_corrections(month, corrections),
+        undecided=undecided_terms(month, corrections),
+    )
+
+
+def _of_month(month: BillingMonth, rows: Rows) -> Rows:
+    return [{"month": str(month), **row} for row in rows]

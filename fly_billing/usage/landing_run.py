@@ -1,0 +1,62 @@
+"""Lands days and checks them: all that a run of the asset `usage_events` does.
+
+Not here: how files are landed (`landing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from fly_billing.periods import FIRST_MONTH
+from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.usage.checks import LandingAccount, landing_accounts, unaccounted_days
+from fly_billing.usage.landing import DaysNotLanded, LandedFile, land_days
+from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.usage.usage_table import UsageTable
+
+
+@dataclass(frozen=True)
+class LandingReport:
+    """The outcome of landing some days.
+
+    Attributes:
+        failures: Why a day could not be landed, and what to do, by day.
+        rejections: A row per reason of rejection.
+        unaccounted: A row per landing day whose rows are not all accepted, duplicate or rejected.
+        table_version: The version of the usage table afterwards.
+    """
+
+    files: Sequence[LandedFile]
+    failures: Mapping[date, str]
+    accounts: Sequence[LandingAccount]
+    rejections: Sequence[Row]
+    unaccounted: Sequence[Mapping[str, Any]]
+    table_version: int
+
+
+def land_and_check(
+    database: BillingDatabase,
+    usage: UsageTable,
+    landing_dir: Path,
+    days: Sequence[date],
+    now: datetime,
+    progress: Callable[[str], None] = lambda _: None,
+) -> LandingReport:
+    """Land these days and check their rows. A day that can't be landed is reported; the others are landed.
+
+    Raises:
+        LandingError: There is no landing folder, or one without any day.
+        UsageTableMismatch: The usage table is not the one that was landed into before.
+    """
+    failures: Mapping[date, str] = {}
+    try:
+        files = land_days(database, usage, landing_dir, days, FIRST_MONTH, now, progress)
+    except DaysNotLanded as problem:
+        files, failures = problem.files, problem.failures
+    accounts, table = landing_accounts(database, days), open_usage_table(database, usage)
+    rejections = database.rows("reasons_of_rejection", days=list(days))
+    return LandingReport(files, failures, accounts, rejections, unaccounted_days(accounts, table, days), table.version)
