@@ -110,13 +110,13 @@ with running(Path(sys.argv[1]), databases=("billing", "dagster")):
 # In the order in which a first start comes to them; what is done already is not done again.
 STEPS = (
     ("ensure_running/_write_private", "return", 1),  # the password
-    ("_initialise/Account._start", "killed", 1),  # initdb has just begun
-    ("_initialise/Account._start", "return", 1),  # initdb is at work, and goes on alone
+    ("_initialise/SystemUser._start", "killed", 1),  # initdb has just begun
+    ("_initialise/SystemUser._start", "return", 1),  # initdb is at work, and goes on alone
     ("ensure_running/_initialise", "call", 1),
-    ("_initialise/Account.run", "return", 1),  # initdb is done, and its folder not yet in its place
+    ("_initialise/SystemUser.run", "return", 1),  # initdb is done, and its folder not yet in its place
     ("ensure_running/_initialise", "return", 1),
-    ("_start/Account._start", "killed", 1),  # pg_ctl has just begun
-    ("_start/Account._start", "return", 1),  # pg_ctl is starting the server
+    ("_start/SystemUser._start", "killed", 1),  # pg_ctl has just begun
+    ("_start/SystemUser._start", "return", 1),  # pg_ctl is starting the server
     ("running/prepare", "call", 1),
     ("prepare/password_of", "call", 1),  # of four roles none is made
     ("prepare/password_of", "call", 2),
