@@ -1,8 +1,8 @@
-"""Finds why a run failed and says it in a sentence: for the command line and for alerts.
+"""Finds the cause of a failed run and states it in one sentence, for the command line and for alerts.
 
 Dagster wraps what an asset raises in errors of its own ("Error occurred while executing op ..."), and a run can also
-fail outside of any step: a resource that can't be set up, a killed process, a code location that does not load. All of
-them are read here and nowhere else. Keeps out: how failures are reported (`outcomes`), who is alerted (`sensors`).
+fail outside of any step: a resource that can't be set up, a killed process, a code location that does not load. This
+module reads all of them. Not here: how failures are reported (`run_report`), who is alerted (`sensors`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from dagster_shared.error import SerializableErrorInfo
 
 OURS = "fly_billing."
 MOST_LETTERS = 600
-# What libraries add to a message and is of no use in a sentence: the statement, its parameters, links, whole rows.
+# Text that libraries append and a sentence doesn't need: the statement, its parameters, links, whole rows.
 NOISE = re.compile(r"\n\s*(\[SQL:|\[parameters:|\(Background on|DETAIL:\s+Failing row).*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class FailureCause:
-    """Why a step (None: the run itself) failed.
+    """The cause of a failed step or run.
 
-    `is_actionable`: an error of this project raised it, so the text says what to do.
+    Attributes:
+        step: None if the run failed outside of a step.
+        is_actionable: An error of this project raised it, so the text says what to do.
     """
 
     step: str | None
@@ -34,7 +36,7 @@ class FailureCause:
 
 
 def failure_causes(events: Iterable[DagsterEvent]) -> list[FailureCause]:
-    """List why a run failed, one cause per failed step; why the run itself failed where no step did."""
+    """List one cause per failed step, or the cause of the run's failure if no step failed."""
     found = list(events)
     steps = [_step_cause(event) for event in found if event.event_type == DagsterEventType.STEP_FAILURE]
     if steps:
@@ -48,7 +50,7 @@ def failure_causes(events: Iterable[DagsterEvent]) -> list[FailureCause]:
 def cause_in_a_line(causes: Iterable[FailureCause], run_id: str | None = None) -> str:
     """Join the causes into one line.
 
-    The step is named where several failed, and the run where the cause does not say what to do.
+    Names the steps if several failed, and the run if a cause does not say what to do.
     """
     told = list(causes)
     is_alone = len(told) == 1
@@ -65,7 +67,7 @@ def cause_of(problem: BaseException) -> FailureCause:
 
 
 def raised_errors(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInfo]:
-    """Yield an error, what it came from, and what was being handled when it was raised; the last raised first."""
+    """Yield an error, its causes and its contexts, the last raised first."""
     left = [error]
     while left:
         if one := left.pop():

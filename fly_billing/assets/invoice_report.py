@@ -1,4 +1,4 @@
-"""How billed months are shown in Dagster: totals as metadata, check results, and failures with what to do."""
+"""Shows billed months in Dagster: totals as metadata, check results, and failures with their fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORTED_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
 
 
 def metadata_of(reports: Iterable[MonthReport]) -> dict[str, Any]:
-    """Return what the run shows of these months."""
+    """Return the metadata of a run over these months."""
     metadata: dict[str, Any] = {}
     for report in reports:
         if isinstance(report.billed, Billed):
@@ -44,7 +44,7 @@ def failed_partitions(reports: Iterable[MonthReport], group_of: Mapping[str, str
 
 
 def failures_of(reports: Iterable[MonthReport]) -> list[Mapping[str, Any]]:
-    """Return a row per failure, with what to do."""
+    """Return a row per failure, with its fix."""
     return [row for report in reports for row in _failures(report)]
 
 

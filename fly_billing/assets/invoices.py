@@ -1,4 +1,4 @@
-"""The third stage: quantities, fees and one-off items become invoices."""
+"""The third asset: builds invoices from quantities, fees and one-off items."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,26 +34,25 @@ WAITS = "no_correction_waits_for_a_person"
 WORKED_OUT = "final_invoices_can_be_worked_out_again"
 DECIDED = "changed_terms_of_closed_months_are_decided"
 CHECKS = {
-    ITEMS_SUM: "Every invoice's items add up to its total, exactly and in cents.",
+    ITEMS_SUM: "The items of every invoice add up to its total, exactly and in cents.",
     PRICED_ONCE: "Every rollup of a billed month is priced in exactly one item, and an item's quantity is the sum"
-    " of its rollups: nothing is forgotten, nothing charged twice.",
-    IN_ONE_ITEM: "Every accepted event of a billed month is in exactly one item of its organization's invoice: the"
-    " events are read again, from just the version of the usage table that was billed. A warning where that can't be"
-    " read.",
-    ALL_BILLED: "Usage that came in (or was corrected) after its invoice was finalized, and that no adjustment bills"
-    " yet. The invoice stays as it is; materialize `invoices` again, and the difference is on the next one. A warning.",
-    WAITS: "Corrections of final invoices that would give back so much that they are not booked before a person"
-    " approves them: usage may have disappeared, or a price may be wrong. `fly-billing corrections` lists them; if they"
-    " are right, `fly-billing approve-corrections MONTH --total AMOUNT` lets the next run book them. If the usage comes"
-    " back, they disappear by themselves. A warning.",
-    WORKED_OUT: "Final invoices of which nobody can say what they would be now, so late usage and corrections of them"
-    " are not billed. They stay as they are; mend what is named with each, then materialize `invoices` of the month"
-    " again. A warning.",
-    DECIDED: "Final invoices that would be different now because terms or prices of their month changed. They are not"
-    " corrected by themselves: `fly-billing rebill ORG MONTH --dry-run` shows what would change, without --dry-run it"
-    " is booked, and `--keep --why REASON` leaves the invoice as it is. A warning.",
+    " of its rollups: no usage is forgotten or charged twice.",
+    IN_ONE_ITEM: "Every accepted event of a billed month is in exactly one item of its organization's invoice. The"
+    " check reads the events again, from the version of the usage table that was billed, and warns if it can't.",
+    ALL_BILLED: "Lists usage that arrived or was corrected after its invoice was finalized and that no adjustment bills"
+    " yet. The invoice stays as it is; materialize `invoices` again to bill the difference on the next. A warning.",
+    WAITS: "Lists corrections of final invoices that return so much money that a person must approve them first:"
+    " usage may have disappeared, or a price may be wrong. `fly-billing corrections` shows them; if they are right,"
+    " `fly-billing approve-corrections MONTH --total AMOUNT` lets the next run book them. If the usage comes back, they"
+    " disappear. A warning.",
+    WORKED_OUT: "Lists final invoices that can't be recalculated, so their late usage and corrections are not billed."
+    " The invoices stay as they are; fix the cause given with each, then materialize `invoices` of the month again. A"
+    " warning.",
+    DECIDED: "Lists final invoices that would be different now because terms or prices of their month changed. They"
+    " are not corrected automatically: `fly-billing rebill ORG MONTH --dry-run` shows the change, without --dry-run it"
+    " books the change, and with `--keep --why REASON` it leaves the invoice as it is. A warning.",
 }
-# What is no error of an invoice: it stays as it is, and what is missing can still be billed.
+# These invoices are right as they are, and anything missing can still be billed.
 WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT, DECIDED}
 
 
@@ -72,13 +71,13 @@ def invoices(
     usage_store: UsageStore,
     clock: Clock,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """What each organization owes for the month, and why: one invoice with items that add up to the cent.
+    """One invoice per paying organization and month, with items that add up to the total, to the cent.
 
-    While the month is open (and in its grace period) this is the upcoming invoice, computed anew each time.
-    Afterwards it is finalized and never changes: materialized again, what changed usage makes is booked as adjustments
-    on the next open invoice of whoever paid, once; changed terms wait for a person's decision. An organization that
-    can't be billed fails alone: its partition stays failed, with the reason in `billing_failures` and on its statement;
-    mend what the reason names and materialize the partition.
+    While the month is open or in its grace period, every run recalculates the upcoming invoice. After that the invoice
+    is final and never changes. If usage changes later, the next run books the difference once, as an adjustment on the
+    payer's next open invoice; changed terms wait for a person's decision. An organization that can't be billed fails
+    alone: its partition stays failed, and `billing_failures` and its statement give the reason. Fix the cause and
+    materialize the partition.
     """
     database, lake = billing_postgres.database(), usage_store.lake()
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
@@ -118,11 +117,11 @@ def _check_results(reports: Sequence[MonthReport], events: Sequence[Mapping[str,
         WORKED_OUT: [row for month in checked for row in month.failed_corrections],
         DECIDED: [row for month in checked for row in month.undecided],
     }
-    # A version of the usage table that can't be read is no error of an invoice.
+    # An unreadable version of the usage table does not make the invoice wrong.
     is_unread = bool(events) and all(row["organization_id"] is None for row in events)
     warnings = WARNINGS | ({IN_ONE_ITEM} if is_unread else set())
     severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
-    # A sensor reads from Postgres what waits, and alerts people.
+    # A sensor reads waiting corrections from Postgres and sends the alert.
     extra = {WAITS: {REPORTED_BY_SENSOR: True}}
     metadata = metadata_of(reports)
     return [check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS]

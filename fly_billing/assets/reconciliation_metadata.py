@@ -1,4 +1,4 @@
-"""How a comparison of both sides, ours and Stripe's, is shown in Dagster: totals as metadata, discrepancies as rows."""
+"""Shows a reconciliation in Dagster: the totals of both sides as metadata, discrepancies as rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from fly_billing.stripe_sync.reconciliation import Reconciliation
 
 
 def described_sides(month: BillingMonth, both: Reconciliation) -> dict[str, Any]:
-    """Return how many invoices each side has of the month, and over how much."""
+    """Return the number and total of the month's invoices, here and in Stripe."""
     return {
         f"{month} billed here": _total(both.expected, both.totals_here),
         f"{month} found in Stripe": _total(both.found, both.totals_in_stripe),
@@ -18,7 +18,7 @@ def described_sides(month: BillingMonth, both: Reconciliation) -> dict[str, Any]
 
 
 def discrepancy_rows(month: BillingMonth, both: Reconciliation) -> list[Mapping[str, Any]]:
-    """Return a row per discrepancy, with what to do."""
+    """Return a row per discrepancy, with its fix."""
     return [
         {
             "month": str(month),

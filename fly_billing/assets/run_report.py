@@ -1,7 +1,7 @@
-"""How a run reports organizations that failed while others went well.
+"""Reports a run in which some organizations failed and others succeeded.
 
-Yielding a result would mark every partition of the run as materialized, also those that failed. So where there are
-failures, each good partition is logged by itself, the checks are reported, and the run fails visibly.
+Yielding a result would mark every partition of the run as materialized, including the failed ones. So if there are
+failures, this module logs each good partition separately, reports the checks, and fails the run.
 """
 
 import re
@@ -24,8 +24,8 @@ from dagster import (
 
 from fly_billing.foreign_text import visible
 
-# Set in the metadata of a Failure whose organizations stand in Postgres with their reasons: the sensors that read them
-# there tell people, and `alert_on_failed_run` keeps quiet.
+# Set in the metadata of a Failure whose organizations and reasons are recorded in Postgres: the sensors that read them
+# there send the alerts, so `alert_on_failed_run` does not.
 REPORTED_BY_SENSOR = "failures_are_recorded"
 MOST_DESCRIBED = 3
 
@@ -39,9 +39,14 @@ def report(
     *,
     are_recorded: bool = True,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """Report the run. Raises Failure where partitions failed; `failures` has a row for each, with what to do.
+    """Report the run.
 
-    `are_recorded`: each of them stands in Postgres, from where a sensor tells people.
+    Args:
+        failures: A row per failure, with its fix.
+        are_recorded: Each failure has a row in Postgres, from which a sensor alerts.
+
+    Raises:
+        Failure: Some partitions failed.
     """
     if not failed_keys and not failures:
         yield MaterializeResult(metadata=metadata, check_results=checks)
@@ -59,13 +64,13 @@ def report(
 
 
 def runs_also(context: AssetExecutionContext, asset: str) -> bool:
-    """Tell whether the run materializes this other asset too, which then fails what can't be done."""
+    """Return True if the run also materializes this asset, which then fails the partitions."""
     steps = context.run.step_keys_to_execute
     return asset in steps if steps is not None else context.job_def.has_node_named(asset)
 
 
 def described_failures(failures: Sequence[Mapping[str, Any]]) -> str:
-    """Say what failed and what to do: the first three, and how many there are."""
+    """Describe the first three failures with their fixes, and count the rest."""
     named = "; ".join(visible(_described_failure(row)) for row in failures[:MOST_DESCRIBED])
     if len(failures) == 1:
         return named
@@ -83,7 +88,7 @@ def _described_failure(row: Mapping[str, Any]) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]], most: int = 50) -> MetadataValue:
-    """Return rows as a table that the UI shows; at most `most` of them, and how many more there are."""
+    """Return the first `most` rows as a table for the UI, with a count of the rest."""
     if not rows:
         return MetadataValue.md("none")
     shown = [{markdown(str(name)): _cell(value) for name, value in row.items()} for row in rows[:most]]
@@ -96,7 +101,7 @@ def _cell(value: object) -> object:
     return value if value is None or isinstance(value, int | float | Decimal | date) else markdown(str(value))
 
 
-# What Markdown and its extensions read as more than text: emphasis, code, links, images, tables, HTML, entities, math.
+# Characters that Markdown and its extensions interpret: emphasis, code, links, images, tables, HTML, entities, math.
 _SYNTAX = re.compile(r"[\\`*\[\]<>|~&$!#(){}]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|^[-+=]|:(?=//)|(?<=www)\.|@")
 
 
@@ -112,7 +117,7 @@ def check(
     severity: AssetCheckSeverity = AssetCheckSeverity.ERROR,
     **facts: Any,
 ) -> AssetCheckResult:
-    """Return a check that passes when nothing is wrong; otherwise its metadata shows the first of what is."""
+    """Return a check that passes if `wrong` is empty; otherwise its metadata shows the first wrong rows."""
     return AssetCheckResult(
         asset_key=AssetKey(asset),
         check_name=name,

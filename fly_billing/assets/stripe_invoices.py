@@ -1,4 +1,4 @@
-"""The last stage: finished invoices go to Stripe, once."""
+"""The fourth asset: sends each finalized invoice to Stripe exactly once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ from fly_billing.stripe_sync.rules.spending_guard import described, read_approve
 
 AGREES = "stripe_agrees_with_our_invoices"
 
-# Run tags, set in the launchpad: the month's total that a human approves, and who they are.
+# Run tags for the launchpad: the approved total of the month, and who approves it.
 APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approved_by"
 
 
@@ -44,9 +44,8 @@ APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approve
         AssetCheckSpec(
             AGREES,
             asset="stripe_invoices",
-            description="What Stripe holds of the month, read there independently, equals what we billed in count,"
-            " currency, number of lines and totals. Lists what is missing, duplicate, differing, edited, stuck or"
-            " orphaned.",
+            description="The month's invoices in Stripe, read from there independently, equal ours in count, currency,"
+            " number of lines and totals. Lists missing, duplicate, different, edited, stuck and orphaned invoices.",
         )
     ],
     kinds={"stripe", "postgres"},
@@ -60,12 +59,13 @@ def stripe_invoices(
     stripe_account: StripeAccount,
     clock: Clock,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """The finished invoices as Stripe has them: each exactly once, equal to ours to the cent.
+    """The finalized invoices in Stripe: each exactly once, equal to ours to the cent.
 
-    Sends only finalized invoices that Stripe does not have yet, so it can be run again at any time. An invoice that
-    fails leaves the others synced; its partition fails, and why and what to do stand in `stripe_invoices` and in the
-    alert. A month whose total is far from last month's (FLY_BILLING_GUARD_PERCENT) is not sent before a human approves
-    the total: by `fly-billing approve`, or here with the run tag `fly_billing/approved_total` (in cents).
+    Sends only finalized invoices that Stripe does not have yet, so you can run it again at any time. If an invoice
+    fails, the others are still synced; its partition fails, and the table `stripe_invoices` and the alert give the
+    reason and the fix. If a month's total differs too much from last month's (FLY_BILLING_GUARD_PERCENT), nothing is
+    sent until a person approves the total: with `fly-billing approve`, or with the run tag
+    `fly_billing/approved_total` (in cents).
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
@@ -90,21 +90,21 @@ def stripe_invoices(
 
 
 def _guard(context: AssetExecutionContext, tools: SyncTools, percent: int) -> dict[str, Any]:
-    """Say why the months of this run may be sent. Raises Failure, before anything is, where one may not."""
+    """Return why each month of this run may be sent. Raises Failure before anything is sent if one may not."""
     parts = [part for part in billing_partitions(context) if tools.journal.invoices_to_sync(part.month, part.groups)]
     _approve_by_tag(context, tools, parts)
-    told: dict[str, Any] = {}
+    reasons: dict[str, Any] = {}
     for part in parts:
         try:
             verdicts = demand_in_line(tools.journal.database, part.month, percent)
         except OutOfLine as stop:
             raise Failure(str(stop), metadata=_out_of_line(stop), allow_retries=False) from None
-        told[f"{part.month} spending guard"] = ", ".join(f"{one.currency}: {one.reason}" for one in verdicts)
-    return told
+        reasons[f"{part.month} spending guard"] = ", ".join(f"{one.currency}: {one.reason}" for one in verdicts)
+    return reasons
 
 
 def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Sequence[BillingPartition]) -> None:
-    """Write down what the run's tag approves; a run that is launched again with its tags approves no more than that."""
+    """Record the total that the run's tag approves. Launching the run again approves no other total."""
     text = context.run.tags.get(APPROVED_TOTAL)
     if text is None:
         return
@@ -126,11 +126,11 @@ def _out_of_line(stop: OutOfLine) -> dict[str, Any]:
 
 
 def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:
-    def tell(done: int, total: int) -> None:
+    def log(done: int, total: int) -> None:
         if done == total or done % 100 == 0:
             context.log.info(f"{part.month}: {done} of {total} invoices handled")
 
-    return tell
+    return log
 
 
 def _describe(part: BillingPartition, synced: SyncReport, both: Reconciliation) -> dict[str, Any]:
@@ -140,10 +140,10 @@ def _describe(part: BillingPartition, synced: SyncReport, both: Reconciliation) 
 
 
 def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, Any]]:
-    told = [
+    failed = [
         (one.invoice, one.failure.code, one.failure.operator_text, one.failure.customer_text) for one in synced.failures
     ]
-    told += [
+    failed += [
         (one, "not_tried", "the run stopped before it: launch the partition again", "") for one in synced.not_tried
     ]
     return [
@@ -155,5 +155,5 @@ def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, A
             "what to do": what_to_do,
             "the customer is told": customer_text,
         }
-        for invoice, code, what_to_do, customer_text in told
+        for invoice, code, what_to_do, customer_text in failed
     ]

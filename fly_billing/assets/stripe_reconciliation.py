@@ -1,4 +1,4 @@
-"""Looking at Stripe again, after the sync: does it still hold what we billed?"""
+"""The last asset: compares Stripe with our invoices again, after the sync."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -36,8 +36,9 @@ STILL_AGREES = "stripe_still_agrees_with_our_invoices"
         AssetCheckSpec(
             STILL_AGREES,
             asset="stripe_reconciliation",
-            description="Nobody has changed, voided, copied or deleted in Stripe what we sent of the month. Lists"
-            " what differs, and what to do; `fly-billing repair MONTH` mends what is safe, and asks before the rest.",
+            description="The invoices that we sent for the month are unchanged in Stripe: not edited, voided, copied or"
+            " deleted. Lists each difference with its fix; `fly-billing repair MONTH` applies the safe fixes and asks"
+            " before the others.",
         )
     ],
     kinds={"stripe", "postgres"},
@@ -47,9 +48,9 @@ STILL_AGREES = "stripe_still_agrees_with_our_invoices"
 def stripe_reconciliation(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """What Stripe holds of a month, beside what we billed, whenever somebody looked: in `stripe_reconciliations`.
+    """Each comparison of a month's invoices in Stripe with ours, kept in `stripe_reconciliations`.
 
-    One read per 100 invoices; changes nothing. Runs nightly for months that are unpaid or were sent lately.
+    Reads 100 invoices per request and changes nothing. Runs nightly for months that are unpaid or were sent recently.
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)

@@ -1,4 +1,4 @@
-"""The first stage: landed usage files become events in the Delta table."""
+"""The first asset: reads usage files from the landing folder into the usage table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -37,14 +37,13 @@ WARN = AssetCheckSeverity.WARN
             ACCOUNTED_FOR,
             asset="usage_events",
             description="landed = accepted + duplicate + rejected, per landing day, counted again in the usage table"
-            " and in rejected_usage. If it fails, usage was lost or doubled on the way: land the day again.",
+            " and in rejected_usage. If it fails, usage was lost or doubled while landing: land the day again.",
         ),
         AssetCheckSpec(
             UNDERSTOOD,
             asset="usage_events",
-            description="Nothing in the landing folder is left out or rejected as a whole: no folder that is named"
-            " after no day, no file beside the day folders, none that can't be read. If it warns, fix or remove what"
-            " is listed and run `fly-billing land`.",
+            description="Every file in the landing folder is in a day's folder and can be read. If the check warns, fix"
+            " or remove the listed files and folders and run `fly-billing land`.",
         ),
     ],
     kinds={"deltalake", "duckdb"},
@@ -53,11 +52,11 @@ WARN = AssetCheckSeverity.WARN
 def usage_events(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """Every usage event that was ever accepted, landed once and never changed.
+    """Every accepted usage event, landed once and never changed.
 
     A partition is a landing day: the files in that day's folder (JSONL, CSV, Parquet). Landing a day again replaces
-    what it brought before. Rows that can't be billed are in `rejected_usage` with file, line and reason: mend the
-    file (or add the missing meter or organization) and materialize the day again.
+    the events it had. `rejected_usage` lists rows that can't be billed, with file, line and reason: fix the file (or
+    add the missing meter or organization) and materialize the day again.
     """
     database, landing = billing_postgres.database(), usage_store.landing()
     days = [date.fromisoformat(key) for key in context.partition_keys]

@@ -1,4 +1,4 @@
-"""The second stage: a month's events become exact quantities per organization, meter and dimensions."""
+"""The second asset: aggregates a month's events into exact quantities per organization, meter and dimensions."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,9 +35,9 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
         AssetCheckSpec(
             ROLLED_UP,
             asset="usage_rollups",
-            description="Events and quantity of every organization and meter are the same in the rollups as in the"
-            " usage table, added up there once more. An organization for which it fails would be billed too much or too"
-            " little: nothing of it was written, and `invoices` makes no invoice of it; the others are billed.",
+            description="The number of events and the quantity of every organization and meter are the same in the"
+            " rollups and in a second count of the usage table. An organization that fails would be billed too much or"
+            " too little, so its rollups are not written and it gets no invoice; the others are billed.",
         )
     ],
     kinds={"duckdb", "postgres"},
@@ -46,12 +46,12 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 def usage_rollups(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """What each organization used in the month: an exact sum per meter and dimensions.
+    """The usage of each organization in the month: an exact quantity per meter and dimensions.
 
-    Made anew from the usage table as often as you like; usage that did not change leaves everything as it was. What a
-    finalized invoice billed is kept beside it. An organization whose rollups were changed by hand keeps what it had and
-    is not billed from it. In a run that also makes invoices, `invoices` fails its partition: a failed step here would
-    keep everybody's invoices from being made.
+    Rebuilt from the usage table in every run; unchanged usage changes nothing. The rollups that a finalized invoice
+    billed are kept. An organization whose rollups were edited manually keeps its old rollups and is not billed from the
+    edited ones. In a run that also builds invoices, `invoices` fails its partition, because a failed step here would
+    stop the invoices of all organizations.
     """
     database, lake = billing_postgres.database(), usage_store.lake()
     groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}

@@ -14,6 +14,7 @@ from dagster import (
 from fly_billing.alerting.outbox import put_or_post
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -23,39 +24,41 @@ from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 def alert_on_failed_check(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Tell once of a failed check, warnings included, until it passes again.
+    """Alert once on a failed check, warnings included, until it passes again.
 
-    Of a run that failed itself, `alert_on_failed_run` or the sensors that read Postgres tell; the latter also tell of
-    checks that say so in their metadata.
+    Failed runs are left to `alert_on_failed_run` and to the sensors that read Postgres, and so are checks whose
+    metadata says that a sensor reports them.
     """
-    memory, channels, told = Memory.read(context.cursor), alerts.channels(), 0
+    memory, channels, sent = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
         for event in events_of(context.instance, run, DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = event.asset_check_evaluation_data
             key = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} {_month(run)}".rstrip()
             if REPORTED_BY_SENSOR in evaluation.metadata:
                 continue
-            # A check that lists several things says which: one that is new is told of though the others are known.
+            # A check that lists several problems has a `cause`, so that a new problem is alerted on, too.
             cause = evaluation.metadata.get("cause")
-            told_as = f"{key} {cause.value}" if cause else key
-            if evaluation.passed or (cause and told_as not in memory.told):
-                memory.told = [one for one in memory.told if one != key and not (cause and one.startswith(f"{key} "))]
-            if not evaluation.passed and told_as not in memory.told:
+            alerted_as = f"{key} {cause.value}" if cause else key
+            if evaluation.passed or (cause and alerted_as not in memory.alerted):
+                memory.alerted = [
+                    one for one in memory.alerted if one != key and not (cause and one.startswith(f"{key} "))
+                ]
+            if not evaluation.passed and alerted_as not in memory.alerted:
                 alert = check_alert(run, evaluation)
                 put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} {key}", context.log.error)
-                memory.told.append(told_as)
-                told += 1
+                memory.alerted.append(alerted_as)
+                sent += 1
     context.update_cursor(memory.written())
-    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
+    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
 
 
 def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation) -> Alert:
-    """Say which check of which month failed, how often, and show the first of what is wrong."""
+    """Return the alert: the check, its month, the number of errors, and the first of them."""
     word = "Warning" if evaluation.severity == AssetCheckSeverity.WARN else "Check failed"
     of_month = f" of {_month(run)}" if _month(run) else ""
     shown = [str(evaluation.metadata[name].value) for name in ("wrong", "first_of_them") if name in evaluation.metadata]
     what_to_do = f"What to do: read the check's description on {evaluation.asset_key.to_user_string()} in Dagster."
-    # The table of what is wrong has lines of its own; its cells have none (`outcomes.table`).
+    # The table of errors has several lines; its cells have one each (`run_report.table`).
     lines = [line for one in shown for line in one.splitlines()]
     return Alert.of("failed_check", f"{word}: {evaluation.check_name}{of_month}", [*lines, what_to_do])
 

@@ -1,8 +1,9 @@
-"""Tells a human of organizations whose invoice can't be computed."""
+"""Alerts on organizations that can't be billed."""
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
 from fly_billing.alerting.unreported import queue_invoice_failure_alerts
+from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
@@ -11,6 +12,6 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 def alert_on_failed_invoices(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Tell once per failure which organizations can't be billed, why, and what to do; and when they can be again."""
-    told = queue_invoice_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
-    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
+    """Alert once per failure: which organizations can't be billed, why, and the fix. Alert again when they recover."""
+    sent = queue_invoice_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
+    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")

@@ -1,8 +1,9 @@
-"""Tells a human of invoices that reached Stripe and are not paid there."""
+"""Alerts on invoices that are in Stripe and not paid."""
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
 from fly_billing.alerting.unreported import queue_payment_failure_alerts
+from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
@@ -11,9 +12,9 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 def alert_on_failed_payment(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Tell once which payments failed and what was written off or voided by hand in Stripe, and what to do about it.
+    """Alert once on each failed payment, and on each invoice written off or voided manually in Stripe, with the fix.
 
-    And when it was paid after all. Reads the recorded events, whether they came by webhook or by polling.
+    Alert again when the invoice is paid. Reads the recorded events, from webhooks and from polling.
     """
-    told = queue_payment_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
-    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
+    sent = queue_payment_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
+    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")

@@ -1,4 +1,4 @@
-"""Tells a human of runs that failed for a reason of their own: no database, a bug, a missing folder."""
+"""Alerts on runs that failed as a whole: no database, a bug, a missing folder."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,7 @@ from fly_billing.alerting.outbox import put_or_post
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -25,29 +26,29 @@ from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 def alert_on_failed_run(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Tell of a failed run, once per job, month and cause until the job succeeds again for that month.
+    """Alert on a failed run, once per job, month and cause until the job succeeds again for that month.
 
-    Quiet where a run's failures stand in Postgres: the other sensors tell of them. Where the billing database itself is
-    away, the channels are told at once, without the outbox.
+    Failures that are recorded in Postgres are left to the other sensors. If the billing database itself is away, the
+    alert goes to the channels directly, without the outbox.
     """
-    memory, channels, told = Memory.read(context.cursor), alerts.channels(), 0
+    memory, channels, sent = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
         memory.forget(f"{_what_ran(run)}: ")
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_FAILURE):
         failures = events_of(context.instance, run, DagsterEventType.STEP_FAILURE)
         causes = failure_causes([*failures, *events_of(context.instance, run, DagsterEventType.RUN_FAILURE)])
         key = f"{_what_ran(run)}: {', '.join(cause.text for cause in causes)}"
-        if not is_reported_by_sensor(failures) and key not in memory.told:
+        if not is_reported_by_sensor(failures) and key not in memory.alerted:
             alert = run_alert(run, causes)
             put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} failed", context.log.error)
-            memory.told.append(key)
-            told += 1
+            memory.alerted.append(key)
+            sent += 1
     context.update_cursor(memory.written())
-    return SkipReason(f"{told} alerts told" if told else "nothing new to tell")
+    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
 
 
 def _what_ran(run: DagsterRun) -> str:
-    """Name the job, and its month where it has one: that another month went well does not end this one's failure."""
+    """Return the job and its month, if it has one: the success of another month does not end this failure."""
     return " ".join([run.job_name, *filter(None, [run.tags.get("fly_billing/month")])])
 
 
@@ -57,7 +58,7 @@ def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:
 
 
 def run_alert(run: DagsterRun, causes: Sequence[FailureCause]) -> Alert:
-    """Say which run failed, of which month, at which step and why, and where to look."""
+    """Return the alert: the run, its month, the failed steps with their causes, and the fix."""
     month = run.tags.get("fly_billing/month")
     said = [f"- {cause.step}: {cause.text}" if cause.step else cause.text for cause in causes]
     what_to_do = f"What to do: read run {run.run_id} in Dagster, fix the cause, re-execute it: nothing is billed twice."

@@ -1,7 +1,7 @@
-"""Reads which runs have finished since a sensor last looked, and remembers what it told of.
+"""Reads the runs that finished since a sensor's last tick, and remembers which alerts it sent.
 
-The memory is the sensor's cursor. It is written only after every alert is in the outbox: one that could not be put
-there is told again at the next tick. The first look of all only remembers where history ends.
+The memory is the sensor's cursor. It is written only after every alert is in the outbox: an alert that could not be
+put there is tried again at the next tick. The very first tick only remembers where history ends.
 """
 
 import json
@@ -17,20 +17,20 @@ Ended = Literal[DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS]
 
 @dataclass
 class Memory:
-    """Where to go on reading, per kind of end, and the keys of what people were told of."""
+    """The position to read on from, per kind of end, and the keys of the alerts sent."""
 
     cursors: dict[str, str] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    alerted: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, cursor: str | None) -> "Memory":
         return cls(**json.loads(cursor)) if cursor else cls()
 
     def written(self) -> str:
-        return json.dumps({"cursors": self.cursors, "told": sorted(self.told)})
+        return json.dumps({"cursors": self.cursors, "alerted": sorted(self.alerted)})
 
     def forget(self, prefix: str) -> None:
-        self.told = [key for key in self.told if not key.startswith(prefix)]
+        self.alerted = [key for key in self.alerted if not key.startswith(prefix)]
 
 
 def finished_runs(instance: DagsterInstance, memory: Memory, kind: Ended) -> Iterator[DagsterRun]:

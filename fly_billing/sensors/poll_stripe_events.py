@@ -1,4 +1,4 @@
-"""Reads Stripe's events where no webhook reaches us, and those that a webhook lost."""
+"""Polls Stripe's events, for those that no webhook delivered."""
 
 from datetime import timedelta
 
@@ -21,9 +21,9 @@ INTERVAL = timedelta(minutes=15)
 def poll_stripe_events(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
 ) -> SkipReason:
-    """Read which invoices Stripe says are paid, failed, voided or written off since the last look, and record it.
+    """Record the invoices that were paid, failed, voided or written off in Stripe since the last poll.
 
-    What waited for our own sync is done, too. Stripe keeps events for 30 days, no longer.
+    Events that waited for our own sync are applied, too. Stripe keeps events for 30 days.
     """
     database = billing_postgres.database()
     try:

@@ -1,4 +1,4 @@
-"""Makes a partition of every organization (or shared group) that has none yet."""
+"""Adds a partition for every new organization or shared group."""
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, SkipReason, sensor
 
@@ -11,7 +11,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 def register_new_organizations(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres
 ) -> SensorResult | SkipReason:
-    """Register billing groups that have organizations but no partition. Groups are never taken away."""
+    """Register billing groups that have organizations but no partition. Groups are never removed."""
     new = unregistered_groups(context.instance, billing_postgres.database())
     if not new:
         return SkipReason("every billing group has its partition")

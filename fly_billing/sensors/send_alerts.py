@@ -1,4 +1,4 @@
-"""Posts what waits in the outbox to Slack, webhook and e-mail."""
+"""Posts the alerts in the outbox to Slack, webhook and e-mail."""
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
@@ -9,9 +9,9 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 
 @sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
 def send_alerts(context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts) -> SkipReason:
-    """Post the alerts that wait, to each channel that is set, until it takes them; a refused one is tried again.
+    """Post the waiting alerts to each configured channel; a refused alert is tried again at the next tick.
 
-    The tick fails where a channel refused, with its words: the others were told all the same.
+    The tick fails with the channel's error if a channel refuses; the other channels still get their alerts.
     """
     posted = post_waiting(billing_postgres.database(), alerts.channels())
     for refused in posted.refused:

@@ -462,7 +462,7 @@ def test_alert_on_failed_sync_tells_and_then_keeps_quiet(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     said = [alert_on_failed_sync(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
     assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
     assert in_stripe(sandbox) == []
@@ -478,7 +478,7 @@ def test_alert_on_failed_invoices_tells_and_then_keeps_quiet(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
     said = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
     assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
     assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount unknown"]
 

@@ -882,7 +882,7 @@ def test_alert_on_failed_payment_tells_and_then_keeps_quiet(
         alert_on_failed_payment(build_sensor_context(instance), billing_postgres=postgres, alerts=Alerts())
         for _ in range(2)
     ]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alerts told", "nothing new to tell"]
+    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
 
 
 # The database has the last word ------------------------------------------------------------------------------------
