@@ -70,7 +70,7 @@ def test_a_final_months_usage_disappears_and_comes_back(deployment: Deployment) 
     deployment.bill(OCTOBER)
     assert look(deployment, alert_on_held_corrections, told) == told
     assert int(told or 0) == 10
-    assert '"told": []' in str(look(deployment, alert_on_failed_check, checked))  # one alert, not two
+    assert '"alerted": []' in str(look(deployment, alert_on_failed_check, checked))  # one alert, not two
 
     deployment.bill(NOVEMBER)
     assert {total for _, total in deployment.totals(NOVEMBER).values()} <= {0}
