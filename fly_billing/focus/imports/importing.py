@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from fly_billing.focus.imports.identity import ImportedCharge, compare, covered_days, covers
+from fly_billing.focus.imports.identity import ExportComparison, ImportedCharge, compare, covered_days, covers
 from fly_billing.focus.imports.prices import price_book_of
 from fly_billing.focus.imports.records import (
     KnownOneOffs,
@@ -105,63 +105,142 @@ def import_focus(
     landing_dir.mkdir(parents=True, exist_ok=True)  # a month is landed before it is billed, also without any usage
     with database.transaction() as connection:
         lock_until_commit(connection, "import_focus")
-        organizations = organization_ids(connection, read)
-        rows, mixed = reject_mixed_currencies(read, known_currencies(connection, organizations))
-        usage = [row for row in rows if row.is_usage]
-        covered = covered_days((row.scope, row.starts_at.date()) for row in rows)
-        known = _known(connection, landing_dir, organizations, covered, cost)
-        unnamed = {
-            row.id
-            for row in rows
-            if not row.is_usage
-            and row.id not in known.one_offs.charges
-            and known.one_offs.take_unnamed(row, organizations[row.sub_account_id])
-        }
-        compared = compare(
-            [_charge(row) for row in rows],
-            [*known.charges, *(_charge(row) for row in rows if row.id in unnamed)],
-            covered,
-            is_whole=all(row.reason == "in_future" for row in unreadable),
-        )
-        added = compared.new | compared.changed
-        one_offs = [row for row in rows if not row.is_usage and row.id in added]
-        new = add_organizations(connection, rows, organizations, max_org_partitions, shared_groups)
-        book = price_book_of(usage, known_prices(connection))
-        load_price_book(connection, book)
-        add_one_off_items(connection, one_offs, compared.taken_back, known.one_offs, organizations, cost)
-        planned = plan_usage_files(
-            landing_dir, known.usage, [row for row in usage if row.id in added], organizations, compared.taken_back
-        )
-        # Under the lock, as the next import reads them. Should the commit fail, importing again mends it.
-        for path, content in planned.items():
-            write_in_one_step(path, content)
+        export = _compare_with_earlier_imports(connection, landing_dir, read, unreadable, cost)
+        stored = _store(connection, landing_dir, export, cost, max_org_partitions, shared_groups)
     progress(
-        f"{len(organizations)} organizations ({new} new), {len(book.prices)} new prices, {len(one_offs)} one-off items"
+        f"{len(export.organizations)} organizations ({stored.organizations} new), {stored.prices} new prices,"
+        f" {stored.one_offs} one-off items"
     )
-    rejected = sorted([*unreadable, *mixed], key=lambda row: (row.file, row.line))
+    rejected = sorted([*unreadable, *export.mixed_currencies], key=lambda row: (row.file, row.line))
+    _write_rejected_rows(landing_dir, files, rejected)
+    progress(f"wrote {len(stored.usage_files)} files of usage; {len(rejected)} rows rejected")
+    return _report(files, len(read) + len(unreadable), export, stored, rejected)
+
+
+@dataclass(frozen=True)
+class _ComparedExport:
+    """The readable rows of an export, compared with earlier imports.
+
+    Attributes:
+        organizations: the organization's id by sub-account id.
+        mixed_currencies: rows rejected because their sub-account is billed in another currency.
+    """
+
+    rows: Sequence[FocusRow]
+    mixed_currencies: Sequence[RejectedRow]
+    organizations: Mapping[str, str]
+    known: _Known
+    comparison: ExportComparison
+
+    @property
+    def usage(self) -> list[FocusRow]:
+        return [row for row in self.rows if row.is_usage]
+
+    def rows_to_add(self, *, is_usage: bool) -> list[FocusRow]:
+        """Return the new and changed rows that are usage, or those that are one-off items."""
+        added = self.comparison.new | self.comparison.changed
+        return [row for row in self.rows if row.is_usage == is_usage and row.id in added]
+
+
+def _compare_with_earlier_imports(
+    connection: Connection,
+    landing_dir: Path,
+    read: Sequence[FocusRow],
+    unreadable: Sequence[RejectedRow],
+    cost: str,
+) -> _ComparedExport:
+    """Read the earlier imports of the export's days and compare. Raises FocusImportError for one at another cost."""
+    organizations = organization_ids(connection, read)
+    rows, mixed = reject_mixed_currencies(read, known_currencies(connection, organizations))
+    covered = covered_days((row.scope, row.starts_at.date()) for row in rows)
+    known = _known(connection, landing_dir, organizations, covered, cost)
+    unnamed = _match_unnamed_one_offs(rows, known.one_offs, organizations)
+    comparison = compare(
+        [_charge(row) for row in rows],
+        [*known.charges, *map(_charge, unnamed)],
+        covered,
+        is_whole=all(row.reason == "in_future" for row in unreadable),
+    )
+    return _ComparedExport(rows, mixed, organizations, known, comparison)
+
+
+def _match_unnamed_one_offs(
+    rows: Sequence[FocusRow], known: KnownOneOffs, organizations: Mapping[str, str]
+) -> list[FocusRow]:
+    """Return the rows that an older import has already stored as one-off items without the charge's id."""
+    return [
+        row
+        for row in rows
+        if not row.is_usage
+        and row.id not in known.charges
+        and known.take_unnamed(row, organizations[row.sub_account_id])
+    ]
+
+
+@dataclass(frozen=True)
+class _StoredExport:
+    """How many organizations, prices and one-off items an import added, and the files of usage that it wrote."""
+
+    organizations: int
+    prices: int
+    one_offs: int
+    usage_files: Sequence[Path]
+
+
+def _store(
+    connection: Connection,
+    landing_dir: Path,
+    export: _ComparedExport,
+    cost: str,
+    max_org_partitions: int,
+    shared_groups: int,
+) -> _StoredExport:
+    """Add the organizations, prices and one-off items to Postgres and write the usage to the landing folder."""
+    organizations, known, taken_back = export.organizations, export.known, export.comparison.taken_back
+    one_offs = export.rows_to_add(is_usage=False)
+    new = add_organizations(connection, export.rows, organizations, max_org_partitions, shared_groups)
+    book = price_book_of(export.usage, known_prices(connection))
+    load_price_book(connection, book)
+    add_one_off_items(connection, one_offs, taken_back, known.one_offs, organizations, cost)
+    usage = export.rows_to_add(is_usage=True)
+    planned = plan_usage_files(landing_dir, known.usage, usage, organizations, taken_back)
+    # Written under the lock, because the next import reads these files. If the commit fails, import again: the import
+    # finds the usage in place and adds the records that Postgres lacks.
+    for path, content in planned.items():
+        write_in_one_step(path, content)
+    return _StoredExport(new, len(book.prices), len(one_offs), tuple(planned))
+
+
+def _write_rejected_rows(landing_dir: Path, files: Sequence[Path], rejected: Sequence[RejectedRow]) -> None:
+    """Write each file's rejected rows beside the landing folder; remove the list of a file that has none left."""
     for file in files:
-        mine = [row for row in rejected if row.file == file.name]
-        _write_rejected(landing_dir.parent / "focus_rejected" / f"{file.name}.jsonl", mine)
-    progress(f"wrote {len(planned)} files of usage; {len(rejected)} rows rejected")
+        rows_of_file = [row for row in rejected if row.file == file.name]
+        _write_rejected(landing_dir.parent / "focus_rejected" / f"{file.name}.jsonl", rows_of_file)
+
+
+def _report(
+    files: tuple[Path, ...], rows: int, export: _ComparedExport, stored: _StoredExport, rejected: Sequence[RejectedRow]
+) -> FocusImport:
+    usage, comparison = export.usage, export.comparison
     days = {row.starts_at.date() + timedelta(days=1) for row in usage}
-    days |= {date.fromisoformat(path.parent.name) for path in planned}
+    days |= {date.fromisoformat(path.parent.name) for path in stored.usage_files}
     return FocusImport(
         files=files,
-        rows=len(read) + len(unreadable),
+        rows=rows,
         usage=len(usage),
-        one_off=len(rows) - len(usage),
-        new=len(compared.new),
-        known=len(compared.known),
-        changed=len(compared.changed),
-        vanished=len(compared.vanished),
-        kept=len(compared.kept),
+        one_off=len(export.rows) - len(usage),
+        new=len(comparison.new),
+        known=len(comparison.known),
+        changed=len(comparison.changed),
+        vanished=len(comparison.vanished),
+        kept=len(comparison.kept),
         rejected=tuple(rejected),
-        organizations=tuple(sorted({organizations[row.sub_account_id] for row in rows})),
-        new_organizations=new,
-        new_prices=len(book.prices),
+        organizations=tuple(sorted({export.organizations[row.sub_account_id] for row in export.rows})),
+        new_organizations=stored.organizations,
+        new_prices=stored.prices,
         landing_days=tuple(sorted(days)),
-        months=tuple(sorted({BillingMonth.containing(row.starts_at) for row in rows})),
-        written=tuple(planned),
+        months=tuple(sorted({BillingMonth.containing(row.starts_at) for row in export.rows})),
+        written=tuple(stored.usage_files),
     )
 
 
