@@ -59,7 +59,10 @@ def test_1269_tiny_lines_are_rounded_once_and_not_each() -> None:
 
 
 def test_a_thousand_real_charges_come_to_20_39_and_rounded_each_first_to_20_45() -> None:
-    """NOTES.md says so of the FOCUS sample: unit price x quantity, or the cost of the one credit without a price."""
+    """docs/decisions.md gives both totals.
+
+    A charge is unit price x quantity, or the cost for the one credit without a price.
+    """
     with (Path(__file__).parents[1] / "data" / "focus_1.0_sample.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     amounts = [

@@ -1,0 +1,38 @@
+"""The documents name files that exist: a moved module must take its line in CONTRIBUTING.md with it."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+QUESTIONS = [
+    "proration",
+    "rounding",
+    "late events",
+    "Stripe retry",
+    "idempotency",
+    "spending guard",
+    "rate limiting",
+    "credit notes",
+    "taxes",
+    "price models",
+]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def test_each_of_a_newcomers_ten_questions_is_answered_by_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("## Where is ...?")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    answers = {question: re.findall(r"`([^`]+)`", files) for question, files in rows}
+    assert list(answers) == QUESTIONS
+    assert all(answers.values())
+    missing = [name for names in answers.values() for name in names if not (ROOT / "fly_billing" / name).exists()]
+    assert missing == []
+
+
+def test_links_in_the_documents_lead_to_files_that_exist() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    links = [(path, link) for path in documents for link in LINK.findall(path.read_text(encoding="utf-8"))]
+    assert len(links) > 10
+    broken = [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()]
+    assert broken == []
