@@ -15,13 +15,12 @@ proportion. At 50 % off, 14.50 were paid for 29.00; half of the month unused giv
 the month that gives back do not matter.
 
 A whole interval's fee is the subscribed quantity rated like usage: free allowance, model, minimum and maximum, by the
-price in force at the first moment of the interval that is charged. Then it is prorated.
+price in force at the first moment of the interval that is charged. Then it is prorated (`proration`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -30,50 +29,16 @@ from fly_billing.errors import not_computable
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import FeeCharged, Member, Subscription
 from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.proration import NOTHING, IntervalShare, share_of_interval
 from fly_billing.invoicing.rules.steps.currencies import same_currency
 from fly_billing.invoicing.rules.steps.price_detail import negotiated_detail, price_detail
 from fly_billing.invoicing.rules.steps.term_items import listed
 from fly_billing.money import EXACT, exact_sum, plain
-from fly_billing.periods import BillingMonth, Span, overlap_days, overlap_seconds, span_text
+from fly_billing.periods import BillingMonth, span_text
 from fly_billing.pricing.rules.intervals import CALENDAR, FeePeriod, fee_periods
 from fly_billing.pricing.rules.models import PriceStep
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.rating import rate
-
-
-@dataclass(frozen=True)
-class IntervalShare:
-    """The part of an interval that a fee is for: `quantity` of `per` units; (1, "quarter", 1) is all of a quarter."""
-
-    quantity: Decimal
-    unit: str
-    per: Decimal
-
-
-NOTHING = IntervalShare(Decimal(0), "second", Decimal(1))
-
-
-def share_of_month(subscription: Subscription, month: BillingMonth) -> IntervalShare:
-    """Return the part of the calendar month that the subscription ran, its trial included."""
-    return _share(month, "month", subscription.proration, subscription.started_at, subscription.ended_at)
-
-
-def share_of_interval(subscription: Subscription, period: Span, interval: str) -> IntervalShare:
-    """Return the part of the interval that the subscription is charged for."""
-    return _share(period, interval, subscription.proration, subscription.paid_from, subscription.ended_at)
-
-
-def _share(span: Span, name: str, proration: str, started: datetime, ended: datetime | None) -> IntervalShare:
-    seconds = overlap_seconds(span, started, ended)
-    if proration == "day":
-        share = IntervalShare(
-            Decimal(overlap_days(span, started, ended)), "day", Decimal(overlap_days(span, span.start, None))
-        )
-    else:
-        share = IntervalShare(Decimal(seconds), "second", Decimal(overlap_seconds(span, span.start, None)))
-    if share.quantity == share.per or (proration == "none" and seconds):
-        return IntervalShare(Decimal(1), name, Decimal(1))
-    return share if share.quantity else NOTHING
 
 
 def charge_subscriptions(draft: InvoiceInProgress) -> None:

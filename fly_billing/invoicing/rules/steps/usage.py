@@ -22,9 +22,9 @@ from fly_billing.errors import not_computable
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.proration import share_of_month
 from fly_billing.invoicing.rules.steps.currencies import same_currency
 from fly_billing.invoicing.rules.steps.price_detail import negotiated_detail, price_detail
-from fly_billing.invoicing.rules.steps.subscriptions import share_of_month
 from fly_billing.money import exact_sum, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.prices import Price, PriceBook
