@@ -17,6 +17,7 @@ QUESTIONS = [
     "price models",
 ]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+PATH = re.compile(r"`([A-Za-z_]+(?:/[A-Za-z_]+)*(?:\.(?:py|sql|jinja)|(?=/)))/?`")
 
 
 def test_each_of_a_newcomers_ten_questions_is_answered_by_files_that_exist() -> None:
@@ -36,3 +37,14 @@ def test_links_in_the_documents_lead_to_files_that_exist() -> None:
     assert len(links) > 10
     broken = [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()]
     assert broken == []
+
+
+def test_paths_in_the_documents_are_those_of_files_or_folders_that_exist() -> None:
+    """A path may start inside the package: `usage/landing.py` is that of fly_billing/usage/landing.py."""
+    code = [path for folder in ("fly_billing", "tests", "docs", "deploy") for path in (ROOT / folder).rglob("*")]
+    known = [f"/{path.relative_to(ROOT).as_posix()}" for path in [*ROOT.iterdir(), *code]]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    named = [(path.name, name) for path in documents for name in PATH.findall(path.read_text(encoding="utf-8"))]
+    assert len(named) > 50
+    wrong = {f"{where}: {name}" for where, name in named if not any(one.endswith(f"/{name}") for one in known)}
+    assert wrong == set()
