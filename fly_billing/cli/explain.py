@@ -33,7 +33,7 @@ from fly_billing.usage.usage_table import UsageTable
 # So many lines of a sum, files, or events are shown unless all are asked for.
 MOST_LINES = 20
 MOST_EVENTS = 50
-STATUS = {"open": "open, still growing"}
+STATUS = {"open": "open (so far)"}
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _part(title: str, *content: RenderableType) -> list[RenderableType]:
 def _problems(problems: Sequence[str]) -> list[RenderableType]:
     if not problems:
         return []
-    head = styled("THIS ITEM DOES NOT COME TO WHAT WAS BILLED", "bold red")
+    head = styled("RECALCULATED AMOUNT DIFFERS FROM THE BILLED AMOUNT", "bold red")
     return [head, *(styled(f"- {problem}", "red") for problem in problems), ""]
 
 

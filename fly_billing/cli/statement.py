@@ -68,8 +68,8 @@ def _items(invoice: StatementInvoice) -> Table:
     number = f", invoice {invoice.number}" if invoice.number else ""
     table.title = f"{invoice.month}: why{number}{as_of}"
     table.add_column("Item", footer="Total", max_width=44)
-    table.add_column("Worked out as", ratio=1)
-    table.add_column("Exactly", justify="right", no_wrap=True)
+    table.add_column("Calculation", ratio=1)
+    table.add_column("Exact amount", justify="right", no_wrap=True)
     table.add_column("Billed", justify="right", no_wrap=True)
     table.columns[-1].footer = format_cents(invoice.total_cents or 0, invoice.currency)
     for product, items in invoice.items_by_product().items():
@@ -99,13 +99,13 @@ def _days(days: DailySpend, currency: str) -> RenderableType:
     """Draw the month as a bar per day; only what was spent, as a bar has no room below zero."""
     most = max(days.days, key=lambda one: one.amount_cents)
     if most.amount_cents <= 0:
-        return "Day by day: nothing spent"
+        return "Daily: no spend"
     top = len(BARS) - 1
     bars = "".join(BARS[max(0, one.amount_cents) * top // most.amount_cents] for one in days.days)
-    peak = f" most on {most.day:%m-%d}: {format_cents(most.amount_cents, currency)}"
+    peak = f" peak {most.day:%m-%d}: {format_cents(most.amount_cents, currency)}"
     unknown = days.day_not_known_cents
     rest = "" if unknown is None else f"; of {format_cents(unknown, currency)} the day is not known"
-    return joined("Day by day ", styled(bars, "cyan"), peak + rest)
+    return joined("Daily ", styled(bars, "cyan"), peak + rest)
 
 
 def _shares(by: str, shares: Sequence[SpendShare], currency: str) -> Table:
@@ -118,7 +118,7 @@ def _shares(by: str, shares: Sequence[SpendShare], currency: str) -> Table:
 
 def _compared(invoice: StatementInvoice) -> Table:
     assert invoice.compared is not None
-    table = _table(f"Against {invoice.compared.month}", "Then", "Now", "Difference")
+    table = _table(f"Compared with {invoice.compared.month}", invoice.compared.month, invoice.month, "Difference")
     for change in (*invoice.compared.by_product, invoice.compared.total):
         amounts = (change.before_cents, change.now_cents, change.difference_cents)
         table.add_row(change.label or "Total", *(format_cents(one, invoice.currency) for one in amounts))

@@ -113,7 +113,7 @@ def _sync_alone(
 ) -> str | StepFailed:
     with locks.lock(f"sync {invoice.id}") as is_ours:
         if not is_ours:
-            return "in_other_hands"
+            return "locked_by_another_run"
         try:
             return InvoiceSync(tools, invoice, before).run()
         except StepFailed as failed:

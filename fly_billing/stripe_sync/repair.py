@@ -120,7 +120,7 @@ class _Repairs:
         deeds = {FINISH: self._finish, ANEW: self._make_anew, VOID: self._void_others, REMOVE: self._remove}
         with self._journal.database.session_lock(f"sync {action.invoice_id}") as is_ours:
             if not is_ours:
-                return Repaired(action, FAILED, "a sync has it in its hands: try again when it is done")
+                return Repaired(action, FAILED, "another sync is working on this invoice: retry in a minute")
             try:
                 deeds[action.verb](action)
             except NotRepaired as problem:

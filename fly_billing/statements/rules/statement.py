@@ -16,12 +16,12 @@ from fly_billing.statements.rules.spend import MonthComparison, Spend
 REGULAR_DAYS = 7
 
 STATUS = {
-    "open": "open, still growing",
-    "finalized": "to be paid",
+    "open": "open (so far)",
+    "finalized": "due",
     "paid": "paid",
     "void": "void",
     "uncollectible": "not collected",
-    "not computed": "not worked out yet",
+    "not computed": "not calculated yet",
 }
 
 
@@ -237,7 +237,7 @@ class Statement:
         owed = _money(self.owed()) if unpaid else "nothing"
         on = f" on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}" if unpaid else ""
         upcoming = self.upcoming()
-        soon = f" Usage not invoiced yet comes to {_money(upcoming)} so far." if any(upcoming.values()) else ""
+        soon = f" Usage not invoiced yet: {_money(upcoming)} so far." if any(upcoming.values()) else ""
         not_all = " Not everything could be read, so this may not be all." if self.problems else ""
         return f"{self.organization_name} owes {owed}{on}.{soon}{not_all}"
 

@@ -57,7 +57,7 @@ _MEANINGS = {
         may_be_quoted=False,
     ),
     "insufficient_funds withdrawal_count_limit_exceeded card_velocity_exceeded": PaymentFailure(
-        f"Please see to it that there are enough funds, or use another card. {PAY_ON_ITS_PAGE}",
+        f"Please make sure there are sufficient funds, or use another card. {PAY_ON_ITS_PAGE}",
         "Not enough funds, or the card's limit is reached",
     ),
     "charge_exceeds_source_limit charge_exceeds_transaction_limit invalid_amount": PaymentFailure(

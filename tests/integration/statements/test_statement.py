@@ -43,7 +43,7 @@ def test_the_statement_of_an_open_month_shows_how_each_amount_came_about(platfor
     )
     platform.bill()
     statement = read_statement(platform.database, "acme", NOW)
-    assert statement.headline() == "Acme owes nothing. Usage not invoiced yet comes to $14.00 so far."
+    assert statement.headline() == "Acme owes nothing. Usage not invoiced yet: $14.00 so far."
     (invoice,) = statement.invoices
     assert (invoice.month, invoice.status, invoice.total_cents, invoice.as_of, invoice.trouble) == (
         "2026-09",
@@ -72,9 +72,7 @@ def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_one_ask
         ("2026-10", "open", 1),
         ("2026-09", "finalized", 0),
     ]
-    assert statement.headline() == (
-        "Acme owes $0.30 on 1 unpaid invoice. Usage not invoiced yet comes to $0.50 so far."
-    )
+    assert statement.headline() == ("Acme owes $0.30 on 1 unpaid invoice. Usage not invoiced yet: $0.50 so far.")
     september = read_statement(platform.database, "acme", CLOSED, SEPTEMBER).invoices[1]
     assert [item.working for item in september.items] == ["3 requests x 0.1"]
     assert (september.as_of, september.due_on) == (CLOSED, date(2026, 10, 18))
@@ -350,7 +348,7 @@ def test_whom_another_one_pays_for_sees_their_own_lines_and_who_pays(linked: Pla
     statement = read_statement(linked.database, "acme", NOW)
     (invoice,) = statement.invoices
     assert statement.headline() == "Acme owes nothing."
-    assert (invoice.total_cents, invoice.status_in_words()) == (30, "open, still growing, paid by Globex")
+    assert (invoice.total_cents, invoice.status_in_words()) == (30, "open (so far), paid by Globex")
     assert [(item.description, item.amount_cents) for item in invoice.items] == [("requests as used", 30)]
     assert invoice.spend is not None
     assert shares(invoice.spend.by_region) == [(None, 30)]
@@ -480,8 +478,8 @@ def test_the_command_shows_writes_and_prints_a_statement(platform: Platform, tmp
     platform.use(event("e1", "3"))
     platform.bill()
     text = statement_command(platform, tmp_path, "acme")
-    assert "Acme owes nothing. Usage not invoiced yet comes to $0.30 so far." in text.stdout
-    assert "most on 09-15: $0.30" in text.stdout
+    assert "Acme owes nothing. Usage not invoiced yet: $0.30 so far." in text.stdout
+    assert "peak 09-15: $0.30" in text.stdout
     page = tmp_path / "acme.html"
     both = statement_command(platform, tmp_path, "acme", "2026-09", "--json", "--html", str(page))
     assert json.loads(both.stdout)["invoices"][0]["spend"]["by_day"]["days"][14] == {

@@ -83,7 +83,7 @@ def test_an_invoice_in_other_hands_is_left_to_them(
     (invoice,) = tools.journal.invoices_to_sync(JUNE, ["acme"])
     with billing_database.session_lock(f"sync {invoice}") as is_ours:
         assert is_ours
-        assert sync_month(tools, JUNE, ["acme"]).states == {"in_other_hands": 1}
+        assert sync_month(tools, JUNE, ["acme"]).states == {"locked_by_another_run": 1}
     assert sent(sandbox) == []
     assert sync(tools).states == {"finalized": 1}
 

@@ -89,7 +89,7 @@ MACHINES = spent("6.00", usage=[UsagePart({"app": "web", "region": "ams"}, Decim
 def test_the_page_says_what_is_owed_of_which_invoice_until_when_and_for_what() -> None:
     shown = page(september(MACHINES, lines=(line("6.00"),)))
     for said in (
-        "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "To be paid", "September 2026",
+        "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "Due $6.00", "September 2026",
         "Machines as used 3 seconds × 0.1", "web", "ams", "4 Oct 2026, 01:00 UTC",
     ):  # fmt: skip
         assert said in shown.text
@@ -131,17 +131,17 @@ def test_what_is_not_in_the_plot_is_said_below_it() -> None:
     unknown = spent("2.00", daily={None: Decimal(1)})
     discount = spent("-1.00", "Discounts", kind="discount")
     said = page(september(MACHINES, unknown, discount)).text
-    assert "Not in the plot: $2.00 of which the day is not known" in said
+    assert "Not in the plot: $2.00 whose days are unknown" in said
     assert "−$1.00 of discounts, credits and taxes" in said
 
 
-def test_days_that_are_still_to_come_are_paler() -> None:
+def test_future_days_have_lighter_bars() -> None:
     fee = spent("30.00", "Support", kind="subscription", period=(SEPTEMBER.start, SEPTEMBER.end))
     shown = page(september(fee, status="open", as_of=NOW))
-    paler = [bar for bar in shown.of("rect") if "to-come" in (bar["class"] or "")]
-    assert len(paler) == 10
-    assert "Paler days are still to come" in shown.text
-    assert "Paler" not in page(september(fee)).text
+    lighter = [bar for bar in shown.of("rect") if "to-come" in (bar["class"] or "")]
+    assert len(lighter) == 10
+    assert "Lighter bars are future days" in shown.text
+    assert "Lighter bars" not in page(september(fee)).text
 
 
 def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:

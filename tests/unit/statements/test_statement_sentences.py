@@ -38,10 +38,10 @@ def statement(*invoices: StatementInvoice) -> Statement:
         ([invoice("void", 500), invoice("uncollectible", 500)], "Acme owes nothing."),
         ([invoice("finalized", 123450)], "Acme owes $1,234.50 on 1 unpaid invoice."),
         ([invoice("finalized", 100), invoice("finalized", 50)], "Acme owes $1.50 on 2 unpaid invoices."),
-        ([invoice("open", 194)], "Acme owes nothing. Usage not invoiced yet comes to $1.94 so far."),
+        ([invoice("open", 194)], "Acme owes nothing. Usage not invoiced yet: $1.94 so far."),
         (
             [invoice("open", 20), invoice("finalized", 100), invoice("paid", 900)],
-            "Acme owes $1.00 on 1 unpaid invoice. Usage not invoiced yet comes to $0.20 so far.",
+            "Acme owes $1.00 on 1 unpaid invoice. Usage not invoiced yet: $0.20 so far.",
         ),
         (
             [invoice("finalized", 100), invoice("finalized", 1200, currency="JPY")],
@@ -116,7 +116,7 @@ def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     assert data["owed_cents"] == {}
     assert data["invoices"][0]["items"][0]["amount"] == "0.00000074845679012346"
     assert (data["invoices"][0]["as_of"], data["invoices"][0]["due_on"]) == ("2026-09-20T12:00:00+00:00", "2026-09-20")
-    assert data["invoices"][0]["status_in_words"] == "open, still growing"
+    assert data["invoices"][0]["status_in_words"] == "open (so far)"
     assert list(data)[:5] == ["organization_id", "organization_name", "as_of", "owed_cents", "upcoming_cents"]
 
 
@@ -130,13 +130,13 @@ def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice()
 @pytest.mark.parametrize(
     ("status", "cents", "said"),
     [
-        ("open", 20, "open, still growing"),
-        ("finalized", 20, "to be paid"),
+        ("open", 20, "open (so far)"),
+        ("finalized", 20, "due"),
         ("finalized", 0, "nothing to pay"),
         ("paid", 20, "paid"),
         ("void", 20, "void"),
         ("uncollectible", 20, "not collected"),
-        ("not computed", None, "not worked out yet"),
+        ("not computed", None, "not calculated yet"),
     ],
 )
 def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, said: str) -> None:
@@ -146,7 +146,7 @@ def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, 
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("open", "open, still growing, paid by Globex"),
+        ("open", "open (so far), paid by Globex"),
         ("finalized", "paid by Globex"),
         ("paid", "paid by Globex"),
         ("void", "void"),

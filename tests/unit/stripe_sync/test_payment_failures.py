@@ -11,8 +11,7 @@ from fly_billing.stripe_sync.rules.payment_failures import KNOWN_CODES, payment_
         ("expired_card", "Please use another card. You can pay it on its page at any time."),
         (
             "insufficient_funds",
-            "Please see to it that there are enough funds, or use another card."
-            " You can pay it on its page at any time.",
+            "Please make sure there are sufficient funds, or use another card. You can pay it on its page at any time.",
         ),
         (
             "authentication_required",

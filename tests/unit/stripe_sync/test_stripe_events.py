@@ -223,7 +223,7 @@ def test_a_failed_payment_says_what_its_decline_code_means_to_each() -> None:
     failed = event("payment_failed", error="Your card has insufficient funds.", error_code="insufficient_funds")
     verdict = judge(failed, standing())
     assert verdict.customer_text == (
-        'We could not collect this invoice ("Your card has insufficient funds"). Please see to it that there are enough'
+        'We could not collect this invoice ("Your card has insufficient funds"). Please make sure there are sufficient'
         " funds, or use another card. You can pay it on its page at any time. We don't try again by ourselves."
     )
     assert verdict.operator_text == (
