@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fly_billing.errors import ActionableError
 
+# MB that DuckDB may hold in memory, unless FLY_BILLING_MEMORY_MB names another number.
+DUCKDB_MEMORY_MB = 1500
+
 
 class SettingsError(ActionableError):
     """A setting is missing or can't be right; the message names it and says what to do."""
@@ -116,13 +119,14 @@ class Settings(_FromEnvironment):
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
     migration_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_MIGRATION_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, alias="DAGSTER_DATABASE_URL")
+    dagster_event_batch_size: Whole = Field(1000, alias="DAGSTER_EVENT_BATCH_SIZE")
     executor: Annotated[Executors, BeforeValidator(_one_of(Executors))] = Field(
         "in_process", alias="FLY_BILLING_EXECUTOR"
     )
     celery_broker_url: SecretStr | None = Field(None, alias="DAGSTER_CELERY_BROKER_URL")
     celery_backend_url: SecretStr | None = Field(None, alias="DAGSTER_CELERY_BACKEND_URL")
     celery_redeliver_seconds: Positive = Field(3600, alias="FLY_BILLING_CELERY_REDELIVER_SECONDS")
-    memory_mb: Annotated[int, BeforeValidator(_whole(128))] = Field(1500, alias="FLY_BILLING_MEMORY_MB")
+    memory_mb: Annotated[int, BeforeValidator(_whole(128))] = Field(DUCKDB_MEMORY_MB, alias="FLY_BILLING_MEMORY_MB")
     grace: Hours = Field(timedelta(hours=72), alias="FLY_BILLING_GRACE_HOURS")
     due_days: Whole = Field(14, alias="FLY_BILLING_DUE_DAYS")
     max_org_partitions: Positive = Field(200, alias="FLY_BILLING_MAX_ORG_PARTITIONS")
@@ -148,6 +152,12 @@ class Settings(_FromEnvironment):
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     alert_email_from: str | None = Field(None, alias="ALERT_EMAIL_FROM")
     alert_email_to: str | None = Field(None, alias="ALERT_EMAIL_TO")
+
+    def sets(self, variable: str) -> bool:
+        """Return True if the variable is set, even to the value that is its default."""
+        return any(
+            field.alias == variable and name in self.model_fields_set for name, field in type(self).model_fields.items()
+        )
 
     @property
     def production(self) -> bool:

@@ -51,7 +51,7 @@ def land_new_files(console: Terminal, month: BillingMonth | None) -> bool:
 def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:
     """Show what is wrong with the usage table, and with `yes` land again what differs; return whether all is right."""
     with local_platform() as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageTable(settings.lake_dir)
+        database, lake = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
         damage = find_damage(database, lake, settings.landing_dir)
         if damage.is_none:
             console.print("The usage table agrees with the billing database: nothing to repair.")

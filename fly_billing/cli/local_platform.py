@@ -54,13 +54,13 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
     with ExitStack() as stack:
         names, owner_url = stack.enter_context(_postgres(settings))
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
-        names["DAGSTER_EVENT_BATCH_SIZE"] = os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "1000")
+        names["DAGSTER_EVENT_BATCH_SIZE"] = str(settings.dagster_event_batch_size)
         names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
         _check(names.get("DATABASE_URL") or reveal(settings.database_url), migrates=migrates)
         if stripe and settings.stripe_api_key is None:
             url = stack.enter_context(sandbox(settings.data_dir, owned=owns_sandbox))
             names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
-            names |= {name: os.environ.get(name, value) for name, value in SANDBOX_PACE.items()}
+            names |= {name: value for name, value in SANDBOX_PACE.items() if not settings.sets(name)}
         stack.enter_context(_environment(names))
         # The owner's URL is for whoever migrates in this process, and not for the environment of its children.
         yield Settings.from_environment({"FLY_BILLING_MIGRATION_DATABASE_URL": owner_url or ""})
@@ -158,13 +158,12 @@ def seed_customer(control: SandboxControl) -> None:
 
 @contextmanager
 def _environment(names: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in names}
+    """Name the local parts to this process and its children while the block runs."""
+    before = dict(os.environ)
     os.environ.update(names)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.items() if name in names})

@@ -67,7 +67,7 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
     Usage is rolled up again first: that changes no invoice that is final.
     """
     with local_platform(stripe=False) as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageTable(settings.lake_dir)
+        database, lake = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
         payer = _payer(database, organization, month)
         who = Actor(getpass.getuser(), datetime.now(UTC), wish.why)
         total, guard = wish.total, guard_of(settings)

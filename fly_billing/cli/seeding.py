@@ -35,7 +35,7 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
         seeded = seed(
             database,
             settings.landing_dir,
-            lake=UsageTable(settings.lake_dir),
+            lake=UsageTable.from_settings(settings),
             today=today or seeded_day(settings.data_dir, datetime.now(UTC).date()),
             months=months,
             organizations=organizations,

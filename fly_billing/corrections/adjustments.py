@@ -619,7 +619,7 @@ def _changed_usage(
 def _compare_versions(
     table: UsageTableVersion, month: BillingMonth, before: int, after: int, organizations: Sequence[str]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
-    with open_duckdb() as duck:
+    with open_duckdb(table.memory_mb) as duck:
         table.open_view(duck, "billed", month, version=before, by_meter=True)
         table.open_view(duck, "now", month, version=after, by_meter=True)
         found = duck.execute(sql("compare_usage_versions"), {"organizations": list(organizations)}).fetchall()

@@ -26,13 +26,24 @@ Record = TypeVar("Record")
 class BillingDatabase:
     """The billing Postgres behind one URL. Cheap to make; connects when used."""
 
-    def __init__(self, url: str | SecretStr | None, setting: str = "DATABASE_URL") -> None:
-        """Name the database; `setting` is what messages call its URL. Raises SettingsError if it is no database URL."""
+    def __init__(
+        self, url: str | SecretStr | None, setting: str = "DATABASE_URL", limits: DatabaseLimits | None = None
+    ) -> None:
+        """Name the database.
+
+        Args:
+            url: Its address; connects with psycopg.
+            setting: What messages call the URL.
+            limits: How long its sessions may take; None: those of the settings.
+
+        Raises:
+            SettingsError: It is no database URL.
+        """
         if not url:
             raise SettingsError(f"{setting} is not set: `make dev` starts an embedded Postgres, or name your server")
         self._url = read_address(url.get_secret_value() if isinstance(url, SecretStr) else url, setting)
         self._setting = setting
-        self._limits = DatabaseLimits.from_environment()
+        self._limits = limits or DatabaseLimits.from_environment()
 
     @property
     def place(self) -> str:

@@ -42,6 +42,7 @@ class StripeAccount(ConfigurableResource[Any]):
             pace=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
             clock=clock.now,
             rules=SyncRules(workers=settings.stripe_workers),
+            livemode=settings.production,
         )
 
     def _settings(self) -> Settings:

@@ -10,25 +10,41 @@ from fly_billing.settings import Settings
 from fly_billing.usage.engines.engine import RollupEngine, open_engine
 from fly_billing.usage.usage_table import UsageTable
 
+VARIABLES = {
+    "landing_dir": "FLY_BILLING_LANDING_DIR",
+    "lake_dir": "FLY_BILLING_LAKE_DIR",
+    "rollup_engine": "FLY_BILLING_ROLLUP_ENGINE",
+    "spark_master": "SPARK_MASTER",
+    "memory_mb": "FLY_BILLING_MEMORY_MB",
+}
+
 
 class UsageStore(ConfigurableResource[Any]):
-    """Where usage files land, and the Delta table they become (FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR).
+    """Where usage files land, the Delta table that they become, and the engine that aggregates it.
 
-    And what adds that table up (FLY_BILLING_ROLLUP_ENGINE, SPARK_MASTER).
+    Attributes:
+        landing_dir, lake_dir: FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR.
+        rollup_engine, spark_master: FLY_BILLING_ROLLUP_ENGINE, SPARK_MASTER.
+        memory_mb: How many MB each DuckDB may hold in memory (FLY_BILLING_MEMORY_MB).
     """
 
     landing_dir: str | None = None
     lake_dir: str | None = None
     rollup_engine: str | None = None
     spark_master: str | None = None
+    memory_mb: int | None = None
 
     def landing(self) -> Path:
-        return Path(self.landing_dir) if self.landing_dir else Settings.from_environment().landing_dir
+        return self._settings().landing_dir
 
     def lake(self) -> UsageTable:
-        return UsageTable(Path(self.lake_dir) if self.lake_dir else Settings.from_environment().lake_dir)
+        return UsageTable.from_settings(self._settings())
 
     def open_engine(self) -> AbstractContextManager[RollupEngine]:
-        """Open what adds events up. Raises SettingsError where it is not known or not installed."""
-        settings = Settings.from_environment()
-        return open_engine(self.rollup_engine or settings.rollup_engine, self.spark_master or settings.spark_master)
+        """Open the engine that aggregates events. Raises SettingsError where it is not known or not installed."""
+        settings = self._settings()
+        return open_engine(settings.rollup_engine, settings.spark_master)
+
+    def _settings(self) -> Settings:
+        given = {variable: getattr(self, name) for name, variable in VARIABLES.items()}
+        return Settings.from_environment({name: str(value) for name, value in given.items() if value is not None})

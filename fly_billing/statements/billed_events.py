@@ -143,7 +143,7 @@ class BilledEvents:
 @contextmanager
 def open_billed_events(database: BillingDatabase, lake: UsageTable, usage: BilledUsage) -> Iterator[BilledEvents]:
     """Yield the events that the item's usage was added up from. Raises UsageUnreadable."""
-    with open_duckdb() as duck:
+    with open_duckdb(lake.memory_mb) as duck:
         try:
             table = open_usage_table(database, lake)
         except UsageTableMismatch as problem:
@@ -216,7 +216,7 @@ def _rollups_of_invoices(
 
 
 def _not_in_one_item(table: UsageTableVersion, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:
-    with open_duckdb() as duck:
+    with open_duckdb(table.memory_mb) as duck:
         _open(table, duck, month, version)
         pairs = {(str(row["invoice_id"]), row["organization_id"]) for row in found}
         covered = [{"invoice_id": invoice, "organization_id": name} for invoice, name in sorted(pairs)]

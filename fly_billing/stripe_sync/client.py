@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from stripe import StripeClient
 
 from fly_billing.credentials import check_stripe_access
-from fly_billing.settings import Settings
 from fly_billing.stripe_sync.rules.sync_failures import request_log_url
 
 # Seconds to connect, and to wait for an answer. Stripe's own default of 80 s would hold a worker for too long.
@@ -100,12 +99,16 @@ class StripeResponse:
         return self.code == RATE_LIMITED and not self.was_replayed
 
 
-def ask(call: Callable[[], stripe.StripeObject]) -> StripeResponse:
-    """Make one request and say what is known after it. Only errors of Stripe and the network are answers."""
+def ask(call: Callable[[], stripe.StripeObject], *, livemode: bool = False) -> StripeResponse:
+    """Make one request and return what is known after it. Only errors of Stripe and the network are answers.
+
+    Args:
+        livemode: The request goes to Stripe's live mode: its log is on another page of the dashboard.
+    """
     try:
         result = call()
     except stripe.StripeError as error:
-        return _error_answer(error)
+        return _error_answer(error, livemode)
     response = result.last_response
     headers = response.headers if response else {}
     return StripeResponse(
@@ -117,7 +120,7 @@ def ask(call: Callable[[], stripe.StripeObject]) -> StripeResponse:
     )
 
 
-def _error_answer(error: stripe.StripeError) -> StripeResponse:
+def _error_answer(error: stripe.StripeError, livemode: bool) -> StripeResponse:
     outcome, code = _meaning(error)
     return StripeResponse(
         outcome,
@@ -125,18 +128,17 @@ def _error_answer(error: stripe.StripeError) -> StripeResponse:
         request_id=error.request_id,
         code=code,
         message=str(error.user_message or error),
-        log_url=_log_url(error),
+        log_url=_log_url(error, livemode),
         was_replayed=_was_replayed(error.headers or {}),
         rate_limit_reason=_header(error.headers or {}, "Stripe-Rate-Limited-Reason"),
     )
 
 
-def _log_url(error: stripe.StripeError) -> str | None:
-    said: str | None = getattr(error.error, "request_log_url", None)
-    if said or not error.request_id:
-        return said
-    # Production and live keys go together, always (`credentials`).
-    return request_log_url(error.request_id, livemode=Settings.from_environment().production)
+def _log_url(error: stripe.StripeError, livemode: bool) -> str | None:
+    given: str | None = getattr(error.error, "request_log_url", None)
+    if given or not error.request_id:
+        return given
+    return request_log_url(error.request_id, livemode=livemode)
 
 
 def _meaning(error: stripe.StripeError) -> tuple[str, str]:

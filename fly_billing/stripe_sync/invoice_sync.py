@@ -95,9 +95,10 @@ class SyncTools:
     clock: Callable[[], datetime]
     rules: SyncRules = SyncRules()
     sleep: Callable[[float], None] = time.sleep
+    livemode: bool = False
 
     def sender(self) -> StripeSender:
-        return StripeSender(self.pace, self.rules.retries, self.sleep)
+        return StripeSender(self.pace, self.rules.retries, self.sleep, self.livemode)
 
     def reader(self) -> StripeReader:
         return StripeReader(self.client, self.sender())

@@ -39,11 +39,13 @@ class StripeSender:
     Attributes:
         limiter: Shared by all processes through Postgres.
         sleep: Called with the seconds to pause between two tries.
+        livemode: The requests go to Stripe's live mode, as production's always do.
     """
 
     limiter: RateLimiter
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
+    livemode: bool = False
 
     def send(
         self, request: StripeRequest, key: str, call: Callable[[str], stripe.StripeObject], log: AttemptLog
@@ -62,7 +64,7 @@ class StripeSender:
         def send_once() -> StripeResponse:
             attempt = log.begin(request, key)
             self.limiter.wait(request.step)
-            response = ask(lambda: call(key))
+            response = ask(lambda: call(key), livemode=self.livemode)
             log.end(attempt, response)
             return response
 
@@ -77,7 +79,7 @@ class StripeSender:
 
         def read_once() -> StripeResponse:
             self.limiter.wait(endpoint)
-            return ask(call)
+            return ask(call, livemode=self.livemode)
 
         return self._with_retries(endpoint, read_once)[-1]
 

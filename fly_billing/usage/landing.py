@@ -197,7 +197,7 @@ def land_batch(
     progress: Callable[[str], None],
 ) -> list[LandedFile]:
     """Land these days at once, in the caller's transaction, which has the lock `land_usage`. Raises as `land_days`."""
-    with open_duckdb() as duck:
+    with open_duckdb(lake.memory_mb) as duck:
         open_documents(duck)
         table = open_to_write(connection, lake, progress)
         index = KeyIndex.open(duck, table, progress)

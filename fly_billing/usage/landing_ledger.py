@@ -97,8 +97,10 @@ def open_against_ledger(connection: Connection, lake: UsageTable) -> UsageTableV
     """
     ledger = read_ledger(connection)
     if ledger is None:
-        return UsageTableVersion(lake.path, None)
-    table = UsageTableVersion(lake.path, _open(lake, ledger), ledger.shift, ledger.first_version, ledger.older)
+        return UsageTableVersion(lake.path, None, memory_mb=lake.memory_mb)
+    table = UsageTableVersion(
+        lake.path, _open(lake, ledger), ledger.shift, ledger.first_version, ledger.older, lake.memory_mb
+    )
     try:
         found = table.parts
     except (UsageTableError, ValueError) as problem:

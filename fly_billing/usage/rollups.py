@@ -92,7 +92,7 @@ def roll_up(
     landed.
     """
     engine = engine or OnDuckDB()
-    with open_duckdb() as duck, database.transaction() as connection:
+    with open_duckdb(lake.memory_mb) as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
         table = open_against_ledger(connection, lake)
         version = engine.read(duck, table, month)

@@ -32,7 +32,7 @@ from deltalake.exceptions import DeltaError
 from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql
-from fly_billing.settings import Settings
+from fly_billing.settings import DUCKDB_MEMORY_MB, Settings
 from fly_billing.usage.landing_folder import path_for_duckdb, readable_name
 
 # Quantities have up to 15 decimals; a sum of them has room for 23 digits before the point.
@@ -75,15 +75,18 @@ class UsageTableError(ActionableError):
     """The usage table can't be where it is, or as it is; the message says what to do."""
 
 
-def open_duckdb() -> duckdb.DuckDBPyConnection:
+def open_duckdb(memory_mb: int = DUCKDB_MEMORY_MB) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB whose clock is UTC, whatever the machine's zone is, with the macro `utc(moment)`.
 
     `utc` gives the same moment as a timestamp without a zone: its calendar parts take a quarter of the time, or less.
+
+    Args:
+        memory_mb: How many MB it may hold in memory; the rest goes to temporary files. `UsageTable.memory_mb`.
     """
-    # What it can't hold in FLY_BILLING_MEMORY_MB it goes on with in files of the system's temporary folder. Each has a
-    # folder of its own there, as DuckDB gives the files the same names everywhere. The folder around it is this user's
-    # alone: DuckDB makes its files readable for everybody on the machine, and customers' usage is in them.
-    memory = f"{Settings.from_environment().memory_mb}MB"
+    # The files are in the system's temporary folder. Each DuckDB has a folder of its own there, as DuckDB gives the
+    # files the same names everywhere. The folder around it is this user's alone: DuckDB makes its files readable for
+    # everybody on the machine, and customers' usage is in them.
+    memory = f"{memory_mb}MB"
     folder = mkdtemp(prefix="fly_billing-duckdb-")
     connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": f"{folder}/spilled"})
     weakref.finalize(connection, rmtree, folder, ignore_errors=True)
@@ -188,8 +191,10 @@ class UsageTableVersion:
         shift: int = 0,
         first_version: int = 0,
         older: Sequence[tuple[int, int, int]] = (),
+        memory_mb: int = DUCKDB_MEMORY_MB,
     ) -> None:
         self.path = path
+        self.memory_mb = memory_mb
         self.delta = delta
         self.shift = shift
         self._first_version = first_version
@@ -310,9 +315,19 @@ class UsageTableVersion:
 
 @dataclass(frozen=True)
 class UsageTable:
-    """Where the usage table is. Duplicates are kept in it, marked, so that none can be lost when a day lands again."""
+    """Where the usage table is. Duplicates are kept in it, marked, so that none can be lost when a day lands again.
+
+    Attributes:
+        memory_mb: How many MB each DuckDB that reads or writes the table may hold in memory.
+    """
 
     path: Path
+    memory_mb: int = DUCKDB_MEMORY_MB
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> UsageTable:
+        """Return the table that FLY_BILLING_LAKE_DIR names, read with FLY_BILLING_MEMORY_MB."""
+        return cls(settings.lake_dir, settings.memory_mb)
 
     def exists(self) -> bool:
         return DeltaTable.is_deltatable(delta_uri(self.path))
@@ -430,7 +445,7 @@ def first_line(problem: Exception) -> str:
 
 def count_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:
     """Count what the table holds per landing day, by reading the events themselves: (accepted, duplicate)."""
-    with open_duckdb() as duck:
+    with open_duckdb(table.memory_mb) as duck:
         table.open_view(duck, "events", days=days)
         found = duck.execute(sql("count_lake_by_day"), {"days": list(days)}).fetchall()
     return {day: (accepted, duplicate) for day, accepted, duplicate in found}

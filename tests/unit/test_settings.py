@@ -1,5 +1,6 @@
 """Settings are read when asked; one that can't be right is named."""
 
+import ast
 import sys
 from datetime import timedelta
 from decimal import Decimal
@@ -13,6 +14,31 @@ from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.settings import DatabaseLimits, Settings, SettingsError
+from fly_billing.usage.usage_table import open_duckdb
+
+PACKAGE = Path(__file__).parents[2] / "fly_billing"
+
+
+def variables_read(tree: ast.AST) -> set[str]:
+    """Return the names of environment variables that the code reads; a computed name as it is written."""
+
+    def is_environment(node: ast.expr) -> bool:
+        return ast.unparse(node) in ("os.environ", "environ", "os.environb", "environb")
+
+    names: list[ast.expr] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=value, slice=name, ctx=ast.Load()) if is_environment(value):
+                names.append(name)
+            case ast.Call(func=ast.Attribute(value=value, attr="get" | "setdefault"), args=[name, *_]) if (
+                is_environment(value)
+            ):
+                names.append(name)
+            case ast.Call(func=function, args=[name, *_]) if ast.unparse(function) in ("os.getenv", "getenv"):
+                names.append(name)
+            case ast.Compare(left=name, ops=[ast.In() | ast.NotIn()], comparators=[value]) if is_environment(value):
+                names.append(name)
+    return {str(name.value) if isinstance(name, ast.Constant) else ast.unparse(name) for name in names}
 
 
 def test_everything_has_a_default_but_databases_and_keys() -> None:
@@ -125,6 +151,82 @@ def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.Monkey
     assert account.sync_tools(database, Clock(), "run").rules.workers == 2
     with pytest.raises(SettingsError, match="sk_live_"):
         StripeAccount(api_key="sk_test_1").sync_tools(database, Clock(), "run")
+
+
+def test_a_resource_may_set_how_much_memory_duckdb_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLY_BILLING_MEMORY_MB", "256")
+    assert UsageStore().lake().memory_mb == 256
+    lake = UsageStore(memory_mb=128).lake()
+    assert lake.memory_mb == 128
+    with open_duckdb(lake.memory_mb) as duck:  # 128 million bytes
+        assert duck.execute("select current_setting('memory_limit')").fetchall() == [("122.0 MiB",)]
+    with pytest.raises(SettingsError, match="FLY_BILLING_MEMORY_MB='64' must be a whole number of at least 128"):
+        UsageStore(memory_mb=64).lake()
+
+
+def test_a_resource_may_say_whether_requests_go_to_stripes_live_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link to a failed request's log leads to the account that the resource names, not the environment."""
+    database = BillingDatabase("postgresql://me@127.0.0.1/billing")
+    monkeypatch.setenv("FLY_BILLING_ENV", "production")
+    account = StripeAccount(api_key="sk_test_1", environment="development")
+    assert not account.sync_tools(database, Clock(), "run").sender().livemode
+    monkeypatch.setenv("FLY_BILLING_ENV", "development")
+    account = StripeAccount(api_key="sk_live_1", environment="production")
+    assert account.sync_tools(database, Clock(), "run").sender().livemode
+
+
+def test_a_setting_counts_as_set_even_to_its_default() -> None:
+    settings = Settings.from_environment({"STRIPE_REQUESTS_PER_ENDPOINT": "25", "STRIPE_REQUESTS_PER_SECOND": ""})
+    assert settings.sets("STRIPE_REQUESTS_PER_ENDPOINT")
+    assert not settings.sets("STRIPE_REQUESTS_PER_SECOND")
+
+
+def test_nothing_but_the_settings_reads_a_variable_of_the_environment() -> None:
+    """Modules that start child processes hand the whole environment on; a name is read for the reasons below only."""
+    read = {
+        (path.relative_to(PACKAGE).as_posix(), name)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for name in variables_read(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert read == {
+        ("stripe_sandbox/server.py", "PYTHONPATH"),  # extended for the sandbox's own process
+        ("usage/engines/spark_java.py", "JAVA_HOME"),  # Spark's launcher reads it; set here where it is missing
+    }
+
+
+def test_only_what_starts_a_process_or_a_run_reads_the_settings() -> None:
+    """Everything below gets values passed in, so that a resource can set them."""
+    reads = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path != PACKAGE / "settings.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "from_environment"
+    }
+    assert {name for name in reads if name.split("/")[0] not in ("cli", "resources")} == {
+        "celery_workers.py",
+        "dagster_storage/set_up.py",  # Dagster makes its storage itself, from dagster.yaml
+        "dagster_storage/storage.py",
+        "definitions.py",
+        "postgres/database.py",  # the limits of sessions, where no caller gives any
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("os.environ['A']", {"A"}),
+        ("os.environ.get('A', '1')", {"A"}),
+        ("os.getenv('A')", {"A"}),
+        ("environ.setdefault('A', '1')", {"A"}),
+        ("getenv(name)", {"name"}),
+        ("os.environ[f'{prefix}_A']", {"f'{prefix}_A'"}),
+        ("'A' in os.environ", {"A"}),
+        ("os.environ['A'] = '1'; dict(os.environ); {**os.environ}; os.environ.pop(name)", set()),
+    ],
+)
+def test_each_way_to_read_a_variable_is_seen(source: str, names: set[str]) -> None:
+    assert variables_read(ast.parse(source)) == names
 
 
 def test_no_secret_is_shown_with_the_settings() -> None:

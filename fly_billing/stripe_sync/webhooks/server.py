@@ -66,4 +66,4 @@ def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | Non
         timeout=(PATIENCE, PATIENCE),
     )
     pace = RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
-    return StripeReader(client, StripeSender(pace, RetryPolicy(tries=1)))
+    return StripeReader(client, StripeSender(pace, RetryPolicy(tries=1), livemode=settings.production))

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import OWNER
 from fly_billing.postgres.connecting import DatabaseProblem
 from fly_billing.postgres.connecting.watching import Watch
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
+from fly_billing.resources.billing_postgres import BillingPostgres
 from tests.support.builders import at
 from tests.support.pooling_proxy import alternating, forwarding
 
@@ -33,6 +34,18 @@ def bounded(url: str, monkeypatch: pytest.MonkeyPatch, **seconds: int) -> Iterat
 @pytest.fixture
 def url(billing_database: BillingDatabase) -> str:
     return billing_database.engine.url.render_as_string(hide_password=False)
+
+
+def test_a_resource_may_set_the_limits_of_a_session(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLY_BILLING_STATEMENT_SECONDS", "90")
+    monkeypatch.setenv("FLY_BILLING_LOCK_SECONDS", "60")
+    database = BillingPostgres(url=url, statement_seconds=30).database()
+    with database.transaction() as connection:
+        limits = [
+            connection.execute(text(f"show {name}")).scalar_one() for name in ("statement_timeout", "lock_timeout")
+        ]
+    database.engine.dispose()
+    assert limits == ["30s", "1min"]
 
 
 @dataclass

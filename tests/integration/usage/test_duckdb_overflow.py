@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fly_billing.usage.usage_table import open_duckdb
 
 # More than the least memory that can be set: 2.5 million quantities with a text of 200 characters each.
@@ -11,14 +9,13 @@ FILL = "create temp table usage as select i as quantity, repeat('x', 200) || has
 TOTAL = "select sum(quantity), sum(hash(id)) from usage"
 
 
-def test_a_reader_that_ends_takes_no_files_from_one_that_still_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLY_BILLING_MEMORY_MB", "128")
-    with open_duckdb() as ours:
+def test_a_reader_that_ends_takes_no_files_from_one_that_still_reads() -> None:
+    with open_duckdb(memory_mb=128) as ours:
         ours.execute(FILL)
         files = ours.execute("select path from duckdb_temporary_files()").fetchall()
         assert files, "everything fitted into memory"
         before = ours.execute(TOTAL).fetchone()
-        with open_duckdb() as theirs:
+        with open_duckdb(memory_mb=128) as theirs:
             theirs.execute(FILL.replace("hash(i)", "hash(i + 7)"))
         assert ours.execute(TOTAL).fetchone() == before
         assert before and before[0] == 3_124_998_750_000  # 0 + 1 + ... + 2,499,999
