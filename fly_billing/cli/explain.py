@@ -27,7 +27,8 @@ from fly_billing.statements.explanation_reader import (
     items_of_month,
     read_explanation,
 )
-from fly_billing.statements.rules.explanation import Explanation, Line, Sum
+from fly_billing.statements.rules.explanation import Explanation
+from fly_billing.statements.rules.sums import Line, Sum
 from fly_billing.usage.usage_table import UsageTable
 
 # So many lines of a sum, files, or events are shown unless all are asked for.

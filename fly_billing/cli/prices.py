@@ -19,7 +19,7 @@ from fly_billing.pricing.negotiated_prices import read_agreements
 from fly_billing.pricing.price_books import read_price_books
 from fly_billing.pricing.rules.negotiated_prices import Holding
 from fly_billing.pricing.rules.prices import Price
-from fly_billing.statements.rules.explanation import charged_by
+from fly_billing.statements.rules.item_facts import charged_by
 from fly_billing.statements.statement_reader import no_such
 
 Listed = Mapping[tuple[str, str], Sequence[Price]]

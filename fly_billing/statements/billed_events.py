@@ -26,7 +26,7 @@ from fly_billing.postgres.isolation import readable_rows
 from fly_billing.postgres.statements import sql
 from fly_billing.statements.billed_quantities import explain_quantities
 from fly_billing.statements.explanation_reader import BilledUsage
-from fly_billing.statements.rules.explanation import Sum
+from fly_billing.statements.rules.sums import Sum
 from fly_billing.usage.landing_ledger import open_usage_table
 from fly_billing.usage.usage_table import (
     UsageTable,

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from fly_billing.postgres.statements import sql
 from fly_billing.statements.explanation_reader import BilledUsage
-from fly_billing.statements.rules.explanation import Sum
 from fly_billing.statements.rules.quantities import DecidingEvents, LandedMeasurement, explain_quantity
+from fly_billing.statements.rules.sums import Sum
 from fly_billing.usage.rules.counted_together import NOT_ADDED, counted_together
 from fly_billing.usage.usage_table import UsageTableVersion
 
@@ -41,7 +41,7 @@ def explain_quantities(
     told: dict[Dimensions, list[LandedMeasurement]] = {}
     if usage.aggregation.name == "time_weighted":
         table.open_view(duck, "earlier_events", version=usage.lake_version, by_meter=True)
-        told = _read(duck, "told_before", {**whose, "month_start": usage.month.start})
+        told = _read(duck, "reported_before_month", {**whose, "month_start": usage.month.start})
     explained = {}
     for one in usage.rollups:
         dimensions = frozenset(one.usage.dimensions.items())

@@ -1,9 +1,10 @@
-"""How a rollup's events come to its quantity, where they are not just added up: max, unique, latest, time-weighted.
+"""How the events of a rollup give its quantity, for the aggregations max, unique, latest and time_weighted.
 
-One sum per rollup, for its own part of the month: the highest event less what was highest before, each value where it
-first appeared, the last event, or each level times the seconds that it was held. Its total is the quantity that was
-billed: a sum that comes to anything else says so in its `problems`. Keeps out: where events are read from
-(`statements.billed_quantities`), prices, and what `sum` and `count` make of events: a list of them says it all.
+One sum per rollup, for its own part of the month: the highest event less the highest one before, each value where it
+first appeared, the last event, or each level times the seconds it lasted. Its total is the billed quantity; a sum with
+another total has a sentence in its `problems`.
+Not here: reading the events (`statements.billed_quantities`), prices, and the aggregations `sum` and `count`, which a
+list of events explains.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.money import EXACT, counted, exact_product, exact_sum, plain
 from fly_billing.periods import BillingMonth, moment_text, span_text
 from fly_billing.pricing.rules.aggregations import QUANTITY_DIGITS, Aggregation, Measurement, UsageOfMonth
-from fly_billing.statements.rules.explanation import Line, Sum, whose
+from fly_billing.statements.rules.item_sums import whose
+from fly_billing.statements.rules.sums import Line, Sum
 
-# By how much roundings at the end of two stretches may together differ from the exact quotient.
+# Rounding at the ends of two stretches may together differ from the exact quotient by this much.
 ROUNDED_BY = Fraction(1, 10**QUANTITY_DIGITS)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class LandedMeasurement(Measurement):
-    """An event with the `place` where it landed: `2026-09-15/usage.jsonl:3`, its landing day, file and line.
+    """An event as the meter counts it, and as it landed.
 
-    `quantity` is as the meter counts it, `measured` as it landed; None where the meter does not round.
+    Attributes:
+        place: Landing day, file and line: `2026-09-15/usage.jsonl:3`.
+        measured: The quantity as it landed, before the meter rounded it; None where the meter does not round.
     """
 
     place: str = ""
@@ -42,7 +46,7 @@ class LandedMeasurement(Measurement):
         return self.measured not in (None, self.quantity)
 
     def as_data(self) -> dict[str, str]:
-        """Return JSON-ready data; quantities are text. `measured` is there where it differs."""
+        """Return JSON-ready data; quantities are text. `measured` is included where it differs."""
         data = {**vars(self), "time": self.time.isoformat(), "quantity": plain(self.quantity)}
         measured = data.pop("measured")
         return data | {"measured": plain(measured)} if self.is_rounded else data
@@ -50,7 +54,7 @@ class LandedMeasurement(Measurement):
 
 @dataclass(frozen=True, kw_only=True)
 class EventLine(Line):
-    """What an event adds to the quantity, or (negative) what an earlier part of the month has of it already."""
+    """The quantity that an event adds, or (negative) the part that was already billed earlier in the month."""
 
     event: LandedMeasurement
 
@@ -61,9 +65,11 @@ class EventLine(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch(Line):
-    """A level that a series held in `[start, end)`; `product` is level x seconds / seconds of a unit of time.
+    """The level of a series in `[start, end)`; `product` is level x seconds / seconds per unit of time.
 
-    `event` told the level. It is from before the month where `is_carried`.
+    Attributes:
+        event: The event that reported the level.
+        is_carried: The event is from before the month.
     """
 
     event: LandedMeasurement
@@ -75,99 +81,106 @@ class Stretch(Line):
         """Return JSON-ready data; numbers are text."""
         data = super().as_data()
         level, seconds, unit = data.pop("quantity"), data.pop("unit_amount"), data.pop("per")
-        held = {"level": level, "seconds": seconds, "time_unit": unit, "is_carried": self.is_carried}
+        weighted = {"level": level, "seconds": seconds, "time_unit": unit, "is_carried": self.is_carried}
         when = {"series": self.event.value, "start": self.start.isoformat(), "end": self.end.isoformat()}
-        return {**data, **when, **held, "event": self.event.as_data()}
+        return {**data, **when, **weighted, "event": self.event.as_data()}
 
 
 @dataclass(frozen=True)
 class DecidingEvents:
-    """The events of a month that decide what rollups of one organization, meter and set of dimensions come to.
+    """The events of a month that determine the quantities of one organization, meter and set of dimensions.
 
-    `landed`, in order, are those that were the highest when they came (max), the first of each value (unique), the last
-    one (latest), or all (time_weighted). `told_before`, one per series, told the levels with which the month begins.
-    `elsewhere` are such events of the same meter under other dimensions: those that end levels here (time_weighted), or
-    that count together with these (`usage.rules.counted_together`).
+    Attributes:
+        landed: In order: each new peak (max), the first event of each value (unique), the last event (latest), or all
+            events (time_weighted).
+        opening_levels: One event per series: it reported the level with which the month begins.
+        elsewhere: Events of the same meter under other dimensions that matter here: they end levels (time_weighted), or
+            are priced together with these (`usage.rules.counted_together`).
     """
 
     aggregation: Aggregation
     month: BillingMonth
     as_of: datetime
     landed: Sequence[LandedMeasurement]
-    told_before: Sequence[LandedMeasurement] = ()
+    opening_levels: Sequence[LandedMeasurement] = ()
     elsewhere: Sequence[LandedMeasurement] = ()
 
     def between(self, start: datetime, end: datetime) -> Decimal:
-        """Return what was held from `start` until just before `end`, rounded as it is billed."""
-        carried = {one.value: one.quantity for one in self.told_before}
+        """Return the quantity of `[start, end)`, rounded as it is billed."""
+        carried = {event.value: event.quantity for event in self.opening_levels}
         usage = UsageOfMonth(self.aggregation, self.month, self.landed, self.as_of, carried, self.elsewhere)
         return EXACT.subtract(usage.until(end), usage.until(start))
 
 
 def explain_quantity(rollup: UsageRollup, events: int, unit: str, deciding: DecidingEvents) -> Sum:
-    """Explain the quantity of a rollup of so many events. Its meter's aggregation is none of sum and count."""
+    """Explain the quantity of a rollup whose meter's aggregation is neither sum nor count.
+
+    Args:
+        events: The number of events in the rollup.
+        unit: The meter's unit.
+    """
     lines: Iterable[Line]
     match deciding.aggregation.name:
         case "max":
-            title, lines = "Highest", _highest(rollup, deciding.landed)
+            title, lines = "Peak", _highest(rollup, deciding.landed)
             if deciding.elsewhere:
-                title, lines = "Highest of all that this price covers", _highest_of_all(rollup, deciding)
+                title, lines = "Peak of everything that this price covers", _highest_of_all(rollup, deciding)
         case "unique":
-            title = f"Different values of {deciding.aggregation.unique_of}"
-            lines = _different(rollup, events, deciding.landed)
+            title = f"Unique values of {deciding.aggregation.unique_of}"
+            lines = _unique_values(rollup, events, deciding.landed)
         case "latest":
-            title, lines = "Latest", _latest(rollup, deciding.landed)
+            title, lines = "Latest value", _latest(rollup, deciding.landed)
             if deciding.elsewhere and not deciding.landed:
                 lines = [
-                    EventLine(f"the month's last event is under other dimensions: {_named(one)}", Decimal(0), event=one)
-                    for one in deciding.elsewhere
+                    EventLine(
+                        f"the month's last event is under other dimensions: {_named(event)}", Decimal(0), event=event
+                    )
+                    for event in deciding.elsewhere
                 ]
         case "time_weighted":
-            title, lines = "Held over time", _held(rollup, deciding)
+            title, lines = "Level over time", _levels(rollup, deciding)
         case name:
-            raise ValueError(f"the events of a meter that is added up by {name} need no such explanation")
+            raise ValueError(f"the aggregation {name} needs no explanation: its events are listed")
     return Sum(f"{title}: {whose(rollup)}", unit, tuple(lines), rollup.quantity)
 
 
 def _highest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
     def peak(moment: datetime) -> LandedMeasurement | None:
-        before = [one for one in landed if one.time < moment]
-        return max(before, key=lambda one: one.quantity, default=None)  # of equal ones the first: they are in order
+        before = [event for event in landed if event.time < moment]
+        return max(before, key=lambda event: event.quantity, default=None)  # the first of equal ones: they are in order
 
     highest, billed = peak(rollup.segment_end), peak(rollup.segment_start)
     if highest:
-        yield EventLine(f"the month's highest by then: {_named(highest)}", highest.quantity, event=highest)
+        yield EventLine(f"the month's peak so far: {_named(highest)}", highest.quantity, event=highest)
     if billed:
-        label = f"billed up to {moment_text(rollup.segment_start)}: {_named(billed)}"
+        label = f"already billed up to {moment_text(rollup.segment_start)}: {_named(billed)}"
         yield EventLine(label, EXACT.minus(billed.quantity), event=billed)
 
 
 def _highest_of_all(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Line]:
-    """Yield each event here that was the highest when it came, and which one was it before, here or elsewhere."""
+    """Yield each event here that set a new peak, and the peak before it, here or under other dimensions."""
     ours = set(deciding.landed)
     before: LandedMeasurement | None = None
-    is_any = False
-    for one in sorted([*deciding.landed, *deciding.elsewhere], key=lambda event: event.order):
-        if one in ours and rollup.segment_start <= one.time < rollup.segment_end:
-            is_any = True
-            yield EventLine(f"the highest when it came: {_named(one)}", one.quantity, event=one)
+    has_peak = False
+    for event in sorted([*deciding.landed, *deciding.elsewhere], key=lambda event: event.order):
+        if event in ours and rollup.segment_start <= event.time < rollup.segment_end:
+            has_peak = True
+            yield EventLine(f"new peak: {_named(event)}", event.quantity, event=event)
             if before:
                 where = "" if before in ours else ", under other dimensions"
-                yield EventLine(
-                    f"the highest before: {_named(before)}{where}", EXACT.minus(before.quantity), event=before
-                )
-        before = one
-    if not is_any:
-        yield Line("no event here was the highest of all that this price covers", Decimal(0))
+                yield EventLine(f"previous peak: {_named(before)}{where}", EXACT.minus(before.quantity), event=before)
+        before = event
+    if not has_peak:
+        yield Line("no event under these dimensions set a new peak", Decimal(0))
 
 
-def _different(rollup: UsageRollup, events: int, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
-    first = [one for one in landed if rollup.segment_start <= one.time < rollup.segment_end]
-    for one in first:
-        yield EventLine(f"{one.value}: first in {_named(one)}", Decimal(1), event=one)
+def _unique_values(rollup: UsageRollup, events: int, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
+    first = [event for event in landed if rollup.segment_start <= event.time < rollup.segment_end]
+    for event in first:
+        yield EventLine(f"{event.value}: first in {_named(event)}", Decimal(1), event=event)
     repeated = events - len(first)
     if repeated > 0:
-        yield Line(f"{counted(str(repeated), 'more event')} with a value that is counted already", Decimal(0))
+        yield Line(f"{counted(str(repeated), 'more event')} with a value that was already counted", Decimal(0))
 
 
 def _latest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
@@ -183,28 +196,30 @@ def _named(event: LandedMeasurement) -> str:
     return f"{event.source} {event.id} on {moment_text(event.time)}{rounded}"
 
 
-def _held(rollup: UsageRollup, deciding: DecidingEvents) -> list[Line]:
-    """The stretches, and what rounding makes of them: what was counted since the month's start is rounded."""
+def _levels(rollup: UsageRollup, deciding: DecidingEvents) -> list[Line]:
+    """Return the stretches, and a line for the rounding, as the quantity since the month's start is rounded."""
     stretches = [*_stretches(rollup, deciding)]
-    exact = sum((Fraction(one.product[0]) * Fraction(one.product[1]) for one in stretches if one.product), Fraction(0))
+    exact = sum(
+        (Fraction(part.product[0]) * Fraction(part.product[1]) for part in stretches if part.product), Fraction(0)
+    )
     rounded = deciding.between(rollup.segment_start, rollup.segment_end)
-    rest = EXACT.subtract(rounded, exact_sum([one.amount for one in stretches]))
+    rest = EXACT.subtract(rounded, exact_sum([part.amount for part in stretches]))
     if not rest or abs(Fraction(rounded) - exact / (deciding.aggregation.time_unit or 1)) > ROUNDED_BY:
         return [*stretches]
-    return [*stretches, Line(f"rounded at the {QUANTITY_DIGITS}th decimal place, from the month's start on", rest)]
+    return [*stretches, Line(f"rounded to {QUANTITY_DIGITS} decimal places from the month's start", rest)]
 
 
 def _stretches(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Stretch]:
-    """Yield what each series held above 0 in the rollup's part of the month, series by series, in time order."""
+    """Yield the levels above 0 in the rollup's part of the month, series by series, in order of time."""
     counted_until = max(deciding.month.start, min(deciding.month.end, deciding.as_of))
     start, end = rollup.segment_start, min(rollup.segment_end, counted_until)
-    told: dict[str, list[tuple[datetime, LandedMeasurement]]] = defaultdict(list)
-    for event in deciding.told_before:
-        told[event.value].append((deciding.month.start, event))
+    reported: dict[str, list[tuple[datetime, LandedMeasurement]]] = defaultdict(list)
+    for event in deciding.opening_levels:
+        reported[event.value].append((deciding.month.start, event))
     moved = [replace(event, quantity=Decimal(0)) for event in deciding.elsewhere]
-    for event in sorted([*deciding.landed, *moved], key=lambda one: one.order):
-        told[event.value].append((event.time, event))
-    for _, levels in sorted(told.items()):
+    for event in sorted([*deciding.landed, *moved], key=lambda event: event.order):
+        reported[event.value].append((event.time, event))
+    for _, levels in sorted(reported.items()):
         untils = [moment for moment, _ in levels[1:]] + [counted_until]
         for (since, event), until in zip(levels, untils, strict=True):
             begins, ends = max(since, start), min(until, end)
@@ -216,7 +231,9 @@ def _stretch(deciding: DecidingEvents, event: LandedMeasurement, start: datetime
     seconds = Decimal((end - start) // _MICROSECOND).scaleb(-6, context=EXACT)
     product = (event.quantity, seconds, Decimal(deciding.aggregation.time_unit or 1))
     is_carried = event.time < deciding.month.start
-    label = f"{deciding.aggregation.series} {event.value}, {span_text(start, end)}, told by {event.source} {event.id}"
+    label = (
+        f"{deciding.aggregation.series} {event.value}, {span_text(start, end)}, reported by {event.source} {event.id}"
+    )
     if is_carried:
         label += f" on {moment_text(event.time)} ({event.place})"
     return Stretch(label, exact_product(*product), product, event=event, start=start, end=end, is_carried=is_carried)

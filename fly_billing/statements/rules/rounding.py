@@ -1,6 +1,6 @@
-"""Why an item is billed at just these cents: the invoice is rounded once, and the cents are shared out.
+"""Why an item is billed at these cents: the invoice is rounded once, and its cents are distributed over the items.
 
-Does `money.share_out_cents` again in a way that can be told. Keeps out: how the exact amount came about.
+Repeats `money.share_out_cents` with the numbers that a sentence needs. Not here: the exact amount (`item_sums`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from uuid import UUID
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT, exact_sum, format_cents, minor_digits, plain, share_out_cents, to_cents
 
-# Digits of a remainder that a sentence shows; the data has all.
+# Digits of a remainder that a sentence shows; the JSON data has all of them.
 SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """From an item's exact `amount` to its `cents`: what the invoice's rounding gives it, told in `sentence`.
+    """How an item's exact `amount` was rounded to its `cents`; `sentence` explains it.
 
-    `own_cents` is what the item alone would be rounded to. `remainder` is its part of a cent above the cents it gets at
-    least; `rank` says which of the invoice's remainders it is, the largest is 1; the first `left_over` get a cent more.
+    Attributes:
+        own_cents: The cents if the item were rounded alone.
+        remainder: The part of a cent above the amount rounded down.
+        rank: The place of the remainder among those of the invoice, by size; the largest is 1.
+        left_over: The number of items, by rank, that get one cent more.
     """
 
     amount: Decimal
@@ -50,27 +53,27 @@ class Rounding:
 def explain_rounding(items: Sequence[InvoiceItem], currency: str) -> dict[UUID, Rounding]:
     """Explain the cents of all `items` of an invoice, given in its order; by the item's id.
 
-    The cents are worked out again from the exact amounts: whoever compares them with what was billed sees a wrong one.
-    A tax is rounded by itself and takes no part.
+    Calculates the cents again from the exact amounts, so that a comparison with the billed cents finds a wrong
+    one. Each tax is rounded by itself.
     """
-    told = {one.id: _rounded_alone(one, currency) for one in items if one.kind == "tax"}
-    shared = [one for one in items if one.kind != "tax"]
-    cents = share_out_cents([one.amount for one in shared], currency)
-    sharing = _Sharing.of([one.amount for one in shared], currency)
-    for place, (one, billed) in enumerate(zip(shared, cents, strict=True)):
-        told[one.id] = sharing.explain(one.amount, place, billed)
-    return told
+    explained = {item.id: _rounded_alone(item, currency) for item in items if item.kind == "tax"}
+    shared = [item for item in items if item.kind != "tax"]
+    cents = share_out_cents([item.amount for item in shared], currency)
+    sharing = _Sharing.of([item.amount for item in shared], currency)
+    for place, (item, billed) in enumerate(zip(shared, cents, strict=True)):
+        explained[item.id] = sharing.explain(item.amount, place, billed)
+    return explained
 
 
 def _rounded_alone(tax: InvoiceItem, currency: str) -> Rounding:
     own = to_cents(tax.amount, currency)
-    sentence = "A tax is rounded by itself, once per rate and invoice."
+    sentence = "Each tax is rounded by itself, once per rate and invoice."
     return Rounding(tax.amount, own, own, Decimal(0), 1, 0, sentence)
 
 
 @dataclass(frozen=True)
 class _Sharing:
-    """What an invoice's items come to (`exact`), whole cents and rests of each, and the order of the rests by size."""
+    """An invoice's exact total, the whole cents and remainder of each item, and the rank of each remainder by size."""
 
     currency: str
     exact: Decimal
@@ -87,7 +90,7 @@ class _Sharing:
 
     @cached_property
     def whole(self) -> int:
-        """The cents of all items, each rounded down."""
+        """The total of all items in cents, each rounded down."""
         return sum(floor for floor, _ in self.parts)
 
     @cached_property
@@ -104,23 +107,21 @@ class _Sharing:
         floor, remainder = self.parts[place]
         cent, left_over, rank = _cent(self.currency), self.total - self.whole, self.ranks[place]
         if remainder == 0:
-            return f"The amount is {self._money(cents)} to the {cent}: nothing to round."
+            return f"The amount is exactly {self._money(cents)}: nothing to round."
         if len(self.parts) == 1:
-            return f"It is the only item: {plain(self.exact)} is rounded, half-up, to {self._money(cents)}."
+            return f"This is the only item: {plain(self.exact)} is rounded half-up to {self._money(cents)}."
         return (
-            f"The exact amounts of all {len(self.parts)} items come to {plain(self.exact)}, rounded once to"
-            f" {self._money(self.total)}. Rounded down one by one they come to {self._money(self.whole)}, so"
-            f" {left_over} {cent}{'s are' if left_over != 1 else ' is'} left for the largest remainders."
-            f" This item is {self._money(floor)} and {_short(remainder)} of a {cent}, remainder number {rank} by"
-            f" size: it gets {'one' if rank <= left_over else 'no'} {cent} more."
+            f"The exact amounts of all {len(self.parts)} items total {plain(self.exact)}, which is rounded once to"
+            f" {self._money(self.total)}. Rounded down one by one, the items total {self._money(self.whole)}, so"
+            f" {left_over} {cent}{'s go' if left_over != 1 else ' goes'} to the largest remainders."
+            f" This item is {self._money(floor)} plus {_short(remainder)} of a {cent}, the remainder ranked {rank}"
+            f" by size, so it gets {'one' if rank <= left_over else 'no'} {cent} more."
         )
 
     def _by_itself(self, own: int, cents: int) -> str:
         if own == cents:
             return ""
-        return (
-            f" By itself it would be rounded to {self._money(own)}; but then the items would not add up to the total."
-        )
+        return f" Rounded alone it would be {self._money(own)}, but then the items would not add up to the total."
 
     def _money(self, cents: int) -> str:
         return format_cents(cents, self.currency)

@@ -122,7 +122,7 @@ EXPLAINING: tuple[Step, ...] = (
     ("files_of_billed_events", {}),
     ("items_per_event", {}),
     ("deciding_events", {"organization": "acme", "meter": "egress_gb", "aggregation": "max"}),
-    ("told_before", {"organization": "acme", "meter": "egress_gb", "month_start": OCTOBER.start}),
+    ("reported_before_month", {"organization": "acme", "meter": "egress_gb", "month_start": OCTOBER.start}),
 )
 COMPARING: tuple[Step, ...] = (
     ("billed", EVENTS),

@@ -43,7 +43,7 @@ from fly_billing.statements.explanation_reader import (
     items_of_month,
     read_explanation,
 )
-from fly_billing.statements.rules.explanation import Sum
+from fly_billing.statements.rules.sums import Sum
 from tests.support.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.support.calculator import printed, redo
 from tests.support.deployment import Deployment, machine_seconds
@@ -190,7 +190,7 @@ def test_what_somebody_changed_by_hand_is_told_loudly(platform: Platform) -> Non
     used(platform, event("e1", "3"))
     platform.execute("update invoice_items set amount_cents = 31")
     one = first_item(platform)
-    assert one.explanation.problems == ("Rounding: $0.31 is billed, the invoice's rounding comes to $0.30",)
+    assert one.explanation.problems == ("Rounding: $0.31 was billed, but rounding the invoice again gives $0.30",)
     assert "RECALCULATED AMOUNT DIFFERS FROM THE BILLED AMOUNT" in shown(one)
 
 
@@ -329,7 +329,7 @@ def test_events_that_are_rounded_first_show_what_was_measured_and_what_counts(pl
     assert shown.stdout.count("(61 measured)") == 2
     assert "2 events add up to 132 seconds: just what was billed." in shown.stdout
     (_, ((label, _, highest),)) = explained_quantities(platform)[-1]
-    assert (label, highest) == ("the month's highest by then: proxy l1 on 2026-09-01 (61, rounded)", Decimal(66))
+    assert (label, highest) == ("the month's peak so far: proxy l1 on 2026-09-01 (61, rounded)", Decimal(66))
 
 
 def test_a_step_can_not_be_changed_once_the_meter_has_usage(platform: Platform) -> None:
@@ -399,8 +399,8 @@ def test_a_peak_names_the_event_that_was_highest_of_its_own_dimensions(platform:
         told("p4", "9", "peak", "2026-09-12T00:00:00", region="fra"),
     )
     assert explained_quantities(platform) == [
-        (Decimal(7), [("the month's highest by then: proxy p2 on 2026-09-10 12:30:00", "", Decimal(7))]),
-        (Decimal(9), [("the month's highest by then: proxy p4 on 2026-09-12", "", Decimal(9))]),
+        (Decimal(7), [("the month's peak so far: proxy p2 on 2026-09-10 12:30:00", "", Decimal(7))]),
+        (Decimal(9), [("the month's peak so far: proxy p4 on 2026-09-12", "", Decimal(9))]),
     ]
 
 
@@ -414,12 +414,12 @@ def test_a_price_change_on_the_15th_bills_of_a_peak_only_what_it_rose_since(plat
     )
     first, second = "proxy p1 on 2026-09-14 23:59:59", "proxy p2 on 2026-09-15"
     assert explained_quantities(platform) == [
-        (Decimal(4), [(f"the month's highest by then: {first}", "", Decimal(4))]),
+        (Decimal(4), [(f"the month's peak so far: {first}", "", Decimal(4))]),
         (
             Decimal(3),
             [
-                (f"the month's highest by then: {second}", "", Decimal(7)),
-                (f"billed up to 2026-09-15: {first}", "", Decimal(-4)),
+                (f"the month's peak so far: {second}", "", Decimal(7)),
+                (f"already billed up to 2026-09-15: {first}", "", Decimal(-4)),
             ],
         ),
     ]
@@ -443,7 +443,7 @@ def test_each_user_is_counted_at_the_first_event_and_repeats_are_told(platform: 
             Decimal(1),
             [
                 ("bob: first in proxy u3 on 2026-09-16", "", Decimal(1)),
-                ("3 more events with a value that is counted already", "", Decimal(0)),
+                ("3 more events with a value that was already counted", "", Decimal(0)),
             ],
         ),
     ]
@@ -480,27 +480,27 @@ def test_what_was_held_is_a_table_of_levels_and_seconds(platform: Platform) -> N
             Decimal("308.000277777777778"),
             [
                 (
-                    "volume vol-1, 2026-09-10 04:00:00 to 2026-09-11 10:00:00, told by proxy h1",
+                    "volume vol-1, 2026-09-10 04:00:00 to 2026-09-11 10:00:00, reported by proxy h1",
                     "10 x 108,000 / 3,600",
                     Decimal(300),
                 ),
                 (
-                    "volume vol-1, 2026-09-11 10:00:00 to 2026-09-11 12:00:00, told by proxy h2",
+                    "volume vol-1, 2026-09-11 10:00:00 to 2026-09-11 12:00:00, reported by proxy h2",
                     "4 x 7,200 / 3,600",
                     Decimal(8),
                 ),
                 (
-                    "volume vol-2, 2026-09-12 to 2026-09-12 00:00:01, told by proxy h4",
+                    "volume vol-2, 2026-09-12 to 2026-09-12 00:00:01, reported by proxy h4",
                     "1 x 1 / 3,600",
                     Decimal("0.00027777777777777778"),
                 ),
-                ("rounded at the 15th decimal place, from the month's start on", "", Decimal("0.00000000000000022222")),
+                ("rounded to 15 decimal places from the month's start", "", Decimal("0.00000000000000022222")),
             ],
         )
     ]
     shown = run(platform, "acme", "2026-09", "1", "--events")
     assert shown.returncode == 0, shown.stdout
-    assert redo(shown_sums(shown.stdout))["Held over time"].total == Fraction("308.000277777777778")
+    assert redo(shown_sums(shown.stdout))["Level over time"].total == Fraction("308.000277777777778")
     assert "2026-09-12/usage.jsonl:1  vol-2" in shown.stdout
 
 
@@ -508,8 +508,8 @@ def shown_sums(text: str) -> str:
     """Take the frame off a printed explanation, and what a title says of its rollup; the events follow the frame."""
     framed, _, _ = text.partition("\n╰")
     lines = [line[2:-2] for line in framed.splitlines()[1:]]
-    start = next(number for number, line in enumerate(lines) if line.startswith("Held over time"))
-    return "\n".join(["Held over time", *lines[start + 1 :]])
+    start = next(number for number, line in enumerate(lines) if line.startswith("Level over time"))
+    return "\n".join(["Level over time", *lines[start + 1 :]])
 
 
 def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(platform: Platform) -> None:
@@ -520,7 +520,7 @@ def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(pla
     gone = told("h3", "0", "volume", "2026-08-02T00:00:00", region="fra", volume="vol-1")
     made = told("h1", "10", "volume", "2026-08-31T22:00:00", region="ams", volume="vol-1")
     close_with(platform, early, other, gone, made)
-    origin = "told by proxy h1 on 2026-08-31 22:00:00 (2026-08-31/usage.jsonl:1)"
+    origin = "reported by proxy h1 on 2026-08-31 22:00:00 (2026-08-31/usage.jsonl:1)"
     assert explained_quantities(platform) == [
         (
             Decimal(3_360),
@@ -539,7 +539,7 @@ def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(pla
     (line,) = quantity.pop("lines")
     assert quantity == {
         "rollup_id": data["rollups"][0]["id"],
-        "title": "Held over time: region ams; 2026-09-15 to 2026-10-01",
+        "title": "Level over time: region ams; 2026-09-15 to 2026-10-01",
         "unit": "GB-hour",
         "total": "3840",
     }
@@ -577,7 +577,7 @@ def test_an_open_invoice_explains_what_was_held_so_far(platform: Platform) -> No
     used(platform, event("h1", "10", type="volume", region="ams", volume="vol-1"))
     ((total, (line,)),) = explained_quantities(platform)
     assert (total, line[1]) == (Decimal(1_200), "10 x 432,000 / 3,600")
-    assert line[0] == "volume vol-1, 2026-09-15 12:00:00 to 2026-09-20 12:00:00, told by proxy h1"
+    assert line[0] == "volume vol-1, 2026-09-15 12:00:00 to 2026-09-20 12:00:00, reported by proxy h1"
 
 
 REGIONAL = tuple(
@@ -641,12 +641,12 @@ def test_what_one_price_covers_is_counted_once_and_explained_as_a_sum(
 @pytest.mark.parametrize(
     ("usage", "said"),
     [
-        (event("p1", "7", type="peak", region="ams"), "Highest: region ams.* add up to 7 connection, not to 8"),
-        (event("u1", type="users", user="ada"), "Different values of user: users.* add up to 1 user, not to 2"),
-        (event("s1", "3", type="seats"), "Latest: seats.* add up to 3 seat, not to 4"),
+        (event("p1", "7", type="peak", region="ams"), "Peak: region ams.* add up to 7 connection, not to 8"),
+        (event("u1", type="users", user="ada"), "Unique values of user: users.* add up to 1 user, not to 2"),
+        (event("s1", "3", type="seats"), "Latest value: seats.* add up to 3 seat, not to 4"),
         (
             event("h1", "10", type="volume", region="ams", volume="vol-1"),
-            "Held over time: region ams.* add up to 1200 GB-hour, not to 1201",
+            "Level over time: region ams.* add up to 1200 GB-hour, not to 1201",
         ),
     ],
     ids=["max", "unique", "latest", "time-weighted"],
@@ -871,11 +871,11 @@ def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculation
     one = read_explanation(platform.database, item_at(platform.database, "acme", OCTOBER, 1)).explanation
     redone = redo(printed(one))
     assert {title: total.total for title, total in redone.items()} == {
-        "As it was billed: requests as used, amount": 3,
-        "As it is now: requests as used, amount": Fraction("4.25"),
-        "Corrected by": Fraction("1.25"),
+        "As billed: requests as used, amount": 3,
+        "As calculated now: requests as used, amount": Fraction("4.25"),
+        "Correction": Fraction("1.25"),
     }
-    assert ("Why", CAUSES["late rows"]) in one.facts
+    assert ("Reason", CAUSES["late rows"]) in one.facts
     assert one.problems == ()
 
 

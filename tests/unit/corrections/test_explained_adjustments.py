@@ -83,9 +83,9 @@ def test_late_usage_shows_what_was_billed_what_is_owed_and_the_difference() -> N
     """30 x 0.10 = 3.00 were billed; 42.5 x 0.10 = 4.25 are owed: 1.25 more."""
     one = explained(*adjustments(month_of("30"), month_of("42.5"))["usage"])
     assert sums(one) == [
-        ("As it was billed: requests as used, amount", ["all: 30 x 0.1"], 3),
-        ("As it is now: requests as used, amount", ["all: 42.5 x 0.1"], Decimal("4.25")),
-        ("Corrected by", ["owed now: 4.250", "billed on the invoice: -3.00"], Decimal("1.25")),
+        ("As billed: requests as used, amount", ["all: 30 x 0.1"], 3),
+        ("As calculated now: requests as used, amount", ["all: 42.5 x 0.1"], Decimal("4.25")),
+        ("Correction", ["owed now: 4.250", "billed on the invoice: -3.00"], Decimal("1.25")),
     ]
     assert one.problems == ()
 
@@ -94,8 +94,8 @@ def test_a_second_correction_shows_what_the_first_one_charged() -> None:
     """Of 5.00, 3.00 were billed and 1.25 adjusted: 0.75 are left."""
     one = explained(*adjustments(month_of("30"), month_of("50"), {"usage": Decimal("1.25")})["usage"])
     assert sums(one)[-1] == (
-        "Corrected by",
-        ["owed now: 5.00", "billed on the invoice: -3.00", "adjusted before: -1.25"],
+        "Correction",
+        ["owed now: 5.00", "billed on the invoice: -3.00", "adjusted earlier: -1.25"],
         Decimal("0.75"),
     )
     assert one.problems == ()
@@ -104,17 +104,17 @@ def test_a_second_correction_shows_what_the_first_one_charged() -> None:
 def test_usage_that_was_never_billed_is_corrected_from_nothing() -> None:
     one = explained(*adjustments(month_of(), month_of("30"))["usage"])
     assert sums(one) == [
-        ("As it was billed", [], 0),
-        ("As it is now: requests as used, amount", ["all: 30 x 0.1"], 3),
-        ("Corrected by", ["owed now: 3.00", "billed on the invoice: 0"], 3),
+        ("As billed", [], 0),
+        ("As calculated now: requests as used, amount", ["all: 30 x 0.1"], 3),
+        ("Correction", ["owed now: 3.00", "billed on the invoice: 0"], 3),
     ]
 
 
 def test_usage_that_was_withdrawn_is_corrected_to_nothing() -> None:
     one = explained(*adjustments(month_of("30"), month_of())["usage"])
     assert sums(one)[1:] == [
-        ("As it is now", [], 0),
-        ("Corrected by", ["owed now: 0", "billed on the invoice: -3.00"], -3),
+        ("As calculated now", [], 0),
+        ("Correction", ["owed now: 0", "billed on the invoice: -3.00"], -3),
     ]
 
 
@@ -123,9 +123,9 @@ def test_a_free_allowance_is_part_of_both_calculations() -> None:
     prices = (FREE_FIRST,)
     one = explained(*adjustments(month_of("30", prices=prices), month_of("8", prices=prices))["usage"])
     assert sums(one)[:3] == [
-        ("As it was billed: requests as used, charged for", ["used: 30", "free allowance: -10"], 20),
-        ("As it was billed: requests as used, amount", ["all: 20 x 0.1"], 2),
-        ("As it is now: requests as used, charged for", ["used: 8", "free allowance: -8"], 0),
+        ("As billed: requests as used, billable quantity", ["used: 30", "free allowance: -10"], 20),
+        ("As billed: requests as used, amount", ["all: 20 x 0.1"], 2),
+        ("As calculated now: requests as used, billable quantity", ["used: 8", "free allowance: -8"], 0),
     ]
     assert one.sums[-1].total == -2
     assert one.problems == ()
@@ -139,7 +139,7 @@ def test_a_fee_that_began_earlier_than_billed_shows_both_shares_of_the_month() -
         ["share of the month: 1,728,000 x 29 / 2,592,000"],
     ]
     assert one.problems == ()
-    assert ("Why", CAUSES["subscription"]) in one.facts
+    assert ("Reason", CAUSES["subscription"]) in one.facts
 
 
 def test_a_discount_that_follows_shows_what_it_took_off_then_and_now() -> None:
@@ -147,11 +147,11 @@ def test_a_discount_that_follows_shows_what_it_took_off_then_and_now() -> None:
     coupon: dict[str, Any] = {"discounts": [percent_off("10")]}
     one = explained(*adjustments(month_of("30", **coupon), month_of("50", **coupon))["discount"])
     assert [(title, lines) for title, lines, _ in sums(one) if title.endswith("amount")] == [
-        ("As it was billed: coupon PERCENT, amount", ["-10 % off what is left of them: 3 x -10 / 100"]),
-        ("As it is now: coupon PERCENT, amount", ["-10 % off what is left of them: 5 x -10 / 100"]),
+        ("As billed: coupon PERCENT, amount", ["-10 % off the remaining amount of these items: 3 x -10 / 100"]),
+        ("As calculated now: coupon PERCENT, amount", ["-10 % off the remaining amount of these items: 5 x -10 / 100"]),
     ]
     assert (one.sums[-1].total, one.problems) == (Decimal("-0.20"), ())
-    assert ("Why", CAUSES["follows from other items"]) in one.facts
+    assert ("Reason", CAUSES["follows from other items"]) in one.facts
 
 
 def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> None:
@@ -166,8 +166,8 @@ def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> Non
     )
     one = explained(*adjustments(month_of("30"), now)["usage"])
     assert sums(one)[-2:] == [
-        ("As it is now", ["requests as used: 1.5", "requests as used: 3"], Decimal("4.5")),
-        ("Corrected by", ["owed now: 4.50", "billed on the invoice: -3.00"], Decimal("1.5")),
+        ("As calculated now", ["requests as used: 1.5", "requests as used: 3"], Decimal("4.5")),
+        ("Correction", ["owed now: 4.50", "billed on the invoice: -3.00"], Decimal("1.5")),
     ]
     assert one.problems == ()
 
@@ -187,18 +187,18 @@ def test_an_adjustment_from_before_calculations_were_kept_says_so() -> None:
     old = read_adjusted(["late rows"], {"billed": "3.00", "adjusted_before": "0", "owed": "4.25"})
     assert old is not None
     one = explained(item, old)
-    assert [sum_.title for sum_ in one.sums] == ["Corrected by"]
+    assert [sum_.title for sum_ in one.sums] == ["Correction"]
     assert dict(one.facts) == {
-        "Why": CAUSES["late rows"],
-        "Calculations": "not kept: the adjustment was booked before adjustments kept them",
+        "Reason": CAUSES["late rows"],
+        "Calculations": "not recorded: the adjustment was booked before calculations were recorded",
     }
     assert read_adjusted(["late rows"], {"kind": "usage"}) is None
 
 
 def test_an_explained_adjustment_can_be_printed() -> None:
     text = printed(explained(*adjustments(month_of("30"), month_of("42.5"))["usage"]))
-    assert redo(text)["Corrected by"].total == Fraction("1.25")
-    assert redo(text)["As it is now: requests as used, amount"].total == Fraction("4.25")
+    assert redo(text)["Correction"].total == Fraction("1.25")
+    assert redo(text)["As calculated now: requests as used, amount"].total == Fraction("4.25")
 
 
 def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
@@ -206,11 +206,11 @@ def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
     item, record = adjustments(month_of("30"), month_of("75"))["usage"]
     one = explained(replace(item, amount=Decimal(3)), replace(record, waits=Decimal("1.5")))
     assert sums(one)[-1] == (
-        "Corrected by",
+        "Correction",
         [
             "owed now: 7.50",
             "billed on the invoice: -3.00",
-            "changed terms, not decided on when it was booked: -1.5",
+            "changed terms that nobody had approved yet: -1.5",
         ],
         3,
     )

@@ -30,9 +30,9 @@ def test_the_odd_cent_goes_to_the_largest_remainder_and_the_sentence_says_so() -
     """0.104 + 0.106 + 0.107 = 0.317: 32 cents, 30 of them whole; the 2 left go to 0.7 and 0.6 of a cent."""
     assert [rounded("0.104", "0.106", "0.107", number=number).cents for number in (1, 2, 3)] == [10, 11, 11]
     assert rounded("0.104", "0.106", "0.107", number=2).sentence == (
-        "The exact amounts of all 3 items come to 0.317, rounded once to $0.32. Rounded down one by one they come to"
-        " $0.30, so 2 cents are left for the largest remainders. This item is $0.10 and 0.6 of a cent, remainder number"
-        " 2 by size: it gets one cent more."
+        "The exact amounts of all 3 items total 0.317, which is rounded once to $0.32. Rounded down one by one, the"
+        " items total $0.30, so 2 cents go to the largest remainders. This item is $0.10 plus 0.6 of a cent, the"
+        " remainder ranked 2 by size, so it gets one cent more."
     )
 
 
@@ -41,20 +41,20 @@ def test_an_item_that_gets_other_cents_than_its_own_rounding_says_why() -> None:
     last = rounded("0.106", "0.106", "0.106", number=3)
     assert (last.cents, last.own_cents, last.rank, last.left_over) == (10, 11, 3, 2)
     assert last.sentence.endswith(
-        "This item is $0.10 and 0.6 of a cent, remainder number 3 by size: it gets no cent more. By itself it would be"
-        " rounded to $0.11; but then the items would not add up to the total."
+        "This item is $0.10 plus 0.6 of a cent, the remainder ranked 3 by size, so it gets no cent more. Rounded alone"
+        " it would be $0.11, but then the items would not add up to the total."
     )
 
 
 @pytest.mark.parametrize(
     ("amounts", "currency", "sentence"),
     [
-        (("1.25", "0.001"), "USD", "The amount is $1.25 to the cent: nothing to round."),
-        (("-3", "0.4"), "JPY", "The amount is -JPY 3 to the smallest unit of JPY: nothing to round."),
+        (("1.25", "0.001"), "USD", "The amount is exactly $1.25: nothing to round."),
+        (("-3", "0.4"), "JPY", "The amount is exactly -JPY 3: nothing to round."),
         (
             ("0.0046",),
             "USD",
-            "It is the only item: 0.0046 is rounded, half-up, to $0.00.",
+            "This is the only item: 0.0046 is rounded half-up to $0.00.",
         ),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_credit_is_rounded_down_to_more_below_zero_and_shares_like_any_item() 
     """-1.005 is -101 cents and half a cent; 18.695 in all is 1870 cents, one more than the whole ones."""
     given_back = rounded("19.70", "-1.005", number=2)
     assert (given_back.cents, given_back.own_cents, given_back.remainder) == (-100, -101, Decimal("0.5"))
-    assert "This item is -$1.01 and 0.5 of a cent" in given_back.sentence
+    assert "This item is -$1.01 plus 0.5 of a cent" in given_back.sentence
 
 
 def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
@@ -81,7 +81,7 @@ def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
         "remainder": "0",
         "rank_of_remainder": 1,
         "cents_left_over": 0,
-        "sentence": "A tax is rounded by itself, once per rate and invoice.",
+        "sentence": "Each tax is rounded by itself, once per rate and invoice.",
     }
 
 
@@ -108,16 +108,16 @@ def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None
     ],
 )
 def test_a_remainder_is_cut_only_where_it_is_longer_than_six_digits(amount: str, said: str) -> None:
-    assert f"$0.00 and {said}" in rounded(amount, "5").sentence
+    assert f"$0.00 plus {said}" in rounded(amount, "5").sentence
 
 
 def test_what_is_left_over_of_yen_is_told_in_yen() -> None:
     """3.4 + 2.3 = 5.7: 6 yen, 5 of them whole."""
     assert rounded("3.4", "2.3", currency="JPY").sentence == (
-        "The exact amounts of all 2 items come to 5.7, rounded once to JPY 6. Rounded down one by one they come to"
-        " JPY 5, so 1 smallest unit of JPY is left for the largest remainders. This item is JPY 3 and 0.4 of a smallest"
-        " unit of JPY, remainder number 1 by size: it gets one smallest unit of JPY more. By itself it would be rounded"
-        " to JPY 3; but then the items would not add up to the total."
+        "The exact amounts of all 2 items total 5.7, which is rounded once to JPY 6. Rounded down one by one, the items"
+        " total JPY 5, so 1 smallest unit of JPY goes to the largest remainders. This item is JPY 3 plus 0.4 of a"
+        " smallest unit of JPY, the remainder ranked 1 by size, so it gets one smallest unit of JPY more. Rounded alone"
+        " it would be JPY 3, but then the items would not add up to the total."
     )
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.pricing.rules.aggregations import Aggregation, UsageOfMonth
-from fly_billing.statements.rules.explanation import Sum
 from fly_billing.statements.rules.quantities import (
     DecidingEvents,
     EventLine,
@@ -21,6 +20,7 @@ from fly_billing.statements.rules.quantities import (
     Stretch,
     explain_quantity,
 )
+from fly_billing.statements.rules.sums import Sum
 from tests.support.builders import SEPTEMBER, at, id_of
 
 MICROSECONDS = SEPTEMBER.seconds * 1_000_000
@@ -79,7 +79,7 @@ def test_a_level_ends_where_its_series_is_told_under_other_dimensions() -> None:
     one = explain_quantity(
         rollup, 1, "GB-hour", DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
     )
-    assert [line.label for line in one.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, told by app 1"]
+    assert [line.label for line in one.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, reported by app 1"]
     assert one.problems() == []
 
 
@@ -89,7 +89,7 @@ def test_of_levels_at_one_time_only_the_last_is_held() -> None:
     told = [landed("1", "9", "2026-09-30"), landed("2", "5", "2026-09-30")]
     one = explained(seconds, told, "432000")
     assert [(line.label, line.working) for line in one.lines] == [
-        ("volume vol-1, 2026-09-30 to 2026-10-01, told by app 2", "5 x 86,400")
+        ("volume vol-1, 2026-09-30 to 2026-10-01, reported by app 2", "5 x 86,400")
     ]
     assert one.problems() == []
 
@@ -119,14 +119,14 @@ def test_a_peak_that_was_reached_before_a_price_change_bills_nothing_after_it() 
     """6 on the 3rd, and the 4 of the 20th is no peak: 6 - 6."""
     one = explained(Aggregation("max"), [landed("1", "6", "2026-09-03")], "0", start=at("2026-09-15"))
     assert [(line.label, line.amount) for line in one.lines] == [
-        ("the month's highest by then: app 1 on 2026-09-03", Decimal(6)),
-        ("billed up to 2026-09-15: app 1 on 2026-09-03", Decimal(-6)),
+        ("the month's peak so far: app 1 on 2026-09-03", Decimal(6)),
+        ("already billed up to 2026-09-15: app 1 on 2026-09-03", Decimal(-6)),
     ]
     assert one.problems() == []
 
 
 def test_a_quantity_that_is_just_added_up_is_explained_by_its_events() -> None:
-    with pytest.raises(ValueError, match="added up by sum need no such explanation"):
+    with pytest.raises(ValueError, match="the aggregation sum needs no explanation"):
         explained(Aggregation("sum"), [landed("1", "6", "2026-09-03")], "6")
 
 
@@ -147,12 +147,12 @@ def test_the_highest_is_that_event_and_of_equal_ones_the_first() -> None:
         landed("4", "9", "2026-09-20"),
     ]
     one = explained(Aggregation("max"), told, "6", end=at("2026-09-20"))
-    assert (one.title, one.unit) == ("Highest: volume; 2026-09-01 to 2026-09-20", "unit")
-    assert said(one) == [("the month's highest by then: app 2 on 2026-09-03", "", Decimal(6))]
+    assert (one.title, one.unit) == ("Peak: volume; 2026-09-01 to 2026-09-20", "unit")
+    assert said(one) == [("the month's peak so far: app 2 on 2026-09-03", "", Decimal(6))]
     after = explained(Aggregation("max"), told, "3", start=at("2026-09-20"))
     assert said(after) == [
-        ("the month's highest by then: app 4 on 2026-09-20", "", Decimal(9)),
-        ("billed up to 2026-09-20: app 2 on 2026-09-03", "", Decimal(-6)),
+        ("the month's peak so far: app 4 on 2026-09-20", "", Decimal(9)),
+        ("already billed up to 2026-09-20: app 2 on 2026-09-03", "", Decimal(-6)),
     ]
     assert (named(after), after.problems()) == (["4", "2"], [])
     assert explained(Aggregation("max"), [], "0").lines == ()
@@ -173,16 +173,16 @@ def users(quantity: str, events: int, start: str = "2026-09-01", end: str = "202
 
 def test_each_value_is_counted_where_it_first_came_and_the_other_events_are_told() -> None:
     one = users("3", events=5)
-    assert (one.title, one.unit) == ("Different values of user: app web; 2026-09-01 to 2026-10-01", "user")
+    assert (one.title, one.unit) == ("Unique values of user: app web; 2026-09-01 to 2026-10-01", "user")
     assert said(one) == [
         ("ada: first in app 1 on 2026-09-03", "", Decimal(1)),
         ("bob: first in app 2 on 2026-09-15", "", Decimal(1)),
         ("cleo: first in app 3 on 2026-09-20", "", Decimal(1)),
-        ("2 more events with a value that is counted already", "", Decimal(0)),
+        ("2 more events with a value that was already counted", "", Decimal(0)),
     ]
     assert (named(one), one.problems()) == (["1", "2", "3"], [])
     assert [line.label for line in users("3", events=4).lines][3:] == [
-        "1 more event with a value that is counted already"
+        "1 more event with a value that was already counted"
     ]
     assert len(users("3", events=3).lines) == 3
 
@@ -197,7 +197,7 @@ def test_a_value_that_first_came_before_a_price_change_is_not_counted_after_it()
 def test_the_latest_is_billed_where_it_came_and_nothing_before_it() -> None:
     told, change = [landed("7", "8", "2026-09-15")], at("2026-09-15")
     after = explained(Aggregation("latest"), told, "8", start=change)
-    assert after.title == "Latest: volume; 2026-09-15 to 2026-10-01"
+    assert after.title == "Latest value: volume; 2026-09-15 to 2026-10-01"
     assert said(after) == [("the month's last event: app 7 on 2026-09-15", "", Decimal(8))]
     before = explained(Aggregation("latest"), told, "0", end=change)
     assert said(before) == [("the month's last event comes later: app 7 on 2026-09-15", "", Decimal(0))]
@@ -218,20 +218,20 @@ def test_a_level_from_before_the_month_says_when_it_was_told_and_where() -> None
         landed("4", "0", "2026-09-02", "vol-1"),
     ]
     one = explained(GB_HOURS, told, "240.000555555555556", before=[CARRIED])
-    assert one.title == "Held over time: volume; 2026-09-01 to 2026-10-01"
+    assert one.title == "Level over time: volume; 2026-09-01 to 2026-10-01"
     assert said(one) == [
         (
-            "volume vol-1, 2026-09-01 23:59:59.500000 to 2026-09-02, told by app 3",
+            "volume vol-1, 2026-09-01 23:59:59.500000 to 2026-09-02, reported by app 3",
             "4 x 0.5 / 3,600",
             Decimal("0.00055555555555555556"),
         ),
         (
-            "volume vol-2, 2026-09-01 to 2026-09-02, told by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
+            "volume vol-2, 2026-09-01 to 2026-09-02, reported by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
             "10 x 86,400 / 3,600",
             Decimal(240),
         ),
         (
-            "rounded at the 15th decimal place, from the month's start on",
+            "rounded to 15 decimal places from the month's start",
             "",
             Decimal("0.00000000000000044444"),
         ),
@@ -242,7 +242,7 @@ def test_a_level_from_before_the_month_says_when_it_was_told_and_where() -> None
 def test_a_level_that_is_told_as_the_month_begins_is_of_this_month() -> None:
     one = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
     assert said(one) == [
-        ("volume vol-1, 2026-09-01 to 2026-10-01, told by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
+        ("volume vol-1, 2026-09-01 to 2026-10-01, reported by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
     ]
 
 
@@ -259,7 +259,7 @@ def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
 def test_an_event_that_adds_is_told_as_data_with_the_place_where_it_landed() -> None:
     (line,) = explained(Aggregation("max"), [landed("1", "2.50", "2026-09-03")], "2.5").lines
     assert line.as_data() == {
-        "label": "the month's highest by then: app 1 on 2026-09-03",
+        "label": "the month's peak so far: app 1 on 2026-09-03",
         "amount": "2.5",
         "event": {
             "time": "2026-09-03T00:00:00+00:00",
@@ -276,7 +276,7 @@ def test_a_stretch_is_told_as_data_with_its_level_and_its_seconds() -> None:
     told = [landed("2", "0", "2026-09-02", "vol-2"), landed("3", "1", "2026-09-30", "vol-2")]
     carried, own = explained(GB_HOURS, told, "264", before=[CARRIED]).lines
     assert carried.as_data() == {
-        "label": "volume vol-2, 2026-09-01 to 2026-09-02, told by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
+        "label": "volume vol-2, 2026-09-01 to 2026-09-02, reported by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
         "amount": "240",
         "series": "vol-2",
         "start": "2026-09-01T00:00:00+00:00",
@@ -326,11 +326,11 @@ def test_of_one_price_for_all_regions_each_has_what_it_raised_the_highest_by() -
     ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
     fra = [landed("2", "6", "2026-09-05"), landed("4", "10", "2026-09-20")]
     one = covered_by_one_price(Aggregation("max"), ams, fra, "7")
-    assert one.title == "Highest of all that this price covers: region ams; 2026-09-01 to 2026-10-01"
+    assert one.title == "Peak of everything that this price covers: region ams; 2026-09-01 to 2026-10-01"
     assert said(one) == [
-        ("the highest when it came: app 1 on 2026-09-02", "", Decimal(4)),
-        ("the highest when it came: app 3 on 2026-09-10", "", Decimal(9)),
-        ("the highest before: app 2 on 2026-09-05, under other dimensions", "", Decimal(-6)),
+        ("new peak: app 1 on 2026-09-02", "", Decimal(4)),
+        ("new peak: app 3 on 2026-09-10", "", Decimal(9)),
+        ("previous peak: app 2 on 2026-09-05, under other dimensions", "", Decimal(-6)),
     ]
     assert (named(one), one.problems()) == (["1", "3", "2"], [])
     other = covered_by_one_price(Aggregation("max"), fra, ams, "3")
@@ -343,8 +343,8 @@ def test_an_event_at_the_edge_of_a_price_change_belongs_to_what_comes_after_it()
     fra = [landed("0", "1", "2026-09-01")]
     after = covered_by_one_price(Aggregation("max"), ams, fra, "5", start=at("2026-09-10"))
     assert said(after) == [
-        ("the highest when it came: app 3 on 2026-09-10", "", Decimal(9)),
-        ("the highest before: app 1 on 2026-09-02", "", Decimal(-4)),
+        ("new peak: app 3 on 2026-09-10", "", Decimal(9)),
+        ("previous peak: app 1 on 2026-09-02", "", Decimal(-4)),
     ]
     before = covered_by_one_price(Aggregation("max"), ams, fra, "3", end=at("2026-09-10"))
     assert [line.amount for line in before.lines] == [4, -1]
@@ -352,7 +352,7 @@ def test_an_event_at_the_edge_of_a_price_change_belongs_to_what_comes_after_it()
 
 def test_where_another_region_was_always_higher_that_is_said() -> None:
     one = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
-    assert said(one) == [("no event here was the highest of all that this price covers", "", Decimal(0))]
+    assert said(one) == [("no event under these dimensions set a new peak", "", Decimal(0))]
     last = covered_by_one_price(Aggregation("latest"), [], [landed("2", "6", "2026-09-05")], "0")
     assert said(last) == [("the month's last event is under other dimensions: app 2 on 2026-09-05", "", Decimal(0))]
     assert (named(last), last.problems()) == (["2"], [])
@@ -361,4 +361,4 @@ def test_where_another_region_was_always_higher_that_is_said() -> None:
 def test_a_rounded_peak_is_told_with_what_landed() -> None:
     event = replace(landed("1", "66", "2026-09-02"), measured=Decimal("61.0"))
     (line,) = said(explained(Aggregation("max"), [event], "66"))
-    assert line[0] == "the month's highest by then: app 1 on 2026-09-02 (61, rounded)"
+    assert line[0] == "the month's peak so far: app 1 on 2026-09-02 (61, rounded)"

@@ -24,8 +24,10 @@ from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from fly_billing.pricing.rules.transformed_quantity import TransformedQuantity
-from fly_billing.statements.rules.explanation import Explanation, Line, charged_by, explain_item
+from fly_billing.statements.rules.explanation import Explanation, explain_item
+from fly_billing.statements.rules.item_facts import charged_by
 from fly_billing.statements.rules.rounding import explain_rounding
+from fly_billing.statements.rules.sums import Line
 from tests.support.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
 from tests.support.calculator import printed, redo
 from tests.unit.invoicing.steps.drafts import amount_off, credit, maximum, minimum, percent_off, tax
@@ -97,7 +99,7 @@ def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
     span = "2026-09-01 to 2026-10-01"
     assert sums(one) == [
         ("Quantity", [(f"app web; {span}", "", 1200), (f"app api; {span}", "", 500)], 1700),
-        ("Charged for", [("used", "", 1700), ("free allowance", "", -500)], 1200),
+        ("Billable quantity", [("used", "", 1700), ("free allowance", "", -500)], 1200),
         (
             "Amount",
             [
@@ -124,7 +126,7 @@ def test_usage_that_was_all_free_is_explained_by_nothing_left() -> None:
     used = (rollup("egress_gb", "80", region="iad"),)
     one = explained(invoice_of(*used), rollups=used)
     assert sums(one)[1:] == [
-        ("Charged for", [("used", "", 80), ("free allowance", "", -80)], 0),
+        ("Billable quantity", [("used", "", 80), ("free allowance", "", -80)], 0),
         ("Amount", [], 0),
     ]
     assert one.problems == ()
@@ -149,10 +151,10 @@ def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
         invoice_of(subscriptions=[subscription("2026-09-16", quantity=Decimal(5), proration="day")]), "subscription"
     )
     assert sums(one) == [
-        ("A whole month", [("all", "5 x 29", 145)], 145),
+        ("Fee for a full month", [("all", "5 x 29", 145)], 145),
         ("Amount", [("share of the month", "15 x 145 / 30", Decimal("72.5"))], Decimal("72.5")),
     ]
-    assert ("For", "2026-09-16 to 2026-10-01") in one.facts
+    assert ("Period", "2026-09-16 to 2026-10-01") in one.facts
     assert one.problems == ()
 
 
@@ -171,7 +173,7 @@ def test_a_fee_that_was_charged_in_advance_shows_what_was_charged_before() -> No
 
 def test_a_one_off_is_as_it_was_entered() -> None:
     one = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
-    assert sums(one) == [("Amount", [("as it was entered", "", Decimal("49.90"))], Decimal("49.90"))]
+    assert sums(one) == [("Amount", [("amount as entered", "", Decimal("49.90"))], Decimal("49.90"))]
 
 
 def test_an_adjustment_names_its_month_and_what_caused_it() -> None:
@@ -180,7 +182,7 @@ def test_an_adjustment_names_its_month_and_what_caused_it() -> None:
     )
     one = explained(invoice_of(adjustments=[found]), "adjustment")
     assert one.facts == (("Month", "2026-08"), ("Causes", "late rows"))
-    assert sums(one) == [("Amount", [("as it was entered", "", Decimal("1.50"))], Decimal("1.50"))]
+    assert sums(one) == [("Amount", [("amount as entered", "", Decimal("1.50"))], Decimal("1.50"))]
 
 
 HUNDRED = (rollup("requests", "1000"),)  # 1,000 x 0.10 = 100.00
@@ -189,8 +191,12 @@ HUNDRED = (rollup("requests", "1000"),)  # 1,000 x 0.10 = 100.00
 def test_a_percentage_off_is_worked_out_from_what_it_covers() -> None:
     one = explained(invoice_of(*HUNDRED, discounts=[percent_off("12.5")]), "discount")
     assert sums(one) == [
-        ("Amount", [("-12.5 % off what is left of them", "100 x -12.5 / 100", Decimal("-12.5"))], Decimal("-12.5")),
-        ("Taken off", [("Requests: requests as used", "", Decimal("-12.5"))], Decimal("-12.5")),
+        (
+            "Amount",
+            [("-12.5 % off the remaining amount of these items", "100 x -12.5 / 100", Decimal("-12.5"))],
+            Decimal("-12.5"),
+        ),
+        ("Deducted from these items", [("Requests: requests as used", "", Decimal("-12.5"))], Decimal("-12.5")),
     ]
     assert one.facts == (("Code", "PERCENT"),)
 
@@ -207,8 +213,8 @@ def test_an_amount_off_says_what_it_took_from_which_item() -> None:
 def test_what_is_above_a_maximum_is_taken_off() -> None:
     one = explained(invoice_of(*HUNDRED, commitments=[maximum("80.00")]), "maximum")
     assert sums(one) == [
-        ("Amount", [("they come to", "", -100), ("agreed at most", "", 80)], -20),
-        ("Taken off", [("Requests: requests as used", "", -20)], -20),
+        ("Amount", [("total of these items", "", -100), ("agreed maximum", "", 80)], -20),
+        ("Deducted from these items", [("Requests: requests as used", "", -20)], -20),
     ]
 
 
@@ -219,7 +225,7 @@ def test_what_is_missing_to_a_minimum_is_what_was_agreed_less_what_counted() -> 
         (
             "Amount",
             [
-                ("agreed at least", "", 500),
+                ("agreed minimum", "", 500),
                 ("counted in earlier months", "", -150),
                 ("counted this month", "", -100),
             ],
@@ -232,7 +238,7 @@ def test_a_credit_says_what_it_paid_and_what_is_left_of_it() -> None:
     one = explained(invoice_of(*HUNDRED, credits=[credit("130.00")]), "credit")
     assert sums(one) == [
         ("Amount", [("Requests: requests as used", "", -100)], -100),
-        ("Left of the credit", [("there was", "", 130), ("used now", "", -100)], 30),
+        ("Remaining credit", [("available", "", 130), ("used on this invoice", "", -100)], 30),
     ]
 
 
@@ -241,8 +247,8 @@ def test_a_tax_is_worked_out_from_the_rounded_invoice_and_rounded_by_itself() ->
     one = explained(invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")]), "tax")
     assert sums(one) == [
         (
-            "Tax before it is rounded",
-            [("7 % of what is taxed at it", "100.1 x 7 / 100", Decimal("7.007"))],
+            "Tax before rounding",
+            [("7 % of the taxable amount", "100.1 x 7 / 100", Decimal("7.007"))],
             Decimal("7.007"),
         )
     ]
@@ -257,10 +263,10 @@ def test_a_tax_of_some_items_names_them() -> None:
     invoice = invoice_of(rollup("requests", "1001"), one_offs=[setup], taxes=[low, every])
     one = next(explain(item, invoice) for item in invoice.items if item.description == "Low VAT 10 %")
     assert sums(one) == [
-        ("Taxed at it, before it is rounded", [("Requests: requests as used", "", Decimal("100.1"))], Decimal("100.1")),
+        ("Taxable amount before rounding", [("Requests: requests as used", "", Decimal("100.1"))], Decimal("100.1")),
         (
-            "Tax before it is rounded",
-            [("10 % of what is taxed at it", "100.1 x 10 / 100", Decimal("10.01"))],
+            "Tax before rounding",
+            [("10 % of the taxable amount", "100.1 x 10 / 100", Decimal("10.01"))],
             Decimal("10.01"),
         ),
     ]
@@ -291,11 +297,11 @@ def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
         ),
         (
             lambda item: replace(item, amount_cents=21),
-            "Rounding: $0.21 is billed, the invoice's rounding comes to $0.20",
+            "Rounding: $0.21 was billed, but rounding the invoice again gives $0.20",
         ),
         (
             lambda item: replace(item, price_id=id_of("gone")),
-            "Price: the version that was charged is not in the price book any more",
+            "Price: the version that was charged is no longer in the price book",
         ),
     ],
 )
@@ -330,7 +336,7 @@ def is_redone(one: Explanation) -> bool:
     """Whether the printed sums come to the item's amount when a person does them again."""
     redone = redo(printed(one))
     if one.item.kind == "tax":
-        exact = redone["Tax before it is rounded"].total
+        exact = redone["Tax before rounding"].total
         decimal = Decimal(exact.numerator) / Decimal(exact.denominator)
         return from_cents(to_cents(decimal, one.currency), one.currency) == one.item.amount
     if one.item.kind == "usage":
@@ -543,7 +549,7 @@ def test_an_explanation_as_data_has_all_that_is_said_of_an_item() -> None:
                 "total": "110",
             },
             {
-                "title": "Charged for",
+                "title": "Billable quantity",
                 "unit": "GB",
                 "lines": [{"label": "used", "amount": "110"}, {"label": "free allowance", "amount": "-100"}],
                 "total": "10",
@@ -562,7 +568,7 @@ def test_an_explanation_as_data_has_all_that_is_said_of_an_item() -> None:
             "remainder": "0",
             "rank_of_remainder": 1,
             "cents_left_over": 0,
-            "sentence": "The amount is $0.20 to the cent: nothing to round.",
+            "sentence": "The amount is exactly $0.20: nothing to round.",
         },
         "facts": {
             "Price": "egress of price book 'fly', from 2026-01-01 on",
@@ -654,7 +660,7 @@ def test_a_fee_whose_price_is_gone_says_so_and_a_one_off_needs_none() -> None:
     invoice = invoice_of(subscriptions=[subscription(quantity=Decimal(5))], one_offs=[one_off("5")])
     problems = {item.kind: explain(item, invoice, prices=()).problems for item in invoice.items}
     assert problems == {
-        "subscription": ("Price: the version that was charged is not in the price book any more",),
+        "subscription": ("Price: the version that was charged is no longer in the price book",),
         "one_off": (),
     }
 
@@ -665,7 +671,7 @@ def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
     bare = replace(invoice.items[0], detail={})
     one = explain(bare, replace(invoice, items=(bare,)), used)
     assert one.problems == ("Units: the steps charge for 0 and 0 are free, together not the 3 that were used",)
-    assert sums(one)[1:] == [("Amount", [("as it was entered", "", Decimal("0.3"))], Decimal("0.3"))]
+    assert sums(one)[1:] == [("Amount", [("amount as entered", "", Decimal("0.3"))], Decimal("0.3"))]
 
 
 def test_a_negotiated_price_is_told_as_data_with_its_record_and_the_list_price() -> None:

@@ -135,7 +135,7 @@ def test_the_line_says_which_time_it_covers() -> None:
         }
     ]  # fmt: skip
     explained = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", price=OF_KEY["quarter"])
-    assert ("For", "2026-05-30 to 2026-07-01") in explained.facts
+    assert ("Period", "2026-05-30 to 2026-07-01") in explained.facts
     assert ("Interval", "quarter 2026-04-01 to 2026-07-01: 32 of 91 days") in explained.facts
 
 
@@ -181,7 +181,7 @@ def test_an_explanation_says_so_where_an_interval_or_its_share_is_wrong() -> Non
     )
     half = replace(item, interval_start=at("2026-01-01"))
     assert explain_item(half, rounding, "USD", price=OF_KEY["quarter"]).problems == (
-        "Interval: 2026-01-01 to 2026-07-01 is no quarter",
+        "Interval: 2026-01-01 to 2026-07-01 is not a quarter",
         "Share: 2026-05-30 to 2026-07-01 is 32 of 181 days, not 32 of 91",
     )
 
