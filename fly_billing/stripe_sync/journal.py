@@ -36,7 +36,7 @@ class StripeJournal:
     """Reads and writes the journal; every method is one transaction."""
 
     database: BillingDatabase
-    run_id: str = "by hand"
+    run_id: str = "manual"
 
     def invoices_to_sync(self, month: BillingMonth, groups: Sequence[str]) -> list[UUID]:
         """List finalized invoices that Stripe does not have yet. The gate: no other invoice is ever sent."""

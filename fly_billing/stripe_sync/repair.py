@@ -95,7 +95,7 @@ def _sync(tools: SyncTools, month: BillingMonth, done: Sequence[Repaired]) -> li
         return list(done)
     report = sync_month(tools, month, sorted({groups[one.action.organization_id] for one in ready}))
     failed = {str(one.invoice.id): one.failure.operator_text for one in report.failures}
-    failed |= {str(one.id): "the sync stopped before it" for one in report.not_tried}
+    failed |= {str(one.id): "the sync stopped before this invoice" for one in report.not_tried}
     return [
         replace(one, outcome=FAILED, detail=failed[one.action.invoice_id])
         if one in ready and one.action.invoice_id in failed
@@ -150,7 +150,7 @@ class _Repairs:
         """Void all but one; where our journal has not finished that one, the sync then takes it over as it is."""
         kept = self._reader.invoice(action.kept_id or "")
         if kept is None or kept["status"] in ("void", "draft"):
-            raise NotRepaired(f"{action.kept_id}, which was to be kept, is gone: reconcile again")
+            raise NotRepaired(f"{action.kept_id}, the invoice to keep, is gone: reconcile again")
         for stripe_id in action.stripe_ids:
             self._void(action, stripe_id)
         entry = self._entry(action)
@@ -162,12 +162,12 @@ class _Repairs:
         (draft,) = action.stripe_ids
         is_local = bool(self._journal.database.rows("known_invoices", ids=[action.invoice_id]))
         if is_local and (action.kept_id is None or self._entry(action).stripe_invoice_id in (None, draft)):
-            raise NotRepaired(f"{draft} is one of ours by now: reconcile again")
+            raise NotRepaired(f"{draft} belongs to one of our invoices now: reconcile again")
         body = self._mine(action, draft)
         if body is None:
             return
         if body["status"] != "draft":
-            raise NotRepaired(f"{draft} is {body['status']} by now: reconcile again")
+            raise NotRepaired(f"{draft} is {body['status']} now: reconcile again")
         request = StripeRequest("discard", {"invoice": draft})
         self._change(action, request, lambda key: self._invoices.delete(draft, {}, {"idempotency_key": key}), is_local)
 
@@ -176,7 +176,7 @@ class _Repairs:
         if body is None or body["status"] == "void":
             return
         if body["status"] != "open":
-            raise NotRepaired(f"{stripe_id} is {body['status']} by now and can't be voided: reconcile again")
+            raise NotRepaired(f"{stripe_id} is {body['status']} now and can't be voided: reconcile again")
         request = StripeRequest("void", {"invoice": stripe_id})
         self._change(action, request, lambda key: self._invoices.void_invoice(stripe_id, {}, {"idempotency_key": key}))
 
@@ -184,7 +184,7 @@ class _Repairs:
         """Read an invoice. Raises NotRepaired where its metadata does not say that it is this one."""
         body = self._reader.invoice(stripe_id)
         if body is not None and (body.get("metadata") or {}).get("fly_billing_invoice") != action.invoice_id:
-            raise NotRepaired(f"{stripe_id} does not say that it is ours: it is left alone")
+            raise NotRepaired(f"{stripe_id} is not marked as ours: it is left unchanged")
         return body
 
     def _change(

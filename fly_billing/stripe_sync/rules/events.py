@@ -149,7 +149,7 @@ def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
     if standing is None:
         return EventOutcome(IGNORED, "not an invoice of ours")
     if standing.origin != "billed":
-        return EventOutcome(IGNORED, "the invoice was made and settled before us")
+        return EventOutcome(IGNORED, "the invoice was imported and settled elsewhere")
     if event.type == FINALIZATION_FAILED:
         return _failed_finalization(event, standing)
     if standing.stripe_state not in ("finalized", "skipped_zero"):
@@ -162,7 +162,7 @@ def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
 def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:
     """Return the verdict on an event that a row of our invoice can't take; `reason` says what is wrong with the row."""
     text = (
-        f"the invoice's row can't take what Stripe says ({event.type}): {reason}: correct the row, and the next poll of"
+        f"the event {event.type} can't be applied to the invoice's row: {reason}: correct the row, and the next poll of"
         " Stripe's events applies it"
     )
     return EventOutcome(WAITING, reason, code="unreadable_invoice", operator_text=_told(text, event))
@@ -170,7 +170,7 @@ def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:
 
 def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
-        return EventOutcome(SUPERSEDED, "the invoice was finalized since, or drafted anew")
+        return EventOutcome(SUPERSEDED, "the invoice was finalized since, or a new draft was made")
     code = event.error_code if event.error_code in KNOWN_CODES else "finalization_failed"
     known = stripe_failure(code, "", None)
     return EventOutcome(
@@ -183,10 +183,10 @@ def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcom
 
 
 def _of_another(event: StripeEvent) -> EventOutcome:
-    reason = "of an earlier try or a duplicate in Stripe, not of the invoice that we billed"
+    reason = "about an earlier try or a duplicate in Stripe, not about the invoice that we billed"
     if event.type != "invoice.paid":
         return EventOutcome(SUPERSEDED, reason)
-    text = "money came in for a duplicate or an earlier try: refund it there, or void the one that we billed"
+    text = "a duplicate or an earlier try was paid: refund it in Stripe, or void the invoice that we billed"
     return EventOutcome(CONFLICT, reason, code="paid_elsewhere", operator_text=_told(text, event))
 
 
@@ -195,7 +195,7 @@ def _failed_payment(event: StripeEvent, standing: SyncState) -> EventOutcome:
         return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} since")
     again, known = event.next_attempt_at, payment_failure(event.error_code)
     said = f' ("{event.error.rstrip(".")}")' if event.error and known.may_be_quoted else ""
-    then = f"We try again on {again:%Y-%m-%d}." if again else "We don't try again by ourselves."
+    then = f"We will try again on {again:%Y-%m-%d}." if again else "We will not try again automatically."
     meaning = f"{known.meaning}. " if known.meaning else ""
     return EventOutcome(
         APPLIED,
@@ -208,8 +208,8 @@ def _failed_payment(event: StripeEvent, standing: SyncState) -> EventOutcome:
 
 def _what_to_do(again: datetime | None) -> str:
     if again:
-        return f"Stripe tries again by itself on {again:%Y-%m-%d}: ask the customer for another way to pay"
-    return "Stripe does not try again: write to the customer, then collect it or write it off in Stripe's dashboard"
+        return f"Stripe will retry automatically on {again:%Y-%m-%d}: ask the customer for another payment method"
+    return "Stripe will not retry: contact the customer, then collect it or write it off in Stripe's dashboard"
 
 
 def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
@@ -217,7 +217,10 @@ def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if new == standing.status or RANKS[new] < RANKS[standing.status]:
         return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} already")
     if RANKS[new] == RANKS[standing.status]:
-        text = f"Stripe says {new}, we say {standing.status}, and neither can change: find out what happened to it"
+        text = (
+            f"the invoice is {new} in Stripe and {standing.status} here, and neither can change: find out what happened"
+            " to it"
+        )
         reason = f"the invoice is {standing.status} here, which is final"
         return EventOutcome(CONFLICT, reason, code="disagreement", operator_text=_told(text, event))
     if new == "void" and standing.is_own_request:
@@ -229,12 +232,12 @@ def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
 _TOLD: Mapping[str, tuple[str, str]] = {
     "void": (
         "voided_by_hand",
-        "nothing of it is owed any more or billed by itself; a fee that it charged ahead is on the invoice of the month"
-        " it is for. If that was a mistake, `fly-billing rebill ORG MONTH --reissue` makes it anew",
+        "the customer owes nothing on it any more. A fee that it charged in advance is on the invoice of its own month."
+        " If voiding it was a mistake, `fly-billing rebill ORG MONTH --reissue` issues it again",
     ),
     "uncollectible": (
         "uncollectible",
-        "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, which makes it paid",
+        "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, and it becomes paid",
     ),
 }
 

@@ -137,9 +137,11 @@ def _missing(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> Discrepan
         message += f": {ours.stripe_id} of ours was {'voided' if taken_back else 'deleted'} there"
     elif taken_back:
         message += f": {taken_back[0].stripe_id}, which our journal does not know, was voided there"
-    what_to_do = "sync the month again, or `fly-billing repair`: both send it"
+    what_to_do = "sync the month again or run `fly-billing repair`: both send it"
     if ours.state == "finalized" or taken_back:
-        what_to_do = "was it meant? Then void it at home; else `fly-billing repair` makes it anew when told to"
+        what_to_do = (
+            "was that intended? If so, void it here too; if not, `fly-billing repair` recreates it after asking"
+        )
     return _of(ours, "missing", taken_back, message, what_to_do)
 
 
@@ -153,7 +155,8 @@ def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[F
 def _duplicate(ours: ExpectedInvoice, final: Sequence[FoundInvoice]) -> Discrepancy:
     message = f"Stripe has {len(final)} invoices for this one: the customer is asked to pay {len(final)} times"
     what_to_do = (
-        "`fly-billing repair` keeps the one in our journal and voids the others when told to; pay back twice paid"
+        "`fly-billing repair` keeps the one in our journal and voids the others after asking; refund what was paid"
+        " twice"
     )
     return _of(ours, "duplicate", final, message, what_to_do)
 
@@ -164,16 +167,16 @@ def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discrepancy
     if difference is None:
         return _changed_metadata(ours, theirs)
     kind, message = difference
-    what_to_do = "find out who changed it; `fly-billing repair` voids it and makes it anew when told to"
+    what_to_do = "find out who changed it; `fly-billing repair` voids it and recreates it after asking"
     return [_of(ours, kind, [theirs], message, what_to_do, lines)]
 
 
 def _money_difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[str, str] | None:
     if ours.currency != theirs.currency:
-        return "differing", f"currency {theirs.currency} in Stripe, {ours.currency} at home"
+        return "differing", f"currency {theirs.currency} in Stripe, {ours.currency} here"
     if (ours.total_cents, 0) != (theirs.total_cents, theirs.odd):
         total = format_cents(theirs.total_cents, theirs.currency) + (f" and {theirs.odd}/100" if theirs.odd else "")
-        return "differing", f"total {total} in Stripe, {_money(ours)} at home"
+        return "differing", f"total {total} in Stripe, {_money(ours)} here"
     return None
 
 
@@ -182,7 +185,7 @@ def _line_difference(
 ) -> tuple[str, str] | None:
     kind = "edited" if ours.has_settled(theirs) else "differing"
     if len(ours.lines) != theirs.line_count:
-        return kind, f"{theirs.line_count} lines in Stripe, {len(ours.lines)} at home"
+        return kind, f"{theirs.line_count} lines in Stripe, {len(ours.lines)} here"
     unequal = [line for line in lines if line.ours_cents is not None]
     return (kind, f"{len(unequal)} lines differ, first item {unequal[0].item_id}") if unequal else None
 
@@ -203,25 +206,25 @@ def _changed_metadata(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discr
     if not changed:
         return []
     message = "metadata: " + ", ".join(f"{name} is {there.get(name, 'gone')}, not {value}" for name, value in changed)
-    what_to_do = "write it back in Stripe's dashboard: " + ", ".join(f"{name}={value}" for name, value in changed)
+    what_to_do = "restore it in Stripe's dashboard: " + ", ".join(f"{name}={value}" for name, value in changed)
     return [_of(ours, "edited", [theirs], message, what_to_do)]
 
 
 def _stuck(ours: ExpectedInvoice, theirs: FoundInvoice) -> Discrepancy:
     message = "Stripe has it as a draft: the customer has not been asked to pay"
     return _of(
-        ours, "stuck", [theirs], message, "`fly-billing repair` finishes it, or removes it where another is there"
+        ours, "stuck", [theirs], message, "`fly-billing repair` finishes it, or removes it if there is another one"
     )
 
 
 def _orphaned(theirs: FoundInvoice, is_known: bool) -> Discrepancy:
     money = format_cents(theirs.total_cents, theirs.currency)
-    why = "it is not one that Stripe should have" if is_known else "we have no such invoice"
+    why = "Stripe should not have it" if is_known else "we have no such invoice"
     by_hand = "find out who made it; delete the draft or void it in Stripe"
     is_removed = theirs.status == "draft" and not is_known
     return Discrepancy(
         "orphaned", theirs.organization_id, theirs.invoice_id, (theirs.stripe_id,),
-        f"Stripe has an invoice over {money} that says it is ours, and {why}",
+        f"Stripe has an invoice over {money} that is marked as ours, but {why}",
         "`fly-billing repair` removes the draft" if is_removed else by_hand,
         theirs=(theirs,), is_known_here=is_known,
     )  # fmt: skip

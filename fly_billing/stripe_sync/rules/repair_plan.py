@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
 
 # What an action does.
-SEND, FINISH, ANEW, VOID, REMOVE, LEAVE = "send", "finish", "make anew", "void", "remove", "leave"
+SEND, FINISH, ANEW, VOID, REMOVE, LEAVE = "send", "finish", "recreate", "void", "remove", "leave"
 # Those that the sync has to complete.
 SYNCED = frozenset({SEND, FINISH, ANEW, VOID})
 
@@ -64,14 +64,14 @@ def _missing(one: Discrepancy) -> Action:
         return _action(one, SEND, "send it, through the sync", is_safe=True)
     taken_back = ", ".join(one.stripe_ids) or ours.stripe_id
     were = "were" if len(one.stripe_ids) > 1 else "was"
-    return _action(one, ANEW, f"make it anew: {taken_back} {were} taken back in Stripe", ids=())
+    return _action(one, ANEW, f"recreate it: {taken_back} {were} voided or deleted in Stripe", ids=())
 
 
 def _stuck(one: Discrepancy) -> Action:
     ours = _ours(one)
     (draft,) = one.theirs
     if not draft.says_it_is_ours:
-        return _leave(one, "its mark (metadata fly_billing_invoice) is gone: write it back in Stripe")
+        return _leave(one, "its metadata fly_billing_invoice is gone: restore it in Stripe")
     if ours.stripe_id not in (None, draft.stripe_id):
         sentence = f"remove the draft: our journal has {ours.stripe_id}"
         return _action(one, REMOVE, sentence, is_safe=True, kept_id=ours.stripe_id)
@@ -81,13 +81,13 @@ def _stuck(one: Discrepancy) -> Action:
 def _duplicate(one: Discrepancy) -> Action:
     kept = _kept(one)
     if kept is None:
-        return _leave(one, "several are paid, or none is right: decide by hand which one stays")
+        return _leave(one, "several are paid, or none matches: decide manually which one to keep")
     others = [other for other in one.theirs if other is not kept]
     voidable = tuple(other.stripe_id for other in others if _can_be_voided(other))
     by_hand = ", ".join(f"{other.stripe_id} is {other.status}" for other in others if not _can_be_voided(other))
     if not voidable:
-        return _leave(one, f"{by_hand}: pay it back or write a credit note in Stripe; keep {kept.stripe_id}")
-    also = f"; {by_hand}: pay it back by hand" if by_hand else ""
+        return _leave(one, f"{by_hand}: refund it or issue a credit note in Stripe; keep {kept.stripe_id}")
+    also = f"; {by_hand}: refund it manually" if by_hand else ""
     return _action(
         one, VOID, f"void {', '.join(voidable)}, keep {kept.stripe_id}{also}", ids=voidable, kept_id=kept.stripe_id
     )
@@ -112,16 +112,16 @@ def _differing(one: Discrepancy) -> Action:
     if one.kind == "edited" and not one.lines:
         return _leave(one, one.what_to_do)  # only its metadata
     if not _can_be_voided(theirs):
-        why = f"it is {theirs.status}" if theirs.says_it_is_ours else "its mark (metadata fly_billing_invoice) is gone"
-        return _leave(one, f"{why}, so it is not voided: settle the difference by hand, with a credit note")
-    return _action(one, ANEW, f"void {theirs.stripe_id} and make it anew")
+        why = f"it is {theirs.status}" if theirs.says_it_is_ours else "its metadata fly_billing_invoice is gone"
+        return _leave(one, f"{why}, so it is not voided: settle the difference manually, with a credit note")
+    return _action(one, ANEW, f"void {theirs.stripe_id} and recreate it")
 
 
 def _orphaned(one: Discrepancy) -> Action:
     (theirs,) = one.theirs
     if theirs.status != "draft" or one.is_known_here or not theirs.says_it_is_ours:
         return _leave(one, one.what_to_do)
-    return _action(one, REMOVE, "remove the draft: it says it is ours, and we have no such invoice", is_safe=True)
+    return _action(one, REMOVE, "remove the draft: it is marked as ours, but we have no such invoice", is_safe=True)
 
 
 def _can_be_voided(theirs: FoundInvoice) -> bool:

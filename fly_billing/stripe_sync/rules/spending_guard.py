@@ -141,7 +141,7 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
     if last is None:
         return GuardResult(currency, total, last, True, "last month has no final invoices: nothing to compare with")
     if last <= 0:
-        return GuardResult(currency, total, last, True, "last month came to nothing: nothing to compare with")
+        return GuardResult(currency, total, last, True, "last month's total was zero or less: nothing to compare with")
     if abs(total - last) * 100 <= percent * last:
         return GuardResult(currency, total, last, True, f"within {percent} % of last month")
     if approved is not None and total <= approved:
@@ -154,10 +154,10 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
 
 def _out_of_line(currency: str, total: int, last: int, percent: int, approved: int | None) -> str:
     change = _rounded_up(abs(total - last) * 100, last)
-    only = f"; approved are only {format_cents(approved, currency)}" if approved is not None else ""
+    only = f"; only {format_cents(approved, currency)} is approved" if approved is not None else ""
     return (
         f"{format_cents(total, currency)} this month, {format_cents(last, currency)} last month:"
-        f" {change} % {'more' if total > last else 'less'}, {percent} % are allowed{only}"
+        f" {change} % {'more' if total > last else 'less'}, {percent} % is allowed{only}"
     )
 
 
@@ -174,6 +174,6 @@ def read_approved_total(text: str) -> dict[str, int]:
         currency, equals, cents = part.strip().rpartition("=")
         name = currency.strip().upper() if equals else "USD"
         if not cents.strip().removeprefix("-").isdecimal() or len(name) != 3 or not name.isalpha():
-            raise ValueError(f"{text!r} is no total: write cents (585000), or USD=585000, EUR=1200")
+            raise ValueError(f"{text!r} is not a total: write cents (585000), or USD=585000, EUR=1200")
         found[name] = int(cents)
     return found
