@@ -1,8 +1,7 @@
-"""Why a payment of an invoice failed: what the customer can do about it, and what it means for whoever is on call.
+"""The texts for a failed payment: the customer's options, and its meaning for the on-call engineer.
 
-Codes are Stripe's decline codes (docs.stripe.com/declines/codes) and those of its error codes that payments meet; the
-more precise one counts. Keeps out: when Stripe tries again (`stripe_events`), failures before the invoice is finalized
-(`sync_failures`).
+Codes are Stripe's decline codes (docs.stripe.com/declines/codes) and its error codes for payments; the more precise one
+counts. Not here: retries by Stripe (`events`), failures before the invoice is finalized (`sync_failures`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PaymentError:
-    """What Stripe said of a payment: its message for the cardholder, and its decline code or else its error code."""
+    """Stripe's error for a payment: its message for the cardholder, and its decline code or else its error code."""
 
     message: str | None
     code: str | None
@@ -21,9 +20,12 @@ class PaymentError:
 
 @dataclass(frozen=True)
 class PaymentFailure:
-    """`what_to_do`: sentences for the customer. `meaning`: a sentence for the operator, or nothing where nobody knows.
+    """The texts for one kind of payment failure.
 
-    `may_be_quoted`: Stripe's own message may be repeated to the customer.
+    Attributes:
+        what_to_do: Sentences for the customer.
+        meaning: A sentence for the operator; empty if the code is unknown.
+        may_be_quoted: Stripe's own message may be repeated to the customer.
     """
 
     what_to_do: str
@@ -47,7 +49,7 @@ _MEANINGS = {
         _BANK,
         "The customer's bank declined and gave no reason",
     ),
-    # Whoever holds the card may not be its owner: the reason is not for them (docs.stripe.com/declines/codes).
+    # The holder of the card may not be its owner, so they must not see the reason (docs.stripe.com/declines/codes).
     (
         "fraudulent lost_card merchant_blacklist pickup_card restricted_card security_violation stolen_card"
         " payment_method_restricted"

@@ -1,6 +1,6 @@
-"""Comparing what Stripe holds with what we billed: pure functions from two lists to discrepancies.
+"""Compares the invoices in Stripe with ours and returns the discrepancies. Pure.
 
-Keeps out: what is done about them (`stripe_sync.rules.repair_plan`).
+Not here: repairing them (`stripe_sync.rules.repair_plan`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ FINAL = frozenset({"open", "paid", "uncollectible"})
 
 @dataclass(frozen=True)
 class ExpectedInvoice:
-    """A finalized invoice of ours that Stripe should hold exactly once. `lines`: (item id, amount), each id once.
+    """A finalized invoice of ours that Stripe should have exactly once.
 
-    Lines are in Stripe's units on both sides (`invoicing.rules.chargeable_amounts`), totals in ours.
+    Totals are in our unit (cents), lines in Stripe's unit (`invoicing.rules.chargeable_amounts`).
 
-    The order of lines is not compared: Stripe promises none. `state`, `stripe_id`: what our journal says of it.
-    `metadata`: what we wrote on it there and nobody else has a reason to change.
+    Attributes:
+        lines: (item id, amount), each id once. Their order is not compared, because Stripe guarantees none.
+        state, stripe_id: From our journal.
+        metadata: Our metadata on the Stripe invoice, which nobody else should change.
     """
 
     id: str
@@ -35,16 +37,19 @@ class ExpectedInvoice:
     metadata: tuple[tuple[str, str], ...] = ()
 
     def has_settled(self, theirs: FoundInvoice) -> bool:
-        """Whether our journal says that this very invoice was right: what differs now was changed since."""
+        """Return True if our journal verified this very invoice, so that a difference is a later change."""
         return theirs.stripe_id == self.stripe_id and self.state in ("verified", "finalized")
 
 
 @dataclass(frozen=True)
 class FoundInvoice:
-    """An invoice in Stripe that says it is ours (`metadata.fly_billing_invoice`), or that our journal knows by its id.
+    """An invoice in Stripe that is marked as ours (`metadata.fly_billing_invoice`) or that our journal knows by id.
 
-    `lines`: (item id, amount); where they were not read, `unread_lines` is their number. `metadata` None: not looked
-    at. `odd`: what of the total we have no unit for, in Stripe's (half a króna is 50).
+    Attributes:
+        lines: (item id, amount); empty if they were not read.
+        unread_lines: The number of lines that were not read.
+        metadata: None if it was not read.
+        odd: The rest of the total below our smallest unit, in Stripe's unit (half a króna is 50).
     """
 
     stripe_id: str
@@ -63,14 +68,14 @@ class FoundInvoice:
         return self.unread_lines or len(self.lines)
 
     @property
-    def says_it_is_ours(self) -> bool:
-        """Whether it carries our mark. What does not is never changed, whatever our journal says."""
+    def is_marked_as_ours(self) -> bool:
+        """Return True if it is marked as ours. An invoice without the mark is never changed."""
         return self.metadata is None or "fly_billing_invoice" in dict(self.metadata)
 
 
 @dataclass(frozen=True)
 class LineDifference:
-    """One line that both sides do not have alike; None: that side does not have it."""
+    """A line that differs. An amount is None if that side does not have the line."""
 
     item_id: str
     ours_cents: int | None
@@ -79,7 +84,7 @@ class LineDifference:
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One disagreement, and what to do about it. `kind`: one of KINDS. `ours` is None for an orphan."""
+    """One discrepancy, and the way to fix it. `kind` is one of KINDS; `ours` is None for an orphan."""
 
     kind: str
     organization_id: str
@@ -96,9 +101,12 @@ class Discrepancy:
 def reconcile(
     expected: Iterable[ExpectedInvoice], found: Iterable[FoundInvoice], known: Collection[str] = ()
 ) -> list[Discrepancy]:
-    """Return every discrepancy; none means: equal in count, currency, lines and totals. Voided invoices don't count.
+    """Return all discrepancies. No discrepancy means that count, currency, lines and totals are equal.
 
-    Lines that were not read are not compared. `known`: invoices that we have, and that Stripe should not have.
+    Voided invoices don't count. Lines that were not read are not compared.
+
+    Args:
+        known: Ids of invoices that we have and that Stripe should not have.
     """
     ours = {invoice.id: invoice for invoice in expected}
     theirs: Mapping[str, list[FoundInvoice]] = defaultdict(list)
@@ -110,7 +118,7 @@ def reconcile(
 
 
 def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
-    """Whether currency, total and number of lines are equal: what can be told without reading the lines."""
+    """Return True if currency, total and number of lines are equal. Needs no lines."""
     return (ours.currency, ours.total_cents, 0, len(ours.lines)) == (
         theirs.currency,
         theirs.total_cents,
@@ -146,7 +154,7 @@ def _missing(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> Discrepan
 
 
 def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[FoundInvoice]:
-    """Return what somebody voided in Stripe; not what was voided by us, to be made anew."""
+    """Return the invoices that somebody voided in Stripe, without those that a repair voided to recreate them."""
     if ours.stripe_id is None:
         return list(voided) if ours.state == "needs_attention" else []
     return [one for one in voided if one.stripe_id == ours.stripe_id]
@@ -191,7 +199,7 @@ def _line_difference(
 
 
 def _line_differences(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[LineDifference, ...]:
-    """List the lines that only one side has, or that both have with another amount, by item."""
+    """List the lines that only one side has or whose amounts differ, by item."""
     here, there = Counter(ours.lines), Counter(theirs.lines)
     only_here, only_there = dict((here - there).keys()), dict((there - here).keys())
     ids = sorted({*only_here, *only_there})

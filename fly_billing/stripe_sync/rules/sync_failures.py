@@ -1,8 +1,7 @@
-"""What a failed step at Stripe means, told to the customer and to whoever is on call: the one source of these texts.
+"""The texts for a failed sync step, for the customer and the on-call engineer.
 
-Codes are Stripe's (docs.stripe.com/error-codes) or ours: for answers that never came, and for what we found ourselves.
-Statement, Dagster and alert show them as they stand here. Keeps out: telling them; why a payment failed
-(`payment_failures`).
+Statement, Dagster and alerts share them. Codes are Stripe's (docs.stripe.com/error-codes) or ours, for missing answers
+and for faults that we detect. Not here: failed payments (`payment_failures`).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ ADDRESS = (
 
 @dataclass(frozen=True)
 class StripeFailure:
-    """One failure of one invoice. `retryable`: trying again unchanged can help."""
+    """One failure of one invoice. `retryable`: the next run can succeed without any change."""
 
     code: str
     customer_text: str
@@ -44,7 +43,7 @@ _UNKNOWN = _Meaning(ACCOUNT, "Stripe refused the request: fix what its message s
 
 # By codes, with spaces between them.
 _MEANINGS = {
-    # What passes by itself.
+    # Temporary failures.
     "no_answer": _Meaning(
         WAITING,
         "Stripe did not answer: the next run sends the request again under the same key; check Stripe's status page",
@@ -82,7 +81,7 @@ _MEANINGS = {
         " continues; `fly-billing reconcile MONTH` shows what Stripe has",
         retryable=True,
     ),
-    # The key and the connection: every other invoice meets the same.
+    # The key and the connection: every other invoice fails the same way.
     "authentication api_key_expired platform_api_key_expired secret_key_required": _Meaning(
         WAITING,
         "Stripe refused the API key: check STRIPE_API_KEY, then launch sync_month again",
@@ -155,7 +154,7 @@ _MEANINGS = {
     ),
     # Stripe finalizing by itself, where it gives no code of those above.
     "finalization_failed": _Meaning(ACCOUNT, "fix what its message says, then launch sync_month again"),
-    # Our own requests, and what became of them in Stripe.
+    # Our own requests, and their results in Stripe.
     (
         "parameter_invalid_empty parameter_invalid_integer parameter_invalid_string_blank"
         " parameter_invalid_string_empty parameter_missing parameter_unknown parameters_exclusive invalid_characters"
@@ -201,7 +200,7 @@ KNOWN_CODES = frozenset(_KNOWN)
 
 
 def stripe_failure(code: str, message: str, request_id: str | None, log_url: str | None = None) -> StripeFailure:
-    """Return the texts for a code; for the operator with Stripe's own message, request id and link to its log."""
+    """Return the texts for a code. The operator's text adds Stripe's message, request id and a link to its log."""
     known = _KNOWN.get(code, _UNKNOWN)
     said = f" Stripe said: {message}" if message else ""
     link = f", {log_url}" if log_url else ""
@@ -210,5 +209,5 @@ def stripe_failure(code: str, message: str, request_id: str | None, log_url: str
 
 
 def request_log_url(request_id: str, *, livemode: bool) -> str:
-    """Return where the dashboard shows a request, for answers that do not say it themselves."""
+    """Return the dashboard page of a request, for responses without a link."""
     return f"https://dashboard.stripe.com/{'' if livemode else 'test/'}logs/{request_id}"
