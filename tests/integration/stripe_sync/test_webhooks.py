@@ -817,7 +817,7 @@ def test_why_a_payment_failed_is_kept_while_the_event_waits_for_our_own_sync(
     damage(billing_database, "update stripe_invoices set state = 'finalized', finalized_at = now()")
     assert settle_waiting_events(billing_database) == 1
     assert (trouble(billing_database) or "").startswith(
-        'We could not collect this invoice ("Your card has insufficient funds"). Please see to it that there are enough'
+        'We could not collect this invoice ("Your card has insufficient funds"). Please make sure there are sufficient'
     )
 
 
@@ -870,7 +870,7 @@ def test_money_on_a_duplicate_is_told(
         "finalized",
         1,
     )
-    assert alerts[0].startswith("Paid on an invoice in Stripe that is not the one we billed: 1 invoice, $12.00")
+    assert alerts[0].startswith("Paid on a Stripe invoice that is not the one we billed: 1 invoice, $12.00")
 
 
 def test_alert_on_failed_payment_tells_and_then_keeps_quiet(
