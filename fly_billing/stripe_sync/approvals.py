@@ -1,6 +1,6 @@
-"""Before a month is sent: what would be, whether its total is in line with last month's, and who approved it if not.
+"""Checks a month before it is sent: the planned requests, the spending guard, and approvals of totals.
 
-Keeps out: the rules (`stripe_sync.rules.spending_guard`); Stripe, which nothing in here asks.
+Reads Postgres only, never Stripe. Not here: the rules (`stripe_sync.rules.spending_guard`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from fly_billing.stripe_sync.rules.spending_guard import (
 
 
 class OutOfLine(ActionableError):
-    """The month's total is too far from last month's; nothing was sent. `verdicts`: one per currency at fault."""
+    """The month's total is too far from last month's; nothing was sent. `verdicts`: one per failing currency."""
 
     def __init__(self, month: BillingMonth, verdicts: Sequence[GuardResult]) -> None:
         self.month = month
         self.verdicts = verdicts
-        super().__init__(f"{month} is out of line, nothing was sent. " + " ".join(map(self._told, verdicts)))
+        super().__init__(f"{month} is out of line, nothing was sent. " + " ".join(map(self._sentence, verdicts)))
 
-    def _told(self, verdict: GuardResult) -> str:
+    def _sentence(self, verdict: GuardResult) -> str:
         largest = ", ".join(map(described, verdict.contributors))
         currency = "" if verdict.currency == "USD" else f" --currency {verdict.currency}"
         return (
@@ -43,7 +43,7 @@ class OutOfLine(ActionableError):
 
 
 def plan_of_sync(database: BillingDatabase, month: BillingMonth) -> SendPlan:
-    """Say what a sync of the whole month would send. Asks the journal only. What can't be read is named, not sent."""
+    """Return the plan of a sync of the whole month, by our journal. Unreadable invoices are named, not counted."""
     found, bad = readable_rows(database.rows("invoices_to_send", month=month.first_day), {"state"})
     return replace(plan_sending(InvoiceToSend(**row) for row in found), unreadable=tuple(map(str, bad)))
 
@@ -51,9 +51,9 @@ def plan_of_sync(database: BillingDatabase, month: BillingMonth) -> SendPlan:
 def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
     """Compare the whole month's total with last month's, one verdict per currency.
 
-    Whole months: what is sent, what is to be sent and what is not finalized yet, whichever partitions a run has. An
-    invoice without a currency or with an amount beyond sense is left out: it is not sent (`unreadable_invoice`), and it
-    would hide what the others come to.
+    The total covers all invoices of the month, sent, waiting or not finalized yet, in all partitions. An invoice
+    without a currency or with an impossible amount does not count: it is never sent (`unreadable_invoice`), and it
+    would distort the total of the others.
     """
     months = {"month": month.first_day, "last_month": month.plus(-1).first_day}
     found, _ = readable_rows(database.rows("totals_beside_last_month", **months), {"last_cents"})
@@ -63,9 +63,9 @@ def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) ->
 
 
 def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
-    """Return the verdicts if all pass. Raises OutOfLine if not, for a human to approve the total."""
+    """Return the verdicts if all pass. Raises OutOfLine if not, so that somebody approves the total."""
     verdicts = verdicts_of(database, month, percent)
-    stopped = [one for one in verdicts if not one.passes]
+    stopped = [verdict for verdict in verdicts if not verdict.passes]
     if stopped:
         raise OutOfLine(month, stopped)
     return verdicts
@@ -74,5 +74,5 @@ def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int)
 def approve_total(
     database: BillingDatabase, month: BillingMonth, currency: str, cents: int, by: str, now: datetime
 ) -> None:
-    """Write down that the month may be sent up to this total. The newest approval counts, also if it is the smaller."""
+    """Record that the month may be sent up to this total. The newest approval counts, even if it is smaller."""
     database.rows("approve_total", month=month.first_day, currency=currency, total_cents=cents, approved_by=by, now=now)

@@ -1,4 +1,4 @@
-"""The Stripe client and what its answers mean: applied, not applied, or unknown. Keeps out: what to send, retries.
+"""Makes the Stripe client, and classifies its responses: applied, not applied, or unknown. Not here: requests, retries.
 
 stripe-python makes no retries here: `sender` does, so that each attempt is journaled and rate limited.
 """
@@ -32,10 +32,14 @@ def make_stripe_client(
     production: bool = False,
     timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
 ) -> StripeClient:
-    """Make a client; threads may share it. The only place that makes one, so that no key gets around the guard.
+    """Make a client that threads may share. All clients are made here, so that every key is checked.
 
-    `api_base` points it at a sandbox server; `timeout`: seconds to connect and to read. Raises SettingsError where the
-    key or the address must not be used here.
+    Args:
+        api_base: The address of a sandbox server; None for Stripe.
+        timeout: Seconds to connect and to read.
+
+    Raises:
+        SettingsError: The key or the address must not be used in this environment.
     """
     text = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
     key = check_stripe_access(text, api_base, production=production)
@@ -49,10 +53,10 @@ def make_stripe_client(
 
 
 class _DirectRequests(stripe.RequestsClient):
-    """Sends requests to the address that was checked and nowhere else.
+    """Sends requests to the checked address only.
 
-    A redirect is no answer: following it would send an invoice to an address that nobody checked. A proxy of the
-    environment does not get what goes to this machine by http, as the key is in it in the clear.
+    It follows no redirect, which could send an invoice to an address that nobody checked. Requests to this machine by
+    http bypass a proxy from the environment, because they contain the key in the clear.
     """
 
     def request(  # type: ignore[override]  # RequestsClient's own differs from its base class, too
@@ -100,7 +104,7 @@ class StripeResponse:
 
 
 def ask(call: Callable[[], stripe.StripeObject], *, livemode: bool = False) -> StripeResponse:
-    """Make one request and return what is known after it. Only errors of Stripe and the network are answers.
+    """Make one request and return its response. Only errors of Stripe and the network become responses.
 
     Args:
         livemode: The request goes to Stripe's live mode: its log is on another page of the dashboard.
@@ -142,7 +146,7 @@ def _log_url(error: stripe.StripeError, livemode: bool) -> str | None:
 
 
 def _meaning(error: stripe.StripeError) -> tuple[str, str]:
-    """Sort an error. 429 and 4xx come before anything is done; of 409, 5xx and silence nothing is known."""
+    """Return outcome and code of an error. 429 and other 4xx change nothing; 409, 5xx and silence are unknown."""
     given = getattr(error.error, "code", None) or error.code
     if isinstance(error, stripe.APIConnectionError):
         return UNKNOWN, "no_answer"

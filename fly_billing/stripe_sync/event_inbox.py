@@ -1,6 +1,6 @@
-"""Events of Stripe, by webhook or by polling: each recorded once, in one transaction with what it changes.
+"""Records each Stripe event once, from a webhook or by polling, in one transaction with the change that it causes.
 
-Keeps out: what an event means (`stripe_sync.rules.events`), HTTP (`webhooks`), telling people (`alerting`).
+Not here: the meaning of an event (`stripe_sync.rules.events`), HTTP (`webhooks`), alerts (`alerting`).
 """
 
 from __future__ import annotations
@@ -40,17 +40,18 @@ SECOND = timedelta(seconds=1)
 # Events that an error names.
 MOST_NAMED = 3
 
-# What an event means, given how our invoice stands.
+# Judges an event, given the state of our invoice.
 Judge = Callable[[StripeEvent, SyncState | None], EventOutcome]
-# Why a payment failed: what Stripe said, or None.
+# Returns the error of a failed payment of a Stripe invoice, or None.
 Why = Callable[[str], PaymentError | None]
 
 
 def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
-    """Record an event and do what it asks, in one transaction; return its outcome.
+    """Record an event and apply it, in one transaction; return its outcome.
 
-    It is `duplicate` if the event was recorded before. Events of one invoice wait for one another. Where a row of our
-    invoice can't take what it says, the event waits, people are alerted, and `settle_waiting_events` tries again.
+    The outcome is `duplicate` if the event was recorded before. Events of one invoice are applied one after the other.
+    If the database refuses the change to our invoice, the event waits, an alert reports it, and
+    `settle_waiting_events` tries again.
     """
     try:
         return _record(database, event, source, now, judge)
@@ -76,12 +77,12 @@ def _record(database: BillingDatabase, event: StripeEvent, source: str, now: dat
 
 
 def settle_waiting_events(database: BillingDatabase) -> int:
-    """Apply events that came before our sync finished their invoice, or that its row refused; return how many."""
+    """Apply events that arrived before our sync finished, or whose change was refused; return the number applied."""
     return sum(_settle(database, row) for row in database.rows("stripe_events_waiting"))
 
 
 def _settle(database: BillingDatabase, row: Row) -> bool:
-    """Apply one event. Where a row is bad, the event waits on, with the reason, and the others are applied."""
+    """Apply one event. If its invoice's row is bad, the event keeps waiting with the reason; the others are applied."""
     fields = dict(row)
     was_refused = fields.pop("was_refused")
     event = StripeEvent(**fields)
@@ -133,9 +134,11 @@ def _change_status(connection: Connection, event: StripeEvent, verdict: EventOut
 
 
 def receive(database: BillingDatabase, body: Mapping[str, Any], source: str, now: datetime, why: Why) -> str:
-    """Take an event in as Stripe sent it; return its outcome. Raises NotAnEvent.
+    """Record an event as Stripe sent it; return its outcome. Raises NotAnEvent.
 
-    `why` is asked only of a failed payment that is new: no event of Stripe's says it.
+    Args:
+        source: `webhook` or `polling`.
+        why: Called for a new failed payment only, because Stripe's events do not contain the reason.
     """
     event = read_event(body)
     if event.type == PAYMENT_FAILED and not database.rows("stripe_event_known", ids=[event.id]):
@@ -145,9 +148,9 @@ def receive(database: BillingDatabase, body: Mapping[str, Any], source: str, now
 
 
 def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError | None:
-    """Read what Stripe says of the last attempt to collect an invoice; None where it says nothing or can't be asked.
+    """Read the error of the last payment of an invoice; None if there is none or Stripe can't be read.
 
-    Since API version basil the invoice does not say it; its payment does.
+    Since API version basil the error is on the payment, not on the invoice.
     """
     try:
         payment = reader.last_payment(stripe_invoice_id)
@@ -164,18 +167,18 @@ def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError 
 
 
 class EventsRefused(ActionableError):
-    """Some of Stripe's events can't be recorded. The others are, and the next poll reads these again."""
+    """Some Stripe events can't be recorded. All others are recorded, and the next poll reads these again."""
 
 
 @dataclass
 class Polled:
-    """What a poll found.
+    """The outcome of a poll.
 
     Attributes:
-        until: all events before then were read.
-        is_done: all events until now were read.
-        outcomes: events by outcome.
-        refused: a sentence for each event that can't be recorded.
+        until: All events before this time were read.
+        is_done: All events until now were read.
+        outcomes: Number of events by outcome.
+        refused: A sentence for each event that can't be recorded.
     """
 
     until: datetime
@@ -196,14 +199,14 @@ def poll_events(
     *,
     seconds: float = 40.0,
 ) -> Polled:
-    """Read the events that Stripe made since the last poll (the first time: since `since`), oldest first.
+    """Read the events that Stripe created since the last poll (the first time: since `since`), oldest first.
 
-    What was read is remembered window by window, so a poll that is killed, or ends after `seconds`, goes on next time.
-    The last ten minutes are never remembered as read. One read while there is less than a page.
+    Progress is recorded after each time window, so a poll that is killed or stops after `seconds` continues next time.
+    The last ten minutes are always read again. Less than a page of events takes one read.
 
     Raises:
         ReadingFailed: Stripe does not answer.
-        EventsRefused: an event can't be recorded. All others of the poll are, and the next poll begins before it.
+        EventsRefused: An event can't be recorded. All others are, and the next poll starts before it.
     """
     position = database.rows("stripe_events_polled")
     begin = start = position[0]["until"] if position else since
@@ -230,7 +233,7 @@ def poll_events(
 def _window(
     reader: StripeReader, begin: datetime, end: datetime | None, *, may_page: bool
 ) -> list[Mapping[str, Any]] | None:
-    """Return the events made in `[begin, end)`, oldest first; None where they are more than a page, and may not be."""
+    """Return the events of `[begin, end)`, oldest first; None if they are more than a page without `may_page`."""
     created = {"gte": int(begin.timestamp()), **({"lt": int(end.timestamp())} if end else {})}
     found: list[Mapping[str, Any]] = []
     for page in reader.event_pages(created, ACTED_ON):
@@ -243,7 +246,7 @@ def _window(
 def _take_in(
     database: BillingDatabase, reader: StripeReader, found: list[Mapping[str, Any]], now: datetime, polled: Polled
 ) -> datetime:
-    """Record what is new of these events; return when the newest was made."""
+    """Record the new events among these; return the time of the newest event."""
     known = {row["id"] for row in database.rows("stripe_event_known", ids=[body["id"] for body in found])}
     newest = now
     for body in found:

@@ -1,8 +1,8 @@
-"""What Stripe already holds of things our journal has never heard of: the journal may be older than Stripe.
+"""Finds invoices and customers that exist in Stripe although our journal does not know them.
 
-After a backup was restored, what was sent since is forgotten here and still there; sent again, it would be a second
-invoice. So a run looks before its first create: one read per 100 invoices there since the month's end, and one per 100
-customers. Keeps out: what is done about what is found (`invoice_sync`).
+After a backup is restored, the journal is older than Stripe: sending an invoice again would bill it twice. So a run
+reads Stripe before its first create: one read per 100 invoices since the month's end, and one per 100 customers. Not
+here: what follows from it (`invoice_sync`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ExistingObjects:
-    """Invoices by our id, voided ones included, and customers by organization.
+    """The objects that Stripe has and our journal does not know.
 
-    `unread`: the invoices of which it is not known, as Stripe could not be read; `answer` is what it said.
+    Attributes:
+        invoices: Stripe invoices by our invoice id, voided ones included.
+        customers: Customer ids by organization.
+        unread: Invoices that were not looked up, because Stripe could not be read.
+        answer: Stripe's response in that case.
     """
 
     invoices: Mapping[str, Sequence[Body]] = field(default_factory=dict)
@@ -41,7 +45,7 @@ NOTHING = ExistingObjects()
 def find_existing(
     journal: StripeJournal, reader: StripeReader, month: BillingMonth, ids: Sequence[UUID]
 ) -> ExistingObjects:
-    """Read what Stripe holds of those of these invoices, and of their customers, that are not there by our journal."""
+    """Look up in Stripe those of these invoices and their customers that our journal does not know there."""
     unsent = journal.not_created(ids)
     if not unsent:
         return NOTHING
@@ -62,11 +66,11 @@ def _invoices(reader: StripeReader, month: BillingMonth, unsent: Sequence[UUID])
 
 
 def _customers(journal: StripeJournal, reader: StripeReader, unsent: Sequence[UUID]) -> dict[str, str]:
-    """The oldest customer of each organization that has none here: a customer is made after the organization."""
+    """Return the oldest customer of each organization without one here. None is older than its organization."""
     without = journal.organizations_without_customer(unsent)
     if not without:
         return {}
-    # Since when an organization exists may be unreadable: then all that there can be is looked at.
+    # If an organization's created_at is unreadable, the whole list is read.
     since = [moment if isinstance(moment, datetime) else FIRST_MONTH.start for moment in without.values()]
     found = reader.customers_since(min(since))
     return {name: customer for name, customer in found if name in without}

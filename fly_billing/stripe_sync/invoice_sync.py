@@ -1,9 +1,8 @@
 """Brings one finalized invoice to Stripe: create -> add_lines -> verify -> finalize, exactly once.
 
-Every request is in the journal before it is sent. An outcome that is unknown is settled by sending the same key again
-while Stripe remembers it, or else by reading what Stripe has; never by hoping. Keeps out: what is sent
-(`stripe_sync.rules.requests`), what an error means (`client`, `stripe_sync.rules.sync_failures`), many invoices
-(`stripe_sync`).
+An unknown outcome is settled by sending the same key again while Stripe remembers it, and after that by reading Stripe.
+Not here: building requests (`stripe_sync.rules.requests`), sending them (`sender`), the meaning of errors (`client`,
+`stripe_sync.rules.sync_failures`), many invoices (`month_sync`).
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ from fly_billing.stripe_sync.rules.retries import RetryPolicy
 from fly_billing.stripe_sync.rules.sync_failures import stripe_failure
 from fly_billing.stripe_sync.sender import StripeSender
 
-# Somebody deleted or finalized the draft by hand: what there is now has to be read.
+# Somebody deleted or finalized the draft in the dashboard, so its current state must be read.
 DRAFT_GONE = frozenset({"resource_missing", "invoice_not_editable"})
 
-# How often, within one run, a draft or a customer is made under new keys before a human is asked.
+# The number of times one run makes a draft or a customer under new keys before somebody has to look at it.
 NEW_STARTS = 3
 
 
 class StepFailed(Exception):
-    """A step came to an end that this run can't mend; `state` is the journal's word for it."""
+    """A step failed and this run can't fix it. `state` is the state to record in the journal."""
 
     def __init__(self, state: str, step: str, code: str, answer: StripeResponse | None = None) -> None:
         self.state = state
@@ -56,7 +55,7 @@ class StepFailed(Exception):
 
 
 class MustRead(Exception):
-    """Sending is not safe before we have read what Stripe holds; `answer` is what brought us here, if one did."""
+    """Sending is not safe before Stripe was read. `answer` is the response that caused this, if there is one."""
 
     def __init__(self, step: str, answer: StripeResponse | None = None) -> None:
         self.step = step
@@ -64,7 +63,7 @@ class MustRead(Exception):
         super().__init__(step)
 
     def as_failure(self) -> StepFailed:
-        """Return the failure to report where reading did not get us on: the draft's own, or Stripe's last words."""
+        """Return the failure to report if reading did not help: Stripe's last response, or that the draft differs."""
         if self.answer is None:
             return StepFailed("needs_attention", "verify", "verify_mismatch")
         return StepFailed("failed", self.step, self.answer.code or "server_error", self.answer)
@@ -72,12 +71,12 @@ class MustRead(Exception):
 
 @dataclass(frozen=True)
 class SyncRules:
-    """How a month is synced.
+    """Settings of a sync.
 
     Attributes:
-        workers: How many invoices are synced at the same time.
+        workers: The number of invoices synced at the same time.
         collect: Stripe charges the customer's default payment method once the invoice is finalized.
-        retries: How often each request is sent, and the pauses in between.
+        retries: The tries of each request, and the pauses in between.
     """
 
     workers: int = 40
@@ -87,7 +86,7 @@ class SyncRules:
 
 @dataclass(frozen=True)
 class SyncTools:
-    """What syncing needs of the world."""
+    """The journal, client, rate limiter and clock that a sync uses."""
 
     journal: StripeJournal
     client: StripeClient
@@ -105,7 +104,7 @@ class SyncTools:
 
 
 class InvoiceSync:
-    """One invoice on its way. Holds nothing that the journal does not hold."""
+    """Syncs one invoice. All its state is in the journal, so another process can continue at any time."""
 
     def __init__(self, tools: SyncTools, invoice: FinalizedInvoice, before: ExistingObjects = NOTHING) -> None:
         self._tools = tools
@@ -119,7 +118,7 @@ class InvoiceSync:
         self._customer = ""
 
     def run(self) -> str:
-        """Take the invoice as far as it goes; return the state it ends in. Raises StepFailed."""
+        """Sync the invoice as far as possible and return its final state. Raises StepFailed."""
         self._entry = self._journal.open(self._invoice.id, self._tools.clock())
         if self._entry.state in ("finalized", "skipped_zero"):
             return self._entry.state  # another run was quicker
@@ -142,9 +141,9 @@ class InvoiceSync:
             raise StepFailed("unknown", "verify", failed.answer.code or "server_error", failed.answer) from failed
 
     def _found_before(self) -> Sequence[Mapping[str, Any]]:
-        """Return what Stripe holds of the invoice although our journal knows of none; it is not made again.
+        """Return the Stripe invoices of this invoice that our journal does not know; they are not created again.
 
-        Raises StepFailed where that is not known, or somebody took it back there.
+        Raises StepFailed if that is not known, or if somebody voided the invoice in Stripe.
         """
         found = self._before.invoices.get(str(self._invoice.id), ())
         is_unread = self._invoice.id in self._before.unread
@@ -154,18 +153,18 @@ class InvoiceSync:
             answer = self._before.answer
             raise StepFailed("failed", "create", (answer and answer.code) or "server_error", answer)
         living = [body for body in found if body["status"] != "void"]
-        # Voided ones of earlier generations are what a human had us begin anew from.
+        # A repair voids invoices of earlier generations before it creates a new one.
         if not living and any(made_under(body) >= self._entry.generation for body in found):
             raise StepFailed("needs_attention", "create", "voided_in_stripe")
         return living
 
     def _resume(self) -> None:
-        """Start from what is certain. A draft may have been edited by hand since it was verified: verified again."""
+        """Return to the last certain state. A verified draft is verified again: it may have been edited since."""
         if self._entry.state in ("failed", "unknown", "needs_attention"):
             if self._entry.stripe_invoice_id is None:
                 self._move("pending")
             elif (self._entry.state, self._entry.step) == ("unknown", "add_lines"):
-                self._move("drafted")  # the lines may still be on their way: no reading could tell, the same key can
+                self._move("drafted")  # the lines may still arrive: only the same key shows that, a read does not
             else:
                 self._settle_by_reading()
         elif self._entry.state == "verified":
@@ -188,7 +187,7 @@ class InvoiceSync:
             self._move("drafted", stripe_invoice_id=made.body["id"])
         if self._entry.state == "drafted":
             answers = [self._perform(request, self._add_lines) for request in add_lines_requests(self._invoice)]
-            # A replay tells what the draft was when it was filled; since then it may have been edited by hand.
+            # A replay shows the draft as it was when it was filled; it may have been edited since.
             filled = None if any(answer.was_replayed for answer in answers) else answers[-1].body
             self._move("filled")
         if self._entry.state == "filled":
@@ -216,7 +215,7 @@ class InvoiceSync:
         return self._tools.client.v1.customers.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
 
     def _find_customer(self, found: Sequence[Mapping[str, Any]]) -> str:
-        """Return the customer that Stripe has of the organization, unknown to us; or else make one."""
+        """Return the organization's customer if Stripe has one that we don't know; create one if not."""
         organization = self._invoice.organization_id
         known = found[0]["customer"] if found else self._before.customers.get(organization)
         if known is None:
@@ -225,9 +224,9 @@ class InvoiceSync:
         return str(known)
 
     def _make_customer(self) -> str:
-        """Make the organization's customer once: the key is the organization's, whichever month asks first.
+        """Create the organization's customer once. The key names the organization, so all months share it.
 
-        One that was deleted in Stripe, or that Stripe stored a failure for, is made under the next generation's key.
+        If the customer was deleted in Stripe, or Stripe stored a failure for it, the next generation's key is used.
         """
         organization = self._invoice.organization_id
         request = create_customer_request(organization, self._invoice.organization_name)
@@ -259,7 +258,7 @@ class InvoiceSync:
     def _perform(
         self, request: StripeRequest, call: Callable[[StripeRequest, str], Any], key: str | None = None
     ) -> StripeResponse:
-        """Send until it is applied. Raises StepFailed, or MustRead where sending again would not be safe."""
+        """Send a request until it is applied. Raises StepFailed, or MustRead if sending again would not be safe."""
         key = key or idempotency_key(request, str(self._invoice.id), self._entry.generation)
         if not is_safe_to_send(request, self._journal.attempts(key), self._tools.clock()):
             raise MustRead(request.step)
@@ -268,17 +267,17 @@ class InvoiceSync:
         last = answers[-1]
         if last.outcome == APPLIED:
             return last
-        # A stored error says nothing of what was done: only reading does.
+        # A stored error does not say what was applied; only a read does.
         if last.was_replayed or last.code == "idempotency_error" or last.code in DRAFT_GONE:
             raise MustRead(request.step, last)
         state = "unknown" if any(answer.outcome == UNKNOWN for answer in answers) else "failed"
         raise StepFailed(state, request.step, last.code or "server_error", last)
 
     def _verify(self, body: Mapping[str, Any] | None) -> None:
-        """Compare the filled draft with our invoice before anybody is asked to pay.
+        """Compare the filled draft with our invoice before the customer is asked to pay.
 
-        The answer to the last add_lines is enough (total, currency, line count): the lines are as we just sent them.
-        Without it, Stripe is read, and every line compared.
+        After a fresh add_lines, total, currency and line count of its response are enough. Without that response,
+        Stripe is read and every line compared.
         """
         found = self._reader.invoice(self._draft) if body is None else body
         is_right = self._equals if body is None else self._adds_up
@@ -287,7 +286,7 @@ class InvoiceSync:
 
     @property
     def _total(self) -> int:
-        """The invoice's total as Stripe writes it."""
+        """The invoice's total in Stripe's unit."""
         return to_stripe(self._invoice.total_cents, self._invoice.currency)
 
     def _adds_up(self, body: Mapping[str, Any]) -> bool:
@@ -306,7 +305,7 @@ class InvoiceSync:
         return self._adds_up(body) and sorted(self._reader.lines(body)) == sorted(wanted)
 
     def _settle_by_reading(self) -> None:
-        """Find out what Stripe holds of this invoice and bring the journal in line with it."""
+        """Read what Stripe has of this invoice and update the journal to match."""
         self._settle(self._remote())
 
     def _settle(self, found: Sequence[Mapping[str, Any]]) -> None:
@@ -318,10 +317,10 @@ class InvoiceSync:
         elif found:
             self._settle_draft(found[0])
         else:
-            self._start_anew()
+            self._start_over()
 
     def _remote(self) -> Sequence[Mapping[str, Any]]:
-        """The one we know, or, where that is gone, whatever says it is this invoice: our journal may be a backup."""
+        """Return the invoice that our journal knows or, if that is gone, all that are marked as this invoice."""
         known = self._entry.stripe_invoice_id
         body = None if known is None else self._reader.invoice(known)
         if body is not None and body["status"] != "void":
@@ -329,7 +328,7 @@ class InvoiceSync:
         return self._reader.invoices_of(self._customer, str(self._invoice.id))
 
     def _settle_draft(self, body: Mapping[str, Any]) -> None:
-        """Take over a complete or an empty draft under the next generation's keys; throw a half-filled one away."""
+        """Continue a complete or an empty draft under the next generation's keys; delete a half-filled one."""
         self._entry = JournalEntry(self._entry.state, self._entry.generation, body["id"])
         following = self._entry.generation + 1
         if self._equals(body):
@@ -346,15 +345,15 @@ class InvoiceSync:
         except MustRead as reason:
             if self._reader.invoice(self._draft) is not None:
                 raise StepFailed("unknown", "discard", "server_error", reason.answer) from reason
-        self._start_anew()
+        self._start_over()
 
-    def _start_anew(self) -> None:
-        """Nothing of the invoice is in Stripe: make it under the next generation's keys."""
+    def _start_over(self) -> None:
+        """Create the invoice under the next generation's keys, because Stripe has nothing of it."""
         self._entry = JournalEntry(self._entry.state, self._entry.generation, None)
         self._move("pending", generation=self._entry.generation + 1)
 
     def _finish(self, body: Mapping[str, Any]) -> None:
-        """Write down that Stripe has the finished invoice, if it is ours to the cent."""
+        """Record that Stripe has the finalized invoice. Raises StepFailed if its total or currency differs."""
         self._entry = JournalEntry(self._entry.state, self._entry.generation, body["id"])
         if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
             raise StepFailed("needs_attention", "finalize", "differs_in_stripe")

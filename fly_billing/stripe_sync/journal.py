@@ -1,6 +1,6 @@
-"""The Stripe journal in Postgres: every request is a row before it is sent, every invoice has a state.
+"""The Stripe journal in Postgres: each request is recorded before it is sent, and each invoice has a state.
 
-Keeps out: deciding what to do next (`invoice_sync`).
+Not here: deciding the next step (`invoice_sync`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """Where an invoice's sync stands. `step`: the one that failed, where one did. `status`: the invoice's, at home."""
+    """The state of an invoice's sync.
+
+    Attributes:
+        generation: The generation of its idempotency keys.
+        step: The step that failed, if one did.
+        status: The status of the invoice in our database.
+    """
 
     state: str
     generation: int
@@ -33,20 +39,20 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class StripeJournal:
-    """Reads and writes the journal; every method is one transaction."""
+    """Reads and writes the journal. Each method is one transaction."""
 
     database: BillingDatabase
-    run_id: str = "by hand"
+    run_id: str = "manual"
 
     def invoices_to_sync(self, month: BillingMonth, groups: Sequence[str]) -> list[UUID]:
-        """List finalized invoices that Stripe does not have yet. The gate: no other invoice is ever sent."""
+        """List finalized invoices that Stripe does not have yet. No other invoice is ever sent."""
         found = self.database.rows("invoices_to_sync", month=month.first_day, groups=list(groups))
         return [row["id"] for row in found]
 
     def finalized_invoices(self, ids: Sequence[UUID]) -> list[FinalizedInvoice]:
-        """Read invoices with their items. Those that are not finalized are left out.
+        """Read the finalized invoices among these, with their items.
 
-        One whose rows can't be read says so (`is_unreadable`), and leaves the others readable.
+        An invoice whose rows can't be read has `is_unreadable` set; the others are not affected.
         """
         with self.database.transaction() as connection:
             heads = rows(connection, "finalized_invoices", ids=list(ids))
@@ -62,11 +68,11 @@ class StripeJournal:
         return [_invoice(row, tuple(lines[row["id"]]), row["id"] in unreadable) for row in heads]
 
     def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
-        """List those of these invoices, with something to pay, of which nothing can be in Stripe by what we know."""
+        """List those of these invoices that have something to pay and that, by our journal, can't be in Stripe."""
         return [row["id"] for row in self.database.rows("invoices_not_created", ids=list(ids))]
 
     def organizations_without_customer(self, ids: Sequence[UUID]) -> dict[str, datetime]:
-        """Return the organizations of these invoices that have no customer in Stripe, and since when they exist."""
+        """Return the organizations of these invoices that have no customer in Stripe -> when each was created."""
         found = self.database.rows("organizations_without_customer", ids=list(ids))
         return {row["id"]: row["created_at"] for row in found}
 
@@ -79,7 +85,7 @@ class StripeJournal:
         self.database.rows("set_stripe_customer", organization_id=organization_id, customer=customer)
 
     def open(self, invoice: UUID, now: datetime) -> JournalEntry:
-        """Return the invoice's entry, made as `pending` where there is none."""
+        """Return the invoice's entry. A new entry is `pending`."""
         (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
         return JournalEntry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
 
@@ -129,7 +135,7 @@ class StripeJournal:
         stripe_invoice_id: str | None = None,
         **facts: Any,
     ) -> None:
-        """Bring the invoice to a state that is no failure."""
+        """Set the invoice to a state that is not a failure."""
         self.database.rows(
             "move_stripe_invoice", invoice_id=invoice, state=state, generation=generation, now=now,
             stripe_invoice_id=stripe_invoice_id, run_id=self.run_id,
@@ -137,7 +143,7 @@ class StripeJournal:
         )  # fmt: skip
 
     def fail(self, invoice: UUID, state: str, step: str, failure: StripeFailure, now: datetime) -> None:
-        """Bring the invoice to `unknown`, `failed` or `needs_attention`, with the texts for people."""
+        """Set the invoice to `unknown`, `failed` or `needs_attention`, with the texts for customer and operator."""
         self.database.rows(
             "fail_stripe_invoice", invoice_id=invoice, state=state, step=step, code=failure.code, now=now,
             customer_text=failure.customer_text, operator_text=failure.operator_text,

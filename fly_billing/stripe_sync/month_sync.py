@@ -1,4 +1,4 @@
-"""Syncs a month of finalized invoices to Stripe, several side by side, each in one pair of hands at a time."""
+"""Syncs a month of finalized invoices to Stripe, several in parallel. A lock per invoice keeps other runs away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fly_billing.stripe_sync.rules.requests import FinalizedInvoice
 from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
 
 CHUNK = 500
-# So many invoices in a row without an answer from Stripe, each tried several times, are an outage.
+# This many invoices in a row without a response, each tried several times, mean that Stripe is down.
 MOST_SILENT = 16
 
 
@@ -33,7 +33,13 @@ class FailedSync:
 
 @dataclass
 class SyncReport:
-    """What became of a run's invoices: how many reached which state, the failures, and those not even tried."""
+    """The outcome of a sync run.
+
+    Attributes:
+        states: Number of invoices by final state.
+        failures: The invoices that failed.
+        not_tried: The invoices that an early stop left out.
+    """
 
     states: dict[str, int] = field(default_factory=dict)
     failures: list[FailedSync] = field(default_factory=list)
@@ -60,8 +66,8 @@ def sync_month(
 ) -> SyncReport:
     """Sync every finalized invoice of these groups that Stripe does not have yet.
 
-    May be run again, or on two machines at once. Stops early when Stripe refuses the API key, or has not answered for a
-    while: every other invoice would meet the same.
+    It may run again, or on two machines at once. It stops early if Stripe refuses the API key or does not answer for a
+    while, because every other invoice would fail the same way.
     """
     ids = tools.journal.invoices_to_sync(month, groups)
     before = find_existing(tools.journal, tools.reader(), month, ids)
@@ -101,10 +107,10 @@ def _read(journal: StripeJournal, ids: Sequence[UUID]) -> Iterator[FinalizedInvo
 
 
 def _without_done(waiting: set[Future[None]]) -> set[Future[None]]:
-    """Wait for one at least; raises what it raised."""
+    """Wait until at least one is done. Raises its exception, if it had one."""
     done, rest = wait(waiting, return_when=FIRST_COMPLETED)
-    for one in done:
-        one.result()
+    for future in done:
+        future.result()
     return rest
 
 

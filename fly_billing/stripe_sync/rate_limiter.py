@@ -1,7 +1,7 @@
-"""How fast we may ask Stripe: one limit per endpoint and one for the account (docs.stripe.com/rate-limits).
+"""Limits our request rate to Stripe: one limit per endpoint and one for the account (docs.stripe.com/rate-limits).
 
-The moments at which requests are due are booked in Postgres (`10_stripe_sync.sql` of the baseline), so that all
-processes and machines share them. A 429 slows its endpoint, or the account, for everyone; time speeds it up again.
+Each request books a time slot in Postgres (`10_stripe_sync.sql` of the baseline), so that all processes and machines
+share the limits. A 429 slows its endpoint, or the account, for all of them; the rate then recovers with time.
 Not here: sending and retrying (`sender`).
 
 Own code, although pyrate-limiter has a PostgresBucket. Measured with three endpoints, two processes of 18 threads,
@@ -28,14 +28,14 @@ BOOKINGS = 3
 SLOWED = 0.8
 LEAST_PER_SECOND = 1.0
 RECOVERY_SECONDS = 30.0
-# What was on its way when the pace was slowed says nothing of the new pace.
+# A 429 for a request that was sent before the rate was lowered says nothing about the new rate.
 HOLD_SECONDS = 0.5
 
 ACCOUNT = "account"
 
 
 class RateLimiter:
-    """Blocks callers until the next request is due. May be shared by threads, and is by processes."""
+    """Blocks callers until the next request is due. Threads may share it; processes share its slots in Postgres."""
 
     def __init__(self, database: BillingDatabase, per_second: float, per_endpoint: float) -> None:
         """Keep below Stripe's limits for the account and for each endpoint, in requests per second."""
@@ -47,9 +47,10 @@ class RateLimiter:
         self._endpoint = per_endpoint * HEADROOM
 
     def wait(self, endpoint: str) -> None:
-        """Sleep until a request to the endpoint is due. What a killed process had booked passes unused.
+        """Sleep until a request to the endpoint is due. The slots of a killed process pass unused.
 
-        Who wakes too late (the process or its machine stood still) books again: a stall must not end in a burst.
+        If the process wakes too late, because it or its machine stood still, it books again: a stall must not end in a
+        burst.
         """
         for _ in range(BOOKINGS):
             seconds = self._ask(

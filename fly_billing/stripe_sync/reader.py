@@ -1,6 +1,6 @@
-"""Reading what Stripe holds: single invoices for the sync, a whole month for the reconciliation. Changes nothing.
+"""Reads Stripe: single invoices for the sync, a whole month for the reconciliation. Changes nothing.
 
-Stripe has no filter by metadata on lists, and its search lags: lists are read and matched here.
+Stripe's lists have no metadata filter and its search lags, so lists are read and matched here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StripeReader:
         self._sender = sender
 
     def invoice(self, stripe_id: str) -> Body | None:
-        """Return the invoice, or None where there is none (any more)."""
+        """Return the invoice, or None if it does not exist or was deleted."""
         try:
             body = self._read("retrieve", lambda: self._client.v1.invoices.retrieve(stripe_id))
         except ReadingFailed as failed:
@@ -47,12 +47,12 @@ class StripeReader:
         return None if body.get("deleted") else body
 
     def invoices_of(self, customer: str, invoice_id: str) -> list[Body]:
-        """List the customer's invoices that say they are this one, voided ones left out."""
+        """List the customer's invoices that are marked as this one, without voided ones."""
         found = self._pages("list", lambda after: self._client.v1.invoices.list({"customer": customer, **after}))  # type: ignore[arg-type]
         return [body for body in found if our_invoice(body) == invoice_id and body["status"] != "void"]
 
     def customer_of(self, organization_id: str, since: datetime) -> str | None:
-        """Return the customer made for the organization since then, the first one if there are several."""
+        """Return the customer created for the organization since then; the oldest if there are several."""
         found = [customer for name, customer in self.customers_since(since) if name == organization_id]
         return found[-1] if found else None
 
@@ -66,7 +66,7 @@ class StripeReader:
                 yield organization, body["id"]
 
     def has_customer(self, customer: str) -> bool:
-        """Whether there is such a customer, not deleted."""
+        """Return True if the customer exists and is not deleted."""
         try:
             body = self._read("retrieve_customer", lambda: self._client.v1.customers.retrieve(customer))
         except ReadingFailed as failed:
@@ -96,7 +96,7 @@ class StripeReader:
         return self._pages_of("list_events", lambda after: self._client.v1.events.list({**wanted, **after}))  # type: ignore[arg-type]
 
     def last_payment(self, stripe_id: str) -> Body | None:
-        """Return the last payment of an invoice with its payment intent; None where there is none."""
+        """Return the last payment of an invoice with its payment intent, or None."""
         wanted: Any = {"invoice": stripe_id, "limit": 1, "expand": ["data.payment.payment_intent"]}
         found = self._read("list_invoice_payments", lambda: self._client.v1.invoice_payments.list(wanted))
         return next(iter(found["data"]), None)
@@ -122,12 +122,12 @@ class StripeReader:
 
 
 def our_invoice(body: Body) -> str | None:
-    """Return the id of the invoice of ours that this one says it is."""
+    """Return our invoice id from the metadata of a Stripe invoice."""
     found: str | None = (body.get("metadata") or {}).get("fly_billing_invoice")
     return found
 
 
 def made_under(body: Body) -> float:
-    """Return the generation of keys that an invoice of ours was made under; infinite where a human took that away."""
+    """Return the generation of keys that an invoice was created under; infinite if that metadata was removed."""
     generation = (body.get("metadata") or {}).get("generation", "")
     return int(generation) if generation.isdecimal() else inf

@@ -1,8 +1,8 @@
-"""Reads both sides of a month, ours from Postgres and theirs from Stripe, and has the domain compare them.
+"""Reads a month's invoices from Postgres and from Stripe and compares them.
 
-One read per 100 invoices. Each comes with its first ten lines; the lines of longer ones are read only where they are
-asked for, or where total, currency or number of lines tell already that something is wrong. The way through Stripe's
-list ends a day after our last create of the month, unless something is missing then: what we made was made by then.
+One read returns 100 invoices with their first ten lines each. The lines of longer invoices are read on request, or if
+total, currency or number of lines differ. The list is read until a day after our last create of the month, and further
+only if an invoice is missing. Not here: the comparison (`stripe_sync.rules.reconciliation`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Both sides of a month, and where they disagree. Totals in cents. `found` leaves voided invoices out."""
+    """Both sides of a month and their discrepancies.
+
+    Attributes:
+        expected: The invoices that Stripe should have.
+        found: The invoices in Stripe, without voided ones.
+    """
 
     expected: Sequence[ExpectedInvoice]
     found: Sequence[FoundInvoice]
@@ -41,17 +46,17 @@ class Reconciliation:
 
     @property
     def totals_here(self) -> dict[str, int]:
-        """What we billed: currency -> cents."""
+        """Our total: currency -> cents."""
         return _totals(self.expected)
 
     @property
     def totals_in_stripe(self) -> dict[str, int]:
-        """What Stripe holds: currency -> cents."""
+        """Stripe's total: currency -> cents."""
         return _totals(self.found)
 
     @property
     def with_unread_lines(self) -> int:
-        """How many long invoices were compared by total, currency and number of lines alone."""
+        """The number of long invoices that were compared by total, currency and number of lines only."""
         return sum(1 for one in self.found if one.unread_lines)
 
 
@@ -63,11 +68,12 @@ def reconcile_month(
     *,
     all_lines: bool = True,
 ) -> Reconciliation:
-    """Compare what Stripe holds of the month with what we billed, for these billing groups.
+    """Compare the month's invoices in Stripe with ours, for these billing groups.
 
-    An invoice in Stripe of an organization that nobody knows is looked at too: it can only be an orphan. With
-    `all_lines` every line is compared, at one more read per long invoice of these groups and hundred lines, and the
-    list is read up to now.
+    Stripe invoices of unknown organizations are included as orphans.
+
+    Args:
+        all_lines: Compare every line, with one more read per 100 lines of a long invoice, and read the list up to now.
     """
     sweep = _Sweep(journal, reader, month, groups, None if all_lines else last_of_ours(journal, month))
     found = [sweep.with_lines(body, one) if all_lines else one for body, one in sweep.found()]
@@ -82,7 +88,7 @@ def reconcile_month(
 def record_reconciliation(
     database: BillingDatabase, month: BillingMonth, both: Reconciliation, run_id: str, now: datetime
 ) -> None:
-    """Write down what was found, for whoever asks later since when both sides agree, or do not."""
+    """Record the result, so that later one can see since when both sides agree or differ."""
     discrepancies = [
         {
             "kind": one.kind,
@@ -107,7 +113,7 @@ def _totals(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> dic
 
 
 class _Sweep:
-    """One way through a month. Ours is read before theirs, so that what our journal names was there to be found."""
+    """Reads both sides of a month, ours first, so that all invoices our journal names can be found in Stripe."""
 
     def __init__(
         self,
@@ -130,25 +136,25 @@ class _Sweep:
         self._by_stripe_id = {row["stripe_invoice_id"]: row for row in entries.values() if row["stripe_invoice_id"]}
 
     def found(self) -> Iterator[tuple[Body, FoundInvoice]]:
-        """Yield what Stripe has of the month for these groups: what says so, and what our journal knows by its id."""
+        """Yield the Stripe invoices of the month for these groups: marked as ours, or known to our journal by id."""
         missing = set(self.expected)
         for body in self._bodies(missing):
             one = self._recognized(body)
             if one is not None and one.organization_id not in self._others:
                 missing.discard(one.invoice_id)
-                yield body, one if self._tells_enough(one) else self.with_lines(body, one)
+                yield body, one if self._is_equal_so_far(one) else self.with_lines(body, one)
 
     def _bodies(self, missing: set[str]) -> Iterator[Body]:
-        """Yield every invoice of the account since the month's end: its metadata may have been changed by hand.
+        """Yield all invoices of the account since the month's end, because metadata may have been edited.
 
-        What is newer than all that we made is read only while something is `missing`.
+        Invoices newer than our last one are read only if some are `missing`.
         """
         yield from self._reader.invoices_since(self._month.end, self._until)
         if missing and self._until is not None:
             yield from self._reader.invoices_since(self._until)
 
     def with_lines(self, body: Body, one: FoundInvoice) -> FoundInvoice:
-        """Return it with all its lines; voided ones are nobody's to pay, and not read."""
+        """Return the invoice with all its lines. The lines of voided invoices are not read."""
         if not one.unread_lines or one.status == "void":
             return one
         return replace(one, lines=tuple(self._reader.lines(body)), unread_lines=0)
@@ -162,13 +168,13 @@ class _Sweep:
             return _found(self._reader, body, metadata["fly_billing_invoice"], metadata.get("organization", ""))
         return None
 
-    def _tells_enough(self, one: FoundInvoice) -> bool:
+    def _is_equal_so_far(self, one: FoundInvoice) -> bool:
         ours = self.expected.get(one.invoice_id)
         return ours is None or agree_at_a_glance(ours, one)
 
 
 def last_of_ours(journal: StripeJournal, month: BillingMonth) -> datetime | None:
-    """Return a moment by which all that we made of the month was made: a day after the last request for one."""
+    """Return a time by which all our invoices of the month existed: a day after the last create request."""
     (row,) = journal.database.rows("last_create_attempt", month=month.first_day)
     return None if row["sent_at"] is None else row["sent_at"] + timedelta(days=1)
 

@@ -1,7 +1,7 @@
-"""Carries out repairs in Stripe: what is to be sent goes through the sync, what is taken back is journaled here.
+"""Carries out repairs in Stripe: voids invoices and removes drafts; the sync then sends what is missing.
 
-Every invoice is locked against the sync and read again before anything about it is changed: between the plan and the
-deed somebody may have been at work. Keeps out: what to do about which discrepancy (`stripe_sync.rules.repair_plan`).
+Each invoice is locked against the sync and read again before it is changed, because it may have changed since the plan.
+Not here: which discrepancy needs which action (`stripe_sync.rules.repair_plan`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
 from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key
 from fly_billing.stripe_sync.rules.repair_plan import (
-    ANEW,
     FINISH,
     LEAVE,
+    RECREATE,
     REMOVE,
     SEND,
     SYNCED,
@@ -36,19 +36,22 @@ from fly_billing.stripe_sync.sender import AttemptLog
 
 DONE, REFUSED, LEFT, FAILED = "done", "refused", "left", "failed"
 
-# How often one change is sent under new keys, where Stripe has stored a failure under the old one.
+# The number of generations of keys to try for one change, if Stripe stored a failure under each.
 GENERATIONS = 3
 
 Body = Mapping[str, Any]
 
 
 class NotRepaired(Exception):
-    """This invoice is not as the plan has it, or Stripe did not do it; nothing else was changed."""
+    """The invoice changed since the plan, or Stripe did not apply the change. Nothing else was changed."""
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What became of an action: done, refused (by a human), left (for one), or failed, and then why."""
+    """The outcome of an action: done, refused (not confirmed), left (needs a manual fix) or failed.
+
+    `detail` has the reason.
+    """
 
     action: Action
     outcome: str
@@ -58,7 +61,7 @@ class Repaired:
 def plan_of_repair(
     tools: SyncTools, month: BillingMonth, groups: Sequence[str], *, all_lines: bool = False
 ) -> tuple[Reconciliation, list[Action]]:
-    """Read both sides and say what is to be done. Changes nothing."""
+    """Read both sides and return the repairs to make. Changes nothing."""
     reader = tools.reader()
     both = reconcile_month(tools.journal, reader, month, groups, all_lines=all_lines)
     return both, plan_repairs(both.discrepancies)
@@ -71,9 +74,9 @@ def carry_out(
     may: Callable[[Action], bool],
     guard_percent: int,
 ) -> list[Repaired]:
-    """Do what is safe, and of the rest what `may` allows, each asked once. Doing it twice does nothing more.
+    """Carry out the safe actions, and those of the others that `may` allows. Running it twice changes nothing more.
 
-    Raises OutOfLine, before anything is changed, where a sync follows and the month's total is not in line.
+    Raises OutOfLine, before anything is changed, if a sync would follow and the spending guard blocks the month.
     """
     allowed = {action for action in actions if action.verb != LEAVE and (action.is_safe or may(action))}
     if any(action.verb in SYNCED for action in allowed):
@@ -88,24 +91,24 @@ def _untouched(action: Action) -> Repaired:
 
 
 def _sync(tools: SyncTools, month: BillingMonth, done: Sequence[Repaired]) -> list[Repaired]:
-    """Sync the billing groups that have something to send now, and note what failed of it."""
+    """Sync the billing groups that have something to send now, and add the failures to the outcomes."""
     groups = {row["id"]: row["billing_group"] for row in tools.journal.database.rows("billing_groups")}
-    ready = [one for one in done if one.outcome == DONE and one.action.verb in SYNCED]
+    ready = [repaired for repaired in done if repaired.outcome == DONE and repaired.action.verb in SYNCED]
     if not ready:
         return list(done)
-    report = sync_month(tools, month, sorted({groups[one.action.organization_id] for one in ready}))
-    failed = {str(one.invoice.id): one.failure.operator_text for one in report.failures}
-    failed |= {str(one.id): "the sync stopped before it" for one in report.not_tried}
+    report = sync_month(tools, month, sorted({groups[repaired.action.organization_id] for repaired in ready}))
+    failed = {str(failed.invoice.id): failed.failure.operator_text for failed in report.failures}
+    failed |= {str(invoice.id): "the sync stopped before this invoice" for invoice in report.not_tried}
     return [
-        replace(one, outcome=FAILED, detail=failed[one.action.invoice_id])
-        if one in ready and one.action.invoice_id in failed
-        else one
-        for one in done
+        replace(repaired, outcome=FAILED, detail=failed[repaired.action.invoice_id])
+        if repaired in ready and repaired.action.invoice_id in failed
+        else repaired
+        for repaired in done
     ]
 
 
 class _Repairs:
-    """The changes the sync does not make: setting the journal back, voiding, removing drafts."""
+    """The changes that the sync does not make: resetting the journal, voiding, removing drafts."""
 
     def __init__(self, tools: SyncTools) -> None:
         self._tools = tools
@@ -116,13 +119,13 @@ class _Repairs:
 
     def do(self, action: Action) -> Repaired:
         if action.verb == SEND:
-            return Repaired(action, DONE)  # all of it is the sync's
-        deeds = {FINISH: self._finish, ANEW: self._make_anew, VOID: self._void_others, REMOVE: self._remove}
+            return Repaired(action, DONE)  # the sync sends it
+        steps = {FINISH: self._finish, RECREATE: self._recreate, VOID: self._void_others, REMOVE: self._remove}
         with self._journal.database.session_lock(f"sync {action.invoice_id}") as is_ours:
             if not is_ours:
                 return Repaired(action, FAILED, "another sync is working on this invoice: retry in a minute")
             try:
-                deeds[action.verb](action)
+                steps[action.verb](action)
             except NotRepaired as problem:
                 return Repaired(action, FAILED, str(problem))
             except ReadingFailed as problem:
@@ -130,14 +133,14 @@ class _Repairs:
         return Repaired(action, DONE)
 
     def _finish(self, action: Action) -> None:
-        """Set the journal back to the filled draft, under new keys: the old ones would replay what once was."""
+        """Reset the journal to the filled draft, under new keys, because the old ones would replay old responses."""
         (draft,) = action.stripe_ids
         entry, body = self._entry(action), self._reader.invoice(draft)
         if entry.state == "finalized" and body is not None and body["status"] == "draft":
             self._move(action, "filled", entry.generation + 1, draft)
 
-    def _make_anew(self, action: Action) -> None:
-        """Void what is there, and have the journal begin again under the next generation's keys."""
+    def _recreate(self, action: Action) -> None:
+        """Void the invoice in Stripe, and reset the journal to start again under the next generation's keys."""
         for stripe_id in action.stripe_ids:
             self._void(action, stripe_id)
         entry = self._entry(action)
@@ -147,10 +150,10 @@ class _Repairs:
         self._move(action, "pending", entry.generation + 1, None)
 
     def _void_others(self, action: Action) -> None:
-        """Void all but one; where our journal has not finished that one, the sync then takes it over as it is."""
+        """Void all but one. If our journal has not finished that one, the sync continues it."""
         kept = self._reader.invoice(action.kept_id or "")
         if kept is None or kept["status"] in ("void", "draft"):
-            raise NotRepaired(f"{action.kept_id}, which was to be kept, is gone: reconcile again")
+            raise NotRepaired(f"{action.kept_id}, the invoice to keep, is gone: reconcile again")
         for stripe_id in action.stripe_ids:
             self._void(action, stripe_id)
         entry = self._entry(action)
@@ -158,16 +161,16 @@ class _Repairs:
             self._move(action, "filled", entry.generation + 1, action.kept_id)
 
     def _remove(self, action: Action) -> None:
-        """Remove a draft that carries our mark and that no invoice of ours goes by."""
+        """Remove a draft that is marked as ours and belongs to no invoice of ours."""
         (draft,) = action.stripe_ids
         is_local = bool(self._journal.database.rows("known_invoices", ids=[action.invoice_id]))
         if is_local and (action.kept_id is None or self._entry(action).stripe_invoice_id in (None, draft)):
-            raise NotRepaired(f"{draft} is one of ours by now: reconcile again")
+            raise NotRepaired(f"{draft} belongs to one of our invoices now: reconcile again")
         body = self._mine(action, draft)
         if body is None:
             return
         if body["status"] != "draft":
-            raise NotRepaired(f"{draft} is {body['status']} by now: reconcile again")
+            raise NotRepaired(f"{draft} is {body['status']} now: reconcile again")
         request = StripeRequest("discard", {"invoice": draft})
         self._change(action, request, lambda key: self._invoices.delete(draft, {}, {"idempotency_key": key}), is_local)
 
@@ -176,21 +179,21 @@ class _Repairs:
         if body is None or body["status"] == "void":
             return
         if body["status"] != "open":
-            raise NotRepaired(f"{stripe_id} is {body['status']} by now and can't be voided: reconcile again")
+            raise NotRepaired(f"{stripe_id} is {body['status']} now and can't be voided: reconcile again")
         request = StripeRequest("void", {"invoice": stripe_id})
         self._change(action, request, lambda key: self._invoices.void_invoice(stripe_id, {}, {"idempotency_key": key}))
 
     def _mine(self, action: Action, stripe_id: str) -> Body | None:
-        """Read an invoice. Raises NotRepaired where its metadata does not say that it is this one."""
+        """Read an invoice. Raises NotRepaired if its metadata does not name this invoice."""
         body = self._reader.invoice(stripe_id)
         if body is not None and (body.get("metadata") or {}).get("fly_billing_invoice") != action.invoice_id:
-            raise NotRepaired(f"{stripe_id} does not say that it is ours: it is left alone")
+            raise NotRepaired(f"{stripe_id} is not marked as ours: it is left unchanged")
         return body
 
     def _change(
         self, action: Action, request: StripeRequest, call: Callable[[str], Any], is_local: bool = True
     ) -> None:
-        """Send it until Stripe has done it, by its word or by what is read there. Raises NotRepaired."""
+        """Send the change until its response or a read shows that it is applied. Raises NotRepaired."""
         stripe_id: str = request.params["invoice"]
         for generation in range(GENERATIONS):
             key = idempotency_key(request, stripe_id, generation)

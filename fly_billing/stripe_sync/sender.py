@@ -23,7 +23,7 @@ from fly_billing.stripe_sync.rules.retries import RetryPolicy
 
 
 class AttemptLog(Protocol):
-    """Where the attempts to change something in Stripe are journaled. `begin` commits before it returns."""
+    """Journals attempts to change something in Stripe. `begin` commits before it returns."""
 
     def begin(self, request: StripeRequest, key: str) -> int:
         """Record that a request is about to be sent; return the attempt's id."""

@@ -128,10 +128,12 @@ def dagster(order: Order) -> Facts:
     from fly_billing.cli.runs import Runs
 
     ours = Stopwatch()
-    for module, names in ((usage_rollups, ["roll_up"]), (invoices, ["bill", "check_items_per_event", "days_to_land"])):
+    own_calls = {usage_rollups: ["roll_up"], invoices: ["bill_and_correct", "check_items_per_event", "days_to_land"]}
+    for module, names in own_calls.items():
         for name in names:
             setattr(module, name, ours.wrap(getattr(module, name)))
-    BillingDatabase.rows = ours.wrap(BillingDatabase.rows)  # type: ignore[method-assign]
+    for method in ("rows", "records"):
+        setattr(BillingDatabase, method, ours.wrap(getattr(BillingDatabase, method)))
     sample = order.sample
     os.environ |= {
         "DATABASE_URL": order.database, "DAGSTER_DATABASE_URL": order.dagster_database, "DAGSTER_HOME": order.work,

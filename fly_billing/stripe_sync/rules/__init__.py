@@ -1,1 +1,1 @@
-"""What is sent to Stripe, what its answers and events mean, and which differences can be repaired. Pure."""
+"""The rules of the Stripe sync: requests, keys, retries, failures, events, reconciliation and repairs. Pure."""

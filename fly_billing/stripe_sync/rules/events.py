@@ -1,8 +1,8 @@
-"""What an event of Stripe means for an invoice of ours, and what people are told of it. Pure functions.
+"""The effect of a Stripe event on our invoice, and the texts for customer and operator. Pure functions.
 
-Events come late, twice and out of order. Statuses have ranks, as in Stripe (docs.stripe.com/invoicing/overview):
-finalized < uncollectible < paid = void, and only ever rise, so the order in which events come does not matter. Of
-failures the one that Stripe made last counts. Keeps out: where events come from, where they are kept.
+Events arrive late, twice and out of order. Statuses have ranks, as in Stripe (docs.stripe.com/invoicing/overview):
+finalized < uncollectible < paid = void. They only rise, so the order of events does not matter. Of several failures the
+last one that Stripe created counts. Not here: receiving and recording events (`stripe_sync.event_inbox`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_un
 # The events that change something here; all others are recorded and ignored.
 ACTED_ON = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
 
-# Of ids, types, codes and keys, as Stripe says (docs.stripe.com/upgrades); a long text can't be in an index.
+# Stripe's limit for ids, types, codes and keys (docs.stripe.com/upgrades). A longer text does not fit into an index.
 MOST_CHARACTERS = 255
 
 RANKS = {"finalized": 0, "uncollectible": 1, "paid": 2, "void": 2}
@@ -29,15 +29,18 @@ APPLIED, SUPERSEDED, IGNORED, WAITING, CONFLICT = "applied", "superseded", "igno
 
 
 class NotAnEvent(ValueError):
-    """The text is no event of Stripe's v1 API."""
+    """The text is not an event of Stripe's v1 API."""
 
 
 @dataclass(frozen=True)
 class StripeEvent:
-    """What we keep of an event. `invoice_id`: the invoice of ours that its object says it is.
+    """The recorded part of an event.
 
-    `error`, `error_code`: what Stripe said went wrong, and its decline code or else its error code. They come with a
-    failed finalization; of a failed payment they have to be read.
+    Attributes:
+        object_id: The id of its Stripe invoice.
+        invoice_id: Our invoice id, from the metadata of the Stripe invoice.
+        error: Stripe's message. A failed finalization contains it; for a failed payment it must be read.
+        error_code: Its decline code, or else its error code.
     """
 
     id: str
@@ -59,9 +62,11 @@ class StripeEvent:
 
 @dataclass(frozen=True)
 class SyncState:
-    """How our invoice stands when an event comes. `stripe_state`, `stripe_invoice_id`: what our journal says.
+    """The state of our invoice when an event arrives.
 
-    `is_own_request`: the event came of a request in our journal.
+    Attributes:
+        stripe_state, stripe_invoice_id: From our journal.
+        is_own_request: A request in our journal caused the event.
     """
 
     status: str
@@ -73,9 +78,14 @@ class SyncState:
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """What an event comes to: applied, superseded, ignored, waiting (for our own sync) or a conflict, and why.
+    """The effect of an event.
 
-    `status`: the invoice's new one. `code`, `operator_text`: for an alert. `customer_text`: for the statement.
+    Attributes:
+        outcome: Applied, superseded, ignored, waiting (for our own sync) or conflict.
+        reason: The reason for the outcome.
+        status: The invoice's new status, if it changes.
+        code, operator_text: For an alert.
+        customer_text: For the statement.
     """
 
     outcome: str
@@ -143,13 +153,13 @@ def _required_moment(value: int) -> datetime:
 
 
 def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
-    """Say what an event comes to, given how our invoice stands; `standing` None: we have no such invoice."""
+    """Return the effect of an event, given the state of our invoice. `standing` is None if we have no such invoice."""
     if event.type not in ACTED_ON:
         return EventOutcome(IGNORED, "events of this type change nothing here")
     if standing is None:
         return EventOutcome(IGNORED, "not an invoice of ours")
     if standing.origin != "billed":
-        return EventOutcome(IGNORED, "the invoice was made and settled before us")
+        return EventOutcome(IGNORED, "the invoice was imported and settled elsewhere")
     if event.type == FINALIZATION_FAILED:
         return _failed_finalization(event, standing)
     if standing.stripe_state not in ("finalized", "skipped_zero"):
@@ -160,17 +170,17 @@ def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
 
 
 def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:
-    """Return the verdict on an event that a row of our invoice can't take; `reason` says what is wrong with the row."""
+    """Return the outcome of an event that can't be applied to our invoice's row. `reason` describes the row's fault."""
     text = (
-        f"the invoice's row can't take what Stripe says ({event.type}): {reason}: correct the row, and the next poll of"
+        f"the event {event.type} can't be applied to the invoice's row: {reason}: correct the row, and the next poll of"
         " Stripe's events applies it"
     )
-    return EventOutcome(WAITING, reason, code="unreadable_invoice", operator_text=_told(text, event))
+    return EventOutcome(WAITING, reason, code="unreadable_invoice", operator_text=_operator_text(text, event))
 
 
 def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
-        return EventOutcome(SUPERSEDED, "the invoice was finalized since, or drafted anew")
+        return EventOutcome(SUPERSEDED, "the invoice was finalized since, or a new draft was made")
     code = event.error_code if event.error_code in KNOWN_CODES else "finalization_failed"
     known = stripe_failure(code, "", None)
     return EventOutcome(
@@ -178,16 +188,16 @@ def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcom
         "Stripe could not finalize the draft",
         code="finalization_failed",
         customer_text=known.customer_text,
-        operator_text=_told(f"Stripe could not finalize the draft: {known.operator_text.rstrip('.')}", event),
+        operator_text=_operator_text(f"Stripe could not finalize the draft: {known.operator_text.rstrip('.')}", event),
     )
 
 
 def _of_another(event: StripeEvent) -> EventOutcome:
-    reason = "of an earlier try or a duplicate in Stripe, not of the invoice that we billed"
+    reason = "about an earlier try or a duplicate in Stripe, not about the invoice that we billed"
     if event.type != "invoice.paid":
         return EventOutcome(SUPERSEDED, reason)
-    text = "money came in for a duplicate or an earlier try: refund it there, or void the one that we billed"
-    return EventOutcome(CONFLICT, reason, code="paid_elsewhere", operator_text=_told(text, event))
+    text = "a duplicate or an earlier try was paid: refund it in Stripe, or void the invoice that we billed"
+    return EventOutcome(CONFLICT, reason, code="paid_elsewhere", operator_text=_operator_text(text, event))
 
 
 def _failed_payment(event: StripeEvent, standing: SyncState) -> EventOutcome:
@@ -195,21 +205,21 @@ def _failed_payment(event: StripeEvent, standing: SyncState) -> EventOutcome:
         return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} since")
     again, known = event.next_attempt_at, payment_failure(event.error_code)
     said = f' ("{event.error.rstrip(".")}")' if event.error and known.may_be_quoted else ""
-    then = f"We try again on {again:%Y-%m-%d}." if again else "We don't try again by ourselves."
+    then = f"We will try again on {again:%Y-%m-%d}." if again else "We will not try again automatically."
     meaning = f"{known.meaning}. " if known.meaning else ""
     return EventOutcome(
         APPLIED,
         "the payment failed",
         code="payment_failed" if again else "payment_given_up",
         customer_text=f"We could not collect this invoice{said}. {known.what_to_do} {then}",
-        operator_text=_told(meaning + _what_to_do(again), event),
+        operator_text=_operator_text(meaning + _what_to_do(again), event),
     )
 
 
 def _what_to_do(again: datetime | None) -> str:
     if again:
-        return f"Stripe tries again by itself on {again:%Y-%m-%d}: ask the customer for another way to pay"
-    return "Stripe does not try again: write to the customer, then collect it or write it off in Stripe's dashboard"
+        return f"Stripe will retry automatically on {again:%Y-%m-%d}: ask the customer for another payment method"
+    return "Stripe will not retry: contact the customer, then collect it or write it off in Stripe's dashboard"
 
 
 def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
@@ -217,29 +227,34 @@ def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
     if new == standing.status or RANKS[new] < RANKS[standing.status]:
         return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} already")
     if RANKS[new] == RANKS[standing.status]:
-        text = f"Stripe says {new}, we say {standing.status}, and neither can change: find out what happened to it"
+        text = (
+            f"the invoice is {new} in Stripe and {standing.status} here, and neither can change: find out what happened"
+            " to it"
+        )
         reason = f"the invoice is {standing.status} here, which is final"
-        return EventOutcome(CONFLICT, reason, code="disagreement", operator_text=_told(text, event))
+        return EventOutcome(CONFLICT, reason, code="disagreement", operator_text=_operator_text(text, event))
     if new == "void" and standing.is_own_request:
         return EventOutcome(SUPERSEDED, "we voided it ourselves, to send it again")
-    code, text = _TOLD.get(new, (None, ""))
-    return EventOutcome(APPLIED, f"the invoice is {new}", new, code, operator_text=_told(text, event) if code else None)
+    code, text = _ALERTS.get(new, (None, ""))
+    return EventOutcome(
+        APPLIED, f"the invoice is {new}", new, code, operator_text=_operator_text(text, event) if code else None
+    )
 
 
-_TOLD: Mapping[str, tuple[str, str]] = {
+_ALERTS: Mapping[str, tuple[str, str]] = {
     "void": (
         "voided_by_hand",
-        "nothing of it is owed any more or billed by itself; a fee that it charged ahead is on the invoice of the month"
-        " it is for. If that was a mistake, `fly-billing rebill ORG MONTH --reissue` makes it anew",
+        "the customer owes nothing on it any more. A fee that it charged in advance is on the invoice of its own month."
+        " If voiding it was a mistake, `fly-billing rebill ORG MONTH --reissue` issues it again",
     ),
     "uncollectible": (
         "uncollectible",
-        "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, which makes it paid",
+        "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, and it becomes paid",
     ),
 }
 
 
-def _told(text: str, event: StripeEvent) -> str:
+def _operator_text(text: str, event: StripeEvent) -> str:
     said = f" Stripe said: {event.error}" if event.error else ""
     code = f"{event.error_code}, " if event.error_code else ""
     return f"{text}.{said} ({code}{event.link})"

@@ -1,8 +1,7 @@
-"""Why a payment of an invoice failed: what the customer can do about it, and what it means for whoever is on call.
+"""The texts for a failed payment: the customer's options, and its meaning for the on-call engineer.
 
-Codes are Stripe's decline codes (docs.stripe.com/declines/codes) and those of its error codes that payments meet; the
-more precise one counts. Keeps out: when Stripe tries again (`stripe_events`), failures before the invoice is finalized
-(`sync_failures`).
+Codes are Stripe's decline codes (docs.stripe.com/declines/codes) and its error codes for payments; the more precise one
+counts. Not here: retries by Stripe (`events`), failures before the invoice is finalized (`sync_failures`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PaymentError:
-    """What Stripe said of a payment: its message for the cardholder, and its decline code or else its error code."""
+    """Stripe's error for a payment: its message for the cardholder, and its decline code or else its error code."""
 
     message: str | None
     code: str | None
@@ -21,9 +20,12 @@ class PaymentError:
 
 @dataclass(frozen=True)
 class PaymentFailure:
-    """`what_to_do`: sentences for the customer. `meaning`: a sentence for the operator, or nothing where nobody knows.
+    """The texts for one kind of payment failure.
 
-    `may_be_quoted`: Stripe's own message may be repeated to the customer.
+    Attributes:
+        what_to_do: Sentences for the customer.
+        meaning: A sentence for the operator; empty if the code is unknown.
+        may_be_quoted: Stripe's own message may be repeated to the customer.
     """
 
     what_to_do: str
@@ -31,7 +33,7 @@ class PaymentFailure:
     may_be_quoted: bool = True
 
 
-PAY_ON_ITS_PAGE = "You can pay it on its page at any time."
+PAY_ON_ITS_PAGE = "You can pay the invoice online at any time."
 _BANK = f"Please ask your bank, or use another card. {PAY_ON_ITS_PAGE}"
 _ANOTHER_CARD = f"Please use another card. {PAY_ON_ITS_PAGE}"
 
@@ -45,15 +47,15 @@ _MEANINGS = {
         " payment_method_provider_decline payment_intent_payment_attempt_failed"
     ): PaymentFailure(
         _BANK,
-        "The customer's bank declined and does not say why",
+        "The customer's bank declined and gave no reason",
     ),
-    # Whoever holds the card may not be its owner: the reason is not for them (docs.stripe.com/declines/codes).
+    # The holder of the card may not be its owner, so they must not see the reason (docs.stripe.com/declines/codes).
     (
         "fraudulent lost_card merchant_blacklist pickup_card restricted_card security_violation stolen_card"
         " payment_method_restricted"
     ): PaymentFailure(
         _BANK,
-        "The card is reported lost, stolen or suspicious: don't tell the customer so, and don't charge it again",
+        "The card is reported lost, stolen or suspicious: don't tell the customer, and don't charge the card again",
         may_be_quoted=False,
     ),
     "insufficient_funds withdrawal_count_limit_exceeded card_velocity_exceeded": PaymentFailure(
@@ -61,8 +63,8 @@ _MEANINGS = {
         "Not enough funds, or the card's limit is reached",
     ),
     "charge_exceeds_source_limit charge_exceeds_transaction_limit invalid_amount": PaymentFailure(
-        f"Please ask your bank to raise the limit, or use another way to pay. {PAY_ON_ITS_PAGE}",
-        "The amount is above what this way of paying allows",
+        f"Please ask your bank to raise the limit, or use another payment method. {PAY_ON_ITS_PAGE}",
+        "The amount exceeds the limit of this payment method",
     ),
     "expired_card expired_payment_method": PaymentFailure(_ANOTHER_CARD, "The card has expired"),
     (
@@ -71,14 +73,14 @@ _MEANINGS = {
         " payment_method_billing_details_address_missing"
     ): PaymentFailure(
         f"Please enter the card's details and billing address again. {PAY_ON_ITS_PAGE}",
-        "The card's details or its address are not right (any more)",
+        "The card's details or billing address are wrong or outdated",
     ),
     (
         "authentication_failure authentication_not_handled authentication_required"
         " invoice_payment_intent_requires_action payment_intent_action_required payment_intent_authentication_failure"
     ): PaymentFailure(
-        "Your bank wants you to confirm this payment: please do so on the invoice's page.",
-        "The bank wants the customer to confirm (3D Secure), which only they can do, on the invoice's page",
+        "Your bank asks you to confirm this payment. Please do so on the invoice's page.",
+        "The bank requires the customer to confirm the payment (3D Secure) on the invoice's page",
     ),
     (
         "card_not_supported currency_not_supported service_not_allowed invalid_card_type"
@@ -87,23 +89,23 @@ _MEANINGS = {
         " three_d_secure_authentication_not_supported"
     ): PaymentFailure(
         _ANOTHER_CARD,
-        "This card, or way of paying, does not work for such a payment or currency",
+        "This card or payment method does not support this kind of payment or this currency",
     ),
     (
         "stop_payment_order revocation_of_authorization revocation_of_all_authorizations refer_to_customer"
         " billing_invalid_mandate debit_not_authorized india_recurring_payment_mandate_canceled"
         " payment_intent_mandate_invalid"
     ): PaymentFailure(
-        f"Your bank no longer lets us collect this way: please allow it again, or use another way to pay."
+        f"Your bank no longer allows this payment: please authorize it again, or use another payment method."
         f" {PAY_ON_ITS_PAGE}",
-        "The customer or their bank took back the leave to charge",
+        "The customer or their bank revoked the authorization to charge",
     ),
     (
         "account_closed account_number_invalid bank_account_bad_routing_numbers bank_account_restricted"
         " bank_account_unusable bank_account_unverified bank_account_verification_failed no_account"
         " payment_method_bank_account_blocked routing_number_invalid sepa_unsupported_account"
     ): PaymentFailure(
-        f"Please check the bank account, or use another way to pay. {PAY_ON_ITS_PAGE}",
+        f"Please check the bank account, or use another payment method. {PAY_ON_ITS_PAGE}",
         "The bank account can't be debited: closed, wrong, blocked or not verified",
     ),
     (
@@ -111,16 +113,16 @@ _MEANINGS = {
         " payment_intent_payment_attempt_expired payment_intent_rate_limit_exceeded payment_intent_unexpected_state"
         " payment_method_not_available payment_method_provider_timeout three_d_secure_authentication_upstream_error"
     ): PaymentFailure(
-        f"The way to your bank did not work this time; the card need not be wrong. {PAY_ON_ITS_PAGE}",
-        "A passing trouble between Stripe and the bank",
+        f"The connection to your bank failed this time; there may be nothing wrong with your card. {PAY_ON_ITS_PAGE}",
+        "A temporary problem between Stripe and the bank",
     ),
     "duplicate_transaction": PaymentFailure(
         PAY_ON_ITS_PAGE,
-        "The bank saw the same amount a moment ago: look in the dashboard whether it was paid already",
+        "The bank saw the same amount a moment ago: check in the dashboard whether it is paid already",
     ),
     "testmode_decline": PaymentFailure(
         _ANOTHER_CARD,
-        "A card that is only for Stripe's test mode was used in live mode",
+        "A test card was used in live mode",
     ),
 }
 

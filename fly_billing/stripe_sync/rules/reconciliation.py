@@ -1,6 +1,6 @@
-"""Comparing what Stripe holds with what we billed: pure functions from two lists to discrepancies.
+"""Compares the invoices in Stripe with ours and returns the discrepancies. Pure.
 
-Keeps out: what is done about them (`stripe_sync.rules.repair_plan`).
+Not here: repairing them (`stripe_sync.rules.repair_plan`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ FINAL = frozenset({"open", "paid", "uncollectible"})
 
 @dataclass(frozen=True)
 class ExpectedInvoice:
-    """A finalized invoice of ours that Stripe should hold exactly once. `lines`: (item id, amount), each id once.
+    """A finalized invoice of ours that Stripe should have exactly once.
 
-    Lines are in Stripe's units on both sides (`invoicing.rules.chargeable_amounts`), totals in ours.
+    Totals are in our unit (cents), lines in Stripe's unit (`invoicing.rules.chargeable_amounts`).
 
-    The order of lines is not compared: Stripe promises none. `state`, `stripe_id`: what our journal says of it.
-    `metadata`: what we wrote on it there and nobody else has a reason to change.
+    Attributes:
+        lines: (item id, amount), each id once. Their order is not compared, because Stripe guarantees none.
+        state, stripe_id: From our journal.
+        metadata: Our metadata on the Stripe invoice, which nobody else should change.
     """
 
     id: str
@@ -35,16 +37,19 @@ class ExpectedInvoice:
     metadata: tuple[tuple[str, str], ...] = ()
 
     def has_settled(self, theirs: FoundInvoice) -> bool:
-        """Whether our journal says that this very invoice was right: what differs now was changed since."""
+        """Return True if our journal verified this very invoice, so that a difference is a later change."""
         return theirs.stripe_id == self.stripe_id and self.state in ("verified", "finalized")
 
 
 @dataclass(frozen=True)
 class FoundInvoice:
-    """An invoice in Stripe that says it is ours (`metadata.fly_billing_invoice`), or that our journal knows by its id.
+    """An invoice in Stripe that is marked as ours (`metadata.fly_billing_invoice`) or that our journal knows by id.
 
-    `lines`: (item id, amount); where they were not read, `unread_lines` is their number. `metadata` None: not looked
-    at. `odd`: what of the total we have no unit for, in Stripe's (half a króna is 50).
+    Attributes:
+        lines: (item id, amount); empty if they were not read.
+        unread_lines: The number of lines that were not read.
+        metadata: None if it was not read.
+        odd: The rest of the total below our smallest unit, in Stripe's unit (half a króna is 50).
     """
 
     stripe_id: str
@@ -63,14 +68,14 @@ class FoundInvoice:
         return self.unread_lines or len(self.lines)
 
     @property
-    def says_it_is_ours(self) -> bool:
-        """Whether it carries our mark. What does not is never changed, whatever our journal says."""
+    def is_marked_as_ours(self) -> bool:
+        """Return True if it is marked as ours. An invoice without the mark is never changed."""
         return self.metadata is None or "fly_billing_invoice" in dict(self.metadata)
 
 
 @dataclass(frozen=True)
 class LineDifference:
-    """One line that both sides do not have alike; None: that side does not have it."""
+    """A line that differs. An amount is None if that side does not have the line."""
 
     item_id: str
     ours_cents: int | None
@@ -79,7 +84,7 @@ class LineDifference:
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One disagreement, and what to do about it. `kind`: one of KINDS. `ours` is None for an orphan."""
+    """One discrepancy, and the way to fix it. `kind` is one of KINDS; `ours` is None for an orphan."""
 
     kind: str
     organization_id: str
@@ -96,9 +101,12 @@ class Discrepancy:
 def reconcile(
     expected: Iterable[ExpectedInvoice], found: Iterable[FoundInvoice], known: Collection[str] = ()
 ) -> list[Discrepancy]:
-    """Return every discrepancy; none means: equal in count, currency, lines and totals. Voided invoices don't count.
+    """Return all discrepancies. No discrepancy means that count, currency, lines and totals are equal.
 
-    Lines that were not read are not compared. `known`: invoices that we have, and that Stripe should not have.
+    Voided invoices don't count. Lines that were not read are not compared.
+
+    Args:
+        known: Ids of invoices that we have and that Stripe should not have.
     """
     ours = {invoice.id: invoice for invoice in expected}
     theirs: Mapping[str, list[FoundInvoice]] = defaultdict(list)
@@ -110,7 +118,7 @@ def reconcile(
 
 
 def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
-    """Whether currency, total and number of lines are equal: what can be told without reading the lines."""
+    """Return True if currency, total and number of lines are equal. Needs no lines."""
     return (ours.currency, ours.total_cents, 0, len(ours.lines)) == (
         theirs.currency,
         theirs.total_cents,
@@ -137,14 +145,16 @@ def _missing(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> Discrepan
         message += f": {ours.stripe_id} of ours was {'voided' if taken_back else 'deleted'} there"
     elif taken_back:
         message += f": {taken_back[0].stripe_id}, which our journal does not know, was voided there"
-    what_to_do = "sync the month again, or `fly-billing repair`: both send it"
+    what_to_do = "sync the month again or run `fly-billing repair`: both send it"
     if ours.state == "finalized" or taken_back:
-        what_to_do = "was it meant? Then void it at home; else `fly-billing repair` makes it anew when told to"
+        what_to_do = (
+            "was that intended? If so, void it here too; if not, `fly-billing repair` recreates it after asking"
+        )
     return _of(ours, "missing", taken_back, message, what_to_do)
 
 
 def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[FoundInvoice]:
-    """Return what somebody voided in Stripe; not what was voided by us, to be made anew."""
+    """Return the invoices that somebody voided in Stripe, without those that a repair voided to recreate them."""
     if ours.stripe_id is None:
         return list(voided) if ours.state == "needs_attention" else []
     return [one for one in voided if one.stripe_id == ours.stripe_id]
@@ -153,7 +163,8 @@ def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[F
 def _duplicate(ours: ExpectedInvoice, final: Sequence[FoundInvoice]) -> Discrepancy:
     message = f"Stripe has {len(final)} invoices for this one: the customer is asked to pay {len(final)} times"
     what_to_do = (
-        "`fly-billing repair` keeps the one in our journal and voids the others when told to; pay back twice paid"
+        "`fly-billing repair` keeps the one in our journal and voids the others after asking; refund what was paid"
+        " twice"
     )
     return _of(ours, "duplicate", final, message, what_to_do)
 
@@ -164,16 +175,16 @@ def _difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discrepancy
     if difference is None:
         return _changed_metadata(ours, theirs)
     kind, message = difference
-    what_to_do = "find out who changed it; `fly-billing repair` voids it and makes it anew when told to"
+    what_to_do = "find out who changed it; `fly-billing repair` voids it and recreates it after asking"
     return [_of(ours, kind, [theirs], message, what_to_do, lines)]
 
 
 def _money_difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[str, str] | None:
     if ours.currency != theirs.currency:
-        return "differing", f"currency {theirs.currency} in Stripe, {ours.currency} at home"
+        return "differing", f"currency {theirs.currency} in Stripe, {ours.currency} here"
     if (ours.total_cents, 0) != (theirs.total_cents, theirs.odd):
         total = format_cents(theirs.total_cents, theirs.currency) + (f" and {theirs.odd}/100" if theirs.odd else "")
-        return "differing", f"total {total} in Stripe, {_money(ours)} at home"
+        return "differing", f"total {total} in Stripe, {_money(ours)} here"
     return None
 
 
@@ -182,13 +193,13 @@ def _line_difference(
 ) -> tuple[str, str] | None:
     kind = "edited" if ours.has_settled(theirs) else "differing"
     if len(ours.lines) != theirs.line_count:
-        return kind, f"{theirs.line_count} lines in Stripe, {len(ours.lines)} at home"
+        return kind, f"{theirs.line_count} lines in Stripe, {len(ours.lines)} here"
     unequal = [line for line in lines if line.ours_cents is not None]
     return (kind, f"{len(unequal)} lines differ, first item {unequal[0].item_id}") if unequal else None
 
 
 def _line_differences(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[LineDifference, ...]:
-    """List the lines that only one side has, or that both have with another amount, by item."""
+    """List the lines that only one side has or whose amounts differ, by item."""
     here, there = Counter(ours.lines), Counter(theirs.lines)
     only_here, only_there = dict((here - there).keys()), dict((there - here).keys())
     ids = sorted({*only_here, *only_there})
@@ -203,25 +214,25 @@ def _changed_metadata(ours: ExpectedInvoice, theirs: FoundInvoice) -> list[Discr
     if not changed:
         return []
     message = "metadata: " + ", ".join(f"{name} is {there.get(name, 'gone')}, not {value}" for name, value in changed)
-    what_to_do = "write it back in Stripe's dashboard: " + ", ".join(f"{name}={value}" for name, value in changed)
+    what_to_do = "restore it in Stripe's dashboard: " + ", ".join(f"{name}={value}" for name, value in changed)
     return [_of(ours, "edited", [theirs], message, what_to_do)]
 
 
 def _stuck(ours: ExpectedInvoice, theirs: FoundInvoice) -> Discrepancy:
     message = "Stripe has it as a draft: the customer has not been asked to pay"
     return _of(
-        ours, "stuck", [theirs], message, "`fly-billing repair` finishes it, or removes it where another is there"
+        ours, "stuck", [theirs], message, "`fly-billing repair` finishes it, or removes it if there is another one"
     )
 
 
 def _orphaned(theirs: FoundInvoice, is_known: bool) -> Discrepancy:
     money = format_cents(theirs.total_cents, theirs.currency)
-    why = "it is not one that Stripe should have" if is_known else "we have no such invoice"
+    why = "Stripe should not have it" if is_known else "we have no such invoice"
     by_hand = "find out who made it; delete the draft or void it in Stripe"
     is_removed = theirs.status == "draft" and not is_known
     return Discrepancy(
         "orphaned", theirs.organization_id, theirs.invoice_id, (theirs.stripe_id,),
-        f"Stripe has an invoice over {money} that says it is ours, and {why}",
+        f"Stripe has an invoice over {money} that is marked as ours, but {why}",
         "`fly-billing repair` removes the draft" if is_removed else by_hand,
         theirs=(theirs,), is_known_here=is_known,
     )  # fmt: skip

@@ -1,8 +1,8 @@
-"""What to do about discrepancies: a plan, made by a pure function. Keeps out: carrying it out (`stripe_sync.repair`).
+"""Plans the repair of discrepancies. Pure. Not here: carrying out the plan (`stripe_sync.repair`).
 
-Safe is what no customer notices, or what the sync would do by itself. Everything that takes back what a customer was
-asked to pay, or asks again for what somebody took back in Stripe, is for a human to say. What does not carry our mark
-is never touched.
+An action is safe if no customer notices it, or if the sync would do it anyway. An action needs confirmation if it voids
+what a customer was asked to pay, or bills again what somebody voided in Stripe. Invoices that are not marked as ours
+are never changed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,21 @@ from dataclasses import dataclass, field
 
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
 
-# What an action does.
-SEND, FINISH, ANEW, VOID, REMOVE, LEAVE = "send", "finish", "make anew", "void", "remove", "leave"
-# Those that the sync has to complete.
-SYNCED = frozenset({SEND, FINISH, ANEW, VOID})
+# The kinds of actions.
+SEND, FINISH, RECREATE, VOID, REMOVE, LEAVE = "send", "finish", "recreate", "void", "remove", "leave"
+# The sync completes these.
+SYNCED = frozenset({SEND, FINISH, RECREATE, VOID})
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing to do. `stripe_ids`: what is finished, voided or removed in Stripe; `kept_id`: what stays there."""
+    """One repair.
+
+    Attributes:
+        stripe_ids: The invoices to finish, void or remove in Stripe.
+        is_safe: Needs no confirmation.
+        kept_id: The invoice that stays in Stripe.
+    """
 
     verb: str
     kind: str
@@ -34,14 +40,14 @@ class Action:
 
 
 def plan_repairs(discrepancies: Iterable[Discrepancy]) -> list[Action]:
-    """Return what to do, at most one thing per invoice: what else is wrong with it is for the next time.
+    """Return the actions, at most one per invoice; its other discrepancies wait for the next repair.
 
-    Duplicates come first: as long as there are two, nothing is made anew. Drafts that are too much go in any case.
+    Duplicates come first: an invoice is not recreated while there are two. Superfluous drafts are always removed.
     """
     actions: dict[tuple[str, str | None], Action] = {}
     for one in sorted(discrepancies, key=lambda one: one.kind != "duplicate"):
         action = _plan(one)
-        # Orphans that say they are the same invoice are each their own affair, and so is each draft to remove.
+        # Each orphan gets its own action even if several name the same invoice, and so does each draft to remove.
         is_alone = one.ours is None or action.verb == REMOVE
         actions.setdefault((one.invoice_id, one.stripe_ids[0] if is_alone else None), action)
     return list(actions.values())
@@ -64,14 +70,14 @@ def _missing(one: Discrepancy) -> Action:
         return _action(one, SEND, "send it, through the sync", is_safe=True)
     taken_back = ", ".join(one.stripe_ids) or ours.stripe_id
     were = "were" if len(one.stripe_ids) > 1 else "was"
-    return _action(one, ANEW, f"make it anew: {taken_back} {were} taken back in Stripe", ids=())
+    return _action(one, RECREATE, f"recreate it: {taken_back} {were} voided or deleted in Stripe", ids=())
 
 
 def _stuck(one: Discrepancy) -> Action:
     ours = _ours(one)
     (draft,) = one.theirs
-    if not draft.says_it_is_ours:
-        return _leave(one, "its mark (metadata fly_billing_invoice) is gone: write it back in Stripe")
+    if not draft.is_marked_as_ours:
+        return _leave(one, "its metadata fly_billing_invoice is gone: restore it in Stripe")
     if ours.stripe_id not in (None, draft.stripe_id):
         sentence = f"remove the draft: our journal has {ours.stripe_id}"
         return _action(one, REMOVE, sentence, is_safe=True, kept_id=ours.stripe_id)
@@ -81,20 +87,20 @@ def _stuck(one: Discrepancy) -> Action:
 def _duplicate(one: Discrepancy) -> Action:
     kept = _kept(one)
     if kept is None:
-        return _leave(one, "several are paid, or none is right: decide by hand which one stays")
+        return _leave(one, "several are paid, or none matches: decide manually which one to keep")
     others = [other for other in one.theirs if other is not kept]
     voidable = tuple(other.stripe_id for other in others if _can_be_voided(other))
     by_hand = ", ".join(f"{other.stripe_id} is {other.status}" for other in others if not _can_be_voided(other))
     if not voidable:
-        return _leave(one, f"{by_hand}: pay it back or write a credit note in Stripe; keep {kept.stripe_id}")
-    also = f"; {by_hand}: pay it back by hand" if by_hand else ""
+        return _leave(one, f"{by_hand}: refund it or issue a credit note in Stripe; keep {kept.stripe_id}")
+    also = f"; {by_hand}: refund it manually" if by_hand else ""
     return _action(
         one, VOID, f"void {', '.join(voidable)}, keep {kept.stripe_id}{also}", ids=voidable, kept_id=kept.stripe_id
     )
 
 
 def _kept(one: Discrepancy) -> FoundInvoice | None:
-    """Return the one in our journal; if it has none of them, the only one paid, or the oldest: Stripe lists it last."""
+    """Return the one in our journal; else the only paid one, or the oldest, which Stripe lists last."""
     ours = _ours(one)
     named = [other for other in one.theirs if other.stripe_id == ours.stripe_id]
     if named:
@@ -112,24 +118,24 @@ def _differing(one: Discrepancy) -> Action:
     if one.kind == "edited" and not one.lines:
         return _leave(one, one.what_to_do)  # only its metadata
     if not _can_be_voided(theirs):
-        why = f"it is {theirs.status}" if theirs.says_it_is_ours else "its mark (metadata fly_billing_invoice) is gone"
-        return _leave(one, f"{why}, so it is not voided: settle the difference by hand, with a credit note")
-    return _action(one, ANEW, f"void {theirs.stripe_id} and make it anew")
+        why = f"it is {theirs.status}" if theirs.is_marked_as_ours else "its metadata fly_billing_invoice is gone"
+        return _leave(one, f"{why}, so it is not voided: settle the difference manually, with a credit note")
+    return _action(one, RECREATE, f"void {theirs.stripe_id} and recreate it")
 
 
 def _orphaned(one: Discrepancy) -> Action:
     (theirs,) = one.theirs
-    if theirs.status != "draft" or one.is_known_here or not theirs.says_it_is_ours:
+    if theirs.status != "draft" or one.is_known_here or not theirs.is_marked_as_ours:
         return _leave(one, one.what_to_do)
-    return _action(one, REMOVE, "remove the draft: it says it is ours, and we have no such invoice", is_safe=True)
+    return _action(one, REMOVE, "remove the draft: it is marked as ours, but we have no such invoice", is_safe=True)
 
 
 def _can_be_voided(theirs: FoundInvoice) -> bool:
-    return theirs.status == "open" and theirs.says_it_is_ours
+    return theirs.status == "open" and theirs.is_marked_as_ours
 
 
 def _ours(one: Discrepancy) -> ExpectedInvoice:
-    """Return the invoice of ours that it is about: only an orphan is about none."""
+    """Return our invoice of the discrepancy. Only an orphan has none."""
     assert one.ours is not None
     return one.ours
 

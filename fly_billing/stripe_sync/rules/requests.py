@@ -20,16 +20,18 @@ from fly_billing.periods import BillingMonth
 
 # Stripe takes at most 250 lines on an invoice; two are left free.
 MOST_LINES = 248
-# How many lines one add_lines call carries; Stripe documents no bound, 100 is used in production elsewhere.
+# The lines per add_lines call. Stripe documents no limit; others use 100 in production.
 LINES_PER_CALL = 100
 DESCRIPTION_LENGTH = 500
 
 
 @dataclass(frozen=True)
 class BilledLine:
-    """One item as Stripe gets it: whole minor units and a sentence that says how they came about.
+    """One item as Stripe receives it.
 
-    `is_tax`: it keeps its line however small it is, as it may say by which law there is none.
+    Attributes:
+        description: Shows how the amount was calculated.
+        is_tax: The line is never folded, however small, because it may name the law by which no tax is due.
     """
 
     item_id: str
@@ -40,9 +42,9 @@ class BilledLine:
 
 @dataclass(frozen=True)
 class FinalizedInvoice:
-    """A finalized invoice, as read from our database, ready to be synced unless `is_unreadable`.
+    """A finalized invoice from our database, ready to be synced unless `is_unreadable`.
 
-    Where its currency or total is missing, they are XXX (no currency) and the sum of the lines that can be read.
+    A missing currency is XXX (no currency); a missing total is the sum of the readable lines.
     """
 
     id: UUID
@@ -68,16 +70,16 @@ class StripeRequest:
 def line_description(
     product: str, description: str, quantity: Decimal, unit: str, steps: Sequence[Mapping[str, str]], free: str | None
 ) -> str:
-    """Say how a line's amount came about, as the statement does, within Stripe's 500 characters."""
+    """Return how a line's amount was calculated, as on the statement, within Stripe's 500 characters."""
     sum_ = working(plain(quantity), unit, steps, free)
     text = f"{product}: {description}" + (f" ({sum_})" if sum_ else "")
     return text if len(text) <= DESCRIPTION_LENGTH else text[: DESCRIPTION_LENGTH - 1] + "…"
 
 
 def folded_lines(lines: Sequence[BilledLine]) -> tuple[BilledLine, ...]:
-    """Return at most 248 lines with the same total: the smallest ones become one line, their detail stays at home.
+    """Return at most 248 lines with the same total: the smallest ones become one line, but never taxes.
 
-    Taxes are not among them.
+    The statement still lists every item.
     """
     if len(lines) <= MOST_LINES:
         return tuple(lines)
@@ -97,7 +99,7 @@ def create_customer_request(organization_id: str, name: str) -> StripeRequest:
 
 
 def create_request(invoice: FinalizedInvoice, customer: str, generation: int) -> StripeRequest:
-    """A draft that nothing slips into and that Stripe leaves alone until we finalize it."""
+    """Return the request for a draft without pending items, which Stripe does not advance until we finalize it."""
     return StripeRequest(
         "create",
         {
@@ -118,7 +120,7 @@ def create_request(invoice: FinalizedInvoice, customer: str, generation: int) ->
 
 
 def add_lines_requests(invoice: FinalizedInvoice) -> list[StripeRequest]:
-    """The lines in our order, at most LINES_PER_CALL to a call."""
+    """Return the requests that add the lines in our order, at most LINES_PER_CALL each."""
     lines = folded_lines(invoice.lines)
     period = line_period(invoice.month)
     sent = [
@@ -135,7 +137,7 @@ def add_lines_requests(invoice: FinalizedInvoice) -> list[StripeRequest]:
 
 
 def finalize_request(collect: bool) -> StripeRequest:
-    """Finalize; with `collect`, Stripe then charges the customer's default payment method by itself."""
+    """Return the finalize request. With `collect`, Stripe then charges the customer's default payment method."""
     return StripeRequest("finalize", {"auto_advance": collect})
 
 
@@ -144,7 +146,10 @@ def discard_request() -> StripeRequest:
 
 
 def line_period(month: BillingMonth) -> dict[str, int]:
-    """The month as Stripe's inclusive period in epoch seconds. Noons: earlier hours can show as the day before."""
+    """Return the month as Stripe's inclusive period in epoch seconds, from noon to noon.
+
+    Stripe can show an earlier hour as the day before.
+    """
     last_day = month.end.date() - timedelta(days=1)
     noons = [datetime.combine(day, time(12), UTC) for day in (month.first_day, last_day)]
     return {"start": int(noons[0].timestamp()), "end": int(noons[1].timestamp())}

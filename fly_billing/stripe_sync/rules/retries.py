@@ -1,4 +1,4 @@
-"""How often a Stripe request is retried, and how long to pause in between. Not here: sending (`stripe_sync.sender`)."""
+"""The retry policy of a Stripe request: tries and pauses. Not here: sending (`stripe_sync.sender`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class RetryPolicy:
     """Exponential backoff for one request.
 
     Attributes:
-        tries: How often a request is sent at most, the first time included.
+        tries: The maximum number of times a request is sent, including the first.
         first_pause: Seconds before the second try; each later pause is twice as long.
     """
 

@@ -1,6 +1,6 @@
-"""What a sync would send, and whether the month's total is in line with the last one's: pure functions.
+"""The spending guard: compares a month's total with last month's. Also counts the requests of a sync. Pure.
 
-Keeps out: asking the database, and stopping the run (`stripe_sync.approvals`).
+Not here: reading the database and stopping the run (`stripe_sync.approvals`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from fly_billing.money import format_cents
 from fly_billing.stripe_sync.rules.requests import LINES_PER_CALL, MOST_LINES
 
-# How many organizations a verdict names.
+# The number of organizations that a result names.
 NAMED = 5
 
 
 @dataclass(frozen=True)
 class InvoiceToSend:
-    """A finalized invoice that Stripe does not have yet; `state` and `has_draft` are the journal's."""
+    """A finalized invoice that Stripe does not have yet. `state` and `has_draft` are from our journal."""
 
     organization_id: str
     currency: str
@@ -31,11 +31,14 @@ class InvoiceToSend:
 
 @dataclass(frozen=True)
 class SendPlan:
-    """What one sync of a month would do. `calls`: endpoint -> number; `totals`: currency -> cents.
+    """The requests that a sync of a month would make.
 
-    `to_settle`: invoices whose last try ended in a failure or in silence after Stripe had their draft; what is sent
-    for them depends on what is read there first, and is not counted in `calls`. `unreadable`: whose invoices can't be
-    read and why; they are counted in nothing.
+    Attributes:
+        calls: Endpoint -> number of requests.
+        totals: Currency -> cents.
+        to_settle: Invoices that failed or got no answer after Stripe had their draft. Their requests depend on a read,
+            so they are not in `calls`.
+        unreadable: The organizations whose invoices can't be read, and the reasons. They count nowhere else.
     """
 
     invoices: int
@@ -48,13 +51,13 @@ class SendPlan:
     unreadable: tuple[str, ...] = ()
 
     def floor_seconds(self, per_second: int, per_endpoint: int) -> int:
-        """Return the fewest whole seconds that the limits allow: the endpoints run side by side."""
+        """Return the minimum seconds under the rate limits, with the endpoints in parallel."""
         each = [_rounded_up(count, per_endpoint) for count in self.calls.values()]
         return max([*each, _rounded_up(sum(self.calls.values()), per_second)])
 
 
 def plan_sending(invoices: Iterable[InvoiceToSend]) -> SendPlan:
-    """Count what a sync of these invoices would send, if all goes well."""
+    """Count the requests of a sync of these invoices, if none fails."""
     found = list(invoices)
     sent = [one for one in found if one.total_cents]
     calls: Counter[str] = Counter()
@@ -76,7 +79,7 @@ def plan_sending(invoices: Iterable[InvoiceToSend]) -> SendPlan:
 
 
 def _calls(one: InvoiceToSend) -> Mapping[str, int]:
-    """Count an invoice's calls from where its journal stands. What is filled already is read before it goes."""
+    """Count an invoice's remaining requests, by its journal. A filled draft is read before it is finalized."""
     if _is_unsettled(one):
         return {}
     if one.state in ("filled", "verified"):
@@ -99,7 +102,7 @@ def _rounded_up(count: int, by: int) -> int:
 
 @dataclass(frozen=True)
 class OrganizationTotals:
-    """What an organization is billed for a month, and for the month before (None: no final invoice)."""
+    """An organization's total of a month and of the month before (None: no final invoice)."""
 
     organization_id: str
     currency: str
@@ -109,7 +112,7 @@ class OrganizationTotals:
 
 @dataclass(frozen=True)
 class GuardResult:
-    """Whether a month's total in one currency is in line with last month's; `reason` says why, for people."""
+    """The guard's decision about a month's total in one currency. `reason` explains it."""
 
     currency: str
     total_cents: int
@@ -120,9 +123,11 @@ class GuardResult:
 
 
 def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: Mapping[str, int]) -> list[GuardResult]:
-    """Compare whole months, one currency at a time. `percent` 0 lets everything pass.
+    """Compare whole months, per currency.
 
-    `approved`: currency -> cents; a total that does not exceed them passes, however far from last month's it is.
+    Args:
+        percent: The allowed difference; 0 turns the guard off.
+        approved: Currency -> cents. A total up to this amount passes, however much it differs from last month's.
     """
     currencies = sorted({one.currency for one in totals})
     return [
@@ -141,7 +146,7 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
     if last is None:
         return GuardResult(currency, total, last, True, "last month has no final invoices: nothing to compare with")
     if last <= 0:
-        return GuardResult(currency, total, last, True, "last month came to nothing: nothing to compare with")
+        return GuardResult(currency, total, last, True, "last month's total was zero or less: nothing to compare with")
     if abs(total - last) * 100 <= percent * last:
         return GuardResult(currency, total, last, True, f"within {percent} % of last month")
     if approved is not None and total <= approved:
@@ -154,10 +159,10 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
 
 def _out_of_line(currency: str, total: int, last: int, percent: int, approved: int | None) -> str:
     change = _rounded_up(abs(total - last) * 100, last)
-    only = f"; approved are only {format_cents(approved, currency)}" if approved is not None else ""
+    only = f"; only {format_cents(approved, currency)} is approved" if approved is not None else ""
     return (
         f"{format_cents(total, currency)} this month, {format_cents(last, currency)} last month:"
-        f" {change} % {'more' if total > last else 'less'}, {percent} % are allowed{only}"
+        f" {change} % {'more' if total > last else 'less'}, {percent} % is allowed{only}"
     )
 
 
@@ -174,6 +179,6 @@ def read_approved_total(text: str) -> dict[str, int]:
         currency, equals, cents = part.strip().rpartition("=")
         name = currency.strip().upper() if equals else "USD"
         if not cents.strip().removeprefix("-").isdecimal() or len(name) != 3 or not name.isalpha():
-            raise ValueError(f"{text!r} is no total: write cents (585000), or USD=585000, EUR=1200")
+            raise ValueError(f"{text!r} is not a total: write cents (585000), or USD=585000, EUR=1200")
         found[name] = int(cents)
     return found

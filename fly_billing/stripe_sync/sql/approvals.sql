@@ -11,8 +11,8 @@ where month = :month
 order by currency, id desc;
 
 -- name: invoices_to_send
--- One row per finalized invoice of the month, of all groups, that Stripe is to have and does not have yet, so far as
--- we know; the same as invoices_to_sync, with what counting its calls needs.
+-- One row per finalized invoice of the month, of all groups, that should be in Stripe and is not, by our journal: the
+-- invoices of invoices_to_sync, with the columns needed to count requests.
 select
     invoices.organization_id, invoices.currency, invoices.total_cents, stripe_invoices.state,
     stripe_invoices.stripe_invoice_id is not null as has_draft,
@@ -28,9 +28,9 @@ order by invoices.organization_id, invoices.revision;
 
 -- name: totals_beside_last_month
 -- One row per organization and currency: cents of the month, and of the month before (null: no final invoice).
--- Of the month also what is not finalized yet, so that one partition billed by itself is no collapse of the whole;
--- of the month before only what is final. Void invoices are left out, imported ones are not; so are
--- amounts that nobody can owe (`bounds`): one would hide what all others come to.
+-- The month includes invoices that are not finalized yet, so that one partition billed alone does not look like a
+-- collapse; the month before includes final invoices only. Imported invoices count. Not here: void invoices, and
+-- impossible amounts (`bounds`), one of which would distort the total.
 select
     organization_id, currency,
     cast(coalesce(sum(total_cents) filter (where month = :month), 0) as bigint) as cents,

@@ -19,7 +19,7 @@ select id from stripe_events where id = any (:ids);
 
 -- name: stripe_event_settle
 -- stripe_event_settle
--- One row if the event was still waiting: now it is known what it came to, or why it waits on.
+-- One row if the event was still waiting: it gets its outcome, or the reason to keep waiting.
 update stripe_events set
     outcome = :outcome, reason = :reason, code = :code, customer_text = :customer_text, operator_text = :operator_text,
     alerted_at = null

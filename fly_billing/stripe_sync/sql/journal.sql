@@ -5,14 +5,14 @@ values (:invoice_id, :step, :generation, :idempotency_key, :request_hash, :now)
 returning id;
 
 -- name: end_stripe_attempt
--- No rows. What is known after the attempt.
+-- No rows. Records the response to the attempt.
 update stripe_attempts set
     answered_at = :now, outcome = :outcome, http_status = :http_status, stripe_request_id = :stripe_request_id,
     error_code = :error_code, error_message = :error_message
 where id = :id;
 
 -- name: fail_stripe_invoice
--- No rows. The step failed. `alerted_code` stays: a human who was told of this very failure is not told again.
+-- No rows. The step failed. `alerted_code` stays, so that the same failure is not alerted twice.
 update stripe_invoices set
     state = :state, step = :step, failure_code = :code, failure_customer_text = :customer_text,
     failure_operator_text = :operator_text, retryable = :retryable, run_id = :run_id, updated_at = :now
@@ -43,8 +43,8 @@ where i.id = any (:ids) and i.total_cents <> 0 and s.stripe_invoice_id is null
     );
 
 -- name: invoices_to_sync
--- One row per finalized invoice of the month that Stripe is to have and does not have yet, so far as we know.
--- Left out: open and void invoices, those settled elsewhere (imported), and those with nothing to pay that are done.
+-- One row per finalized invoice of the month that should be in Stripe and is not, by our journal.
+-- Not here: open and void invoices, imported invoices, and those with nothing to pay that are done.
 select invoices.id
 from invoices
 join organizations on organizations.id = invoices.organization_id
@@ -63,7 +63,7 @@ where invoice_id = any (:ids)
 order by invoice_id, position;
 
 -- name: move_stripe_invoice
--- No rows. A step forward: whatever had failed has recovered.
+-- No rows. The invoice advances, and an earlier failure is cleared.
 update stripe_invoices set
     state = :state, generation = :generation, step = null, stripe_invoice_id = :stripe_invoice_id,
     stripe_total_cents = :stripe_total_cents, hosted_invoice_url = :hosted_invoice_url,

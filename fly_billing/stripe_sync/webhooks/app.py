@@ -1,4 +1,4 @@
-"""One route: POST /stripe/events. Nothing is read of a body before its signature holds; 2xx only after the commit.
+"""One route: POST /stripe/events. A body is parsed only after its signature is verified; 2xx only after the commit.
 
 Answers: 200 with the event's outcome, 400 for what Stripe did not sign just now or is no event, 413 for what is too
 long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`),
@@ -25,7 +25,7 @@ PATH = "/stripe/events"
 # An event holds an invoice with its first ten lines: some 30 kB.
 MOST_BYTES = 1024 * 1024
 
-# Takes an event in and returns its outcome, committed. Raises NotAnEvent.
+# Records an event, commits, and returns its outcome. Raises NotAnEvent.
 TakeIn = Callable[[Mapping[str, Any]], str]
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def _refused(status: int, reason: str) -> Response:
 
 
 async def _bounded(request: Request) -> bytes | None:
-    """Read the body, or return None as soon as it is too long, whatever its Content-Length says."""
+    """Read the body, or return None as soon as it is too long. Ignores the Content-Length header."""
     payload = bytearray()
     async for chunk in request.stream():
         payload += chunk

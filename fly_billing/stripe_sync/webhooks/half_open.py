@@ -1,4 +1,4 @@
-"""HTTP connections that end: whoever does not finish a request, or does not read the answer, is cut off.
+"""Closes HTTP connections of clients that do not finish a request or do not read the answer.
 
 uvicorn bounds the pause between two requests and nothing else; a client that sends half a request keeps its connection,
 and enough of them keep Stripe out. Keeps out: what is answered (`app`).

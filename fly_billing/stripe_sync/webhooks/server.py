@@ -38,7 +38,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     app = build_app(settings.stripe_webhook_secret.get_secret_value(), take_in)
     config = configuration(app, host=host, port=port, log_level="warning")
-    say(f"Stripe's webhooks are taken at http://{host}:{port}{PATH} - Ctrl-C stops it.")
+    say(f"Listening for Stripe webhooks at http://{host}:{port}{PATH} - press Ctrl-C to stop.")
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it has obeyed
         uvicorn.Server(config).run()
 

@@ -1,6 +1,6 @@
-"""Says whether Stripe sent a request just now, from its body and its Stripe-Signature header.
+"""Checks that Stripe sent a request just now, by its body and its Stripe-Signature header.
 
-Add here whatever is checked before an event is believed. Keeps out: HTTP (`app`), what an event means
+Add here all checks before an event is trusted. Not here: HTTP (`app`), what an event means
 (`stripe_sync.rules.events`).
 """
 
@@ -37,7 +37,7 @@ def read_signed(payload: bytes, headers: Sequence[str], secret: str) -> Mapping[
         secret: the endpoint's own (whsec_...).
 
     Raises:
-        NotSigned: the signature is missing, malformed, too old or not Stripe's, whatever the headers hold.
+        NotSigned: the signature is missing, malformed, too old or not Stripe's.
         NotAnEvent: the payload is not UTF-8, or is signed and no JSON object.
     """
     try:

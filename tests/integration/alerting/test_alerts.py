@@ -109,7 +109,8 @@ def test_a_failed_sync_is_told_once(
     subject, who, what_to_do = text.splitlines()
     assert (subject, who) == ("Stripe sync failed (rate_limited): 1 invoice, $12.00", "- acme 2023-06: $12.00")
     assert what_to_do.startswith(
-        "What to do: Stripe limits our rate: the pace slows down by itself, the next run goes on"
+        "What to do: Stripe limits our request rate: the rate limiter slows down automatically, and the next run"
+        " continues"
     )
     assert [on_call.hears(queue_sync_failure_alerts) for _ in range(3)] == [0, 0, 0]
     assert len(webhook.taken) == 1

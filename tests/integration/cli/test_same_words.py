@@ -60,8 +60,8 @@ def test_a_failed_sync_is_told_in_the_same_words_everywhere(
     link = f"https://dashboard.stripe.com/test/logs/{call['id']}"
     assert what_to_do(told) == shown["what to do"] == entry(deployment.database, "acme")["failure_operator_text"]
     assert what_to_do(told) == (
-        "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask them where it is"
-        " not known), then launch the partition again. Stripe said: The location isn't recognized."
+        "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask the customer"
+        " if you don't know it), then launch the partition again. Stripe said: The location isn't recognized."
         f" (request {call['id']}, {link})"
     )
     assert trouble(deployment) == shown["the customer is told"] == ADDRESS

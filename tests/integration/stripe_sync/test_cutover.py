@@ -123,7 +123,7 @@ def test_a_month_out_of_line_names_both_totals_and_the_largest_changes(
     with pytest.raises(OutOfLine) as stopped:
         demand_in_line(billing_database, JULY, 50)
     told = str(stopped.value)
-    assert f"${july} this month, $100.00 last month: {change}, 50 % are allowed" in told
+    assert f"${july} this month, $100.00 last month: {change}, 50 % is allowed" in told
     assert f"Largest changes: acme ${july} (last month $100.00)" in told
     assert f"`fly-billing approve 2023-07 --by NAME --total {july.replace('.', '')}`" in told
 
@@ -138,7 +138,7 @@ def test_an_approval_holds_until_the_total_exceeds_it_and_the_newest_one_counts(
     add_organization(billing_database, "bolt")
     charge(billing_database, "bolt", "0.01", month=JULY)
     close_month(billing_database, tmp_path, JULY)
-    with pytest.raises(OutOfLine, match=r"approved are only \$200.00"):
+    with pytest.raises(OutOfLine, match=r"only \$200.00 is approved"):
         demand_in_line(billing_database, JULY, 50)
 
     approve_total(billing_database, JULY, "USD", 20001, "Ada", NOW)

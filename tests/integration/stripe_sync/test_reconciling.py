@@ -90,12 +90,12 @@ def test_an_invoice_made_a_second_time_is_a_duplicate(tools: SyncTools, sandbox:
 
 def test_a_total_changed_by_hand_differs(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
-    assert found(reconcile(tools)) == [("differing", "acme", "total $3,545.00 in Stripe, $35.45 at home")]
+    assert found(reconcile(tools)) == [("differing", "acme", "total $3,545.00 in Stripe, $35.45 here")]
 
 
 def test_a_currency_changed_by_hand_differs(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], currency="eur")
-    assert found(reconcile(tools)) == [("differing", "acme", "currency EUR in Stripe, USD at home")]
+    assert found(reconcile(tools)) == [("differing", "acme", "currency EUR in Stripe, USD here")]
 
 
 def test_a_line_changed_by_hand_is_found_even_where_the_total_is_right(
@@ -112,7 +112,7 @@ def test_a_line_changed_by_hand_is_found_even_where_the_total_is_right(
 
 def test_a_line_deleted_by_hand_is_an_edit(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.delete_object(invoice_in_stripe(sandbox, "acme")["lines"][0]["id"])
-    assert found(reconcile(tools)) == [("edited", "acme", "1 lines in Stripe, 2 at home")]
+    assert found(reconcile(tools)) == [("edited", "acme", "1 lines in Stripe, 2 here")]
 
 
 def test_a_month_changed_in_the_metadata_by_hand_is_an_edit_and_no_missing_invoice(
@@ -146,7 +146,7 @@ def test_an_invoice_that_says_it_is_ours_and_is_not_is_an_orphan(
     copy_in_stripe(
         sandbox, "bolt", organization=organization, fly_billing_invoice="99999999-2222-3333-4444-555555555555"
     )
-    message = "Stripe has an invoice over $5.00 that says it is ours, and we have no such invoice"
+    message = "Stripe has an invoice over $5.00 that is marked as ours, but we have no such invoice"
     assert found(reconcile(tools)) == [("orphaned", organization, message)]
 
 
@@ -228,7 +228,7 @@ def test_at_a_glance_a_long_invoice_with_a_wrong_total_is_read_to_say_which_line
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=24100)
     sandbox.control.clear_calls()
     (one,) = glance(long_one).discrepancies
-    assert (one.kind, one.message) == ("differing", "total $241.00 in Stripe, $240.00 at home")
+    assert (one.kind, one.message) == ("differing", "total $241.00 in Stripe, $240.00 here")
     assert sorted((line.ours_cents, line.theirs_cents) for line in one.lines) == [(100, 99), (100, 101)]
     assert calls(sandbox) == ["invoices.list", *["invoices.list_lines"] * 3]
 

@@ -120,10 +120,10 @@ def test_what_somebody_took_back_in_stripe_is_billed_again_once_and_only_when_a_
         sandbox.control.delete_object(sent)
     sandbox.control.clear_calls()
 
-    assert repair(tools, no) == [("make anew", "acme", "refused")]
+    assert repair(tools, no) == [("recreate", "acme", "refused")]
     assert changes(sandbox) == {}
 
-    assert repair(tools, yes) == [("make anew", "acme", "done")]
+    assert repair(tools, yes) == [("recreate", "acme", "done")]
     assert changes(sandbox) == {"invoices.create": 1, "invoices.add_lines": 1, "invoices.finalize": 1}
     assert [one for one in statuses(sandbox, "acme") if one[0] != "void"] == [("open", 3545)]
     assert entry(tools.journal.database, "acme")["generation"] == 1
@@ -223,8 +223,8 @@ def test_an_invoice_that_differs_is_voided_and_made_anew_when_a_human_says_so(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
-    assert repair(tools, no) == [("make anew", "acme", "refused")]
-    assert repair(tools, yes) == [("make anew", "acme", "done")]
+    assert repair(tools, no) == [("recreate", "acme", "refused")]
+    assert repair(tools, yes) == [("recreate", "acme", "done")]
     assert statuses(sandbox, "acme") == [("void", 354500), ("open", 3545)]
     assert settled(tools, sandbox)
 
@@ -251,7 +251,7 @@ def test_a_void_that_the_internet_swallows_is_made_once_all_the_same(
 ) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     sandbox.control.add_fault(effect, "invoices.void", **rule)
-    assert repair(tools, yes) == [("make anew", "acme", "done")]
+    assert repair(tools, yes) == [("recreate", "acme", "done")]
     assert statuses(sandbox, "acme") == [("void", 354500), ("open", 3545)]
     assert settled(tools, sandbox)
 
@@ -259,7 +259,7 @@ def test_a_void_that_the_internet_swallows_is_made_once_all_the_same(
 def test_a_void_that_stripe_refuses_makes_nothing_anew(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     sandbox.control.add_fault("error", "invoices.void", status=400, type="invalid_request_error", message="Odd.")
-    assert repair(tools, yes) == [("make anew", "acme", "failed")]
+    assert repair(tools, yes) == [("recreate", "acme", "failed")]
     assert statuses(sandbox, "acme") == [("open", 354500)]
     assert entry(tools.journal.database, "acme")["state"] == "finalized"
 
@@ -267,7 +267,7 @@ def test_a_void_that_stripe_refuses_makes_nothing_anew(tools: SyncTools, sandbox
 def test_an_invoice_that_a_sync_has_in_its_hands_is_left_alone(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     with tools.journal.database.session_lock(f"sync {entry(tools.journal.database, 'acme')['invoice_id']}"):
-        assert repair(tools, yes) == [("make anew", "acme", "failed")]
+        assert repair(tools, yes) == [("recreate", "acme", "failed")]
     assert changes(sandbox) == {}
 
 

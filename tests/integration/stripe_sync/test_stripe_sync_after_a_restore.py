@@ -117,9 +117,9 @@ def test_one_that_was_voided_there_is_not_sent_again_before_a_human_says_so(
         assert [status for name, status, _, _ in in_stripe(sandbox) if name == "acme"] == ["void"]
     assert kinds(tools) == ["missing"]
 
-    assert repair(tools, yes=False) == [("make anew", "refused")]
+    assert repair(tools, yes=False) == [("recreate", "refused")]
     assert outcome(sync(tools))[1] == ["voided_in_stripe"]
-    assert repair(tools, yes=True) == [("make anew", "done")]
+    assert repair(tools, yes=True) == [("recreate", "done")]
     assert in_stripe(sandbox) == [("acme", "open", 3545, 2), ("acme", "void", 3545, 2), SYNCED[1]]
     assert kinds(tools) == []
 

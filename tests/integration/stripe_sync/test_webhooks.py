@@ -219,7 +219,7 @@ def test_a_failed_payment_is_on_the_statement_with_stripes_words_until_it_is_pai
     eventually(
         lambda: trouble(billing_database),
         'We could not collect this invoice ("Your card has expired"). Please use another card.'
-        f" You can pay it on its page at any time. We try again on {again:%Y-%m-%d}.",
+        f" You can pay the invoice online at any time. We will try again on {again:%Y-%m-%d}.",
     )
     assert status(billing_database) == "finalized"
     client.v1.invoices.pay(told)
@@ -236,7 +236,8 @@ def test_the_last_failure_is_the_one_that_counts_however_they_come(
         payload = json.dumps(event_body("invoice.payment_failed", acme, at, next_payment_attempt=again))
         assert post(service, payload, Stripe_Signature=signed(payload)) == (200, {"outcome": "applied"})
     assert trouble(billing_database) == (
-        "We could not collect this invoice. You can pay it on its page at any time. We don't try again by ourselves."
+        "We could not collect this invoice. You can pay the invoice online at any time. We will not try again"
+        " automatically."
     )
 
 
@@ -784,7 +785,7 @@ def test_a_failed_payment_is_told_once_and_so_are_its_end_and_its_recovery(
     ]
     assert alerts[1].splitlines()[1:] == [
         "- acme 2023-06: $12.00",
-        "What to do: The card has expired. Stripe does not try again: write to the customer, then collect it or write"
+        "What to do: The card has expired. Stripe will not retry: contact the customer, then collect it or write"
         " it off in Stripe's dashboard. Stripe said: Your card has expired."
         f" (expired_card, https://dashboard.stripe.com/test/invoices/{acme})",
     ]
@@ -803,7 +804,7 @@ def test_a_stolen_card_is_told_by_its_decline_code_to_us_and_only_as_declined_to
     assert alerts[0].splitlines()[0] == "Payment failed, Stripe has given up (stolen_card): 1 invoice, $12.00"
     assert trouble(billing_database) == (
         "We could not collect this invoice. Please ask your bank, or use another card."
-        " You can pay it on its page at any time. We don't try again by ourselves."
+        " You can pay the invoice online at any time. We will not try again automatically."
     )
 
 

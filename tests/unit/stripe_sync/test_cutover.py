@@ -117,10 +117,10 @@ def test_half_more_or_half_less_than_last_month_is_the_limit(cents: int, passes:
 
 
 def test_a_total_out_of_line_is_told_with_both_amounts() -> None:
-    assert judged(15001, 10000).reason == "$150.01 this month, $100.00 last month: 51 % more, 50 % are allowed"
-    assert judged(2500, 10000).reason == "$25.00 this month, $100.00 last month: 75 % less, 50 % are allowed"
+    assert judged(15001, 10000).reason == "$150.01 this month, $100.00 last month: 51 % more, 50 % is allowed"
+    assert judged(2500, 10000).reason == "$25.00 this month, $100.00 last month: 75 % less, 50 % is allowed"
     assert judged(20000, 10000, approved=15000).reason == (
-        "$200.00 this month, $100.00 last month: 100 % more, 50 % are allowed; approved are only $150.00"
+        "$200.00 this month, $100.00 last month: 100 % more, 50 % is allowed; only $150.00 is approved"
     )
 
 
@@ -129,8 +129,8 @@ def test_a_total_out_of_line_is_told_with_both_amounts() -> None:
     [
         (10**9, 1, 0, None, "the guard is turned off"),
         (10**9, None, 50, None, "last month has no final invoices: nothing to compare with"),
-        (500, 0, 50, None, "last month came to nothing: nothing to compare with"),
-        (500, -1, 50, None, "last month came to nothing: nothing to compare with"),
+        (500, 0, 50, None, "last month's total was zero or less: nothing to compare with"),
+        (500, -1, 50, None, "last month's total was zero or less: nothing to compare with"),
         (14000, 10000, 50, None, "within 50 % of last month"),
         (101, 100, 1, None, "within 1 % of last month"),
         (1, 1, 50, None, "within 50 % of last month"),
@@ -179,7 +179,7 @@ def test_a_total_out_of_line_names_five_organizations_and_both_totals() -> None:
             3500,
             700,
             False,
-            "$35.00 this month, $7.00 last month: 400 % more, 50 % are allowed",
+            "$35.00 this month, $7.00 last month: 400 % more, 50 % is allowed",
             tuple(OrganizationTotals(name, "USD", 500, 100) for name in "abcde"),
         )
     ]
@@ -225,6 +225,6 @@ def test_an_approved_total_is_read_from_a_tag() -> None:
 )
 def test_a_tag_that_is_no_total_is_refused(text: str) -> None:
     with pytest.raises(
-        ValueError, match=f"^{re.escape(repr(text))} is no total: write cents \\(585000\\), or USD=585000, EUR=1200$"
+        ValueError, match=f"^{re.escape(repr(text))} is not a total: write cents \\(585000\\), or USD=585000, EUR=1200$"
     ):
         read_approved_total(text)

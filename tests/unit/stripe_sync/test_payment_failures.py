@@ -8,26 +8,27 @@ from fly_billing.stripe_sync.rules.payment_failures import KNOWN_CODES, payment_
 @pytest.mark.parametrize(
     ("code", "what_to_do"),
     [
-        ("expired_card", "Please use another card. You can pay it on its page at any time."),
+        ("expired_card", "Please use another card. You can pay the invoice online at any time."),
         (
             "insufficient_funds",
-            "Please make sure there are sufficient funds, or use another card. You can pay it on its page at any time.",
+            "Please make sure there are sufficient funds, or use another card."
+            " You can pay the invoice online at any time.",
         ),
         (
             "authentication_required",
-            "Your bank wants you to confirm this payment: please do so on the invoice's page.",
+            "Your bank asks you to confirm this payment. Please do so on the invoice's page.",
         ),
         (
             "account_closed",
-            "Please check the bank account, or use another way to pay. You can pay it on its page at any time.",
+            "Please check the bank account, or use another payment method. You can pay the invoice online at any time.",
         ),
         (
             "issuer_not_available",
-            "The way to your bank did not work this time; the card need not be wrong."
-            " You can pay it on its page at any time.",
+            "The connection to your bank failed this time; there may be nothing wrong with your card."
+            " You can pay the invoice online at any time.",
         ),
-        ("a_code_of_next_year", "You can pay it on its page at any time."),
-        (None, "You can pay it on its page at any time."),
+        ("a_code_of_next_year", "You can pay the invoice online at any time."),
+        (None, "You can pay the invoice online at any time."),
     ],
 )
 def test_the_customer_reads_what_they_can_do(code: str | None, what_to_do: str) -> None:

@@ -41,8 +41,8 @@ def test_a_voided_invoice_does_not_count() -> None:
     assert found(THEIRS, replace(VOIDED, stripe_id="in_0")) == []
 
 
-SEND = "sync the month again, or `fly-billing repair`: both send it"
-ASK = "was it meant? Then void it at home; else `fly-billing repair` makes it anew when told to"
+SEND = "sync the month again or run `fly-billing repair`: both send it"
+ASK = "was that intended? If so, void it here too; if not, `fly-billing repair` recreates it after asking"
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_two_invoices_for_one_ask_the_customer_twice() -> None:
 
 def test_another_total_is_told_with_both_amounts() -> None:
     theirs = replace(THEIRS, total_cents=354500)
-    assert found(theirs) == [("differing", "total $3,545.00 in Stripe, $35.45 at home", ("in_1",))]
+    assert found(theirs) == [("differing", "total $3,545.00 in Stripe, $35.45 here", ("in_1",))]
 
 
 def test_the_same_number_in_another_currency_differs() -> None:
-    assert found(replace(THEIRS, currency="JPY")) == [("differing", "currency JPY in Stripe, USD at home", ("in_1",))]
+    assert found(replace(THEIRS, currency="JPY")) == [("differing", "currency JPY in Stripe, USD here", ("in_1",))]
 
 
 def test_a_line_too_many_differs_even_where_the_total_is_right() -> None:
     theirs = replace(THEIRS, lines=(*THEIRS.lines, ("three", 0)))
-    assert found(theirs) == [("differing", "3 lines in Stripe, 2 at home", ("in_1",))]
+    assert found(theirs) == [("differing", "3 lines in Stripe, 2 here", ("in_1",))]
 
 
 def test_lines_that_differ_and_add_up_all_the_same_are_found() -> None:
@@ -128,9 +128,7 @@ def test_a_line_that_is_alike_on_both_sides_is_not_listed() -> None:
 
 def test_lines_that_were_not_read_are_only_counted() -> None:
     assert found(replace(THEIRS, lines=(), unread_lines=2)) == []
-    assert found(replace(THEIRS, lines=(), unread_lines=3)) == [
-        ("differing", "3 lines in Stripe, 2 at home", ("in_1",))
-    ]
+    assert found(replace(THEIRS, lines=(), unread_lines=3)) == [("differing", "3 lines in Stripe, 2 here", ("in_1",))]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +167,7 @@ def test_metadata_that_somebody_changed_is_told_name_by_name_with_what_it_was() 
     (one,) = reconcile([MARKED], [theirs])
     assert (one.kind, one.stripe_ids) == ("edited", ("in_1",))
     assert one.message == "metadata: month is 2023-07, not 2023-06, organization is gone, not acme"
-    assert one.what_to_do == "write it back in Stripe's dashboard: month=2023-06, organization=acme"
+    assert one.what_to_do == "restore it in Stripe's dashboard: month=2023-06, organization=acme"
 
 
 def test_metadata_is_compared_only_where_it_was_looked_at_and_had_been_right() -> None:
@@ -188,13 +186,13 @@ def test_a_draft_beside_the_finished_invoice_is_stuck_too() -> None:
 
 
 def test_an_invoice_that_says_it_is_ours_and_is_not_is_an_orphan() -> None:
-    message = "Stripe has an invoice over $1.00 that says it is ours, and we have no such invoice"
+    message = "Stripe has an invoice over $1.00 that is marked as ours, but we have no such invoice"
     assert found(THEIRS, ORPHAN) == [("orphaned", message, ("in_9",))]
 
 
 def test_an_invoice_that_is_void_at_home_and_lives_on_in_stripe_is_an_orphan_that_we_know() -> None:
     (one,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
-    said = "Stripe has an invoice over $1.00 that says it is ours, and it is not one that Stripe should have"
+    said = "Stripe has an invoice over $1.00 that is marked as ours, but Stripe should not have it"
     assert (one.kind, one.message, one.is_known_here) == ("orphaned", said, True)
 
 
@@ -202,7 +200,7 @@ def test_a_voided_orphan_is_nobodys_business() -> None:
     assert found(THEIRS, replace(THEIRS, invoice_id="inv-9", status="void")) == []
 
 
-MAKE_ANEW = "find out who changed it; `fly-billing repair` voids it and makes it anew when told to"
+MAKE_ANEW = "find out who changed it; `fly-billing repair` voids it and recreates it after asking"
 BY_HAND = "find out who made it; delete the draft or void it in Stripe"
 
 
@@ -212,12 +210,13 @@ BY_HAND = "find out who made it; delete the draft or void it in Stripe"
         (
             [THEIRS, replace(THEIRS, stripe_id="in_2")],
             "duplicate",
-            "`fly-billing repair` keeps the one in our journal and voids the others when told to; pay back twice paid",
+            "`fly-billing repair` keeps the one in our journal and voids the others after asking; refund what was"
+            " paid twice",
         ),
         (
             [replace(THEIRS, status="draft")],
             "stuck",
-            "`fly-billing repair` finishes it, or removes it where another is there",
+            "`fly-billing repair` finishes it, or removes it if there is another one",
         ),
         ([replace(THEIRS, total_cents=1)], "differing", MAKE_ANEW),
         ([replace(THEIRS, lines=THEIRS.lines[:1])], "differing", MAKE_ANEW),

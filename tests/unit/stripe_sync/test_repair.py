@@ -41,7 +41,7 @@ def test_a_draft_deleted_before_it_was_finished_is_sent() -> None:
 
 @pytest.mark.parametrize("theirs", [[], [replace(THEIRS, status="void")]])
 def test_what_somebody_took_back_in_stripe_is_made_anew_only_when_a_human_says_so(theirs: list[FoundInvoice]) -> None:
-    assert plan(OURS, *theirs) == [("make anew", (), False)]
+    assert plan(OURS, *theirs) == [("recreate", (), False)]
 
 
 @pytest.mark.parametrize("ours", [UNSENT, replace(OURS, state="verified"), OURS])
@@ -94,16 +94,16 @@ def test_as_long_as_there_are_two_no_draft_becomes_a_third() -> None:
 def test_a_draft_too_much_is_removed_whatever_else_is_done_about_its_invoice() -> None:
     assert plan(OURS, replace(THEIRS, total_cents=354500), replace(DRAFT, stripe_id="in_2")) == [
         ("remove", ("in_2",), True),
-        ("make anew", ("in_1",), False),
+        ("recreate", ("in_1",), False),
     ]
 
 
 def test_an_invoice_that_differs_is_voided_and_made_anew_when_a_human_says_so() -> None:
-    assert plan(OURS, replace(THEIRS, total_cents=354500)) == [("make anew", ("in_1",), False)]
+    assert plan(OURS, replace(THEIRS, total_cents=354500)) == [("recreate", ("in_1",), False)]
 
 
 def test_lines_edited_by_hand_are_made_anew_when_a_human_says_so() -> None:
-    assert plan(OURS, replace(THEIRS, lines=(("one", 1300), ("two", 2245)))) == [("make anew", ("in_1",), False)]
+    assert plan(OURS, replace(THEIRS, lines=(("one", 1300), ("two", 2245)))) == [("recreate", ("in_1",), False)]
 
 
 @pytest.mark.parametrize("status", ["paid", "uncollectible"])
@@ -114,7 +114,7 @@ def test_what_differs_and_is_settled_is_never_voided(status: str) -> None:
 def test_metadata_edited_by_hand_is_written_back_by_hand() -> None:
     theirs = replace(THEIRS, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-07")))
     (action,) = plan_repairs(reconcile([OURS], [theirs]))
-    assert (action.verb, action.sentence) == ("leave", "write it back in Stripe's dashboard: month=2023-06")
+    assert (action.verb, action.sentence) == ("leave", "restore it in Stripe's dashboard: month=2023-06")
 
 
 @pytest.mark.parametrize("theirs", [replace(THEIRS, total_cents=1), DRAFT])
@@ -153,49 +153,49 @@ UNMARKED = (("month", "2023-06"),)
     ("ours", "theirs", "sentence"),
     [
         (UNSENT, [], "send it, through the sync"),
-        (OURS, [], "make it anew: in_1 was taken back in Stripe"),
-        (OURS, [replace(THEIRS, status="void")], "make it anew: in_1 was taken back in Stripe"),
+        (OURS, [], "recreate it: in_1 was voided or deleted in Stripe"),
+        (OURS, [replace(THEIRS, status="void")], "recreate it: in_1 was voided or deleted in Stripe"),
         (
             replace(UNSENT, state="needs_attention"),
             [replace(THEIRS, status="void"), replace(AGAIN, status="void")],
-            "make it anew: in_1, in_2 were taken back in Stripe",
+            "recreate it: in_1, in_2 were voided or deleted in Stripe",
         ),
         (UNSENT, [DRAFT], "finish it, through the sync"),
         (OURS, [THEIRS, replace(DRAFT, stripe_id="in_2")], "remove the draft: our journal has in_1"),
         (
             OURS,
             [replace(DRAFT, metadata=UNMARKED)],
-            "its mark (metadata fly_billing_invoice) is gone: write it back in Stripe",
+            "its metadata fly_billing_invoice is gone: restore it in Stripe",
         ),
         (OURS, [AGAIN, THEIRS, replace(THEIRS, stripe_id="in_3")], "void in_2, in_3, keep in_1"),
         (
             OURS,
             [THEIRS, AGAIN, replace(PAID_AGAIN, stripe_id="in_3"), replace(PAID_AGAIN, stripe_id="in_4")],
-            "void in_2, keep in_1; in_3 is paid, in_4 is paid: pay it back by hand",
+            "void in_2, keep in_1; in_3 is paid, in_4 is paid: refund it manually",
         ),
         (
             OURS,
             [THEIRS, PAID_AGAIN],
-            "in_2 is paid: pay it back or write a credit note in Stripe; keep in_1",
+            "in_2 is paid: refund it or issue a credit note in Stripe; keep in_1",
         ),
         (
             UNSENT,
             [replace(THEIRS, status="paid"), PAID_AGAIN],
-            "several are paid, or none is right: decide by hand which one stays",
+            "several are paid, or none matches: decide manually which one to keep",
         ),
-        (OURS, [replace(THEIRS, total_cents=1)], "void in_1 and make it anew"),
+        (OURS, [replace(THEIRS, total_cents=1)], "void in_1 and recreate it"),
         (
             OURS,
             [replace(THEIRS, total_cents=1, status="paid")],
-            "it is paid, so it is not voided: settle the difference by hand, with a credit note",
+            "it is paid, so it is not voided: settle the difference manually, with a credit note",
         ),
         (
             OURS,
             [replace(THEIRS, total_cents=1, metadata=UNMARKED)],
-            "its mark (metadata fly_billing_invoice) is gone, so it is not voided:"
-            " settle the difference by hand, with a credit note",
+            "its metadata fly_billing_invoice is gone, so it is not voided:"
+            " settle the difference manually, with a credit note",
         ),
-        (None, [DRAFT], "remove the draft: it says it is ours, and we have no such invoice"),
+        (None, [DRAFT], "remove the draft: it is marked as ours, but we have no such invoice"),
         (None, [THEIRS], "find out who made it; delete the draft or void it in Stripe"),
     ],
 )

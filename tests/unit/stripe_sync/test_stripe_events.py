@@ -103,7 +103,7 @@ def test_an_invoice_that_is_not_ours_or_was_settled_before_us_is_ignored() -> No
 
 
 PAID_ELSEWHERE = (
-    "money came in for a duplicate or an earlier try: refund it there, or void the one that we billed."
+    "a duplicate or an earlier try was paid: refund it in Stripe, or void the invoice that we billed."
     " (https://dashboard.stripe.com/test/invoices/in_1)"
 )
 
@@ -113,19 +113,19 @@ PAID_ELSEWHERE = (
     [
         (event("created"), standing(), "events of this type change nothing here"),
         (event("paid"), None, "not an invoice of ours"),
-        (event("paid"), SyncState("paid", "imported", None, None), "the invoice was made and settled before us"),
+        (event("paid"), SyncState("paid", "imported", None, None), "the invoice was imported and settled elsewhere"),
         (event("paid"), standing(stripe_state="verified"), "our sync has not finished this invoice yet"),
         (
             event("paid"),
             standing(stripe_id="in_2"),
-            "of an earlier try or a duplicate in Stripe, not of the invoice that we billed",
+            "about an earlier try or a duplicate in Stripe, not about the invoice that we billed",
         ),
         (
             event("voided"),
             standing(stripe_id="in_2"),
-            "of an earlier try or a duplicate in Stripe, not of the invoice that we billed",
+            "about an earlier try or a duplicate in Stripe, not about the invoice that we billed",
         ),
-        (event("finalization_failed"), standing(), "the invoice was finalized since, or drafted anew"),
+        (event("finalization_failed"), standing(), "the invoice was finalized since, or a new draft was made"),
         (event("finalization_failed"), standing(stripe_state="verified"), "Stripe could not finalize the draft"),
         (event("payment_failed"), standing(), "the payment failed"),
         (event("payment_failed"), standing("paid"), "the invoice is paid since"),
@@ -146,26 +146,26 @@ def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: Sync
         (
             event("voided"),
             standing("paid"),
-            "Stripe says void, we say paid, and neither can change: find out what happened to it."
+            "the invoice is void in Stripe and paid here, and neither can change: find out what happened to it."
             " (https://dashboard.stripe.com/test/invoices/in_1)",
         ),
         (
             event("voided"),
             standing(),
-            "nothing of it is owed any more or billed by itself; a fee that it charged ahead is on the invoice of the"
-            " month it is for. If that was a mistake, `fly-billing rebill ORG MONTH --reissue` makes it anew."
+            "the customer owes nothing on it any more. A fee that it charged in advance is on the invoice of its own"
+            " month. If voiding it was a mistake, `fly-billing rebill ORG MONTH --reissue` issues it again."
             " (https://dashboard.stripe.com/test/invoices/in_1)",
         ),
         (
             event("marked_uncollectible"),
             standing(),
-            "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, which makes it paid."
+            "it no longer counts as owed: if that was a mistake, collect it in Stripe's dashboard, and it becomes paid."
             " (https://dashboard.stripe.com/test/invoices/in_1)",
         ),
         (
             event("payment_failed"),
             standing(),
-            "Stripe does not try again: write to the customer, then collect it or write it off in Stripe's dashboard."
+            "Stripe will not retry: contact the customer, then collect it or write it off in Stripe's dashboard."
             " (https://dashboard.stripe.com/test/invoices/in_1)",
         ),
         (event("paid"), standing(), None),
@@ -192,7 +192,7 @@ def test_a_failed_finalization_with_a_code_that_nobody_knows_is_told_like_one_wi
     verdict = judge(failed, standing(stripe_state="verified"))
     assert verdict.customer_text == ACCOUNT
     assert verdict.operator_text == (
-        "Stripe could not finalize the draft: mend what its message says, then launch sync_month again."
+        "Stripe could not finalize the draft: fix what its message says, then launch sync_month again."
         " Stripe said: No. (a_code_of_next_year, https://dashboard.stripe.com/test/invoices/in_1)"
     )
 
@@ -202,11 +202,11 @@ def test_a_failed_payment_says_why_and_what_happens_next() -> None:
     verdict = judge(event("payment_failed", error="Your card was declined.", next_attempt_at=again), standing())
     assert short(verdict) == ("applied", None, "payment_failed")
     assert verdict.customer_text == (
-        'We could not collect this invoice ("Your card was declined"). You can pay it on its page at any time.'
-        " We try again on 2026-11-26."
+        'We could not collect this invoice ("Your card was declined"). You can pay the invoice online at any time.'
+        " We will try again on 2026-11-26."
     )
     assert verdict.operator_text == (
-        "Stripe tries again by itself on 2026-11-26: ask the customer for another way to pay."
+        "Stripe will retry automatically on 2026-11-26: ask the customer for another payment method."
         " Stripe said: Your card was declined. (https://dashboard.stripe.com/test/invoices/in_1)"
     )
 
@@ -215,7 +215,8 @@ def test_a_payment_that_is_given_up_is_told_as_such_even_where_nobody_said_why()
     verdict = judge(event("payment_failed"), standing())
     assert verdict.code == "payment_given_up"
     assert verdict.customer_text == (
-        "We could not collect this invoice. You can pay it on its page at any time. We don't try again by ourselves."
+        "We could not collect this invoice. You can pay the invoice online at any time. We will not try again"
+        " automatically."
     )
 
 
@@ -224,10 +225,10 @@ def test_a_failed_payment_says_what_its_decline_code_means_to_each() -> None:
     verdict = judge(failed, standing())
     assert verdict.customer_text == (
         'We could not collect this invoice ("Your card has insufficient funds"). Please make sure there are sufficient'
-        " funds, or use another card. You can pay it on its page at any time. We don't try again by ourselves."
+        " funds, or use another card. You can pay the invoice online at any time. We will not try again automatically."
     )
     assert verdict.operator_text == (
-        "Not enough funds, or the card's limit is reached. Stripe does not try again: write to the customer, then"
+        "Not enough funds, or the card's limit is reached. Stripe will not retry: contact the customer, then"
         " collect it or write it off in Stripe's dashboard. Stripe said: Your card has insufficient funds."
         " (insufficient_funds, https://dashboard.stripe.com/test/invoices/in_1)"
     )
@@ -244,7 +245,7 @@ def test_a_failed_finalization_is_told_until_it_is_over() -> None:
     verdict = judge(failed, standing(stripe_state="verified"))
     assert short(verdict) == ("applied", None, "finalization_failed")
     assert verdict.operator_text == (
-        "Stripe could not finalize the draft: mend what its message says, then launch sync_month again."
+        "Stripe could not finalize the draft: fix what its message says, then launch sync_month again."
         " Stripe said: No address. (https://dashboard.stripe.com/test/invoices/in_1)"
     )
     assert judge(failed, standing(stripe_state="finalized")).outcome == "superseded"

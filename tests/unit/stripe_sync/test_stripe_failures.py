@@ -29,7 +29,7 @@ def test_what_needs_a_person_is_not_tried_again_by_itself(code: str) -> None:
 def test_stripes_own_words_and_request_id_are_kept_for_the_operator_only() -> None:
     failure = stripe_failure("a_code_of_next_year", "Amount must be no more than $999,999.99.", "req_123")
     assert failure.operator_text == (
-        "Stripe refused the request: mend what its message says, then launch the partition again."
+        "Stripe refused the request: fix what its message says, then launch the partition again."
         " Stripe said: Amount must be no more than $999,999.99. (request req_123)"
     )
     assert (failure.code, failure.customer_text) == ("a_code_of_next_year", ACCOUNT)
@@ -39,7 +39,7 @@ def test_the_operator_can_open_the_request_in_stripes_dashboard() -> None:
     link = "https://dashboard.stripe.com/test/logs/req_123"
     failure = stripe_failure("lock_timeout", "", "req_123", link)
     assert failure.operator_text == (
-        f"Stripe's object was locked by another request: the next run goes on. (request req_123, {link})"
+        f"the object in Stripe was locked by another request: the next run continues. (request req_123, {link})"
     )
 
 
