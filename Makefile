@@ -79,10 +79,11 @@ schema: $(VENV)/.installed-dev ## write schema.sql and docs/schema.md from the m
 migration: $(VENV)/.installed-dev ## make the two files of the next migration: make migration NAME=what_it_does
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.support.schema_files $(if $(NAME),$(NAME),$(error NAME=what_it_does is missing))
 
-lint: $(VENV)/.installed-dev ## style, types, and whether Dagster can load the project
+lint: $(VENV)/.installed-dev ## style of Python and SQL, types, and whether Dagster can load the project
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint --disable-progress-bar --processes 2 fly_billing
 	@home=$$(mktemp -d) && touch $$home/dagster.yaml && DAGSTER_HOME=$$home PYTHONWARNINGS=ignore \
 		$(BIN)/dagster definitions validate -w workspace.yaml; code=$$?; rm -rf $$home; exit $$code
 

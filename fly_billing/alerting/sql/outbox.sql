@@ -25,5 +25,7 @@ for update skip locked;
 -- or later if the channel asked for that.
 update alerts set
     refusals = refusals + 1, last_refusal = :reason,
-    next_try_at = now() + make_interval(secs => greatest(cast(:retry_after as float8), least(600, 30 * 2 ^ least(refusals, 5))))
+    next_try_at = now() + make_interval(
+        secs => greatest(cast(:retry_after as float8), least(600, 30 * 2 ^ least(refusals, 5)))
+    )
 where id = :id;

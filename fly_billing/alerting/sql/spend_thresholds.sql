@@ -8,7 +8,8 @@ returning amount_cents;
 -- name: record_spend_alert
 -- No rows. An alert reports that the organization's month reached these thresholds.
 insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents)
-select :organization_id, to_date(:month, 'YYYY-MM'), :currency, unnest(cast(:thresholds_cents as bigint[])), :total_cents;
+select :organization_id, to_date(:month, 'YYYY-MM'), :currency, unnest(cast(:thresholds_cents as bigint[])),
+    :total_cents;
 
 -- name: remove_spend_threshold
 -- One row if the threshold existed, none if not.

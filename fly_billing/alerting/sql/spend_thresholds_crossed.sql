@@ -8,7 +8,8 @@ with spend as (
     select l.organization_id, i.month, i.currency, sum(t.amount_cents), i.computed_at
     from organization_links as l
     join invoices as i
-        on i.organization_id = l.payer_id and i.status = 'open' and daterange(l.first_month, l.last_month, '[]') @> i.month
+        on i.organization_id = l.payer_id and i.status = 'open'
+            and daterange(l.first_month, l.last_month, '[]') @> i.month
     join invoice_items as t on t.invoice_id = i.id and t.organization_id = l.organization_id
     where l.organization_id in (select organization_id from spend_thresholds)
     group by l.organization_id, i.id

@@ -4,10 +4,13 @@
 select
     (select count(*) from organizations) as organizations,
     count(*) as invoices,
-    coalesce(sum((select count(*) from invoice_items where invoice_items.invoice_id = invoices.id)), 0)::bigint as items,
+    coalesce(
+        sum((select count(*) from invoice_items where invoice_items.invoice_id = invoices.id)), 0
+    )::bigint as items,
     coalesce(sum(total_cents), 0)::bigint as total_cents
 from invoices
-where status in ('finalized', 'paid', 'uncollectible') and origin = 'billed' and total_cents <> 0 and currency = :currency;
+where status in ('finalized', 'paid', 'uncollectible') and origin = 'billed' and total_cents <> 0
+    and currency = :currency;
 
 -- name: months_in_stripe
 -- One row per month (its start) with finalized invoices of ours.
@@ -26,7 +29,8 @@ select
     coalesce(sum(i.total_cents) filter (where i.status <> 'open'), 0)::bigint as billed_cents,
     coalesce(sum(i.total_cents) filter (where i.status = 'open'), 0)::bigint as upcoming_cents
 from organizations as o
-left join invoices as i on i.organization_id = o.id and i.currency = o.currency and i.origin = 'billed' and i.status <> 'void'
+left join invoices as i on i.organization_id = o.id and i.currency = o.currency and i.origin = 'billed'
+    and i.status <> 'void'
 left join lateral (select count(*) as items from invoice_items where invoice_items.invoice_id = i.id) as n on true
 group by o.id
 order by billed_cents desc, o.id;

@@ -136,7 +136,8 @@ group by invoice_id;
 -- One row per final invoice and change of terms of its month on which nobody decided yet: whose term it is (`book`: a price
 -- of that book), what changed, when and by whom. `month` is its start.
 select
-    i.id as invoice_id, i.organization_id, cast(i.month as timestamp) at time zone 'UTC' as month, c.organization_id as about,
+    i.id as invoice_id, i.organization_id, cast(i.month as timestamp) at time zone 'UTC' as month,
+    c.organization_id as about,
     c.book, c.what, c.changed_at, c.changed_by
 from term_changes as c
 join invoices as i

@@ -1,6 +1,8 @@
 -- name: approve_corrections
 -- One row: the approval that was written down. It covers the corrections that wait at this moment.
-insert into correction_approvals (month, currency, organization_id, total, up_to_decision, approved_by, why, approved_at)
+insert into correction_approvals (
+    month, currency, organization_id, total, up_to_decision, approved_by, why, approved_at
+)
 select
     :month, :currency, :organization_id, :total, (select coalesce(max(id), 0) from correction_decisions), :approved_by,
     :why, :now

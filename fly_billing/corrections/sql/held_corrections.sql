@@ -1,7 +1,8 @@
 -- One row per final invoice whose correction waits for a person: what it gives back, and what a person approved of it
 -- (null: nobody did). `month` is its start. Without :month those of all months.
 select
-    h.id, h.invoice_id, h.organization_id, cast(h.month as timestamp) at time zone 'UTC' as month, h.currency, h.gives_back,
+    h.id, h.invoice_id, h.organization_id, cast(h.month as timestamp) at time zone 'UTC' as month, h.currency,
+    h.gives_back,
     h.charges, h.causes, h.reason, h.decided_at, h.decided_by, a.id as approval_id, a.approved_by, a.why
 from held_corrections as h
 left join lateral (

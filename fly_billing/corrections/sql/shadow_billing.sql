@@ -1,7 +1,8 @@
 -- name: billed_adjustments
 -- One row per adjustment on an invoice of this month; void ones are left out.
 select
-    a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount, a.currency,
+    a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount,
+    a.currency,
     a.causes, coalesce(g.pays = 'gross', false) as is_after_tax
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id

@@ -34,7 +34,8 @@ select statement
         union all
         select 3,
                k.conname,
-               format('alter table %s.%I drop constraint %I, add constraint %I %s', place, m.relname, k.conname, k.conname,
+               format('alter table %s.%I drop constraint %I, add constraint %I %s', place, m.relname, k.conname,
+                   k.conname,
                       replace(pg_get_constraintdef(k.oid), format('REFERENCES %s.', unfinished),
                               format('REFERENCES %s.', place)))
           from made m

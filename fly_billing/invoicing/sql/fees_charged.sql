@@ -31,7 +31,7 @@ with charged as (
 )
 
 select
-    subscription_id, interval_start as start, interval_end as end, sum(amount) as amount, currency,
+    subscription_id, interval_start as start, interval_end as "end", sum(amount) as amount, currency,
     coalesce(max(month) filter (where amount > 0), max(month)) as month
 from charged
 where interval_start < :next_end and interval_end > :month_start

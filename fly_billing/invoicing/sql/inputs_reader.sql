@@ -4,7 +4,8 @@
 -- adjustments of an invoice that is void itself: nothing of it is owed any more, and one made in its place has the
 -- difference in it.
 select
-    a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount, a.currency,
+    a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount,
+    a.currency,
     a.causes, coalesce(g.pays = 'gross', false) as is_after_tax
 from adjustments as a
 left join credit_grants as g on g.id = a.credit_grant_id
@@ -42,7 +43,8 @@ order by t.subscription_id, t.interval_start, g.priority, g.expires_at nulls las
 -- One row per discount that holds for these payers in this month, in the order in which they are taken off.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 select
-    d.organization_id, d.id, c.code, c.description, c.percent, c.amount, c.currency, c.scope, c.rank as "order", d.first_month,
+    d.organization_id, d.id, c.code, c.description, c.percent, c.amount, c.currency, c.scope, c.rank as "order",
+    d.first_month,
     d.last_month, d.redeemed_at
 from discounts as d
 join coupons as c on c.code = d.coupon_code
@@ -83,7 +85,8 @@ order by t.organization_id, o.occurred_at, o.id;
 
 -- name: rollups_to_price
 -- One row per usage rollup of these snapshots; dimensions as text, as many rows have the same ones.
-select usage_snapshots.organization_id, r.id, r.meter, r.dimensions::text as dimensions, r.segment_start, r.segment_end, r.quantity
+select usage_snapshots.organization_id, r.id, r.meter, r.dimensions::text as dimensions, r.segment_start,
+    r.segment_end, r.quantity
 from usage_rollups as r
 join usage_snapshots on usage_snapshots.id = r.snapshot_id
 where r.snapshot_id = any (:snapshots)
@@ -94,7 +97,8 @@ order by usage_snapshots.organization_id, r.meter, r.dimensions, r.segment_start
 -- those by longer intervals, that ran at some time in the year before: an interval may be due that is not over.
 -- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
 select
-    organization_id, id, price_key, started_at, ended_at, quantity, billed, proration, anchor, trial_ends_at, anchored_at
+    organization_id, id, price_key, started_at, ended_at, quantity, billed, proration, anchor, trial_ends_at,
+    anchored_at
 from subscriptions
 where organization_id = any (:organizations)
     and (

@@ -8,7 +8,8 @@ with charged as (
 insert into credit_grants (
     id, organization_id, description, amount, currency, priority, scope, granted_at, expires_at
 )
-select credit_id, :organization_id, :description, :monthly_credit, :currency, :priority, cast(:scope as jsonb), month_start, month_end
+select credit_id, :organization_id, :description, :monthly_credit, :currency, :priority, cast(:scope as jsonb),
+    month_start, month_end
 from unnest(cast(:credit_ids as uuid[]), cast(:starts as timestamptz[]), cast(:ends as timestamptz[]))
     as m (credit_id, month_start, month_end);
 
@@ -24,7 +25,8 @@ select
     (
         select l.payer_id
         from organization_links as l
-        where l.organization_id = o.id and daterange(l.first_month, l.last_month, '[]') && daterange(:first, :last, '[]')
+        where l.organization_id = o.id and daterange(l.first_month, l.last_month, '[]')
+            && daterange(:first, :last, '[]')
         order by l.first_month
         limit 1
     ) as payer_id,

@@ -4,7 +4,8 @@ select pg_advisory_xact_lock(hashtextextended(:name, 0));
 
 -- name: read_one_moment
 -- No rows. Until its end, the transaction sees the database as it is now and can't write.
-set transaction isolation level repeatable read, read only;
+set transaction isolation level repeatable read, read only -- noqa: PRS
+;
 
 -- name: release_session_lock
 -- One row: whether we had the lock.

@@ -13,7 +13,8 @@ select least(
        to_regclass('alembic_version') is not null as is_migrated,
        to_regclass('alembic_version') is not null and exists (
            select from pg_roles r
-            where r.rolname = 'fly_billing_pipeline' and has_table_privilege(r.oid, to_regclass('alembic_version'), 'select')
+            where r.rolname = 'fly_billing_pipeline'
+                and has_table_privilege(r.oid, to_regclass('alembic_version'), 'select')
        ) as has_rights,
        to_regclass('event_logs') is not null and to_regclass('organizations') is null as is_dagsters,
        current_setting('server_encoding') as encoding,

@@ -1,10 +1,12 @@
 -- name: add_loaded_meters
 -- No rows. Meters by key; what a meter counts and its unit may be reworded, how it adds up only while it has no usage.
 insert into meters (
-    key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type, quantity_of
+    key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type,
+    quantity_of
 )
 select
-    key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type, quantity_of
+    key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type,
+    quantity_of
 from loaded_meters
 on conflict (key) do update set
     name = excluded.name, unit = excluded.unit, aggregation = excluded.aggregation, dimensions = excluded.dimensions,

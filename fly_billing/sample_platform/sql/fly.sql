@@ -12,7 +12,8 @@ insert into invoice_items (
     one_off_item_id
 )
 values (
-    :id, :invoice_id, :position, :kind, :organization_id, :product, :description, :quantity, :unit, :amount, :amount_cents,
+    :id, :invoice_id, :position, :kind, :organization_id, :product, :description, :quantity, :unit, :amount,
+    :amount_cents,
     :one_off_item_id
 );
 

@@ -39,7 +39,8 @@ where t.id = :item_id;
 -- name: items_by_id
 -- One row per item whose id lies between the two, at most 20: all that begin with the same digits.
 select
-    t.id, t.organization_id, i.organization_id as payer_id, i.month, i.revision, i.status, t.position, t.kind, t.product,
+    t.id, t.organization_id, i.organization_id as payer_id, i.month, i.revision, i.status, t.position, t.kind,
+    t.product,
     t.description, t.amount, t.amount_cents, i.currency
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
@@ -64,7 +65,8 @@ with newest as (
 )
 
 select
-    t.id, t.organization_id, i.organization_id as payer_id, i.month, i.revision, i.status, t.position, t.kind, t.product,
+    t.id, t.organization_id, i.organization_id as payer_id, i.month, i.revision, i.status, t.position, t.kind,
+    t.product,
     t.description, t.amount, t.amount_cents, i.currency
 from newest as i
 join invoice_items as t on t.invoice_id = i.id

@@ -17,7 +17,8 @@ cross join lateral (
             || coalesce(to_char(s.trial_ends_at, '", free until "YYYY-MM-DD HH24:MI:SS') || ' UTC', '')),
         (3, 'Corrects', a.item_key || ' of ' || to_char(i.month, 'YYYY-MM') || ', invoice number ' || i.number
             || ' of ' || i.organization_id),
-        (4, 'Found by', a.made_by || to_char(a.made_at, '" on "YYYY-MM-DD HH24:MI') || ' UTC' || coalesce(': ' || a.why, '')),
+        (4, 'Found by', a.made_by || to_char(a.made_at, '" on "YYYY-MM-DD HH24:MI') || ' UTC'
+            || coalesce(': ' || a.why, '')),
         (5, 'Granted at', to_char(g.granted_at, 'YYYY-MM-DD HH24:MI:SS') || coalesce(
             to_char(g.expires_at, '", expires at "YYYY-MM-DD HH24:MI:SS'), ', never expires'
         ))

@@ -36,7 +36,8 @@ order by billed.item_id, daily.day;
 -- One row per item of these invoices that concerns the organization, in order: all of its own invoices, and its own
 -- lines on those of its payer.
 select
-    t.id, t.invoice_id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount, t.amount_cents,
+    t.id, t.invoice_id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount,
+    t.amount_cents,
     t.period_start, t.period_end, t.detail, one_off_items.occurred_at
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id

@@ -20,7 +20,8 @@ create or replace temp macro counted_quantity(measured) as
 cast(case
     when getvariable('event_round') is null then measured
     when getvariable('event_round') = 'up' and measured % getvariable('event_step')::decimal(38, 15) > 0
-        then measured - measured % getvariable('event_step')::decimal(38, 15) + getvariable('event_step')::decimal(38, 15)
+        then measured - measured % getvariable('event_step')::decimal(38, 15)
+            + getvariable('event_step')::decimal(38, 15)
     else measured - measured % getvariable('event_step')::decimal(38, 15)
 end as decimal(38, 15));
 

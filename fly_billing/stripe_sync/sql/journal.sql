@@ -68,17 +68,19 @@ update stripe_invoices set
     state = :state, generation = :generation, step = null, stripe_invoice_id = :stripe_invoice_id,
     stripe_total_cents = :stripe_total_cents, hosted_invoice_url = :hosted_invoice_url,
     failure_code = null, failure_customer_text = null, failure_operator_text = null, retryable = null,
-    run_id = :run_id, updated_at = :now, finalized_at = case when :state = 'finalized' then cast(:now as timestamptz) end
+    run_id = :run_id, updated_at = :now,
+    finalized_at = case when :state = 'finalized' then cast(:now as timestamptz) end
 where invoice_id = :invoice_id;
 
 -- name: open_stripe_invoice
--- One row: the invoice's place in the journal, made where there is none, and its status at home.
-insert into stripe_invoices (invoice_id, state, run_id, updated_at)
+-- One row: the invoice's place in the journal, created if missing, and its own status.
+insert into stripe_invoices as s (invoice_id, state, run_id, updated_at)
 values (:invoice_id, 'pending', :run_id, :now)
 on conflict (invoice_id) do update set run_id = excluded.run_id
 returning
     state, generation, stripe_invoice_id, step,
-    (select i.status from invoices as i where i.id = stripe_invoices.invoice_id) as status;
+    (select i.status from invoices as i where i.id = s.invoice_id) as status -- noqa: RF01
+;
 
 -- name: organizations_without_customer
 -- One row per organization of these invoices that has no customer in Stripe yet, so far as we know.

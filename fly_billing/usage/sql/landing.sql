@@ -10,7 +10,8 @@ select landing_day, path from usage_files where landing_day = any (:days) and ac
 -- No rows. The events with which these refused rows collided are gone: their days are worth landing again.
 update rejected_usage as r set is_free = true
 from unnest(cast(:days as date[]), cast(:sources as text[]), cast(:ids as text[])) as f (landing_day, source, id)
-where r.landing_day = f.landing_day and r.source = f.source and r.event_id = f.id and r.reason = 'conflicting_duplicate';
+where r.landing_day = f.landing_day and r.source = f.source and r.event_id = f.id
+    and r.reason = 'conflicting_duplicate';
 
 -- name: last_day_with_files
 -- One row: the last landing day of which files were landed, or null.

@@ -6,7 +6,8 @@ where generation = (select max(generation) from usage_tables);
 -- name: add_landed_month
 -- No rows. The day brought usage of the month: accepted events, rows of the usage table (with duplicates), and its files.
 insert into landed_months (landing_day, month, accepted, rows, files) values (:day, :month, :accepted, :rows, :files)
-on conflict (landing_day, month) do update set accepted = excluded.accepted, rows = excluded.rows, files = excluded.files;
+on conflict (landing_day, month) do update set accepted = excluded.accepted, rows = excluded.rows,
+    files = excluded.files;
 
 -- name: keep_empty_parts
 -- No rows. The usage table has no rows of these parts: what they once brought was landed again without it.

@@ -27,7 +27,8 @@ insert into usage_snapshots (id, organization_id, month, lake_version, fingerpri
 select id, organization_id, :month, :lake_version, fingerprint, events, :now, true
 from rolled_up_snapshots
 where organization_id = any (:organizations)
-on conflict (id) do update set is_current = true, lake_version = excluded.lake_version, rolled_up_at = excluded.rolled_up_at
+on conflict (id) do update set is_current = true, lake_version = excluded.lake_version,
+    rolled_up_at = excluded.rolled_up_at
 returning organization_id, xmax = 0 as is_new;
 
 -- name: drop_unused_snapshots

@@ -11,7 +11,8 @@ with sought as (
 found as (
     select
         lake.source, lake.id,
-        concat_ws('|', lake.meter, lake.organization_id, epoch_us(lake.time), lake.quantity, lake.dimensions) as content,
+        concat_ws('|', lake.meter, lake.organization_id, epoch_us(lake.time), lake.quantity,
+            lake.dimensions) as content,
         struct_pack(
             landing_day := lake.landing_day, path := lake.path, line := lake.line, happened := lake.time
         ) as event,

@@ -5,7 +5,8 @@
 insert into usage_by_day by name
 with stretches as (
     select
-        meter, segmentation, segment_start, segment_end, day(midnight) as day, greatest(segment_start, midnight) as starts,
+        meter, segmentation, segment_start, segment_end, day(midnight) as day,
+        greatest(segment_start, midnight) as starts,
         least(segment_end, midnight + interval 1 day, getvariable('counted_until')) as ends
     from segments
     cross join (
@@ -39,7 +40,8 @@ changes_by_stretch as (
 
 held as (
     select
-        total, time_unit * 1000000 as unit, segment_start, day, starts, epoch_us(ends) - epoch_us(starts) as microseconds,
+        total, time_unit * 1000000 as unit, segment_start, day, starts,
+        epoch_us(ends) - epoch_us(starts) as microseconds,
         coalesce(whole, 0) as whole, coalesce(decimals, 0) as decimals,
         coalesce(sum(change) over (
             partition by total order by starts rows between unbounded preceding and 1 preceding

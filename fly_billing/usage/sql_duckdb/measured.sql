@@ -71,7 +71,8 @@ each_event as (
 )
 
 select
-    said.type, said.landed_data, said.landed_quantity, measurements is null as is_unmeasured, wrong, negative, lacking, absent,
+    said.type, said.landed_data, said.landed_quantity, measurements is null as is_unmeasured, wrong, negative,
+    lacking, absent,
     coalesce(has_nul, false) as has_nul,
     if(len(measurements) = 1, measurements[1].meter, said.type) as meter,
     case

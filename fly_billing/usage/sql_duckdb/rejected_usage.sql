@@ -9,7 +9,8 @@ with refused as (
 
 shown as (
     select
-        staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time), refused.reason,
+        staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time),
+        refused.reason,
         refused.first, coalesce(measured.absent, described.absent) as absent, measured.lacking,
         coalesce(if(refused.reason = 'negative_quantity', measured.negative, measured.wrong), staged.quantity)
             as refused_quantity,
@@ -31,7 +32,8 @@ told as (
             when 'missing_field' then if(
                 is_unmeasured,
                 'no meter finds its quantity: an event of type ' || type || ' needs one of ' || (
-                    select string_agg(distinct coalesce(quantity_of, 'quantity'), ', ' order by coalesce(quantity_of, 'quantity'))
+                    select string_agg(distinct coalesce(quantity_of, 'quantity'), ', '
+                        order by coalesce(quantity_of, 'quantity'))
                     from shared_meters
                     where event_type = type
                 ) || ' in data, beside id, source, type, subject and time',
@@ -62,8 +64,10 @@ told as (
 select
     landing_day, path, line, reason, replace(coalesce(message[:1000], reason), chr(0), '␀') as message,
     replace(source, chr(0), '␀') as source,
-    replace(id, chr(0), '␀') as id, replace(type, chr(0), '␀') as meter, replace(subject, chr(0), '␀') as organization_id,
+    replace(id, chr(0), '␀') as id, replace(type, chr(0), '␀') as meter,
+    replace(subject, chr(0), '␀') as organization_id,
     replace(
-        coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar), chr(0), '␀'
+        coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar),
+        chr(0), '␀'
     ) as raw
 from told

@@ -18,7 +18,9 @@ with described as (
     select
         organization_id,
         md5(string_agg(
-            concat_ws('|', meter, dimensions, epoch_us(segment_start), epoch_us(segment_end), quantity, events, daily), chr(10)
+            concat_ws(
+                '|', meter, dimensions, epoch_us(segment_start), epoch_us(segment_end), quantity, events, daily
+            ), chr(10)
             order by meter, dimensions, segment_start
         )) as fingerprint,
         sum(events)::bigint as events

@@ -26,7 +26,8 @@ numbered as (
         *,
         row_number() over came_first as place,
         first_value(content) over came_first as first_content,
-        first_value(struct_pack(landing_day := landing_day, path := path, line := line, happened := time)) over came_first as first_event
+        first_value(struct_pack(landing_day := landing_day, path := path, line := line, happened := time))
+            over came_first as first_event
     from (
         select
             candidates.* exclude (was_accepted),

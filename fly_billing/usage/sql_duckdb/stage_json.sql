@@ -11,14 +11,14 @@ with shaped as (
         -- 18 digits, or a word; only a quantity may have a point.
         regexp_full_match(
             raw,
-            '\{[ \t]*("[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)[ \t]*,[ \t]*)*'
+            '\{[ \t]*("[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)[ \t]*,[ \t]*)*' -- noqa: LT05
             || '"data"[ \t]*:[ \t]*\{[ \t]*('
             || '"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)'
             || '|"quantity"[ \t]*:[ \t]*-?(0|[1-9]\d{0,19})(\.\d{1,15})?)'
             || '([ \t]*,[ \t]*('
             || '"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)'
             || '|"quantity"[ \t]*:[ \t]*-?(0|[1-9]\d{0,19})(\.\d{1,15})?))*[ \t]*\}'
-            || '([ \t]*,[ \t]*"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null))*[ \t]*\}'
+            || '([ \t]*,[ \t]*"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null))*[ \t]*\}' -- noqa: LT05
         )
         -- Names that are no texts: the exact reader tells whole numbers from the rest.
         and not regexp_matches(raw, '"(id|source|type|subject)"[ \t]*:[ \t]*[^" \t]') as is_flat
@@ -51,7 +51,7 @@ read as (
         case
             when regexp_full_match(
                 time,
-                '(19[7-9]\d|2\d{3})-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)'
+                '(19[7-9]\d|2\d{3})-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)' -- noqa: LT05
             )
             then try_cast(time as timestamptz)
         end as moment,

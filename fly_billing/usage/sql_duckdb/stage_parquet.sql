@@ -2,7 +2,8 @@
 -- `staged`; an error where a quantity has an exponent or a time lies outside the years 1 to 9999: those are for another reader.
 insert into staged by name
 select
-    plain_files.landing_day, plain_files.path, rows.file_row_number + 1 as line, '' as raw, rows.id, rows.source, rows.type,
+    plain_files.landing_day, plain_files.path, rows.file_row_number + 1 as line, '' as raw, rows.id, rows.source,
+    rows.type,
     rows.subject,
     if(contains(lower(rows.quantity::varchar), 'e'), error('an exponent'), rows.quantity::varchar) as quantity,
     rows.data,

@@ -35,7 +35,8 @@ added as (
 )
 
 select
-    added.total, segments.segment_start, day(utc(added.time)) as day, sum(added.quantity) as quantity, count(*) as events
+    added.total, segments.segment_start, day(utc(added.time)) as day, sum(added.quantity) as quantity,
+    count(*) as events
 from added
 join segments
     on segments.meter = added.meter and segments.segmentation = added.segmentation

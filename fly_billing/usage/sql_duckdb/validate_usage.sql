@@ -22,7 +22,7 @@ read as (
 
 select
     type, landed_data, meter, data, needs_quantity, landed_data is not null and data is null as is_bad_json,
-    list_filter(wanted, lambda name, place: found[place] is null) as absent,
+    list_filter(wanted, lambda name, place: found[place] is null) as absent, -- noqa: PRS
     -- Postgres has no text with a NUL in it.
     contains(array_to_string(found, ''), chr(0)) as has_nul,
     case
@@ -38,7 +38,8 @@ with typed as (
     select
         staged.landing_day, staged.path, staged.line, staged.source, staged.id,
         if(measured.type is null, described.meter, measured.meter) as meter, organizations.id as organization_id,
-        if(measured.type is null, described.dimensions, measured.dimensions) as dimensions, described.data, staged.problem,
+        if(measured.type is null, described.dimensions, measured.dimensions) as dimensions, described.data,
+        staged.problem,
         described.is_bad_json, organizations.existed_from,
         if(measured.type is null, len(described.absent) > 0, measured.absent is not null) as is_incomplete,
         coalesce(staged.id, '') = '' or coalesce(staged.source, '') = '' or coalesce(staged.type, '') = ''
@@ -47,7 +48,8 @@ with typed as (
                 measured.type is null, coalesce(staged.quantity, '') = '' and described.needs_quantity,
                 measured.is_unmeasured
             ) as is_partial,
-        described.has_nul or coalesce(measured.has_nul, false) or contains(staged.id, chr(0)) or contains(staged.source, chr(0)) as has_nul,
+        described.has_nul or coalesce(measured.has_nul, false) or contains(staged.id, chr(0))
+            or contains(staged.source, chr(0)) as has_nul,
         staged.moment as time,
         -- More decimals than 15 would be rounded by the cast: refused instead. What fits takes the narrow cast, which is a
         -- hundred times as fast.

@@ -24,7 +24,8 @@ and not exists (
 )
 union
 select cast(month as timestamp) at time zone 'UTC' from invoices
-where status = 'open' and cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')
+where status = 'open'
+    and cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')
 union
 select cast(month as timestamp) at time zone 'UTC' from billing_failures
 where cast(month as timestamp) at time zone 'UTC' < date_trunc('month', cast(:before as timestamptz), 'UTC')

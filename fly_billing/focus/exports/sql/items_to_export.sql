@@ -12,7 +12,8 @@ used as (
     select
         l.item_id, min(r.segment_start) as period_start, max(r.segment_end) as period_end,
         min(cast(r.id as text)) filter (
-            where r.segment_start is null or r.segment_end is null or jsonb_typeof(r.dimensions) is distinct from 'object'
+            where r.segment_start is null or r.segment_end is null 
+                or jsonb_typeof(r.dimensions) is distinct from 'object'
         ) as unreadable_rollup
     from exported
     join invoice_item_rollups as l on l.invoice_id = exported.id
@@ -37,7 +38,8 @@ shared as (
 select
     e.id as invoice_id, e.organization_id as payer_id, e.organization_name as payer_name, e.number, e.currency,
     e.total_cents,
-    t.id, t.kind, t.organization_id, o.name as organization_name, t.product, t.description, t.quantity, t.unit, t.amount,
+    t.id, t.kind, t.organization_id, o.name as organization_name, t.product, t.description, t.quantity, t.unit,
+    t.amount,
     t.amount_cents, t.price_key, meters.name as meter_name, coalesce(p.match, '{}') || coalesce(n.match, '{}') as match,
     coalesce(shared.dimensions, '{}') as dimensions, t.detail,
     -- A reservation is written with its credits, under one description, the first one granted when it is bought.

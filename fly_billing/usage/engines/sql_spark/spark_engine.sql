@@ -31,7 +31,11 @@ from shared;
 create or replace temp view reduced_usage as
 with by_day as (
     select organization_id, meter, dimensions, segment_start, day, sum(quantity) as quantity, sum(events) as events
-    from (select * from usage_by_day union all select * from level_time_by_day)
+    from (
+        select * from usage_by_day
+        union all
+        select * from level_time_by_day
+    )
     group by organization_id, meter, dimensions, segment_start, day
 )
 
