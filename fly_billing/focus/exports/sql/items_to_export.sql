@@ -12,7 +12,7 @@ used as (
     select
         l.item_id, min(r.segment_start) as period_start, max(r.segment_end) as period_end,
         min(cast(r.id as text)) filter (
-            where r.segment_start is null or r.segment_end is null 
+            where r.segment_start is null or r.segment_end is null
                 or jsonb_typeof(r.dimensions) is distinct from 'object'
         ) as unreadable_rollup
     from exported
