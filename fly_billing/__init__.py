@@ -1,1 +1,1 @@
-"""fly_billing: compiles usage at home, makes the invoices at home, syncs only the finished invoice to Stripe."""
+"""Rates metered usage, builds invoices in its own Postgres and syncs each finalized invoice to Stripe."""

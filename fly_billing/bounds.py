@@ -1,6 +1,7 @@
-"""What can be calculated with: finite numbers below a bound, and moments that Python can hold.
+"""Checks that a value read from the database can be used in a calculation: a finite number in range, a valid time.
 
-The database refuses it when it is written. These are for rows from before it did. Keeps out: what a value means.
+Constraints in the database refuse bad values today. These checks catch rows that are older than the constraints. They
+know nothing of a value's meaning.
 """
 
 from __future__ import annotations
@@ -9,37 +10,37 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
-# In the currency's major unit. In minor units (three decimals at most) it is below 10^15: a bigint holds that 9,000
-# times, and a float of whoever reads our JSON holds it exactly.
+# In the currency's major unit. In minor units (at most three decimals) it is below 10^15: a bigint has room for 9,000
+# such amounts, and a JSON reader that uses floats reads it exactly.
 MOST_MONEY = Decimal(10) ** 12
-# The usage table's quantities have 23 digits before the point.
+# Quantities in the usage table have 23 digits before the decimal point.
 MOST_UNITS = Decimal(10) ** 23
 
 
 class UnreadableTime(str):
-    """A moment or day that Python can't hold, as Postgres writes it: `infinity`."""
+    """A time or date that Python can't represent, as Postgres writes it: `infinity`."""
 
     __slots__ = ()
 
 
-# In minor units of any currency; what is beyond it was never billed.
+# In minor units of any currency. No real invoice has an amount beyond it.
 MOST_CENTS = int(MOST_MONEY) * 1000
 
 
 def problem_of(value: Any, most: Decimal = MOST_UNITS) -> str | None:
-    """Say what is wrong with a value, or None."""
+    """Describe the problem with a value, or return None if it can be used."""
     if isinstance(value, Decimal):
         if not value.is_finite():
-            return f"{value} is no finite number"
-        # `abs` rounds to 28 digits, which would move the largest values that fit to the bound.
+            return f"{value} is not a finite number"
+        # `abs` rounds to 28 digits, which would round the largest valid values up to the bound.
         return f"{value:.6e} is too large" if value.copy_abs() >= most else None
     if isinstance(value, UnreadableTime):
-        return f"{value} is no time"
+        return f"{value} is not a valid time"
     return None
 
 
 def refuse_unreadable(fields: Mapping[str, Any]) -> None:
-    """Raise ValueError naming the first field that can't be calculated with."""
+    """Raise ValueError naming the first field that can't be used in a calculation."""
     for name, value in fields.items():
         problem = problem_of(value)
         if problem:
@@ -47,15 +48,20 @@ def refuse_unreadable(fields: Mapping[str, Any]) -> None:
 
 
 def refuse_incomplete(fields: Mapping[str, Any], may_be_missing: Collection[str] = ()) -> None:
-    """Raise ValueError naming the first field that is missing or that can't be calculated with.
+    """Check a whole row.
 
-    `..._cents` are bounded as amounts are; `detail` is a JSON object.
+    Args:
+        fields: The row. Fields named `..._cents` must be below MOST_CENTS, and `detail` must be a JSON object.
+        may_be_missing: Names of fields that may be None.
+
+    Raises:
+        ValueError: Names the first field that is missing or that can't be used in a calculation.
     """
     for name, value in fields.items():
         if value is None and name not in may_be_missing:
             raise ValueError(f"{name} is missing")
         if name == "detail" and not isinstance(value, Mapping):
-            raise ValueError("detail is no JSON object")
+            raise ValueError("detail is not a JSON object")
         if name.endswith("_cents") and value is not None and abs(value) >= MOST_CENTS:
             raise ValueError(f"{name} is too large")
     refuse_unreadable(fields)

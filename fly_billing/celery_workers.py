@@ -1,8 +1,8 @@
-"""The Celery app that workers run: dagster-celery's own, at the broker and backend that the environment names.
+"""The Celery app of the workers: dagster-celery's own app, with the broker and backend from the settings.
 
     celery -A fly_billing.celery_workers worker --concurrency 1 -n one@%h
 
-Keeps out: what a worker does, which is loading the code location and working off one step of a run.
+A worker loads the code location and executes one step of a run.
 """
 
 import gc
@@ -19,24 +19,24 @@ _broker, _backend = _settings.celery_urls()
 app.conf.update(
     broker_url=_broker,
     result_backend=_backend,
-    # A step is the broker's until it is done: if the worker's machine is gone, another worker gets it. Every step may
-    # be done twice: what it changes is a transaction, or in the journal of what was sent to Stripe.
+    # The broker keeps a step until it is done: if the worker's machine is lost, another worker gets the step. Executing
+    # a step twice is safe: it changes the database in a transaction, and a journal records each request to Stripe.
     task_acks_late=True,
-    # But not at once and for ever: a step whose process was killed alone (out of memory, mostly) fails its run, which
-    # tells people. Handed on, it would kill one worker after the other, and nobody would hear of it.
+    # If only the step's process was killed (mostly out of memory), the run fails and an alert goes out. Given to the
+    # next worker, such a step would kill one worker after the other without an alert.
     task_reject_on_worker_lost=False,
     worker_prefetch_multiplier=1,
     broker_transport_options={
         **app.conf.broker_transport_options,
         "visibility_timeout": _settings.celery_redeliver_seconds,
-        "unacked_restore_throttle": 1,  # look every 10 seconds, not every 100
+        "unacked_restore_throttle": 1,  # check every 10 seconds, not every 100
     },
     broker_connection_retry_on_startup=True,
 )
 
 
 def _close_connections(**_: object) -> None:
-    """Dagster's own connections of a step are closed when its instance is collected: dagster-celery never closes it."""
+    """Close Dagster's database connections of a step: dagster-celery leaves its instance to the garbage collector."""
     gc.collect()
 
 

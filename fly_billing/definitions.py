@@ -1,4 +1,4 @@
-"""Assembles the code location. No logic: `build_defs` takes other resources, so that a test can have its own world."""
+"""Assembles the code location. It has no logic; tests pass their own resources to `build_defs`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ from fly_billing.settings import Settings
 
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
-    """Build the whole code location, with other resources where a test or a rehearsal wants them."""
+    """Build the code location. `resource_overrides` replace resources by name, for tests and rehearsals."""
     resources = {
         "alerts": Alerts(),
         "billing_postgres": BillingPostgres(),
@@ -44,5 +44,5 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
 
 @definitions
 def defs() -> Definitions:
-    """What Dagster loads. A function, so that settings are read when it does, and not when this is imported."""
+    """Return the code location to Dagster. It is a function so that importing this module reads no settings."""
     return build_defs()

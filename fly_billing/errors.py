@@ -1,4 +1,8 @@
-"""What can go wrong with one organization's bill, told twice: to the customer and to whoever mends it."""
+"""Errors that people read.
+
+`ActionableError` is for whoever runs a command. `BillingError` is about one organization's bill and has two texts: one
+for the customer, one for the operator.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ from fly_billing.foreign_text import visible
 
 
 class ActionableError(Exception):
-    """A problem that whoever runs a command can mend; the message is all that they need, a traceback would hide it.
+    """A problem that the person who runs a command can fix. Commands print its message without a traceback.
 
-    It may quote text that others wrote, and goes to logs as it is: nothing in it acts on a terminal.
+    The message may quote text that others wrote. `str()` escapes control characters, so they can't act on a terminal.
     """
 
     def __str__(self) -> str:
@@ -16,11 +20,15 @@ class ActionableError(Exception):
 
 
 class BillingError(Exception):
-    """One organization's month can't be billed (or synced); the others can.
+    """One organization's month can't be billed or synced. The other organizations are not affected.
 
-    `code` is stable and machine-readable. `customer_text` is one honest sentence for the people being billed;
-    `operator_text` says what, where and what to do. Both are one line, whatever they quote. `retryable` tells whether
-    trying again unchanged can help.
+    Both texts are one line: line breaks in text that they quote are escaped.
+
+    Attributes:
+        code: A stable name of the problem, for machines.
+        customer_text: One honest sentence for the customer.
+        operator_text: The problem, its place and the next step, for the operator.
+        retryable: True if the same attempt can succeed later, without any change.
     """
 
     def __init__(self, code: str, customer_text: str, operator_text: str, *, retryable: bool) -> None:
@@ -32,10 +40,11 @@ class BillingError(Exception):
 
 
 def not_computable(code: str, operator_text: str, *, retryable: bool = False) -> BillingError:
-    """Make the error for an invoice that can't be computed from what we know. Nothing is charged meanwhile."""
+    """Return the error for an invoice that can't be calculated from our records. Nothing is charged meanwhile."""
     return BillingError(
         code,
-        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right.",
+        "We can't calculate this month's invoice yet and are looking into it."
+        " You won't be charged until it is correct.",
         operator_text,
         retryable=retryable,
     )

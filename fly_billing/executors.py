@@ -1,6 +1,6 @@
-"""Where the steps of a run are worked off: in the run's own process, or by Celery workers (FLY_BILLING_EXECUTOR).
+"""Chooses the executor of a run's steps: the run's own process, or Celery workers (FLY_BILLING_EXECUTOR).
 
-Keeps out: the workers themselves (`celery_workers`), and where runs are started (a run launcher, in `dagster.yaml`).
+`celery_workers` has the workers. The run launcher in `dagster.yaml` decides where a run starts.
 """
 
 from dagster import ExecutorDefinition, in_process_executor
@@ -9,8 +9,8 @@ from fly_billing.settings import Settings, SettingsError
 
 
 def chosen_executor(settings: Settings) -> ExecutorDefinition:
-    """Return the executor that the settings choose. Raises SettingsError where it can't work as they are."""
-    # The steps of a run are few and follow one another: a process or a worker for each costs a second or more.
+    """Return the executor that the settings choose. Raises SettingsError if Celery is chosen but not set up."""
+    # A run has few steps, one after the other. A process or a worker for each step would cost a second or more.
     return _celery_executor(settings) if settings.executor == "celery" else in_process_executor
 
 
@@ -20,10 +20,10 @@ def _celery_executor(settings: Settings) -> ExecutorDefinition:
         from dagster_celery import celery_executor
     except ModuleNotFoundError as missing:
         raise SettingsError(
-            f"FLY_BILLING_EXECUTOR=celery needs packages that are not installed (no module {missing.name!r}):"
+            f"FLY_BILLING_EXECUTOR=celery needs packages that are not installed (module {missing.name!r} is missing):"
             " install requirements-engines.lock, or 'fly-billing[engines]'"
         ) from missing
-    # Named, not given: an address may hold a password, and definitions are looked at by people.
+    # The names of the variables, not their values: an address may contain a password, and the UI shows this.
     chosen: ExecutorDefinition = celery_executor.configured(
         {"broker": {"env": "DAGSTER_CELERY_BROKER_URL"}, "backend": {"env": "DAGSTER_CELERY_BACKEND_URL"}},
         name="celery",

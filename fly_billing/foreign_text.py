@@ -1,7 +1,7 @@
-"""Text that others wrote: organizations, usage, price books, coupons, file names, Stripe, and errors that quote them.
+"""Makes text that others wrote safe to show: names of organizations, usage, price books, file names, Stripe's errors.
 
-Every place that shows text passes it through `visible` and then through the escape of its own syntax (the terminal's
-class, the template engine, Slack's blocks, a Markdown table). Keeps out: those syntaxes.
+Every place that shows such text first calls `visible`, then escapes it for its own syntax: a terminal, an HTML
+template, Slack's blocks, a Markdown table. Those escapes are not here.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import unicodedata
 
 # Control, format (zero width, bidirectional overrides, tags) and surrogate characters, line and paragraph ends.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Letters and marks that are drawn as nothing (Unicode's Default_Ignorable_Code_Point).
+# Letters and marks that are drawn as empty space (Unicode's Default_Ignorable_Code_Point).
 _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    r"""Return the text with every character that has no picture of its own written as an escape, such as `\x1b`.
+    r"""Return the text with every invisible character replaced by an escape, such as `\x1b`.
 
-    So no text begins a new line, moves the cursor, hides a part of itself or runs backwards. What is visible stays as
-    it is. `keep`: control characters that the caller wrote itself and wants to keep, such as "\n".
+    The result can't start a new line, move the cursor, hide a part of itself or run backwards. Visible characters do
+    not change.
+
+    Args:
+        text: Text that others wrote.
+        keep: Control characters that the caller wrote itself, such as "\n". They are not escaped.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -1,6 +1,6 @@
-"""Jobs and their schedules. A whole month is one run: a range of partitions, not a run per organization.
+"""Jobs and their schedules. One run bills a whole month: a range of partitions, not a run per organization.
 
-Keeps out: what the assets do, alerts (`sensors`).
+Not here: the work itself (`assets`) and alerts (`sensors`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.corrections.approvals import months_with_held_corrections
 from fly_billing.errors import ActionableError
+from fly_billing.invoicing.group_members import group_members
 from fly_billing.partitions import month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
@@ -44,7 +45,7 @@ from fly_billing.worklist.due import (
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 CATCH_UP = timedelta(days=40)
-# So long after it was sent a paid invoice is looked at in Stripe every night.
+# A paid invoice is compared with Stripe every night until this long after it was sent.
 STILL_CHANGING = timedelta(days=60)
 
 land_usage = define_asset_job(
@@ -55,59 +56,61 @@ land_usage = define_asset_job(
 bill_month = define_asset_job(
     "bill_month",
     AssetSelection.assets(usage_rollups, invoices),
-    description="Roll a month's usage up and compute its invoices; finalizes them once the month is closed.",
+    description="Roll up a month's usage and build its invoices. Finalizes them once the month is closed.",
 )
 sync_month = define_asset_job(
     "sync_month",
     AssetSelection.assets(stripe_invoices),
-    description="Bring a month's finalized invoices to Stripe and compare both sides.",
+    description="Sync a month's finalized invoices to Stripe and compare the totals.",
 )
 
 reconcile_month = define_asset_job(
     "reconcile_month",
     AssetSelection.assets(stripe_reconciliation),
-    description="Compare what Stripe holds of a month with what we billed; changes nothing.",
+    description="Compare a month's invoices in Stripe with ours. Changes nothing.",
 )
 
 
 def register_groups(instance: DagsterInstance, database: BillingDatabase) -> None:
-    """Make a partition of every billing group that has none yet, so that a range of all leaves nobody out."""
+    """Add a partition for every billing group that has none yet, so that a run over all groups is complete."""
     new = unregistered_groups(instance, database)
     if new:
         instance.add_dynamic_partitions(str(orgs.name), new)
 
 
 def unregistered_groups(instance: DagsterInstance, database: BillingDatabase) -> list[str]:
-    """List billing groups without a partition, those of the oldest organizations first."""
-    known = set(instance.get_dynamic_partitions(str(orgs.name)))
-    groups = dict.fromkeys(row["billing_group"] for row in database.rows("billing_groups"))
-    return [group for group in groups if group not in known]
+    """List the billing groups that have no partition, oldest organizations first."""
+    registered = set(instance.get_dynamic_partitions(str(orgs.name)))
+    groups = dict.fromkeys(member.billing_group for member in group_members(database))
+    return [group for group in groups if group not in registered]
 
 
 class NoOrganization(ActionableError):
-    """There is nobody to bill in the month."""
+    """No organization existed in the month, so there is nobody to bill."""
 
 
 def month_tags(instance: DagsterInstance, database: BillingDatabase, month: BillingMonth) -> dict[str, str]:
-    """Return the tags that make one run of a month: all groups with organizations that existed before its end.
+    """Return the tags of one run for a month: all groups with an organization that existed before the month's end.
 
-    A range follows the order of registration. Raises NoOrganization if no organization existed then.
+    Raises:
+        NoOrganization: No organization existed then, or none has a partition yet.
     """
-    # One whose beginning can't be read is in the run as well, and fails there: it is not left out in silence.
+    # An organization whose `created_at` can't be read is in the run too: it must fail there, not go missing silently.
     existing = {
-        row["billing_group"]
-        for row in database.rows("billing_groups")
-        if not isinstance(row["created_at"], datetime) or row["created_at"] < month.end
+        member.billing_group
+        for member in group_members(database)
+        if not isinstance(member.created_at, datetime) or member.created_at < month.end
     }
+    # Dagster keeps partitions in the order in which they were added, and so does a range.
     groups = [group for group in instance.get_dynamic_partitions(str(orgs.name)) if group in existing]
     if not groups:
-        raise NoOrganization(f"no organization existed in {month}, or none has a partition yet")
+        raise NoOrganization(f"no organization existed in {month}, or its billing group has no partition yet")
     first, last = (f"{month_key(month)}|{group}" for group in (groups[0], groups[-1]))
     return {RANGE_START: first, RANGE_END: last, "fly_billing/month": str(month)}
 
 
 def landing_range(first: date, last: date) -> dict[str, str]:
-    """Return the tags that make one run of these landing days, both included."""
+    """Return the tags of one run for these landing days, both included."""
     return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
 
 
@@ -118,10 +121,10 @@ def land_usage_hourly(
     billing_terms: BillingTerms,
     usage_store: UsageStore,
 ) -> Iterator[RunRequest]:
-    """Land yesterday's and today's folders: sources may still be adding to them, and landing again replaces.
+    """Land yesterday's and today's usage again, as sources may still add files. Landing a day again replaces it.
 
-    Also whatever a month is waiting for to be closed: days that were missed while nothing ran, older folders that hold
-    other files than were landed, and days with rejected rows whose meter or organization has been added since.
+    It also lands older days that a month needs before it can close: days that were missed while nothing ran, folders
+    whose files have changed since, and days with rejected rows whose meter or organization exists now.
     """
     now = context.scheduled_execution_time.astimezone(UTC)
     database, grace = billing_postgres.database(), billing_terms.terms().grace
@@ -132,7 +135,7 @@ def land_usage_hourly(
     try:
         due.update(days_to_land(database, usage_store.landing(), now))
     except LandingError as problem:
-        # The runs of today and yesterday meet it again, fail, and are alerted of; a tick that fails is not.
+        # The runs of today and yesterday meet the same error and fail, which sends an alert. A failed tick sends none.
         context.log.error(str(problem))
     for first, last in stretches(due):
         yield RunRequest(run_key=f"{first}/{last}@{now:%Y-%m-%dT%H:%M}", tags=landing_range(first, last))
@@ -142,7 +145,7 @@ def land_usage_hourly(
 def bill_open_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
 ) -> Iterator[RunRequest | SkipReason]:
-    """Compute the upcoming invoices: of the month that runs, and of the one before while it is in its grace period."""
+    """Update the upcoming invoices of the current month, and of last month during its grace period."""
     now = context.scheduled_execution_time.astimezone(UTC)
     months = open_months(now, billing_terms.terms().grace)
     yield from _requests(context, billing_postgres.database(), months)
@@ -152,11 +155,11 @@ def bill_open_months_nightly(
 def close_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
 ) -> Iterator[RunRequest | SkipReason]:
-    """Finalize months whose grace period is over and that still have organizations without a final invoice.
+    """Finalize the invoices of months whose grace period is over.
 
-    Looks every night, so a missed night or a failed organization is caught up on the next. Closed months of which usage
-    came in late run again too: their invoices stay as they are, and what is different goes on the next ones. So do
-    months with corrections that wait for a person: usage may be back, or they may be approved.
+    It runs every night, so the next night catches up on a missed night or a failed organization. Closed months with
+    late usage run again too: their invoices do not change, and the difference goes on the next invoices. So do months
+    with corrections that wait for a person: the usage may have arrived again, or the corrections may be approved.
     """
     now = context.scheduled_execution_time.astimezone(UTC)
     database = billing_postgres.database()
@@ -169,7 +172,7 @@ def close_months_nightly(
 def sync_months_hourly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
 ) -> Iterator[RunRequest | SkipReason]:
-    """Sync months that have finalized invoices which Stripe does not have yet, unless only a human can help."""
+    """Sync months with finalized invoices that are not in Stripe yet, except those that need a person first."""
     database = billing_postgres.database()
     yield from _requests(context, database, months_to_sync(database))
 
@@ -178,11 +181,11 @@ def sync_months_hourly(
 def reconcile_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
 ) -> Iterator[RunRequest | SkipReason]:
-    """Look at what Stripe holds of months that are unpaid or were sent in the last 60 days."""
+    """Compare months with Stripe that have unpaid invoices or were synced in the last 60 days."""
     now = context.scheduled_execution_time.astimezone(UTC)
     due = months_to_reconcile(billing_postgres.database(), now - STILL_CHANGING)
     if not due:
-        yield SkipReason("Stripe has no invoice that can still change")
+        yield SkipReason("no invoice in Stripe can still change")
     for month in due:
         key = month_key(month)
         tags = {RANGE_START: key, RANGE_END: key, "fly_billing/month": str(month)}
@@ -190,7 +193,7 @@ def reconcile_months_nightly(
 
 
 def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
-    """List the months that still take usage: the running one, and the one before it while it is in grace."""
+    """List the months that are still open: the current one, and the one before it during its grace period."""
     running = BillingMonth.containing(now)
     return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
 
@@ -203,9 +206,9 @@ def closed_until(now: datetime, grace: timedelta) -> datetime:
 def _requests(
     context: ScheduleEvaluationContext, database: BillingDatabase, months: Sequence[BillingMonth]
 ) -> Iterator[RunRequest | SkipReason]:
-    """Request a run per month; skip, with the reason, if there is none or nobody to bill in any of them."""
+    """Request a run per month. Skip with the reason if there is no month, or nobody to bill in any of them."""
     register_groups(context.instance, database)
-    requests, reasons = [], [] if months else ["no month needs it"]
+    requests, reasons = [], [] if months else ["no month is due"]
     for month in months:
         try:
             tags = month_tags(context.instance, database, month)

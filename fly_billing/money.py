@@ -1,6 +1,7 @@
-"""Exact amounts and the one place where they are rounded. Keeps out: prices and quantities.
+"""Exact arithmetic with amounts, rounding to cents, and numbers written for people.
 
-Amounts are Decimals in the currency's major unit (dollars); `*_cents` are ints in its minor unit (ISO 4217).
+Amounts are Decimals in the currency's major unit (dollars). `*_cents` are ints in its minor unit (ISO 4217). An amount
+is rounded in one place only: `to_cents`. Not here: prices and quantities.
 """
 
 from __future__ import annotations
@@ -8,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 
-# Arithmetic that would lose a digit raises instead: 120 digits hold every sum this project can make.
+# Arithmetic that would lose a digit raises an error instead. 120 digits are enough for every sum in this project.
 EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 
-# Where a division does not end (a price per 2,592,000 seconds), the amount is rounded half-up here: a unit in the
-# 20th decimal place. Every other amount is exact.
+# A quotient that is no finite decimal (a price per 2,592,000 seconds) is rounded half-up at this decimal place. Every
+# other amount is exact.
 DIVISION_DIGITS = 20
 
-# Currencies whose ISO 4217 minor unit is not a hundredth. What Stripe makes of them:
-# `invoicing.rules.chargeable_amounts`.
+# Currencies whose ISO 4217 minor unit is not a hundredth. `invoicing.rules.chargeable_amounts` has Stripe's rules.
 ZERO_DECIMAL = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split())
 THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
 
 
 def minor_digits(currency: str) -> int:
-    """Return how many decimals the currency's minor unit has: USD 2, JPY and ISK 0, KWD 3."""
+    """Return the number of decimals of the currency's minor unit: USD 2, JPY and ISK 0, KWD 3."""
     if currency in ZERO_DECIMAL:
         return 0
     return 3 if currency in THREE_DECIMAL else 2
@@ -36,12 +36,12 @@ def exact_sum(amounts: Sequence[Decimal]) -> Decimal:
 
 
 def exact_product(quantity: Decimal, unit_amount: Decimal, per: Decimal = Decimal(1)) -> Decimal:
-    """Return quantity x unit_amount / per, exact where the division ends, else to 20 decimal places, half-up."""
+    """Return quantity x unit_amount / per: exact if it is a finite decimal, else rounded half-up to 20 decimals."""
     return divide(EXACT.multiply(quantity, unit_amount), per)
 
 
 def divide(amount: Decimal, by: Decimal) -> Decimal:
-    """Divide exactly where the quotient is a finite decimal, else to 20 decimal places, half-up."""
+    """Return the quotient: exact if it is a finite decimal, else rounded half-up to 20 decimals."""
     try:
         return EXACT.divide(amount, by)
     except Inexact:
@@ -53,7 +53,7 @@ def divide(amount: Decimal, by: Decimal) -> Decimal:
 
 
 def to_cents(amount: Decimal, currency: str) -> int:
-    """Round an exact amount to the currency's minor unit, halves away from zero. Once per invoice: the total."""
+    """Round an exact amount to the currency's minor unit, halves away from zero. Once per invoice: its total."""
     shifted = amount.scaleb(minor_digits(currency), context=EXACT)
     return int(shifted.to_integral_value(ROUND_HALF_UP))
 
@@ -63,11 +63,19 @@ def from_cents(cents: int, currency: str) -> Decimal:
 
 
 def share_out_cents(amounts: Sequence[Decimal], currency: str, total_cents: int | None = None) -> list[int]:
-    """Share the rounded total out over the amounts by largest remainder, so that the cents add up to it.
+    """Split the rounded total over the amounts by largest remainder, so that the shares add up to the total.
 
-    Each amount gets its floor; the cents left over go to the largest fractions, the earlier item first where they
-    are equal. No item is a whole minor unit or more away from its exact amount; unless `total_cents` is given, for
-    amounts whose own rounding is settled elsewhere, and is that far from their sum.
+    Each amount gets its floor. The remaining cents go to the largest fractions; of equal fractions, the earlier amount
+    gets its cent first. Each share is less than one minor unit away from its exact amount, unless `total_cents` is
+    further than that from their sum.
+
+    Args:
+        amounts: Exact amounts in the currency's major unit.
+        currency: ISO 4217 code.
+        total_cents: The total, if it was rounded elsewhere. None: the sum of the amounts, rounded.
+
+    Returns:
+        A share in minor units for each amount, in their order.
     """
     if not amounts:
         return []
@@ -82,7 +90,7 @@ def share_out_cents(amounts: Sequence[Decimal], currency: str, total_cents: int 
 
 
 def format_cents(cents: int, currency: str) -> str:
-    """Write an amount for people: `$1,234.50`, `-$0.05`, `JPY 1,200`."""
+    """Format an amount for people: `$1,234.50`, `-$0.05`, `JPY 1,200`."""
     digits = minor_digits(currency)
     number = f"{abs(from_cents(cents, currency)):,.{digits}f}"
     sign = "-" if cents < 0 else ""
@@ -90,18 +98,18 @@ def format_cents(cents: int, currency: str) -> str:
 
 
 def grouped(number: str) -> str:
-    """Write `2592000.5` as `2,592,000.5`."""
+    """Format `2592000.5` as `2,592,000.5`."""
     whole, point, rest = number.partition(".")
     sign = "-" if whole.startswith("-") else ""
     return f"{sign}{abs(int(whole)):,}{point}{rest}"
 
 
 def counted(number: str, unit: str) -> str:
-    """Write a quantity with its unit for people: `1 month`, `2,592,000 seconds`, `1.5 GB`."""
+    """Format a quantity with its unit for people: `1 month`, `2,592,000 seconds`, `1.5 GB`."""
     is_plural = number != "1" and not unit.isupper() and not unit.endswith("s")
     return f"{grouped(number)} {unit}{'s' if is_plural else ''}"
 
 
 def plain(value: Decimal) -> str:
-    """Write a Decimal without exponent and without trailing zeros: `0.15`, `2592000`."""
+    """Format a Decimal without exponent and without trailing zeros: `0.15`, `2592000`."""
     return f"{EXACT.normalize(value):f}"

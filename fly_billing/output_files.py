@@ -1,6 +1,6 @@
-"""Writes the files that people ask for: an existing file is replaced only if they say so, and no file is ever half.
+"""Writes output files safely: never replaces an existing file unasked, and never leaves half a file.
 
-Add here what holds for every option that names a file to write. Keeps out: what is written.
+Add rules here that apply to every option that names an output file. Not here: the content.
 """
 
 from __future__ import annotations
@@ -19,59 +19,60 @@ from typing import IO
 
 from fly_billing.errors import ActionableError
 
-_OPEN_ALREADY = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
-# What writing to an open file fails with; other errors of a block are its own.
-_OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE})
+_DESCRIPTOR_PATH = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
+# Errors of writing to an open file. Any other OSError in a block comes from the caller's own code.
+_WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE})
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class OutputExists(ActionableError):
-    """There is such a file already, and nobody said that it may be replaced."""
+    """The file exists already, and the user did not ask to replace it."""
 
 
 class OutputNotWritten(ActionableError):
-    """The file can't be written; the message says why, and what to do."""
+    """The file can't be written. The message gives the reason and the next step."""
 
 
 @contextmanager
 def output_file(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
-    """Yield a binary file to write to; what was written is at `path` once the block ends without an error.
+    """Yield a binary file. When the block ends without an error, `path` has its content.
 
-    Until then, and if it ends with one, `path` is as it was. A pipe, a device and /dev/stdout get all of it at the end.
+    Until then, and after an error, `path` does not change. A pipe, a device or /dev/stdout gets the whole content at
+    the end.
 
     Raises:
-        OutputExists: a file is there already, and not `overwrite`. Nothing is lost if it appears during the block.
-        OutputNotWritten: the folder is missing, the disk is full, or the like.
+        OutputExists: The file exists and `overwrite` is False. A file that appears during the block is not replaced.
+        OutputNotWritten: The folder is missing, the disk is full, or the like.
     """
     if is_stream(path):
         with tempfile.TemporaryFile() as whole:
-            with _explained(path, _OF_WRITING):
+            with _explain(path, _WRITE_ERRORS):
                 yield whole
                 whole.seek(0)
-            with _explained(path), _stream(path) as stream:
+            with _explain(path), _stream(path) as stream:
                 shutil.copyfileobj(whole, stream)
         return
-    # Through a symlink, the file that it names: replacing it would leave that as it was.
+    # Follow a symlink: replacing the link itself would leave the file behind it unchanged.
     target = Path(os.path.realpath(path))
-    with _explained(path):
+    with _explain(path):
         _refuse_existing(path, target, overwrite=overwrite)
-    # Its name is not made of the target's, which may be as long as names can be.
+    # Not the target's name with a suffix: the target's name may have the maximum length already.
     unfinished = target.with_name(f".{secrets.token_hex(8)}.unfinished")
-    with _explained(path):
+    with _explain(path):
         written = unfinished.open("xb")
     try:
-        with _explained(path, _OF_WRITING), written:
+        with _explain(path, _WRITE_ERRORS), written:
             yield written
             written.flush()
             os.fsync(written.fileno())
-        with _explained(path):
+        with _explain(path):
             _put(unfinished, path, target, overwrite=overwrite)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def is_stream(path: Path) -> bool:
-    """Return True for what is written through rather than replaced: a pipe, a device, /dev/stdout, /dev/fd/3."""
+    """Return True if the path is written to rather than replaced: a pipe, a device, /dev/stdout, /dev/fd/3."""
     if _descriptor(path) is not None:
         return True
     try:
@@ -82,21 +83,21 @@ def is_stream(path: Path) -> bool:
 
 
 def _descriptor(path: Path) -> int | None:
-    found = _OPEN_ALREADY.fullmatch(str(path))
-    return int(found[1]) if found else _STANDARD.get(str(path))
+    match = _DESCRIPTOR_PATH.fullmatch(str(path))
+    return int(match[1]) if match else _STANDARD.get(str(path))
 
 
 def _stream(path: Path) -> IO[bytes]:
-    # Opening /dev/stdout again would empty the file that it was redirected to, or write over its beginning.
+    # Opening /dev/stdout again would truncate the file that it is redirected to, or overwrite its beginning.
     descriptor = _descriptor(path)
     return path.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
 
 
 def _refuse_existing(path: Path, target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
-        raise OutputNotWritten(f"{path} is a folder: name a file in it")
+        raise OutputNotWritten(f"{path} is a folder: name a file inside it")
     if target.exists() and not overwrite:
-        raise OutputExists(f"{path} exists: name another file, or replace it with --overwrite")
+        raise OutputExists(f"{path} exists already: choose another file, or replace it with --overwrite")
 
 
 def _put(unfinished: Path, path: Path, target: Path, *, overwrite: bool) -> None:
@@ -106,22 +107,22 @@ def _put(unfinished: Path, path: Path, target: Path, *, overwrite: bool) -> None
         unfinished.replace(target)
         return
     try:
-        target.hardlink_to(unfinished)  # unlike a renaming, refused if the file has appeared meanwhile
+        target.hardlink_to(unfinished)  # unlike a rename, this fails if the file exists by now
     except OSError:
-        # It has appeared, or this file system has no hard links.
+        # The file exists by now, or the file system has no hard links.
         _refuse_existing(path, target, overwrite=False)
         unfinished.replace(target)
 
 
 @contextmanager
-def _explained(path: Path, only: frozenset[int] | None = None) -> Iterator[None]:
-    """Say in one line why the system refused, where its error number is in `only`. Raises OutputNotWritten."""
+def _explain(path: Path, only: frozenset[int] | None = None) -> Iterator[None]:
+    """Turn an OSError into OutputNotWritten, a message of one line. `only`: the error numbers that it applies to."""
     try:
         yield
     except OSError as problem:
         if only is not None and problem.errno not in only:
             raise
-        advice = "name a file that can"
+        advice = "choose another file"
         if isinstance(problem, FileNotFoundError):
-            advice = f"make the folder {path.parent} first"
+            advice = f"create the folder {path.parent} first"
         raise OutputNotWritten(f"{path} can't be written: {problem.strerror}: {advice}") from problem

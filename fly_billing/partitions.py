@@ -1,7 +1,7 @@
-"""Partitions: landing days for raw usage; month x org for everything that is billed.
+"""Dagster partitions: landing days for raw usage, month x org for everything that is billed.
 
-A key of the `org` dimension is a billing group: an organization of its own, or one of the shared groups of the long
-tail. Keeps out: which organization is in which group (`invoicing.rules.billing_groups`, `organizations.billing_group`).
+A key of the `org` dimension is a billing group: a single large organization, or a shared group of small ones.
+`invoicing.rules.billing_groups` assigns organizations to groups.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from dagster import (
 
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 
-# end_offset=1: the month (day) that is running is a partition too: the upcoming invoice, the day's usage so far.
+# end_offset=1: the current month (day) is a partition too, for the upcoming invoice (the day's usage so far).
 months = MonthlyPartitionsDefinition(start_date=FIRST_MONTH.first_day.isoformat(), end_offset=1)
 landing_days = DailyPartitionsDefinition(start_date=FIRST_MONTH.first_day.isoformat(), end_offset=1)
 orgs = DynamicPartitionsDefinition(name="org")
@@ -27,14 +27,14 @@ month_by_org = MultiPartitionsDefinition({"month": months, "org": orgs})
 
 @dataclass(frozen=True)
 class BillingPartition:
-    """What a run bills: one month, and billing groups of it."""
+    """A month and the billing groups that a run bills for it."""
 
     month: BillingMonth
     groups: Sequence[str]
 
 
 def month_key(month: BillingMonth) -> str:
-    """Return Dagster's key of a month: its first day."""
+    """Return Dagster's partition key of a month: its first day."""
     return month.first_day.isoformat()
 
 
@@ -43,7 +43,7 @@ def partition_key(month: BillingMonth, group: str) -> MultiPartitionKey:
 
 
 def billing_partitions(context: AssetExecutionContext) -> list[BillingPartition]:
-    """Return what the run bills, month by month, oldest first."""
+    """Return the months that the run bills, oldest first, each with its billing groups."""
     groups: dict[BillingMonth, list[str]] = {}
     for key in context.partition_keys:
         if isinstance(key, MultiPartitionKey):

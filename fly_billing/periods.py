@@ -1,4 +1,4 @@
-"""Billing periods: calendar months in UTC, half-open. Keeps out: what is billed in them."""
+"""Billing periods: calendar months in UTC, half-open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Span(Protocol):
-    """Half-open time, `[start, end)`: a billing month, or the period of a fee."""
+    """A half-open period, `[start, end)`: a billing month, or the period of a fee."""
 
     @property
     def start(self) -> datetime: ...
@@ -32,17 +32,17 @@ class BillingMonth:
 
     @classmethod
     def parse(cls, text: str) -> BillingMonth:
-        """Read `2026-10` or `2026-10-01` (a Dagster month key). Raises ValueError naming what was read."""
-        found = re.fullmatch(r"(\d{4})-(\d{2})(-01)?", text.strip())
-        if not found:
+        """Parse `2026-10` or `2026-10-01` (Dagster's key of a month). Raises ValueError that quotes the text."""
+        match = re.fullmatch(r"(\d{4})-(\d{2})(-01)?", text.strip())
+        if not match:
             raise ValueError(f"not a month: {text!r}; write it as YYYY-MM, for example 2026-10")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     @classmethod
     def containing(cls, moment: datetime) -> BillingMonth:
-        """Return the month that `moment` (aware) falls into, in UTC."""
+        """Return the month in UTC that contains `moment`, an aware datetime."""
         if moment.tzinfo is None:
-            raise ValueError(f"a time without offset belongs to no month: {moment}")
+            raise ValueError(f"this time has no UTC offset, so its month is unknown: {moment}")
         utc = moment.astimezone(UTC)
         return cls(utc.year, utc.month)
 
@@ -60,7 +60,7 @@ class BillingMonth:
 
     @property
     def seconds(self) -> int:
-        """Length of the month in seconds (UTC days of 86,400 s; POSIX time has no leap seconds)."""
+        """The month's length in seconds. A UTC day has 86,400: POSIX time has no leap seconds."""
         return int((self.end - self.start).total_seconds())
 
     @property
@@ -75,11 +75,11 @@ class BillingMonth:
         return BillingMonth(year, month0 + 1)
 
     def closes_at(self, grace: timedelta) -> datetime:
-        """Return when the month is closed for late usage and its invoices may be finalized."""
+        """Return when the month closes: no more usage is added, and its invoices may be finalized."""
         return self.end + grace
 
     def last_landing_day(self, grace: timedelta) -> date:
-        """Return the last day on which usage of the month may land and still be on its invoice."""
+        """Return the last day on which usage can land and still be on this month's invoice."""
         return (self.closes_at(grace) - timedelta(microseconds=1)).date()
 
     def is_closed(self, now: datetime, grace: timedelta) -> bool:
@@ -89,21 +89,21 @@ class BillingMonth:
         return f"{self.year:04d}-{self.month:02d}"
 
 
-# The first month whose usage is billed. Of earlier months there are no partitions and no landing days.
+# The first month whose usage is billed. Earlier months have no partitions and no landing days.
 FIRST_MONTH = BillingMonth(2023, 1)
 
 
 def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth]:
-    """List the months from `first` to `last`, both included; empty when `last` comes first."""
+    """List the months from `first` to `last`, both included. Empty if `last` is earlier than `first`."""
     count = (last.year - first.year) * 12 + last.month - first.month + 1
     return [first.plus(n) for n in range(count)]
 
 
 def overlap_seconds(span: Span, started_at: datetime, ended_at: datetime | None) -> int:
-    """Return how many seconds of `span` lie in `[started_at, ended_at)`; `None` means still running.
+    """Return the number of seconds of `span` in `[started_at, ended_at)`. `ended_at` is None while it still runs.
 
-    Each moment counts as the beginning of its second: what ends where another begins leaves no second out, and none is
-    in both.
+    Fractions of a second are cut off both times. So when one period ends where the next begins, every second is counted
+    exactly once.
     """
     start = max(span.start, started_at.replace(microsecond=0))
     end = min(span.end, ended_at.replace(microsecond=0)) if ended_at is not None else span.end
@@ -111,29 +111,29 @@ def overlap_seconds(span: Span, started_at: datetime, ended_at: datetime | None)
 
 
 def overlap_days(span: Span, started_at: datetime, ended_at: datetime | None) -> int:
-    """Return how many UTC days of `span` count: the day on which it starts does, the one on which it ends does not."""
+    """Return the number of UTC days of `span` in `[started_at, ended_at)`: its first day counts, its last does not."""
     first = max(span.start.date(), started_at.astimezone(UTC).date())
     last = span.end.date() if ended_at is None else min(span.end.date(), ended_at.astimezone(UTC).date())
     return max(0, (last - first).days)
 
 
 def span_text(start: datetime, end: datetime) -> str:
-    """Write half-open time for people: `2026-09-01 to 2026-10-01`, with the time of day where it is not midnight."""
+    """Format a half-open period for people: `2026-09-01 to 2026-10-01`, with the time of day unless it is midnight."""
     return f"{moment_text(start)} to {moment_text(end)}"
 
 
 def moment_text(moment: datetime) -> str:
-    """Write a moment in UTC for people: a date at midnight, else with the time of day."""
+    """Format a UTC time for people: the date, and the time of day unless it is midnight."""
     text = f"{moment:%Y-%m-%d %H:%M:%S}" if moment.microsecond == 0 else f"{moment:%Y-%m-%d %H:%M:%S.%f}"
     return text.removesuffix(" 00:00:00")
 
 
 def stretches(days: Iterable[date]) -> list[tuple[date, date]]:
-    """Group days into unbroken stretches, each as (first, last)."""
-    found: list[tuple[date, date]] = []
+    """Group days into runs of consecutive days, each as (first, last)."""
+    runs: list[tuple[date, date]] = []
     for day in sorted(days):
-        if found and day - found[-1][1] == timedelta(days=1):
-            found[-1] = (found[-1][0], day)
+        if runs and day - runs[-1][1] == timedelta(days=1):
+            runs[-1] = (runs[-1][0], day)
         else:
-            found.append((day, day))
-    return found
+            runs.append((day, day))
+    return runs

@@ -1,7 +1,7 @@
-"""Every setting, read from the environment in one place, when asked and never at import.
+"""Reads every setting from the environment: in this module only, and never at import.
 
-`.env.example` lists them for people. All that can't be right is reported at once, each by its variable. Keeps out:
-defaults that depend on a running server (see `cli.local_platform`).
+`.env.example` documents the settings. All invalid settings are reported in one error. Not here: defaults that depend on
+a running server (see `cli.local_platform`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fly_billing.errors import ActionableError
 
-# MB that DuckDB may hold in memory, unless FLY_BILLING_MEMORY_MB names another number.
+# DuckDB's default memory limit in MB; FLY_BILLING_MEMORY_MB overrides it.
 DUCKDB_MEMORY_MB = 1500
 
 
 class SettingsError(ActionableError):
-    """A setting is missing or can't be right; the message names it and says what to do."""
+    """A setting is missing or invalid. The message names it and says what to do."""
 
 
 def _whole(least: int) -> Callable[[Any], Any]:
-    """Return a validator of whole numbers that are written as digits and are at least `least`."""
+    """Return a validator for whole numbers that are written as digits and are at least `least`."""
 
     def read(value: Any) -> Any:
         if isinstance(value, str):
@@ -61,7 +61,7 @@ Engines = Literal["duckdb", "spark"]
 
 
 class _FromEnvironment(BaseSettings):
-    """Reads each field from the variable that its alias names. An empty variable is one that is not set."""
+    """Reads each field from the variable that its alias names. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True, populate_by_name=True
@@ -80,10 +80,10 @@ class _FromEnvironment(BaseSettings):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the settings; `environ` comes before the process's own environment.
+        """Read the settings. Values in `environ` override the process's environment.
 
         Raises:
-            SettingsError: One line for each variable that can't be right.
+            SettingsError: The message has one line for each invalid variable.
         """
         try:
             return cls(**{name: value for name, value in (environ or {}).items() if value})
@@ -98,7 +98,7 @@ def _line(error: Any) -> str:
 
 
 class DatabaseLimits(_FromEnvironment):
-    """How long a session on the billing database may take over what, in seconds. 0 in the first three: no limit."""
+    """Time limits of a session on the billing database, in seconds. In the first three, 0 means no limit."""
 
     statement_seconds: Whole = Field(3600, alias="FLY_BILLING_STATEMENT_SECONDS")
     lock_seconds: Whole = Field(300, alias="FLY_BILLING_LOCK_SECONDS")
@@ -108,7 +108,12 @@ class DatabaseLimits(_FromEnvironment):
 
 
 class Settings(_FromEnvironment):
-    """All settings but the limits of database sessions. Times are UTC, rates per second, the floor in major units."""
+    """All settings except the limits of database sessions.
+
+    Attributes:
+        correction_guard_floor: An amount in the currency's major unit.
+        stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
+    """
 
     environment: Annotated[Environments, BeforeValidator(_one_of(Environments))] = Field(
         "development", alias="FLY_BILLING_ENV"
@@ -154,7 +159,7 @@ class Settings(_FromEnvironment):
     alert_email_to: str | None = Field(None, alias="ALERT_EMAIL_TO")
 
     def sets(self, variable: str) -> bool:
-        """Return True if the variable is set, even to the value that is its default."""
+        """Return True if the variable is set, even if it is set to its default."""
         return any(
             field.alias == variable and name in self.model_fields_set for name, field in type(self).model_fields.items()
         )
@@ -177,19 +182,19 @@ class Settings(_FromEnvironment):
 
     @property
     def stripe_requests_per_second(self) -> int:
-        """Stripe's own limit, unless another one is set: 100 in production, 25 in a test account."""
+        """The setting, or Stripe's own limit: 100 in production, 25 in a test account."""
         return self.stripe_requests_per_second_as_given or (100 if self.production else 25)
 
     def celery_urls(self) -> tuple[str, str]:
-        """Return the addresses of Celery's broker and backend. Raises SettingsError where one is not set."""
+        """Return the addresses of Celery's broker and backend. Raises SettingsError if one is not set."""
         if self.celery_broker_url is None or self.celery_backend_url is None:
             raise SettingsError(
                 "Celery needs DAGSTER_CELERY_BROKER_URL and DAGSTER_CELERY_BACKEND_URL, such as redis://host:6379/0:"
-                " set both, for the workers and for whatever starts runs"
+                " set both, for the workers and for the process that starts runs"
             )
         return self.celery_broker_url.get_secret_value(), self.celery_backend_url.get_secret_value()
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """Return a secret as text, for whoever connects with it."""
+    """Return a secret as text. Call it only where a connection is made."""
     return secret.get_secret_value() if secret else None

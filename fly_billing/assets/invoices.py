@@ -18,6 +18,7 @@ from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.corrections.month_run import BillingRun, MonthReport, bill_and_correct
 from fly_billing.invoicing.bill_run import Billed
+from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.partitions import billing_partitions, month_by_org
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -80,7 +81,7 @@ def invoices(
     materialize the partition.
     """
     database, lake = billing_postgres.database(), usage_store.lake()
-    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
+    groups = groups_by_organization(database)
     run = BillingRun(
         database, lake, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
         unlanded_days=days_to_land(database, usage_store.landing(), clock.now()),

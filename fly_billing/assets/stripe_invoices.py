@@ -16,6 +16,7 @@ from dagster import (
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.reconciliation_metadata import described_sides, discrepancy_rows, unread_row
 from fly_billing.assets.run_report import check, report
+from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
@@ -69,7 +70,7 @@ def stripe_invoices(
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
-    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
+    groups = groups_by_organization(database)
     metadata: dict[str, Any] = {}
     wrong: list[Mapping[str, Any]] = []
     failures: list[Mapping[str, Any]] = []

@@ -17,6 +17,7 @@ from dagster import (
 from fly_billing.assets.reconciliation_metadata import described_sides, discrepancy_rows, unread_row
 from fly_billing.assets.run_report import check
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.partitions import months
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -54,7 +55,7 @@ def stripe_reconciliation(
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
-    groups = sorted({row["billing_group"] for row in database.rows("billing_groups")})
+    groups = billing_groups(database)
     metadata: dict[str, Any] = {}
     wrong: list[Mapping[str, Any]] = []
     for month in sorted(BillingMonth.parse(key) for key in context.partition_keys):

@@ -16,6 +16,7 @@ from dagster import (
 
 from fly_billing.assets.run_report import check, report, runs_also, table
 from fly_billing.assets.usage_events import usage_events
+from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.partitions import billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -54,7 +55,7 @@ def usage_rollups(
     stop the invoices of all organizations.
     """
     database, lake = billing_postgres.database(), usage_store.lake()
-    groups = {row["id"]: row["billing_group"] for row in database.rows("billing_groups")}
+    groups = groups_by_organization(database)
     results: dict[BillingMonth, RolledUp] = {}
     parts = billing_partitions(context)
     with usage_store.open_engine() as engine:

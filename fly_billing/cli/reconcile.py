@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, Text, confirm, lines, styled
+from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -32,7 +33,7 @@ class _Platform:
     tools: SyncTools
 
     def plan(self, month: BillingMonth, all_lines: bool) -> tuple[Reconciliation, list[Action]]:
-        groups = sorted({row["billing_group"] for row in self.tools.journal.database.rows("billing_groups")})
+        groups = billing_groups(self.tools.journal.database)
         return plan_of_repair(self.tools, month, groups, all_lines=all_lines)
 
 

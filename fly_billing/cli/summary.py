@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from fly_billing.cli.terminal import Terminal, styled
+from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -47,7 +48,7 @@ class SummaryTotals:
 def reconcile_all(database: BillingDatabase, reader: StripeReader) -> list[Reconciliation]:
     """Read every month that has finalized invoices from Stripe and compare it with ours."""
     months = [BillingMonth.containing(row["month"]) for row in database.rows("months_in_stripe")]
-    groups = sorted({row["billing_group"] for row in database.rows("billing_groups")})
+    groups = billing_groups(database)
     return [reconcile_month(StripeJournal(database), reader, month, groups) for month in months]
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.shadow_report import BilledTotal, PriceChanges, ShadowReport, compare
 from fly_billing.errors import ActionableError, BillingError
+from fly_billing.invoicing.group_members import GroupMember
 from fly_billing.invoicing.inputs_reader import (
     BillingRecords,
     Payer,
@@ -33,7 +34,7 @@ from fly_billing.invoicing.inputs_reader import (
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant, InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, readable_rows, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import PriceBookFiles
@@ -121,7 +122,7 @@ def _billed(
 
 
 def _payers(connection: Connection, month: BillingMonth) -> list[Payer]:
-    groups = sorted({row["billing_group"] for row in rows(connection, "billing_groups")})
+    groups = sorted({member.billing_group for member in records(connection, GroupMember, "billing_groups")})
     return read_payers(connection, month, groups)
 
 

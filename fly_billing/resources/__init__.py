@@ -1,4 +1,5 @@
-"""The outside world as Dagster resources, one class a file: thin, so that all behind them works without Dagster.
+"""Dagster's ConfigurableResources, one class per file, and nothing else.
 
-A field that is left None is read from the environment when a run needs it, never at import.
+They are thin: the code behind them works without Dagster. A field that is None is read from the settings when a run
+needs it, never at import.
 """

@@ -1,4 +1,4 @@
-"""Where alerts go, as Dagster resources."""
+"""The channels of alerts as Dagster resources."""
 
 from typing import Any
 
@@ -12,17 +12,22 @@ from fly_billing.settings import Settings
 
 
 class SlackWorkspace(SlackResource):
-    """Dagster's Slack resource with an address that can be set, and without retries: the outbox makes them."""
+    """Dagster's Slack resource with a configurable address, and without retries, because the outbox retries.
+
+    Attributes:
+        base_url: Slack's API, unless another one is set.
+        patience: Seconds to wait for a response.
+    """
 
     base_url: str | None = None
-    patience: int = 10  # seconds without an answer
+    patience: int = 10
 
     def get_client(self) -> WebClient:
         return WebClient(self.token, self.base_url or WebClient.BASE_URL, timeout=self.patience, retry_handlers=[])
 
 
 class Alerts(ConfigurableResource[Any]):
-    """Where alerts go besides the log: a webhook, Slack, e-mail; each one that is set (see `.env.example`)."""
+    """The channels of alerts besides the log: each of webhook, Slack and e-mail that is set (see `.env.example`)."""
 
     alert_webhook_url: str | None = None
     slack_bot_token: str | None = None
@@ -33,7 +38,7 @@ class Alerts(ConfigurableResource[Any]):
     alert_email_to: str | None = None
 
     def channels(self) -> list[Channel]:
-        """Return the channels that are set, read anew each time. Raises SettingsError where one is set by halves."""
+        """Read the settings again and return the channels that are set. Raises SettingsError if one is incomplete."""
         given = {name.upper(): value for name in Alerts.model_fields if (value := getattr(self, name))}
         return configured_channels(
             Settings.from_environment(given),

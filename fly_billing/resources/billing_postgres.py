@@ -14,8 +14,8 @@ class BillingPostgres(ConfigurableResource[Any]):
 
     Attributes:
         url: DATABASE_URL.
-        statement_seconds, lock_seconds, idle_transaction_seconds, connect_seconds, silence_seconds: How long a session
-            may take (FLY_BILLING_STATEMENT_SECONDS, FLY_BILLING_LOCK_SECONDS, ...).
+        statement_seconds, lock_seconds, idle_transaction_seconds, connect_seconds, silence_seconds: Time limits of a
+            session (FLY_BILLING_STATEMENT_SECONDS, FLY_BILLING_LOCK_SECONDS, ...).
     """
 
     url: str | None = None
@@ -26,7 +26,7 @@ class BillingPostgres(ConfigurableResource[Any]):
     silence_seconds: int | None = None
 
     def database(self) -> BillingDatabase:
-        """Return the database. Raises DatabaseProblem if its tables are not those that this code knows."""
+        """Return the database. Raises DatabaseProblem if its schema does not match this version of the code."""
         given = {name: getattr(self, name) for name in DatabaseLimits.model_fields}
         limits = DatabaseLimits.from_environment(
             {f"FLY_BILLING_{name.upper()}": str(value) for name, value in given.items() if value is not None}

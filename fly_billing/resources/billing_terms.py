@@ -1,4 +1,4 @@
-"""When months close, and what a person must approve, as a Dagster resource."""
+"""Terms of billing and limits of its guards as a Dagster resource."""
 
 from typing import Any
 
@@ -11,13 +11,14 @@ from fly_billing.settings import Settings
 
 
 class BillingTerms(ConfigurableResource[Any]):
-    """When a month closes, when its invoices are due, and from which amounts on a person must approve.
+    """The grace period, the payment term, and the limits beyond which a person must approve.
 
     Attributes:
-        grace_hours, due_days: FLY_BILLING_GRACE_HOURS, FLY_BILLING_DUE_DAYS.
-        guard_percent: How far a month's total may move before its sync needs an approval (FLY_BILLING_GUARD_PERCENT).
-        correction_guard_percent, correction_guard_organization_percent, correction_guard_floor: How much a correction
-            may give back without an approval (FLY_BILLING_CORRECTION_GUARD_*).
+        grace_hours: Hours from a month's end until it closes (FLY_BILLING_GRACE_HOURS).
+        due_days: Days from finalization until an invoice is due (FLY_BILLING_DUE_DAYS).
+        guard_percent: The change of a month's total above which its sync needs an approval (FLY_BILLING_GUARD_PERCENT).
+        correction_guard_percent, correction_guard_organization_percent, correction_guard_floor: The limits above which
+            a correction in the customer's favor needs an approval (FLY_BILLING_CORRECTION_GUARD_*).
     """
 
     grace_hours: int | None = None

@@ -1,4 +1,4 @@
-"""The time of day as a Dagster resource."""
+"""The clock as a Dagster resource."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ from dagster import ConfigurableResource
 
 
 class Clock(ConfigurableResource[Any]):
-    """The time of day, in UTC. `fixed_at` (ISO 8601 with offset) stops it, for tests and rehearsals."""
+    """The current time in UTC. Tests and rehearsals stop it at `fixed_at` (ISO 8601 with an offset)."""
 
     fixed_at: str | None = None
 

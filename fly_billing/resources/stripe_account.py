@@ -15,11 +15,11 @@ from fly_billing.stripe_sync.reader import StripeReader
 
 
 class StripeAccount(ConfigurableResource[Any]):
-    """The Stripe account, or the sandbox, at the pace that its limits allow.
+    """The Stripe account, or the sandbox, with its rate limits.
 
     Attributes:
         api_key, api_base: STRIPE_API_KEY, STRIPE_API_BASE.
-        environment: `production` or `development`: which keys may be used (FLY_BILLING_ENV).
+        environment: `production` allows live keys only, `development` test keys only (FLY_BILLING_ENV).
         requests_per_second, requests_per_endpoint, workers: STRIPE_REQUESTS_PER_SECOND,
             STRIPE_REQUESTS_PER_ENDPOINT, STRIPE_WORKERS.
     """
@@ -32,7 +32,7 @@ class StripeAccount(ConfigurableResource[Any]):
     workers: int | None = None
 
     def sync_tools(self, database: BillingDatabase, clock: Clock, run_id: str) -> SyncTools:
-        """Return what a sync needs. Raises SettingsError where the key is missing or must not be used here."""
+        """Return the tools of a sync. Raises SettingsError if the key is missing or may not be used here."""
         settings = self._settings()
         return SyncTools(
             journal=StripeJournal(database, run_id),

@@ -20,12 +20,12 @@ VARIABLES = {
 
 
 class UsageStore(ConfigurableResource[Any]):
-    """Where usage files land, the Delta table that they become, and the engine that aggregates it.
+    """The landing folder of usage files, the Delta table of usage events, and the engine that aggregates them.
 
     Attributes:
         landing_dir, lake_dir: FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR.
         rollup_engine, spark_master: FLY_BILLING_ROLLUP_ENGINE, SPARK_MASTER.
-        memory_mb: How many MB each DuckDB may hold in memory (FLY_BILLING_MEMORY_MB).
+        memory_mb: The memory limit of each DuckDB in MB (FLY_BILLING_MEMORY_MB).
     """
 
     landing_dir: str | None = None
@@ -41,7 +41,7 @@ class UsageStore(ConfigurableResource[Any]):
         return UsageTable.from_settings(self._settings())
 
     def open_engine(self) -> AbstractContextManager[RollupEngine]:
-        """Open the engine that aggregates events. Raises SettingsError where it is not known or not installed."""
+        """Open the engine that aggregates events. Raises SettingsError if it is unknown or not installed."""
         settings = self._settings()
         return open_engine(settings.rollup_engine, settings.spark_master)
 

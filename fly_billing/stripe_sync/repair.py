@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sync.approvals import demand_in_line
 from fly_billing.stripe_sync.client import APPLIED
@@ -92,7 +93,7 @@ def _untouched(action: Action) -> Repaired:
 
 def _sync(tools: SyncTools, month: BillingMonth, done: Sequence[Repaired]) -> list[Repaired]:
     """Sync the billing groups that have something to send now, and add the failures to the outcomes."""
-    groups = {row["id"]: row["billing_group"] for row in tools.journal.database.rows("billing_groups")}
+    groups = groups_by_organization(tools.journal.database)
     ready = [repaired for repaired in done if repaired.outcome == DONE and repaired.action.verb in SYNCED]
     if not ready:
         return list(done)

@@ -22,12 +22,12 @@ def test_what_can_be_calculated_with_has_no_problem(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (Decimal("NaN"), "NaN is no finite number"),
-        (Decimal("-Infinity"), "-Infinity is no finite number"),
+        (Decimal("NaN"), "NaN is not a finite number"),
+        (Decimal("-Infinity"), "-Infinity is not a finite number"),
         (Decimal(10) ** 23, "1.000000e+23 is too large"),
         (-(Decimal(10) ** 23), "-1.000000e+23 is too large"),
-        (UnreadableTime("infinity"), "infinity is no time"),
-        (UnreadableTime("294276-12-31"), "294276-12-31 is no time"),
+        (UnreadableTime("infinity"), "infinity is not a valid time"),
+        (UnreadableTime("294276-12-31"), "294276-12-31 is not a valid time"),
     ],
 )
 def test_what_can_not_be_calculated_with_is_told(value: Any, problem: str) -> None:
@@ -62,12 +62,12 @@ def test_a_complete_row_is_taken(fields: Mapping[str, Any]) -> None:
     [
         ({"amount": None}, "amount is missing"),
         ({"until": None, "since": None}, "since is missing"),
-        ({"detail": "[]"}, "detail is no JSON object"),
-        ({"detail": []}, "detail is no JSON object"),
+        ({"detail": "[]"}, "detail is not a JSON object"),
+        ({"detail": []}, "detail is not a JSON object"),
         ({"amount_cents": MOST_CENTS}, "amount_cents is too large"),
         ({"amount_cents": -MOST_CENTS}, "amount_cents is too large"),
-        ({"detail": {}, "amount": Decimal("NaN")}, "amount NaN is no finite number"),
-        ({"created_at": UnreadableTime("infinity")}, "created_at infinity is no time"),
+        ({"detail": {}, "amount": Decimal("NaN")}, "amount NaN is not a finite number"),
+        ({"created_at": UnreadableTime("infinity")}, "created_at infinity is not a valid time"),
     ],
 )
 def test_an_incomplete_row_is_refused_by_the_first_field_that_is_wrong(fields: Mapping[str, Any], problem: str) -> None:

@@ -54,7 +54,7 @@ def test_a_live_key_works_in_production_only(key: str) -> None:
 @pytest.mark.parametrize("key", [f"sk_test_{SECRET}", f"rk_test_{SECRET}", SANDBOX_KEY])
 def test_a_test_key_works_outside_production_only(key: str) -> None:
     assert check_stripe_key(key, production=False) == key
-    with pytest.raises(SettingsError, match="is no live key") as refused:
+    with pytest.raises(SettingsError, match="is not a live key") as refused:
         check_stripe_key(key, production=True)
     assert SECRET not in str(refused.value)
 

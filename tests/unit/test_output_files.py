@@ -39,7 +39,9 @@ def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path) -> Non
     path = tmp_path / "bill.html"
     path.write_bytes(b"mine")
     path.chmod(0o640)
-    with pytest.raises(OutputExists, match=r"bill.html exists: name another file, or replace it with --overwrite"):
+    with pytest.raises(
+        OutputExists, match=r"bill.html exists already: choose another file, or replace it with --overwrite"
+    ):
         write(path)
     assert path.read_bytes() == b"mine"
     write(path, overwrite=True)
@@ -87,10 +89,10 @@ def test_through_a_symlink_the_file_that_it_names_is_written(tmp_path: Path) -> 
 def test_what_can_not_be_written_is_said_in_a_line_with_what_to_do(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "file").touch()
     for path, said in (
-        (tmp_path / "missing" / "bill", f"No such file or directory: make the folder {tmp_path}/missing first"),
-        (tmp_path, "is a folder: name a file in it"),
-        (tmp_path / "file" / "bill", "Not a directory: name a file that can"),
-        (tmp_path / ("x" * 300), "File name too long: name a file that can"),
+        (tmp_path / "missing" / "bill", f"No such file or directory: create the folder {tmp_path}/missing first"),
+        (tmp_path, "is a folder: name a file inside it"),
+        (tmp_path / "file" / "bill", "Not a directory: choose another file"),
+        (tmp_path / ("x" * 300), "File name too long: choose another file"),
     ):
         with pytest.raises(OutputNotWritten) as refused:
             write(path, overwrite=overwrite)

@@ -64,7 +64,7 @@ def test_seeding_alone_makes_flys_paid_and_open_invoices_and_their_statement(tmp
     ("environment", "said"),
     [
         ({"STRIPE_API_KEY": "sk_live_1"}, "STRIPE_API_KEY is a live key, but FLY_BILLING_ENV is not 'production'"),
-        ({"STRIPE_API_KEY": "sk_test_1", "FLY_BILLING_ENV": "production"}, "STRIPE_API_KEY is no live key"),
+        ({"STRIPE_API_KEY": "sk_test_1", "FLY_BILLING_ENV": "production"}, "STRIPE_API_KEY is not a live key"),
         ({"FLY_BILLING_GRACE_HOURS": "three"}, "FLY_BILLING_GRACE_HOURS='three' must be a whole number"),
     ],
 )

@@ -84,5 +84,5 @@ def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywher
     assert what_to_do(told).endswith("is in EUR, the organization is billed in USD: give it a price in USD")
     assert trouble(deployment) == shown["the customer is told"]
     assert shown["the customer is told"] == (
-        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
+        "We can't calculate this month's invoice yet and are looking into it. You won't be charged until it is correct."
     )

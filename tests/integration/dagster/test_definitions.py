@@ -185,7 +185,7 @@ def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_i
 def test_a_tick_without_anybody_to_bill_says_so(deployment: Deployment) -> None:
     deployment.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
     tick = _tick(deployment, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
-    assert tick.skip_message == "no organization existed in 2026-11, or none has a partition yet"
+    assert tick.skip_message == "no organization existed in 2026-11, or its billing group has no partition yet"
 
 
 def test_a_month_is_closed_once_its_grace_period_is_over_and_not_again_when_all_is_final(

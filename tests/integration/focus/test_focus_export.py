@@ -257,11 +257,15 @@ ALL_BUT_GAMMA = {"USD": Decimal("58.43")}
     ("table", "change", "reason"),
     [
         ("invoices", "total_cents = total_cents + 1", "GAMMA-0001 add up to 1200 JPY, its total is 1201"),
-        ("invoice_items", "amount = 'NaN'", "invoice GAMMA-0001: amount NaN is no finite number"),
-        ("invoice_items", "quantity = 'Infinity'", "invoice GAMMA-0001: quantity Infinity is no finite number"),
+        ("invoice_items", "amount = 'NaN'", "invoice GAMMA-0001: amount NaN is not a finite number"),
+        ("invoice_items", "quantity = 'Infinity'", "invoice GAMMA-0001: quantity Infinity is not a finite number"),
         ("invoice_items", "quantity = 1e100", "invoice GAMMA-0001: quantity 1.000000e+100 is too large"),
-        ("invoice_items", "period_end = 'infinity'", "invoice GAMMA-0001: period_end infinity is no time"),
-        ("invoice_items", "period_start = '-infinity'", "invoice GAMMA-0001: period_start -infinity is no time"),
+        ("invoice_items", "period_end = 'infinity'", "invoice GAMMA-0001: period_end infinity is not a valid time"),
+        (
+            "invoice_items",
+            "period_start = '-infinity'",
+            "invoice GAMMA-0001: period_start -infinity is not a valid time",
+        ),
     ],
 )
 def test_an_invoice_that_can_not_be_exported_is_left_out_and_named_and_the_others_are_in_the_file(
@@ -340,5 +344,5 @@ def test_the_command_names_what_it_left_out_and_fails(
     assert exported.exit_code == 1, exported.output
     assert "2026-09: 1 final invoices as FOCUS 1.2" in exported.output
     assert "Left out, gamma: " in exported.output
-    assert "amount NaN is no finite number" in exported.output
+    assert "amount NaN is not a finite number" in exported.output
     assert {row["InvoiceId"] for row in rows_of(file)} == {"ACME-0001"}

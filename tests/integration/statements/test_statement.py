@@ -86,7 +86,7 @@ def test_an_invoice_that_can_not_be_computed_says_so_to_the_customer(platform: P
     (invoice,) = read_statement(platform.database, "acme", NOW).invoices
     assert (invoice.status, invoice.total_cents) == ("open", 30)
     assert invoice.trouble == (
-        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
+        "We can't calculate this month's invoice yet and are looking into it. You won't be charged until it is correct."
     )
 
 
@@ -95,7 +95,7 @@ def test_a_month_that_was_never_computed_is_on_the_statement_with_its_trouble(pl
     statement = read_statement(platform.database, "acme", NOW, SEPTEMBER)
     (invoice,) = statement.invoices
     assert (invoice.month, invoice.status, invoice.total_cents, invoice.items) == ("2026-09", "not computed", None, ())
-    assert (invoice.trouble or "").startswith("We can't work out this month's invoice yet")
+    assert (invoice.trouble or "").startswith("We can't calculate this month's invoice yet")
     assert statement.headline() == "Acme owes nothing."
 
 
@@ -497,7 +497,7 @@ def test_a_page_replaces_a_file_only_if_asked_and_goes_to_standard_output(platfo
     page.write_text("mine", encoding="utf-8")
     refused = statement_command(platform, tmp_path, "acme", "--html", str(page))
     assert (refused.returncode, page.read_text(encoding="utf-8")) == (2, "mine")
-    assert "exists: name another file, or replace it with --overwrite" in " ".join(refused.stderr.split())
+    assert "exists already: choose another file, or replace it with --overwrite" in " ".join(refused.stderr.split())
     assert statement_command(platform, tmp_path, "acme", "--html", str(page), "--overwrite").returncode == 0
     whole = page.read_text(encoding="utf-8")
     assert whole.startswith("<!doctype html>")
@@ -510,4 +510,4 @@ def test_a_page_that_can_not_be_written_is_said_so_in_a_line(platform: Platform,
     platform.bill()
     result = statement_command(platform, tmp_path, "acme", "--html", str(tmp_path / "missing" / "acme.html"))
     assert result.returncode == 2
-    assert "can't be written: No such file or directory: make the folder" in " ".join(result.stderr.split())
+    assert "can't be written: No such file or directory: create the folder" in " ".join(result.stderr.split())

@@ -119,7 +119,7 @@ def test_usage_without_a_price_says_which_and_what_to_do() -> None:
         " add it to the price book (a new effective-dated version), load it, and bill the month again"
     )
     assert raised.value.customer_text == (
-        "We can't work out this month's invoice yet and are looking into it. Nothing is charged until it is right."
+        "We can't calculate this month's invoice yet and are looking into it. You won't be charged until it is correct."
     )
     with pytest.raises(BillingError, match="unpriced_usage"):
         PriceBook([]).for_usage("teapots", {}, SEPTEMBER)

@@ -11,12 +11,12 @@ from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice
 from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at
 
 MIDDLE = at("2026-09-16")
-SAID = "unreadable_price: price egress: amount NaN is no finite number: put it right, then bill the month again"
+SAID = "unreadable_price: price egress: amount NaN is not a finite number: put it right, then bill the month again"
 
 
 def book(**known: Any) -> PriceBook:
     """A good list, and a version of `egress` of which nothing is known but what is given."""
-    wrong = UnreadablePrice("egress", "egress_gb", "amount NaN is no finite number", **known)
+    wrong = UnreadablePrice("egress", "egress_gb", "amount NaN is not a finite number", **known)
     return PriceBook([EGRESS, REQUESTS, SUPPORT], [wrong])
 
 

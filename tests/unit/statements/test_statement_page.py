@@ -191,7 +191,7 @@ def test_who_does_not_pay_is_told_who_does() -> None:
 
 
 def test_a_month_that_could_not_be_computed_and_an_organization_without_any_have_a_page_too() -> None:
-    trouble = "We can't work out this month's invoice yet."
+    trouble = "We can't calculate this month's invoice yet."
     shown = page(StatementInvoice("2026-09", "not computed", "USD", None, None, None, None, None, trouble))
     assert "Not known yet" in shown.text
     assert trouble in shown.text

@@ -411,5 +411,5 @@ def test_every_cause_has_its_words() -> None:
         for state in ("finalized", "verified")
         for id in ("in_1", "in_2")
     }
-    codes.add(unreadable_invoice(event("paid"), "due_on infinity is no time").code)
+    codes.add(unreadable_invoice(event("paid"), "due_on infinity is not a valid time").code)
     assert codes - {None} == set(HEADINGS)

@@ -1,0 +1,37 @@
+"""Reads which organization is in which billing group. `rules.billing_groups` assigns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fly_billing.bounds import UnreadableTime
+from fly_billing.postgres.database import BillingDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """An organization and its billing group.
+
+    Attributes:
+        created_at: UnreadableTime if Python can't represent it. Billing the organization then fails with a clear error.
+    """
+
+    id: str
+    billing_group: str
+    created_at: datetime | UnreadableTime
+
+
+def group_members(database: BillingDatabase) -> list[GroupMember]:
+    """Return every organization, oldest first."""
+    return database.records(GroupMember, "billing_groups")
+
+
+def billing_groups(database: BillingDatabase) -> list[str]:
+    """Return the names of all billing groups, sorted."""
+    return sorted({member.billing_group for member in group_members(database)})
+
+
+def groups_by_organization(database: BillingDatabase) -> dict[str, str]:
+    """Return the billing group of each organization id."""
+    return {member.id: member.billing_group for member in group_members(database)}
