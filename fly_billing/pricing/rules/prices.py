@@ -2,7 +2,7 @@
 (`pricing.rules.rating`).
 
 The plain-dict shape of a price (`Price.from_data`, `Price.to_data`) is the shape of the YAML files in
-`fly_billing/price_book`, and public: README.md describes every field.
+`pricing/books`, and public: docs/price_books.md describes every field.
 """
 
 from __future__ import annotations

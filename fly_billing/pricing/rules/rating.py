@@ -1,4 +1,4 @@
-"""Rating: what a quantity costs under a price, from plain values, without a database. Public and stable: README.md.
+"""Rating: what a quantity costs under a price, from plain values, without a database. Public and stable.
 
 The order of steps, for a reader to argue with:
   1. the quantity is converted into whole steps of other units;   `_transformed`
