@@ -1,4 +1,4 @@
-"""Writes output files safely: never replaces an existing file unasked, and never leaves half a file.
+"""Writes output files safely: never replaces one unasked, never leaves half of one. Makes the folders for them, too.
 
 Add rules here that apply to every option that names an output file. Not here: the content.
 """
@@ -31,6 +31,36 @@ class OutputExists(ActionableError):
 
 class OutputNotWritten(ActionableError):
     """The file can't be written. The message gives the reason and the next step."""
+
+
+class FolderNotMade(ActionableError):
+    """A folder can't be made. The message gives the reason and the fix."""
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make the folder and its parents if they are missing. `mode` is for the folder itself. Raises FolderNotMade."""
+    refuse_file_in_place_of_folder(folder)
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise FolderNotMade(f"the folder {folder} can't be made: {problem.strerror}") from problem
+
+
+def refuse_file_in_place_of_folder(folder: Path) -> None:
+    """Raise FolderNotMade if the folder, or a folder above it, is a file or a link to nothing."""
+    for path in (*reversed(folder.parents), folder):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise FolderNotMade(
+                    f"{path} is a link to nothing, but a folder is needed there: remove the link"
+                ) from None
+            return
+        except OSError:  # no permission, say: making the folder fails with the reason
+            return
+        if not is_folder:
+            raise FolderNotMade(f"{path} is a file, but a folder is needed there: move the file away")
 
 
 @contextmanager

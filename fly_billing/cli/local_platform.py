@@ -14,14 +14,21 @@ from pathlib import Path
 
 import psycopg
 
-from fly_billing.cli.data_folder import make_private
+from fly_billing.cli.data_folder import (
+    DAGSTER_HOME,
+    POSTGRES,
+    SANDBOX_ADDRESS,
+    SANDBOX_LOCK,
+    SANDBOX_STORE,
+    make_data_folder,
+)
 from fly_billing.credentials import check_stripe_access
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.locks import Lock
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
 from fly_billing.errors import ActionableError
-from fly_billing.output_files import output_file
+from fly_billing.output_files import make_folder, output_file, refuse_file_in_place_of_folder
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated
@@ -50,7 +57,9 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
     if stripe and (settings.stripe_api_key or settings.production):
         # Before anything is started.
         check_stripe_access(reveal(settings.stripe_api_key), settings.stripe_api_base, production=settings.production)
-    make_private(settings.data_dir)
+    make_data_folder(settings.data_dir)
+    for folder in (settings.landing_dir, settings.lake_dir):
+        refuse_file_in_place_of_folder(folder)
     with ExitStack() as stack:
         names, owner_url = stack.enter_context(_postgres(settings))
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
@@ -83,7 +92,7 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
     if all(named.values()):
         yield {}, reveal(settings.migration_database_url)
         return
-    with running(settings.data_dir / "postgres", databases=("billing", "dagster")) as server:
+    with running(settings.data_dir / POSTGRES, databases=("billing", "dagster")) as server:
         with psycopg.connect(server.url("dagster", "postgresql", role=DAGSTER), autocommit=True) as connection:
             # Dagster's events can be made again; waiting for the disk at each costs a fifth of a run.
             connection.execute("alter database dagster set synchronous_commit = off")
@@ -109,8 +118,8 @@ def _grant_rights(server: PostgresServer) -> None:
 
 
 def _dagster_home(data_dir: Path) -> Path:
-    home = data_dir / "dagster"
-    home.mkdir(exist_ok=True)
+    home = data_dir / DAGSTER_HOME
+    make_folder(home)
     # In one step: another command may be reading it, and a kill may come at any moment.
     with output_file(home / INSTANCE_FILE.name, overwrite=True) as file:
         file.write(INSTANCE_FILE.read_bytes())
@@ -120,16 +129,16 @@ def _dagster_home(data_dir: Path) -> Path:
 @contextmanager
 def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
     """Run the sandbox on the data folder's store, or use the one that another process runs; yield its address."""
-    address = data_dir / "stripe_sandbox.json"
+    address = data_dir / SANDBOX_ADDRESS
     try:
-        lock = Lock(data_dir / "stripe_sandbox.lock", wait=False)
+        lock = Lock(data_dir / SANDBOX_LOCK, wait=False)
     except BlockingIOError:
         if owned:
             raise SandboxBusy("another fly-billing process runs the Stripe sandbox: wait for it to end") from None
         yield _address_of_running(address)
         return
     try:
-        with spawn(data_dir / "stripe_sandbox.sqlite") as server:
+        with spawn(data_dir / SANDBOX_STORE) as server:
             with output_file(address, overwrite=True) as file:
                 file.write(json.dumps({"url": server.url}).encode())
             seed_customer(server.control)

@@ -566,15 +566,16 @@ def stripe_sandbox(
     store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
 ) -> None:
     """Run only the local Stripe sandbox, until Ctrl-C."""
-    from fly_billing.cli.data_folder import make_private
+    from fly_billing.cli.data_folder import SANDBOX_STORE, make_data_folder
+    from fly_billing.output_files import make_folder
     from fly_billing.settings import Settings
     from fly_billing.stripe_sandbox import run
 
     data_dir = Settings.from_environment().data_dir
     if store is None:
-        make_private(data_dir)
-    path = store or data_dir / "stripe_sandbox.sqlite"
-    path.parent.mkdir(parents=True, exist_ok=True)
+        make_data_folder(data_dir)
+    path = store or data_dir / SANDBOX_STORE
+    make_folder(path.parent)
     run(port=port, store_path=path)
 
 

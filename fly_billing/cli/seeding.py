@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 
+from fly_billing.cli.data_folder import SEED_NOTE, remove_data
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.corrections.adjustments import changed_terms
-from fly_billing.embedded_postgres import remove
 from fly_billing.errors import ActionableError
 from fly_billing.focus.imports import FocusImport, import_focus
 from fly_billing.money import counted
@@ -53,11 +52,11 @@ def seeded_day(data_dir: Path, today: date) -> date:
 
     Raises ActionableError where the note of that day can't be read.
     """
-    note = data_dir / "seed.json"
+    note = data_dir / SEED_NOTE
     if note.exists():
         try:
             return date.fromisoformat(json.loads(note.read_text(encoding="utf-8"))["today"])
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, OSError, TypeError, ValueError) as problem:
             raise ActionableError(
                 f'{note} does not say for which day the sample was made: write {{"today": "YYYY-MM-DD"}} into it, or'
                 " remove all local data with `fly-billing clean`"
@@ -141,9 +140,16 @@ def _fate(imported: FocusImport) -> str:
 
 
 def remove_local_data(console: Terminal) -> None:
-    """Remove the data folder, and the embedded server's data where that lies elsewhere."""
-    settings = Settings.from_environment()
-    if settings.data_dir.exists():
-        remove(settings.data_dir / "postgres")
-        shutil.rmtree(settings.data_dir)
-    console.print(f"removed {settings.data_dir}")
+    """Remove what fly-billing created in the data folder, and its embedded database."""
+    folder = Settings.from_environment().data_dir
+    removal = remove_data(folder)
+    console.print(f"Removed fly-billing's data in {folder}.", soft_wrap=True)
+    if removal.others_data:
+        owner = removal.others_data.owner or "another folder"
+        console.print(
+            f"Not removed: the database in {removal.others_data.home.path}. It belongs to {owner}, of which this folder"
+            " is a copy.",
+            soft_wrap=True,
+        )
+    if removal.left:
+        console.print(f"Not removed, because fly-billing did not create it: {', '.join(removal.left)}", soft_wrap=True)

@@ -10,13 +10,16 @@ environment variable: settings are passed in, and child processes get an environ
 
 from fly_billing.embedded_postgres.errors import EmbeddedPostgresError, ServerInUseError
 from fly_billing.embedded_postgres.lifecycle import remove, running, throwaway
+from fly_billing.embedded_postgres.placement import OthersData, data_of_another_folder
 from fly_billing.embedded_postgres.server import PostgresServer, create_database, drop_database
 
 __all__ = [
     "EmbeddedPostgresError",
+    "OthersData",
     "PostgresServer",
     "ServerInUseError",
     "create_database",
+    "data_of_another_folder",
     "drop_database",
     "remove",
     "running",

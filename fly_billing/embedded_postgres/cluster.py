@@ -54,6 +54,8 @@ def ensure_running(place: ServerPlacement, settings: Mapping[str, str]) -> Postg
 
 def _initialise(place: ServerPlacement, *, durable: bool) -> None:
     home, account = place.home, place.account
+    if home.data_dir.exists():
+        raise EmbeddedPostgresError(f"{home.data_dir} is a file, but a folder is needed there: move the file away.")
     if not home.password_file.exists():
         _write_private(home.password_file, secrets.token_urlsafe(24), account)
     said = []

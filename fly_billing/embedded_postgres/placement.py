@@ -2,9 +2,12 @@
 
 As an ordinary user everything is in the root folder that the caller names. As root the server runs under another
 account; where that account cannot get at the root folder (a project below /root) the data goes to ELSEWHERE, and a
-note in the root folder says where. Data there without a note in its root folder belongs to a folder that was removed:
-it is left alone, and a new clone in the same place starts empty. Keeps out what is done with the files: that is
-`cluster`.
+note in the root folder says where. Beside the data, `owner.txt` names the root folder: a copy of that folder has a copy
+of the note, and neither uses nor removes the database of the original. A folder that was moved keeps its database.
+Data there without a note in its root folder belongs to a folder that was removed: it is left alone, and a new clone in
+the same place starts empty.
+
+Not here: what is done with the files (`cluster`).
 """
 
 import hashlib
@@ -59,6 +62,11 @@ class Home:
         """Held, shared, by every process that uses the server."""
         return self.path / "users.lock"
 
+    @property
+    def owner_file(self) -> Path:
+        """Names the root folder that the data belongs to. Only homes elsewhere have it."""
+        return self.path / "owner.txt"
+
     def new_unfinished_data_dir(self) -> Path:
         """Make the folder in which data is prepared, and clear away those of starts that were cut short."""
         self._clear_unfinished()
@@ -74,7 +82,8 @@ class Home:
         if self.data_dir.exists():
             shutil.rmtree(self.data_dir)
         # start.lock last: until it is gone nobody else gets to make any of the others again
-        for file in (self.password_file, self.port_file, self.log_file, self.users_lock, self.start_lock):
+        files = (self.password_file, self.port_file, self.log_file, self.owner_file, self.users_lock, self.start_lock)
+        for file in files:
             file.unlink(missing_ok=True)
 
 
@@ -88,9 +97,10 @@ class ServerPlacement:
 
 
 def homes(root: Path) -> tuple[Home, Home]:
-    """Give the two folders where data of `root` can be: itself, and the one for roots closed to the account."""
+    """Return the two folders where data of `root` can be: itself, and the one for roots closed to the account."""
     root = root.resolve()
-    return Home(root), _noted(root) or _unused(root)
+    noted = _noted(root)
+    return Home(root), noted if noted and _belongs_to(noted, root) else _unused(root)
 
 
 def _noted(root: Path) -> Home | None:
@@ -102,9 +112,55 @@ def _noted(root: Path) -> Home | None:
     return None
 
 
+@dataclass(frozen=True)
+class OthersData:
+    """The data that a folder's note names, but that is not the folder's: the note is a copy.
+
+    Attributes:
+        owner: The root folder that the data belongs to; None if that is not recorded.
+    """
+
+    home: Home
+    owner: Path | None
+
+
+def data_of_another_folder(root: Path) -> OthersData | None:
+    """Return the data that the note in `root` names if it belongs to another folder."""
+    root = root.resolve()
+    noted = _noted(root)
+    return None if noted is None or _belongs_to(noted, root) else OthersData(noted, _recorded_owner(noted))
+
+
+def _belongs_to(home: Home, root: Path) -> bool:
+    """Return True if the data is this folder's: it made it, or it is the folder that made it, moved."""
+    if os.geteuid() != 0 or not home.data_dir.is_dir():
+        return True  # nobody's yet; and only root may look
+    owner = _recorded_owner(home)
+    if owner is None:  # made before owners were recorded
+        return home.path.name.partition("-")[0] == _digest(root)
+    return owner == root or _is_same_folder(owner, root) or _noted(owner) != home
+
+
+def _recorded_owner(home: Home) -> Path | None:
+    with suppress(OSError, UnicodeDecodeError):
+        return Path(home.owner_file.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n"))
+    return None
+
+
+def _is_same_folder(one: Path, other: Path) -> bool:
+    """Return True for one folder under two paths, as a mount or a link gives it."""
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+def _digest(root: Path) -> str:
+    return hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+
+
 def _unused(root: Path) -> Home:
     """Return the first home elsewhere for this path that has no data: what is there belongs to a removed folder."""
-    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    digest = _digest(root)
     first = Home(ELSEWHERE / digest)
     if os.geteuid() != 0:  # may not even look there, and never has data there
         return first
@@ -113,9 +169,14 @@ def _unused(root: Path) -> Home:
 
 
 def settle(root: Path) -> ServerPlacement:
-    """Decide where the server of `root` lives; the answer stays the same once there is data."""
+    """Decide where the server of `root` lives; the answer stays the same once there is data.
+
+    Raises EmbeddedPostgresError if the folder is a copy of another one, and the database is that one's.
+    """
     binaries = installed()
     here, elsewhere = homes(root)
+    if not here.data_dir.is_dir() and (others := data_of_another_folder(root)):
+        raise EmbeddedPostgresError(_copied_note(here, others))
     make_folder(here.path)
     kept = _home_with_data(here, elsewhere)
     account = account_for((kept or here).data_dir)
@@ -157,18 +218,35 @@ def _executable(account: SystemUser, binaries: Binaries) -> Binaries:
     return binaries
 
 
+def _copied_note(here: Home, others: OthersData) -> str:
+    note = here.path / NOTE
+    if others.owner is None:
+        return (
+            f"{note} names the database in {others.home.path}, but nothing records which folder that belongs to. If it"
+            f" is this one's, write {here.path} into {others.home.owner_file}; if not, delete {note}."
+        )
+    return (
+        f"{here.path} is a copy of {others.owner}. Its database was not copied: the one in {others.home.path} belongs"
+        f" to {others.owner}. Work there; or, to start with an empty database here, delete {note}."
+    )
+
+
 def _leave_note(here: Home, elsewhere: Home) -> None:
     make_folder(ELSEWHERE, 0o755)
     make_folder(elsewhere.path)
-    if _noted(here.path) == elsewhere:
-        return
-    unfinished = here.path / f".{NOTE}.{os.getpid()}"
-    unfinished.write_text(
-        f"{NOTED}{elsewhere.path}\n"
-        "because the account that PostgreSQL runs under cannot reach this folder. `make clean` removes both.\n",
-        encoding="utf-8",
-    )
-    unfinished.replace(here.path / NOTE)  # in one step: another start may be reading it
+    # First the owner: data whose note was just written is already known to be this folder's.
+    if _recorded_owner(elsewhere) != here.path:
+        _write_whole(elsewhere.owner_file, f"{here.path}\n")
+    if _noted(here.path) != elsewhere:
+        reason = "because the account that PostgreSQL runs under cannot reach this folder. `make clean` removes both.\n"
+        _write_whole(here.path / NOTE, f"{NOTED}{elsewhere.path}\n{reason}")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write the file in one step: another start may be reading it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
+    unfinished.replace(path)
 
 
 def _close_to_others(folder: Path, account: SystemUser) -> None:

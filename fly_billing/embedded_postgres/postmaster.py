@@ -70,7 +70,7 @@ def _pid_file_lines(home: Home) -> list[str]:
 
 
 def _recorded_pid(home: Home) -> int | None:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         found = re.match(
             r"\d+", (home.data_dir / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape")
         )

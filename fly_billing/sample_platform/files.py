@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fly_billing.output_files import make_folder
 from fly_billing.sample_platform.usage import UsageEvent
 
 ENVELOPE = ("id", "source", "type", "subject", "time", "quantity")
@@ -76,7 +77,7 @@ def write_if_changed(path: Path, content: bytes) -> None:
     """Write the file in one step, so that no reader sees half of it; leave it alone where nothing changed."""
     if path.is_file() and path.read_bytes() == content:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_bytes(content)
     unfinished.replace(path)

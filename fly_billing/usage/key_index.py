@@ -25,6 +25,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from fly_billing.output_files import make_folder
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.usage_table import UsageTableVersion
 
@@ -147,7 +148,7 @@ class KeyIndex:
         folder = table.path / FOLDER
         index = cls._read(folder, duck, table)
         if index is None:
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
             index = cls(folder, KeyTable.make(folder, SMALLEST), KeyTable.make(folder, SMALLEST))
             index._build(duck, table, progress)
             index.commit(duck, table, table.version)

@@ -30,6 +30,7 @@ from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from fly_billing.errors import ActionableError
+from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DUCKDB_MEMORY_MB, Settings
@@ -335,7 +336,7 @@ class UsageTable:
     def create(self) -> DeltaTable:
         """Make the empty table (version 0). Only the first landing of a platform does, and a repair that is told to."""
         uri = delta_uri(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         return DeltaTable.create(uri, EVENTS, partition_by=PARTITIONS, mode="error")
 
     def delta(self, version: int | None = None) -> DeltaTable:

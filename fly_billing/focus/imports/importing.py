@@ -37,6 +37,7 @@ from fly_billing.focus.imports.usage_files import (
     plan_usage_files,
     write_in_one_step,
 )
+from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit
 from fly_billing.pricing.price_books import load_price_book
@@ -102,7 +103,7 @@ def import_focus(
     read, unreadable = read_focus_rows(files, now, cost)
     names = ", ".join(file.name for file in files)
     progress(f"read {len(read) + len(unreadable)} rows of {names}")
-    landing_dir.mkdir(parents=True, exist_ok=True)  # a month is landed before it is billed, also without any usage
+    make_folder(landing_dir)  # a month is landed before it is billed, also without any usage
     with database.transaction() as connection:
         lock_until_commit(connection, "import_focus")
         export = _compare_with_earlier_imports(connection, landing_dir, read, unreadable, cost)

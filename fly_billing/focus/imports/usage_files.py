@@ -19,6 +19,7 @@ from fly_billing.focus.imports.identity import ImportedCharge
 from fly_billing.focus.imports.prices import DIMENSIONS, meter_key
 from fly_billing.focus.imports.rows import FocusImportError, FocusRow
 from fly_billing.money import plain
+from fly_billing.output_files import make_folder
 
 HEADER = ("id", "source", "type", "subject", "time", "quantity", *DIMENSIONS, "focus_scope")
 NAME = "focus_charges.csv"
@@ -110,7 +111,7 @@ def _content(rows: Iterable[tuple[str, ...]]) -> bytes:
 
 def write_in_one_step(path: Path, content: bytes) -> None:
     """Write the file so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_bytes(content)
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""Usage, invoices and passwords on this machine are nobody else's to read."""
+"""The data folder is closed to other users, and only what fly-billing put into it is ever removed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.cli.data_folder import make_private
+from fly_billing.cli.data_folder import DataInUse, make_data_folder, remove_data
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.embedded_postgres import remove
+from fly_billing.embedded_postgres.locks import exclusive
+from fly_billing.output_files import FolderNotMade
 from fly_billing.postgres.database import BillingDatabase
 
 
@@ -21,12 +23,12 @@ def test_a_new_data_folder_and_one_that_was_open_to_others_are_closed(tmp_path: 
     new, old = tmp_path / "new" / "data", tmp_path / "old"
     old.mkdir(mode=0o755)
     for folder in (new, old):
-        make_private(folder)
+        make_data_folder(folder)
         assert mode(folder) == 0o700
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    make_private(shared)
+    make_data_folder(shared)
     assert mode(shared) == 0o777
 
 
@@ -37,12 +39,12 @@ def test_the_account_of_a_server_whose_data_is_in_the_folder_may_pass_and_see_no
     server.mkdir(parents=True)
     os.chown(server, account, account if os.geteuid() == 0 else -1)
     (tmp_path / "data").chmod(0o755)
-    make_private(tmp_path / "data")
+    make_data_folder(tmp_path / "data")
     if account == os.geteuid():
         assert mode(tmp_path / "data") == 0o700
     else:
         assert (mode(tmp_path / "data"), (tmp_path / "data").stat().st_gid) == (0o710, account)
-    make_private(tmp_path / "data")
+    make_data_folder(tmp_path / "data")
     assert mode(tmp_path / "data") in (0o700, 0o710)
 
 
@@ -63,3 +65,67 @@ def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
             assert settings.migration_database_url.get_secret_value() not in os.environ.values()
     finally:
         remove(data_dir / "postgres")
+
+
+@pytest.mark.parametrize(
+    ("in_the_way", "kind"),
+    [
+        ("", "file"), ("dagster", "file"), ("postgres", "file"), ("landing", "file"), ("usage_events", "file"),
+        ("dagster", "link to nothing"), ("landing", "link to nothing"),
+    ],
+)  # fmt: skip
+def test_a_file_in_the_place_of_a_folder_is_named_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_way: str, kind: str
+) -> None:
+    data_dir = tmp_path / "data"
+    path = data_dir / in_the_way
+    path.parent.mkdir(exist_ok=True)
+    path.touch() if kind == "file" else path.symlink_to(tmp_path / "nothing")
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(data_dir))
+
+    with pytest.raises(FolderNotMade, match=f"{path} is a {kind}, but a folder is needed there: "):
+        local_platform().__enter__()
+
+
+@pytest.mark.parametrize("setting", ["FLY_BILLING_LANDING_DIR", "FLY_BILLING_LAKE_DIR"])
+def test_a_file_in_the_place_of_a_folder_outside_the_data_folder_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv(setting, str(tmp_path / "file" / "below"))
+
+    with pytest.raises(FolderNotMade, match=f"{tmp_path / 'file'} is a file, but a folder is needed there: "):
+        local_platform().__enter__()
+
+
+def test_removing_the_data_leaves_what_fly_billing_did_not_create(tmp_path: Path) -> None:
+    """As when FLY_BILLING_DATA_DIR names a folder with files of the user's own."""
+    data_dir, shared = tmp_path / "home", tmp_path / "shared_landing"
+    for folder in (data_dir / "dagster" / "storage", data_dir / "usage_events", data_dir / "photos", shared):
+        folder.mkdir(parents=True)
+    (data_dir / "landing").symlink_to(shared)
+    own = ("seed.json", "stripe_sandbox.sqlite", "stripe_sandbox.sqlite-wal", "stripe_sandbox.json")
+    for name in (*own, ".0123456789abcdef.unfinished", "notes.txt", "photos/1.jpg"):
+        (data_dir / name).touch()
+    (shared / "usage.jsonl").touch()
+
+    removal = remove_data(data_dir)
+
+    assert removal.left == ["notes.txt", "photos"]
+    assert sorted(path.name for path in data_dir.rglob("*")) == ["1.jpg", "notes.txt", "photos"]
+    assert (shared / "usage.jsonl").exists()
+
+
+def test_a_data_folder_with_nothing_else_in_it_is_removed_and_a_missing_one_is_no_error(tmp_path: Path) -> None:
+    make_data_folder(tmp_path / "data")
+    for _ in range(2):
+        assert remove_data(tmp_path / "data").left == []
+        assert not (tmp_path / "data").exists()
+
+
+def test_data_that_the_sandbox_uses_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "seed.json").touch()
+    with exclusive(tmp_path / "stripe_sandbox.lock"), pytest.raises(DataInUse, match="end it first"):
+        remove_data(tmp_path)
+    assert (tmp_path / "seed.json").exists()

@@ -414,6 +414,71 @@ def test_a_folder_that_was_removed_and_made_again_starts_empty_and_the_old_data_
             shutil.rmtree(before.parent)
 
 
+def test_a_copy_of_a_folder_neither_uses_nor_removes_the_database_of_the_original() -> None:
+    """An ordinary user's data is in the folder and is copied; root's may be elsewhere, and only its note is copied."""
+    with tempfile.TemporaryDirectory() as closed:
+        Path(closed).chmod(0o700)
+        root, copy = Path(closed, "project", "postgres"), Path(closed, "copy", "postgres")
+        with running(root, ("billing",)) as server:
+            execute(server, "create table invoices (id int)", "billing")
+        shutil.copytree(root, copy)
+        if IS_ROOT:
+            with pytest.raises(EmbeddedPostgresError, match=r"copy of .*/postgres\. Its database was not copied"):
+                running(copy).__enter__()
+        remove(copy)
+        assert not copy.exists()
+        with running(root, ("billing",)) as server:
+            assert execute(server, "select count(*) from invoices", "billing") == [(0,)]
+        remove(root)
+
+
+def test_a_folder_that_was_moved_keeps_its_database_and_its_former_place_starts_empty() -> None:
+    with tempfile.TemporaryDirectory() as closed:
+        Path(closed).chmod(0o700)
+        root, moved = Path(closed, "project", "postgres"), Path(closed, "moved", "postgres")
+        with running(root, ("billing",)) as server:
+            execute(server, "create table invoices (id int)", "billing")
+        root.parent.rename(moved.parent)
+        with running(root, ("billing",)) as server:
+            assert execute(server, "select count(*) from pg_tables where tablename = 'invoices'", "billing") == [(0,)]
+        for _ in range(2):
+            with running(moved, ("billing",)) as server:
+                assert execute(server, "select count(*) from invoices", "billing") == [(0,)]
+        remove(root)
+        with running(moved, ("billing",)) as server:
+            assert execute(server, "select count(*) from invoices", "billing") == [(0,)]
+        remove(moved)
+        assert not server.data_dir.exists()
+
+
+def test_data_from_before_owners_were_recorded_is_used_by_the_folder_that_made_it_alone() -> None:
+    with tempfile.TemporaryDirectory() as closed:
+        Path(closed).chmod(0o700)
+        root, copy = Path(closed, "project", "postgres"), Path(closed, "copy", "postgres")
+        with running(root, ("billing",)) as server:
+            execute(server, "create table invoices (id int)", "billing")
+        owner = server.data_dir.parent / "owner.txt"
+        assert owner.exists() is IS_ROOT  # an ordinary user's data is in the folder itself
+        owner.unlink(missing_ok=True)
+        shutil.copytree(root, copy)
+        if IS_ROOT:
+            with pytest.raises(EmbeddedPostgresError, match=r"nothing records which folder .*owner\.txt"):
+                running(copy).__enter__()
+        remove(copy)
+        with running(root, ("billing",)) as server:
+            assert execute(server, "select count(*) from invoices", "billing") == [(0,)]
+        assert owner.exists() is IS_ROOT
+        remove(root)
+
+
+def test_a_file_in_the_place_of_the_data_folder_is_an_error_that_names_it(new_root: Path) -> None:
+    new_root.mkdir(parents=True)
+    (new_root / "data").touch()
+    with pytest.raises(EmbeddedPostgresError, match="data is a file, but a folder is needed there"):
+        running(new_root).__enter__()
+    (new_root / "data").unlink()
+
+
 def test_data_in_use_is_not_removed_and_a_server_left_running_is_removed_with_its_data_alone(new_root: Path) -> None:
     user = start_user(new_root)
     pid, _ = said_by(user)
