@@ -1,7 +1,7 @@
 """What a time, a quantity, a text and a JSON document of a usage event may look like, in whatever format they arrive.
 
 Every reader of landing files (JSONL, CSV, Parquet) reads its cells by these rules, or by a faster way that agrees with
-them and declines whatever is not plainly right. None of these functions raises on odd input. docs/usage_files.md has the
+them and declines a cell that is not plainly right. No function here raises on odd input. docs/usage_files.md has the
 rules for senders. Keep out: file formats, and which events can be billed (`sql_duckdb/validate_usage.sql`).
 """
 
