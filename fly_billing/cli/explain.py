@@ -21,10 +21,10 @@ from fly_billing.statements.billed_events import BilledEvents, UsageFile, UsageU
 from fly_billing.statements.explanation_reader import (
     BilledUsage,
     ExplainedItem,
-    FoundItem,
+    ListedItem,
     find_item,
-    item_at,
-    items_of_month,
+    find_item_at,
+    list_items,
     read_explanation,
 )
 from fly_billing.statements.rules.explanation import Explanation
@@ -49,7 +49,7 @@ class ExplainOptions:
 def explain_month(console: Terminal, organization_id: str, month: BillingMonth, *, as_json: bool) -> None:
     """Print the items of an organization's month with what to call them. Raises NoSuchItem."""
     with local_platform() as settings:
-        items = items_of_month(BillingDatabase(settings.database_url), organization_id, month)
+        items = list_items(BillingDatabase(settings.database_url), organization_id, month)
     if as_json:
         print(json.dumps([one.as_data() for one in items], indent=2))
     else:
@@ -62,7 +62,7 @@ def explain(
     """Print an item's explanation; return whether everything comes to what was billed. Raises NoSuchItem."""
     with local_platform() as settings:
         database, lake = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
-        item: UUID = item_at(database, what, month, position) if month and position else find_item(database, what)
+        item: UUID = find_item_at(database, what, month, position) if month and position else find_item(database, what)
         explained = read_explanation(database, item)
         if explained.usage is None:
             return _show(console, explained, None, "", asked)
@@ -118,7 +118,7 @@ def _as_data(
     return data
 
 
-def show_items(console: Terminal, items: Sequence[FoundItem]) -> None:
+def show_items(console: Terminal, items: Sequence[ListedItem]) -> None:
     """Print a month's items with their positions and short ids."""
     first = items[0]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left", title_style="bold")
@@ -288,7 +288,7 @@ def _show_events(
     console.print()
     console.print(styled("Events, in the order of their times (UTC)", "bold"))
     so_far = f"{'so far':>20}  " if usage.is_summed else ""
-    value = f"  {usage.told_apart_by}" if usage.told_apart_by else ""
+    value = f"  {usage.distinguished_by}" if usage.distinguished_by else ""
     console.print(f"{'time':26}  {'quantity':>18}  {so_far}source, id and where it landed{value}")
     listed = 0
     for event in islice(billed.events(), None if every else MOST_EVENTS):

@@ -20,7 +20,7 @@ from fly_billing.pricing.price_books import read_price_books
 from fly_billing.pricing.rules.negotiated_prices import Holding
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.statements.rules.item_facts import charged_by
-from fly_billing.statements.statement_reader import no_such
+from fly_billing.statements.statement_reader import describe_missing_organization
 
 Listed = Mapping[tuple[str, str], Sequence[Price]]
 
@@ -32,7 +32,7 @@ def show_prices(console: Terminal, organization: str | None, at: datetime | None
     """
     with local_platform() as settings, BillingDatabase(settings.database_url).transaction() as connection:
         if organization is not None and not rows(connection, "organization", id=organization):
-            raise ActionableError(no_such(organization, rows(connection, "organization_ids")))
+            raise ActionableError(describe_missing_organization(organization, rows(connection, "organization_ids")))
         agreements = read_agreements(connection)
         listed: dict[tuple[str, str], list[Price]] = defaultdict(list)
         for book, prices in read_price_books(connection).items():

@@ -38,7 +38,7 @@ from fly_billing.money import exact_sum, format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, rows
 from fly_billing.settings import Settings
-from fly_billing.statements.statement_reader import no_such
+from fly_billing.statements.statement_reader import describe_missing_organization
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
 
@@ -121,7 +121,7 @@ def _payer(database: BillingDatabase, organization: str, month: BillingMonth) ->
     with database.transaction() as connection:
         found = rows(connection, "payer_of", organization_id=organization, month=month.first_day)
         if not found:
-            raise ActionableError(no_such(organization, rows(connection, "organization_ids")))
+            raise ActionableError(describe_missing_organization(organization, rows(connection, "organization_ids")))
     return found[0]
 
 

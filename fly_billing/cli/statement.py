@@ -11,7 +11,7 @@ from rich.table import Table
 from fly_billing.cli.terminal import RenderableType, Terminal, joined, lines, panel, styled
 from fly_billing.money import format_cents
 from fly_billing.output_files import output_file
-from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, folded
+from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -75,7 +75,7 @@ def _items(invoice: StatementInvoice) -> Table:
     for product, items in invoice.items_by_product().items():
         table.add_row(styled(product, "bold"))
         for item in items:
-            worked_out = item.working or "; ".join(f"because of {cause}" for cause in item.causes)
+            worked_out = item.working or "; ".join(item.reasons)
             billed = format_cents(item.amount_cents, invoice.currency)
             table.add_row(f"  {item.description}", worked_out, short(item.amount), billed)
     return table
@@ -110,7 +110,7 @@ def _days(days: DailySpend, currency: str) -> RenderableType:
 
 def _shares(by: str, shares: Sequence[SpendShare], currency: str) -> Table:
     table = _table(f"By {by}", "")
-    for share in folded(shares, MOST_ROWS):
+    for share in fold_shares(shares, MOST_ROWS):
         without = "discounts, credits, taxes" if share.is_of_the_whole_invoice else f"no {by}"
         table.add_row(share.label or without, format_cents(share.amount_cents, currency))
     return table

@@ -15,7 +15,7 @@ from fly_billing.money import format_cents
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.postgres.isolation import readable_rows
-from fly_billing.statements.statement_reader import no_such
+from fly_billing.statements.statement_reader import describe_missing_organization
 
 AMOUNTS = {
     "final_cents": "Billed", "paid_cents": "Paid", "written_off_cents": "Written off", "open_cents": "Open so far",
@@ -39,7 +39,7 @@ def show_totals(
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         if organization is not None and not database.rows("organization", id=organization):
-            raise ActionableError(no_such(organization, database.rows("organization_ids")))
+            raise ActionableError(describe_missing_organization(organization, database.rows("organization_ids")))
         months = first or FIRST_MONTH, last or BillingMonth.containing(datetime.now(UTC))
         found = database.rows(
             "monthly_totals", organization_id=organization, first=months[0].first_day, last=months[1].first_day

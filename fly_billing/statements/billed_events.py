@@ -1,6 +1,6 @@
-"""The events behind an item, read from the usage table at just the version that was billed; and whether any is missing.
+"""Reads an item's events from the version of the usage table that was billed, and checks that no event is missing.
 
-The events are matched to the item's rollups as `sql_duckdb/roll_up_usage.sql` adds them up. Keeps out: amounts.
+Matches events to rollups as `usage/sql_duckdb/roll_up_usage.sql` does. Not here: amounts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from fly_billing.money import EXACT, plain
+from fly_billing.money import EXACT, counted, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.postgres.isolation import readable_rows
@@ -36,7 +36,7 @@ from fly_billing.usage.usage_table import (
     open_duckdb,
 )
 
-# Rows that are held in memory at once while events are listed.
+# Rows in memory at a time while events are listed.
 CHUNK = 10_000
 _MOMENT = pa.timestamp("us", "UTC")
 BILLED = pa.schema(
@@ -50,15 +50,19 @@ COVERED = pa.schema([("invoice_id", pa.string()), ("organization_id", pa.string(
 
 
 class UsageUnreadable(Exception):
-    """The version of the usage table that was billed can't be read any more. The message says why."""
+    """The version of the usage table that was billed can no longer be read. The message says why."""
 
 
 @dataclass(frozen=True)
 class BilledEvent:
-    """One event as it landed: `path` below its landing day's folder, `line` from 1; `so_far` is the running sum.
+    """One event of an item.
 
-    `quantity` is as the meter counts it, `measured` as it landed: they differ where the meter rounds each event.
-    `value` is that of the property by which the meter tells values or series apart, if it does.
+    Attributes:
+        quantity: The quantity as the meter counts it.
+        path: The file, below the folder of its landing day; `line` counts from 1.
+        value: The value of the property that the meter's aggregation names (`BilledUsage.distinguished_by`).
+        measured: The quantity as it landed. Differs from `quantity` where the meter rounds each event.
+        so_far: The running sum of `quantity`.
     """
 
     time: datetime
@@ -80,7 +84,12 @@ class BilledEvent:
 
 @dataclass(frozen=True)
 class UsageFile:
-    """One landed file, with how many of its rows are in the item and what they add up to."""
+    """A landed file with events of the item.
+
+    Attributes:
+        events: The number of its events that are in the item.
+        quantity: Their total.
+    """
 
     landing_day: date
     path: str
@@ -95,8 +104,9 @@ class UsageFile:
 class BilledEvents:
     """The events of one item, in an open DuckDB. Made by `open_billed_events`.
 
-    `quantities` says of each rollup, by its id, how its events come to its quantity; empty where they are summed or
-    counted.
+    Attributes:
+        quantities: The sum that explains each rollup's quantity, by the rollup's id. Empty if the meter just sums or
+            counts events.
     """
 
     def __init__(self, duck: duckdb.DuckDBPyConnection, usage: BilledUsage, quantities: Mapping[UUID, Sum]) -> None:
@@ -108,7 +118,7 @@ class BilledEvents:
         return [UsageFile(*row) for row in self._duck.execute(sql("files_of_billed_events")).fetchall()]
 
     def events(self) -> Iterator[BilledEvent]:
-        """Yield all events in the order of their times, with the running sum of their quantities."""
+        """Yield all events in order of time, with their running sum."""
         cursor = self._duck.execute(
             "select time, source, id, quantity, landing_day, path, line, value, measured from billed_events"
             " order by time, source, id"
@@ -120,49 +130,54 @@ class BilledEvents:
                 yield BilledEvent(time, source, event_id, quantity, day, path, line, value, measured, so_far)
 
     def problems(self) -> list[str]:
-        """Return a sentence for each rollup that the events do not come to, in number or in quantity."""
-        found = {
+        """Return a sentence for each rollup whose events differ from what was billed, in number or in quantity."""
+        totals = {
             UUID(rollup): (events, quantity)
             for rollup, events, quantity in self._duck.execute(
                 "select rollup_id, count(*), sum(quantity) from billed_events group by rollup_id"
             ).fetchall()
         }
-        wrong = []
-        for one in self._usage.rollups:
-            events, quantity = found.get(one.usage.id, (0, Decimal(0)))
-            added_up = {"sum": quantity, "count": Decimal(events)}.get(self._usage.aggregation.name)
-            differs = added_up is not None and added_up != one.usage.quantity
-            if events != one.events or differs:
-                wrong.append(
-                    f"Events: {dict(one.usage.dimensions)} was billed as {plain(one.usage.quantity)} from"
-                    f" {one.events} events; the usage table has {events} that add up to {plain(quantity)}"
+        problems = []
+        for rollup in self._usage.rollups:
+            events, quantity = totals.get(rollup.usage.id, (0, Decimal(0)))
+            aggregated = {"sum": quantity, "count": Decimal(events)}.get(self._usage.aggregation.name)
+            differs = aggregated is not None and aggregated != rollup.usage.quantity
+            if events != rollup.events or differs:
+                problems.append(
+                    f"Events: {dict(rollup.usage.dimensions)} was billed as {plain(rollup.usage.quantity)} from"
+                    f" {counted(str(rollup.events), 'event')}; the usage table has {counted(str(events), 'event')} with"
+                    f" a total of {plain(quantity)}"
                 )
-        return wrong + [problem for one in self.quantities.values() for problem in one.problems()]
+        return problems + [problem for sum_ in self.quantities.values() for problem in sum_.problems()]
 
 
 @contextmanager
-def open_billed_events(database: BillingDatabase, lake: UsageTable, usage: BilledUsage) -> Iterator[BilledEvents]:
-    """Yield the events that the item's usage was added up from. Raises UsageUnreadable."""
-    with open_duckdb(lake.memory_mb) as duck:
+def open_billed_events(
+    database: BillingDatabase, usage_table: UsageTable, usage: BilledUsage
+) -> Iterator[BilledEvents]:
+    """Yield the events of the item's usage. Raises UsageUnreadable."""
+    with open_duckdb(usage_table.memory_mb) as duck:
         try:
-            table = open_usage_table(database, lake)
+            table = open_usage_table(database, usage_table)
         except UsageTableMismatch as problem:
             raise UsageUnreadable(str(problem)) from None
         _open(table, duck, usage.month, usage.lake_version)
-        wanted = [
-            {
-                "organization_id": usage.organization_id,
-                "meter": one.usage.meter,
-                "dimensions": json.dumps(dict(one.usage.dimensions)),
-                "segment_start": one.usage.segment_start,
-                "segment_end": one.usage.segment_end,
-                "rollup_id": str(one.usage.id),
-            }
-            for one in usage.rollups
+        rollups = [
+            _RollupRow(
+                organization_id=usage.organization_id,
+                lake_version=usage.lake_version,
+                rollup_id=rollup.usage.id,
+                meter=rollup.usage.meter,
+                dimensions=json.dumps(dict(rollup.usage.dimensions)),
+                segment_start=rollup.usage.segment_start,
+                segment_end=rollup.usage.segment_end,
+                events=rollup.events,
+            )
+            for rollup in usage.rollups
         ]
         try:
-            _register(duck, wanted)
-            duck.execute("set variable property = $value", {"value": usage.told_apart_by})
+            _register(duck, rollups)
+            duck.execute("set variable property = $value", {"value": usage.distinguished_by})
             rounding = usage.aggregation.round_each_event
             duck.execute("set variable event_step = $value", {"value": rounding and rounding.step})
             duck.execute("set variable event_round = $value", {"value": rounding and rounding.round})
@@ -175,54 +190,84 @@ def open_billed_events(database: BillingDatabase, lake: UsageTable, usage: Bille
 
 
 def check_items_per_event(
-    database: BillingDatabase, lake: UsageTable, month: BillingMonth, groups: Sequence[str]
+    database: BillingDatabase, usage_table: UsageTable, month: BillingMonth, groups: Sequence[str]
 ) -> list[Row]:
     """Find accepted events that are not in exactly one item of their organization's invoice of the month.
 
-    Every invoice is held against the version of the usage table that it billed. Returns one row per invoice and set of
-    dimensions with such events; empty: the items are complete and disjoint. A version that can't be read any more is a
-    row too, without an organization: nothing is known of its events. Raises UsageTableMismatch.
+    Compares each invoice with the version of the usage table that it billed.
+
+    Returns:
+        One row per invoice and set of dimensions with such events; none if the items are complete and disjoint. A
+        version that can no longer be read is a row without an organization, as its events are unknown.
+
+    Raises:
+        UsageTableMismatch: The usage table is not the one that was billed.
     """
-    by_version: dict[int, list[Row]] = defaultdict(list)
-    wrong: list[Row] = []
-    found, unread = _rollups_of_invoices(database, month, groups)
-    wrong += [
+    rollups, unreadable = _rollups_of_invoices(database, month, groups)
+    wrong: list[Row] = [
         {"organization_id": name, "events": 0, "problem": f"its rollups can't be read: {reason}; correct the row"}
-        for name, reason in sorted(unread.items())
+        for name, reason in sorted(unreadable.items())
     ]
-    for row in found:
-        if row["organization_id"] not in unread:
-            by_version[row["lake_version"]].append(row)
-    table = open_usage_table(database, lake)
+    by_version: dict[int, list[_RollupRow]] = defaultdict(list)
+    for row in rollups:
+        if row.organization_id not in unreadable:
+            by_version[row.lake_version].append(row)
+    table = open_usage_table(database, usage_table)
     for version, billed in sorted(by_version.items()):
         try:
             wrong += _not_in_one_item(table, month, version, billed)
         except UsageUnreadable as problem:
-            events = sum(row["events"] or 0 for row in billed)
+            events = sum(row.events for row in billed if row.rollup_id)
             wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
     return wrong
 
 
+@dataclass(frozen=True, slots=True)
+class _RollupRow:
+    """A rollup of a snapshot that an invoice bills, and the item that prices it.
+
+    Attributes:
+        rollup_id: None, like the columns after it, for a snapshot without usage.
+        dimensions: A JSON object.
+    """
+
+    organization_id: str
+    lake_version: int
+    rollup_id: UUID | None
+    meter: str
+    dimensions: str
+    segment_start: datetime
+    segment_end: datetime
+    events: int
+    invoice_id: UUID | None = None
+    item_id: UUID | None = None
+
+
+_ROLLUP_COLUMNS = frozenset({"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events"})
+
+
 def _rollups_of_invoices(
     database: BillingDatabase, month: BillingMonth, groups: Sequence[str]
-) -> tuple[list[Row], dict[str, str]]:
-    """Read the rollups that invoices bill, and by organization why some can't be read."""
-    known = database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups))
+) -> tuple[list[_RollupRow], dict[str, str]]:
+    """Return the rollups that invoices bill, and for each organization with unreadable rows the reason."""
+    rows = database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups))
     # A snapshot without usage has a row without a rollup.
-    of_rollup = {"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events"}
-    used, bad = readable_rows([row for row in known if row["rollup_id"] is not None], {"item_id"})
-    unused, worse = readable_rows([row for row in known if row["rollup_id"] is None], {"item_id", *of_rollup})
-    return used + unused, {one.organization_id: one.reason for one in bad + worse}
+    used, bad = readable_rows([row for row in rows if row["rollup_id"] is not None], {"item_id"})
+    unused, worse = readable_rows([row for row in rows if row["rollup_id"] is None], {"item_id", *_ROLLUP_COLUMNS})
+    reasons = {row.organization_id: row.reason for row in bad + worse}
+    return [_RollupRow(**row) for row in (*used, *unused)], reasons
 
 
-def _not_in_one_item(table: UsageTableVersion, month: BillingMonth, version: int, found: Sequence[Row]) -> list[Row]:
+def _not_in_one_item(
+    table: UsageTableVersion, month: BillingMonth, version: int, rollups: Sequence[_RollupRow]
+) -> list[Row]:
     with open_duckdb(table.memory_mb) as duck:
         _open(table, duck, month, version)
-        pairs = {(str(row["invoice_id"]), row["organization_id"]) for row in found}
+        pairs = {(str(row.invoice_id), row.organization_id) for row in rollups}
         covered = [{"invoice_id": invoice, "organization_id": name} for invoice, name in sorted(pairs)]
         duck.register("covered", pa.Table.from_pylist(covered, schema=COVERED))
         try:
-            _register(duck, [row for row in found if row["rollup_id"] is not None])
+            _register(duck, [row for row in rollups if row.rollup_id is not None])
             cursor = duck.execute(sql("items_per_event"))
         except duckdb.IOException as problem:
             raise _unreadable(version, problem) from problem
@@ -239,15 +284,15 @@ def _open(table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: Bill
 
 def _unreadable(version: int, problem: Exception) -> UsageUnreadable:
     reason = str(problem).splitlines()[0]
-    return UsageUnreadable(f"version {version} of the usage table can't be read any more (vacuumed?): {reason}")
+    return UsageUnreadable(f"version {version} of the usage table can no longer be read (vacuumed?): {reason}")
 
 
-def _register(duck: duckdb.DuckDBPyConnection, wanted: Sequence[Mapping[str, Any]]) -> None:
-    """Make the table `billed` of these rollups, with their dimensions as the usage table writes them.
+def _register(duck: duckdb.DuckDBPyConnection, rollups: Sequence[_RollupRow]) -> None:
+    """Register the rollups as the table `billed`, with their dimensions in the usage table's spelling.
 
-    Postgres writes the same JSON otherwise: both are compared by what they say.
+    Postgres formats the same JSON differently, so dimensions are compared by value.
     """
-    names = sorted({one["organization_id"] for one in wanted})
+    names = sorted({rollup.organization_id for rollup in rollups})
     duck.register("wanted", pa.table({"organization_id": pa.array(names, pa.string())}))
     written: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for organization, meter, text in duck.execute(
@@ -255,16 +300,25 @@ def _register(duck: duckdb.DuckDBPyConnection, wanted: Sequence[Mapping[str, Any
         " where not is_duplicate"
     ).fetchall():
         written[organization, meter][_canonical(text)] = text
-    rows = []
-    for one in wanted:
-        canonical = _canonical(one["dimensions"])
-        text = written[one["organization_id"], one["meter"]].get(canonical, canonical)
-        strings = {name: str(one[name]) for name in ("invoice_id", "rollup_id", "item_id") if one.get(name) is not None}
-        rows.append({**one, **strings, "dimensions": text})
-    duck.register("billed", pa.Table.from_pylist(rows, schema=BILLED))
+    spelled = []
+    for rollup in rollups:
+        canonical = _canonical(rollup.dimensions)
+        spelled.append(written[rollup.organization_id, rollup.meter].get(canonical, canonical))
+    columns: dict[str, list[Any]] = {
+        "invoice_id": [rollup.invoice_id and str(rollup.invoice_id) for rollup in rollups],
+        "organization_id": [rollup.organization_id for rollup in rollups],
+        "meter": [rollup.meter for rollup in rollups],
+        "dimensions": spelled,
+        "segment_start": [rollup.segment_start for rollup in rollups],
+        "segment_end": [rollup.segment_end for rollup in rollups],
+        "rollup_id": [str(rollup.rollup_id) for rollup in rollups],
+        "events": [rollup.events for rollup in rollups],
+        "item_id": [rollup.item_id and str(rollup.item_id) for rollup in rollups],
+    }
+    duck.register("billed", pa.table(columns, schema=BILLED))
 
 
 @lru_cache(maxsize=65_536)
 def _canonical(dimensions: str) -> str:
-    """Write a JSON object in the one way that all who say the same have in common. Mostly they are few."""
+    """Return the JSON object with sorted keys, so that equal objects are equal texts. Most months have few of them."""
     return json.dumps(json.loads(dimensions), sort_keys=True)

@@ -1,9 +1,11 @@
-"""Reads which events decided an item's quantities, where they are no plain sum, for `statements.rules.quantities`.
+"""Reads the events that determine an item's quantities if its meter does not just sum or count them.
 
-Read are the month's events, and for levels that were held from before the events that told them: all from the version
-of the usage table that was billed. `carried_levels` in Postgres may be newer than that: usage that came late for an
-earlier month changes them, and not what a final invoice billed. Wants in DuckDB: `events` (the month's), `billed`
-(`statements.billed_events`). Keeps out: what is made of the events.
+Reads the month's events and, for levels from before the month, the events that reported them, from the version of the
+usage table that was billed. Does not read `carried_levels` in Postgres, which may be newer: late usage of an earlier
+month changes these levels, but not what a final invoice billed.
+
+Needs in DuckDB: `events` (of the month), `billed`, and the macro and variables of `statements.billed_events`.
+Not here: the sums that explain the quantities (`statements.rules.quantities`).
 """
 
 from __future__ import annotations
@@ -24,46 +26,51 @@ from fly_billing.statements.rules.sums import Sum
 from fly_billing.usage.rules.counted_together import NOT_ADDED, counted_together
 from fly_billing.usage.usage_table import UsageTableVersion
 
-# A set of dimensions, however it is written.
+# Dimensions as (name, value) pairs, however their JSON is written.
 Dimensions = frozenset[tuple[str, str]]
 
 
 def explain_quantities(
     duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, usage: BilledUsage
 ) -> dict[UUID, Sum]:
-    """Return how each rollup's quantity comes about, by its id; empty where events are just summed or counted."""
+    """Return the sum that explains each rollup's quantity, by its id; empty if the meter just sums or counts events."""
     if usage.aggregation.name in ("sum", "count"):
         return {}
-    whose = {"organization": usage.organization_id, "meter": usage.meter}
+    meter = {"organization": usage.organization_id, "meter": usage.meter}
     groups = counted_together((key, frozenset(dimensions.items())) for key, dimensions in usage.priced)
-    _register_together(duck, usage, groups)
-    decided = _read(duck, "deciding_events", {**whose, "aggregation": usage.aggregation.name})
-    told: dict[Dimensions, list[LandedMeasurement]] = {}
+    _register_counted_together(duck, usage, groups)
+    landed = _read(duck, "deciding_events", {**meter, "aggregation": usage.aggregation.name})
+    opening_levels: dict[Dimensions, list[LandedMeasurement]] = {}
     if usage.aggregation.name == "time_weighted":
         table.open_view(duck, "earlier_events", version=usage.lake_version, by_meter=True)
-        told = _read(duck, "reported_before_month", {**whose, "month_start": usage.month.start})
+        opening_levels = _read(duck, "reported_before_month", {**meter, "month_start": usage.month.start})
     explained = {}
-    for one in usage.rollups:
-        dimensions = frozenset(one.usage.dimensions.items())
+    for rollup in usage.rollups:
+        dimensions = frozenset(rollup.usage.dimensions.items())
         elsewhere = [
             event
-            for other, events in decided.items()
+            for other, events in landed.items()
             if other != dimensions
             and (usage.aggregation.name not in NOT_ADDED or groups.get(other, -1) == groups.get(dimensions))
             for event in events
         ]
         deciding = DecidingEvents(
             usage.aggregation, usage.month, usage.rolled_up_at,
-            decided.get(dimensions, []), told.get(dimensions, []), elsewhere,
+            landed.get(dimensions, []), opening_levels.get(dimensions, []), elsewhere,
         )  # fmt: skip
-        explained[one.usage.id] = explain_quantity(one.usage, one.events, usage.unit, deciding)
+        explained[rollup.usage.id] = explain_quantity(rollup.usage, rollup.events, usage.unit, deciding)
     return explained
 
 
-def _register_together(duck: duckdb.DuckDBPyConnection, usage: BilledUsage, groups: Mapping[Dimensions, int]) -> None:
-    """Register `counted_together`: what counts together with the item's usage, as the table writes dimensions."""
-    ours = {frozenset(one.usage.dimensions.items()) for one in usage.rollups}
-    wanted = {groups[one] for one in ours if one in groups}
+def _register_counted_together(
+    duck: duckdb.DuckDBPyConnection, usage: BilledUsage, groups: Mapping[Dimensions, int]
+) -> None:
+    """Register `counted_together`: the dimensions that count together with the item's, as the usage table writes them.
+
+    `together` is the number of their group; dimensions of the item that are in no group have a negative number each.
+    """
+    ours = {frozenset(rollup.usage.dimensions.items()) for rollup in usage.rollups}
+    wanted = {groups[dimensions] for dimensions in ours if dimensions in groups}
     written = duck.execute(
         "select distinct dimensions from events where not is_duplicate and organization_id = $organization"
         " and meter = $meter",
@@ -83,7 +90,8 @@ def _register_together(duck: duckdb.DuckDBPyConnection, usage: BilledUsage, grou
 def _read(
     duck: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]
 ) -> dict[Dimensions, list[LandedMeasurement]]:
-    found: dict[Dimensions, list[LandedMeasurement]] = defaultdict(list)
-    for text, *event in duck.execute(sql(statement), dict(parameters)).fetchall():
-        found[frozenset(json.loads(text).items())].append(LandedMeasurement(*event))
-    return found
+    """Run a statement and return its events by their dimensions."""
+    events: dict[Dimensions, list[LandedMeasurement]] = defaultdict(list)
+    for text, *columns in duck.execute(sql(statement), dict(parameters)).fetchall():
+        events[frozenset(json.loads(text).items())].append(LandedMeasurement(*columns))
+    return events

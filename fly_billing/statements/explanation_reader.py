@@ -1,7 +1,7 @@
-"""Reads from Postgres what an item's explanation is made of, and finds the item that a person means.
+"""Finds an item by id or position, and reads the records that explain it from Postgres.
 
-The sums are the domain's (`statements.rules.explanation`), the events one by one are in the usage table
-(`billed_events`).
+Not here: the sums (`statements.rules.explanation`), and the single events, which are in the usage table
+(`statements.billed_events`).
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from fly_billing.corrections.rules.adjusted import Adjusted, read_adjusted
+from fly_billing.corrections.rules.adjusted import read_adjusted
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.database import BillingDatabase, records
 from fly_billing.pricing.negotiated_prices import read_negotiated_price
 from fly_billing.pricing.price_books import read_price
 from fly_billing.pricing.rules.aggregations import Aggregation
@@ -29,18 +29,24 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.statements.rules.explanation import Explanation, explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 
-# Six hexadecimal digits tell 16 million items apart; fewer would mean another item tomorrow.
+# Six hexadecimal digits identify one of 16 million items. Fewer digits could match another item tomorrow.
 SHORTEST = 6
 _ID = re.compile(rf"[0-9a-f-]{{{SHORTEST},36}}", re.IGNORECASE)
 
 
 class NoSuchItem(ActionableError):
-    """No item, or more than one, is what was asked for. The message says which there are."""
+    """No item matches, or more than one. The message lists the items to choose from."""
 
 
 @dataclass(frozen=True)
-class FoundItem:
-    """An item in a list: where it is, and what it is called. `organization_id` is whose line it is."""
+class ListedItem:
+    """An item in a list, and its place on an invoice.
+
+    Attributes:
+        organization_id: The organization that used or bought it.
+        payer_id: The organization whose invoice it is on.
+        position: Its place on the invoice, from 1.
+    """
 
     id: UUID
     organization_id: str
@@ -67,7 +73,7 @@ class FoundItem:
 
 @dataclass(frozen=True)
 class BilledRollup:
-    """A rollup that an item prices: its usage, and how many events it was added up from."""
+    """A rollup that an item prices, and the number of events in it."""
 
     usage: UsageRollup
     events: int
@@ -75,10 +81,13 @@ class BilledRollup:
 
 @dataclass(frozen=True)
 class BilledUsage:
-    """The usage behind an item: an organization's rollups of one meter, added up from one version of the usage table.
+    """The usage that an item bills: an organization's rollups of one meter, from one version of the usage table.
 
-    `unit` is the meter's, `aggregation` how it adds up. `priced` has (price key, dimensions) of all its usage on the
-    invoice: what counts together (`usage.rules.counted_together`).
+    Attributes:
+        unit: The meter's unit.
+        aggregation: How the meter combines events.
+        priced: (price key, dimensions) of all the organization's usage of the meter on the invoice, which determines
+            what counts together (`usage.rules.counted_together`).
     """
 
     organization_id: str
@@ -93,24 +102,26 @@ class BilledUsage:
 
     @property
     def events(self) -> int:
-        return sum(one.events for one in self.rollups)
+        return sum(rollup.events for rollup in self.rollups)
 
     @property
-    def told_apart_by(self) -> str | None:
-        """The property of an event's data that the aggregation names, if it does: unique_of, series."""
+    def distinguished_by(self) -> str | None:
+        """The property of an event's data that the aggregation names (`unique_of` or `series`), or None."""
         return self.aggregation.unique_of or self.aggregation.series
 
     @property
     def is_summed(self) -> bool:
-        """Whether the quantity is the sum of the events' quantities."""
+        """Return True if the quantity is the sum of the events' quantities."""
         return self.aggregation.name == "sum"
 
 
 @dataclass(frozen=True)
 class ExplainedItem:
-    """An item's explanation, the invoice that it is on, and the usage behind it (None: it has none).
+    """An item's explanation, with its invoice and its usage.
 
-    `number` is the invoice's, None while it is open.
+    Attributes:
+        number: The invoice's number; None while it is open.
+        usage: None for an item that bills no usage.
     """
 
     explanation: Explanation
@@ -136,7 +147,7 @@ class ExplainedItem:
                 "position": self.position,
                 "total_cents": self.total_cents,
             },
-            "rollups": [_rollup_data(one, self.usage) for one in self.usage.rollups] if self.usage else [],
+            "rollups": [_rollup_data(rollup, self.usage) for rollup in self.usage.rollups] if self.usage else [],
         }
 
 
@@ -144,134 +155,196 @@ def find_item(database: BillingDatabase, text: str) -> UUID:
     """Return the id of the one item whose id is `text`, or begins with it. Raises NoSuchItem."""
     if not _ID.fullmatch(text):
         raise NoSuchItem(
-            f"{text!r} is no item's id: give at least its first {SHORTEST} digits (0-9, a-f), or an organization and a"
-            " month: fly-billing explain ORG YYYY-MM lists their items"
+            f"{text!r} is not an item id. Give at least the first {SHORTEST} digits (0-9, a-f) of one, or an"
+            " organization and a month: fly-billing explain ORG YYYY-MM lists the items"
         )
     digits = text.replace("-", "").lower()
     if len(digits) > 32:
-        raise NoSuchItem(f"{text!r} is longer than an item's id")
+        raise NoSuchItem(f"{text!r} is longer than an item id")
     first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    found = [_found(row) for row in database.rows("items_by_id", first=first, last=last)]
-    if not found:
+    items = database.records(_listed_item, "items_by_id", first=first, last=last)
+    if not items:
         raise NoSuchItem(
-            f"no item's id begins with {text!r} (while a month is open, its items may come and go)."
-            f" If it is an organization, name the month too: fly-billing explain {text} YYYY-MM"
+            f"no item id begins with {text!r} (billing an open month again can replace its items)."
+            f" If it is an organization, add the month: fly-billing explain {text} YYYY-MM"
         )
-    if len(found) > 1:
-        listed = "\n".join(f"  {one.id}  {one.organization_id} {one.month}  {one.description}" for one in found)
-        raise NoSuchItem(f"{len(found)} items' ids begin with {text!r}; give more digits:\n{listed}")
-    return found[0].id
+    if len(items) > 1:
+        listed = "\n".join(f"  {item.id}  {item.organization_id} {item.month}  {item.description}" for item in items)
+        raise NoSuchItem(f"{len(items)} item ids begin with {text!r}; give more digits:\n{listed}")
+    return items[0].id
 
 
-def items_of_month(database: BillingDatabase, organization_id: str, month: BillingMonth) -> list[FoundItem]:
-    """List the items of an organization's month, in its invoice's order. Raises NoSuchItem where there are none."""
-    found = database.rows("items_of_month", organization_id=organization_id, month=month.first_day)
-    if not found:
-        raise NoSuchItem(f"{organization_id!r} has no items in {month}: fly-billing statement {organization_id}")
-    return [_found(row) for row in found]
+def list_items(database: BillingDatabase, organization_id: str, month: BillingMonth) -> list[ListedItem]:
+    """Return the items of an organization's month, in the invoice's order. Raises NoSuchItem if there are none."""
+    items = database.records(_listed_item, "items_of_month", organization_id=organization_id, month=month.first_day)
+    if not items:
+        raise NoSuchItem(
+            f"{organization_id!r} has no items in {month}: fly-billing statement {organization_id} lists its months"
+        )
+    return items
 
 
-def item_at(database: BillingDatabase, organization_id: str, month: BillingMonth, position: int) -> UUID:
+def find_item_at(database: BillingDatabase, organization_id: str, month: BillingMonth, position: int) -> UUID:
     """Return the id of the item at this position (from 1) of the organization's month. Raises NoSuchItem."""
-    items = items_of_month(database, organization_id, month)
-    found = [one.id for one in items if one.position == position]
-    if not found:
-        positions = sorted(one.position for one in items)
+    items = list_items(database, organization_id, month)
+    item_ids = [item.id for item in items if item.position == position]
+    if not item_ids:
+        positions = sorted(item.position for item in items)
         raise NoSuchItem(
             f"{organization_id!r} has no item {position} in {month}, only {positions[0]} to {positions[-1]}:"
             f" fly-billing explain {organization_id} {month} lists them"
         )
-    return found[0]
+    return item_ids[0]
 
 
 def read_explanation(database: BillingDatabase, item_id: UUID) -> ExplainedItem:
-    """Read an item and work it out again. Raises NoSuchItem where it is gone."""
+    """Read an item and calculate its amount again. Raises NoSuchItem if the item no longer exists."""
     with database.transaction() as connection:
-        heads = rows(connection, "invoice_of_item", item_id=item_id)
-        if not heads:
+        invoices = records(connection, _InvoiceRow, "invoice_of_item", item_id=item_id)
+        if not invoices:
             raise NoSuchItem(f"no item {item_id}")
-        head = heads[0]
-        items = [_item(row) for row in rows(connection, "explained_items", invoice_id=head["id"])]
-        item = next(one for one in items if one.id == item_id)
-        priced = rows(connection, "dimensions_by_price", item_id=item_id)
-        usage = _usage(rows(connection, "rollups_of_item", item_id=item_id), _month(head["month"]), priced)
-        facts = [(row["name"], row["text"]) for row in rows(connection, "facts_of_item", item_id=item_id)]
+        invoice = invoices[0]
+        items = records(connection, _invoice_item, "explained_items", invoice_id=invoice.id)
+        item = next(item for item in items if item.id == item_id)
+        priced = records(connection, _PricedRow, "dimensions_by_price", item_id=item_id)
+        rollup_rows = records(connection, _RollupRow, "rollups_of_item", item_id=item_id)
+        usage = _usage(rollup_rows, _month(invoice.month), priced)
+        facts = records(connection, _fact, "facts_of_item", item_id=item_id)
         price = read_price(connection, item.price_id) if item.price_id else None
         if price and item.negotiated_price_id:
             agreed = read_negotiated_price(connection, item.negotiated_price_id)
             price = agreed.over(price) if agreed else None
-        adjusted = _adjusted(rows(connection, "adjustment_of_item", item_id=item_id))
-    currency = head["currency"]
-    rounding = explain_rounding(items, currency)
-    rollups = [one.usage for one in usage.rollups] if usage else []
+        adjusted = records(connection, read_adjusted, "adjustment_of_item", item_id=item_id)
+    rounding = explain_rounding(items, invoice.currency)
+    rollups = [rollup.usage for rollup in usage.rollups] if usage else []
     return ExplainedItem(
-        explanation=explain_item(item, rounding[item_id], currency, rollups, price, facts, adjusted),
-        payer_id=head["organization_id"],
-        month=_month(head["month"]),
-        revision=head["revision"],
-        number=head["number"] and invoice_number(head["organization_id"], head["number"]),
-        status=head["status"],
-        position=head["position"],
-        total_cents=head["total_cents"],
+        explanation=explain_item(
+            item, rounding[item_id], invoice.currency, rollups, price, facts, adjusted[0] if adjusted else None
+        ),
+        payer_id=invoice.organization_id,
+        month=_month(invoice.month),
+        revision=invoice.revision,
+        number=invoice_number(invoice.organization_id, invoice.number) if invoice.number else None,
+        status=invoice.status,
+        position=invoice.position,
+        total_cents=invoice.total_cents,
         usage=usage,
     )
 
 
-def _item(row: Row) -> InvoiceItem:
-    return InvoiceItem(**{**row, "rollup_ids": tuple(row["rollup_ids"])})
+@dataclass(frozen=True)
+class _InvoiceRow:
+    """The invoice that an item is on, and the item's position on it."""
+
+    id: UUID
+    organization_id: str
+    month: date
+    revision: int
+    number: int | None
+    origin: str
+    status: str
+    currency: str
+    total_cents: int
+    position: int
 
 
-def _adjusted(found: Sequence[Row]) -> Adjusted | None:
-    return read_adjusted(found[0]["causes"], found[0]["detail"]) if found else None
+@dataclass(frozen=True)
+class _PricedRow:
+    """Dimensions that a price charged for."""
+
+    price_key: str
+    dimensions: Mapping[str, str]
 
 
-def _usage(found: Sequence[Row], month: BillingMonth, priced: Sequence[Row]) -> BilledUsage | None:
-    if not found:
-        return None
-    snapshots = {row["snapshot_id"] for row in found}
-    if len(snapshots) > 1:
-        raise ActionableError(
-            f"an item bills usage of {len(snapshots)} snapshots at once: {sorted(map(str, snapshots))}"
+@dataclass(frozen=True)
+class _RollupRow:
+    """A rollup that an item prices, with its meter and the usage snapshot that it is from."""
+
+    id: UUID
+    meter: str
+    dimensions: Mapping[str, str]
+    segment_start: datetime
+    segment_end: datetime
+    quantity: Decimal
+    events: int
+    unit: str
+    aggregation: str
+    unique_of: str | None
+    series: str | None
+    time_unit: int | None
+    event_step: Decimal | None
+    event_round: str | None
+    snapshot_id: UUID
+    organization_id: str
+    lake_version: int
+    rolled_up_at: datetime
+
+    @property
+    def billed(self) -> BilledRollup:
+        usage = UsageRollup(self.id, self.meter, self.dimensions, self.segment_start, self.segment_end, self.quantity)
+        return BilledRollup(usage, self.events)
+
+    @property
+    def meter_aggregation(self) -> Aggregation:
+        rounding = EventRounding(self.event_step, self.event_round) if self.event_step and self.event_round else None
+        return Aggregation(
+            self.aggregation,
+            unique_of=self.unique_of,
+            series=self.series,
+            time_unit=self.time_unit,
+            round_each_event=rounding,
         )
-    meters = {row["meter"] for row in found}
+
+
+def _usage(rollups: Sequence[_RollupRow], month: BillingMonth, priced: Sequence[_PricedRow]) -> BilledUsage | None:
+    """Combine an item's rollups. Raises ActionableError if they are not of one snapshot and one meter."""
+    if not rollups:
+        return None
+    snapshots = {str(row.snapshot_id) for row in rollups}
+    if len(snapshots) > 1:
+        raise ActionableError(f"an item bills usage of {len(snapshots)} snapshots, not of one: {sorted(snapshots)}")
+    meters = {row.meter for row in rollups}
     if len(meters) > 1:
-        raise ActionableError(f"an item bills usage of {len(meters)} meters at once: {sorted(meters)}")
-    names = ("id", "meter", "dimensions", "segment_start", "segment_end", "quantity")
-    step, rounding = found[0]["event_step"], found[0]["event_round"]
+        raise ActionableError(f"an item bills usage of {len(meters)} meters, not of one: {sorted(meters)}")
+    first = rollups[0]
     return BilledUsage(
-        organization_id=found[0]["organization_id"],
+        organization_id=first.organization_id,
         month=month,
-        meter=found[0]["meter"],
-        unit=found[0]["unit"],
-        aggregation=Aggregation(
-            **{name: found[0][name] for name in ("unique_of", "series", "time_unit")},
-            name=found[0]["aggregation"],
-            round_each_event=None if step is None else EventRounding(step, rounding),
-        ),
-        lake_version=found[0]["lake_version"],
-        rolled_up_at=found[0]["rolled_up_at"],
-        rollups=tuple(BilledRollup(UsageRollup(**{name: row[name] for name in names}), row["events"]) for row in found),
-        priced=tuple((row["price_key"], row["dimensions"]) for row in priced),
+        meter=first.meter,
+        unit=first.unit,
+        aggregation=first.meter_aggregation,
+        lake_version=first.lake_version,
+        rolled_up_at=first.rolled_up_at,
+        rollups=tuple(row.billed for row in rollups),
+        priced=tuple((row.price_key, row.dimensions) for row in priced),
     )
 
 
-def _rollup_data(one: BilledRollup, behind: BilledUsage) -> dict[str, Any]:
-    usage = one.usage
+def _rollup_data(rollup: BilledRollup, billed: BilledUsage) -> dict[str, Any]:
+    usage = rollup.usage
     return {
         "id": str(usage.id),
         "meter": usage.meter,
         "dimensions": dict(usage.dimensions),
         "segment_start": usage.segment_start.isoformat(),
         "segment_end": usage.segment_end.isoformat(),
-        "aggregation": behind.aggregation.name,
+        "aggregation": billed.aggregation.name,
         "quantity": plain(usage.quantity),
-        "events": one.events,
+        "events": rollup.events,
     }
 
 
-def _found(row: Row) -> FoundItem:
-    return FoundItem(**{**row, "month": _month(row["month"])})
+def _invoice_item(rollup_ids: Sequence[UUID], **columns: Any) -> InvoiceItem:
+    return InvoiceItem(**columns, rollup_ids=tuple(rollup_ids))
 
 
-def _month(first_day: Any) -> BillingMonth:
+def _listed_item(month: date, **columns: Any) -> ListedItem:
+    return ListedItem(**columns, month=_month(month))
+
+
+def _fact(name: str, text: str) -> tuple[str, str]:
+    return name, text
+
+
+def _month(first_day: date) -> BillingMonth:
     return BillingMonth(first_day.year, first_day.month)

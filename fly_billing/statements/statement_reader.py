@@ -1,6 +1,7 @@
 """Reads a customer's statement from Postgres: one SQL statement per part, however many items there are.
 
-Stripe is never asked. Keeps out: how spend is shared out (`statements.rules.spend`), how a statement looks.
+Stripe is never asked. A record that can't be read is left out and named; the rest of the statement is still shown.
+Not here: how spend is broken down (`statements.rules.spend`), and the layout (`cli.statement`, `statements.page`).
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -20,14 +22,21 @@ from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.database import BillingDatabase, Row, records, rows
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, reason_of
-from fly_billing.statements.rules.spend import MonthComparison, SpendItem, UsagePart, by_product, compare, spend_of
+from fly_billing.statements.rules.spend import (
+    MonthComparison,
+    SpendItem,
+    UsagePart,
+    break_down,
+    compare_products,
+    total_by_product,
+)
 from fly_billing.statements.rules.statement import (
     STATUS,
     Completeness,
-    CreditLeft,
     PayingOrganization,
+    RemainingCredit,
     Statement,
     StatementInvoice,
     StatementItem,
@@ -37,10 +46,8 @@ from fly_billing.statements.rules.statement import (
 )
 from fly_billing.stripe_sync.rules.sync_failures import WAITING
 
-# A finalized invoice goes to Stripe within the hour; one that is not there after so long is held up by something.
+# A finalized invoice reaches Stripe within the hour. The statement calls one that takes longer than this delayed.
 SYNCED_WITHIN = timedelta(hours=6)
-
-
 # Columns that may be null in a row that is shown.
 _MAY_BE_MISSING = frozenset({"period_start", "period_end", "occurred_at", "legal_text", "expires_at"})
 
@@ -48,122 +55,250 @@ T = TypeVar("T")
 
 
 class NoSuchOrganization(Exception):
-    """The message names organizations that look alike."""
+    """No organization has the id. The message names organizations with similar ids."""
+
+
+@dataclass(frozen=True)
+class _Organization:
+    """The organization whose statement it is."""
+
+    id: str
+    name: str
+    currency: str
+
+
+@dataclass(frozen=True)
+class _InvoiceRow:
+    """A month of the organization. `id` is None for a month without an invoice, because billing it failed.
+
+    Attributes:
+        holder_id: The organization whose invoice it is: this one, or the one that pays for it (`is_linked`).
+        total_cents: The organization's share of the total if another one pays.
+    """
+
+    id: UUID | None
+    month: date
+    holder_id: str
+    is_linked: bool
+    holder_name: str
+    status: str | None
+    number: int | None
+    currency: str
+    total_cents: int
+    as_of: datetime
+    lake_version: int | None
+    rolled_up_at: datetime
+    due_on: date | None
+    stripe_invoice_id: str | None
+    hosted_invoice_url: str | None
+    trouble: str | None
+
+    @property
+    def billing_month(self) -> BillingMonth:
+        return BillingMonth(self.month.year, self.month.month)
+
+    def __str__(self) -> str:
+        return f"invoice {self.id or ''} of {self.holder_id} in {self.month}".replace("  ", " ")
+
+
+@dataclass(frozen=True)
+class _ItemRow:
+    """An item; `occurred_at` is the time of a one-off item."""
+
+    id: UUID
+    invoice_id: UUID
+    kind: str
+    organization_id: str
+    product: str
+    description: str
+    quantity: Decimal
+    unit: str
+    amount: Decimal
+    amount_cents: int
+    period_start: datetime | None
+    period_end: datetime | None
+    detail: Mapping[str, Any]
+    occurred_at: datetime | None
+
+    @property
+    def period(self) -> tuple[datetime, datetime] | None:
+        if self.period_start is None:
+            return None
+        if self.period_end is None:
+            raise ValueError("period_end is missing")
+        return self.period_start, self.period_end
+
+    def __str__(self) -> str:
+        return f"item {self.id} ({self.description})"
+
+
+@dataclass(frozen=True)
+class _UsageRow:
+    """The usage of an item with one app and region."""
+
+    item_id: UUID
+    app: str | None
+    region: str | None
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class _DayRow:
+    """The usage of an item on one day, counted from 1; None for usage without days."""
+
+    item_id: UUID
+    day: int | None
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class _TaxRow:
+    """The tax of one rate on an invoice."""
+
+    invoice_id: UUID
+    name: str
+    percent: Decimal
+    is_inclusive: bool
+    taxable_cents: int
+    tax_cents: int
+    category: str
+    legal_text: str | None
+
+
+@dataclass(frozen=True)
+class _CreditRow:
+    """A credit that is not used up; amounts in the currency's major unit."""
+
+    description: str
+    currency: str
+    amount: Decimal
+    left_over: Decimal
+    expires_at: datetime | None
+    pays: str
+
+
+@dataclass(frozen=True)
+class _CompleteUntil:
+    """The last landing day whose usage is complete."""
+
+    until: date
 
 
 @dataclass
 class _Reading:
-    """Reads one record after the other, and keeps a sentence for each that can't be read.
+    """Reads records one by one, and keeps a sentence for each that can't be read.
 
     Attributes:
-        problems: which row it is, what is wrong with it, and what to do.
-        invoices: the invoices (None: no invoice's) of which a record can't be read.
+        problems: The sentences: which row it is, what is wrong with it, and what to do.
+        invoices: The invoices with a record that can't be read; None for a record that belongs to no invoice.
     """
 
     problems: list[str] = field(default_factory=list)
     invoices: set[UUID | None] = field(default_factory=set)
 
-    def tried(self, what: str, make: Callable[[], T], invoice: UUID | None = None) -> T | None:
-        """Return what `make` returns, or None where it meets a value that can't be read. `what` names the row."""
+    def attempt(self, what: str, make: Callable[[], T], invoice: UUID | None = None) -> T | None:
+        """Return `make()`, or None if it meets a value that can't be read. `what` names the row."""
         try:
             return make()
         except ABOUT_A_VALUE as problem:
-            sentence = f"{what} can't be read: {reason_of(problem)}. It is left out: correct the row, then ask again."
+            sentence = f"{what} can't be read: {reason_of(problem)}. It is left out; correct the row, then ask again."
             if sentence not in self.problems:
                 self.problems.append(sentence)
             self.invoices.add(invoice)
             return None
 
 
-def _checked(row: Row) -> Row:
-    """Return the row. Raises ValueError naming the first column that nobody can show or calculate with."""
-    refuse_incomplete(row, _MAY_BE_MISSING)
-    return row
-
-
 def read_statement(
     database: BillingDatabase, organization_id: str, now: datetime, month: BillingMonth | None = None
 ) -> Statement:
-    """Read what an organization owes: all its months, with all there is to say of `month` (or of the newest one).
+    """Read all months of an organization, with the details of `month` (None: the newest).
 
-    An organization that another one pays for gets its own lines of that one's invoice. What can't be read is left out
-    and named in `problems`. Raises NoSuchOrganization, and ValueError where it has nothing in that month.
+    For an organization that another one pays for, the statement has its own lines of the payer's invoice. A record that
+    can't be read is left out and named in `problems`.
+
+    Raises:
+        NoSuchOrganization: No organization has this id.
+        ValueError: The organization has no invoice for this month.
     """
     reading = _Reading()
     with database.transaction() as connection:
-        found = rows(connection, "organization", id=organization_id)
-        if not found:
-            raise NoSuchOrganization(no_such(organization_id, rows(connection, "organization_ids")))
+        organization = records(connection, _Organization, "organization", id=organization_id)
+        if not organization:
+            known = rows(connection, "organization_ids")
+            raise NoSuchOrganization(describe_missing_organization(organization_id, known))
         late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}
-        known = rows(connection, "statement_invoices", organization_id=organization_id, **late)
-        invoices = [row for row in known if reading.tried(_name_of(row), partial(_checked_invoice, row))]
-        if month and not reading.problems and month not in [_month(row) for row in invoices]:
-            raise ValueError(f"{organization_id} has nothing in {month}")
-        shown = month or (_month(invoices[0]) if invoices else None)
+        months = records(connection, _InvoiceRow, "statement_invoices", organization_id=organization_id, **late)
+        invoices = [row for row in months if reading.attempt(str(row), partial(_check_invoice, row))]
+        if month and not reading.problems and month not in [row.billing_month for row in invoices]:
+            raise ValueError(f"{organization_id} has no invoice for {month}")
+        shown = month or (invoices[0].billing_month if invoices else None)
         detail = _Detail.read(connection, organization_id, invoices, shown, reading)
-        credits_left = rows(connection, "credits_of_statement", organization_id=organization_id, now=now)
-        newest = [row for row in invoices if _month(row) == shown]
-        completeness = reading.tried("how far its usage is in", lambda: _completeness(connection, newest))
+        credit_rows = records(connection, _CreditRow, "credits_of_statement", organization_id=organization_id, now=now)
+        newest = next((row for row in invoices if row.billing_month == shown), None)
+        completeness = reading.attempt("the completeness of the usage", lambda: _completeness(connection, newest))
     return Statement(
         organization_id=organization_id,
-        organization_name=found[0]["name"],
+        organization_name=organization[0].name,
         as_of=now,
         invoices=tuple(_invoice(row, detail) for row in invoices),
         month=None if shown is None else str(shown),
-        credits=tuple(_credits(credits_left, reading)),
+        credits=tuple(_credits(credit_rows, reading)),
         completeness=completeness,
         problems=tuple(reading.problems),
     )
 
 
-def no_such(wanted: str, known: Sequence[Row]) -> str:
-    """Say that there is no such organization, and which there are that look alike."""
+def describe_missing_organization(wanted: str, known: Iterable[Row]) -> str:
+    """Return the message for an unknown organization, with up to five known ids that start alike.
+
+    Args:
+        known: The rows of `organization_ids`.
+    """
     alike = [row["id"] for row in known if wanted.lower()[:3] in row["id"]][:5]
     return f"no organization {wanted!r}" + (f"; did you mean {', '.join(alike)}?" if alike else "")
 
 
-def _name_of(row: Row) -> str:
-    return f"invoice {row['id'] or ''} of {row['holder_id']} in {row['month']}".replace("  ", " ")
+def _check(row: Any) -> None:
+    """Raise ValueError naming the first column of the row that can't be shown or calculated with."""
+    refuse_incomplete(vars(row), _MAY_BE_MISSING)
 
 
-def _checked_invoice(row: Row) -> Row:
-    """Return a month's row. Raises ValueError where what every line of a statement shows can't be read."""
-    needed = {name: row[name] for name in ("month", "currency", "status", "total_cents") if row["id"] is not None}
-    _checked({**needed, "month": row["month"], "currency": row["currency"]})
-    if row["id"] is not None and row["status"] not in STATUS:
-        raise ValueError(f"no such status: {row['status']}")
-    for name in ("as_of", "due_on", "rolled_up_at"):
-        if problem := problem_of(row[name]):
+def _check_invoice(row: _InvoiceRow) -> bool:
+    """Raise ValueError naming the first column that every statement shows and that can't be read; otherwise True."""
+    needed = {"month": row.month, "currency": row.currency}
+    if row.id is not None:
+        needed |= {"status": row.status, "total_cents": row.total_cents}
+    refuse_incomplete(needed, _MAY_BE_MISSING)
+    if row.id is not None and row.status not in STATUS:
+        raise ValueError(f"no such status: {row.status}")
+    for name, value in (("as_of", row.as_of), ("due_on", row.due_on), ("rolled_up_at", row.rolled_up_at)):
+        if problem := problem_of(value):
             raise ValueError(f"{name} {problem}")
-    return row
+    return True
 
 
-def _credits(found: Iterable[Row], reading: _Reading) -> Iterator[CreditLeft]:
-    for row in found:
-        what = f"credit {row['description']!r}"
-        credit = reading.tried(what, partial(_credit, row))
+def _credits(credit_rows: Iterable[_CreditRow], reading: _Reading) -> Iterator[RemainingCredit]:
+    for row in credit_rows:
+        credit = reading.attempt(f"credit {row.description!r}", partial(_credit, row))
         if credit:
             yield credit
 
 
-def _credit(row: Row) -> CreditLeft:
-    return CreditLeft.of(**_checked(row))
-
-
-def _month(row: Row) -> BillingMonth:
-    return BillingMonth(row["month"].year, row["month"].month)
+def _credit(row: _CreditRow) -> RemainingCredit:
+    _check(row)
+    return RemainingCredit.of(**vars(row))
 
 
 @dataclass(frozen=True)
 class _Detail:
-    """What was read of the month that is shown, and of the one before it to compare with. By invoice, by item."""
+    """The records of the month that is shown, and of the month before for the comparison; by invoice or by item."""
 
     shown: BillingMonth | None
-    items: Mapping[UUID, Sequence[Row]]
-    usage: Mapping[UUID, Sequence[UsagePart]]
-    daily: Mapping[UUID, Sequence[Row]]
-    taxes: Mapping[UUID, Sequence[Row]]
-    before: Row | None
+    items: Mapping[UUID, Sequence[_ItemRow]]
+    usage: Mapping[UUID, Sequence[_UsageRow]]
+    daily: Mapping[UUID, Sequence[_DayRow]]
+    taxes: Mapping[UUID, Sequence[_TaxRow]]
+    before: _InvoiceRow | None
     reading: _Reading
 
     @classmethod
@@ -171,142 +306,137 @@ class _Detail:
         cls,
         connection: Connection,
         organization_id: str,
-        invoices: Sequence[Row],
+        invoices: Sequence[_InvoiceRow],
         shown: BillingMonth | None,
         reading: _Reading,
     ) -> _Detail:
-        now = [row["id"] for row in invoices if row["id"] and _month(row) == shown]
-        last = [row for row in invoices if row["id"] and row["status"] != "void" and _month(row).next() == shown]
-        ids = [*now, *(row["id"] for row in last)]
-        items = _by("invoice_id", rows(connection, "items_of_statement", ids=ids, organization_id=organization_id))
-        wanted = [item["id"] for invoice in now for item in items[invoice]]
-        usage = _by("item_id", rows(connection, "usage_of_statement", items=wanted))
+        now = [row.id for row in invoices if row.id and row.billing_month == shown]
+        before = [row for row in invoices if row.id and row.status != "void" and row.billing_month.next() == shown]
+        of_months = {"ids": [*now, *(row.id for row in before)], "organization_id": organization_id}
+        items = _grouped(records(connection, _ItemRow, "items_of_statement", **of_months), lambda row: row.invoice_id)
+        wanted = [item.id for invoice in now for item in items[invoice]]
+        of_month = {"ids": now, "organization_id": organization_id}
         return cls(
             shown=shown,
             items=items,
-            usage={item: [_usage_part(row) for row in parts] for item, parts in usage.items()},
-            daily=_by("item_id", rows(connection, "daily_usage_of_statement", items=wanted)),
-            taxes=_by("invoice_id", rows(connection, "taxes_of_statement", ids=now, organization_id=organization_id)),
-            before=last[0] if last else None,
+            usage=_grouped(records(connection, _UsageRow, "usage_of_statement", items=wanted), lambda row: row.item_id),
+            daily=_grouped(
+                records(connection, _DayRow, "daily_usage_of_statement", items=wanted), lambda row: row.item_id
+            ),
+            taxes=_grouped(records(connection, _TaxRow, "taxes_of_statement", **of_month), lambda row: row.invoice_id),
+            before=before[0] if before else None,
             reading=reading,
         )
 
-    def spend_items(self, row: Row) -> list[SpendItem]:
-        return [self._spend_item(item, _month(row)) for item in self.items[row["id"]]]
+    def items_of(self, invoice: _InvoiceRow) -> Sequence[_ItemRow]:
+        """Return the invoice's items; none if its month is not one of those that were read."""
+        return self.items.get(invoice.id, ()) if invoice.id else ()
 
-    def _spend_item(self, item: Row, month: BillingMonth) -> SpendItem:
-        first_day = month.first_day
-        days = {
-            None if one["day"] is None else first_day + timedelta(days=one["day"] - 1): one["quantity"]
-            for one in self.daily.get(item["id"], ())
+    def is_shown(self, invoice: _InvoiceRow) -> bool:
+        return invoice.id is not None and invoice.billing_month == self.shown
+
+    def spend_items(self, invoice: _InvoiceRow) -> list[SpendItem]:
+        return [self._spend_item(item, invoice.billing_month) for item in self.items_of(invoice)]
+
+    def _spend_item(self, item: _ItemRow, month: BillingMonth) -> SpendItem:
+        daily = {
+            None if row.day is None else month.first_day + timedelta(days=row.day - 1): row.quantity
+            for row in self.daily.get(item.id, ())
         }
+        usage = [UsagePart({"app": row.app, "region": row.region}, row.quantity) for row in self.usage.get(item.id, ())]
         return SpendItem(
-            kind=item["kind"],
-            product=item["product"],
-            organization_id=item["organization_id"],
-            amount=item["amount"],
-            amount_cents=item["amount_cents"],
-            usage=self.usage.get(item["id"], ()),
-            daily=days,
-            period=(item["period_start"], item["period_end"]) if item["period_start"] else None,
-            occurred_at=item["occurred_at"],
+            kind=item.kind,
+            product=item.product,
+            organization_id=item.organization_id,
+            amount=item.amount,
+            amount_cents=item.amount_cents,
+            usage=usage,
+            daily=daily,
+            period=item.period,
+            occurred_at=item.occurred_at,
         )
 
-    def compared(self, row: Row, now: Sequence[SpendItem]) -> MonthComparison | None:
-        """Compare with the month before; not across currencies, nor an own invoice with a part of the payer's."""
+    def compare(self, invoice: _InvoiceRow, now: Sequence[SpendItem]) -> MonthComparison | None:
+        """Compare with the month before, unless its currency or the organization that pays is another one."""
         before = self.before
-        if before is None or any(before[name] != row[name] for name in ("currency", "holder_id")):
+        if before is None or (before.currency, before.holder_id) != (invoice.currency, invoice.holder_id):
             return None
-        return compare(by_product(now), by_product(self.spend_items(before)), _month(before))
+        products = total_by_product(self.spend_items(before))
+        return compare_products(total_by_product(now), products, before.billing_month)
 
 
-def _by(name: str, found: Iterable[Row]) -> Mapping[UUID, Sequence[Row]]:
-    grouped: dict[UUID, list[Row]] = defaultdict(list)
+def _grouped(found: Iterable[T], key: Callable[[T], UUID]) -> Mapping[UUID, Sequence[T]]:
+    grouped: dict[UUID, list[T]] = defaultdict(list)
     for row in found:
-        grouped[row[name]].append(row)
+        grouped[key(row)].append(row)
     return grouped
 
 
-def _usage_part(row: Row) -> UsagePart:
-    return UsagePart({"app": row["app"], "region": row["region"]}, row["quantity"])
-
-
-def _invoice(row: Row, detail: _Detail) -> StatementInvoice:
-    is_shown = row["id"] is not None and _month(row) == detail.shown
-    reading, invoice = detail.reading, row["id"]
-    items = [reading.tried(_item_name(one), partial(_item, one), invoice) for one in _of(detail.items, row, is_shown)]
-    taxes = [
-        reading.tried(f"tax {one['name']} of {_name_of(row)}", partial(_tax, one), invoice)
-        for one in _of(detail.taxes, row, is_shown)
-    ]
-    spent = reading.tried(f"an item of {_name_of(row)}", lambda: detail.spend_items(row), invoice) if is_shown else None
-    # Shares of a sum whose items are not all there would be wrong.
-    is_whole = spent is not None and invoice not in reading.invoices
+def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
+    reading, is_shown = detail.reading, detail.is_shown(row)
+    item_rows = detail.items_of(row) if is_shown else ()
+    items = [reading.attempt(str(item), partial(_item, item), row.id) for item in item_rows]
+    tax_rows = detail.taxes.get(row.id, ()) if row.id and is_shown else ()
+    taxes = [reading.attempt(f"tax {tax.name} of {row}", partial(_tax, tax), row.id) for tax in tax_rows]
+    spent = reading.attempt(f"an item of {row}", lambda: detail.spend_items(row), row.id) if is_shown else None
+    # Shares of a total whose items are not all known would be wrong.
+    is_whole = spent is not None and row.id not in reading.invoices
     spend = compared = None
     if spent is not None and is_whole:
-        what = f"usage by day of {_name_of(row)}"
-        spend = reading.tried(what, lambda: spend_of(spent, _month(row), row["currency"], row["as_of"]), invoice)
-        compared = reading.tried(f"the month before {_month(row)}", lambda: detail.compared(row, spent))
+        spend = reading.attempt(
+            f"usage by day of {row}", lambda: break_down(spent, row.billing_month, row.currency, row.as_of), row.id
+        )
+        compared = reading.attempt(f"the month before {row.billing_month}", lambda: detail.compare(row, spent))
     return StatementInvoice(
-        month=str(_month(row)),
-        status=row["status"] or "not computed",
-        currency=row["currency"],
-        total_cents=row["total_cents"] if row["id"] else None,
-        as_of=row["as_of"],
-        due_on=row["due_on"],
-        stripe_invoice_id=row["stripe_invoice_id"],
-        hosted_invoice_url=row["hosted_invoice_url"],
-        trouble=row["trouble"],
+        month=str(row.billing_month),
+        status=row.status or "not computed",
+        currency=row.currency,
+        total_cents=row.total_cents if row.id else None,
+        as_of=row.as_of,
+        due_on=row.due_on,
+        stripe_invoice_id=row.stripe_invoice_id,
+        hosted_invoice_url=row.hosted_invoice_url,
+        trouble=row.trouble,
         items=tuple(item for item in items if item),
-        number=invoice_number(row["holder_id"], row["number"]) if row["number"] else None,
-        payer=PayingOrganization(row["holder_id"], row["holder_name"]) if row["is_linked"] else None,
+        number=invoice_number(row.holder_id, row.number) if row.number else None,
+        payer=PayingOrganization(row.holder_id, row.holder_name) if row.is_linked else None,
         taxes=tuple(tax for tax in taxes if tax),
         spend=spend,
         compared=compared,
     )
 
 
-def _of(found: Mapping[UUID, Sequence[Row]], row: Row, is_shown: bool) -> Sequence[Row]:
-    return found.get(row["id"], ()) if is_shown else ()
-
-
-def _item_name(row: Row) -> str:
-    return f"item {row['id']} ({row['description']})"
-
-
-def _item(row: Row) -> StatementItem:
-    detail = _checked(row)["detail"]
-    quantity = plain(row["quantity"])
+def _item(row: _ItemRow) -> StatementItem:
+    _check(row)
+    calculation = term_working(row.kind, row.detail) or working(
+        plain(row.quantity), row.unit, row.detail.get("steps", []), row.detail.get("free_allowance_used")
+    ) + negotiated_working(row.detail)
     return StatementItem(
-        product=row["product"],
-        description=row["description"],
-        working=term_working(row["kind"], detail)
-        or working(quantity, row["unit"], detail.get("steps", []), detail.get("free_allowance_used"))
-        + negotiated_working(detail),
-        amount=plain(row["amount"]),
-        amount_cents=row["amount_cents"],
-        kind=row["kind"],
-        organization_id=row["organization_id"],
-        causes=tuple(detail.get("causes", ())),
+        product=row.product,
+        description=row.description,
+        working=calculation,
+        amount=plain(row.amount),
+        amount_cents=row.amount_cents,
+        kind=row.kind,
+        organization_id=row.organization_id,
+        causes=tuple(row.detail.get("causes", ())),
     )
 
 
-def _tax(row: Row) -> StatementTax:
-    _checked(row)
+def _tax(row: _TaxRow) -> StatementTax:
+    _check(row)
     return StatementTax(
-        row["name"], plain(row["percent"]), row["is_inclusive"], row["taxable_cents"], row["tax_cents"],
-        row["category"], row["legal_text"],
-    )  # fmt: skip
+        row.name, plain(row.percent), row.is_inclusive, row.taxable_cents, row.tax_cents, row.category, row.legal_text
+    )
 
 
-def _completeness(connection: Connection, shown: Sequence[Row]) -> Completeness | None:
-    """Say how far the usage is in that the month's invoice (the newest one) was worked out from."""
-    row = shown[0] if shown else None
-    if row is None or row["lake_version"] is None:
+def _completeness(connection: Connection, shown: _InvoiceRow | None) -> Completeness | None:
+    """Return how complete the usage was from which the month's newest invoice was calculated."""
+    if shown is None or shown.lake_version is None:
         return None
-    first, last = row["month"], min(row["rolled_up_at"], row["as_of"]).date()
-    (found,) = rows(connection, "usage_complete_until", first=first, last=last, lake_version=row["lake_version"])
-    sources = rows(connection, "usage_sources", first=first, last=last)
-    until = found["until"] if found["until"] >= first else None
-    last_day = _month(row).end.date() - timedelta(days=1)
-    return Completeness(until, last_day, tuple(UsageSource(**source) for source in sources))
+    landed = {"first": shown.month, "last": min(shown.rolled_up_at, shown.as_of).date()}
+    (complete,) = records(connection, _CompleteUntil, "usage_complete_until", **landed, lake_version=shown.lake_version)
+    sources = records(connection, UsageSource, "usage_sources", **landed)
+    until = complete.until if complete.until >= shown.month else None
+    last_day = shown.billing_month.end.date() - timedelta(days=1)
+    return Completeness(until, last_day, tuple(sources))

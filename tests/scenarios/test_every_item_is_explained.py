@@ -17,7 +17,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.statements.billed_events import check_items_per_event, open_billed_events
-from fly_billing.statements.explanation_reader import items_of_month, read_explanation
+from fly_billing.statements.explanation_reader import list_items, read_explanation
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from fly_billing.usage.usage_table import UsageTable
@@ -95,7 +95,7 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
 
     explained = rows = 0
     for invoice in billed.invoices:
-        for found in items_of_month(billing_database, invoice.organization_id, month):
+        for found in list_items(billing_database, invoice.organization_id, month):
             one = read_explanation(billing_database, found.id)
             assert one.explanation.problems == (), found
             assert redo(printed(one.explanation))["Amount"].total == Fraction(found.amount)

@@ -1,6 +1,6 @@
-"""A customer's statement as one HTML file: no script, nothing loaded from elsewhere, for screen, phone and paper.
+"""A customer's statement as one HTML file, for screen, phone and paper. It has no scripts and loads nothing.
 
-Keeps out: what is on a statement (`statements.rules.statement`), where it is read from (`statements.statement_reader`).
+Not here: the statement's data (`statements.rules.statement`) and reading it (`statements.statement_reader`).
 """
 
 from fly_billing.statements.page.page import statement_page

@@ -1,6 +1,6 @@
-"""Where the bars, lines and labels of a month's plot are. Keeps out: how they are drawn (the template does that).
+"""Places the bars, lines and labels of a month's plot. The template draws them.
 
-Positions across are in percent and down in pixels: bars stretch with the page, text does not.
+Horizontal positions are in percent, vertical ones in pixels: bars stretch with the page, text does not.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from fly_billing.statements.rules.spend import DailySpend, DaySpend
 
 HEIGHT = 172
 TOP, BOTTOM = 20, 24
-# The part of a day's width that its bar takes.
+# The part of a day's width that its bar fills.
 BAR = 0.72
-# How far up the axis may end, in tenths of a power of ten.
+# Round amounts at which the axis may end, in tenths of a power of ten.
 _TENTHS = (0, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One day. `x` and `width` in percent, `y` and `height` in pixels; `is_to_come`: the day lies ahead."""
+    """The bar of one day; `x` and `width` are in percent, `y` and `height` in pixels."""
 
     x: float
     y: float
@@ -30,12 +30,12 @@ class Bar:
     height: float
     day: date
     amount_cents: int
-    is_to_come: bool
+    is_future: bool
 
 
 @dataclass(frozen=True)
 class Label:
-    """A text at `x` percent and `y` pixels: that is where it begins, or ends (`anchor`: start, end)."""
+    """A text that begins (`anchor` start) or ends (`anchor` end) at `x` percent and `y` pixels."""
 
     x: float
     y: float
@@ -45,7 +45,12 @@ class Label:
 
 @dataclass(frozen=True)
 class DailyPlot:
-    """`axis` is the line of nothing spent, `grid` are the lines of the highest and lowest amount; in pixels."""
+    """The plot of a month; vertical positions are in pixels.
+
+    Attributes:
+        axis: The line of zero spend.
+        grid: The lines of the highest and the lowest amount.
+    """
 
     height: int
     bars: tuple[Bar, ...]
@@ -54,18 +59,22 @@ class DailyPlot:
     labels: tuple[Label, ...]
 
     @property
-    def has_days_to_come(self) -> bool:
-        return any(bar.is_to_come and bar.amount_cents for bar in self.bars)
+    def has_future_spend(self) -> bool:
+        return any(bar.is_future and bar.amount_cents for bar in self.bars)
 
 
 def daily_plot(spend: DailySpend, currency: str, until: date | None) -> DailyPlot:
-    """Place the days. Those after `until` are still to come: what is on them already is for a fee, say."""
-    amounts = [one.amount_cents for one in spend.days]
+    """Place a bar for each day.
+
+    Args:
+        until: The last day that can have usage; later days are in the future and show fees only. None: all can.
+    """
+    amounts = [spent.amount_cents for spent in spend.days]
     scale = _Scale(_nice(max(0, *amounts)), -_nice(-min(0, *amounts)))
     slot = 100 / len(spend.days)
     bars = [
-        _bar(one, scale, n * slot, slot, is_to_come=until is not None and one.day > until)
-        for n, one in enumerate(spend.days)
+        _bar(spent, scale, n * slot, slot, is_future=until is not None and spent.day > until)
+        for n, spent in enumerate(spend.days)
     ]
     bounds = [cents for cents in (scale.highest, scale.lowest) if cents]
     return DailyPlot(
@@ -85,7 +94,7 @@ class _Scale:
     lowest: int
 
     def y(self, cents: int) -> float:
-        """Return where an amount is, in pixels from the top."""
+        """Return the position of an amount, in pixels from the top."""
         pixels = (HEIGHT - TOP - BOTTOM) / max(1, self.highest - self.lowest)
         return round(TOP + (self.highest - cents) * pixels, 1)
 
@@ -96,10 +105,10 @@ def _nice(cents: int) -> int:
     return next(power * tenths // 10 for tenths in _TENTHS if power * tenths >= cents * 10)
 
 
-def _bar(one: DaySpend, scale: _Scale, left: float, slot: float, *, is_to_come: bool) -> Bar:
-    top, bottom = sorted((scale.y(one.amount_cents), scale.y(0)))
+def _bar(spent: DaySpend, scale: _Scale, left: float, slot: float, *, is_future: bool) -> Bar:
+    top, bottom = sorted((scale.y(spent.amount_cents), scale.y(0)))
     x, width = left + slot * (1 - BAR) / 2, slot * BAR
-    return Bar(round(x, 2), top, round(width, 2), round(bottom - top, 1), one.day, one.amount_cents, is_to_come)
+    return Bar(round(x, 2), top, round(width, 2), round(bottom - top, 1), spent.day, spent.amount_cents, is_future)
 
 
 def _amount(cents: int, scale: _Scale, currency: str) -> Label:
@@ -108,9 +117,9 @@ def _amount(cents: int, scale: _Scale, currency: str) -> Label:
 
 
 def _weeks(days: Sequence[DaySpend], slot: float) -> list[Label]:
-    """Name every seventh day, below its bar; the last name ends with its bar, as the page may end there too."""
+    """Label every seventh day below its bar. The last label ends where its bar ends, as the page may end there too."""
     gap = slot * (1 - BAR) / 2
-    *first, last = [(n * slot, f"{one.day.day} {one.day:%b}") for n, one in enumerate(days) if n % 7 == 0]
+    *first, last = [(n * slot, f"{spent.day.day} {spent.day:%b}") for n, spent in enumerate(days) if n % 7 == 0]
     return [
         *(Label(round(x + gap, 2), HEIGHT - 6, text) for x, text in first),
         Label(round(last[0] + slot - gap, 2), HEIGHT - 6, last[1], "end"),

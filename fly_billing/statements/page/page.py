@@ -1,4 +1,4 @@
-"""Fills the template: how money, days and long lists are written on the page."""
+"""Fills the template, with the page's formats for money, days and long lists."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.daily_plot import daily_plot
-from fly_billing.statements.rules.spend import SpendShare, folded
+from fly_billing.statements.rules.spend import SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
-# A list of apps or regions is for looking at: so many rows, and the rest in one.
+# A list of apps or regions shows this many rows, and one row for all others.
 MOST_ROWS = 12
+# The row, and the sentence, for items that apply to the whole invoice.
+WHOLE_INVOICE = "discounts, minimums, credits and taxes"
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
-    # Before it is escaped: no text on the page runs backwards, or hides a part of itself.
+    # Runs before text is escaped, so that no text on the page runs backwards or hides a part of itself.
     finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -31,17 +33,18 @@ _TEMPLATES = Environment(
 
 
 def statement_page(statement: Statement) -> str:
-    """Return the statement as an HTML document: all of the month that it shows, and every month in a line."""
+    """Return the statement as an HTML document: the details of one month, and a line for every month."""
     shown = statement.shown()
     return _TEMPLATES.get_template("statement.html.jinja").render(
         statement=statement,
         invoice=shown,
         plot=daily_plot(shown.spend.by_day, shown.currency, _until(shown)) if shown and shown.spend else None,
+        whole_invoice=WHOLE_INVOICE,
     )
 
 
 def _until(invoice: StatementInvoice) -> date | None:
-    """Return the last day that can have usage; None where all of the month's days can."""
+    """Return the last day that can have usage; None if all days of the month can."""
     if invoice.status != "open" or invoice.as_of is None:
         return None
     return invoice.as_of.astimezone(UTC).date()
@@ -83,16 +86,16 @@ def _short(amount: str, digits: int = 10) -> str:
 
 
 def _rows(shares: Sequence[SpendShare], without: str) -> list[tuple[str, int]]:
-    """Return (label, cents) of the rows to show; `without` is what a row without a label is called."""
-    whole = "Discounts, credits and taxes"
+    """Return (label, cents) of the rows to show. `without` labels a row that has no label."""
+    whole = _capitalize_first(WHOLE_INVOICE)
     return [
         (share.label or (whole if share.is_of_the_whole_invoice else without), share.amount_cents)
-        for share in folded(shares, MOST_ROWS)
+        for share in fold_shares(shares, MOST_ROWS)
     ]
 
 
 def _safe_link(url: str | None) -> str | None:
-    """Return a link that a browser opens as a page; the address comes from outside."""
+    """Return the link if a browser opens it as a page, or None. The address comes from Stripe."""
     return url if url and url.startswith("https://") else None
 
 

@@ -1,1 +1,1 @@
-"""What a statement says, and how an item's amount is recalculated and explained. Pure."""
+"""The pure rules of statements: their data and sentences, spend, and the recalculation that explains an item."""

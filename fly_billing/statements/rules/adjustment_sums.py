@@ -46,7 +46,7 @@ def _calculation(title: str, items: Sequence[InvoiceItem] | None, total: Decimal
     return [*sums, Sum(title, currency, tuple(Line(item.description, item.amount) for item in items), total)]
 
 
-def reasons(adjusted: Adjusted) -> list[tuple[str, str]]:
+def adjustment_facts(adjusted: Adjusted) -> list[tuple[str, str]]:
     """Return why the month was adjusted, as facts."""
     facts = [("Reason", CAUSES[cause]) for cause in adjusted.causes if cause in CAUSES]
     if adjusted.billed_items is None:

@@ -3,8 +3,8 @@
 Calculates the item again from its record and compares each result with what was billed. `problems` has a sentence for
 each difference; nothing is corrected silently.
 Not here: the sums of each kind of item (`item_sums`, `adjustment_sums`), the checks (`item_problems`), the facts
-(`item_facts`), the invoice's rounding (`rounding`), where the data is read (`statements.explanation_reader`) and how an
-explanation looks (`cli.explain`).
+(`item_facts`), the invoice's rounding (`rounding`), reading the data (`statements.explanation_reader`), and the layout
+(`cli.explain`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import format_cents, plain
 from fly_billing.pricing.rules.prices import Price
-from fly_billing.statements.rules.adjustment_sums import reasons, sums_of_adjustment
+from fly_billing.statements.rules.adjustment_sums import adjustment_facts, sums_of_adjustment
 from fly_billing.statements.rules.item_facts import facts_of_item, price_data
 from fly_billing.statements.rules.item_problems import problems_of_item
 from fly_billing.statements.rules.item_sums import sums_of_item
@@ -28,7 +28,7 @@ from fly_billing.statements.rules.sums import Sum
 
 @dataclass(frozen=True)
 class Explanation:
-    """How one item's amount was calculated.
+    """The calculation of one item's amount, and its check.
 
     Attributes:
         facts: (name, text) pairs for people.
@@ -89,7 +89,7 @@ def explain_item(
         sums = sums_of_item(item, rollups, price, currency)
     else:
         sums = sums_of_adjustment(item, adjusted, currency)
-        facts = [*facts, *reasons(adjusted)]
+        facts = [*facts, *adjustment_facts(adjusted)]
     problems = [problem for sum_ in sums for problem in sum_.problems()]
     problems += problems_of_item(item, sums, price, currency)
     if rounding.cents != item.amount_cents:

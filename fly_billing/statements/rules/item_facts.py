@@ -20,7 +20,7 @@ _SHOWN_IN_SUMS = frozenset(
     "negotiated price price_effective_from steps free_allowance_used subscribed billed_before applied_to base percent"
     " maximum minimum counted counted_before available drawn left returned step taxed transformed".split()
 )
-# How the parts of an interval are counted, by the unit of the share.
+# The function that measures a part of an interval, by the unit of the share.
 OVERLAPS = {"day": overlap_days, "second": overlap_seconds}
 
 
@@ -39,7 +39,7 @@ def facts_of_item(item: InvoiceItem, price: Price | None) -> tuple[tuple[str, st
         facts.append(("Interval", _part_of_interval(item, FeePeriod(item.interval_start, item.interval_end), price)))
     for name, value in item.detail.items():
         if name not in _SHOWN_IN_SUMS:
-            facts.append(("Promised" if name == "amount" else name.replace("_", " ").capitalize(), _text(value)))
+            facts.append(("Agreed amount" if name == "amount" else name.replace("_", " ").capitalize(), _text(value)))
     return tuple(facts)
 
 
@@ -47,25 +47,25 @@ def _part_of_interval(item: InvoiceItem, interval: FeePeriod, price: Price | Non
     """Return the interval of a fee and the part charged: `quarter 2026-04-01 to 2026-07-01: 32 of 91 days`."""
     named = f"{price.interval if price else 'interval'} {span_text(interval.start, interval.end)}"
     if not item.quantity or item.period_start is None:
-        return f"{named}: none of it"
+        return f"{named}: not charged"
     unit = "day" if item.unit == "day" else "second"
     part = OVERLAPS[unit](interval, item.period_start, item.period_end)
     whole = OVERLAPS[unit](interval, interval.start, None)
     if unit == "second" and part % 86_400 == whole % 86_400 == 0:
         unit, part, whole = "day", part // 86_400, whole // 86_400
-    charged = ", charged whole" if part != whole and item.unit not in OVERLAPS else ""
+    charged = ", charged in full" if part != whole and item.unit not in OVERLAPS else ""
     return f"{named}: {part:,} of {whole:,} {unit}s{charged}"
 
 
 def _in_force(price: Price | NegotiatedPrice) -> str:
-    until = f"until {moment_text(price.effective_until)}" if price.effective_until else "on"
-    return f"from {moment_text(price.effective_from)} {until}"
+    until = f" until {moment_text(price.effective_until)}" if price.effective_until else ""
+    return f"in effect from {moment_text(price.effective_from)}{until}"
 
 
 def _agreed(price: NegotiatedPrice) -> str:
-    what = "a negotiated price" if price.percent_off is None else f"{plain(price.percent_off)} % off the list price"
+    terms = "own price" if price.percent_off is None else f"{plain(price.percent_off)} % off the list price"
     where = f" for {_text(price.match)}" if price.match else ""
-    return f"{what}{where}, of {price.holder}, {_in_force(price)}"
+    return f"{terms}{where}, agreed with {price.holder}, {_in_force(price)}"
 
 
 def price_data(price: Price) -> dict[str, Any]:
@@ -105,9 +105,9 @@ def charged_by(price: Price) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(f"{name} {_text(one)}" for name, one in value.items() if one is not None)
+        return " ".join(f"{name} {_text(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list | tuple):
-        return "; ".join(_text(one) for one in value) or "none"
+        return "; ".join(_text(part) for part in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

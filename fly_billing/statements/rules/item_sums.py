@@ -40,7 +40,7 @@ def _quantity(item: InvoiceItem, rollups: Sequence[UsageRollup]) -> list[Sum]:
     """Return the sums of a usage item's quantity: the rollups, and the quantity beyond the free allowance."""
     if item.kind != "usage":
         return []
-    lines = tuple(Line(whose(rollup), rollup.quantity) for rollup in rollups)
+    lines = tuple(Line(rollup_label(rollup), rollup.quantity) for rollup in rollups)
     transformed = item.detail.get("transformed")
     if transformed is None:
         return [Sum("Quantity", item.unit, lines, item.quantity), *billable_quantity(item)]
@@ -68,8 +68,8 @@ def billable_quantity(item: InvoiceItem) -> list[Sum]:
     return [Sum("Billable quantity", item.unit, lines, EXACT.subtract(item.quantity, free))]
 
 
-def whose(rollup: UsageRollup) -> str:
-    """Name a rollup for people: its dimensions (its meter, where it has none) and its part of the month."""
+def rollup_label(rollup: UsageRollup) -> str:
+    """Return a rollup's label for people: its dimensions (or its meter) and its part of the month."""
     named = ", ".join(f"{name} {value}" for name, value in sorted(rollup.dimensions.items())) or rollup.meter
     return f"{named}; {span_text(rollup.segment_start, rollup.segment_end)}"
 
@@ -114,7 +114,7 @@ def amount_sums(item: InvoiceItem, currency: str) -> list[Sum]:
                 _negative("counted this month", detail["base"]),
             )
             return [_counted(detail, currency), Sum("Amount", currency, missing, item.amount)]
-        case "credit" if "available" not in detail:  # it was returned, or it paid the whole amount
+        case "credit" if "available" not in detail:  # returned to the credit, or paid in full by it
             return [_parts(item, currency, "Amount")]
         case "credit":
             drawn = (

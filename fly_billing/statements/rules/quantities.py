@@ -1,8 +1,8 @@
-"""How the events of a rollup give its quantity, for the aggregations max, unique, latest and time_weighted.
+"""Explains the quantity of a rollup from its events, for the aggregations max, unique, latest and time_weighted.
 
-One sum per rollup, for its own part of the month: the highest event less the highest one before, each value where it
-first appeared, the last event, or each level times the seconds it lasted. Its total is the billed quantity; a sum with
-another total has a sentence in its `problems`.
+One sum per rollup, for its own part of the month. Its lines are the highest event minus the highest one before (max),
+the first event of each value (unique), the last event (latest), or each level times the seconds it lasted
+(time_weighted). Its total is the billed quantity; `Sum.problems` has a sentence if the lines add up to another total.
 Not here: reading the events (`statements.billed_quantities`), prices, and the aggregations `sum` and `count`, which a
 list of events explains.
 """
@@ -21,7 +21,7 @@ from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.money import EXACT, counted, exact_product, exact_sum, plain
 from fly_billing.periods import BillingMonth, moment_text, span_text
 from fly_billing.pricing.rules.aggregations import QUANTITY_DIGITS, Aggregation, Measurement, UsageOfMonth
-from fly_billing.statements.rules.item_sums import whose
+from fly_billing.statements.rules.item_sums import rollup_label
 from fly_billing.statements.rules.sums import Line, Sum
 
 # Rounding at the ends of two stretches may together differ from the exact quotient by this much.
@@ -141,7 +141,7 @@ def explain_quantity(rollup: UsageRollup, events: int, unit: str, deciding: Deci
             title, lines = "Level over time", _levels(rollup, deciding)
         case name:
             raise ValueError(f"the aggregation {name} needs no explanation: its events are listed")
-    return Sum(f"{title}: {whose(rollup)}", unit, tuple(lines), rollup.quantity)
+    return Sum(f"{title}: {rollup_label(rollup)}", unit, tuple(lines), rollup.quantity)
 
 
 def _highest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
@@ -188,7 +188,7 @@ def _latest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterato
         if last.time < rollup.segment_end:
             yield EventLine(f"the month's last event: {_named(last)}", last.quantity, event=last)
         else:
-            yield EventLine(f"the month's last event comes later: {_named(last)}", Decimal(0), event=last)
+            yield EventLine(f"the month's last event is later: {_named(last)}", Decimal(0), event=last)
 
 
 def _named(event: LandedMeasurement) -> str:

@@ -1,4 +1,4 @@
-"""Why an item is billed at these cents: the invoice is rounded once, and its cents are distributed over the items.
+"""Explains an item's cents: the invoice is rounded once, and its cents are distributed over the items.
 
 Repeats `money.share_out_cents` with the numbers that a sentence needs. Not here: the exact amount (`item_sums`).
 """
@@ -20,13 +20,14 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Rounding:
-    """How an item's exact `amount` was rounded to its `cents`; `sentence` explains it.
+    """The rounding of an item's exact `amount` to its `cents`.
 
     Attributes:
         own_cents: The cents if the item were rounded alone.
         remainder: The part of a cent above the amount rounded down.
         rank: The place of the remainder among those of the invoice, by size; the largest is 1.
         left_over: The number of items, by rank, that get one cent more.
+        sentence: The explanation, for people.
     """
 
     amount: Decimal

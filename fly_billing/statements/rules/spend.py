@@ -1,12 +1,11 @@
-"""Where the money of an invoice went: by product, app, region, organization and day, and compared with last month.
+"""An invoice's spend by product, app, region, organization and day, and its comparison with the month before.
 
-Every list adds up to the invoice's total, to the cent. An item's exact amount is shared over the usage behind it in
-proportion to quantity; the cents are then shared out over the rows by largest remainder (`money.share_out_cents`).
-A tiered price is shared out like any other: no unit of a month is the cheap one. What is about the invoice as a whole
-(discounts, minimums and maximums, credits, taxes, rounding) has no app and no day, and is a row of its own: the cents
-of its items.
+Every list adds up to the invoice's total, to the cent. An item's exact amount is split over its usage in proportion to
+quantity; the cents are then distributed over the rows by largest remainder (`money.share_out_cents`). Tiered prices are
+split in proportion too: no unit of a month is the cheaper one. Items that apply to the whole invoice (discounts,
+minimums, maximums, credits, taxes, rounding) have no app and no day: their cents are a row of their own.
 
-Keeps out: where items and usage are read from, how it is shown.
+Not here: reading items and usage (`statements.statement_reader`), and the layout.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from decimal import Decimal
 from fly_billing.money import EXACT, divide, exact_sum, share_out_cents
 from fly_billing.periods import BillingMonth
 
-# Kinds of items that are about the invoice as a whole, not about anything that was used or bought.
-OF_THE_WHOLE_INVOICE = ("discount", "minimum", "maximum", "credit", "tax", "rounding")
+# Kinds of items that apply to the whole invoice, not to anything that was used or bought.
+WHOLE_INVOICE_KINDS = ("discount", "minimum", "maximum", "credit", "tax", "rounding")
 
 
 @dataclass(frozen=True)
 class UsagePart:
-    """How much of an item's usage has these dimensions."""
+    """The part of an item's usage that has these dimensions."""
 
     dimensions: Mapping[str, str | None]
     quantity: Decimal
@@ -34,10 +33,13 @@ class UsagePart:
 
 @dataclass(frozen=True)
 class SpendItem:
-    """What has to be known of an invoice's item to say where its money went.
+    """An invoice item with the usage that its amount is split by.
 
-    `daily`: its usage by UTC day; under None what rollups hold that do not know their days. `period`: the half-open
-    time that a fee is for, None where it is not known. `occurred_at`: when a one-off item came up.
+    Attributes:
+        amount: The exact amount.
+        daily: The usage by UTC day; under None the usage of rollups that have no days.
+        period: The half-open time that a fee covers; None where it was not recorded.
+        occurred_at: The time of a one-off item.
     """
 
     kind: str
@@ -52,12 +54,16 @@ class SpendItem:
 
     @property
     def is_of_the_whole_invoice(self) -> bool:
-        return self.kind in OF_THE_WHOLE_INVOICE
+        return self.kind in WHOLE_INVOICE_KINDS
 
 
 @dataclass(frozen=True)
 class SpendShare:
-    """One row: what came to so much. `label` is None for what has no app (or region): most fees."""
+    """One row of a breakdown.
+
+    Attributes:
+        label: The product, app, region or organization; None for spend without one, such as most fees.
+    """
 
     label: str | None
     amount_cents: int
@@ -66,7 +72,7 @@ class SpendShare:
 
 @dataclass(frozen=True)
 class DaySpend:
-    """What one UTC day came to."""
+    """The spend of one UTC day."""
 
     day: date
     amount_cents: int
@@ -74,10 +80,12 @@ class DaySpend:
 
 @dataclass(frozen=True)
 class DailySpend:
-    """The month day by day, all its days. The three add up to the total.
+    """The spend of a month by day. The three parts add up to the invoice's total.
 
-    `day_not_known_cents`: usage and fees from before their days were kept; None where there are none.
-    `whole_invoice_cents`: discounts, minimums and maximums, credits and taxes; None where there are none.
+    Attributes:
+        days: All days of the month, in order.
+        day_not_known_cents: Usage and fees from before days were recorded; None where there are none.
+        whole_invoice_cents: Discounts, minimums, maximums, credits, taxes and rounding; None where there are none.
     """
 
     days: tuple[DaySpend, ...]
@@ -87,7 +95,11 @@ class DailySpend:
 
 @dataclass(frozen=True)
 class Spend:
-    """Where an invoice's money went, in five ways. `by_organization` is empty where all of it is one's own."""
+    """An invoice's spend, broken down in five ways.
+
+    Attributes:
+        by_organization: Empty where all items are of one organization.
+    """
 
     by_product: tuple[SpendShare, ...]
     by_app: tuple[SpendShare, ...]
@@ -98,7 +110,11 @@ class Spend:
 
 @dataclass(frozen=True)
 class Change:
-    """Something this month and last month. `label` is None for the total."""
+    """The spend on a product in two months, in cents.
+
+    Attributes:
+        label: The product; None for the total.
+    """
 
     label: str | None
     before_cents: int
@@ -112,27 +128,36 @@ class Change:
 
 @dataclass(frozen=True)
 class MonthComparison:
-    """This month beside the one before: in all, and per product, the largest change first."""
+    """The spend of a month compared with the month before.
+
+    Attributes:
+        month: The month before: `2026-08`.
+        by_product: The largest change first.
+    """
 
     month: str
     total: Change
     by_product: tuple[Change, ...]
 
 
-def spend_of(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of: datetime) -> Spend:
-    """Say where the money of these items went. `as_of`: when they were worked out."""
+def break_down(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of: datetime) -> Spend:
+    """Break down the spend of an invoice's items.
+
+    Args:
+        as_of: When the items were calculated.
+    """
     organizations = {item.organization_id for item in items}
     return Spend(
-        by_product=by_product(items),
-        by_app=by_dimension(items, "app", currency),
-        by_region=by_dimension(items, "region", currency),
-        by_organization=by_organization(items) if len(organizations) > 1 else (),
-        by_day=by_day(items, month, currency, as_of),
+        by_product=total_by_product(items),
+        by_app=split_by_dimension(items, "app", currency),
+        by_region=split_by_dimension(items, "region", currency),
+        by_organization=total_by_organization(items) if len(organizations) > 1 else (),
+        by_day=split_by_day(items, month, currency, as_of),
     )
 
 
-def by_product(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
-    """Add up the items' cents per product, in the order in which the invoice shows them."""
+def total_by_product(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
+    """Total the items' cents by product, in the invoice's order."""
     totals: dict[tuple[str, bool], int] = {}
     for item in items:
         key = (item.product, item.is_of_the_whole_invoice)
@@ -140,22 +165,22 @@ def by_product(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
     return tuple(SpendShare(label, cents, is_whole) for (label, is_whole), cents in totals.items())
 
 
-def by_organization(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
-    """Add up the items' cents per organization, the largest first; last what is about the invoice as a whole."""
+def total_by_organization(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
+    """Total the items' cents by organization, the largest first. The last row is for the whole invoice."""
     totals: dict[str | None, int] = {}
     for item in items:
-        whose = None if item.is_of_the_whole_invoice else item.organization_id
-        totals[whose] = totals.get(whose, 0) + item.amount_cents
-    ordered = sorted(totals.items(), key=lambda one: (one[0] is None, -one[1], one[0] or ""))
-    return tuple(SpendShare(whose, cents, whose is None) for whose, cents in ordered)
+        label = None if item.is_of_the_whole_invoice else item.organization_id
+        totals[label] = totals.get(label, 0) + item.amount_cents
+    ordered = sorted(totals.items(), key=lambda total: (total[0] is None, -total[1], total[0] or ""))
+    return tuple(SpendShare(label, cents, label is None) for label, cents in ordered)
 
 
-def by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[SpendShare, ...]:
-    """Share the items out over the values of a dimension, the largest first.
+def split_by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[SpendShare, ...]:
+    """Split the items' amounts over the values of a dimension, the largest first.
 
-    Last come what has no such dimension (label None) and what is about the invoice as a whole.
+    The last rows are for items without the dimension (label None), and for the whole invoice.
     """
-    bought, whole = _parted(items)
+    bought, whole = _partition(items)
     amounts: dict[str | None, Decimal] = defaultdict(Decimal)
     for item in bought:
         for label, amount in _by_value(item, name):
@@ -168,17 +193,17 @@ def by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> tuple[
     )
 
 
-def folded(shares: Sequence[SpendShare], most: int) -> tuple[SpendShare, ...]:
-    """Make one row of all named ones but the `most` first; the rows without a name stay what they are."""
+def fold_shares(shares: Sequence[SpendShare], most: int) -> tuple[SpendShare, ...]:
+    """Replace the labelled rows after the first `most` with one row for all of them. Rows without a label stay."""
     named = [share for share in shares if share.label is not None]
-    if len(named) <= most + 1:  # a row that says "1 more" could as well say which
+    if len(named) <= most + 1:  # a row "1 more" takes as much room as the row it replaces
         return tuple(shares)
     rest = SpendShare(f"{len(named) - most:,} more", _total(named[most:]))
     return (*named[:most], rest, *(share for share in shares if share.label is None))
 
 
-def _parted(items: Sequence[SpendItem]) -> tuple[list[SpendItem], list[SpendItem]]:
-    """Part what was used and bought from what is about the invoice as a whole."""
+def _partition(items: Sequence[SpendItem]) -> tuple[list[SpendItem], list[SpendItem]]:
+    """Return the items that were used or bought, and the items that apply to the whole invoice."""
     bought = [item for item in items if not item.is_of_the_whole_invoice]
     return bought, [item for item in items if item.is_of_the_whole_invoice]
 
@@ -188,23 +213,23 @@ def _by_value(item: SpendItem, name: str) -> Iterable[tuple[str | None, Decimal]
     if not exact_sum(quantities):
         return [(None, item.amount)]
     labels = [part.dimensions.get(name) for part in item.usage]
-    return zip(labels, in_proportion(item.amount, quantities), strict=True)
+    return zip(labels, split_in_proportion(item.amount, quantities), strict=True)
 
 
-def by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of: datetime) -> DailySpend:
-    """Spread the items over the month's days.
+def split_by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of: datetime) -> DailySpend:
+    """Split the items' amounts over the month's days.
 
-    Usage by what each day used, a fee evenly over the time that it is for, a one-off item on the day it came up. What
-    has no day in this month (an adjustment, a fee in advance) is on its last one, or on that of `as_of` in a month
-    that is not over.
+    Usage is split by each day's quantity, a fee evenly over the time that it covers; a one-off item is on its own day.
+    An item without a day in this month (an adjustment, a fee in advance) is on the month's last day, or on the day of
+    `as_of` while the month is open.
     """
-    days = list(days_of(month))
+    days = list(_days_of(month))
     without_day = max(days[0], min(days[-1], as_of.astimezone(UTC).date()))
-    bought, whole = _parted(items)
+    bought, whole = _partition(items)
     amounts: dict[date | None, Decimal] = dict.fromkeys(days, Decimal(0))
     for item in bought:
         weights = _day_weights(item, days) or {without_day: Decimal(1)}
-        shares = in_proportion(item.amount, list(weights.values()))
+        shares = split_in_proportion(item.amount, list(weights.values()))
         for day, share in zip(weights, shares, strict=True):
             amounts[day] = EXACT.add(amounts.get(day, Decimal(0)), share)
     cents = share_out_cents(list(amounts.values()), currency, _total(bought))
@@ -214,18 +239,18 @@ def by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of
     )
 
 
-def days_of(month: BillingMonth) -> Iterable[date]:
+def _days_of(month: BillingMonth) -> Iterable[date]:
     """Yield the month's days, in UTC."""
     return (month.first_day + timedelta(days=n) for n in range(month.seconds // 86_400))
 
 
 def _day_weights(item: SpendItem, days: Sequence[date]) -> dict[date | None, Decimal]:
-    """Return what an item's amount is spread by, or nothing where it belongs to no day of the month."""
+    """Return the weight of each day in an item's amount; empty if the item belongs to no day of the month."""
     if exact_sum(list(item.daily.values())):
         return {day: quantity for day, quantity in item.daily.items() if quantity}
-    if item.kind == "usage":  # what is owed without usage: a flat fee, a minimum
+    if item.kind == "usage":  # owed without any usage: a flat fee, a minimum
         return dict.fromkeys(days, Decimal(1))
-    if item.kind == "subscription" and item.period is None:  # from before a fee's time was kept
+    if item.kind == "subscription" and item.period is None:  # billed before a fee's time was recorded
         return {None: Decimal(1)}
     if item.period:
         seconds = {day: _seconds_of(day, *item.period) for day in days}
@@ -241,10 +266,10 @@ def _seconds_of(day: date, start: datetime, end: datetime) -> int:
     return max(0, int(overlap.total_seconds()))
 
 
-def in_proportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
-    """Share an amount out in proportion to the weights, to 20 decimal places; the parts add up to it exactly.
+def split_in_proportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Split an amount in proportion to the weights, to 20 decimal places. The parts add up to the amount exactly.
 
-    What the rounding of the others leaves is in the part of the largest weight. The weights must not add up to 0.
+    The part with the largest weight absorbs the rounding of the others. The weights must not add up to 0.
     """
     total = exact_sum(weights)
     parts = [divide(EXACT.multiply(amount, weight), total) for weight in weights]
@@ -254,8 +279,14 @@ def in_proportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return parts
 
 
-def compare(now: Sequence[SpendShare], before: Sequence[SpendShare], month: BillingMonth) -> MonthComparison:
-    """Compare this month's products with those of the month before (`month`)."""
+def compare_products(now: Sequence[SpendShare], before: Sequence[SpendShare], month: BillingMonth) -> MonthComparison:
+    """Compare the products of two months.
+
+    Args:
+        now: The shares of the later month, from `total_by_product`.
+        before: The shares of the month before.
+        month: The month before.
+    """
     products = dict.fromkeys(share.label for share in (*now, *before))
     changes = [Change.of(label, _cents_of(before, label), _cents_of(now, label)) for label in products]
     changes.sort(key=lambda change: -abs(change.difference_cents))

@@ -1,4 +1,8 @@
-"""What an organization owes and why, as data: for the customer, as text, JSON or a page. Needs nothing from Stripe."""
+"""A customer's statement as data: what the organization owes, and why. Shown as text, JSON or a page.
+
+Not here: reading it from Postgres (`statements.statement_reader`), and its layout (`cli.statement`, `statements.page`).
+Stripe is never asked.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,12 @@ from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
+from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
 from fly_billing.statements.rules.spend import MonthComparison, Spend
 
-# A file that came on so many days of a month is missed when it does not come; one that came less often may be over.
+# A file that arrived on this many days of a month is expected daily. One that arrived less often may have ended.
 REGULAR_DAYS = 7
 
 STATUS = {
@@ -27,9 +32,14 @@ STATUS = {
 
 @dataclass(frozen=True)
 class StatementItem:
-    """One line: what it is, how it was worked out (`working`), its exact amount and its share of the total in cents.
+    """One line of an invoice.
 
-    `organization_id`: whose line it is. `causes`: why an earlier month is adjusted.
+    Attributes:
+        working: How the amount was calculated: `3 requests x 0.1`. Empty for an amount that was entered.
+        amount: The exact amount.
+        amount_cents: Its share of the invoice's total.
+        organization_id: The organization that used or bought it.
+        causes: Why an earlier month is adjusted: keys of `corrections.rules.differences.CAUSES`.
     """
 
     product: str
@@ -41,12 +51,19 @@ class StatementItem:
     organization_id: str = ""
     causes: tuple[str, ...] = ()
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The causes in words."""
+        return tuple(CAUSES.get(cause, cause) for cause in self.causes)
+
 
 @dataclass(frozen=True)
 class StatementTax:
-    """What one tax rate came to; `is_inclusive`: contained in the prices, not added to them.
+    """The tax of one rate on an invoice.
 
-    `category` and `legal_text` as of `tax_rates.TaxRate`.
+    Attributes:
+        is_inclusive: The prices include the tax; it is not added to them.
+        category: As in `tax_rates.TaxRate`; `legal_text` too.
     """
 
     name: str
@@ -59,7 +76,7 @@ class StatementTax:
 
     @property
     def title(self) -> str:
-        """Name the rate with its category, where it is no standard one: `VAT 7 % (reduced)`."""
+        """The rate, with its category if that is not `standard`: `VAT 7 % (reduced)`."""
         rate = f"{self.name} {self.percent} %"
         return rate if self.category == "standard" else f"{rate} ({self.category_in_words})"
 
@@ -73,7 +90,7 @@ _CATEGORIES = {"zero": "zero rate", "reverse_charge": "reverse charge", "outside
 
 @dataclass(frozen=True)
 class PayingOrganization:
-    """The organization that pays for another one."""
+    """The organization that pays another organization's invoices."""
 
     id: str
     name: str
@@ -81,12 +98,16 @@ class PayingOrganization:
 
 @dataclass(frozen=True)
 class StatementInvoice:
-    """One month. `status`: open (still growing), finalized (to be paid), paid, void or uncollectible.
+    """One month's invoice, as the customer sees it.
 
-    `trouble` is one honest sentence where something keeps the invoice from being computed or from reaching Stripe.
-    Where another organization pays, `payer` names it, and total and items are this organization's own part of that
-    invoice: what it used and bought, without the discounts, credits and taxes on the whole. `items`, `spend` and
-    `compared` (with the month before) are there for the month that was asked for. `number` is None until it is final.
+    Attributes:
+        status: A key of `STATUS`.
+        trouble: A sentence for the customer if the invoice can't be calculated, is late in Stripe, or can't be paid.
+        items: The lines of the month that the statement shows; empty in other months, as are taxes, spend and compared.
+        number: None until the invoice is final.
+        payer: The organization that pays, if it is another one. Total and items are then this organization's share of
+            the payer's invoice, without its discounts, credits and taxes.
+        compared: The comparison with the month before.
     """
 
     month: str
@@ -106,25 +127,26 @@ class StatementInvoice:
     compared: MonthComparison | None = None
 
     def items_by_product(self) -> dict[str, list[StatementItem]]:
-        """Return the items of each product together, in the invoice's order."""
+        """Group the items by product, in the invoice's order."""
         grouped_items: dict[str, list[StatementItem]] = {}
         for item in self.items:
             grouped_items.setdefault(item.product, []).append(item)
         return grouped_items
 
     def status_in_words(self) -> str:
-        """Say how it stands: `paid`, `to be paid`. Whether a payer has paid is the payer's to know."""
+        """Return the status in words: `due`, `paid`. Does not reveal if a payer has paid."""
         if self.payer and self.status in ("open", "finalized", "paid"):
-            growing = f"{STATUS['open']}, " if self.status == "open" else ""
-            return f"{growing}paid by {self.payer.name}"
+            prefix = f"{STATUS['open']}, " if self.status == "open" else ""
+            return f"{prefix}paid by {self.payer.name}"
         return "nothing to pay" if self.status == "finalized" and not self.total_cents else STATUS[self.status]
 
 
 @dataclass(frozen=True)
-class CreditLeft:
-    """Prepaid or granted money that is not used up; in cents of its currency, rounded down.
+class RemainingCredit:
+    """Prepaid or granted money that is not used up, in cents of its currency, rounded down.
 
-    `pays` is `net` where it lowers what is taxed (promotions), `gross` where it pays after tax (prepaid, deposits).
+    Attributes:
+        pays: `net` if it lowers the taxable amount (promotions), `gross` if it pays the amount with tax (deposits).
     """
 
     description: str
@@ -143,24 +165,30 @@ class CreditLeft:
         left_over: Decimal,
         expires_at: datetime | None,
         pays: str = "net",
-    ) -> CreditLeft:
-        """Make it of exact amounts in the currency's major unit."""
+    ) -> RemainingCredit:
+        """Convert exact amounts in the currency's major unit to cents, rounded down."""
         granted, left = (
-            int(one.scaleb(minor_digits(currency), context=EXACT).to_integral_value(ROUND_FLOOR))
-            for one in (amount, left_over)
+            int(exact.scaleb(minor_digits(currency), context=EXACT).to_integral_value(ROUND_FLOOR))
+            for exact in (amount, left_over)
         )
         return cls(description, currency, granted, left, expires_at, pays)
 
     def in_words(self) -> str:
-        """Return a sentence for the customer: how much is left, until when, and whether it pays taxes too."""
-        until = f" until {self.expires_at:%Y-%m-%d}" if self.expires_at else ""
-        after_tax = "; it pays after tax, and taxes too" if self.pays == "gross" else ""
-        return f"{self.description}: {format_cents(self.left_cents, self.currency)} left{until}{after_tax}"
+        """Return the remaining amount, its expiry, and if it also pays taxes: `Deposit: $5.00 remaining`."""
+        expiry = f", expires {self.expires_at:%Y-%m-%d}" if self.expires_at else ""
+        taxes = "; also pays taxes" if self.pays == "gross" else ""
+        return f"{self.description}: {format_cents(self.left_cents, self.currency)} remaining{expiry}{taxes}"
 
 
 @dataclass(frozen=True)
 class UsageSource:
-    """A file that brings usage: numbers in its name are written `#`. It came on so many `days`, last on `until`."""
+    """A file that brings usage.
+
+    Attributes:
+        name: The file's path; a `#` stands for each number in it.
+        days: The number of landing days with this file.
+        until: The last of these days.
+    """
 
     name: str
     days: int
@@ -169,9 +197,11 @@ class UsageSource:
 
 @dataclass(frozen=True)
 class Completeness:
-    """How far the usage of the month is in: all that arrived by the end of the UTC day `until` (None: nothing is).
+    """The usage that a month's invoice includes.
 
-    `last_day`: the month's. What a source brings after that is for later months.
+    Attributes:
+        until: All usage that arrived by the end of this UTC day is included. None: not even the first day's.
+        last_day: The month's last day. A source's later files are for later months.
     """
 
     until: date | None
@@ -179,28 +209,30 @@ class Completeness:
     sources: tuple[UsageSource, ...]
 
     def overdue(self) -> list[UsageSource]:
-        """Return the sources that came regularly and then did not: their usage may be missing."""
+        """Return the sources that arrived regularly and then stopped: their usage may be missing."""
         if self.until is None:
             return []
         expected = min(self.until, self.last_day)
-        return [one for one in self.sources if one.days >= REGULAR_DAYS and one.until < expected]
+        return [source for source in self.sources if source.days >= REGULAR_DAYS and source.until < expected]
 
     def in_words(self) -> str:
-        """Say what is in, and which source is overdue."""
+        """Return a sentence that names the included usage and the overdue sources."""
         if self.until is None:
-            return "Not all usage of this month's first day is in yet."
-        overdue = ", ".join(f"{one.name} (last on {one.until})" for one in self.overdue())
-        return f"All usage that arrived by the end of {self.until} (UTC) is in." + (
+            return "Usage for the first day of this month is still incomplete."
+        overdue = ", ".join(f"{source.name} (last received {source.until})" for source in self.overdue())
+        return f"Includes all usage received by the end of {self.until} (UTC)." + (
             f" Overdue: {overdue}." if overdue else ""
         )
 
 
 @dataclass(frozen=True)
 class Statement:
-    """All months of an organization, newest first; items only for the month that was asked for.
+    """All months of an organization, newest first, with the details of one of them.
 
-    `problems`: a sentence for each record that can't be read and is left out, which row it is and what to do. Where
-    there are any, amounts that are made of such records are not all of it.
+    Attributes:
+        month: The month with details: items, taxes, spend and comparison.
+        problems: A sentence for each record that can't be read: which row it is, and what to do. The statement is
+            incomplete without these records.
     """
 
     organization_id: str
@@ -208,44 +240,49 @@ class Statement:
     as_of: datetime
     invoices: tuple[StatementInvoice, ...]
     month: str | None = None
-    credits: tuple[CreditLeft, ...] = ()
+    credits: tuple[RemainingCredit, ...] = ()
     completeness: Completeness | None = None
     problems: tuple[str, ...] = ()
 
     def shown(self) -> StatementInvoice | None:
-        """Return the invoice of the month that was asked for; where one was voided and made anew, the new one."""
-        return next(iter(sorted((one for one in self.invoices if one.month == self.month), key=_is_void)), None)
+        """Return the invoice of the month with details; if it was voided and reissued, the new revision."""
+        of_month = (invoice for invoice in self.invoices if invoice.month == self.month)
+        return next(iter(sorted(of_month, key=_is_void)), None)
 
     def owed(self) -> dict[str, int]:
-        """Return cents to be paid now, by currency: finalized invoices that are not paid."""
+        """Return the total of unpaid finalized invoices, in cents by currency."""
         return self._totals("finalized")
 
     def upcoming(self) -> dict[str, int]:
-        """Return cents of months that are still open, by currency: not due yet."""
+        """Return the total of open months, in cents by currency; it is not due yet."""
         return self._totals("open")
 
     def _totals(self, status: str) -> dict[str, int]:
         totals: dict[str, int] = {}
-        for one in self.invoices:
-            if one.status == status and one.total_cents is not None and one.payer is None:
-                totals[one.currency] = totals.get(one.currency, 0) + one.total_cents
+        for invoice in self.invoices:
+            if invoice.status == status and invoice.total_cents is not None and invoice.payer is None:
+                totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.total_cents
         return totals
 
     def headline(self) -> str:
-        """Say in one sentence what is owed."""
-        unpaid = sum(1 for one in self.invoices if one.status == "finalized" and one.total_cents and not one.payer)
+        """Return what the organization owes, in a sentence or two."""
+        unpaid = sum(
+            1
+            for invoice in self.invoices
+            if invoice.status == "finalized" and invoice.total_cents and not invoice.payer
+        )
         owed = _money(self.owed()) if unpaid else "nothing"
         on = f" on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}" if unpaid else ""
         upcoming = self.upcoming()
         soon = f" Usage not invoiced yet: {_money(upcoming)} so far." if any(upcoming.values()) else ""
-        not_all = " Not everything could be read, so this may not be all." if self.problems else ""
-        return f"{self.organization_name} owes {owed}{on}.{soon}{not_all}"
+        incomplete = " Some records could not be read, so this may be incomplete." if self.problems else ""
+        return f"{self.organization_name} owes {owed}{on}.{soon}{incomplete}"
 
     def as_data(self) -> dict[str, Any]:
-        """Return plain JSON-ready data; exact amounts are text."""
+        """Return JSON-ready data; exact amounts are text."""
         parts: dict[str, Any] = _plain(asdict(self))
-        for one, invoice in zip(parts["invoices"], self.invoices, strict=True):
-            one["status_in_words"] = invoice.status_in_words()
+        for data, invoice in zip(parts["invoices"], self.invoices, strict=True):
+            data["status_in_words"] = invoice.status_in_words()
         head = {name: parts.pop(name) for name in ("organization_id", "organization_name", "as_of")}
         return head | {"owed_cents": self.owed(), "upcoming_cents": self.upcoming()} | parts
 
@@ -255,16 +292,18 @@ def _is_void(invoice: StatementInvoice) -> bool:
 
 
 def negotiated_working(detail: Mapping[str, Any]) -> str:
-    """Say that a negotiated price applied, since when, and what it would be at the list price. Empty for a list price.
+    """Return the negotiated discount, its start, and the amount at the list price; empty if none was negotiated.
 
-    Which group has it is left out: what a provider calls its customers is its own.
+    Does not name the group of customers that has the price: such names are the provider's own.
     """
     if "negotiated" not in detail:
         return ""
     agreed = detail["negotiated"]
     since = moment_text(datetime.fromisoformat(agreed["since"]))
-    off = f"{grouped(agreed['percent_off'])} % off the list price" if "percent_off" in agreed else "your own price"
-    return f"; {off} since {since}: {grouped(agreed['list']['amount'])} at the list price"
+    price = (
+        f"{grouped(agreed['percent_off'])} % off the list price" if "percent_off" in agreed else "your negotiated price"
+    )
+    return f"; {price} since {since} ({grouped(agreed['list']['amount'])} at the list price)"
 
 
 def _money(totals: Mapping[str, int]) -> str:
@@ -272,9 +311,9 @@ def _money(totals: Mapping[str, int]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what `asdict` returns into what JSON has: moments and days become ISO 8601 text."""
+    """Convert tuples to lists, and moments and days to ISO 8601 text, for JSON."""
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(part) for part in value]
     return value.isoformat() if isinstance(value, date) else value

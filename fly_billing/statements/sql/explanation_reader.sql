@@ -1,12 +1,13 @@
 -- name: adjustment_of_item
--- One row if the item bills an adjustment: its causes, and its record of what was billed and what is owed.
+-- One row if the item bills an adjustment: its causes, and its record of the billed and the owed amount.
 select a.causes, a.detail
 from invoice_items as t
 join adjustments as a on a.id = t.adjustment_id
 where t.id = :item_id;
 
 -- name: dimensions_by_price
--- One row per price and set of dimensions that it priced, on the item's invoice, of its organization and meter.
+-- One row per price and set of dimensions that it charged for, on the item's invoice, for the same organization and
+-- meter.
 select distinct t.price_key, r.dimensions
 from invoice_items as own
 join invoice_items as t
@@ -16,7 +17,7 @@ join usage_rollups as r on r.id = l.rollup_id
 where own.id = :item_id;
 
 -- name: explained_items
--- One row per item of the invoice, in the invoice's order, as `invoicing.rules.items.InvoiceItem` has it.
+-- One row per item of the invoice, in the invoice's order, with the columns of `invoicing.rules.items.InvoiceItem`.
 select
     t.id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount, t.amount_cents, t.price_id,
     t.negotiated_price_id, t.price_key, t.meter, t.subscription_id, t.period_start, t.period_end, t.interval_start,
@@ -30,18 +31,17 @@ where t.invoice_id = :invoice_id
 order by t.position;
 
 -- name: invoice_of_item
--- One row: the invoice that the item is on, and the item's place on it.
+-- One row: the item's invoice, and the item's position on it.
 select i.id, i.organization_id, i.month, i.revision, i.number, i.origin, i.status, i.currency, i.total_cents, t.position
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 where t.id = :item_id;
 
 -- name: items_by_id
--- One row per item whose id lies between the two, at most 20: all that begin with the same digits.
+-- One row per item with an id from :first to :last, at most 20. These are the ids that begin with the same digits.
 select
     t.id, t.organization_id, i.organization_id as payer_id, i.month, i.revision, i.status, t.position, t.kind,
-    t.product,
-    t.description, t.amount, t.amount_cents, i.currency
+    t.product, t.description, t.amount, t.amount_cents, i.currency
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 where t.id >= :first and t.id <= :last
@@ -49,8 +49,8 @@ order by t.id
 limit 20;
 
 -- name: items_of_month
--- One row per item of the organization's month, newest revision only: the items of its own invoice, or (where somebody pays
--- for it) its items on the payer's.
+-- One row per item of the organization's month, from the newest revision: the items of its own invoice, or its own
+-- items on the payer's invoice.
 with newest as (
     select distinct on (i.organization_id) i.*
     from invoices as i
@@ -66,15 +66,14 @@ with newest as (
 
 select
     t.id, t.organization_id, i.organization_id as payer_id, i.month, i.revision, i.status, t.position, t.kind,
-    t.product,
-    t.description, t.amount, t.amount_cents, i.currency
+    t.product, t.description, t.amount, t.amount_cents, i.currency
 from newest as i
 join invoice_items as t on t.invoice_id = i.id
 where i.organization_id = :organization_id or t.organization_id = :organization_id
 order by i.organization_id <> :organization_id, i.organization_id, t.position;
 
 -- name: rollups_of_item
--- One row per usage rollup that the item prices, with the snapshot it is from and how its meter adds up.
+-- One row per usage rollup that the item prices, with its snapshot and its meter.
 select
     r.id, r.meter, r.dimensions, r.segment_start, r.segment_end, r.quantity, r.events,
     m.unit, m.aggregation, m.unique_of, m.series, m.time_unit, m.event_step, m.event_round,

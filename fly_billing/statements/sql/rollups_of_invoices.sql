@@ -1,9 +1,9 @@
--- One row per invoice of the month that holds, snapshot it bills, and item that prices a rollup of it; a snapshot without
--- usage, and a rollup that no item prices, have a row too. Left out: void invoices, and imported ones.
+-- One row per invoice of the month, snapshot that it bills, rollup of the snapshot, and item that prices the rollup. A
+-- snapshot without rollups, and a rollup that no item prices, have a row too. Void and imported invoices are not
+-- included.
 select
-    i.id as invoice_id, s.organization_id, s.lake_version, r.id as rollup_id, r.meter,
-    r.dimensions::text as dimensions, r.segment_start,
-    r.segment_end, r.events, l.item_id
+    i.id as invoice_id, s.organization_id, s.lake_version, r.id as rollup_id, r.meter, r.dimensions::text as dimensions,
+    r.segment_start, r.segment_end, r.events, l.item_id
 from invoices as i
 join organizations as o on o.id = i.organization_id
 join invoice_snapshots as n on n.invoice_id = i.id

@@ -1,7 +1,8 @@
--- One row per month and revision in which the organization has an invoice, is on its payer's, or in which there is a
--- failure to make one; newest first, void ones last. `total_cents` is its own part where another one pays. `trouble` is
--- what the customer is told; :waiting where the invoice was finalized before :late_since and is not in Stripe, whatever
--- the reason. When the payer's invoice is due and how it fares in Stripe is told to the payer only.
+-- One row per month and revision in which the organization has an invoice of its own, or its payer has one, or billing
+-- failed. The newest month is first; in a month, void invoices are last. If another organization pays, `total_cents` is
+-- the organization's own share; the due date and the state in Stripe are null, as only the payer sees them.
+-- `trouble` is a sentence for the customer: :waiting if the invoice was finalized before :late_since and is not in
+-- Stripe, whatever the reason.
 with holders as (
     select id as holder_id, name as holder_name, daterange(null, null) as months, false as is_linked
     from organizations where id = :organization_id

@@ -1,6 +1,7 @@
 -- name: credits_of_statement
--- One row per credit of the organization that is not used up and has not expired, in the order in which they are drawn (those that pay after tax last):
--- what the ledger and its open invoices (their draws are not in the ledger yet) leave of it.
+-- One row per credit of the organization that is not used up and has not expired, in the order in which credits are
+-- drawn (those that pay after tax are last). `left_over` is the ledger's balance minus the draws of open invoices,
+-- which are not in the ledger yet.
 with balances as (
     select
         g.*,
@@ -21,8 +22,8 @@ where left_over > 0
 order by pays = 'gross', priority, expires_at nulls last, granted_at, id;
 
 -- name: daily_usage_of_statement
--- One row per item and UTC day (1: the month's first) on which the usage that it billed grew or shrank. `day` is null
--- for what was rolled up before days were kept.
+-- One row per item and UTC day (1 is the month's first) with usage that the item billed. `day` is null for rollups from
+-- before days were recorded.
 select billed.item_id, daily.day, sum(coalesce(daily.quantity, r.quantity)) as quantity
 from invoice_item_rollups as billed
 join usage_rollups as r on r.id = billed.rollup_id
@@ -33,12 +34,11 @@ having sum(coalesce(daily.quantity, r.quantity)) <> 0
 order by billed.item_id, daily.day;
 
 -- name: items_of_statement
--- One row per item of these invoices that concerns the organization, in order: all of its own invoices, and its own
--- lines on those of its payer.
+-- One row per item of these invoices, in order: all items of the organization's own invoices, and only its own items on
+-- the payer's invoices.
 select
     t.id, t.invoice_id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount,
-    t.amount_cents,
-    t.period_start, t.period_end, t.detail, one_off_items.occurred_at
+    t.amount_cents, t.period_start, t.period_end, t.detail, one_off_items.occurred_at
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 left join one_off_items on one_off_items.id = t.one_off_item_id
@@ -46,7 +46,7 @@ where t.invoice_id = any (:ids) and :organization_id in (i.organization_id, t.or
 order by t.invoice_id, t.position;
 
 -- name: taxes_of_statement
--- One row per tax rate on these invoices of the organization itself.
+-- One row per tax rate on each of these invoices, but only on the organization's own.
 select
     t.invoice_id, t.name, t.percent, t.is_inclusive, t.taxable_cents, t.tax_cents, t.category, t.legal_text
 from invoice_taxes as t
@@ -55,8 +55,8 @@ where t.invoice_id = any (:ids) and i.organization_id = :organization_id
 order by t.invoice_id, t.name, t.percent desc;
 
 -- name: usage_complete_until
--- One row: the last landing day of [:first, :last] up to which all of them are in this version of the usage table,
--- landed after they ended. The day before :first where that one is not.
+-- One row: the last day of [:first, :last] such that it and all days before it landed after they ended and are in this
+-- version of the usage table. The day before :first if there is none.
 select coalesce(min(cast(day as date)), cast(:last as date) + 1) - 1 as until
 from generate_series(cast(:first as timestamp), cast(:last as timestamp), interval '1 day') as days (day)
 where not exists (
@@ -67,7 +67,7 @@ where not exists (
 );
 
 -- name: usage_of_statement
--- One row per item, app and region of the usage that these items billed; null where a meter has no such dimension.
+-- One row per item, app and region of the usage that these items billed. Null if the meter has no such dimension.
 select
     billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, sum(r.quantity) as quantity
 from invoice_item_rollups as billed
@@ -77,8 +77,8 @@ group by billed.item_id, app, region
 order by billed.item_id, app, region;
 
 -- name: usage_sources
--- One row per kind of usage file (numbers in its path are one kind) that came in [:first, :last]: on how many days, and the
--- last of them.
+-- One row per usage file that landed in [:first, :last], with the number of days and the last one. Paths that differ
+-- only in numbers are one file.
 select regexp_replace(path, '[0-9]+', '#', 'g') as name, count(distinct landing_day) as days, max(landing_day) as until
 from usage_files
 where landing_day between :first and :last

@@ -1,6 +1,7 @@
 -- name: billed_events
--- One row per accepted event that one of the rollups in `billed` was added up from, as `roll_up_usage.sql` does it.
--- `quantity` is as the meter counts it, in whole steps where it rounds each event; `measured` as it landed. `value` is that of the property which the meter's aggregation names, if it does.
+-- One row per accepted event of a rollup in `billed`, matched as `roll_up_usage.sql` does it. `measured` is the
+-- quantity as it landed, `quantity` as the meter counts it (rounded, if the meter rounds each event). `value` is the
+-- value of the property that the meter's aggregation names, or null.
 create or replace temp table billed_events as
 select
     events.time, events.source, events.id, counted_quantity(events.quantity) as quantity,
@@ -14,8 +15,9 @@ join billed
 where not events.is_duplicate;
 
 -- name: counted_quantity
--- No rows. Makes the macro `counted_quantity(measured)`: as how much an event counts for the meter whose variables
--- `event_step` and `event_round` are set, as `accepted_usage.sql` has it. Both are null where the meter does not round.
+-- No rows. Creates the macro `counted_quantity(measured)`: the quantity of an event, rounded as the variables
+-- `event_step` and `event_round` of its meter say, like `accepted_usage.sql`. Both are null for a meter that does not
+-- round.
 create or replace temp macro counted_quantity(measured) as
 cast(case
     when getvariable('event_round') is null then measured
@@ -26,7 +28,7 @@ cast(case
 end as decimal(38, 15));
 
 -- name: files_of_billed_events
--- One row per landed file that brought an event in `billed_events`.
+-- One row per landed file with an event in `billed_events`.
 select landing_day, path, count(*) as events, sum(quantity) as quantity
 from billed_events
 group by landing_day, path

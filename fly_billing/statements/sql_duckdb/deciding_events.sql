@@ -1,6 +1,8 @@
--- (`quantity` is as the meter counts it, `measured` as it landed.) One row per event of the month that decides a quantity: under `max` each that was higher than all before it, under
--- `unique` the first of each value, under `latest` the last, of all dimensions that count together (`counted_together`); under
--- `time_weighted` every one, as one under other dimensions ends a level. Of one organization and meter.
+-- One row per event of the month that determines a quantity, for one organization and meter. For `max` these are the
+-- events that were higher than all before them, for `unique` the first event of each value, for `latest` the last
+-- event, each among the dimensions that count together (`counted_together`). For `time_weighted` these are all events,
+-- because an event under other dimensions ends a level. `measured` is the quantity as it landed, `quantity` as the
+-- meter counts it.
 with counted as (
     select * replace (counted_quantity(quantity) as quantity), quantity as measured
     from events

@@ -1,8 +1,8 @@
--- One row per invoice and set of dimensions with events that are in no item, or in more than one; and per rollup
--- that an item prices and that does not have just the events it was added up from.
--- `covered`: the organizations that each invoice bills. `billed`: their rollups, with the item that prices each.
--- Events that lie in just the same rollups are counted together first: those of one organization, meter and dimensions
--- between two moments at which a rollup of the meter begins or ends.
+-- One row per invoice and set of dimensions with events in no item or in more than one. Also one row per billed rollup
+-- whose number of events differs from the usage table's. `covered` has the organizations that each invoice bills;
+-- `billed` has their rollups, with the item that prices each. The first statement counts events by stretch: the events
+-- of one organization, meter and dimensions between two moments at which a rollup of the meter begins or ends. They are
+-- all in the same rollups.
 create or replace temp table counted_events as
 with edges as (
     select meter, segment_start as moment from billed
@@ -55,7 +55,9 @@ from priced
 where items <> 1
 group by invoice_id, organization_id, meter, dimensions, items
 union all
-select invoice_id, organization_id, meter, dimensions, events, 'billed, of which ' || found || ' are in the usage table'
+select
+    invoice_id, organization_id, meter, dimensions, events,
+    'billed, but the usage table has ' || found as problem
 from found
 where found <> events
 order by all

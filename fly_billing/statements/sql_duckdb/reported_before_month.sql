@@ -1,5 +1,5 @@
--- One row per series that holds more than 0 when the month begins: the event that told it, the last one before, with
--- its dimensions. `earlier_events` has all events of the version of the usage table. Of one organization and meter.
+-- One row per series with a level above 0 at the start of the month: the last event before the month, which reported
+-- the level. For one organization and meter. `earlier_events` has all events of the version of the usage table.
 select
     dimensions, time, source, id, quantity,
     coalesce(json_extract_string(data, '$."' || getvariable('property') || '"'), '') as value,

@@ -66,6 +66,6 @@ def test_a_deposit_pays_items_of_three_rates_and_is_whole_again_once_nothing_is_
     assert all_is_explained(three_rates)
     statement = read_statement(three_rates.database, "acme", NOW, SEPTEMBER)
     assert [one.in_words() for one in statement.credits] == [
-        "Welcome: $9.99 left",
-        "Deposit: $80.00 left; it pays after tax, and taxes too",
+        "Welcome: $9.99 remaining",
+        "Deposit: $80.00 remaining; also pays taxes",
     ]

@@ -268,7 +268,7 @@ def test_a_row_that_can_not_be_read_changes_nothing_that_is_said_of_others_and_i
     if named and table != "usage_snapshots":
         assert any(named in problem for problem in september.problems), september.problems
         assert all("correct the row" in problem for problem in september.problems)
-        assert "may not be all" in september.headline()
+        assert "may be incomplete" in september.headline()
     assert json.dumps(september.as_data())
     assert all(escape(problem) in statement_page(september) for problem in september.problems)
 

@@ -19,7 +19,7 @@ from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.exports import export_focus
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import PriceBookFiles
-from fly_billing.statements.explanation_reader import items_of_month, read_explanation
+from fly_billing.statements.explanation_reader import list_items, read_explanation
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, id_of, price
 
 NOVEMBER = OCTOBER.next()
@@ -149,14 +149,14 @@ def test_a_fee_counted_from_its_start_is_charged_and_corrected_by_its_own_months
     platform.execute("update subscriptions set ended_at = '2026-11-01'")
     platform.close(NOVEMBER)
     assert platform.totals() == [0, 2900, 1497]
-    (item,) = items_of_month(platform.database, "acme", NOVEMBER)
+    (item,) = list_items(platform.database, "acme", NOVEMBER)
     explained = read_explanation(platform.database, item.id).explanation
     assert explained.problems == ()
     facts = dict(explained.facts)
     assert facts["Interval"] == "month 2026-10-16 to 2026-11-16: 16 of 31 days"
-    assert facts["Subscribed"] == (
-        "2026-09-16 00:00:00 to 2026-11-01 00:00:00 UTC, billed in arrears, prorated: second, intervals from its start,"
-        " counted from 2026-08-16 00:00:00 UTC, free until 2026-09-16 00:00:00 UTC"
+    assert facts["Subscription"] == (
+        "from 2026-09-16 00:00:00 to 2026-11-01 00:00:00 UTC, billed in arrears, prorated by second,"
+        " intervals counted from 2026-08-16 00:00:00 UTC, free until 2026-09-16 00:00:00 UTC"
     )
     assert correct(platform, SEPTEMBER, OCTOBER, NOVEMBER) == [0, 0, 0]
 

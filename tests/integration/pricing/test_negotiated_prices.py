@@ -200,17 +200,20 @@ def test_a_month_is_billed_explained_stated_and_exported_by_negotiated_prices(
         "support": (Decimal(20), Decimal(29)),
     }
     facts = explained["requests"][3]
-    assert facts["Negotiated"] == "25 % off the list price, of group startups, from 2026-09-16 on"
+    assert facts["Negotiated"] == "25 % off the list price, agreed with group startups, in effect from 2026-09-16"
     assert facts["List price"] == "per_unit: unit_amount 0.10"
     assert facts["Charged by"] == "per_unit: unit_amount 0.075"
-    assert explained["support"][3]["Negotiated"] == "a negotiated price, of acme, from 2026-09-01 until 2026-10-01"
+    assert (
+        explained["support"][3]["Negotiated"]
+        == "own price, agreed with acme, in effect from 2026-09-01 until 2026-10-01"
+    )
 
     (month,) = [
         one for one in read_statement(platform.database, "acme", at("2026-10-05"), SEPTEMBER).invoices if one.items
     ]
     workings = {item.working for item in month.items}
-    assert "20 requests x 0.075; 25 % off the list price since 2026-09-16: 2 at the list price" in workings
-    assert "1 month x 20; your own price since 2026-09-01: 29 at the list price" in workings
+    assert "20 requests x 0.075; 25 % off the list price since 2026-09-16 (2 at the list price)" in workings
+    assert "1 month x 20; your negotiated price since 2026-09-01 (29 at the list price)" in workings
 
     with (tmp_path / "focus.csv").open("w+", newline="", encoding="utf-8") as file:
         export_focus(platform.database, SEPTEMBER, Path(file.name), overwrite=True)

@@ -39,8 +39,8 @@ from fly_billing.statements.explanation_reader import (
     ExplainedItem,
     NoSuchItem,
     find_item,
-    item_at,
-    items_of_month,
+    find_item_at,
+    list_items,
     read_explanation,
 )
 from fly_billing.statements.rules.sums import Sum
@@ -61,7 +61,7 @@ def used(platform: Platform, *usage: dict[str, Any]) -> None:
 
 
 def first_item(platform: Platform) -> ExplainedItem:
-    return read_explanation(platform.database, item_at(platform.database, "acme", SEPTEMBER, 1))
+    return read_explanation(platform.database, find_item_at(platform.database, "acme", SEPTEMBER, 1))
 
 
 def usage_of(one: ExplainedItem) -> BilledUsage:
@@ -80,7 +80,7 @@ def shown(one: ExplainedItem, width: int = 100) -> str:
 
 def test_an_item_is_found_by_the_first_digits_of_its_id_with_or_without_dashes(platform: Platform) -> None:
     used(platform, event("e1", "3"))
-    (item,) = items_of_month(platform.database, "acme", SEPTEMBER)
+    (item,) = list_items(platform.database, "acme", SEPTEMBER)
     for text in (str(item.id), str(item.id).upper(), item.short_id, item.id.hex[:6], item.id.hex[:20]):
         assert find_item(platform.database, text) == item.id
 
@@ -88,13 +88,11 @@ def test_an_item_is_found_by_the_first_digits_of_its_id_with_or_without_dashes(p
 def test_an_item_of_a_month_is_found_by_its_place_on_the_invoice(platform: Platform) -> None:
     platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
     used(platform, event("e1", "3"))
-    assert [
-        (one.position, one.kind, one.amount_cents) for one in items_of_month(platform.database, "acme", SEPTEMBER)
-    ] == [
+    assert [(one.position, one.kind, one.amount_cents) for one in list_items(platform.database, "acme", SEPTEMBER)] == [
         (1, "usage", 30),
         (2, "one_off", -100),
     ]
-    second = read_explanation(platform.database, item_at(platform.database, "acme", SEPTEMBER, 2))
+    second = read_explanation(platform.database, find_item_at(platform.database, "acme", SEPTEMBER, 2))
     assert (second.position, second.explanation.item.kind, second.usage) == (2, "one_off", None)
 
 
@@ -107,7 +105,7 @@ def test_digits_that_fit_several_items_list_them_all(platform: Platform) -> None
     )
     platform.execute("alter table invoice_item_rollups drop constraint invoice_item_rollups_item_id_invoice_id_fkey")
     platform.execute("update invoice_items set id = 'abcdef11-0000-4000-8000-000000000000' where kind = 'usage'")
-    with pytest.raises(NoSuchItem, match=r"(?s)2 items' ids begin with 'abcdef'.*goodwill.*requests as used"):
+    with pytest.raises(NoSuchItem, match=r"(?s)2 item ids begin with 'abcdef'.*goodwill.*requests as used"):
         find_item(platform.database, "abcdef")
     assert str(find_item(platform.database, "abcdef1")).startswith("abcdef11")
 
@@ -115,10 +113,10 @@ def test_digits_that_fit_several_items_list_them_all(platform: Platform) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("abcde", "'abcde' is no item's id: give at least its first 6 digits"),
-        ("acme", "'acme' is no item's id.*fly-billing explain ORG YYYY-MM"),
-        ("abcdef", "no item's id begins with 'abcdef'.*fly-billing explain abcdef YYYY-MM"),
-        ("0123456789abcdef0123456789abcdef01", "longer than an item's id"),
+        ("abcde", "'abcde' is not an item id. Give at least the first 6 digits"),
+        ("acme", "'acme' is not an item id.*fly-billing explain ORG YYYY-MM"),
+        ("abcdef", "no item id begins with 'abcdef'.*fly-billing explain abcdef YYYY-MM"),
+        ("0123456789abcdef0123456789abcdef01", "longer than an item id"),
     ],
 )
 def test_what_names_no_item_says_what_would(platform: Platform, text: str, said: str) -> None:
@@ -129,9 +127,9 @@ def test_what_names_no_item_says_what_would(platform: Platform, text: str, said:
 def test_a_month_without_items_and_a_place_without_an_item_are_named(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     with pytest.raises(NoSuchItem, match="'acme' has no items in 2026-10"):
-        items_of_month(platform.database, "acme", OCTOBER)
+        list_items(platform.database, "acme", OCTOBER)
     with pytest.raises(NoSuchItem, match="'acme' has no item 7 in 2026-09, only 1 to 1"):
-        item_at(platform.database, "acme", SEPTEMBER, 7)
+        find_item_at(platform.database, "acme", SEPTEMBER, 7)
 
 
 # --- The sums ------------------------------------------------------------------------------------------------------
@@ -149,9 +147,7 @@ def test_every_item_of_an_invoice_comes_out_right_from_what_is_kept_of_it(platfo
         event("e3", "1", region="iad", **machine),
         event("e4", "2", region="ams", **machine),
     )
-    items = [
-        read_explanation(platform.database, one.id) for one in items_of_month(platform.database, "acme", SEPTEMBER)
-    ]
+    items = [read_explanation(platform.database, one.id) for one in list_items(platform.database, "acme", SEPTEMBER)]
     assert [(one.explanation.problems, one.explanation.item.amount_cents) for one in items] == [
         ((), 20),
         ((), 0),
@@ -163,8 +159,8 @@ def test_every_item_of_an_invoice_comes_out_right_from_what_is_kept_of_it(platfo
         assert redo(printed(one.explanation))["Amount"].total == one.explanation.item.amount
     assert sum(one.explanation.item.amount_cents for one in items) == items[0].total_cents == 1400
     facts = [dict(one.explanation.facts) for one in items]
-    assert facts[4] == {"Happened at": "2026-09-10 00:00:00 UTC"}
-    assert facts[3]["Subscribed"] == "2026-09-16 00:00:00 on UTC, billed in arrears, prorated: second"
+    assert facts[4] == {"Occurred at": "2026-09-10 00:00:00 UTC"}
+    assert facts[3]["Subscription"] == "from 2026-09-16 00:00:00 UTC, billed in arrears, prorated by second"
 
 
 def test_an_item_fits_a_terminal_of_a_hundred_columns(platform: Platform) -> None:
@@ -201,8 +197,8 @@ def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_
         " values ('globex', 'acme', '2026-09-01')"
     )
     used(platform, event("e1", "3"), event("e2", "5", subject="globex"))
-    whose = [one.organization_id for one in items_of_month(platform.database, "acme", SEPTEMBER)]
-    (of_globex,) = items_of_month(platform.database, "globex", SEPTEMBER)
+    whose = [one.organization_id for one in list_items(platform.database, "acme", SEPTEMBER)]
+    (of_globex,) = list_items(platform.database, "globex", SEPTEMBER)
     assert sorted(whose) == ["acme", "globex"]
     assert (of_globex.payer_id, of_globex.amount_cents) == ("acme", 50)
     one = read_explanation(platform.database, of_globex.id)
@@ -249,7 +245,7 @@ def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platf
         event("e4", "4", region="ams", time="2026-10-01T00:00:00Z", **egress),
     )
     found = {}
-    for item in items_of_month(platform.database, "acme", SEPTEMBER):
+    for item in list_items(platform.database, "acme", SEPTEMBER):
         with open_billed_events(
             platform.database, platform.lake, usage_of(read_explanation(platform.database, item.id))
         ) as billed:
@@ -277,7 +273,7 @@ def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform
     for file in platform.lake.path.rglob("*.parquet"):
         file.unlink()
     with (
-        pytest.raises(UsageUnreadable, match="version 1 of the usage table can't be read any more"),
+        pytest.raises(UsageUnreadable, match="version 1 of the usage table can no longer be read"),
         open_billed_events(platform.database, platform.lake, usage),
     ):
         pass
@@ -294,7 +290,9 @@ def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform)
     used(platform, event("e1", "3"))
     platform.execute("update usage_rollups set quantity = 4, events = 2")
     with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
-        assert billed.problems() == ["Events: {} was billed as 4 from 2 events; the usage table has 1 that add up to 3"]
+        assert billed.problems() == [
+            "Events: {} was billed as 4 from 2 events; the usage table has 1 event with a total of 3"
+        ]
 
 
 def test_a_meter_that_counts_says_what_its_aggregation_made_of_the_events(platform: Platform) -> None:
@@ -376,7 +374,7 @@ def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[s
     In the order of their dimensions and times.
     """
     found: list[Sum] = []
-    for item in items_of_month(platform.database, "acme", SEPTEMBER):
+    for item in list_items(platform.database, "acme", SEPTEMBER):
         with open_billed_events(
             platform.database, platform.lake, usage_of(read_explanation(platform.database, item.id))
         ) as billed:
@@ -459,7 +457,7 @@ def test_the_latest_quantity_is_that_of_the_last_event_and_an_earlier_price_bill
         told("s10", "8", "seats", "2026-09-20T00:00:00"),
     )
     assert explained_quantities(platform) == [
-        (Decimal(0), [("the month's last event comes later: proxy s2 on 2026-09-20", "", Decimal(0))]),
+        (Decimal(0), [("the month's last event is later: proxy s2 on 2026-09-20", "", Decimal(0))]),
         (Decimal(3), [("the month's last event: proxy s2 on 2026-09-20", "", Decimal(3))]),
     ]
 
@@ -668,7 +666,9 @@ def test_a_number_of_events_that_is_not_what_was_billed_is_told(platform: Platfo
     used(platform, event("e1", "5"))
     platform.execute("update usage_rollups set quantity = 2")
     with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
-        assert billed.problems() == ["Events: {} was billed as 2 from 1 events; the usage table has 1 that add up to 5"]
+        assert billed.problems() == [
+            "Events: {} was billed as 2 from 1 event; the usage table has 1 event with a total of 5"
+        ]
 
 
 # --- Complete and disjoint -----------------------------------------------------------------------------------------
@@ -719,13 +719,13 @@ def test_invoices_of_different_versions_of_the_usage_table_are_each_held_against
             "update usage_rollups set segment_end = '2026-09-15T12:30:00Z' where meter = 'requests'",
             [
                 ("acme", "requests", 1, "in 0 items"),
-                ("acme", "requests", 2, "billed, of which 1 are in the usage table"),
+                ("acme", "requests", 2, "billed, but the usage table has 1"),
             ],
         ),
         (
             "update usage_rollups set dimensions = '{\"region\": \"ams\"}' where dimensions ->> 'region' = 'iad'",
             [
-                ("acme", "egress_gb", 1, "billed, of which 0 are in the usage table"),
+                ("acme", "egress_gb", 1, "billed, but the usage table has 0"),
                 ("acme", "egress_gb", 1, "in 0 items"),
             ],
         ),
@@ -751,7 +751,7 @@ def test_a_version_that_can_not_be_read_any_more_is_not_taken_for_checked(platfo
         file.unlink()
     (row,) = check_items_per_event(platform.database, platform.lake, SEPTEMBER, ["acme"])
     assert (row["organization_id"], row["events"]) == (None, 2)
-    assert row["problem"].startswith("version 1 of the usage table can't be read any more")
+    assert row["problem"].startswith("version 1 of the usage table can no longer be read")
 
 
 def test_an_event_that_two_items_bill_is_found(platform: Platform) -> None:
@@ -848,7 +848,7 @@ def test_the_command_fails_where_an_item_does_not_come_to_what_was_billed(platfo
 def test_the_command_says_in_a_line_what_it_does_not_find(platform: Platform) -> None:
     told = run(platform, "nobody")
     assert told.returncode == 2
-    assert "'nobody' is no item's id" in " ".join(told.stderr.split())
+    assert "'nobody' is not an item id" in " ".join(told.stderr.split())
     assert "Traceback" not in told.stderr
 
 
@@ -868,7 +868,7 @@ def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculation
     platform.roll_up(OCTOBER, AFTER_CLOSING)
     platform.bill(OCTOBER, AFTER_CLOSING)
 
-    one = read_explanation(platform.database, item_at(platform.database, "acme", OCTOBER, 1)).explanation
+    one = read_explanation(platform.database, find_item_at(platform.database, "acme", OCTOBER, 1)).explanation
     redone = redo(printed(one))
     assert {title: total.total for title, total in redone.items()} == {
         "As billed: requests as used, amount": 3,

@@ -162,7 +162,7 @@ def test_an_unknown_organization_names_those_that_look_alike(platform: Platform)
 
 
 def test_a_month_in_which_an_organization_has_nothing_is_named(platform: Platform) -> None:
-    with pytest.raises(ValueError, match="acme has nothing in 2026-09"):
+    with pytest.raises(ValueError, match="acme has no invoice for 2026-09"):
         read_statement(platform.database, "acme", NOW, SEPTEMBER)
 
 
@@ -400,7 +400,8 @@ def test_a_statement_says_how_far_its_usage_is_in_and_which_files_brought_it(pla
         ("proxy-#.jsonl", 7, "2026-09-19"),
     ]
     assert found.in_words() == (
-        "All usage that arrived by the end of 2026-09-19 (UTC) is in. Overdue: machines.jsonl (last on 2026-09-12)."
+        "Includes all usage received by the end of 2026-09-19 (UTC)."
+        " Overdue: machines.jsonl (last received 2026-09-12)."
     )
 
 

@@ -17,7 +17,7 @@ from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_bo
 from fly_billing.pricing.rules.aggregations import Aggregation
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.statements.billed_events import check_items_per_event, open_billed_events
-from fly_billing.statements.explanation_reader import items_of_month, read_explanation
+from fly_billing.statements.explanation_reader import list_items, read_explanation
 from fly_billing.usage.usage_table import open_duckdb
 from tests.integration.usage.test_three_readers import csv_text
 from tests.support.builders import CLOSED, DAY, NOW, OCTOBER, SEPTEMBER, Platform, event, price, write_table, write_text
@@ -95,7 +95,7 @@ def test_the_events_behind_an_item_are_listed_with_what_its_meter_read(platform:
     write(platform, line("a", prompt=1000, completion=200, model="small"), line("b", completion=50))
     assert platform.close().failures == []
     listed = {}
-    for item in items_of_month(platform.database, "acme", SEPTEMBER):
+    for item in list_items(platform.database, "acme", SEPTEMBER):
         usage = read_explanation(platform.database, item.id).usage
         assert usage is not None
         with open_billed_events(platform.database, platform.lake, usage) as billed:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fly_billing.statements.rules.statement import CreditLeft, negotiated_working
+from fly_billing.statements.rules.statement import RemainingCredit, negotiated_working
 from tests.support.builders import at
 
 
@@ -17,11 +17,11 @@ from tests.support.builders import at
         (
             {"of": "group startups", "since": "2026-09-16T00:00:00+00:00", "percent_off": "25",
              "list": {"amount": "1200.5"}},
-            "; 25 % off the list price since 2026-09-16: 1,200.5 at the list price",
+            "; 25 % off the list price since 2026-09-16 (1,200.5 at the list price)",
         ),
         (
             {"of": "acme", "since": "2026-09-01T12:00:00+00:00", "list": {"amount": "29"}},
-            "; your own price since 2026-09-01 12:00:00: 29 at the list price",
+            "; your negotiated price since 2026-09-01 12:00:00 (29 at the list price)",
         ),
     ],
 )  # fmt: skip
@@ -32,16 +32,16 @@ def test_a_negotiated_price_is_told_beside_the_list_price(agreed: dict[str, Any]
 @pytest.mark.parametrize(
     ("currency", "left", "expires_at", "pays", "said"),
     [
-        ("USD", "7.659", None, "net", "welcome: $7.65 left"),
-        ("USD", "7.65", at("2026-12-01"), "net", "welcome: $7.65 left until 2026-12-01"),
-        ("JPY", "765.9", None, "net", "welcome: JPY 765 left"),
+        ("USD", "7.659", None, "net", "welcome: $7.65 remaining"),
+        ("USD", "7.65", at("2026-12-01"), "net", "welcome: $7.65 remaining, expires 2026-12-01"),
+        ("JPY", "765.9", None, "net", "welcome: JPY 765 remaining"),
         ("EUR", "0", at("2026-12-01"), "gross",
-         "welcome: EUR 0.00 left until 2026-12-01; it pays after tax, and taxes too"),
+         "welcome: EUR 0.00 remaining, expires 2026-12-01; also pays taxes"),
     ],
 )  # fmt: skip
 def test_a_credit_says_how_much_is_left_until_when_and_whether_it_pays_taxes(
     currency: str, left: str, expires_at: datetime | None, pays: str, said: str
 ) -> None:
     """Rounded down: what is said to be left is there."""
-    credit = CreditLeft.of("welcome", currency, Decimal("1000"), Decimal(left), expires_at, pays)
+    credit = RemainingCredit.of("welcome", currency, Decimal("1000"), Decimal(left), expires_at, pays)
     assert credit.in_words() == said

@@ -200,7 +200,7 @@ def test_the_latest_is_billed_where_it_came_and_nothing_before_it() -> None:
     assert after.title == "Latest value: volume; 2026-09-15 to 2026-10-01"
     assert said(after) == [("the month's last event: app 7 on 2026-09-15", "", Decimal(8))]
     before = explained(Aggregation("latest"), told, "0", end=change)
-    assert said(before) == [("the month's last event comes later: app 7 on 2026-09-15", "", Decimal(0))]
+    assert said(before) == [("the month's last event is later: app 7 on 2026-09-15", "", Decimal(0))]
     assert (named(before), before.problems(), named(after), after.problems()) == (["7"], [], ["7"], [])
     two = [landed("6", "5", "2026-09-14"), *told]
     assert [line.amount for line in explained(Aggregation("latest"), two, "8").lines] == [Decimal(8)]

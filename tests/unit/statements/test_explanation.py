@@ -113,7 +113,7 @@ def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
     ]
     assert one.problems == ()
     assert one.facts == (
-        ("Price", "requests of price book 'fly', from 2026-01-01 on"),
+        ("Price", "requests of price book 'fly', in effect from 2026-01-01"),
         (
             "Charged by",
             "graduated: tiers up_to 1000 unit_amount 0.50 flat_amount 2; unit_amount 0.30, per 100,"
@@ -207,7 +207,7 @@ def test_an_amount_off_says_what_it_took_from_which_item() -> None:
     assert sums(one) == [
         ("Amount", [("Egress: egress as used", "", -2), ("Requests: requests as used", "", -2)], -4),
     ]
-    assert one.facts == (("Code", "AMOUNT"), ("Promised", "4"))
+    assert one.facts == (("Code", "AMOUNT"), ("Agreed amount", "4"))
 
 
 def test_what_is_above_a_maximum_is_taken_off() -> None:
@@ -503,8 +503,8 @@ def test_a_price_that_holds_from_an_hour_on_says_so() -> None:
     invoice = invoice_of(*used, prices=held)
     shown = [dict(explain(item, invoice, used, held).facts)["Price"] for item in invoice.items]
     assert sorted(shown) == [
-        "requests of price book 'fly', from 2026-01-01 until 2026-09-15 12:00:00",
-        "requests of price book 'fly', from 2026-09-15 12:00:00 on",
+        "requests of price book 'fly', in effect from 2026-01-01 until 2026-09-15 12:00:00",
+        "requests of price book 'fly', in effect from 2026-09-15 12:00:00",
     ]
 
 
@@ -571,7 +571,7 @@ def test_an_explanation_as_data_has_all_that_is_said_of_an_item() -> None:
             "sentence": "The amount is exactly $0.20: nothing to round.",
         },
         "facts": {
-            "Price": "egress of price book 'fly', from 2026-01-01 on",
+            "Price": "egress of price book 'fly', in effect from 2026-01-01",
             "Charged by": "per_unit: unit_amount 0.02, free_allowance 100",
             "Customer": "Acme Inc.",
         },

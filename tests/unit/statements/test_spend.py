@@ -14,14 +14,14 @@ from fly_billing.statements.rules.spend import (
     SpendItem,
     SpendShare,
     UsagePart,
-    by_day,
-    by_dimension,
-    by_organization,
-    by_product,
-    compare,
-    folded,
-    in_proportion,
-    spend_of,
+    break_down,
+    compare_products,
+    fold_shares,
+    split_by_day,
+    split_by_dimension,
+    split_in_proportion,
+    total_by_organization,
+    total_by_product,
 )
 from tests.support.builders import SEPTEMBER, at
 
@@ -43,7 +43,9 @@ def day(number: int) -> date:
 
 def on(items: list[SpendItem], as_of: datetime = END) -> dict[int, int]:
     """Return the cents of the days of September that came to something."""
-    return {one.day.day: one.amount_cents for one in by_day(items, SEPTEMBER, "USD", as_of).days if one.amount_cents}
+    return {
+        one.day.day: one.amount_cents for one in split_by_day(items, SEPTEMBER, "USD", as_of).days if one.amount_cents
+    }
 
 
 def rows(shares: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
@@ -54,13 +56,13 @@ def test_an_item_is_shared_over_apps_in_proportion_to_what_they_used() -> None:
     """$9.00 for 3 parts: web used 2 of them in two regions, worker 1."""
     parts = [used("10", "web", "ams"), used("10", "web", "fra"), used("10", "worker", "ams")]
     machines = item("9.00", usage=parts)
-    assert rows(by_dimension([machines], "app", "USD")) == [("web", 600), ("worker", 300)]
-    assert rows(by_dimension([machines], "region", "USD")) == [("ams", 600), ("fra", 300)]
+    assert rows(split_by_dimension([machines], "app", "USD")) == [("web", 600), ("worker", 300)]
+    assert rows(split_by_dimension([machines], "region", "USD")) == [("ams", 600), ("fra", 300)]
 
 
 def test_ten_cents_over_three_apps_stay_ten_cents() -> None:
     """3.33 cents each: the odd cent goes to the first of the equal ones."""
-    shares = by_dimension([item("0.10", usage=[used("1", name) for name in ("a", "b", "c")])], "app", "USD")
+    shares = split_by_dimension([item("0.10", usage=[used("1", name) for name in ("a", "b", "c")])], "app", "USD")
     assert rows(shares) == [("a", 4), ("b", 3), ("c", 3)]
 
 
@@ -71,7 +73,7 @@ def test_what_has_no_app_and_what_is_about_the_whole_invoice_come_last_each_in_a
         item("-3.10", "discount", "Discounts"),
         item("5.30", "tax", "VAT"),
     ]
-    assert by_dimension(items, "app", "USD") == (
+    assert split_by_dimension(items, "app", "USD") == (
         SpendShare("web", 200),
         SpendShare(None, 2900),
         SpendShare(None, 220, is_of_the_whole_invoice=True),
@@ -79,7 +81,7 @@ def test_what_has_no_app_and_what_is_about_the_whole_invoice_come_last_each_in_a
 
 
 def test_a_flat_fee_of_a_price_without_usage_belongs_to_no_app() -> None:
-    assert rows(by_dimension([item("5.00", usage=[used("0", "web")])], "app", "USD")) == [(None, 500)]
+    assert rows(split_by_dimension([item("5.00", usage=[used("0", "web")])], "app", "USD")) == [(None, 500)]
 
 
 def test_what_is_about_the_whole_invoice_is_the_cents_of_its_items_in_every_list() -> None:
@@ -89,8 +91,8 @@ def test_what_is_about_the_whole_invoice_is_the_cents_of_its_items_in_every_list
         SpendItem("usage", "Machines", "acme", Decimal("0.010"), 2, parts),
         SpendItem("discount", "Discounts", "acme", Decimal("-0.005"), -1),
     ]
-    assert rows(by_dimension(items, "app", "USD")) == [("a", 1), ("b", 1), (None, -1)]
-    spend = by_day(items, SEPTEMBER, "USD", END)
+    assert rows(split_by_dimension(items, "app", "USD")) == [("a", 1), ("b", 1), (None, -1)]
+    spend = split_by_day(items, SEPTEMBER, "USD", END)
     assert (sum(one.amount_cents for one in spend.days), spend.whole_invoice_cents) == (2, -1)
 
 
@@ -103,33 +105,37 @@ def test_a_long_list_is_folded_into_its_largest_and_one_row_for_the_rest() -> No
         SpendShare(None, 7),
         SpendShare(None, -1, True),
     )
-    assert folded(shares, 2) == (
+    assert fold_shares(shares, 2) == (
         SpendShare("a", 5),
         SpendShare("b", 4),
         SpendShare("2 more", 5),
         SpendShare(None, 7),
         SpendShare(None, -1, True),
     )
-    assert folded(shares, 3) == shares
+    assert fold_shares(shares, 3) == shares
 
 
 def test_products_come_in_the_invoices_order_and_add_up_the_cents_that_it_shows() -> None:
     items = [item("1.10", product="Volumes"), item("2.00", product="Machines"), item("0.20", product="Volumes")]
-    assert rows(by_product(items)) == [("Volumes", 130), ("Machines", 200)]
+    assert rows(total_by_product(items)) == [("Volumes", 130), ("Machines", 200)]
 
 
 def test_organizations_that_share_a_payer_have_a_row_each_and_the_whole_invoice_one() -> None:
     items = [item("1.00"), item("3.00", whose="bolt"), item("-0.50", "credit", "Credits")]
-    assert by_organization(items) == (SpendShare("bolt", 300), SpendShare("acme", 100), SpendShare(None, -50, True))
-    assert spend_of(items, SEPTEMBER, "USD", END).by_organization == by_organization(items)
-    assert spend_of(items[:1], SEPTEMBER, "USD", END).by_organization == ()
+    assert total_by_organization(items) == (
+        SpendShare("bolt", 300),
+        SpendShare("acme", 100),
+        SpendShare(None, -50, True),
+    )
+    assert break_down(items, SEPTEMBER, "USD", END).by_organization == total_by_organization(items)
+    assert break_down(items[:1], SEPTEMBER, "USD", END).by_organization == ()
 
 
 def test_an_organization_is_one_row_and_of_equal_ones_the_first_by_name_comes_first() -> None:
     """$1.00 + $0.50 of zeal, $1.50 of bolt; a tax larger than both comes last all the same."""
     items = [item("1.00", whose="zeal"), item("0.50", whose="zeal"), item("1.50", whose="bolt")]
     tax = item("5.00", "tax", "VAT")
-    assert by_organization([tax, *items]) == (
+    assert total_by_organization([tax, *items]) == (
         SpendShare("bolt", 150),
         SpendShare("zeal", 150),
         SpendShare(None, 500, True),
@@ -138,12 +144,12 @@ def test_an_organization_is_one_row_and_of_equal_ones_the_first_by_name_comes_fi
 
 def test_apps_that_cost_the_same_come_by_name() -> None:
     machines = item("3.00", usage=[used("1", "worker"), used("1", "api"), used("1")])
-    assert rows(by_dimension([machines], "app", "USD")) == [("api", 100), ("worker", 100), (None, 100)]
+    assert rows(split_by_dimension([machines], "app", "USD")) == [("api", 100), ("worker", 100), (None, 100)]
 
 
 def test_a_product_that_is_named_like_a_discount_stays_apart_from_it() -> None:
     items = [item("3.00", product="Support"), item("-1.00", "discount", "Support")]
-    assert by_product(items) == (SpendShare("Support", 300), SpendShare("Support", -100, True))
+    assert total_by_product(items) == (SpendShare("Support", 300), SpendShare("Support", -100, True))
 
 
 def test_usage_is_spread_over_the_days_that_used_it() -> None:
@@ -192,24 +198,24 @@ def test_what_is_owed_without_usage_is_spread_over_the_whole_month() -> None:
 
 
 def test_usage_that_does_not_know_its_days_is_said_to_be_so_and_not_guessed() -> None:
-    spend = by_day([item("4.00", daily={day(1): Decimal(30), None: Decimal(10)})], SEPTEMBER, "USD", END)
+    spend = split_by_day([item("4.00", daily={day(1): Decimal(30), None: Decimal(10)})], SEPTEMBER, "USD", END)
     assert spend.days[0] == DaySpend(day(1), 300)
     assert (spend.day_not_known_cents, spend.whole_invoice_cents) == (100, None)
-    fee = by_day([item("29.00", "subscription", "Support")], SEPTEMBER, "USD", END)
+    fee = split_by_day([item("29.00", "subscription", "Support")], SEPTEMBER, "USD", END)
     assert fee.day_not_known_cents == 2900
 
 
 def test_discounts_credits_and_taxes_have_no_day() -> None:
     items = [item("3.00"), item("-1.00", "discount", "Discounts"), item("0.38", "tax", "VAT")]
-    spend = by_day(items, SEPTEMBER, "USD", END)
+    spend = split_by_day(items, SEPTEMBER, "USD", END)
     assert spend.whole_invoice_cents == -62
     assert sum(one.amount_cents for one in spend.days) == 300
 
 
 def test_this_month_is_compared_with_the_last_per_product_the_largest_change_first() -> None:
-    now = by_product([item("12.00"), item("3.00", product="Volumes"), item("1.00", product="Egress")])
-    before = by_product([item("10.00"), item("29.00", product="Support"), item("1.00", product="Egress")])
-    compared = compare(now, before, SEPTEMBER.plus(-1))
+    now = total_by_product([item("12.00"), item("3.00", product="Volumes"), item("1.00", product="Egress")])
+    before = total_by_product([item("10.00"), item("29.00", product="Support"), item("1.00", product="Egress")])
+    compared = compare_products(now, before, SEPTEMBER.plus(-1))
     changes = [(one.label, one.before_cents, one.now_cents, one.difference_cents) for one in compared.by_product]
     assert compared.month == "2026-08"
     assert changes == [
@@ -257,7 +263,7 @@ def invoices(draw: st.DrawFn) -> list[SpendItem]:
 @given(invoices())
 def test_every_list_adds_up_to_the_total(items: list[SpendItem]) -> None:
     total = sum(one.amount_cents for one in items)
-    spend = spend_of(items, SEPTEMBER, "USD", END)
+    spend = break_down(items, SEPTEMBER, "USD", END)
     assert sum(share.amount_cents for share in spend.by_product) == total
     assert sum(share.amount_cents for share in spend.by_app) == total
     assert sum(share.amount_cents for share in spend.by_region) == total
@@ -268,7 +274,7 @@ def test_every_list_adds_up_to_the_total(items: list[SpendItem]) -> None:
 
 @given(amounts_exact, st.lists(quantities, min_size=1, max_size=20).filter(any))
 def test_parts_add_up_to_the_amount_exactly_and_each_is_its_proportion(amount: Decimal, weights: list[Decimal]) -> None:
-    shared = in_proportion(amount, weights)
+    shared = split_in_proportion(amount, weights)
     assert sum(map(to_exact, shared)) == to_exact(amount)
     total = sum(map(to_exact, weights))
     for part, weight in zip(shared, weights, strict=True):
@@ -287,7 +293,7 @@ def test_cents_are_those_of_the_currency() -> None:
     """JPY 10 over three apps."""
     usage = [used("1", name) for name in ("a", "b", "c")]
     items = [SpendItem("usage", "Machines", "acme", Decimal("10.2"), 10, usage)]
-    assert rows(by_dimension(items, "app", "JPY")) == [("a", 4), ("b", 3), ("c", 3)]
+    assert rows(split_by_dimension(items, "app", "JPY")) == [("a", 4), ("b", 3), ("c", 3)]
 
 
 def test_every_list_of_an_invoice_in_yen_is_in_yen() -> None:
@@ -295,7 +301,7 @@ def test_every_list_of_an_invoice_in_yen_is_in_yen() -> None:
     usage = [used("7", "web", "nrt"), used("3", "worker", "kix")]
     daily: dict[date | None, Decimal] = {day(1): Decimal(7), day(3): Decimal(3)}
     items = [SpendItem("usage", "Machines", "acme", Decimal(10), 10, usage, daily)]
-    spend = spend_of(items, SEPTEMBER, "JPY", END)
+    spend = break_down(items, SEPTEMBER, "JPY", END)
     assert rows(spend.by_app) == [("web", 7), ("worker", 3)]
     assert rows(spend.by_region) == [("nrt", 7), ("kix", 3)]
     assert [one.amount_cents for one in spend.by_day.days[:4]] == [7, 0, 3, 0]

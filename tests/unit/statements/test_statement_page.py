@@ -15,14 +15,14 @@ from fly_billing.statements.rules.spend import (
     SpendItem,
     SpendShare,
     UsagePart,
-    by_product,
-    compare,
-    spend_of,
+    break_down,
+    compare_products,
+    total_by_product,
 )
 from fly_billing.statements.rules.statement import (
     Completeness,
-    CreditLeft,
     PayingOrganization,
+    RemainingCredit,
     Statement,
     StatementInvoice,
     StatementItem,
@@ -74,7 +74,7 @@ def september(*items: SpendItem, lines: tuple[StatementItem, ...] = (), **change
     total = sum(item.amount_cents for item in items)
     invoice = StatementInvoice(
         "2026-09", "finalized", "USD", total, CLOSED, date(2026, 10, 18), None, None, None,
-        items=lines, number="ACME-0001", spend=spend_of(items, SEPTEMBER, "USD", CLOSED),
+        items=lines, number="ACME-0001", spend=break_down(items, SEPTEMBER, "USD", CLOSED),
     )  # fmt: skip
     return replace(invoice, **changes)
 
@@ -131,38 +131,38 @@ def test_what_is_not_in_the_plot_is_said_below_it() -> None:
     unknown = spent("2.00", daily={None: Decimal(1)})
     discount = spent("-1.00", "Discounts", kind="discount")
     said = page(september(MACHINES, unknown, discount)).text
-    assert "Not in the plot: $2.00 whose days are unknown" in said
-    assert "−$1.00 of discounts, credits and taxes" in said
+    assert "Not in the plot: $2.00 that was billed before daily amounts were recorded." in said
+    assert "−$1.00 of discounts, minimums, credits and taxes, which apply to the whole invoice" in said
 
 
 def test_future_days_have_lighter_bars() -> None:
     fee = spent("30.00", "Support", kind="subscription", period=(SEPTEMBER.start, SEPTEMBER.end))
     shown = page(september(fee, status="open", as_of=NOW))
-    lighter = [bar for bar in shown.of("rect") if "to-come" in (bar["class"] or "")]
+    lighter = [bar for bar in shown.of("rect") if "future" in (bar["class"] or "")]
     assert len(lighter) == 10
     assert "Lighter bars are future days" in shown.text
     assert "Lighter bars" not in page(september(fee)).text
 
 
 def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
-    before = by_product([spent("4.00")])
+    before = total_by_product([spent("4.00")])
     shown = page(
         september(
             MACHINES,
             lines=(line("6.00"),),
             taxes=(StatementTax("VAT", "19", False, 600, 114),),
-            compared=compare(by_product([MACHINES]), before, SEPTEMBER.plus(-1)),
+            compared=compare_products(total_by_product([MACHINES]), before, SEPTEMBER.plus(-1)),
         ),
         credits=(
-            CreditLeft("Welcome credit", "USD", 5000, 1234, None),
-            CreditLeft("Deposit", "USD", 900, 500, None, "gross"),
+            RemainingCredit("Welcome credit", "USD", 5000, 1234, None),
+            RemainingCredit("Deposit", "USD", 900, 500, None, "gross"),
         ),
         completeness=Completeness(date(2026, 9, 19), date(2026, 9, 30), ()),
     )
     for said in (
-        "VAT 19 % $6.00 $1.14", "Welcome credit no end $50.00 $12.34",
-        "Deposit (pays after tax, and taxes too) no end $9.00 $5.00", "Compared with August 2026",
-        "Machines $4.00 $6.00 +$2.00", "All usage that arrived by the end of 2026-09-19 (UTC) is in.",
+        "VAT 19 % $6.00 $1.14", "Welcome credit Never $50.00 $12.34",
+        "Deposit (also pays taxes) Never $9.00 $5.00", "Compared with August 2026",
+        "Machines $4.00 $6.00 +$2.00", "Includes all usage received by the end of 2026-09-19 (UTC).",
     ):  # fmt: skip
         assert said in shown.text
 
@@ -186,14 +186,16 @@ def test_a_long_list_of_apps_is_folded_and_still_adds_up() -> None:
 def test_who_does_not_pay_is_told_who_does() -> None:
     said = page(september(MACHINES, lines=(line("6.00"),), payer=PayingOrganization("globex", "Globex"))).text
     assert "Paid by Globex" in said
-    assert "This is Acme’s part of an invoice that Globex pays" in said
+    assert (
+        "This is Acme’s share of an invoice that Globex pays. Discounts, credits and taxes are on that invoice." in said
+    )
     assert "Acme owes nothing." in said
 
 
 def test_a_month_that_could_not_be_computed_and_an_organization_without_any_have_a_page_too() -> None:
     trouble = "We can't calculate this month's invoice yet."
     shown = page(StatementInvoice("2026-09", "not computed", "USD", None, None, None, None, None, trouble))
-    assert "Not known yet" in shown.text
+    assert "Not calculated yet" in shown.text
     assert trouble in shown.text
     assert "Acme owes nothing." in page().text
 
@@ -229,4 +231,4 @@ def test_rows_without_label_are_named_for_what_they_lack() -> None:
     assert spend is not None
     shares = (SpendShare("web", 600), SpendShare(None, 100), SpendShare(None, -50, is_of_the_whole_invoice=True))
     said = page(september(MACHINES, lines=(line("6.00"),), spend=replace(spend, by_app=shares))).text
-    assert "web $6.00 No app $1.00 Discounts, credits and taxes −$0.50" in said
+    assert "web $6.00 No app $1.00 Discounts, minimums, credits and taxes −$0.50" in said

@@ -12,8 +12,8 @@ from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.pricing.rules.models import PriceStep
 from fly_billing.statements.rules.statement import (
     Completeness,
-    CreditLeft,
     PayingOrganization,
+    RemainingCredit,
     Statement,
     StatementInvoice,
     StatementItem,
@@ -172,15 +172,15 @@ def test_where_an_invoice_was_voided_and_made_anew_the_new_one_is_shown() -> Non
 
 def test_what_is_left_of_a_credit_is_never_said_to_be_more_than_it_is() -> None:
     """$12.349 left: $12.34, and not $12.35."""
-    credit = CreditLeft.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
-    assert credit == CreditLeft("Welcome", "USD", 5000, 1234, None)
-    assert CreditLeft.of("Welcome", "JPY", Decimal("5000"), Decimal("12.9"), None).left_cents == 12
+    credit = RemainingCredit.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
+    assert credit == RemainingCredit("Welcome", "USD", 5000, 1234, None)
+    assert RemainingCredit.of("Welcome", "JPY", Decimal("5000"), Decimal("12.9"), None).left_cents == 12
 
 
 def test_a_large_credit_is_rounded_down_too() -> None:
     """Twenty nines after the point are 99 cents, also behind 999,999,999 dollars."""
     large = Decimal("999999999.99999999999999999999")
-    credit = CreditLeft.of("Prepaid", "USD", large, large, NOW)
+    credit = RemainingCredit.of("Prepaid", "USD", large, large, NOW)
     assert (credit.granted_cents, credit.left_cents, credit.expires_at) == (99_999_999_999, 99_999_999_999, NOW)
 
 
@@ -195,16 +195,16 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
 @pytest.mark.parametrize(
     ("completeness", "said"),
     [
-        (complete(None), "Not all usage of this month's first day is in yet."),
+        (complete(None), "Usage for the first day of this month is still incomplete."),
         (
             complete(date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20))),
-            "All usage that arrived by the end of 2026-09-20 (UTC) is in.",
+            "Includes all usage received by the end of 2026-09-20 (UTC).",
         ),
         (
             complete(
                 date(2026, 9, 20), daily("machines.jsonl", date(2026, 9, 20)), daily("ips.csv", date(2026, 9, 18))
             ),
-            "All usage that arrived by the end of 2026-09-20 (UTC) is in. Overdue: ips.csv (last on 2026-09-18).",
+            "Includes all usage received by the end of 2026-09-20 (UTC). Overdue: ips.csv (last received 2026-09-18).",
         ),
         (  # what came on seven days is missed, one after the other
             complete(
@@ -213,16 +213,16 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
                 daily("once.csv", date(2026, 9, 1), days=6),
                 daily("volumes.csv", date(2026, 9, 19)),
             ),
-            "All usage that arrived by the end of 2026-09-20 (UTC) is in."
-            " Overdue: ips.csv (last on 2026-09-18), volumes.csv (last on 2026-09-19).",
+            "Includes all usage received by the end of 2026-09-20 (UTC)."
+            " Overdue: ips.csv (last received 2026-09-18), volumes.csv (last received 2026-09-19).",
         ),
         (  # a correction that came three times is not missed
             complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),
-            "All usage that arrived by the end of 2026-09-20 (UTC) is in.",
+            "Includes all usage received by the end of 2026-09-20 (UTC).",
         ),
         (  # what stopped after the month's end is not missing in it
             complete(date(2026, 10, 3), daily("machines.jsonl", date(2026, 9, 30))),
-            "All usage that arrived by the end of 2026-10-03 (UTC) is in.",
+            "Includes all usage received by the end of 2026-10-03 (UTC).",
         ),
     ],
 )
