@@ -1,1 +1,1 @@
-"""FOCUS: cost and usage files in the FinOps Foundation's format, in and out."""
+"""Imports and exports cost and usage files in FOCUS, the FinOps Foundation's format."""

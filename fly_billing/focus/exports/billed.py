@@ -1,4 +1,4 @@
-"""What of an invoice goes into a FOCUS file, as plain values. Keeps out: where it is read from, and the rows."""
+"""The invoices and items that a FOCUS file is made from. `exporting` reads them, `rows` turns them into rows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from fly_billing.periods import BillingMonth
 
 @dataclass(frozen=True)
 class BilledItem:
-    """One item of a final invoice. `amount` is exact, `amount_cents` its share of the invoice's rounded total.
+    """One item of a final invoice.
 
-    `[period_start, period_end)` is the time that it is for. `dimensions` are those that all of its usage shares,
-    `match` those of its price; `detail` is as `invoicing.rules.steps` writes it. `is_prepaid`: a reservation, whose
-    credits pay for usage of its months.
+    Attributes:
+        organization_id: The organization that was charged. It differs from the payer's in a linked billing group.
+        amount: Exact, in the currency's major unit.
+        amount_cents: The item's share of the invoice's rounded total, in minor units.
+        period_start, period_end: The half-open period that the item is for.
+        match: The dimensions that its price matches.
+        dimensions: The dimensions that have the same value in all of its usage.
+        detail: The calculation, as `invoicing.rules.steps` writes it.
+        is_prepaid: True for a reservation, whose credits pay for usage of its months.
     """
 
     id: UUID
@@ -43,7 +49,7 @@ class BilledItem:
 
 @dataclass(frozen=True)
 class ExportedInvoice:
-    """A final invoice of one payer and month; `number` is the one that people know it by."""
+    """A final invoice of one payer and month. `number` is the invoice number that customers see."""
 
     number: str
     organization_id: str

@@ -1,6 +1,6 @@
-"""Turns an item of an invoice into priced charges: one per step of its sum, so that price x quantity holds for each.
+"""Splits an invoice item into priced charges: one per step of its calculation, each a unit price x a quantity.
 
-Keeps out: discounts, cents, and how a charge is written down (`rows`).
+`rows` applies discounts, rounds to cents and writes the charges as rows.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from fly_billing.money import EXACT, divide, exact_sum
 from fly_billing.pricing.rules.fields import AMOUNT_DECIMALS, has_more_decimals
 from fly_billing.pricing.rules.intervals import INTERVALS
 
-# Labels of steps that say nothing that the price does not say.
+# Labels of steps that add nothing to the price's description.
 _PLAIN_LABELS = ("all", *(f"share of the {interval}" for interval in INTERVALS))
-# What a step multiplies where that is no usage: packages, a flat fee, an item.
+# The unit of steps that don't multiply usage: packages, a flat fee, an item.
 _UNITS = "Units"
 _ROUNDED = Context(prec=EXACT.prec, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True)
 class FocusCharge:
-    """`unit_price x quantity` of `unit`, in FOCUS's terms; None where it has no price of its own (a credit, a tax).
+    """A part of an invoice item: `unit_price` x `quantity` of `unit`, in FOCUS's terms.
 
-    `unit_price` is what is charged, `list_unit_price` that of the price list where another one was negotiated.
-    `amount` is what the invoice says of it, exact. `consumed` is the usage behind it. `label` says which part of the
-    item it is; None where it is all of it.
+    Attributes:
+        category: FOCUS's ChargeCategory.
+        amount: The exact amount on the invoice.
+        label: The part of the item; None if the charge is the whole item.
+        unit_price: The price that was charged. A credit, a tax and an adjustment have no unit price and no quantity.
+        consumed: The usage behind the charge.
+        list_unit_price: The price list's unit price, if another one was negotiated.
     """
 
     category: str
@@ -45,7 +49,7 @@ class FocusCharge:
 
     @property
     def at_list(self) -> Decimal | None:
-        """The unit price of the price list."""
+        """The unit price in the price list."""
         return self.unit_price if self.list_unit_price is None else self.list_unit_price
 
     @property
@@ -63,10 +67,10 @@ class FocusCharge:
 
 
 def charges_of(item: BilledItem) -> list[FocusCharge]:
-    """Return the item's charges, at least one; their amounts add up to its amount.
+    """Return the item's charges, at least one. Their amounts add up to the item's amount.
 
-    A credit and an adjustment (also a minimum that is topped up to) have no unit price. An adjustment of an earlier
-    month, what an earlier invoice charged in advance, and what goes back to a credit, are corrections in FOCUS's sense.
+    A credit, an adjustment and a top-up to a minimum have no unit price. Corrections in FOCUS's sense: an adjustment of
+    an earlier month, the return of a fee that was charged in advance, and an amount returned to a credit.
     """
     if item.kind in ("usage", "subscription"):
         charges = [*_allowance(item), *(_step(item, step) for step in item.detail.get("steps", ()))]
@@ -82,7 +86,7 @@ def charges_of(item: BilledItem) -> list[FocusCharge]:
 
 
 def _allowance(item: BilledItem) -> Iterator[FocusCharge]:
-    """Yield the usage that was free, at a price of 0; also where there was none, as no item may be left out."""
+    """Yield the free usage at a price of 0. An item without any step gets this charge even if nothing was free."""
     free = Decimal(item.detail.get("free_allowance_used", "0"))
     if free or not item.detail.get("steps"):
         free = _at_most(free, QUANTITY_DECIMALS)
@@ -94,7 +98,7 @@ def _allowance(item: BilledItem) -> Iterator[FocusCharge]:
 def _step(item: BilledItem, step: Mapping[str, str]) -> FocusCharge:
     quantity, unit_amount = Decimal(step["quantity"]), Decimal(step["unit_amount"])
     per, units = Decimal(step["per"]), Decimal(step.get("units", step["quantity"]))
-    if unit_amount < 0:  # a list price is never below zero: what is given back is a quantity below zero
+    if unit_amount < 0:  # FOCUS has no negative list prices: a refund has a negative quantity instead
         unit_amount, quantity = EXACT.minus(unit_amount), EXACT.minus(quantity)
     unit_price, quantity = _factors(unit_amount, divide(quantity, per))
     is_plain = step["label"] in _PLAIN_LABELS
@@ -112,18 +116,19 @@ def _step(item: BilledItem, step: Mapping[str, str]) -> FocusCharge:
 
 
 def _beside_the_list(item: BilledItem, charges: Sequence[FocusCharge]) -> list[FocusCharge]:
-    """Give each charge of a negotiated price the unit price of the list.
+    """Add the list's unit price to each charge of a negotiated price.
 
-    Where the list price has the same steps (a percentage off it, another amount for the same tiers), it is that of the
-    step. Otherwise it is an average: the item at the list price, shared out by the usage that each charge is for.
+    If the list price has the same steps (the negotiated price is a percentage off, or has other amounts for the same
+    tiers), each charge gets its step's price. Otherwise it gets an average: the item's amount at the list price, split
+    by the usage of each charge.
     """
     listed = item.detail["negotiated"]["list"]
-    steps, same = item.detail.get("steps", ()), ("label", "quantity", "per", "units")
-    is_alike = [[one.get(name) for name in same] for one in steps] == [
-        [one.get(name) for name in same] for one in listed["steps"]
+    steps, compared = item.detail.get("steps", ()), ("label", "quantity", "per", "units")
+    has_same_steps = [[step.get(name) for name in compared] for step in steps] == [
+        [step.get(name) for name in compared] for step in listed["steps"]
     ]
     free = (item.detail.get("free_allowance_used", "0"), listed.get("free_allowance_used", "0"))
-    if is_alike and free[0] == free[1]:
+    if has_same_steps and free[0] == free[1]:
         free_charges = charges[: len(charges) - len(steps)]
         prices = [Decimal(0)] * len(free_charges) + [abs(Decimal(step["unit_amount"])) for step in listed["steps"]]
     else:
@@ -134,16 +139,16 @@ def _beside_the_list(item: BilledItem, charges: Sequence[FocusCharge]) -> list[F
 
 
 def _averages(charges: Sequence[FocusCharge], units: Sequence[Decimal], amount: Decimal) -> Iterator[Decimal]:
-    """Yield for each charge what a unit of its quantity costs, if `amount` is shared out by `units`."""
+    """Split `amount` over the charges in proportion to `units`, and yield the average unit price of each."""
     total = exact_sum(list(units))
-    for number, (charge, own) in enumerate(zip(charges, units, strict=True)):
-        part = divide(EXACT.multiply(amount, own), total) if total else amount if number == 0 else Decimal(0)
+    for number, (charge, own_units) in enumerate(zip(charges, units, strict=True)):
+        part = divide(EXACT.multiply(amount, own_units), total) if total else amount if number == 0 else Decimal(0)
         average = abs(divide(part, charge.quantity)) if charge.quantity else Decimal(0)
         yield _at_most(average, AMOUNT_DECIMALS)
 
 
 def _with_list_price(charge: FocusCharge, price: Decimal) -> FocusCharge:
-    """Cut prices and quantity so that both products, exactly, have at most COST_DECIMALS."""
+    """Round prices and quantity so that both exact products have at most COST_DECIMALS decimals."""
     if charge.unit_price is None or charge.quantity is None:
         return charge
     price, _ = _factors(price, charge.quantity)
@@ -154,26 +159,26 @@ def _with_list_price(charge: FocusCharge, price: Decimal) -> FocusCharge:
 
 
 def _consumed(item: BilledItem, units: Decimal) -> Decimal:
-    """Return the usage behind so many charged units: those, or in proportion what was used before it was rounded."""
-    how = item.detail.get("transformed")
-    if how is not None:
-        used = divide(Decimal(how["used"]), Decimal(how["divide_by"]))
-        # A step that an earlier version of the price began is not charged again, and its usage is still usage.
+    """Return the usage behind charged units: the units themselves, or a share of the usage if it was rounded first."""
+    transformation = item.detail.get("transformed")
+    if transformation is not None:
+        used = divide(Decimal(transformation["used"]), Decimal(transformation["divide_by"]))
+        # Without a quantity, an earlier price version already charged the started step, but the usage is still usage.
         units = divide(EXACT.multiply(units, used), item.quantity) if item.quantity else used
     return _at_most(units, QUANTITY_DECIMALS)
 
 
 def _category(item: BilledItem, units: Decimal) -> str:
-    """A fee that accounts for no usage (a tier's, up to a minimum, down to a maximum) is no charge by quantity."""
+    """Return FOCUS's ChargeCategory. A fee without usage (of a tier, a minimum, a maximum) is an Adjustment."""
     if item.kind in ("subscription", "one_off"):
         return "Purchase"
     return "Usage" if units else "Adjustment"
 
 
 def _factors(unit_price: Decimal, quantity: Decimal) -> tuple[Decimal, Decimal]:
-    """Cut both so that their product, exactly, has at most COST_DECIMALS.
+    """Round both so that their exact product has at most COST_DECIMALS decimals.
 
-    A price for 2,592,000 seconds does not divide by them: such a quantity of months is rounded at its 18th decimal.
+    For a price per 2,592,000 seconds, the quantity of months is no finite decimal: it is rounded to 18 decimals.
     """
     is_whole = quantity == quantity.to_integral_value()
     price = _at_most(unit_price, COST_DECIMALS if is_whole else AMOUNT_DECIMALS)
@@ -185,12 +190,12 @@ def _decimals(number: Decimal) -> int:
 
 
 def _at_most(number: Decimal, decimals: int) -> Decimal:
-    """Round half-up at that decimal place what has more; leave the rest as it is."""
+    """Round half-up to `decimals`, if the number has more."""
     if not has_more_decimals(number, decimals):
         return number
     return number.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDED)
 
 
 def cut_cost(amount: Decimal) -> Decimal:
-    """Return the amount with as many decimals as a cost of the file may have."""
+    """Round the amount to the decimals that a cost in the file can have."""
     return _at_most(amount, COST_DECIMALS)

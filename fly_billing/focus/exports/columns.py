@@ -1,24 +1,21 @@
-"""The columns of the file, by the FOCUS specification, versions 1.2 (May 2025) and 1.3.
-
-Keeps out: where their values come from.
+"""The columns of the file, by the FOCUS specification, versions 1.2 (May 2025) and 1.3. `rows` fills them.
 
 The 21 mandatory ones: BilledCost, BillingAccountId, BillingAccountName, BillingCurrency, BillingPeriodEnd,
 BillingPeriodStart, ChargeCategory, ChargeClass, ChargeDescription, ChargePeriodEnd, ChargePeriodStart, ContractedCost,
 EffectiveCost, InvoiceIssuerName, ListCost, PricingQuantity, PricingUnit, ProviderName, PublisherName, ServiceCategory,
 ServiceName.
 
-The others are conditional or recommended ones for which we know the truth. Left out: what we do not have (ResourceId:
-usage is added up by its dimensions; the columns
-of commitment discounts, capacity reservations and pricing currencies), and types of which there is only one
-(BillingAccountType, SubAccountType).
+The others are conditional or recommended columns for which we have values. We have no ResourceId, because usage is
+aggregated by its dimensions, and no commitment discounts, capacity reservations or pricing currencies.
+BillingAccountType and SubAccountType would have a single value.
 
 The costs, all in the invoice's currency:
-  ListCost        ListUnitPrice x PricingQuantity exactly, before discounts; where a row has no unit price, its
-                  BilledCost, or for a tax: its rate on the ListCost of what it is on
+  ListCost        ListUnitPrice x PricingQuantity exactly, before discounts. Without a unit price: the BilledCost. For a
+                  tax: its rate x the ListCost of the taxed items
   ContractedCost  ContractedUnitPrice x PricingQuantity exactly: the ListCost unless a price was negotiated
-  EffectiveCost   exact, after discounts and before credits, which are rows of their own; where a row has no unit price,
-                  its BilledCost; 0 for a reservation, which pays for what is used later
-  BilledCost      cents: the item's share of its invoice's rounded total. All of one InvoiceId add up to the invoice
+  EffectiveCost   exact, after discounts and before credits, which have their own rows. Without a unit price: the
+                  BilledCost. For a reservation: 0, because it pays for later usage
+  BilledCost      rounded to cents: the item's share of the invoice's total. All rows of an InvoiceId add up to it
 """
 
 from __future__ import annotations
@@ -28,22 +25,27 @@ from datetime import datetime
 from decimal import Decimal
 
 FOCUS_VERSION = "1.2"
-# What 1.3 calls columns otherwise; rows have the names of 1.2.
+# Columns that version 1.3 renamed. Rows use the names of 1.2.
 RENAMED = {"1.2": {}, "1.3": {"ProviderName": "ServiceProviderName", "PublisherName": "HostProviderName"}}
 FOCUS_VERSIONS = tuple(RENAMED)
 
-# What a cell holds; None is null.
+# The value of a cell; None is null.
 Cell = str | Decimal | datetime | None
 
-# Digits behind the point that a cost, a unit price and a quantity have at most. With 38 digits in all (decimal128),
-# 14 are left before the point of a cost, and 20 of a quantity: a petabyte in bytes has 16.
+# The most decimals that a cost (or unit price) and a quantity can have. A decimal128 has 38 digits, so a cost has 14
+# digits before the decimal point, and a quantity 20: a petabyte in bytes has 16.
 COST_DECIMALS = 24
 QUANTITY_DECIMALS = 18
 
 
 @dataclass(frozen=True)
 class Column:
-    """`kind`: text, time (UTC), cost or quantity. `level`: the specification's feature level, or custom."""
+    """A column of the file.
+
+    Attributes:
+        kind: text, time (UTC), cost or quantity.
+        level: The specification's feature level, or custom.
+    """
 
     name: str
     kind: str
@@ -76,14 +78,14 @@ _FOCUS = [
     ),
     *_columns("recommended", {"text": "ChargeFrequency InvoiceId ServiceSubcategory"}),
 ]
-# Ours, after those of the specification: which item the row is of, and by which coupons its costs differ.
+# Our own columns, after those of the specification: the invoice item of the row, and the coupons that reduced its cost.
 _CUSTOM = _columns("custom", {"text": "x_Discounts x_InvoiceItemId x_InvoiceItemKind"})
 
 COLUMNS: tuple[Column, ...] = (*sorted(_FOCUS, key=lambda column: column.name), *_CUSTOM)
 
 
 def columns_of(version: str) -> dict[str, Column]:
-    """Return the columns of a version's file in their order, each under the name that rows have it by."""
+    """Return the columns of a version's file in their order. The keys are the names that rows use."""
     names = {column.name: RENAMED[version].get(column.name, column.name) for column in COLUMNS}
     in_order = sorted(COLUMNS, key=lambda column: (column.level == "custom", names[column.name]))
     return {column.name: replace(column, name=names[column.name]) for column in in_order}

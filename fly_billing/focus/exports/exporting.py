@@ -1,16 +1,13 @@
-"""Reads a month's final invoices from Postgres, as they stand at one moment, and writes their FOCUS file.
-
-Streamed: the file of a month never is in memory as a whole. Keeps out: what a row says (`rows`).
-"""
+"""Reads a month's final invoices in one snapshot of Postgres and streams them to a FOCUS file (see `rows`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -23,22 +20,21 @@ from fly_billing.focus.exports.rows import Row, UnequalRows, focus_rows
 from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.money import EXACT
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase, records
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, unreadable
 from fly_billing.postgres.statements import sql
 
-# Rows that are written at once: a Parquet row group is not much smaller than this is worth it.
+# Rows that are written at once, as one Parquet row group: much smaller groups compress badly.
 BATCH = 20_000
-_OF_INVOICE = ("invoice_id", "payer_id", "payer_name", "number", "currency", "total_cents", "unreadable_rollup")
 
 
 class FocusExportError(ActionableError):
-    """The month can't be exported; no file was written."""
+    """The month can't be exported. No file was written."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A final invoice that is not in the file, as its records can't be read or do not add up to it."""
+    """A final invoice that is not in the file, because its records can't be read or don't add up to its total."""
 
     organization_id: str
     number: str
@@ -47,9 +43,13 @@ class LeftOut:
 
 @dataclass
 class FocusExport:
-    """What is in the file: `charges` has (rows, billed amount) by currency and charge category.
+    """The outcome of an export.
 
-    `open` and `void` invoices of the month are not in it, nor those `left_out`, which are wrong.
+    Attributes:
+        invoices: The number of invoices in the file.
+        open, void: The numbers of open and void invoices of the month, which are not in the file.
+        charges: (rows, billed amount) by currency and charge category.
+        left_out: Final invoices that are not in the file because of errors in their records.
     """
 
     file: Path
@@ -63,7 +63,7 @@ class FocusExport:
     left_out: list[LeftOut] = field(default_factory=list)
 
     def count(self, rows: list[Row]) -> None:
-        """Add these rows to what the file holds."""
+        """Count rows that were written to the file."""
         self.rows += len(rows)
         for row in rows:
             key, billed = (str(row["BillingCurrency"]), str(row["ChargeCategory"])), row["BilledCost"]
@@ -72,7 +72,7 @@ class FocusExport:
             self.charges[key] = (number + 1, EXACT.add(amount, billed))
 
     def billed(self) -> dict[str, Decimal]:
-        """Return what all invoices in the file come to, by currency."""
+        """Return the total of the invoices in the file, by currency."""
         totals: dict[str, Decimal] = {}
         for (currency, _), (_, amount) in sorted(self.charges.items()):
             totals[currency] = EXACT.add(totals.get(currency, Decimal(0)), amount)
@@ -90,25 +90,36 @@ def export_focus(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FocusExport:
-    """Write the month's final invoices to `file`; void ones are left out, as nobody owes them.
+    """Write the month's final invoices to `file`. Void invoices are not written, because nobody owes them.
 
-    An invoice whose records can't be read, or whose rows would not add up to it, is left out and named in `left_out`.
+    An invoice is left out (see `left_out`) if its records can't be read or its rows don't add up to its total.
 
-    `progress` is told how many of how many invoices are done. Raises FocusExportError where the month has none, or none
-    that can be exported, and OutputExists where the file exists and not `overwrite`.
+    Args:
+        database: The billing database.
+        month: The month of the invoices.
+        file: The file to write.
+        file_format: `csv` or `parquet`.
+        version: The version of FOCUS.
+        provider: The provider's name in the file.
+        overwrite: Replace the file if it exists.
+        progress: Called with the numbers of finished invoices and of all invoices.
+
+    Raises:
+        FocusExportError: The month has no final invoice, or none that can be exported.
+        OutputExists: The file exists and `overwrite` is False.
     """
     if file_format not in FORMATS:
-        raise FocusExportError(f"no such format: {file_format}; there are {', '.join(FORMATS)}")
+        raise FocusExportError(f"no such format: {file_format}; choose one of {', '.join(FORMATS)}")
     if version not in FOCUS_VERSIONS:
-        raise FocusExportError(f"no such version of FOCUS: {version}; files are written as {', '.join(FOCUS_VERSIONS)}")
+        raise FocusExportError(f"no such version of FOCUS: {version}; choose one of {', '.join(FOCUS_VERSIONS)}")
     with database.one_moment() as connection:
-        (counts,) = connection.execute(text(sql("count_invoices")), {"month": month.first_day}).mappings()
-        if not counts["final"]:
+        (counts,) = records(connection, _InvoiceCounts, "count_invoices", month=month.first_day)
+        if not counts.final:
             raise FocusExportError(
-                f"{month} has no final invoices ({counts['open']} open, {counts['void']} void): nothing was written."
+                f"{month} has no final invoices ({counts.open} open, {counts.void} void): nothing was written."
                 f" `fly-billing bill {month}` finalizes them once the month is closed"
             )
-        done = FocusExport(file, month, version, counts["final"], counts["open"], counts["void"])
+        done = FocusExport(file, month, version, counts.final, counts.open, counts.void)
         with new_file(file, file_format, version, overwrite=overwrite) as write:
             waiting: list[Row] = []
             for number, items in enumerate(_invoices(connection, month), start=1):
@@ -132,41 +143,66 @@ def export_focus(
     return done
 
 
-def _left_out(item: Mapping[str, Any], problem: Exception) -> LeftOut:
-    number = "without a number" if item["number"] is None else invoice_number(item["payer_id"], item["number"])
+@dataclass(frozen=True)
+class _InvoiceCounts:
+    """The numbers of a month's invoices by status; `final` are all that are neither open nor void."""
+
+    final: int
+    open: int
+    void: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ItemToExport(BilledItem):
+    """An item with its invoice.
+
+    Attributes:
+        number: The invoice's number within its payer; None in a damaged record.
+        unreadable_rollup: The id of a usage rollup of the item that can't be read.
+    """
+
+    invoice_id: UUID
+    payer_id: str
+    payer_name: str
+    number: int | None
+    currency: str
+    total_cents: int
+    unreadable_rollup: str | None
+
+
+def _left_out(item: _ItemToExport, problem: Exception) -> LeftOut:
+    number = "without a number" if item.number is None else invoice_number(item.payer_id, item.number)
     if isinstance(problem, UnequalRows):
-        return LeftOut(item["payer_id"], number, str(problem))
-    return LeftOut(item["payer_id"], number, unreadable(f"invoice {number}", problem).operator_text)
+        return LeftOut(item.payer_id, number, str(problem))
+    return LeftOut(item.payer_id, number, unreadable(f"invoice {number}", problem).operator_text)
 
 
-def _invoices(connection: Connection, month: BillingMonth) -> Iterator[list[Mapping[str, Any]]]:
+def _invoices(connection: Connection, month: BillingMonth) -> Iterator[list[_ItemToExport]]:
     """Yield the items of one invoice after the other."""
     statement = text(sql("items_to_export")).execution_options(stream_results=True, yield_per=2_000)
-    span = {"month": month.first_day, "month_start": month.start, "month_end": month.end}
-    found = connection.execute(statement, span).mappings()
-    for _, grouped in groupby(found, key=lambda row: row["invoice_id"]):
-        yield [dict(row) for row in grouped]
+    parameters = {"month": month.first_day, "month_start": month.start, "month_end": month.end}
+    items = (_ItemToExport(**row) for row in connection.execute(statement, parameters).mappings())
+    for _, items_of_invoice in groupby(items, key=lambda item: item.invoice_id):
+        yield list(items_of_invoice)
 
 
-def _invoice(items: list[Mapping[str, Any]], month: BillingMonth) -> ExportedInvoice:
-    """Make an invoice of its items. Raises ValueError naming a field that holds no number or time."""
-    head = items[0]
+def _invoice(items: Sequence[_ItemToExport], month: BillingMonth) -> ExportedInvoice:
+    """Build an invoice from its items. Raises ValueError naming a field that can't be read as a number or time."""
+    first = items[0]
     for item in items:
-        refuse_unreadable(item)
-        if item["unreadable_rollup"] is not None:
+        refuse_unreadable(vars(item))
+        if item.unreadable_rollup is not None:
             raise ValueError(
-                f"usage rollup {item['unreadable_rollup']} has no time, or dimensions that are no JSON object"
+                f"usage rollup {item.unreadable_rollup} has no time, or its dimensions are not a JSON object"
             )
+    if first.number is None:
+        raise ValueError("number is missing")
     return ExportedInvoice(
-        number=invoice_number(head["payer_id"], head["number"]),
-        organization_id=head["payer_id"],
-        organization_name=head["payer_name"],
+        number=invoice_number(first.payer_id, first.number),
+        organization_id=first.payer_id,
+        organization_name=first.payer_name,
         month=month,
-        currency=head["currency"],
-        total_cents=head["total_cents"],
-        items=[_item(item) for item in items],
+        currency=first.currency,
+        total_cents=first.total_cents,
+        items=items,
     )
-
-
-def _item(row: Mapping[str, Any]) -> BilledItem:
-    return BilledItem(**{name: value for name, value in row.items() if name not in _OF_INVOICE})

@@ -1,8 +1,7 @@
 """Writes FOCUS rows as CSV or Parquet, a batch at a time.
 
-In CSV numbers are plain decimals, times end in Z, null is an empty field, and a text that a spreadsheet would run has
-an apostrophe before it. In Parquet they are decimal128, timestamps in UTC and null, and texts are as they are. Keeps
-out: what the rows say.
+In CSV, numbers are plain decimals, times end in Z, null is an empty field, and text that a spreadsheet would run as a
+formula begins with an apostrophe. In Parquet, numbers are decimal128 and times are timestamps in UTC.
 """
 
 from __future__ import annotations
@@ -38,9 +37,11 @@ FORMATS = ("csv", "parquet")
 
 @contextmanager
 def new_file(path: Path, file_format: str, version: str, *, overwrite: bool = False) -> Iterator[Write]:
-    """Yield what writes rows; the file is there, whole, when the block has ended well, and not at all if it has not.
+    """Yield a function that writes rows. The file appears, complete, when the block ends without an error.
 
-    Raises OutputExists where there is one already, unless `overwrite`, and OutputNotWritten.
+    Raises:
+        OutputExists: The file exists and `overwrite` is False.
+        OutputNotWritten: The file can't be written.
     """
     with output_file(path, overwrite=overwrite) as file, ExitStack() as stack:
         yield (_csv if file_format == "csv" else _parquet)(stack, file, version)
@@ -50,7 +51,7 @@ def _csv(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
     file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
     stack.callback(file.detach)
     columns = columns_of(version)
-    # RFC 4180's line ends: with "\n" alone, csv would not quote a text with "\r", and tear its row.
+    # RFC 4180's line ends: with "\n" alone, csv would not quote text that contains "\r", which would break the row.
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(column.name for column in columns.values())
 

@@ -1,18 +1,20 @@
 """Turns a final invoice into FOCUS rows. Pure: no database, no file.
 
-The rules, for a reader to argue with:
-  - An item becomes a row per step of its sum (a tier, a flat fee, the free allowance): each has one price x quantity.
-  - A discount is no row: FOCUS wants it in the costs of the rows that it is off (attribute DiscountHandling). So it
-    lowers their BilledCost and EffectiveCost, and x_Discounts names the coupon. ListCost stays.
-  - A credit is a row (ChargeCategory Credit), as it pays for other rows; so is a one-off item below zero.
-  - What tops up to a minimum, cuts down to a maximum, or puts an earlier month right, is an Adjustment. Only the last,
-    and a fee that was charged in advance, put an invoiced period right: ChargeClass Correction.
-  - A reservation is a Purchase with an EffectiveCost of 0: it pays for usage of later months. Its credits are rows.
-  - Where a price was negotiated, ContractedUnitPrice and ContractedCost are its own, ListUnitPrice and ListCost those
-    of the price list: step by step where both have the same steps, else on average.
-  - A tax is a row per rate, its ListCost the rate on the ListCost of the items that it is on. What is contained in the
-    prices (inclusive) has none.
-  - An item's cents are shared out over its rows by largest remainder, so that all rows of an InvoiceId add up to it.
+The rules:
+  - An item becomes one row per step of its calculation (a tier, a flat fee, the free allowance), so that each row has
+    one unit price and one quantity.
+  - A discount has no row. FOCUS includes it in the costs of the discounted rows (attribute DiscountHandling): it lowers
+    their BilledCost and EffectiveCost, and x_Discounts names the coupon. ListCost does not change.
+  - A credit is a row (ChargeCategory Credit), because it pays for other rows. So is a negative one-off item.
+  - A top-up to a minimum, a cut to a maximum and an adjustment of an earlier month are Adjustments. Only the last, and
+    the return of a fee that was charged in advance, correct an invoiced period: ChargeClass Correction.
+  - A reservation is a Purchase with an EffectiveCost of 0, because it pays for usage of later months. Its credits are
+    rows.
+  - For a negotiated price, ContractedUnitPrice and ContractedCost are the negotiated ones, ListUnitPrice and ListCost
+    those of the price list: step by step if both have the same steps, otherwise as an average.
+  - A tax is one row per rate. Its ListCost is the rate x the ListCost of the taxed items. A tax that the prices include
+    has no row.
+  - An item's cents are split over its rows by largest remainder, so that the rows of an InvoiceId add up to its total.
 """
 
 from __future__ import annotations
@@ -35,18 +37,23 @@ from fly_billing.money import EXACT, divide, exact_product, exact_sum, from_cent
 
 Row = dict[str, Cell]
 
-# FOCUS wants a prefix on tags that the provider defines: these are the dimensions of the usage.
+# FOCUS requires a prefix on tags that the provider defines. Ours are the dimensions of the usage.
 TAG_PREFIX = "fly_billing/"
 _FREQUENCIES = {"usage": "Usage-Based", "subscription": "Recurring", "minimum": "Recurring", "maximum": "Recurring"}
 
 
 class UnequalRows(ActionableError):
-    """The rows of an invoice do not add up to it: a file never says otherwise than the invoice."""
+    """The rows of an invoice don't add up to its total, so it can't be exported."""
 
 
 @dataclass
-class _TakenOff:
-    """What discounts take off one item: exact, above zero; their share of the invoice's cents; and their coupons."""
+class _Discounted:
+    """The discounts of one item.
+
+    Attributes:
+        amount: Their exact sum, as a positive number.
+        cents: Their share of the invoice's cents, as a positive number.
+    """
 
     amount: Decimal = Decimal(0)
     cents: int = 0
@@ -54,55 +61,55 @@ class _TakenOff:
 
 
 def focus_rows(invoice: ExportedInvoice, provider: str) -> list[Row]:
-    """Return the rows of an invoice, in its order; taxes last. Raises UnequalRows where they miss its total."""
-    taken_off = _discounts(invoice)
+    """Return the invoice's rows in its order, taxes last. Raises UnequalRows if they don't add up to its total."""
+    discounts = _discounts(invoice)
     rows: list[Row] = []
     for item in invoice.items:
         if item.kind not in ("discount", "tax"):
-            rows += _rows(invoice, item, taken_off[item.id], provider)
+            rows += _rows(invoice, item, discounts[item.id], provider)
     taxes = [item for item in invoice.items if item.kind == "tax"]
     rows += [_tax_row(invoice, item, rows, provider) for item in taxes]
     billed = exact_sum([row["BilledCost"] for row in rows if isinstance(row["BilledCost"], Decimal)])
     if billed != from_cents(invoice.total_cents, invoice.currency):
         raise UnequalRows(
-            f"the rows of invoice {invoice.number} add up to {billed} {invoice.currency}, its total is"
-            f" {from_cents(invoice.total_cents, invoice.currency)}: its items do not explain its total, so it is left"
-            " out. Look at it with `fly-billing explain`"
+            f"the rows of invoice {invoice.number} add up to {billed} {invoice.currency}, but its total is"
+            f" {from_cents(invoice.total_cents, invoice.currency)}, so the invoice is left out. Check its items with"
+            " `fly-billing explain`"
         )
     return rows
 
 
-def _discounts(invoice: ExportedInvoice) -> dict[UUID, _TakenOff]:
-    taken_off: dict[UUID, _TakenOff] = defaultdict(_TakenOff)
+def _discounts(invoice: ExportedInvoice) -> dict[UUID, _Discounted]:
+    discounts: dict[UUID, _Discounted] = defaultdict(_Discounted)
     for discount in (item for item in invoice.items if item.kind == "discount"):
         applied = [(UUID(part["item"]), Decimal(part["amount"])) for part in discount.detail["applied_to"]]
         amounts = [EXACT.minus(amount) for _, amount in applied]
         shares = share_out_cents(amounts, invoice.currency, discount.amount_cents)
         for (item, amount), cents in zip(applied, shares, strict=True):
-            one = taken_off[item]
-            one.amount = EXACT.add(one.amount, amount)
-            one.cents += cents
-            one.coupons.append(discount.detail["code"])
-    return taken_off
+            discounted = discounts[item]
+            discounted.amount = EXACT.add(discounted.amount, amount)
+            discounted.cents += cents
+            discounted.coupons.append(discount.detail["code"])
+    return discounts
 
 
-def _rows(invoice: ExportedInvoice, item: BilledItem, off: _TakenOff, provider: str) -> list[Row]:
+def _rows(invoice: ExportedInvoice, item: BilledItem, discounted: _Discounted, provider: str) -> list[Row]:
     charges = charges_of(item)
-    amounts = _less([charge.amount for charge in charges], off.amount)
-    cents = share_out_cents(amounts, invoice.currency, item.amount_cents + off.cents)
+    amounts = _deduct([charge.amount for charge in charges], discounted.amount)
+    cents = share_out_cents(amounts, invoice.currency, item.amount_cents + discounted.cents)
     return [
-        _row(invoice, item, charge, amount, from_cents(share, invoice.currency), off.coupons, provider)
+        _row(invoice, item, charge, amount, from_cents(share, invoice.currency), discounted.coupons, provider)
         for charge, amount, share in zip(charges, amounts, cents, strict=True)
     ]
 
 
-def _less(amounts: Sequence[Decimal], off: Decimal) -> list[Decimal]:
-    """Take `off` from the amounts in proportion; the last one bears what does not divide."""
-    if not off:
+def _deduct(amounts: Sequence[Decimal], discount: Decimal) -> list[Decimal]:
+    """Deduct the discount from the amounts in proportion. The last amount takes the rest that does not divide."""
+    if not discount:
         return list(amounts)
     total = exact_sum(amounts)
-    parts = [divide(EXACT.multiply(off, amount), total) if total else Decimal(0) for amount in amounts[:-1]]
-    parts.append(EXACT.subtract(off, exact_sum(parts)))
+    parts = [divide(EXACT.multiply(discount, amount), total) if total else Decimal(0) for amount in amounts[:-1]]
+    parts.append(EXACT.subtract(discount, exact_sum(parts)))
     return [EXACT.subtract(amount, part) for amount, part in zip(amounts, parts, strict=True)]
 
 
@@ -138,7 +145,7 @@ def _row(
         "PricingQuantity": charge.quantity,
         "PricingUnit": charge.unit,
         "RegionId": region,
-        "RegionName": region,  # regions are called by their ids
+        "RegionName": region,  # regions have no other name than their id
         "SkuId": item.price_key or charge.sku_price,
         "SkuMeter": _meter(item) if charge.sku_price else None,
         "SkuPriceDetails": _json(details) if charge.sku_price else None,
@@ -149,13 +156,15 @@ def _row(
 
 
 def _cost_of_taxed(invoice: ExportedInvoice, tax: BilledItem, rows: Sequence[Row], column: str) -> Decimal:
-    """Add up the ListCost (or the ContractedCost) of what a tax is on: of all rows, or of the items that it names, less
-    what paid for them."""
+    """Return the ListCost (or ContractedCost) that a tax applies to.
+
+    That is the cost of all rows, or of the items that the tax names, minus the credits and caps on those items.
+    """
     costs = [(row["x_InvoiceItemId"], cost) for row in rows if isinstance(cost := row[column], Decimal)]
     if "taxed" not in tax.detail:
         return exact_sum([cost for _, cost in costs])
     taxed = {part["item"]: Decimal(part["amount"]) for part in tax.detail["taxed"]}
-    # A true-up and an adjustment may be taxed at several rates, in parts.
+    # A top-up to a minimum and an adjustment may be taxed at several rates, in parts.
     in_parts = {str(item.id) for item in invoice.items if item.kind in ("minimum", "adjustment")}
     whole = [cost for item, cost in costs if item in taxed and item not in in_parts]
     parts = [amount for item, amount in taxed.items() if item in in_parts]
@@ -188,7 +197,7 @@ def _tax_row(invoice: ExportedInvoice, item: BilledItem, rows: Sequence[Row], pr
 
 
 def _base_row(invoice: ExportedInvoice, item: BilledItem, provider: str) -> Row:
-    """Return what is the same for all rows of an item; what is not known stays null."""
+    """Return the cells that all rows of an item share. The other cells are null."""
     return dict.fromkeys((column.name for column in COLUMNS), None) | {
         "BillingAccountId": invoice.organization_id,
         "BillingAccountName": invoice.organization_name,

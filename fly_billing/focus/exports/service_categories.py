@@ -1,4 +1,4 @@
-"""FOCUS's category and subcategory of each product that the shipped price book has. Another book's are "Other"."""
+"""FOCUS's category and subcategory of each product in the shipped price book. Other products get "Other"."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def service_category(product: str) -> str:
 
 
 def service_subcategory(product: str) -> str:
-    """Return the subcategory, which has just one category."""
+    """Return the subcategory. Each subcategory belongs to one category."""
     return _CATEGORIES.get(product, _OTHER)[1]

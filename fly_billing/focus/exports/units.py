@@ -1,4 +1,4 @@
-"""Units as FOCUS writes them (attribute UnitFormat): `GB-Hours`, `GB/Hour`, `Requests`, `2592000 Seconds`."""
+"""Formats units as FOCUS does (attribute UnitFormat): `GB-Hours`, `GB/Hour`, `Requests`, `2592000 Seconds`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _DATA_SIZE = re.compile(r"[KMGTPE]?i?[bB]")
 
 
 def focus_unit(unit: str, per: Decimal = Decimal(1)) -> str:
-    """Write a price book's unit, capitalized and in the plural; with the number of them that a price is for.
+    """Return a price book's unit, capitalized and in the plural, after the number of units that a price is for.
 
-    Of `GB-hour` the last part is in the plural, of `GB/hour` the part before the slash.
+    In `GB-hour` the last part gets the plural, in `GB/hour` the part before the slash.
     """
     counted, slash, time = unit.partition("/")
     *singular, last = counted.split("-")
@@ -28,7 +28,7 @@ def _capitalized(unit: str) -> str:
 
 
 def _plural(unit: str) -> str:
-    """Return the plural of an English noun; what ends in one s is taken for one."""
+    """Return the plural of an English noun. A noun that ends in a single s counts as a plural already."""
     if _DATA_SIZE.fullmatch(unit):
         return unit
     if re.search(r"(ss|x|ch|sh)$", unit):

@@ -1,8 +1,8 @@
-"""Says which charge a FOCUS row is: FOCUS has no identity of a row, and exports of one month overlap.
+"""Identifies the charges of FOCUS rows: FOCUS rows have no id, and exports of one month overlap.
 
-A row is known by its content and its place among equal rows, whatever its file is called. Its id is
-`<subject>-<content>-<place>`: two hashes and a number. Rows of one subject (who, what, when) and other content are one
-charge that was corrected. Keeps out: where known charges are kept.
+A row is identified by its content and its place among equal rows, regardless of its file's name. Its id is
+`<subject>-<content>-<place>`: two hashes and a number. If a row has the subject (who, what, when) of an earlier charge
+and other content, the charge was corrected.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-# Hexadecimal digits: two subjects that meet would be miscounted as a change, two contents would be billed once.
+# Hexadecimal digits of the hashes. If two subjects collided, a new charge would count as a changed one. If two contents
+# collided, two charges would be billed as one.
 SUBJECT_DIGITS, CONTENT_DIGITS = 16, 32
 
 
 @dataclass(frozen=True)
 class ImportScope:
-    """Whose charges of which billing month: what an export is a statement about."""
+    """The sub-account and billing month that a charge belongs to."""
 
     provider: str
     billing_account: str
@@ -37,7 +38,7 @@ class ImportScope:
 
 
 class Identities:
-    """Numbers the rows of an export that are alike."""
+    """Gives ids to the rows of an export, and numbers equal rows."""
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
@@ -54,7 +55,12 @@ def _digest(texts: Sequence[str], digits: int) -> str:
 
 @dataclass(frozen=True)
 class ImportedCharge:
-    """A charge of a file, or one that was imported before. `day` is that of its charge, `scope` the key of a Scope."""
+    """A charge in a file, or one that was imported before.
+
+    Attributes:
+        scope: The key of its ImportScope.
+        day: The day of the charge.
+    """
 
     id: str
     scope: str
@@ -67,10 +73,15 @@ class ImportedCharge:
 
 @dataclass(frozen=True)
 class ExportComparison:
-    """What an export says beside what was known: ids of charges, none in two of them but `replaced` and `vanished`.
+    """The ids of charges in an export, compared with earlier imports.
 
-    `changed` are charges of the file in place of `replaced` ones; `vanished` are known ones that the export no longer
-    has, `kept` those of them that stay because rows of the export can't be read.
+    Attributes:
+        new: Charges that were never imported.
+        known: Charges that were imported before.
+        changed: Charges of the export that take the place of the `replaced` ones.
+        replaced: Charges of earlier imports that the export has with other content.
+        vanished: Charges of earlier imports that the export no longer has.
+        kept: Those of `vanished` that remain, because some rows of the export can't be read.
     """
 
     new: frozenset[str]
@@ -86,15 +97,16 @@ class ExportComparison:
 
 
 def covered_days(rows: Iterable[tuple[ImportScope, date]]) -> dict[str, tuple[date, date]]:
-    """Return, by scope, the days that an export is a statement about: from its first charge to its last.
+    """Return the first and last day that an export covers, by the key of a scope.
 
-    They are those of the billing month's whole export; a sub-account that it does not name may be in another one.
+    All sub-accounts of a billing month get the same days: from the month's first charge in the export to its last. A
+    sub-account that the export does not name is not covered, because another export may have it.
     """
     days: dict[tuple[str, str, date], list[date]] = {}
     scopes: dict[str, tuple[str, str, date]] = {}
     for scope, day in rows:
-        found = days.setdefault(scope.export, [day, day])
-        found[:] = min(found[0], day), max(found[1], day)
+        span = days.setdefault(scope.export, [day, day])
+        span[:] = min(span[0], day), max(span[1], day)
         scopes[scope.key] = scope.export
     return {key: (days[export][0], days[export][1]) for key, export in scopes.items()}
 
@@ -111,11 +123,18 @@ def compare(
     *,
     is_whole: bool,
 ) -> ExportComparison:
-    """Compare an export with what is known of the days it covers. `is_whole`: each of its rows could be read."""
+    """Compare an export with earlier imports.
+
+    Args:
+        file: The charges of the export.
+        known: The charges of earlier imports.
+        covered: The days that the export covers, from `covered_days`.
+        is_whole: True if every row of the export could be read.
+    """
     before = {charge.id for charge in known}
     now = {charge.id for charge in file}
     gone: dict[str, list[str]] = defaultdict(list)
-    for charge in sorted(known, key=lambda one: one.id):
+    for charge in sorted(known, key=lambda charge: charge.id):
         if charge.id not in now and covers(covered, charge):
             gone[charge.subject].append(charge.id)
     new, changed, replaced = set(), set(), set()

@@ -47,11 +47,18 @@ __all__ = ["FocusImport", "FocusImportError", "import_focus"]
 
 @dataclass(frozen=True)
 class FocusImport:
-    """What became of every row of the export, and what is to be done next: land `landing_days`, bill `months`.
+    """The outcome of an import. The next steps are to land `landing_days` and to bill `months`.
 
-    Rows are `new`, `known` (imported before) or `changed` (in place of one that was), or rejected. `vanished` are
-    charges of earlier imports that this export should have and has not: they are taken back, but for `kept` of them.
-    Raises AssertionError where a row is not accounted for.
+    Attributes:
+        rows: The number of rows: `usage`, `one_off` and `rejected` together.
+        new, known, changed: The numbers of rows that were never imported, that were imported before, and that replace
+            a row of an earlier import.
+        vanished: The number of charges of earlier imports that this export no longer has. They are reversed.
+        kept: The number of vanished charges that are not reversed, because some rows of the export can't be read.
+        written: The files of usage in the landing folder.
+
+    Raises:
+        AssertionError: The numbers don't account for every row.
     """
 
     files: tuple[Path, ...]
@@ -90,20 +97,30 @@ def import_focus(
     cost: str = "list",
     progress: Callable[[str], None] = lambda text: None,
 ) -> FocusImport:
-    """Import an export, which may be in several files; importing it again changes nothing.
+    """Import an export, which may consist of several files. Importing it again changes nothing.
 
-    Charges for days after `now` (aware) are rejected. Of the sub-accounts that it names and the days from its first
-    charge to its last, in each billing month, it is taken for the whole: what earlier imports had of them is compared
-    with it (`identity`), and replaced where it differs.
-    `cost` says what its rows are billed at: "list", their list price, usage as usage; or "billed", as one-off items of
-    their BilledCost: what the provider's invoices said, with discounts, credits and taxes. One of the two for a charge.
-    Raises FocusImportError, before anything is changed, where a file is no FOCUS file or charges were imported at the
-    other cost.
+    In each billing month, an export is complete for the sub-accounts that it names and for the days from its first
+    charge to its last. Earlier imports of these days are compared with it (see `identity`), and replaced where they
+    differ.
+
+    Args:
+        database: The billing database.
+        landing_dir: The landing folder of usage files.
+        files: The files of the export.
+        max_org_partitions: The number of organizations that get their own billing group.
+        shared_groups: The number of shared billing groups.
+        now: An aware datetime. Charges for later days are rejected.
+        cost: "list" rates usage at its list price. "billed" makes a one-off item of each row's BilledCost, with the
+            discounts, credits and taxes of the provider's invoice. A charge can't be imported both ways.
+        progress: Called with a line of text after each step.
+
+    Raises:
+        FocusImportError: A file is not a FOCUS file, or charges were imported with the other `cost`. Nothing changed.
     """
     read, unreadable = read_focus_rows(files, now, cost)
     names = ", ".join(file.name for file in files)
     progress(f"read {len(read) + len(unreadable)} rows of {names}")
-    make_folder(landing_dir)  # a month is landed before it is billed, also without any usage
+    make_folder(landing_dir)  # a month must be landed before it is billed, even without usage
     with database.transaction() as connection:
         lock_until_commit(connection, "import_focus")
         export = _compare_with_earlier_imports(connection, landing_dir, read, unreadable, cost)
@@ -123,8 +140,8 @@ class _ComparedExport:
     """The readable rows of an export, compared with earlier imports.
 
     Attributes:
-        organizations: the organization's id by sub-account id.
-        mixed_currencies: rows rejected because their sub-account is billed in another currency.
+        mixed_currencies: Rows that are rejected because their sub-account is billed in another currency.
+        organizations: The organization's id by sub-account id.
     """
 
     rows: Sequence[FocusRow]
@@ -180,7 +197,7 @@ def _match_unnamed_one_offs(
 
 @dataclass(frozen=True)
 class _StoredExport:
-    """How many organizations, prices and one-off items an import added, and the files of usage that it wrote."""
+    """The numbers of organizations, prices and one-off items that an import added, and its files of usage."""
 
     organizations: int
     prices: int
@@ -213,7 +230,7 @@ def _store(
 
 
 def _write_rejected_rows(landing_dir: Path, files: Sequence[Path], rejected: Sequence[RejectedRow]) -> None:
-    """Write each file's rejected rows beside the landing folder; remove the list of a file that has none left."""
+    """Write each file's rejected rows beside the landing folder. Delete the list of a file without rejected rows."""
     for file in files:
         rows_of_file = [row for row in rejected if row.file == file.name]
         _write_rejected(landing_dir.parent / "focus_rejected" / f"{file.name}.jsonl", rows_of_file)
@@ -259,15 +276,15 @@ def _known(
     covered: Mapping[str, tuple[date, date]],
     cost: str,
 ) -> _Known:
-    """Read what earlier imports had of these days and scopes. Raises FocusImportError for one at another cost."""
+    """Read earlier imports' charges for these days and scopes. Raises FocusImportError for one at another cost."""
     if not covered:
         return _Known({}, KnownOneOffs({}, {}, {}, Counter()), ())
     usage = known_usage(landing_dir, covered.values())
     one_offs = known_one_offs(connection, list(organizations.values()), covered, cost)
-    metered = [one for one in charges_of(usage) if covers(covered, one)]
+    metered = [charge for charge in charges_of(usage) if covers(covered, charge)]
     if metered and cost != "list":
         raise imported_at_other_cost("list")
-    return _Known(usage, one_offs, [*metered, *(one_offs.charges[identity] for identity in one_offs.standing)])
+    return _Known(usage, one_offs, [*metered, *(one_offs.charges[identity] for identity in one_offs.in_force)])
 
 
 def _charge(row: FocusRow) -> ImportedCharge:

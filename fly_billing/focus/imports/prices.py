@@ -1,7 +1,7 @@
-"""Makes a price book of the list prices that a FOCUS file names.
+"""Builds a price book from the list prices in a FOCUS file.
 
-One meter per pricing unit; one price per SKU price, unit, list price and currency. A file says what a price was, not
-since when: prices hold from PRICED_FROM on, and a changed list price is a price of its own beside the old one.
+There is one meter per pricing unit, and one price per SKU price, unit, list price and currency. A file does not say
+since when a price applies. So every price is valid from PRICED_FROM, and a changed list price becomes a second price.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def meter_key(unit: str) -> str:
 
 
 def price_book_of(usage: Sequence[FocusRow], known: Collection[UUID]) -> PriceBookFiles:
-    """Return the meters of these charges, and the prices not `known` yet: those there are stay worded as they are."""
+    """Return the meters of these charges, and their prices that are not `known` yet. Known prices do not change."""
     units = sorted({row.unit or "" for row in usage})
     meters = [Meter(meter_key(unit), f"{unit} (FOCUS)", unit, dimensions=DIMENSIONS) for unit in units]
     same_price: dict[UUID, list[FocusRow]] = {}
@@ -38,7 +38,7 @@ def price_book_of(usage: Sequence[FocusRow], known: Collection[UUID]) -> PriceBo
 
 
 def _product(rows: Sequence[FocusRow]) -> str:
-    """A price that several services share (data transfer) stands under the provider's name."""
+    """Return the product of a price: its service, or the provider if several services share it (data transfer)."""
     return rows[0].service if len({row.service for row in rows}) == 1 else rows[0].provider
 
 

@@ -1,6 +1,6 @@
-"""Reads the rows of a FOCUS 1.0 to 1.3 cost-and-usage CSV, exactly, and says of each what it is.
+"""Reads the rows of a FOCUS 1.0 to 1.3 cost-and-usage CSV. Each is usage, a one-off charge, or rejected.
 
-That is usage, one-off or rejected. Keeps out: what is made of them. No number passes through a float.
+Numbers are read as exact decimals, never as floats.
 """
 
 from __future__ import annotations
@@ -25,30 +25,37 @@ COLUMNS = (
     "PricingQuantity", "PricingUnit", "ProviderName", "RegionId", "ServiceName", "SkuId", "SkuPriceId", "SubAccountId",
     "SubAccountName",
 )  # fmt: skip
-# FOCUS 1.3 renamed these; whichever of the two names has a value is read.
+# Columns that FOCUS 1.3 renamed. The one that has a value is read.
 RENAMED = {"ProviderName": "ServiceProviderName"}
-# What a row is billed at: its list price, or what its provider billed.
+# A row is billed at its list price, or at the amount that its provider billed.
 COSTS = ("list", "billed")
 BILLED_COLUMNS = ("BilledCost", "BillingPeriodEnd", "BillingPeriodStart")
 ABSENT = ("", "NULL")
-# What a charge is about: a later export of the same charge has these columns as they were, whatever it costs by then.
+# The subject of a charge: a later export of the same charge has the same values here, even if its cost has changed.
 SUBJECT = (
     "BillingCurrency", "ChargeCategory", "ChargeClass", "ChargePeriodEnd", "ChargePeriodStart", "CommitmentDiscountId",
     "PricingCategory", "PricingUnit", "RegionId", "ResourceId", "SkuId", "SkuPriceId",
 )  # fmt: skip
 TIMES = frozenset({"ChargePeriodEnd", "ChargePeriodStart"})
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-# What the usage table holds of a quantity: digits before and behind the point.
+# The digits of a quantity in the usage table: before and after the decimal point.
 WHOLE_DIGITS, DECIMALS = 20, 15
 
 
 class FocusImportError(ActionableError):
-    """The file can't be imported as a whole; nothing was changed."""
+    """The file can't be imported. Nothing changed."""
 
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that can't be billed, with the reason; `line` is where it ends in the file, 1-based."""
+    """A row that can't be billed.
+
+    Attributes:
+        line: The file's line on which the row ends, counted from 1.
+        reason: A short code.
+        message: The reason for people.
+        raw: The row as text.
+    """
 
     file: str
     line: int
@@ -59,10 +66,14 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class FocusRow:
-    """One charge. `quantity`, `list_unit_price` and `cost` have the file's digits; None: not given.
+    """One charge.
 
-    `cost` is its ListCost. Where rows are billed at what their provider billed, it is its BilledCost, and there is
-    neither quantity nor unit price: they would come to something else. `scope` and `id` are made by `identity`.
+    Attributes:
+        id, scope: The charge's identity (see `identity`).
+        quantity, list_unit_price: As in the file; None if absent. Always None if rows are billed at their BilledCost,
+            because their product would be another amount.
+        cost: The ListCost, or the BilledCost.
+        raw: The row as text.
     """
 
     file: str
@@ -87,7 +98,7 @@ class FocusRow:
 
     @property
     def is_usage(self) -> bool:
-        """Tell whether it can be metered: usage of a unit, with a list price and a quantity of digits that are held."""
+        """Return True if it can be metered: usage in a unit, whose list price and quantity we can store exactly."""
         return (
             self.category == "Usage"
             and self.unit is not None
@@ -100,7 +111,7 @@ class FocusRow:
 
     @property
     def amount(self) -> Decimal | None:
-        """Return ListUnitPrice x PricingQuantity, exactly; the cost where one of them is missing."""
+        """The exact product ListUnitPrice x PricingQuantity, or the cost if one of them is missing."""
         if self.list_unit_price is None or self.quantity is None:
             return self.cost
         return EXACT.multiply(self.list_unit_price, self.quantity)
@@ -113,9 +124,9 @@ def _can_be_metered(quantity: Decimal) -> bool:
 def read_focus_rows(
     paths: Sequence[Path], now: datetime, cost: str = "list"
 ) -> tuple[list[FocusRow], list[RejectedRow]]:
-    """Read every row of the files of one export, in order. Raises FocusImportError where one is no FOCUS file."""
+    """Read every row of an export's files, in order. Raises FocusImportError if a file is not a FOCUS file."""
     if cost not in COSTS:
-        raise FocusImportError(f"no such cost: {cost}; rows are billed at {' or '.join(COSTS)}")
+        raise FocusImportError(f"no such cost: {cost}; choose {' or '.join(COSTS)}")
     rows: list[FocusRow] = []
     rejected: list[RejectedRow] = []
     identities = Identities()
@@ -137,21 +148,23 @@ class _RowError(Exception):
 
 
 def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str] | None, str]]:
-    """Yield line number, fields by column (None where their number is wrong), and the row as text."""
+    """Yield the line number, the fields by column (None if there are too many or too few), and the row as text."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             missing = [name for name in columns if name not in header and RENAMED.get(name) not in header]
             if missing:
-                raise FocusImportError(f"{path.name} is no FOCUS file: its header has no column {', '.join(missing)}")
+                raise FocusImportError(
+                    f"{path.name} is not a FOCUS file: its header has no column {', '.join(missing)}"
+                )
             _refuse_repeated_columns(path, header)
             for fields in reader:
                 if fields:
                     by_column = dict(zip(header, fields, strict=True)) if len(fields) == len(header) else None
-                    yield reader.line_num, by_column and _named_as_before(by_column), ",".join(fields)
+                    yield reader.line_num, by_column and _with_old_names(by_column), ",".join(fields)
     except (csv.Error, UnicodeDecodeError) as problem:
-        raise FocusImportError(f"{path.name} is no readable CSV file: {problem}") from problem
+        raise FocusImportError(f"{path.name} is not a readable CSV file: {problem}") from problem
 
 
 def _refuse_repeated_columns(path: Path, header: Sequence[str]) -> None:
@@ -161,13 +174,13 @@ def _refuse_repeated_columns(path: Path, header: Sequence[str]) -> None:
         raise FocusImportError(f"{path.name} can't be imported: {problem}") from None
 
 
-def _named_as_before(fields: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the fields under the names of FOCUS 1.2."""
-    found = dict(fields)
+def _with_old_names(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the fields with the column names of FOCUS 1.2."""
+    renamed = dict(fields)
     for before, now in RENAMED.items():
-        if found.get(now, "") not in ABSENT or before not in found:
-            found[before] = found[now]
-    return found
+        if renamed.get(now, "") not in ABSENT or before not in renamed:
+            renamed[before] = renamed[now]
+    return renamed
 
 
 def _row(
@@ -178,7 +191,7 @@ def _row(
         raise _RowError("missing_sub_account", "SubAccountId is empty: there is nobody to bill")
     currency = fields["BillingCurrency"]
     if not re.fullmatch(r"[A-Z]{3}", currency):
-        raise _RowError("bad_currency", f"BillingCurrency {currency!r} is no ISO 4217 code")
+        raise _RowError("bad_currency", f"BillingCurrency {currency!r} is not an ISO 4217 code")
     is_list = cost == "list"
     starts_at = _not_after(now, _time(fields, "ChargePeriodStart") if is_list else _billed_at(fields))
     quantity, unit_price = (
@@ -218,14 +231,14 @@ def _row(
 
 
 def _charged(row: FocusRow) -> list[str]:
-    """Return the numbers that decide what the row costs, each written in one way."""
+    """Return the numbers that the row's amount is calculated from, in one notation."""
     has_price = row.list_unit_price is not None and row.quantity is not None
     numbers = [row.quantity, row.list_unit_price] if has_price else [row.cost]
     return [plain(number) for number in numbers if number is not None]
 
 
 def _given(fields: Mapping[str, str], name: str) -> str:
-    """Return a column that a file may lack."""
+    """Return a cell of a column that the file may not have."""
     return _text(fields, name) or "" if name in fields else ""
 
 
@@ -237,7 +250,7 @@ def _moment_or_text(fields: Mapping[str, str], name: str) -> str:
 
 
 def _billing_month(fields: Mapping[str, str], starts_at: datetime) -> BillingMonth:
-    """Return the month in which the row was billed; that of the charge where the file does not say."""
+    """Return the month in which the row was billed, or the charge's month if the file does not say."""
     given = _given(fields, "BillingPeriodStart")
     return BillingMonth.containing(_time(fields, "BillingPeriodStart") if given else starts_at)
 
@@ -257,7 +270,7 @@ def _number(fields: Mapping[str, str], name: str) -> Decimal | None:
     number = Decimal(text) if NUMBER.fullmatch(text) else None
     if number is None or number.adjusted() > 24 or int(number.as_tuple().exponent) < -40:
         raise _RowError(
-            "bad_number", f"{name} {text!r} is no number with at most 25 digits before the point and 40 behind"
+            "bad_number", f"{name} {text!r} is not a number with at most 25 digits before the point and 40 after it"
         )
     return number
 
@@ -267,14 +280,14 @@ def _time(fields: Mapping[str, str], name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(fields[name])
     except ValueError:
-        raise _RowError("bad_time", f"{name} {fields[name]!r} is no time") from None
+        raise _RowError("bad_time", f"{name} {fields[name]!r} is not a valid time") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _billed_at(fields: Mapping[str, str]) -> datetime:
-    """Return when the charge was, if that lies in the billing period; else the period's start.
+    """Return the charge's start if it is in the billing period, otherwise the period's start.
 
-    A correction of an earlier month and a fee in advance are for another time than that in which they were billed.
+    A correction of an earlier month and a fee in advance are for another period than the one that billed them.
     """
     charged, start = _time(fields, "ChargePeriodStart"), _time(fields, "BillingPeriodStart")
     return charged if start <= charged < _time(fields, "BillingPeriodEnd") else start
@@ -282,14 +295,14 @@ def _billed_at(fields: Mapping[str, str]) -> datetime:
 
 def _not_after(now: datetime, moment: datetime) -> datetime:
     if moment.date() > now.astimezone(UTC).date():
-        raise _RowError("in_future", f"it is for {moment:%Y-%m-%d}, which is yet to come: import the file again then")
+        raise _RowError("in_future", f"it is for {moment:%Y-%m-%d}, a future day: import the file again on that day")
     return moment
 
 
 def reject_mixed_currencies(
     rows: Sequence[FocusRow], known: Mapping[str, str]
 ) -> tuple[list[FocusRow], list[RejectedRow]]:
-    """Keep each sub-account's rows in one currency: the `known` one, else that of its first row. Reject the others."""
+    """Reject rows in another currency than their sub-account's: the `known` one, or the one of its first row."""
     currencies = dict(known)
     kept, rejected = [], []
     for row in rows:

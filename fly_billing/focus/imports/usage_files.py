@@ -1,7 +1,7 @@
-"""Keeps the usage of FOCUS exports as CSV files of the landing folder: one per charge day, landing on the day after.
+"""Stores the usage of FOCUS exports as CSV files in the landing folder: one per charge day, landed on the next day.
 
-A day's file has what all exports say of it by now. A charge that was corrected or taken back is replaced there, and the
-day lands again: that is how any usage is corrected.
+A day's file has the current charges of all exports. A corrected charge is replaced and a vanished one removed, and the
+day lands again, as with any corrected usage.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ DayRows = dict[str, tuple[str, ...]]
 
 
 def known_usage(landing_dir: Path, covered: Collection[tuple[date, date]]) -> dict[date, DayRows]:
-    """Read what earlier imports left for these charge days, by charge day.
+    """Read the usage of earlier imports for these charge days.
 
-    Raises FocusImportError where a file was changed by somebody else, or an import of an earlier version wrote one.
+    Raises:
+        FocusImportError: Something else changed a file, or an earlier version of this importer wrote it.
     """
     days = {first + timedelta(days=n) for first, last in covered for n in range((last - first).days + 1)}
-    found: dict[date, DayRows] = {}
+    usage: dict[date, DayRows] = {}
     for day in sorted(days):
         folder = landing_dir / (day + timedelta(days=1)).isoformat()
-        _refuse_files_of_before(folder)
+        _refuse_files_of_earlier_version(folder)
         if (folder / NAME).exists():
-            found[day] = _read(folder / NAME)
-    return found
+            usage[day] = _read(folder / NAME)
+    return usage
 
 
-def _refuse_files_of_before(folder: Path) -> None:
+def _refuse_files_of_earlier_version(folder: Path) -> None:
     for path in sorted(folder.glob("focus-*.csv")):
         with path.open(encoding="utf-8", errors="replace") as file:
             if file.readline().rstrip("\n").endswith(",focus_line"):
                 raise FocusImportError(
-                    f"{path} is of an import that an earlier version of fly_billing made; its charges would be billed"
-                    " twice. Move such files away and import what they were made from again: what is billed stays the"
-                    " same"
+                    f"{path} was written by an import of an earlier version of fly_billing; its charges would be billed"
+                    " twice. Move such files away and import their exports again: billed amounts do not change"
                 )
 
 
@@ -59,12 +59,12 @@ def _read(path: Path) -> DayRows:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file, strict=True)
             if tuple(next(reader, ())) != HEADER:
-                raise FocusImportError(f"{path} is not what an import wrote: its header is another one. Move it away")
+                raise FocusImportError(f"{path} was not written by an import: its header differs. Move it away")
             rows = {row[0]: tuple(row) for row in reader}
     except (OSError, csv.Error, UnicodeDecodeError, IndexError) as problem:
-        raise FocusImportError(f"{path} can't be read, and has what was imported before: {problem}") from problem
+        raise FocusImportError(f"{path} can't be read, but has usage of earlier imports: {problem}") from problem
     if any(len(row) != len(HEADER) for row in rows.values()):
-        raise FocusImportError(f"{path} is not what an import wrote: a row is torn. Import what it was made from again")
+        raise FocusImportError(f"{path} is damaged: a row has missing or extra cells. Import its export again")
     return rows
 
 
@@ -79,10 +79,10 @@ def plan_usage_files(
     organizations: Mapping[str, str],
     taken_back: Collection[str],
 ) -> dict[Path, bytes]:
-    """Return the files that change, with their content. `organizations`: the organization's id by sub-account id."""
+    """Return the files to write, with their content. `organizations` has the organization id of each sub-account id."""
     days: dict[date, DayRows] = defaultdict(dict)
     for day, before in known.items():
-        days[day] = {one: cells for one, cells in before.items() if one not in taken_back}
+        days[day] = {charge_id: cells for charge_id, cells in before.items() if charge_id not in taken_back}
     for charge in usage:
         days[charge.starts_at.date()].setdefault(charge.id, _cells(charge, organizations[charge.sub_account_id]))
     return {
@@ -110,7 +110,7 @@ def _content(rows: Iterable[tuple[str, ...]]) -> bytes:
 
 
 def write_in_one_step(path: Path, content: bytes) -> None:
-    """Write the file so that a reader never sees half of it."""
+    """Write the file at once, so that a reader never sees half of it."""
     make_folder(path.parent)
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_bytes(content)

@@ -264,7 +264,7 @@ def test_a_corrected_export_replaces_usage_and_one_off_items_that_changed_or_van
     land(billing_database, landing_dir)
     (invoice,) = bill_september(billing_database, landing_dir).invoices
     assert invoice.amount == Decimal("17.50")  # 2 + 3 - 0.50 + 11 + 2
-    items = query(billing_database, "select amount from one_off_items where description ~ '^Taken back' order by 1")
+    items = query(billing_database, "select amount from one_off_items where description ~ '^Reversed' order by 1")
     assert items == [(Decimal(-10),), (Decimal(-7),)]
 
 
@@ -347,11 +347,11 @@ def test_charges_that_were_imported_at_one_cost_are_not_imported_at_the_other(
 ) -> None:
     file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1, BilledCost="1.5"), hour(18, 2))
     focus(billing_database, landing_dir, file)
-    with pytest.raises(FocusImportError, match=r"imported before, at the cost that is called list"):
+    with pytest.raises(FocusImportError, match=r"already imported with --cost list"):
         focus(billing_database, landing_dir, file, cost="billed")
     other = write_focus(landing_dir.parent / "other.csv", hour(18, 1, SubAccountId="2", BilledCost="1.5"))
     focus(billing_database, landing_dir, other, cost="billed")
-    with pytest.raises(FocusImportError, match=r"imported before, at the cost that is called billed"):
+    with pytest.raises(FocusImportError, match=r"already imported with --cost billed"):
         focus(billing_database, landing_dir, other)
 
 
@@ -374,7 +374,7 @@ def test_usage_files_of_an_import_of_before_are_refused_with_what_to_do(
     folder.mkdir(parents=True)
     (folder / "focus-bill-csv.csv").write_text("id,source,focus_line\n1,focus:bill.csv,2\n", encoding="utf-8")
     file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1))
-    with pytest.raises(FocusImportError, match=r"Move such files away and import what they were made from again"):
+    with pytest.raises(FocusImportError, match=r"Move such files away and import their exports again"):
         focus(billing_database, landing_dir, file)
     assert query(billing_database, "select count(*) from organizations") == [(0,)]
 
@@ -491,7 +491,7 @@ def test_a_file_without_the_columns_of_focus_is_refused_by_name(
     file = landing_dir.parent / "other.csv"
     file.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(
-        FocusImportError, match=r"other\.csv is no FOCUS file: its header has no column BillingCurrency"
+        FocusImportError, match=r"other\.csv is not a FOCUS file: its header has no column BillingCurrency"
     ):
         focus(billing_database, landing_dir, file)
 

@@ -1,4 +1,4 @@
--- One row: how many invoices of the month go into its file, and how many are left out as they are open or void.
+-- One row: the number of the month's invoices that are final, open and void.
 select
     count(*) filter (where status not in ('open', 'void')) as final,
     count(*) filter (where status = 'open') as open,

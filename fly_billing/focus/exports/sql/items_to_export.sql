@@ -1,6 +1,6 @@
--- One row per item of the month's final invoices, in the order of payers, numbers and positions, with the time that it
--- is for and the dimensions that all usage behind it shares. `unreadable_rollup`: one behind it that lacks a time, or
--- whose dimensions are no JSON object. Left out: open and void invoices.
+-- One row per item of the month's final invoices, ordered by payer, invoice number and position, with its period and
+-- the dimensions that have the same value in all of its usage. `unreadable_rollup` is a usage rollup of the item that
+-- has no time, or whose dimensions are not a JSON object. Open and void invoices are not included.
 with exported as (
     select i.id, i.organization_id, i.number, i.month, i.currency, i.total_cents, o.name as organization_name
     from invoices as i

@@ -274,7 +274,7 @@ def test_the_region_comes_from_the_usage_or_the_price_and_other_dimensions_are_t
 
 def test_rows_that_miss_their_invoice_are_refused() -> None:
     right = invoice(item("api", "1", "usage", PriceStep.of("all", Decimal(1), Decimal(1))))
-    with pytest.raises(UnequalRows, match=r"rows of invoice ACME-0007 add up to 1\.00 USD, its total is 1\.01"):
+    with pytest.raises(UnequalRows, match=r"rows of invoice ACME-0007 add up to 1\.00 USD, but its total is 1\.01"):
         focus_rows(replace(right, total_cents=101), "Fly.io")
 
 
