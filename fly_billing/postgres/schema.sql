@@ -56,11 +56,13 @@ CREATE TABLE public.invoices (
     CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
 );
 
-COMMENT ON COLUMN public.invoices.origin IS 'imported: made and settled before fly_billing; never synced';
+COMMENT ON TABLE public.invoices IS 'One row per invoice of a payer and month, open ones included. A revision replaces a void invoice.';
 
-COMMENT ON COLUMN public.invoices.amount IS 'the exact sum of the items; total_cents is this, rounded half-up once';
+COMMENT ON COLUMN public.invoices.origin IS 'imported: issued and settled before fly_billing; never synced to Stripe.';
 
-COMMENT ON COLUMN public.invoices.number IS 'gapless per organization, given when it is finalized; void ones keep theirs';
+COMMENT ON COLUMN public.invoices.amount IS 'The exact sum of the items; total_cents is this amount, rounded half-up once.';
+
+COMMENT ON COLUMN public.invoices.number IS 'Consecutive per organization, assigned when it is finalized; void invoices keep theirs.';
 
 CREATE FUNCTION public.final_invoices_that_used(term_table text, term jsonb) RETURNS SETOF public.invoices
     LANGUAGE sql STABLE
@@ -99,7 +101,7 @@ CREATE FUNCTION public.final_invoices_that_used(term_table text, term jsonb) RET
         )
 $$;
 
-COMMENT ON FUNCTION public.final_invoices_that_used(term_table text, term jsonb) IS 'final invoices, void ones included, in whose amounts a row of one of the tables of terms had a part';
+COMMENT ON FUNCTION public.final_invoices_that_used(term_table text, term jsonb) IS 'Returns the final invoices, void ones included, whose amounts a row of one of the tables of terms affected.';
 
 CREATE FUNCTION public.follow_invoice_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -154,7 +156,7 @@ CREATE FUNCTION public.is_amount(amount numeric) RETURNS boolean
     select amount >= 0 and amount < 'Infinity' and scale(trim_scale(amount)) <= 12
 $$;
 
-COMMENT ON FUNCTION public.is_amount(amount numeric) IS 'a finite number of at least 0 with at most 12 decimals, as pricing.rules.fields.check_amount';
+COMMENT ON FUNCTION public.is_amount(amount numeric) IS 'True for a finite number of at least 0 with at most 12 decimals, as in pricing.rules.fields.check_amount.';
 
 CREATE FUNCTION public.is_scope(scope jsonb, kinds jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -171,7 +173,7 @@ CREATE FUNCTION public.is_scope(scope jsonb, kinds jsonb) RETURNS boolean
     from unnest(array['kinds', 'products', 'price_keys']) as list
 $_$;
 
-COMMENT ON FUNCTION public.is_scope(scope jsonb, kinds jsonb) IS 'whether invoicing.rules.items.Scope can read it, and its kinds are among those that a term can be about';
+COMMENT ON FUNCTION public.is_scope(scope jsonb, kinds jsonb) IS 'True if invoicing.rules.items.Scope can read it and its kinds are among those that a term can apply to.';
 
 CREATE FUNCTION public.keep_what_held() RETURNS trigger
     LANGUAGE plpgsql
@@ -228,7 +230,7 @@ CREATE FUNCTION public.last_final_month(organization text) RETURNS date
     ) as final
 $$;
 
-COMMENT ON FUNCTION public.last_final_month(organization text) IS 'the last month of which an organization, or who pays for it then, has a final invoice; void ones included';
+COMMENT ON FUNCTION public.last_final_month(organization text) IS 'Returns the last month in which the organization, or its payer then, has a final invoice; void ones included.';
 
 CREATE UNLOGGED TABLE public.stripe_pace (
     bucket text NOT NULL,
@@ -241,13 +243,15 @@ CREATE UNLOGGED TABLE public.stripe_pace (
 )
 WITH (fillfactor='50');
 
-COMMENT ON COLUMN public.stripe_pace.bucket IS '''account'', or an endpoint';
+COMMENT ON TABLE public.stripe_pace IS 'The state of the rate limiter, shared by all processes: the account and each endpoint.';
 
-COMMENT ON COLUMN public.stripe_pace.next_at IS 'of an endpoint: no request before then';
+COMMENT ON COLUMN public.stripe_pace.bucket IS '''account'', or an endpoint.';
 
-COMMENT ON COLUMN public.stripe_pace.taken IS 'of the account: when requests are due that wait, in order; one that a killed process left passes like any other';
+COMMENT ON COLUMN public.stripe_pace.next_at IS 'Of an endpoint: the earliest time of its next request.';
 
-COMMENT ON COLUMN public.stripe_pace.slowed_to IS 'requests per second right after the last 429; grows with time since slowed_at';
+COMMENT ON COLUMN public.stripe_pace.taken IS 'Of the account: the times reserved for waiting requests, in order. A reservation of a killed process expires too.';
+
+COMMENT ON COLUMN public.stripe_pace.slowed_to IS 'The requests per second right after the last 429; the rate grows with the time since slowed_at.';
 
 CREATE FUNCTION public.lock_stripe_pace(wanted text) RETURNS public.stripe_pace
     LANGUAGE plpgsql
@@ -281,7 +285,7 @@ CREATE FUNCTION public.months_beyond(price text, is_from_start boolean DEFAULT N
     from prices where key = price
 $$;
 
-COMMENT ON FUNCTION public.months_beyond(price text, is_from_start boolean) IS 'for how many months after one inside it an interval of this fee can last: more if it is not by the calendar (is_from_start; null: if one of its subscriptions is not)';
+COMMENT ON FUNCTION public.months_beyond(price text, is_from_start boolean) IS 'Returns the number of months that an interval of this fee can extend past its month: more if it does not follow the calendar (is_from_start; null: if one of its subscriptions does not).';
 
 CREATE FUNCTION public.months_of_term(on_table text, term jsonb, OUT first_month date, OUT last_month date, OUT settled_in date) RETURNS record
     LANGUAGE sql STABLE
@@ -1116,19 +1120,21 @@ CREATE TABLE public.adjustments (
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
 
-COMMENT ON TABLE public.adjustments IS 'differences found in a month whose invoice is final; each is on the next open invoice, once. Never changed';
+COMMENT ON TABLE public.adjustments IS 'Differences found in a month whose invoice is final. Each is billed once, on the next open invoice. Rows never change.';
 
-COMMENT ON COLUMN public.adjustments.item_key IS 'which item of the invoice it corrects: all of one key add up to what is right';
+COMMENT ON COLUMN public.adjustments.item_key IS 'The item of the invoice that it corrects. All adjustments of a key add up to the difference.';
 
-COMMENT ON COLUMN public.adjustments.credit_note_id IS 'given back by this credit note; null: on the next open invoice';
+COMMENT ON COLUMN public.adjustments.credit_note_id IS 'The credit note that returns it; null: it is on the next open invoice.';
 
-COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'the credit that gets this amount back, as it had paid it; below zero: the credit pays this thing instead of another';
+COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'The credit that gets this amount back because it paid it; negative: the credit pays this item instead of another.';
 
-COMMENT ON COLUMN public.adjustments.payer_id IS 'whose invoice it corrects, and on whose next one it is; organization_id: whose usage';
+COMMENT ON COLUMN public.adjustments.payer_id IS 'The payer of the corrected invoice and of the next one; organization_id is the organization that used it.';
 
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
+
+COMMENT ON TABLE public.alembic_version IS 'A single row: the newest migration that was applied.';
 
 CREATE TABLE public.alerts (
     id bigint NOT NULL,
@@ -1150,9 +1156,9 @@ CREATE TABLE public.alerts (
     CONSTRAINT taken_at_is_a_time CHECK (((taken_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (taken_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.alerts IS 'one row per message and channel; taken_at null: it still waits, and is tried again until taken';
+COMMENT ON TABLE public.alerts IS 'The outbox: one row per message and channel. taken_at null: not delivered yet; it is retried until it is.';
 
-COMMENT ON COLUMN public.alerts.key IS 'what the message is about, where it could be written down twice';
+COMMENT ON COLUMN public.alerts.key IS 'The subject of the message, so that it is queued only once.';
 
 ALTER TABLE public.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.alerts_id_seq
@@ -1177,7 +1183,7 @@ CREATE TABLE public.billing_failures (
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
 
-COMMENT ON TABLE public.billing_failures IS 'organizations whose invoice of a month can''t be computed now; gone when it can';
+COMMENT ON TABLE public.billing_failures IS 'Organizations whose invoice of a month can''t be calculated. A row is deleted when it can be.';
 
 CREATE TABLE public.billing_recoveries (
     organization_id text NOT NULL,
@@ -1188,7 +1194,7 @@ CREATE TABLE public.billing_recoveries (
     CONSTRAINT recovered_at_is_a_time CHECK (((recovered_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (recovered_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.billing_recoveries IS 'failures that people were told of and that are over, until they are told that too';
+COMMENT ON TABLE public.billing_recoveries IS 'Billing failures that were reported and are over, until the recovery is reported too.';
 
 CREATE TABLE public.carried_levels (
     month date NOT NULL,
@@ -1204,9 +1210,9 @@ CREATE TABLE public.carried_levels (
     CONSTRAINT organization_id_is_a_key CHECK (((organization_id !~ '[[:cntrl:]]'::text) AND (organization_id ~ '^\S(.*\S)?$'::text) AND (length(organization_id) <= 500)))
 );
 
-COMMENT ON TABLE public.carried_levels IS 'what is held when a month begins: the last level that was told before it. A series that is not there holds nothing';
+COMMENT ON TABLE public.carried_levels IS 'The opening levels of a month: the last level of each series before the month. A series without a row is at 0.';
 
-COMMENT ON COLUMN public.carried_levels.dimensions IS 'as in the usage table, to the byte: the two are compared';
+COMMENT ON COLUMN public.carried_levels.dimensions IS 'Byte for byte as in the usage table, because both are compared.';
 
 CREATE TABLE public.carried_months (
     month date NOT NULL,
@@ -1215,7 +1221,7 @@ CREATE TABLE public.carried_months (
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
 
-COMMENT ON TABLE public.carried_months IS 'months whose first levels are known, and from which version of the usage table; can be made again from it';
+COMMENT ON TABLE public.carried_months IS 'Months whose opening levels are calculated, and the version of the usage table that they come from. They can be calculated again.';
 
 CREATE TABLE public.commitments (
     id uuid NOT NULL,
@@ -1250,18 +1256,20 @@ CREATE TABLE public.commitments (
     CONSTRAINT runs_in_its_months CHECK (((runs_from >= first_month) AND ((last_month IS NULL) OR (runs_from < (last_month + '1 mon'::interval))) AND (runs_until > first_month)))
 );
 
-COMMENT ON COLUMN public.commitments.months IS 'the amount is for so many months together, counted from first_month; what is missing is charged in the last of them';
+COMMENT ON TABLE public.commitments IS 'The least (minimum) or most (maximum) that an organization pays in a month or a period of months.';
 
-COMMENT ON COLUMN public.commitments.runs_from IS 'from when on it runs, where that is inside its first months: they are in proportion. Null: from the first on';
+COMMENT ON COLUMN public.commitments.months IS 'The amount is for this many months together, counted from first_month; the shortfall is charged in the last one.';
 
-COMMENT ON COLUMN public.commitments.runs_until IS 'until when it runs, where that is inside its last months: they are in proportion. Null: to the end of the last';
+COMMENT ON COLUMN public.commitments.runs_from IS 'Its start, if that is inside its first period, whose amount is then prorated. Null: the start of first_month.';
+
+COMMENT ON COLUMN public.commitments.runs_until IS 'Its end, if that is inside its last period, whose amount is then prorated. Null: the end of the last month.';
 
 CREATE TABLE public.corrected_snapshots (
     invoice_id uuid NOT NULL,
     snapshot_id uuid NOT NULL
 );
 
-COMMENT ON TABLE public.corrected_snapshots IS 'the usage that a final invoice together with its adjustments bills, where that is no longer what it billed itself';
+COMMENT ON TABLE public.corrected_snapshots IS 'The usage that a final invoice bills together with its adjustments, if it is no longer the invoice''s own snapshot.';
 
 CREATE TABLE public.correction_approvals (
     id bigint NOT NULL,
@@ -1283,13 +1291,13 @@ CREATE TABLE public.correction_approvals (
     CONSTRAINT total_is_finite CHECK ((abs(total) < '100000000000000000000000'::numeric))
 );
 
-COMMENT ON TABLE public.correction_approvals IS 'corrections that waited and that a person let pass: those that were held when it was written, and no larger ones';
+COMMENT ON TABLE public.correction_approvals IS 'Approvals of held corrections by a person. An approval covers the corrections held at that time, and no larger ones.';
 
-COMMENT ON COLUMN public.correction_approvals.organization_id IS 'only this payer''s correction; null: all of the month and currency';
+COMMENT ON COLUMN public.correction_approvals.organization_id IS 'Only this payer''s correction; null: all corrections of the month and currency.';
 
-COMMENT ON COLUMN public.correction_approvals.total IS 'what they give back in all, in the currency''s major unit';
+COMMENT ON COLUMN public.correction_approvals.total IS 'The total that they return, in the currency''s major unit.';
 
-COMMENT ON COLUMN public.correction_approvals.up_to_decision IS 'the newest correction_decisions.id then: what was held, changed or booked later is not approved by it';
+COMMENT ON COLUMN public.correction_approvals.up_to_decision IS 'The newest correction_decisions.id at that time; corrections held, changed or booked later are not approved.';
 
 ALTER TABLE public.correction_approvals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.correction_approvals_id_seq
@@ -1326,11 +1334,11 @@ CREATE TABLE public.correction_decisions (
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
 
-COMMENT ON TABLE public.correction_decisions IS 'what became of each correction that waited for a person: held (again, where it changed), released as nothing is to be corrected any more or it became small, or booked; the newest row of an invoice counts. Never changed';
+COMMENT ON TABLE public.correction_decisions IS 'Every decision on a correction that needs approval: held (again, if it changed), released (nothing left to correct, or below the limit) or booked. The newest row of an invoice applies. Rows never change.';
 
-COMMENT ON COLUMN public.correction_decisions.gives_back IS 'what the correction takes back from its invoice, in the major unit';
+COMMENT ON COLUMN public.correction_decisions.gives_back IS 'The amount that the correction returns, in the currency''s major unit.';
 
-COMMENT ON COLUMN public.correction_decisions.charges IS 'what the same correction charges beside that';
+COMMENT ON COLUMN public.correction_decisions.charges IS 'The amount that the same correction charges.';
 
 ALTER TABLE public.correction_decisions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.correction_decisions_id_seq
@@ -1370,11 +1378,13 @@ CREATE TABLE public.coupons (
     CONSTRAINT redeem_by_is_a_time CHECK (((redeem_by >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (redeem_by < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON COLUMN public.coupons.scope IS 'which items it is about: invoicing.rules.items.Scope; {}: all charges';
+COMMENT ON TABLE public.coupons IS 'One row per coupon: the discount that it gives when an organization redeems it.';
 
-COMMENT ON COLUMN public.coupons.rank IS 'lower ones are taken off first';
+COMMENT ON COLUMN public.coupons.scope IS 'The items that it applies to (invoicing.rules.items.Scope); {}: all charges.';
 
-COMMENT ON COLUMN public.coupons.months IS 'for how many months it holds once redeemed; null: for good';
+COMMENT ON COLUMN public.coupons.rank IS 'Lower ranks are deducted first.';
+
+COMMENT ON COLUMN public.coupons.months IS 'The number of months that it applies for after it is redeemed; null: no end.';
 
 CREATE TABLE public.credit_entries (
     id bigint NOT NULL,
@@ -1395,8 +1405,7 @@ CASE kind
 END)
 );
 
-COMMENT ON TABLE public.credit_entries IS 'every movement of a credit; its sum is what is left. Drawn when an invoice is finalized; given back when a fee or a
-    month that it had paid turns out lower; returned, both, when the invoice is void';
+COMMENT ON TABLE public.credit_entries IS 'Every movement of a credit; the sum is the balance. A credit is drawn when an invoice is finalized, given back when a fee or month that it paid turns out lower, and both are returned when the invoice becomes void.';
 
 ALTER TABLE public.credit_entries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.credit_entries_id_seq
@@ -1430,9 +1439,11 @@ CREATE TABLE public.credit_grants (
     CONSTRAINT granted_at_is_a_time CHECK (((granted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (granted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON COLUMN public.credit_grants.priority IS 'lower ones are drawn first; then what expires sooner, then what is older';
+COMMENT ON TABLE public.credit_grants IS 'One row per credit granted to an organization.';
 
-COMMENT ON COLUMN public.credit_grants.pays IS 'net: it pays before tax, so that less is taxed (a promotion); gross: after tax, and taxes too (prepaid, a deposit)';
+COMMENT ON COLUMN public.credit_grants.priority IS 'Lower priorities are used first; then the credit that expires sooner, then the older one.';
+
+COMMENT ON COLUMN public.credit_grants.pays IS 'net: it is applied before tax and lowers the tax (a promotion); gross: it is applied after tax and also pays taxes (a prepayment, a deposit).';
 
 CREATE TABLE public.credit_notes (
     id uuid NOT NULL,
@@ -1449,7 +1460,7 @@ CREATE TABLE public.credit_notes (
     CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.credit_notes IS 'a final invoice was too high: what is given back is credit, which the next invoices draw';
+COMMENT ON TABLE public.credit_notes IS 'Returns an amount of a final invoice as a credit, which the next invoices use.';
 
 CREATE TABLE public.discounts (
     id uuid NOT NULL,
@@ -1465,7 +1476,7 @@ CREATE TABLE public.discounts (
     CONSTRAINT redeemed_at_is_a_time CHECK (((redeemed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (redeemed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.discounts IS 'coupons that an organization redeemed, and in which months they hold (last_month included)';
+COMMENT ON TABLE public.discounts IS 'Coupons that an organization redeemed, with the months that they apply to (last_month included).';
 
 CREATE VIEW public.held_corrections AS
  SELECT newest.id,
@@ -1499,7 +1510,7 @@ CREATE VIEW public.held_corrections AS
      JOIN public.invoices i ON (((i.id = newest.invoice_id) AND (i.status <> 'void'::text))))
   WHERE (newest.decision = 'held'::text);
 
-COMMENT ON VIEW public.held_corrections IS 'corrections that wait for a person now, one row per invoice';
+COMMENT ON VIEW public.held_corrections IS 'The corrections that wait for a person''s approval, one row per invoice.';
 
 CREATE TABLE public.invoice_changes (
     id bigint NOT NULL,
@@ -1512,7 +1523,7 @@ CREATE TABLE public.invoice_changes (
     CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.invoice_changes IS 'who changed an invoice''s status, when and why: the settings fly_billing.who and fly_billing.why of the transaction';
+COMMENT ON TABLE public.invoice_changes IS 'Every change of an invoice''s status: who, when and why, from the settings fly_billing.who and fly_billing.why of the transaction.';
 
 ALTER TABLE public.invoice_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.invoice_changes_id_seq
@@ -1530,7 +1541,7 @@ CREATE TABLE public.invoice_commitments (
     CONSTRAINT counted_is_finite CHECK ((abs(counted) < '1000000000000'::numeric))
 );
 
-COMMENT ON TABLE public.invoice_commitments IS 'what of an invoice and its adjustments counts towards a commitment that runs over several months';
+COMMENT ON TABLE public.invoice_commitments IS 'The amount of an invoice and its adjustments that counts towards a commitment of several months.';
 
 CREATE TABLE public.invoice_item_rollups (
     invoice_id uuid NOT NULL,
@@ -1538,7 +1549,7 @@ CREATE TABLE public.invoice_item_rollups (
     item_id uuid NOT NULL
 );
 
-COMMENT ON TABLE public.invoice_item_rollups IS 'which item billed which usage: the key makes it at most one per invoice';
+COMMENT ON TABLE public.invoice_item_rollups IS 'Links an item to the usage that it billed. The key allows each usage once per invoice.';
 
 CREATE TABLE public.invoice_items (
     id uuid NOT NULL,
@@ -1602,13 +1613,15 @@ END))),
     CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric))
 );
 
-COMMENT ON COLUMN public.invoice_items.price_id IS 'the version of the list price, also where negotiated_price_id held in its place';
+COMMENT ON TABLE public.invoice_items IS 'One row per line of an invoice. The shares amount_cents add up to the invoice''s total_cents.';
 
-COMMENT ON COLUMN public.invoice_items.organization_id IS 'whose line it is, where a payer has several organizations on one invoice';
+COMMENT ON COLUMN public.invoice_items.price_id IS 'The version of the list price, also if a negotiated price replaced it.';
 
-COMMENT ON COLUMN public.invoice_items.is_void IS 'its invoice is void: what it billed may be billed again';
+COMMENT ON COLUMN public.invoice_items.organization_id IS 'The organization that is charged; a payer''s invoice may cover several.';
 
-COMMENT ON COLUMN public.invoice_items.interval_start IS 'of a fee: the whole interval that period_start and period_end are a part of; the month in which it ends settles it';
+COMMENT ON COLUMN public.invoice_items.is_void IS 'True if the invoice is void, so that the same charge may be billed again.';
+
+COMMENT ON COLUMN public.invoice_items.interval_start IS 'Of a fee: the start of the whole interval that contains the period; the month in which the interval ends settles it.';
 
 CREATE TABLE public.stripe_invoices (
     invoice_id uuid NOT NULL,
@@ -1638,7 +1651,9 @@ CREATE TABLE public.stripe_invoices (
     CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'the failure that a human was told of; null again once they were told that it recovered';
+COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
+
+COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
 
 CREATE VIEW public.invoice_life AS
  SELECT i.id AS invoice_id,
@@ -1654,21 +1669,21 @@ CREATE VIEW public.invoice_life AS
      LEFT JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
      LEFT JOIN public.billing_failures b ON (((b.organization_id = i.organization_id) AND (b.month = i.month))));
 
-COMMENT ON VIEW public.invoice_life IS 'where an invoice stands: open, held up, finalized, synced, paid, void, uncollectible';
+COMMENT ON VIEW public.invoice_life IS 'The state of each invoice: open, held up, finalized, synced, paid, void, uncollectible.';
 
 CREATE TABLE public.invoice_snapshots (
     invoice_id uuid NOT NULL,
     snapshot_id uuid NOT NULL
 );
 
-COMMENT ON TABLE public.invoice_snapshots IS 'all usage that an invoice bills: the payer''s own and that of whom it pays for';
+COMMENT ON TABLE public.invoice_snapshots IS 'All usage snapshots of an invoice: the payer''s and those of the organizations that it pays for.';
 
 CREATE TABLE public.invoice_tax_rates (
     invoice_id uuid NOT NULL,
     tax_rate_id uuid NOT NULL
 );
 
-COMMENT ON TABLE public.invoice_tax_rates IS 'the rates that were in force for an invoice, whether they came to anything or not: what a correction of it is taxed by';
+COMMENT ON TABLE public.invoice_tax_rates IS 'The tax rates in force for an invoice, even if they charged nothing. A correction of the invoice is taxed with them.';
 
 CREATE TABLE public.invoice_taxes (
     invoice_id uuid NOT NULL,
@@ -1685,7 +1700,9 @@ CREATE TABLE public.invoice_taxes (
     CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
 );
 
-COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'what the tax was worked out from, without the tax';
+COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: the taxable amount and the tax.';
+
+COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
 
 CREATE TABLE public.landed_months (
     landing_day date NOT NULL,
@@ -1700,11 +1717,11 @@ CREATE TABLE public.landed_months (
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
 
-COMMENT ON TABLE public.landed_months IS 'of which months a day brought accepted usage (0: it did once, and no longer does); so late usage is noticed';
+COMMENT ON TABLE public.landed_months IS 'One row per landing day and usage month: the accepted usage that the day brought for the month, to detect late usage. 0 means that the day no longer has usage of the month.';
 
-COMMENT ON COLUMN public.landed_months.rows IS 'rows of the usage table, duplicates included; null: landed before this was kept';
+COMMENT ON COLUMN public.landed_months.rows IS 'Rows of the usage table, duplicates included; null: landed before this was recorded.';
 
-COMMENT ON COLUMN public.landed_months.files IS 'MD5 of the names and sizes of the data files with these rows; null: landed before this was kept';
+COMMENT ON COLUMN public.landed_months.files IS 'MD5 of the names and sizes of the data files with these rows; null: landed before this was recorded.';
 
 CREATE TABLE public.landing_days (
     landing_day date NOT NULL,
@@ -1714,9 +1731,9 @@ CREATE TABLE public.landing_days (
     CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date)))
 );
 
-COMMENT ON TABLE public.landing_days IS 'days whose folder was landed, with or without files; a month is closed only when all its days were landed after they ended';
+COMMENT ON TABLE public.landing_days IS 'One row per landed day, with or without files. A month closes only after all its days were landed after their end.';
 
-COMMENT ON COLUMN public.landing_days.lake_version IS 'version of the usage table from which on it holds this day: what was rolled up from an earlier one lacks it';
+COMMENT ON COLUMN public.landing_days.lake_version IS 'The version of the usage table that first had this landing. Rollups of an earlier version do not include it.';
 
 CREATE TABLE public.meters (
     key text NOT NULL,
@@ -1751,21 +1768,23 @@ CREATE TABLE public.meters (
     CONSTRAINT unit_is_a_key CHECK (((unit !~ '[[:cntrl:]]'::text) AND (unit ~ '^\S(.*\S)?$'::text) AND (length(unit) <= 500)))
 );
 
-COMMENT ON COLUMN public.meters.dimensions IS 'every usage event of this meter must have these; rollups keep them apart';
+COMMENT ON TABLE public.meters IS 'One row per meter: the usage events that it reads and how it aggregates them to a quantity.';
 
-COMMENT ON COLUMN public.meters.unique_of IS 'the property of an event''s data of which unique counts the values';
+COMMENT ON COLUMN public.meters.dimensions IS 'Every usage event of this meter must have these properties; each combination of values has its own rollup.';
 
-COMMENT ON COLUMN public.meters.series IS 'the property of an event''s data that says whose level it tells: a Machine, a volume';
+COMMENT ON COLUMN public.meters.unique_of IS 'The event property whose distinct values the aggregation unique counts.';
 
-COMMENT ON COLUMN public.meters.time_unit IS 'seconds for which a level of 1 comes to a quantity of 1: 3600 for GB-hours';
+COMMENT ON COLUMN public.meters.series IS 'The event property that names the thing whose level is measured: a Machine, a volume.';
 
-COMMENT ON COLUMN public.meters.event_step IS 'each event''s quantity is rounded to a multiple of it, before events are added up';
+COMMENT ON COLUMN public.meters.time_unit IS 'The seconds in which a level of 1 adds up to a quantity of 1: 3600 for GB-hours.';
 
-COMMENT ON COLUMN public.meters.event_round IS 'up or down';
+COMMENT ON COLUMN public.meters.event_step IS 'Each event''s quantity is rounded to a multiple of this before events are aggregated.';
 
-COMMENT ON COLUMN public.meters.event_type IS 'the type of the events that it reads; null: its key';
+COMMENT ON COLUMN public.meters.event_round IS 'The direction of event_step''s rounding: up or down.';
 
-COMMENT ON COLUMN public.meters.quantity_of IS 'the property of an event''s data that holds the quantity; null: quantity';
+COMMENT ON COLUMN public.meters.event_type IS 'The type of the events that the meter reads; null: the meter''s key.';
+
+COMMENT ON COLUMN public.meters.quantity_of IS 'The event property that has the quantity; null: quantity.';
 
 CREATE TABLE public.negotiated_prices (
     id uuid NOT NULL,
@@ -1788,11 +1807,11 @@ CREATE TABLE public.negotiated_prices (
     CONSTRAINT negotiated_prices_price_group_check CHECK (((price_group !~ '[[:cntrl:]]'::text) AND (price_group ~ '^\S(.*\S)?$'::text) AND (length(price_group) <= 500)))
 );
 
-COMMENT ON TABLE public.negotiated_prices IS 'what an organization, or a group (price_group_members), pays instead of the list price with this book and key, in [effective_from, effective_until). One that a final invoice used is ended and followed by another, never edited';
+COMMENT ON TABLE public.negotiated_prices IS 'Replaces the list price of this book and key for an organization or a group (price_group_members) in [effective_from, effective_until). A row that a final invoice used is ended and followed by a new one, never edited.';
 
-COMMENT ON COLUMN public.negotiated_prices.match IS 'for usage with these dimensions only; empty: for all that the list price is for';
+COMMENT ON COLUMN public.negotiated_prices.match IS 'Applies to usage with these dimensions only; empty: to all usage of the list price.';
 
-COMMENT ON COLUMN public.negotiated_prices.charges IS '{"percent_off": "10"}: off the list price, whatever version of it holds; or the fields of a price that say what it charges';
+COMMENT ON COLUMN public.negotiated_prices.charges IS '{"percent_off": "10"}: a discount on the list price in force; otherwise the price fields that define the charge.';
 
 CREATE TABLE public.one_off_items (
     id uuid NOT NULL,
@@ -1821,17 +1840,19 @@ CREATE TABLE public.one_off_items (
     CONSTRAINT unit_is_text CHECK ((unit ~ '[^[:space:][:cntrl:]]'::text))
 );
 
-COMMENT ON COLUMN public.one_off_items.amount IS 'below zero: a credit; left out where there is a unit_amount: quantity x unit_amount';
+COMMENT ON TABLE public.one_off_items IS 'One row per single charge or credit, billed on the invoice of the month that it occurred in.';
 
-COMMENT ON COLUMN public.one_off_items.imported_as IS 'which charge of a FOCUS file it is; an even number of items of one charge: it was taken back';
+COMMENT ON COLUMN public.one_off_items.amount IS 'Negative: a credit; with a unit_amount, it is quantity x unit_amount.';
 
-COMMENT ON COLUMN public.one_off_items.quantity IS 'how many at unit_amount each; below zero: taken back';
+COMMENT ON COLUMN public.one_off_items.imported_as IS 'The charge of a FOCUS file that it was imported from; an even number of items of one charge: it was reversed.';
 
-COMMENT ON COLUMN public.one_off_items.unit IS 'what quantity counts, in the singular: seat, hour';
+COMMENT ON COLUMN public.one_off_items.quantity IS 'The number of units at unit_amount each; negative: a return.';
 
-COMMENT ON COLUMN public.one_off_items.unit_amount IS 'price of one, in the currency''s major unit; null: the amount is a price as a whole';
+COMMENT ON COLUMN public.one_off_items.unit IS 'The unit of the quantity, in the singular: seat, hour.';
 
-COMMENT ON COLUMN public.one_off_items.product IS 'under what the invoice lists it, and what the scope of a tax or a term names';
+COMMENT ON COLUMN public.one_off_items.unit_amount IS 'The price of one unit, in the currency''s major unit; null: the amount is a total.';
+
+COMMENT ON COLUMN public.one_off_items.product IS 'The product on the invoice, which the scope of a tax or a term can name.';
 
 CREATE TABLE public.organization_history (
     organization_id text NOT NULL,
@@ -1845,7 +1866,7 @@ CREATE TABLE public.organization_history (
     CONSTRAINT organization_history_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
 
-COMMENT ON TABLE public.organization_history IS 'what held of an organization in the months before before_month; what holds from the last one on is in organizations. Written by a trigger when the organization changes. An organization without a row has always been as it is now';
+COMMENT ON TABLE public.organization_history IS 'Earlier versions of an organization, valid in the months before before_month. A trigger writes a row when the organization changes. An organization without rows has never changed.';
 
 CREATE TABLE public.organization_links (
     organization_id text NOT NULL,
@@ -1859,7 +1880,7 @@ CREATE TABLE public.organization_links (
     CONSTRAINT organization_links_first_month_check CHECK ((EXTRACT(day FROM first_month) = (1)::numeric))
 );
 
-COMMENT ON TABLE public.organization_links IS 'in these months (last_month included; null: for good) the organization is on its payer''s invoice and has none itself';
+COMMENT ON TABLE public.organization_links IS 'In these months (last_month included; null: no end), the payer''s invoice includes the organization, which has no invoice of its own.';
 
 CREATE TABLE public.organizations (
     id text NOT NULL,
@@ -1879,9 +1900,11 @@ CREATE TABLE public.organizations (
     CONSTRAINT stripe_customer_id_is_a_key CHECK (((stripe_customer_id !~ '[[:cntrl:]]'::text) AND (stripe_customer_id ~ '^\S(.*\S)?$'::text) AND (length(stripe_customer_id) <= 500)))
 );
 
-COMMENT ON COLUMN public.organizations.id IS 'not tail-NN: so the shared billing groups are called';
+COMMENT ON TABLE public.organizations IS 'One row per organization (customer).';
 
-COMMENT ON COLUMN public.organizations.billing_group IS 'key of the org partition dimension; never changes by itself';
+COMMENT ON COLUMN public.organizations.id IS 'Not tail-NN: shared billing groups have such names.';
+
+COMMENT ON COLUMN public.organizations.billing_group IS 'The key of the org partition; never changes by itself.';
 
 CREATE TABLE public.stripe_events (
     id text NOT NULL,
@@ -1919,13 +1942,13 @@ CREATE TABLE public.stripe_events (
     CONSTRAINT stripe_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text])))
 );
 
-COMMENT ON TABLE public.stripe_events IS 'events of Stripe, by webhook or polling; bodies are not kept: they name people';
+COMMENT ON TABLE public.stripe_events IS 'Events of Stripe, received by webhook or by polling. Bodies are not stored, because they contain personal data.';
 
-COMMENT ON COLUMN public.stripe_events.outcome IS 'waiting: for our own sync, which has not finished the invoice yet; with a code: for a row that must be corrected';
+COMMENT ON COLUMN public.stripe_events.outcome IS 'waiting: for our own sync, which has not finished the invoice yet; with a code: for a row that must be corrected.';
 
-COMMENT ON COLUMN public.stripe_events.code IS 'what a human is told of; alerted_at: when they were';
+COMMENT ON COLUMN public.stripe_events.code IS 'The problem to report; alerted_at is when the alert was queued.';
 
-COMMENT ON COLUMN public.stripe_events.error_code IS 'Stripe''s decline code, or else its error code, for a payment or finalization';
+COMMENT ON COLUMN public.stripe_events.error_code IS 'Of a failed payment or finalization: Stripe''s decline code, or else its error code.';
 
 CREATE VIEW public.payment_failures AS
  SELECT DISTINCT ON (e.invoice_id) e.invoice_id,
@@ -1942,7 +1965,7 @@ CREATE VIEW public.payment_failures AS
   WHERE ((e.outcome = 'applied'::text) AND (i.status = 'finalized'::text) AND ((e.type = 'invoice.payment_failed'::text) OR ((e.type = 'invoice.finalization_failed'::text) AND (s.state IS DISTINCT FROM 'finalized'::text))))
   ORDER BY e.invoice_id, e.created_at DESC, e.received_at DESC, e.id;
 
-COMMENT ON VIEW public.payment_failures IS 'invoices whose payment (or finalization in Stripe) failed last, why, and what the customer is told; gone when over';
+COMMENT ON VIEW public.payment_failures IS 'Invoices whose last payment (or finalization in Stripe) failed, with the reason and the text for the customer.';
 
 CREATE TABLE public.price_group_members (
     price_group text NOT NULL,
@@ -1955,7 +1978,7 @@ CREATE TABLE public.price_group_members (
     CONSTRAINT price_group_members_price_group_check CHECK (((price_group !~ '[[:cntrl:]]'::text) AND (price_group ~ '^\S(.*\S)?$'::text) AND (length(price_group) <= 500)))
 );
 
-COMMENT ON TABLE public.price_group_members IS 'who has the negotiated prices of a group, in [effective_from, effective_until)';
+COMMENT ON TABLE public.price_group_members IS 'The organizations that get the negotiated prices of a group, in [effective_from, effective_until).';
 
 CREATE TABLE public.prices (
     id uuid NOT NULL,
@@ -1999,9 +2022,11 @@ CREATE TABLE public.prices (
     CONSTRAINT unit_is_a_key CHECK (((unit !~ '[[:cntrl:]]'::text) AND (unit ~ '^\S(.*\S)?$'::text) AND (length(unit) <= 500)))
 );
 
-COMMENT ON COLUMN public.prices.meter IS 'null: a recurring fee per month';
+COMMENT ON TABLE public.prices IS 'One row per version of a list price: a charge for a meter''s usage or a recurring fee.';
 
-COMMENT ON COLUMN public.prices.settings IS 'what has no column: round, percent, flat_amount, minimum, maximum, at_zero; absent where it is the default';
+COMMENT ON COLUMN public.prices.meter IS 'Null: a recurring fee.';
+
+COMMENT ON COLUMN public.prices.settings IS 'Fields without a column: round, percent, flat_amount, minimum, maximum, at_zero. A default is left out.';
 
 CREATE TABLE public.rejected_usage (
     landing_day date NOT NULL,
@@ -2018,11 +2043,13 @@ CREATE TABLE public.rejected_usage (
     CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date)))
 );
 
-COMMENT ON COLUMN public.rejected_usage.line IS '1-based line (JSONL, CSV) or row (Parquet); 0: the file itself';
+COMMENT ON TABLE public.rejected_usage IS 'One row per rejected row of a usage file, with the reason and the raw text.';
 
-COMMENT ON COLUMN public.rejected_usage.meter IS 'as the row has it, known or not; so too organization_id';
+COMMENT ON COLUMN public.rejected_usage.line IS 'The line (JSONL, CSV) or row (Parquet), counted from 1; 0: the file itself.';
 
-COMMENT ON COLUMN public.rejected_usage.is_free IS 'the accepted event with which this row collided is gone: its day is worth landing again';
+COMMENT ON COLUMN public.rejected_usage.meter IS 'As written in the row, even if no such meter exists; likewise organization_id.';
+
+COMMENT ON COLUMN public.rejected_usage.is_free IS 'True if the accepted event that this row conflicted with is gone, so landing its day again can accept the row.';
 
 CREATE TABLE public.rollup_failures (
     organization_id text NOT NULL,
@@ -2035,7 +2062,7 @@ CREATE TABLE public.rollup_failures (
     CONSTRAINT rollup_failures_reason_check CHECK ((reason <> ''::text))
 );
 
-COMMENT ON TABLE public.rollup_failures IS 'organizations whose rollups of a month are not what they used: not billed from them; gone when they are rolled up';
+COMMENT ON TABLE public.rollup_failures IS 'Organizations whose rollups of a month failed or differ from their usage; they are not billed until a rollup succeeds.';
 
 CREATE TABLE public.spend_alerts (
     organization_id text NOT NULL,
@@ -2053,7 +2080,7 @@ CREATE TABLE public.spend_alerts (
     CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
 );
 
-COMMENT ON TABLE public.spend_alerts IS 'thresholds that a month crossed and people were told of, once; also of thresholds that were taken away since';
+COMMENT ON TABLE public.spend_alerts IS 'Thresholds that a month crossed and an alert reported, each once. Rows remain when a threshold is removed.';
 
 CREATE TABLE public.spend_thresholds (
     organization_id text NOT NULL,
@@ -2066,7 +2093,7 @@ CREATE TABLE public.spend_thresholds (
     CONSTRAINT spend_thresholds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
 
-COMMENT ON TABLE public.spend_thresholds IS 'spend of a month, open so far, at which people are told; in cents of its currency';
+COMMENT ON TABLE public.spend_thresholds IS 'The spend of a month, including open invoices, at which an alert is sent, in cents of its currency.';
 
 CREATE TABLE public.stripe_attempts (
     id bigint NOT NULL,
@@ -2088,7 +2115,7 @@ CREATE TABLE public.stripe_attempts (
     CONSTRAINT stripe_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'not_applied'::text, 'unknown'::text])))
 );
 
-COMMENT ON TABLE public.stripe_attempts IS 'every request to Stripe, written before it is sent; outcome null: in flight, or the process died: unknown';
+COMMENT ON TABLE public.stripe_attempts IS 'Every request to Stripe, written before it is sent. outcome null: in flight, or the process died, so it is unknown.';
 
 ALTER TABLE public.stripe_attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_attempts_id_seq
@@ -2106,7 +2133,7 @@ CREATE TABLE public.stripe_events_polled (
     CONSTRAINT until_is_a_time CHECK (((until >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (until < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.stripe_events_polled IS 'one row: every event that Stripe made before then was read';
+COMMENT ON TABLE public.stripe_events_polled IS 'A single row: all of Stripe''s events created before this time were read.';
 
 CREATE TABLE public.stripe_reconciliations (
     id bigint NOT NULL,
@@ -2128,7 +2155,7 @@ CREATE TABLE public.stripe_reconciliations (
     CONSTRAINT totals_in_stripe_is_an_object CHECK ((jsonb_typeof(totals_in_stripe) = 'object'::text))
 );
 
-COMMENT ON TABLE public.stripe_reconciliations IS 'one row per look at a month; totals: currency -> cents, voided invoices left out';
+COMMENT ON TABLE public.stripe_reconciliations IS 'One row per reconciliation of a month. totals: currency -> cents, without void invoices.';
 
 ALTER TABLE public.stripe_reconciliations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_reconciliations_id_seq
@@ -2161,7 +2188,7 @@ CREATE TABLE public.stripe_repairs (
     CONSTRAINT stripe_repairs_step_check CHECK ((step = 'discard'::text))
 );
 
-COMMENT ON TABLE public.stripe_repairs IS 'changes in Stripe to what says it is ours and is no invoice here, written before they are sent (see stripe_attempts)';
+COMMENT ON TABLE public.stripe_repairs IS 'Changes in Stripe to objects that carry our metadata but match no invoice here, written before they are sent (see stripe_attempts).';
 
 ALTER TABLE public.stripe_repairs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_repairs_id_seq
@@ -2199,13 +2226,15 @@ CREATE TABLE public.subscriptions (
     CONSTRAINT trial_ends_at_is_a_time CHECK (((trial_ends_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (trial_ends_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON COLUMN public.subscriptions.quantity IS 'of what its price is for: seats, addresses';
+COMMENT ON TABLE public.subscriptions IS 'One row per recurring fee of an organization.';
 
-COMMENT ON COLUMN public.subscriptions.anchor IS 'calendar: a quarter begins in January, April, July or October; start: its intervals are counted from its start, or from the end of its trial';
+COMMENT ON COLUMN public.subscriptions.quantity IS 'The number of units of the price: seats, addresses.';
 
-COMMENT ON COLUMN public.subscriptions.trial_ends_at IS 'the fee is free until then';
+COMMENT ON COLUMN public.subscriptions.anchor IS 'calendar: a quarter begins in January, April, July or October; start: intervals are counted from the start, or from the end of the trial.';
 
-COMMENT ON COLUMN public.subscriptions.anchored_at IS 'with anchor start: the moment from which its intervals are counted; null: from its start, or the end of its trial';
+COMMENT ON COLUMN public.subscriptions.trial_ends_at IS 'The fee is free until then.';
+
+COMMENT ON COLUMN public.subscriptions.anchored_at IS 'With anchor start: intervals are counted from this time; null: from the start, or from the end of the trial.';
 
 CREATE TABLE public.sync_approvals (
     id bigint NOT NULL,
@@ -2222,7 +2251,7 @@ CREATE TABLE public.sync_approvals (
     CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
 );
 
-COMMENT ON TABLE public.sync_approvals IS 'totals of months that are out of line with the month before and may be sent all the same; the newest one counts';
+COMMENT ON TABLE public.sync_approvals IS 'Approvals of a month''s total that the spending guard would block. The newest one applies.';
 
 ALTER TABLE public.sync_approvals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.sync_approvals_id_seq
@@ -2243,7 +2272,7 @@ CREATE TABLE public.tax_customers (
     CONSTRAINT tax_customers_location_check CHECK ((location ~ '^[A-Z]{2}(-[A-Z0-9]+)*$'::text))
 );
 
-COMMENT ON TABLE public.tax_customers IS 'where an organization is and what it is to the tax office, from this month until its next row. A final invoice keeps the rates that followed from it, so a late row changes no closed month';
+COMMENT ON TABLE public.tax_customers IS 'An organization''s location and tax status, from this month until its next row. A final invoice keeps the rates that resulted, so a late row changes no closed month.';
 
 CREATE TABLE public.tax_rates (
     id uuid NOT NULL,
@@ -2284,13 +2313,15 @@ CREATE TABLE public.tax_rates (
     CONSTRAINT the_law_is_named CHECK (((category <> ALL (ARRAY['exempt'::text, 'reverse_charge'::text])) OR (legal_text IS NOT NULL)))
 );
 
-COMMENT ON COLUMN public.tax_rates.tax IS 'which tax it is a rate of: of several rates of one tax, the narrowest is an item''s. Null: a tax of its own';
+COMMENT ON TABLE public.tax_rates IS 'One row per tax rate of an organization or of a price book, with its months and its conditions.';
 
-COMMENT ON COLUMN public.tax_rates.scope IS 'which items it is on: kinds, products, price_keys, meter, match. Empty: all';
+COMMENT ON COLUMN public.tax_rates.tax IS 'The tax that this is a rate of: if several rates of a tax apply to an item, the most specific is used. Null: a tax of its own.';
 
-COMMENT ON COLUMN public.tax_rates.locations IS 'where its customers are, ISO 3166: DE, CA-QC. Empty: anywhere';
+COMMENT ON COLUMN public.tax_rates.scope IS 'The items that it applies to: kinds, products, price_keys, meter, match. Empty: all.';
 
-COMMENT ON COLUMN public.tax_rates.customers IS 'what its customers are, as tax_customers has it: business. Empty: anything';
+COMMENT ON COLUMN public.tax_rates.locations IS 'The customers'' locations that it applies to, ISO 3166: DE, CA-QC. Empty: all.';
+
+COMMENT ON COLUMN public.tax_rates.customers IS 'The kinds of customers that it applies to, as in tax_customers: business. Empty: all.';
 
 CREATE TABLE public.term_changes (
     id bigint NOT NULL,
@@ -2308,9 +2339,9 @@ CREATE TABLE public.term_changes (
     CONSTRAINT term_changes_check CHECK (((organization_id IS NULL) <> (book IS NULL)))
 );
 
-COMMENT ON TABLE public.term_changes IS 'terms and prices of closed months that changed after a month was final: whether it is corrected is for a person to decide. Written by triggers; nothing is corrected by it';
+COMMENT ON TABLE public.term_changes IS 'Changes of terms and prices that affect months with final invoices. Triggers write them; a person decides if the month is corrected.';
 
-COMMENT ON COLUMN public.term_changes.organization_id IS 'whose term it is; null: a price, which is of a whole book';
+COMMENT ON COLUMN public.term_changes.organization_id IS 'The organization of the term; null: a price, which applies to a whole book.';
 
 ALTER TABLE public.term_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.term_changes_id_seq
@@ -2333,7 +2364,7 @@ CREATE TABLE public.term_decisions (
     CONSTRAINT term_decisions_why_check CHECK ((why <> ''::text))
 );
 
-COMMENT ON TABLE public.term_decisions IS 'final invoices that a person left as they are, although terms of their month changed: up to this term_changes.id';
+COMMENT ON TABLE public.term_decisions IS 'Final invoices that a person decided not to correct, although terms of their month changed up to this term_changes.id.';
 
 ALTER TABLE public.term_decisions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.term_decisions_id_seq
@@ -2362,6 +2393,8 @@ CREATE TABLE public.usage_files (
     CONSTRAINT usage_files_rejected_check CHECK ((rejected >= 0))
 );
 
+COMMENT ON TABLE public.usage_files IS 'One row per landed file. Every row of the file is accepted, a duplicate or rejected.';
+
 CREATE TABLE public.usage_rollups (
     id uuid NOT NULL,
     snapshot_id uuid NOT NULL,
@@ -2384,9 +2417,11 @@ CREATE TABLE public.usage_rollups (
     CONSTRAINT usage_rollups_quantity_check CHECK ((quantity >= (0)::numeric))
 );
 
-COMMENT ON COLUMN public.usage_rollups.events IS '0: nothing happened in the month, a level was held from before';
+COMMENT ON TABLE public.usage_rollups IS 'The quantity of one meter in a snapshot, per combination of dimensions and per period with one price.';
 
-COMMENT ON COLUMN public.usage_rollups.daily IS 'what each UTC day of the month added to the quantity, the 1st first; null: rolled up before days were kept';
+COMMENT ON COLUMN public.usage_rollups.events IS 'The number of events; 0: no event in the month, but a level continued.';
+
+COMMENT ON COLUMN public.usage_rollups.daily IS 'The share of each UTC day of the month in the quantity, from the 1st on; null: rolled up before this was recorded.';
 
 CREATE TABLE public.usage_snapshots (
     id uuid NOT NULL,
@@ -2403,7 +2438,7 @@ CREATE TABLE public.usage_snapshots (
     CONSTRAINT usage_snapshots_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
 );
 
-COMMENT ON TABLE public.usage_snapshots IS 'an organization''s usage of a month as one version of the usage table had it; an invoice names the one it billed';
+COMMENT ON TABLE public.usage_snapshots IS 'An organization''s usage of a month in one version of the usage table. An invoice names the snapshot that it billed.';
 
 CREATE TABLE public.usage_tables (
     generation integer NOT NULL,
@@ -2419,15 +2454,15 @@ CREATE TABLE public.usage_tables (
     CONSTRAINT usage_tables_table_id_check CHECK ((table_id <> ''::text))
 );
 
-COMMENT ON TABLE public.usage_tables IS 'the Delta table of usage events, and those it took the place of; the greatest generation is the one in use';
+COMMENT ON TABLE public.usage_tables IS 'The current Delta table of usage events and its predecessors. The greatest generation is in use.';
 
-COMMENT ON COLUMN public.usage_tables.table_id IS 'the id in the Delta table''s metadata: another table has another one';
+COMMENT ON COLUMN public.usage_tables.table_id IS 'The id in the Delta table''s metadata; a new table has a new id.';
 
-COMMENT ON COLUMN public.usage_tables.shift IS 'lake_version = version in the Delta log + shift: so versions never go back, not even with a new table';
+COMMENT ON COLUMN public.usage_tables.shift IS 'lake_version = version in the Delta log + shift, so that versions always increase, even with a new table.';
 
-COMMENT ON COLUMN public.usage_tables.acknowledged IS 'the last lake_version that a landing committed: later commits in the Delta log do not count';
+COMMENT ON COLUMN public.usage_tables.acknowledged IS 'The last lake_version that a landing committed; later commits in the Delta log do not count.';
 
-COMMENT ON COLUMN public.usage_tables.lost_after IS 'a repair found the later versions of this generation gone';
+COMMENT ON COLUMN public.usage_tables.lost_after IS 'A repair found that versions after this one are gone from this generation.';
 
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_pkey PRIMARY KEY (id);
@@ -2694,7 +2729,7 @@ CREATE UNIQUE INDEX one_entry_each ON public.credit_entries USING btree (grant_i
 
 CREATE UNIQUE INDEX one_invoice_per_organization_and_month ON public.invoices USING btree (organization_id, month) WHERE (status <> 'void'::text);
 
-COMMENT ON INDEX public.one_invoice_per_organization_and_month IS 'billed or imported, whatever its revision: another one is possible only after this one is void';
+COMMENT ON INDEX public.one_invoice_per_organization_and_month IS 'Billed or imported, whatever its revision: another invoice is possible only after this one is void.';
 
 CREATE UNIQUE INDEX one_item_per_subscription_and_time ON public.invoice_items USING btree (invoice_id, subscription_id, period_start) NULLS NOT DISTINCT WHERE (subscription_id IS NOT NULL);
 
