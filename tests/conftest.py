@@ -113,7 +113,7 @@ def deployment(
             # What arranges a test owns the tables; what is tested has the pipeline's rights only.
             database_url=postgres.url(str(billing_database.engine.url.database), role=PIPELINE),
             landing_dir=landing_dir,
-            lake_dir=tmp_path / "lake",
+            lake_dir=tmp_path / "usage_table",
             stripe_url=sandbox.url,
             instance=instance,
             now=datetime(2026, 11, 5, tzinfo=UTC),

@@ -80,10 +80,10 @@ def invoices(
     alone: its partition stays failed, and `billing_failures` and its statement give the reason. Fix the cause and
     materialize the partition.
     """
-    database, lake = billing_postgres.database(), usage_store.lake()
+    database, usage_table = billing_postgres.database(), usage_store.usage_table()
     groups = groups_by_organization(database)
     run = BillingRun(
-        database, lake, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
+        database, usage_table, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
         unlanded_days=days_to_land(database, usage_store.landing(), clock.now()),
     )  # fmt: skip
     parts = billing_partitions(context)

@@ -22,7 +22,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.landing_run import LandingReport, land_and_check
-from fly_billing.worklist.due import needs_attention
+from fly_billing.worklist.due import list_landing_problems
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 UNDERSTOOD = "everything_in_the_landing_folder_is_understood"
@@ -60,8 +60,8 @@ def usage_events(
     """
     database, landing = billing_postgres.database(), usage_store.landing()
     days = [date.fromisoformat(key) for key in context.partition_keys]
-    landed = land_and_check(database, usage_store.lake(), landing, days, clock.now(), context.log.info)
-    unclear = [asdict(problem) for problem in needs_attention(database, landing, clock.now())]
+    landed = land_and_check(database, usage_store.usage_table(), landing, days, clock.now(), context.log.info)
+    unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     failures = [{"landing_day": day, "message": landed.failures[day]} for day in sorted(landed.failures)]
     metadata = _metadata_of(landed)
     checks = [

@@ -22,7 +22,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
-from fly_billing.usage.rollups import RolledUp, roll_up
+from fly_billing.usage.rollups import RollupReport, roll_up
 
 ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 
@@ -54,14 +54,14 @@ def usage_rollups(
     edited ones. In a run that also builds invoices, `invoices` fails its partition, because a failed step here would
     stop the invoices of all organizations.
     """
-    database, lake = billing_postgres.database(), usage_store.lake()
+    database, usage_table = billing_postgres.database(), usage_store.usage_table()
     groups = groups_by_organization(database)
-    results: dict[BillingMonth, RolledUp] = {}
+    results: dict[BillingMonth, RollupReport] = {}
     parts = billing_partitions(context)
     with usage_store.open_engine() as engine:
         for number, part in enumerate(parts, start=1):
             context.log.info(f"{part.month} ({number} of {len(parts)})")
-            results[part.month] = roll_up(database, lake, part.month, part.groups, clock.now(), engine)
+            results[part.month] = roll_up(database, usage_table, part.month, part.groups, clock.now(), engine)
             context.log.info(f"{part.month}: {results[part.month].sentence}")
     metadata: dict[str, Any] = {str(month): result.sentence for month, result in results.items()}
     failures = [row for month, result in results.items() for row in _failures(month, result)]
@@ -74,7 +74,7 @@ def usage_rollups(
     yield from report(context, metadata, checks, failed, failures, are_recorded=False)
 
 
-def _failures(month: BillingMonth, result: RolledUp) -> list[Mapping[str, str]]:
+def _failures(month: BillingMonth, result: RollupReport) -> list[Mapping[str, str]]:
     return [
         {"month": str(month), "organization": failure.organization_id, "what to do": failure.reason}
         for failure in result.failures

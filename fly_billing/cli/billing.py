@@ -15,9 +15,9 @@ from fly_billing.cli.terminal import Terminal, busy, joined, styled
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
-from fly_billing.usage.repair import find_damage, repair
+from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTable
-from fly_billing.worklist.due import days_before_closing, days_due, needs_attention
+from fly_billing.worklist.due import days_before_closing, days_due, list_landing_problems
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def land_new_files(console: Terminal, month: BillingMonth | None) -> bool:
         with busy(console, f"Landing {len(days)} days"):
             for stretch in stretches(days):
                 runs.land(stretch)
-        unclear = needs_attention(database, settings.landing_dir, now)
+        unclear = list_landing_problems(database, settings.landing_dir, now)
         for one in unclear:
             line = joined(styled("needs attention", "red"), f" {one.path}: {one.message}")
             console.print(line, soft_wrap=True)
@@ -51,8 +51,8 @@ def land_new_files(console: Terminal, month: BillingMonth | None) -> bool:
 def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:
     """Show what is wrong with the usage table, and with `yes` land again what differs; return whether all is right."""
     with local_platform() as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
-        damage = find_damage(database, lake, settings.landing_dir)
+        database, usage_table = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
+        damage = find_damage(database, usage_table, settings.landing_dir)
         if damage.is_none:
             console.print("The usage table agrees with the billing database: nothing to repair.")
             return True
@@ -66,7 +66,7 @@ def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool
             console.print(f"Nothing was changed. `fly-billing land --repair --yes{flags}` does it.")
             return False
         now = datetime.now(UTC)
-        repair(database, lake, settings.landing_dir, FIRST_MONTH, now, new_table=new_table)
+        reland_damaged_days(database, usage_table, settings.landing_dir, FIRST_MONTH, now, new_table=new_table)
         console.print("Repaired: the usage table agrees with the billing database.")
         return True
 

@@ -45,7 +45,7 @@ def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) 
     seed(
         database,
         settings.landing_dir,
-        lake=UsageTable.from_settings(settings),
+        usage_table=UsageTable.from_settings(settings),
         today=seeded_day(settings.data_dir, datetime.now(UTC).date()),
         max_org_partitions=settings.max_org_partitions,
         shared_groups=settings.shared_groups,

@@ -67,7 +67,7 @@ def explain(
         if explained.usage is None:
             return _show(console, explained, None, "", asked)
         try:
-            with open_billed_events(database, lake, explained.usage) as billed:
+            with open_billed_events(database, usage_table, explained.usage) as billed:
                 return _show(console, explained, billed, "", asked)
         except UsageUnreadable as problem:
             return _show(console, explained, None, str(problem), asked)

@@ -67,17 +67,17 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
     Usage is rolled up again first: that changes no invoice that is final.
     """
     with local_platform(stripe=False) as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
+        database, usage_table = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
         payer = _payer(database, organization, month)
         who = Actor(getpass.getuser(), datetime.now(UTC), wish.why)
         total, guard = wish.total, guard_of(settings)
         judged: Judged | None = None
         later = Corrections([])
-        roll_up(database, lake, month, payer["groups"], who.at)
+        roll_up(database, usage_table, month, payer["groups"], who.at)
         with database.transaction() as connection:
             groups = [payer["billing_group"]]
             lock_for_correcting(connection, month, groups)
-            found = find_corrections(connection, month, groups, lake, only={payer["payer_id"]})
+            found = find_corrections(connection, month, groups, usage_table, only={payer["payer_id"]})
             if wish.as_new_invoice and not wish.is_dry_run:
                 for one in found.found:  # none where the invoice is void already
                     judged = judge_by_hand(connection, one, guard)
@@ -102,14 +102,18 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
                     else:
                         book_adjustments(connection, [correction], who)
                 if not wish.is_dry_run:
-                    later = correct_later_months(connection, month, groups, lake, who, payer["payer_id"], guard=guard)
+                    later = correct_later_months(
+                        connection, month, groups, usage_table, who, payer["payer_id"], guard=guard
+                    )
         if wish.as_new_invoice and not wish.is_dry_run:
             _make_anew(console, settings, database, payer["payer_id"], month, who)
             if judged and judged.held and total is not None:
                 note_approval(database, found.found[0], who, total)
             with database.transaction() as connection:
                 lock_for_correcting(connection, month, groups)
-                later = correct_later_months(connection, month, groups, lake, who, payer["payer_id"], guard=guard)
+                later = correct_later_months(
+                    connection, month, groups, usage_table, who, payer["payer_id"], guard=guard
+                )
             _show_later(console, later)
             return
     _show(console, correction, wish, judged.held if judged else [])

@@ -34,7 +34,7 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
         seeded = seed(
             database,
             settings.landing_dir,
-            lake=UsageTable.from_settings(settings),
+            usage_table=UsageTable.from_settings(settings),
             today=today or seeded_day(settings.data_dir, datetime.now(UTC).date()),
             months=months,
             organizations=organizations,

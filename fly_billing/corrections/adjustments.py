@@ -161,7 +161,7 @@ def find_corrections(
     connection: Connection,
     month: BillingMonth,
     groups: Sequence[str],
-    lake: UsageTable,
+    usage_table: UsageTable,
     only: Collection[str] | None = None,
     *,
     with_terms: bool = True,
@@ -187,7 +187,7 @@ def find_corrections(
     readable, failures = read_each(
         payers, connection, lambda some: read_records(connection, month, some, is_final=True)
     )
-    changed = _changed_usage(connection, month, list(billed.ids.values()), lake)
+    changed = _changed_usage(connection, month, list(billed.ids.values()), usage_table)
     taxes = read_billed_taxes(
         connection, [billed.ids[payer.organization_id] for payer, records in readable if records.taxes_by_item(payer)]
     )
@@ -281,7 +281,7 @@ def correct_month(
     database: BillingDatabase,
     month: BillingMonth,
     groups: Sequence[str],
-    lake: UsageTable,
+    usage_table: UsageTable,
     who: Actor,
     only: Collection[str] | None = None,
     *,
@@ -299,15 +299,16 @@ def correct_month(
     """
     with database.transaction() as connection:
         later = lock_for_correcting(connection, month, groups)
-        done = [_correct(connection, month, groups, lake, who, only, guard, with_terms=with_terms)]
+        done = [_correct(connection, month, groups, usage_table, who, only, guard, with_terms=with_terms)]
         done += [
-            _correct(connection, one, groups, lake, who, payers, guard, follows=True) for one, payers in later.items()
+            _correct(connection, one, groups, usage_table, who, payers, guard, follows=True)
+            for one, payers in later.items()
         ]
     return _together(done)
 
 
 def correct_later_months(
-    connection: Connection, month: BillingMonth, groups: Sequence[str], lake: UsageTable, who: Actor, payer: str,
+    connection: Connection, month: BillingMonth, groups: Sequence[str], usage_table: UsageTable, who: Actor, payer: str,
     *, guard: CorrectionGuard,
 ) -> Corrections:  # fmt: skip
     """Correct what follows for the payer from a month that was billed or corrected by hand.
@@ -317,7 +318,7 @@ def correct_later_months(
     later = _later_months(connection, month, groups)
     return _together(
         [
-            _correct(connection, one, groups, lake, who, {payer} & set(payers), guard, follows=True)
+            _correct(connection, one, groups, usage_table, who, {payer} & set(payers), guard, follows=True)
             for one, payers in later.items()
         ]
     )
@@ -343,7 +344,7 @@ def _correct(
     connection: Connection,
     month: BillingMonth,
     groups: Sequence[str],
-    lake: UsageTable,
+    usage_table: UsageTable,
     who: Actor,
     only: Collection[str] | None,
     guard: CorrectionGuard,
@@ -354,7 +355,7 @@ def _correct(
     """Find and book the month's corrections; `follows`: of these payers, as an earlier month came to something else."""
     if only is not None and not only:
         return Corrections([])
-    found = find_corrections(connection, month, groups, lake, only, with_terms=with_terms, follows=follows)
+    found = find_corrections(connection, month, groups, usage_table, only, with_terms=with_terms, follows=follows)
     judged = judge(connection, month, [one.proposal for one in found.found], guard)
     corrections = replace(found, held=judged.held)
     record(connection, month, judged, who.at, who.name)
@@ -593,7 +594,7 @@ def _correction_by_usage(again: _Again, before: UsageToBill | None, changed: Cha
 
 
 def _changed_usage(
-    connection: Connection, month: BillingMonth, invoices: Sequence[UUID], lake: UsageTable
+    connection: Connection, month: BillingMonth, invoices: Sequence[UUID], usage_table: UsageTable
 ) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Tell how the usage of (organization, meter) changed since it was billed, from the usage table's own history.
 
@@ -604,7 +605,7 @@ def _changed_usage(
     for row in found:
         by_version[row["billed_version"], row["version"]].append(row["organization_id"])
     changed: dict[tuple[str, str], tuple[str, ...]] = {}
-    table = open_against_ledger(connection, lake)
+    table = open_against_ledger(connection, usage_table)
     levels = [row["key"] for row in rows(connection, "meters_of_levels")] if found else []
     for (before, after), organizations in by_version.items():
         try:

@@ -37,7 +37,7 @@ class UsageStore(ConfigurableResource[Any]):
     def landing(self) -> Path:
         return self._settings().landing_dir
 
-    def lake(self) -> UsageTable:
+    def usage_table(self) -> UsageTable:
         return UsageTable.from_settings(self._settings())
 
     def open_engine(self) -> AbstractContextManager[RollupEngine]:

@@ -77,9 +77,9 @@ def _charges(month: BillingMonth) -> list[SampleCharge]:
     ]
 
 
-def compute_open_invoice(database: BillingDatabase, lake: UsageTable, now: datetime) -> None:
+def compute_open_invoice(database: BillingDatabase, usage_table: UsageTable, now: datetime) -> None:
     """Compute June 2023 the way every month is computed, and leave it open. Once it is finalized it stays so."""
     with database.transaction() as connection:
         groups = [row["billing_group"] for row in run(connection, "known_organizations") if row["id"] == FLY.id]
-    roll_up(database, lake, OPEN_MONTH, groups, now)
+    roll_up(database, usage_table, OPEN_MONTH, groups, now)
     bill(database, OPEN_MONTH, groups, TERMS, now, run_id="seed", finalize=False)

@@ -50,7 +50,7 @@ def seed(
     database: BillingDatabase,
     landing_dir: Path,
     *,
-    lake: UsageTable,
+    usage_table: UsageTable,
     today: date,
     months: int = 3,
     organizations: int = 40,
@@ -81,7 +81,7 @@ def seed(
         add_charges(connection, charges)
         add_terms(connection, found, window.months[0])
     progress(f"{len(found)} organizations; computing Fly's open invoice")
-    compute_open_invoice(database, lake, window.now)
+    compute_open_invoice(database, usage_table, window.now)
     written = list(_write_usage(landing_dir, seed, found, contracts, window, progress))
     return Seeded(
         closed_months=window.closed_months,

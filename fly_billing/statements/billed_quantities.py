@@ -23,7 +23,7 @@ from fly_billing.postgres.statements import sql
 from fly_billing.statements.explanation_reader import BilledUsage
 from fly_billing.statements.rules.quantities import DecidingEvents, LandedMeasurement, explain_quantity
 from fly_billing.statements.rules.sums import Sum
-from fly_billing.usage.rules.counted_together import NOT_ADDED, counted_together
+from fly_billing.usage.rules.counted_together import NON_ADDITIVE, counted_together
 from fly_billing.usage.usage_table import UsageTableVersion
 
 # Dimensions as (name, value) pairs, however their JSON is written.
@@ -51,7 +51,7 @@ def explain_quantities(
             event
             for other, events in landed.items()
             if other != dimensions
-            and (usage.aggregation.name not in NOT_ADDED or groups.get(other, -1) == groups.get(dimensions))
+            and (usage.aggregation.name not in NON_ADDITIVE or groups.get(other, -1) == groups.get(dimensions))
             for event in events
         ]
         deciding = DecidingEvents(

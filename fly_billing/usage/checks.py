@@ -1,6 +1,7 @@
-"""Checks of landed usage: each function returns a row per error, and none where every landed row is accounted for.
+"""Checks that every landed row is accounted for. Each function returns a row per error.
 
-Not here: the landing folder (`worklist.due.needs_attention`); whether rollups equal the events (`rollups`).
+Not here: problems in the landing folder (`worklist.due.list_landing_problems`), and whether rollups match the events
+(`rollups`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from datetime import date
 from typing import Any
 
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.usage.usage_table import UsageTableVersion, count_by_day
+from fly_billing.usage.usage_table import UsageTableVersion, count_events_by_day
 
 
 @dataclass(frozen=True)
-class LandingAccount:
-    """What the files of a landing day brought, in rows.
+class LandingCounts:
+    """The row counts of a landing day.
 
     Attributes:
-        landed, accepted, duplicate, rejected: As recorded when the files were landed.
+        landed, accepted, duplicate, rejected: As recorded when the files landed.
         rejected_rows: The rows that are in `rejected_usage` now.
     """
 
@@ -32,16 +33,16 @@ class LandingAccount:
     rejected_rows: int
 
 
-def landing_accounts(database: BillingDatabase, days: Sequence[date]) -> list[LandingAccount]:
-    """Return the accounts of those of these days that have files, oldest first."""
-    return database.records(LandingAccount, "accounted_usage", days=list(days))
+def count_landed_rows(database: BillingDatabase, days: Sequence[date]) -> list[LandingCounts]:
+    """Return the row counts of those days that have files, oldest first."""
+    return database.records(LandingCounts, "accounted_usage", days=list(days))
 
 
 def unaccounted_days(
-    accounts: Sequence[LandingAccount], usage: UsageTableVersion, days: Sequence[date]
+    accounts: Sequence[LandingCounts], usage: UsageTableVersion, days: Sequence[date]
 ) -> list[dict[str, Any]]:
-    """Return the landing days whose account differs from the usage table or from `rejected_usage`."""
-    in_table = count_by_day(usage, days)
+    """Return the landing days whose counts differ from the usage table or from `rejected_usage`."""
+    in_table = count_events_by_day(usage, days)
     wrong = []
     for account in accounts:
         accepted, duplicate = in_table.get(account.landing_day, (0, 0))

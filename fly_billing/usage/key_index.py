@@ -1,13 +1,14 @@
-"""Says on which landing days an event's key may have landed before, at a cost that does not grow with history.
+"""An index of event keys: finds the landing days on which a key may have landed before, however long the history is.
 
-`(source, id)` is unique over all history, so every key that lands is looked up among all that ever landed. The index
-is a hint that never misses: it names landing days, whose events are then read for just these keys. Entries may be stale
-(the event is gone by now): that costs a look, and nothing else. It can be built again from the usage table at any time.
+`(source, id)` is unique over all history, so a landing looks up each of its keys among all keys that ever landed. The
+index may be wrong in one direction only: it never misses a key, but may list one whose event is gone. The landing
+then reads these days' events for the given keys. The index can be rebuilt from the usage table at any time.
 
-An entry is 64 bits: 48 of the key's hash, 16 for the landing day. It is in an open-addressing table in a memory-mapped
-file, at a place that grows with its hash, so sorted keys are looked up from front to back. There are two such tables:
-`recent` takes new keys, and goes into `main` when it is half full, in one sorted pass; so a landing writes pages of the
-small one only. Keeps out: what becomes of a key that landed before (`landing`).
+An entry has 64 bits: 48 of the key's hash and 16 for the landing day. Entries are in open-addressing hash tables in
+memory-mapped files, at a place that grows with the hash, so that sorted keys are looked up from front to back. `recent`
+takes new entries. When it is half full, one sorted pass merges it into `main`. So landings write to a small file only.
+
+Not here: deciding which event of a key counts (`landing`).
 """
 
 from __future__ import annotations
@@ -35,36 +36,38 @@ DAY_BITS = np.uint64(16)
 DAY_MASK = np.uint64(0xFFFF)
 EPOCH = date(1970, 1, 1)
 SMALLEST = 1 << 14
-# `recent` has so much fewer slots than `main`: a larger one goes into `main` less often, and takes more of the disk.
+# `main` has this many times the slots of `recent`. A larger `recent` is merged less often, but takes more disk space.
 RECENT_SHARE = 4
 ENTRIES_AT_ONCE = 1 << 22
 WORDS_IN_CACHE = 1 << 14
-# In the table's own folder, so that it goes where the table goes. Readers see only files that the table's log lists.
+# The index is in the table's folder, to move with it. Readers ignore it: they only see files that the Delta log lists.
 FOLDER = "_key_index"
 UNFINISHED = "unfinished"
 PARTS = ("main", "recent")
 
 
 @dataclass(frozen=True)
-class Hits:
-    """Landing days on which keys with these hashes may have landed; one row per hash and day, of both the same number.
+class KeyMatches:
+    """The landing days on which keys may have landed. Both arrays have one element per pair of hash and day.
 
-    `prefixes` are the first 48 bits of `hash(source, id)`.
+    Attributes:
+        prefixes: The first 48 bits of `hash(source, id)`.
+        days: Days since 1970-01-01.
     """
 
     prefixes: Words
     days: NDArray[Any]
 
-    def without(self, days: Collection[date]) -> Hits:
+    def without(self, days: Collection[date]) -> KeyMatches:
         others = ~np.isin(self.days, [(day - EPOCH).days for day in days])
-        return Hits(self.prefixes[others], self.days[others])
+        return KeyMatches(self.prefixes[others], self.days[others])
 
     def distinct_days(self) -> list[date]:
         return [EPOCH + timedelta(days=int(day)) for day in np.unique(self.days)]
 
 
 class KeyTable:
-    """One memory-mapped open-addressing table of entries. At most half of its slots are to be used."""
+    """A memory-mapped open-addressing hash table of entries. The caller keeps it at most half full."""
 
     def __init__(self, path: Path, slots: int, used: int) -> None:
         self.path = path
@@ -81,7 +84,7 @@ class KeyTable:
         return cls(path, slots, 0)
 
     def find(self, hashes: Words) -> Words:
-        """Return the entries with the same 48 bits as one of these. `hashes` should be sorted."""
+        """Return all entries that share their 48 hash bits with one of `hashes`. Sorted hashes are fastest."""
         found: list[Words] = [np.empty(0, np.uint64)]
         for some in _in_cache(hashes):
             places, wanted = self._first_places(some), some >> DAY_BITS
@@ -95,7 +98,7 @@ class KeyTable:
         return np.concatenate(found)
 
     def add(self, entries: Words) -> None:
-        """Add entries that are not there yet. They should be sorted, and there must be room."""
+        """Add entries that are not in the table yet. Sorted entries are fastest. The table must have room."""
         for some in _in_cache(entries):
             left, places = some, self._first_places(some)
             while len(left):
@@ -106,13 +109,13 @@ class KeyTable:
                 left, places = left[~is_there], self._next(places[~is_there])
 
     def entries(self) -> Iterator[Words]:
-        """Yield all entries, sorted some at a time."""
+        """Yield all entries in sorted blocks."""
         for first in range(0, self.slots, ENTRIES_AT_ONCE):
             words = self._words[first : first + ENTRIES_AT_ONCE]
             yield np.sort(words[words != 0])
 
-    def count_again(self) -> None:
-        """Count the entries: after a landing was killed there may be more than it wrote down."""
+    def recount(self) -> None:
+        """Count the entries again: a killed landing may have added more than it recorded."""
         some = (self._words[first : first + ENTRIES_AT_ONCE] for first in range(0, self.slots, ENTRIES_AT_ONCE))
         self.used = sum(int(np.count_nonzero(words)) for words in some)
 
@@ -120,7 +123,7 @@ class KeyTable:
         self._file.flush()
 
     def written_at(self) -> int:
-        """Return when its file was last written to, in nanoseconds since 1970. It stays so once it is flushed."""
+        """Return the modification time of the file, in nanoseconds since 1970. Flushing sets it for the last time."""
         return self.path.stat().st_mtime_ns
 
     def _first_places(self, hashes: Words) -> NDArray[Any]:
@@ -133,7 +136,7 @@ class KeyTable:
 
 
 class KeyIndex:
-    """The index of one usage table. Only a landing, which has the lock `land_usage`, opens it."""
+    """The index of a usage table. Only a landing that holds the lock `land_usage` opens it."""
 
     def __init__(self, folder: Path, main: KeyTable, recent: KeyTable) -> None:
         self.folder = folder
@@ -144,7 +147,7 @@ class KeyIndex:
     def open(
         cls, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, progress: Callable[[str], None] = lambda _: None
     ) -> KeyIndex:
-        """Open the index if it has all keys of this version of the table, else build it again from the table."""
+        """Open the index if it has all keys of this version of the table; otherwise rebuild it from the table."""
         folder = table.path / FOLDER
         index = cls._read(folder, duck, table)
         if index is None:
@@ -160,7 +163,7 @@ class KeyIndex:
         try:
             state = json.loads((folder / "state.json").read_bytes())
             is_ours = (state["format"], state["table_id"], state["hashes"]) == (FORMAT, _id(table), _hashes(duck))
-            # A later version has more keys than this one; an earlier one may lack some.
+            # The index of a later version has all keys of this one. That of an earlier version may miss some.
             if not is_ours or state["version"] < table.version:
                 return None
             tables = []
@@ -169,22 +172,23 @@ class KeyIndex:
                 if path.stat().st_size != slots * 8:
                     return None
                 tables.append(KeyTable(path, slots, used))
-            if (folder / UNFINISHED).exists():  # a landing was killed: it may have added entries that nobody counted
+            if (folder / UNFINISHED).exists():  # a landing was killed and may have added entries without counting them
                 for one in tables:
                     at_least = one.used
-                    one.count_again()
+                    one.recount()
                     if one.used < at_least:
                         return None
             elif any(one.written_at() != state[name]["written_at"] for name, one in zip(PARTS, tables, strict=True)):
-                return None  # somebody else wrote to it: an entry that is gone would let a key be billed twice
+                return None  # another program wrote to it: a deleted entry would let an event be billed twice
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return cls(folder, *tables)
 
-    def find_and_add(self, entries: Words) -> Hits:
-        """Return the landing days on which keys with these hashes may have landed before; add these entries.
+    def find_and_add(self, entries: Words) -> KeyMatches:
+        """Find the landing days on which these keys may have landed before, then add the entries.
 
-        `entries` are as `entries_of` makes them. Those that are there already are among what is found.
+        Args:
+            entries: From `make_entries`. Entries that the index already has are found, too.
         """
         found = np.concatenate([table.find(entries) for table in (self.main, self.recent)])
         if len(found) and len(entries):
@@ -194,10 +198,10 @@ class KeyIndex:
             entries = entries[is_new]
         self._make_room(len(entries))
         self.recent.add(entries)
-        return Hits(found >> DAY_BITS, (found & DAY_MASK).astype(np.int64))
+        return KeyMatches(found >> DAY_BITS, (found & DAY_MASK).astype(np.int64))
 
     def commit(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, version: int) -> None:
-        """Bring it to the disk, and write down that it has all keys up to this version of the table."""
+        """Write the index to disk, and record that it has all keys up to this version of the table."""
         self.flush()
         state = {"format": FORMAT, "table_id": _id(table), "hashes": _hashes(duck), "version": version} | {
             name: {"file": one.path.name, "slots": one.slots, "used": one.used, "written_at": one.written_at()}
@@ -215,12 +219,12 @@ class KeyIndex:
         (self.folder / UNFINISHED).unlink(missing_ok=True)
 
     def flush(self) -> None:
-        """Bring what was added to the disk."""
+        """Write the added entries to disk."""
         for one in (self.main, self.recent):
             one.flush()
 
     def _make_room(self, more: int) -> None:
-        """Move `recent` into `main` if it would be more than half full; both grow with what is in them."""
+        """Merge `recent` into `main` if it would be more than half full. Both grow with the number of entries."""
         if 2 * (self.recent.used + more) <= self.recent.slots:
             return
         needed = self.main.used + self.recent.used
@@ -237,38 +241,42 @@ class KeyIndex:
     def _build(
         self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, progress: Callable[[str], None]
     ) -> None:
-        rows = sum(part.rows for part in table.parts.values())
+        rows = sum(part.rows for part in table.partitions.values())
         if not rows:
             return
-        progress(f"building the index of keys again from {rows} events")
+        progress(f"rebuilding the index of event keys from {rows} events")
         table.open_view(duck, "indexed")
         done = 0
         for batch in duck.execute(sql("keys_of_events")).to_arrow_reader(ENTRIES_AT_ONCE):
-            self.find_and_add(entries_of(batch.column(0).to_numpy(), batch.column(1).to_numpy()))
+            self.find_and_add(make_entries(batch.column(0).to_numpy(), batch.column(1).to_numpy()))
             done += batch.num_rows
             progress(f"indexed {done} of {rows} events")
 
 
 def _in_cache(words: Words) -> Iterator[Words]:
-    """Cut them so that what is calculated with them on the way stays in the processor's cache: twice as fast."""
+    """Yield blocks that fit into the processor's cache with their intermediate results: this takes half the time."""
     for first in range(0, len(words), WORDS_IN_CACHE):
         yield words[first : first + WORDS_IN_CACHE]
 
 
-def entries_of(hashes: Words, days: NDArray[Any]) -> Words:
-    """Return the index entries of keys with these hashes (64 bits) that landed on these days (since 1970-01-01).
+def make_entries(hashes: Words, days: NDArray[Any]) -> Words:
+    """Return the sorted, distinct index entries of keys that landed on these days.
 
-    Sorted, each but once. (`np.unique` takes 70 times as long as sorting.)
+    Sorting takes a seventieth of the time of `np.unique`.
+
+    Args:
+        hashes: 64-bit hashes of the keys.
+        days: Landing days since 1970-01-01, one per hash.
     """
-    entries = (clipped(hashes) & ~DAY_MASK) | days.astype(np.uint64)
+    entries = (avoid_zero(hashes) & ~DAY_MASK) | days.astype(np.uint64)
     entries.sort()
     is_first = np.ones(len(entries), bool)
     is_first[1:] = entries[1:] != entries[:-1]
     return entries[is_first]
 
 
-def clipped(hashes: Words) -> Words:
-    """Return the hashes with at least one of the first 48 bits set, so that no entry looks like a free slot."""
+def avoid_zero(hashes: Words) -> Words:
+    """Set one of the first 48 bits if none is set, so that no entry looks like a free slot."""
     return np.maximum(hashes, np.uint64(1) << DAY_BITS)
 
 
@@ -277,5 +285,5 @@ def _id(table: UsageTableVersion) -> str | None:
 
 
 def _hashes(duck: duckdb.DuckDBPyConnection) -> str:
-    """Return some hashes: another version of DuckDB may calculate them in another way."""
+    """Return sample hashes, which show whether this version of DuckDB calculates the same hashes as before."""
     return str(duck.execute("select hash('', ''), hash('source', 'id'), hash('é', repeat('x', 99))").fetchone())

@@ -1,7 +1,7 @@
-"""Lands usage: files of landing days -> the usage lake, with every row accounted for in Postgres.
+"""Lands usage: reads the files of landing days into the usage table and records every row in Postgres.
 
-A day lands as a whole and replaces what it brought before; landing it twice changes nothing. Nothing is dropped:
-landed = accepted + duplicate + rejected, per file, and the database insists on it.
+A landing replaces all earlier content of its day, so landing a day twice changes nothing. No row is lost: for each
+file, landed = accepted + duplicate + rejected, and a constraint of the database checks it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ from sqlalchemy import Connection
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, rows
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.key_index import KeyIndex, entries_of
-from fly_billing.usage.landing_folder import LandingError, LandingFile, day_folders, list_files, readable_name, said
-from fly_billing.usage.landing_ledger import acknowledge, open_to_write, put_on_record
+from fly_billing.usage.key_index import KeyIndex, make_entries
+from fly_billing.usage.landing_folder import (
+    LandingError,
+    LandingFile,
+    describe_error,
+    list_day_folders,
+    list_files,
+    readable_name,
+)
+from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, register_usage_table
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
-from fly_billing.usage.readers.json_lines import open_documents
-from fly_billing.usage.readers.packed_files import ENDINGS as PACKED
-from fly_billing.usage.usage_table import EVENTS, PartKey, UsageTable, UsageTableVersion, open_duckdb
+from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
+from fly_billing.usage.readers.json_lines import register_json_functions
+from fly_billing.usage.usage_table import EVENTS, PartitionKey, UsageTable, UsageTableVersion, open_duckdb
 
 FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
 REJECTED_COLUMNS = (
@@ -46,30 +53,39 @@ REJECTED_COLUMNS = (
 )
 
 
-# About a million rows of Parquet.
+# Equals about a million rows of Parquet.
 BYTES_AT_ONCE = 48 * 2**20
-# Rejected rows in memory at once: each has its whole text, up to 1 MB.
+# Limits the rejected rows in memory. Each keeps its full text, up to 1 MB.
 ROWS_AT_ONCE = 1000
-# What a packed file is taken to unpack to, where it matters how much is landed at once.
+# Estimates the uncompressed size of a compressed file when days are split into batches.
 PACKED_TIMES = 10
 
 
 class DaysNotLanded(LandingError):
-    """Some landing days could not be landed; nothing of them was changed. The others were landed: `files` are theirs.
+    """Some landing days could not be landed. Nothing changed for them; all other days landed.
 
-    `failures` has the reason per day, and what to do.
+    Attributes:
+        failures: The reason and what to do, per day.
+        files: The files of the days that landed.
     """
 
     def __init__(self, failures: Mapping[date, str], files: Sequence[LandedFile] = ()) -> None:
-        said = "; ".join(f"{day}: {failures[day]}" for day in sorted(failures))
-        super().__init__(f"not landed, and nothing of it changed: {said}")
+        reasons = "; ".join(f"{day}: {failures[day]}" for day in sorted(failures))
+        super().__init__(f"these days were not landed and are unchanged: {reasons}")
         self.failures = dict(failures)
         self.files = list(files)
 
 
 @dataclass(frozen=True)
 class LandedFile:
-    """What became of one file's rows. `day` is its landing day, `path` its place below that day's folder."""
+    """The row counts of one file.
+
+    Attributes:
+        day: The landing day.
+        path: The file's path below that day's folder, as readable text.
+        sha256: In hexadecimal; empty if the file could not be read.
+        landed: Rows in the file: accepted + duplicate + rejected.
+    """
 
     day: date
     path: str
@@ -81,38 +97,40 @@ class LandedFile:
     rejected: int
 
 
-# In the order of FILE_COLUMNS.
+# Returns the values in the order of FILE_COLUMNS.
 _AS_ROW = attrgetter("day", *FILE_COLUMNS[1:])
 
 
 def land_days(
     database: BillingDatabase,
-    lake: UsageTable,
+    usage_table: UsageTable,
     landing_dir: Path,
     days: Sequence[date],
     first_month: BillingMonth,
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[LandedFile]:
-    """Land these days, as many of them at once as have `BYTES_AT_ONCE` of files: what landed so far stays landed.
+    """Land these days in batches of up to `BYTES_AT_ONCE`. Each batch is committed before the next one starts.
 
-    Raises DaysNotLanded once all others are landed, where a day can't be: its folder can't be read, or is gone though
-    files of it were landed before. Raises LandingError where there is no landing folder, or one without any day, and
-    UsageTableMismatch where the usage table is not the one that was landed into before.
+    Raises:
+        DaysNotLanded: Some days can't be landed: the folder can't be read, or it is missing although its files were
+            landed before. Raised after all other days have landed.
+        LandingError: The landing folder is missing, or contains no day folder although days were landed before.
+        UsageTableMismatch: This is not the usage table that earlier landings wrote.
     """
     if not landing_dir.is_dir():
-        raise LandingError(f"there is no landing folder {landing_dir}: is it mounted? Nothing was landed")
+        raise LandingError(f"the landing folder {landing_dir} does not exist. Is it mounted? Nothing was landed")
     _refuse_empty_share(database, landing_dir)
-    put_on_record(database, lake)
+    register_usage_table(database, usage_table)
 
     def land(some: Sequence[date]) -> list[LandedFile]:
         with database.transaction() as connection:
             lock_until_commit(connection, "land_usage")
-            return land_batch(connection, lake, landing_dir, some, first_month, now, progress)
+            return land_batch(connection, usage_table, landing_dir, some, first_month, now, progress)
 
     landed: list[LandedFile] = []
     failures: dict[date, str] = {}
-    for some in batches(landing_dir, days):
+    for some in split_into_batches(landing_dir, days):
         try:
             landed += _land_what_can_be(land, some)
         except DaysNotLanded as problem:
@@ -124,20 +142,20 @@ def land_days(
 
 
 def _refuse_empty_share(database: BillingDatabase, landing_dir: Path) -> None:
-    """Raise LandingError where not one day has a folder, though files of some were landed: all can't be gone at once.
+    """Raise LandingError if files were landed before and no day folder exists now: an unmounted share looks like this.
 
-    Days that were never landed would be taken for days without usage.
+    Without this check, days that never landed would count as days without usage.
     """
     landed = [row["last"] for row in database.rows("last_day_with_files") if row["last"]]
-    if landed and not day_folders(landing_dir):
+    if landed and not list_day_folders(landing_dir):
         raise LandingError(
-            f"{landing_dir / landed[0].isoformat()} is gone, and with it the folders of all days that were landed: is"
-            f" {landing_dir} mounted? Nothing was landed. If they were moved away on purpose, make a folder for today"
+            f"{landing_dir / landed[0].isoformat()} and the folders of all other landed days are missing. Is"
+            f" {landing_dir} mounted? Nothing was landed. If you moved them on purpose, create a folder for today"
         )
 
 
 def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: Sequence[date]) -> list[LandedFile]:
-    """Land the days together; where that fails because of some of them, the others. Raises DaysNotLanded for those."""
+    """Land the days together. If some of them fail, land the others and raise DaysNotLanded for the failed ones."""
     try:
         return land(days)
     except DaysNotLanded as problem:
@@ -145,8 +163,8 @@ def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: 
         left = [[day for day in days if day not in failures]]
     except (duckdb.Error, pa.ArrowException, MemoryError) as problem:
         if len(days) == 1:
-            raise DaysNotLanded({days[0]: said(problem)}) from problem
-        # Whose fault it is shows when each is landed by itself.
+            raise DaysNotLanded({days[0]: describe_error(problem)}) from problem
+        # The error does not name the day, so land each day separately.
         failures, left = {}, [[day] for day in days]
     landed: list[LandedFile] = []
     for some in left:
@@ -160,8 +178,8 @@ def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: 
     return landed
 
 
-def batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
-    """Cut the days where their files come to so much that more would not fit into memory."""
+def split_into_batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
+    """Split the days into batches whose files fit into memory together."""
     batch: list[date] = []
     size = 0
     for day in days:
@@ -176,7 +194,7 @@ def batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
 
 
 def _bytes_of(landing_dir: Path, day: date) -> int:
-    """Return about how much a day's files hold. What can't be read counts as nothing here: landing it says why."""
+    """Return the approximate size of a day's files; 0 for what can't be read, which the landing itself reports."""
     try:
         return sum(
             file.path.stat().st_size * (PACKED_TIMES if file.path.suffix.lower() in PACKED else 1)
@@ -189,17 +207,20 @@ def _bytes_of(landing_dir: Path, day: date) -> int:
 
 def land_batch(
     connection: Connection,
-    lake: UsageTable,
+    usage_table: UsageTable,
     landing_dir: Path,
     days: Sequence[date],
     first_month: BillingMonth,
     now: datetime,
     progress: Callable[[str], None],
 ) -> list[LandedFile]:
-    """Land these days at once, in the caller's transaction, which has the lock `land_usage`. Raises as `land_days`."""
-    with open_duckdb(lake.memory_mb) as duck:
-        open_documents(duck)
-        table = open_to_write(connection, lake, progress)
+    """Land these days together, in the transaction of the caller, who holds the lock `land_usage`.
+
+    Raises the same errors as `land_days`.
+    """
+    with open_duckdb(usage_table.memory_mb) as duck:
+        register_json_functions(duck)
+        table = open_for_landing(connection, usage_table, progress)
         index = KeyIndex.open(duck, table, progress)
         files = _files_of(connection, landing_dir, days)
         meters = _register_known(duck, connection)
@@ -208,25 +229,25 @@ def land_batch(
         duck.execute(sql("measured"))
         duck.execute(sql("validate_usage"), {"first_month": first_month.start})
         touched = _settle(duck, connection, table, index, days)
-        progress(f"writing {len(touched)} landing days into the usage table")
-        written = lake.replace_days(touched, _events(duck))
+        progress(f"writing {len(touched)} landing days to the usage table")
+        written = usage_table.replace_days(touched, _events(duck))
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
-        # Before the landing is committed: an index may know of keys that are not in the table, never the other way.
+        # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
         index.commit(duck, table, written.version() + table.shift)
-        # Before what the days brought is replaced: the database refuses that in a transaction that did not land them.
+        # This comes first: the database only lets a transaction that landed a day replace that day's months.
         rows(connection, "mark_days_settled", days=touched, lake_version=written.version() + table.shift)
-        acknowledge(connection, table, written, touched, _counted(duck))
+        acknowledge_version(connection, table, written, touched, _counted(duck))
         return _account(duck, connection, staged, days)
 
 
-def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartKey, tuple[int, int]]:
-    """Count what was to be written, per landing day and usage month: (accepted, with duplicates)."""
+def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, int]]:
+    """Count the rows to write, by landing day and usage month: (accepted, accepted and duplicate)."""
     found = duck.execute(sql("count_landed_months")).fetchall()
     return {(day, month): (accepted, number) for day, month, accepted, number in found}
 
 
 def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -> list[LandingFile]:
-    """List the files of these days. Raises DaysNotLanded for those whose folder can't be read to its end."""
+    """List the files of these days. Raises DaysNotLanded for days whose folder can't be read completely."""
     known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
     files: list[LandingFile] = []
     failures: dict[date, str] = {}
@@ -238,12 +259,11 @@ def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -
             is_gone = isinstance(problem, FileNotFoundError) and not os.path.lexists(folder)
             if not is_gone:
                 where = readable_name(problem.filename or folder)
-                failures[day] = f"{where} can't be read ({said(problem)}), so nobody knows what is in it"
+                failures[day] = f"{where} can't be read ({describe_error(problem)}), so its usage is unknown"
             elif day in known:
                 failures[day] = (
-                    f"{folder} is gone, but files of it were landed on {day}: landing it again would erase what they"
-                    " brought. Bring the folder back (an empty one, if the day really has no usage) and land the day"
-                    " again"
+                    f"{folder} is missing, but its files were landed before. Landing the day again would delete their"
+                    " events. Restore the folder (an empty one if the day really has no usage), then land the day again"
                 )
     if failures:
         raise DaysNotLanded(failures)
@@ -251,10 +271,10 @@ def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -
 
 
 def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: StagedFiles) -> None:
-    """Raise DaysNotLanded where a file can't be read now that brought events before: they would be taken back."""
+    """Raise DaysNotLanded if a file with accepted events can't be read now: landing its day would delete them."""
     brought = {(row["landing_day"], row["path"]) for row in rows(connection, "files_with_events", days=list(days))}
     failures = {
-        file.day: f"{readable_name(file.path)} can't be read now ({problem}), but brought events before: they stay"
+        file.day: f"{readable_name(file.path)} can't be read now ({problem}). Its accepted events are kept"
         for file, problem in staged.unread.items()
         if (file.day, file.name) in brought
     }
@@ -263,7 +283,7 @@ def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: Stag
 
 
 def _quantities_of(meters: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """Return the properties that hold a quantity, besides `quantity`, with the types of the events that have them."""
+    """Map each property that a meter reads quantities from, other than `quantity`, to the event types that have it."""
     found: dict[str, set[str]] = defaultdict(set)
     for meter in meters:
         if meter["quantity_of"] is not None:
@@ -272,7 +292,10 @@ def _quantities_of(meters: Sequence[Row]) -> dict[str, frozenset[str]]:
 
 
 def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> Sequence[Row]:
-    """Register organizations and meters: all, those that read `quantity` off events of their own, and the others."""
+    """Register the organizations and three tables of meters: all, unshared and shared ones. Returns all meters.
+
+    A shared meter reads an event type that other meters read too, or a type or property that differs from its name.
+    """
     names = [(name, pa.string()) for name in ("key", "property", "event_type", "quantity_of")]
     schema = pa.schema([*names, ("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())])
     meters = rows(connection, "meters")
@@ -298,36 +321,36 @@ def _settle(
     index: KeyIndex,
     days: Sequence[date],
 ) -> list[date]:
-    """Tell first events from repeated ones; return the landing days whose content this decides.
+    """Separate events from their duplicates. Returns the landing days to write.
 
-    A day that lands anew may no longer bring an event which another day holds as a duplicate. Such a day is settled
-    again from what the lake has of it, so that its copy counts now. And a day with a row that was refused because of
-    such an event is worth landing again.
+    A day that lands again may drop an event of which another day has a duplicate. That other day is then deduplicated
+    again from the usage table, so that its copy becomes the accepted event. Rows that were rejected because they
+    conflicted with the dropped event are marked: landing their days again accepts them.
     """
     duck.execute(sql("landing_candidates"))
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
     table.open_view(duck, "brought_before", days=days)
     duck.execute(sql("vanished_events"))
     if since := _earliest_landing(duck, "vanished"):
-        table.open_view(duck, "lake", since=since)
+        table.open_view(duck, "usage_table", since=since)
         duck.execute(sql("orphaned_days"))
         duck.execute("insert into replaced from orphaned_days")
         duck.execute(sql("settled_again"))
         _free_conflicts(duck, connection)
     _register_refused(duck, "refused_before", rows(connection, "refused_conflicts", days=list(days)))
-    table.open_view(duck, "lake", days=_search(duck, index))
+    table.open_view(duck, "usage_table", days=_search(duck, index))
     duck.execute(sql("known_events"))
     duck.execute(sql("settle_duplicates"))
     return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
 
 
 def _search(duck: duckdb.DuckDBPyConnection, index: KeyIndex) -> list[date]:
-    """Return the landing days, left as they are, that may have candidates' keys already; then index the candidates.
+    """Return the other landing days that may already contain the candidates' keys, and index the candidates.
 
-    Registers `hit_prefixes`, the first 48 bits of the hashes of those keys.
+    Registers `hit_prefixes`: the first 48 bits of those keys' hashes.
     """
     found = duck.execute(sql("landing_keys")).to_arrow_table()
-    hits = index.find_and_add(entries_of(found["hash"].to_numpy(), found["day"].to_numpy()))
+    hits = index.find_and_add(make_entries(found["hash"].to_numpy(), found["day"].to_numpy()))
     replaced = {day for (day,) in duck.execute("select landing_day from replaced").fetchall()}
     left = hits.without(replaced)
     duck.register("hit_prefixes", pa.table({"prefix": pa.array(np.unique(left.prefixes), pa.uint64())}))
@@ -348,9 +371,9 @@ def _register_refused(duck: duckdb.DuckDBPyConnection, name: str, refused: Seque
 
 
 def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | None:
-    """Return the first landing day on which one of these events can have come: two days before its own, exclusive.
+    """Return the day from which on copies of these events can have landed: two days before the first event, exclusive.
 
-    A copy has the time of the first, so no earlier day needs to be searched, however long the history is.
+    A copy has the same time as its original, so the cost does not grow with history.
     """
     ((first,),) = duck.execute(f"select min(time)::date - 1 from {events}").fetchall()  # noqa: S608
     assert first is None or isinstance(first, date)
@@ -358,7 +381,7 @@ def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | No
 
 
 def _events(duck: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
-    """Return the events as a stream: they are written while they are sorted, and not all held once more."""
+    """Return the events as a stream, so that sorted events are written without a second copy in memory."""
     found = duck.execute(sql("settled_events")).to_arrow_reader()
     return pa.RecordBatchReader.from_batches(EVENTS, (batch.select(EVENTS.names).cast(EVENTS) for batch in found))
 
@@ -369,7 +392,7 @@ def _account(
     staged: StagedFiles,
     days: Sequence[date],
 ) -> list[LandedFile]:
-    """Write what became of every row: per file the counts, per rejected row the reason."""
+    """Record the outcome of every row: the counts of each file, and the reason of each rejected row."""
     duck.execute(sql("rejected_usage"))
     counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
     files = [
@@ -385,6 +408,6 @@ def _account(
 
 
 def _in_batches(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    """Yield rows, a batch in memory at a time: a day may be rejected as a whole, each row with its text."""
+    """Yield rows in small batches: a whole day may be rejected, and each rejected row keeps its text."""
     while batch := found.fetchmany(ROWS_AT_ONCE):
         yield from batch

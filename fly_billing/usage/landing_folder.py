@@ -1,7 +1,7 @@
-"""Lists the files of landing days and opens them, whatever they are called and whatever they are.
+"""Lists and opens the files of landing days, whatever their names and types.
 
-A name is only a name: it is never a pattern, and no part of it becomes data. Keeps out: what is in the files
-(`readers.files`), what becomes of it (`landing`).
+File names are never treated as patterns, and nothing is read from them. Not here: reading file contents
+(`readers.files`) and landing them (`landing`).
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from pathlib import Path
 from fly_billing.errors import ActionableError
 from fly_billing.periods import FIRST_MONTH
 
-# Postgres has names of files in an index, where about 2,700 bytes fit. A longer name is cut, and ends in its hash.
+# Postgres indexes file names, and an index entry holds about 2,700 bytes. A longer name is cut and ends in its hash.
 LONGEST_NAME = 1000
 UNFINISHED_FOR_LONG = timedelta(days=1)
-# DuckDB reads a path with one of these as a pattern.
+# DuckDB treats a path with one of these characters as a pattern.
 PATTERN = frozenset("*?[")
 
 
 class LandingError(ActionableError):
-    """A landing day can't be landed as a whole; nothing of it was changed."""
+    """A landing day can't be landed. Nothing was changed for it."""
 
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file of a landing day. `name` is its place below that day's folder, as readable text (`readable_name`).
+    """A file of a landing day.
 
-    `problem` says why it can't be read whatever is in it (a pipe, a link to nowhere), else it is None.
+    Attributes:
+        name: Its path below the day's folder, as text (`readable_name`).
+        problem: Why it can't be opened at all (a pipe, a broken link), else None.
     """
 
     day: date
@@ -45,30 +47,40 @@ class LandingFile:
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a file held when it was read: SHA-256 in hexadecimal, and its size in bytes."""
+    """A file's content when it was read.
+
+    Attributes:
+        sha256: In hexadecimal.
+        bytes: The size.
+    """
 
     sha256: str
     bytes: int
 
 
-# Of a file that could not be read. It equals the content of no file, so the file lands again once it can be read.
+# Stands for a file that could not be read. No file has this content, so it lands again once it can be read.
 UNREAD = FileContent("", 0)
 
 
 @dataclass(frozen=True)
-class NotUnderstood:
-    """Something in the landing folder that is not landed, or not as it may be meant. `path` is readable text."""
+class LandingProblem:
+    """An entry of the landing folder that does not land, or not as its sender may expect.
+
+    Attributes:
+        path: As readable text.
+        message: The problem and what to do.
+    """
 
     path: str
     message: str
 
 
-def day_folders(landing_dir: Path) -> list[date]:
-    """List the days that have a folder, or something else of that name; none where there is no landing folder.
+def list_day_folders(landing_dir: Path) -> list[date]:
+    """List the days from the first landing day on that have a folder (or another entry of that name).
 
-    Days before the first landing day are left out. Raises LandingError where the landing folder can't be read.
+    Returns none if the landing folder does not exist. Raises LandingError if it can't be read.
     """
-    days = [day_of(entry.name) for entry in _top(landing_dir)]
+    days = [parse_day(entry.name) for entry in _top(landing_dir)]
     return [day for day in days if day and day >= FIRST_MONTH.first_day]
 
 
@@ -79,64 +91,66 @@ def _top(landing_dir: Path) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []
     except OSError as problem:
-        raise LandingError(f"the landing folder {readable_name(landing_dir)} can't be read: {said(problem)}") from None
+        raise LandingError(
+            f"the landing folder {readable_name(landing_dir)} can't be read: {describe_error(problem)}"
+        ) from None
 
 
 def _problem_of_day(day: date, today: date) -> str | None:
     if day < FIRST_MONTH.first_day:
-        return f"it lies before {FIRST_MONTH.first_day}, the first landing day: its files are not landed"
-    return None if day <= today else f"{day} has not come yet: its files are not landed before"
+        return f"{day} is before {FIRST_MONTH.first_day}, the first landing day. Its files are not landed"
+    return None if day <= today else f"{day} is in the future. Its files land on that day"
 
 
-def not_understood(landing_dir: Path, now: datetime) -> list[NotUnderstood]:
-    """List what is in the landing folder and is not landed, or not as it may be meant. Raises as `day_folders`."""
-    found: list[NotUnderstood] = []
+def find_landing_problems(landing_dir: Path, now: datetime) -> list[LandingProblem]:
+    """List entries that do not land, or not as their senders may expect. Raises LandingError as `list_day_folders`."""
+    found: list[LandingProblem] = []
     for entry in _top(landing_dir):
-        day = day_of(entry.name)
+        day = parse_day(entry.name)
         if day is None and entry.name.startswith("."):
-            found += _left_unfinished(landing_dir, Path(entry.path), now)
+            found += _find_stale_file(landing_dir, Path(entry.path), now)
         elif day is None:
-            message = "named after no day: files are landed from folders called YYYY-MM-DD, such as 2026-11-05"
-            found.append(NotUnderstood(readable_name(entry.name), message))
+            message = "not a landing day. Files land from folders named YYYY-MM-DD, such as 2026-11-05"
+            found.append(LandingProblem(readable_name(entry.name), message))
         elif problem := _problem_of_day(day, now.date()):
-            # A source whose clock is ahead of UTC may write tomorrow's folder.
+            # A source whose clock runs ahead of UTC may write tomorrow's folder.
             if (day - now.date()).days > 1 or day < FIRST_MONTH.first_day:
-                found.append(NotUnderstood(readable_name(entry.name), problem))
+                found.append(LandingProblem(readable_name(entry.name), problem))
         else:
-            found += _not_understood_of_day(landing_dir, Path(entry.path), now)
+            found += _find_problems_of_day(landing_dir, Path(entry.path), now)
     return found
 
 
-def _not_understood_of_day(landing_dir: Path, folder: Path, now: datetime) -> list[NotUnderstood]:
-    found: list[NotUnderstood] = []
+def _find_problems_of_day(landing_dir: Path, folder: Path, now: datetime) -> list[LandingProblem]:
+    found: list[LandingProblem] = []
     nested: set[Path] = set()
     try:
         for entry in _entries(folder):
             path = Path(entry.path)
             if entry.name.startswith("."):
-                found += _left_unfinished(landing_dir, path, now)
-            nested |= {above for above in path.relative_to(folder).parents if day_of(above.name)}
+                found += _find_stale_file(landing_dir, path, now)
+            nested |= {above for above in path.relative_to(folder).parents if parse_day(above.name)}
     except OSError as problem:
         where = readable_name(os.path.relpath(problem.filename or folder, landing_dir))
-        found.append(NotUnderstood(where, f"can't be read: {said(problem)}. The day is not landed"))
-    message = f"a day's folder in that of {folder.name}: its files land as {folder.name}'s. Move it up"
-    return found + [NotUnderstood(readable_name(f"{folder.name}/{one}"), message) for one in sorted(nested)]
+        found.append(LandingProblem(where, f"can't be read: {describe_error(problem)}. The day was not landed"))
+    message = f"a day folder inside {folder.name}. Its files land on {folder.name}: move the folder up"
+    return found + [LandingProblem(readable_name(f"{folder.name}/{one}"), message) for one in sorted(nested)]
 
 
-def _left_unfinished(landing_dir: Path, path: Path, now: datetime) -> list[NotUnderstood]:
-    """Report what begins with a point, so is still being written, but was not written to for a day."""
+def _find_stale_file(landing_dir: Path, path: Path, now: datetime) -> list[LandingProblem]:
+    """Report an entry whose name begins with a dot (still being written) if nobody wrote to it for a day."""
     try:
         written_at = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     except OSError:
         return []
     if now - written_at <= UNFINISHED_FOR_LONG:
         return []
-    message = "begins with a point, so it is not landed, but was last written more than a day ago: rename or remove it"
-    return [NotUnderstood(readable_name(path.relative_to(landing_dir)), message)]
+    message = "begins with a dot, so it does not land, and was last written over a day ago. Rename or remove it"
+    return [LandingProblem(readable_name(path.relative_to(landing_dir)), message)]
 
 
-def day_of(name: str) -> date | None:
-    """Return the day that a folder is named after as YYYY-MM-DD; None for any other name, however much like one."""
+def parse_day(name: str) -> date | None:
+    """Parse a folder name in the form YYYY-MM-DD. Returns None for all other names, also other ISO 8601 forms."""
     try:
         day = date.fromisoformat(name)
     except ValueError:
@@ -145,9 +159,11 @@ def day_of(name: str) -> date | None:
 
 
 def list_files(landing_dir: Path, day: date) -> list[LandingFile]:
-    """List the day's files by name, those in sub-folders too, without those that begin with a point (`unfinished`).
+    """List the day's files in all subfolders, sorted by name. Skips names that begin with a dot: unfinished files.
 
-    Raises OSError where the folder or one below it can't be listed, FileNotFoundError where there is none.
+    Raises:
+        FileNotFoundError: The day has no folder.
+        OSError: The folder or a subfolder can't be listed.
     """
     folder = landing_dir / day.isoformat()
     found = [_landing_file(day, folder, entry) for entry in _entries(folder) if not entry.name.startswith(".")]
@@ -155,9 +171,9 @@ def list_files(landing_dir: Path, day: date) -> list[LandingFile]:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in a folder and the folders below it, but for the folders themselves.
+    """Yield the entries of a folder and its subfolders, except the subfolders themselves.
 
-    A folder that begins with a point is yielded like a file, and not looked into; a link to a folder too.
+    Yields links to folders, and folders whose names begin with a dot, without entering them.
     """
     waiting = [os.fspath(folder)]
     while waiting:
@@ -180,16 +196,16 @@ def _problem_of(entry: os.DirEntry[str]) -> str | None:
     try:
         kind = Path(entry.path).stat().st_mode
     except FileNotFoundError:
-        return "a link to a file that is not there"
+        return "a link to a missing file"
     except OSError as problem:
-        return f"a link that leads nowhere: {said(problem)}"
+        return f"a broken link: {describe_error(problem)}"
     if stat.S_ISDIR(kind):
-        return "a link to a folder, which is not followed: put the folder itself here"
-    return None if stat.S_ISREG(kind) else "a link to what is no file (a pipe or a device)"
+        return "a link to a folder. Links to folders are not followed: put the folder itself here"
+    return None if stat.S_ISREG(kind) else "a link to a pipe or a device"
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a regular file for reading. Raises OSError for anything else, without waiting for a pipe's other end."""
+    """Open a regular file for reading. Raises OSError for anything else, and never blocks on a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -200,17 +216,17 @@ def open_file(path: Path) -> BufferedReader:
         raise
 
 
-def content_of(path: Path) -> FileContent:
-    """Read the whole file for its SHA-256 and size."""
+def read_content(path: Path) -> FileContent:
+    """Read the whole file and return its SHA-256 and size."""
     with open_file(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return FileContent(sha256, file.tell())
 
 
 def readable_name(name: Path | str) -> str:
-    r"""Write a file's name as text that Postgres and the usage table can hold; two names never become one text.
+    r"""Convert a file name to text that Postgres and the usage table can store. Different names give different texts.
 
-    Bytes that are no UTF-8 are written as `\xff`, a backslash as `\\`. A very long name is cut and ends in its hash.
+    Writes bytes that are not UTF-8 as `\xff` and a backslash as `\\`. Cuts a very long name and appends its hash.
     """
     raw = os.fsencode(name)
     text = raw.replace(b"\\", b"\\\\").decode(errors="backslashreplace")
@@ -220,8 +236,8 @@ def readable_name(name: Path | str) -> str:
     return f"{cut}\\… sha256 {hashlib.sha256(raw).hexdigest()}"
 
 
-def said(problem: BaseException) -> str:
-    """Return what went wrong as a line of text that can be stored anywhere, at most 500 characters long."""
+def describe_error(problem: BaseException) -> str:
+    """Describe an error in one line of at most 500 characters, without characters that Postgres can't store."""
     if isinstance(problem, OSError) and problem.strerror:
         text = problem.strerror
     else:
@@ -230,14 +246,14 @@ def said(problem: BaseException) -> str:
 
 
 def path_for_duckdb(path: Path) -> str:
-    """Write a path so that DuckDB reads this file and no other: its `read_parquet` takes every path for a pattern.
+    """Escape a path so that DuckDB's `read_parquet`, which reads every path as a pattern, opens only this file.
 
-    Raises ValueError where DuckDB has no way to write it: not in UTF-8, or a backslash beside a letter of patterns.
+    Raises ValueError if DuckDB can't express the path: it is not UTF-8, or has a backslash and a pattern character.
     """
     text = str(path.absolute())
     text.encode()
     if not PATTERN & set(text):
         return text
     if "\\" in text:
-        raise ValueError(f"DuckDB can't be told the path {text}")
+        raise ValueError(f"DuckDB can't open the path {text}")
     return "".join(f"[{letter}]" if letter in PATTERN else letter for letter in text)

@@ -1,10 +1,11 @@
-"""Compares the usage table with what Postgres has on record, before anything is read from it or written to it.
+"""The ledger of landings in Postgres: compares the usage table with it before any read or write.
 
-Postgres knows which table is the right one, the last version that a landing committed (acknowledged), and the rows and
-files of every landing day and usage month: written by the transaction of that landing. The table's side comes from its
-Delta log, so a comparison reads no data. All readers open the table here and read the acknowledged version: what a
-killed landing wrote without committing is not seen. Keeps out: what is read (`usage_table`), landing files (`landing`),
-putting a damaged table right (`repair`).
+Postgres records which usage table is in use, the last version that a landing committed (acknowledged), and the rows and
+files of each landing day and usage month. The landing writes this in its own transaction. The same figures of the table
+come from its Delta log, so a comparison reads no data. All readers open the table here, at the acknowledged version:
+they never see what a killed landing wrote without committing.
+
+Not here: reading the table (`usage_table`), landing files (`landing`), repairing a damaged table (`repair`).
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from sqlalchemy import Connection
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.usage.usage_table import (
     KEEP_LOG,
-    Part,
-    PartKey,
+    Partition,
+    PartitionKey,
     UsageTable,
     UsageTableError,
     UsageTableMismatch,
     UsageTableVersion,
-    data_files,
-    first_line,
-    parts_of,
+    describe_delta_error,
+    list_data_files,
+    sum_partitions,
 )
 
-# Differences that a message names.
+# Limits the differences that a message lists.
 NAMED = 3
-NOTHING = Part(0, "")
+NOTHING = Partition(0, "")
 
 
 @dataclass(frozen=True)
-class ExpectedPart:
-    """What the table must hold of a landing day and usage month; rows and files are None if not kept yet."""
+class ExpectedPartition:
+    """The expected content of a landing day and usage month. `rows` and `files` are None if not recorded yet."""
 
     accepted: int
     rows: int | None
@@ -47,35 +48,43 @@ class ExpectedPart:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What Postgres has on record of the usage table. `table_id` is None where that was not kept yet."""
+    """Everything that Postgres records about the usage table.
+
+    Attributes:
+        table_id: The Delta id of the table in use; None if it was not recorded yet.
+        shift: A version in Postgres minus the same version in the Delta log.
+        first_version: The first version of the table in use, as numbered in Postgres.
+        acknowledged: The last version that a landing committed.
+        older: The readable versions from before a repair, as (first, last, shift).
+    """
 
     table_id: str | None
     shift: int
     first_version: int
     acknowledged: int
     older: list[tuple[int, int, int]]
-    parts: Mapping[PartKey, ExpectedPart]
+    partitions: Mapping[PartitionKey, ExpectedPartition]
 
 
 def read_ledger(connection: Connection) -> Ledger | None:
-    """Return what the usage table must be; None where no usage was ever landed and no table made."""
+    """Return the ledger, or None if no usage was ever landed and no table was created."""
     (row,) = rows(connection, "usage_ledger")
     if not row["tables"] and row["last_landed"] is None:
         return None
-    parts = {
-        (date.fromisoformat(day), date.fromisoformat(month)): ExpectedPart(*expected)
-        for day, month, *expected in row["parts"]
+    partitions = {
+        (date.fromisoformat(day), date.fromisoformat(month)): ExpectedPartition(*expected)
+        for day, month, *expected in row["partitions"]
     }
     if not row["tables"]:
-        return Ledger(None, 0, 0, row["last_landed"], [], parts)
+        return Ledger(None, 0, 0, row["last_landed"], [], partitions)
     used = row["tables"][-1]
     acknowledged = max(used["acknowledged"], row["last_landed"] or 0)
     older = _readable(row["tables"])
-    return Ledger(used["table_id"], used["shift"], used["first_version"], acknowledged, older, parts)
+    return Ledger(used["table_id"], used["shift"], used["first_version"], acknowledged, older, partitions)
 
 
 def _readable(tables: list[Row]) -> list[tuple[int, int, int]]:
-    """List (first, last, shift) of the versions that the table in use has from before it was repaired."""
+    """List (first, last, shift) of the versions that the table in use still has from before its repairs."""
     return [
         (one["first_version"], one["acknowledged"] if one["lost_after"] is None else one["lost_after"], one["shift"])
         for one in tables[:-1]
@@ -83,84 +92,96 @@ def _readable(tables: list[Row]) -> list[tuple[int, int, int]]:
     ]
 
 
-def open_usage_table(database: BillingDatabase, lake: UsageTable) -> UsageTableVersion:
-    """As `open_against_ledger`, in a transaction of its own."""
+def open_usage_table(database: BillingDatabase, usage_table: UsageTable) -> UsageTableVersion:
+    """Like `open_against_ledger`, in its own transaction."""
     with database.transaction() as connection:
-        return open_against_ledger(connection, lake)
+        return open_against_ledger(connection, usage_table)
 
 
-def open_against_ledger(connection: Connection, lake: UsageTable) -> UsageTableVersion:
-    """Open the acknowledged version of the usage table, if it is what Postgres has on record.
+def open_against_ledger(connection: Connection, usage_table: UsageTable) -> UsageTableVersion:
+    """Open the acknowledged version of the usage table after comparing it with the ledger.
 
-    Raises UsageTableMismatch where there is no table, or another one, or an older one, or one with other rows or files.
-    Where no usage was ever landed there is no table to read: the one returned has no rows.
+    Returns a table without rows if no usage was ever landed. Raises UsageTableMismatch if the table is missing, is
+    another one or an older one, or has other rows or files.
     """
     ledger = read_ledger(connection)
     if ledger is None:
-        return UsageTableVersion(lake.path, None, memory_mb=lake.memory_mb)
+        return UsageTableVersion(usage_table.path, None, memory_mb=usage_table.memory_mb)
     table = UsageTableVersion(
-        lake.path, _open(lake, ledger), ledger.shift, ledger.first_version, ledger.older, lake.memory_mb
+        usage_table.path,
+        _open(usage_table, ledger),
+        ledger.shift,
+        ledger.first_version,
+        ledger.older,
+        usage_table.memory_mb,
     )
     try:
-        found = table.parts
+        found = table.partitions
     except (UsageTableError, ValueError) as problem:
         expected = f"version {ledger.acknowledged} with a log that lists its files"
-        raise UsageTableMismatch(lake.path, expected, first_line(problem)) from None
-    wrong = different_parts(ledger.parts, found)
+        raise UsageTableMismatch(usage_table.path, expected, describe_delta_error(problem)) from None
+    wrong = find_different_partitions(ledger.partitions, found)
     if ledger.table_id is None:
         wrong |= _different_days(connection, found)
     if wrong:
         named = sorted(wrong.items())[:NAMED]
         more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise UsageTableMismatch(
-            lake.path,
-            f"in version {ledger.acknowledged} " + ", ".join(f"{part}: {expected}" for part, (expected, _) in named),
-            ", ".join(f"{part}: {has}" for part, (_, has) in named) + more,
+            usage_table.path,
+            f"in version {ledger.acknowledged} "
+            + ", ".join(f"{partition}: {expected}" for partition, (expected, _) in named),
+            ", ".join(f"{partition}: {has}" for partition, (_, has) in named) + more,
         )
     return table
 
 
-def _open(lake: UsageTable, ledger: Ledger) -> DeltaTable:
+def _open(usage_table: UsageTable, ledger: Ledger) -> DeltaTable:
     expected = f"version {ledger.acknowledged}" + (f" of table {ledger.table_id}" if ledger.table_id else "")
     try:
-        is_there = lake.exists()
+        is_there = usage_table.exists()
     except (DeltaError, OSError) as problem:
-        raise UsageTableMismatch(lake.path, expected, f"what can't be read ({first_line(problem)})") from None
+        raise UsageTableMismatch(
+            usage_table.path, expected, f"a table that can't be read ({describe_delta_error(problem)})"
+        ) from None
     if not is_there:
-        there = "an empty folder" if lake.path.is_dir() and not any(lake.path.iterdir()) else "no usage table"
-        raise UsageTableMismatch(lake.path, expected, there if lake.path.is_dir() else "no such folder")
+        there = (
+            "an empty folder" if usage_table.path.is_dir() and not any(usage_table.path.iterdir()) else "no usage table"
+        )
+        raise UsageTableMismatch(usage_table.path, expected, there if usage_table.path.is_dir() else "no such folder")
     try:
-        delta = lake.delta(ledger.acknowledged - ledger.shift)
+        delta = usage_table.delta(ledger.acknowledged - ledger.shift)
     except (DeltaError, OSError, ValueError) as problem:
-        raise UsageTableMismatch(lake.path, expected, _what_is_there(lake, ledger, first_line(problem))) from None
+        raise UsageTableMismatch(
+            usage_table.path, expected, _what_is_there(usage_table, ledger, describe_delta_error(problem))
+        ) from None
     if _is_another(delta, ledger):
-        raise UsageTableMismatch(lake.path, expected, f"another table, {delta.metadata().id}")
+        raise UsageTableMismatch(usage_table.path, expected, f"another table, {delta.metadata().id}")
     return delta
 
 
-def _what_is_there(lake: UsageTable, ledger: Ledger, problem: str) -> str:
+def _what_is_there(usage_table: UsageTable, ledger: Ledger, problem: str) -> str:
     try:
-        delta = lake.delta()
+        delta = usage_table.delta()
     except (DeltaError, OSError, ValueError):
-        return f"a table log that can't be read ({problem})"
+        return f"a Delta log that can't be read ({problem})"
     if _is_another(delta, ledger):
         return f"another table, {delta.metadata().id}"
     if (version := delta.version() + ledger.shift) < ledger.acknowledged:
-        return f"version {version}, which is older"
-    return f"version {version}, and the expected one can't be read ({problem})"
+        return f"the older version {version}"
+    return f"version {version}; the expected version can't be read ({problem})"
 
 
 def _is_another(delta: DeltaTable, ledger: Ledger) -> bool:
     return ledger.table_id is not None and ledger.table_id != str(delta.metadata().id)
 
 
-def different_parts(
-    expected: Mapping[PartKey, ExpectedPart], found: Mapping[PartKey, Part]
+def find_different_partitions(
+    expected: Mapping[PartitionKey, ExpectedPartition], found: Mapping[PartitionKey, Partition]
 ) -> dict[str, tuple[str, str]]:
-    """Return, by the name of each part that is not as it must be, what was expected and what was found."""
+    """Return (expected, found) for each partition that differs, by its name for messages."""
     wrong = {}
     for key in expected.keys() | found.keys():
-        must, has = expected.get(key, ExpectedPart(0, 0, "")), found.get(key, NOTHING)
+        must, has = expected.get(key, ExpectedPartition(0, 0, "")), found.get(key, NOTHING)
         name = f"landing day {key[0]} of month {key[1]:%Y-%m}"
         if must.rows is None:
             if has.rows < must.accepted:
@@ -168,24 +189,28 @@ def different_parts(
         elif must.rows != has.rows:
             wrong[name] = (f"{must.rows} rows", f"{has.rows} rows")
         elif must.files != has.files:
-            wrong[name] = (f"the {must.rows} rows that were landed", f"{has.rows} rows in other files")
+            wrong[name] = (f"the {must.rows} rows that were landed", f"{has.rows} rows in different files")
     return wrong
 
 
-def different_landing_days(expected: Mapping[PartKey, ExpectedPart], found: Mapping[PartKey, Part]) -> set[date]:
-    """Return the landing days that have a part which is not as it must be."""
+def find_different_days(
+    expected: Mapping[PartitionKey, ExpectedPartition], found: Mapping[PartitionKey, Partition]
+) -> set[date]:
+    """Return the landing days with a partition that differs."""
     return {
         key[0]
         for key in expected.keys() | found.keys()
-        if different_parts({key: expected[key]} if key in expected else {}, {key: found[key]} if key in found else {})
+        if find_different_partitions(
+            {key: expected[key]} if key in expected else {}, {key: found[key]} if key in found else {}
+        )
     }
 
 
-def _different_days(connection: Connection, found: Mapping[PartKey, Part]) -> dict[str, tuple[str, str]]:
-    """Compare by landing day only, with the ledger of files: for what was landed before parts were kept."""
+def _different_days(connection: Connection, found: Mapping[PartitionKey, Partition]) -> dict[str, tuple[str, str]]:
+    """Compare row counts by landing day, for days that landed before partitions were recorded."""
     by_day: dict[date, int] = {}
-    for (day, _), part in found.items():
-        by_day[day] = by_day.get(day, 0) + part.rows
+    for (day, _), partition in found.items():
+        by_day[day] = by_day.get(day, 0) + partition.rows
     must = {row["landing_day"]: row["rows"] for row in rows(connection, "landed_rows")}
     return {
         f"landing day {day}": (f"{must.get(day, 0)} rows", f"{by_day.get(day, 0)} rows")
@@ -194,98 +219,111 @@ def _different_days(connection: Connection, found: Mapping[PartKey, Part]) -> di
     }
 
 
-def put_on_record(database: BillingDatabase, lake: UsageTable) -> None:
-    """Make the usage table where no usage was ever landed, and put it on record. Does nothing where that is done.
+def register_usage_table(database: BillingDatabase, usage_table: UsageTable) -> None:
+    """Create the usage table if no usage was ever landed, and record it in Postgres. Does nothing if it is recorded.
 
-    In a transaction of its own: should the landing be killed, its table is known to be ours. A table from before
-    tables were put on record is compared by what there is to compare, then recorded. Raises UsageTableMismatch.
+    Runs in its own transaction, so that the table stays known if the landing is killed. A table that landed before
+    tables were recorded is compared as far as possible first. Raises UsageTableMismatch.
     """
     with database.transaction() as connection:
         lock_until_commit(connection, "land_usage")
         ledger = read_ledger(connection)
         if ledger is None:
-            delta = _first_table(lake)
+            delta = _first_table(usage_table)
             rows(
                 connection, "add_usage_table",
                 table_id=delta.metadata().id, shift=0, first_version=0, acknowledged=delta.version(),
             )  # fmt: skip
         elif ledger.table_id is None:
-            table = open_against_ledger(connection, lake)
+            table = open_against_ledger(connection, usage_table)
             assert table.delta is not None
             rows(
                 connection, "add_usage_table",
                 table_id=table.delta.metadata().id, shift=0, first_version=0, acknowledged=table.version,
             )  # fmt: skip
-            for (day, month), part in table.parts.items():
-                rows(connection, "keep_part", day=day, month=month, rows=part.rows, files=part.files)
-            rows(connection, "keep_empty_parts")
+            for (day, month), partition in table.partitions.items():
+                rows(connection, "record_partition", day=day, month=month, rows=partition.rows, files=partition.files)
+            rows(connection, "record_empty_partitions")
 
 
-def _first_table(lake: UsageTable) -> DeltaTable:
+def _first_table(usage_table: UsageTable) -> DeltaTable:
     try:
-        if not lake.exists():
-            return lake.create()
-        delta = lake.delta()
-        is_new = delta.version() == 0 and not data_files(delta)
+        if not usage_table.exists():
+            return usage_table.create()
+        delta = usage_table.delta()
+        is_new = delta.version() == 0 and not list_data_files(delta)
     except (DeltaError, OSError, ValueError):
         is_new = False
     if not is_new:
         raise UsageTableMismatch(
-            lake.path,
-            "no table, as this billing database has no landing on record",
-            "one that another billing database wrote (or this one, before it was restored from an older backup)",
+            usage_table.path,
+            "no table, because this billing database has no landings",
+            "a table written by another billing database (or by this one, before it was restored from an older backup)",
         )
     return delta
 
 
-def open_to_write(connection: Connection, lake: UsageTable, progress: Callable[[str], None]) -> UsageTableVersion:
-    """Open the table for a landing, which has the lock `land_usage`; undo what was committed to it unacknowledged.
+def open_for_landing(
+    connection: Connection, usage_table: UsageTable, progress: Callable[[str], None]
+) -> UsageTableVersion:
+    """Open the table for a landing that holds the lock `land_usage`, and undo unacknowledged commits.
 
-    A landing writes on top of the latest version. So what a killed landing, or somebody else, wrote after the
-    acknowledged one is undone by a commit of its own first: else it would count with the next landing. Raises
+    A landing writes on top of the latest version. If a killed landing or another program wrote versions after the
+    acknowledged one, a commit reverts them first: otherwise their rows would count with the next landing. Raises
     UsageTableMismatch.
     """
-    table = open_against_ledger(connection, lake)
+    table = open_against_ledger(connection, usage_table)
     if table.delta is None:
-        raise UsageTableMismatch(lake.path, "a table on record", "none")
+        raise UsageTableMismatch(usage_table.path, "a recorded table", "none")
     try:
-        latest = lake.delta()
-        if latest.version() > table.delta.version() and data_files(latest) != table.data_files:
+        latest = usage_table.delta()
+        if latest.version() > table.delta.version() and list_data_files(latest) != table.data_files:
             ahead = latest.version() - table.delta.version()
-            progress(f"undoing {ahead} commits of the usage table that no landing acknowledged")
+            progress(f"reverting {ahead} commits of the usage table that no landing acknowledged")
             latest.restore(table.delta.version(), post_commithook_properties=KEEP_LOG)
-            latest = lake.delta()
+            latest = usage_table.delta()
     except (DeltaError, OSError, ValueError) as problem:
-        found = f"later commits that can't be read or undone ({first_line(problem)})"
-        raise UsageTableMismatch(lake.path, f"version {table.version} to be the last one", found) from None
-    if parts_of(lake.path, data_files(latest)) != table.parts:
-        raise UsageTableMismatch(lake.path, f"the content of version {table.version}", "other files after undoing")
+        found = f"later commits that can't be read or reverted ({describe_delta_error(problem)})"
+        raise UsageTableMismatch(usage_table.path, f"version {table.version} as the last one", found) from None
+    if sum_partitions(usage_table.path, list_data_files(latest)) != table.partitions:
+        raise UsageTableMismatch(
+            usage_table.path, f"the content of version {table.version}", "different files after reverting"
+        )
     return table
 
 
-def acknowledge(
+def acknowledge_version(
     connection: Connection,
     before: UsageTableVersion,
     written: DeltaTable,
     days: Collection[date],
-    counted: Mapping[PartKey, tuple[int, int]],
+    counted: Mapping[PartitionKey, tuple[int, int]],
 ) -> int:
-    """Record what a landing wrote, for its transaction to commit. Returns the version as Postgres has it.
+    """Record what a landing wrote, for its transaction to commit. Returns the version as numbered in Postgres.
 
-    `days` are the landing days whose content it replaced, `counted` their (accepted, rows). Raises
-    UsageTableMismatch where the table has anything else of these days, or something new of others.
+    Args:
+        before: The version that the landing opened.
+        days: The landing days that were replaced.
+        counted: (accepted, rows) of those days, by landing day and usage month.
+
+    Raises:
+        UsageTableMismatch: The table has other rows for these days, or changed other days.
     """
-    parts = parts_of(before.path, data_files(written))
-    expected = {key: ExpectedPart(0, part.rows, part.files) for key, part in before.parts.items() if key[0] not in days}
+    partitions = sum_partitions(before.path, list_data_files(written))
+    expected = {
+        key: ExpectedPartition(0, partition.rows, partition.files)
+        for key, partition in before.partitions.items()
+        if key[0] not in days
+    }
     for key, (accepted, number) in counted.items():
-        expected[key] = ExpectedPart(accepted, number, parts.get(key, NOTHING).files)
-    if wrong := different_parts(expected, parts):
-        part, (must, has) = min(wrong.items())
-        raise UsageTableMismatch(before.path, f"after landing {part}: {must}", has)
+        expected[key] = ExpectedPartition(accepted, number, partitions.get(key, NOTHING).files)
+    if wrong := find_different_partitions(expected, partitions):
+        partition, (must, has) = min(wrong.items())
+        raise UsageTableMismatch(before.path, f"after landing {partition}: {must}", has)
     version = written.version() + before.shift
     rows(connection, "acknowledge_version", version=version)
     rows(connection, "forget_landed_months", days=list(days))
     for (day, month), (accepted, number) in counted.items():
-        files = parts[day, month].files
+        files = partitions[day, month].files
         rows(connection, "add_landed_month", day=day, month=month, accepted=accepted, rows=number, files=files)
     return version

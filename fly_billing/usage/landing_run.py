@@ -13,7 +13,7 @@ from typing import Any
 
 from fly_billing.periods import FIRST_MONTH
 from fly_billing.postgres.database import BillingDatabase, Row
-from fly_billing.usage.checks import LandingAccount, landing_accounts, unaccounted_days
+from fly_billing.usage.checks import LandingCounts, count_landed_rows, unaccounted_days
 from fly_billing.usage.landing import DaysNotLanded, LandedFile, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
 from fly_billing.usage.usage_table import UsageTable
@@ -32,7 +32,7 @@ class LandingReport:
 
     files: Sequence[LandedFile]
     failures: Mapping[date, str]
-    accounts: Sequence[LandingAccount]
+    accounts: Sequence[LandingCounts]
     rejections: Sequence[Row]
     unaccounted: Sequence[Mapping[str, Any]]
     table_version: int
@@ -57,6 +57,6 @@ def land_and_check(
         files = land_days(database, usage, landing_dir, days, FIRST_MONTH, now, progress)
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
-    accounts, table = landing_accounts(database, days), open_usage_table(database, usage)
+    accounts, table = count_landed_rows(database, days), open_usage_table(database, usage)
     rejections = database.rows("reasons_of_rejection", days=list(days))
     return LandingReport(files, failures, accounts, rejections, unaccounted_days(accounts, table, days), table.version)

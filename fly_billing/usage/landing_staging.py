@@ -1,7 +1,7 @@
-"""Reads the files of landing days into DuckDB's table `staged`, all of a file or nothing of it.
+"""Reads the files of landing days into DuckDB's table `staged`. A file is staged completely or not at all.
 
-Whatever a file does, the others are read, and it becomes one rejected row: line 0, with the reason and what to do.
-Keeps out: listing folders (`landing_folder`), formats (`readers.files`), judging rows (`landing`).
+A file that can't be read becomes one rejected row (line 0, with the reason and what to do) and stops no other file.
+Not here: listing folders (`landing_folder`), file formats (`readers.files`), validating rows (`landing`).
 """
 
 from __future__ import annotations
@@ -14,18 +14,30 @@ import duckdb
 import pyarrow as pa
 
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.landing_folder import UNREAD, FileContent, LandingFile, content_of, readable_name, said
-from fly_billing.usage.readers.files import NotUsage, read_landing_file, stage_plain_parquet
+from fly_billing.usage.landing_folder import (
+    UNREAD,
+    FileContent,
+    LandingFile,
+    describe_error,
+    read_content,
+    readable_name,
+)
+from fly_billing.usage.readers.files import UnusableFile, read_landing_file, stage_plain_parquet
 from fly_billing.usage.readers.jsonl_batches import stage_plain_jsonl
 from fly_billing.usage.readers.staged_rows import CHUNK_BYTES, CHUNK_LINES, PLACE, PLACED, STAGED
 
-# A table that is made of very many tables takes longer than all the rest.
+# Concatenating more tables than this takes longer than everything else.
 MOST_TABLES = 1000
 
 
 @dataclass
 class StagedFiles:
-    """What was read. `contents`: of every file; UNREAD where it could not be read, and then it is in `unread`, too."""
+    """The files that were read.
+
+    Attributes:
+        contents: The content of each file; UNREAD if it could not be read.
+        unread: The reason for each file that could not be read.
+    """
 
     contents: dict[LandingFile, FileContent] = field(default_factory=dict)
     unread: dict[LandingFile, str] = field(default_factory=dict)
@@ -37,9 +49,10 @@ def stage_files(
     progress: Callable[[str], None],
     quantities_of: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> StagedFiles:
-    """Read the files into `staged`, each as it is from its first to its last byte, or as one rejected row.
+    """Read each file into `staged`: all of its rows, or one rejected row.
 
-    `quantities_of` has the properties of data that hold a quantity, with the types of the events that have them.
+    Args:
+        quantities_of: The event types by property that a meter reads quantities from (`landing.land_batch`).
     """
     duck.register("no_rows", PLACED.empty_table())
     duck.execute("create temp table staged as from no_rows")
@@ -49,7 +62,7 @@ def stage_files(
 
 
 class _Staging:
-    """Fills `staged`. `_waiting` has rows of whole files that are not in it yet, to be written many at once."""
+    """Fills `staged`. `_waiting` collects rows of complete files, to write many files in one statement."""
 
     def __init__(self, duck: duckdb.DuckDBPyConnection, quantities_of: Mapping[str, Collection[str]]) -> None:
         self._duck = duck
@@ -69,22 +82,22 @@ class _Staging:
         self._write_waiting()
         progress(f"read {len(left)} other files")
         self._refuse_changed(readable)
-        # What is left are refusals. Where even these can't be written, nobody may believe that all is accounted for.
+        # Only rejections are left. If even these can't be written, the landing fails: their rows would be unaccounted.
         self._write(self._waiting)
 
     def _begin(self, file: LandingFile) -> bool:
-        """Note what the file holds now; return whether it can be read."""
+        """Record the file's current content. Returns False if it can't be read."""
         try:
             if file.problem:
-                raise NotUsage("unreadable_file", file.problem)
-            self.found.contents[file] = content_of(file.path)
-        except Exception as problem:  # noqa: BLE001 - whatever one file does, the others land
+                raise UnusableFile("unreadable_file", file.problem)
+            self.found.contents[file] = read_content(file.path)
+        except Exception as problem:  # noqa: BLE001 - one bad file must not stop the others
             self._refuse_unread([file], problem)
             return False
         return True
 
     def _read(self, file: LandingFile) -> None:
-        """Read a file, a chunk at a time if it is long; take out again what is in `staged` of one that is torn."""
+        """Read a file, a long one in chunks. If reading fails halfway, delete its staged rows again."""
         waiting: list[pa.Table] = []
         is_begun = False
         try:
@@ -94,7 +107,7 @@ class _Staging:
                     is_begun = True
                     self._write([(file, waiting)])
                     waiting = []
-        except Exception as problem:  # noqa: BLE001 - whatever one file does, the others land
+        except Exception as problem:  # noqa: BLE001 - one bad file must not stop the others
             if is_begun:
                 self._take_out([file])
             self._refuse(file, problem)
@@ -108,11 +121,11 @@ class _Staging:
             self._write_waiting()
 
     def _write_waiting(self) -> None:
-        """Write the files that wait in one statement; where that fails, each by itself."""
+        """Write the waiting files in one statement. If that fails, write each separately."""
         waiting, self._waiting, self._bytes_waiting = self._waiting, [], 0
         try:
             self._write(waiting)
-        except Exception:  # noqa: BLE001 - whatever one file does, the others land
+        except Exception:  # noqa: BLE001 - one bad file must not stop the others
             for one in waiting:
                 try:
                     self._write([one])
@@ -133,16 +146,16 @@ class _Staging:
         self._duck.execute(sql("take_out_of_staged"))
 
     def _refuse_changed(self, files: Sequence[LandingFile]) -> None:
-        """Refuse files that are not what they were when they were begun: nobody knows which of both was read."""
+        """Reject files that changed since `_begin`: the staged rows may mix both contents."""
         changed = [file for file in files if file not in self.found.unread and not self._is_the_same(file)]
         if changed:
             self._take_out(changed)
-            problem = NotUsage("changed_file", "it changed while it was read: it lands again, whole, once it rests")
+            problem = UnusableFile("changed_file", "changed while it was read. It lands again once it stays unchanged")
             self._refuse_unread(changed, problem)
 
     def _is_the_same(self, file: LandingFile) -> bool:
         try:
-            return content_of(file.path) == self.found.contents[file]
+            return read_content(file.path) == self.found.contents[file]
         except OSError:
             return False
 
@@ -153,21 +166,21 @@ class _Staging:
             self._write_refusal(file, problem)
 
     def _refuse_unread(self, files: Sequence[LandingFile], problem: Exception) -> None:
-        """Refuse files whose content is not to blame, so that they are tried again."""
+        """Reject files for reasons outside of their content, so that the next landing tries them again."""
         for file in files:
             self.found.contents[file] = UNREAD
-            self.found.unread[file] = said(problem)
+            self.found.unread[file] = describe_error(problem)
             self._write_refusal(file, problem)
 
     def _write_refusal(self, file: LandingFile, problem: Exception) -> None:
-        reason = problem.problem if isinstance(problem, NotUsage) else "unreadable_file"
-        message = str(problem) if isinstance(problem, NotUsage) else said(problem)
+        reason = problem.problem if isinstance(problem, UnusableFile) else "unreadable_file"
+        message = str(problem) if isinstance(problem, UnusableFile) else describe_error(problem)
         row = {"line": 0, "raw": readable_name(file.path.name), "problem": reason, "problem_message": message}
         self._wait(file, [pa.Table.from_pylist([row], schema=STAGED)])
 
 
 def _is_of_the_system(problem: Exception) -> bool:
-    """Tell whether a file could not be read for a reason that is not in the file. Arrow's own errors have no errno."""
+    """Return True if the cause is outside of the file. Arrow's own errors have no errno."""
     is_of_memory = isinstance(problem, MemoryError | duckdb.OutOfMemoryException)
     return is_of_memory or (isinstance(problem, OSError) and problem.errno is not None)
 

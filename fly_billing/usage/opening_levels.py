@@ -1,13 +1,12 @@
-"""The levels with which a month begins: what its time-weighted meters still hold from before.
+"""The levels at the start of a month: what its time-weighted meters carry over from earlier months.
 
-They are kept in Postgres for every month, each with the version of the usage table that it was worked out from. A
-month's first levels are those of the month before, and the last ones that its events told: one month's events are read,
-of the time-weighted meters only, and none while no usage of an earlier month was landed. Usage that comes late for an
-earlier month, or vanishes from it, makes the levels of all months after it unknown: they are worked out again from
-there on. So the cost does not grow with history, and what is kept can be made again from the usage table at any time.
+Postgres keeps them for every month, with the version of the usage table that they were calculated from. The opening
+levels of a month are those of the month before, updated by the last level of each series in that month's events. So a
+roll-up reads one more month at most, and only if the platform has time-weighted meters. Usage that later lands for an
+earlier month, or disappears from it, invalidates the levels of all later months; they are recalculated from there on.
 
-Reading all earlier months each time would need no table, but in its second year a platform would read twelve times what
-it reads at first. Levels of 0 are not kept: a Machine that was stopped is gone.
+Reading all earlier months each time would need no table, but would read twelve times as much in the second year.
+Levels of 0 are not kept: a stopped Machine is gone.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ LEVEL_COLUMNS = ("organization_id", "meter", "dimensions", "series", "level")
 LEVELS = pa.schema([*((name, pa.string()) for name in LEVEL_COLUMNS[:-1]), ("level", QUANTITY)])
 
 
-def open_carried_levels(
+def load_opening_levels(
     duck: duckdb.DuckDBPyConnection, database: BillingDatabase, table: UsageTableVersion, month: BillingMonth
 ) -> None:
-    """Make the table `carried_levels` in DuckDB: the levels of all organizations at the month's start.
+    """Create DuckDB's table `carried_levels`: the levels of all organizations at the start of the month.
 
-    They are worked out from `table`; the view or table `meters` must be there. Months worked out on the way are
-    kept in Postgres, in a transaction of their own: they are true whatever becomes of the roll-up.
+    Needs the table or view `meters`. Calculates missing months from `table` and stores them in Postgres in a separate
+    transaction: they stay correct even if the roll-up fails.
     """
     weighted = duck.execute("select count(*) from meters where aggregation = 'time_weighted'").fetchall()
     _make(duck, LEVELS.empty_table())
@@ -55,7 +54,7 @@ def _make(duck: duckdb.DuckDBPyConnection, levels: pa.Table) -> None:
 
 
 def _known_month(connection: Connection, month: BillingMonth) -> BillingMonth | None:
-    """Return the last month whose first levels are known: at the latest the first one with usage, which has none."""
+    """Return the last month whose opening levels are known. The first month with usage always is: it has none."""
     found = rows(connection, "known_carried_month", month=month.first_day) or rows(connection, "first_landed_month")
     first = found[0]["month"]
     return BillingMonth(first.year, first.month) if first else None

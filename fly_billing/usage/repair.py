@@ -1,8 +1,9 @@
-"""Puts a damaged usage table right: lands the days again whose content is not what Postgres has on record.
+"""Repairs a damaged usage table: lands the days again whose content differs from the ledger in Postgres.
 
-One transaction: when it ends, the table agrees with Postgres again, or nothing was changed there. Versions never go
-back: what is written from here on has versions after the last acknowledged one, also where the table lost some. Keeps
-out: how tables are compared (`landing_ledger`), landing (`landing`).
+A repair is one transaction: it ends with a table that agrees with Postgres, or changes nothing there. Version numbers
+never decrease: new versions follow the last acknowledged one, even if the table lost some.
+
+Not here: comparing tables (`landing_ledger`), landing (`landing`).
 """
 
 from __future__ import annotations
@@ -19,28 +20,32 @@ from sqlalchemy import Connection
 from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
-from fly_billing.usage.landing import batches, land_batch
-from fly_billing.usage.landing_ledger import Ledger, different_landing_days, open_against_ledger, read_ledger
+from fly_billing.usage.landing import land_batch, split_into_batches
+from fly_billing.usage.landing_ledger import Ledger, find_different_days, open_against_ledger, read_ledger
 from fly_billing.usage.usage_table import (
     EVENTS,
     UsageTable,
     UsageTableError,
     UsageTableMismatch,
-    data_files,
-    parts_of,
-    unreadable_files,
+    find_unreadable_files,
+    list_data_files,
+    sum_partitions,
 )
 
 
-class UsageTableNotRepaired(ActionableError):
-    """The usage table can't be repaired like this; nothing was changed."""
+class UsageTableRepairError(ActionableError):
+    """The usage table can't be repaired this way. Nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What is wrong with the usage table. `base` is the newest version that can be read, None if there is none.
+    """The damage to the usage table.
 
-    `days` are to be landed again; of those in `lost`, the landing folder is gone, so they can't be.
+    Attributes:
+        base: The newest version that can be read, None if there is none.
+        problem: What is damaged; empty if nothing is.
+        days: The days to land again.
+        lost: Those of `days` that can't land again, because their landing folders are missing.
     """
 
     base: DeltaTable | None
@@ -53,49 +58,52 @@ class Damage:
         return not self.problem
 
 
-def find_damage(database: BillingDatabase, lake: UsageTable, landing_dir: Path) -> Damage:
-    """Compare the whole table with Postgres, and read every row of its data files. Changes nothing."""
+def find_damage(database: BillingDatabase, usage_table: UsageTable, landing_dir: Path) -> Damage:
+    """Compare the whole table with Postgres and read every row of its files. Changes nothing."""
     with database.transaction() as connection:
-        return _find_damage(connection, lake, landing_dir)
+        return _find_damage(connection, usage_table, landing_dir)
 
 
-def _find_damage(connection: Connection, lake: UsageTable, landing_dir: Path) -> Damage:
+def _find_damage(connection: Connection, usage_table: UsageTable, landing_dir: Path) -> Damage:
     ledger = read_ledger(connection)
     try:
-        table = open_against_ledger(connection, lake)
-        if wrong := unreadable_files(lake.path, table.data_files):
-            raise UsageTableMismatch(lake.path, "data files that can be read", "; ".join(wrong[:3]))
+        table = open_against_ledger(connection, usage_table)
+        if wrong := find_unreadable_files(usage_table.path, table.data_files):
+            raise UsageTableMismatch(usage_table.path, "readable data files", "; ".join(wrong[:3]))
     except UsageTableMismatch as problem:
         assert ledger is not None
-        base = _newest(lake, ledger)
-        found = data_files(base) if base else []
-        days = different_landing_days(ledger.parts, parts_of(lake.path, found))
-        days |= {file.day for file in found if unreadable_files(lake.path, [file])}
+        base = _newest(usage_table, ledger)
+        found = list_data_files(base) if base else []
+        days = find_different_days(ledger.partitions, sum_partitions(usage_table.path, found))
+        days |= {file.day for file in found if find_unreadable_files(usage_table.path, [file])}
         lost = [day for day in sorted(days) if not (landing_dir / day.isoformat()).is_dir()]
         return Damage(base, str(problem), sorted(days), lost)
     return Damage(table.delta, "")
 
 
-def _newest(lake: UsageTable, ledger: Ledger) -> DeltaTable | None:
-    """Return the newest version up to the acknowledged one that can be read. Raises NotRepaired for another table."""
+def _newest(usage_table: UsageTable, ledger: Ledger) -> DeltaTable | None:
+    """Return the newest readable version, up to the acknowledged one.
+
+    Raises UsageTableRepairError if it belongs to another table.
+    """
     for version in range(ledger.acknowledged - ledger.shift, -1, -1):
         try:
-            delta = lake.delta(version)
-            parts_of(lake.path, data_files(delta))
+            delta = usage_table.delta(version)
+            sum_partitions(usage_table.path, list_data_files(delta))
         except (DeltaError, OSError, ValueError, UsageTableError, UsageTableMismatch):
             continue
         if ledger.table_id is not None and ledger.table_id != str(delta.metadata().id):
-            raise UsageTableNotRepaired(
-                f"{lake.path} has the usage table of another platform ({delta.metadata().id}): it is left alone. Set"
-                " FLY_BILLING_LAKE_DIR to where this platform's table is, or to an empty folder for a new one"
+            raise UsageTableRepairError(
+                f"{usage_table.path} holds the usage table of another platform ({delta.metadata().id}), unchanged."
+                " Set FLY_BILLING_LAKE_DIR to the folder of this platform's table, or to an empty folder for a new one"
             )
         return delta
     return None
 
 
-def repair(
+def reland_damaged_days(
     database: BillingDatabase,
-    lake: UsageTable,
+    usage_table: UsageTable,
     landing_dir: Path,
     first_month: BillingMonth,
     now: datetime,
@@ -103,61 +111,65 @@ def repair(
     new_table: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Damage:
-    """Land the days again that differ. Returns what was wrong; afterwards the table agrees with Postgres.
+    """Land the days with differences again. Returns the damage; afterwards the table agrees with Postgres.
 
-    `new_table` says that the old one is gone for good: where none of its versions can be read, a new one is made and
-    all days are landed again. Raises NotRepaired, LandingError and DaysNotLanded; nothing is changed in Postgres then.
+    Args:
+        new_table: The old table is lost for good. If no version of it can be read, create a new table and land all
+            days again.
+
+    Raises:
+        UsageTableRepairError, LandingError, DaysNotLanded: Nothing was changed in Postgres.
     """
     with database.transaction() as connection:
         lock_until_commit(connection, "land_usage")
-        damage = _find_damage(connection, lake, landing_dir)
+        damage = _find_damage(connection, usage_table, landing_dir)
         if damage.is_none:
             return damage
         if damage.lost:
             named = ", ".join(map(str, damage.lost[:5])) + (", ..." if len(damage.lost) > 5 else "")
-            raise UsageTableNotRepaired(
-                f"{len(damage.lost)} landing days can't be landed again, as {landing_dir} has no folder of them:"
-                f" {named}. Bring the folders back, or the usage table from a backup; nothing was changed"
+            raise UsageTableRepairError(
+                f"{len(damage.lost)} landing days can't be landed again, because {landing_dir} has no folders for them:"
+                f" {named}. Restore the folders, or the usage table from a backup. Nothing was changed"
             )
         if damage.base is None and not new_table:
-            raise UsageTableNotRepaired(
-                f"no version of the usage table can be read in {lake.path}: mount its share, or bring it back from a"
-                " backup. If it is gone for good, say so with --new-table: all days are landed again then"
+            raise UsageTableRepairError(
+                f"no version of the usage table in {usage_table.path} can be read. Mount its share, or restore it from"
+                " a backup. If it is lost for good, add --new-table: this lands all days again into a new table"
             )
         ledger = read_ledger(connection)
         assert ledger is not None
-        _begin(connection, lake, ledger, damage)
+        _begin(connection, usage_table, ledger, damage)
         if damage.days:
-            for some in batches(landing_dir, damage.days):
-                land_batch(connection, lake, landing_dir, some, first_month, now, progress)
-        open_against_ledger(connection, lake).files()
+            for some in split_into_batches(landing_dir, damage.days):
+                land_batch(connection, usage_table, landing_dir, some, first_month, now, progress)
+        open_against_ledger(connection, usage_table).files()
     return damage
 
 
-def _begin(connection: Connection, lake: UsageTable, ledger: Ledger, damage: Damage) -> None:
-    """Take the days that differ out of the table and off the record, in a generation of versions of its own."""
+def _begin(connection: Connection, usage_table: UsageTable, ledger: Ledger, damage: Damage) -> None:
+    """Delete the damaged days from the table and the ledger, and start a new generation of versions."""
     next_version = ledger.acknowledged + 1
     if damage.base is None:
-        _set_aside(lake.path)
-        base = lake.create()
+        _set_aside(usage_table.path)
+        base = usage_table.create()
     else:
-        _set_aside_log(lake.path, damage.base.version())
-        base = lake.delta()
+        _set_aside_log(usage_table.path, damage.base.version())
+        base = usage_table.delta()
         rows(connection, "lose_versions", last=base.version() + ledger.shift)
     if damage.days and damage.base is not None:
-        base = lake.replace_days(damage.days, EVENTS.empty_table())
+        base = usage_table.replace_days(damage.days, EVENTS.empty_table())
     rows(
         connection, "add_usage_table",
         table_id=str(base.metadata().id), shift=next_version - base.version(), first_version=next_version,
         acknowledged=next_version,
     )  # fmt: skip
-    # Before what the days brought is forgotten: the database refuses that in a transaction that did not land them.
+    # This comes first: the database only lets a transaction that landed a day replace that day's months.
     rows(connection, "mark_days_settled", days=damage.days, lake_version=next_version)
     rows(connection, "forget_landed_months", days=damage.days)
 
 
 def _set_aside(path: Path) -> None:
-    """Move what is there out of the way; it is not removed. A mount point stays, what is in it moves into a folder."""
+    """Move the old content into a subfolder instead of deleting it, because the folder may be a mount point."""
     if path.is_dir() and any(path.iterdir()):
         aside = path / _free_name(path, "_damaged")
         aside.mkdir()
@@ -167,13 +179,13 @@ def _set_aside(path: Path) -> None:
 
 
 def _set_aside_log(path: Path, last: int) -> None:
-    """Move what the table's log has after this version out of the way, so that commits follow on it."""
+    """Move the commits after this version out of the Delta log, so that the next commit follows it."""
     log = path / "_delta_log"
     later = [one for one in log.iterdir() if one.name[:20].isdecimal() and int(one.name[:20]) > last]
     if later:
         aside = path / _free_name(path, "_damaged_log")
         aside.mkdir()
-        # The pointer to the last checkpoint may name one of these; Delta does without it.
+        # The checkpoint pointer may name one of the moved files. Delta works without it.
         for one in [*later, log / "_last_checkpoint"]:
             if one.exists():
                 one.rename(aside / one.name)

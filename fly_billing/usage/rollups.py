@@ -1,8 +1,9 @@
-"""Rolls usage up: events of the lake -> exact quantities per organization, meter and dimensions, in Postgres.
+"""Rolls usage up: turns events of the usage table into exact quantities per organization, meter and dimensions.
 
-What an organization used in a month is a snapshot, named after its content: rolling up unchanged usage again changes
-nothing, and a snapshot that a finalized invoice billed stays for ever. Keeps out: what the aggregations are
-(`pricing.rules.aggregations`), how and where events are added up (`engines.engine`), prices.
+A snapshot is everything that an organization used in a month, identified by its content. So rolling up unchanged usage
+again changes nothing, and a snapshot stays forever once a finalized invoice bills it.
+
+Not here: the aggregations (`pricing.rules.aggregations`), the engines that aggregate (`engines.engine`), prices.
 """
 
 from __future__ import annotations
@@ -25,24 +26,25 @@ from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
-from fly_billing.usage.engines.engine import OnDuckDB, RollupEngine
+from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
 from fly_billing.usage.landing_ledger import open_against_ledger
-from fly_billing.usage.opening_levels import open_carried_levels
+from fly_billing.usage.opening_levels import load_opening_levels
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
 ROLLUP_COLUMNS = (
     "id", "snapshot_id", "meter", "dimensions", "segment_start", "segment_end", "quantity", "events", "daily",
 )  # fmt: skip
-# Organizations whose snapshots are made at once.
+# Limits the organizations whose snapshots are built at once.
 ORGANIZATIONS_AT_ONCE = 2000
 SNAPSHOT_COLUMNS = ("id", "organization_id", "fingerprint", "events")
 
 
 @dataclass(frozen=True)
 class RollupFailure:
-    """An organization whose usage of the month can't be billed, as `usage_rollups` does not hold what it used.
+    """An organization that can't be billed for the month, because its `usage_rollups` differ from its usage.
 
-    `reason` names the difference and says what to do.
+    Attributes:
+        reason: The difference, and what to do.
     """
 
     organization_id: str
@@ -50,13 +52,14 @@ class RollupFailure:
 
 
 @dataclass(frozen=True)
-class RolledUp:
-    """What a run rolled up, and the table version all of it is from.
+class RollupReport:
+    """The outcome of a roll-up.
 
     Attributes:
-        organizations, events, rollups: How many were added up, those of `failures` included.
-        changed: How many organizations have a new snapshot.
-        failures: The organizations of which nothing was written.
+        lake_version: The version of the usage table that all rollups are from.
+        organizations, events, rollups: Totals, including those of `failures`.
+        changed: The number of organizations with a new snapshot.
+        failures: The organizations for which nothing was written.
     """
 
     lake_version: int
@@ -76,44 +79,47 @@ class RolledUp:
 
 def roll_up(
     database: BillingDatabase,
-    lake: UsageTable,
+    usage_table: UsageTable,
     month: BillingMonth,
     groups: Sequence[str],
     now: datetime,
     engine: RollupEngine | None = None,
-) -> RolledUp:
-    """Roll the month up for all organizations of these billing groups, as of `now` where the month is not over.
+) -> RollupReport:
+    """Roll up the month for all organizations of these billing groups. An unfinished month is rolled up to `now`.
 
-    Events are added up by `engine`, by DuckDB unless told otherwise.
+    Before the commit, the rollups in Postgres are compared with a second aggregation of the events. If they differ for
+    an organization, it keeps its earlier snapshot, gets an entry in `rollup_failures`, and is not billed until it is
+    fixed. The others are rolled up.
 
-    Before it is committed, what stands in Postgres is compared with the events, added up once more. An organization
-    that would be billed for anything else than it used keeps what it had, is in `rollup_failures`, and is not billed
-    before that is put right; the others are rolled up. Raises UsageTableMismatch where the usage table is not what was
-    landed.
+    Args:
+        engine: Aggregates the events; DuckDB by default.
+
+    Raises:
+        UsageTableMismatch: The usage table is not what the landings wrote.
     """
-    engine = engine or OnDuckDB()
-    with open_duckdb(lake.memory_mb) as duck, database.transaction() as connection:
+    engine = engine or DuckDBEngine()
+    with open_duckdb(usage_table.memory_mb) as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
-        table = open_against_ledger(connection, lake)
+        table = open_against_ledger(connection, usage_table)
         version = engine.read(duck, table, month)
         organizations = rows(
             connection, "organizations_of_groups", groups=list(groups), month=month.first_day, month_end=month.end
         )
         books = _books_of(connection, organizations)
         names = _register(duck, connection, month, books)
-        open_carried_levels(duck, database, table, month)
+        load_opening_levels(duck, database, table, month)
         engine.aggregate(duck, month, now, _price_of(books))
         _snapshot(duck, month)
         _stage(connection, duck)
         changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now))
         ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
-    return RolledUp(version, organizations, events or 0, rollups, changed, failures)
+    return RollupReport(version, organizations, events or 0, rollups, changed, failures)
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """Which month is rolled up, from which version of the usage table, and when."""
+    """The month, the version of the usage table, and the time of a roll-up."""
 
     month: BillingMonth
     version: int
@@ -124,24 +130,24 @@ Used = Mapping[tuple[str, str], tuple[int, Decimal]]
 
 
 def _books_of(connection: Connection, organizations: Sequence[Row]) -> dict[str, PriceBook]:
-    """Return the price book by which each organization's usage will be billed, with what it negotiated."""
+    """Return the price book that applies to each organization, with its negotiated prices."""
     books = open_price_books(connection)
     found = {}
     for row in organizations:
         try:
             found[row["id"]] = books.of(row["id"], row["price_book"])
-        except BillingError:  # it is told when it is billed
+        except BillingError:  # billing the organization reports it
             found[row["id"]] = PriceBook([])
     return found
 
 
 def _price_of(books: Mapping[str, PriceBook]) -> PriceOf:
-    """Return the way to the key of the price by which an organization's usage will be billed."""
+    """Return a function that finds the key of the price that applies to an organization's usage."""
 
     def price_of(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> str | None:
         try:
             return books[organization].for_usage(meter, dimensions, moment).key
-        except BillingError:  # it is told when it is billed
+        except BillingError:  # billing the organization reports it
             return None
 
     return price_of
@@ -159,20 +165,20 @@ def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
 def _write_each(
     connection: Connection, names: Sequence[str], used: Used, snapshot: _Snapshot
 ) -> tuple[int, list[RollupFailure]]:
-    """Write what was rolled up of these organizations, but for those of which it would not be what they used."""
+    """Write the rollups of these organizations, except those whose rollups would differ from their usage."""
     failed: dict[str, str] = {}
     while True:
         savepoint = connection.begin_nested()
         left = [name for name in names if name not in failed]
         done, refused = each_alone(connection, left, lambda some: _write(connection, some, snapshot))
-        failed |= {name: f"the database refuses to change them: {reason_of(problem)}" for name, problem in refused}
+        failed |= {name: f"the database rejects the change: {reason_of(problem)}" for name, problem in refused}
         wrong = _differences(connection, [name for some, _ in done for name in some], used, snapshot.month)
         if not wrong:
             savepoint.commit()
             break
         savepoint.rollback()
         failed |= wrong
-    # Why the database refused says less than what is different.
+    # A difference says more than the database's reason.
     failed |= _differences(connection, list(failed), used, snapshot.month)
     rows(connection, "drop_unused_snapshots", month=snapshot.month.first_day)
     return sum(changed for _, changed in done), _record(connection, names, failed, snapshot)
@@ -187,8 +193,8 @@ def _record(
     failures = [
         RollupFailure(
             name,
-            f"usage_rollups of {name} {month} was changed outside of fly_billing: {failed[name]}. Nothing of it is"
-            f" billed meanwhile. Have the owner of the tables put the rows back (a backup has them), then run"
+            f"usage_rollups of {name} {month} was changed outside of fly_billing: {failed[name]}. This usage is not"
+            " billed until it is fixed. Ask the owner of the tables to restore the rows from a backup, then run"
             f" `fly-billing bill {month}`",
         )
         for name in sorted(failed)
@@ -202,7 +208,7 @@ def _record(
 
 
 def _differences(connection: Connection, names: Sequence[str], used: Used, month: BillingMonth) -> dict[str, str]:
-    """Return what is different, by organization: events, quantity, and the quantity day by day are compared."""
+    """Return the differences by organization. Compares events, quantities, and the sums of the daily quantities."""
     found = rows(connection, "rolled_up_usage", month=month.first_day, organizations=list(names))
     rolled_up = {(row["organization_id"], row["meter"]): row for row in found}
     looked_at = set(names)
@@ -217,16 +223,16 @@ def _differences(connection: Connection, names: Sequence[str], used: Used, month
 
 
 def _difference(meter: str, events: int, quantity: Decimal, row: Row | None) -> str:
-    there = "none" if row is None else f"{plain(row['quantity'])} of {row['events']} events"
+    there = "none" if row is None else f"{plain(row['quantity'])} from {row['events']} events"
     if row is not None and row["quantity_by_day"] != row["quantity"]:
-        there += f", {plain(row['quantity_by_day'])} by its days"
-    return f"{meter} is {plain(quantity)} of {events} events in the usage table, and {there} in usage_rollups"
+        there += f" ({plain(row['quantity_by_day'])} as the sum of its days)"
+    return f"{meter} is {plain(quantity)} from {events} events in the usage table, but {there} in usage_rollups"
 
 
 def _register(
     duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, books: Mapping[str, PriceBook]
 ) -> list[str]:
-    """Register the terms, and return the organizations that are rolled up."""
+    """Register the terms in DuckDB. Returns the organizations to roll up."""
     segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
     cuts = {
         name: {meter: {one for one in some if month.start < one < month.end} for meter, some in edges.items()}
@@ -244,7 +250,7 @@ def _stage(connection: Connection, duck: duckdb.DuckDBPyConnection) -> None:
 
 
 def _write(connection: Connection, organizations: Sequence[str], snapshot: _Snapshot) -> int:
-    """Write the snapshots of these organizations, and return how many are new."""
+    """Write the snapshots of these organizations. Returns the number of new ones."""
     whose = {"organizations": list(organizations)}
     month = snapshot.month.first_day
     rows(connection, "retire_changed_snapshots", month=month, **whose)

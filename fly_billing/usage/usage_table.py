@@ -1,9 +1,10 @@
-"""The usage table: a Delta table of every accepted usage event, partitioned by usage month and landing day.
+"""The usage table: a Delta table of all accepted usage events, partitioned by usage month and landing day.
 
-`UsageTable` writes it. `UsageTableVersion` is one version of it, for reading; readers get it
-from `landing_ledger.open_against_ledger`, which compares the table with Postgres first. DuckDB reads a table through
-its file list. A version never changes, so what was rolled up from it can be rolled up again. Keeps out: file formats
-(`readers.files`), Postgres (`landing`, `landing_ledger`), prices.
+`UsageTable` writes it. `UsageTableVersion` reads one version; readers get it from
+`landing_ledger.open_against_ledger`, which compares the table with Postgres first. DuckDB reads a version through its
+list of files. Versions never change, so any rollup can be recalculated from its version later.
+
+Not here: file formats (`readers.files`), Postgres (`landing`, `landing_ledger`), prices.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from fly_billing.postgres.statements import sql
 from fly_billing.settings import DUCKDB_MEMORY_MB, Settings
 from fly_billing.usage.landing_folder import path_for_duckdb, readable_name
 
-# Quantities have up to 15 decimals; a sum of them has room for 23 digits before the point.
+# Quantities have up to 15 decimals. Sums have room for 23 digits before the decimal point.
 QUANTITY = pa.decimal128(38, 15)
 EVENTS = pa.schema(
     [
@@ -56,50 +57,49 @@ EVENTS = pa.schema(
     ]
 )
 PARTITIONS = ["usage_month", "landing_day"]
-# Delta would remove log files older than 30 days, and with them versions that invoices name.
+# By default, Delta removes log files older than 30 days, and with them the versions that invoices refer to.
 KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 
 
-# Which month and landing day a file has is told by the table's log. Its last two folders say the same (`data_files`
-# sees to that), and DuckDB has them at hand. Those above are not the table's, whatever they are called.
+# The Delta log assigns each file its month and landing day. `list_data_files` checks that the last two folders of its
+# path repeat both, so that DuckDB can read them from the path. The folders above may have any name.
 PARTITIONS_OF_FILE = r"""
     regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 1) as usage_month,
     regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 2)::date as landing_day
 """
-# How delta-rs writes a cause below an error, in color.
+# Matches the arrow by which delta-rs introduces a cause, in color.
 _CAUSE = re.compile(r"\s*(?:\x1b\[[0-9;]*m)?↳(?:\x1b\[[0-9;]*m)?\s*")
-# With these in a path, delta-rs stops the whole process, or looks for the table elsewhere.
+# With one of these in a path, delta-rs aborts the whole process or looks for the table elsewhere.
 NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 class UsageTableError(ActionableError):
-    """The usage table can't be where it is, or as it is; the message says what to do."""
+    """The usage table can't be used at this place or in this state. The message says what to do."""
 
 
 def open_duckdb(memory_mb: int = DUCKDB_MEMORY_MB) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB whose clock is UTC, whatever the machine's zone is, with the macro `utc(moment)`.
+    """Open an in-memory DuckDB in UTC, whatever the machine's time zone is. Defines the macro `utc(moment)`.
 
-    `utc` gives the same moment as a timestamp without a zone: its calendar parts take a quarter of the time, or less.
+    `utc` converts to a timestamp without a time zone, whose calendar fields take at most a quarter of the time.
 
     Args:
-        memory_mb: How many MB it may hold in memory; the rest goes to temporary files. `UsageTable.memory_mb`.
+        memory_mb: The memory limit. DuckDB moves the rest to temporary files.
     """
-    # The files are in the system's temporary folder. Each DuckDB has a folder of its own there, as DuckDB gives the
-    # files the same names everywhere. The folder around it is this user's alone: DuckDB makes its files readable for
-    # everybody on the machine, and customers' usage is in them.
+    # Temporary files contain customers' usage, and DuckDB makes them readable for every user of the machine. So they
+    # go into a folder that only this user can enter. Each DuckDB gets its own, as all give their files the same names.
     memory = f"{memory_mb}MB"
     folder = mkdtemp(prefix="fly_billing-duckdb-")
     connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": f"{folder}/spilled"})
     weakref.finalize(connection, rmtree, folder, ignore_errors=True)
     connection.execute("set TimeZone = 'UTC'")
-    # It keeps what a statement reads twice, here all events of a month: to read them again costs half of that at most.
+    # This optimizer keeps everything that a statement reads twice: all events of a month. Reading them twice is faster.
     connection.execute("set disabled_optimizers = 'common_subplan'")
     connection.execute("create temp macro utc(moment) as make_timestamp(epoch_us(moment))")
     return connection
 
 
 class UsageTableMismatch(ActionableError):
-    """The usage table is not the one that Postgres has on record, or not all of it can be read.
+    """The usage table is not the one that Postgres records, or part of it can't be read.
 
     The message is one line: which table, what was expected, what was found, and what to do.
     """
@@ -108,15 +108,15 @@ class UsageTableMismatch(ActionableError):
         super().__init__(
             f"the usage table {path} does not agree with the billing database: expected {expected}; found {found}."
             " Nothing was read from it, booked or closed. Make sure that its share is mounted and that"
-            " FLY_BILLING_LAKE_DIR is right; if the table itself is damaged, bring it back from a backup or run"
-            " `fly-billing land --repair`, which shows first what it would land again"
+            " FLY_BILLING_LAKE_DIR is correct. If the table itself is damaged, restore it from a backup or run"
+            " `fly-billing land --repair`, which first shows the days that it would land again"
         )
 
 
-# What `dimensions` begin with where several meters read the event: a JSON array of what each measured, not an object.
+# Begins the `dimensions` of an event that several meters read: a JSON array instead of an object.
 SHARED = "["
-# One row per meter that reads an event. An event that several read is one row of the table, so that it lands, repeats
-# and is counted as one: `meter` is its type there, and `dimensions` are [{meter, quantity, dimensions}, ...].
+# One row per meter that reads an event. An event that several meters read is one row of the table, so that it lands,
+# repeats and counts once. There `meter` is the event's type and `dimensions` are [{meter, quantity, dimensions}, ...].
 MEASUREMENTS = """
     select
         * exclude (measurement) replace (
@@ -134,12 +134,12 @@ MEASUREMENTS = """
 
 
 class UsageVersionGone(Exception):
-    """A version of the usage table that was billed can't be read any more. The message says why."""
+    """A version of the usage table that an invoice refers to can't be read any more. The message says why."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows of one landing day and usage month, duplicates included, and an MD5 of its files' names and sizes."""
+class Partition:
+    """The rows of a landing day and usage month, with duplicates, and an MD5 of the names and sizes of its files."""
 
     rows: int
     files: str
@@ -147,9 +147,11 @@ class Part:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A Parquet file that a version of the table consists of. `rows` and `bytes` as the Delta log has them.
+    """A Parquet file of a version of the table.
 
-    `may_be_shared`: it may have events that several meters read.
+    Attributes:
+        bytes, rows: According to the Delta log; `rows` is None if the log does not say.
+        may_be_shared: It may contain events that several meters read.
     """
 
     path: str
@@ -160,29 +162,32 @@ class DataFile:
     may_be_shared: bool = False
 
 
-# (landing day, first day of the usage month): what a landing replaces, and a month reads.
-PartKey = tuple[date, date]
+# (landing day, first day of the usage month). A landing replaces the days, and a roll-up reads the months.
+PartitionKey = tuple[date, date]
 
 
 def delta_uri(path: Path) -> str:
-    """Return where the table is, as delta-rs has to be told. Raises LakeError where delta-rs can't get there."""
+    """Return the table's address for delta-rs. Raises UsageTableError if delta-rs can't use the path."""
     try:
         path = path.resolve()
-    except RuntimeError as loop:  # what Python 3.11 and 3.12 say of links that lead back to themselves
+    except RuntimeError as loop:  # Python 3.11 and 3.12 raise this for links that form a loop
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from loop
     if problem := NOT_FOR_DELTA.search(str(path)):
         raise UsageTableError(
-            f"the usage table can't be in {readable_name(path)}: Delta Lake can't use a path with"
-            f" {readable_name(problem[0])!r} in it. Name another folder in FLY_BILLING_LAKE_DIR"
+            f"the usage table can't be in {readable_name(path)}: Delta Lake can't use a path that contains"
+            f" {readable_name(problem[0])!r}. Set FLY_BILLING_LAKE_DIR to another folder"
         )
     return path.as_uri()
 
 
 class UsageTableVersion:
-    """One version of the usage table, to read. `delta` is None where nothing was ever landed: it has no rows then.
+    """One version of the usage table, for reading.
 
-    A version in Postgres is the one in the Delta log + `shift`, from `first_version` on. `older` lists the versions
-    that the table has from before a repair, as (first, last, shift).
+    Attributes:
+        delta: The Delta table; None (no rows) if no usage was ever landed.
+        shift: A version in Postgres minus the same version in the Delta log.
+        first_version: The first version with this shift, as numbered in Postgres.
+        older: The versions from before a repair, as (first, last, shift).
     """
 
     def __init__(
@@ -203,17 +208,17 @@ class UsageTableVersion:
 
     @property
     def version(self) -> int:
-        """The version as Postgres has it: it grows with every landing, whatever table it went into."""
+        """The version as numbered in Postgres: it increases with every landing, also after a repair."""
         return self.delta.version() + self.shift if self.delta else 0
 
     @cached_property
     def data_files(self) -> list[DataFile]:
-        return data_files(self.delta) if self.delta else []
+        return list_data_files(self.delta) if self.delta else []
 
     @property
-    def parts(self) -> dict[PartKey, Part]:
-        """Return what the table's own log says of each part that has rows."""
-        return parts_of(self.path, self.data_files)
+    def partitions(self) -> dict[PartitionKey, Partition]:
+        """Return the partitions that have rows, according to the Delta log."""
+        return sum_partitions(self.path, self.data_files)
 
     def open_view(
         self,
@@ -226,10 +231,20 @@ class UsageTableVersion:
         *,
         by_meter: bool = False,
     ) -> int:
-        """Make `view` in `connection`: that month's events (or all), of those landing days (or all), landed `since`.
+        """Create `view` in `connection` with the selected events. An empty selection gives an empty view.
 
-        `by_meter`: an event that several meters read is a row for each of them, not one for all (MEASUREMENTS). Returns
-        the table version read. An empty selection gives an empty view. Raises as `files`.
+        Args:
+            month: Only this usage month.
+            days: Only these landing days.
+            version: This version instead of the table's own.
+            since: Only landing days from this one on.
+            by_meter: Give a row per meter for each event that several meters read, instead of one row for all.
+
+        Returns:
+            The version of the table that the view reads.
+
+        Raises:
+            UsageTableMismatch, UsageVersionGone: As in `files`.
         """
         chosen = self._chosen(month, days, version, since)
         relation = self._relation(connection, chosen)
@@ -243,7 +258,7 @@ class UsageTableVersion:
     def _by_meter(
         self, connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile], view: str
     ) -> duckdb.DuckDBPyRelation:
-        # The view reads it by its name, so each view has one of its own.
+        # A view refers to this one by name, so each needs its own.
         self._relation(connection, files).create_view(f"shared_{view}", replace=True)
         return connection.sql(MEASUREMENTS.format(shared=f"shared_{view}"))
 
@@ -261,22 +276,23 @@ class UsageTableVersion:
         version: int | None = None,
         since: date | None = None,
     ) -> tuple[int, list[Path]]:
-        """Return the table version, and its Parquet files of that month, those landing days, landed `since`.
+        """Return the table version and the paths of the selected Parquet files. Selects as `open_view` does.
 
-        Raises UsageTableMismatch where one of them is missing or has another size than in the table's log, and
-        UsageVersionGone where the table does not have that version (any more).
+        Raises:
+            UsageTableMismatch: A file is missing or its size differs from the Delta log.
+            UsageVersionGone: The table does not have this version, or does not have it any more.
         """
         chosen = self._chosen(month, days, version, since)
         return self.version if version is None else version, [self.path / file.path for file in chosen]
 
     def may_be_shared(self, month: BillingMonth) -> bool:
-        """Tell whether the month may have events that several meters read. What the table's log says decides."""
+        """Return False if the Delta log rules out that the month has events that several meters read."""
         return any(file.may_be_shared for file in self.data_files if file.month == str(month))
 
     def _chosen(
         self, month: BillingMonth | None, days: Collection[date] | None, version: int | None, since: date | None
     ) -> list[DataFile]:
-        found = self.data_files if version in (None, self.version) else data_files(self._at(version))
+        found = self.data_files if version in (None, self.version) else list_data_files(self._at(version))
         chosen = [
             file
             for file in found
@@ -284,7 +300,7 @@ class UsageTableVersion:
             and (days is None or file.day in days)
             and (since is None or file.day >= since)
         ]
-        if damaged := damaged_files(self.path, chosen):
+        if damaged := find_damaged_files(self.path, chosen):
             names = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
             read = "" if version is None else f" of version {version}"
             raise UsageTableMismatch(
@@ -299,7 +315,7 @@ class UsageTableVersion:
         try:
             return DeltaTable(delta_uri(self.path), version=version - shift)
         except (DeltaError, OSError, ValueError) as problem:
-            raise UsageVersionGone(first_line(problem)) from None
+            raise UsageVersionGone(describe_delta_error(problem)) from None
 
     def _shift_of(self, version: int) -> int:
         if self._first_version <= version <= self.version:
@@ -310,16 +326,16 @@ class UsageTableVersion:
         raise UsageVersionGone(
             f"the table has versions {self._first_version} to {self.version}"
             if version > self.version
-            else "it was in a table that was replaced by another one"
+            else "it was in a table that has been replaced"
         )
 
 
 @dataclass(frozen=True)
 class UsageTable:
-    """Where the usage table is. Duplicates are kept in it, marked, so that none can be lost when a day lands again.
+    """The place of the usage table. The table keeps duplicates, marked as such, so that a new landing can promote them.
 
     Attributes:
-        memory_mb: How many MB each DuckDB that reads or writes the table may hold in memory.
+        memory_mb: The memory limit of each DuckDB that reads or writes the table.
     """
 
     path: Path
@@ -327,24 +343,24 @@ class UsageTable:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> UsageTable:
-        """Return the table that FLY_BILLING_LAKE_DIR names, read with FLY_BILLING_MEMORY_MB."""
+        """Return the table in FLY_BILLING_LAKE_DIR, with the memory limit FLY_BILLING_MEMORY_MB."""
         return cls(settings.lake_dir, settings.memory_mb)
 
     def exists(self) -> bool:
         return DeltaTable.is_deltatable(delta_uri(self.path))
 
     def create(self) -> DeltaTable:
-        """Make the empty table (version 0). Only the first landing of a platform does, and a repair that is told to."""
+        """Create the empty table (version 0): only for a platform's first landing and a repair with --new-table."""
         uri = delta_uri(self.path)
         make_folder(self.path)
         return DeltaTable.create(uri, EVENTS, partition_by=PARTITIONS, mode="error")
 
     def delta(self, version: int | None = None) -> DeltaTable:
-        """Open a version as the Delta log numbers them, the latest by default. Raises DeltaError or OSError."""
+        """Open a version as numbered in the Delta log, the latest by default. Raises DeltaError or OSError."""
         return DeltaTable(delta_uri(self.path), version=version)
 
     def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
-        """Make `events` the whole content of these landing days, in one atomic commit. Returns the new version."""
+        """Replace the whole content of these landing days by `events` in one atomic commit. Returns the new version."""
         listed = ", ".join(f"'{day.isoformat()}'" for day in days)
         table = self.delta()
         write_deltalake(
@@ -358,16 +374,16 @@ class UsageTable:
         return self.delta()
 
 
-def data_files(delta: DeltaTable) -> list[DataFile]:
-    """List the files of this version, as the Delta log has them: no data is read."""
+def list_data_files(delta: DeltaTable) -> list[DataFile]:
+    """List the files of this version from the Delta log, without reading data."""
     found = pa.table(delta.get_add_actions(flatten=True))
     names = ("path", "size_bytes", "num_records", "partition.usage_month", "partition.landing_day")
     nothing = [None] * found.num_rows
-    # Where the log does not say which is the first, there may be any.
+    # Without a minimum in the log, the file may contain shared events.
     firsts = found["min.dimensions"].to_pylist() if "min.dimensions" in found.column_names else nothing
     files = []
     for place, size, rows, month, day, first in zip(*(found[name].to_pylist() for name in names), firsts, strict=True):
-        # `PARTITIONS_OF_FILE` relies on it.
+        # `PARTITIONS_OF_FILE` relies on this.
         folder, name = f"usage_month={month}/landing_day={day}/", unquote(place).rpartition("/")[2]
         if unquote(place) != folder + name:
             raise UsageTableError(
@@ -375,32 +391,32 @@ def data_files(delta: DeltaTable) -> list[DataFile]:
             )
         if not name.isprintable():
             raise UsageTableError(
-                f"the log of the usage table names what is no file: {readable_name(unquote(place))!r}"
+                f"the log of the usage table lists an invalid file name: {readable_name(unquote(place))!r}"
             )
         files.append(DataFile(folder + name, size, rows, month, day, first is None or first.startswith(SHARED)))
     return files
 
 
-def parts_of(path: Path, files: Iterable[DataFile]) -> dict[PartKey, Part]:
-    """Add files up by landing day and usage month. Raises UsageTableMismatch where the log does not say their rows."""
-    grouped: dict[PartKey, list[DataFile]] = defaultdict(list)
+def sum_partitions(path: Path, files: Iterable[DataFile]) -> dict[PartitionKey, Partition]:
+    """Sum the files by landing day and usage month. Raises UsageTableMismatch if the Delta log lacks a row count."""
+    grouped: dict[PartitionKey, list[DataFile]] = defaultdict(list)
     for file in files:
         grouped[file.day, BillingMonth.parse(file.month).first_day].append(file)
-    parts = {}
+    partitions = {}
     for key, some in grouped.items():
         if any(file.rows is None for file in some):
-            raise UsageTableMismatch(path, "the number of rows of each file in its log", f"none for {some[0].path}")
+            raise UsageTableMismatch(path, "a row count for each file in its log", f"none for {some[0].path}")
         listed = "\n".join(sorted(f"{file.path} {file.bytes}" for file in some))
         digest = hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest()
-        parts[key] = Part(sum(file.rows or 0 for file in some), digest)
-    return parts
+        partitions[key] = Partition(sum(file.rows or 0 for file in some), digest)
+    return partitions
 
 
 PARQUET_END = b"PAR1"
 
 
-def damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
-    """Say what is wrong with each file that is missing, has another size than the Delta log says, or is no Parquet."""
+def find_damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
+    """Describe each file that is missing, is not of the size in the Delta log, or is not a Parquet file."""
     damaged = []
     for file in files:
         try:
@@ -414,39 +430,39 @@ def damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
         if size != file.bytes:
             damaged.append(f"{file.path} ({size} bytes, not {file.bytes})")
         elif end != PARQUET_END:
-            damaged.append(f"{file.path} (overwritten: it does not end as a Parquet file)")
+            damaged.append(f"{file.path} (overwritten: it does not end like a Parquet file)")
     return damaged
 
 
-def unreadable_files(path: Path, files: Iterable[DataFile]) -> list[str]:
-    """As `damaged_files`, but reads every row: also a file of the right size whose content is not what it was.
+def find_unreadable_files(path: Path, files: Iterable[DataFile]) -> list[str]:
+    """Like `find_damaged_files`, but read every row, which also finds damaged content of the right size.
 
-    A changed byte that still makes a value goes unnoticed: Parquet has no checksums here.
+    Does not notice a changed byte that still decodes: these Parquet files have no checksums.
     """
     damaged = []
     for file in files:
-        if wrong := damaged_files(path, [file]):
+        if wrong := find_damaged_files(path, [file]):
             damaged += wrong
             continue
         try:
             with pq.ParquetFile(path / file.path) as content:
                 rows = sum(batch.num_rows for batch in content.iter_batches())
         except (OSError, ValueError, MemoryError, pa.ArrowException) as problem:
-            damaged.append(f"{file.path} ({first_line(problem)})")
+            damaged.append(f"{file.path} ({describe_delta_error(problem)})")
             continue
         if rows != file.rows:
             damaged.append(f"{file.path} ({rows} rows, not {file.rows})")
     return damaged
 
 
-def first_line(problem: Exception) -> str:
-    """Return what went wrong in one line, with the causes that delta-rs names."""
+def describe_delta_error(problem: Exception) -> str:
+    """Describe an error in one line, with the causes that delta-rs lists."""
     return (_CAUSE.sub(": ", str(problem)).strip() or type(problem).__name__).splitlines()[0]
 
 
-def count_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:
-    """Count what the table holds per landing day, by reading the events themselves: (accepted, duplicate)."""
+def count_events_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:
+    """Count the events in the table by landing day, by reading them: (accepted, duplicate)."""
     with open_duckdb(table.memory_mb) as duck:
         table.open_view(duck, "events", days=days)
-        found = duck.execute(sql("count_lake_by_day"), {"days": list(days)}).fetchall()
+        found = duck.execute(sql("count_events_by_day"), {"days": list(days)}).fetchall()
     return {day: (accepted, duplicate) for day, accepted, duplicate in found}

@@ -1,1 +1,1 @@
-"""The worklist: days to land, months to bill, close, sync and reconcile. A second run does nothing twice."""
+"""The worklist: days to land, and months to close, sync and reconcile. It lists nothing that is already done."""

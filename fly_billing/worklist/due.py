@@ -1,4 +1,4 @@
-"""What is left to do: landing days, months to close, months to sync. So a second run does nothing twice."""
+"""Lists the work that is due: landing days, months to close, to reconcile and to sync."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from fly_billing.usage.landing_folder import (
     UNREAD,
     FileContent,
     LandingFile,
-    NotUnderstood,
-    content_of,
-    day_folders,
+    LandingProblem,
+    find_landing_problems,
+    list_day_folders,
     list_files,
-    not_understood,
+    read_content,
 )
 
 
 def days_to_land(
     database: BillingDatabase, landing_dir: Path, now: datetime, *, by_content: bool = False
 ) -> list[date]:
-    """List landing days up to today whose folder holds other files than those that were landed, by name and size.
+    """List landing days up to today whose files differ by name or size from those that landed.
 
-    `by_content` reads every file and compares its SHA-256 as well. A day whose folder can't be read is listed, so that
-    landing it says why. So is a day with rejected rows whose meter or organization is known by now.
+    Also lists days whose folder can't be read (landing reports why), and days with rejected rows that would be accepted
+    now, for example because their meter or organization exists now.
+
+    Args:
+        by_content: Read every file, and compare SHA-256 as well.
     """
     landed: dict[date, dict[str, FileContent]] = defaultdict(dict)
     for row in database.rows("landed_files"):
         landed[row["landing_day"]][row["path"]] = FileContent(row["sha256"], row["bytes"])
-    come = [day for day in day_folders(landing_dir) if day <= now.date()]
+    come = [day for day in list_day_folders(landing_dir) if day <= now.date()]
     changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
     return sorted(changed | {row["day"] for row in database.rows("days_worth_landing_again")})
 
@@ -48,31 +51,31 @@ def _is_changed(landing_dir: Path, day: date, landed: Mapping[str, FileContent],
 
 
 def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
-    """Tell whether the file holds something else than was landed. What can't be read now holds UNREAD."""
+    """Return True if the file differs from what landed. A file that can't be read now counts as UNREAD."""
     if file.problem:
         return landed != UNREAD
     try:
-        # What could not be read when it was landed is worth landing again as soon as it can be.
+        # A file that could not be read when its day landed lands again as soon as it can be read.
         if by_content or landed == UNREAD:
-            return content_of(file.path) != landed
+            return read_content(file.path) != landed
         return file.path.stat().st_size != landed.bytes
     except OSError:
         return landed != UNREAD
 
 
-def needs_attention(database: BillingDatabase, landing_dir: Path, now: datetime) -> list[NotUnderstood]:
-    """List what of the landing folder needs a person: what is not understood, and files rejected as a whole."""
+def list_landing_problems(database: BillingDatabase, landing_dir: Path, now: datetime) -> list[LandingProblem]:
+    """List problems in the landing folder that a person has to fix, and files that were rejected as a whole."""
     rejected = [
-        NotUnderstood(f"{row['landing_day']}/{row['path']}", f"rejected ({row['reason']}): {row['message']}")
+        LandingProblem(f"{row['landing_day']}/{row['path']}", f"rejected ({row['reason']}): {row['message']}")
         for row in database.rows("rejected_files")
     ]
-    return not_understood(landing_dir, now) + rejected
+    return find_landing_problems(landing_dir, now) + rejected
 
 
 def days_due(database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta) -> list[date]:
-    """List the days over that wait to be landed: changed ones, and those without which no month can be closed.
+    """List past days to land: days with changed files, and days without which a month can't be closed.
 
-    Days without a folder are among them: that they have no usage is known only once they were landed after they ended.
+    Includes days without a folder: a day counts as a day without usage only once it landed after it ended.
     """
     yesterday = now.date() - timedelta(days=1)
     due = set(days_to_land(database, landing_dir, now, by_content=True))
@@ -82,35 +85,35 @@ def days_due(database: BillingDatabase, landing_dir: Path, now: datetime, grace:
 
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:
-    """List landing days from `first` to `last` that were not landed since they ended."""
+    """List landing days from `first` to `last` that did not land after they ended."""
     return [row["day"] for row in database.rows("days_not_landed", first=first, last=last)]
 
 
 def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: timedelta) -> list[date]:
-    """List landing days that have to be landed (again) before the month can be closed, mostly none."""
+    """List landing days that must land (again) before the month can be closed. Usually empty."""
     return days_not_landed(database, month.first_day, month.last_landing_day(grace))
 
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:
-    """List months over before then in which an organization that existed has no final invoice."""
+    """List months that ended by then and lack a final invoice for an organization that existed."""
     return _months(database.rows("months_to_close", before=before))
 
 
 def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
-    """List closed months of which usage was landed since they were last rolled up."""
+    """List closed months with usage that landed after their last roll-up."""
     return _months(database.rows("months_with_late_usage"))
 
 
 def months_to_reconcile(database: BillingDatabase, since: datetime) -> list[BillingMonth]:
-    """List months of which Stripe has invoices that can still change: unpaid ones, or sent since then."""
+    """List months with invoices in Stripe that can still change: unpaid ones, or ones sent since then."""
     return _months(database.rows("months_to_reconcile", since=since))
 
 
 def months_to_sync(database: BillingDatabase) -> list[BillingMonth]:
-    """List months with finalized invoices that Stripe does not have and that another try can bring there."""
+    """List months with finalized invoices that are missing in Stripe and that a sync can create."""
     return _months(database.rows("months_to_sync"))
 
 
 def _months(found: Iterable[Row]) -> list[BillingMonth]:
-    """Read months. An invoice whose month is none holds no other month up: `totals` and its statement name it."""
+    """Convert rows to months. Skips an invalid month: `totals` and the invoice's statement report it."""
     return [BillingMonth.containing(row["month"]) for row in found if isinstance(row["month"], datetime)]

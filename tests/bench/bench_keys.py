@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fly_billing.usage.key_index import SMALLEST, KeyIndex, KeyTable, entries_of
+from fly_billing.usage.key_index import SMALLEST, KeyIndex, KeyTable, make_entries
 
 MILLION = 1_000_000
 
@@ -52,7 +52,7 @@ def land(index: KeyIndex, random: np.random.Generator, day: int) -> float:
     """Look a million new keys up, add them and bring them to the disk; return the CPU seconds."""
     hashes = random.integers(1 << 16, 1 << 64, MILLION, np.uint64)
     start = cpu()
-    assert len(index.find_and_add(entries_of(hashes, np.full(MILLION, 1 + day % 60_000))).days) < 5
+    assert len(index.find_and_add(make_entries(hashes, np.full(MILLION, 1 + day % 60_000))).days) < 5
     index.flush()
     return cpu() - start
 

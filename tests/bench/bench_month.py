@@ -49,7 +49,7 @@ class Platform:
 
     def __init__(self, server: PostgresServer, work: Path, cache: Path, organizations: int) -> None:
         self._database = BillingDatabase(server.url("billing"))
-        self._lakes = work
+        self._folders = work
         self._runs = 0
         migrate(self._database)
         add_records(self._database, organizations)
@@ -80,7 +80,7 @@ class Platform:
 
     def _next_order(self) -> Order:
         self._runs += 1
-        work = self._lakes / str(self._runs)
+        work = self._folders / str(self._runs)
         work.mkdir()
         return replace(self._order, work=str(work))
 

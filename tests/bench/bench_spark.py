@@ -28,7 +28,7 @@ from fly_billing.embedded_postgres import throwaway
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
-from fly_billing.usage.engines.duckdb_engine import PriceOf, no_prices
+from fly_billing.usage.engines.duckdb_engine import PriceOf, no_price
 from fly_billing.usage.engines.engine import RollupEngine, open_engine
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
@@ -50,7 +50,7 @@ class Timed:
         return self.engine.read(duck, table, month)
 
     def aggregate(
-        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_price
     ) -> None:
         started = time.perf_counter()
         self.engine.aggregate(duck, month, as_of, price_of)
@@ -64,7 +64,7 @@ class Timed:
 
 
 def run_engine(
-    name: str, master: str, database: BillingDatabase, lake: UsageTable, groups: list[str]
+    name: str, master: str, database: BillingDatabase, usage_table: UsageTable, groups: list[str]
 ) -> dict[str, Any]:
     """Roll the month up twice. `changed`: how many organizations' snapshots the first time was the first to make."""
     started = time.perf_counter()
@@ -72,7 +72,7 @@ def run_engine(
         result: dict[str, Any] = {"start": time.perf_counter() - started}
         for run in ("first", "again"):
             timed, started = Timed(engine), time.perf_counter()
-            done = roll_up(database, lake, MONTH, groups, NOW, timed)
+            done = roll_up(database, usage_table, MONTH, groups, NOW, timed)
             result[run] = {"all": time.perf_counter() - started, **timed.seconds}
             result.setdefault("changed", done.changed)
     return {**result, "events": done.events, "rollups": done.rollups}
@@ -81,12 +81,14 @@ def run_engine(
 def measure(sample: Sample) -> Iterator[dict[str, Any]]:
     """Yield what each of ENGINES took, the first of them on an empty database."""
     with throwaway(databases=("billing",)) as server, tempfile.TemporaryDirectory() as work:
-        database, lake = BillingDatabase(server.url("billing")), UsageTable(Path(work) / "lake")
+        database, usage_table = BillingDatabase(server.url("billing")), UsageTable(Path(work) / "usage_table")
         migrate(database)
         add_records(database, sample.organizations)
-        land_days(database, lake, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
+        land_days(database, usage_table, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
         for name, master in ENGINES:
-            yield _in_a_process_of_its_own([name, master, server.url("billing"), str(lake.path), sample.groups()])
+            yield _in_a_process_of_its_own(
+                [name, master, server.url("billing"), str(usage_table.path), sample.groups()]
+            )
 
 
 def _in_a_process_of_its_own(order: list[Any]) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def main() -> None:
     read.add_argument("--order", help=argparse.SUPPRESS)
     given = read.parse_args()
     if given.order:
-        name, master, url, lake, groups = json.loads(given.order)
-        result = run_engine(name, master, BillingDatabase(url), UsageTable(Path(lake)), groups)
+        name, master, url, usage_table, groups = json.loads(given.order)
+        result = run_engine(name, master, BillingDatabase(url), UsageTable(Path(usage_table)), groups)
         sys.stdout.write(json.dumps(result) + "\n")
         return
     columns = (

@@ -48,8 +48,8 @@ class Order:
         return make_sample(Path(self.cache), self.organizations)
 
     @property
-    def lake(self) -> UsageTable:
-        return UsageTable(Path(self.work) / "lake")
+    def usage_table(self) -> UsageTable:
+        return UsageTable(Path(self.work) / "usage_table")
 
     @property
     def billing(self) -> BillingDatabase:
@@ -68,13 +68,13 @@ def stage(function: Callable[[Order], Facts]) -> Callable[[Order], Facts]:
 @stage
 def land(order: Order) -> Facts:
     sample = order.sample
-    files = land_days(order.billing, order.lake, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
+    files = land_days(order.billing, order.usage_table, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
     return {"landed": sum(file.landed for file in files)}
 
 
 @stage
 def rollup(order: Order) -> Facts:
-    done = roll_up(order.billing, order.lake, MONTH, order.sample.groups(), NOW)
+    done = roll_up(order.billing, order.usage_table, MONTH, order.sample.groups(), NOW)
     return {"events": done.events, "rollups": done.rollups}
 
 
@@ -90,7 +90,7 @@ def invoice(order: Order) -> Facts:
 def check(order: Order) -> Facts:
     groups = order.sample.groups()
     wrong = [row for name in CHECKS for row in order.billing.rows(name, month=MONTH.first_day, groups=groups)]
-    wrong += check_items_per_event(order.billing, order.lake, MONTH, groups)
+    wrong += check_items_per_event(order.billing, order.usage_table, MONTH, groups)
     assert not wrong, wrong[:3]
     return {}
 
@@ -99,7 +99,7 @@ def check(order: Order) -> Facts:
 def rebill_one(order: Order) -> Facts:
     """Work out again what the organization with the most items owes."""
     with order.billing.transaction() as connection:
-        found = find_corrections(connection, MONTH, ["org-00007"], order.lake, only={"org-00007"})
+        found = find_corrections(connection, MONTH, ["org-00007"], order.usage_table, only={"org-00007"})
     assert len(found.found) == 1 and not found.wrong
     return {}
 
@@ -137,7 +137,7 @@ def dagster(order: Order) -> Facts:
     sample = order.sample
     os.environ |= {
         "DATABASE_URL": order.database, "DAGSTER_DATABASE_URL": order.dagster_database, "DAGSTER_HOME": order.work,
-        "FLY_BILLING_LAKE_DIR": str(order.lake.path), "FLY_BILLING_LANDING_DIR": str(sample.landing),
+        "FLY_BILLING_LAKE_DIR": str(order.usage_table.path), "FLY_BILLING_LANDING_DIR": str(sample.landing),
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
     }  # fmt: skip
     shutil.copyfile(INSTANCE_FILE, Path(order.work) / "dagster.yaml")

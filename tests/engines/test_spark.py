@@ -34,12 +34,12 @@ from fly_billing.pricing.rules.aggregations import (
     UsageOfMonth,
 )
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from fly_billing.usage.engines.duckdb_engine import PriceOf, no_prices, register_terms
-from fly_billing.usage.engines.engine import OnDuckDB, RollupEngine
-from fly_billing.usage.engines.spark_engine import OnSpark
+from fly_billing.usage.engines.duckdb_engine import PriceOf, no_price, register_terms
+from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
+from fly_billing.usage.engines.spark_engine import SparkEngine
 from fly_billing.usage.engines.spark_session import open_spark
 from fly_billing.usage.opening_levels import LEVELS
-from fly_billing.usage.rollups import RolledUp, roll_up
+from fly_billing.usage.rollups import RollupReport, roll_up
 from fly_billing.usage.usage_table import EVENTS, UsageTable, UsageTableVersion, open_duckdb
 from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at, event, price, write_jsonl
 from tests.support.deployment import Deployment, machine_seconds
@@ -250,11 +250,13 @@ def terms_of(all_totals: Sequence[Total]) -> Terms:
     )
 
 
-def lake_of(folder: Path, rows: list[dict[str, Any]]) -> UsageTableVersion:
-    lake = UsageTable(folder / "lake")
-    lake.create()
+def usage_table_in(folder: Path, rows: list[dict[str, Any]]) -> UsageTableVersion:
+    usage_table = UsageTable(folder / "usage_table")
+    usage_table.create()
     days = sorted({row["landing_day"] for row in rows})
-    return UsageTableVersion(lake.path, lake.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS)))
+    return UsageTableVersion(
+        usage_table.path, usage_table.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS))
+    )
 
 
 Rollups = dict[tuple[str, str, str], list[SegmentUsage]]
@@ -262,10 +264,10 @@ Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
 
 def added_up(
-    engine: RollupEngine, lake: UsageTableVersion, terms: Terms, as_of: datetime, price_of: PriceOf = no_prices
+    engine: RollupEngine, usage_table: UsageTableVersion, terms: Terms, as_of: datetime, price_of: PriceOf = no_price
 ) -> tuple[Rollups, Sums]:
     with open_duckdb() as duck:
-        engine.read(duck, lake, FEBRUARY)
+        engine.read(duck, usage_table, FEBRUARY)
         terms.register(duck)
         engine.aggregate(duck, FEBRUARY, as_of, price_of)
         found = duck.execute(
@@ -302,32 +304,32 @@ def said_by_the_domain(all_totals: Sequence[Total], as_of: datetime) -> tuple[Ro
 
 
 @pytest.fixture
-def on_spark(spark: SparkSession) -> OnSpark:
-    return OnSpark(spark)
+def on_spark(spark: SparkSession) -> SparkEngine:
+    return SparkEngine(spark)
 
 
 @pytest.mark.parametrize("as_of", [FEBRUARY.end + timedelta(days=9), FEBRUARY.start - timedelta(days=1), None])
 def test_spark_adds_up_what_duckdb_and_the_domain_do_to_the_last_digit(
-    on_spark: OnSpark, tmp_path: Path, as_of: datetime | None
+    on_spark: SparkEngine, tmp_path: Path, as_of: datetime | None
 ) -> None:
     """Totals of all six aggregations, with price changes, carried levels, duplicates and events of several meters."""
     all_totals = totals(seed=1)
     until = as_of or moment(random.Random(2))
-    lake, terms = lake_of(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
+    usage_table, terms = usage_table_in(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
     expected, sums = said_by_the_domain(all_totals, until)
     assert len(expected) > 300
     assert sum(meter.startswith("shared") for _, meter, _ in expected) > 50
-    assert lake.may_be_shared(FEBRUARY)
-    assert added_up(OnDuckDB(), lake, terms, until) == (expected, sums)
-    assert added_up(on_spark, lake, terms, until) == (expected, sums)
+    assert usage_table.may_be_shared(FEBRUARY)
+    assert added_up(DuckDBEngine(), usage_table, terms, until) == (expected, sums)
+    assert added_up(on_spark, usage_table, terms, until) == (expected, sums)
 
 
-def test_spark_counts_together_what_one_price_covers_as_duckdb_does(on_spark: OnSpark, tmp_path: Path) -> None:
+def test_spark_counts_together_what_one_price_covers_as_duckdb_does(on_spark: SparkEngine, tmp_path: Path) -> None:
     all_totals = totals(7)
-    lake, terms = lake_of(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
-    together = added_up(OnDuckDB(), lake, terms, FEBRUARY.end, lambda *_: "one price")
-    assert together != added_up(OnDuckDB(), lake, terms, FEBRUARY.end)
-    assert added_up(on_spark, lake, terms, FEBRUARY.end, lambda *_: "one price") == together
+    usage_table, terms = usage_table_in(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
+    together = added_up(DuckDBEngine(), usage_table, terms, FEBRUARY.end, lambda *_: "one price")
+    assert together != added_up(DuckDBEngine(), usage_table, terms, FEBRUARY.end)
+    assert added_up(on_spark, usage_table, terms, FEBRUARY.end, lambda *_: "one price") == together
 
 
 def rows_with(meter: str, *data: str, quantity: str = "1") -> list[dict[str, Any]]:
@@ -344,7 +346,7 @@ def one_meter(how: Aggregation) -> Terms:
     return terms_of([Total("acme", "m", "{}", how, [], [])])
 
 
-def test_a_value_that_is_no_text_counts_as_the_same_one_on_spark(on_spark: OnSpark, tmp_path: Path) -> None:
+def test_a_value_that_is_no_text_counts_as_the_same_one_on_spark(on_spark: SparkEngine, tmp_path: Path) -> None:
     """1; 1.1, however it is written; 1e30; true; a list; a text that looks like a number."""
     values = [
         "1",
@@ -357,34 +359,34 @@ def test_a_value_that_is_no_text_counts_as_the_same_one_on_spark(on_spark: OnSpa
         "[1,2.5]",
         '"1.5E-7"',
     ]
-    lake = lake_of(tmp_path, rows_with("m", *(f'{{"user": {value}}}' for value in values)))
+    usage_table = usage_table_in(tmp_path, rows_with("m", *(f'{{"user": {value}}}' for value in values)))
     terms = one_meter(Aggregation("unique", unique_of="user"))
-    for engine in (OnDuckDB(), on_spark):
-        _, sums = added_up(engine, lake, terms, CLOSED)
+    for engine in (DuckDBEngine(), on_spark):
+        _, sums = added_up(engine, usage_table, terms, CLOSED)
         assert sums == {("acme", "m"): (9, Decimal(6))}
 
 
-def test_a_series_that_spark_would_call_otherwise_than_duckdb_is_refused(on_spark: OnSpark, tmp_path: Path) -> None:
+def test_a_series_that_spark_would_call_otherwise_than_duckdb_is_refused(on_spark: SparkEngine, tmp_path: Path) -> None:
     """As a number that is not whole it would be another series than the one that the month before carried."""
-    lake = lake_of(tmp_path, rows_with("m", '{"volume": 12345678.0}'))
+    usage_table = usage_table_in(tmp_path, rows_with("m", '{"volume": 12345678.0}'))
     terms = one_meter(Aggregation("time_weighted", series="volume", time_unit=1))
     with pytest.raises(SparkRuntimeException, match=r"writes the number 1\.2345678E7 otherwise than DuckDB does"):
-        added_up(on_spark, lake, terms, CLOSED)
+        added_up(on_spark, usage_table, terms, CLOSED)
 
 
-def test_a_sum_with_too_many_digits_is_refused_and_not_left_out(on_spark: OnSpark, tmp_path: Path) -> None:
-    lake = lake_of(tmp_path, rows_with("m", "{}", "{}", quantity="9" * 23))
+def test_a_sum_with_too_many_digits_is_refused_and_not_left_out(on_spark: SparkEngine, tmp_path: Path) -> None:
+    usage_table = usage_table_in(tmp_path, rows_with("m", "{}", "{}", quantity="9" * 23))
     with pytest.raises(ArithmeticException):
-        added_up(on_spark, lake, one_meter(Aggregation("sum")), CLOSED)
+        added_up(on_spark, usage_table, one_meter(Aggregation("sum")), CLOSED)
 
 
 def test_what_is_held_all_month_is_added_up_on_spark_though_no_event_tells_of_it(
-    on_spark: OnSpark, tmp_path: Path
+    on_spark: SparkEngine, tmp_path: Path
 ) -> None:
     """10 GB for 29 days of 24 hours."""
     how = Aggregation("time_weighted", series="volume", time_unit=3600)
     terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
-    rollups, sums = added_up(on_spark, UsageTableVersion(tmp_path / "lake", None), terms, FEBRUARY.end)
+    rollups, sums = added_up(on_spark, UsageTableVersion(tmp_path / "usage_table", None), terms, FEBRUARY.end)
     assert sums == {("acme", "m"): (0, Decimal(6_960))}
     assert [segment.daily for segment in rollups["acme", "m", "{}"]] == [(Decimal(240),) * 29]
 
@@ -406,8 +408,8 @@ PRICES = (
 )
 
 
-def roll_up_on(engine: RollupEngine, platform: Platform) -> RolledUp:
-    return roll_up(platform.database, platform.lake, SEPTEMBER, platform.organizations(), CLOSED, engine)
+def roll_up_on(engine: RollupEngine, platform: Platform) -> RollupReport:
+    return roll_up(platform.database, platform.usage_table, SEPTEMBER, platform.organizations(), CLOSED, engine)
 
 
 def snapshots(platform: Platform) -> list[dict[str, Any]]:
@@ -419,7 +421,7 @@ def snapshots(platform: Platform) -> list[dict[str, Any]]:
 
 
 def test_a_month_rolled_up_on_spark_is_snapshot_by_snapshot_what_duckdb_makes_of_it(
-    platform: Platform, on_spark: OnSpark
+    platform: Platform, on_spark: SparkEngine
 ) -> None:
     """September begins with 10 GB, 20 from 15 September 12:00 on: 348 x 10 + 372 x 20 GB-hours, cut at 342 hours."""
     platform.add_organization("globex")
@@ -449,7 +451,7 @@ def test_a_month_rolled_up_on_spark_is_snapshot_by_snapshot_what_duckdb_makes_of
 
     on_many = roll_up_on(on_spark, platform)
     by_spark = snapshots(platform)
-    on_one = roll_up_on(OnDuckDB(), platform)
+    on_one = roll_up_on(DuckDBEngine(), platform)
 
     assert {(row["meter"], row["segment_start"]): row["quantity"] for row in by_spark if row["dimensions"] != IAD} == {
         ("kept", SEPTEMBER.start): Decimal("0.000000000000001"),

@@ -81,7 +81,7 @@ def test_usage_three_weeks_late_is_charged_once_on_the_next_invoice(platform: Pl
     for night in range(1, 4):
         now = day + timedelta(days=night)
         platform.roll_up(SEPTEMBER, now)
-        correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, Actor("nightly", now), guard=OFF)
+        correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, Actor("nightly", now), guard=OFF)
     platform.close(OCTOBER)
     platform.close(NOVEMBER)
     assert cents(platform, OCTOBER) == [

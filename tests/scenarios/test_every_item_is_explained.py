@@ -87,7 +87,7 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
 ) -> None:
     month, closed = BillingMonth(2024, 9), datetime(2024, 10, 5, tzinfo=UTC)
     import_focus(billing_database, landing_dir, FOCUS_SAMPLE, max_org_partitions=200, shared_groups=8, now=closed)
-    platform = Platform(billing_database, UsageTable(landing_dir.parent / "lake"), landing_dir)
+    platform = Platform(billing_database, UsageTable(landing_dir.parent / "usage_table"), landing_dir)
     platform.land(*days_of(month.first_day, month.last_landing_day(TERMS.grace)), now=closed)
     platform.roll_up(month, now=closed)
     billed = platform.bill(month, now=closed)
@@ -102,11 +102,11 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
             rows += one.usage.events if one.usage else 0
             explained += 1
         if one.usage:  # the last of each invoice, down to its files; that no event is missing anywhere comes below
-            with open_billed_events(platform.database, platform.lake, one.usage) as events:
+            with open_billed_events(platform.database, platform.usage_table, one.usage) as events:
                 assert events.problems() == []
                 assert sum(file.events for file in events.files()) == one.usage.events
     assert explained == sum(invoice.items for invoice in billed.invoices)
     (accepted,) = platform.query("select sum(accepted) as rows from usage_files")
     assert rows == accepted["rows"] > 900
     groups = [row["billing_group"] for row in platform.query("select distinct billing_group from organizations")]
-    assert check_items_per_event(billing_database, platform.lake, month, groups) == []
+    assert check_items_per_event(billing_database, platform.usage_table, month, groups) == []

@@ -53,7 +53,7 @@ def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, mon
     migrate(owner)
     with DagsterInstance.from_config(str(folder / "dagster")) as instance:
         deployment = Deployment(
-            owner, databases.billing, folder / "landing", folder / "lake", sandbox.url, instance,
+            owner, databases.billing, folder / "landing", folder / "usage_table", sandbox.url, instance,
             datetime(2026, 11, 5, tzinfo=UTC),
         )  # fmt: skip
         deployment.load_prices()

@@ -28,7 +28,7 @@ from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.usage.landing import LandedFile, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.rollups import RolledUp, roll_up
+from fly_billing.usage.rollups import RollupReport, roll_up
 from fly_billing.usage.usage_table import UsageTable, UsageTableVersion
 
 FIRST_MONTH = BillingMonth(2023, 1)
@@ -174,13 +174,13 @@ class Platform:
     """A billing database with its usage lake and landing folder, and the three stages of the way through the house."""
 
     database: BillingDatabase
-    lake: UsageTable
+    usage_table: UsageTable
     landing_dir: Path
 
     @classmethod
     def with_acme(cls, database: BillingDatabase, landing_dir: Path) -> Platform:
         """A platform with the small price book and one organization, acme."""
-        platform = cls(database, UsageTable(landing_dir.parent / "lake"), landing_dir)
+        platform = cls(database, UsageTable(landing_dir.parent / "usage_table"), landing_dir)
         platform.load(*PRICES)
         platform.add_organization("acme")
         return platform
@@ -304,11 +304,11 @@ class Platform:
         )
 
     def land(self, *days: date, now: datetime = NOW) -> list[LandedFile]:
-        return land_days(self.database, self.lake, self.landing_dir, days or [DAY], FIRST_MONTH, now)
+        return land_days(self.database, self.usage_table, self.landing_dir, days or [DAY], FIRST_MONTH, now)
 
     def table(self) -> UsageTableVersion:
         """The usage table as every reader gets it: compared with Postgres."""
-        return open_usage_table(self.database, self.lake)
+        return open_usage_table(self.database, self.usage_table)
 
     def rejected(self) -> list[Row]:
         return self.query(
@@ -319,8 +319,8 @@ class Platform:
     def organizations(self) -> list[str]:
         return [row["id"] for row in self.query("select id from organizations order by id")]
 
-    def roll_up(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW) -> RolledUp:
-        return roll_up(self.database, self.lake, month, self.organizations(), now)
+    def roll_up(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW) -> RollupReport:
+        return roll_up(self.database, self.usage_table, month, self.organizations(), now)
 
     def bill(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, run_id: str = "by hand") -> Billed:
         return bill(self.database, month, self.organizations(), TERMS, now, run_id)

@@ -111,7 +111,7 @@ class CaseRunner:
             self.platform.database,
             month,
             names,
-            self.platform.lake,
+            self.platform.usage_table,
             Actor("case", now, "case"),
             guard=OFF,
             with_terms=True,

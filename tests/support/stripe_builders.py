@@ -87,11 +87,11 @@ def close_month(
 ) -> Billed:
     """Bill all organizations for a month without usage, the day after its grace period."""
     closed = month.closes_at(TERMS.grace)
-    lake, landing = UsageTable(folder / "lake"), folder / "no_usage"
+    usage_table, landing = UsageTable(folder / "usage_table"), folder / "no_usage"
     landing.mkdir(exist_ok=True)
     # One day is really landed, so that there is a usage table; the other ones are as quick as an insert. It is in the
     # middle of the month, so that no other month has to be rolled up again because of it.
-    land_days(database, lake, landing, [month.first_day + timedelta(days=9)], month, closed)
+    land_days(database, usage_table, landing, [month.first_day + timedelta(days=9)], month, closed)
     execute(
         database,
         """
@@ -105,7 +105,7 @@ def close_month(
         now=closed,
     )
     now = closed + timedelta(days=1)
-    roll_up(database, lake, month, groups_of(database), now)
+    roll_up(database, usage_table, month, groups_of(database), now)
     return bill(database, month, groups_of(database), TERMS, now, finalize=finalize)
 
 

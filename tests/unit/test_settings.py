@@ -155,13 +155,13 @@ def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.Monkey
 
 def test_a_resource_may_set_how_much_memory_duckdb_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLY_BILLING_MEMORY_MB", "256")
-    assert UsageStore().lake().memory_mb == 256
-    lake = UsageStore(memory_mb=128).lake()
-    assert lake.memory_mb == 128
-    with open_duckdb(lake.memory_mb) as duck:  # 128 million bytes
+    assert UsageStore().usage_table().memory_mb == 256
+    usage_table = UsageStore(memory_mb=128).usage_table()
+    assert usage_table.memory_mb == 128
+    with open_duckdb(usage_table.memory_mb) as duck:  # 128 million bytes
         assert duck.execute("select current_setting('memory_limit')").fetchall() == [("122.0 MiB",)]
     with pytest.raises(SettingsError, match="FLY_BILLING_MEMORY_MB='64' must be a whole number of at least 128"):
-        UsageStore(memory_mb=64).lake()
+        UsageStore(memory_mb=64).usage_table()
 
 
 def test_a_resource_may_say_whether_requests_go_to_stripes_live_mode(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""Engines that add events up: DuckDB, or Spark for more than one machine."""
+"""Engines that aggregate events: DuckDB on one machine, Spark on many."""

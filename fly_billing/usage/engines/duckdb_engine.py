@@ -1,7 +1,7 @@
-"""Adds a month's events up in DuckDB, per organization, meter and dimensions, as `pricing.rules.aggregations` says.
+"""Aggregates a month's events in DuckDB, per organization, meter and dimensions (`pricing.rules.aggregations`).
 
-Wants there: `events` (the usage table's rows of the month), `carried_levels` (`usage.opening_levels`), and what
-`register_terms` brings. Keeps out: Postgres.
+Needs the view `events` (the month's rows of the usage table), the table `carried_levels` (`usage.opening_levels`), and
+the tables of `register_terms`. Not here: Postgres.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import Row
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.rules.counted_together import NOT_ADDED, counted_together
+from fly_billing.usage.rules.counted_together import NON_ADDITIVE, counted_together
 from fly_billing.usage.usage_table import QUANTITY
 
 METERS = pa.schema(
@@ -37,12 +37,12 @@ SEGMENTS = pa.schema(
     [("segmentation", pa.int64()), ("meter", pa.string())]
     + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
 )
-# In this order: each makes what the next one reads.
+# The order matters: each statement reads the results of the earlier ones.
 STATEMENTS = (
     "told_levels", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
     "make_quantities",
 )  # fmt: skip
-# Totals whose days are put together at once: what that takes of memory does not grow with the month.
+# Limits the totals whose days are collected at once, so that memory use does not grow with the month.
 TOTALS_AT_ONCE = 50_000
 
 
@@ -53,10 +53,13 @@ def register_terms(
     organizations: Sequence[str],
     cuts: Mapping[str, Mapping[str, Collection[datetime]]] | None = None,
 ) -> None:
-    """Register how meters add up, where prices cut the month, and whose usage is added up.
+    """Register the meters, the segments into which prices divide the month, and the organizations to roll up.
 
-    `segments` are everybody's, `cuts` an organization's own besides, by meter: moments inside the month. Organizations
-    with the same ones share a segmentation.
+    Organizations with the same segments share a segmentation.
+
+    Args:
+        segments: The segments that apply to all organizations.
+        cuts: Further boundaries within the month, by organization and meter.
     """
     of_organization, rows = _segmentations(segments, organizations, cuts or {})
     duck.register("meters", pa.Table.from_pylist([dict(row) for row in meters], schema=METERS))
@@ -67,7 +70,7 @@ def register_terms(
 def _segmentations(
     segments: Sequence[Row], organizations: Sequence[str], cuts: Mapping[str, Mapping[str, Collection[datetime]]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return which segmentation each organization has, and the segments of all segmentations; 0 is everybody's."""
+    """Return the segmentation of each organization, and the segments of each segmentation. Number 0 has no cuts."""
     numbers: dict[frozenset[tuple[str, datetime]], int] = {frozenset(): 0}
     own = []
     for name in organizations:
@@ -86,44 +89,45 @@ def _segmentations(
     return own, rows
 
 
-# (organization, meter, dimensions, moment) -> the key of the price of this usage; None where there is none.
+# (organization, meter, dimensions, moment) -> the key of the price that applies, or None.
 PriceOf = Callable[[str, str, Mapping[str, str], datetime], str | None]
 
 
-def no_prices(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> None:
-    """Each set of dimensions counts by itself."""
+def no_price(organization: str, meter: str, dimensions: Mapping[str, str], moment: datetime) -> None:
+    """Find no price, so that all dimensions are counted separately."""
 
 
 def aggregate(
-    duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+    duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_price
 ) -> None:
-    """Make the table `quantities`: one row per organization, meter, dimensions and segment with usage.
+    """Create the table `quantities`: one row per organization, meter, dimensions and segment with usage.
 
-    Levels are counted until `as_of`, and no further than the month's end. Where quantities can't be added up, what
-    `price_of` gives one price counts together.
+    Args:
+        as_of: Levels count up to this moment, at most up to the end of the month.
+        price_of: Non-additive meters count dimensions together that have the same price.
     """
     set_bounds(duck, month, as_of)
     duck.execute(sql("accepted_usage"))
-    used = duck.execute(sql("used_dimensions")).fetchall() if counts_together(duck) else []
-    register_together(duck, used, price_of)
+    used = duck.execute(sql("used_dimensions")).fetchall() if has_non_additive_meters(duck) else []
+    register_counting_groups(duck, used, price_of)
     for statement in STATEMENTS:
         duck.execute(sql(statement))
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
     for after in range(0, totals, TOTALS_AT_ONCE):
         duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
-    duck.execute("drop table usage_by_day; drop table totals")  # large, and done with
+    duck.execute("drop table usage_by_day; drop table totals")  # they are large and no longer needed
 
 
-def counts_together(duck: duckdb.DuckDBPyConnection) -> bool:
-    """Tell whether there is a meter whose quantities can't be added up: else events need not be looked at for it."""
+def has_non_additive_meters(duck: duckdb.DuckDBPyConnection) -> bool:
+    """Return True if the quantities of a meter can't be summed over dimensions. Grouping reads the events once more."""
     found = duck.execute("select distinct aggregation from meters").fetchall()
-    return not {name for (name,) in found}.isdisjoint(NOT_ADDED)
+    return not {name for (name,) in found}.isdisjoint(NON_ADDITIVE)
 
 
-def register_together(
+def register_counting_groups(
     duck: duckdb.DuckDBPyConnection, used: Iterable[tuple[str, str, str, datetime]], price_of: PriceOf
 ) -> None:
-    """Register `counted_together`: what `used_dimensions` found, by the number of its group (`domain`)."""
+    """Register the table `counted_together`: the group number of each of the `used_dimensions`."""
     priced: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for organization, meter, dimensions, moment in used:
         if key := price_of(organization, meter, json.loads(dimensions), moment):
@@ -137,7 +141,7 @@ def register_together(
 
 
 def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> dict[str, datetime | int]:
-    """Set the variables that the statements read, and return them: the month's edges and days, and `counted_until`."""
+    """Set and return the variables of the statements: the month's bounds and days, and `counted_until`."""
     bounds: dict[str, datetime | int] = {
         "month_start": month.start,
         "month_end": month.end,
@@ -150,9 +154,9 @@ def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: date
 
 
 def recount(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
-    """Return (organization, meter) -> (events, quantity), added up another way, for the comparison.
+    """Aggregate again by a simpler method, to compare. Returns (events, quantity) by (organization, meter).
 
-    After `aggregate`. What has neither events nor a quantity is left out.
+    Call after `aggregate`. Omits meters without events and quantity.
     """
     found = duck.execute(sql("sum_usage_again")).fetchall()
     return {(organization, meter): (events, quantity) for organization, meter, events, quantity in found}

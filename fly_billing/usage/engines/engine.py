@@ -1,6 +1,6 @@
-"""What adds a month's events up: DuckDB on this machine, or Spark on many. Which one is a setting.
+"""The engine that aggregates a month's events: DuckDB on this machine, or Spark on many. A setting chooses it.
 
-Both say the same to the last digit. Keeps out: how either does it (`duckdb_engine`, `spark_engine`).
+Both give exactly the same quantities. Not here: the engines themselves (`duckdb_engine`, `spark_engine`).
 """
 
 from __future__ import annotations
@@ -14,37 +14,40 @@ from typing import Protocol
 import duckdb
 
 from fly_billing.periods import BillingMonth
-from fly_billing.usage.engines.duckdb_engine import PriceOf, aggregate, no_prices, recount
+from fly_billing.usage.engines.duckdb_engine import PriceOf, aggregate, no_price, recount
 from fly_billing.usage.usage_table import UsageTableVersion
 
 
 class RollupEngine(Protocol):
-    """Adds up where the events are. What is small is in `duck`: terms, carried levels, and what comes out."""
+    """Aggregates where the events are. `duck` has the small tables: terms, opening levels and results."""
 
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
-        """Open the month's events. Returns the table version that all that follows is made from.
+        """Open the month's events. Returns the version of the usage table.
 
-        `table` was compared with Postgres (`usage.landing_ledger`). Raises UsageTableMismatch where a file can't be
-        read.
+        Args:
+            table: A table that was compared with Postgres (`usage.landing_ledger`).
+
+        Raises:
+            UsageTableMismatch: A file can't be read.
         """
 
     def aggregate(
-        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_price
     ) -> None:
-        """Make the table `quantities` in `duck`, as `duckdb_engine.aggregate` does."""
+        """Create the table `quantities` in `duck`, as `duckdb_engine.aggregate` does."""
 
     def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
-        """Return (organization, meter) -> (events, quantity), added up another way, for the comparison."""
+        """Aggregate again by a simpler method, to compare. Returns (events, quantity) by (organization, meter)."""
 
 
-class OnDuckDB:
-    """On this machine, within the memory that `usage.usage_table` allows and in files beyond that."""
+class DuckDBEngine:
+    """Runs on this machine, within DuckDB's memory limit and with temporary files beyond it."""
 
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
         return table.open_view(duck, "events", month, by_meter=True)
 
     def aggregate(
-        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_prices
+        self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_price
     ) -> None:
         aggregate(duck, month, as_of, price_of)
 
@@ -54,12 +57,12 @@ class OnDuckDB:
 
 @contextmanager
 def open_engine(name: str, spark_master: str) -> Iterator[RollupEngine]:
-    """Open `duckdb` or `spark`. Nothing of Spark is imported, or has to be installed, unless it is asked for."""
+    """Open the engine `duckdb` or `spark`. Only `spark` imports pyspark, which may not be installed."""
     if name != "spark":
-        yield OnDuckDB()
+        yield DuckDBEngine()
         return
-    from fly_billing.usage.engines.spark_engine import OnSpark
+    from fly_billing.usage.engines.spark_engine import SparkEngine
     from fly_billing.usage.engines.spark_session import open_spark
 
     with open_spark(spark_master) as spark:
-        yield OnSpark(spark)
+        yield SparkEngine(spark)

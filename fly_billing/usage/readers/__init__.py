@@ -1,1 +1,1 @@
-"""Reads usage files of every format into one shape, losing nothing."""
+"""Readers of usage files: they bring every file format into one shape without losing a row."""

@@ -1,6 +1,6 @@
-"""Reads landed usage files (JSONL, JSON, CSV, Parquet) into the shape of `staged_rows`, losing nothing, judging little.
+"""Reads usage files (JSONL, JSON, CSV, Parquet) into rows of the schema STAGED, without losing a row.
 
-Whether a row may be billed is decided in `validate_usage.sql`. What a cell may look like: `usage/rules/cells.py`.
+Not here: which rows can be billed (`validate_usage.sql`), the valid forms of a cell (`usage/rules/cells.py`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.landing_folder import LandingFile, open_file, path_for_duckdb, readable_name
-from fly_billing.usage.readers.json_arrays import LongElement, TornArray, elements_of
+from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
+from fly_billing.usage.readers.compressed_files import ArchiveTooLarge, InvalidArchive, unpacked
+from fly_billing.usage.readers.json_arrays import MalformedArray, TruncatedElement, read_elements
 from fly_billing.usage.readers.json_lines import read_cells, stage_event, stage_json
-from fly_billing.usage.readers.packed_files import ENDINGS as PACKED
-from fly_billing.usage.readers.packed_files import NotPacked, UnpacksToTooMuch, unpacked
 from fly_billing.usage.readers.parquet import read_parquet
 from fly_billing.usage.readers.staged_rows import (
     CELLS,
@@ -37,11 +37,11 @@ from fly_billing.usage.readers.staged_rows import (
 )
 from fly_billing.usage.rules.cells import write_document
 
-TOO_LONG = f"the line has more than {LONGEST_LINE:,} letters"
+TOO_LONG = f"the line has more than {LONGEST_LINE:,} characters"
 
 
-class NotUsage(Exception):
-    """A file as a whole can't be read as usage. `problem` is its reason in `rejected_usage`, the text its message."""
+class UnusableFile(Exception):
+    """A whole file can't be read as usage. `problem` is the reason for `rejected_usage`, the text is its message."""
 
     def __init__(self, problem: str, message: str) -> None:
         super().__init__(message)
@@ -51,9 +51,13 @@ class NotUsage(Exception):
 def read_landing_file(
     path: Path, duck: duckdb.DuckDBPyConnection, quantities_of: Mapping[str, Collection[str]] = MappingProxyType({})
 ) -> Iterator[pa.Table]:
-    """Yield the file's rows as tables of schema STAGED. `quantities_of` as `landing_staging.stage_files` has it.
+    """Yield the file's rows as tables of schema STAGED.
 
-    Raises NotUsage, or whatever else comes of a file that can't be read: what was yielded before is of no use then.
+    Args:
+        quantities_of: As in `landing_staging.stage_files`.
+
+    Raises:
+        UnusableFile: The file can't be read as usage. Other errors occur, too. Discard the rows of a file that fails.
     """
     readers: dict[str, Callable[[BinaryIO], Iterator[pa.Table]]] = {
         ".jsonl": partial(_read_jsonl, duck),
@@ -66,8 +70,10 @@ def read_landing_file(
     suffix = Path(path.stem).suffix if packed else path.suffix
     reader = readers.get(suffix.lower())
     if reader is None:
-        ending = readable_name(suffix + packed) or "no ending"
-        raise NotUsage("unknown_format", f"{ending}: use .jsonl, .json, .csv or .parquet, also packed as .gz or .zst")
+        ending = readable_name(suffix + packed) or "no extension"
+        raise UnusableFile(
+            "unknown_format", f"{ending}: use .jsonl, .json, .csv or .parquet, optionally compressed (.gz, .zst)"
+        )
     with open_file(path) as file:
         if not packed:
             yield from reader(file)
@@ -76,23 +82,23 @@ def read_landing_file(
         try:
             with unpacked(file, size, packed, seekable=suffix.lower() == ".parquet") as content:
                 yield from reader(content)
-        except UnpacksToTooMuch as problem:
-            raise NotUsage("unpacks_to_too_much", str(problem)) from problem
-        except NotPacked as problem:
-            raise NotUsage("unreadable_file", str(problem)) from problem
+        except ArchiveTooLarge as problem:
+            raise UnusableFile("unpacks_to_too_much", str(problem)) from problem
+        except InvalidArchive as problem:
+            raise UnusableFile("unreadable_file", str(problem)) from problem
 
 
 def _as_text(file: BinaryIO, newline: str) -> TextIO:
-    """Read bytes as UTF-8; those that are none are kept as half surrogate pairs, which `_is_text` finds."""
+    """Decode UTF-8. Keeps invalid bytes as half surrogate pairs, which `_is_text` detects."""
     return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
 class _LongLine(str):
-    """The beginning of a line that is longer than LONGEST_LINE."""
+    """The beginning of a line longer than LONGEST_LINE."""
 
 
 def _lines_of(file: TextIO, ends: tuple[str, ...]) -> Iterator[str]:
-    """Yield a file's lines; of one that is too long only its beginning is kept."""
+    """Yield a file's lines, and only the beginning of a line that is too long."""
     while line := file.readline(LONGEST_LINE + 1):
         if len(line) <= LONGEST_LINE or line.endswith(ends):
             yield line
@@ -118,7 +124,7 @@ def _json_lines(file: TextIO) -> Iterator[tuple[int, str] | dict[str, Any]]:
 
 
 def _read_json(duck: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.Table]:
-    """Read a CloudEvents batch, or one event: `line` is an event's number in the array, from 1."""
+    """Read a CloudEvents batch, or one event. `line` is the event's number in the array, from 1."""
     with _as_text(file, newline="\n") as text:
         yield from _staged_json(duck, _elements(text))
 
@@ -126,21 +132,21 @@ def _read_json(duck: duckdb.DuckDBPyConnection, file: BinaryIO) -> Iterator[pa.T
 def _elements(text: TextIO) -> Iterator[tuple[int, str] | dict[str, Any]]:
     number = 0
     try:
-        for number, element in enumerate(elements_of(text), start=1):
-            if isinstance(element, LongElement):
+        for number, element in enumerate(read_elements(text), start=1):
+            if isinstance(element, TruncatedElement):
                 shown = {"problem": "line_too_long", "problem_message": TOO_LONG.replace("line", "event")}
                 yield _bad_encoding(number, f"{element}…") | shown
             else:
                 yield number, element or "(nothing between two commas)"
-    except TornArray as problem:
-        shown = {"problem": "bad_json", "problem_message": f"what follows event {number} can't be read: {problem}"}
+    except MalformedArray as problem:
+        shown = {"problem": "bad_json", "problem_message": f"can't be read after event {number}: {problem}"}
         yield {"line": number + 1, "raw": ""} | shown
 
 
 def _staged_json(
     duck: duckdb.DuckDBPyConnection, found: Iterable[tuple[int, str] | dict[str, Any]]
 ) -> Iterator[pa.Table]:
-    """Stage texts of events with their numbers; rows that are refused already are yielded as they are."""
+    """Stage the texts of events with their numbers. Rows that are rejected already pass unchanged."""
     numbers: list[int] = []
     texts: list[str] = []
     refused: list[dict[str, Any]] = []
@@ -170,7 +176,7 @@ def _stage_texts(
 
 
 def _is_text(text: str) -> bool:
-    """Tell whether text is valid Unicode, not bytes that could not be decoded nor half a surrogate pair."""
+    """Return True if the text is valid Unicode: no undecodable bytes and no half surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -179,7 +185,7 @@ def _is_text(text: str) -> bool:
 
 
 def _bad_encoding(line: int, raw: str) -> dict[str, Any]:
-    """Refuse a line that is not UTF-8: two ids whose bytes can't be read would look alike."""
+    """Reject a line that is not UTF-8: two different ids could look the same once decoded."""
     shown = raw.encode(errors="surrogateescape").decode(errors="replace")
     return {"line": line, "raw": shown, "problem": "bad_encoding", "problem_message": "not UTF-8: shown with \ufffd"}
 
@@ -207,11 +213,11 @@ def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
 
 
 class _Columns:
-    """What a header says, once for all rows below it.
+    """The header of a CSV file.
 
     Attributes:
-        problem: (reason, message) where no row below this header can be used.
-        documents: what rows say beside the six cells, as JSON, by their fields: mostly they say the same.
+        problem: (reason, message) if no row below this header can be used.
+        documents: The JSON of the columns besides the six cells, by their fields. Most rows repeat the same fields.
     """
 
     def __init__(self, header: list[str]) -> None:
@@ -227,7 +233,7 @@ class _Columns:
             self.cells = itemgetter(*(header.index(name) for name in names))
 
     def document(self, fields: list[str]) -> str | None:
-        """Write the fields beside the six cells as a JSON object; a column `data` alone is one."""
+        """Return the columns besides the six cells as a JSON object. A single column `data` is that object."""
         if self._data is not None:
             return fields[self._data] or None
         others = tuple([fields[place] for place, _ in self._others])
@@ -245,7 +251,7 @@ def _problem_of_header(header: list[str]) -> tuple[str, str] | None:
     twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         return "repeated_column", f"the header has the column {', '.join(twice)} more than once"[:500]
-    # An event's quantities may be in columns of other names, which its meters know.
+    # Meters may read an event's quantities from columns of other names.
     missing = [name for name in (CELLS if set(header) <= set(CELLS) else ENVELOPE) if name not in header]
     if missing:
         return "missing_column", f"the header has no column {', '.join(missing)}"
@@ -253,19 +259,19 @@ def _problem_of_header(header: list[str]) -> tuple[str, str] | None:
 
 
 def _is_event(header: list[str]) -> bool:
-    """Tell whether rows are events as JSON has them, whose quantity is in `data`; other columns are not read then."""
+    """Return True for events with the quantity inside `data`, as in JSON. Other columns are not read then."""
     return "data" in header and "quantity" not in header
 
 
 def _names_columns(header: list[str]) -> bool:
-    """Tell whether a file's first line is a header, rather than a row of a file that has none."""
+    """Return True if the first line is a header, and False if it is a row of a file without a header."""
     return len(set(CELLS).intersection(header)) >= 3
 
 
 def _csv_records(lines: Iterable[str]) -> Iterator[tuple[int, str, list[str] | csv.Error]]:
-    """Yield (first line, raw, fields) per record, or what is wrong in place of the fields.
+    """Yield (first line, raw, fields) per record, with an error instead of the fields of an invalid record.
 
-    A torn line, such as one whose quote never closes, costs only itself: the lines that it swallowed are read again.
+    A record whose quote never closes costs only its first line: the lines that it consumed are read again.
     """
     numbered = enumerate(lines, start=1)
     given_back: deque[tuple[int, str]] = deque()
@@ -321,10 +327,10 @@ def _stage_csv_row(line: int, raw: str, columns: _Columns, fields: list[str] | c
 
 
 def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> list[LandingFile]:
-    """Read what is plain of these Parquet files straight into the table `staged`; return the files that are left.
+    """Read plain Parquet files directly into the table `staged`. Returns the other files.
 
-    Plain is what needs no closer look (`parquet`): text, times in UTC to the microsecond, exact quantities
-    without exponents. Through Arrow the same takes six times as long.
+    Plain files have text, times in UTC with microseconds, and exact quantities without exponents. Reading them
+    through Arrow (`parquet`) takes six times as long.
     """
     by_schema: dict[pa.Schema, list[LandingFile]] = defaultdict(list)
     left: list[LandingFile] = []
@@ -332,14 +338,14 @@ def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[Landing
         schema = _schema_of(file.path)
         (left if schema is None or not _is_plain(schema) else by_schema[schema]).append(file)
     for alike in by_schema.values():
-        # One that can't be read, or is not plain inside, stops all: then each is tried by itself.
+        # One unreadable or not quite plain file fails the whole statement. Then each is tried separately.
         if not _stage_alike(duck, alike):
             left += [file for file in alike if not _stage_alike(duck, [file])]
     return left
 
 
 def _stage_alike(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> bool:
-    """Put all rows of these files into `staged`, or none; return whether they are there."""
+    """Insert all rows of these files into `staged`, or none. Returns whether they were inserted."""
     listed = [{"file": str(one.path.absolute()), "landing_day": one.day, "path": one.name} for one in files]
     duck.register("plain_files", pa.Table.from_pylist(listed))
     try:
@@ -350,14 +356,14 @@ def _stage_alike(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) 
 
 
 def _schema_of(path: Path) -> pa.Schema | None:
-    """Return a Parquet file's schema, None where there is none to be had or DuckDB can't be told its path."""
+    """Return the schema of a Parquet file, or None if it has none or DuckDB can't open its path."""
     if path.suffix.lower() != ".parquet":
         return None
     try:
         path_for_duckdb(path)
         with open_file(path) as file:
             return pq.read_schema(file).remove_metadata()
-    except Exception:  # noqa: BLE001 - whatever it is, `read_landing_file` meets it again and says what
+    except Exception:  # noqa: BLE001 - `read_landing_file` runs into the same error and reports it
         return None
 
 
@@ -370,6 +376,6 @@ def _is_plain(schema: pa.Schema) -> bool:
         return False
     is_text = all(pa.types.is_string(kinds[name]) for name in ("id", "source", "type", "subject", "data"))
     kind = kinds["quantity"]
-    # DuckDB reads decimals of more digits as doubles.
+    # DuckDB reads decimals with more digits as doubles.
     is_exact = pa.types.is_string(kind) or (pa.types.is_decimal(kind) and kind.precision <= 38)
     return is_text and is_exact and kinds["time"] == MOMENT

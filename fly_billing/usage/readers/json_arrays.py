@@ -1,7 +1,7 @@
-"""Cuts a JSON array, or a single JSON object, into its elements, as text and without holding more than one of them.
+"""Splits a JSON array of events (a CloudEvents batch), or a single object, into the texts of its elements.
 
-A CloudEvents batch is an array of events. Only brackets, braces, commas and quotes are looked at: an element that is
-no JSON is cut out like the others, and refused by whoever reads it. Keeps out: reading elements (`json_lines`).
+Only one element is in memory at a time. The splitter looks at brackets, braces, commas and quotes only, so it splits
+off invalid elements like valid ones. Not here: parsing elements (`json_lines`), which rejects invalid ones.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _OUTSIDE = re.compile(r'["{}\[\],]')
 _INSIDE = re.compile(r'["\\]')
 
 
-class TornArray(ValueError):
-    """The text ends, or goes on, where no JSON array does. What was cut before it is whole."""
+class MalformedArray(ValueError):
+    """The text is not a complete JSON array. Elements before this point are complete."""
 
 
-class LongElement(str):
-    """The beginning of an element that is longer than LONGEST_LINE."""
+class TruncatedElement(str):
+    """The beginning of an element longer than LONGEST_LINE."""
 
 
 @dataclass
 class _Cutter:
-    """Reads piece by piece. `depth`: how many brackets of the element are open; `start`: where it begins in `text`."""
+    """Reads a text in blocks. `text` holds the current block, and the current element from `start` on."""
 
     file: TextIO
     text: str = ""
@@ -38,7 +38,7 @@ class _Cutter:
     is_long: bool = False
 
     def more(self) -> bool:
-        """Read on, keeping what is not cut yet, or the beginning of what is too long; False at the end."""
+        """Read the next block. Keeps the current element, or the beginning of a long one. Returns False at the end."""
         kept = self.text[self.start :]
         self.is_long = self.is_long or len(kept) > LONGEST_LINE
         if self.is_long:
@@ -49,7 +49,7 @@ class _Cutter:
         return bool(piece)
 
     def skip_space(self) -> str:
-        """Go to the next letter that is no space, and return it; empty at the end."""
+        """Move to the next character that is not whitespace, and return it. Returns an empty text at the end."""
         while True:
             while self.place < len(self.text) and self.text[self.place] in _SPACE:
                 self.place += 1
@@ -60,15 +60,15 @@ class _Cutter:
                 return ""
 
     def find(self, pattern: re.Pattern[str]) -> str:
-        """Go behind the next letter of the pattern, and return it. Raises TornArray where there is none."""
+        """Move past the next match of the pattern, and return it. Raises MalformedArray if there is none."""
         while (found := pattern.search(self.text, self.place)) is None:
             if not self.more():
-                raise TornArray("it ends inside an element")
+                raise MalformedArray("it ends inside an element")
         self.place = found.end()
         return found[0]
 
     def element(self, ends: str) -> tuple[str, str]:
-        """Cut an element; return it and what ended it: one of `ends` outside of all brackets."""
+        """Split off an element. Returns it with the character of `ends` that ended it, outside of all brackets."""
         self.start, self.is_long, depth = self.place, False, 0
         while True:
             letter = self.find(_OUTSIDE)
@@ -81,24 +81,24 @@ class _Cutter:
             elif letter in "}]":
                 depth -= 1
                 if depth < 0:
-                    raise TornArray(f"a {letter} closes what is not open")
+                    raise MalformedArray(f"an unmatched {letter}")
         cut = self.text[self.start : self.place - 1].strip(_SPACE)
         self.start = self.place
-        return (LongElement(cut[:200]) if self.is_long or len(cut) > LONGEST_LINE else cut), letter
+        return (TruncatedElement(cut[:200]) if self.is_long or len(cut) > LONGEST_LINE else cut), letter
 
     def string(self) -> None:
-        """Go behind the end of a string."""
+        """Move past the end of a string."""
         while self.find(_INSIDE) == "\\":
             while self.place >= len(self.text):
                 if not self.more():
-                    raise TornArray("it ends inside an element")
+                    raise MalformedArray("it ends inside an element")
             self.place += 1
 
 
-def elements_of(file: TextIO) -> Iterator[str]:
-    """Yield the elements of an array, or the one object, as they are written; a long one as LongElement.
+def read_elements(file: TextIO) -> Iterator[str]:
+    """Yield the elements of the array, or the single object, as written. A long one is a TruncatedElement.
 
-    Raises TornArray.
+    Raises MalformedArray.
     """
     cutter = _Cutter(file)
     first = cutter.skip_space()
@@ -106,7 +106,7 @@ def elements_of(file: TextIO) -> Iterator[str]:
         yield _whole(cutter)
         return
     if first != "[":
-        raise TornArray("a .json file holds one event, or an array of them (a CloudEvents batch)")
+        raise MalformedArray("a .json file contains one event, or an array of events (a CloudEvents batch)")
     cutter.place += 1
     if cutter.skip_space() == "]":
         cutter.place += 1
@@ -116,7 +116,7 @@ def elements_of(file: TextIO) -> Iterator[str]:
             element, end = cutter.element(",]")
             yield element
     if cutter.skip_space():
-        raise TornArray("it goes on behind the end of the array")
+        raise MalformedArray("text follows the end of the array")
 
 
 def _whole(cutter: _Cutter) -> str:
@@ -125,4 +125,4 @@ def _whole(cutter: _Cutter) -> str:
     while cutter.more():
         pass
     cut = cutter.text[cutter.start :].strip(_SPACE)
-    return LongElement(cut[:200]) if cutter.is_long or len(cut) > LONGEST_LINE else cut
+    return TruncatedElement(cut[:200]) if cutter.is_long or len(cut) > LONGEST_LINE else cut

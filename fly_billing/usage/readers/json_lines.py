@@ -1,8 +1,8 @@
-"""Reads lines of JSON, a usage event each: DuckDB reads what is plainly right, `stage_json_line` all the rest.
+"""Reads usage events from lines of JSON: plain lines in DuckDB, all others in `stage_json_line`.
 
-Both obey `usage/rules/cells.py`. DuckDB is more lenient than JSON (trailing commas, NaN), takes the first of two equal
-keys and reads numbers as doubles: so its way declines every line in which any of that could matter.
-Keeps out: files (`files`, `jsonl_batches`), and which events can be billed (`sql_duckdb/validate_usage.sql`).
+Both follow `usage/rules/cells.py`. DuckDB accepts more than JSON allows (trailing commas, NaN), takes the first of two
+equal keys, and reads numbers as doubles. So a line is plain only if none of this can make a difference.
+Not here: files (`files`, `jsonl_batches`), and which events can be billed (`sql_duckdb/validate_usage.sql`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from duckdb.func import FunctionNullHandling
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.readers.staged_rows import ENVELOPE, LINES, NAMES, PLACED, STAGED
 from fly_billing.usage.rules.cells import (
-    NotADocument,
+    InvalidDocument,
     exact_object,
     exact_quantity,
     json_cell,
@@ -29,8 +29,8 @@ from fly_billing.usage.rules.cells import (
 )
 
 
-def open_documents(duck: duckdb.DuckDBPyConnection) -> None:
-    """Give the connection what `validate_usage.sql` reads `data` with: a macro for plain objects and the exact way."""
+def register_json_functions(duck: duckdb.DuckDBPyConnection) -> None:
+    """Register the macro and functions with which `validate_usage.sql` reads `data`."""
     duck.execute(sql("plain_object"))
     duck.create_function(
         "exact_object", exact_object, ["varchar"], "varchar", null_handling=FunctionNullHandling.SPECIAL
@@ -44,7 +44,7 @@ def open_documents(duck: duckdb.DuckDBPyConnection) -> None:
 
 
 def stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[str]) -> pa.Table:
-    """Stage these lines of one file, which must be valid Unicode, as a table of schema STAGED."""
+    """Stage lines of one file as a table of schema STAGED. The lines must be valid Unicode."""
     nowhere = pa.nulls(len(lines), LINES.field("landing_day").type), pa.nulls(len(lines), LINES.field("path").type)
     exact = _read(duck, pa.table([*nowhere, pa.array(numbers), pa.array(lines, pa.string())], schema=LINES))
     columns = ", ".join(STAGED.names)
@@ -54,7 +54,7 @@ def stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[
 
 
 def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> None:
-    """Put lines of many files (schema LINES) into the table `staged`: all of them, or none where this raises."""
+    """Insert lines of many files (schema LINES) into the table `staged`: all of them, or none if this raises."""
     duck.register("exact_rows", _read(duck, lines))
     duck.execute(sql("insert_json"))
     duck.unregister("exact_rows")
@@ -62,7 +62,7 @@ def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> None:
 
 
 def _read(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> pa.Table:
-    """Read lines into the table `read_json`; return those that are not plain, read exactly (schema PLACED)."""
+    """Read lines into the table `read_json`. Returns the lines that are not plain, read exactly (schema PLACED)."""
     duck.register("lines", lines)
     duck.execute(sql("stage_json"))
     duck.unregister("lines")
@@ -72,7 +72,7 @@ def _read(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> pa.Table:
 
 
 def stage_json_line(line: int, raw: str) -> dict[str, Any]:
-    """Read one JSON line with its digits as written; the slow, exact twin of `sql_duckdb/stage_json.sql`."""
+    """Read one JSON line, keeping digits as written. The slow, exact counterpart of `sql_duckdb/stage_json.sql`."""
     staged: dict[str, Any] = {"line": line, "raw": raw}
     try:
         event = read_document(raw)
@@ -83,7 +83,7 @@ def stage_json_line(line: int, raw: str) -> dict[str, Any]:
         data = write_document(rest)
         cells = {name: json_cell(event.get(name)) for name in ENVELOPE}
         quantity = json_cell(event["data"].get("quantity"))
-    except (NotADocument, RecursionError) as problem:
+    except (InvalidDocument, RecursionError) as problem:
         return staged | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
     for name in NAMES:
         if event.get(name) is not None and json_name(event[name]) is None:
@@ -93,26 +93,26 @@ def stage_json_line(line: int, raw: str) -> dict[str, Any]:
 
 
 def stage_event(cells: dict[str, str | None], data: str | None) -> dict[str, Any]:
-    """Read an event whose envelope is in `cells` and whose `data`, with the quantity, is a JSON text.
+    """Read an event whose envelope is in `cells` and whose `data` is a JSON text that includes the quantity.
 
-    Says what `stage_json_line` says of the same event.
+    Gives the same result as `stage_json_line` for the same event.
     """
     try:
         document = read_document(f'{{"data":{data}}}') if data else {}
         if set(document) - {"data"}:
-            raise NotADocument("it goes on behind its end")
+            raise InvalidDocument("text follows its end")
         if not isinstance(document.get("data"), dict):
             message = "an event's `data` is a JSON object with a `quantity`"
             return cells | {"problem": "bad_shape", "problem_message": message}
         quantity = json_cell(document["data"].pop("quantity", None))
         rest = write_document(document["data"])
-    except (NotADocument, RecursionError) as problem:
+    except (InvalidDocument, RecursionError) as problem:
         return cells | {"problem": "bad_json", "problem_message": f"not a JSON document: {problem}"}
     return cells | read_cells(cells["time"], quantity) | {"data": rest}
 
 
 def read_cells(time: str | None, quantity: str | None) -> dict[str, Any]:
-    """Read the texts of a time and a quantity; what is not right stays as it was written."""
+    """Parse a time and a quantity. An invalid one keeps its text."""
     moment = read_time(time) if time else None
     number = plain_quantity(quantity) if quantity else None
     return {"time": None if moment else time, "moment": moment, "quantity": number or quantity}

@@ -1,8 +1,8 @@
-"""Reads JSONL files many at once: a statement of DuckDB for each file would cost more than all of its rows.
+"""Reads many JSONL files at once: a DuckDB statement per file would cost more than reading all of its rows.
 
-A batch takes only files that are plainly fine: readable, short enough to be held as a whole, UTF-8, no line too long.
-All others are declined, as are all files of a batch in which anything goes wrong: `files` reads them one by
-one, and says which of them is to blame. Keeps out: lines (`json_lines`).
+A batch takes plain files only: readable, small enough for memory, UTF-8, no overlong line. It leaves all others to
+`files`, and also its own files if anything fails: `files` reads them one by one and reports the faulty one.
+Not here: parsing lines (`json_lines`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass
 class _Batch:
-    """Lines of whole files, without empty ones. `counts`: how many lines each file has."""
+    """The non-empty lines of complete files. `counts` has the number of lines of each file."""
 
     files: list[LandingFile] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Batch:
 
 
 def stage_plain_jsonl(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> list[LandingFile]:
-    """Put what is plainly fine of these files into the table `staged`; return the files of which nothing is there."""
+    """Insert the plain JSONL files among these into the table `staged`. Returns the files that were not inserted."""
     declined: list[LandingFile] = []
     for batch in _batches(files, declined):
         if not _insert(duck, batch):
@@ -86,13 +86,13 @@ def _batches(files: Sequence[LandingFile], declined: list[LandingFile]) -> Itera
 def _insert(duck: duckdb.DuckDBPyConnection, batch: _Batch) -> bool:
     try:
         insert_json(duck, batch.as_table())
-    except Exception:  # noqa: BLE001 - whatever it is, it comes up again where the files are read one by one
+    except Exception:  # noqa: BLE001 - the error occurs again when the files are read one by one
         return False
     return True
 
 
 def _text_of(file: LandingFile) -> str | None:
-    """Return what the file holds; None where it is not JSONL or not plainly fine."""
+    """Return the file's text, or None if it is not a plain JSONL file."""
     if not file.name.lower().endswith(ENDINGS):
         return None
     try:

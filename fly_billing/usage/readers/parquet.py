@@ -1,8 +1,8 @@
-"""Reads Parquet files whose columns need a closer look than `sql_duckdb/stage_parquet.sql` gives them.
+"""Reads Parquet files with columns that `sql_duckdb/stage_parquet.sql` can't read exactly.
 
-A typed value says what its text would say in CSV (`usage/rules/cells.py`): whole numbers and decimals their digits,
-bytes the UTF-8 in them, timestamps with a zone their moment. What no text could say is refused row by row.
-Keeps out: files that are plain, and those that can't be opened (`files`).
+A typed value is read as its text would be in CSV (`usage/rules/cells.py`): integers and decimals with their digits,
+bytes as UTF-8, timestamps with a time zone as moments. Rows with values that no text could express are rejected.
+Not here: plain files, and opening files (`files`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fly_billing.usage.readers.json_lines import stage_event
 from fly_billing.usage.readers.staged_rows import CELLS, CHUNK_LINES, ENVELOPE, MOMENT, NAMES, STAGED
 from fly_billing.usage.rules.cells import plain_quantity, read_time
 
-# What Arrow reads as a time exactly as `read_time` does.
+# Matches the times that Arrow and `read_time` parse alike.
 PLAIN_TIME = (
     r"^(19[7-9]\d|2\d{3})-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
 )
@@ -32,12 +32,12 @@ PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
-# What pyarrow raises for a value that Python can't hold: a date after 9999, a zone that nobody knows, torn UTF-8.
+# pyarrow raises these for values that Python can't represent: dates after 9999, unknown time zones, invalid UTF-8.
 UNREADABLE = (ValueError, OverflowError, KeyError, TypeError, NotImplementedError, pa.ArrowException)
 
 
 class _Unreadable:
-    """Stands for a value that can't be read."""
+    """A placeholder for a value that can't be read."""
 
     def __str__(self) -> str:
         return "(can't be read)"
@@ -49,7 +49,7 @@ _UNREADABLE = _Unreadable()
 def read_parquet(
     binary: BinaryIO, quantities_of: Mapping[str, Collection[str]] = MappingProxyType({})
 ) -> Iterator[pa.Table]:
-    """Yield the file's rows as tables of schema STAGED. `quantities_of` as `landing_staging.stage_files` has it."""
+    """Yield the file's rows as tables of schema STAGED. `quantities_of` is as in `landing_staging.stage_files`."""
     first = 1
     with pq.ParquetFile(binary) as file:
         is_of_duckdb = (file.metadata.created_by or "").startswith("DuckDB")
@@ -60,7 +60,7 @@ def read_parquet(
 
 
 def stage_table(table: pa.Table, first: int, *, is_of_duckdb: bool = False) -> pa.Table:
-    """Stage a table whose first row is row `first` of its file. `is_of_duckdb`: DuckDB wrote it."""
+    """Stage a table whose first row is row `first` of its file. `is_of_duckdb`: DuckDB wrote the file."""
     columns = {"line": pa.array(range(first, first + table.num_rows), pa.int64())}
     if refused := _refusal(table):
         problem, message = refused
@@ -77,7 +77,7 @@ def stage_table(table: pa.Table, first: int, *, is_of_duckdb: bool = False) -> p
 
 
 def _refuse_inexact(staged: pa.Table, table: pa.Table, quantities_of: Mapping[str, Collection[str]]) -> pa.Table:
-    """Refuse rows of which a meter would read a quantity off a floating-point column, as `quantity` is refused."""
+    """Reject rows for which a meter would read its quantity from a floating-point column."""
     if not quantities_of or _refusal(table):
         return staged
     inexact = {name: column for name, column in _columns_of(table) if name in quantities_of and _is_floating(column)}
@@ -95,7 +95,7 @@ def _refuse_inexact(staged: pa.Table, table: pa.Table, quantities_of: Mapping[st
 
 
 def _columns_of(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Yield what a meter may read a quantity off, by name: fields of a struct `data` where there is one, or columns."""
+    """Yield the columns, by name, that a meter can read: the fields of a struct `data`, or else all columns."""
     if "data" in table.column_names:
         data = _decoded(table["data"])
         if pa.types.is_struct(data.type):
@@ -114,11 +114,11 @@ def _is_floating(column: pa.ChunkedArray) -> bool:
 
 
 def _refusal(table: pa.Table) -> tuple[str, str] | None:
-    """Return (reason, message) where a column of the table makes all its rows unusable."""
+    """Return (reason, message) if the columns make all rows of the table unusable."""
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
     if twice:
         return "repeated_column", f"the file has the column {', '.join(twice)} more than once"[:500]
-    # An event's quantities may be in columns of other names, which its meters know.
+    # Meters may read an event's quantities from columns of other names.
     needed = CELLS if set(table.column_names) <= set(CELLS) else ENVELOPE
     missing = [name for name in needed if name not in table.column_names]
     if missing:
@@ -127,15 +127,15 @@ def _refusal(table: pa.Table) -> tuple[str, str] | None:
 
 
 def _is_event(table: pa.Table) -> bool:
-    """Tell whether rows are events as JSON has them, whose quantity is in `data`; other columns are not read then."""
+    """Return True for events with the quantity inside `data`, as in JSON. Other columns are not read then."""
     return "data" in table.column_names and "quantity" not in table.column_names
 
 
 def _stage_events(table: pa.Table, *, is_of_duckdb: bool) -> dict[str, pa.Array]:
-    """Stage events whose `data` is a struct, as DuckDB writes JSON lines as Parquet, or JSON text."""
+    """Stage events whose `data` is JSON text, or a struct: DuckDB converts JSON lines to Parquet this way."""
     data, time = _decoded(table["data"]), _decoded(table["time"])
     if is_of_duckdb and time.type == pa.timestamp("us"):
-        # DuckDB reads a JSON text with an offset as its moment in UTC, and writes it without a zone.
+        # DuckDB converts a time with an offset to UTC, and writes it to Parquet without a time zone.
         time = time.cast(MOMENT)
     envelope = {name: time if name == "time" else table[name] for name in ENVELOPE}
     if pa.types.is_struct(data.type):
@@ -164,7 +164,7 @@ def _stage_events(table: pa.Table, *, is_of_duckdb: bool) -> dict[str, pa.Array]
 
 
 def _without_data(staged: dict[str, pa.Array], data: pa.ChunkedArray) -> dict[str, pa.Array]:
-    """Return the problems of these rows, with one for each whose `data` is null, as JSON lines have it."""
+    """Return the problems of these rows, and add one for each null `data`, as for JSON lines."""
     nothing = pa.nulls(len(data), pa.string())
     found = stage_event({"time": None}, None)
     return {
@@ -174,7 +174,7 @@ def _without_data(staged: dict[str, pa.Array], data: pa.ChunkedArray) -> dict[st
 
 
 def _without_nulls(value: Any, but: str = "") -> str | None:
-    """Write a struct as a JSON object without its nulls: it has a field for what any of its rows has."""
+    """Write a struct as a JSON object without its nulls: a struct has the fields of all rows together."""
     return None if value is None else _dumped(_given({name: one for name, one in value.items() if name != but}))
 
 
@@ -206,7 +206,7 @@ def _stage_columns(table: pa.Table) -> dict[str, pa.Array]:
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Unpack dictionaries and extension types (UUIDs as their text)."""
+    """Decode dictionaries and extension types (a UUID becomes its text)."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         storage = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
@@ -233,7 +233,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _texts(name: str, column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -> pa.ChunkedArray | pa.Array:
-    """Return a column of text or bytes as text. A cell that is not UTF-8 is refused with its row."""
+    """Convert a column of text or bytes to text. Rejects rows that are not UTF-8."""
     try:
         texts = column.cast(pa.string())
         texts.validate(full=True)
@@ -265,7 +265,7 @@ def _names(name: str, column: pa.ChunkedArray, problems: dict[int, tuple[str, st
 
 
 def _times(column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -> tuple[pa.Array, pa.Array]:
-    """Return (moments, texts of what is no time of ours)."""
+    """Return (moments, texts of invalid times)."""
     kind = column.type
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return _moments(column)
@@ -275,7 +275,7 @@ def _times(column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -> tup
     if pc.all(pc.match_substring_regex(texts, PLAIN_TIME)).as_py() is not False:
         try:
             return texts.cast(MOMENT), pa.nulls(len(column), pa.string())
-        except pa.ArrowInvalid:  # no such day
+        except pa.ArrowInvalid:  # a date that does not exist
             pass
     written = texts.to_pylist()
     moments = [(text and read_time(text)) or None for text in written]
@@ -284,7 +284,7 @@ def _times(column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -> tup
 
 
 def _moments(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """Cut timestamps to microseconds. Their zone does not matter, known or not: they count from 1970 in UTC."""
+    """Truncate timestamps to microseconds. They count from 1970 in UTC, so an unknown time zone does not matter."""
     unit = column.type.unit
     ticks = column.cast(pa.int64())
     per_second = PER_SECOND[unit]
@@ -320,7 +320,7 @@ def _quantities(column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -
 
 
 def _without_exponents(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Write numbers with an exponent plainly, as JSON and CSV have them written; mostly there are none."""
+    """Rewrite numbers with an exponent, as for JSON and CSV. Columns rarely have any."""
     if pc.any(pc.match_substring_regex(texts, "[eE]")).as_py() is not True:
         return texts
     return pa.array([text and (plain_quantity(text) or text) for text in texts.to_pylist()], pa.string())
@@ -329,7 +329,7 @@ def _without_exponents(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | p
 def _documents(
     extras: dict[str, pa.ChunkedArray], count: int, problems: dict[int, tuple[str, str]]
 ) -> pa.ChunkedArray | pa.Array:
-    """Return the columns besides the event's own as JSON objects, or `data` if that is all and is JSON or a struct."""
+    """Return the other columns as JSON objects. A single column `data` of JSON or structs is that object."""
     documents: Sequence[Any]
     if list(extras) == ["data"] and (_is_text(extras["data"].type) or _is_bytes(extras["data"].type)):
         return _texts("data", extras["data"], problems)
@@ -357,7 +357,7 @@ def _refuse_unreadable(name: str, values: Sequence[Any], problems: dict[int, tup
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Return the column's values as Python has them; one that Python can't hold is `_UNREADABLE`."""
+    """Convert the column to Python values. A value that Python can't represent becomes `_UNREADABLE`."""
     try:
         return list(column.to_pylist())
     except UNREADABLE:
@@ -378,7 +378,7 @@ def _shown(value: Any) -> str | None:
 def _dumped(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=_as_text, allow_nan=False)
-    except ValueError:  # a float that is no number
+    except ValueError:  # NaN or infinity
         return json.dumps(_without_nan(value), ensure_ascii=False, default=_as_text)
 
 
@@ -395,7 +395,7 @@ def _as_text(value: Any) -> str:
 
 
 def _rows_as_json(table: pa.Table) -> list[str]:
-    """Show rows whose columns are wrong; of two columns with one name, the second is called `name (2)`."""
+    """Show rows of a table with invalid columns. The second of two columns with one name becomes `name (2)`."""
     seen: Counter[str] = Counter()
     names = []
     for name in table.column_names:

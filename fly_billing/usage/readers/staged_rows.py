@@ -1,7 +1,7 @@
-"""The one shape into which usage of every format is read, losing nothing and judging little.
+"""The schema of staged rows, into which usage of every format is read without losing a row.
 
-A staged row is text: `line, raw, id, source, type, subject, quantity, data`, with `problem, problem_message` where the
-row could not even be read. A time that is right is in `moment`; one that is not stays in `time` as it was written.
+A staged row is text: `line, raw, id, source, type, subject, quantity, data`, with `problem, problem_message` if the row
+can't be read. A valid time is in `moment`; an invalid one stays in `time` as written.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ STAGED = pa.schema(
     + [(name, pa.string()) for name in ("raw", *CELLS, "data", "problem", "problem_message")]
     + [("moment", MOMENT)]
 )
-# Where a row is from, and rows with their place: what the table `staged` holds.
+# The place of a row, and the table `staged`: rows with their places.
 PLACE = pa.schema([("landing_day", pa.date32()), ("path", pa.string())])
 PLACED = pa.schema([*PLACE, *STAGED])
-# Lines of JSON with their place. Very many have the same path, so it is written once.
+# Lines of JSON with their places. Many share a path, so the paths are in a dictionary.
 LINES = pa.schema(
     [
         ("landing_day", pa.date32()),
@@ -29,9 +29,9 @@ LINES = pa.schema(
         ("raw", pa.string()),
     ]
 )
-# How many rows are read at once.
+# Limits the rows that are read at once.
 CHUNK_LINES = 200_000
-# And how much of them, in bytes or letters.
+# Limits their size, in bytes or characters.
 CHUNK_BYTES = 2**24
-# A longer line is refused, and never held as a whole.
+# Longer lines are rejected without reading them into memory.
 LONGEST_LINE = 2**20

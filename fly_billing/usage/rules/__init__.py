@@ -1,1 +1,1 @@
-"""What a meter's events add up to, and what a cell of a usage file may say. Pure."""
+"""Rules for the cells of usage files, and for dimensions that are counted together. Pure."""

@@ -1,8 +1,8 @@
-"""What a time, a quantity, a text and a JSON document of a usage event may look like, in whatever format they arrive.
+"""The valid forms of a time, a quantity, a text and a JSON document in a usage event, in every file format.
 
-Every reader of landing files (JSONL, CSV, Parquet) reads its cells by these rules, or by a faster way that agrees with
-them and declines a cell that is not plainly right. No function here raises on odd input. docs/usage_files.md has the
-rules for senders. Keep out: file formats, and which events can be billed (`sql_duckdb/validate_usage.sql`).
+Every reader (JSONL, CSV, Parquet) applies these rules, or a faster check that agrees with them and leaves doubtful
+cells to them. Invalid input gives None or InvalidDocument, never another error. docs/usage_files.md
+has the rules for senders. Not here: file formats, and which events can be billed (`sql_duckdb/validate_usage.sql`).
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _TIME = re.compile(
     re.ASCII,
 )
 
-# RFC 8259: what JSON calls a number.
+# RFC 8259: a JSON number.
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 
 DIGITS_BEFORE_POINT = 20
 DIGITS_AFTER_POINT = 15
-# As nearly all of them are written: nothing is to be done.
+# Matches nearly all quantities. They need no conversion.
 _PLAIN_NUMBER = re.compile(r"(?:0|[1-9]\d{0,19})(?:\.\d{1,15})?", re.ASCII)
-# Nobody writes a quantity with more; without a limit, one cell of digits would keep a reader busy for minutes.
+# No real quantity is longer. Without a limit, converting one cell of digits could take minutes.
 LONGEST_NUMBER = 1_000
 LARGEST_EXPONENT = 40
 
 
 def read_time(text: str) -> datetime | None:
-    """Return the moment in UTC, cut to microseconds; None where the text is no time of ours.
+    """Parse a time. Returns the moment in UTC, truncated to microseconds, or None for invalid text.
 
-    A leap second, 23:59:60 UTC, is the last microsecond of its minute, so it stays in the month that it ends.
+    A leap second (23:59:60 UTC) becomes the last microsecond of its minute, so that it stays in its month.
     """
     found = _TIME.fullmatch(text)
     if found is None:
@@ -49,15 +49,15 @@ def read_time(text: str) -> datetime | None:
         if sign:
             offset = timedelta(hours=int(hours), minutes=int(minutes))
             moment = moment + offset if sign == "-" else moment - offset
-    except (ValueError, OverflowError):  # no such day, or its moment in UTC lies outside the years 1 to 9999
+    except (ValueError, OverflowError):  # the date does not exist, or the UTC time is outside of the years 1 to 9999
         return None
     return None if is_leap and (moment.hour, moment.minute) != (23, 59) else moment
 
 
 def plain_quantity(text: str) -> str | None:
-    """Write a number without exponent, with at most 15 digits after the point; None where it is no quantity of ours.
+    """Return a quantity without exponent, or None for invalid text.
 
-    A quantity has at most 20 digits before the point and 15 after it: `1.5e3` is `1500`, `1e-16` is none.
+    A quantity has at most 20 digits before the decimal point and 15 after it: `1.5e3` gives `1500`, `1e-16` is invalid.
     """
     if _PLAIN_NUMBER.fullmatch(text):
         return text
@@ -74,44 +74,45 @@ def plain_quantity(text: str) -> str | None:
 
 
 def exact_quantity(text: str | None) -> str | None:
-    """As `plain_quantity`; None as well where there is no text."""
+    """Like `plain_quantity`, and None for None."""
     return None if text is None else plain_quantity(text)
 
 
-class NotADocument(ValueError):
-    """A text is not a JSON document that says one thing. The message tells why."""
+class InvalidDocument(ValueError):
+    """A text is not an unambiguous JSON document. The message says why."""
 
 
 class NumberWithPoint(str):
-    """A JSON number with a fraction or an exponent, as it was written."""
+    """A JSON number with a fraction or an exponent, as written."""
 
     __slots__ = ()
 
 
-class NotANumber(str):
-    """NaN, Infinity or -Infinity where JSON has a number: JSON has none of them, but writers do."""
+class NonFiniteNumber(str):
+    """NaN, Infinity or -Infinity. JSON does not allow them as numbers, but some programs write them."""
 
     __slots__ = ()
 
 
 def read_document(text: str) -> Any:
-    """Read JSON with every number as text, digit by digit as it was written (`-0` as `0`).
+    """Parse JSON and keep every number as text with its digits as written (`-0` becomes `0`).
 
-    Raises NotADocument, also where an object has a key twice (which of the two is meant?), where a text has half a
-    surrogate pair, and where NaN or Infinity is anything but `data.quantity`, which is judged as a quantity.
+    Raises:
+        InvalidDocument: The text is not JSON, an object has a key twice, or an escape is half a surrogate pair. NaN and
+            Infinity are accepted as `data.quantity` only, because validation rejects them there.
     """
-    constants: list[NotANumber] = []
+    constants: list[NonFiniteNumber] = []
     try:
         try:
             document = _DECODER.decode(text)
         except _Constant:
             document = _decoder(lambda name: _kept(constants, name)).decode(text)
         if "\\" in text:
-            write_document(document).encode()  # raises where an escape is half a surrogate pair
+            write_document(document).encode()  # raises if an escape is half a surrogate pair
     except (ValueError, RecursionError) as problem:
-        raise NotADocument(f"{problem}"[:300]) from None
-    if len(constants) > isinstance(_quantity_of(document), NotANumber):
-        raise NotADocument(f"{constants[0]} is not JSON")
+        raise InvalidDocument(f"{problem}"[:300]) from None
+    if len(constants) > isinstance(_quantity_of(document), NonFiniteNumber):
+        raise InvalidDocument(f"{constants[0]} is not JSON")
     return document
 
 
@@ -121,15 +122,15 @@ def _quantity_of(document: Any) -> Any:
 
 
 class _Constant(ValueError):
-    """The document has NaN or Infinity in it."""
+    """The document contains NaN or Infinity."""
 
 
 def _refuse_constant(name: str) -> Any:
     raise _Constant(f"{name} is not JSON")
 
 
-def _kept(constants: list[NotANumber], name: str) -> NotANumber:
-    constants.append(NotANumber(name))
+def _kept(constants: list[NonFiniteNumber], name: str) -> NonFiniteNumber:
+    constants.append(NonFiniteNumber(name))
     return constants[-1]
 
 
@@ -137,7 +138,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise NotADocument(f"the key {json.dumps(twice)} occurs twice in one object")
+        raise InvalidDocument(f"the key {json.dumps(twice)} occurs twice in one object")
     return found
 
 
@@ -156,33 +157,33 @@ _DECODER = _decoder(_refuse_constant)
 
 
 def exact_object(text: str | None) -> str | None:
-    """Write a JSON object again with its numbers as texts, so that every reader sees their digits.
+    """Rewrite a JSON object with its numbers as texts, so that every reader sees the exact digits.
 
-    None where the text is no such object.
+    Returns None if the text is not a valid object.
     """
     return None if text is None or object_problem(text) else write_document(read_document(text))
 
 
 def object_problem(text: str | None) -> str | None:
-    """Say why a text is not a JSON object that says one thing; None where it is one, or there is no text."""
+    """Return why a text is not an unambiguous JSON object; None if it is one, or for None."""
     if text is None:
         return None
     try:
         document = read_document(text)
         write_document(document)
-    except (NotADocument, RecursionError) as problem:
+    except (InvalidDocument, RecursionError) as problem:
         return f"not a JSON document: {problem}"[:300]
     return None if isinstance(document, dict) else "not a JSON object"
 
 
 def json_name(value: Any) -> str | None:
-    """Return what a JSON value says as an id, source, type or subject: a text, or the digits of a whole number.
+    """Return a JSON value as an id, source, type or subject: a text, or the digits of an integer.
 
-    None for everything else: `1.0` and `1e3` have several ways to be written, so they identify nothing.
+    Returns None for all other values. `1.0` and `1e0` are the same number, so they can't identify anything.
     """
-    return value if isinstance(value, str) and not isinstance(value, NumberWithPoint | NotANumber) else None
+    return value if isinstance(value, str) and not isinstance(value, NumberWithPoint | NonFiniteNumber) else None
 
 
 def json_cell(value: Any) -> str | None:
-    """Return the text of a JSON value that should be a time or a quantity; None for null."""
+    """Return the text of a JSON value in the place of a time or a quantity; None for null."""
     return None if value is None else str(value) if isinstance(value, str) else json.dumps(value)

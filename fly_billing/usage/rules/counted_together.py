@@ -1,9 +1,9 @@
-"""Which sets of dimensions a meter counts together where quantities can't be added: max, unique, latest.
+"""Groups the dimensions that a non-additive meter counts together: max, unique and latest can't be summed.
 
-One user in two regions is one user to a price for all regions, and one in each to a price for each. So what counts
-together is what one price covers in the month, with all its versions; and where a price ends inside the month and
-others go on with parts of what it covered, all of these: nobody is counted twice in a month. Usage without a price
-counts by itself, and is refused when it is billed. Keeps out: how quantities are made (`pricing.rules.aggregations`).
+A user in two regions is one user if one price covers both regions, and two users if each region has its own price. So
+dimensions are counted together if one price covers them in the month, in any of its versions. If a price ends within
+the month and others continue for parts of its dimensions, all of these form one group: no user counts twice in a month.
+Usage without a price forms its own group; billing rejects it. Not here: aggregating (`pricing.rules.aggregations`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
-# The aggregations whose quantities can't be added up over dimensions.
-NOT_ADDED = ("max", "unique", "latest")
+# The aggregations whose quantities can't be summed over dimensions.
+NON_ADDITIVE = ("max", "unique", "latest")
 
 
 D = TypeVar("D", bound=Hashable)
 
 
 def counted_together(priced: Iterable[tuple[str, D]]) -> dict[D, int]:
-    """Return the number of its group by dimensions, for (price key, dimensions) of a month, in any order.
+    """Assign dimensions to groups.
 
-    Two are in one group if a price covers both, or a chain of prices connects them.
+    Args:
+        priced: (price key, dimensions) of all usage of a month, in any order.
+
+    Returns:
+        The group number by dimensions. Two are in one group if one price, or a chain of prices, connects them.
     """
     above: dict[Hashable, Hashable] = {}
 

@@ -9,11 +9,11 @@ insert into landed_months (landing_day, month, accepted, rows, files) values (:d
 on conflict (landing_day, month) do update set accepted = excluded.accepted, rows = excluded.rows,
     files = excluded.files;
 
--- name: keep_empty_parts
--- No rows. The usage table has no rows of these parts: what they once brought was landed again without it.
+-- name: record_empty_partitions
+-- No rows. The usage table has no rows of these partitions: what they once brought was landed again without it.
 update landed_months set rows = 0, files = '' where rows is null;
 
--- name: keep_part
+-- name: record_partition
 -- No rows. Keeps what the usage table has of a landing day and usage month that was landed before this was kept.
 insert into landed_months (landing_day, month, accepted, rows, files) values (:day, :month, 0, :rows, :files)
 on conflict (landing_day, month) do update set rows = excluded.rows, files = excluded.files;
@@ -28,7 +28,7 @@ having sum(f.accepted + f.duplicate) > 0;
 -- name: usage_ledger
 -- One row, so that all of it is from one moment: the usage tables on record (the one in use last), the last version into which
 -- a day was landed (null: none ever was), and what the table must hold per landing day and usage month. `rows` and `files`
--- of a part are null where it was landed before they were kept.
+-- of a partition are null where it was landed before they were kept.
 select
     (select max(lake_version) from landing_days) as last_landed,
     (
@@ -38,4 +38,4 @@ select
     (
         select coalesce(json_agg(json_build_array(m.landing_day, m.month, m.accepted, m.rows, m.files)), '[]')
         from landed_months as m
-    ) as parts;
+    ) as partitions;

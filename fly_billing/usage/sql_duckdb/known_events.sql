@@ -1,5 +1,5 @@
 -- `known`: one row per candidate's key that another landing day, left as it is, has accepted already, with that event's
--- place and time. `lake` has the landing days that the index of keys names (`hit_prefixes`: the first 48 bits of hashes).
+-- place and time. `usage_table` has the landing days that the index of keys names (`hit_prefixes`: the first 48 bits of hashes).
 -- The data of an event is read only where a property of it counts: it is the widest column.
 create or replace temp table known as
 with sought as (
@@ -10,17 +10,14 @@ with sought as (
 
 found as (
     select
-        lake.source, lake.id,
-        concat_ws('|', lake.meter, lake.organization_id, epoch_us(lake.time), lake.quantity,
-            lake.dimensions) as content,
-        struct_pack(
-            landing_day := lake.landing_day, path := lake.path, line := lake.line, happened := lake.time
-        ) as event,
-        lake.landing_day, lake.path, lake.line, meters.property
-    from lake
-    semi join sought on sought.source = lake.source and sought.id = lake.id
-    left join meters on meters.key = lake.meter
-    where not lake.is_duplicate and lake.landing_day not in (select landing_day from replaced)
+        e.source, e.id,
+        concat_ws('|', e.meter, e.organization_id, epoch_us(e.time), e.quantity, e.dimensions) as content,
+        struct_pack(landing_day := e.landing_day, path := e.path, line := e.line, happened := e.time) as event,
+        e.landing_day, e.path, e.line, meters.property
+    from usage_table as e
+    semi join sought on sought.source = e.source and sought.id = e.id
+    left join meters on meters.key = e.meter
+    where not e.is_duplicate and e.landing_day not in (select landing_day from replaced)
 ),
 
 told as (
@@ -28,9 +25,9 @@ told as (
     union all
     select
         found.source, found.id,
-        concat_ws('|', found.content, json_extract_string(lake.data, '$."' || found.property || '"')), found.event
+        concat_ws('|', found.content, json_extract_string(usage_table.data, '$."' || found.property || '"')), found.event
     from found
-    join lake using (landing_day, path, line)
+    join usage_table using (landing_day, path, line)
     where found.property is not null
 )
 

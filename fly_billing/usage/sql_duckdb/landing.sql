@@ -48,10 +48,10 @@ select hash(source, id) as hash, (landing_day - date '1970-01-01')::bigint as da
 -- name: orphaned_days
 -- One row per landing day, not landed now, that holds a copy of an event that vanishes: the copy counts from now on.
 insert into orphaned_days
-select distinct lake.landing_day
-from lake
-semi join vanished on vanished.source = lake.source and vanished.id = lake.id
-where lake.is_duplicate and lake.landing_day not in (select landing_day from replaced);
+select distinct usage_table.landing_day
+from usage_table
+semi join vanished on vanished.source = usage_table.source and vanished.id = usage_table.id
+where usage_table.is_duplicate and usage_table.landing_day not in (select landing_day from replaced);
 
 -- name: settled_again
 -- One row per row that orphaned days have in the usage table: they are settled again, beside what lands.
@@ -59,11 +59,11 @@ insert into settled_again
 select
     landing_day, path, line, source, id, meter, organization_id, time, quantity, dimensions, data,
     not is_duplicate as was_accepted
-from lake
+from usage_table
 where landing_day in (select landing_day from orphaned_days);
 
 -- name: settled_events
--- One row per event that goes into the lake: accepted ones, and duplicates marked as such.
+-- One row per event that goes into the usage_table: accepted ones, and duplicates marked as such.
 select * exclude (is_conflict), strftime(utc(time), '%Y-%m') as usage_month
 from settled
 where not is_conflict

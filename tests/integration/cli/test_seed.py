@@ -37,11 +37,16 @@ def sow(
     database: BillingDatabase, landing_dir: Path, today: date = TODAY, months: int = 1, organizations: int = 8
 ) -> Seeded:
     return seed(
-        database, landing_dir, lake=lake_of(landing_dir), today=today, months=months, organizations=organizations
+        database,
+        landing_dir,
+        usage_table=usage_table_in(landing_dir),
+        today=today,
+        months=months,
+        organizations=organizations,
     )
 
 
-def lake_of(landing_dir: Path) -> UsageTable:
+def usage_table_in(landing_dir: Path) -> UsageTable:
     return UsageTable(landing_dir.parent / "usage_events")
 
 
@@ -50,12 +55,12 @@ def land(database: BillingDatabase, landing_dir: Path, *months: BillingMonth) ->
     lengths = {month: (month.last_landing_day(TERMS.grace) - month.first_day).days + 1 for month in months}
     days = {month.first_day + timedelta(days=n) for month, length in lengths.items() for n in range(length)}
     until_today = sorted(day for day in days if day <= TODAY)
-    return land_days(database, lake_of(landing_dir), landing_dir, until_today, JUNE_2023, NOW)
+    return land_days(database, usage_table_in(landing_dir), landing_dir, until_today, JUNE_2023, NOW)
 
 
 def bill_month(database: BillingDatabase, landing_dir: Path, month: BillingMonth) -> Billed:
     groups = [str(group) for (group,) in query(database, "select distinct billing_group from organizations")]
-    roll_up(database, lake_of(landing_dir), month, groups, NOW)
+    roll_up(database, usage_table_in(landing_dir), month, groups, NOW)
     return bill(database, month, groups, TERMS, NOW)
 
 

@@ -61,7 +61,7 @@ def late(platform: Platform, organization: str, quantity: str = "10") -> None:
 
 def nightly(platform: Platform) -> Corrections:
     """What the night's run does with September."""
-    return correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, NIGHT, guard=OFF)
+    return correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, NIGHT, guard=OFF)
 
 
 def booked(found: Corrections) -> dict[str, Decimal]:
@@ -76,14 +76,14 @@ def rebilled(platform: Platform, organization: str) -> Decimal:
     """What `fly-billing rebill` of September would book."""
     with platform.database.transaction() as connection:
         (found,) = find_corrections(
-            connection, SEPTEMBER, platform.organizations(), platform.lake, only={organization}
+            connection, SEPTEMBER, platform.organizations(), platform.usage_table, only={organization}
         ).found
     return found.amount
 
 
 def rebill(platform: Platform, organization: str) -> None:
     correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, NIGHT, {organization}, guard=OFF,
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, NIGHT, {organization}, guard=OFF,
         with_terms=True,
     )  # fmt: skip
 
@@ -315,7 +315,7 @@ def test_usage_that_a_new_price_tears_apart_waits_with_it(closed: Platform) -> N
 def test_what_a_person_leaves_as_it_is_does_not_ask_again_until_something_else_changes(closed: Platform) -> None:
     subscription(closed)
     with closed.database.transaction() as connection:
-        (found,) = find_corrections(connection, SEPTEMBER, ["acme"], closed.lake).found
+        (found,) = find_corrections(connection, SEPTEMBER, ["acme"], closed.usage_table).found
         keep_as_billed(connection, found, Actor("ann", LATER, "a gift"))
     assert undecided(nightly(closed)) == {}
     late(closed, "acme")
@@ -332,7 +332,7 @@ def command(platform: Platform, *arguments: str) -> str:
         "DATABASE_URL": url,
         "DAGSTER_DATABASE_URL": url,
         "FLY_BILLING_DATA_DIR": str(data),
-        "FLY_BILLING_LAKE_DIR": str(data / "lake"),
+        "FLY_BILLING_LAKE_DIR": str(data / "usage_table"),
     }
     program = str(Path(sys.executable).with_name("fly-billing"))
     done = subprocess.run(

@@ -54,13 +54,13 @@ def late(platform: Platform, name: str, quantity: str, **changes: Any) -> None:
 
 def corrections(platform: Platform) -> Correction:
     with platform.database.transaction() as connection:
-        (found,) = find_corrections(connection, SEPTEMBER, platform.organizations(), platform.lake).found
+        (found,) = find_corrections(connection, SEPTEMBER, platform.organizations(), platform.usage_table).found
     return found
 
 
 def correct(platform: Platform) -> Decimal:
     (found,) = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, ANN, guard=OFF, with_terms=True
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, ANN, guard=OFF, with_terms=True
     ).found
     return found.amount
 

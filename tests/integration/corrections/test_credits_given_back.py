@@ -26,7 +26,7 @@ def correct(platform: Platform, quantity: str) -> Decimal:
         platform.database,
         SEPTEMBER,
         platform.organizations(),
-        platform.lake,
+        platform.usage_table,
         Actor("ann", LATER, "wrong"),
         guard=OFF,
         with_terms=True,
@@ -150,7 +150,7 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     who = Actor("ann", LATER + timedelta(days=30), "cancelled")
     for amount in (-9, 0):
         (found,) = correct_month(
-            platform.database, OCTOBER, ["acme"], platform.lake, who, guard=OFF, with_terms=True
+            platform.database, OCTOBER, ["acme"], platform.usage_table, who, guard=OFF, with_terms=True
         ).found
         assert found.amount == amount
     platform.close(NOVEMBER)

@@ -68,7 +68,9 @@ def correct(
     platform: Platform, groups: Sequence[str] | None = None, who: Actor = ANN, *, with_terms: bool = False
 ) -> Corrections:
     names = platform.organizations() if groups is None else groups
-    return correct_month(platform.database, SEPTEMBER, names, platform.lake, who, guard=GUARD, with_terms=with_terms)
+    return correct_month(
+        platform.database, SEPTEMBER, names, platform.usage_table, who, guard=GUARD, with_terms=with_terms
+    )
 
 
 def held(platform: Platform) -> dict[str, Decimal]:
@@ -313,7 +315,7 @@ def test_late_usage_that_is_taken_away_again_waits_too(platform: Platform) -> No
 def of_one(platform: Platform, name: str, total: str | None) -> Correction:
     """Book one organization's correction as `rebill` does."""
     with platform.database.transaction() as connection:
-        (found,) = find_corrections(connection, SEPTEMBER, [name], platform.lake).found
+        (found,) = find_corrections(connection, SEPTEMBER, [name], platform.usage_table).found
         judged = judge_by_hand(connection, found, GUARD)
         approve_by_hand(connection, found, judged, ANN, Decimal(total) if total else None)
         book_adjustments(connection, [found], ANN)
@@ -370,7 +372,7 @@ def command(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[
         "DATABASE_URL": url,
         "DAGSTER_DATABASE_URL": url,
         "FLY_BILLING_DATA_DIR": str(data),
-        "FLY_BILLING_LAKE_DIR": str(data / "lake"),
+        "FLY_BILLING_LAKE_DIR": str(data / "usage_table"),
     }
     program = str(Path(sys.executable).with_name("fly-billing"))
     return subprocess.run(

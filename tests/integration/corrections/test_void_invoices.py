@@ -48,7 +48,7 @@ def correct(platform: Platform, month: BillingMonth) -> Decimal:
         platform.database,
         month,
         platform.organizations(),
-        platform.lake,
+        platform.usage_table,
         Actor("ann", LATER),
         guard=OFF,
         with_terms=True,
@@ -178,7 +178,7 @@ def test_made_anew_and_synced_stripe_has_the_void_one_and_one_to_pay(
     for _ in range(2):
         sync(tools)
     assert sandbox.control.call_counts().get("invoices.create", 0) == 0
-    roll_up(billing_database, UsageTable(tmp_path / "lake"), JUNE, ["acme"], utc_now())
+    roll_up(billing_database, UsageTable(tmp_path / "usage_table"), JUNE, ["acme"], utc_now())
     done = reissue(billing_database, "acme", JUNE, TERMS, utc_now(), "ann")
     assert [one.total_cents for one in done.billed.invoices] == [1200]
     for _ in range(2):

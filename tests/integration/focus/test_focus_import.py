@@ -42,9 +42,9 @@ def focus(
 
 def land(database: BillingDatabase, landing_dir: Path) -> list[LandedFile]:
     """Land all days on which usage of September may land: the 1st of September to the 3rd of October."""
-    lake = UsageTable(landing_dir.parent / "usage_events")
+    usage_table = UsageTable(landing_dir.parent / "usage_events")
     days = [SEPTEMBER.first_day + timedelta(days=n) for n in range(33)]
-    return land_days(database, lake, landing_dir, days, SEPTEMBER, NOW)
+    return land_days(database, usage_table, landing_dir, days, SEPTEMBER, NOW)
 
 
 def bill_september(database: BillingDatabase, landing_dir: Path) -> Billed:
@@ -282,12 +282,12 @@ def test_a_final_month_is_corrected_by_what_a_later_export_says_of_it(
     later = write_focus(file, hour(18, 1), hour(18, 2, PricingQuantity="6"), hour(18, 3, **bought, PricingQuantity="7"))
     assert counts(focus(billing_database, landing_dir, later)) == (0, 1, 2, 0)
     land(billing_database, landing_dir)
-    lake = UsageTable(landing_dir.parent / "usage_events")
+    usage_table = UsageTable(landing_dir.parent / "usage_events")
     groups = [str(group) for (group,) in query(billing_database, "select distinct billing_group from organizations")]
-    roll_up(billing_database, lake, SEPTEMBER, groups, NOW)
+    roll_up(billing_database, usage_table, SEPTEMBER, groups, NOW)
     names = [str(name) for (name,) in query(billing_database, "select id from organizations")]
     for _ in range(2):  # once, however often
-        corrected = correct_month(billing_database, SEPTEMBER, names, lake, Actor("test", NOW, "run"), guard=OFF)
+        corrected = correct_month(billing_database, SEPTEMBER, names, usage_table, Actor("test", NOW, "run"), guard=OFF)
         assert corrected.failures == []
     assert query(billing_database, "select amount from adjustments") == [(Decimal(1),)]
     waiting = (

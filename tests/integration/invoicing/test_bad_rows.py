@@ -169,7 +169,7 @@ def test_a_final_month_is_corrected_for_all_but_those_with_a_bad_row(ten: Platfo
     ten.land(now=at("2026-10-06"))
     ten.roll_up(now=at("2026-10-06"))
     found = correct_month(
-        ten.database, SEPTEMBER, NAMES, ten.lake, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
+        ten.database, SEPTEMBER, NAMES, ten.usage_table, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
     )
     assert [name for name, _ in found.failures] == list(BAD)
     assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]
@@ -233,7 +233,7 @@ def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_othe
     ten.land(now=at("2026-10-06"))
     assert [one.organization_id for one in ten.roll_up(now=at("2026-10-06")).failures] == ["org-3"]
     found = correct_month(
-        ten.database, SEPTEMBER, NAMES, ten.lake, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
+        ten.database, SEPTEMBER, NAMES, ten.usage_table, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
     )
     assert [(name, error.code) for name, error in found.failures] == [("org-3", "usage_rollups_damaged")]
     assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]

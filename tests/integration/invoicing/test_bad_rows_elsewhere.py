@@ -91,7 +91,7 @@ class Billed:
 
     server: PostgresServer
     database_name: str
-    lake: UsageTable
+    usage_table: UsageTable
     folder: Path
     said: Mapping[str, Any]
 
@@ -103,14 +103,14 @@ def billed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "landing").mkdir()
     create_database(postgres, "bad_rows_billed", template="billing_template")
     database = BillingDatabase(postgres.url("bad_rows_billed"))
-    platform = Platform(database, UsageTable(folder / "lake"), folder / "landing")
+    platform = Platform(database, UsageTable(folder / "usage_table"), folder / "landing")
     bill_both(platform)
     drop_rules(platform)
     database.engine.dispose()
-    empty = Billed(postgres, "bad_rows_billed", platform.lake, folder, {})
+    empty = Billed(postgres, "bad_rows_billed", platform.usage_table, folder, {})
     with copied(empty, "undamaged") as as_it_was:
         said = {name: ask(as_it_was, empty) for name, ask in ASKED.items()}
-    yield Billed(postgres, "bad_rows_billed", platform.lake, folder, said)
+    yield Billed(postgres, "bad_rows_billed", platform.usage_table, folder, said)
     drop_database(postgres, "bad_rows_billed")
 
 
@@ -211,16 +211,16 @@ def spend(database: BillingDatabase, billed: Billed) -> Any:
 
 def corrected(database: BillingDatabase, billed: Billed) -> Any:
     """Two more requests of September at 0.10, less 10 %: 0.18."""
-    platform = Platform(database, billed.lake, billed.folder / "landing")
+    platform = Platform(database, billed.usage_table, billed.folder / "landing")
     platform.roll_up(SEPTEMBER, at("2026-10-21"))
     found = correct_month(
-        database, SEPTEMBER, NAMES, billed.lake, Actor("ann", at("2026-10-21")), guard=OFF, with_terms=True
+        database, SEPTEMBER, NAMES, billed.usage_table, Actor("ann", at("2026-10-21")), guard=OFF, with_terms=True
     )
     return [(one.payer.organization_id, one.amount) for one in found.wrong if one.payer.organization_id == "healthy"]
 
 
 def open_month(database: BillingDatabase, billed: Billed) -> Any:
-    platform = Platform(database, billed.lake, billed.folder / "landing")
+    platform = Platform(database, billed.usage_table, billed.folder / "landing")
     platform.roll_up(OCTOBER, at("2026-10-22"))
     done = platform.bill(OCTOBER, at("2026-10-22"))
     assert "healthy" not in [one.organization_id for one in done.failures], done.failures
@@ -240,7 +240,7 @@ ASKED: dict[str, Ask] = {
     "late months": lambda database, _: SEPTEMBER in months_with_late_usage(database),
     "months to reconcile": lambda database, _: months_to_reconcile(database, at("2026-09-01")),
     "events in items": lambda database, billed: of_healthy(
-        check_items_per_event(database, billed.lake, SEPTEMBER, NAMES)
+        check_items_per_event(database, billed.usage_table, SEPTEMBER, NAMES)
     ),
     **{name: partial(checked, name) for name in ("check_items_sum", "check_rollups_priced", "check_late_usage")},
     "focus": focus_rows,
@@ -287,7 +287,7 @@ def test_an_invoice_without_a_version_of_the_usage_table_is_the_only_one_whose_e
 ) -> None:
     with copied(billed, "damaged") as database:
         damage(database, f"update usage_snapshots set lake_version = null where {OF_SEPTEMBER}")  # noqa: S608
-        wrong = check_items_per_event(database, billed.lake, SEPTEMBER, NAMES)
+        wrong = check_items_per_event(database, billed.usage_table, SEPTEMBER, NAMES)
     assert [(row["organization_id"], row["problem"]) for row in wrong] == [
         ("broken", "its rollups can't be read: lake_version is missing; correct the row")
     ]

@@ -40,7 +40,7 @@ def correct(platform: Platform, *months: BillingMonth) -> list[Decimal]:
     found = []
     for month in months:
         done = correct_month(
-            platform.database, month, platform.organizations(), platform.lake, Actor("ann", at("2027-03-01")),
+            platform.database, month, platform.organizations(), platform.usage_table, Actor("ann", at("2027-03-01")),
             guard=OFF, with_terms=True,
         )  # fmt: skip
         assert done.failures == []

@@ -16,7 +16,7 @@ FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
 def test_the_case_comes_to_its_right_value(
     folder: Path, billing_database: BillingDatabase, landing_dir: Path, request: pytest.FixtureRequest
 ) -> None:
-    platform = Platform(billing_database, UsageTable(landing_dir.parent / "lake"), landing_dir)
+    platform = Platform(billing_database, UsageTable(landing_dir.parent / "usage_table"), landing_dir)
     # Most cases need no Stripe.
     CaseRunner(folder, platform, lambda: request.getfixturevalue("sandbox")).run()
 

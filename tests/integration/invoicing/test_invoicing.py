@@ -466,7 +466,7 @@ def test_a_price_in_started_steps_is_billed_checked_explained_and_corrected_by_t
             platform.database,
             SEPTEMBER,
             platform.organizations(),
-            platform.lake,
+            platform.usage_table,
             Actor("ann", AFTER_CLOSING),
             guard=OFF,
         )

@@ -38,7 +38,7 @@ def late(platform: Platform, month: BillingMonth, dollars: int, organization: st
 
 def correct(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
     names = platform.organizations()
-    done = correct_month(platform.database, month, names, platform.lake, Actor("ann", LATER), guard=GUARD)
+    done = correct_month(platform.database, month, names, platform.usage_table, Actor("ann", LATER), guard=GUARD)
     assert not done.failures
     assert not done.held
     return {str(one.month): one.amount for one in done.found if one.amount}

@@ -87,7 +87,7 @@ def terms(platform: Platform, random: Random, name: str) -> None:
 
 def wrong(platform: Platform, month: BillingMonth) -> list[tuple[str, str, Decimal]]:
     with platform.database.transaction() as connection:
-        found = find_corrections(connection, month, platform.organizations(), platform.lake)
+        found = find_corrections(connection, month, platform.organizations(), platform.usage_table)
     assert found.failures == []
     return [
         (one.payer.organization_id, each.charge.key, each.amount) for one in found.found for each in one.differences

@@ -62,7 +62,7 @@ def correct(platform: Platform, now: str) -> None:
     platform.land(now=at(now))
     platform.roll_up(SEPTEMBER, at(now))
     who = Actor("ann", at(now))
-    done = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF)
+    done = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF)
     assert done.failures == []
 
 

@@ -46,7 +46,7 @@ def correct(platform: Platform, month: Any = SEPTEMBER) -> Decimal:
     """Book what is different now in the month's invoices; the sum of it."""
     who = Actor("ann", CLOSED + timedelta(days=100))
     done = correct_month(
-        platform.database, month, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+        platform.database, month, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
     )
     assert done.failures == []
     return sum((one.amount for one in done.found), Decimal(0))
@@ -594,7 +594,7 @@ def test_an_invoice_with_a_credit_note_is_not_made_anew(platform: Platform) -> N
     platform.land(now=CLOSED)
     platform.roll_up(now=CLOSED)
     with platform.database.transaction() as connection:
-        (found,) = find_corrections(connection, SEPTEMBER, ["acme"], platform.lake).found
+        (found,) = find_corrections(connection, SEPTEMBER, ["acme"], platform.usage_table).found
         assert book_credit_note(connection, found, Actor("ann", CLOSED)) == 100
     with pytest.raises(ActionableError, match="was corrected already, by a credit note"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, CLOSED, "ann")

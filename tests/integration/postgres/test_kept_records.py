@@ -165,7 +165,9 @@ def booked(platform: Platform) -> Platform:
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "-1"), event("e4", "2")])
     platform.land(now=at("2026-10-05"))
     platform.roll_up(now=at("2026-10-05"))
-    correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, Actor("ann", at("2026-10-05")), guard=OFF)
+    correct_month(
+        platform.database, SEPTEMBER, ["acme"], platform.usage_table, Actor("ann", at("2026-10-05")), guard=OFF
+    )
     with platform.database.transaction() as connection:
         for statement in JOURNALS.split(";\n"):
             if statement.strip():

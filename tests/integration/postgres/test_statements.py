@@ -24,7 +24,7 @@ from fly_billing.postgres.statements import sql, statements
 from fly_billing.statements.billed_events import BILLED, COVERED
 from fly_billing.usage.engines.duckdb_engine import METERS, ORGANIZATIONS, SEGMENTS, STATEMENTS, TOGETHER, set_bounds
 from fly_billing.usage.opening_levels import LEVELS
-from fly_billing.usage.readers.json_lines import open_documents
+from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 
@@ -74,7 +74,7 @@ LANDING: tuple[Step, ...] = (
     ("landing_candidates", {}),
     ("brought_before", EVENTS),
     ("vanished_events", {}),
-    ("lake", EVENTS),
+    ("usage_table", EVENTS),
     ("orphaned_days", {}),
     ("settled_again", {}),
     ("refused_before", REFUSED),
@@ -88,7 +88,7 @@ LANDING: tuple[Step, ...] = (
     ("count_files", {}),
     ("count_orphaned_days", {}),
     ("events", EVENTS),
-    ("count_lake_by_day", {"days": [date(2026, 10, 1)]}),
+    ("count_events_by_day", {"days": [date(2026, 10, 1)]}),
     ("indexed", EVENTS),
     ("keys_of_events", {}),
 )
@@ -147,7 +147,7 @@ def test_every_statement_for_duckdb_is_run_in_one_of_the_pipelines() -> None:
 def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB with the macros, functions and variables that statements use."""
     with open_duckdb() as connection:
-        open_documents(connection)
+        register_json_functions(connection)
         set_bounds(connection, OCTOBER, OCTOBER.end)
         for name in ("month", "property", "event_step", "event_round"):
             connection.execute(f"set variable {name} = null")

@@ -237,7 +237,7 @@ def test_billing_a_month_again_unchanged_books_nothing(platform: Platform) -> No
     a_month_with_three_negotiated_prices(platform)
     platform.roll_up(now=at("2026-10-10"))
     with platform.database.transaction() as connection:
-        found = find_corrections(connection, SEPTEMBER, ["acme"], platform.lake)
+        found = find_corrections(connection, SEPTEMBER, ["acme"], platform.usage_table)
     assert (found.failures, found.wrong) == ([], [])
 
 
@@ -253,7 +253,7 @@ def test_a_price_negotiated_for_a_closed_month_is_asked_about_for_its_organizati
     assert (asked["organization_id"], asked["what"]) == ("acme", "negotiated price requests of acme was added")
     platform.roll_up(now=at("2026-10-10"))
     with platform.database.transaction() as connection:
-        found = find_corrections(connection, SEPTEMBER, platform.organizations(), platform.lake)
+        found = find_corrections(connection, SEPTEMBER, platform.organizations(), platform.usage_table)
     (correction,) = found.wrong
     (difference,) = correction.differences
     assert (correction.payer.organization_id, difference.amount) == ("acme", Decimal("-0.50"))
@@ -297,7 +297,7 @@ def test_late_usage_of_a_closed_month_is_corrected_at_the_price_that_was_negotia
     platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
     platform.roll_up(now=at("2026-10-10"))
     who = Actor("ann", at("2026-10-10"))
-    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, who, guard=OFF)
     assert [one.amount for each in corrected.booked for one in each.differences] == [Decimal("0.75")]
 
 
@@ -377,16 +377,18 @@ def test_a_price_that_is_told_late_for_the_middle_of_a_closed_month_cuts_and_cor
     who = Actor("ann", at("2026-10-10"))
     rolled_up = platform.roll_up(now=who.at)
     assert rolled_up.changed == 1
-    by_itself = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF)
+    by_itself = correct_month(
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF
+    )
     assert [one.differences for one in by_itself.booked] == []
     assert [one.payer.organization_id for one in by_itself.undecided] == ["acme"]
     by_hand = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
     )
     found = [(one.payer.organization_id, each.amount) for one in by_hand.booked for each in one.differences]
     assert found == [("acme", Decimal("-0.30"))]
     again = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, who, guard=OFF, with_terms=True
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
     )
     assert again.wrong == []
 
@@ -417,7 +419,7 @@ def test_an_organization_that_changed_its_book_keeps_what_it_negotiated_over_the
     platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
     platform.roll_up(now=at("2026-10-10"))
     who = Actor("ann", at("2026-10-10"))
-    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.lake, who, guard=OFF)
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, who, guard=OFF)
     assert (corrected.failures, [one.amount for each in corrected.booked for one in each.differences]) == (
         [],
         [Decimal("0.70")],

@@ -203,7 +203,7 @@ def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_
     assert (of_globex.payer_id, of_globex.amount_cents) == ("acme", 50)
     one = read_explanation(platform.database, of_globex.id)
     assert "globex, paid by acme" in shown(one)
-    with open_billed_events(platform.database, platform.lake, usage_of(one)) as billed:
+    with open_billed_events(platform.database, platform.usage_table, usage_of(one)) as billed:
         assert [found.id for found in billed.events()] == ["e2"]
 
 
@@ -216,7 +216,7 @@ def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(pla
     used(platform, event("e2", "3", time="2026-09-15T13:00:00Z"), event("e1", "2"), event("e1", "2"))
     one = usage_of(first_item(platform))
     assert (one.lake_version, one.events, one.organization_id) == (2, 3, "acme")
-    with open_billed_events(platform.database, platform.lake, one) as billed:
+    with open_billed_events(platform.database, platform.usage_table, one) as billed:
         assert billed.problems() == []
         assert billed.files() == [
             UsageFile(DAY, "usage.jsonl", 2, Decimal(5)),
@@ -247,7 +247,7 @@ def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platf
     found = {}
     for item in list_items(platform.database, "acme", SEPTEMBER):
         with open_billed_events(
-            platform.database, platform.lake, usage_of(read_explanation(platform.database, item.id))
+            platform.database, platform.usage_table, usage_of(read_explanation(platform.database, item.id))
         ) as billed:
             assert billed.problems() == []
             found[item.description] = [one.id for one in billed.events()]
@@ -263,27 +263,27 @@ def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(p
     platform.roll_up(now=at("2026-10-05"))
     after = first_item(platform)
     assert usage_of(after) == before
-    with open_billed_events(platform.database, platform.lake, usage_of(after)) as billed:
+    with open_billed_events(platform.database, platform.usage_table, usage_of(after)) as billed:
         assert [one.id for one in billed.events()] == ["e1"]
 
 
 def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     usage = usage_of(first_item(platform))
-    for file in platform.lake.path.rglob("*.parquet"):
+    for file in platform.usage_table.path.rglob("*.parquet"):
         file.unlink()
     with (
         pytest.raises(UsageUnreadable, match="version 1 of the usage table can no longer be read"),
         open_billed_events(platform.database, platform.lake, usage),
     ):
         pass
-    shutil.rmtree(platform.lake.path)
+    shutil.rmtree(platform.usage_table.path)
     with (
         pytest.raises(UsageUnreadable, match=r"no such folder.*FLY_BILLING_LAKE_DIR is right"),
-        open_billed_events(platform.database, platform.lake, usage),
+        open_billed_events(platform.database, platform.usage_table, usage),
     ):
         pass
-    assert not platform.lake.exists()
+    assert not platform.usage_table.exists()
 
 
 def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform) -> None:
@@ -376,7 +376,7 @@ def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[s
     found: list[Sum] = []
     for item in list_items(platform.database, "acme", SEPTEMBER):
         with open_billed_events(
-            platform.database, platform.lake, usage_of(read_explanation(platform.database, item.id))
+            platform.database, platform.usage_table, usage_of(read_explanation(platform.database, item.id))
         ) as billed:
             assert billed.problems() == []
             found += billed.quantities.values()
@@ -630,7 +630,7 @@ def test_what_one_price_covers_is_counted_once_and_explained_as_a_sum(
     assert platform.totals() == [int(expected[name]) * 100]
     for row in platform.query("select id from invoice_items"):
         usage_behind = usage_of(read_explanation(platform.database, row["id"]))
-        with open_billed_events(platform.database, platform.lake, usage_behind) as billed:
+        with open_billed_events(platform.database, platform.usage_table, usage_behind) as billed:
             assert billed.problems() == []
             quantities = [one.total for one in billed.quantities.values()]
         assert quantities == [one.usage.quantity for one in usage_behind.rollups]
@@ -655,7 +655,7 @@ def test_a_quantity_that_its_events_do_not_come_to_is_told(
     metered(platform)
     used(platform, usage)
     platform.execute("update usage_rollups set quantity = quantity + 1")
-    with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
+    with open_billed_events(platform.database, platform.usage_table, usage_of(first_item(platform))) as billed:
         (problem,) = billed.problems()
     assert re.search(said, problem)
     assert run(platform, "acme", "2026-09", "1").returncode == 1
@@ -675,7 +675,7 @@ def test_a_number_of_events_that_is_not_what_was_billed_is_told(platform: Platfo
 
 
 def not_in_one_item(platform: Platform) -> list[tuple[str, str, int, str]]:
-    found = check_items_per_event(platform.database, platform.lake, SEPTEMBER, platform.organizations())
+    found = check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, platform.organizations())
     return [(row["organization_id"], row["meter"], row["events"], row["problem"]) for row in found]
 
 
@@ -747,9 +747,9 @@ def test_an_event_that_is_in_no_item_is_found(
 
 def test_a_version_that_can_not_be_read_any_more_is_not_taken_for_checked(platform: Platform) -> None:
     used(platform, event("e1", "3"), event("e2", "4"))
-    for file in platform.lake.path.rglob("*.parquet"):
+    for file in platform.usage_table.path.rglob("*.parquet"):
         file.unlink()
-    (row,) = check_items_per_event(platform.database, platform.lake, SEPTEMBER, ["acme"])
+    (row,) = check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, ["acme"])
     assert (row["organization_id"], row["events"]) == (None, 2)
     assert row["problem"].startswith("version 1 of the usage table can no longer be read")
 
@@ -797,7 +797,7 @@ def run(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]
         "DATABASE_URL": url.set(drivername="postgresql").render_as_string(hide_password=False),
         "DAGSTER_DATABASE_URL": url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
         "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
-        "FLY_BILLING_LAKE_DIR": str(platform.lake.path),
+        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.path),
     }
     return subprocess.run(
         [COMMAND, "explain", *arguments],
@@ -863,7 +863,12 @@ def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculation
     platform.land(AFTER_CLOSING.date(), now=AFTER_CLOSING)
     platform.roll_up(now=AFTER_CLOSING)
     correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Actor("ann", AFTER_CLOSING), guard=OFF
+        platform.database,
+        SEPTEMBER,
+        platform.organizations(),
+        platform.usage_table,
+        Actor("ann", AFTER_CLOSING),
+        guard=OFF,
     )
     platform.roll_up(OCTOBER, AFTER_CLOSING)
     platform.bill(OCTOBER, AFTER_CLOSING)
@@ -896,7 +901,7 @@ def test_a_month_whose_level_was_changed_in_an_earlier_month_is_told_as_that(pla
     for month in (SEPTEMBER, OCTOBER):
         platform.roll_up(month, now=MUCH_LATER)
         with platform.database.transaction() as connection:
-            (one,) = find_corrections(connection, month, platform.organizations(), platform.lake).found
+            (one,) = find_corrections(connection, month, platform.organizations(), platform.usage_table).found
         found += [(str(month), each.amount, each.causes) for each in one.differences]
     assert found == [
         ("2026-09", Decimal(20), ("late rows",)),  # 20 days of 100 GB at 0.01

@@ -19,7 +19,7 @@ from fly_billing.pricing.rules.aggregations import ROUNDED, Aggregation, Measure
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.usage.engines.duckdb_engine import aggregate, recount, register_terms
 from fly_billing.usage.opening_levels import LEVELS
-from fly_billing.usage.rules.counted_together import NOT_ADDED
+from fly_billing.usage.rules.counted_together import NON_ADDITIVE
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 from tests.support.builders import (
     CLOSED,
@@ -209,7 +209,7 @@ def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
 
 
 @settings(deadline=None)
-@given(AGGREGATIONS.filter(lambda how: how.name in NOT_ADDED), MEASUREMENTS, CUTS, st.data())
+@given(AGGREGATIONS.filter(lambda how: how.name in NON_ADDITIVE), MEASUREMENTS, CUTS, st.data())
 def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
     duck: duckdb.DuckDBPyConnection,
     how: Aggregation,

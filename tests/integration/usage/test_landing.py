@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from fly_billing.periods import BillingMonth
-from fly_billing.usage.checks import landing_accounts, unaccounted_days
+from fly_billing.usage.checks import count_landed_rows, unaccounted_days
 from fly_billing.usage.landing import LandedFile
 from fly_billing.usage.landing_folder import LandingError
 from fly_billing.usage.usage_table import EVENTS, UsageTableVersion, open_duckdb
@@ -41,7 +41,7 @@ def counts(files: list[LandedFile]) -> dict[str, tuple[int, int, int, int]]:
 
 def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int, int]]:
     """What `usage_files` says, having checked it against the usage table and `rejected_usage`."""
-    accounts = landing_accounts(platform.database, [day])
+    accounts = count_landed_rows(platform.database, [day])
     assert unaccounted_days(accounts, platform.table(), [day]) == []
     found = platform.query(
         "select path, landed, accepted, duplicate, rejected from usage_files where landing_day = :day", day=day
@@ -61,7 +61,7 @@ def requests_of(platform: Platform, month: BillingMonth = SEPTEMBER) -> Decimal 
     return total
 
 
-def events_in_lake(platform: Platform) -> list[tuple[Any, ...]]:
+def events_in_usage_table(platform: Platform) -> list[tuple[Any, ...]]:
     with open_duckdb() as duck:
         platform.table().open_view(duck, "events")
         return duck.execute(
@@ -283,7 +283,7 @@ def test_a_quoted_field_may_hold_commas_and_lines(platform: Platform) -> None:
     usage = [event("e1", type="egress_gb", region="iad", note='a, "b"\nc'), event("e2", type="egress_gb", region="ams")]
     write_csv(platform.landing_dir, usage)
     assert counts(platform.land()) == {"usage.csv": (2, 2, 0, 0)}
-    assert [row[5] for row in events_in_lake(platform)] == ['{"region":"iad"}', '{"region":"ams"}']
+    assert [row[5] for row in events_in_usage_table(platform)] == ['{"region":"iad"}', '{"region":"ams"}']
 
 
 def test_half_a_surrogate_pair_is_no_text(platform: Platform) -> None:
@@ -384,7 +384,7 @@ def test_a_quantity_keeps_every_digit_that_was_written(platform: Platform, form:
     WRITERS[form](platform.landing_dir, [event(written, written) for written in billed])
     platform.land()
     assert platform.rejected() == []
-    assert {row[3]: row[4] for row in events_in_lake(platform)} == {
+    assert {row[3]: row[4] for row in events_in_usage_table(platform)} == {
         written: Decimal(quantity) for written, quantity in billed.items()
     }
 
@@ -419,14 +419,14 @@ def test_an_empty_dimension_is_a_dimension(platform: Platform) -> None:
         write(platform.landing_dir, [event(f"e{number}", type="egress_gb", region="")])
     platform.land()
     assert platform.rejected() == []
-    assert {row[5] for row in events_in_lake(platform)} == {'{"region":""}'}
+    assert {row[5] for row in events_in_usage_table(platform)} == {'{"region":""}'}
 
 
 def test_dimensions_are_those_of_the_meter_in_all_three_formats(platform: Platform) -> None:
     for number, write in enumerate((write_jsonl, write_csv, write_parquet)):
         write(platform.landing_dir, [event(f"e{number}", type="egress_gb", region="iad", app="shop")])
     platform.land()
-    assert {row[5] for row in events_in_lake(platform)} == {'{"region":"iad"}'}
+    assert {row[5] for row in events_in_usage_table(platform)} == {'{"region":"iad"}'}
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
@@ -501,9 +501,9 @@ def test_text_that_is_no_utf8_in_a_parquet_file_refuses_its_row_alone(platform: 
 def test_landing_the_same_day_twice_changes_nothing(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1"), event("e1"), event("bad", "-1")])
     platform.land()
-    before = (ledger(platform), platform.rejected(), events_in_lake(platform))
+    before = (ledger(platform), platform.rejected(), events_in_usage_table(platform))
     assert counts(platform.land()) == {"usage.jsonl": (3, 1, 1, 1)}
-    assert (ledger(platform), platform.rejected(), events_in_lake(platform)) == before
+    assert (ledger(platform), platform.rejected(), events_in_usage_table(platform)) == before
     assert requests_of(platform) == 1
 
 
@@ -645,7 +645,7 @@ def test_landing_a_day_whose_folder_is_gone_is_refused_and_erases_nothing(platfo
     path = write_jsonl(platform.landing_dir, [event("e1")])
     platform.land()
     path.parent.rename(platform.landing_dir / "elsewhere")
-    with pytest.raises(LandingError, match="2026-09-15 is gone"):
+    with pytest.raises(LandingError, match="2026-09-15 is missing"):
         platform.land()
     assert ledger(platform) == {"usage.jsonl": (1, 1, 0, 0)}
     assert requests_of(platform) == 1
@@ -678,10 +678,12 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
     assert ledger(platform) == {"usage.jsonl": (2, 1, 0, 1)}
 
     damage(platform.database, "delete from rejected_usage")
-    accounts = landing_accounts(platform.database, [DAY])
+    accounts = count_landed_rows(platform.database, [DAY])
     assert [row["landing_day"] for row in unaccounted_days(accounts, platform.table(), [DAY])] == [DAY]
 
     platform.land(DAY)
-    emptied = UsageTableVersion(platform.lake.path, platform.lake.replace_days([DAY], EVENTS.empty_table().to_reader()))
-    accounts = landing_accounts(platform.database, [DAY])
+    emptied = UsageTableVersion(
+        platform.usage_table.path, platform.usage_table.replace_days([DAY], EVENTS.empty_table().to_reader())
+    )
+    accounts = count_landed_rows(platform.database, [DAY])
     assert [row["accepted_in_table"] for row in unaccounted_days(accounts, emptied, [DAY])] == [0]

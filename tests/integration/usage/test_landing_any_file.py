@@ -19,7 +19,7 @@ from fly_billing.usage.landing import DaysNotLanded, LandedFile
 from fly_billing.usage.landing_folder import LandingFile, list_files
 from fly_billing.usage.landing_staging import stage_files, with_place
 from fly_billing.usage.readers.files import read_landing_file
-from fly_billing.usage.readers.json_lines import open_documents
+from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.readers.jsonl_batches import stage_plain_jsonl
 from fly_billing.usage.usage_table import UsageTable, UsageTableError, open_duckdb
 from tests.support.builders import (
@@ -190,7 +190,7 @@ def test_the_usage_table_may_be_in_any_folder(billing_database: BillingDatabase,
     write_table(landing_dir, plain_table(event("e2", "4")), NEXT_DAY)
     platform.land(DAY, NEXT_DAY)
     platform.land(DAY, NEXT_DAY)
-    assert (tmp_path / folder / "lake" / "_delta_log").is_dir()
+    assert (tmp_path / folder / "usage_table" / "_delta_log").is_dir()
     with open_duckdb() as duck:
         platform.table().open_view(duck, "events")
         found = duck.execute("select usage_month, landing_day, id, quantity from events order by id").fetchall()
@@ -298,7 +298,7 @@ def staged(
             meanwhile()
 
     with open_duckdb() as duck:
-        open_documents(duck)
+        register_json_functions(duck)
         stage_files(duck, files, progress)
         return duck.execute("select path, line, id, problem from staged order by all").fetchall()
 
@@ -397,7 +397,7 @@ def test_files_that_are_read_at_once_bring_what_each_brings_by_itself(platform: 
     """The reader of single files is the rule: 26 files at once, on two days, come to the same in every column."""
     files = [*write_jsonl_files(platform), *write_jsonl_files(platform, NEXT_DAY)]
     with open_duckdb() as duck:
-        open_documents(duck)
+        register_json_functions(duck)
         one_by_one = [with_place(file, rows) for file in files for rows in read_landing_file(file.path, duck)]
         duck.register("expected", pa.concat_tables(one_by_one))
         stage_files(duck, files, lambda _: None)
@@ -412,7 +412,7 @@ def test_a_file_that_is_not_plainly_fine_is_declined_and_costs_the_others_nothin
     missing = LandingFile(DAY, "missing.jsonl", platform.landing_dir / "missing.jsonl")
     other = LandingFile(DAY, "usage.csv", files[0].path)
     with open_duckdb() as duck:
-        open_documents(duck)
+        register_json_functions(duck)
         stage_files(duck, [], lambda _: None)
         declined = stage_plain_jsonl(duck, [*files, missing, other])
         counted = duck.execute("select path, count(*) from staged group by path order by path").fetchall()
@@ -426,7 +426,7 @@ def test_files_at_once_that_can_not_be_written_are_all_declined_and_nothing_of_t
 ) -> None:
     files = write_jsonl_files(platform)
     with open_duckdb() as duck:
-        open_documents(duck)
+        register_json_functions(duck)
         stage_files(duck, [], lambda _: None)
         # Now a line with a number above 255 can't be written, and the long file has some.
         duck.execute("alter table staged alter line type utinyint")
@@ -550,5 +550,5 @@ def test_a_line_longer_than_a_mebibyte_is_rejected_alone_and_kept_by_its_beginni
     assert counts(platform.land()) == {f"usage.{form}": (3, 2, 0, 1)}
     (row,) = platform.rejected()
     assert row["line"] == (2 if form == "jsonl" else 3)
-    assert "more than 1,048,576 letters" in row["message"]
+    assert "more than 1,048,576 characters" in row["message"]
     assert len(row["raw"]) == 201

@@ -8,8 +8,8 @@ import pytest
 from dagster import AssetKey
 
 from fly_billing.usage.landing import DaysNotLanded
-from fly_billing.usage.landing_folder import LandingError, not_understood
-from fly_billing.worklist.due import days_due, days_to_land, needs_attention
+from fly_billing.usage.landing_folder import LandingError, find_landing_problems
+from fly_billing.worklist.due import days_due, days_to_land, list_landing_problems
 from tests.integration.usage.test_landing_any_file import (
     as_an_ordinary_user,
     counts,
@@ -45,7 +45,7 @@ def test_a_folder_that_may_not_be_read_fails_its_day_alone_and_erases_nothing(
         assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY, NEXT_DAY]
         with pytest.raises(DaysNotLanded, match="Permission denied") as failed:
             platform.land(DAY, NEXT_DAY)
-        assert [one.path for one in not_understood(platform.landing_dir, NOW)] == [folder]
+        assert [one.path for one in find_landing_problems(platform.landing_dir, NOW)] == [folder]
     assert list(failed.value.failures) == [DAY]
     assert counts(failed.value.files) == {"usage.jsonl": (2, 2, 0, 0)}
     assert set(quantities(platform)) == {"before", "e1", "e2", "e3", "e4"}
@@ -63,11 +63,11 @@ def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_even
     else:
         folder.symlink_to("2026-09-15" if instead == "link to itself" else "nowhere")
     assert DAY in days_to_land(platform.database, platform.landing_dir, at("2026-12-01"))
-    with pytest.raises(DaysNotLanded, match="so nobody knows what is in it") as failed:
+    with pytest.raises(DaysNotLanded, match="so its usage is unknown") as failed:
         platform.land(DAY, NEXT_DAY)
     assert list(failed.value.failures) == [DAY]
     assert set(quantities(platform)) == {"e1", "e2", "e3", "e4"}
-    assert [one.path for one in not_understood(platform.landing_dir, NOW)] == ["2026-09-15"]
+    assert [one.path for one in find_landing_problems(platform.landing_dir, NOW)] == ["2026-09-15"]
 
 
 def test_a_folder_deeper_than_a_path_can_say_fails_its_day_alone(platform: Platform) -> None:
@@ -115,7 +115,7 @@ def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(plat
     assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY]
     platform.land()
     assert set(quantities(platform)) == {"e1", "e2"}
-    found = {one.path: one.message for one in needs_attention(platform.database, platform.landing_dir, NOW)}
+    found = {one.path: one.message for one in list_landing_problems(platform.database, platform.landing_dir, NOW)}
     assert set(found) == {
         *ODD_FOLDERS,
         "usage.jsonl",
@@ -123,8 +123,8 @@ def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(plat
         "2026-09-15/.old.part",
         "2026-09-15/notes.txt",
     }
-    assert found["2026-11-5"].startswith("named after no day: files are landed from folders called YYYY-MM-DD")
-    assert found["2022-12-31"] == "it lies before 2023-01-01, the first landing day: its files are not landed"
+    assert found["2026-11-5"].startswith("not a landing day. Files land from folders named YYYY-MM-DD")
+    assert found["2022-12-31"] == "2022-12-31 is before 2023-01-01, the first landing day. Its files are not landed"
     assert found["2026-09-15/notes.txt"].startswith("rejected (unknown_format): .txt")
 
 

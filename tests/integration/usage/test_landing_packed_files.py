@@ -78,13 +78,13 @@ def test_a_torn_packed_file_is_refused_as_a_whole_and_the_rest_of_its_day_lands(
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 @pytest.mark.parametrize("inner", ["jsonl", "csv", "json", "parquet"])
 def test_a_file_that_unpacks_to_far_more_than_its_size_is_refused(platform: Platform, ending: str, inner: str) -> None:
-    """65 MiB of spaces are some kilobytes packed: a file of that size may unpack to 64 MiB."""
+    """65 MiB of spaces are some kilobytes packed: a file of that size may decompress to 64 MiB."""
     put(platform, f"bomb.{inner}{ending}", pack(b" " * (65 * 2**20), ending))
     put(platform, "good.jsonl", lines("good"))
     platform.land()
     (row,) = platform.rejected()
     assert (row["line"], row["reason"]) == (0, "unpacks_to_too_much")
-    assert "unpack to more than 67,108,864: split it into several files" in row["message"]
+    assert "decompress to more than 67,108,864: split it into several files" in row["message"]
     assert counts(platform)["good.jsonl"] == (1, 0, 0)
 
 

@@ -84,10 +84,10 @@ def test_each_meter_bills_its_property_of_an_event_that_lands_once(platform: Pla
     assert counts(platform) == [(3, 2, 1, 0)]
     assert quantities(platform) == {"prompt_tokens": 1500, "completion_tokens": 250, "completions": 2}
     assert sorted(platform.amounts("usage")) == [2, 50, 150]
-    assert check_items_per_event(platform.database, platform.lake, SEPTEMBER, platform.organizations()) == []
-    lake = platform.table()
+    assert check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, platform.organizations()) == []
+    usage_table = platform.table()
     with open_duckdb() as duck:
-        lake.open_view(duck, "landed")
+        usage_table.open_view(duck, "landed")
         assert duck.execute("select count(*), count(*) filter (is_duplicate) from landed").fetchall() == [(3, 1)]
 
 
@@ -98,7 +98,7 @@ def test_the_events_behind_an_item_are_listed_with_what_its_meter_read(platform:
     for item in list_items(platform.database, "acme", SEPTEMBER):
         usage = read_explanation(platform.database, item.id).usage
         assert usage is not None
-        with open_billed_events(platform.database, platform.lake, usage) as billed:
+        with open_billed_events(platform.database, platform.usage_table, usage) as billed:
             assert billed.problems() == []
             listed[usage.meter] = [(one.id, one.line, int(one.quantity)) for one in billed.events()]
     assert listed == {
@@ -255,7 +255,7 @@ def test_late_tokens_of_a_closed_month_correct_each_meter(platform: Platform) ->
     platform.land(date(2026, 10, 8), now=CLOSED)
     platform.roll_up(SEPTEMBER, CLOSED)
     correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.lake, Actor("test", CLOSED), guard=OFF
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, Actor("test", CLOSED), guard=OFF
     )
     found = platform.query("select amount, causes from adjustments order by description")
     assert [row["amount"] for row in found] == [1, 1, 1]

@@ -155,7 +155,7 @@ def test_an_index_that_is_lost_or_older_than_the_table_is_built_again(
     platform: Platform, loss: str, tmp_path: Path
 ) -> None:
     platform.land(DAY)
-    folder = platform.lake.path / FOLDER
+    folder = platform.usage_table.path / FOLDER
     shutil.copytree(folder, tmp_path / "old")
     write_both(platform)
     platform.land(EARLY)

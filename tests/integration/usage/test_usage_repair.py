@@ -9,7 +9,7 @@ import pytest
 
 from fly_billing.corrections.adjustments import Actor, correct_month
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.usage.repair import UsageTableNotRepaired, find_damage, repair
+from fly_billing.usage.repair import UsageTableRepairError, find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTableMismatch
 from tests.integration.usage.test_usage_table_compared import (
     CLOSED,
@@ -37,7 +37,9 @@ DAMAGE = (*NO_TABLE, data_file_deleted, data_file_cut, last_log_cut, last_log_mi
 
 
 def fix(platform: Platform, *, new_table: bool = False) -> None:
-    repair(platform.database, platform.lake, platform.landing_dir, FIRST_MONTH, CLOSED, new_table=new_table)
+    reland_damaged_days(
+        platform.database, platform.usage_table, platform.landing_dir, FIRST_MONTH, CLOSED, new_table=new_table
+    )
 
 
 @pytest.mark.parametrize("fault", [*DAMAGE, log_in_the_middle_missing], ids=lambda fault: str(fault.__name__))
@@ -46,16 +48,19 @@ def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fau
     assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
     before = landed.table().version
     fault(landed)
-    damage = find_damage(landed.database, landed.lake, landed.landing_dir)
+    damage = find_damage(landed.database, landed.usage_table, landed.landing_dir)
     assert damage.lost == []
     assert set(damage.days) <= {FIRST, SECOND}
     with pytest.raises(UsageTableMismatch):
         landed.table().files()
     fix(landed, new_table=True)
-    assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
+    assert find_damage(landed.database, landed.usage_table, landed.landing_dir).is_none
     assert landed.table().version > before
     landed.roll_up(now=CLOSED)
-    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Actor("ann", CLOSED), guard=OFF).wrong == []
+    assert (
+        correct_month(landed.database, SEPTEMBER, ["acme"], landed.usage_table, Actor("ann", CLOSED), guard=OFF).wrong
+        == []
+    )
     write_jsonl(landed.landing_dir, [event("e0", "3", time=f"{SECOND}T12:00:00Z")], SECOND, "more")
     landed.land(SECOND, now=CLOSED)
     assert [row["reason"] for row in landed.rejected()] == ["conflicting_duplicate"]
@@ -65,10 +70,10 @@ def test_a_data_file_of_the_right_size_with_lost_content_is_found_and_landed_aga
     data_file_of_zeros(landed)
     with pytest.raises(UsageTableMismatch, match=r"overwritten.*fly-billing land --repair"):
         landed.roll_up(now=CLOSED)
-    damage = find_damage(landed.database, landed.lake, landed.landing_dir)
+    damage = find_damage(landed.database, landed.usage_table, landed.landing_dir)
     assert (damage.days, damage.lost) == ([FIRST], [])
     fix(landed)
-    assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
+    assert find_damage(landed.database, landed.usage_table, landed.landing_dir).is_none
     landed.roll_up(now=CLOSED)
     assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
 
@@ -87,7 +92,7 @@ def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(lande
     with pytest.raises(UsageTableMismatch):
         landed.table().files()
     fix(landed)
-    assert find_damage(landed.database, landed.lake, landed.landing_dir).is_none
+    assert find_damage(landed.database, landed.usage_table, landed.landing_dir).is_none
     landed.roll_up(now=CLOSED)
     assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
 
@@ -95,23 +100,23 @@ def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(lande
 @pytest.mark.parametrize("fault", NO_TABLE, ids=lambda fault: str(fault.__name__))
 def test_a_new_table_is_only_made_when_a_person_says_so(landed: Platform, fault: Fault) -> None:
     fault(landed)
-    with pytest.raises(UsageTableNotRepaired, match="--new-table"):
+    with pytest.raises(UsageTableRepairError, match="--new-table"):
         fix(landed)
-    assert not landed.lake.exists()
+    assert not landed.usage_table.exists()
 
 
 def test_the_table_of_another_platform_is_left_alone(landed: Platform) -> None:
     table_of_another_platform(landed)
-    with pytest.raises(UsageTableNotRepaired, match="of another platform"):
+    with pytest.raises(UsageTableRepairError, match="of another platform"):
         fix(landed, new_table=True)
 
 
 def test_days_whose_folder_is_gone_can_not_be_repaired_and_are_named(landed: Platform, tmp_path: Path) -> None:
     moved_away(landed)
     shutil.move(landed.landing_dir / FIRST.isoformat(), tmp_path / "gone")
-    with pytest.raises(UsageTableNotRepaired, match=r"1 landing days can't be landed again.*2026-09-10"):
+    with pytest.raises(UsageTableRepairError, match=r"1 landing days can't be landed again.*2026-09-10"):
         fix(landed, new_table=True)
-    assert not landed.lake.exists()
+    assert not landed.usage_table.exists()
     shutil.move(tmp_path / "gone", landed.landing_dir / FIRST.isoformat())
     fix(landed, new_table=True)
     landed.roll_up(now=CLOSED)

@@ -42,21 +42,21 @@ def landed(platform: Platform) -> Platform:
 
 
 def log_of(platform: Platform) -> list[Path]:
-    return sorted((platform.lake.path / "_delta_log").glob("*.json"))
+    return sorted((platform.usage_table.path / "_delta_log").glob("*.json"))
 
 
 def data_of(platform: Platform, day: date) -> Path:
-    (found,) = [platform.lake.path / file.path for file in platform.table().data_files if file.day == day]
+    (found,) = [platform.usage_table.path / file.path for file in platform.table().data_files if file.day == day]
     return found
 
 
 def moved_away(platform: Platform) -> None:
-    shutil.rmtree(platform.lake.path)
+    shutil.rmtree(platform.usage_table.path)
 
 
 def share_not_mounted(platform: Platform) -> None:
-    shutil.rmtree(platform.lake.path)
-    platform.lake.path.mkdir()
+    shutil.rmtree(platform.usage_table.path)
+    platform.usage_table.path.mkdir()
 
 
 # The database refuses to change what days brought in a transaction that did not land them.
@@ -64,18 +64,18 @@ LANDED_NOW = "update landing_days set landed_at = landed_at"
 
 
 def a_file_in_its_place(platform: Platform) -> None:
-    shutil.rmtree(platform.lake.path)
-    platform.lake.path.write_text("moved to the new share", encoding="utf-8")
+    shutil.rmtree(platform.usage_table.path)
+    platform.usage_table.path.write_text("moved to the new share", encoding="utf-8")
 
 
 def a_file_in_place_of_the_log(platform: Platform) -> None:
-    shutil.rmtree(platform.lake.path / "_delta_log")
-    (platform.lake.path / "_delta_log").write_bytes(b"")
+    shutil.rmtree(platform.usage_table.path / "_delta_log")
+    (platform.usage_table.path / "_delta_log").write_bytes(b"")
 
 
 def a_link_to_itself(platform: Platform) -> None:
-    shutil.rmtree(platform.lake.path)
-    platform.lake.path.symlink_to(platform.lake.path)
+    shutil.rmtree(platform.usage_table.path)
+    platform.usage_table.path.symlink_to(platform.usage_table.path)
 
 
 def last_log_missing(platform: Platform) -> None:
@@ -120,9 +120,9 @@ def data_file_of_zeros(platform: Platform) -> None:
 def table_of_another_platform(platform: Platform) -> None:
     """As many versions, and the very rows."""
     rows = pa.Table.from_pylist(events_of(platform), schema=EVENTS)
-    last = platform.lake.delta().version()
-    shutil.rmtree(platform.lake.path)
-    other = platform.lake
+    last = platform.usage_table.delta().version()
+    shutil.rmtree(platform.usage_table.path)
+    other = platform.usage_table
     other.create()
     while other.replace_days([FIRST, SECOND], rows).version() < last:
         pass
@@ -131,7 +131,7 @@ def table_of_another_platform(platform: Platform) -> None:
 def rows_doubled_by_another_writer_in_place_of_the_last_version(platform: Platform) -> None:
     rows = pa.Table.from_pylist(events_of(platform) * 2, schema=EVENTS)
     log_of(platform)[-1].unlink()
-    platform.lake.replace_days([FIRST, SECOND], rows)
+    platform.usage_table.replace_days([FIRST, SECOND], rows)
 
 
 def landing_acknowledged_but_not_written(platform: Platform) -> None:
@@ -155,7 +155,7 @@ FAULTS: dict[Fault, str] = {
     a_file_in_its_place: "Not a directory",
     a_file_in_place_of_the_log: "no usage table",
     a_link_to_itself: "Too many levels of symbolic links",
-    last_log_missing: "which is older",
+    last_log_missing: "the older version",
     log_in_the_middle_missing: "can't be read",
     last_log_cut: "can't be read",
     last_log_empty: "",
@@ -164,7 +164,7 @@ FAULTS: dict[Fault, str] = {
     data_file_cut: "landing_day=2026-09-20",
     table_of_another_platform: "another table",
     rows_doubled_by_another_writer_in_place_of_the_last_version: "landing day 2026-09-10 of month 2026-09",
-    landing_acknowledged_but_not_written: "which is older",
+    landing_acknowledged_but_not_written: "the older version",
     rows_acknowledged_but_not_written: "landing day 2026-09-20 of month 2026-09: 1 rows",
 }
 
@@ -173,14 +173,14 @@ FAULTS: dict[Fault, str] = {
 def bring_back(landed: Platform, tmp_path: Path) -> Callable[[], None]:
     """Return what brings everything back as it was when the test began."""
     backup = tmp_path / "backup"
-    shutil.copytree(landed.lake.path, backup)
+    shutil.copytree(landed.usage_table.path, backup)
     versions = landed.query("select landing_day, lake_version from landing_days")
 
     def copy_back() -> None:
-        if landed.lake.path.is_symlink() or landed.lake.path.is_file():
-            landed.lake.path.unlink()
-        shutil.rmtree(landed.lake.path, ignore_errors=True)
-        shutil.copytree(backup, landed.lake.path)
+        if landed.usage_table.path.is_symlink() or landed.usage_table.path.is_file():
+            landed.usage_table.path.unlink()
+        shutil.rmtree(landed.usage_table.path, ignore_errors=True)
+        shutil.copytree(backup, landed.usage_table.path)
         for row in versions:
             landed.execute(
                 "update landing_days set lake_version = :lake_version where landing_day = :landing_day", **row
@@ -203,7 +203,7 @@ def test_a_damaged_usage_table_stops_the_month_and_the_month_bills_once_it_is_ba
         landed.roll_up(now=CLOSED)
     said = str(refused.value)
     assert "\n" not in said
-    assert str(landed.lake.path) in said
+    assert str(landed.usage_table.path) in said
     assert FAULTS[fault] in said
     assert "fly-billing land --repair" in said
     assert landed.query("select * from usage_snapshots") == []
@@ -225,7 +225,10 @@ def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
         landed.table().files(SEPTEMBER)  # what the asset `invoices` does before it corrects
     bring_back()
     landed.roll_up(now=CLOSED)
-    assert correct_month(landed.database, SEPTEMBER, ["acme"], landed.lake, Actor("ann", CLOSED), guard=OFF).wrong == []
+    assert (
+        correct_month(landed.database, SEPTEMBER, ["acme"], landed.usage_table, Actor("ann", CLOSED), guard=OFF).wrong
+        == []
+    )
     assert landed.query("select * from adjustments") == []
 
 
@@ -281,27 +284,27 @@ def cause_of(result: ExecuteInProcessResult) -> str:
 def test_no_reader_makes_a_usage_table(platform: Platform) -> None:
     platform.roll_up()
     assert platform.bill().failures == []
-    assert not platform.lake.path.exists()
-    assert check_items_per_event(platform.database, platform.lake, SEPTEMBER, ["acme"]) == []
-    assert not platform.lake.path.exists()
+    assert not platform.usage_table.path.exists()
+    assert check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, ["acme"]) == []
+    assert not platform.usage_table.path.exists()
 
 
 def test_a_table_restored_from_yesterday_is_refused(platform: Platform, tmp_path: Path) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)
-    shutil.copytree(platform.lake.path, tmp_path / "yesterday")
+    shutil.copytree(platform.usage_table.path, tmp_path / "yesterday")
     write_jsonl(platform.landing_dir, [event("e2", "4")], DAY + timedelta(days=1))
     platform.land(DAY + timedelta(days=1))
-    shutil.rmtree(platform.lake.path)
-    shutil.copytree(tmp_path / "yesterday", platform.lake.path)
-    with pytest.raises(UsageTableMismatch, match=r"expected version 2 of table .*; found version 1, which is older"):
+    shutil.rmtree(platform.usage_table.path)
+    shutil.copytree(tmp_path / "yesterday", platform.usage_table.path)
+    with pytest.raises(UsageTableMismatch, match=r"expected version 2 of table .*; found the older version 1"):
         platform.roll_up()
     assert platform.query("select * from usage_rollups") == []
 
 
 def test_a_table_that_another_billing_database_wrote_is_not_landed_into(platform: Platform, tmp_path: Path) -> None:
-    platform.lake.create()
-    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    platform.usage_table.create()
+    platform.usage_table.replace_days([DAY], EVENTS.empty_table())
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     with pytest.raises(UsageTableMismatch, match="one that another billing database wrote"):
         platform.land(DAY)
@@ -309,7 +312,7 @@ def test_a_table_that_another_billing_database_wrote_is_not_landed_into(platform
 
 
 def test_a_first_landing_that_was_killed_after_it_made_the_table_goes_on(platform: Platform) -> None:
-    platform.lake.create()
+    platform.usage_table.create()
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)
     assert platform.table().version == 1
@@ -339,7 +342,7 @@ def test_what_a_killed_landing_wrote_is_not_billed_and_does_not_count_with_the_n
     platform.land(DAY)
     more = write_jsonl(platform.landing_dir, [event("more", "5")], name="more")
     kill_before_the_commit(platform)
-    assert platform.lake.delta().version() == 2
+    assert platform.usage_table.delta().version() == 2
     platform.roll_up()
     assert quantities(platform) == ["3"]
     more.unlink()
@@ -363,7 +366,7 @@ def test_a_first_landing_killed_before_its_commit_brings_nothing_until_it_lands_
 def test_what_somebody_else_wrote_to_the_table_is_not_billed_and_undone_by_the_next_landing(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)
-    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    platform.usage_table.replace_days([DAY], EVENTS.empty_table())
     platform.roll_up()
     assert quantities(platform) == ["3"]
     next_day = DAY + timedelta(days=1)
@@ -383,7 +386,7 @@ def test_a_platform_from_before_the_ledger_knew_the_table_goes_on_with_it(platfo
     platform.land(DAY + timedelta(days=1))
     assert platform.query("select rows from landed_months") == [{"rows": 2}]
     damage(platform.database, "delete from usage_tables", forget)
-    platform.lake.replace_days([DAY], EVENTS.empty_table())
+    platform.usage_table.replace_days([DAY], EVENTS.empty_table())
     damage(platform.database, "update landing_days set lake_version = lake_version + 1")
     with pytest.raises(UsageTableMismatch, match="landing day 2026-09-15"):
         platform.land(DAY)
@@ -392,14 +395,14 @@ def test_a_platform_from_before_the_ledger_knew_the_table_goes_on_with_it(platfo
 def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
-    shutil.rmtree(platform.lake.path)
+    shutil.rmtree(platform.usage_table.path)
     url = platform.database.engine.url
     names = {
         **os.environ,
         "DATABASE_URL": url.set(drivername="postgresql").render_as_string(hide_password=False),
         "DAGSTER_DATABASE_URL": url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
         "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
-        "FLY_BILLING_LAKE_DIR": str(platform.lake.path),
+        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.path),
     }
     told = subprocess.run(
         [COMMAND, "explain", "acme", "2026-09", "1", "--events"],

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fly_billing.usage.rules.cells import (
-    NotADocument,
-    NotANumber,
+    InvalidDocument,
+    NonFiniteNumber,
     NumberWithPoint,
     exact_object,
     exact_quantity,
@@ -111,7 +111,7 @@ def test_json_is_read_with_every_number_as_it_was_written(text: str, document: A
     ],
 )
 def test_json_that_says_no_one_thing_is_refused_with_why(text: str, problem: str) -> None:
-    with pytest.raises(NotADocument) as refused:
+    with pytest.raises(InvalidDocument) as refused:
         read_document(text)
     assert str(refused.value) == problem
     assert object_problem(text) == f"not a JSON document: {problem}"
@@ -124,7 +124,7 @@ def test_a_refusal_is_one_short_line_whatever_was_written(text: str) -> None:
     assert problem is not None
     assert problem.startswith("not a JSON document: ")
     assert len(problem) <= 300
-    with pytest.raises(NotADocument) as refused:
+    with pytest.raises(InvalidDocument) as refused:
         read_document(text)
     assert len(str(refused.value)) <= 300
 
@@ -145,7 +145,7 @@ def test_only_an_object_is_data() -> None:
         ("acme", "acme", "acme"),
         ("7", "7", "7"),
         (NumberWithPoint("1.0"), None, "1.0"),
-        (NotANumber("NaN"), None, "NaN"),
+        (NonFiniteNumber("NaN"), None, "NaN"),
         (True, None, "true"),
         (None, None, None),
         ([1], None, "[1]"),

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.usage.readers.json_arrays import PIECE, LongElement, TornArray, elements_of
+from fly_billing.usage.readers.json_arrays import PIECE, MalformedArray, TruncatedElement, read_elements
 from fly_billing.usage.readers.staged_rows import LONGEST_LINE
 
 
 def cut(text: str) -> list[str]:
-    return list(elements_of(io.StringIO(text)))
+    return list(read_elements(io.StringIO(text)))
 
 
 VALUES: Any = st.recursive(
@@ -53,9 +53,9 @@ def test_an_element_that_is_no_json_costs_only_itself() -> None:
         ('[{"a": 1}, {"b": 2', ['{"a": 1}'], "ends inside an element"),
         ('[{"a": 1}, "b', ['{"a": 1}'], "ends inside an element"),
         ('[{"a": 1}, "b\\', ['{"a": 1}'], "ends inside an element"),
-        ('[{"a": 1}]]', ['{"a": 1}'], "goes on behind the end"),
-        ('[{"a": 1}][', ['{"a": 1}'], "goes on behind the end"),
-        ('[{"a": 1}}, 2]', [], "closes what is not open"),
+        ('[{"a": 1}]]', ['{"a": 1}'], "text follows the end"),
+        ('[{"a": 1}][', ['{"a": 1}'], "text follows the end"),
+        ('[{"a": 1}}, 2]', [], "unmatched }"),
         ("[", [], "ends inside an element"),
         ("", [], "one event, or an array"),
         ('"text"', [], "one event, or an array"),
@@ -63,8 +63,8 @@ def test_an_element_that_is_no_json_costs_only_itself() -> None:
 )
 def test_what_was_cut_before_an_array_is_torn_is_whole(text: str, whole: list[str], says: str) -> None:
     found: list[str] = []
-    elements = elements_of(io.StringIO(text))
-    with pytest.raises(TornArray, match=says):
+    elements = read_elements(io.StringIO(text))
+    with pytest.raises(MalformedArray, match=says):
         while True:
             found.append(next(elements))
     assert found == whole
@@ -74,5 +74,5 @@ def test_an_element_that_is_too_long_is_never_held_as_a_whole() -> None:
     text = f'[1, "{"x" * (LONGEST_LINE + 1)}", 2]'
     one, two, three = cut(text)
     assert (one, three) == ("1", "2")
-    assert isinstance(two, LongElement)
+    assert isinstance(two, TruncatedElement)
     assert len(two) <= 200

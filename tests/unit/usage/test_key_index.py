@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.usage.key_index import SMALLEST, KeyIndex, KeyTable, entries_of
+from fly_billing.usage.key_index import SMALLEST, KeyIndex, KeyTable, make_entries
 
 # Hashes that fall on the same few slots, at both ends of the table, and with the same first 48 bits.
 HASHES = st.one_of(
@@ -27,7 +27,7 @@ def new_index(folder: str) -> KeyIndex:
 
 def found(index: KeyIndex, keys: list[tuple[int, int]]) -> set[tuple[int, int]]:
     hashes, days = np.array([one for one, _ in keys], np.uint64), np.array([day for _, day in keys], np.int64)
-    hits = index.find_and_add(entries_of(hashes, days))
+    hits = index.find_and_add(make_entries(hashes, days))
     return {(int(prefix), int(day)) for prefix, day in zip(hits.prefixes, hits.days, strict=True)}
 
 
@@ -53,13 +53,13 @@ def test_no_key_is_missed_while_the_index_grows() -> None:
     with tempfile.TemporaryDirectory() as folder:
         index = new_index(folder)
         for day, hashes in enumerate(landings, start=1):
-            assert len(index.find_and_add(entries_of(hashes, np.full(5_000, day))).days) == 0
+            assert len(index.find_and_add(make_entries(hashes, np.full(5_000, day))).days) == 0
         assert index.main.slots > SMALLEST
         assert 2 * index.main.used <= index.main.slots
         for day, hashes in enumerate(landings, start=1):
-            hits = index.find_and_add(entries_of(hashes, np.full(5_000, day)))
+            hits = index.find_and_add(make_entries(hashes, np.full(5_000, day)))
             assert hits.days.tolist() == [day] * 5_000
         counted = index.main.used + index.recent.used
-        index.main.count_again()
-        index.recent.count_again()
+        index.main.recount()
+        index.recent.recount()
         assert index.main.used + index.recent.used == counted == 200_000

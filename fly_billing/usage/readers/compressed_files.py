@@ -1,7 +1,7 @@
-"""Opens .gz and .zst files as the bytes that were packed, a piece at a time, and no further than they may unpack to.
+"""Opens .gz and .zst files as streams of their uncompressed bytes, up to a limit.
 
-A few bytes can unpack to terabytes: what unpacks to more than MOST_TIMES its size, or to more than MOST_BYTES, is
-refused when it comes so far. Keeps out: what is in the files (`files`).
+A few bytes can decompress to terabytes. So a file is rejected as soon as it exceeds MOST_TIMES its size or MOST_BYTES.
+Not here: file contents (`files`).
 """
 
 from __future__ import annotations
@@ -18,27 +18,32 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 ENDINGS = (".gz", ".zst")
-# Usage packs to a tenth, repetitive JSON lines to a hundredth. Up to FREE_BYTES the ratio does not matter.
+# Usage compresses to a tenth, repetitive JSON lines to a hundredth. The ratio is not checked up to FREE_BYTES.
 MOST_TIMES = 250
 FREE_BYTES = 64 * 2**20
 MOST_BYTES = 16 * 2**30
-# Kept in memory where a file must be read from its end; a longer one goes to disk.
+# A file that is read from its end is decompressed into memory up to this size, and to disk beyond it.
 IN_MEMORY = 16 * 2**20
 
 
-class UnpacksToTooMuch(Exception):
-    """The file unpacks to more than a file of its size may. The message says what to do."""
+class ArchiveTooLarge(Exception):
+    """The uncompressed size exceeds the limit for a file of this size. The message says what to do."""
 
 
-class NotPacked(Exception):
-    """The file is not what its ending says, or it is torn."""
+class InvalidArchive(Exception):
+    """The file is not in the format of its extension, or is incomplete."""
 
 
 @contextmanager
 def unpacked(file: BinaryIO, size: int, ending: str, *, seekable: bool) -> Iterator[BinaryIO]:
-    """Yield what is packed in `file`, which has `size` bytes. `seekable`: unpack all of it first.
+    """Yield the uncompressed content of a file.
 
-    Reading raises UnpacksToTooMuch and NotPacked.
+    Args:
+        size: The compressed size in bytes.
+        seekable: Decompress everything first, to memory or disk.
+
+    Raises:
+        ArchiveTooLarge, InvalidArchive: Raised while reading.
     """
     with io.BufferedReader(_Unpacked(file, size, ending), 2**20) as stream:
         if not seekable:
@@ -51,7 +56,7 @@ def unpacked(file: BinaryIO, size: int, ending: str, *, seekable: bool) -> Itera
 
 
 class _Unpacked(io.RawIOBase):
-    """Counts what it unpacks."""
+    """Decompresses, and counts the bytes."""
 
     def __init__(self, file: BinaryIO, size: int, ending: str) -> None:
         self._stream: Any = gzip.GzipFile(fileobj=file) if ending == ".gz" else pa.CompressedInputStream(file, "zstd")
@@ -67,16 +72,16 @@ class _Unpacked(io.RawIOBase):
         try:
             piece = self._stream.read(len(buffer))
         except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as problem:
-            raise NotPacked(f"no whole {self._ending} file: {problem}"[:300]) from problem
+            raise InvalidArchive(f"not a complete {self._ending} file: {problem}"[:300]) from problem
         except OSError as problem:
-            if problem.errno is not None:  # a reason that is not in the file
+            if problem.errno is not None:  # the operating system failed, so the file is not to blame
                 raise
-            raise NotPacked(f"no whole {self._ending} file: {problem}"[:300]) from problem
+            raise InvalidArchive(f"not a complete {self._ending} file: {problem}"[:300]) from problem
         self._read += len(piece)
         if self._read > self._most:
-            raise UnpacksToTooMuch(
-                f"its {self._size:,} bytes unpack to more than {self._most:,}: split it into several files, or send it"
-                " unpacked"
+            raise ArchiveTooLarge(
+                f"its {self._size:,} bytes decompress to more than {self._most:,}: split it into several files, or send"
+                " it uncompressed"
             )
         buffer[: len(piece)] = piece
         return len(piece)
