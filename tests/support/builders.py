@@ -171,7 +171,7 @@ LANDING_DAYS = days_of(date(2026, 9, 1), date(2026, 10, 3))
 
 @dataclass(frozen=True)
 class Platform:
-    """A billing database with its usage lake and landing folder, and the three stages of the way through the house."""
+    """A billing database with its usage table and landing folder, and the three stages of the way through the house."""
 
     database: BillingDatabase
     usage_table: UsageTable

@@ -1,4 +1,4 @@
-"""A small world around a Dagster code location: Postgres, a usage lake, a sandbox, a stopped clock, an instance.
+"""A small world around a Dagster code location: Postgres, a usage table, a sandbox, a stopped clock, an instance.
 
 For tests that go the whole way. Amounts come from the shipped price book, so they can be worked by hand.
 """
