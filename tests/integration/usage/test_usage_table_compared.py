@@ -306,7 +306,7 @@ def test_a_table_that_another_billing_database_wrote_is_not_landed_into(platform
     platform.usage_table.create()
     platform.usage_table.replace_days([DAY], EVENTS.empty_table())
     write_jsonl(platform.landing_dir, [event("e1", "3")])
-    with pytest.raises(UsageTableMismatch, match="one that another billing database wrote"):
+    with pytest.raises(UsageTableMismatch, match="a table written by another billing database"):
         platform.land(DAY)
     assert platform.query("select * from landing_days") == []
 
