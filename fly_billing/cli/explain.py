@@ -61,7 +61,7 @@ def explain(
 ) -> bool:
     """Print an item's explanation; return whether everything comes to what was billed. Raises NoSuchItem."""
     with local_platform() as settings:
-        database, lake = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
+        database, usage_table = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
         item: UUID = find_item_at(database, what, month, position) if month and position else find_item(database, what)
         explained = read_explanation(database, item)
         if explained.usage is None:

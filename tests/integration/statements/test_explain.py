@@ -274,7 +274,7 @@ def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform
         file.unlink()
     with (
         pytest.raises(UsageUnreadable, match="version 1 of the usage table can no longer be read"),
-        open_billed_events(platform.database, platform.lake, usage),
+        open_billed_events(platform.database, platform.usage_table, usage),
     ):
         pass
     shutil.rmtree(platform.usage_table.path)
@@ -289,7 +289,7 @@ def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform
 def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update usage_rollups set quantity = 4, events = 2")
-    with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
+    with open_billed_events(platform.database, platform.usage_table, usage_of(first_item(platform))) as billed:
         assert billed.problems() == [
             "Events: {} was billed as 4 from 2 events; the usage table has 1 event with a total of 3"
         ]
@@ -665,7 +665,7 @@ def test_a_number_of_events_that_is_not_what_was_billed_is_told(platform: Platfo
     platform.execute("update meters set aggregation = 'count' where key = 'requests'")
     used(platform, event("e1", "5"))
     platform.execute("update usage_rollups set quantity = 2")
-    with open_billed_events(platform.database, platform.lake, usage_of(first_item(platform))) as billed:
+    with open_billed_events(platform.database, platform.usage_table, usage_of(first_item(platform))) as billed:
         assert billed.problems() == [
             "Events: {} was billed as 2 from 1 event; the usage table has 1 event with a total of 5"
         ]
