@@ -22,7 +22,7 @@ from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
-from fly_billing.corrections.approvals import months_with_held_corrections
+from fly_billing.corrections.held_corrections import months_with_held_corrections
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.group_members import group_members
 from fly_billing.partitions import month_key, orgs

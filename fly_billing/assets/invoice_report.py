@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fly_billing.assets.run_report import table
-from fly_billing.corrections.adjustments import Corrections
+from fly_billing.corrections.correction import Corrections
 from fly_billing.corrections.month_run import MonthReport
 from fly_billing.invoicing.bill_run import Billed, UsageNotLanded
 from fly_billing.money import format_cents, plain

@@ -12,19 +12,20 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.corrections.adjustments import changed_terms
-from fly_billing.corrections.approvals import approve, waiting, waiting_sums
+from fly_billing.corrections.approvals import approve
+from fly_billing.corrections.changed_terms import UndecidedChange, undecided_changes
+from fly_billing.corrections.held_corrections import HeldCorrection, held_totals, list_held_corrections
 from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.postgres.database import BillingDatabase
 
 
 def show_waiting(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> None:
     """Print the corrections that wait for a person, why, how to let them pass; and changed terms of closed months."""
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
-        found, changed = waiting(database, month), changed_terms(database, month)
+        found, changed = list_held_corrections(database, month), undecided_changes(database, month)
     if as_json:
         print(json.dumps([*(_as_data(row) for row in found), *(_changed_data(row) for row in changed)], indent=2))
         return
@@ -37,19 +38,17 @@ def show_waiting(console: Terminal, month: BillingMonth | None, *, as_json: bool
         _show_changed(console, changed)
 
 
-def _show_changed(console: Terminal, changed: Sequence[Row]) -> None:
+def _show_changed(console: Terminal, changed: Sequence[UndecidedChange]) -> None:
     table = Table(title="Terms of closed months that changed; nothing of them is booked", title_justify="left")
     for name in ("Month", "Organization", "What changed", "When", "By"):
         table.add_column(name)
-    invoices: dict[tuple[str, str], list[Row]] = {}
+    invoices: dict[tuple[str, str], list[UndecidedChange]] = {}
     for row in changed:
-        invoices.setdefault((_month(row), row["organization_id"]), []).append(row)
+        invoices.setdefault((_month(row), row.organization_id), []).append(row)
     for (month, organization), rows in sorted(invoices.items()):
         newest = rows[-1]
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-        table.add_row(
-            month, organization, newest["what"] + more, f"{newest['changed_at']:%Y-%m-%d %H:%M}", newest["changed_by"]
-        )
+        table.add_row(month, organization, newest.what + more, f"{newest.changed_at:%Y-%m-%d %H:%M}", newest.changed_by)
     console.print(table)
     console.print(
         "`fly-billing rebill ORG MONTH --dry-run` shows what would change; without --dry-run it is booked, and"
@@ -58,58 +57,58 @@ def _show_changed(console: Terminal, changed: Sequence[Row]) -> None:
     )
 
 
-def _changed_data(row: Row) -> dict[str, object]:
+def _changed_data(row: UndecidedChange) -> dict[str, object]:
     return {
         "month": _month(row),
-        "organization_id": row["organization_id"],
-        "invoice_id": str(row["invoice_id"]),
-        "changed": row["what"],
-        "changed_at": row["changed_at"].isoformat(),
-        "changed_by": row["changed_by"],
+        "organization_id": row.organization_id,
+        "invoice_id": str(row.invoice_id),
+        "changed": row.what,
+        "changed_at": row.changed_at.isoformat(),
+        "changed_by": row.changed_by,
     }
 
 
-def _show_held(console: Terminal, found: Sequence[Row]) -> None:
+def _show_held(console: Terminal, found: Sequence[HeldCorrection]) -> None:
     table = Table(title="Corrections that wait; nothing of them is booked", title_justify="left")
     for name in ("Month", "Organization", "Would give back", "Would charge", "Causes", "Since", "Approved by"):
         table.add_column(name, justify="right" if name.startswith("Would") else "left")
     for row in found:
         table.add_row(
-            _month(row), row["organization_id"], _money(row, "gives_back"), _money(row, "charges"),
-            ", ".join(row["causes"]), f"{row['decided_at']:%Y-%m-%d %H:%M}", row["approved_by"] or "",
+            _month(row), row.organization_id, _money(row.gives_back, row.currency), _money(row.charges, row.currency),
+            ", ".join(row.causes), f"{row.decided_at:%Y-%m-%d %H:%M}", row.approved_by or "",
         )  # fmt: skip
     console.print(table)
-    for one in waiting_sums(found):
+    for one in held_totals(found):
         console.print(one.sentence, soft_wrap=True)
-    for name in sorted({_month(row) for row in found if row["approval_id"]}):
+    for name in sorted({_month(row) for row in found if row.is_approved}):
         console.print(f"{name}: {_when_booked(name)}")
 
 
-def _month(row: Row) -> str:
-    return str(BillingMonth.containing(row["month"]))
+def _month(row: HeldCorrection | UndecidedChange) -> str:
+    return str(row.billing_month)
 
 
-def _money(row: Row, name: str) -> str:
-    return format_cents(to_cents(row[name], row["currency"]), row["currency"])
+def _money(amount: Decimal, currency: str) -> str:
+    return format_cents(to_cents(amount, currency), currency)
 
 
 def _when_booked(month: str) -> str:
     return f"what is approved is booked tonight, or now by `fly-billing bill {month}`."
 
 
-def _as_data(row: Row) -> dict[str, object]:
+def _as_data(row: HeldCorrection) -> dict[str, object]:
     return {
         "month": _month(row),
-        "organization_id": row["organization_id"],
-        "invoice_id": str(row["invoice_id"]),
-        "currency": row["currency"],
-        "gives_back": plain(row["gives_back"]),
-        "charges": plain(row["charges"]),
-        "causes": list(row["causes"]),
-        "reason": row["reason"],
-        "since": row["decided_at"].isoformat(),
-        "approved_by": row["approved_by"],
-        "why": row["why"],
+        "organization_id": row.organization_id,
+        "invoice_id": str(row.invoice_id),
+        "currency": row.currency,
+        "gives_back": plain(row.gives_back),
+        "charges": plain(row.charges),
+        "causes": list(row.causes),
+        "reason": row.reason,
+        "since": row.decided_at.isoformat(),
+        "approved_by": row.approved_by,
+        "why": row.why,
     }
 
 

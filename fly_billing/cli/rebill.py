@@ -14,24 +14,22 @@ from rich.table import Table
 from fly_billing.cli.corrections import read_total
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, lines
-from fly_billing.corrections.adjustments import (
-    Actor,
-    Correction,
-    Corrections,
-    approve_by_hand,
-    book_adjustments,
-    book_credit_note,
-    correct_later_months,
+from fly_billing.corrections.adjustments import book_adjustments
+from fly_billing.corrections.approvals import (
+    approve_manual_correction,
+    check_manual_correction,
     demand_approval,
-    find_corrections,
-    judge_by_hand,
-    keep_as_billed,
-    lock_for_correcting,
-    note_approval,
+    guard_of,
+    record_reissue_approval,
 )
-from fly_billing.corrections.approvals import Judged, guard_of
+from fly_billing.corrections.changed_terms import keep_as_billed
+from fly_billing.corrections.correction import Actor, Correction, Corrections
+from fly_billing.corrections.correction_run import correct_later_months, lock_for_correcting
+from fly_billing.corrections.credit_notes import book_credit_note
+from fly_billing.corrections.held_corrections import GuardedCorrections
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.reissue import reissue
-from fly_billing.corrections.rules.guard import Held, total_to_approve
+from fly_billing.corrections.rules.guard import Hold, total_to_approve
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.bill_run import Terms
 from fly_billing.money import exact_sum, format_cents, plain, to_cents
@@ -71,7 +69,7 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
         payer = _payer(database, organization, month)
         who = Actor(getpass.getuser(), datetime.now(UTC), wish.why)
         total, guard = wish.total, guard_of(settings)
-        judged: Judged | None = None
+        guarded: GuardedCorrections | None = None
         later = Corrections([])
         roll_up(database, usage_table, month, payer["groups"], who.at)
         with database.transaction() as connection:
@@ -80,8 +78,8 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
             found = find_corrections(connection, month, groups, usage_table, only={payer["payer_id"]})
             if wish.as_new_invoice and not wish.is_dry_run:
                 for one in found.found:  # none where the invoice is void already
-                    judged = judge_by_hand(connection, one, guard)
-                    demand_approval(one, judged, total)
+                    guarded = check_manual_correction(connection, one, guard)
+                    demand_approval(one, guarded, total)
             elif found.failures:
                 raise ActionableError(found.failures[0][1].operator_text)
             elif not found.found:
@@ -91,12 +89,12 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
                 )
             else:
                 (correction,) = found.found
-                judged = judge_by_hand(connection, correction, guard)
+                guarded = check_manual_correction(connection, correction, guard)
                 if wish.as_it_was:
                     if not wish.is_dry_run:
                         keep_as_billed(connection, correction, who)
                 elif not wish.is_dry_run and correction.differences:
-                    approve_by_hand(connection, correction, judged, who, total)
+                    approve_manual_correction(connection, correction, guarded, who, total)
                     if wish.as_credit_note:
                         book_credit_note(connection, correction, who)
                     else:
@@ -107,8 +105,8 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
                     )
         if wish.as_new_invoice and not wish.is_dry_run:
             _make_anew(console, settings, database, payer["payer_id"], month, who)
-            if judged and judged.held and total is not None:
-                note_approval(database, found.found[0], who, total)
+            if guarded and guarded.holds and total is not None:
+                record_reissue_approval(database, found.found[0], who, total)
             with database.transaction() as connection:
                 lock_for_correcting(connection, month, groups)
                 later = correct_later_months(
@@ -116,7 +114,7 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
                 )
             _show_later(console, later)
             return
-    _show(console, correction, wish, judged.held if judged else [])
+    _show(console, correction, wish, guarded.holds if guarded else [])
     if not wish.as_json:
         _show_later(console, later)
 
@@ -144,7 +142,7 @@ def _make_anew(
         console.print(f"Stripe still has its draft {done.draft_left}: `fly-billing repair {month}` removes it.")
 
 
-def _show(console: Terminal, correction: Correction, wish: RebillOptions, held: Sequence[Held]) -> None:
+def _show(console: Terminal, correction: Correction, wish: RebillOptions, held: Sequence[Hold]) -> None:
     if wish.as_json:
         print(json.dumps(as_data(correction), indent=2))
         return

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from fly_billing.cli.data_folder import SEED_NOTE, remove_data
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
-from fly_billing.corrections.adjustments import changed_terms
+from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.errors import ActionableError
 from fly_billing.focus.imports import FocusImport, import_focus
 from fly_billing.money import counted
@@ -72,7 +72,7 @@ def load_prices_of(console: Terminal, folder: Path | None) -> None:
     with local_platform(migrates=True) as settings:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
-        known = len(changed_terms(database))
+        known = len(undecided_changes(database))
         try:
             book = read_price_book_files(folder.resolve() if folder else SHIPPED / "fly")
             _refuse_empty(book, folder)
@@ -81,7 +81,7 @@ def load_prices_of(console: Terminal, folder: Path | None) -> None:
         except (ValueError, IntegrityError) as problem:
             said = problem if isinstance(problem, ValueError) else reason_of(problem)
             raise ActionableError(f"nothing was loaded:\n{said}") from problem
-        changed = len(changed_terms(database)) - known
+        changed = len(undecided_changes(database)) - known
     if changed:
         console.print(
             f"{changed:,} changes of prices are about closed months, which stay as they were billed:"

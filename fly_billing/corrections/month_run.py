@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from fly_billing.corrections.adjustments import Actor, Corrections, correct_month
-from fly_billing.corrections.approvals import waiting, waiting_sums
-from fly_billing.corrections.checks import failed_corrections, held_corrections, unbilled_usage, undecided_terms
-from fly_billing.corrections.rules.guard import CorrectionGuard, HeldSum
+from fly_billing.corrections.checks import corrections_to_approve, failed_corrections, unbilled_usage, undecided_terms
+from fly_billing.corrections.correction import Actor, Corrections
+from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
+from fly_billing.corrections.rules.guard import CorrectionGuard, HeldTotal
 from fly_billing.invoicing.bill_run import Billed, Terms, UsageNotLanded, bill
 from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
 from fly_billing.periods import BillingMonth
@@ -81,7 +82,7 @@ class MonthReport:
     groups: Sequence[str]
     billed: Billed | UsageNotLanded
     corrections: Corrections | None = None
-    held_sums: Mapping[BillingMonth, Sequence[HeldSum]] = field(default_factory=dict)
+    held_sums: Mapping[BillingMonth, Sequence[HeldTotal]] = field(default_factory=dict)
     damaged: Sequence[DamagedUsage] = ()
     checks: CheckedMonth = field(default_factory=CheckedMonth)
 
@@ -117,9 +118,9 @@ def _correct(run: BillingRun, month: BillingMonth, groups: Sequence[str], billed
     return correct_month(run.database, month, groups, run.usage, who, only=only, guard=run.guard)
 
 
-def _held_sums(database: BillingDatabase, corrections: Corrections) -> dict[BillingMonth, list[HeldSum]]:
-    months = sorted({correction.month for correction in corrections.waiting}) if corrections.held else []
-    return {month: waiting_sums(waiting(database, month)) for month in months}
+def _held_sums(database: BillingDatabase, corrections: Corrections) -> dict[BillingMonth, list[HeldTotal]]:
+    months = sorted({correction.month for correction in corrections.held})
+    return {month: held_totals(list_held_corrections(database, month)) for month in months}
 
 
 def _check(
@@ -127,14 +128,14 @@ def _check(
     month: BillingMonth,
     groups: Sequence[str],
     corrections: Corrections,
-    sums: Mapping[BillingMonth, Sequence[HeldSum]],
+    sums: Mapping[BillingMonth, Sequence[HeldTotal]],
 ) -> CheckedMonth:
-    held = {name for correction in corrections.waiting for name in correction.payer.member_names}
+    held = {name for correction in corrections.held for name in correction.payer.member_names}
     return CheckedMonth(
         wrong_totals=_of_month(month, wrong_totals(database, month, groups)),
         not_priced_once=_of_month(month, rollups_not_priced_once(database, month, groups)),
         unbilled=_of_month(month, unbilled_usage(database, month, groups, held)),
-        held=[row for each, of_month in sums.items() for row in held_corrections(each, corrections, of_month)],
+        held=[row for each, of_month in sums.items() for row in corrections_to_approve(each, corrections, of_month)],
         failed_corrections=failed_corrections(month, corrections),
         undecided=undecided_terms(month, corrections),
     )

@@ -2,7 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
-from fly_billing.corrections.approvals import tell_waiting
+from fly_billing.corrections.held_corrections import queue_held_correction_alerts
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -17,6 +17,6 @@ def alert_on_held_corrections(
     The cursor is the newest decision read. The outbox takes each alert only once, whatever the cursor says.
     """
     seen = int(context.cursor or 0)
-    newest, sent = tell_waiting(billing_postgres.database(), alerts.channels(), context.log.error, seen)
+    newest, sent = queue_held_correction_alerts(billing_postgres.database(), alerts.channels(), context.log.error, seen)
     context.update_cursor(str(newest))
     return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")

@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fly_billing.corrections.adjustments import find_corrections
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.invoicing.bill_run import Terms, bill
 from fly_billing.postgres.database import BillingDatabase
@@ -100,7 +100,7 @@ def rebill_one(order: Order) -> Facts:
     """Work out again what the organization with the most items owes."""
     with order.billing.transaction() as connection:
         found = find_corrections(connection, MONTH, ["org-00007"], order.usage_table, only={"org-00007"})
-    assert len(found.found) == 1 and not found.wrong
+    assert len(found.found) == 1 and not found.needed
     return {}
 
 

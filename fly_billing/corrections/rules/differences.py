@@ -92,11 +92,11 @@ class Difference:
     detail: Mapping[str, str] = field(default_factory=dict)
     billed_items: tuple[InvoiceItem, ...] = ()
     owed_items: tuple[InvoiceItem, ...] = ()
-    waits: Decimal = Decimal(0)
+    undecided: Decimal = Decimal(0)
 
     @property
     def amount(self) -> Decimal:
-        return EXACT.subtract(self.owed, exact_sum([self.billed, self.adjusted, self.waits]))
+        return EXACT.subtract(self.owed, exact_sum([self.billed, self.adjusted, self.undecided]))
 
 
 def recalculate(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> InvoiceInProgress:

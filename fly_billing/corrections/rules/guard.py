@@ -49,9 +49,9 @@ class ChargeLevel:
     key: str
     organization_id: str
     kind: str
-    mark: Decimal
+    baseline: Decimal
     peak: Decimal
-    now: Decimal
+    current: Decimal
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class RestOfMonth:
 
 
 @dataclass(frozen=True)
-class Held:
+class Hold:
     """A correction that waits, and why, in words for people."""
 
     proposal: Proposal
@@ -110,9 +110,9 @@ class _Loss:
     given_back: Decimal = ZERO
 
 
-def held_corrections(
+def corrections_to_hold(
     month: str, proposals: Sequence[Proposal], rest: Mapping[str, RestOfMonth], guard: CorrectionGuard
-) -> list[Held]:
+) -> list[Hold]:
     """Return the corrections that wait. The others may be booked.
 
     Where a month as a whole gives back more than its share, all its corrections in that currency wait: charges
@@ -121,7 +121,7 @@ def held_corrections(
     """
     if guard.percent == 0:
         return []
-    held: list[Held] = []
+    held: list[Hold] = []
     for currency in sorted({one.currency for one in proposals}):
         mine = [one for one in proposals if one.currency == currency]
         held += _held_in_currency(month, mine, rest.get(currency, RestOfMonth()), guard)
@@ -130,7 +130,7 @@ def held_corrections(
 
 def _held_in_currency(
     month: str, proposals: Sequence[Proposal], rest: RestOfMonth, guard: CorrectionGuard
-) -> list[Held]:
+) -> list[Hold]:
     asked = [one for one in proposals if one.changes and not one.is_approved]
     losses = {one.invoice_id: loss_of(one) for one in proposals if not one.is_approved}
     charged = exact_sum([rest.charged, *(loss.charged for loss in losses.values())])
@@ -141,17 +141,17 @@ def _held_in_currency(
             f" {_money(charged, asked[0].currency)} charged in all ({_share(given_back, charged)}; {guard.percent} %"
             " pass without a person)"
         )
-        return [Held(one, reason) for one in asked]
+        return [Hold(one, reason) for one in asked]
     return [held for one in asked if one.gives_back and (held := _held_alone(one, losses[one.invoice_id], guard))]
 
 
-def _held_alone(proposal: Proposal, loss: _Loss, guard: CorrectionGuard) -> Held | None:
+def _held_alone(proposal: Proposal, loss: _Loss, guard: CorrectionGuard) -> Hold | None:
     for name, each in ((proposal.organization_id, loss), *sorted(_usage_losses(proposal).items())):
         if _is_over(each, guard.organization_percent, guard.floor):
             money, whole = (_money(amount, proposal.currency) for amount in (each.given_back, each.charged))
             what = "charges" if each is loss else "usage"
             share = _share(each.given_back, each.charged)
-            return Held(
+            return Hold(
                 proposal,
                 f"{name} would be given back {money} of {whole} of its {what} ({share}; {guard.organization_percent} %"
                 " pass without a person)",
@@ -163,9 +163,9 @@ def loss_of(proposal: Proposal) -> _Loss:
     """Say what an invoice charged at most, and how much below that it is once the correction is booked."""
     owed = _owed(proposal)
     first_hand = [level for level in owed if level.kind in FIRST_HAND]
-    gross = exact_sum([max(ZERO, EXACT.subtract(one.peak, one.now)) for one in first_hand])
-    mark = exact_sum([one.mark for one in owed])
-    net = EXACT.subtract(mark, exact_sum([one.now for one in owed]))
+    gross = exact_sum([max(ZERO, EXACT.subtract(one.peak, one.current)) for one in first_hand])
+    mark = exact_sum([one.baseline for one in owed])
+    net = EXACT.subtract(mark, exact_sum([one.current for one in owed]))
     return _Loss(max(exact_sum([one.peak for one in first_hand]), mark, ZERO), max(gross, net, ZERO))
 
 
@@ -176,7 +176,7 @@ def _usage_losses(proposal: Proposal) -> dict[str, _Loss]:
         if one.kind == "usage":
             loss = found[one.organization_id]
             loss.charged = EXACT.add(loss.charged, one.peak)
-            loss.given_back = EXACT.add(loss.given_back, max(ZERO, EXACT.subtract(one.peak, one.now)))
+            loss.given_back = EXACT.add(loss.given_back, max(ZERO, EXACT.subtract(one.peak, one.current)))
     return found
 
 
@@ -185,7 +185,7 @@ def _owed(proposal: Proposal) -> list[ChargeLevel]:
     levels = {one.key: one for one in proposal.levels}
     for key, (organization, kind, amount) in proposal.changes.items():
         one = levels.get(key) or ChargeLevel(key, organization, kind, ZERO, ZERO, ZERO)
-        levels[key] = ChargeLevel(key, organization, one.kind, one.mark, one.peak, EXACT.add(one.now, amount))
+        levels[key] = ChargeLevel(key, organization, one.kind, one.baseline, one.peak, EXACT.add(one.current, amount))
     return list(levels.values())
 
 
@@ -212,7 +212,7 @@ def total_to_approve(amounts: Iterable[Decimal], currency: str) -> Decimal:
 
 
 @dataclass(frozen=True)
-class HeldSum:
+class HeldTotal:
     """What waits of a month in one currency: the payers' exact amounts, and why."""
 
     month: str
@@ -237,7 +237,7 @@ class HeldSum:
         )
 
 
-def held_alert(held: HeldSum) -> Alert:
+def held_alert(held: HeldTotal) -> Alert:
     """Make the message that corrections wait: how much for whom, the largest first, why, and what to do."""
     largest = sorted(held.gives_back.items(), key=lambda one: (-one[1], one[0]))
     named = [f"- {name}: {_money(amount, held.currency)}" for name, amount in largest[:MOST_NAMED]]

@@ -7,7 +7,3 @@ select
     :month, :currency, :organization_id, :total, (select coalesce(max(id), 0) from correction_decisions), :approved_by,
     :why, :now
 returning id;
-
--- name: months_with_held_corrections
--- One row per month (its start) with corrections that wait for a person: usage may be back, or a person has approved them.
-select distinct cast(month as timestamp) at time zone 'UTC' as month from held_corrections order by 1;

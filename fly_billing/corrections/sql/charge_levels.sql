@@ -48,9 +48,9 @@ running as (
 adjusted as (
     select
         invoice_id, key, min(organization_id) as organization_id, min(kind) as kind,
-        coalesce(sum(amount) filter (where made_at <= approved_at), 0) as mark,
+        coalesce(sum(amount) filter (where made_at <= approved_at), 0) as baseline,
         max(level) filter (where approved_at is null or made_at > approved_at) as highest,
-        sum(amount) as now
+        sum(amount) as current
     from running
     group by invoice_id, key
 ),
@@ -60,9 +60,9 @@ levels as (
         invoice_id, key,
         coalesce(billed.organization_id, adjusted.organization_id) as organization_id,
         coalesce(billed.kind, adjusted.kind) as kind,
-        coalesce(billed.amount, 0) + coalesce(adjusted.mark, 0) as mark,
-        coalesce(billed.amount, 0) + greatest(coalesce(adjusted.mark, 0), adjusted.highest) as peak,
-        coalesce(billed.amount, 0) + coalesce(adjusted.now, 0) as now
+        coalesce(billed.amount, 0) + coalesce(adjusted.baseline, 0) as baseline,
+        coalesce(billed.amount, 0) + greatest(coalesce(adjusted.baseline, 0), adjusted.highest) as peak,
+        coalesce(billed.amount, 0) + coalesce(adjusted.current, 0) as current
     from billed
     full join adjusted using (invoice_id, key)
 )
@@ -73,10 +73,10 @@ select
     case when final.is_asked_for then levels.organization_id end as organization_id,
     case when final.is_asked_for then levels.kind end as kind,
     levels.kind in ('usage', 'subscription') as is_first_hand,
-    sum(levels.mark) as mark,
+    sum(levels.baseline) as baseline,
     sum(levels.peak) as peak,
-    sum(levels.now) as now,
-    sum(greatest(levels.peak - levels.now, 0)) as given_back
+    sum(levels.current) as current,
+    sum(greatest(levels.peak - levels.current, 0)) as given_back
 from levels
 join final on final.id = levels.invoice_id
 group by 1, 2, 3, 4, 5, 6, 7

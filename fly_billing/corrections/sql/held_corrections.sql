@@ -1,3 +1,4 @@
+-- name: held_corrections
 -- One row per final invoice whose correction waits for a person: what it gives back, and what a person approved of it
 -- (null: nobody did). `month` is its start. Without :month those of all months.
 select
@@ -13,4 +14,8 @@ left join lateral (
     limit 1
 ) as a on true
 where cast(:month as date) is null or h.month = :month
-order by month, h.currency, h.organization_id
+order by month, h.currency, h.organization_id;
+
+-- name: months_with_held_corrections
+-- One row per month (its start) with corrections that wait for a person: usage may be back, or a person has approved them.
+select distinct cast(month as timestamp) at time zone 'UTC' as month from held_corrections order by 1;

@@ -17,7 +17,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.corrections.adjustments import Actor, Corrections, correct_month, find_corrections, keep_as_billed
+from fly_billing.corrections.changed_terms import keep_as_billed
+from fly_billing.corrections.correction import Actor, Corrections
+from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
 from tests.support.builders import (
@@ -69,7 +72,9 @@ def booked(found: Corrections) -> dict[str, Decimal]:
 
 
 def undecided(found: Corrections) -> dict[str, Decimal]:
-    return {one.payer.organization_id: sum((each.amount for each in one.terms), Decimal(0)) for one in found.undecided}
+    return {
+        one.payer.organization_id: sum((each.amount for each in one.undecided), Decimal(0)) for one in found.undecided
+    }
 
 
 def rebilled(platform: Platform, organization: str) -> Decimal:

@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from fly_billing.corrections.adjustments import (
-    Actor,
-    Correction,
-    book_credit_note,
-    correct_month,
-    find_corrections,
-)
+from fly_billing.corrections.correction import Actor, Correction
+from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.credit_notes import book_credit_note
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.errors import ActionableError

@@ -15,24 +15,17 @@ from typing import Any
 import pytest
 
 from fly_billing.cli.corrections import read_total
-from fly_billing.corrections.adjustments import (
-    Actor,
-    Correction,
-    Corrections,
-    approve_by_hand,
-    book_adjustments,
-    correct_month,
-    find_corrections,
-    judge_by_hand,
-)
-from fly_billing.corrections.approvals import (
-    NotApproved,
-    approve,
+from fly_billing.corrections.adjustments import book_adjustments
+from fly_billing.corrections.approvals import NotApproved, approve, approve_manual_correction, check_manual_correction
+from fly_billing.corrections.correction import Actor, Correction, Corrections
+from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.held_corrections import (
+    held_totals,
+    list_held_corrections,
     months_with_held_corrections,
-    tell_waiting,
-    waiting,
-    waiting_sums,
+    queue_held_correction_alerts,
 )
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.guard import CorrectionGuard
 from fly_billing.errors import ActionableError
 from tests.support.builders import CLOSED, DAY, OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
@@ -74,7 +67,7 @@ def correct(
 
 
 def held(platform: Platform) -> dict[str, Decimal]:
-    return {row["organization_id"]: row["gives_back"] for row in waiting(platform.database)}
+    return {row.organization_id: row.gives_back for row in list_held_corrections(platform.database)}
 
 
 def adjusted(platform: Platform) -> dict[str, Decimal]:
@@ -103,7 +96,7 @@ def test_usage_that_disappears_is_not_given_back_and_when_it_is_back_all_is_as_b
     use(platform, {})
     land_again(platform)
     for _ in range(2):
-        assert len(correct(platform).held) == 10
+        assert len(correct(platform).holds) == 10
         assert adjusted(platform) == {}
         assert october(platform) == {}
     assert held(platform) == dict.fromkeys(TEN, Decimal(30))
@@ -112,7 +105,7 @@ def test_usage_that_disappears_is_not_given_back_and_when_it_is_back_all_is_as_b
 
     use(platform, dict.fromkeys(TEN, "300"))
     land_again(platform, LATER + timedelta(hours=1))
-    assert correct(platform).held == []
+    assert correct(platform).holds == []
     assert held(platform) == {}
     assert (adjusted(platform), october(platform)) == ({}, {})
     assert months_with_held_corrections(platform.database) == []
@@ -124,7 +117,7 @@ def test_what_waits_says_so_in_a_sentence_that_can_be_typed(platform: Platform) 
     use(platform, {})
     land_again(platform)
     correct(platform)
-    (one,) = waiting_sums(waiting(platform.database, SEPTEMBER))
+    (one,) = held_totals(list_held_corrections(platform.database, SEPTEMBER))
     assert one.sentence == (
         "10 corrections wait for a person, and nothing of that is booked: 2026-09 would give back $300.00 of $300.00"
         " charged in all (100.0 %; 5 % pass without a person). First make sure that no usage is missing: once it is"
@@ -140,7 +133,7 @@ def test_people_are_alerted_once(platform: Platform) -> None:
     seen = 0
     for _ in range(3):
         correct(platform)
-        seen, _ = tell_waiting(platform.database, [], told.append, seen)
+        seen, _ = queue_held_correction_alerts(platform.database, [], told.append, seen)
     assert [text.splitlines()[0] for text in told] == [
         "Corrections of 2026-09 wait for a person: $300.00 would be given back"
     ]
@@ -154,7 +147,7 @@ def test_five_percent_of_a_month_is_the_limit(left: str, is_held: bool, platform
     """One organization falls by 4.9 % (5.1 %) of the month: about half of its own."""
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": left})
     land_again(platform)
-    assert bool(correct(platform).held) is is_held
+    assert bool(correct(platform).holds) is is_held
     assert adjusted(platform) == ({} if is_held else {"org-0": Decimal("-14.7")})
 
 
@@ -290,7 +283,7 @@ def test_a_price_by_mistake_waits(platform: Platform) -> None:
     platform.roll_up(now=LATER)
     correct(platform, with_terms=True)
     assert adjusted(platform) == {}
-    (row,) = {tuple(row["causes"]) for row in waiting(platform.database)}
+    (row,) = {tuple(row.causes) for row in list_held_corrections(platform.database)}
     assert row == ("price version",)
 
 
@@ -316,8 +309,8 @@ def of_one(platform: Platform, name: str, total: str | None) -> Correction:
     """Book one organization's correction as `rebill` does."""
     with platform.database.transaction() as connection:
         (found,) = find_corrections(connection, SEPTEMBER, [name], platform.usage_table).found
-        judged = judge_by_hand(connection, found, GUARD)
-        approve_by_hand(connection, found, judged, ANN, Decimal(total) if total else None)
+        guarded = check_manual_correction(connection, found, GUARD)
+        approve_manual_correction(connection, found, guarded, ANN, Decimal(total) if total else None)
         book_adjustments(connection, [found], ANN)
     return found
 
@@ -332,7 +325,7 @@ def test_a_person_who_rebills_one_organization_names_what_it_gives_back(platform
     assert adjusted(platform) == {}
     of_one(platform, "org-0", "30.00")
     assert adjusted(platform) == {"org-0": Decimal(-30)}
-    assert correct(platform).held == []
+    assert correct(platform).holds == []
     assert adjusted(platform) == {"org-0": Decimal(-30)}
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.reissue import Reissued, reissue
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.errors import ActionableError

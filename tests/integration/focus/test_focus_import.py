@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.imports import FocusImport, FocusImportError, import_focus
 from fly_billing.invoicing.bill_run import Billed, Terms, bill

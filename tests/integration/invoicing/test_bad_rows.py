@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.pricing.price_books import PriceBookFiles
@@ -172,7 +173,7 @@ def test_a_final_month_is_corrected_for_all_but_those_with_a_bad_row(ten: Platfo
         ten.database, SEPTEMBER, NAMES, ten.usage_table, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
     )
     assert [name for name, _ in found.failures] == list(BAD)
-    assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]
+    assert [(one.payer.organization_id, one.amount) for one in found.needed] == [("org-1", Decimal("0.18"))]
 
 
 def test_a_month_is_shadow_billed_for_all_but_those_with_a_bad_row(ten: Platform) -> None:
@@ -236,7 +237,7 @@ def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_othe
         ten.database, SEPTEMBER, NAMES, ten.usage_table, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
     )
     assert [(name, error.code) for name, error in found.failures] == [("org-3", "usage_rollups_damaged")]
-    assert [(one.payer.organization_id, one.amount) for one in found.wrong] == [("org-1", Decimal("0.18"))]
+    assert [(one.payer.organization_id, one.amount) for one in found.needed] == [("org-1", Decimal("0.18"))]
     assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
 
 

@@ -19,7 +19,8 @@ import pytest
 from markupsafe import escape
 
 from fly_billing.alerting.spend_thresholds import SpendAlertFailed, add_threshold, queue_spend_alerts, thresholds
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
@@ -216,7 +217,7 @@ def corrected(database: BillingDatabase, billed: Billed) -> Any:
     found = correct_month(
         database, SEPTEMBER, NAMES, billed.usage_table, Actor("ann", at("2026-10-21")), guard=OFF, with_terms=True
     )
-    return [(one.payer.organization_id, one.amount) for one in found.wrong if one.payer.organization_id == "healthy"]
+    return [(one.payer.organization_id, one.amount) for one in found.needed if one.payer.organization_id == "healthy"]
 
 
 def open_month(database: BillingDatabase, billed: Billed) -> Any:

@@ -8,7 +8,8 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.invoicing.bill_run import UsageNotLanded, bill
 from fly_billing.invoicing.rules.assembly import invoice_id

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import CorrectionGuard
 from fly_billing.periods import BillingMonth
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
@@ -40,7 +41,7 @@ def correct(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
     names = platform.organizations()
     done = correct_month(platform.database, month, names, platform.usage_table, Actor("ann", LATER), guard=GUARD)
     assert not done.failures
-    assert not done.held
+    assert not done.holds
     return {str(one.month): one.amount for one in done.found if one.amount}
 
 

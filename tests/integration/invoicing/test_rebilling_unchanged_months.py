@@ -13,7 +13,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from fly_billing.corrections.adjustments import find_corrections
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.periods import BillingMonth
 from tests.support.builders import OCTOBER, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 

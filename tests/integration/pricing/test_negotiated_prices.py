@@ -18,7 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner, Result
 
 from fly_billing.cli.main import app
-from fly_billing.corrections.adjustments import Actor, changed_terms, correct_month, find_corrections
+from fly_billing.corrections.changed_terms import undecided_changes
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.differences import PRICE_VERSION
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
@@ -238,7 +241,7 @@ def test_billing_a_month_again_unchanged_books_nothing(platform: Platform) -> No
     platform.roll_up(now=at("2026-10-10"))
     with platform.database.transaction() as connection:
         found = find_corrections(connection, SEPTEMBER, ["acme"], platform.usage_table)
-    assert (found.failures, found.wrong) == ([], [])
+    assert (found.failures, found.needed) == ([], [])
 
 
 def test_a_price_negotiated_for_a_closed_month_is_asked_about_for_its_organization_only(platform: Platform) -> None:
@@ -249,12 +252,12 @@ def test_a_price_negotiated_for_a_closed_month_is_asked_about_for_its_organizati
     load(
         platform, "negotiated:\n  - {key: requests, organization: acme, percent_off: 25, effective_from: 2026-09-01}\n"
     )
-    (asked,) = changed_terms(platform.database)
-    assert (asked["organization_id"], asked["what"]) == ("acme", "negotiated price requests of acme was added")
+    (asked,) = undecided_changes(platform.database)
+    assert (asked.organization_id, asked.what) == ("acme", "negotiated price requests of acme was added")
     platform.roll_up(now=at("2026-10-10"))
     with platform.database.transaction() as connection:
         found = find_corrections(connection, SEPTEMBER, platform.organizations(), platform.usage_table)
-    (correction,) = found.wrong
+    (correction,) = found.needed
     (difference,) = correction.differences
     assert (correction.payer.organization_id, difference.amount) == ("acme", Decimal("-0.50"))
     assert difference.causes == (PRICE_VERSION,)
@@ -277,7 +280,7 @@ def test_a_group_s_price_for_a_closed_month_is_asked_about_for_each_member_and_s
         platform,
         "negotiated:\n  - {key: requests, group: early, percent_off: 5, effective_from: 2026-01-01}\n" + members,
     )
-    assert [(row["about"], row["what"]) for row in changed_terms(platform.database)] == [
+    assert [(row.about, row.what) for row in undecided_changes(platform.database)] == [
         ("acme", "membership in group early was added"),
         ("acme", "negotiated price requests of group early was added"),
     ]
@@ -390,7 +393,7 @@ def test_a_price_that_is_told_late_for_the_middle_of_a_closed_month_cuts_and_cor
     again = correct_month(
         platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
     )
-    assert again.wrong == []
+    assert again.needed == []
 
 
 def test_a_payer_s_invoice_has_each_organization_at_its_own_prices(platform: Platform) -> None:

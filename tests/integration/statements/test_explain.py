@@ -21,7 +21,9 @@ from sqlalchemy.exc import DBAPIError
 
 from fly_billing.cli.explain import show_explanation
 from fly_billing.cli.terminal import Terminal
-from fly_billing.corrections.adjustments import Actor, correct_month, find_corrections
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation

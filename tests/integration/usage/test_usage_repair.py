@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.usage.repair import UsageTableRepairError, find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTableMismatch
@@ -58,7 +59,7 @@ def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fau
     assert landed.table().version > before
     landed.roll_up(now=CLOSED)
     assert (
-        correct_month(landed.database, SEPTEMBER, ["acme"], landed.usage_table, Actor("ann", CLOSED), guard=OFF).wrong
+        correct_month(landed.database, SEPTEMBER, ["acme"], landed.usage_table, Actor("ann", CLOSED), guard=OFF).needed
         == []
     )
     write_jsonl(landed.landing_dir, [event("e0", "3", time=f"{SECOND}T12:00:00Z")], SECOND, "more")

@@ -17,7 +17,8 @@ import pytest
 from dagster import ExecuteInProcessResult
 
 from fly_billing.assets.failure_causes import failure_causes
-from fly_billing.corrections.adjustments import Actor, correct_month
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.money import plain
 from fly_billing.statements.billed_events import check_items_per_event
@@ -226,7 +227,7 @@ def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
     bring_back()
     landed.roll_up(now=CLOSED)
     assert (
-        correct_month(landed.database, SEPTEMBER, ["acme"], landed.usage_table, Actor("ann", CLOSED), guard=OFF).wrong
+        correct_month(landed.database, SEPTEMBER, ["acme"], landed.usage_table, Actor("ann", CLOSED), guard=OFF).needed
         == []
     )
     assert landed.query("select * from adjustments") == []

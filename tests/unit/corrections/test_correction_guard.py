@@ -12,11 +12,11 @@ from fly_billing.corrections.rules.guard import (
     OFF,
     ChargeLevel,
     CorrectionGuard,
-    HeldSum,
+    HeldTotal,
     Proposal,
     RestOfMonth,
+    corrections_to_hold,
     held_alert,
-    held_corrections,
     loss_of,
     total_to_approve,
 )
@@ -41,7 +41,7 @@ def proposal(
 
 
 def waiting(*proposals: Proposal, rest: Mapping[str, RestOfMonth] | None = None) -> list[str]:
-    return [one.proposal.organization_id for one in held_corrections("2026-09", proposals, rest or {}, GUARD)]
+    return [one.proposal.organization_id for one in corrections_to_hold("2026-09", proposals, rest or {}, GUARD)]
 
 
 @pytest.mark.parametrize(("gives_back", "waits"), [("4.9", []), ("5", []), ("5.1", ["acme"]), ("100", ["acme"])])
@@ -112,7 +112,7 @@ def test_a_coupon_by_mistake_waits_too() -> None:
 def test_all_usage_of_a_linked_organization_waits_though_its_payer_was_charged_much() -> None:
     """acme pays 1,000 of its own and 20 for beta, all of whose usage is gone."""
     levels = (level("a", "1000"), level("b", "20", whose="beta"))
-    held = held_corrections(
+    held = corrections_to_hold(
         "2026-09", [Proposal(NAMES, "acme", "USD", levels, {"b": ("beta", "usage", Decimal(-20))})], {}, GUARD
     )
     assert [one.reason for one in held] == [
@@ -133,7 +133,7 @@ def test_what_a_person_approved_passes_and_no_cent_more() -> None:
 
 
 def test_the_guard_can_be_turned_off() -> None:
-    assert held_corrections("2026-09", [proposal("acme", "100", "-100")], {}, OFF) == []
+    assert corrections_to_hold("2026-09", [proposal("acme", "100", "-100")], {}, OFF) == []
 
 
 def test_the_total_to_approve_is_rounded_up_so_that_it_covers_every_digit() -> None:
@@ -142,7 +142,7 @@ def test_the_total_to_approve_is_rounded_up_so_that_it_covers_every_digit() -> N
 
 
 def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
-    alert = held_alert(HeldSum("2026-09", "EUR", {"acme": Decimal(5), "beta": Decimal("7.1")}, ("it is much",)))
+    alert = held_alert(HeldTotal("2026-09", "EUR", {"acme": Decimal(5), "beta": Decimal("7.1")}, ("it is much",)))
     assert alert.subject == "Corrections of 2026-09 wait for a person: EUR 12.10 would be given back"
     assert alert.body.splitlines()[:2] == ["- beta: EUR 7.10", "- acme: EUR 5.00"]
     assert "`fly-billing approve-corrections 2026-09 --total 12.10 --currency EUR --by NAME --why REASON`" in alert.body
@@ -150,13 +150,13 @@ def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
 
 def test_what_would_be_given_back_of_a_month_is_said_with_both_shares() -> None:
     """6.00 of 100 euros; and of nothing: late usage of 7.00 that no invoice had, taken away again."""
-    (held,) = held_corrections("2026-09", [proposal("acme", "100", "-6", "EUR")], {}, GUARD)
+    (held,) = corrections_to_hold("2026-09", [proposal("acme", "100", "-6", "EUR")], {}, GUARD)
     assert held.reason == (
         "2026-09 would give back EUR 6.00 of EUR 100.00 charged in all (6.0 %; 5 % pass without a person)"
     )
     levels = (ChargeLevel("egress", "acme", "usage", Decimal(0), Decimal(0), Decimal(0)),)
     nothing = Proposal(NAMES, "acme", "USD", levels, {"egress": ("acme", "usage", Decimal(-7))})
-    (held,) = held_corrections("2026-09", [nothing], {}, GUARD)
+    (held,) = corrections_to_hold("2026-09", [nothing], {}, GUARD)
     assert held.reason == (
         "2026-09 would give back $7.00 of $0.00 charged in all (nothing was charged; 5 % pass without a person)"
     )
@@ -172,7 +172,7 @@ def test_an_invoice_below_zero_was_not_charged_less_than_nothing() -> None:
 
 @pytest.mark.parametrize(("count", "last"), [(10, "- org-09: $1.00"), (11, "- and 1 more"), (1211, "- and 1,201 more")])
 def test_the_alert_names_the_ten_largest_and_counts_the_rest(count: int, last: str) -> None:
-    held = HeldSum("2026-09", "USD", {f"org-{number:02}": Decimal(1) for number in range(count)}, ("much",))
+    held = HeldTotal("2026-09", "USD", {f"org-{number:02}": Decimal(1) for number in range(count)}, ("much",))
     *named, what_to_do = held_alert(held).body.splitlines()
     assert (named[0], named[-1]) == ("- org-00: $1.00", last)
     assert len(named) == min(count, 11)
@@ -180,7 +180,7 @@ def test_the_alert_names_the_ten_largest_and_counts_the_rest(count: int, last: s
 
 
 def test_one_correction_in_dollars_is_told_as_one_with_three_reasons_at_most() -> None:
-    held = HeldSum("2026-09", "USD", {"acme": Decimal("5.001")}, ("a", "b", "c", "d"))
+    held = HeldTotal("2026-09", "USD", {"acme": Decimal("5.001")}, ("a", "b", "c", "d"))
     assert held.sentence == (
         "1 correction waits for a person, and nothing of that is booked: a; b; c. First make sure that no usage is"
         " missing: once it is landed again, this ends by itself. If the corrections are right:"
@@ -195,7 +195,7 @@ def test_corrections_of_every_currency_are_among_those_that_wait() -> None:
 def test_one_invoice_that_gives_back_too_much_is_told_by_its_charges_in_its_currency() -> None:
     """2,000 of 3,000 yen; the month as a whole charged 100,000."""
     rest = {"JPY": RestOfMonth(Decimal(97_000), Decimal(0))}
-    (held,) = held_corrections("2026-09", [proposal("acme", "3000", "-2000", "JPY")], rest, GUARD)
+    (held,) = corrections_to_hold("2026-09", [proposal("acme", "3000", "-2000", "JPY")], rest, GUARD)
     assert held.reason == (
         "acme would be given back JPY 2,000 of JPY 3,000 of its charges (66.7 %; 50 % pass without a person)"
     )
@@ -230,7 +230,7 @@ def test_usage_that_was_never_charged_and_is_given_back_is_its_organization_s() 
     levels = (level("egress", "100"),)
     changes = {"beta|egress": ("beta", "usage", Decimal(-7))}
     rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
-    (held,) = held_corrections("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
+    (held,) = corrections_to_hold("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
     assert held.reason == (
         "beta would be given back $7.00 of $0.00 of its usage (nothing was charged; 50 % pass without a person)"
     )
@@ -241,7 +241,7 @@ def test_half_a_dollar_that_was_charged_is_no_nothing() -> None:
     levels = (level("egress", "0.5"),)
     changes = {"egress": ("acme", "usage", Decimal(-2))}
     rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
-    (held,) = held_corrections("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
+    (held,) = corrections_to_hold("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
     assert "$2.00 of $0.50 of its charges (400.0 %" in held.reason
 
 
@@ -251,6 +251,6 @@ def test_a_total_of_thirty_digits_is_rounded_up_at_the_cent() -> None:
 
 
 def test_equal_amounts_are_listed_by_name_and_the_alert_has_its_code() -> None:
-    alert = held_alert(HeldSum("2026-09", "USD", {"beta": Decimal(1), "acme": Decimal(1)}, ("much",)))
+    alert = held_alert(HeldTotal("2026-09", "USD", {"beta": Decimal(1), "acme": Decimal(1)}, ("much",)))
     assert alert.body.splitlines()[:2] == ["- acme: $1.00", "- beta: $1.00"]
     assert alert.code == "corrections_held"

@@ -405,5 +405,5 @@ def test_what_was_adjusted_for_usage_before_is_neither_charged_nor_asked_about_a
 def test_a_difference_by_usage_says_what_waits_besides() -> None:
     charges = [charges_of([traffic(*one)], SEPTEMBER) for one in (("150", "3"), ("150", "4.50"), ("250", "7.50"))]
     ((one,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
-    amounts = [one.billed, one.adjusted, one.waits, one.owed, one.amount]
+    amounts = [one.billed, one.adjusted, one.undecided, one.owed, one.amount]
     assert amounts == [Decimal(each) for each in ("3", "0", "1.5", "7.5", "3")]

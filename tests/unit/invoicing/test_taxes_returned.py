@@ -77,7 +77,7 @@ terms = st.fixed_dictionaries(
 def correct(
     billed: Invoice, adjusted: dict[str, Split], now: InvoiceInputs
 ) -> tuple[list[Adjustment], dict[str, Split]]:
-    """Correct the invoice to `now`, as `corrections.adjustments` does, without a database."""
+    """Correct the invoice to `now`, as `corrections.correction_run` does, without a database."""
     stored = [replace(one, match={}) for one in billed.items]
     draft = recalculate(now, stored)
     before, after = charges_of(stored, SEPTEMBER), charges_of(draft.items, SEPTEMBER)

@@ -1,0 +1,17 @@
+-- name: meters_of_levels
+-- One row per meter whose events are levels that hold until the next one.
+select key
+from meters
+where aggregation = 'time_weighted'
+order by key;
+
+-- name: snapshots_changed_since
+-- One row per organization whose usage of the month is no longer what these invoices billed: the versions of the usage
+-- table of then and now.
+select b.organization_id, b.lake_version as billed_version, n.lake_version as version
+from invoices as i
+join invoice_snapshots as s on s.invoice_id = i.id
+join usage_snapshots as b on b.id = s.snapshot_id
+join usage_snapshots as n on n.organization_id = b.organization_id and n.month = b.month and n.is_current
+where i.id = any (:invoices) and i.month = :month and n.id <> b.id
+order by b.organization_id;
