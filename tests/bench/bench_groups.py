@@ -1,7 +1,7 @@
-"""What billing groups cost in Dagster: the bookkeeping of a month, and the UI's pages, by the number of groups.
+"""Times Dagster by the number of billing groups: the bookkeeping of a month, and the UI's pages.
 
-Run by `make bench-groups` (needs Debian's chromium). It is what `FLY_BILLING_MAX_ORG_PARTITIONS` was chosen by. Every
-size is an instance of its own with 24 months recorded; the month that is timed is of two assets that do nothing.
+Run by `make bench-groups` (needs Debian's chromium). `FLY_BILLING_MAX_ORG_PARTITIONS` was chosen by its figures. Each
+size has an instance of its own with 24 recorded months; the timed month has two assets that do nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def second() -> MaterializeResult[None]:
 
 
 def record_history(instance: DagsterInstance, groups: Sequence[str], progress: Progress) -> None:
-    """Record the months before as materialized, as they were by runs of their own."""
+    """Record the months before as materialized, as if each had its own run."""
     task = progress.add_task(f"{len(groups)} groups: history", total=MONTHS * len(ASSETS))
     for n in range(1, MONTHS + 1):
         month = MONTH.plus(-n)
@@ -66,7 +66,7 @@ def record_history(instance: DagsterInstance, groups: Sequence[str], progress: P
 
 
 def time_a_month(instance: DagsterInstance, groups: Sequence[str]) -> float:
-    """Return the seconds of a run of both assets for all groups: nothing but Dagster's bookkeeping."""
+    """Return the seconds that a run of both assets takes for all groups: only Dagster's bookkeeping."""
     definitions = Definitions(
         assets=[first, second], jobs=[define_asset_job("month", [first, second])], executor=in_process_executor
     )
@@ -98,13 +98,13 @@ def main() -> None:
     read.add_argument("--groups", type=int, nargs="+", default=[264, 564, 1064, 2064])
     given = read.parse_args()
     warnings.simplefilter("ignore")
-    found = {}
+    measured = {}
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         for count in given.groups:
-            found[count] = measure(count, progress)
-    names = [page.name for page in next(iter(found.values()))[1]]
+            measured[count] = measure(count, progress)
+    names = [page.name for page in next(iter(measured.values()))[1]]
     shown = Table("Groups", "A month of two assets", *(f"{name}, cold / warm / by a click" for name in names))
-    for count, (seconds, pages) in found.items():
+    for count, (seconds, pages) in measured.items():
         times = (" / ".join(shown_seconds(page)) for page in pages)
         shown.add_row(f"{count:,}", f"{seconds:.1f} s", *times)
     Console(width=160).print(shown)

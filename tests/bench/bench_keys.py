@@ -1,6 +1,6 @@
-"""What it costs to look up and index a million keys, by how many there are already: `make bench-keys`.
+"""Times the lookup and indexing of a million keys, by the number of keys present: `make bench-keys`.
 
-Keys are random 64-bit hashes, as DuckDB's `hash` gives them. CPU is that of this process, user and system.
+Keys are random 64-bit hashes, as DuckDB's `hash` makes them. CPU is that of this process, user and system.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fly_billing-keys-") as work:
         index = KeyIndex(Path(work), KeyTable.make(Path(work), SMALLEST), KeyTable.make(Path(work), SMALLEST))
         history = 0
-        tell(f"{'history, M':>10} {'CPU s / M keys':>16} {'disk, bytes / key':>18}")
+        print_line(f"{'history, M':>10} {'CPU s / M keys':>16} {'disk, bytes / key':>18}")
         for size in sorted(given.millions):
             while history < size:
                 land(index, random, history)
                 history += 1
             spent = sum(land(index, random, history + landing) for landing in range(given.landings))
             history += given.landings
-            disk = sum(one.path.stat().st_size for one in (index.main, index.recent))
-            tell(f"{size:>10} {spent / given.landings:>16.3f} {disk / history / MILLION:>18.1f}")
+            disk = sum(table.path.stat().st_size for table in (index.main, index.recent))
+            print_line(f"{size:>10} {spent / given.landings:>16.3f} {disk / history / MILLION:>18.1f}")
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def land(index: KeyIndex, random: np.random.Generator, day: int) -> float:
-    """Look a million new keys up, add them and bring them to the disk; return the CPU seconds."""
+    """Look up a million new keys, add them and flush them to disk; return the CPU seconds."""
     hashes = random.integers(1 << 16, 1 << 64, MILLION, np.uint64)
     start = cpu()
     assert len(index.find_and_add(make_entries(hashes, np.full(MILLION, 1 + day % 60_000))).days) < 5

@@ -1,8 +1,8 @@
-"""What closing a month costs, from landing files to finalized invoices, beside what it would cost otherwise.
+"""Times a month from landing files to finalized invoices, and compares it with other ways to do it.
 
-Run by `make bench`, at 1,000 organizations unless told otherwise (`--sizes 1000 10000 30000`: 20 million events at the
-top), on a platform that has 24 months of invoices already. Every stage is a process of its own, `--runs` times; shown
-is the median. Baselines run in between, on the same machine, so that their ratios hold on any.
+Run by `make bench`, by default with 1,000 organizations (`--sizes 1000 10000 30000`: 20 million events at the largest
+size), on a platform that has 24 months of invoices. Every stage is a process of its own and runs `--runs` times; the
+table shows the median. Baselines run in between, on the same machine, so that their ratios are valid on any.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.bench.server import bench_server
 
 OURS = ("land", "rollup", "invoice")
 BESIDE = ("check", "rebill_one", "statement", "monthly_totals")
-# Of these, `dagster` is ours too: the same month as one run.
+# `dagster` is no baseline but ours too: the same month as one run.
 BASELINES = ("dagster", "floor", "pandas_and_a_loop", "to_sql_and_queries", "inside_postgres")
 # Stripe's limits: calls per second to one endpoint, and usage events per second (its own endpoint's limit).
 PER_ENDPOINT, METER_EVENTS = 25, 1000
@@ -45,7 +45,7 @@ Results = dict[str, dict[str, Any]]
 
 
 class Platform:
-    """So many organizations with a history, in a throw-away server; every run bills the same month on it anew."""
+    """Organizations with a history, in a throw-away server; every run bills the same month again."""
 
     def __init__(self, server: PostgresServer, work: Path, cache: Path, organizations: int) -> None:
         self._database = BillingDatabase(server.url("billing"))
@@ -58,20 +58,20 @@ class Platform:
         )
 
     def grow_old(self, months: int) -> None:
-        """Bill the month once, and make so many months of history of it."""
+        """Bill the month once, and copy it into `months` months of history."""
         order = self._next_order()
         for stage in OURS:
             _run(stage, order)
         add_history(self._database, months)
 
     def measure(self, baselines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (stage, what it took)."""
+        """Yield each stage with its result: seconds, peak memory and counts."""
         order = self._next_order()
         for stage in (*OURS, *BESIDE):
             yield stage, _run(stage, order)
         if "floor" in baselines:
             _run("results_for_floor", order)
-        for stage in (one for one in baselines if one != "dagster"):
+        for stage in (name for name in baselines if name != "dagster"):
             yield stage, _run(stage, order)
         if "dagster" in baselines:
             forget_month(self._database, landed=False)
@@ -100,12 +100,12 @@ def median_of(runs: Sequence[Results]) -> Results:
     """Take each stage's run with the median time, and the highest peak memory of all."""
     median: Results = {}
     for stage in runs[0]:
-        found = sorted((run[stage] for run in runs if stage in run), key=lambda one: one["seconds"])
-        middle = found[(len(found) - 1) // 2]
+        results = sorted((run[stage] for run in runs if stage in run), key=lambda result: result["seconds"])
+        middle = results[(len(results) - 1) // 2]
         median[stage] = middle | {
-            "seconds": statistics.median(one["seconds"] for one in found),
-            "runs": len(found),
-            "peak_bytes": max(one["peak_bytes"] for one in found),
+            "seconds": statistics.median(result["seconds"] for result in results),
+            "runs": len(results),
+            "peak_bytes": max(result["peak_bytes"] for result in results),
         }
     return median
 
@@ -114,10 +114,10 @@ def ours(results: Mapping[str, Mapping[str, Any]]) -> float:
     return float(sum(results[stage]["seconds"] for stage in OURS))
 
 
-def old_way(results: Mapping[str, Mapping[str, Any]]) -> tuple[int, float, int, float]:
-    """Return calls and seconds of pushing usage as it comes with a call per invoice line; and those of our sync.
+def usage_pushed(results: Mapping[str, Mapping[str, Any]]) -> tuple[int, float, int, float]:
+    """Return calls and least seconds of pushing each usage event and invoice line to Stripe, then those of our sync.
 
-    The seconds are what Stripe's limits leave possible, whoever calls; ours are three calls an invoice, side by side.
+    Stripe's limits determine the seconds; our sync makes three calls per invoice, in parallel.
     """
     events, invoices, items = (
         results["rollup"]["events"], results["invoice"]["invoices"], results["invoice"]["items"]
@@ -127,10 +127,10 @@ def old_way(results: Mapping[str, Mapping[str, Any]]) -> tuple[int, float, int, 
 
 
 def table_of(results: Mapping[int, Results]) -> list[list[str]]:
-    """Return the rows of the table: what was measured, then a column per size."""
+    """Return the rows of the table: the name of the figure, then a column per size."""
 
-    def row(name: str, one: Any) -> list[str]:
-        return [name, *(one(found) for found in results.values())]
+    def row(name: str, cell: Any) -> list[str]:
+        return [name, *(cell(result) for result in results.values())]
 
     rows = [
         row("events, accepted", lambda r: f"{r['rollup']['events']:,}"),
@@ -147,8 +147,10 @@ def table_of(results: Mapping[int, Results]) -> list[list[str]]:
         row(f"{name} / ours", lambda r, n=name: f"{r[n]['seconds'] / ours(r):.2f}" if n in r else "not run")
         for name in BASELINES[1:]
     ]
-    rows.append(row("the old way: calls, seconds at least", lambda r: "{:,}, {:,.0f} s".format(*old_way(r)[:2])))
-    rows.append(row("ours: calls, seconds at least", lambda r: "{:,}, {:,.0f} s".format(*old_way(r)[2:])))
+    rows.append(
+        row("usage pushed to Stripe: calls, seconds at least", lambda r: "{:,}, {:,.0f} s".format(*usage_pushed(r)[:2]))
+    )
+    rows.append(row("ours: calls, seconds at least", lambda r: "{:,}, {:,.0f} s".format(*usage_pushed(r)[2:])))
     return rows
 
 
@@ -178,12 +180,14 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--sizes", type=int, nargs="+", default=[1000])
     read.add_argument("--runs", type=int, default=3)
-    read.add_argument("--baseline-runs", type=int, default=1, help="in how many of them the baselines run too")
-    read.add_argument("--history", type=int, default=24, help="months before; their data may be in memory")
-    read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
+    read.add_argument("--baseline-runs", type=int, default=1, help="number of runs that include the baselines")
+    read.add_argument(
+        "--history", type=int, default=24, help="earlier months with invoices; their data may be in memory"
+    )
+    read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="folder of generated usage")
     read.add_argument("--baselines", nargs="*", default=list(BASELINES), choices=BASELINES)
-    read.add_argument("--write", type=Path, help="a folder for bench_month.json, .md and .png, after each size")
-    read.add_argument("--keep", action="store_true", help="keep what else was written there before: sizes, baselines")
+    read.add_argument("--write", type=Path, help="folder for bench_month.json, .md and .png, written after each size")
+    read.add_argument("--keep", action="store_true", help="keep the other sizes and baselines of the files there")
     given = read.parse_args()
     console = Console(stderr=True)
     results: dict[int, Results] = read_results(given.write) if given.keep else {}
@@ -223,7 +227,7 @@ def read_results(folder: Path) -> dict[int, Results]:
 def write(folder: Path, results: Mapping[int, Results], rows: Sequence[Sequence[str]]) -> None:
     (folder / "bench_month.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     lines = [
-        f"Medians; how many runs each is of is in bench_month.json. {machine()}.",
+        f"Medians; bench_month.json has the number of runs. {machine()}.",
         "",
         "| | " + " | ".join(f"{size:,} organizations" for size in results) + " |",
         "|---" * (len(results) + 1) + "|",

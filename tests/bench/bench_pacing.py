@@ -1,6 +1,6 @@
-"""How near two processes come to Stripe's limits, as a ratio, and how often they are refused. Run by `make bench`.
+"""Measures the share of Stripe's limits that two processes use together, and their 429s. Run by `make bench`.
 
-The baseline is the limit itself: 25 calls a second to an endpoint, as the sandbox enforces it, answers after 0.3 s.
+The baseline is the limit: 25 calls a second to an endpoint, enforced by the sandbox, with responses after 0.3 s.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fly_billing.stripe_sandbox import SandboxServer, spawn
 LIMIT = 25
 CALLS = 150
 RUNS = 3
-# A machine of its own: asks Stripe for a customer and for invoices, `calls` times each, six at once of either kind.
+# One machine: reads a customer and its invoices from Stripe, `calls` times each, six at once of each kind.
 MACHINE = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -40,13 +40,13 @@ sys.stdin.readline()
 with ThreadPoolExecutor(6) as some, ThreadPoolExecutor(6) as others:
     done = [some.submit(reader.has_customer, "cus_1234") for _ in range(order["calls"])]
     done += [others.submit(reader.invoices_of, "cus_1234", "none") for _ in range(order["calls"])]
-    for one in done:
-        one.result()
+    for call in done:
+        call.result()
 """
 
 
-def two_machines_at_work(database_url: str, sandbox: SandboxServer) -> tuple[list[float], int]:
-    """Return the calls per second that reached each of two endpoints, and how many were refused."""
+def run_two_machines(database_url: str, sandbox: SandboxServer) -> tuple[list[float], int]:
+    """Return the calls per second that reached each of two endpoints, and the number of 429s."""
     sandbox.control.clear_calls()
     order = json.dumps({"database": database_url, "stripe": sandbox.url, "calls": CALLS})
     machines = [
@@ -96,7 +96,7 @@ def main() -> None:
         sandbox.control.seed_customer("cus_1234")
         sandbox.control.settings(endpoint_per_second=LIMIT, global_per_second=100, latency_seconds=0.3)
         for run in range(1, RUNS + 1):
-            speeds, refused = two_machines_at_work(server.url("billing"), sandbox)
+            speeds, refused = run_two_machines(server.url("billing"), sandbox)
             table.add_row(str(run), f"{min(speeds):.2f}", f"{min(speeds) / LIMIT:.3f}", str(refused))
     Console().print(table)
 

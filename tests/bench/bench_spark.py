@@ -1,8 +1,8 @@
-"""The same month rolled up by DuckDB and by Spark: how long each takes, and that it comes to the same snapshots.
+"""Times the rollups of a month by DuckDB and by Spark, and checks that their snapshots are equal.
 
-`python -m tests.bench.bench_spark`, after `make .venv/.installed-engines`; no part of `make bench`. One machine plays
-the cluster, so this says what Spark costs, not what it gains. Each engine is a process of its own; `first` is with a
-cold Java, `again` the same in a warm one.
+`python -m tests.bench.bench_spark`, after `make .venv/.installed-engines`; not part of `make bench`. One machine acts
+as the cluster, so this measures Spark's cost, not its gain. Each engine runs in a process of its own; `first` is with
+a cold Java, `again` is the same work in a warm one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MEMORY = {"PYSPARK_SUBMIT_ARGS": "--driver-memory 2g --executor-memory 1g pyspar
 
 
 class Timed:
-    """An engine that tells how long it took."""
+    """A rollup engine that records its seconds."""
 
     def __init__(self, engine: RollupEngine) -> None:
         self.engine = engine
@@ -66,7 +66,7 @@ class Timed:
 def run_engine(
     name: str, master: str, database: BillingDatabase, usage_table: UsageTable, groups: list[str]
 ) -> dict[str, Any]:
-    """Roll the month up twice. `changed`: how many organizations' snapshots the first time was the first to make."""
+    """Roll the month up twice. `changed` in the result counts the organizations with new snapshots in the first run."""
     started = time.perf_counter()
     with open_engine(name, master) as engine:
         result: dict[str, Any] = {"start": time.perf_counter() - started}
@@ -79,7 +79,7 @@ def run_engine(
 
 
 def measure(sample: Sample) -> Iterator[dict[str, Any]]:
-    """Yield what each of ENGINES took, the first of them on an empty database."""
+    """Yield the result of each of ENGINES. The first one starts on an empty database."""
     with throwaway(databases=("billing",)) as server, tempfile.TemporaryDirectory() as work:
         database, usage_table = BillingDatabase(server.url("billing")), UsageTable(Path(work) / "usage_table")
         migrate(database)
@@ -105,7 +105,7 @@ def _in_a_process_of_its_own(order: list[Any]) -> dict[str, Any]:
 def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000])
-    read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="where generated usage is kept")
+    read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="folder of generated usage")
     read.add_argument("--order", help=argparse.SUPPRESS)
     given = read.parse_args()
     if given.order:
@@ -128,15 +128,18 @@ def main() -> None:
     table = Table(*columns, title="A month rolled up, in seconds")
     given.cache.mkdir(parents=True, exist_ok=True)
     for size in given.sizes:
-        for (name, master), one in zip(ENGINES, measure(make_sample(given.cache, size)), strict=True):
-            Console(stderr=True).print(name, master, one)
-            times = (one["start"], *(one[run][what] for run in ("first", "again") for what in ("aggregate", "compare")))
-            is_same = "same snapshots" if name != "duckdb" and not one["changed"] else ""
-            if name != "duckdb" and one["changed"]:
-                raise SystemExit(f"{name} {master} says otherwise for {one['changed']} organizations")
+        for (name, master), result in zip(ENGINES, measure(make_sample(given.cache, size)), strict=True):
+            Console(stderr=True).print(name, master, result)
+            times = (
+                result["start"],
+                *(result[run][what] for run in ("first", "again") for what in ("aggregate", "compare")),
+            )
+            is_same = "same snapshots" if name != "duckdb" and not result["changed"] else ""
+            if name != "duckdb" and result["changed"]:
+                raise SystemExit(f"{name} {master} differs for {result['changed']} organizations")
             table.add_row(
-                f"{one['events']:,}", f"{one['rollups']:,}", f"{name} {master}",
-                *(f"{seconds:.1f}" for seconds in times), f"{one['again']['all']:.1f}", is_same,
+                f"{result['events']:,}", f"{result['rollups']:,}", f"{name} {master}",
+                *(f"{seconds:.1f}" for seconds in times), f"{result['again']['all']:.1f}", is_same,
             )  # fmt: skip
     Console(width=140).print(table)
 

@@ -1,7 +1,7 @@
-"""How fast a whole month is synced, as a ratio to the floor that Stripe's limits set. Run by `make bench`.
+"""Times the sync of a whole month, as a ratio to the least time that Stripe's limits allow. Run by `make bench`.
 
-The baseline is that floor: N invoices at 25 calls a second to an endpoint take N / 25 s, whoever makes them. The
-sandbox enforces the limits and answers after 0.3 s. The syncing process is one of its own, as in production.
+N invoices at 25 calls a second to an endpoint take at least N / 25 s. The sandbox enforces the limits and responds
+after 0.3 s. The sync runs in a process of its own, as in production.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "swe
 
 
 def fill(database: BillingDatabase, folder: Path, sandbox: SandboxServer, invoices: int) -> None:
-    """Finalize that many invoices of eight lines, of organizations that Stripe knows."""
+    """Finalize this number of invoices with eight lines each, for organizations that are customers in Stripe."""
     for number in range(invoices):
         customer = f"cus_{number:06d}"
         sandbox.control.seed_customer(customer)
@@ -90,8 +90,8 @@ def sync_once(database_url: str, sandbox: SandboxServer, invoices: int, workers:
 def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--invoices", type=int, default=2500)
-    read.add_argument("--workers", type=int, default=0, help="invoices side by side; 0: the default setting")
-    read.add_argument("--plot", type=Path, help="where to write the calls per second over the run (PNG)")
+    read.add_argument("--workers", type=int, default=0, help="invoices in parallel; 0: the default setting")
+    read.add_argument("--plot", type=Path, help="file for the plot of calls per second over the run (PNG)")
     given = read.parse_args()
     with (
         throwaway(databases=("billing",)) as server,
@@ -107,10 +107,10 @@ def main() -> None:
         calls = sandbox.control.calls(limit=10 * given.invoices)
         if given.plot:
             plot_calls(calls, LIMIT, given.plot)
-    _tell(given.invoices, result, calls)
+    _print_result(given.invoices, result, calls)
 
 
-def _tell(invoices: int, result: dict[str, float], calls: list[dict[str, Any]]) -> None:
+def _print_result(invoices: int, result: dict[str, float], calls: list[dict[str, Any]]) -> None:
     changes = sum(call["method"] == "POST" for call in calls)
     refused = sum(call["status"] == 429 for call in calls)
     floor = invoices / LIMIT

@@ -1,8 +1,8 @@
-"""How long Dagster's pages take on the instance that the environment names, until their content shows.
+"""Times Dagster's pages on the instance that the environment names, until their content shows.
 
-In headless Chromium (Debian's package `chromium`), against a webserver that is started and stopped here: each page
-loaded whole, in a new tab, and reached by a click inside the UI. Warm is the median of five after the first one. Keeps
-out: what there is to show (`soak`).
+Uses headless Chromium (Debian's package `chromium`) and a webserver that is started and stopped here. Each page is
+loaded whole, in a new tab, and reached by a click inside the UI. Warm is the median of five after the first load. Not
+here: the content of the instance (`soak`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ query Partitions($asset: AssetKeyInput!) {
 class PageTime:
     """A page of the UI: seconds of its first load, and the medians of later loads and of later clicks.
 
-    No clicks where the page that the click is on shows already what tells that the next one is there.
+    There are no clicks if the page before already shows the content by which the next page is recognized.
     """
 
     name: str
@@ -80,7 +80,7 @@ def time_pages() -> list[PageTime]:
 
 @dataclass(frozen=True)
 class Step:
-    """A page with its path and what it shows once it is there; on the page `before`, if any, `link` leads to it."""
+    """A page: its path, and `content` that it shows when loaded. On the page `before`, if any, `link` leads to it."""
 
     name: str
     path: str
@@ -91,12 +91,12 @@ class Step:
 
 def _steps(backfill: str) -> list[Step]:
     asset, backfills = "/assets/invoices", "/runs?view=backfills"
-    partitions, one = f"{asset}?view=partitions", f"/runs/b/{backfill}"
+    partitions, year = f"{asset}?view=partitions", f"/runs/b/{backfill}"
     return [
         Step("asset: invoices", asset, "were final already", "/assets", f"a[href^='{asset}']"),
         Step("its partitions", partitions, re.compile(r"Materialized \([1-9]"), asset, f"a[href^='{partitions}']"),
         Step("backfills", backfills, backfill),
-        Step("a backfill of 12 months x all groups", one, re.compile("usage_rollups")),
+        Step("a backfill of 12 months x all groups", year, re.compile("usage_rollups")),
     ]
 
 
@@ -122,7 +122,7 @@ def _click_through(page: Page, url: str, steps: list[Step]) -> list[list[float]]
             link.wait_for(timeout=PATIENCE * 1000)
             page.wait_for_load_state("networkidle")
             if page.get_by_text(step.content).count():
-                raise RuntimeError(f"{step.before} shows what tells that {step.name} is there: nothing would be timed")
+                raise RuntimeError(f"{step.before} shows the content of {step.name}: nothing would be timed")
             started = time.perf_counter()
             link.click()
             _wait_until_there(page, step)
@@ -133,7 +133,7 @@ def _click_through(page: Page, url: str, steps: list[Step]) -> list[list[float]]
 def shown_seconds(page: PageTime) -> list[str]:
     """Write a page's times for a table: cold, warm, by a click."""
     times = (page.cold_seconds, page.warm_seconds, page.clicked_seconds)
-    return ["not timed" if one is None else f"{one:.2f} s" for one in times]
+    return ["not timed" if seconds is None else f"{seconds:.2f} s" for seconds in times]
 
 
 def _wait_until_there(page: Page, step: Step) -> None:
@@ -170,10 +170,10 @@ def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def _request_backfill(url: str) -> str:
-    """Ask for a backfill of the last 12 months for all groups, as people do in the UI; no daemon carries it out."""
+    """Request a backfill of the last 12 months for all groups, as the UI does. No daemon executes it."""
     asset = {"path": ["invoices"]}
     dimensions = _ask(url, PARTITIONS, asset=asset)["assetNodeOrError"]["partitionKeysByDimension"]
-    (groups,) = (one["partitionKeys"] for one in dimensions if one["name"] == "org")
+    (groups,) = (keys["partitionKeys"] for keys in dimensions if keys["name"] == "org")
     months = [MONTH.plus(-n).first_day.isoformat() for n in range(12)]
     assets = [{"path": ["usage_rollups"]}, asset]
     parameters = {

@@ -1,4 +1,4 @@
-"""A picture of a run: calls per second at each endpoint over time, beside the limit."""
+"""Plots the calls per second at each endpoint over a run, with the limit."""
 
 from __future__ import annotations
 

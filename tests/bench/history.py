@@ -1,7 +1,7 @@
-"""Months of final invoices before the benched one, and ten years of bare totals: what an old platform has.
+"""The history of an old platform: months of final invoices before the measured one, and ten years of totals.
 
-Copies of the benched month with ids of their own, so of its size and its kinds of items (one-off items left out: they
-are billed once). Keeps out: how the month itself is billed.
+The months are copies of the measured month with ids of their own, so they have its size and its kinds of items, except
+one-off items, which are billed once. Not here: how the month itself is billed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.support.unguarded import unguarded
 
 YEARS = 10
 _EARLIER = "(:month - make_interval(months => k))::date"
-# Our own copies of rows that were checked when they were made: keys would only check them again.
+# These are copies of rows that were checked when they were written; foreign keys would only check them again.
 _UNCHECKED = "set local session_replication_role = replica"
 COPIES = (
     """
@@ -91,7 +91,7 @@ GROWN = ("usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoi
 
 
 def add_history(database: BillingDatabase, months: int) -> None:
-    """Copy the month, which is final, into so many months before it, its totals into ten years, and forget it."""
+    """Copy the final month into `months` months before it, and its totals into ten years; then remove the month."""
     parameters = {"month": MONTH.first_day, "months": months, "years": YEARS}
     with unguarded(database) as connection:
         connection.execute(text(_UNCHECKED))
@@ -101,7 +101,7 @@ def add_history(database: BillingDatabase, months: int) -> None:
 
 
 def forget_month(database: BillingDatabase, *, landed: bool) -> None:
-    """Take the month out, as if it had never been billed; `landed`: nor its usage landed."""
+    """Remove the month as if it had never been billed; with `landed`, as if its usage had never landed either."""
     with unguarded(database) as connection:
         connection.execute(text(_UNCHECKED))
         for statement in FORGET:

@@ -1,7 +1,7 @@
-"""What the same month costs otherwise: the floor, what people write instead, and everything inside Postgres.
+"""Baselines for the same month: the floor, two common approaches, and everything inside Postgres.
 
-Each is as simple as it can be: no check of a row, no allowance, no tiers, no history, no explanation; the floor does
-not even tell duplicates. Keeps out: our own way (`month_stages`).
+Each is as simple as possible: no validation, no allowance, no tiers, no history, no explanation; the floor does not
+even detect duplicates. Not here: our own way (`month_stages`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OF_THE_MONTH = {
 
 
 def results_for_floor(order: Order) -> Facts:
-    """Write the invoices that we made, their items and their links to files: making them is not the floor's work."""
+    """Write our invoices, items and links to files, because calculating them is not part of the floor."""
     with order.billing.transaction() as connection:
         driver = driver_connection(connection)
         for table, which in OF_THE_MONTH.items():
@@ -42,7 +42,7 @@ def results_for_floor(order: Order) -> Facts:
 
 
 def floor(order: Order) -> Facts:
-    """The bare statements: files -> Parquet, Parquet -> sums, and a bare COPY of rollups, invoices, items and links.
+    """Run only the least work: files -> Parquet, Parquet -> sums, and COPY of rollups, invoices, items and links.
 
     The tables have no key, no index, no constraint, no trigger.
     """
@@ -74,7 +74,7 @@ def _copy(driver: psycopg.Connection[Any], statement: str, path: Path) -> None:
 
 
 def pandas_and_a_loop(order: Order) -> Facts:
-    """What people write at best: groupby over the files in memory, rollups by to_sql, and a query per organization.
+    """Use pandas well: groupby over the files in memory, rollups by to_sql, and a query per organization.
 
     Nothing is landed: the events are gone when the process ends.
     """
@@ -96,7 +96,7 @@ def pandas_and_a_loop(order: Order) -> Facts:
 
 
 def to_sql_and_queries(order: Order) -> Facts:
-    """What people write: events into a table by to_sql, and for each organization read_sql, groupby, inserts."""
+    """Use pandas plainly: events into a table by to_sql; for each organization read_sql, groupby, inserts."""
     usage = _frame(order)
     with create_engine(order.billing.engine.url).begin() as connection:
         _make_people(connection)
@@ -125,7 +125,7 @@ def _make_people(connection: Connection) -> None:
 
 
 def _invoice(connection: Connection, name: str, rollups: Sequence[Any]) -> None:
-    """An insert per item at one price for everything, and one of the total: floats, rounded line by line."""
+    """Insert each item at one price for everything, and the total: floats, rounded line by line."""
     total = 0.0
     for kind, data, quantity in rollups:
         amount = round(quantity * 0.01, 2)
@@ -138,7 +138,7 @@ def _invoice(connection: Connection, name: str, rollups: Sequence[Any]) -> None:
 
 
 def inside_postgres(order: Order) -> Facts:
-    """Everything inside Postgres: events by COPY with their key, then group by, then amounts by one join."""
+    """Do everything inside Postgres: events by COPY with their key, then group by, then amounts by one join."""
     files = [str(path) for path in sorted(order.sample.landing.rglob("*.parquet"))]
     csv = Path(order.work) / "events.csv"
     with open_duckdb() as duck, order.billing.transaction() as connection:
@@ -165,5 +165,6 @@ def inside_postgres(order: Order) -> Facts:
 
 
 STAGES = {
-    one.__name__: one for one in (results_for_floor, floor, pandas_and_a_loop, to_sql_and_queries, inside_postgres)
+    stage.__name__: stage
+    for stage in (results_for_floor, floor, pandas_and_a_loop, to_sql_and_queries, inside_postgres)
 }

@@ -1,4 +1,4 @@
-"""Pictures of `bench_month` (each stage by size, the baselines beside ours) and of `soak` (month after month)."""
+"""Plots of `bench_month` (each stage by size, baselines beside ours) and of `soak` (month after month)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One stage of a month's way through the house, in a process of its own that tells its time and its peak memory.
+"""One stage of billing a month, in a process of its own that reports its seconds and its peak memory.
 
-Run as `python -m tests.bench.month_stages STAGE ORDER`; prints a line of JSON. Ours are the calls that the assets make,
-without Dagster; `dagster` is both assets as one run of `bill_month`.
+Run as `python -m tests.bench.month_stages STAGE ORDER`; prints a line of JSON. Our stages are the calls that the assets
+make, without Dagster; `dagster` is both assets as one run of `bill_month`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHECKS = ("check_items_sum", "check_rollups_priced", "check_late_usage")
 
 @dataclass(frozen=True)
 class Order:
-    """What a stage works on: `work` is a folder for the usage table; `database` the billing database's URL."""
+    """The input of a stage: `work` is a folder for the usage table, `database` the billing database's URL."""
 
     cache: str
     organizations: int
@@ -82,8 +82,12 @@ def rollup(order: Order) -> Facts:
 def invoice(order: Order) -> Facts:
     done = bill(order.billing, MONTH, order.sample.groups(), TERMS, NOW)
     assert done.finalized and not done.failures, done.failures[:3]
-    items = sum(one.items for one in done.invoices)
-    return {"invoices": len(done.invoices), "items": items, "cents": sum(one.total_cents for one in done.invoices)}
+    items = sum(invoice.items for invoice in done.invoices)
+    return {
+        "invoices": len(done.invoices),
+        "items": items,
+        "cents": sum(invoice.total_cents for invoice in done.invoices),
+    }
 
 
 @stage
@@ -97,7 +101,7 @@ def check(order: Order) -> Facts:
 
 @stage
 def rebill_one(order: Order) -> Facts:
-    """Work out again what the organization with the most items owes."""
+    """Calculate again the invoice of the organization with the most items."""
     with order.billing.transaction() as connection:
         found = find_corrections(connection, MONTH, ["org-00007"], order.usage_table, only={"org-00007"})
     assert len(found.found) == 1 and not found.needed
@@ -112,7 +116,7 @@ def statement(order: Order) -> Facts:
 
 @stage
 def monthly_totals(order: Order) -> Facts:
-    """Ten years of everybody's months."""
+    """Read ten years of monthly totals of all organizations."""
     found = order.billing.rows(
         "monthly_totals", organization_id=None, first=MONTH.plus(-119).first_day, last=MONTH.first_day
     )
@@ -121,7 +125,7 @@ def monthly_totals(order: Order) -> Facts:
 
 @stage
 def dagster(order: Order) -> Facts:
-    """Both assets as one run; tells how long it was not in our own calls."""
+    """Run both assets as one run; `bookkeeping_seconds` is the time outside our own calls."""
     from dagster import DagsterInstance
 
     from fly_billing.assets import invoices, usage_rollups
@@ -153,7 +157,7 @@ def dagster(order: Order) -> Facts:
 
 
 class Stopwatch:
-    """Adds up the time inside the functions that it wraps; inside of each other they count once."""
+    """Adds up the time inside the functions that it wraps. A wrapped function inside another one counts once."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -174,7 +178,7 @@ class Stopwatch:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has had; unlike `ru_maxrss`, without that of the one it came from."""
+    """Return this process's peak memory; unlike `ru_maxrss`, without that of its parent process."""
     (line,) = (
         line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
     )

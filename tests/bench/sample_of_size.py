@@ -1,8 +1,8 @@
-"""A platform of any number of organizations with months of usage: always the same, made once and kept in a folder.
+"""A platform of any number of organizations with months of usage. It is deterministic, and kept in a folder.
 
-Heavy-tailed, as platforms are: of a thousand organizations one has 500 items on its invoice, ten have about 60, the
-others 5 to 20. 20 million events at 30,000 organizations. Usage is Parquet, two files per landing day; 1 event in 1,000
-is sent twice, 1 in 10,000 names an organization that does not exist. Keeps out: what is done with it.
+Sizes are heavy-tailed: of a thousand organizations one has 500 items on its invoice, ten have about 60, the others 5 to
+20. 30,000 organizations have 20 million events. Usage is Parquet, two files per landing day; 1 event in 1,000 is sent
+twice, 1 in 10,000 names an organization that does not exist. Not here: billing it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tests.support.builders import id_of
 
 MONTH = BillingMonth(2026, 9)
 FIRST_MONTH = BillingMonth(2023, 1)
-# Of the month's grace period only the first day brings usage: files of the last hours.
+# In the month's grace period only the first day brings usage: files of the last hours.
 NOW = datetime(2026, 10, 4, 1, tzinfo=UTC)
 EVENTS_PER_1000 = 666_667
 OWN_GROUPS, SHARED_GROUPS = 200, 64
 CREATED = datetime(2024, 1, 1, tzinfo=UTC)
-# Part of the cache's name: another number, and the usage is made anew.
+# Part of the cache's name: a new number creates the usage again.
 EDITION = 2
 
 ORGANIZATIONS = """
@@ -42,7 +42,7 @@ select
     end::bigint as size
 from range($organizations) as numbers (n)
 """
-# A resource is what becomes one item: a Machine of one preset in one region, a volume, traffic from one region, ...
+# A resource becomes one item: a Machine of one preset in one region, a volume, traffic from one region, ...
 RESOURCES = """
 create temp table resources as
 with numbered as (select *, unnest(range(size)) as resource from members),
@@ -68,7 +68,7 @@ select
     end::varchar as data
 from placed
 """
-# Each resource reports at even distances over the month, shifted by a little that is its own.
+# Each resource reports at regular intervals over the month, shifted by a small offset of its own.
 EVENTS = """
 copy (
     with events as (
@@ -102,7 +102,7 @@ copy (
 
 @dataclass(frozen=True)
 class Sample:
-    """Usage of so many organizations in the month, in `landing`, and where each of them belongs."""
+    """Usage of a number of organizations in a month, in the folder `landing`, and their billing groups."""
 
     organizations: int
     events: int
@@ -119,7 +119,7 @@ class Sample:
 
 
 def make_sample(cache: Path, organizations: int, events: int | None = None, month: BillingMonth = MONTH) -> Sample:
-    """Make the month's usage below `cache` where it is not there yet; `events`: without what is sent twice."""
+    """Create the month's usage below `cache` unless it is there. `events` is the number without duplicates."""
     wanted = organizations * EVENTS_PER_1000 // 1000 if events is None else events
     landing = cache / f"usage-{EDITION}-{month}-{organizations}-{wanted}"
     sample = Sample(organizations, wanted, landing, month)
@@ -146,7 +146,7 @@ def make_sample(cache: Path, organizations: int, events: int | None = None, mont
 
 
 def _tidy(day: Path) -> None:
-    """Give DuckDB's folders and files the names that sources give them: 2026-09-15/machines-0.parquet."""
+    """Rename DuckDB's folders and files as sources name them: 2026-09-15/machines-0.parquet."""
     for collector in sorted(day.iterdir()):
         for number, file in enumerate(sorted(collector.iterdir())):
             file.rename(day / f"{collector.name.partition('=')[2]}-{number}.parquet")
@@ -155,7 +155,7 @@ def _tidy(day: Path) -> None:
 
 
 def _machines() -> pa.Table:
-    """What the price book has of Machines that can run in September 2026."""
+    """Return the presets, memory sizes and regions of Machines that have a price in September 2026."""
     matches = [
         price.match
         for price in read_price_book_files(SHIPPED / "fly").prices

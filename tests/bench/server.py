@@ -1,7 +1,7 @@
-"""The Postgres server of a bench: a throw-away one with the memory that a server of its size would be given.
+"""The throw-away Postgres server of a bench, with as much memory as a real server of its size would have.
 
-A test's server has 128 MB, which the indexes of two years do not fit into: every key then brings a page in and drives
-another one out.
+A test's server has 128 MB, too little for the indexes of two years: every key would then load a page and evict another
+one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "2GB"}
 def bench_server() -> Iterator[PostgresServer]:
     with throwaway(("billing", "dagster"), SETTINGS) as server:
         with connect(server.port, server.superuser_password) as connection:
-            # For copies of rows that were checked when they were made (`history`).
+            # `history` copies rows that were checked when they were written.
             connection.execute("grant set on parameter session_replication_role to fly_billing_owner")
         yield server

@@ -1,7 +1,7 @@
-"""24 months of 10,000 organizations billed one after the other: does the last month cost what the first one did?
+"""Bills 24 months of 10,000 organizations, to compare the cost of the last month with the first.
 
-Run by `make soak`. Everything goes through Dagster, in one process, as `fly-billing backfill` does it; told are seconds
-and the highest memory of each month. What it leaves is then looked at in the UI, whose pages are timed (`bench_ui`).
+Run by `make soak`. Everything runs through Dagster, in one process, as in `fly-billing backfill`. The table shows the
+seconds and the peak memory of each month. Then the UI's pages are timed on the resulting instance (`bench_ui`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EVENTS_PER_ORGANIZATION = 100
 
 @dataclass(frozen=True)
 class MonthCost:
-    """What a month took, and the most memory that the process had meanwhile."""
+    """The seconds of a month, and the peak memory of the process in it."""
 
     month: str
     land_seconds: float
@@ -50,7 +50,7 @@ class MonthCost:
 
 @contextmanager
 def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
-    """Keep a platform up whose settings are in the environment, as for any run of ours."""
+    """Run a platform, with its settings in the environment."""
     with bench_server() as server, tempfile.TemporaryDirectory() as work:
         database = BillingDatabase(server.url("billing"))
         migrate(database)
@@ -68,7 +68,7 @@ def platform(landing: Path, organizations: int) -> Iterator[BillingDatabase]:
 
 
 def make_usage(cache: Path, organizations: int, months: list[BillingMonth], landing: Path) -> None:
-    """Make the months' usage where it is not there yet, and put all its days into one landing folder."""
+    """Create the months' usage unless it is there, and link all its days into one landing folder."""
     for month in months:
         sample = make_sample(cache, organizations, organizations * EVENTS_PER_ORGANIZATION, month)
         for day in sample.landing_days:
@@ -84,7 +84,7 @@ def bill_months(database: BillingDatabase, months: list[BillingMonth]) -> Iterat
         runs = Runs(instance, database)
         runs.register_organizations()
         for month in months:
-            forget_peak()
+            reset_peak()
             started = time.perf_counter()
             runs.land((month.first_day, month.plus(1).first_day.replace(day=3)))
             landed = time.perf_counter()
@@ -97,8 +97,8 @@ def bill_months(database: BillingDatabase, months: list[BillingMonth]) -> Iterat
             yield MonthCost(str(month), landed - started, billed - landed, peak_bytes(), found["invoices"])
 
 
-def forget_peak() -> None:
-    """Begin to measure the process's highest memory anew (Linux: man 5 proc, clear_refs)."""
+def reset_peak() -> None:
+    """Reset the process's peak memory (Linux: man 5 proc, clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     read.add_argument("--organizations", type=int, default=10_000)
     read.add_argument("--months", type=int, default=24)
     read.add_argument("--cache", type=Path, default=Path(".data/bench"))
-    read.add_argument("--write", type=Path, help="a folder for soak.json and soak.png")
+    read.add_argument("--write", type=Path, help="folder for soak.json and soak.png")
     given = read.parse_args()
     months = [MONTH.plus(n - given.months + 1) for n in range(given.months)]
     given.cache.mkdir(parents=True, exist_ok=True)
@@ -125,19 +125,19 @@ def main() -> None:
                 costs.append(cost)
                 progress.update(task, advance=1, description=f"{cost.month} billed")
             pages = time_pages()
-    tell(costs, pages)
+    print_result(costs, pages)
     if given.write:
-        found = {"months": [asdict(one) for one in costs], "pages": [asdict(one) for one in pages]}
-        (given.write / "soak.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        plot_soak([asdict(one) for one in costs], given.write / "soak.png")
+        result = {"months": [asdict(cost) for cost in costs], "pages": [asdict(page) for page in pages]}
+        (given.write / "soak.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        plot_soak([asdict(cost) for cost in costs], given.write / "soak.png")
 
 
-def tell(costs: list[MonthCost], pages: list[PageTime]) -> None:
+def print_result(costs: list[MonthCost], pages: list[PageTime]) -> None:
     shown = Table("Month", "Landing", "Billing", "Peak memory", "Invoices")
-    for one in costs:
+    for cost in costs:
         shown.add_row(
-            one.month, f"{one.land_seconds:.1f} s", f"{one.bill_seconds:.1f} s", f"{one.peak_bytes / 1e9:.2f} GB",
-            f"{one.invoices:,}",
+            cost.month, f"{cost.land_seconds:.1f} s", f"{cost.bill_seconds:.1f} s", f"{cost.peak_bytes / 1e9:.2f} GB",
+            f"{cost.invoices:,}",
         )  # fmt: skip
     Console().print(shown)
     shown = Table("Page of the UI", "Cold", "Warm, median of five", "By a click, median of five")
