@@ -1,1 +1,1 @@
-"""How an invoice is assembled, step by step. Pure."""
+"""The rules that assemble an invoice, step by step. Pure."""

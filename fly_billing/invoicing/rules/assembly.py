@@ -1,6 +1,6 @@
-"""Assembling an invoice: usage, recurring fees, one-off items and terms become items that add up to the cent.
+"""Assembles an invoice: turns usage, recurring fees, one-off items and terms into items that add up to the cent.
 
-Keeps out: where the data comes from, when an invoice may be finalized.
+Not here: reading the inputs, and when an invoice may be finalized.
 """
 
 from __future__ import annotations
@@ -29,32 +29,34 @@ from fly_billing.periods import BillingMonth
 
 INVOICES = uuid5(NAMESPACE_URL, "fly_billing/invoices")
 
-# How an invoice is made, in this order. Argue with it here; each step says why it is as it is.
+# The steps that make an invoice, in this order. Each step's module explains its rules.
 STEPS: tuple[Callable[[InvoiceInProgress], None], ...] = (
     charge_usage,  # allowance -> price model -> minimum and maximum of the price
     charge_subscriptions,  # recurring fees, prorated
-    charge_one_offs,  # as they are
-    take_discounts,  # off what was charged, before anything is topped up or paid
-    apply_commitments,  # what was agreed at least, and at most, after discounts
-    charge_adjustments,  # of earlier months: their discounts and commitments are in them already
-    return_credits,  # what credits had paid of fees that are given back
-    draw_credits,  # pay for what is left
-    add_taxes,  # on what is left to pay, rounded to the cent
-    settle_after_tax,  # credits that pay the gross amount
-    round_to_chargeable,  # where Stripe could not charge the total: currencies of three decimals
-)  # and the sum is rounded, once: `_rounded`
+    charge_one_offs,  # unchanged
+    take_discounts,  # before minimums top up and credits pay
+    apply_commitments,  # minimums and maximums, after discounts
+    charge_adjustments,  # corrections of earlier months, whose discounts and commitments they already include
+    return_credits,  # refunds to credits that had paid for fees given back
+    draw_credits,  # credits that pay before tax
+    add_taxes,  # on the rest, rounded to the cent
+    settle_after_tax,  # credits that pay after tax
+    round_to_chargeable,  # in currencies of three decimals, where Stripe can't charge every total
+)  # then `_rounded` rounds the sum, once
 
-# Those that a final invoice is compared by, should its usage or its terms turn out otherwise
-# (`corrections.rules.differences`).
+# A correction compares what these steps charged (`corrections.rules.differences`).
 CHARGING_STEPS = STEPS[: STEPS.index(charge_adjustments)]
 
 
 @dataclass(frozen=True)
 class Invoice:
-    """One payer's invoice for one month and revision; `amount` is exact, `total_cents` rounded once.
+    """One payer's invoice for one month and revision.
 
-    `tax_rates`: the rates that were in force for it, whether they came to anything or not. `counted`: what of it counts
-    towards each commitment, by the commitment's id.
+    Attributes:
+        amount: The exact sum of its items, in the currency's major unit.
+        total_cents: The amount, rounded once, in the currency's minor unit.
+        tax_rates: The rates in force for it, including those that taxed nothing.
+        counted: By commitment: its id, and the part of the invoice that counts towards it.
     """
 
     id: UUID
@@ -71,20 +73,21 @@ class Invoice:
 
 
 def invoice_id(organization_id: str, month: BillingMonth, revision: int = 0) -> UUID:
-    """Return the one identity this invoice can have: billing a month again can't make a second invoice."""
+    """Return the invoice's id. It is always the same, so billing a month again can't make a second invoice."""
     return uuid5(INVOICES, f"{organization_id}|{month}|{revision}")
 
 
 def invoice_number(organization_id: str, number: int) -> str:
-    """Write an invoice's number for people: `ACME-0007`."""
+    """Format an invoice's number for people: `ACME-0007`."""
     return f"{organization_id.upper()}-{number:04d}"
 
 
 def assemble_invoice(account: InvoiceInputs) -> Invoice:
-    """Assemble the invoice. Same input, same invoice, to the item's id.
+    """Assemble the invoice. The same inputs always make the same invoice, with the same ids.
 
-    Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`,
-    `unpriced_subscription`, `currency_mismatch`, `mixed_taxes`, `amount_too_large`).
+    Raises:
+        BillingError: `unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `unpriced_subscription`,
+            `currency_mismatch`, `mixed_taxes`, `amount_too_large`, or another code of a step.
     """
     draft = InvoiceInProgress(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in STEPS:
@@ -108,9 +111,9 @@ def assemble_invoice(account: InvoiceInputs) -> Invoice:
 
 
 def assemble_charges(account: InvoiceInputs) -> InvoiceInProgress:
-    """Assemble what was charged, before adjustments, drawn credits and taxes; with what fees return to credits.
+    """Assemble the charges only: no adjustments, drawn credits or taxes. Refunds of fees to credits are included.
 
-    Raises BillingError as `assemble_invoice`.
+    Raises BillingError, as `assemble_invoice` does.
     """
     draft = InvoiceInProgress(account, invoice_id(account.organization_id, account.month, account.revision))
     for step in (*CHARGING_STEPS, return_credits, return_after_tax):
@@ -119,17 +122,17 @@ def assemble_charges(account: InvoiceInputs) -> InvoiceInProgress:
 
 
 def _refuse_too_much(account: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:
-    """Refuse an amount that nobody can mean, and that neither our records nor Stripe's could hold."""
+    """Refuse an amount that must be an error, and that neither our records nor Stripe's can store."""
     for what, found in [(f"item {one.description!r}", one.amount) for one in items] + [("the total", amount)]:
         if not abs(found) < MOST_MONEY:
             raise not_computable(
                 "amount_too_large",
-                f"{what} of {account.organization_id} {account.month} comes to {found:.6e} {account.currency},"
-                f" which is not below {MOST_MONEY:,}: look at its quantity and price, then bill the month again",
+                f"{what} of {account.organization_id} {account.month} is {found:.6e} {account.currency}, which is not"
+                f" below {MOST_MONEY:,}: check its quantity and price, then bill the month again",
             )
 
 
 def _rounded(items: list[InvoiceItem], currency: str) -> list[InvoiceItem]:
-    """Share the cents of the total out over the items. A tax is whole cents already, and gets just those."""
+    """Share the cents of the total out over the items. A tax is already in whole cents and keeps them."""
     cents = share_out_cents([item.amount for item in items], currency)
     return [item.billed_at(share) for item, share in zip(items, cents, strict=True)]

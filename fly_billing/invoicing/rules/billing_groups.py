@@ -1,6 +1,6 @@
-"""Names of organizations: ids made from their names, and billing groups, the keys of the org partition dimension.
+"""Assigns billing groups, the keys of the org partition dimension, and makes organization ids from names.
 
-Keeps out: Dagster's partitions, which are made of the groups.
+Not here: Dagster's partitions, which are built from the groups.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from hashlib import sha256
 
 
 def billing_group_of(organization_id: str, existing_count: int, max_own: int, shared: int) -> str:
-    """Return the group that a new organization joins for good.
+    """Return the billing group of a new organization. It never changes afterwards.
 
-    While fewer than `max_own` organizations exist it is a group of its own, named like the organization. Later ones are
-    spread over `shared` groups `tail-00`, `tail-01`, ... by a hash that never changes, whatever machine computes it.
+    The first `max_own` organizations each get a group of their own, named like the organization. A hash spreads the
+    others over `shared` groups `tail-00`, `tail-01`, ...; it is the same on every machine.
     """
     if existing_count < max_own:
         return organization_id
@@ -22,5 +22,5 @@ def billing_group_of(organization_id: str, existing_count: int, max_own: int, sh
 
 
 def slug(text: str) -> str:
-    """Write a name with a-z, 0-9 and single hyphens only, as an organization's id has them; `x` if nothing is left."""
+    """Turn a name into an organization's id: a-z, 0-9 and single hyphens; `x` if nothing is left."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"

@@ -1,4 +1,4 @@
-"""An invoice on its way through the steps: its items so far, and what is left to pay of each."""
+"""An invoice while the steps assemble it: its items so far, and the unpaid amount of each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from fly_billing.pricing.rules.tax_rates import Rates, TaxRate
 
 @dataclass(frozen=True)
 class InvoiceTax:
-    """One rate's tax on an invoice, rounded once. `taxable_cents`: its base, without the tax. Both may be negative.
+    """One rate's tax on an invoice, rounded once.
 
-    `category` and `legal_text` as of `tax_rates.TaxRate`.
+    Attributes:
+        taxable_cents: The taxed amount, without the tax. May be negative.
+        tax_cents: The tax. May be negative.
+        category: See `TaxRate.category`.
+        legal_text: See `TaxRate.legal_text`.
     """
 
     rate_id: UUID
@@ -41,11 +45,14 @@ class InvoiceTax:
 
 @dataclass
 class InvoiceInProgress:
-    """`left` says what is still to be paid of each item, after what discounts and credits took from it. Exact.
+    """An invoice that the steps change: each adds items and lowers the unpaid amounts.
 
-    `counted`: what of this invoice counts towards each commitment. `other_rates`: the taxes of items that are not taxed
-    at the month's own rates, by the item's id. `tax_parts`: of items that are taxed in parts, how much at which rates.
-    `taxed`: what was taxed of each item at which rates, once taxes are added.
+    Attributes:
+        left: By item: the exact amount still to pay, after discounts and credits.
+        counted: By commitment: the part of this invoice that counts towards it.
+        other_rates: By item: its tax rates, if they are not those of the month.
+        tax_parts: By item that is taxed in parts: the amount taxed at each set of rates.
+        taxed: By item: the amount taxed at each set of rates. Empty until taxes are added.
     """
 
     account: InvoiceInputs
@@ -60,31 +67,39 @@ class InvoiceInProgress:
     _ordered: list[InvoiceItem] = field(default_factory=list, repr=False, compare=False)
 
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:
-        """Return the one identity that the item of this name can have: the payer's own needs no organization in it."""
+        """Return the id of the item with this name. It is always the same for this invoice, name and organization."""
         whose = organization_id or self.account.organization_id
         return uuid5(self.id, name if whose == self.account.organization_id else f"{whose}|{name}")
 
     def charge(self, item: InvoiceItem, rates: Sequence[TaxRate] | None = None) -> None:
-        """Add an item that has to be paid (or, below zero, is given back), taxed at `rates` or at the month's own."""
+        """Add an item to pay (below zero: to give back), taxed at `rates` or, without them, at the month's rates."""
         self.items.append(item)
         self.left[item.id] = item.amount
         if rates is not None:
             self.other_rates[item.id] = tuple(rates)
 
     def take_off(self, item: InvoiceItem, parts: dict[UUID, Decimal]) -> None:
-        """Add an item that pays for others: its amount is minus the sum of the `parts`, by item."""
+        """Add an item that reduces other items.
+
+        Args:
+            item: Its amount is minus the sum of the parts.
+            parts: By reduced item: the amount taken off.
+
+        Raises:
+            ValueError: The parts do not add up to the item.
+        """
         if item.amount != EXACT.minus(exact_sum(list(parts.values()))):
-            raise ValueError(f"item {item.id} takes off {item.amount}, its parts come to something else")
+            raise ValueError(f"item {item.id} takes off {item.amount}, but its parts have another sum")
         self.items.append(item)
         for paid, amount in parts.items():
             self.left[paid] = EXACT.subtract(self.left[paid], amount)
 
     def covered(self, scope: Scope) -> Iterator[InvoiceItem]:
-        """Yield the items that this is about, in the invoice's order (`line_order`)."""
+        """Yield the items to pay that the scope covers, in the invoice's order (`line_order`)."""
         return (item for item in self._charged() if scope.covers(item))
 
     def _charged(self) -> Sequence[InvoiceItem]:
-        """Return the items that have to be paid; sorted again only when one was charged since."""
+        """Return the items to pay, in the invoice's order. Sorts again only after a new charge."""
         if len(self._ordered) != len(self.left):
             self._ordered = sorted((item for item in self.items if item.id in self.left), key=line_order)
         return self._ordered
@@ -96,18 +111,18 @@ class InvoiceInProgress:
         return exact_sum(list(self.left.values()))
 
     def parts_of(self, scope: Scope, amount: Decimal) -> dict[UUID, Decimal]:
-        """Share `amount`, or as much as there is to pay, out over these items.
+        """Share `amount`, or less if less is unpaid, out over the items of this scope.
 
-        What is given back lowers what there is to pay, among these items and elsewhere on the invoice.
+        Items below zero lower the unpaid amount, within the scope and on the whole invoice.
         """
         to_pay = min(self.left_of(scope), self.left_in_all())
         return self.fill(scope, min(amount, max(Decimal(0), to_pay)))
 
     def fill(self, scope: Scope, amount: Decimal) -> dict[UUID, Decimal]:
-        """Share `amount`, at most what is left of these items, out over them: the first one is filled first.
+        """Share `amount`, at most the unpaid amount, out over the items of this scope: the first one is filled first.
 
-        Where items are taxed at different rates, each gets its part in proportion to what is left of it, so that the
-        base of every rate does.
+        If items have different tax rates, each is reduced in proportion to its unpaid amount, and so is the base of
+        every rate.
         """
         if self.account.is_taxed_by_item:
             return _in_proportion(amount, {one.id: self.left[one.id] for one in self.covered(scope)})
@@ -122,7 +137,7 @@ class InvoiceInProgress:
 
 
 def _in_proportion(amount: Decimal, left: Mapping[UUID, Decimal]) -> dict[UUID, Decimal]:
-    """Share `amount` out over what is left above zero. The last one bears the 21st decimal place."""
+    """Share `amount` out in proportion to the unpaid amounts above zero. The last share takes the rounding error."""
     some = {item: one for item, one in left.items() if one > 0}
     whole = exact_sum(list(some.values()))
     if amount >= whole:

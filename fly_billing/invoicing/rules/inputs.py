@@ -1,4 +1,4 @@
-"""All that one invoice is made of: who pays, for whom, what they used and bought, and on which terms. Data only."""
+"""The inputs of one invoice: payer and members, their usage and purchases, and the terms. Data only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BILLED = ("in_arrears", "in_advance")
 PAYS = ("net", "gross")
 PRORATIONS = ("second", "day", "none")
 ANCHORS = ("calendar", "start")
-# What a credit pays for, unless its scope says otherwise: all but taxes, which are worked out from what is left.
+# The items that a credit pays for by default: all but taxes, which are calculated on the rest.
 CREDITABLE = (*CHARGES, "adjustment", "minimum")
 ALL_CHARGES = Scope()
 ALL_CREDITABLE = Scope(kinds=CREDITABLE)
@@ -30,9 +30,11 @@ ALL_CREDITABLE = Scope(kinds=CREDITABLE)
 
 @dataclass(frozen=True)
 class UsageRollup:
-    """An organization's quantity of one meter and one set of dimensions, in one stretch of the month.
+    """An organization's quantity of one meter and one set of dimensions in one segment of the month.
 
-    `segment_start` is the month's start, or the moment inside it from which another price version holds.
+    Attributes:
+        segment_start: The start of the month, or of a price version inside the month.
+        segment_end: The end of the segment, exclusive.
     """
 
     id: UUID
@@ -45,7 +47,7 @@ class UsageRollup:
 
 @dataclass(frozen=True)
 class DiscountTaken:
-    """What a discount took off a fee when the fee was charged; `amount` is above zero."""
+    """The amount, above zero, by which a discount reduced a fee when the fee was charged."""
 
     discount_id: UUID
     code: str
@@ -55,7 +57,7 @@ class DiscountTaken:
 
 @dataclass(frozen=True)
 class CreditPaid:
-    """What a credit paid of a fee, less what it got back; `amount` is above zero, with taxes if it pays `gross`."""
+    """The amount, above zero, that a credit paid towards a fee, less refunds. Includes taxes if it pays `gross`."""
 
     grant_id: UUID
     description: str
@@ -65,11 +67,14 @@ class CreditPaid:
 
 @dataclass(frozen=True)
 class FeeCharged:
-    """What other invoices charged of a subscription's fee for the interval `[start, end)`, before discounts.
+    """The amount that other invoices charged for the interval `[start, end)` of a subscription's fee.
 
-    `amount` is net of what they gave back, and of booked corrections. `month` is that of the last invoice that charged
-    it, whose tax rates hold for what is given back. `discounts` is what was taken off, `credits` what credits paid of
-    the rest, in the order in which they were drawn. `currency`; None: the invoice's.
+    Attributes:
+        amount: Before discounts, less refunds; booked corrections are included.
+        month: The month of the last invoice that charged the interval. A refund has that month's tax rates.
+        discounts: The amounts that discounts took off.
+        credits: The amounts that credits paid of the rest, in the order in which they were drawn.
+        currency: None: the invoice's.
     """
 
     start: datetime
@@ -87,14 +92,16 @@ class FeeCharged:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A recurring fee for `quantity` of something (seats, addresses) in `[started_at, ended_at)`.
+    """A recurring fee for `quantity` units (seats, addresses) in `[started_at, ended_at)`.
 
-    The fee is charged from `paid_from` on: until `trial_ends_at` it is free. `anchor`: its intervals are those of the
-    calendar, or counted from its start (`anchored_at`, else `paid_from`). `billed`: in_arrears, on the invoice of the
-    month in which the interval ends; or in_advance, on the invoice before it begins, and what turns out otherwise is
-    put right by later ones. `proration`: by the second, by the day (the day on which it begins counts, the day on which
-    it ends does not: that one belongs to what follows), or none (every interval it runs in is charged whole).
-    `charged`: what other invoices charged for each interval that is not over when the month begins.
+    Attributes:
+        billed: `in_arrears`: on the invoice of the month in which the interval ends. `in_advance`: on the invoice
+            before the interval begins; later invoices charge or give back the difference if something changes.
+        proration: `second`; `day`, which counts the first day but not the last; or `none`, which charges every
+            interval as a whole.
+        anchor: `calendar`: intervals of the calendar. `start`: intervals counted from `anchored_at`, else `paid_from`.
+        trial_ends_at: The fee is free until then.
+        charged: The amounts that other invoices charged, by interval that has not ended when the month begins.
     """
 
     id: UUID
@@ -125,7 +132,8 @@ class Subscription:
             raise ValueError(f"{name}: trial_ends_at {self.trial_ends_at} is before started_at {self.started_at}")
         if self.anchored_at is not None and (self.anchor != "start" or self.anchored_at > self.started_at):
             raise ValueError(
-                f"{name}: anchored_at {self.anchored_at} is for anchor start, not after started_at {self.started_at}"
+                f"{name}: anchored_at {self.anchored_at} needs anchor start, and must not be after started_at"
+                f" {self.started_at}"
             )
 
     @property
@@ -133,7 +141,7 @@ class Subscription:
         return self.trial_ends_at or self.started_at
 
     def charged_for(self, start: datetime, end: datetime, currency: str) -> FeeCharged | None:
-        """Return what other invoices charged in this currency for this interval, if anything."""
+        """Return the charges of other invoices for this interval in this currency, or None."""
         return next(
             (one for one in self.charged if (one.start, one.end) == (start, end) and one.currency in (None, currency)),
             None,
@@ -142,11 +150,13 @@ class Subscription:
 
 @dataclass(frozen=True)
 class OneOffItem:
-    """A single charge, or a credit where the amount is below zero.
+    """A single charge, or goodwill if the amount is below zero.
 
-    With a `unit_amount` (in the currency's major unit) the amount is `quantity` x `unit_amount`, exactly; `unit` is
-    what the quantity counts, in the singular. A quantity below zero takes back. `product` is what scopes name, as that
-    of a price.
+    Attributes:
+        quantity: Below zero: takes units back.
+        unit: The unit of the quantity, in the singular.
+        unit_amount: In the currency's major unit. If given, `amount` is exactly `quantity` x `unit_amount`.
+        product: The product that scopes name, as a price's product.
     """
 
     id: UUID
@@ -161,12 +171,15 @@ class OneOffItem:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """A difference found in a month whose invoice is final: on the next open one, once. Below zero: given back.
+    """A correction of a month whose invoice is final. The payer's next open invoice charges it, or gives it back.
 
-    `taxes` are the rates of that month. `taxed`: how much of it is taxed at which of them, where that differs by item;
-    the parts add up to the amount and may have both signs, as a discount moves from one item to another.
-    `about`: whose usage or fee it corrects, where that is not the organization that paid the month and gets it.
-    `is_after_tax`: it goes back to a credit that pays after tax, and is not taxed.
+    Attributes:
+        month: The corrected month.
+        taxes: The tax rates of that month.
+        taxed: The amount taxed at each set of rates, if that differs by item. The parts add up to the amount. They may
+            have both signs, because a discount can move from one item to another.
+        about: The organization whose usage or fee it corrects, if that is not the payer.
+        is_after_tax: It goes back to a credit that pays after tax, and is not taxed.
     """
 
     id: UUID
@@ -184,11 +197,15 @@ class Adjustment:
 
 @dataclass(frozen=True)
 class Discount:
-    """A percentage (0 to 100) or an amount off what `scope` covers; lower `order` first, then as granted.
+    """A percentage (0 to 100) or an amount off the items that `scope` covers. Give exactly one of the two.
 
-    Exactly one of `percent` and `amount` is given; an amount is per month and never takes anything below zero.
-    `currency` is the amount's; None: the invoice's, as with all terms.
-    Raises ValueError naming the discount and what is wrong with it, as all terms do.
+    Attributes:
+        amount: Per month; it never reduces the items below zero.
+        order: Lower numbers are taken first; equal ones in the order in which they were granted.
+        currency: Of the amount. None: the invoice's.
+
+    Raises:
+        ValueError: Names the discount and the problem.
     """
 
     id: UUID
@@ -213,11 +230,21 @@ class Discount:
 
 @dataclass(frozen=True)
 class Commitment:
-    """What `scope` covers must come to at least (`minimum`) or at most (`maximum`) `amount`, after discounts.
+    """A minimum or maximum of the items that `scope` covers, after discounts.
 
-    A minimum may run over several months: `counted_before` is what the earlier ones came to, and only in the last
-    (`is_due`) the rest is charged. A maximum is a month's. Where it ran for a part of its months only, it is in
-    proportion: `ran_seconds` of `whole_seconds` (None: it is not prorated).
+    A minimum may cover several months; a maximum covers one. A commitment that ran for only part of its months is
+    prorated: `ran_seconds` of `whole_seconds`.
+
+    Attributes:
+        kind: `minimum` or `maximum`.
+        amount: For the whole of its months.
+        is_due: True in the last month of a minimum, which charges the shortfall.
+        counted_before: The amount that earlier months counted towards it.
+        currency: None: the invoice's.
+        ran_seconds: None: it is not prorated.
+
+    Raises:
+        ValueError: Names the commitment and the problem.
     """
 
     id: UUID
@@ -233,7 +260,7 @@ class Commitment:
 
     @property
     def bound(self) -> Decimal:
-        """The amount for the time that it ran; where the division does not end, to 20 decimal places, half-up."""
+        """The amount for the time that it ran; a quotient that is no finite decimal is rounded half-up to 20 places."""
         if self.ran_seconds is None or self.whole_seconds is None:
             return self.amount
         return exact_product(max(self.ran_seconds, Decimal(0)), self.amount, self.whole_seconds)
@@ -244,16 +271,23 @@ class Commitment:
             raise ValueError(f"{name}: kind {self.kind!r}; known are {', '.join(COMMITMENTS)}")
         check_amount(f"{name}: amount", self.amount)
         if self.kind == "maximum" and (not self.is_due or self.counted_before):
-            raise ValueError(f"{name}: a maximum is a month's; only a minimum may run over several")
+            raise ValueError(f"{name}: a maximum covers one month; only a minimum may cover several")
         _check_kinds(name, self.scope, (*CHARGES, "minimum"))
 
 
 @dataclass(frozen=True)
 class CreditGrant:
-    """Prepaid or granted money: pays for what `scope` covers. `available` is what earlier invoices left of it.
+    """Prepaid or granted money that pays for the items that `scope` covers.
 
-    `pays`: the `net` amount, so that less is taxed (promotions), or the `gross` one, after tax (prepaid, deposits).
-    Drawn in this order: those that pay net; then lower `priority` first, then what expires sooner, then what is older.
+    Credits that pay `net` are drawn first. Then lower `priority` goes first, then earlier expiry, then earlier grant.
+
+    Attributes:
+        available: The balance that earlier invoices left.
+        pays: `net`: before tax, so that less is taxed (promotions). `gross`: after tax (prepaid money, deposits).
+        currency: None: the invoice's.
+
+    Raises:
+        ValueError: Names the credit and the problem.
     """
 
     id: UUID
@@ -278,7 +312,7 @@ class CreditGrant:
 
 @dataclass(frozen=True)
 class Member:
-    """One organization's part of an invoice: the payer itself, or one that is linked to it."""
+    """One organization's part of an invoice: the payer itself, or an organization that it pays for."""
 
     organization_id: str
     prices: PriceBook
@@ -290,12 +324,13 @@ class Member:
 
 @dataclass(frozen=True)
 class InvoiceInputs:
-    """One payer's month. `members` has the payer first; the terms hold for the invoice as a whole.
+    """The inputs of one payer's invoice for one month. The terms apply to the invoice as a whole.
 
-    `charged_ahead`: of an invoice that is final and calculated again, its fees for intervals that are not over when the
-    month is, and the discounts that it took back with such fees that it gave back. They stay as they are: the month in
-    which the interval ends corrects them. `earlier_taxes`: the rates of the month before, and of other months that
-    charged fees of which something may be given back.
+    Attributes:
+        members: The payer first.
+        earlier_taxes: The tax rates of the month before, and of other months whose fees may be given back.
+        charged_ahead: Only if a final invoice is recalculated: its fees for intervals that end after the month, and the
+            discounts taken back with them. They stay as billed; the month in which the interval ends corrects them.
     """
 
     organization_id: str
@@ -316,14 +351,14 @@ class InvoiceInputs:
         return any(differ_by_item(rates) for rates in (self.taxes, *self.earlier_taxes.values()))
 
     def fee_charged(self, item: InvoiceItem) -> FeeCharged | None:
-        """Return what other invoices charged for the interval of this fee, if anything."""
+        """Return the charges of other invoices for the interval of this fee, or None."""
         found = self._subscriptions.get(item.subscription_id)
         if found is None or item.interval_start is None or item.interval_end is None:
             return None
         return found.charged_for(item.interval_start, item.interval_end, self.currency)
 
     def rates_of_fee(self, item: InvoiceItem) -> Sequence[TaxRate]:
-        """Return the rates that a fee is taxed at: one that is given back, at those of the month that charged it."""
+        """Return the tax rates of a fee. A fee that is given back has those of the month that charged it."""
         if item.amount >= 0:
             return self.taxes
         charged = self.fee_charged(item)
@@ -341,6 +376,6 @@ def _check_percent(name: str, percent: Decimal) -> None:
 
 
 def _check_kinds(name: str, scope: Scope, known: Sequence[str]) -> None:
-    """Refuse kinds of items that are not there when the term is applied: it would silently do nothing."""
+    """Refuse kinds of items that do not exist yet when the term is applied: it would silently do nothing."""
     if not scope.kinds or not set(scope.kinds) <= set(known):
         raise ValueError(f"{name}: the kinds of its scope are {list(scope.kinds)}; known are {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""An invoice's lines, and which of them a discount, a commitment or a credit is about. Data only."""
+"""The items (lines) of an invoice, and their order. Data only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from fly_billing.pricing.rules.scope import KINDS
 
 @dataclass(frozen=True)
 class InvoiceItem:
-    """One line of an invoice with all that is needed to work it out again by hand.
+    """One line of an invoice, with everything needed to recalculate it manually.
 
-    `organization_id`: whose line it is, where several organizations share a payer. `amount` is exact, in the currency's
-    major unit; `amount_cents` its share of the rounded total. `meter` and `match` are those of its price.
-    `price_id` is the version of the list price, `negotiated_price_id` what held in its place.
-    `[period_start, period_end)` is the time that a subscription's fee is for, and a part of the whole interval
-    `[interval_start, interval_end)`.
+    Attributes:
+        organization_id: The organization that used or bought it: the payer, or a member that the payer pays for.
+        amount: Exact, in the currency's major unit.
+        amount_cents: Its share of the rounded total, in the currency's minor unit.
+        price_id: The version of the list price.
+        negotiated_price_id: The negotiated price that replaced the list price.
+        meter: The price's meter.
+        match: The price's dimensions.
+        period_start: Start of the time that a subscription's fee covers: `[period_start, period_end)`.
+        interval_start: Start of the fee's whole interval: `[interval_start, interval_end)`.
+        detail: The calculation of the amount, JSON-ready; its keys depend on the kind of item.
     """
 
     id: UUID
@@ -55,17 +61,17 @@ class InvoiceItem:
     def billed_at(self, cents: int) -> InvoiceItem:
         """Return the item with its share of the rounded total."""
         billed = object.__new__(InvoiceItem)
-        # As `dataclasses.replace`, for a sixth of its time: every item of every month comes by here.
+        # Takes a sixth of the time of `dataclasses.replace`, and runs for every item of every month.
         billed.__dict__.update(self.__dict__, amount_cents=cents)
         return billed
 
 
 def line_order(item: InvoiceItem) -> tuple[int, str, str, str, str, str, str, str]:
-    """Return the item's place among those of its invoice: the one order in which items are listed, filled and paid.
+    """Return the sort key of an item: the one order in which an invoice lists, reduces and pays its items.
 
-    By kind, product, text and organization; then the versions of a price and the times of a fee, the earlier first.
-    Amounts off, maximums and credits fill the items in this order, from the top of the invoice down. What decides is on
-    the item itself, so an invoice that is final and calculated again has the order that it was billed in.
+    Items are sorted by kind, product, description and organization, then by the start of a price version or fee.
+    Discounts of an amount, maximums and credits reduce the items in this order. The key depends only on the item, so
+    recalculating a final invoice keeps its order.
     """
     source = item.subscription_id or item.one_off_item_id or item.adjustment_id or item.price_id
     return (
@@ -81,5 +87,5 @@ def line_order(item: InvoiceItem) -> tuple[int, str, str, str, str, str, str, st
 
 
 def is_ahead(item: InvoiceItem, month: BillingMonth) -> bool:
-    """Return True if the item is a fee whose interval is not over when the month is: a later invoice settles it."""
+    """Return True if the item is a fee whose interval ends after the month: a later invoice settles it."""
     return item.interval_end is not None and item.interval_end > month.end

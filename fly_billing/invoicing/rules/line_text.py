@@ -1,4 +1,4 @@
-"""The text beside an invoice item's amount: how it was calculated, so that a person can redo it."""
+"""The text beside an invoice item's amount, which shows how it was calculated."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fly_billing.money import counted, grouped
 
 
 def working(quantity: str, unit: str, steps: Sequence[Mapping[str, str]], free: str | None) -> str:
-    """Write an item's sum so that a person can redo it: `7,200 GB-hours free; 300 x 0.15 per 720`."""
+    """Write an item's calculation so that a person can repeat it: `7,200 GB-hours free; 300 x 0.15 per 720`."""
     parts = [f"{counted(free, unit)} free"] if free else []
     for step in steps:
-        if "units" in step:  # what it multiplies is not the usage's unit: packages, a flat fee, a minimum
+        if "units" in step:  # it multiplies packages, flat fees or a minimum, not units of usage
             times = f"{grouped(step['quantity'])} x {step['unit_amount']}"
             parts.append(f"{step['label']}: {step['amount'] if step['units'] == '0' else times}")
             continue
@@ -24,27 +24,27 @@ def working(quantity: str, unit: str, steps: Sequence[Mapping[str, str]], free: 
 
 
 def term_working(kind: str, detail: Mapping[str, Any]) -> str:
-    """Write how a discount, minimum, maximum, credit or tax came about: `10 % of 725.81`. Empty for other kinds."""
-    for needed, said in _TERMS.get(kind, ()):
+    """Write the calculation of a discount, minimum, maximum, credit or tax: `10 % of 725.81`. Empty for other kinds."""
+    for needed, text in _TERMS.get(kind, ()):
         if all(name in detail for name in needed):
-            return said.format(**{name: grouped(detail[name]) for name in needed})
+            return text.format(**{name: grouped(detail[name]) for name in needed})
     return ""
 
 
-# What is said of a kind of item whose detail has these numbers: the first that fits.
+# By kind of item: the fields that its detail must have, and the text. The first entry that fits is used.
 _TERMS: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
     "discount": (
         (("percent", "base"), "{percent} % of {base}"),
-        (("amount", "base"), "{amount} off {base}, never more than that"),
+        (("amount", "base"), "{amount} off {base}, at most {base}"),
     ),
     "minimum": (
         (("minimum", "base", "counted_before"), "{minimum} agreed; {base} this month, {counted_before} before"),
     ),
-    "maximum": ((("maximum", "base"), "{base}, of which {maximum} at most"),),
+    "maximum": ((("maximum", "base"), "{base}, capped at {maximum}"),),
     "credit": (
         (("available", "left"), "{available} available, {left} left"),
-        (("paid", "returned"), "{returned} goes back to the credit, of {paid} that it had paid"),
+        (("paid", "returned"), "{returned} of the {paid} paid by the credit goes back to it"),
     ),
     "tax": ((("percent", "base"), "{percent} % of {base}"),),
-    "rounding": ((("base", "step"), "{base} to a multiple of {step}"),),
+    "rounding": ((("base", "step"), "{base} rounded to a multiple of {step}"),),
 }

@@ -1,11 +1,11 @@
-"""Proration: the share of an interval's fee that a subscription owes for the part of the interval in which it ran.
+"""Proration: the share of an interval's fee that a subscription owes for the time that it ran.
 
 A subscription's `proration` says how the part is counted:
   - `second`: in seconds. 46.5 days of a quarter with 92 days are 4,017,600 of 7,948,800 seconds.
   - `day`: in UTC days. The day on which the subscription begins counts, the day on which it ends does not.
   - `none`: the whole fee, however short the part is.
 
-Add here how a share of time is counted. Not here: the fee (`pricing.rules.rating`), the invoice it is on
+Add other ways to count a share of time here. Not here: the fee (`pricing.rules.rating`), its invoice
 (`steps.subscriptions`), and commitments, which are prorated by the second (`inputs.Commitment.bound`).
 """
 
@@ -21,7 +21,7 @@ from fly_billing.periods import BillingMonth, Span, overlap_days, overlap_second
 
 @dataclass(frozen=True)
 class IntervalShare:
-    """The part of an interval that a fee is for: `quantity` of `per` units; (1, "quarter", 1) is all of a quarter."""
+    """The charged part of an interval: `quantity` of `per` units. A whole quarter is (1, "quarter", 1)."""
 
     quantity: Decimal
     unit: str

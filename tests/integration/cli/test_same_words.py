@@ -81,7 +81,7 @@ def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywher
     queue_invoice_failure_alerts(deployment.database, [], told.append)
 
     assert what_to_do(told) == shown["what to do"]
-    assert what_to_do(told).endswith("is in EUR, the organization is billed in USD: give it a price in USD")
+    assert what_to_do(told).endswith("is in EUR, but the organization is billed in USD: give it a price in USD")
     assert trouble(deployment) == shown["the customer is told"]
     assert shown["the customer is told"] == (
         "We can't calculate this month's invoice yet and are looking into it. You won't be charged until it is correct."

@@ -76,7 +76,7 @@ def test_a_quarter_that_is_cancelled_gives_back_what_was_paid_as_it_was_paid_and
     }
     assert [row["ChargeDescription"] for row in told] == [
         "quarter as used, 2026-10-01 to 2026-11-10",
-        "quarter as used, 2026-10-01 to 2026-11-10: charged before",
+        "quarter as used, 2026-10-01 to 2026-11-10: already charged",
     ]
 
 

@@ -58,8 +58,8 @@ def credit(available: str, **fields: Any) -> CreditGrant:
         (lambda: discount(percent=Decimal(10), scope=Scope(kinds=())), r"the kinds of its scope are \[\]"),
         (lambda: commitment("floor", "1"), "commitment 'yearly': kind 'floor'; known are minimum, maximum"),
         (lambda: commitment("minimum", "-1"), "commitment 'yearly': amount .* must be a finite number of at least 0"),
-        (lambda: commitment("maximum", "1", is_due=False), "'yearly': a maximum is a month's"),
-        (lambda: commitment("maximum", "1", counted_before=Decimal(1)), "'yearly': a maximum is a month's"),
+        (lambda: commitment("maximum", "1", is_due=False), "'yearly': a maximum covers one month"),
+        (lambda: commitment("maximum", "1", counted_before=Decimal(1)), "'yearly': a maximum covers one month"),
         (
             lambda: commitment("minimum", "1", scope=Scope(kinds=("credit",))),
             r"commitment 'yearly': the kinds of its scope are \['credit'\];"
@@ -118,7 +118,8 @@ def plan(**fields: Any) -> Subscription:
         ),
         (
             {"anchored_at": at("2026-09-09")},
-            "anchored_at 2026-09-09 00:00:00+00:00 is for anchor start, not after started_at 2026-09-10 00:00:00+00:00",
+            "anchored_at 2026-09-09 00:00:00+00:00 needs anchor start, and must not be after started_at"
+            " 2026-09-10 00:00:00+00:00",
         ),
     ],
 )
@@ -169,9 +170,9 @@ def test_an_amount_that_nobody_can_mean_is_refused_by_the_item_and_the_total() -
     with pytest.raises(BillingError) as refused:
         assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(prices), many)]))
     assert str(refused.value) == (
-        "amount_too_large: the total of acme 2026-09 comes to 1.000000e+12 USD, which is not below 1,000,000,000,000:"
-        " look at its quantity and price, then bill the month again"
+        "amount_too_large: the total of acme 2026-09 is 1.000000e+12 USD, which is not below 1,000,000,000,000:"
+        " check its quantity and price, then bill the month again"
     )
     alone = Member("acme", PriceBook([price("p", "1", "m0")]), many[:1])
-    with pytest.raises(BillingError, match=r"^amount_too_large: item 'p as used' of acme 2026-09 comes to 1\.000000e"):
+    with pytest.raises(BillingError, match=r"^amount_too_large: item 'p as used' of acme 2026-09 is 1\.000000e"):
         assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [alone]))

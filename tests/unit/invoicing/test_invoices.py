@@ -260,7 +260,7 @@ def test_an_invoice_in_yen_has_whole_yen() -> None:
     ids=["usage", "fee", "one-off"],
 )
 def test_amounts_of_another_currency_are_never_added_up(billed: dict[str, Any]) -> None:
-    with pytest.raises(BillingError, match=r"currency_mismatch.* in USD, the organization is billed in EUR"):
+    with pytest.raises(BillingError, match=r"currency_mismatch.* in USD, but the organization is billed in EUR"):
         assemble(**billed, currency="EUR")
 
 
@@ -268,7 +268,7 @@ def test_a_price_that_changes_its_currency_inside_the_month_fails_this_invoice_a
     changed = replace(REQUESTS, currency="EUR", effective_from=MID_MONTH)
     usage = [rollup("requests", "1", end=MID_MONTH), rollup("requests", "1", MID_MONTH)]
     with pytest.raises(
-        BillingError, match="currency_mismatch: price 'requests' is in EUR, the organization is billed in USD"
+        BillingError, match="currency_mismatch: price 'requests' is in EUR, but the organization is billed in USD"
     ):
         assemble(usage, prices=(REQUESTS, changed))
 

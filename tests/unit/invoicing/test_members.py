@@ -164,7 +164,7 @@ def test_an_amount_in_another_currency_is_named(has: dict[str, Any], what: str, 
     with pytest.raises(BillingError) as raised:
         invoice_of(Member("acme", BOOK, **has))
     assert raised.value.code == "currency_mismatch"
-    assert raised.value.operator_text == (f"{what} is in EUR, the organization is billed in USD: {remedy}")
+    assert raised.value.operator_text == (f"{what} is in EUR, but the organization is billed in USD: {remedy}")
 
 
 def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:

@@ -91,13 +91,13 @@ def test_an_amount_is_shown_as_a_sum_that_a_person_can_redo(arguments: Any, said
     ("kind", "detail", "said"),
     [
         ("discount", {"code": "TEN", "percent": "10", "base": "1725.8"}, "10 % of 1,725.8"),
-        ("discount", {"code": "FIVE", "amount": "5", "base": "30"}, "5 off 30, never more than that"),
+        ("discount", {"code": "FIVE", "amount": "5", "base": "30"}, "5 off 30, at most 30"),
         (
             "minimum",
             {"minimum": "1000", "base": "200", "counted_before": "300"},
             "1,000 agreed; 200 this month, 300 before",
         ),
-        ("maximum", {"maximum": "100", "base": "120"}, "120, of which 100 at most"),
+        ("maximum", {"maximum": "100", "base": "120"}, "120, capped at 100"),
         ("credit", {"available": "250", "drawn": "200", "left": "50"}, "250 available, 50 left"),
         ("tax", {"percent": "19", "base": "7"}, "19 % of 7"),
         ("usage", {"steps": []}, ""),

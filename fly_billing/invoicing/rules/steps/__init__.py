@@ -1,1 +1,1 @@
-"""The steps that an invoice is made in, one to a file; their order is in `invoicing.rules.assembly`."""
+"""The steps that make an invoice, one per file. `invoicing.rules.assembly` lists them in order."""

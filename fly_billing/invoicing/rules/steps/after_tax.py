@@ -1,12 +1,12 @@
-"""Credits that pay after tax: prepaid money and deposits pay for what is left of the invoice, taxes included.
+"""Credits that pay after tax: prepaid money and deposits pay the rest of the invoice, taxes included.
 
-The rules, for a reader to argue with:
-  - A grant says what it pays. `net` (a promotion) lowers what is taxed; `gross` (prepaid, a deposit) is money of the
-    customer and lowers no tax: 70.00 + 5.78 of tax - 5.00 = 70.78. All net ones pay first, whatever their priority.
-  - It pays for the items of its scope and for the tax that is added to them. It pays whole cents, as money does.
-  - The first item is paid first, with its tax. `taxes_of` in the item's detail says how much of the taxes is whose.
-  - What it had paid of a fee that is given back goes back to it, taxes included, and lowers no tax either.
-Keeps out: credits that pay before tax, when a credit may be drawn, and the ledger (`credits`).
+The rules:
+  - A grant says how it pays. `net` (a promotion) lowers the taxed amount. `gross` (prepaid money, a deposit) is the
+    customer's own money and lowers no tax: 70.00 + 5.78 of tax - 5.00 = 70.78. Net credits always pay first.
+  - It pays for the items of its scope and for the tax added to them, in whole cents.
+  - It pays the first item first, with its tax. `taxes_of` in the detail lists the tax paid, by taxed item.
+  - If a fee is given back, the part that the credit had paid goes back to it, taxes included, and lowers no tax.
+Not here: credits that pay before tax, when a credit may be drawn, and the ledger (`credits`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ ZERO = Decimal(0)
 
 
 def settle_after_tax(draft: InvoiceInProgress) -> None:
-    """Return to credits that pay after tax what they had paid of fees given back, and draw them.
+    """Refund credits that had paid after tax for fees given back, then draw these credits.
 
-    The items are as those of `credits`; the detail of one that is drawn has `taxes_of` too: of its part of the taxes,
-    how much is for which item. Corrections of earlier months that go back to such credits are charged here, untaxed.
+    The items are those of `credits`. The detail of a drawn one also has `taxes_of`: its part of the taxes, by taxed
+    item. Corrections of earlier months that go back to these credits are charged here, untaxed.
     """
     for member in draft.account.members:
         for one in member.adjustments:
@@ -58,7 +58,7 @@ def settle_after_tax(draft: InvoiceInProgress) -> None:
 
 
 def with_tax(amount: Decimal, rates: Rates) -> Decimal:
-    """Add to an amount the taxes that are not contained in it; exact."""
+    """Add the taxes that the amount does not contain. Exact."""
     percent = exact_sum([rate.percent for rate in rates if not rate.is_inclusive])
     return EXACT.add(amount, EXACT.multiply(amount, percent).scaleb(-2, context=EXACT))
 
@@ -68,7 +68,7 @@ def whole_cents(amount: Decimal, currency: str) -> Decimal:
 
 
 def taxes_by_item(draft: InvoiceInProgress) -> dict[UUID, dict[UUID, Decimal]]:
-    """Split the taxes that were added over the items that they are on: item -> tax item -> exact part."""
+    """Split the added taxes over the taxed items: item -> tax item -> exact part."""
     parts = draft.taxed
     by_item: dict[UUID, dict[UUID, Decimal]] = {item.id: {} for item in draft.items}
     for tax in [item for item in draft.items if item.kind == "tax"]:
@@ -88,7 +88,13 @@ def _has(rates: Rates, tax: InvoiceItem) -> bool:
 
 @dataclass
 class _Paid:
-    """What one credit pays: by item (taxes are items), and of the taxes by the item that they are on."""
+    """The payments of one credit.
+
+    Attributes:
+        rest: The part of the credit still to spend.
+        parts: The amount paid, by item; taxes are items too.
+        taxes_of: The amount of tax paid, by taxed item.
+    """
 
     rest: Decimal
     parts: dict[UUID, Decimal]
@@ -118,17 +124,17 @@ def _draw(draft: InvoiceInProgress, grant: CreditGrant, taxes: Mapping[UUID, dic
     if not paid.parts:
         return
     check_currency(draft, grant)
-    if paid.rest > 0:  # less than a cent, by which the total is rounded up
+    if paid.rest > 0:  # less than a cent: the total is rounded up by it
         last = next(reversed(paid.parts))
         paid.parts[last] = EXACT.add(paid.parts[last], paid.rest)
-        if not any(item.id == last for item in covered):  # a tax: it goes back with an item that it is on
+        if not any(item.id == last for item in covered):  # a tax, which is given back with an item that it taxes
             whose = next(reversed(paid.taxes_of))
             paid.taxes_of[whose] = EXACT.add(paid.taxes_of[whose], paid.rest)
     _add(draft, grant, paid)
 
 
 def _payable(amount: Decimal, left: Decimal, currency: str) -> Decimal:
-    """Round to whole cents, unless that would leave a cent: of exactly half of one, no more than that is paid."""
+    """Round to whole cents, unless a cent would remain unpaid: then pay the exact amount."""
     rounded = whole_cents(amount, currency)
     is_even = to_cents(EXACT.subtract(left, rounded), currency) == to_cents(left, currency) - to_cents(
         rounded, currency
@@ -158,7 +164,7 @@ def _add(draft: InvoiceInProgress, grant: CreditGrant, paid: _Paid) -> None:
 
 
 def return_after_tax(draft: InvoiceInProgress) -> None:
-    """Add an item above zero per fee that is given back and credit that had paid it after tax."""
+    """Add an item above zero for each credit that had paid after tax for a fee given back."""
     found = given_back(draft)
     if not any(_paid_by(charged) for _, charged in found):
         return
@@ -174,7 +180,7 @@ def _paid_by(charged: FeeCharged) -> list[CreditPaid]:
 
 def _return(draft: InvoiceInProgress, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
     before_tax = exact_sum([charged.discounted, *(one.amount for one in charged.credits if one.pays == "net")])
-    # With money or after tax; the tax of what is given back is rounded like that of a charge.
+    # Paid with money or by credits after tax. The tax of a refund is rounded like that of a charge.
     paid, returned = (
         whole_cents(with_tax(amount, rates), draft.account.currency)
         for amount in (EXACT.subtract(charged.amount, before_tax), EXACT.minus(draft.left[fee.id]))

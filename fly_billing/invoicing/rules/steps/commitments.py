@@ -1,23 +1,23 @@
-"""Commitments: what the items that one is about come to at most, and at least, after discounts.
+"""Commitments: the minimum and maximum that an organization agreed to pay for some of its items, after discounts.
 
-The rules, for a reader to argue with:
-  - Neither minimums nor maximums come first: the smaller amount does, as it is about a part of the invoice and the
-    larger one about the whole. So the whole has the last word; of two that contradict each other, the larger holds.
-      Machines at most $50, all at least $120; Machines come to $100, volumes to $30: 50 + 30, and 40 up to the 120.
-      The minimum first would find 130, and the customer would pay 80 in the end.
-      Machines at least $80, all at most $100; Machines come to $100, volumes to $50: 150 - 50 is what is paid.
-      The maximum first would take the 50 off Machines, and the minimum would charge 30 for them again.
-  - A commitment that counts what minimums charged (`minimum` among the kinds of its scope) comes after those that do
-    not, so that nothing is topped up twice, or left above a maximum.
-  - A maximum takes off all that is above it, from the item on that the invoice lists first (`line_order`), and also
-    where the rest of the invoice is below zero: it is what something costs, and no payment.
-  - Goodwill (a one-off item below zero) counts towards neither: it is given, not spent. At least 100 with 15.00 of
-    goodwill are 85.00 to pay, and at most 100 as well; counted, a minimum would charge it again and a maximum keep it.
-    A fee that is given back counts below zero, as it counted when it was charged: both together count nothing.
-  - One that ran for a part of its months (`commitments.runs_from`, `runs_until`) is in proportion, by the second: at
-    least 100 for 10 of 30 days is 33.33. It is not rounded by itself; the invoice is, as always.
-  - A minimum over several months charges in the last of them only; until then it counts.
-Keeps out: which month of a commitment this is, and what the months before came to.
+The rules:
+  - Commitments apply in order of their amounts, the smallest first. A smaller one covers a part of the invoice, a
+    larger one the whole, so the whole has the last word. If two contradict each other, the larger one applies.
+      Machines at most $50, all at least $120. Machines cost $100, volumes $30: 50 + 30, plus 40 up to the 120.
+      With the minimum first, 130 would satisfy it, and the customer would pay only 80.
+      Machines at least $80, all at most $100. Machines cost $100, volumes $50: 150 - 50 is to pay.
+      With the maximum first, it would take the 50 off Machines, and the minimum would charge 30 for them again.
+  - A commitment that counts the charges of minimums (`minimum` among the kinds of its scope) applies after those that
+    do not. So nothing is topped up twice or stays above a maximum.
+  - A maximum takes off everything above it, starting with the first item of the invoice (`line_order`). It does so even
+    if the rest of the invoice is below zero, because it is a price and not a payment.
+  - Goodwill (a one-off item below zero) counts towards neither. With 15.00 of goodwill, both a minimum and a maximum of
+    100 leave 85.00 to pay. If goodwill counted, a minimum would charge it again and a maximum would keep it.
+    A fee that is given back counts below zero and so cancels its charge.
+  - A commitment that ran for part of its months (`commitments.runs_from`, `runs_until`) is prorated by the second: a
+    minimum of 100 for 10 of 30 days is 33.33. It is not rounded itself; the invoice is.
+  - A minimum over several months charges the shortfall in the last of them.
+Not here: which month of a commitment this is, and the amounts of the months before.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ PRODUCT = "Commitments"
 
 
 def apply_commitments(draft: InvoiceInProgress) -> None:
-    """Add an item for what is above a maximum (below zero), and one for what is missing to a minimum that is due.
+    """Add an item below zero for each exceeded maximum, and an item for the shortfall of each minimum that is due.
 
-    The `detail` of both has `base`: what is left of the items that it is about. A maximum's: `maximum`, `applied_to`
-    (what it took from which). A minimum's: `minimum`, `counted_before` (in earlier months), `counted` (which items).
-    `draft.counted` gets what counts towards each minimum, whether it is due or not.
+    The `detail` of both has `base`, the unpaid amount of the items that count. A maximum also has `maximum` and
+    `applied_to` (the amount taken off, by item); a minimum has `minimum`, `counted_before` (in earlier months) and
+    `counted` (the items). `draft.counted` records the amount that counts towards each minimum, due or not.
     """
     for commitment in sorted(draft.account.commitments, key=_order):
         same_currency(
@@ -63,7 +63,7 @@ def _counted(draft: InvoiceInProgress, commitment: Commitment) -> list[InvoiceIt
 
 
 def _prorated(commitment: Commitment) -> dict[str, str]:
-    """Return how the amount of one that ran for a part of its months came about; nothing where it is whole."""
+    """Return the proration of the amount; empty if the commitment is not prorated."""
     if commitment.ran_seconds is None or commitment.whole_seconds is None:
         return {}
     ran, whole = plain(max(commitment.ran_seconds, Decimal(0))), plain(commitment.whole_seconds)

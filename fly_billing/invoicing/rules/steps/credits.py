@@ -1,23 +1,21 @@
-"""Credits: prepaid or granted money pays for what is left of the items that it may pay for.
+"""Credits: prepaid or granted money pays for the unpaid amount of the items in its scope.
 
-The rules, for a reader to argue with:
-  - The order is that of `CreditGrant`: lower priority first, then what expires sooner, then what was granted earlier.
-    Whoever grants a credit says by its priority what it is for: one that is bound to a region comes before a free one
-    only so. Of equal ones, what would be lost sooner is used first.
-  - A credit pays for a month that begins before it expires and ends after it was granted. A month is paid as a whole:
-    one that expires on the 2nd still pays for what happened on the 30th, one granted on the 30th for what happened on
-    the 2nd. To the second would be stricter, and nobody could see from an invoice what a credit was good for. This is
-    the kind choice: in doubt it is the customer's money.
-  - It fills the item first that the invoice lists first (`invoice_items.line_order`), and never takes more than what it
-    may pay for comes to, or than the invoice comes to: what was given back elsewhere needs no credit. What is left of
-    it stays for later months.
-  - A fee that is given back returns what was paid the way it was paid. The fee is calculated as it should have been:
-    the credits pay of it what they had paid, in their order, and no more than it comes to. What they paid beyond that
-    goes back to them, the rest is money. 29.00 were paid, 20.00 of it by credit; half of the month unused: of the 14.50
-    that are given back 9.00 are money and 5.50 are credit.
-  - What is returned can be drawn at once, by the same invoice.
-Keeps out: credits that pay after tax (`after_tax`), and the ledger. `available` is read from it before; what is drawn
-here is booked in it when the invoice is final.
+The rules:
+  - Credits are drawn in the order of `CreditGrant`: lower priority first, then earlier expiry, then earlier grant. A
+    credit for one region is drawn before a general one only if its priority is lower. Of credits with equal priority,
+    the one that would be lost sooner is used first.
+  - A credit pays for every month that begins before it expires and ends after it was granted, and for the whole of that
+    month. One that expires on the 2nd still pays for usage on the 30th; one granted on the 30th pays for usage on the
+    2nd. A limit to the second would be stricter, but nobody could verify it from an invoice. In doubt, we decide for
+    the customer.
+  - A credit pays the first item of the invoice first (`items.line_order`). It never pays more than the unpaid amount of
+    its items, nor more than the whole invoice, which other refunds may have lowered. The rest stays for later months.
+  - A refund goes back the way it was paid. The correct fee is calculated first. Credits pay it in their order, each up
+    to the amount that it had paid. The excess goes back to the credits; the rest is refunded as money. 29.00 were paid,
+    20.00 of it by credit, and half of the month is unused: of the 14.50 given back, 9.00 are money and 5.50 are credit.
+  - The same invoice may draw a refunded credit at once.
+Not here: credits that pay after tax (`after_tax`), and the ledger. `available` is read from the ledger; draws are
+booked in it when the invoice is final.
 """
 
 from __future__ import annotations
@@ -39,10 +37,10 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def draw_credits(draft: InvoiceInProgress) -> None:
-    """Add an item below zero per credit that pays for something.
+    """Add an item below zero for each credit that pays for something.
 
-    Its `detail`: what was `available` of the credit, what was `drawn` now and what is `left` of it, and `applied_to`:
-    what it paid of which item.
+    Its `detail` has the amounts that were `available` before, are `drawn` now and are `left` afterwards, and
+    `applied_to`: the amount paid, by item.
     """
     returned = returned_on(draft)
     for credit in sorted(draft.account.credits, key=drawing_order):
@@ -55,23 +53,23 @@ def draw_credits(draft: InvoiceInProgress) -> None:
 
 
 def check_currency(draft: InvoiceInProgress, credit: CreditGrant) -> None:
-    """Raise BillingError `currency_mismatch` where the credit is in another currency than the invoice that draws it."""
+    """Raise BillingError `currency_mismatch` if the credit and the invoice differ in currency."""
     currency = draft.account.currency
     remedy = f"let it expire (credit_grants.expires_at), and grant what is left of it in {currency}"
     same_currency(credit.currency, currency, f"credit {credit.description!r}", remedy)
 
 
 def return_credits(draft: InvoiceInProgress) -> None:
-    """Add an item above zero per fee that is given back and credit that had paid it, for what goes back to the credit.
+    """Add an item above zero for each credit that had paid for a fee given back: the refund to the credit.
 
-    Its `detail`: `paid` (what the credit had paid of the fee), `returned`, and `applied_to`, below zero.
+    Its `detail` has `paid` (the part of the fee that the credit had paid), `returned`, and `applied_to`, below zero.
     """
     for item, charged in given_back(draft):
         _return(draft, item, charged)
 
 
 def given_back(draft: InvoiceInProgress) -> list[tuple[InvoiceItem, FeeCharged]]:
-    """List the fees that this invoice gives back by itself, each with what was charged for it."""
+    """List the fees that this invoice itself gives back, each with its earlier charges."""
     account = draft.account
     fees = [one for one in draft.items if one.kind == "subscription" and one.amount < 0]
     if account.charged_ahead is not None:
@@ -108,7 +106,7 @@ def returned_item(draft: InvoiceInProgress, item: InvoiceItem, credit: CreditPai
 
 
 def returned_on(draft: InvoiceInProgress) -> dict[UUID, Decimal]:
-    """Add up what each credit got back on this invoice."""
+    """Return the sum of each credit's items on this invoice: the refunds, as long as none is drawn."""
     returned: dict[UUID, Decimal] = {}
     for item in draft.items:
         if item.credit_grant_id is not None:

@@ -1,14 +1,14 @@
-"""Discounts: percentages and amounts that an organization was promised off what it is charged.
+"""Discounts: percentages and amounts off an organization's charges.
 
-The rules, for a reader to argue with:
-  - They come one after the other, lower `order` first, then as granted, each off what those before it left: 10 % and
-    then $5 off $100 leave $85.00, $5 and then 10 % leave $85.50. So no two of them take the same dollar.
-  - A percentage is taken of items above zero. A one-off item below zero is a credit that somebody promised in full; a
-    fee that is given back returns what its own discounts left of it (`billing_steps.subscriptions`).
-  - An amount fills the item first that the invoice lists first (`invoice_items.line_order`). It takes no more than what
-    it covers comes to, and no more than the invoice comes to: what is not used of it is lost, as it is for one month.
+The rules:
+  - Discounts apply one after the other, lower `order` first, then as granted. Each reduces the amount that the earlier
+    ones left: $100 less 10 % less $5 is $85.00, $100 less $5 less 10 % is $85.50. So no dollar is discounted twice.
+  - A percentage applies to items above zero. A one-off item below zero is goodwill, promised in full. A fee that is
+    given back also gives back its own discounts (`steps.subscriptions`).
+  - An amount reduces the first item of the invoice first (`items.line_order`). It never exceeds the covered items, nor
+    the whole invoice. It is for one month: an unused rest is lost.
   - Nothing is rounded here: an invoice rounds once.
-Keeps out: which discounts an organization has in a month, and how often a coupon may be redeemed.
+Not here: which discounts an organization has in a month, and how often a coupon may be redeemed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from fly_billing.money import EXACT, exact_sum, plain
 
 
 def take_discounts(draft: InvoiceInProgress) -> None:
-    """Add an item below zero per discount; none for one that takes nothing. Raises BillingError `currency_mismatch`.
+    """Add an item below zero for each discount that takes something off. Raises BillingError `currency_mismatch`.
 
-    Its `detail`: `code`, `percent` or `amount` as promised, `base` (what was left of the items that it covers), and
-    `applied_to`: what it took from which.
+    Its `detail` has `code`, the promised `percent` or `amount`, `base` (the unpaid amount of the covered items) and
+    `applied_to` (the amount taken off, by item).
     """
     for discount in sorted(draft.account.discounts, key=lambda one: one.order):
         same_currency(
@@ -44,13 +44,13 @@ def take_discounts(draft: InvoiceInProgress) -> None:
 def _parts(draft: InvoiceInProgress, discount: Discount) -> dict[UUID, Decimal]:
     if discount.amount is not None:
         return draft.parts_of(discount.scope, discount.amount)
-    assert discount.percent is not None  # `Discount` sees to it that one of the two is given
+    assert discount.percent is not None  # `Discount` has exactly one of the two
     parts = {item.id: _percent_of(draft.left[item.id], discount.percent) for item in _reduced(draft, discount)}
     return {item: part for item, part in parts.items() if part}
 
 
 def _reduced(draft: InvoiceInProgress, discount: Discount) -> list[InvoiceItem]:
-    """List the items that a percentage is taken of."""
+    """List the items that a percentage reduces."""
     return [item for item in draft.covered(discount.scope) if item.amount > 0]
 
 

@@ -1,4 +1,4 @@
-"""One-off items and adjustments of earlier months: as they are, each on one invoice."""
+"""One-off items, and adjustments of earlier months. Each is charged unchanged, on one invoice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fly_billing.pricing.rules.models.step import PriceStep
 
 
 def charge_one_offs(draft: InvoiceInProgress) -> None:
-    """Raises BillingError `currency_mismatch`."""
+    """Add an item for each one-off item. Raises BillingError `currency_mismatch`."""
     for member in draft.account.members:
         for one in member.one_offs:
             same_currency(one.currency, draft.account.currency, f"one-off item {one.id}")
@@ -34,16 +34,16 @@ def charge_one_offs(draft: InvoiceInProgress) -> None:
 
 
 def _steps(one: OneOffItem) -> dict[str, Any]:
-    """The product that makes the amount, as the steps of a price; nothing where the amount is a price as a whole."""
+    """Return quantity x unit amount as the step of a price; empty if the amount has no unit amount."""
     if one.unit_amount is None:
         return {}
     return {"steps": [PriceStep("all", one.quantity, one.unit_amount, Decimal(1), one.amount, one.quantity).as_data()]}
 
 
 def charge_adjustments(draft: InvoiceInProgress) -> None:
-    """Charge corrections of earlier months to whoever paid them, at those months' terms.
+    """Charge corrections of earlier months to the payer of those months, on those months' terms.
 
-    What goes back to credits that pay after tax is charged after it (`after_tax`). Raises as `charge_adjustment`.
+    Refunds to credits that pay after tax are charged in `after_tax`. Raises as `charge_adjustment`.
     """
     for member in draft.account.members:
         for one in member.adjustments:
@@ -52,7 +52,7 @@ def charge_adjustments(draft: InvoiceInProgress) -> None:
 
 
 def charge_adjustment(draft: InvoiceInProgress, one: Adjustment, payer_id: str) -> None:
-    """Charge one. About an organization that is no longer on the invoice, it is the payer's own line, and names it.
+    """Charge one adjustment. If its organization is no longer on the invoice, the payer's line names it.
 
     Raises BillingError `currency_mismatch`.
     """

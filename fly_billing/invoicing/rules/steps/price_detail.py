@@ -1,4 +1,4 @@
-"""How an item with a price says which price held and how its amount came about."""
+"""The part of an item's detail that documents its price and its calculation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ def price_detail(price: Price, steps: Sequence[PriceStep]) -> dict[str, Any]:
 
 
 def negotiated_detail(price: Price, at_list: Sequence[PriceStep], free: Decimal = Decimal(0)) -> dict[str, Any]:
-    """Say whose negotiated price held, since when, and what the same comes to at the list price: its steps, and `free`
-    units. Empty for a list price."""
+    """Document a negotiated price: its holder and dates, and the calculation at the list price. Else empty.
+
+    Args:
+        price: The price that was charged.
+        at_list: The steps at the list price.
+        free: The free units at the list price.
+    """
     agreed = price.negotiated
     if agreed is None:
         return {}

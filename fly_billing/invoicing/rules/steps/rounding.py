@@ -1,14 +1,13 @@
-"""The last item of an invoice in a currency of three decimals: up or down to a total that Stripe can charge.
+"""Rounds the total of an invoice in a currency of three decimals to an amount that Stripe can charge.
 
 The rules:
-  - A total of BHD, JOD, KWD, OMR or TND must end in 0, as 10.230 does (`invoicing.rules.chargeable_amounts`). If it
-    does not, the exact sum is rounded to a hundredth, halves away from zero, and an item says so: 10.234 has one of
-    -0.004.
-  - Items and taxes stay as they are, each tax rounded at the third decimal: what is owed to the state is not touched.
-    The rounding itself is not taxed; it is at most half a hundredth, up or down.
-  - What is given back is rounded like what was charged: a charge and its return come to nothing.
-  - It is not part of what a correction compares: that is charges, before the total is rounded.
-Keeps out: the rounding of every invoice to its minor unit (`invoicing.rules.assembly`).
+  - A total in BHD, JOD, KWD, OMR or TND must end in 0, as 10.230 does (`invoicing.rules.chargeable_amounts`). If it
+    does not, an item rounds the exact sum to a hundredth, halves away from zero: 10.234 gets an item of -0.004.
+  - Items and taxes do not change; each tax is rounded at the third decimal. The rounding item is not taxed, and is at
+    most half a hundredth.
+  - Refunds are rounded like charges, so a charge and its refund cancel each other.
+  - Corrections ignore it, because they compare charges before the total is rounded.
+Not here: rounding every invoice to its currency's minor unit (`invoicing.rules.assembly`).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from fly_billing.money import EXACT, exact_sum, from_cents, plain, to_cents
 
 
 def round_to_chargeable(draft: InvoiceInProgress) -> None:
-    """Add an item where Stripe could not charge the total. Its `detail`: `base`, the exact sum, and `step`."""
+    """Add an item if Stripe can't charge the total. Its `detail` has `base`, the exact sum, and `step`."""
     currency = draft.account.currency
     step = chargeable_step(currency)
     base = exact_sum([item.amount for item in draft.items])
@@ -37,7 +36,7 @@ def round_to_chargeable(draft: InvoiceInProgress) -> None:
             kind="rounding",
             organization_id=draft.account.organization_id,
             product="Rounding",
-            description=f"To a total that can be charged, in steps of {plain(size)} {currency}",
+            description=f"Rounding to a chargeable total, in steps of {plain(size)} {currency}",
             quantity=Decimal(1),
             unit="item",
             amount=amount,

@@ -1,21 +1,21 @@
-"""Recurring fees: for each interval (month, quarter, half-year, year) that they ran in, in arrears or in advance.
+"""Recurring fees: charged for each interval (month, quarter, half-year, year), in arrears or in advance.
 
-On which invoice a fee is:
-  - In arrears: that of the month in which its interval ends, or the subscription, if that is earlier.
-  - In advance: the last one before the interval begins, as things stand then; of a subscription that begins later, that
-    of the month in which it begins. Nothing is charged before a free trial is over: what begins with its end is on the
-    invoice of the month in which it ends.
-  - Every later invoice up to the month in which the interval ends has the difference, if there is one: what the
-    interval costs as things stand then, less what other invoices charged for it. So an upgrade, a cancellation and a
-    forgotten month are put right by one rule, and nothing is charged twice. A final invoice that is calculated again
-    keeps what it charged for intervals that were not over then: only the month in which one ends is corrected.
+The invoice of a fee:
+  - In arrears: the invoice of the month in which the interval ends, or the subscription, if that is earlier.
+  - In advance: the last invoice before the interval begins. If the subscription begins inside the interval, it is the
+    invoice of the month in which it begins. A free trial is never charged: the fee that begins with the end of the
+    trial is on the invoice of the month in which the trial ends.
+  - Every later invoice, up to the month in which the interval ends, charges the difference if there is one: the current
+    price of the interval, less the charges of other invoices. So one rule settles an upgrade, a cancellation and a
+    forgotten month, and nothing is charged twice. If a final invoice is recalculated, its charges for intervals that
+    had not ended stay: only the month in which an interval ends is corrected.
 
-A fee that is given back returns what was paid: the discounts of the invoice that charged it are taken back in
-proportion. At 50 % off, 14.50 were paid for 29.00; half of the month unused gives back 14.50 less 7.25. Discounts of
-the month that gives back do not matter.
+A refund returns the amount that was paid: the discounts of the charging invoice are taken back in proportion. At 50 %
+off, 14.50 were paid for 29.00; if half of the month is unused, 14.50 less 7.25 is given back. Discounts of the month
+that gives back do not matter.
 
-A whole interval's fee is the subscribed quantity rated like usage: free allowance, model, minimum and maximum, by the
-price in force at the first moment of the interval that is charged. Then it is prorated (`proration`).
+The fee of a whole interval is the subscribed quantity, rated like usage (free allowance, model, minimum, maximum) with
+the price in force at the first charged moment of the interval. Then it is prorated (`proration`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,12 @@ from fly_billing.pricing.rules.rating import rate
 
 
 def charge_subscriptions(draft: InvoiceInProgress) -> None:
-    """Raises BillingError (`unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`,
-    `fee_in_another_currency`)."""
+    """Add an item for each fee and interval that is due, and for the refunds of their discounts.
+
+    Raises:
+        BillingError: `unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`,
+            `fee_in_another_currency`.
+    """
     for member in draft.account.members:
         for subscription in member.subscriptions:
             for item in _items(draft, member, subscription):
@@ -66,9 +70,9 @@ def _parts_given_back(item: InvoiceItem) -> dict[UUID, Decimal]:
 
 
 def _take_back_discounts(draft: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
-    """Add an item above zero per discount of a fee that is given back: the same part of it as of the fee."""
+    """Add an item above zero for each discount of a fee given back, in proportion to the part given back."""
     for discount in charged.discounts:
-        step = PriceStep.of("taken off when it was charged", discount.amount, EXACT.minus(item.amount), charged.amount)
+        step = PriceStep.of("discount when charged", discount.amount, EXACT.minus(item.amount), charged.amount)
         part = {item.id: EXACT.minus(step.amount)}
         returned = InvoiceItem(
             id=draft.item_id(f"discount|{discount.discount_id}|{item.id}"),
@@ -101,27 +105,27 @@ def _items(draft: InvoiceInProgress, member: Member, subscription: Subscription)
             continue
         _refuse_other_intervals(subscription, period)
         item = _item(draft, member, subscription, period, share, charged)
-        # An empty item would only say that all was right.
+        # Skip the empty item of a fee that needs no correction.
         if item.amount or charged is None:
             yield item
 
 
 def _refuse_other_intervals(subscription: Subscription, period: FeePeriod) -> None:
-    """Refuse to charge time again that was charged under other intervals, as of another price book."""
+    """Refuse to charge the same time again under other intervals, as after a change of the price book."""
     for one in subscription.charged:
         if one.amount and one.start < period.end and period.start < one.end and FeePeriod(one.start, one.end) != period:
             raise not_computable(
                 "interval_changed",
-                f"the fee {subscription.price_key!r} was charged for {span_text(one.start, one.end)}, which is none of"
-                " its intervals any more: end the subscription, begin another one, and give back what was paid for the"
-                " time from then on by a one-off item",
+                f"the fee {subscription.price_key!r} was charged for {span_text(one.start, one.end)}, which is not one"
+                " of its intervals any more: end the subscription, start a new one, and refund the unused time with a"
+                " one-off item",
             )
 
 
 def _is_paid_in_another_currency(subscription: Subscription, period: FeePeriod, currency: str) -> bool:
-    """Return True if the interval was charged in the currency that the organization had before: that is all for it.
+    """Return True if the interval was charged in the organization's earlier currency, and so is settled.
 
-    Raises BillingError `fee_in_another_currency` where something of it would have to be given back.
+    Raises BillingError `fee_in_another_currency` if a part of it would have to be given back.
     """
     for one in subscription.charged:
         if one.amount and one.currency not in (None, currency) and (one.start, one.end) == (period.start, period.end):
@@ -129,15 +133,15 @@ def _is_paid_in_another_currency(subscription: Subscription, period: FeePeriod, 
                 raise not_computable(
                     "fee_in_another_currency",
                     f"the fee {subscription.price_key!r} was charged in {one.currency} for"
-                    f" {span_text(one.start, one.end)} and ends before: give back what was not used by a one-off item"
-                    f" in {currency}, and set ended_at to the end of that interval",
+                    f" {span_text(one.start, one.end)} and ends earlier: refund the unused time with a one-off item in"
+                    f" {currency}, and set ended_at to the end of that interval",
                 )
             return True
     return False
 
 
 def _is_due(subscription: Subscription, period: FeePeriod, month: BillingMonth) -> bool:
-    """Return True if the month's invoice charges for the period, or has to put right what others charged."""
+    """Return True if the month's invoice charges for the period, or corrects earlier charges for it."""
     if subscription.billed == "in_arrears":
         return min(period.end, subscription.ended_at or period.end) <= month.end
     begins = max(period.start, subscription.paid_from)
@@ -155,7 +159,7 @@ def _item(
 ) -> InvoiceItem:
     month = draft.account.month
     moment = max(period.start, subscription.paid_from)
-    # What is only given back was charged while its price was in force: that one may have ended since.
+    # A price may have ended after it was charged: a refund still needs it.
     find = member.prices.last_for_key if share == NOTHING else member.prices.for_key
     price = find(subscription.price_key, moment)
     same_currency(price.currency, draft.account.currency, f"price {price.key!r}")
@@ -188,7 +192,7 @@ def _item(
 
 
 def _which_period(period: FeePeriod, start: datetime, end: datetime, month: BillingMonth, *, is_new: bool) -> str:
-    """Say which time a fee is for, unless it is the invoice's own month; `in advance` if it was not over then."""
+    """Name the time that a fee covers, unless it is the invoice's month; add `in advance` if it ends later."""
     if (period.start, period.end) == (month.start, month.end):
         return ""
     whole = BillingMonth.containing(period.start)
@@ -205,12 +209,12 @@ def _steps(
         fee = rate(price, subscription.quantity).amount
         steps.append(PriceStep.of(f"share of the {price.interval}", share.quantity, fee, share.per))
     if charged and charged.amount:
-        steps.append(PriceStep.fee("charged before", EXACT.minus(charged.amount)))
+        steps.append(PriceStep.fee("already charged", EXACT.minus(charged.amount)))
     return steps
 
 
 def _part(subscription: Subscription, period: FeePeriod) -> tuple[datetime, datetime]:
-    """Return the part of the period that is charged for; where it is nothing, the whole one, which was charged."""
+    """Return the charged part of the period; the whole period if the fee is only given back."""
     start = max(period.start, subscription.paid_from)
     end = min(period.end, subscription.ended_at or period.end)
     return (start, end) if start < end else (period.start, period.end)

@@ -1,23 +1,22 @@
-"""Taxes: given rates on what the invoice comes to, added to it or contained in it.
+"""Taxes: applies the given rates to an invoice. A tax is added to the amounts or included in them.
 
 The rules:
-  - An item is taxed at the rates that cover it (`pricing.rules.tax_rates`), of the invoice's month. A correction of an
-    earlier month is taxed at that month's rates, and a fee that is given back at those of the month that charged it:
-    what is returned is what was paid.
-  - The base of a rate is the sum of what is left to pay of the items taxed at it, rounded to the cent: a person can
-    redo it with a calculator. Each rate's tax is rounded once per invoice, halves away from zero, not per item.
-  - Where items are taxed at different rates, the bases are rounded together, so that they add up to what is left to
-    pay: each is its sum rounded down or up, the largest remainders up.
-  - What is taken off several items (an amount off, a maximum, a credit) is taken off each in proportion then.
-  - A minimum's true-up is taxed like what counts towards it, in proportion; where nothing does, at the rates that are
-    for every item.
-  - A base below zero is taxed like one above it, so that a charge and its return come to nothing, tax included. A base
-    of zero has no tax.
-  - Added taxes (exclusive) are each calculated from the same base, never one on top of another: GST and QST in Quebec.
-  - Contained taxes (inclusive) are what the base holds of them: at 19 %, 19/119 of it. Each tax is rounded by itself;
-    the net amount is the rest, so it bears the odd cent, and all add up to the base. Items with contained taxes and
-    items with added ones may be on one invoice, but one item has only one of the two.
-Keeps out: the law. Which rates hold for whom is given; an exemption or a reverse charge is a rate of 0 %, and is shown.
+  - An item is taxed at the rates of the invoice's month that cover it (`pricing.rules.tax_rates`). A correction has the
+    rates of the corrected month, and a refunded fee those of the month that charged it, so a refund equals the payment.
+  - The base of a rate is the sum of the unpaid amounts taxed at it, rounded to the cent, so that a person can
+    recalculate it. Each rate's tax is rounded once per invoice, halves away from zero, not per item.
+  - If items have different rates, the bases are rounded together, the largest remainders up and the others down, so
+    that they add up to the unpaid amount.
+  - In that case a reduction of several items (an amount off, a maximum, a credit) reduces each in proportion.
+  - The shortfall charged by a minimum is taxed like the items that count towards it, in proportion. If none counts, it
+    has the rates that are for every item.
+  - A base below zero is taxed like one above zero, so that a charge and its refund cancel each other, tax included. A
+    base of zero has no tax.
+  - Exclusive taxes are added. Each is calculated from the same base, never on top of another: GST and QST in Quebec.
+  - Inclusive taxes are part of the base: at 19 %, 19/119 of it. Each tax is rounded by itself, and the net amount is
+    the rest, so all add up to the base. An invoice may have items with inclusive and items with exclusive taxes, but an
+    item has only one of the two.
+Not here: the law. The rates of each customer are given. An exemption or a reverse charge is a rate of 0 %, and shown.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ Parts = Mapping[Rates, Decimal]
 
 
 def add_taxes(draft: InvoiceInProgress) -> None:
-    """Note each rate's tax in `draft.taxes`; add an item for each that is not contained in the prices.
+    """Record each rate's tax in `draft.taxes`, and add an item for each exclusive tax.
 
-    The item's `detail`: `percent` and `base`, what is taxed at this rate; its `category` and `legal_text`, where it is
-    no standard rate; and where items are taxed at different rates, `taxed`: how much of which.
+    The item's `detail` has `percent` and `base` (the taxed amount); `category` and `legal_text` unless the rate is a
+    standard rate; and, if items have different rates, `taxed` (the taxed amount, by item).
     Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
     """
     account = draft.account
@@ -62,7 +61,7 @@ def _is_by_item(draft: InvoiceInProgress) -> bool:
 
 
 def taxed_parts(draft: InvoiceInProgress) -> dict[UUID, Parts]:
-    """Return how much is left to pay of each item at which rates. Raises BillingError as `add_taxes`."""
+    """Return the unpaid amount of each item, by tax rates. Raises BillingError as `add_taxes`."""
     account = draft.account
     whose = f"{account.organization_id} in {account.month}"
     own = rates_of_anything(account.taxes, whose)
@@ -84,13 +83,13 @@ def taxed_parts(draft: InvoiceInProgress) -> dict[UUID, Parts]:
 
 
 def _of(item: InvoiceItem, rates: Sequence[TaxRate], whose: str) -> Rates:
-    if item.kind == "adjustment":  # its scope is that of what it corrects: `Adjustment.taxed`
+    if item.kind == "adjustment":  # it was split by the scopes of the corrected items: `Adjustment.taxed`
         return rates_of_anything(rates, whose)
     return rates_of(item, rates, whose)
 
 
 def _less(parts: Iterable[tuple[Rates, Decimal]], left: Decimal) -> Parts:
-    """Take what a credit paid off the parts above zero, in proportion."""
+    """Reduce the parts above zero to the unpaid amount, in proportion."""
     merged: dict[Rates, Decimal] = defaultdict(Decimal)
     for rates, amount in parts:
         merged[rates] = EXACT.add(merged[rates], amount)
@@ -107,7 +106,7 @@ def _less(parts: Iterable[tuple[Rates, Decimal]], left: Decimal) -> Parts:
 
 
 def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mapping[UUID, Parts]) -> Parts:
-    """Split a minimum's true-up like the items that count towards it, as far as they are above zero."""
+    """Split the shortfall charged by a minimum like the items above zero that count towards it."""
     counted: dict[Rates, Decimal] = defaultdict(Decimal)
     for one in item.detail["counted"]:
         split = parts[UUID(one["item"])]
@@ -120,7 +119,7 @@ def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mappi
 
 
 def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
-    """Share `amount` out by weight; the last bears what does not divide. Without any weight the first has it all."""
+    """Share `amount` out by weight. The last share takes the rounding error; without weights, the first gets all."""
     whole = exact_sum(list(weights))
     if not whole:
         return [amount, *(Decimal(0) for _ in weights[1:])]
@@ -131,7 +130,7 @@ def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 
 def _bases(draft: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
-    """Add up what is left to pay, by the rates that tax it; in whole cents where items are taxed at different rates."""
+    """Sum the unpaid amounts by their tax rates; in whole cents if items have different rates."""
     currency = draft.account.currency
     amounts: dict[Rates, list[Decimal]] = defaultdict(list)
     for split in parts.values():
@@ -146,7 +145,7 @@ def _bases(draft: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rates,
 
 
 def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
-    """Round amounts so that they add up to their rounded sum, and amounts below zero just as those above it."""
+    """Round amounts so that they add up to their rounded sum; negative amounts mirror positive ones."""
     whole = exact_sum(amounts) or next((one for one in amounts if one), Decimal(0))
     if whole < 0:
         return [-one for one in share_out_cents([EXACT.minus(amount) for amount in amounts], currency)]
@@ -182,7 +181,7 @@ def _contained_in(rates: Sequence[TaxRate], base_cents: int) -> list[InvoiceTax]
 
 
 def _rounded(cents: Fraction) -> int:
-    """Round to whole cents, halves away from zero: a return has the tax of its charge."""
+    """Round to whole cents, halves away from zero, so that a refund has the tax of its charge."""
     away = math.floor(abs(cents) + Fraction(1, 2))
     return away if cents >= 0 else -away
 

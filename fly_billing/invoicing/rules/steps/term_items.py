@@ -1,7 +1,4 @@
-"""What the lines of an invoice's terms (discounts, commitments, credits, taxes) have in common.
-
-Keeps out: their rules.
-"""
+"""Makes the items of an invoice's terms: discounts, commitments, credits and taxes. Not here: their rules."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ def term_item(
     amount: Decimal,
     detail: Mapping[str, Any],
 ) -> InvoiceItem:
-    """Make the one line that a term can have on an invoice. It is the payer's, whoever's items it is about."""
+    """Make the one item that a term can have on an invoice. It belongs to the payer, even for items of others."""
     return InvoiceItem(
         id=draft.item_id(f"{kind}|{term_id}"),
         kind=kind,
@@ -39,7 +36,7 @@ def term_item(
 
 
 def listed(draft: InvoiceInProgress, parts: Mapping[UUID, Decimal]) -> list[dict[str, str]]:
-    """Name the items that a term is about, each with its part: JSON-ready, amounts as text, as they are exact."""
+    """List the items of a term, each with its part: JSON-ready, with amounts as text so that they stay exact."""
     items = {item.id: item for item in draft.items}
     return [
         {

@@ -1,11 +1,11 @@
-"""Usage: every rollup finds the version of its price, and all versions of a price are rated together in time order.
+"""Usage: finds the price version of every rollup, and rates all versions of a price together, in time order.
 
-A price with `at_zero: item` is charged to every organization of its book, each month that it is in force, whether or
-not anything was used. Of its versions the one decides that is in force when the month ends.
+A price with `at_zero: item` charges every organization of its book in each month that it is in force, even without
+usage. The version in force at the end of the month decides.
 
-A version that holds again after a later one ended (a passing offer) is a part of its own again: the month goes on in
-time order, and the version of the last part says which minimum applies. A negotiated price for some dimensions is a
-part beside the one for the others, and comes before it.
+A version may apply again after a temporary offer ends. It then has two parts in the month: the month is rated in time
+order, and the version of the last part decides the minimum. A negotiated price for some dimensions is a part of its
+own, before the part for the other dimensions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WHOLE = Fraction(1)
 
 
 def charge_usage(draft: InvoiceInProgress) -> None:
-    """One item per organization and price version: allowance, model, minimum and maximum as in `rating.rate_month`.
+    """Add an item per organization and price version, rated by `rating.rate_month`.
 
     Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `currency_mismatch`).
     """
@@ -77,7 +77,7 @@ def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[t
 
 
 def _in_time_order(parts: list[tuple[Price, list[UsageRollup]]]) -> list[tuple[Price, list[UsageRollup]]]:
-    """Take the versions of a price apart where one of them holds again after a later one."""
+    """Split a price's versions into parts in time order: a version that applies again has a second part."""
     by_time = sorted(
         ((price, rollup) for price, rollups in parts for rollup in rollups),
         key=lambda one: (one[1].segment_start, *_place(one[0])),
@@ -87,7 +87,7 @@ def _in_time_order(parts: list[tuple[Price, list[UsageRollup]]]) -> list[tuple[P
 
 
 def _place(price: Price) -> tuple[bool, datetime, str]:
-    """Order the parts of one stretch: what was negotiated for some dimensions, then what holds for the others."""
+    """Order the parts of one segment: prices negotiated for some dimensions, then the price for the others."""
     is_for_some = price.negotiated is not None and bool(price.negotiated.match)
     return not is_for_some, price.effective_from, str(price.id)
 
@@ -105,9 +105,9 @@ def _price_of(rollup: UsageRollup, prices: PriceBook) -> Price:
 
 
 def _share(price: Price, subscriptions: Sequence[Subscription], month: BillingMonth) -> Fraction:
-    """Return how many times the allowance is granted: once, or for each unit of the plans that include it.
+    """Return the multiplier of the allowance: 1, or the units of the plans that include it.
 
-    A plan that ran for a part of the month includes that part: three seats for half of it grant 1 1/2 times.
+    A plan that ran for part of the month counts for that part: three seats for half of the month grant 1 1/2 times.
     """
     if price.allowance_with is None:
         return WHOLE
@@ -129,9 +129,16 @@ def _item(
     at_list: Rated | None,
     again: str,
 ) -> InvoiceItem:
-    """Make the item; `again` tells apart those of a version that holds more than once in the month.
+    """Make the item of one price version.
 
-    `at_list` is what the same comes to at the list price, where it is not charged.
+    Args:
+        draft: The invoice.
+        member: The organization that used it.
+        price: The price version.
+        rollups: The usage that it prices.
+        rated: The result of rating the usage.
+        at_list: The result at the list price, if the price is negotiated.
+        again: Distinguishes the ids of a version's parts, if it applies more than once in the month.
     """
     return InvoiceItem(
         id=draft.item_id(f"price|{price.id}{again}", member.organization_id),

@@ -479,8 +479,8 @@ def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -
     [
         ({"trial_ends_at": at("2026-03-31")}, "trial_ends_at 2026-03-31 .* is before started_at"),
         ({"anchor": "monday"}, "anchor 'monday'; known are calendar, start"),
-        ({"anchored_at": at("2026-03-01")}, "anchored_at 2026-03-01 .* is for anchor start"),
-        ({"anchored_at": at("2026-04-02"), "anchor": "start"}, "anchored_at 2026-04-02 .* not after started_at"),
+        ({"anchored_at": at("2026-03-01")}, "anchored_at 2026-03-01 .* needs anchor start"),
+        ({"anchored_at": at("2026-04-02"), "anchor": "start"}, "anchored_at 2026-04-02 .* must not be after started_at"),
     ],
 )
 def test_a_subscription_says_what_is_wrong_with_it(changes: dict[str, Any], wrong: str) -> None:
@@ -610,9 +610,8 @@ def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> N
     with pytest.raises(BillingError, match="'month' was charged for 2026-04-01 to 2026-07-01") as no:
         bill_alone(one, "2026-05")
     assert str(no.value) == (
-        "interval_changed: the fee 'month' was charged for 2026-04-01 to 2026-07-01, which is none of its intervals any"
-        " more: end the subscription, begin another one, and give back what was paid for the time from then on by a"
-        " one-off item"
+        "interval_changed: the fee 'month' was charged for 2026-04-01 to 2026-07-01, which is not one of its intervals"
+        " any more: end the subscription, start a new one, and refund the unused time with a one-off item"
     )
     # Ended in time there is nothing to charge.
     assert bill_alone(replace(one, ended_at=at("2026-05-01")), "2026-05") == []
@@ -633,11 +632,11 @@ def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_
     for name, expected in (("2026-04", []), ("2026-05", []), ("2026-06", [910])):  # and the next quarter
         assert bill_alone(one, name) == expected
     assert bill_alone(replace(one, ended_at=at("2026-07-01")), "2026-05") == []
-    with pytest.raises(BillingError, match="was charged in EUR for 2026-04-01 to 2026-07-01 and ends before") as no:
+    with pytest.raises(BillingError, match="was charged in EUR for 2026-04-01 to 2026-07-01 and ends earlier") as no:
         bill_alone(replace(one, ended_at=at("2026-05-10")), "2026-05")
     assert str(no.value) == (
-        "fee_in_another_currency: the fee 'quarter' was charged in EUR for 2026-04-01 to 2026-07-01 and ends before:"
-        " give back what was not used by a one-off item in USD, and set ended_at to the end of that interval"
+        "fee_in_another_currency: the fee 'quarter' was charged in EUR for 2026-04-01 to 2026-07-01 and ends earlier:"
+        " refund the unused time with a one-off item in USD, and set ended_at to the end of that interval"
     )
     # Given back in its own currency before: the present one charges as if nothing had been.
     own = replace(charged, amount=Decimal(910), currency="USD")

@@ -81,7 +81,7 @@ def test_the_rounding_is_an_item_of_the_payer_s() -> None:
     round_to_chargeable(draft)
     assert draft.items[1] == InvoiceItem(
         id=draft.item_id("rounding"), kind="rounding", organization_id="acme", product="Rounding",
-        description="To a total that can be charged, in steps of 0.01 KWD", quantity=Decimal(1), unit="item",
+        description="Rounding to a chargeable total, in steps of 0.01 KWD", quantity=Decimal(1), unit="item",
         amount=Decimal("-0.004"), detail={"base": "10.234", "step": "0.01"},
     )  # fmt: skip
 
@@ -97,4 +97,4 @@ def test_the_rounding_is_explained_as_a_sum() -> None:
         ("the nearest multiple of 0.01", Decimal("10.23")),
         ("all other items", Decimal("-10.234")),
     ]
-    assert term_working("rounding", items[1].detail) == "10.234 to a multiple of 0.01"
+    assert term_working("rounding", items[1].detail) == "10.234 rounded to a multiple of 0.01"

@@ -131,7 +131,7 @@ def test_a_subscription_without_a_price_fails_with_what_is_to_be_done() -> None:
 
 
 def test_a_subscription_in_another_currency_is_refused() -> None:
-    with pytest.raises(BillingError, match="price 'plan' is in USD, the organization is billed in EUR"):
+    with pytest.raises(BillingError, match="price 'plan' is in USD, but the organization is billed in EUR"):
         charged(subscription("2026-01-01"), currency="EUR")
 
 
@@ -469,7 +469,7 @@ def test_what_was_off_is_returned_by_an_item_that_says_of_which_coupon_and_which
         "code": "half",
         "steps": [
             {
-                "label": "taken off when it was charged", "quantity": "15", "unit_amount": "15", "per": "30",
+                "label": "discount when charged", "quantity": "15", "unit_amount": "15", "per": "30",
                 "amount": "7.5",
             }
         ],
