@@ -28,7 +28,9 @@ def test_a_total_finer_than_stripe_charges_is_told_as_such(currency: str, total:
 def test_a_total_finer_than_stripe_charges_has_its_own_words() -> None:
     failure = stripe_failure("amount_not_chargeable", "", None)
     assert failure.customer_text == ACCOUNT
-    assert failure.operator_text.startswith("the total has more decimals than Stripe charges (BHD, JOD, KWD, OMR and TND")
+    assert failure.operator_text.startswith(
+        "the total has more decimals than Stripe charges (BHD, JOD, KWD, OMR and TND"
+    )
     assert not failure.retryable
 
 

@@ -480,7 +480,10 @@ def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -
         ({"trial_ends_at": at("2026-03-31")}, "trial_ends_at 2026-03-31 .* is before started_at"),
         ({"anchor": "monday"}, "anchor 'monday'; known are calendar, start"),
         ({"anchored_at": at("2026-03-01")}, "anchored_at 2026-03-01 .* needs anchor start"),
-        ({"anchored_at": at("2026-04-02"), "anchor": "start"}, "anchored_at 2026-04-02 .* must not be after started_at"),
+        (
+            {"anchored_at": at("2026-04-02"), "anchor": "start"},
+            "anchored_at 2026-04-02 .* must not be after started_at",
+        ),
     ],
 )
 def test_a_subscription_says_what_is_wrong_with_it(changes: dict[str, Any], wrong: str) -> None:
