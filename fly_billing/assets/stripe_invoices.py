@@ -14,7 +14,7 @@ from dagster import (
 )
 
 from fly_billing.assets.invoices import invoices
-from fly_billing.assets.reconciliation_metadata import described_sides, discrepancy_rows, unread_row
+from fly_billing.assets.reconciliation_metadata import described_sides
 from fly_billing.assets.run_report import check, report
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.money import format_cents
@@ -25,6 +25,7 @@ from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, demand_in_line
+from fly_billing.stripe_sync.checks import differences_from_stripe, unread_month
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
 from fly_billing.stripe_sync.reader import ReadingFailed
@@ -82,10 +83,10 @@ def stripe_invoices(
             reader = stripe_account.reader(tools)
             both = reconcile_month(tools.journal, reader, part.month, part.groups, all_lines=False)
         except ReadingFailed as problem:
-            wrong.append(unread_row(part.month, problem))
+            wrong.append(unread_month(part.month, problem))
             continue
         metadata |= _describe(part, synced, both)
-        wrong += discrepancy_rows(part.month, both)
+        wrong += differences_from_stripe(part.month, both)
     failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
     yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong, **metadata)], failed, failures)
 

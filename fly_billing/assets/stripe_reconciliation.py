@@ -14,7 +14,7 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.reconciliation_metadata import described_sides, discrepancy_rows, unread_row
+from fly_billing.assets.reconciliation_metadata import described_sides
 from fly_billing.assets.run_report import check
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.invoicing.group_members import billing_groups
@@ -23,6 +23,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.stripe_sync.checks import differences_from_stripe, unread_month
 from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.reconciliation import reconcile_month, record_reconciliation
 
@@ -62,11 +63,11 @@ def stripe_reconciliation(
         try:
             both = reconcile_month(tools.journal, stripe_account.reader(tools), month, groups, all_lines=False)
         except ReadingFailed as problem:
-            wrong.append(unread_row(month, problem))
+            wrong.append(unread_month(month, problem))
             continue
         record_reconciliation(database, month, both, context.run.run_id, clock.now())
         metadata |= described_sides(month, both)
-        wrong += discrepancy_rows(month, both)
+        wrong += differences_from_stripe(month, both)
         context.log.info(f"{month}: {len(both.discrepancies)} discrepancies in {len(both.expected)} invoices")
     yield MaterializeResult(
         metadata=metadata, check_results=[check("stripe_reconciliation", STILL_AGREES, wrong, **metadata)]

@@ -1,1 +1,1 @@
-"""The command line: `main` has the commands, one module each does the work."""
+"""The command line: `main` has the command, `commands` its subcommands, the other modules do and print their work."""

@@ -1,63 +1,60 @@
-"""`fly-billing backfill`: bill a stretch of months again, one run each; stopped, it goes on where it was.
+"""Bills a range of months again, one run each, and resumes after an interruption: `fly-billing backfill`.
 
-Which months of a backfill are done is kept in the tags of their runs, where the UI shows it: `fly_billing/backfill` is
-the backfill's name, and runs that went well, checks included, have `fly_billing/backfilled`. Months are independent:
-one that fails is told at the end and leaves the others be.
+Tags of the runs record the progress, so the UI shows it: `fly_billing/backfill` has the backfill's name, and a run that
+succeeded, with all its checks, has `fly_billing/backfilled`. A month that fails does not stop the others.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from dagster import DagsterInstance, RunsFilter
 
-from fly_billing.cli.billing import tell_problems
-from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.progress import each, progress_bars
-from fly_billing.cli.runs import Runs, stretch_name
+from fly_billing.cli.runs import open_runs, show_outcome, stretch_name
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
 from fly_billing.periods import FIRST_MONTH, BillingMonth, months_between, stretches
-from fly_billing.postgres.database import BillingDatabase
-from fly_billing.settings import Settings
-from fly_billing.worklist.due import days_before_closing, days_to_land
+from fly_billing.worklist.due import days_to_land_for
 
 NAME, DONE = "fly_billing/backfill", "fly_billing/backfilled"
 
 
 def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, again: bool = False) -> bool:
-    """Bill the months from `first` to `last`, oldest first; return whether all of them went well.
+    """Bill the months from `first` to `last`, oldest first.
 
-    A backfill of the same months that was stopped, or in which some failed, goes on with what is left of it; `again`
-    begins anew. Raises ActionableError where the months make no sense.
+    Args:
+        again: Start over. Otherwise resume the last backfill of these months if some of them are not done.
+
+    Returns:
+        True if no run or check failed, and the backfill was not interrupted.
+
+    Raises:
+        ActionableError: The range is empty, or begins too early or too late.
     """
     months = _months(first, last, datetime.now(UTC))
-    with local_platform() as settings, warnings.catch_warnings(), DagsterInstance.get() as instance:
-        warnings.simplefilter("ignore")  # Dagster's words about its own beta parameters
-        database = BillingDatabase(settings.database_url)
-        left = _what_is_left(instance, f"{first}..{last}", months, again=again)
-        if len(left.months) < len(months):
-            done = len(months) - len(left.months)
-            console.print(f"{done} of {len(months)} months of backfill {left.name} were done before.")
-        runs = Runs(instance, database)
+    with open_runs() as (runs, settings, database):
+        plan = _plan(runs.instance, f"{first}..{last}", months, again=again)
+        if len(plan.months) < len(months):
+            done = len(months) - len(plan.months)
+            console.print(f"{done} of {len(months)} months of backfill {plan.name} are already done.")
         runs.register_organizations()
-        days = _days_to_land(settings, database, left.months)
+        days = days_to_land_for(database, settings.landing_dir, plan.months, datetime.now(UTC), settings.grace)
 
         def bill(month: BillingMonth) -> None:
-            if run_id := runs.bill(month, {NAME: left.name}):
-                instance.add_run_tags(run_id, {DONE: "true"})
+            if run_id := runs.bill(month, {NAME: plan.name}):
+                runs.instance.add_run_tags(run_id, {DONE: "true"})
 
         try:
             with progress_bars(console) as progress:
                 each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, stretch_name)
-                each(progress, "Billing", left.months, bill)
+                each(progress, "Billing", plan.months, bill)
         except KeyboardInterrupt:
-            console.print("Stopped; the month at hand is as it was before. The same command goes on from here.")
+            console.print("Interrupted. The current month is unchanged. Run the same command again to resume.")
             return False
-        return tell_problems(console, runs, f"Backfill {left.name}: {len(left.months)} months billed.")
+        return show_outcome(console, runs.record, f"Backfill {plan.name}: {len(plan.months)} months billed.")
 
 
 def _months(first: BillingMonth, last: BillingMonth, now: datetime) -> list[BillingMonth]:
@@ -71,31 +68,20 @@ def _months(first: BillingMonth, last: BillingMonth, now: datetime) -> list[Bill
 
 
 @dataclass(frozen=True)
-class _Left:
-    """A backfill by its name, and its months that are not done."""
+class _BackfillPlan:
+    """A backfill's name, and its months that are not done."""
 
     name: str
     months: Sequence[BillingMonth]
 
 
-def _what_is_left(instance: DagsterInstance, what: str, months: list[BillingMonth], *, again: bool) -> _Left:
-    """Return the last backfill of these months if it is not done; else a new one."""
-    number, left = 0, []
-    while began := instance.get_runs(RunsFilter(tags={NAME: f"{what}#{number + 1}"})):
+def _plan(instance: DagsterInstance, months_name: str, months: list[BillingMonth], *, again: bool) -> _BackfillPlan:
+    """Return the last backfill of these months if it is not done, else a new one."""
+    number, remaining = 0, []
+    while runs := instance.get_runs(RunsFilter(tags={NAME: f"{months_name}#{number + 1}"})):
         number += 1
-        done = {run.tags["fly_billing/month"] for run in began if DONE in run.tags}
-        left = [month for month in months if str(month) not in done]
-    if left and not again:
-        return _Left(f"{what}#{number}", left)
-    return _Left(f"{what}#{number + 1}", months)
-
-
-def _days_to_land(settings: Settings, database: BillingDatabase, months: Sequence[BillingMonth]) -> list[date]:
-    """List the landing days that these months wait for: not landed since they ended, or with other files since."""
-    if not months:
-        return []
-    now = datetime.now(UTC)
-    first, last = months[0].first_day, months[-1].last_landing_day(settings.grace)
-    due = {day for month in months for day in days_before_closing(database, month, settings.grace)}
-    due.update(day for day in days_to_land(database, settings.landing_dir, now) if first <= day <= last)
-    return sorted(day for day in due if day <= now.date())
+        done = {run.tags["fly_billing/month"] for run in runs if DONE in run.tags}
+        remaining = [month for month in months if str(month) not in done]
+    if remaining and not again:
+        return _BackfillPlan(f"{months_name}#{number}", remaining)
+    return _BackfillPlan(f"{months_name}#{number + 1}", months)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fly_billing.cli.terminal import Terminal
 from fly_billing.embedded_postgres import OthersData, data_of_another_folder, remove
 from fly_billing.embedded_postgres.locks import Lock
 from fly_billing.errors import ActionableError
 from fly_billing.output_files import make_folder, refuse_file_in_place_of_folder
+from fly_billing.settings import Settings
 
 PRIVATE = 0o700
 # For a folder of root's with the Postgres account's data in it: that account may enter it, but not list it.
@@ -54,6 +56,22 @@ def make_data_folder(folder: Path) -> None:
         folder.chmod(PASSABLE)
     else:
         folder.chmod(PRIVATE)
+
+
+def clean(console: Terminal) -> None:
+    """Remove the local data of the settings' data folder, and print what was left. Raises as `remove_data`."""
+    folder = Settings.from_environment().data_dir
+    removal = remove_data(folder)
+    console.print(f"Removed fly-billing's data in {folder}.", soft_wrap=True)
+    if removal.others_data:
+        owner = removal.others_data.owner or "another folder"
+        console.print(
+            f"Not removed: the database in {removal.others_data.home.path}. It belongs to {owner}, of which this folder"
+            " is a copy.",
+            soft_wrap=True,
+        )
+    if removal.left:
+        console.print(f"Not removed, because fly-billing did not create it: {', '.join(removal.left)}", soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`fly-billing demo`: a month (and more) of usage billed, synced and proven equal, with progress on the way."""
+"""Bills a sample platform, syncs it to the Stripe sandbox and compares both sides: `fly-billing demo`."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from rich.progress import Progress
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.progress import each, progress_bars
-from fly_billing.cli.runs import RunRecord, Runs, stretch_name
+from fly_billing.cli.runs import RunRecord, Runs, show_failures, stretch_name
 from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
-from fly_billing.cli.summary import reconcile_all, show_summary, totals
-from fly_billing.cli.terminal import Terminal, styled
+from fly_billing.cli.summary import show_summary, summary_totals
+from fly_billing.cli.terminal import Terminal
 from fly_billing.jobs import closed_until, open_months
-from fly_billing.periods import BillingMonth, stretches
+from fly_billing.periods import stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.sample_platform import seed
 from fly_billing.settings import Settings
+from fly_billing.statements.platform_summary import find_example_invoice
 from fly_billing.statements.statement_reader import read_statement
+from fly_billing.stripe_sync.reconciliation import reconcile_all_months
 from fly_billing.usage.usage_table import UsageTable
-from fly_billing.worklist.due import days_before_closing, days_to_land, months_to_close, months_to_sync
+from fly_billing.worklist.due import days_due, months_to_close, months_to_sync
 
 
 def demo(console: Terminal) -> bool:
-    """Run the demo; return whether everything holds: no failed run or check, no discrepancy."""
+    """Run the demo. Returns True if no run or check failed and Stripe agrees with our invoices."""
     with local_platform(stripe=True, migrates=True) as settings, progress_bars(console) as progress:
         database = BillingDatabase(settings.database_url)
         _prepare(settings, database, progress)
         record = _bill_everything(settings, database, progress)
         progress.stop()
-        return _conclude(console, settings, database, record)
+        return _show_results(console, settings, database, record)
 
 
 def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) -> None:
@@ -57,32 +59,32 @@ def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) 
 def _bill_everything(settings: Settings, database: BillingDatabase, progress: Progress) -> RunRecord:
     now = datetime.now(UTC)
     with DagsterInstance.get() as instance, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Dagster's words about its own beta parameters
+        warnings.simplefilter("ignore")  # Dagster warns about its own beta parameters
         runs = Runs(instance, database)
         runs.register_organizations()
-        closed = months_to_close(database, closed_until(now, settings.grace))
-        due = {day for month in closed for day in days_before_closing(database, month, settings.grace)}
-        days = sorted(due.union(days_to_land(database, settings.landing_dir, now, by_content=True)))
+        days = days_due(database, settings.landing_dir, now, settings.grace)
         each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, stretch_name)
+        closed = months_to_close(database, closed_until(now, settings.grace))
         each(progress, "Billing closed months", closed, runs.bill)
         each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync)
         each(progress, "Computing upcoming invoices", open_months(now, settings.grace), runs.bill)
         return runs.record
 
 
-def _conclude(console: Terminal, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:
+def _show_results(console: Terminal, settings: Settings, database: BillingDatabase, record: RunRecord) -> bool:
     account, clock = StripeAccount(), Clock()
-    both = reconcile_all(database, account.reader(account.sync_tools(database, clock, "demo")))
-    show_summary(console, database, both)
-    for chosen in database.rows("organization_to_show"):
-        month = BillingMonth.containing(chosen["month"])
-        show_statement(console, read_statement(database, chosen["organization_id"], clock.now(), month))
-    for problem in [*record.failed_runs, *record.failed_checks]:
-        console.print(styled("failed", "red"), problem, soft_wrap=True)
-    result = totals(database, both)
-    if result.is_equal and record.is_clean:
+    tools = account.sync_tools(database, clock, "demo")
+    reconciliations = reconcile_all_months(tools.journal, account.reader(tools))
+    show_summary(console, database, reconciliations)
+    example = find_example_invoice(database)
+    if example:
+        show_statement(console, read_statement(database, example.organization_id, clock.now(), example.billing_month))
+    show_failures(console, record)
+    totals = summary_totals(database, reconciliations)
+    is_successful = totals.is_equal and record.is_clean
+    if is_successful:
         console.print(
-            f"Stripe agrees with us to the cent. `make dev` shows it all in Dagster; the data: {settings.data_dir}."
+            f"Stripe agrees with our invoices to the cent. `make dev` shows them in Dagster. Data: {settings.data_dir}"
         )
-    console.print(result.line(), soft_wrap=True)
-    return result.is_equal and record.is_clean
+    console.print(totals.line(), soft_wrap=True)
+    return is_successful

@@ -1,4 +1,4 @@
-"""`fly-billing dev`: Dagster's UI and daemon over the local data, until Ctrl-C."""
+"""Runs Dagster's UI and daemon on the local data until Ctrl-C: `fly-billing dev`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from fly_billing.cli.terminal import Terminal
 from fly_billing.postgres.migrate import migrate, owner_database
 
 STOP_SECONDS = 30
-# Dagster's words about its own beta parameter and its own command say nothing to whoever looks at bills.
+# Dagster warns about its own beta parameter and its own command, which nobody here can change.
 QUIET = "ignore:Parameter `backfill_policy` of function,ignore:Function `dev_command` is superseded"
 
 
 def dev(console: Terminal, port: int) -> int:
-    """Run until interrupted; return Dagster's exit code (0 after Ctrl-C)."""
+    """Run until interrupted. Returns Dagster's exit code, or 0 after Ctrl-C."""
     with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings:
         migrate(owner_database(settings))
-        console.print(f"Dagster is coming up at http://127.0.0.1:{port} - Ctrl-C stops it and all it started.")
-        console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}; data: {settings.data_dir}")
-        where = ["-m", "fly_billing.definitions", "-h", "127.0.0.1", "-p", str(port)]
-        command = [sys.executable, "-m", "dagster", "dev", *where]
+        console.print(f"Dagster starts at http://127.0.0.1:{port}. Ctrl-C stops it and everything that it started.")
+        console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}. Data: {settings.data_dir}")
+        address = ["-m", "fly_billing.definitions", "-h", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-m", "dagster", "dev", *address]
         return _run_until_interrupted(console, command, settings.data_dir)
 
 
@@ -33,9 +33,9 @@ def _run_until_interrupted(console: Terminal, command: list[str], folder: Path) 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    # Set before the child starts: a shell's background job ignores SIGINT, and a child would go on ignoring it.
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A session of its own: Ctrl-C comes to us alone, and we stop Dagster before the servers it uses.
+    # Before the child starts: a background job of a shell ignores SIGINT, and the child would inherit that.
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    # In its own session, so that only this process gets Ctrl-C: it stops Dagster before the servers that Dagster uses.
     child = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONWARNINGS": QUIET}, start_new_session=True)
     try:
         return child.wait()
@@ -44,7 +44,7 @@ def _run_until_interrupted(console: Terminal, command: list[str], folder: Path) 
         _stop(child)
         return 0
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 

@@ -1,11 +1,10 @@
-"""`fly-billing export-focus`: writes the file, with a bar while it does, and says what is in it."""
+"""Writes a month's FOCUS file and shows its totals: `fly-billing export-focus`."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
 
-import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
@@ -27,13 +26,17 @@ def export_month(
     provider: str,
     *,
     overwrite: bool,
-) -> None:
-    """Write the month's FOCUS file and print what its rows come to, on stderr where the file goes into a pipe."""
+) -> bool:
+    """Write the month's FOCUS file and print its totals, on stderr if the file is a pipe.
+
+    Returns:
+        True if the file has every final invoice of the month.
+    """
     if is_stream(file):
         console = Terminal(stderr=True)
     with local_platform() as settings, _bar(console) as bar:
         task = bar.add_task(f"Exporting {month}", total=None)
-        done = export_focus(
+        export = export_focus(
             BillingDatabase(settings.database_url),
             month,
             file,
@@ -43,9 +46,8 @@ def export_month(
             overwrite=overwrite,
             progress=lambda number, total: bar.update(task, completed=number, total=total),
         )
-    show_export(console, done)
-    if done.left_out:
-        raise typer.Exit(1)
+    show_export(console, export)
+    return not export.left_out
 
 
 def _bar(console: Terminal) -> Progress:
@@ -53,28 +55,28 @@ def _bar(console: Terminal) -> Progress:
     return bars(console, *columns, transient=True, disable=not console.is_terminal)
 
 
-def show_export(console: Terminal, done: FocusExport) -> None:
-    """Print rows and amounts by charge category, and what of the month is not in the file."""
+def show_export(console: Terminal, export: FocusExport) -> None:
+    """Print rows and amounts by charge category, and the invoices that are not in the file."""
     table = Table(
-        title=f"{done.month}: {done.invoices:,} final invoices as FOCUS {done.version}",
+        title=f"{export.month}: {export.invoices:,} final invoices as FOCUS {export.version}",
         title_justify="left",
         show_footer=True,
     )
-    totals = done.billed()
-    footers = lines(*totals), f"{done.rows:,}", lines(*map(_money, totals.values(), totals))
+    totals = export.billed()
+    footers = lines(*totals), f"{export.rows:,}", lines(*map(_money, totals.values(), totals))
     table.add_column("Charge category", footer="Total")
     table.add_column("Currency", footer=footers[0])
     table.add_column("Rows", footer=footers[1], justify="right")
     table.add_column("Billed", footer=footers[2], justify="right", no_wrap=True)
-    for (currency, category), (rows, amount) in sorted(done.charges.items()):
+    for (currency, category), (rows, amount) in sorted(export.charges.items()):
         table.add_row(category, currency, f"{rows:,}", _money(amount, currency))
     console.print(table)
     console.print("The rows of every invoice add up to its total, to the cent.")
-    if done.open or done.void:
-        console.print(f"Not in the file: {done.open:,} open and {done.void:,} void invoices.")
-    for one in done.left_out:
-        console.print(styled(f"Left out, {one.organization_id}: {one.reason}", "red"), soft_wrap=True)
-    console.print(f"Written to {done.file}", soft_wrap=True)
+    if export.open or export.void:
+        console.print(f"Not in the file: {export.open:,} open and {export.void:,} void invoices.")
+    for invoice in export.left_out:
+        console.print(styled(f"Left out, {invoice.organization_id}: {invoice.reason}", "red"), soft_wrap=True)
+    console.print(f"Written to {export.file}", soft_wrap=True)
 
 
 def _money(amount: Decimal, currency: str) -> str:

@@ -1,7 +1,7 @@
-"""Starts locally what the environment does not name: Postgres, the Stripe sandbox, Dagster's home.
+"""Starts the servers that the environment does not name (Postgres, the Stripe sandbox) and sets Dagster's home.
 
-While the block runs, the environment names them all, so that Dagster and every child process finds them. Keeps out:
-what is done with them.
+While the block runs, environment variables name them all, so that Dagster and every child process finds them. Not here:
+how commands use them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fly_billing.cli.data_folder import (
     SANDBOX_STORE,
     make_data_folder,
 )
+from fly_billing.cli.terminal import Terminal
 from fly_billing.credentials import check_stripe_access
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
@@ -30,32 +31,41 @@ from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
 from fly_billing.errors import ActionableError
 from fly_billing.output_files import make_folder, output_file, refuse_file_in_place_of_folder
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated
 from fly_billing.settings import Settings, reveal
 from fly_billing.stripe_sandbox import SandboxControl, spawn
+from fly_billing.stripe_sandbox import run as serve_sandbox
 
-# Any key will do for the sandbox; it refuses live ones.
+# The sandbox accepts any key but a live one.
 SANDBOX_KEY = "sk_test_local_sandbox"
-# Stripe's live limits: the sandbox on this machine needs no gentler pace than the real thing.
-SANDBOX_PACE = {"STRIPE_REQUESTS_PER_SECOND": "100", "STRIPE_REQUESTS_PER_ENDPOINT": "25"}
+# Stripe's limits for live keys.
+SANDBOX_RATES = {"STRIPE_REQUESTS_PER_SECOND": "100", "STRIPE_REQUESTS_PER_ENDPOINT": "25"}
 SEEDED_CUSTOMER = "cus_1234"
 
 
 class SandboxBusy(ActionableError):
-    """Another process runs the sandbox of this data folder."""
+    """Another process runs the Stripe sandbox of this data folder."""
 
 
 @contextmanager
 def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates: bool = False) -> Iterator[Settings]:
-    """Keep the local parts up while the block runs, and yield the settings that name them.
+    """Run the local servers during the block, and yield the settings that name them.
 
-    `stripe`: also the sandbox. `owns_sandbox`: it must be ours and not another process's, which could stop it.
-    `migrates`: the caller makes the tables; otherwise they must be there. Raises DatabaseProblem.
+    Args:
+        stripe: Also run the Stripe sandbox, unless STRIPE_API_KEY is set.
+        owns_sandbox: Refuse a sandbox that another process runs, because that process could stop it.
+        migrates: The caller creates the tables. Otherwise they must exist.
+
+    Raises:
+        FolderNotMade: A folder can't be made; a file is in its place, for example.
+        DatabaseProblem: The database can't be used.
+        SandboxBusy: `owns_sandbox`, and another process runs the sandbox.
     """
     settings = Settings.from_environment()
     if stripe and (settings.stripe_api_key or settings.production):
-        # Before anything is started.
+        # Before any server starts.
         check_stripe_access(reveal(settings.stripe_api_key), settings.stripe_api_base, production=settings.production)
     make_data_folder(settings.data_dir)
     for folder in (settings.landing_dir, settings.lake_dir):
@@ -69,9 +79,9 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
         if stripe and settings.stripe_api_key is None:
             url = stack.enter_context(sandbox(settings.data_dir, owned=owns_sandbox))
             names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
-            names |= {name: value for name, value in SANDBOX_PACE.items() if not settings.sets(name)}
+            names |= {name: value for name, value in SANDBOX_RATES.items() if not settings.sets(name)}
         stack.enter_context(_environment(names))
-        # The owner's URL is for whoever migrates in this process, and not for the environment of its children.
+        # The owner's URL is for migrations in this process, not for the environment of child processes.
         yield Settings.from_environment({"FLY_BILLING_MIGRATION_DATABASE_URL": owner_url or ""})
 
 
@@ -84,9 +94,9 @@ def _check(url: str | None, *, migrates: bool) -> None:
 
 @contextmanager
 def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]:
-    """Name both databases, and the billing one's URL for its owner.
+    """Yield the variables that name both databases, and the owner's URL of the billing database.
 
-    The embedded server runs only where one of them is not named already.
+    The embedded server runs only if the settings leave one of them out.
     """
     named = {"DATABASE_URL": settings.database_url, "DAGSTER_DATABASE_URL": settings.dagster_database_url}
     if all(named.values()):
@@ -94,7 +104,7 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
         return
     with running(settings.data_dir / POSTGRES, databases=("billing", "dagster")) as server:
         with psycopg.connect(server.url("dagster", "postgresql", role=DAGSTER), autocommit=True) as connection:
-            # Dagster's events can be made again; waiting for the disk at each costs a fifth of a run.
+            # Losing the last events in a crash is harmless; waiting for the disk at each one costs a fifth of a run.
             connection.execute("alter database dagster set synchronous_commit = off")
         _grant_rights(server)
         urls = {
@@ -108,7 +118,7 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
 
 
 def _grant_rights(server: PostgresServer) -> None:
-    """Give the roles their rights in a data folder that was made before there were roles."""
+    """Grant the roles their rights in a data folder from before roles existed."""
     database = BillingDatabase(server.url("billing", role=OWNER))
     (facts,) = database.rows("database_facts")
     if facts["is_migrated"] and not facts["has_rights"]:
@@ -120,7 +130,7 @@ def _grant_rights(server: PostgresServer) -> None:
 def _dagster_home(data_dir: Path) -> Path:
     home = data_dir / DAGSTER_HOME
     make_folder(home)
-    # In one step: another command may be reading it, and a kill may come at any moment.
+    # In one step, because another command may be reading the file.
     with output_file(home / INSTANCE_FILE.name, overwrite=True) as file:
         file.write(INSTANCE_FILE.read_bytes())
     return home
@@ -128,7 +138,7 @@ def _dagster_home(data_dir: Path) -> Path:
 
 @contextmanager
 def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
-    """Run the sandbox on the data folder's store, or use the one that another process runs; yield its address."""
+    """Run the sandbox on the data folder's store, or use the one that another process runs. Yields its address."""
     address = data_dir / SANDBOX_ADDRESS
     try:
         lock = Lock(data_dir / SANDBOX_LOCK, wait=False)
@@ -148,6 +158,23 @@ def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
         lock.release()
 
 
+def run_sandbox(port: int, store: Path | None) -> None:
+    """Run only the sandbox until a signal. `store`: its SQLite file; None: the data folder's."""
+    data_dir = Settings.from_environment().data_dir
+    if store is None:
+        make_data_folder(data_dir)
+    path = store or data_dir / SANDBOX_STORE
+    make_folder(path.parent)
+    serve_sandbox(port=port, store_path=path)
+
+
+def migrate_database(console: Terminal) -> None:
+    """Apply all missing migrations to the billing database."""
+    with local_platform(migrates=True) as settings:
+        migrate(owner_database(settings))
+        console.print("The billing database is up to date.")
+
+
 def _address_of_running(address: Path) -> str:
     try:
         url = str(json.loads(address.read_text(encoding="utf-8"))["url"])
@@ -160,14 +187,14 @@ def _address_of_running(address: Path) -> str:
 
 
 def seed_customer(control: SandboxControl) -> None:
-    """The organization Fly has had a customer in Stripe all along: make it where the sandbox is new."""
-    if not any(one["id"] == SEEDED_CUSTOMER for one in control.objects("customer")):
+    """Add the customer that the organization Fly already has in Stripe, if the sandbox is new."""
+    if not any(customer["id"] == SEEDED_CUSTOMER for customer in control.objects("customer")):
         control.seed_customer(SEEDED_CUSTOMER, name="Fly")
 
 
 @contextmanager
 def _environment(names: Mapping[str, str]) -> Iterator[None]:
-    """Name the local parts to this process and its children while the block runs."""
+    """Set the variables for this process and its children during the block."""
     before = dict(os.environ)
     os.environ.update(names)
     try:

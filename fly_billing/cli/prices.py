@@ -1,109 +1,103 @@
-"""`fly-billing prices`: who has which negotiated prices, and since when."""
+"""Loads price books and lists negotiated prices: `fly-billing load-prices` and `fly-billing prices`."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
 from rich.table import Table
+from sqlalchemy.exc import IntegrityError
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
+from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.periods import moment_text
-from fly_billing.postgres.database import BillingDatabase, rows
-from fly_billing.pricing.negotiated_prices import read_agreements
-from fly_billing.pricing.price_books import read_price_books
-from fly_billing.pricing.rules.negotiated_prices import Holding
-from fly_billing.pricing.rules.prices import Price
-from fly_billing.statements.rules.item_facts import charged_by
-from fly_billing.statements.statement_reader import describe_missing_organization
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.isolation import reason_of
+from fly_billing.postgres.migrate import migrate, owner_database
+from fly_billing.pricing.price_books import SHIPPED, PriceBookFiles, load_price_book, read_price_book_files
+from fly_billing.statements.negotiated_price_list import ListedPrice, read_negotiated_prices
 
-Listed = Mapping[tuple[str, str], Sequence[Price]]
+
+def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
+    """Load a price book from its folder; None: the book that fly_billing ships.
+
+    A price that a finalized invoice used can't change. A new version of it takes effect later.
+
+    Raises:
+        ActionableError: The price book has mistakes. The message names each; nothing was loaded.
+    """
+    with local_platform(migrates=True) as settings:
+        database = BillingDatabase(settings.database_url)
+        migrate(owner_database(settings))
+        before = len(undecided_changes(database))
+        try:
+            book = read_price_book_files(folder.resolve() if folder else SHIPPED / "fly")
+            _refuse_empty(book, folder)
+            with database.transaction() as connection:
+                load_price_book(connection, book)
+        except (ValueError, IntegrityError) as problem:
+            reason = problem if isinstance(problem, ValueError) else reason_of(problem)
+            raise ActionableError(f"nothing was loaded:\n{reason}") from problem
+        changed = len(undecided_changes(database)) - before
+    if changed:
+        console.print(
+            f"{changed:,} changes of prices are about closed months, which stay as they were billed:"
+            " `fly-billing corrections` lists whose invoices they are about, `fly-billing rebill` books a difference",
+            soft_wrap=True,
+        )
+    console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
+    if book.negotiated or book.members:
+        console.print(
+            f"and {counted(str(len(book.negotiated)), 'negotiated price')},"
+            f" {counted(str(len(book.members)), 'member')} of groups: `fly-billing prices` shows who has them"
+        )
+
+
+def _refuse_empty(book: PriceBookFiles, folder: Path | None) -> None:
+    if not (book.meters or book.prices or book.negotiated or book.members or book.taxes):
+        raise ValueError(f"{folder} has nothing to load: a price book is a folder of .yaml files, as price_book/fly is")
 
 
 def show_prices(console: Terminal, organization: str | None, at: datetime | None, *, as_json: bool) -> None:
-    """Print a row per organization and negotiated price; those of one organization, or those in force at a moment.
+    """Print a row per organization and negotiated price: of one organization, or only those in force at a time.
 
-    Raises ActionableError where there is no such organization.
+    Raises NoSuchOrganization.
     """
-    with local_platform() as settings, BillingDatabase(settings.database_url).transaction() as connection:
-        if organization is not None and not rows(connection, "organization", id=organization):
-            raise ActionableError(describe_missing_organization(organization, rows(connection, "organization_ids")))
-        agreements = read_agreements(connection)
-        listed: dict[tuple[str, str], list[Price]] = defaultdict(list)
-        for book, prices in read_price_books(connection).items():
-            for price in prices:
-                listed[book, price.key].append(price)
-    held = {
-        name: [one for one in holdings if at is None or one.is_in_force(at)]
-        for name, holdings in sorted(agreements.holdings().items())
-        if organization in (None, name)
-    }
-    unreadable = {name: error for name, error in agreements.unreadable.items() if organization in (None, name)}
+    with local_platform() as settings:
+        database = BillingDatabase(settings.database_url)
+        negotiated = read_negotiated_prices(database, organization, at, datetime.now(UTC))
     if as_json:
         print(json.dumps(
             {
-                "prices": [_as_data(name, one, listed) for name, some in held.items() for one in some],
-                "unreadable": {name: error.operator_text for name, error in unreadable.items()},
+                "prices": [price.as_data() for price in negotiated.prices],
+                "unreadable": {name: error.operator_text for name, error in negotiated.unreadable.items()},
             },
             indent=2,
         ))  # fmt: skip
         return
-    console.print(_table(held, listed))
-    for name, error in sorted(unreadable.items()):
+    console.print(_table(negotiated.prices))
+    for name, error in negotiated.unreadable.items():
         console.print(f"{name}: {error.operator_text}", soft_wrap=True)
 
 
-def _table(held: Mapping[str, Sequence[Holding]], listed: Listed) -> Table:
+def _table(prices: Sequence[ListedPrice]) -> Table:
     table = Table(title="Negotiated prices", title_justify="left")
     for heading in ("Organization", "Price", "From", "Until", "It charges", "List price", "Of"):
         table.add_column(heading, overflow="fold")
-    for name, holdings in held.items():
-        for one in holdings:
-            data = _as_data(name, one, listed)
-            where = "".join(f", {dimension} {' or '.join(values)}" for dimension, values in data["match"].items())
-            table.add_row(
-                name, f"{data['price']} of {data['book']}{where}", moment_text(one.start),
-                moment_text(one.end) if one.end else "", data["charges"], data["list_price"] or "",
-                data["of"],
-            )  # fmt: skip
+    for price in prices:
+        dimensions = "".join(f", {name} {' or '.join(values)}" for name, values in price.match.items())
+        table.add_row(
+            price.organization_id,
+            f"{price.key} of {price.book}{dimensions}",
+            moment_text(price.start),
+            moment_text(price.end) if price.end else "",
+            price.charges,
+            price.list_price or "",
+            price.holder,
+        )
     return table
-
-
-def _as_data(name: str, one: Holding, listed: Listed) -> dict[str, Any]:
-    """Return JSON-ready data: when the organization has the price, what it charges and what the list price does.
-
-    The list price is the version in force now, or when the negotiated price begins or ended.
-    """
-    price, now = one.price, datetime.now(UTC)
-    moment = max(one.start, now if one.end is None or now < one.end else one.start)
-    versions = [each for each in listed.get((price.book, price.key), ()) if each.effective_from <= moment]
-    version = max(versions, key=lambda each: each.effective_from, default=None)
-    return {
-        "organization": name,
-        "book": price.book,
-        "price": price.key,
-        "match": {dimension: list(values) for dimension, values in price.match.items()},
-        "from": one.start.isoformat(),
-        "until": one.end.isoformat() if one.end else None,
-        "charges": _charges(one, version),
-        "list_price": charged_by(version) if version else None,
-        "of": price.holder,
-    }
-
-
-def _charges(one: Holding, version: Price | None) -> str:
-    """Say what it charges: a percentage with what that is of the list price."""
-    price = one.price
-    off = "" if price.percent_off is None else f"{price.percent_off:f} % off"
-    if version is None:
-        return off or "no list price"
-    try:
-        charged = charged_by(price.over(version))
-    except ValueError as problem:
-        return str(problem)
-    return f"{off}: {charged}" if off else charged

@@ -1,4 +1,4 @@
-"""Progress bars of commands that do one thing after another. Keeps out: what is done."""
+"""Progress bars for commands that work through a list. Not here: the work."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from fly_billing.cli.terminal import Terminal, bars
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 def progress_bars(console: Terminal) -> Progress:
-    columns = (
-        SpinnerColumn(),
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    columns = (SpinnerColumn(), "{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return bars(console, *columns)
 
 
 def each(
-    progress: Progress, what: str, things: Sequence[T], do: Callable[[T], object], name: Callable[[T], str] = str
+    progress: Progress,
+    title: str,
+    items: Sequence[Item],
+    action: Callable[[Item], object],
+    name: Callable[[Item], str] = str,
 ) -> None:
-    """Do it to each of the things, under a bar that says which one is being done."""
-    task = progress.add_task(what, total=len(things))
-    for thing in things:
-        progress.update(task, description=f"{what} {name(thing)}".rstrip())
-        do(thing)
+    """Call the action for each item, under a bar that names the current one."""
+    task = progress.add_task(title, total=len(items))
+    for item in items:
+        progress.update(task, description=f"{title} {name(item)}".rstrip())
+        action(item)
         progress.advance(task)
-    progress.update(task, description=what if things else f"{what}: nothing left to do")
+    progress.update(task, description=title if items else f"{title}: nothing to do")

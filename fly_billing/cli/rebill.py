@@ -35,8 +35,8 @@ from fly_billing.invoicing.bill_run import Terms
 from fly_billing.money import exact_sum, format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.organizations import organization_name
 from fly_billing.settings import Settings
-from fly_billing.statements.statement_reader import describe_missing_organization
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
 
@@ -121,10 +121,9 @@ def rebill(console: Terminal, organization: str, month: BillingMonth, wish: Rebi
 
 def _payer(database: BillingDatabase, organization: str, month: BillingMonth) -> Row:
     with database.transaction() as connection:
-        found = rows(connection, "payer_of", organization_id=organization, month=month.first_day)
-        if not found:
-            raise ActionableError(describe_missing_organization(organization, rows(connection, "organization_ids")))
-    return found[0]
+        organization_name(connection, organization)
+        (payer,) = rows(connection, "payer_of", organization_id=organization, month=month.first_day)
+    return payer
 
 
 def _make_anew(

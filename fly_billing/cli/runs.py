@@ -1,8 +1,10 @@
-"""Runs the jobs of the code location in this process, as `fly-billing bill`, `sync` and `demo` do."""
+"""Runs the project's jobs in this process: `fly-billing bill`, `sync`, `land`, `backfill` and `demo` use it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -16,18 +18,21 @@ from dagster import (
 )
 
 from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure_causes, raised_errors
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal, busy, styled
 from fly_billing.definitions import build_defs
 from fly_billing.errors import ActionableError
 from fly_billing.jobs import landing_range, month_tags, register_groups
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
 class RunRecord:
-    """What the runs of this process came to: names of jobs that failed, and of checks that did."""
+    """The failures of this process's runs: a sentence for each failed run and each failed check."""
 
     failed_runs: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
@@ -38,10 +43,10 @@ class RunRecord:
 
 
 class Runs:
-    """Launches runs on a Dagster instance and keeps a record of them."""
+    """Runs jobs on a Dagster instance and records their failures."""
 
     def __init__(self, instance: DagsterInstance, database: BillingDatabase) -> None:
-        self._instance = instance
+        self.instance = instance
         self._database = database
         try:
             self._definitions = build_defs()
@@ -50,40 +55,40 @@ class Runs:
         self.record = RunRecord()
 
     def register_organizations(self) -> None:
-        """Make a partition of every billing group that has none yet."""
-        register_groups(self._instance, self._database)
+        """Add a partition for every billing group that has none."""
+        register_groups(self.instance, self._database)
 
     def land(self, stretch: tuple[date, date]) -> None:
-        """Land an unbroken stretch of days, both ends included, in one run."""
+        """Land consecutive days, from the first to the last included, in one run."""
         first, last = stretch
         self._run("land_usage", f"{first} to {last}", landing_range(first, last))
 
     def bill(self, month: BillingMonth, tags: Mapping[str, str] | None = None) -> str | None:
-        """Bill the month; return the run's id if the run and all its checks went well."""
+        """Bill the month. Returns the run's id, or None if the run or one of its checks failed."""
         return self._run_month("bill_month", month, tags)
 
     def sync(self, month: BillingMonth) -> None:
         self._run_month("sync_month", month)
 
     def _run_month(self, job: str, month: BillingMonth, tags: Mapping[str, str] | None = None) -> str | None:
-        return self._run(job, str(month), {**month_tags(self._instance, self._database, month), **(tags or {})})
+        return self._run(job, str(month), {**month_tags(self.instance, self._database, month), **(tags or {})})
 
-    def _run(self, job: str, what: str, tags: Mapping[str, str]) -> str | None:
+    def _run(self, job: str, subject: str, tags: Mapping[str, str]) -> str | None:
         problems = len(self.record.failed_runs) + len(self.record.failed_checks)
         try:
             result = self._definitions.resolve_job_def(job).execute_in_process(
-                run_config=QUIET, instance=self._instance, tags=dict(tags), raise_on_error=False
+                run_config=QUIET, instance=self.instance, tags=dict(tags), raise_on_error=False
             )
-        except DagsterError as problem:  # it did not even start
-            self.record.failed_runs.append(f"{job} {what}: {cause_in_a_line([cause_of(problem)])}")
+        except DagsterError as problem:  # the run did not start
+            self.record.failed_runs.append(f"{job} {subject}: {cause_in_a_line([cause_of(problem)])}")
             return None
         if not result.success:
             _raise_if_interrupted(result.all_events)
             cause = cause_in_a_line(failure_causes(result.all_events), result.run_id)
-            self.record.failed_runs.append(f"{job} {what}: {cause}")
+            self.record.failed_runs.append(f"{job} {subject}: {cause}")
         for check in result.get_asset_check_evaluations():
             if not check.passed and check.severity == AssetCheckSeverity.ERROR:
-                self.record.failed_checks.append(_failed_check(check, what))
+                self.record.failed_checks.append(_failed_check(check, subject))
         is_clean = problems == len(self.record.failed_runs) + len(self.record.failed_checks)
         return result.run_id if is_clean else None
 
@@ -92,16 +97,56 @@ def stretch_name(stretch: tuple[date, date]) -> str:
     return f"({stretch[0]} to {stretch[1]})"
 
 
-def _failed_check(check: AssetCheckEvaluation, what: str) -> str:
+def _failed_check(check: AssetCheckEvaluation, subject: str) -> str:
     wrong = f": {check.metadata['wrong'].value} wrong" if "wrong" in check.metadata else ""
     asset = check.asset_key.to_user_string()
-    return f"{check.check_name} {what}{wrong}; `make dev` shows them and what to do, as a check of {asset}"
+    return f"{check.check_name} {subject}{wrong}; `make dev` shows each one and its fix, as a check of {asset}"
 
 
 def _raise_if_interrupted(events: Sequence[DagsterEvent]) -> None:
-    """Raise KeyboardInterrupt where Ctrl-C ended the run: to Dagster it is a failure like others."""
+    """Raise KeyboardInterrupt if Ctrl-C ended the run. To Dagster, that is a failure like others."""
     raised = (
         error for event in events if event.is_step_failure for error in raised_errors(event.step_failure_data.error)
     )
     if any(error.cls_name == DagsterExecutionInterruptedError.__name__ for error in raised):
         raise KeyboardInterrupt
+
+
+@contextmanager
+def open_runs(*, stripe: bool = False) -> Iterator[tuple[Runs, Settings, BillingDatabase]]:
+    """Yield the runs of the local platform, its settings and its database. `stripe`: with the sandbox, if needed."""
+    with local_platform(stripe=stripe) as settings, warnings.catch_warnings(), DagsterInstance.get() as instance:
+        warnings.simplefilter("ignore")  # Dagster warns about its own beta parameters
+        database = BillingDatabase(settings.database_url)
+        yield Runs(instance, database), settings, database
+
+
+def bill_month(console: Terminal, month: BillingMonth) -> bool:
+    """Bill a month for all organizations. Returns True if no run or check failed."""
+    with open_runs() as (runs, _, _):
+        runs.register_organizations()
+        with busy(console, f"Billing {month}"):
+            runs.bill(month)
+        return show_outcome(console, runs.record, f"bill_month {month} done")
+
+
+def sync_month(console: Terminal, month: BillingMonth) -> bool:
+    """Sync a month's final invoices to Stripe. Returns True if no run or check failed."""
+    with open_runs(stripe=True) as (runs, _, _):
+        runs.register_organizations()
+        with busy(console, f"Syncing {month}"):
+            runs.sync(month)
+        return show_outcome(console, runs.record, f"sync_month {month} done")
+
+
+def show_outcome(console: Terminal, record: RunRecord, success: str) -> bool:
+    """Print the failures, or `success` if there are none. Returns True if there are none."""
+    show_failures(console, record)
+    if record.is_clean:
+        console.print(success)
+    return record.is_clean
+
+
+def show_failures(console: Terminal, record: RunRecord) -> None:
+    for failure in [*record.failed_runs, *record.failed_checks]:
+        console.print(styled("failed", "red"), failure, soft_wrap=True)

@@ -1,34 +1,75 @@
-"""Shows a customer's statement on a terminal, or writes it as a page."""
+"""Shows an organization's statement on a terminal, or writes it as a page: `fly-billing statement`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.columns import Columns
 from rich.table import Table
 
+from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import RenderableType, Terminal, joined, lines, panel, styled
+from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents
 from fly_billing.output_files import output_file
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
+from fly_billing.statements.statement_reader import read_statement
 
 BARS = "▁▂▃▄▅▆▇█"
-# So many apps, regions or organizations are listed; `--json` has them all.
+# The number of apps, regions or organizations to list. `--json` has all of them.
 MOST_ROWS = 8
 
 
+def show_statement_of(
+    console: Terminal,
+    organization: str,
+    month: BillingMonth | None,
+    page: Path | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> bool:
+    """Read an organization's statement and print it, or write it to `page`.
+
+    Returns:
+        True if every record could be read.
+
+    Raises:
+        NoSuchOrganization: No organization has this id.
+        ActionableError: The organization has nothing in that month.
+        OutputExists, OutputNotWritten: The page can't be written.
+    """
+    with local_platform() as settings:
+        try:
+            database = BillingDatabase(settings.database_url)
+            statement = read_statement(database, organization, datetime.now(UTC), month)
+        except ValueError as problem:
+            raise ActionableError(str(problem)) from problem
+    if page:
+        write_page(page, statement, overwrite=overwrite)
+    if as_json:
+        print(json.dumps(statement.as_data(), indent=2))
+    elif not page:
+        show_statement(console, statement)
+    return not statement.problems
+
+
 def write_page(path: Path, statement: Statement, *, overwrite: bool) -> None:
-    """Write the statement as a page of its own. Raises OutputExists, OutputNotWritten."""
-    from fly_billing.statements.page import statement_page  # the template engine is for this alone
+    """Write the statement as an HTML page. Raises OutputExists, OutputNotWritten."""
+    from fly_billing.statements.page import statement_page  # here, because only this needs the template engine
 
     with output_file(path, overwrite=overwrite) as file:
         file.write(statement_page(statement).encode())
 
 
 def show_statement(console: Terminal, statement: Statement) -> None:
-    """Print what is owed, every month in a line, and all there is to say of the month that was asked for."""
+    """Print the balance, a line per month, and the items of the month that is shown."""
     parts: list[RenderableType] = [styled(statement.headline(), "bold"), "", _months(statement)]
     shown = statement.shown()
     if shown and shown.items:
@@ -43,7 +84,7 @@ def show_statement(console: Terminal, statement: Statement) -> None:
 
 
 def _table(*columns: str) -> Table:
-    """Make a table without lines: the first column are names, the others numbers."""
+    """Return a table without lines: names in the first column, numbers in the others."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for n, name in enumerate(columns):
         table.add_column(name, justify="right" if n else "left", no_wrap=n > 0)
@@ -53,10 +94,10 @@ def _table(*columns: str) -> Table:
 def _months(statement: Statement) -> Table:
     table = _table("Month", "Total", "Status", "Due")
     table.columns[2].justify, table.columns[2].no_wrap = "left", False
-    for one in statement.invoices:
-        total = "" if one.total_cents is None else format_cents(one.total_cents, one.currency)
-        status = lines(one.status_in_words(), *([one.trouble] if one.trouble else []))
-        table.add_row(one.month, total, status, str(one.due_on or ""))
+    for invoice in statement.invoices:
+        total = "" if invoice.total_cents is None else format_cents(invoice.total_cents, invoice.currency)
+        status = lines(invoice.status_in_words(), *([invoice.trouble] if invoice.trouble else []))
+        table.add_row(invoice.month, total, status, str(invoice.due_on or ""))
     return table
 
 
@@ -75,9 +116,9 @@ def _items(invoice: StatementInvoice) -> Table:
     for product, items in invoice.items_by_product().items():
         table.add_row(styled(product, "bold"))
         for item in items:
-            worked_out = item.working or "; ".join(item.reasons)
+            calculation = item.working or "; ".join(item.reasons)
             billed = format_cents(item.amount_cents, invoice.currency)
-            table.add_row(f"  {item.description}", worked_out, short(item.amount), billed)
+            table.add_row(f"  {item.description}", calculation, short(item.amount), billed)
     return table
 
 
@@ -96,16 +137,16 @@ def _spend(invoice: StatementInvoice, spend: Spend) -> list[RenderableType]:
 
 
 def _days(days: DailySpend, currency: str) -> RenderableType:
-    """Draw the month as a bar per day; only what was spent, as a bar has no room below zero."""
-    most = max(days.days, key=lambda one: one.amount_cents)
-    if most.amount_cents <= 0:
+    """Draw a bar per day. A day with more credits than charges has the lowest bar."""
+    peak = max(days.days, key=lambda day: day.amount_cents)
+    if peak.amount_cents <= 0:
         return "Daily: no spend"
     top = len(BARS) - 1
-    bars = "".join(BARS[max(0, one.amount_cents) * top // most.amount_cents] for one in days.days)
-    peak = f" peak {most.day:%m-%d}: {format_cents(most.amount_cents, currency)}"
+    bars = "".join(BARS[max(0, day.amount_cents) * top // peak.amount_cents] for day in days.days)
+    caption = f" peak {peak.day:%m-%d}: {format_cents(peak.amount_cents, currency)}"
     unknown = days.day_not_known_cents
-    rest = "" if unknown is None else f"; of {format_cents(unknown, currency)} the day is not known"
-    return joined("Daily ", styled(bars, "cyan"), peak + rest)
+    rest = "" if unknown is None else f"; the day of {format_cents(unknown, currency)} is unknown"
+    return joined("Daily ", styled(bars, "cyan"), caption + rest)
 
 
 def _shares(by: str, shares: Sequence[SpendShare], currency: str) -> Table:
@@ -121,11 +162,11 @@ def _compared(invoice: StatementInvoice) -> Table:
     table = _table(f"Compared with {invoice.compared.month}", invoice.compared.month, invoice.month, "Difference")
     for change in (*invoice.compared.by_product, invoice.compared.total):
         amounts = (change.before_cents, change.now_cents, change.difference_cents)
-        table.add_row(change.label or "Total", *(format_cents(one, invoice.currency) for one in amounts))
+        table.add_row(change.label or "Total", *(format_cents(cents, invoice.currency) for cents in amounts))
     return table
 
 
 def short(amount: str, digits: int = 8) -> str:
-    """Cut a long exact amount for the screen, and say so with an ellipsis; `--json` has all digits."""
+    """Shorten a long exact amount for the screen, with an ellipsis. `--json` has all digits."""
     whole, point, rest = amount.partition(".")
     return amount if len(rest) <= digits else f"{whole}{point}{rest[:digits]}…"

@@ -22,8 +22,9 @@ from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, records, rows
+from fly_billing.postgres.database import BillingDatabase, records
 from fly_billing.postgres.isolation import ABOUT_A_VALUE, reason_of
+from fly_billing.postgres.organizations import organization_name
 from fly_billing.statements.rules.spend import (
     MonthComparison,
     SpendItem,
@@ -52,19 +53,6 @@ SYNCED_WITHIN = timedelta(hours=6)
 _MAY_BE_MISSING = frozenset({"period_start", "period_end", "occurred_at", "legal_text", "expires_at"})
 
 T = TypeVar("T")
-
-
-class NoSuchOrganization(Exception):
-    """No organization has the id. The message names organizations with similar ids."""
-
-
-@dataclass(frozen=True)
-class _Organization:
-    """The organization whose statement it is."""
-
-    id: str
-    name: str
-    currency: str
 
 
 @dataclass(frozen=True)
@@ -222,10 +210,7 @@ def read_statement(
     """
     reading = _Reading()
     with database.transaction() as connection:
-        organization = records(connection, _Organization, "organization", id=organization_id)
-        if not organization:
-            known = rows(connection, "organization_ids")
-            raise NoSuchOrganization(describe_missing_organization(organization_id, known))
+        name = organization_name(connection, organization_id)
         late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}
         months = records(connection, _InvoiceRow, "statement_invoices", organization_id=organization_id, **late)
         invoices = [row for row in months if reading.attempt(str(row), partial(_check_invoice, row))]
@@ -238,7 +223,7 @@ def read_statement(
         completeness = reading.attempt("the completeness of the usage", lambda: _completeness(connection, newest))
     return Statement(
         organization_id=organization_id,
-        organization_name=organization[0].name,
+        organization_name=name,
         as_of=now,
         invoices=tuple(_invoice(row, detail) for row in invoices),
         month=None if shown is None else str(shown),
@@ -246,16 +231,6 @@ def read_statement(
         completeness=completeness,
         problems=tuple(reading.problems),
     )
-
-
-def describe_missing_organization(wanted: str, known: Iterable[Row]) -> str:
-    """Return the message for an unknown organization, with up to five known ids that start alike.
-
-    Args:
-        known: The rows of `organization_ids`.
-    """
-    alike = [row["id"] for row in known if wanted.lower()[:3] in row["id"]][:5]
-    return f"no organization {wanted!r}" + (f"; did you mean {', '.join(alike)}?" if alike else "")
 
 
 def _check(row: Any) -> None:

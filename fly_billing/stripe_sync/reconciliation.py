@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.invoicing.rules.chargeable_amounts import from_stripe, to_stripe
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
@@ -110,6 +111,24 @@ def record_reconciliation(
 def _totals(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> dict[str, int]:
     currencies = sorted({one.currency for one in invoices})
     return {name: sum(one.total_cents for one in invoices if one.currency == name) for name in currencies}
+
+
+def reconcile_all_months(journal: StripeJournal, reader: StripeReader) -> list[Reconciliation]:
+    """Compare every month that has finalized invoices, with every line, for all billing groups."""
+    groups = billing_groups(journal.database)
+    months = [row.billing_month for row in journal.database.records(_MonthInStripe, "months_in_stripe")]
+    return [reconcile_month(journal, reader, month, groups) for month in months]
+
+
+@dataclass(frozen=True)
+class _MonthInStripe:
+    """A month with finalized invoices, by its start."""
+
+    month: datetime
+
+    @property
+    def billing_month(self) -> BillingMonth:
+        return BillingMonth.containing(self.month)
 
 
 class _Sweep:

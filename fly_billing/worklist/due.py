@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -82,6 +82,18 @@ def days_due(database: BillingDatabase, landing_dir: Path, now: datetime, grace:
     for month in months_to_close(database, BillingMonth.containing(now).start):
         due.update(day for day in days_before_closing(database, month, grace) if day <= yesterday)
     return sorted(due)
+
+
+def days_to_land_for(
+    database: BillingDatabase, landing_dir: Path, months: Sequence[BillingMonth], now: datetime, grace: timedelta
+) -> list[date]:
+    """List the days that these consecutive months need: not landed since they ended, or with changed files since."""
+    if not months:
+        return []
+    first, last = months[0].first_day, months[-1].last_landing_day(grace)
+    due = {day for month in months for day in days_before_closing(database, month, grace)}
+    due.update(day for day in days_to_land(database, landing_dir, now) if first <= day <= last)
+    return sorted(day for day in due if day <= now.date())
 
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:

@@ -79,13 +79,13 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=600)
-    assert (process.returncode, "Stopped" in said) == (1, True), said
+    assert (process.returncode, "Interrupted" in said) == (1, True), said
     before = final_months(environment)
     assert 2 <= len(before) < 5
 
     resumed = run(environment, "backfill", str(FIRST), str(LAST))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert f"of 5 months of backfill {FIRST}..{LAST}#1 were done before" in resumed.stdout
+    assert f"of 5 months of backfill {FIRST}..{LAST}#1 are already done" in resumed.stdout
     after = final_months(environment)
     assert len(after) == 5
     assert {month: after[month] for month in before} == before

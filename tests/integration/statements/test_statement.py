@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
+from fly_billing.postgres.organizations import NoSuchOrganization
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.statements.rules.spend import SpendShare
 from fly_billing.statements.rules.statement import StatementInvoice, StatementTax
-from fly_billing.statements.statement_reader import NoSuchOrganization, read_statement
+from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import (
     CLOSED,
     LANDING_DAYS,

@@ -1,6 +1,6 @@
 -- name: billed_totals
--- One row: organizations, and the finalized invoices of ours that have something to pay, with their items and total. Of one currency: cents of
--- different ones can't be added.
+-- One row: the number of organizations; and the number, items and total of the finalized invoices of ours in one currency
+-- that have something to pay. Cents of different currencies can't be added.
 select
     (select count(*) from organizations) as organizations,
     count(*) as invoices,
@@ -12,16 +12,9 @@ from invoices
 where status in ('finalized', 'paid', 'uncollectible') and origin = 'billed' and total_cents <> 0
     and currency = :currency;
 
--- name: months_in_stripe
--- One row per month (its start) with finalized invoices of ours.
-select distinct cast(month as timestamp) at time zone 'UTC' as month
-from invoices
-where status <> 'open' and origin = 'billed'
-order by month;
-
--- name: organization_summary
--- One row per organization, biggest first: finalized invoices of ours with something to pay, their items and total, and
--- what is open.
+-- name: organization_summaries
+-- One row per organization, biggest first: its finalized invoices of ours with something to pay, their items and total,
+-- and the total of its open invoices.
 select
     o.id, o.name, o.currency,
     count(i.id) filter (where i.status <> 'open' and i.total_cents <> 0) as invoices,
@@ -34,3 +27,14 @@ left join invoices as i on i.organization_id = o.id and i.currency = o.currency 
 left join lateral (select count(*) as items from invoice_items where invoice_items.invoice_id = i.id) as n on true
 group by o.id
 order by billed_cents desc, o.id;
+
+-- name: example_invoice
+-- At most one row: the finalized invoice with the most kinds of items, and of those the one with the fewest items. `month`
+-- is the start of its month.
+select i.organization_id, cast(i.month as timestamp) at time zone 'UTC' as month
+from invoices as i
+join invoice_items as t on t.invoice_id = i.id
+where i.status <> 'open' and i.origin = 'billed'
+group by i.id
+order by count(distinct t.product) desc, count(*), i.id
+limit 1;

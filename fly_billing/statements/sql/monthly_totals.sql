@@ -1,7 +1,7 @@
 -- name: monthly_totals
--- One row per month (its start) from :first to :last and currency with invoices, void ones left out: how many, and their
--- cents: final ones, what of those is paid and written off, and open ones. Of the whole platform, read from an index alone; or of what
--- :organization_id pays. Left out: what nobody can add up (`unreadable_totals`).
+-- One row per month from :first to :last and currency: the number of invoices, and the cents of final invoices, of paid
+-- and of written-off ones among them, and of open invoices. `month` is its start. Of all organizations, from an index
+-- alone, or of the invoices that :organization_id pays. Not here: void invoices, and those in `unreadable_totals`.
 select
     cast(month as timestamp) at time zone 'UTC' as month, currency, count(*) as invoices,
     coalesce(sum(total_cents) filter (where status <> 'open'), 0)::bigint as final_cents,
@@ -16,7 +16,8 @@ group by invoices.month, currency
 order by invoices.month, currency;
 
 -- name: unreadable_totals
--- One row per invoice that can be in no month's total, void ones left out: of all organizations, or that :organization_id pays.
+-- One row per invoice that can't be added to any month's total: of all organizations, or that :organization_id pays. Not
+-- here: void invoices.
 select organization_id, currency, total_cents, month
 from invoices
 where status <> 'void'

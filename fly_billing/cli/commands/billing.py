@@ -1,0 +1,38 @@
+"""Commands that bill months."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.parameters import Month, console, exit_with, parse_month
+from fly_billing.periods import BillingMonth
+
+PANEL = "Billing"
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def bill(month: Month) -> None:
+    """Bill a month for all organizations: roll up usage, build invoices, and finalize them if the month is closed."""
+    from fly_billing.cli.runs import bill_month
+
+    exit_with(bill_month(console, month))
+
+
+@app.command(rich_help_panel=PANEL)
+def backfill(
+    first: Annotated[BillingMonth, typer.Argument(metavar="FROM", help="YYYY-MM", parser=parse_month)],
+    last: Annotated[BillingMonth, typer.Argument(metavar="TO", help="YYYY-MM, included", parser=parse_month)],
+    again: Annotated[bool, typer.Option("--again", help="Start over, including months that are done")] = False,
+) -> None:
+    """Bill a range of months again for all organizations, one run each.
+
+    Final invoices do not change: each difference goes on the next open invoice, once. If interrupted, run the same
+    command again to resume. Exits 1 if it was interrupted or a month failed.
+    """
+    from fly_billing.cli.backfill import backfill as run_backfill
+
+    exit_with(run_backfill(console, first, last, again=again))

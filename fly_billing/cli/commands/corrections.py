@@ -1,0 +1,102 @@
+"""Commands that correct final invoices, or show what a correction would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.parameters import (
+    Currency,
+    ExactJson,
+    JsonInCents,
+    Month,
+    OptionalMonth,
+    Organization,
+    console,
+    exit_with,
+    wide_console,
+)
+
+PANEL = "Corrections"
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def rebill(
+    organization: Organization,
+    month: Month,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference and write nothing")] = False,
+    credit_note: Annotated[bool, typer.Option("--credit-note", help="Issue the difference as a credit note")] = False,
+    reissue: Annotated[
+        bool,
+        typer.Option(
+            "--reissue",
+            help="Void the invoice (if it is not void yet) and issue a new revision. Only for invoices not in Stripe",
+        ),
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the invoice as billed although its terms changed. Needs --why")
+    ] = False,
+    why: Annotated[str | None, typer.Option(help="The reason, recorded with the booking")] = None,
+    approve: Annotated[
+        str | None,
+        typer.Option("--approve", metavar="AMOUNT", help="Approve the amount given back, if it needs an approval"),
+    ] = None,
+    as_json: ExactJson = False,
+) -> None:
+    """Recalculate a final invoice and book the difference, once, on the next open invoice."""
+    from fly_billing.cli.rebill import RebillOptions
+    from fly_billing.cli.rebill import rebill as run_rebill
+
+    if credit_note + reissue + keep > 1:
+        raise typer.BadParameter("--credit-note, --reissue and --keep exclude each other: choose one")
+    if keep and not (why and why.strip()):
+        raise typer.BadParameter("--keep needs a reason: --why REASON")
+    run_rebill(console, organization, month, RebillOptions(dry_run, credit_note, reissue, as_json, why, approve, keep))
+
+
+@app.command(rich_help_panel=PANEL)
+def corrections(month: OptionalMonth = None, as_json: ExactJson = False) -> None:
+    """List corrections that wait for approval, and closed months whose terms changed."""
+    from fly_billing.cli.corrections import show_waiting
+
+    show_waiting(wide_console(), month, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def approve_corrections(
+    month: Month,
+    total: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="The total that they give back, as `corrections` shows it")
+    ],
+    by: Annotated[str, typer.Option(help="Your name, recorded with the approval")],
+    why: Annotated[str, typer.Option(help="The reason, recorded with the approval")],
+    currency: Currency = "USD",
+    organization: Annotated[str | None, typer.Option(metavar="ORG", help="Only this payer's correction")] = None,
+) -> None:
+    """Approve the corrections that are waiting now. The next run books them. Refuses any other total."""
+    from fly_billing.cli.corrections import approve_waiting
+
+    approve_waiting(console, month, currency.upper(), total, by, why, organization)
+
+
+@app.command(rich_help_panel=PANEL)
+def shadow(
+    month: Month,
+    price_book: Annotated[
+        Path, typer.Option(help="Folder of the price book to compare with", exists=True, file_okay=False)
+    ],
+    instead_of: Annotated[str, typer.Option(help="The price book that it replaces")] = "fly",
+    as_json: JsonInCents = False,
+    top: Annotated[int, typer.Option(min=1, help="Number of organizations to show")] = 20,
+) -> None:
+    """Re-rate a billed month under another price book and compare. Writes nothing.
+
+    Exits 1 if an organization could not be rated.
+    """
+    from fly_billing.cli.shadow import run_shadow
+
+    exit_with(run_shadow(wide_console(), month, price_book, instead_of=instead_of, as_json=as_json, top=top))

@@ -1,0 +1,76 @@
+"""Commands for a platform on this machine, and for its database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.parameters import console, exit_with
+from fly_billing.cli.terminal import Terminal
+
+PANEL = "Local platform"
+DEMO_COLUMNS = 132
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def demo() -> None:
+    """Bill a sample platform on this machine: seed, land, bill, sync, reconcile, and show the result."""
+    from fly_billing.cli.demo import demo as run_demo
+
+    exit_with(run_demo(Terminal(width=None if console.is_terminal else DEMO_COLUMNS)))
+
+
+@app.command(rich_help_panel=PANEL)
+def dev(port: Annotated[int, typer.Option(help="Port of the UI")] = 3000) -> None:
+    """Run the Dagster UI and daemon, Postgres and the Stripe sandbox until Ctrl-C."""
+    from fly_billing.cli.dev import dev as run_dev
+
+    raise typer.Exit(run_dev(console, port))
+
+
+@app.command(rich_help_panel=PANEL)
+def seed(
+    today: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day with usage")] = None,
+    months: Annotated[int, typer.Option(min=1, help="Closed months of usage")] = 3,
+    organizations: Annotated[int, typer.Option(min=1, help="Organizations besides Fly")] = 40,
+    number: Annotated[int, typer.Option("--seed", help="Random seed")] = 1,
+) -> None:
+    """Create sample data: the organization Fly with two invoices, more organizations, and usage files."""
+    from fly_billing.cli.seeding import seed_platform
+
+    seed_platform(console, today.date() if today else None, months, organizations, number)
+
+
+@app.command(rich_help_panel=PANEL)
+def migrate() -> None:
+    """Apply all missing migrations to the billing database."""
+    from fly_billing.cli.local_platform import migrate_database
+
+    migrate_database(console)
+
+
+@app.command(rich_help_panel=PANEL)
+def stripe_sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one")] = 12111,
+    store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
+) -> None:
+    """Run only the local Stripe sandbox, until Ctrl-C."""
+    from fly_billing.cli.local_platform import run_sandbox
+
+    run_sandbox(port, store)
+
+
+@app.command(rich_help_panel=PANEL)
+def clean() -> None:
+    """Delete the local data that fly-billing created: Postgres, landing folder, usage table, sandbox.
+
+    Refuses while a process uses it. Leaves other files in the data folder as they are.
+    """
+    from fly_billing.cli.data_folder import clean as run_clean
+
+    run_clean(console)

@@ -1,0 +1,93 @@
+"""Commands that sync invoices to Stripe, compare both sides, and fix differences."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.parameters import Currency, Month, console, exit_with, wide_console
+from fly_billing.foreign_text import visible
+
+PANEL = "Stripe"
+
+app = typer.Typer()
+AllLines = Annotated[bool, typer.Option("--lines", help="Also read and compare the lines of long invoices")]
+
+
+@app.command(rich_help_panel=PANEL)
+def sync(
+    month: Month,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing")] = False,
+) -> None:
+    """Sync a month's final invoices to Stripe, then compare both sides."""
+    from fly_billing.cli.approvals import show_plan
+    from fly_billing.cli.runs import sync_month
+
+    exit_with(show_plan(console, month) if dry_run else sync_month(console, month))
+
+
+@app.command(rich_help_panel=PANEL)
+def approve(
+    month: Month,
+    by: Annotated[str, typer.Option(help="Your name, recorded with the approval")],
+    total: Annotated[int, typer.Option(help="The largest total to allow, in cents")],
+    currency: Currency = "USD",
+) -> None:
+    """Approve a month's total so that the spending guard lets it sync."""
+    from fly_billing.cli.approvals import approve as run_approve
+
+    exit_with(run_approve(console, month, currency.upper(), total, by))
+
+
+@app.command(rich_help_panel=PANEL)
+def reconcile(
+    month: Month,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the lines that differ")] = False,
+    lines: AllLines = False,
+) -> None:
+    """Compare a month's invoices in Stripe with ours. Exits 1 if they differ."""
+    from fly_billing.cli.reconcile import show_reconciliation
+
+    exit_with(show_reconciliation(wide_console(), month, as_json=as_json, all_lines=lines))
+
+
+@app.command(rich_help_panel=PANEL)
+def repair(
+    month: Month,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing")] = False,
+    yes_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Don't ask for this kind: missing, duplicate, differing or edited"),
+    ] = None,
+    lines: AllLines = False,
+) -> None:
+    """Fix differences between Stripe and our invoices. Exits 1 if any remain.
+
+    Safe fixes run at once, others ask first.
+    """
+    from fly_billing.cli.reconcile import repair as run_repair
+
+    exit_with(run_repair(wide_console(), month, dry_run=dry_run, yes_to=_kinds(yes_to or []), all_lines=lines))
+
+
+def _kinds(names: list[str]) -> set[str]:
+    from fly_billing.stripe_sync.rules.reconciliation import KINDS
+
+    unknown = sorted(set(names) - set(KINDS))
+    if unknown:
+        raise typer.BadParameter(visible(f"no such kind: {', '.join(unknown)}; choose from {', '.join(KINDS)}"))
+    return set(names)
+
+
+@app.command(rich_help_panel=PANEL)
+def webhooks(
+    port: Annotated[int, typer.Option(help="Port to listen on")] = 8421,
+    host: Annotated[str, typer.Option(help="Address to listen on. Put TLS in front of a public one")] = "127.0.0.1",
+) -> None:
+    """Receive Stripe webhooks (paid, failed, voided, uncollectible) until Ctrl-C. Needs STRIPE_WEBHOOK_SECRET."""
+    from fly_billing.cli.local_platform import local_platform
+    from fly_billing.stripe_sync.webhooks import serve
+
+    with local_platform() as settings:
+        serve(settings, host, port, lambda line: console.print(line, soft_wrap=True))

@@ -1,0 +1,59 @@
+"""Lands usage files, and repairs the usage table: `fly-billing land`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.runs import open_runs, show_outcome
+from fly_billing.cli.terminal import Terminal, busy, joined, styled
+from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.repair import find_damage, reland_damaged_days
+from fly_billing.usage.usage_table import UsageTable
+from fly_billing.worklist.due import days_before_closing, days_due, list_landing_problems
+
+
+def land_files(console: Terminal, month: BillingMonth | None) -> bool:
+    """Land every day with new or changed files, and every day that `month` needs before it can be closed.
+
+    A month is closed only after each of its landing days was landed once it was over, also days without files.
+
+    Returns:
+        True if no run or check failed and nothing in the landing folder needs attention.
+    """
+    with open_runs() as (runs, settings, database):
+        now = datetime.now(UTC)
+        needed = days_before_closing(database, month, settings.grace) if month else []
+        days = sorted({*needed, *days_due(database, settings.landing_dir, now, settings.grace)})
+        with busy(console, f"Landing {len(days)} days"):
+            for stretch in stretches(days):
+                runs.land(stretch)
+        unclear = list_landing_problems(database, settings.landing_dir, now)
+        for file in unclear:
+            line = joined(styled("needs attention", "red"), f" {file.path}: {file.message}")
+            console.print(line, soft_wrap=True)
+        return show_outcome(console, runs.record, f"{len(days)} landing days landed") and not unclear
+
+
+def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:
+    """Print the damage of the usage table; with `yes`, land the damaged days again. Returns True if none is left."""
+    with local_platform() as settings:
+        database, usage_table = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
+        damage = find_damage(database, usage_table, settings.landing_dir)
+        if damage.is_none:
+            console.print("The usage table agrees with the billing database: nothing to repair.")
+            return True
+        console.print(damage.problem, soft_wrap=True)
+        steps = "create a new table and " if damage.base is None else ""
+        console.print(f"To repair it, {steps}land {len(damage.days)} days again:")
+        for first, last in stretches(damage.days):
+            console.print(f"  {first} to {last}")
+        if not yes:
+            flags = " --new-table" if damage.base is None else ""
+            console.print(f"Nothing was changed. `fly-billing land --repair --yes{flags}` does it.")
+            return False
+        now = datetime.now(UTC)
+        reland_damaged_days(database, usage_table, settings.landing_dir, FIRST_MONTH, now, new_table=new_table)
+        console.print("Repaired: the usage table agrees with the billing database.")
+        return True

@@ -1,0 +1,43 @@
+"""Parameters that several commands share, the consoles that commands print on, and their exit code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.terminal import Terminal
+from fly_billing.foreign_text import visible
+from fly_billing.periods import BillingMonth
+
+WIDE_COLUMNS = 160
+
+console = Terminal()
+
+
+def wide_console(columns: int = WIDE_COLUMNS) -> Terminal:
+    """Return a console for wide tables: a terminal's own width, and this many columns if the output is no terminal."""
+    return console if console.is_terminal else Terminal(width=columns)
+
+
+def parse_month(text: str) -> BillingMonth:
+    """Parse YYYY-MM. Raises typer.BadParameter."""
+    try:
+        return BillingMonth.parse(text)
+    except ValueError as problem:
+        raise typer.BadParameter(visible(str(problem))) from problem
+
+
+def exit_with(is_successful: bool) -> None:
+    """End the command with exit code 0 or 1. Raises typer.Exit."""
+    raise typer.Exit(0 if is_successful else 1)
+
+
+Month = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=parse_month)]
+OptionalMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parser=parse_month)]
+Organization = Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")]
+OptionalOrganization = Annotated[str | None, typer.Argument(metavar="[ORG]", help="Only this organization")]
+Currency = Annotated[str, typer.Option(help="ISO 4217 code")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")]
+ExactJson = Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")]
+JsonInCents = Annotated[bool, typer.Option("--json", help="Print JSON, amounts in cents")]

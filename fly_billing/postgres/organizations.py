@@ -1,0 +1,42 @@
+"""Looks up an organization by its id, for commands and statements that name one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from fly_billing.errors import ActionableError
+from fly_billing.postgres.database import records
+
+MOST_SUGGESTIONS = 5
+
+
+class NoSuchOrganization(ActionableError):
+    """No organization has this id. The message suggests similar ones."""
+
+
+@dataclass(frozen=True)
+class _Organization:
+    id: str
+    name: str
+    currency: str
+
+
+@dataclass(frozen=True)
+class _OrganizationId:
+    id: str
+    existed_from: datetime
+
+
+def organization_name(connection: Connection, organization_id: str) -> str:
+    """Return the organization's name. Raises NoSuchOrganization."""
+    organizations = records(connection, _Organization, "organization", id=organization_id)
+    if organizations:
+        return organizations[0].name
+    beginning = organization_id.lower()[:3]
+    ids = [row.id for row in records(connection, _OrganizationId, "organization_ids")]
+    similar = [name for name in ids if beginning in name][:MOST_SUGGESTIONS]
+    suggestion = f"; did you mean {', '.join(similar)}?" if similar else ""
+    raise NoSuchOrganization(f"no organization {organization_id!r}{suggestion}")
