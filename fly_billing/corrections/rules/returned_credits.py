@@ -7,7 +7,9 @@ The rules, for a reader to argue with:
   - A credit that paid a correction (an adjustment on a later invoice) paid for the invoice that was corrected.
   - What went back stays with the credit. If the invoice turns out higher again, that is a charge like any other: the
     next invoice pays it with the credits that there are.
-  - Fees in advance and adjustments of earlier months are not counted in: what paid for those is returned with those.
+  - Fees in advance and adjustments of earlier months stay as they are: what paid for those is returned with those. They
+    count as what else there is to pay: 10 of usage, 30 given back and 50 in advance make 30. Usage of 8 makes it 28: of
+    two credits that paid all of it, the one that is drawn last gets 2 back.
   - What is returned of one item, and what a credit pays of another item instead, are adjustments of their own, taxed as
     the item is: so the tax comes to that of the invoice as it should have been.
   - A credit that pays after tax gets back whole cents, taxes included, and what it gets back is not taxed.
@@ -33,6 +35,7 @@ from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.money import EXACT, exact_sum, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.scope import Scope
+from fly_billing.pricing.rules.tax_rates import TaxRate
 
 ZERO = Decimal(0)
 FEE = "fee"
@@ -59,16 +62,27 @@ class CreditsUsed:
 
 @dataclass
 class _Charges:
-    """What an invoice charged by itself: its items with what is left to pay of each before credits."""
+    """What an invoice charged, with what is left to pay of each item before credits.
+
+    Attributes:
+        items: What it charged by itself. A correction changes only what credits paid of these.
+        left: What is left to pay of each item, by its id; of the others too.
+        others: Fees in advance and adjustments of earlier months.
+    """
 
     items: list[InvoiceItem]
     left: dict[UUID, Decimal]
+    others: list[InvoiceItem] = field(default_factory=list)
 
     def left_of(self, scope: Scope) -> Decimal:
-        return exact_sum([self.left[item.id] for item in self.items if scope.covers(item)])
+        return exact_sum([self.left[item.id] for item in (*self.items, *self.others) if scope.covers(item)])
 
     def left_in_all(self) -> Decimal:
         return exact_sum(list(self.left.values()))
+
+    def take_off(self, parts: Mapping[UUID, Decimal]) -> None:
+        for item, part in parts.items():
+            self.left[item] = EXACT.subtract(self.left[item], part)
 
 
 def thing_key(item: InvoiceItem) -> str:
@@ -95,17 +109,20 @@ def credit_differences(
     `billed`: the items of the final invoice. `draft`: the invoice as it should have been, up to what fees return to
     credits (`billing_steps.credits.return_credits`); it is not changed.
     """
-    after_tax = {one.id for one in used.grants if one.pays == "gross"}
+    promotions, deposits = ([one for one in used.grants if one.pays == pays] for pays in ("net", "gross"))
+    after_tax = {one.id for one in deposits}
     before = _charges_billed(billed, month, after_tax)
-    now = _own(draft.items, draft.left, month)
+    now = _charges_now(draft, month, before)
     things = {thing_key(item): item for item in [*before.items, *now.items]}
     paid = _paid(billed, before, used)
-    drawn, left = _drawn(paid, billed, before, now, [one for one in used.grants if one.pays == "net"], draft.account)
+    drawn = _draw(paid, _paid_of_others(billed, now), before, now, promotions, draft.account)
     if after_tax:
-        gross_before = _gross(before.items, _less_net(before, billed, after_tax), draft)
-        gross_now = _gross(now.items, left, draft)
-        grants = [one for one in used.grants if one.pays == "gross"]
-        more, _ = _drawn(paid, billed, gross_before, gross_now, grants, draft.account)
+        for item in billed:
+            if item.kind == "credit" and item.amount < 0 and item.credit_grant_id not in after_tax:
+                before.take_off({one: part for one, part in _applied(item) if one in before.left})
+        gross_before = _gross(before, _after_tax(billed, after_tax), draft)
+        gross_now = _gross(now, _after_tax([*_adjustments(billed), *draft.items], after_tax), draft)
+        more = _draw(paid, _paid_of_others(billed, gross_now), gross_before, gross_now, deposits, draft.account)
         drawn |= _in_whole_cents(paid, more, draft.account.currency)
     names = {one.id: one for one in used.grants}
     payer = draft.account.organization_id
@@ -117,28 +134,26 @@ def credit_differences(
     return [one for one in [*found, *_fees(payer, billed, draft, month, used)] if abs(one.amount) > UNENDING]
 
 
-def _less_net(before: _Charges, billed: Sequence[InvoiceItem], after_tax: Collection[UUID]) -> dict[UUID, Decimal]:
-    """Return what was left to pay of the invoice's own items, once credits had paid that pay before tax."""
-    left = dict(before.left)
-    for item in billed:
-        if item.kind == "credit" and item.amount < 0 and item.credit_grant_id not in after_tax:
-            for one, part in _applied(item):
-                if one in left:
-                    left[one] = EXACT.subtract(left[one], part)
-    return left
-
-
-def _gross(items: Sequence[InvoiceItem], left: Mapping[UUID, Decimal], draft: InvoiceInProgress) -> _Charges:
-    """Add to what is left of these items the taxes on them, rounded as on an invoice."""
-    taxed = InvoiceInProgress(draft.account, NAMELESS, list(items), dict(left))
-    taxed.other_rates = {
-        item.id: tuple(draft.account.rates_of_fee(item))
-        for item in items
-        if item.kind == "subscription" and item.amount < 0
-    }
+def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceInProgress) -> _Charges:
+    """Add to what is left of these items the taxes on them, rounded as on an invoice; and what is charged after tax."""
+    items = sorted([*charges.items, *charges.others], key=line_order)
+    account = draft.account
+    taxed = InvoiceInProgress(account, NAMELESS, list(items), {item.id: charges.left[item.id] for item in items})
+    for item in items:
+        if item.kind == "subscription" and item.amount < 0:
+            taxed.other_rates[item.id] = tuple(account.rates_of_fee(item))
+        if item.kind == "adjustment":
+            taxed.other_rates[item.id] = tuple(_rates_of_month(item, account))
     add_taxes(taxed)
     taxes = taxes_by_item(taxed)
-    return _Charges(list(items), {item.id: exact_sum([left[item.id], *taxes[item.id].values()]) for item in items})
+    gross = {item.id: exact_sum([charges.left[item.id], *taxes[item.id].values()]) for item in items}
+    return _Charges(charges.items, gross | {item.id: item.amount for item in after_tax}, [*charges.others, *after_tax])
+
+
+def _rates_of_month(adjustment: InvoiceItem, account: InvoiceInputs) -> Sequence[TaxRate]:
+    """Return the rates of the month that it corrects, where they are known."""
+    rates = {str(month): taxes for month, taxes in account.earlier_taxes.items()}
+    return rates.get(adjustment.detail.get("month", ""), account.taxes)
 
 
 def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
@@ -156,13 +171,35 @@ def _is_own(item: InvoiceItem, month: BillingMonth) -> bool:
     return item.kind in (*COMPARED, "one_off") and not is_ahead(item, month)
 
 
-def _own(items: Iterable[InvoiceItem], left: Mapping[UUID, Decimal], month: BillingMonth) -> _Charges:
-    own = sorted((item for item in items if item.id in left and _is_own(item, month)), key=line_order)
-    return _Charges(own, {item.id: left[item.id] for item in own})
+def _adjustments(billed: Iterable[InvoiceItem]) -> list[InvoiceItem]:
+    return [item for item in billed if item.kind == "adjustment"]
+
+
+def _after_tax(items: Iterable[InvoiceItem], after_tax: Collection[UUID]) -> list[InvoiceItem]:
+    """List what is charged once taxes are added: what goes back to credits that pay after tax."""
+    return [
+        item for item in items if item.credit_grant_id in after_tax and (item.kind == "adjustment" or item.amount > 0)
+    ]
+
+
+def _charges(own: Iterable[InvoiceItem], others: Iterable[InvoiceItem], left: Mapping[UUID, Decimal]) -> _Charges:
+    items = sorted((item for item in own if item.id in left), key=line_order)
+    rest = [item for item in others if item.id in left]
+    return _Charges(items, {item.id: left[item.id] for item in (*items, *rest)}, rest)
+
+
+def _charges_now(draft: InvoiceInProgress, month: BillingMonth, before: _Charges) -> _Charges:
+    """Return what there would have been to pay of the invoice as it should have been, adjustments as they were."""
+    adjustments = _adjustments(before.others)
+    return _charges(
+        (item for item in draft.items if _is_own(item, month)),
+        [*(item for item in draft.items if is_ahead(item, month)), *adjustments],
+        draft.left | {item.id: before.left[item.id] for item in adjustments},
+    )
 
 
 def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth, after_tax: Collection[UUID]) -> _Charges:
-    """Return what was left to pay of a final invoice's own items before its credits paid them."""
+    """Return what was left to pay of a final invoice's items before its credits paid them."""
     charged = [item for item in billed if item.kind not in TAKEN_OFF]
     left = {item.id: item.amount for item in charged}
     for item in billed:
@@ -170,7 +207,13 @@ def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth, after_ta
         if item.kind in ("discount", "maximum") or is_returned:
             for one, part in _applied(item):
                 left[one] = EXACT.subtract(left.get(one, ZERO), part)
-    return _own(charged, left, month)
+    own = [item for item in charged if _is_own(item, month)]
+    others = [item for item in charged if is_ahead(item, month) or _is_taxed_adjustment(item, after_tax)]
+    return _charges(own, others, left)
+
+
+def _is_taxed_adjustment(item: InvoiceItem, after_tax: Collection[UUID]) -> bool:
+    return item.kind == "adjustment" and item.credit_grant_id not in after_tax
 
 
 def _applied(item: InvoiceItem, what: str = "applied_to") -> Iterator[tuple[UUID, Decimal]]:
@@ -191,44 +234,53 @@ def _paid(billed: Sequence[InvoiceItem], before: _Charges, used: CreditsUsed) ->
     return dict(paid)
 
 
+def _paid_of_others(billed: Sequence[InvoiceItem], charges: _Charges) -> Mapping[UUID, Mapping[UUID, Decimal]]:
+    """Add up what each credit paid of which fee in advance and adjustment, by the item's id."""
+    others = {item.id for item in charges.others}
+    paid: dict[UUID, dict[UUID, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for item in billed:
+        if item.kind == "credit" and item.amount < 0 and item.credit_grant_id:
+            for one, part in (*_applied(item), *_applied(item, "taxes_of")):
+                if one in others:
+                    paid[item.credit_grant_id][one] = EXACT.add(paid[item.credit_grant_id][one], part)
+    return paid
+
+
 def _of_grant(parts: Mapping[tuple[UUID, str], Decimal], grant: UUID) -> Decimal:
     return exact_sum([amount for (one, _), amount in parts.items() if one == grant])
 
 
-def _drawn(
+def _draw(
     paid: Parts,
-    billed: Sequence[InvoiceItem],
+    of_others: Mapping[UUID, Mapping[UUID, Decimal]],
     before: _Charges,
     now: _Charges,
     among: Sequence[CreditGrant],
     account: InvoiceInputs,
-) -> tuple[Parts, dict[UUID, Decimal]]:
-    """Return what each of these would have paid of each thing, had the invoice been right, and what would be left."""
-    ids = {one.id for one in among}
-    here = {at: part for at, part in _paid(billed, before, CreditsUsed(())).items() if at[0] in ids}
-    grants = [one for one in sorted(among, key=drawing_order) if _of_grant(paid, one.id) > 0]
-    # Where other items of the invoice (fees in advance) outweighed what it gave back, credits paid more than its own
-    # items came to by themselves: so much they may pay beyond them now.
-    beyond = max(ZERO, EXACT.subtract(exact_sum(list(here.values())), before.left_in_all()))
-    totals: dict[UUID, Decimal] = {}
-    fresh = InvoiceInProgress(account, NAMELESS, list(now.items), dict(now.left))
+) -> Parts:
+    """Return what each of these would have paid of each thing, had the invoice been right, and take it off `now`."""
+    whole = _Charges(now.items, dict(now.left))
+    # An invoice below zero was given back in money, and a correction that charges more was charged all the same.
+    beyond = max(ZERO, EXACT.minus(before.left_in_all()))
     things = {item.id: thing_key(item) for item in now.items}
+    totals: dict[UUID, Decimal] = {}
     drawn: Parts = defaultdict(Decimal)
+    grants = sorted(among, key=drawing_order)
     for grant in grants:
-        beyond_scope = max(ZERO, EXACT.subtract(_of_grant(here, grant.id), before.left_of(grant.scope)))
-        to_pay = min(
-            EXACT.add(fresh.left_of(grant.scope), beyond_scope), EXACT.add(fresh.left_in_all(), beyond), 
-            _of_grant(paid, grant.id),
-        )  # fmt: skip
-        parts = fresh.fill(grant.scope, max(ZERO, to_pay))
+        others = of_others.get(grant.id, {})
+        beyond_scope = max(ZERO, EXACT.minus(before.left_of(grant.scope)))
+        to_pay = min(EXACT.add(now.left_of(grant.scope), beyond_scope), EXACT.add(now.left_in_all(), beyond))
+        to_pay = min(EXACT.subtract(to_pay, exact_sum(list(others.values()))), _of_grant(paid, grant.id))
+        own = InvoiceInProgress(account, NAMELESS, now.items, {item: now.left[item] for item in things})
+        parts = own.fill(grant.scope, max(ZERO, to_pay))
         totals[grant.id] = exact_sum(list(parts.values()))
         for item, part in parts.items():
-            fresh.left[item] = EXACT.subtract(fresh.left[item], part)
             at = grant.id, things[item]
             drawn[at] = EXACT.add(drawn[at], part)
+        now.take_off({**parts, **others})
     if account.is_taxed_by_item and any(one.pays == "net" for one in among):  # what a credit pays decides the taxes
-        return drawn, fresh.left
-    return _unmoved(paid, grants, totals, now) or drawn, fresh.left
+        return drawn
+    return _unmoved(paid, grants, totals, whole) or drawn
 
 
 def _fill(

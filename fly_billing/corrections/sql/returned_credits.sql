@@ -39,16 +39,18 @@ where exists (select from credit_entries as e where e.invoice_id = i.id)
     );
 
 -- name: items_that_credits_paid
--- One row per item of a final invoice, where credit paid something of it or was given back on it; else none.
+-- One row per item of a final invoice, where credit paid something of it or was given back on it; else none. An adjustment
+-- that returned credit names the credit.
 select
     t.id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount, t.amount_cents, t.price_id,
     t.negotiated_price_id, t.price_key, t.meter, coalesce(p.match, '{}') || coalesce(n.match, '{}') as match,
     t.subscription_id, t.period_start, t.period_end, t.interval_start, t.interval_end, t.one_off_item_id,
-    t.adjustment_id,
-    t.discount_id, t.commitment_id, t.credit_grant_id, t.tax_rate_id, t.detail
+    t.adjustment_id, t.discount_id, t.commitment_id,
+    coalesce(t.credit_grant_id, a.credit_grant_id) as credit_grant_id, t.tax_rate_id, t.detail
 from invoice_items as t
 left join prices as p on p.id = t.price_id
 left join negotiated_prices as n on n.id = t.negotiated_price_id
+left join adjustments as a on a.id = t.adjustment_id
 where t.invoice_id = :invoice_id
     and exists (select from invoice_items as c where c.invoice_id = :invoice_id and c.kind = 'credit')
 order by t.position;
