@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev schema migration test test-repeat test-engines test-servers test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -50,7 +50,7 @@ test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty envi
 
 bench: $(VENV)/.installed-dev ## time a month by size, compared with other ways to do it, and the sync compared with Stripe's limits
 	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
-	$(BIN)/python -m tests.bench.bench_sync --invoices $(INVOICES) $(if $(WRITE),--plot $(WRITE)/sync_pace.png)
+	$(BIN)/python -m tests.bench.bench_sync --invoices $(INVOICES) $(if $(WRITE),--write $(WRITE))
 	$(BIN)/python -m tests.bench.bench_pacing
 
 bench-keys: $(VENV)/.installed-dev ## time the lookup of event keys among all keys that ever landed
@@ -63,7 +63,7 @@ soak: $(VENV)/.installed-engines ## bill 24 months x 10,000 organizations, then 
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
 
 chaos: $(VENV)/.installed-dev ## sync 10,000 invoices under all faults, kills and restarts at once, then audit both sides
-	$(BIN)/python -m tests.chaos --plot docs/chaos.png
+	$(BIN)/python -m tests.chaos --write docs
 
 fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files, and account for each row
 	$(BIN)/python -m tests.fuzz --rows $(ROWS) --files $(FILES) --seed $(SEED)
@@ -78,6 +78,9 @@ schema: $(VENV)/.installed-dev ## write schema.sql and docs/schema.md from the m
 
 migration: $(VENV)/.installed-dev ## create the two files of the next migration: make migration NAME=what_it_does
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.support.schema_files $(if $(NAME),$(NAME),$(error NAME=what_it_does is missing))
+
+pictures: $(VENV)/.installed-engines ## draw the plots in docs/ and take its screenshots again (needs Debian's chromium)
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.pictures
 
 lint: $(VENV)/.installed-dev ## style of Python and SQL, types, and whether Dagster can load the project
 	$(BIN)/ruff check .

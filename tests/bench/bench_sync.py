@@ -23,7 +23,8 @@ from fly_billing.embedded_postgres import throwaway
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
-from tests.bench.calls_plot import plot_calls
+from tests.bench.calls_plot import data_of, plot_calls
+from tests.pictures.facts import write_data
 from tests.support.stripe_builders import add_organization, charge, close_month
 
 LIMIT = 25
@@ -91,7 +92,7 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--invoices", type=int, default=2500)
     read.add_argument("--workers", type=int, default=0, help="invoices in parallel; 0: the default setting")
-    read.add_argument("--plot", type=Path, help="file for the plot of calls per second over the run (PNG)")
+    read.add_argument("--write", type=Path, help="folder for sync_pace.json and .png: calls per second over the run")
     given = read.parse_args()
     with (
         throwaway(databases=("billing",)) as server,
@@ -105,8 +106,9 @@ def main() -> None:
         sandbox.control.settings(endpoint_per_second=LIMIT, global_per_second=ACCOUNT_LIMIT, latency_seconds=LATENCY)
         result = sync_once(server.url("billing"), sandbox, given.invoices, given.workers)
         calls = sandbox.control.calls(limit=10 * given.invoices)
-        if given.plot:
-            plot_calls(calls, LIMIT, given.plot)
+        if given.write:
+            write_data(given.write / "sync_pace.json", data_of(calls, LIMIT))
+            plot_calls(data_of(calls, LIMIT), given.write / "sync_pace.png")
     _print_result(given.invoices, result, calls)
 
 

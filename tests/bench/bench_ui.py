@@ -62,7 +62,7 @@ def time_pages() -> list[PageTime]:
     browser_path = shutil.which("chromium")
     if browser_path is None:
         raise RuntimeError("there is no chromium on this machine: install it (Debian: apt-get install chromium)")
-    with _webserver() as url, sync_playwright() as playwright:
+    with webserver() as url, sync_playwright() as playwright:
         backfill = _request_backfill(url)
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
@@ -141,7 +141,7 @@ def _wait_until_there(page: Page, step: Step) -> None:
 
 
 @contextmanager
-def _webserver() -> Iterator[str]:
+def webserver() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -11,6 +11,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+from tests.pictures.facts import shows
+
 STAGES = {"land": "#4c78a8", "rollup": "#72b7b2", "invoice": "#f58518"}
 BASELINES = {
     "floor": "floor",
@@ -45,7 +47,7 @@ def plot_months(results: Mapping[int, Mapping[str, Mapping[str, Any]]], path: Pa
         axes.grid(alpha=0.25, axis="y")
         axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata=shows(results))
     plt.close(figure)
 
 
@@ -65,5 +67,5 @@ def plot_soak(months: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.grid(alpha=0.25, axis="y")
         axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata=shows(months))
     plt.close(figure)

@@ -18,10 +18,11 @@ from fly_billing.postgres.migrate import migrate
 from tests.chaos import campaign
 from tests.chaos.broken import BROKEN
 from tests.chaos.plan import Plan
-from tests.chaos.plot import plot
+from tests.chaos.plot import data_of, plot
 from tests.chaos.report import for_machines, shown, tell, tell_trials
 from tests.chaos.trial import trial
 from tests.chaos.worker_pool import workers
+from tests.pictures.facts import write_data
 
 console = Console()
 
@@ -32,20 +33,23 @@ def main(
     ] = Plan.invoices,
     seed: Annotated[int, typer.Option(help="Of the data and the faults; kills meet what they meet")] = Plan.seed,
     kills: Annotated[int, typer.Option(help="How often a syncing process is killed, at least")] = Plan.kills,
-    picture: Annotated[Path | None, typer.Option("--plot", help="PNG of calls per second over the run")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--write", help="Folder for chaos.json and chaos.png: calls per second over the run")
+    ] = None,
 ) -> None:
     """Sync thousands of invoices under every fault at once, and audit what became of them."""
     try:
         plan = Plan(invoices=invoices, seed=seed, kills=kills)
     except ValueError as problem:
         raise typer.BadParameter(str(problem), param_hint="--invoices") from problem
-    if picture and not picture.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {picture.parent}: make it first", param_hint="--plot")
+    if folder and not folder.is_dir():
+        raise typer.BadParameter(f"there is no folder {folder}: create it first", param_hint="--write")
     with shown(console, plan) as show:
         outcome = campaign.run(plan, show)
     tell(console, outcome)
-    if picture:
-        plot(outcome, picture)
+    if folder:
+        write_data(folder / "chaos.json", data_of(outcome))
+        plot(data_of(outcome), folder / "chaos.png")
     are_found_out = show_broken_syncs()
     console.print(for_machines(outcome), highlight=False, soft_wrap=True)
     if outcome.shortcomings() or not are_found_out:

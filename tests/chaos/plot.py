@@ -1,10 +1,12 @@
-"""The picture of a campaign: calls per second at each endpoint over the run, with what struck from outside marked."""
+"""Plots a campaign: calls per second at each endpoint over time, with kills, restarts and clock jumps marked."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -13,8 +15,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from tests.chaos.campaign import END, JUMP, KILL, RESTART, Outcome
+from tests.pictures.facts import shows
 
-# What the sync sends has a colour each; whatever it reads, one.
+# A color for each kind of call that changes something, and one for all others.
 ENDPOINTS = {
     "customers.create": "#8c6bb1",
     "invoices.create": "#2b7bba",
@@ -22,53 +25,64 @@ ENDPOINTS = {
     "invoices.finalize": "#fe9929",
     "invoices.delete": "#cb181d",
 }
-OTHERS, OTHERS_COLOUR = "reads and people's hands", "#bdbdbd"
+OTHERS, OTHERS_COLOUR = "reads and manual calls", "#bdbdbd"
 RED, GREY = "#cb181d", "0.35"
-# What is marked by a line: its colour and style, and how high above the picture it is named.
+# Marked by a line: its color and style, and the height of its name.
 LINES = {RESTART: (RED, "-", 1.1), JUMP: (GREY, ":", 1.05), END: (GREY, "--", 1.05)}
-# Each point is the mean of so many seconds: what a second brings is mostly chance.
+# Seconds per point: single seconds are mostly noise.
 WINDOW = 4
 
 
-def plot(outcome: Outcome, path: Path) -> None:
-    """Write a PNG."""
+def data_of(outcome: Outcome) -> dict[str, Any]:
+    """Return all that the picture shows, ready for JSON; times are seconds since the first call."""
     moments = [(datetime.fromisoformat(at).timestamp(), endpoint) for at, endpoint in outcome.moments]
     first = min(moment for moment, _ in moments)
     counts = Counter(
         (endpoint if endpoint in ENDPOINTS else OTHERS, int((moment - first) // WINDOW)) for moment, endpoint in moments
     )
     windows = range(max(window for _, window in counts) + 1)
-    names = (*ENDPOINTS, OTHERS)
+    return {
+        "title": _title(outcome),
+        "window_seconds": WINDOW,
+        "calls": {name: [counts[name, window] for window in windows] for name in (*ENDPOINTS, OTHERS)},
+        "marks": [{"what": mark.what, "second": round(mark.at.timestamp() - first, 3)} for mark in outcome.marks],
+    }
+
+
+def plot(data: Mapping[str, Any], path: Path) -> None:
+    """Write a PNG of what `data_of` returned."""
+    calls, seconds = data["calls"], data["window_seconds"]
+    windows = range(len(calls[OTHERS]))
     figure, axes = plt.subplots(figsize=(11, 4.6), dpi=130)
     axes.stackplot(
-        [(window + 0.5) * WINDOW for window in windows],
-        [[counts[name, window] / WINDOW for window in windows] for name in names],
-        labels=names,
+        [(window + 0.5) * seconds for window in windows],
+        [[count / seconds for count in counts] for counts in calls.values()],
+        labels=list(calls),
         colors=[*ENDPOINTS.values(), OTHERS_COLOUR],
         linewidth=0,
     )
-    axes.set(xlabel="seconds", ylabel="calls per second", xlim=(0, len(windows) * WINDOW))
+    axes.set(xlabel="seconds", ylabel="calls per second", xlim=(0, len(windows) * seconds))
     axes.margins(y=0.02)
-    _mark(axes, outcome, first)
+    _mark(axes, data["marks"])
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False, fontsize=8)
-    axes.set_title(_title(outcome), loc="left", fontsize=10, pad=34)
-    figure.savefig(path, bbox_inches="tight")
+    axes.set_title(data["title"], loc="left", fontsize=10, pad=34)
+    figure.savefig(path, bbox_inches="tight", metadata=shows(data))
     plt.close(figure)
 
 
-def _mark(axes: Axes, outcome: Outcome, first: float) -> None:
+def _mark(axes: Axes, marks: Sequence[Mapping[str, Any]]) -> None:
     """Kills as ticks along the top, everything else as a line with its name."""
     above = axes.get_xaxis_transform()
-    kills = [mark.at.timestamp() - first for mark in outcome.marks if mark.what == KILL]
+    kills = [mark["second"] for mark in marks if mark["what"] == KILL]
     axes.plot(
         kills, [1.02] * len(kills), "v", color=RED, markersize=5, transform=above, clip_on=False, label="process killed"
     )
-    for mark in outcome.marks:
-        if mark.what in LINES:
-            at, (colour, style, height) = mark.at.timestamp() - first, LINES[mark.what]
+    for mark in marks:
+        if mark["what"] in LINES:
+            at, (colour, style, height) = mark["second"], LINES[mark["what"]]
             axes.axvline(at, color=colour, linestyle=style, linewidth=1.1)
-            axes.text(at, height, mark.what, transform=above, fontsize=7, color=colour, ha="center", va="bottom")
+            axes.text(at, height, mark["what"], transform=above, fontsize=7, color=colour, ha="center", va="bottom")
 
 
 def _title(outcome: Outcome) -> str:

@@ -1,0 +1,93 @@
+"""Takes screenshots of the demo in headless Chromium (Debian's package `chromium`): the asset graph and a statement."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.page import statement_page
+from fly_billing.statements.statement_reader import read_statement
+from tests.bench.bench_ui import webserver
+from tests.pictures.facts import asset_graph, labels_of, save
+
+ORGANIZATION = "finch-systems"
+PATIENCE_MS = 60_000
+GRAPH = "/locations/fly_billing.definitions/asset-groups/fly_billing/lineage"
+# Pixels around the assets, and the height of the statement that is shown.
+MARGIN, PAGE_HEIGHT = 16, 1150
+
+
+def take_screenshots(folder: Path) -> None:
+    """Write asset_graph.png and statement.png from the demo's data.
+
+    The environment names the data folder, in which `fly-billing demo` has run. Raises RuntimeError where there is no
+    chromium, and where Dagster's page shows something else than the definitions say.
+    """
+    month = BillingMonth.containing(datetime.now(UTC)).plus(-1)
+    with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings, _chromium() as browser:
+        # The demo materializes all assets but this one.
+        _run("dagster", "asset", "materialize", "-m", "fly_billing.definitions", "--select", "stripe_reconciliation",
+             "--partition", month.first_day.isoformat())  # fmt: skip
+        with webserver() as url:
+            _graph(browser, url, folder / "asset_graph.png")
+        statement = read_statement(BillingDatabase(settings.database_url), ORGANIZATION, datetime.now(UTC), month)
+        _page(browser, statement_page(statement), folder / "statement.png")
+
+
+@contextmanager
+def _chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        raise RuntimeError("there is no chromium on this machine: install it (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def _run(program: str, *arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+
+
+def _graph(browser: Browser, url: str, picture: Path) -> None:
+    page = browser.new_page(viewport={"width": 1800, "height": 700}, device_scale_factor=1.6)
+    page.goto(url + GRAPH)
+    facts = asset_graph()
+    nodes = page.locator("foreignObject")
+    for name, asset in facts.items():
+        node = nodes.filter(has=page.get_by_text(name, exact=True))
+        node.get_by_text(re.compile(rf"/ {asset['checks']} Passed")).wait_for(timeout=PATIENCE_MS)
+    boxes = [box for node in nodes.all() if (box := node.bounding_box())]
+    left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
+    right, bottom = max(box["x"] + box["width"] for box in boxes), max(box["y"] + box["height"] for box in boxes)
+    clip = {
+        "x": left - MARGIN, "y": top, "width": right - left + 2 * MARGIN, "height": bottom - top,
+    }  # fmt: skip
+    _save(page.screenshot(clip=clip), picture, facts)  # type: ignore[arg-type]
+
+
+def _page(browser: Browser, html: str, picture: Path) -> None:
+    page = browser.new_page(viewport={"width": 1060, "height": PAGE_HEIGHT}, device_scale_factor=1.2)
+    page.set_content(html)
+    _save(page.screenshot(), picture, {"labels": labels_of(html)})
+
+
+def _save(screenshot: bytes, picture: Path, facts: object) -> None:
+    with Image.open(io.BytesIO(screenshot)) as image:
+        save(image.convert("P", palette=Image.Palette.ADAPTIVE), picture, facts)

@@ -1,0 +1,48 @@
+"""A picture in docs/ shows what the project is today; `make pictures` makes all of them again."""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from tests.pictures.facts import asset_graph, labels_of, shown_by, shows
+
+DOCS = Path(__file__).parents[2] / "docs"
+PLOTS = {"bench_month": None, "soak": "months", "sync_pace": None, "chaos": None}
+AGAIN = "is out of date: run `make pictures`"
+
+
+def test_the_asset_graph_has_the_assets_checks_and_kinds_of_today() -> None:
+    assert shown_by(DOCS / "asset_graph.png") == asset_graph(), f"asset_graph.png {AGAIN}"
+
+
+def test_the_statement_has_the_headings_and_labels_of_today() -> None:
+    template = files("fly_billing.statements.page").joinpath("statement.html.jinja").read_text(encoding="utf-8")
+    fixed = [label for label in shown_by(DOCS / "statement.png")["labels"] if not re.search(r"\d{4}", label)]
+
+    missing = [label for label in fixed if label not in template]
+
+    assert len(fixed) > 10
+    assert not missing, f"statement.png {AGAIN}"
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_plot_shows_the_numbers_beside_it(name: str) -> None:
+    data = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
+    part = PLOTS[name]
+
+    assert shown_by(DOCS / f"{name}.png") == json.loads(shows(data[part] if part else data)["fly_billing"]), (
+        f"{name}.png {AGAIN}"
+    )
+
+
+def test_every_picture_in_the_documents_is_one_that_is_checked() -> None:
+    assert {path.stem for path in DOCS.glob("*.png")} == {"asset_graph", "statement", *PLOTS}
+
+
+def test_labels_are_headings_and_column_titles_and_not_amounts() -> None:
+    page = "<h2>Taxes</h2><table><thead><tr><th>Rate</th></tr></thead><tr><th>VAT 19 %</th><td>$1.00</td></tr></table>"
+
+    assert labels_of(page) == ["Taxes", "Rate"]
