@@ -23,7 +23,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def main() -> None:
     console = Console(stderr=True)
-    for name, draw in PLOTS.items():
+    drawn = {name: draw for name, draw in PLOTS.items() if (DOCS / f"{name}.json").exists()}
+    for name, draw in drawn.items():
         console.print(f"Drawing {name}.png")
         draw(json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8")), DOCS / f"{name}.png")
     with tempfile.TemporaryDirectory() as data:

@@ -25,7 +25,8 @@ told as (
     union all
     select
         found.source, found.id,
-        concat_ws('|', found.content, json_extract_string(usage_table.data, '$."' || found.property || '"')), found.event
+        concat_ws('|', found.content, json_extract_string(usage_table.data, '$."' || found.property || '"')),
+        found.event
     from found
     join usage_table using (landing_day, path, line)
     where found.property is not null
