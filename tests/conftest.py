@@ -1,6 +1,6 @@
-"""A real Postgres and a real Stripe sandbox for every test that asks, on 127.0.0.1, started and stopped here.
+"""Fixtures: a real Postgres and a local Stripe sandbox on 127.0.0.1, started and stopped here.
 
-Per worker one throw-away server with a migrated template; per test a fresh database, copied from it in 0.02 s.
+Each worker has a throw-away server with a migrated template. Each test has a new database, copied from it in 0.02 s.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tests.support.deployment import Deployment
 
 _numbers = itertools.count()
 
-# How fast a machine is says nothing of billing: no example fails, and none is called too slow, because of its time.
+# The machine's speed says nothing about billing, so no example fails or counts as too slow because of its time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
-# For `make mutants`: thousands of runs, each the same as the last, and nobody reads the example that failed.
+# For `make mutants`: thousands of identical runs, whose failing examples nobody reads.
 hypothesis.settings.register_profile(
     "mutants",
     hypothesis.settings.get_profile("untimed"),
@@ -40,13 +40,13 @@ hypothesis.settings.register_profile(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the long tests first, or one worker would still be busy with them when the others are done."""
+    """Start the long tests first; otherwise one worker would still run them when the others are done."""
     items.sort(key=lambda item: "scenarios" not in item.path.parts)
 
 
 @pytest.fixture(autouse=True)
 def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may reach a real server because the machine it runs on names one."""
+    """Remove real servers and keys from the environment, so that no test can reach one."""
     for name in list(os.environ):
         if name.startswith(("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_")) or name in (
             "DATABASE_URL",
@@ -67,7 +67,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def billing_database(postgres: PostgresServer) -> Iterator[BillingDatabase]:
-    """A migrated, empty billing database of the test's own."""
+    """Provide a migrated, empty billing database."""
     name = f"billing_{next(_numbers)}"
     create_database(postgres, name, template="billing_template")
     database = BillingDatabase(postgres.url(name))
@@ -84,7 +84,7 @@ def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 
 @pytest.fixture
 def sandbox(sandbox_server: SandboxServer) -> SandboxServer:
-    """A Stripe sandbox as new: no customers, no invoices, no faults."""
+    """Provide a Stripe sandbox without customers, invoices and faults."""
     sandbox_server.control.reset()
     return sandbox_server
 
@@ -104,13 +104,13 @@ def deployment(
     landing_dir: Path,
     tmp_path: Path,
 ) -> Iterator[Deployment]:
-    """A platform of the test's own on 2026-11-05, when October 2026 has just closed."""
+    """Provide a platform on 2026-11-05, when October 2026 has just closed."""
     dagster_home = tmp_path / "dagster"
     dagster_home.mkdir()
     with DagsterInstance.local_temp(str(dagster_home)) as instance:
         yield Deployment(
             database=billing_database,
-            # What arranges a test owns the tables; what is tested has the pipeline's rights only.
+            # The test's own set-up owns the tables; the tested code has only the pipeline's rights.
             database_url=postgres.url(str(billing_database.engine.url.database), role=PIPELINE),
             landing_dir=landing_dir,
             lake_dir=tmp_path / "usage_table",
@@ -122,5 +122,5 @@ def deployment(
 
 @pytest.fixture
 def platform(billing_database: BillingDatabase, landing_dir: Path) -> Platform:
-    """One organization with one meter and one price, driven without Dagster."""
+    """Provide a platform with one organization, one meter and one price, without Dagster."""
     return Platform.with_acme(billing_database, landing_dir)

@@ -1,4 +1,4 @@
-"""Where alerts arrive in tests, on 127.0.0.1: a webhook, a Slack and a mail server that can be told to refuse."""
+"""Servers that receive alerts in tests, on 127.0.0.1: a webhook, a Slack and a mail server, all able to refuse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import trustme
 
-# Signs what the mail server shows; a client that is to believe it has to trust this, made anew for each run.
+# Signs the mail server's certificate. A client must trust this authority, which is created for each run.
 AUTHORITY = trustme.CA()
 
 WEBHOOK_SECRET = "T0/B0/very-secret"
@@ -27,7 +27,7 @@ BOT_TOKEN = "xoxb-very-secret"
 
 @contextmanager
 def serving(server: socketserver.BaseServer) -> Iterator[None]:
-    """Answer in a thread until the block ends."""
+    """Run the server in a thread until the block ends."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -40,13 +40,13 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 @contextmanager
 def black_hole() -> Iterator[str]:
-    """Listen, take every connection and byte, and never answer; yields host:port."""
+    """Accept every connection and byte, and never answer. Yields host:port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 class _Http:
-    """A server that takes JSON over POST."""
+    """A server that receives JSON by POST."""
 
     def __init__(self) -> None:
         receiver = self
@@ -72,7 +72,7 @@ class _Http:
 
 
 class Webhook(_Http):
-    """Takes `{"text": ...}`, or refuses with `status`."""
+    """Accepts `{"text": ...}`, or refuses with `status`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,13 +86,13 @@ class Webhook(_Http):
         return self.status, {}, {}
 
     def subjects(self) -> list[str]:
-        """Return the first lines of what was taken since the last look."""
+        """Return the first line of each message accepted since the last call."""
         taken, self.taken = self.taken, []
         return [text.splitlines()[0] for text in taken]
 
 
 class Slack(_Http):
-    """Takes chat.postMessage as Slack does, with Slack's limits; `error`, `status` and `headers` refuse it."""
+    """Accepts chat.postMessage with Slack's limits; `error`, `status` and `headers` make it refuse."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Slack(_Http):
         return self.status, self.headers, {"ok": error is None, "error": error}
 
     def texts(self) -> list[str]:
-        """Return what a reader sees of each message taken: its blocks, one after the other."""
+        """Return the visible text of each accepted message: its blocks in order."""
         return ["\n".join(block["text"]["text"] for block in message["blocks"]) for message in self.taken]
 
 
@@ -122,14 +122,16 @@ def _slacks_objection(path: str, authorization: str | None, body: Any) -> str | 
         return "msg_too_long"
     blocks = body["blocks"]
     most = {"header": 150, "section": 3_000}
-    if not 1 <= len(blocks) <= 50 or any(not 1 <= len(one["text"]["text"]) <= most[one["type"]] for one in blocks):
+    if not 1 <= len(blocks) <= 50 or any(
+        not 1 <= len(block["text"]["text"]) <= most[block["type"]] for block in blocks
+    ):
         return "invalid_blocks"
     return None
 
 
 @dataclass
 class Mail:
-    """One mail as it was handed in. `login`: (user, password) of the session."""
+    """A mail as it was received. `login`: (user, password) of the session."""
 
     recipient: str
     message: EmailMessage
@@ -140,7 +142,7 @@ class Mail:
 class MailServer:
     """A small SMTP server (RFC 5321). `encryption`: none, starttls, or smtps from the start.
 
-    `refusals`: what an address is answered instead of 250; `farewell`: what QUIT is answered.
+    `refusals`: the response to an address instead of 250; `farewell`: the response to QUIT.
     """
 
     def __init__(self, encryption: str = "none", login: tuple[str, str] | None = None) -> None:
@@ -155,7 +157,7 @@ class MailServer:
         self.port = self.server.server_address[1]
 
     def subjects(self) -> list[tuple[str, str]]:
-        """Return (recipient, subject) of what was taken."""
+        """Return (recipient, subject) of each accepted mail."""
         return [(mail.recipient, str(mail.message["Subject"])) for mail in self.taken]
 
 
@@ -163,7 +165,7 @@ class _SmtpServer(socketserver.TCPServer):
     mail: MailServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet: a client that hangs up on the certificate is what a test wants to see."""
+        """Print nothing: tests expect clients that hang up on the certificate."""
 
 
 class _Session(socketserver.BaseRequestHandler):

@@ -1,6 +1,6 @@
-"""Small things to bill: usage files, organizations, a small price book, and a platform to land, roll up and bill with.
+"""Builders for tests: usage files, organizations, a small price book, and a platform that lands, rolls up and bills.
 
-September 2026 is the month of most examples: 30 days, 2,592,000 seconds. Keeps out: what is expected of it.
+September 2026 is the month of most examples: 30 days, 2,592,000 seconds. Not here: expected results.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ METERS = (
 
 
 def at(text: str) -> datetime:
-    """Read `2026-09-15` or `2026-09-15T12:00:00` as a moment in UTC."""
+    """Read `2026-09-15` or `2026-09-15T12:00:00` as a time in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def id_of(name: str) -> UUID:
-    """Make the id of something that a test names."""
+    """Return the id of an object that a test names."""
     return uuid5(NAMESPACE_URL, f"fly_billing/tests/{name}")
 
 
 def price(key: str, unit_amount: str, meter: str | None = None, **changes: Any) -> Price:
-    """A per-unit price in force since 2026, in USD; `changes` are fields of Price."""
+    """Return a per-unit price in force since 2026, in USD; `changes` are fields of Price."""
     plain = Price(
         book="fly",
         key=key,
@@ -73,9 +73,9 @@ def price(key: str, unit_amount: str, meter: str | None = None, **changes: Any) 
     return replace(plain, **changes)
 
 
-def fee_charged(amount: str | Decimal, month: BillingMonth = SEPTEMBER, **what: Any) -> FeeCharged:
-    """What the invoice of the month before charged ahead for a calendar month; `what` are fields of FeeCharged."""
-    return replace(FeeCharged(month.start, month.end, Decimal(amount), month.plus(-1)), **what)
+def fee_charged(amount: str | Decimal, month: BillingMonth = SEPTEMBER, **changes: Any) -> FeeCharged:
+    """Return the advance charge on the previous month's invoice; `changes` are fields of FeeCharged."""
+    return replace(FeeCharged(month.start, month.end, Decimal(amount), month.plus(-1)), **changes)
 
 
 REQUESTS = price("requests", "0.10", "requests", unit="request")
@@ -88,7 +88,7 @@ PRICES = (REQUESTS, EGRESS, MACHINES, SUPPORT)
 
 
 def event(name: str = "e1", quantity: str = "1", **changes: Any) -> dict[str, Any]:
-    """One request of acme on 15 September 2026. `quantity` is written as it is; other names are dimensions."""
+    """Return one request of acme on 15 September 2026. `quantity` is written unchanged; other names are dimensions."""
     plain = {
         "id": name,
         "source": "proxy",
@@ -101,7 +101,7 @@ def event(name: str = "e1", quantity: str = "1", **changes: Any) -> dict[str, An
 
 
 def json_line(usage: Mapping[str, Any]) -> str:
-    """Write an event as CloudEvents JSON, its quantity as the number that was given, digit by digit."""
+    """Write an event as CloudEvents JSON, with its quantity as a number with the same digits."""
     envelope = {name: usage[name] for name in ("id", "source", "type", "subject", "time") if name in usage}
     data = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in usage.items() if name not in _COLUMNS]
     if "quantity" in usage:
@@ -120,7 +120,7 @@ def write_text(landing_dir: Path, day: date, name: str, content: str | bytes) ->
 
 
 def write_jsonl(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date = DAY, name: str = "usage") -> Path:
-    return write_text(landing_dir, day, f"{name}.jsonl", "".join(f"{json_line(one)}\n" for one in usage))
+    return write_text(landing_dir, day, f"{name}.jsonl", "".join(f"{json_line(event)}\n" for event in usage))
 
 
 def write_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date = DAY, name: str = "usage") -> Path:
@@ -134,7 +134,7 @@ def write_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date =
 
 def write_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]], day: date = DAY, name: str = "usage") -> Path:
     """Write a table of text columns."""
-    columns = {name: pa.array([one.get(name) for one in usage], pa.string()) for name in _columns(usage)}
+    columns = {name: pa.array([event.get(name) for event in usage], pa.string()) for name in _columns(usage)}
     return write_table(landing_dir, pa.table(columns), day, name)
 
 
@@ -145,17 +145,17 @@ def write_table(landing_dir: Path, table: pa.Table, day: date = DAY, name: str =
 
 
 def _columns(usage: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys([*_COLUMNS, *(name for one in usage for name in one)]))
+    return list(dict.fromkeys([*_COLUMNS, *(name for event in usage for name in event)]))
 
 
 Writer = Callable[[Path, Sequence[Mapping[str, Any]]], Path]
 WRITERS: dict[str, Writer] = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}
-# Where the first event stands: below the header in CSV, in the first line or row elsewhere.
+# The line of the first event: below the header in CSV, the first line or row elsewhere.
 FIRST_LINE = {"jsonl": 1, "csv": 2, "parquet": 1}
 
 
 def items_of(database: BillingDatabase, invoice: BilledInvoice) -> list[Row]:
-    """The invoice's items as they stand in Postgres, in their order."""
+    """Read the invoice's items from Postgres, in order."""
     statement = "select * from invoice_items where invoice_id = :id order by position"
     with database.transaction() as connection:
         return [dict(row) for row in connection.execute(text(statement), {"id": invoice.id}).mappings()]
@@ -171,7 +171,7 @@ LANDING_DAYS = days_of(date(2026, 9, 1), date(2026, 10, 3))
 
 @dataclass(frozen=True)
 class Platform:
-    """A billing database with its usage table and landing folder, and the three stages of the way through the house."""
+    """A billing database with its usage table and landing folder, and the three steps of billing."""
 
     database: BillingDatabase
     usage_table: UsageTable
@@ -179,7 +179,7 @@ class Platform:
 
     @classmethod
     def with_acme(cls, database: BillingDatabase, landing_dir: Path) -> Platform:
-        """A platform with the small price book and one organization, acme."""
+        """Return a platform with the small price book and one organization, acme."""
         platform = cls(database, UsageTable(landing_dir.parent / "usage_table"), landing_dir)
         platform.load(*PRICES)
         platform.add_organization("acme")
@@ -208,7 +208,7 @@ class Platform:
         )
 
     def insert(self, into: str, **values: Any) -> None:
-        """Write one row; what it does not name has its default."""
+        """Insert a row; other columns have their defaults."""
         statement = insert(table(into, *(column(name) for name in values))).values(**values)
         with self.database.transaction() as connection:
             connection.execute(statement)
@@ -216,7 +216,7 @@ class Platform:
     def add_subscription(
         self, organization: str, price_key: str, started_at: datetime, ended_at: datetime | None = None, **terms: Any
     ) -> None:
-        """`terms`: quantity, billed, proration."""
+        """Add a subscription; `terms` are columns of `subscriptions`: quantity, billed, proration."""
         self.insert(
             "subscriptions",
             id=id_of(f"{organization} {price_key} {started_at}"),
@@ -259,7 +259,7 @@ class Platform:
         )
 
     def commit(self, organization: str, kind: str, amount: str, **terms: Any) -> None:
-        """From September 2026 on, in USD; `terms` are columns of `commitments`."""
+        """Add a commitment from September 2026 on, in USD; `terms` are columns of `commitments`."""
         plain = {"description": f"at {'least' if kind == 'minimum' else 'most'} {amount}", "currency": "USD"}
         self.insert(
             "commitments",
@@ -271,7 +271,7 @@ class Platform:
         )
 
     def grant(self, organization: str, name: str, amount: str, **terms: Any) -> None:
-        """Credit in USD since the beginning of 2026; `terms` are columns of `credit_grants`."""
+        """Grant credit in USD from the beginning of 2026 on; `terms` are columns of `credit_grants`."""
         self.insert(
             "credit_grants",
             id=id_of(f"{organization} {name}"),
@@ -282,7 +282,7 @@ class Platform:
         )
 
     def add_tax(self, organization: str, name: str, percent: str, **terms: Any) -> None:
-        """From September 2026 on; `terms` are columns of `tax_rates`."""
+        """Add a tax rate from September 2026 on; `terms` are columns of `tax_rates`."""
         self.insert(
             "tax_rates",
             id=id_of(f"{organization} {name}"),
@@ -307,7 +307,7 @@ class Platform:
         return land_days(self.database, self.usage_table, self.landing_dir, days or [DAY], FIRST_MONTH, now)
 
     def table(self) -> UsageTableVersion:
-        """The usage table as every reader gets it: compared with Postgres."""
+        """Open the usage table as every reader does: compared with Postgres."""
         return open_usage_table(self.database, self.usage_table)
 
     def rejected(self) -> list[Row]:
@@ -332,7 +332,7 @@ class Platform:
         self.roll_up()
 
     def close(self, month: BillingMonth = SEPTEMBER) -> Billed:
-        """Land what is there, roll the month up and bill it, an hour after its grace period."""
+        """Land all files, roll the month up and bill it, an hour after its grace period."""
         now = month.closes_at(TERMS.grace) + timedelta(hours=1)
         self.land(*days_of(month.first_day, month.last_landing_day(TERMS.grace)), now=now)
         self.roll_up(month, now)
@@ -345,7 +345,7 @@ class Platform:
         assert self.bill(month, now).failures == []
 
     def items(self, month: BillingMonth = SEPTEMBER, organization: str = "acme") -> list[tuple[str, str, Decimal]]:
-        """Kind, description and amount of the items of the latest invoice that this organization pays."""
+        """Return kind, description and amount of the items on the organization's latest invoice."""
         found = self.query(
             "select t.kind, t.description, t.amount from invoice_items as t"
             " join invoices as i on i.id = t.invoice_id and i.status <> 'void'"
@@ -362,7 +362,7 @@ class Platform:
         return [amount for one, _, amount in self.items(month, organization) if one == kind]
 
     def totals(self, organization: str = "acme") -> list[int]:
-        """The cents of the organization's invoices, month by month; void ones left out."""
+        """Return the cents of the organization's invoices by month, without void ones."""
         found = self.query(
             "select total_cents from invoices where organization_id = :organization and status <> 'void'"
             " order by month",

@@ -1,6 +1,6 @@
-"""A person with a calculator: reads a printed explanation and does its sums again, from the printed numbers alone.
+"""A person with a calculator: recalculates a printed explanation from the printed numbers alone.
 
-Knows nothing of this project's arithmetic: fractions only. Keeps out: what the amounts should be.
+It uses fractions only, and none of this project's arithmetic. Not here: expected amounts.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NUMBER = r"-?[\d,]+(?:\.\d+)?"
 PRODUCT = re.compile(rf"({NUMBER}) x ({NUMBER})(?: / ({NUMBER}))? = +({NUMBER}) *$")
 PLAIN = re.compile(rf" ({NUMBER}) *$")
 TOTAL = re.compile(rf"^ +({NUMBER})(?: .*)?$")
-# What a division that does not end may be off by: half a unit of the 20th decimal place.
+# The tolerance for a division that does not end: half a unit of the 20th decimal place.
 ROUNDED = Fraction(1, 2 * 10**20)
 
 
 @dataclass(frozen=True)
 class Redone:
-    """A printed sum that came out right when it was done again."""
+    """A printed calculation that gave the same total when it was repeated."""
 
     title: str
     total: Fraction
@@ -34,14 +34,14 @@ class Redone:
 
 
 def printed(explanation: Explanation, width: int = 400) -> str:
-    """Print the sums of an explanation as `fly-billing explain` does, on paper that is wide enough for any number."""
+    """Print the calculations of an explanation as `fly-billing explain` does, with room for any number."""
     out = io.StringIO()
     Terminal(file=out, width=width).print(Group(*explanation_parts(explanation, None)))
     return out.getvalue()
 
 
 def redo(text: str) -> dict[str, Redone]:
-    """Do every printed sum again; return them by title. Fails where a line or a total is not what it says."""
+    """Recalculate every printed calculation; return them by title. Fails if a line or a total is wrong."""
     redone: dict[str, Redone] = {}
     title, amounts, is_total_next = "", list[Fraction](), False
     for line in text.splitlines():
@@ -54,7 +54,7 @@ def redo(text: str) -> dict[str, Redone]:
             assert sum(amounts) == total, f"{title}: {amounts} do not add up to {total}"
             redone[title], is_total_next = Redone(title, total, len(amounts)), False
         elif title not in ("", "Rounding") and (product := PRODUCT.search(line)):
-            quantity, unit_amount, per, amount = (number(one or "1") for one in product.groups())
+            quantity, unit_amount, per, amount = (number(factor or "1") for factor in product.groups())
             assert abs(quantity * unit_amount / per - amount) <= ROUNDED, line
             amounts.append(amount)
         elif title not in ("", "Rounding") and (alone := PLAIN.search(line)):

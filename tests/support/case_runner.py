@@ -1,10 +1,10 @@
-"""Runs a case of tests/cases: its steps, one after the other, on a platform of the test's own.
+"""Runs the steps of a case of tests/cases on a platform of the test's own.
 
 A step has one verb. These prepare: `book` (load a price book), `row` (insert rows of terms), `sql` (change one), `file`
 (copy a usage file into a landing day), `land`, `roll_up`, `close` (land the month's days, roll up, bill, finalize),
 `correct` (re-bill a final month), `reissue`, `import_focus`, `sync` (to the Stripe sandbox). These check:
 `book_is_refused`, `totals` (cents by organization and month), `sum` and `sum_of_all` (cents of all months), `taxes`,
-`quantities`, `rejected` (rows), `stripe` (totals there by organization, in Stripe's units; both sides agree).
+`quantities`, `rejected` (rows), `stripe` (totals in Stripe by organization, in Stripe's units; both sides agree).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CaseRunner:
             assert word in str(refused.value), f"{word!r} is not in: {refused.value}"
 
     def _book_folder(self, name: str) -> Path:
-        """Make a book named `fly`, which is every organization's book unless it says otherwise."""
+        """Write a book named `fly`, the default book of every organization."""
         folder = self.platform.landing_dir.parent / "books" / "fly"
         folder.mkdir(parents=True, exist_ok=True)
         for file in (self.folder / name, *self.folder.glob("prices*.csv")):

@@ -1,6 +1,6 @@
-"""A small world around a Dagster code location: Postgres, a usage table, a sandbox, a stopped clock, an instance.
+"""A platform around a Dagster code location: Postgres, a usage table, a sandbox, a stopped clock, an instance.
 
-For tests that go the whole way. Amounts come from the shipped price book, so they can be worked by hand.
+For end-to-end tests. Amounts follow from the shipped price book, so they can be calculated manually.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Deployment:
-    """One platform. `now` is what every asset takes for the time of day."""
+    """One platform. `now` is the time for every asset."""
 
     database: BillingDatabase
     database_url: str
@@ -69,11 +69,11 @@ class Deployment:
         (folder / name).write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
 
     def land(self, first: date, last: date) -> ExecuteInProcessResult:
-        """Land these days. This and the other runs raise what the run failed with, unless `fails` says that it does."""
+        """Land these days. This and the other runs raise the error of a failed run, unless `fails` is set."""
         return self.run("land_usage", landing_range(first, last))
 
     def land_month(self, month: BillingMonth) -> None:
-        """Land every day that counts for the month: to the end of the three days of grace."""
+        """Land every day that counts for the month, up to the end of the three days of grace."""
         self.land(month.first_day, month.last_landing_day(timedelta(hours=72)))
 
     def bill(self, month: BillingMonth, *, fails: bool = False) -> ExecuteInProcessResult:
@@ -94,7 +94,7 @@ class Deployment:
         fails: bool = False,
         only: str | None = None,
     ) -> ExecuteInProcessResult:
-        """Run a job, or of it `only` one asset."""
+        """Run a job, or `only` one asset of it."""
         definitions = build_defs(
             {
                 "alerts": Alerts(),
@@ -130,14 +130,14 @@ class Deployment:
 
 
 def _errors(result: ExecuteInProcessResult) -> str:
-    failed = [one.step_failure_data.error_display_string for one in result.all_events if one.is_step_failure]
+    failed = [event.step_failure_data.error_display_string for event in result.all_events if event.is_step_failure]
     return "\n".join(failed) or "the run went well"
 
 
 def event(
     number: int | str, meter: str, organization: str, time: datetime, quantity: str, **dimensions: str
 ) -> dict[str, Any]:
-    """Make a CloudEvents-shaped usage event."""
+    """Return a usage event in the form of CloudEvents."""
     return {
         "specversion": "1.0",
         "id": f"{meter}-{number}",
@@ -150,6 +150,6 @@ def event(
 
 
 def machine_seconds(number: int | str, organization: str, time: datetime, seconds: str) -> dict[str, Any]:
-    """A shared-cpu-1x 256MB Machine in ams: $2.02 for 2,592,000 seconds."""
+    """Return usage of a shared-cpu-1x 256MB Machine in ams: $2.02 for 2,592,000 seconds."""
     dimensions = {"app": "web", "region": "ams", "preset": "shared-cpu-1x", "memory": "256MB"}
     return event(number, "machine_seconds", organization, time, seconds, **dimensions)

@@ -1,7 +1,7 @@
-"""The invoices of one payer, month after month, each knowing what the others charged for its fees and drew of credits.
+"""The invoices of one payer, month after month. Each is given the fees charged and credits drawn by the others.
 
-What Postgres does between two invoices (`fees_charged.sql` and those beside it), from the items alone and without a
-database. Keeps out: corrections of closed months.
+It does the work of Postgres between two invoices (`fees_charged.sql` and its neighbours) without a database, from the
+items alone. Not here: corrections of closed months.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fly_billing.pricing.rules.tax_rates import TaxRate
 
 @dataclass
 class FeeLedger:
-    """`taxes` and `discounts` by the month in which they hold; none where a month is not named."""
+    """A payer's invoices. `taxes` and `discounts` are by the month in which they apply; other months have none."""
 
     prices: Sequence[Price]
     taxes: Mapping[BillingMonth, Sequence[TaxRate]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class FeeLedger:
     invoices: dict[BillingMonth, Invoice] = field(default_factory=dict)
 
     def bill(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> list[Decimal]:
-        """Finalize the month's invoice; return what its fees come to."""
+        """Finalize the month's invoice; return the total of its fees."""
         self.invoices[month] = assemble_invoice(self.account(month, *subscriptions, member=member))
         return self.fees(month)
 
@@ -66,7 +66,7 @@ class FeeLedger:
         return [one for invoice in self.invoices.values() for one in invoice.items if one.kind == "subscription"]
 
     def total(self) -> Decimal:
-        """What all fees come to, before discounts."""
+        """Return the total of all fees, before discounts."""
         return exact_sum([one.amount for one in self.all_fees()])
 
     def cents(self) -> int:

@@ -1,8 +1,8 @@
-"""What the FOCUS specification, version 1.2, demands of a cost-and-usage file: its rules as a table.
+"""The rules of the FOCUS specification 1.2 for a cost-and-usage file, as a table.
 
 Source: the columns and attributes of FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec, release 1.2, and its conformance rules
-(cr-1.2), whose numbers are named where there is one. It knows nothing of our exporter.
-Rows are as in a CSV file: text by column; an empty one is null.
+(cr-1.2), with their numbers. It does not use our exporter.
+Rows are as in a CSV file: text by column; empty text is null.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ALLOWED = {
         "Migration", "Mobile", "Networking", "Security", "Storage", "Web", "Other",
     ),
 }  # fmt: skip
-# The subcategories of each category that the shipped price book has products of.
+# The subcategories of each category that has products in the shipped price book.
 SUBCATEGORIES = {
     "Compute": ("Containers", "End User Computing", "Quantum Compute", "Serverless Compute", "Virtual Machines"),
     "Databases": (
@@ -82,7 +82,7 @@ UNIT_FORMAT = re.compile(r"([1-9]\d* )?[A-Z][^-/]*(-[A-Z][^-/]*)*(/.+)?")
 
 @dataclass(frozen=True)
 class Rule:
-    """Where `when` holds of a row, `then` must."""
+    """If `when` is true for a row, `then` must be."""
 
     name: str
     when: Callable[[Row], bool]
@@ -192,12 +192,12 @@ RULES = (
         lambda row: row["BillingPeriodStart"] < row["BillingPeriodEnd"],
     ),
 )
-# (column, of which each has one and only one)
+# Each value of the first column has exactly one value of the second.
 ONE_EACH = (("InvoiceId", "BillingAccountId"), ("SkuPriceId", "SkuId"), ("ServiceName", "ServiceCategory"))
 
 
 def violations(header: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Return every rule that is broken, with the row's number; empty for a file that conforms."""
+    """Return every broken rule with the row's number; empty for a valid file."""
     return [*_of_header(header), *(found for n, row in enumerate(rows, 1) for found in _of_row(n, row)), *_of_all(rows)]
 
 

@@ -20,7 +20,7 @@ def bill_full_month(platform: Platform) -> Platform:
     """Close September 2026: acme pays for itself and beta, with a coupon, a credit and a tax; gamma pays in yen.
 
     acme: 12,500 requests 22.50, a million Machine seconds 0.7484..., 150 GB 1.00, support 29.00, onboarding 10.00,
-    goodwill -5.00; beta: 100 requests 0.20. In all 58.4484...; 10 % off all but goodwill leave 52.1036..., 3.00 of
+    goodwill -5.00; beta: 100 requests 0.20. Total 58.4484...; 10 % off all but goodwill leave 52.1036..., 3.00 of
     credit 49.1036...; 19 % on 49.10 are 9.33; to pay: 58.43. gamma: 1,200 yen.
     """
     platform.load(TIERED_REQUESTS)
@@ -46,7 +46,7 @@ def bill_full_month(platform: Platform) -> Platform:
 
 
 def _add_terms(platform: Platform) -> None:
-    """10 % off all charges, 3.00 of credit, and a tax of 19 %, for acme."""
+    """Add 10 % off all charges, 3.00 of credit, and a tax of 19 %, for acme."""
     platform.execute("insert into coupons (code, description, percent) values ('TENOFF', 'Ten percent off', 10)")
     platform.execute(
         "insert into discounts (id, organization_id, coupon_code, first_month, redeemed_at)"

@@ -1,6 +1,6 @@
-"""`make mutants`, at its end: how many changes of the rules of billing the tests noticed, by module.
+"""Prints how many changes of the billing rules the tests noticed, by module: the last step of `make mutants`.
 
-`mutmut show NAME` prints a change that nobody noticed; `mutmut run 'fly_billing.money*'` tries one module again.
+`mutmut show NAME` prints a change that no test noticed; `mutmut run 'fly_billing.money*'` tries one module again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import walk_mutatable_files
 
 REQUIRED_PERCENT = 95
-NOTICED = {"killed", "timeout"}  # a change that makes a loop run forever is noticed too
+NOTICED = {"killed", "timeout"}  # a timeout is an infinite loop, which counts as noticed
 
 
 def main() -> None:

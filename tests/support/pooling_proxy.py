@@ -1,7 +1,7 @@
-"""A tiny pooler in transaction mode: each transaction of a client goes to the next of two server connections.
+"""A small pooler in transaction mode: each transaction of a client goes to the next of two server connections.
 
-It logs in to the server itself (psycopg does) and lets every client in, as pgbouncer with auth_type = any. With
-`is_silent` set it stops forwarding anything and keeps all connections open, like a proxy whose other side has vanished.
+It logs in to the server itself (through psycopg) and accepts every client, like pgbouncer with auth_type = any. With
+`is_silent` it stops forwarding and keeps all connections open, like a proxy that lost its other side.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Proxy:
 
 @contextmanager
 def forwarding(host: str, port: int) -> Iterator[Proxy]:
-    """Forward every connection to the server as it is, until told to be silent."""
+    """Forward every connection to the server unchanged, until `is_silent` is set."""
     with _listening(Proxy((host, port)), _forward) as proxy:
         yield proxy
 
 
 @contextmanager
 def alternating(url: str) -> Iterator[Proxy]:
-    """Give each transaction of any client the next of two connections to this database."""
+    """Send each transaction of any client to the next of two connections to this database."""
     with psycopg.connect(url, autocommit=True) as first, psycopg.connect(url, autocommit=True) as second:
         pool = _Pool([first, second])
         with pool, _listening(Proxy(("", 0)), pool.serve) as proxy:
@@ -83,9 +83,9 @@ def _forward(proxy: Proxy, client: socket.socket) -> None:
 
 class _Pool:
     def __init__(self, servers: list[psycopg.Connection[tuple[object, ...]]]) -> None:
-        self._sockets = [socket.socket(fileno=socket.dup(one.pgconn.socket)) for one in servers]
-        for one in self._sockets:
-            one.settimeout(300)  # psycopg's are non-blocking
+        self._sockets = [socket.socket(fileno=socket.dup(server.pgconn.socket)) for server in servers]
+        for connection in self._sockets:
+            connection.settimeout(300)  # psycopg's sockets are non-blocking
         self._idle = list(self._sockets)
         self._free = threading.Condition()
 
@@ -93,8 +93,8 @@ class _Pool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for one in self._sockets:
-            one.close()
+        for connection in self._sockets:
+            connection.close()
 
     def serve(self, proxy: Proxy, client: socket.socket) -> None:
         with client:
@@ -110,7 +110,7 @@ class _Pool:
     def _transaction(self, client: socket.socket) -> bool:
         with self._free:
             self._free.wait_for(lambda: self._idle)
-            server = self._idle.pop(0)  # the one that was returned first
+            server = self._idle.pop(0)  # the connection that was returned first
         try:
             while True:
                 first = client.recv(1)

@@ -1,9 +1,9 @@
-"""Runs tests again and again, beside busy processes if asked.
+"""Runs tests repeatedly, beside busy processes if asked.
 
 `python -m tests.support.repeat --runs 10 --burners 2 -- PYTEST ARGUMENTS`
 
-Prints after each run what passed and failed and how long it took, and in the end the tests that failed in some runs but
-not in all: those depend on chance. Exit code 1 if any run failed. Keeps out: what is tested.
+Prints the counts and the seconds of each run, and at the end the tests that failed in some runs but not in all: those
+depend on chance. Exits 1 if any run failed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import typer
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 TOTALS = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+ in .*?)\s*=*$", re.MULTILINE)
 WHOLE_SUITE = ("-n", "2", "--dist", "loadgroup")
-# A burner ends by itself when its parent has ended, however that came about.
+# A burner ends by itself when its parent has ended, for whatever reason.
 BURNER = """
 import os
 os.nice(10)
@@ -35,7 +35,7 @@ while os.getppid() == parent:
 
 @contextmanager
 def burning(count: int) -> Iterator[None]:
-    """Keep so many processes busy, at a low priority, while the block runs."""
+    """Keep this number of processes busy, at a low priority, while the block runs."""
     burners = [subprocess.Popen([sys.executable, "-c", BURNER]) for _ in range(count)]
     try:
         yield
@@ -46,7 +46,7 @@ def burning(count: int) -> Iterator[None]:
 
 
 def run_once(arguments: list[str]) -> tuple[int, str]:
-    """Run pytest; return its exit code and what it printed."""
+    """Run pytest; return its exit code and its output."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfE", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "400"}, check=False, encoding="utf-8"
@@ -56,22 +56,22 @@ def run_once(arguments: list[str]) -> tuple[int, str]:
 
 def main(
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="Of pytest; the whole suite on two cores if none")
+        list[str] | None, typer.Argument(help="Arguments of pytest. Default: the whole suite on two cores")
     ] = None,
     runs: Annotated[int, typer.Option(min=1)] = 10,
-    burners: Annotated[int, typer.Option(min=0, help="Processes that keep the cores busy meanwhile")] = 0,
+    burners: Annotated[int, typer.Option(min=0, help="Number of processes that keep the cores busy")] = 0,
 ) -> None:
-    """Run the tests so many times and tell which of them fail by chance."""
+    """Run the tests repeatedly and list those that fail by chance."""
     failures: Counter[str] = Counter()
     bad_runs = 0
     with burning(burners):
         for number in range(1, runs + 1):
             began = time.monotonic()
-            code, said = run_once(arguments or list(WHOLE_SUITE))
-            totals = TOTALS.findall(said)
-            result = totals[-1] if totals else said[-500:]
+            code, output = run_once(arguments or list(WHOLE_SUITE))
+            totals = TOTALS.findall(output)
+            result = totals[-1] if totals else output[-500:]
             typer.echo(f"run {number}: exit code {code}, {time.monotonic() - began:.0f} s: {result}")
-            failures.update(set(FAILED.findall(said)))
+            failures.update(set(FAILED.findall(output)))
             bad_runs += code != 0
     for test, count in failures.most_common():
         typer.echo(f"failed in {count} of {runs} runs{'' if count == runs else ', by chance'}: {test}")

@@ -1,8 +1,8 @@
-"""Writes what is made from the migrations: schema.sql, docs/schema.md, and what keeps landed migrations as they are.
+"""Writes the files made from the migrations: schema.sql, docs/schema.md, and the hashes that freeze landed migrations.
 
-`make schema` runs this module; tests/integration/postgres/test_migrations.py fails where its files are out of date.
-`make migration NAME=what_it_does` makes the two files of the next migration.
-Add here what else shows the schema. Keeps out: the schema itself, which is fly_billing/postgres/migrations.
+`make schema` runs this module; tests/integration/postgres/test_migrations.py fails if its files are out of date.
+`make migration NAME=what_it_does` creates the two files of the next migration.
+Add other views of the schema here. Not here: the schema itself, which is fly_billing/postgres/migrations.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCHEMA = VERSIONS.parents[1] / "schema.sql"
 DIAGRAM = ROOT / "docs" / "schema.md"
 # The hash of every file of a landed migration, as `sha256sum` writes and checks it.
 FROZEN = VERSIONS.parent / "frozen.sha256"
-# For each migration, the schema right after it, by pg_dump: what a database has that was made by the code of its time.
+# The schema right after each migration, by pg_dump: that of a database that the code of its time created.
 SNAPSHOTS = ROOT / "tests" / "data" / "schemas"
 
 HEADER = """\
@@ -40,7 +40,7 @@ HEADER = """\
 
 SET check_function_bodies = false;
 """
-# What a dump says about its time, its server, its session and who owns what.
+# The lines of a dump about its time, its server, its session and owners.
 UNSTABLE = re.compile(
     r"^\\(?:un)?restrict .*\n"
     r"|^-- (?:Dumped|PostgreSQL database dump).*\n"
@@ -125,7 +125,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Key:
-    """A foreign key. `is_required`: none of its columns is null; `is_single`: at most one row refers to another one."""
+    """A foreign key. `is_required`: no column of it is null; `is_single`: at most one row refers to each target row."""
 
     on_table: str
     to_table: str
@@ -141,7 +141,7 @@ class Description:
 
 
 def dump(server: PostgresServer, database: str, *, rights: bool = True) -> str:
-    """Return a database's schema by pg_dump, without what differs from dump to dump. `rights`: with its grants."""
+    """Return a database's schema by pg_dump, without lines that differ from dump to dump. `rights`: with its grants."""
     options = ["--schema-only", "--no-owner", *([] if rights else ["--no-privileges"])]
     address = ["--host", "127.0.0.1", "--port", str(server.port), "--username", server.user, "--dbname", database]
     done = subprocess.run(
@@ -165,7 +165,7 @@ def diagram(server: PostgresServer, database: str) -> str:
         columns = connection.cursor(row_factory=class_row(Column)).execute(COLUMNS).fetchall()
         keys = connection.cursor(row_factory=class_row(Key)).execute(KEYS).fetchall()
         found = connection.cursor(row_factory=class_row(Description)).execute(DESCRIPTIONS).fetchall()
-    described = {one.on_table: " ".join(one.text.split()) for one in found}
+    described = {comment.on_table: " ".join(comment.text.split()) for comment in found}
     grouped = {table for tables in SUBJECTS.values() for table in tables}
     if difference := {column.on_table for column in columns} ^ grouped:
         raise LookupError(f"name the subject of each table in SUBJECTS, and of no other: {sorted(difference)}")
@@ -214,7 +214,7 @@ def migration_files() -> dict[str, str]:
 
 
 def frozen_files() -> dict[str, str]:
-    """Return what frozen.sha256 says: path -> SHA-256."""
+    """Read frozen.sha256: path -> SHA-256."""
     lines = FROZEN.read_text(encoding="utf-8").splitlines() if FROZEN.exists() else []
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
@@ -226,7 +226,7 @@ def revisions() -> list[str]:
 
 
 def upgrade(database: BillingDatabase, revision: str) -> None:
-    """Apply the migrations up to one of them, and nothing else."""
+    """Apply the migrations up to this one only."""
     with database.transaction() as connection:
         command.upgrade(migrations(connection), revision)
 
@@ -242,14 +242,14 @@ def snapshot(revision: str) -> Path:
 
 
 def load_snapshot(server: PostgresServer, database: str, revision: str) -> None:
-    """Make a database as the code of a revision made it, in an empty one."""
+    """Create the schema of a revision, as its code created it, in an empty database."""
     load(server, database, gzip.decompress(snapshot(revision).read_bytes()).decode())
     with psycopg.connect(server.url(database, "postgresql")) as connection:
         connection.execute("insert into alembic_version (version_num) values (%s)", [revision])
 
 
 def write(server: PostgresServer) -> None:
-    """Write all files. What is frozen stays: only new migrations get a hash and a snapshot."""
+    """Write all files. Frozen migrations stay: only new ones get a hash and a snapshot."""
     create_database(server, "schema_files")
     database = BillingDatabase(server.url("schema_files"))
     for revision in revisions():
@@ -267,7 +267,7 @@ def write(server: PostgresServer) -> None:
 
 
 def new_migration(name: str) -> None:
-    """Make the two files of the next migration, and say where they are."""
+    """Create the two files of the next migration, and print their paths."""
     number = f"{int(newest_migration()) + 1:04}"
     command.revision(migrations(), name, rev_id=number)
     (VERSIONS / f"{number}_{name}.sql").touch()

