@@ -17,7 +17,7 @@ from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert, t
 from fly_billing.bounds import refuse_unreadable
 from fly_billing.errors import ActionableError
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
-from fly_billing.postgres.isolation import each_alone, unreadable
+from fly_billing.postgres.isolation import isolate_failures, unreadable
 
 
 class SpendAlertFailed(ActionableError):
@@ -93,7 +93,7 @@ def queue_spend_alerts(database: BillingDatabase, channels: Sequence[Channel], l
     with database.transaction() as connection:
         lock_until_commit(connection, "alerts")  # two processes at once would both find the same crossings
         crossed = records(connection, Crossing, "spend_thresholds_crossed")
-        done, failed = each_alone(
+        done, failed = isolate_failures(
             connection, crossed, lambda some: [_queue_alert(connection, crossing, channels) for crossing in some]
         )
         for crossing, problem in failed:

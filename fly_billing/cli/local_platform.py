@@ -33,7 +33,7 @@ from fly_billing.output_files import make_folder, output_file, refuse_file_in_pl
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.postgres.rights import grant_rights
-from fly_billing.postgres.schema_check import check_database, check_migrated
+from fly_billing.postgres.schema_check import check_database, check_migrated, database_facts
 from fly_billing.settings import Settings, reveal
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 from fly_billing.stripe_sandbox import run as serve_sandbox
@@ -120,8 +120,8 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
 def _grant_rights(server: PostgresServer) -> None:
     """Grant the roles their rights in a data folder from before roles existed."""
     database = BillingDatabase(server.url("billing", role=OWNER))
-    (facts,) = database.rows("database_facts")
-    if facts["is_migrated"] and not facts["has_rights"]:
+    facts = database_facts(database)
+    if facts.is_migrated and not facts.has_rights:
         with database.transaction() as connection:
             grant_rights(connection)
     database.engine.dispose()

@@ -19,7 +19,7 @@ from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.guard import CorrectionGuard
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records
-from fly_billing.postgres.isolation import each_alone, unwritable
+from fly_billing.postgres.isolation import isolate_failures, unwritable
 from fly_billing.usage.usage_table import UsageTable
 
 
@@ -131,7 +131,9 @@ def _correct(
     guarded = check_guard(connection, month, [correction.proposal for correction in found.found], guard)
     corrections = replace(found, holds=guarded.holds)
     record_decisions(connection, month, guarded, actor.at, actor.name)
-    _, refused = each_alone(connection, corrections.booked, lambda some: book_adjustments(connection, some, actor))
+    _, refused = isolate_failures(
+        connection, corrections.booked, lambda some: book_adjustments(connection, some, actor)
+    )
     failures = {
         correction.payer.organization_id: unwritable(
             f"the correction of {correction.payer.organization_id} {month}", problem

@@ -37,7 +37,7 @@ from fly_billing.invoicing.inputs_reader import (
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.isolation import ABOUT_A_VALUE, unreadable
+from fly_billing.postgres.isolation import VALUE_ERRORS, unreadable
 from fly_billing.usage.usage_table import UsageTable
 
 
@@ -84,7 +84,7 @@ def find_corrections(
             found.append(correction)
         except BillingError as error:
             failures.append((name, error))
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             failures.append((name, unreadable(f"{name} {month}", problem)))
     return Corrections(found, failures)
 

@@ -35,7 +35,7 @@ from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant, InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, rows
-from fly_billing.postgres.isolation import ABOUT_A_VALUE, readable_rows, unreadable
+from fly_billing.postgres.isolation import VALUE_ERRORS, readable_rows, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.pricing.rules.prices import PriceBook
@@ -62,7 +62,7 @@ def shadow_bill(
     that have none with `instead_of` on their invoice are left out. `progress` is told how many of how many payers are
     done. Raises NothingToShadow.
     """
-    with database.one_moment() as connection:
+    with database.consistent_read() as connection:
         billed, unreadable_totals = _billed(connection, month)
         payers = [payer for payer in _payers(connection, month) if payer.organization_id in billed]
         payers = [payer for payer in payers if any(row["price_book"] == instead_of for row in payer.members)]
@@ -173,5 +173,5 @@ def _assembled(
         return assemble_invoice(replace(account, members=[prepared(member) for member in account.members]))
     except BillingError as error:
         return error
-    except ABOUT_A_VALUE as problem:
+    except VALUE_ERRORS as problem:
         return unreadable(f"{payer.organization_id} {month}", problem)

@@ -1,6 +1,6 @@
-"""Dagster's own instance: its configuration, and its tables in Postgres."""
+"""Dagster's instance: its configuration, and its tables in Postgres."""
 
 from pathlib import Path
 
-# The `dagster.yaml` of this project. `fly-billing demo` and `fly-billing dev` copy it into DAGSTER_HOME.
+# This project's `dagster.yaml`. `fly-billing demo` and `fly-billing dev` copy it into DAGSTER_HOME.
 INSTANCE_FILE = Path(__file__).with_name("dagster.yaml")

@@ -1,10 +1,10 @@
-"""Makes Dagster's tables whole or not at all, and completes those that an interrupted start left behind.
+"""Creates Dagster's tables completely or not at all, and completes the tables of an interrupted start.
 
-dagster-postgres makes its tables by statements that commit one by one; killed in between, it leaves a database that it
-takes for complete ever after (`dagster instance migrate` reports success). Here it makes them in a schema that nobody
-uses, and one transaction moves them to their place and makes a table that says that it is done.
+dagster-postgres commits each statement that creates its tables. If it is killed in between, the database stays
+incomplete, and dagster-postgres never notices (`dagster instance migrate` reports success). So here it creates the
+tables in a separate schema. Then one transaction moves them to their place and creates a table as the mark of success.
 
-Keeps out: tables of another version of Dagster; those are changed by `dagster instance migrate`.
+`dagster instance migrate` changes the tables of another version of Dagster; this module does not.
 """
 
 from __future__ import annotations
@@ -28,21 +28,25 @@ UNFINISHED = "fly_billing_unfinished"
 
 
 def set_up(url: URL, setting: str) -> None:
-    """Make what is missing of Dagster's tables, indexes and notes of finished data migrations. Safe to run at once.
+    """Create Dagster's missing tables, indexes and records of finished data migrations.
 
-    Raises DatabaseProblem where the database is the billing one or this user may not make tables in it.
+    Several processes can run it at the same time.
+
+    Raises:
+        DatabaseProblem: It is the billing database, or this user can't create tables in it.
     """
     place = DatabaseAddress.of(setting, url)
     engine = create_engine(url, poolclass=NullPool, connect_args=tcp_limits(DatabaseLimits.from_environment()))
     with engine.connect() as connection:
         if _is_there(connection, "stripe_attempts"):
             raise DatabaseProblem(
-                f"{place} holds the billing tables: DATABASE_URL and DAGSTER_DATABASE_URL must name two databases"
+                f"{place} has the billing tables: DATABASE_URL and DAGSTER_DATABASE_URL must name two different"
+                " databases"
             )
         if _is_there(connection, DONE):
             return
     with engine.connect() as connection:
-        # A session's lock: it holds while other connections make the tables, and ends with this process.
+        # A lock of this session: it stays while other connections create the tables, and ends with this process.
         connection.execute(text("select pg_advisory_lock(hashtextextended('set up Dagster', 0))"))
         connection.commit()
         if not _is_there(connection, DONE):
@@ -52,7 +56,7 @@ def set_up(url: URL, setting: str) -> None:
                 if getattr(problem.orig, "pgcode", None) != "42501":
                     raise
                 raise DatabaseProblem(
-                    f"{place}: this user may not make Dagster's tables: let it own the database"
+                    f"{place}: this user can't create Dagster's tables: make it the owner of the database"
                     " (alter database ... owner to ...)"
                 ) from problem
 
@@ -62,7 +66,7 @@ def _is_there(connection: Connection, table: str) -> bool:
 
 
 def _make(url: URL, connection: Connection) -> None:
-    """Make the tables aside; then move what is missing to its place and note that it is done, in one transaction."""
+    """Create the tables in a separate schema, then move the missing ones to their place in one transaction."""
     place = str(connection.execute(text("select current_schema()")).scalar_one())
     _run(connection, f"drop schema if exists {UNFINISHED} cascade", f"create schema {UNFINISHED}")
     connection.commit()
@@ -82,17 +86,17 @@ def _rows(connection: Connection, name: str, **parameters: str) -> list[Any]:
 
 
 def _run(connection: Connection, *statements: str) -> None:
-    """Run statements as they are: to SQLAlchemy a colon in them would be a parameter."""
+    """Run statements without SQLAlchemy's `text`, which would read a colon as a parameter."""
     for statement in statements:
         connection.exec_driver_sql(statement)
 
 
 def _versions(connection: Connection, schema: str) -> set[str]:
-    """Return the number of Dagster's newest migration in a schema; nothing where there is none."""
+    """Return the number of Dagster's newest migration in a schema, or an empty set if there is none."""
     if not _is_there(connection, f"{schema}.alembic_version"):
         return set()
-    found = connection.exec_driver_sql(f"select version_num from {schema}.alembic_version")  # noqa: S608
-    return {str(row[0]) for row in found}
+    versions = connection.exec_driver_sql(f"select version_num from {schema}.alembic_version")  # noqa: S608
+    return set(map(str, versions.scalars()))
 
 
 def _has_rows(connection: Connection, table: str) -> bool:
@@ -100,7 +104,7 @@ def _has_rows(connection: Connection, table: str) -> bool:
 
 
 def _fill(url: URL) -> None:
-    """Have dagster-postgres make all it needs in the schema that nobody uses."""
+    """Let dagster-postgres create everything it needs in the separate schema."""
     storage = DagsterPostgresStorage(url.render_as_string(hide_password=False), should_autocreate_tables=False)
     engine = _engine_on(url, UNFINISHED)
     runs: Any = storage._run_storage
@@ -121,7 +125,7 @@ def _engine_on(url: URL, schema: str) -> Engine:
 
     @event.listens_for(engine, "connect", insert=True)
     def choose(connection: Any, record: object) -> None:
-        with connection, connection.cursor() as cursor:  # poolers refuse `options`
+        with connection, connection.cursor() as cursor:  # poolers reject `options` in the connection request
             cursor.execute("select set_config('search_path', %s, false)", (schema,))
 
     return engine

@@ -1,8 +1,8 @@
-"""Dagster's own storage in Postgres, with connections that stay open. `dagster.yaml` names it.
+"""Dagster's storage in Postgres, with connections that stay open. `dagster.yaml` names it.
 
-dagster-postgres opens a connection for each event, and two for each partition that a run plans: at 264 partitions that
-was nine tenths of its bookkeeping (on a busy machine). Its hook for the webserver keeps one open instead; here every
-process uses it.
+dagster-postgres opens a connection for each event, and two for each partition that a run plans. With 264 partitions on
+a busy machine, that took nine tenths of the time of its bookkeeping. For the webserver, dagster-postgres can keep a
+connection open; here every process does so.
 """
 
 from __future__ import annotations
@@ -29,28 +29,29 @@ from fly_billing.settings import DatabaseLimits
 
 SETTING = "DAGSTER_DATABASE_URL"
 
-# One connection per process and kind of storage stays open; further ones, for threads, are closed after use.
+# One connection per process and kind of storage stays open. More connections, for threads, are closed after use.
 MORE_AT_ONCE = 20
-# Seconds. Proxies and firewalls close connections silently that are idle for long.
+# Seconds. Proxies and firewalls silently close connections that are idle for a long time.
 RECYCLED_AFTER = 600
-# Milliseconds; 0 is no limit, as Postgres has it by itself. The webserver sets its own.
+# Milliseconds; 0 is no limit, which is Postgres' default. The webserver sets its own limit.
 NO_TIMEOUT = 0
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """DagsterPostgresStorage without a new connection for each event; takes the same configuration.
+    """A DagsterPostgresStorage that does not connect for each event. It takes the same configuration.
 
-    A connection that the server has closed meanwhile (a restart, a failover) is noticed and opened anew.
+    A connection that the server has closed (a restart, a failover) is detected and replaced.
     """
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> PooledPostgresStorage:
-        """Make it as Dagster makes its own, and keep its connections open.
+        """Create the storage as Dagster does, and keep its connections open.
 
-        Raises SettingsError or DatabaseProblem, in one line, if the database can't be used.
+        Raises:
+            SettingsError, DatabaseProblem: The database can't be used. The message is one line.
         """
         tokens = get_token_provider_from_config(config_value)
-        # dagster-postgres needs psycopg 2; a bare postgresql:// is psycopg 3 to SQLAlchemy 2.1.
+        # dagster-postgres needs psycopg 2, but a bare postgresql:// means psycopg 3 in SQLAlchemy 2.1.
         url = read_address(pg_url_from_config(config_value), SETTING, driver="psycopg2")
         limits = DatabaseLimits.from_environment()
         if config_value.get("should_autocreate_tables", True) and tokens is None:
@@ -69,13 +70,13 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 
 def _bounded(url: URL, limits: DatabaseLimits) -> URL:
-    """Add what notices a machine that vanished, where the URL says nothing of it: dagster-postgres takes only a URL."""
+    """Add the TCP limits that detect a lost machine to the URL, because dagster-postgres takes nothing but a URL."""
     wanted = {name: str(value) for name, value in tcp_limits(limits).items() if name not in url.query}
     return url.update_query_dict(wanted)
 
 
 def _set_up(url: URL, limits: DatabaseLimits) -> None:
-    """Make Dagster's tables; not through a pooler where the lock of those who make them does not hold."""
+    """Create Dagster's tables. Refuse poolers with which the lock on their creation would not work."""
     try:
         refuse_pooler_of(url, SETTING, limits)
         set_up(url, SETTING)
@@ -87,7 +88,7 @@ def _set_up(url: URL, limits: DatabaseLimits) -> None:
 
 
 def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
-    """Tell SQLAlchemy's pool to open another connection in place of one that is dead."""
+    """Make SQLAlchemy's pool replace a dead connection."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("select 1")

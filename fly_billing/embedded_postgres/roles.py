@@ -1,8 +1,7 @@
-"""The roles that use the server's databases, none of them a superuser, and who owns which database.
+"""Creates the roles that use the server's databases, none of them a superuser, and sets the databases' owners.
 
-The superuser that initdb made is for this package alone: it makes roles and databases. A password of a role is derived
-from the superuser's, which tells nothing of it. Keeps out: what the pipeline and readers may do with tables
-(`fly_billing.postgres.rights`).
+Only this package uses initdb's superuser, to create roles and databases. A role's password is derived from the
+superuser's password and does not reveal it. `fly_billing.postgres.rights` has the roles' rights on tables.
 """
 
 import hashlib
@@ -21,8 +20,8 @@ READER = "fly_billing_reader"
 DAGSTER = "fly_billing_dagster"
 ROLES = (OWNER, PIPELINE, READER, DAGSTER)
 
-# Gives every object of the database that is somebody else's to one role. PostgreSQL has a command for that, which it
-# refuses for what the first superuser owns; and that is who owned everything before there were roles.
+# Makes one role the owner of every object of the database. PostgreSQL's own command (`reassign owned`) refuses objects
+# of the first superuser, which owned everything before there were roles.
 ADOPT = """
 do $$
 declare
@@ -63,12 +62,12 @@ end $$
 
 
 def password_of(role: str, superuser_password: str) -> str:
-    """Derive a role's password; the other way is as hard as guessing."""
+    """Derive a role's password. The superuser's password can't be calculated back from it."""
     return hmac.new(superuser_password.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
 def make_missing(connection: Connection[tuple[Any, ...]], superuser_password: str) -> None:
-    """Make the roles that do not exist; the caller keeps others from doing the same."""
+    """Create the missing roles. The caller must prevent other processes from doing so at the same time."""
     known = {row[0] for row in connection.execute("select rolname from pg_roles")}
     for role in ROLES:
         if role not in known:
@@ -78,7 +77,7 @@ def make_missing(connection: Connection[tuple[Any, ...]], superuser_password: st
 
 
 def adopt(connection: Connection[tuple[Any, ...]], database: str, owner: str) -> None:
-    """Make a role the owner of a database, to which the connection leads, and of all in it."""
+    """Make a role the owner of the connection's database and of everything in it."""
     with connection.transaction():
         connection.execute(
             sql.SQL("alter database {} owner to {}").format(sql.Identifier(database), sql.Identifier(owner))

@@ -1,7 +1,4 @@
-"""A running server as its users see it: its address, and its databases.
-
-Keeps out how it got to run: that is `cluster` and `lifecycle`.
-"""
+"""The address and the databases of a running server. `cluster` and `lifecycle` start it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +10,11 @@ from psycopg import sql
 
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, adopt, make_missing, password_of
 
-# The superuser of every server made here; never in a URL that is given away.
+# The superuser of every server. No URL that callers get has its login.
 USER = "fly_billing"
-# Whose a database is, if not OWNER's.
+# The owner of a database, if it is not OWNER.
 OWNERS = {"dagster": DAGSTER}
-# psycopg would take each of these from the caller's PG* variables if it were not given.
+# Without these, psycopg would use the caller's PG* variables.
 IGNORE_ENVIRONMENT: dict[str, Any] = {
     "hostaddr": "127.0.0.1",
     "sslmode": "disable",
@@ -32,7 +29,7 @@ IGNORE_ENVIRONMENT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """One running server; valid for as long as the `running` block that gave it."""
+    """A running server. It is valid until the end of the `running` block that returned it."""
 
     data_dir: Path
     port: int
@@ -42,7 +39,7 @@ class PostgresServer:
     host: str = "127.0.0.1"
 
     def url(self, database: str, driver: str = "postgresql+psycopg", role: str = OWNER) -> str:
-        """Give the SQLAlchemy URL of a database for a role (`roles`), password included: not for a log."""
+        """Return a database's SQLAlchemy URL for a role (see `roles`). It has the password: keep it out of logs."""
         login = f"{quote(role, safe='')}:{quote(self.password_for(role), safe='')}"
         return f"{driver}://{login}@{self.host}:{self.port}/{quote(database, safe='')}"
 
@@ -59,7 +56,7 @@ class PostgresServer:
 
 
 def connect(port: int, password: str, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
-    """Connect as the owner of the server, whatever the environment says; each statement commits by itself."""
+    """Connect as the server's superuser, regardless of the environment. Each statement is committed by itself."""
     return psycopg.connect(
         host="127.0.0.1",
         port=port,
@@ -74,26 +71,28 @@ def connect(port: int, password: str, database: str = "postgres") -> psycopg.Con
 
 
 def create_database(server: PostgresServer, name: str, template: str = "template1", owner: str = OWNER) -> None:
-    """Create a database as a copy of `template`, to which nobody may be connected meanwhile."""
+    """Create a database as a copy of `template`, which must not have any connections meanwhile."""
     with connect(server.port, server.superuser_password) as connection:
-        # copying files is quicker where nothing is synced; elsewhere it costs two checkpoints
+        # copying files is faster without fsync; with fsync it would cost two checkpoints
         is_durable = connection.execute("show fsync").fetchone() == ("on",)
         strategy = sql.SQL("wal_log" if is_durable else "file_copy")
         statement = sql.SQL("create database {} template {} strategy {} owner {}")
-        names = [sql.Identifier(one) for one in (name, template, owner)]
-        connection.execute(statement.format(names[0], names[1], strategy, names[2]))
+        connection.execute(
+            statement.format(sql.Identifier(name), sql.Identifier(template), strategy, sql.Identifier(owner))
+        )
 
 
 def drop_database(server: PostgresServer, name: str) -> None:
-    """Drop a database if it exists, and end the sessions that use it."""
+    """Drop a database if it exists, and end its sessions."""
     with connect(server.port, server.superuser_password) as connection:
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 def prepare(server: PostgresServer, names: tuple[str, ...]) -> None:
-    """Make the roles and those of the named databases that do not exist; the caller keeps others from doing the same.
+    """Create the missing roles and databases. The caller must prevent other processes from doing so at the same time.
 
-    A database made before there were roles, or whose making was cut short, goes to its owner with all that is in it.
+    The owner of each database gets everything in it, also in a database from before there were roles, or whose
+    creation was interrupted.
     """
     with connect(server.port, server.superuser_password) as connection:
         make_missing(connection, server.superuser_password)

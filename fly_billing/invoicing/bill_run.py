@@ -36,7 +36,7 @@ from fly_billing.invoicing.inputs_reader import (
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, driver_connection, lock_until_commit, rows
-from fly_billing.postgres.isolation import ABOUT_A_VALUE, each_alone, unreadable, unwritable
+from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable, unwritable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 
 INVOICE_COLUMNS = (
@@ -264,7 +264,7 @@ def _assemble(
             billed.append((payer, assemble_invoice(account_of(payer, month, records, books))))
         except BillingError as error:
             failures.append(Failure(payer.organization_id, error))
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             failures.append(Failure(payer.organization_id, unreadable(f"{payer.organization_id} {month}", problem)))
     return billed, failures
 
@@ -292,7 +292,7 @@ def _write_each(
     connection: Connection, billed: Sequence[tuple[Payer, Invoice]], month: BillingMonth, moment: _Moment
 ) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
     """Write these invoices but for those that the database refuses; return what was written, and the refused."""
-    done, refused = each_alone(connection, billed, lambda some: _write(connection, some, moment))
+    done, refused = isolate_failures(connection, billed, lambda some: _write(connection, some, moment))
     failures = [
         Failure(payer.organization_id, unwritable(f"{payer.organization_id} {month}", problem))
         for (payer, _), problem in refused

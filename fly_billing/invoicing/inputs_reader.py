@@ -38,7 +38,7 @@ from fly_billing.invoicing.rules.inputs import (
 )
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import Row, rows
-from fly_billing.postgres.isolation import ABOUT_A_VALUE, each_alone, unreadable
+from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.scope import CHARGES, Scope
@@ -133,7 +133,7 @@ def read_each(
     payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], BillingRecords]
 ) -> tuple[list[tuple[Payer, BillingRecords]], list[tuple[str, BillingError]]]:
     """Read the records of these payers: each with those it was read with, and those whose records can't be read."""
-    done, failed = each_alone(connection, payers, read)
+    done, failed = isolate_failures(connection, payers, read)
     return (
         [(payer, records) for some, records in done for payer in some],
         [(payer.organization_id, unreadable(payer.organization_id, problem)) for payer, problem in failed],
@@ -256,7 +256,7 @@ def _checked(
         return make(fields)
     except BillingError as error:
         wrong.setdefault(name, error)
-    except ABOUT_A_VALUE as problem:
+    except VALUE_ERRORS as problem:
         wrong.setdefault(name, unreadable(f"{name}: {what} {fields.get('id', '')}".rstrip(), problem))
     return None
 

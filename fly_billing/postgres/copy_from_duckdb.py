@@ -1,6 +1,6 @@
-"""Brings what DuckDB found into Postgres as text, by way of a file: no row becomes objects of Python on its way.
+"""Copies a DuckDB table into Postgres through a CSV file, without making Python objects of its rows.
 
-A roll-up takes a sixth less time than with rows fetched and copied one by one. Keeps out: what is found.
+A roll-up takes a sixth less time than with rows that are fetched and copied one by one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ BLOCK_BYTES = 1 << 20
 def copy_table(
     duck: duckdb.DuckDBPyConnection, name: str, connection: Connection, into: str, columns: Sequence[str]
 ) -> None:
-    """COPY these columns of DuckDB's table or view `name` into the columns of the same names of Postgres' table `into`.
+    """Copy columns of DuckDB's table or view `name` into the columns of the same names of Postgres' table `into`.
 
-    Both write decimals, UUIDs, times with their offset and NULL the same way; an array has to be text as Postgres
-    writes it.
+    Both write decimals, UUIDs, times with an offset and NULL in the same way. An array must already be text as
+    Postgres writes it.
     """
     target = compose.SQL("copy {} ({}) from stdin (format csv)").format(
         compose.Identifier(into), compose.SQL(", ").join(map(compose.Identifier, columns))

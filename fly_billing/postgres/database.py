@@ -1,4 +1,4 @@
-"""The billing database: connections, statements by name, bulk COPY. Keeps out: what the statements mean."""
+"""The billing database: connections, transactions, locks, statements by name, and bulk COPY."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fly_billing.postgres.connecting import KEPT_OPEN, POOLED, DatabaseAddress, 
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DatabaseLimits, SettingsError
 
-# A row of a result, by column name.
+# A row of a result by column name. Prefer `records`, which returns typed rows.
 Row = Mapping[str, Any]
 Record = TypeVar("Record")
 
@@ -29,25 +29,25 @@ class BillingDatabase:
     def __init__(
         self, url: str | SecretStr | None, setting: str = "DATABASE_URL", limits: DatabaseLimits | None = None
     ) -> None:
-        """Name the database.
+        """Set the address. Nothing connects yet.
 
         Args:
-            url: Its address; connects with psycopg.
-            setting: What messages call the URL.
-            limits: How long its sessions may take; None: those of the settings.
+            url: The database's URL.
+            setting: The setting that has the URL, for messages.
+            limits: Time limits of a session; None: from the settings.
 
         Raises:
-            SettingsError: It is no database URL.
+            SettingsError: The URL is missing or invalid.
         """
         if not url:
-            raise SettingsError(f"{setting} is not set: `make dev` starts an embedded Postgres, or name your server")
+            raise SettingsError(f"{setting} is not set: set it to your server's URL, or run `make dev` for a local one")
         self._url = read_address(url.get_secret_value() if isinstance(url, SecretStr) else url, setting)
         self._setting = setting
         self._limits = limits or DatabaseLimits.from_environment()
 
     @property
     def place(self) -> str:
-        """The setting that names it, and its address without user and password: for messages."""
+        """The setting and the address without user and password, for messages."""
         return str(DatabaseAddress.of(self._setting, self._url))
 
     @property
@@ -56,20 +56,20 @@ class BillingDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction: committed if the block ends well, rolled back if not."""
+        """Yield a connection in a transaction: committed if the block ends without an error, otherwise rolled back."""
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def one_moment(self) -> Iterator[Connection]:
-        """Yield a connection that sees the database as it is now, whoever writes meanwhile, and can't write itself."""
+    def consistent_read(self) -> Iterator[Connection]:
+        """Yield a read-only connection to a snapshot of the database: it does not see later changes."""
         with self.transaction() as connection:
-            rows(connection, "read_one_moment")
+            rows(connection, "begin_consistent_read")
             yield connection
 
     def rows(self, name: str, /, **parameters: Any) -> list[Row]:
         """Run a statement in a transaction of its own and return its rows."""
-        # One statement is a transaction anyway: without BEGIN and COMMIT it is one round trip instead of three.
+        # A single statement is a transaction by itself. Without BEGIN and COMMIT it takes one round trip, not three.
         with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             return rows(connection, name, **parameters)
 
@@ -80,17 +80,14 @@ class BillingDatabase:
 
     @contextmanager
     def session_locks(self) -> Iterator[SessionLocks]:
-        """Yield advisory locks on one connection of their own.
-
-        They end with the connection: a killed process leaves none behind.
-        """
+        """Yield advisory locks on a separate connection. They end with it, even if the process is killed."""
         engine = make_engine(self._url, self._setting, self._limits, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             yield SessionLocks(connection)
 
     @contextmanager
     def session_lock(self, name: str) -> Iterator[bool]:
-        """Hold one advisory lock on a connection of its own; yields False where another process holds it."""
+        """Take one advisory lock on a separate connection. Yields False if another process has it."""
         with self.session_locks() as locks, locks.lock(name) as is_ours:
             yield is_ours
 
@@ -99,17 +96,17 @@ class BillingDatabase:
 
 
 class SessionLocks:
-    """Advisory locks that one connection holds. May be shared by threads: a lock is held by one of them at a time."""
+    """Advisory locks on one connection. Threads can share it: only one of them has a lock at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        # Postgres lets a session take its own lock twice, and a connection does one thing at a time.
+        # Postgres lets a session take a lock twice, so we must know our own. A connection runs one statement at a time.
         self._mine: set[str] = set()
         self._guard = threading.Lock()
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
-        """Hold the lock `name`; yields False where another thread or process holds it."""
+        """Take the lock `name`. Yields False if another thread or process has it."""
         is_ours = self._take(name)
         try:
             yield is_ours
@@ -138,7 +135,7 @@ def _engine(url: URL, setting: str, limits: DatabaseLimits) -> Engine:
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:
-    """Run a statement and return its rows, none where it returns nothing. `records` gives typed rows."""
+    """Run a statement and return its rows, or [] if it returns none. Prefer `records`, whose rows are typed."""
     result = connection.execute(text(sql(name)), parameters)
     if not result.returns_rows:
         return []
@@ -157,7 +154,7 @@ def records(connection: Connection, into: Callable[..., Record], name: str, /, *
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:
-    """COPY rows into a table: about 50 times the speed of single inserts."""
+    """Insert rows by COPY, which is about 50 times as fast as single inserts."""
     statement = compose.SQL("copy {} ({}) from stdin").format(
         compose.Identifier(table), compose.SQL(", ").join(map(compose.Identifier, columns))
     )
@@ -173,5 +170,5 @@ def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
 
 
 def lock_until_commit(connection: Connection, name: str) -> None:
-    """Wait for the advisory lock `name`; it is held until the transaction ends, so two runs never interleave."""
+    """Take the advisory lock `name` until the transaction ends, and wait for it if another run has it."""
     rows(connection, "lock_until_commit", name=name)

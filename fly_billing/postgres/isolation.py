@@ -1,8 +1,8 @@
-"""Keeps what is wrong with one organization's records from stopping the others.
+"""Isolates bad records, so that one organization's error does not stop the others.
 
-A set of organizations is read or written at once. Where that fails because of a value, it is undone and done again for
-each half of them, down to the ones that can't be done: a bad row costs a few statements more, a good month none.
-Keeps out: connections that broke, locks, mistakes in SQL. Those stop the run.
+A set of organizations is read or written in one go. If that fails because of a value, it is rolled back and tried again
+with each half of the set, down to the organizations that fail. So a bad row costs a few more statements, and a month
+without bad rows costs none. Broken connections, locks and errors in SQL are not isolated: they stop the run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fly_billing.postgres.database import Row
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A value that can't be read, calculated with or written; never a server that is away.
-ABOUT_A_VALUE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-_ABOUT_A_ROW = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.RaiseException)
+# Errors of a value that can't be read, used in a calculation or written. Connection errors are not among them.
+VALUE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.RaiseException)
 
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """A row that can't be calculated with, by whose it is; `reason` names the column."""
+    """A row that can't be used in a calculation, and its organization. `reason` names the column."""
 
     organization_id: str
     reason: str
@@ -38,22 +38,24 @@ class UnreadableRow:
         return f"{self.organization_id}: {self.reason}"
 
 
-def is_about_a_row(problem: Exception) -> bool:
-    """Tell whether the rows are to blame, rather than the server, the connection or the statement."""
+def is_row_error(problem: Exception) -> bool:
+    """Return True if the error comes from the rows, not from the server, the connection or the statement."""
     if isinstance(problem, sqlalchemy.exc.DBAPIError):
-        return isinstance(problem.orig, _ABOUT_A_ROW)
-    return isinstance(problem, (*_ABOUT_A_ROW, *ABOUT_A_VALUE)) and not isinstance(
+        return isinstance(problem.orig, _ROW_ERRORS)
+    return isinstance(problem, (*_ROW_ERRORS, *VALUE_ERRORS)) and not isinstance(
         problem, sqlalchemy.exc.SQLAlchemyError
     )
 
 
-def each_alone(
+def isolate_failures(
     connection: Connection, some: Sequence[T], act: Callable[[Sequence[T]], R]
 ) -> tuple[list[tuple[Sequence[T], R]], list[tuple[T, Exception]]]:
-    """Do `act` to all of `some` at once, or to as many of them at once as it can be done to.
+    """Call `act` with all of `some`; if that fails because of a row, with each half, and so on.
 
-    What `act` wrote for those that failed is undone. Returns what was done, with what `act` returned, and each one that
-    failed with the reason.
+    The writes of a failed call are rolled back.
+
+    Returns:
+        The successful calls, each as (its items, the result of `act`), and the failed items, each as (item, error).
     """
     if not some:
         return [], []
@@ -62,25 +64,25 @@ def each_alone(
         result = act(some)
     except Exception as problem:
         savepoint.rollback()
-        if not is_about_a_row(problem):
+        if not is_row_error(problem):
             raise
         if len(some) == 1:
             return [], [(some[0], problem)]
         middle = len(some) // 2
-        first, second = (each_alone(connection, half, act) for half in (some[:middle], some[middle:]))
+        first, second = (isolate_failures(connection, half, act) for half in (some[:middle], some[middle:]))
         return first[0] + second[0], first[1] + second[1]
     savepoint.commit()
     return [(some, result)], []
 
 
 def readable_rows(found: Iterable[Row], may_be_missing: Collection[str] = ()) -> tuple[list[Row], list[UnreadableRow]]:
-    """Part rows (with `organization_id`) into those that can be calculated with, and the others with what is wrong."""
+    """Split rows (with an `organization_id`) into the usable ones and the unreadable ones, with the reason."""
     good: list[Row] = []
     bad: list[UnreadableRow] = []
     for row in found:
         try:
             refuse_incomplete(row, may_be_missing)
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             bad.append(UnreadableRow(str(row["organization_id"]), reason_of(problem)))
         else:
             good.append(row)
@@ -88,22 +90,22 @@ def readable_rows(found: Iterable[Row], may_be_missing: Collection[str] = ()) ->
 
 
 def unreadable(what: str, problem: Exception) -> BillingError:
-    """Make the error of an organization whose records can't be read or calculated with. `what` names them."""
-    return not_computable("unreadable_record", f"{what}: {reason_of(problem)}: put it right, then bill the month again")
+    """Return the error for an organization whose records can't be used in a calculation. `what` names the records."""
+    return not_computable("unreadable_record", f"{what}: {reason_of(problem)}: correct it, then bill the month again")
 
 
 def unwritable(what: str, problem: Exception) -> BillingError:
-    """Make the error of an organization whose invoice the database refuses."""
+    """Return the error for an organization whose invoice the database rejects."""
     return not_computable(
         "invoice_refused",
-        f"{what}: the database refuses it: {reason_of(problem)}: put that right, then bill the month again",
+        f"{what}: the database rejects it: {reason_of(problem)}: correct that, then bill the month again",
     )
 
 
 def reason_of(problem: Exception) -> str:
-    """Name the problem in one line; a database's message without the rows that it shows."""
-    said = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) and problem.orig else problem
-    if isinstance(said, psycopg.Error) and said.diag.message_primary:
-        return said.diag.message_primary
-    text = str(said).splitlines()[0] if str(said) else ""
-    return text if isinstance(said, ValueError) and text else f"{type(said).__name__} {text}".strip()
+    """Describe the problem in one line. A database's message is cut to its first part, which does not quote rows."""
+    error = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) and problem.orig else problem
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    text = str(error).splitlines()[0] if str(error) else ""
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__} {text}".strip()

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from fly_billing.postgres.connecting import DatabaseProblem
-from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.postgres.rights import grant_rights, owns_tables
 from fly_billing.postgres.schema_check import (
     VERSIONS,
+    DatabaseFacts,
     check_database,
     check_migrated,
     newest_migration,
     oldest_migration,
     other_than_code,
 )
+from fly_billing.postgres.statements import sql
 from fly_billing.settings import Settings
 
 
 def migrate(database: BillingDatabase) -> None:
-    """Apply every migration that is missing, and grant each role its rights.
+    """Apply every missing migration, and grant each role its rights.
 
-    Safe to run twice, and at once from two processes. Killed half-way, nothing of it is kept.
-    Raises DatabaseProblem if the database can't be used, is newer than this code, or is from before the first release.
+    It can run twice, and in two processes at the same time. It is one transaction: if it is killed, nothing is applied.
+
+    Raises:
+        DatabaseProblem: The database can't be used, is newer than this code, or is from before the first release.
     """
     check_database(database)
     with database.transaction() as connection:
@@ -33,18 +37,18 @@ def migrate(database: BillingDatabase) -> None:
         _check_already_migrated(database)
         return
     with database.transaction() as connection:
-        rows(connection, "take_any_time")  # an index of years of invoices takes what it takes
+        rows(connection, "remove_time_limit")  # an index on years of invoices may take long
         lock_until_commit(connection, "migrate")
-        found = _version(connection)
+        version = _version(connection)
         oldest, newest = oldest_migration(), newest_migration()
-        if found and not oldest <= found <= newest:
-            raise other_than_code(database.place, found, oldest, newest)
+        if version and not oldest <= version <= newest:
+            raise other_than_code(database.place, version, oldest, newest)
         command.upgrade(migrations(connection), "head")
         grant_rights(connection)
 
 
 def owner_database(settings: Settings) -> BillingDatabase:
-    """Name the billing database as whoever migrates it: FLY_BILLING_MIGRATION_DATABASE_URL, or else DATABASE_URL."""
+    """Return the billing database with its owner's login: FLY_BILLING_MIGRATION_DATABASE_URL, or else DATABASE_URL."""
     if settings.migration_database_url:
         return BillingDatabase(settings.migration_database_url, "FLY_BILLING_MIGRATION_DATABASE_URL")
     return BillingDatabase(settings.database_url)
@@ -55,12 +59,13 @@ def _check_already_migrated(database: BillingDatabase) -> None:
         check_migrated(database)
     except DatabaseProblem as problem:
         raise DatabaseProblem(
-            f"{problem}, as the owner of its tables: name the owner in FLY_BILLING_MIGRATION_DATABASE_URL"
+            f"{problem}, as the owner of its tables: set FLY_BILLING_MIGRATION_DATABASE_URL to a URL with the owner's"
+            " login"
         ) from problem
 
 
 def migrations(connection: Connection | None = None) -> Config:
-    """Return Alembic's configuration of our migrations, for the database of a connection."""
+    """Return Alembic's configuration of our migrations, for a connection's database."""
     config = Config()
     config.set_main_option("script_location", str(VERSIONS.parent))
     config.attributes["connection"] = connection
@@ -68,7 +73,8 @@ def migrations(connection: Connection | None = None) -> Config:
 
 
 def _version(connection: Connection) -> str:
-    """Return the number of the newest migration that was applied; empty if there is none."""
-    (facts,) = rows(connection, "database_facts")
-    found = rows(connection, "schema_version") if facts["is_migrated"] else []
-    return str(found[0]["version_num"]) if found else ""
+    """Return the number of the newest migration that was applied, or "" if there is none."""
+    (facts,) = records(connection, DatabaseFacts, "database_facts")
+    if not facts.is_migrated:
+        return ""
+    return str(connection.execute(text(sql("schema_version"))).scalar_one_or_none() or "")

@@ -1,9 +1,9 @@
-"""What the pipeline and readers may do with each table of the billing database. Keeps out: making roles.
+"""The rights of the pipeline's and the readers' roles on each table of the billing database.
 
-Whoever runs migrations owns the tables, and could change or drop anything; runs, sensors and commands need only this.
-Every `fly-billing migrate` grants these rights again to the roles that exist: on a server of your own, deploy/roles.sql
-makes them. A table that is not listed here can be read by both and written by neither; a test compares the list with
-the tables and statements that there are.
+The role that runs migrations owns the tables and can change or drop anything. Runs, sensors and commands need only the
+rights listed here. Every `fly-billing migrate` grants them again to the roles that exist. On your own server,
+deploy/roles.sql creates the roles. Both roles can read a table that is not listed, and neither can write to it. A test
+compares the list with all tables and statements.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from fly_billing.postgres.statements import sql
 PIPELINE = "fly_billing_pipeline"
 READER = "fly_billing_reader"
 
-# What Stripe sent as it sent it: e-mail addresses of customers, and links that let anyone see and pay an invoice.
+# Stripe's data as received: customers' e-mail addresses, and links with which anyone can view and pay an invoice.
 NOT_FOR_READERS = frozenset({"stripe_events"})
 
 INSERT, UPDATE, DELETE = "insert", "update", "delete"
-# Beyond reading. Rows that are final, sent or kept as evidence are guarded by triggers too, which only the owner can
-# disable. Rows that go with the row they belong to (`on delete cascade`) need no right.
+# Rights besides reading. Triggers also protect rows that are final, sent or kept as evidence, and only the owner can
+# disable triggers. Rows that are deleted with their parent (`on delete cascade`) need no right.
 WRITES: dict[str, frozenset[str]] = {
     table: frozenset(verbs)
     for table, verbs in {
@@ -82,12 +82,12 @@ WRITES: dict[str, frozenset[str]] = {
 
 
 def owns_tables(connection: Connection) -> bool:
-    """Tell whether this user may migrate: owns what there is, or may make the first table."""
+    """Return True if this user can migrate: it owns the tables, or can create the first one."""
     return bool(connection.execute(text(sql("owns_tables"))).scalar_one())
 
 
 def grant_rights(connection: Connection) -> None:
-    """Give the roles that exist exactly what they need of the tables that there are; the connection is the owner's."""
+    """Grant the existing roles exactly the rights that they need. The connection must be the owner's."""
     roles = set(connection.execute(text(sql("roles_with_rights"))).scalars())
     tables = list(connection.execute(text(sql("billing_tables"))).scalars())
     if PIPELINE in roles:

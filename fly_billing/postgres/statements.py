@@ -1,11 +1,11 @@
-"""Reads SQL statements by name from the folders of the subjects: `sql/` (Postgres), `sql_duckdb/` and `sql_spark/`.
+"""Reads SQL statements by name from the `sql/` (Postgres), `sql_duckdb/` and `sql_spark/` folders of each subject.
 
-A file named for a module holds its short statements as blocks: `-- name: claim_invoice`, then the statement, which ends
-with a semicolon. A long statement, or one that several modules use, has a file of its own and the file's name.
-Names are unique in the package. Values are bound, never formatted in.
+A module's short statements are blocks in a file with the module's name: `-- name: claim_invoice`, then the statement,
+which ends with a semicolon. A long statement, or one that several modules use, has its own file and the file's name.
+Names are unique in the package. Values are bound as parameters, never formatted into the text.
 
-The blocks look as in aiosql, which is no use here: it makes functions for one driver's connection, and these statements
-go to SQLAlchemy, psycopg, DuckDB and Spark.
+The blocks have aiosql's format. aiosql itself does not fit: it makes functions for one driver's connection, but these
+statements go to SQLAlchemy, psycopg, DuckDB and Spark.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 @cache
 def sql(name: str) -> str:
-    """Return the statement of this name, for Postgres or DuckDB. Raises KeyError where there is none."""
+    """Return the statement with this name, for Postgres or DuckDB. Raises KeyError if there is none."""
     return statements()[name]
 
 
 @cache
 def sql_spark(name: str) -> str:
-    """Return the statement of this name for Spark. Raises KeyError where there is none."""
+    """Return the statement with this name for Spark. Raises KeyError if there is none."""
     return statements("sql_spark")[name]
 
 
 @cache
 def statements(*folders: str) -> dict[str, str]:
-    """Return all statements of the folders of these names, or of Postgres and DuckDB, by name."""
+    """Return the statements in all folders with these names, by name. Default: those for Postgres and DuckDB."""
     return by_name(path for folder in folders or FOLDERS for path in PACKAGE.glob(f"*/**/{folder}/*.sql"))
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, str]:
-    """Return the statements of these files. Raises LookupError for two of one name, naming both files."""
-    found: dict[str, tuple[Path, str]] = {}
+    """Return the statements of these files by name. Raises LookupError if two have the same name."""
+    read: dict[str, tuple[Path, str]] = {}
     for path in sorted(paths):
         for name, statement in _blocks(path):
-            if name in found:
-                raise LookupError(f"two SQL statements {name}: in {found[name][0]} and {path}: rename one")
-            found[name] = path, statement
-    return {name: statement for name, (_, statement) in found.items()}
+            if name in read:
+                raise LookupError(f"two SQL statements {name}: in {read[name][0]} and {path}: rename one")
+            read[name] = path, statement
+    return {name: statement for name, (_, statement) in read.items()}
 
 
 def _blocks(path: Path) -> Iterator[tuple[str, str]]:

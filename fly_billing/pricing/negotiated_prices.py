@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from fly_billing.bounds import refuse_unreadable
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.postgres.database import Row, copy_rows, rows
-from fly_billing.postgres.isolation import ABOUT_A_VALUE
+from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.pricing.rules.fields import read_match
 from fly_billing.pricing.rules.negotiated_prices import Holding, Membership, Negotiated, NegotiatedPrice, holdings_of
 from fly_billing.pricing.rules.prices import Price, PriceBook
@@ -105,16 +105,16 @@ def read_agreements(connection: Connection) -> Agreements:
         try:
             refuse_unreadable(row)
             memberships.append(Membership(*(row[name] for name in MEMBER_COLUMNS)))
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             wrong[row["organization_id"]] = f"membership in group {row['price_group']}: {problem}"
     for row in rows(connection, "negotiated_prices", id=None):
         try:
             prices.append(_negotiated_price(row))
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             for name in [row["organization_id"]] if row["organization_id"] else members[row["price_group"]]:
                 wrong[name] = f"negotiated price {row['book']}/{row['key']} {row['id']}: {problem}"
     unreadable = {
-        name: not_computable("unreadable_price", f"{reason}: put it right, then bill the month again")
+        name: not_computable("unreadable_price", f"{reason}: correct it, then bill the month again")
         for name, reason in wrong.items()
     }
     return Agreements(prices, memberships, unreadable)

@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from fly_billing.bounds import refuse_unreadable
 from fly_billing.postgres.database import Row, copy_rows, rows
-from fly_billing.postgres.isolation import ABOUT_A_VALUE
+from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.pricing.csv_tables import read_csv_table
 from fly_billing.pricing.negotiated_prices import PriceBooks, load_agreements, read_agreements
 from fly_billing.pricing.rules.aggregations import PROPERTY, SUM, Aggregation
@@ -335,7 +335,7 @@ def _prices_of_books(connection: Connection) -> dict[str, tuple[list[Price], lis
         try:
             refuse_unreadable(row)
             prices.append(_price(row))
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             wrong.append(_unreadable(row, problem))
     return books
 
@@ -343,7 +343,7 @@ def _prices_of_books(connection: Connection) -> dict[str, tuple[list[Price], lis
 def _unreadable(row: Row, problem: Exception) -> UnreadablePrice:
     try:
         match = read_match(row)
-    except ABOUT_A_VALUE:
+    except VALUE_ERRORS:
         match = None
     begins, ends = (
         row[name] if isinstance(row[name], datetime) else None for name in ("effective_from", "effective_until")

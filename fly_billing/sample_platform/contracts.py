@@ -1,4 +1,4 @@
-"""What organizations of the sample platform owe besides usage: recurring fees, single charges and credits."""
+"""Recurring fees, one-off charges and credits of the sample platform's organizations."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SAMPLE = uuid5(NAMESPACE_URL, "fly_billing/sample_platform")
 SUPPORT = ("support/standard", "support/standard", "support/standard", "support/premium")
 POSTGRES = ("managed-postgres/basic", "managed-postgres/basic", "managed-postgres/starter", "managed-postgres/launch")
 REDIS = ("upstash-redis/fixed-250mb", "upstash-redis/fixed-1gb")
-# Text and cents. Credits go only to organizations whose bill is larger than any of them.
+# Text and cents. Only organizations with a bill larger than any of these credits get one.
 CHARGES = (("Migration assistance", 15000), ("Compliance documents", 9900), ("Architecture review", 25000))
 CREDITS = (("Credit for the outage in fra", -1250), ("Goodwill credit", -500), ("Beta feedback credit", -799))
 
 
 @dataclass(frozen=True)
 class Contract:
-    """A recurring fee of an organization in `[started_at, ended_at)`; None: its end is not known yet."""
+    """A recurring fee of an organization in `[started_at, ended_at)`. `ended_at` is None while it runs."""
 
     id: UUID
     organization_id: str
@@ -39,7 +39,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class SampleCharge:
-    """A single charge in USD, or a credit where the amount is below zero."""
+    """A one-off charge in USD. A negative amount is a credit."""
 
     id: UUID
     organization_id: str
@@ -49,7 +49,7 @@ class SampleCharge:
 
 
 def contracts_of(seed: int, organization: Organization, now: datetime) -> list[Contract]:
-    """Return the contracts that have begun by `now`; they change, start and end at any second of a month."""
+    """Return the contracts that began before `now`. They start, change and end at any second of a month."""
     families = ((SUPPORT, 45), (POSTGRES, 30), (REDIS, 15))
     return [
         contract
@@ -74,10 +74,10 @@ def _chain(
 
 
 def charges_of(seed: int, organization: Organization, window: Window) -> list[SampleCharge]:
-    """Return the single charges and credits of the window's months that have happened by now."""
+    """Return the one-off charges and credits of the window's months, up to now."""
     first = max(window.months[0], BillingMonth.containing(organization.created_at))
     drawn = [_charge(seed, organization, month) for month in months_between(first, window.months[-1])]
-    return [one for one in drawn if one and organization.created_at <= one.occurred_at < window.now]
+    return [charge for charge in drawn if charge and organization.created_at <= charge.occurred_at < window.now]
 
 
 def _charge(seed: int, organization: Organization, month: BillingMonth) -> SampleCharge | None:

@@ -1,7 +1,7 @@
-"""How a day's events reach the landing folder: which file, which day, and what goes wrong on the way.
+"""Delivers a day's events to the landing folder as files, some of them late, repeated, damaged or misnamed.
 
-Every file belongs to one usage day, so that a longer or later window adds files and changes none. Whatever arrives
-torn, misnamed or twice has a sound copy as well: no organization is billed too little or too much for it.
+Every file has events of one usage day, so a longer or later window adds files and changes none. Every damaged, misnamed
+or repeated event also arrives correctly once, so no organization is billed too little or too much.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Delivery:
-    """One file: where it lands, its bytes, and how many events arrive with it for the first time."""
+    """One file in the landing folder. `new_events` is the number of its events that no earlier file has."""
 
     landing_day: date
     name: str
@@ -35,7 +35,7 @@ class Delivery:
 
 
 def deliver(seed: int, day: date, events: Sequence[UsageEvent], today: date) -> list[Delivery]:
-    """Return the files that bring the day's events, up to those that land today. They land from the next day on."""
+    """Return the files with the day's events that land up to today. They land on the next day or later."""
     rng = Random(f"{seed}|delivery|{day}")
     by_file: dict[str, list[UsageEvent]] = defaultdict(list)
     for event in events:
@@ -45,7 +45,7 @@ def deliver(seed: int, day: date, events: Sequence[UsageEvent], today: date) -> 
     resent = _some(rng, [event for event in machines if event not in late], 6, one_day_in=6)
     by_file["machines.jsonl"] = [event for event in machines if event not in late]
     next_day = day + timedelta(days=1)
-    files = [_delivery(next_day, name, found) for name, found in by_file.items() if found]
+    files = [_delivery(next_day, name, events_of_file) for name, events_of_file in by_file.items() if events_of_file]
     if machines and day.toordinal() % 29 == 0:
         files = [_with_a_torn_copy(file) if file.name == "machines.jsonl" else file for file in files]
     if by_file["network.csv"] and day.toordinal() % 37 == 0:
@@ -66,12 +66,12 @@ def _delivery(landing_day: date, name: str, events: Sequence[UsageEvent], are_ne
 
 
 def _with_a_torn_copy(file: Delivery) -> Delivery:
-    """The connection broke in the middle of the last line; the collector then sent the line again."""
+    """Return the file as if the connection broke in the last line, and the collector sent that line again."""
     last = file.content.rstrip(b"\n").split(b"\n")[-1]
     whole = file.content[: -len(last) - 1]
     return Delivery(file.landing_day, file.name, whole + last[:120] + b"\n" + last + b"\n", file.new_events)
 
 
 def _misnamed(landing_day: date, event: UsageEvent) -> Delivery:
-    """An old collector named the meter wrongly; what it meant is in network.csv under the right name."""
+    """Return a file of an old collector with a wrong meter name. network.csv has the event with the right name."""
     return Delivery(landing_day, "network-old-collector.csv", write_csv([event._replace(meter="egress_gigabytes")]), 0)

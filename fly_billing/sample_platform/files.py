@@ -1,6 +1,6 @@
-"""Writes usage events as files of the three formats. Same events, same bytes.
+"""Writes usage events as files in three formats. The same events give the same bytes.
 
-JSONL is CloudEvents 1.0 (cloudevents.io), one document per line; CSV and Parquet have the same fields as columns.
+JSONL has one CloudEvents 1.0 document (cloudevents.io) per line. CSV and Parquet have the same fields as columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUANTITY = pa.decimal128(24, 9)
 
 
 def write_jsonl(events: Sequence[UsageEvent]) -> bytes:
-    """Write one CloudEvent per line; the quantity is a JSON number with the digits that were measured."""
+    """Write one CloudEvent per line. The quantity is a JSON number with all measured digits."""
     return "".join(f"{_cloud_event(event)}\n" for event in events).encode()
 
 
@@ -35,13 +35,13 @@ def _cloud_event(event: UsageEvent) -> str:
         "subject": event.organization_id,
         "time": _rfc3339(event),
     }
-    # json would pass a Decimal through a float: the number is written by hand.
+    # json would turn a Decimal into a float, so the number is formatted here.
     data = json.dumps(dict(event.data))
     return f'{json.dumps(head)[:-1]}, "data": {{"quantity": {event.quantity:f}, {data[1:]}}}'
 
 
 def write_csv(events: Sequence[UsageEvent]) -> bytes:
-    """Write a header and one row per event; a column that an event has nothing for is empty."""
+    """Write a header and one row per event. A property that an event does not have is an empty cell."""
     extras = sorted({name for event in events for name in event.data})
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -53,7 +53,7 @@ def write_csv(events: Sequence[UsageEvent]) -> bytes:
 
 
 def write_parquet(events: Sequence[UsageEvent]) -> bytes:
-    """Write one row per event, the quantity as DECIMAL(24, 9), the time as a UTC timestamp in microseconds."""
+    """Write one row per event: the quantity as DECIMAL(24, 9), the time as a UTC timestamp in microseconds."""
     extras = sorted({name for event in events for name in event.data})
     columns = {
         "id": pa.array([event.id for event in events], pa.string()),
@@ -74,7 +74,7 @@ def _rfc3339(event: UsageEvent) -> str:
 
 
 def write_if_changed(path: Path, content: bytes) -> None:
-    """Write the file in one step, so that no reader sees half of it; leave it alone where nothing changed."""
+    """Write the file in one step, so that a reader never sees half of it. An unchanged file is not written."""
     if path.is_file() and path.read_bytes() == content:
         return
     make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""The organization Fly itself and its two invoices: one settled in the system before this one, one still open."""
+"""The organization Fly and its two invoices: one paid in an earlier system, one still open."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import uuid5
 from sqlalchemy import Connection
 
 from fly_billing.invoicing.bill_run import Terms, bill
+from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth
@@ -25,7 +26,7 @@ FLY = Organization("fly", "Fly", datetime(2023, 5, 1, tzinfo=UTC), size=0)
 STRIPE_CUSTOMER = "cus_1234"
 PAID_MONTH = BillingMonth(2023, 5)
 OPEN_MONTH = BillingMonth(2023, 6)
-# The old system made one item per kind of usage and month, in cents.
+# The earlier system made one item per kind of usage and month, in cents.
 ITEMS = {
     PAID_MONTH: (("VM usage", 1100), ("VM Network usage", 2210)),
     OPEN_MONTH: (("VM usage", 1200), ("VM Network usage", 2345)),
@@ -34,9 +35,9 @@ TERMS = Terms(grace=GRACE, due_days=14)
 
 
 def add_fly(connection: Connection) -> None:
-    """Add what the old system counted of both months, and the invoice of May 2023 that it settled itself."""
+    """Add the earlier system's charges of both months, and its paid invoice of May 2023."""
     add_charges(connection, [charge for month in ITEMS for charge in _charges(month)])
-    one_offs = [OneOffItem(one.id, one.description, one.amount, "USD") for one in _charges(PAID_MONTH)]
+    one_offs = [OneOffItem(charge.id, charge.description, charge.amount, "USD") for charge in _charges(PAID_MONTH)]
     member = Member(FLY.id, PriceBook([]), one_offs=one_offs)
     invoice = assemble_invoice(InvoiceInputs(FLY.id, "USD", PAID_MONTH, [member]))
     values = {
@@ -78,8 +79,7 @@ def _charges(month: BillingMonth) -> list[SampleCharge]:
 
 
 def compute_open_invoice(database: BillingDatabase, usage_table: UsageTable, now: datetime) -> None:
-    """Compute June 2023 the way every month is computed, and leave it open. Once it is finalized it stays so."""
-    with database.transaction() as connection:
-        groups = [row["billing_group"] for row in run(connection, "known_organizations") if row["id"] == FLY.id]
+    """Bill June 2023 like every month, without finalizing it. An invoice that is final already does not change."""
+    groups = [groups_by_organization(database)[FLY.id]]
     roll_up(database, usage_table, OPEN_MONTH, groups, now)
     bill(database, OPEN_MONTH, groups, TERMS, now, run_id="seed", finalize=False)

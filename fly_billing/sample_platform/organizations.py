@@ -1,4 +1,4 @@
-"""Who uses the sample platform, and what each organization has there. Keeps out: how much of it is used on a day."""
+"""The sample platform's organizations and their Machines, volumes, hostnames and addresses. `usage` has their usage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECOND_WORDS = """
     Software Sports Studio Supply Systems Tickets Tools Travel Weather Works
 """
 
-# Machines of an organization: of every 40, 24 have one or two, and the largest has a quarter of all.
+# Numbers of Machines. Of every 40 organizations, 24 have one or two Machines, and the largest has a quarter of all.
 MACHINES = (
     62, 1, 2, 5, 1, 3, 1, 9, 2, 1, 20, 1, 3, 1, 6, 2, 1, 4, 1, 30, 1, 2, 7, 1, 3, 1, 5, 2, 1, 15, 1,
     2, 4, 1, 1, 8, 2, 1, 3, 1,
@@ -43,14 +43,14 @@ REGIONS = (
 HABITS = (("steady", 56), ("office hours", 18), ("on demand", 18), ("batch", 8))
 APPS = ("web", "api", "worker", "jobs", "admin", "search", "gateway", "preview")
 
-FIRST_BORN = date(2023, 7, 1)  # after Fly's own two invoices: their months bill nobody else
+FIRST_BORN = date(2023, 7, 1)  # after the months of Fly's two invoices, in which nobody else is billed
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Organization:
-    """One invented organization; `size` is how many Machines it comes to have."""
+    """An invented organization. `size` is the number of Machines that it has over time."""
 
     id: str
     name: str
@@ -60,7 +60,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class Machine:
-    """A Machine that exists in `[from_day, until_day)`; `reports` is how many usage events a day it sends (1 or 4)."""
+    """A Machine that exists in `[from_day, until_day)`. `reports` is its number of usage events a day: 1 or 4."""
 
     id: str
     app: str
@@ -78,7 +78,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class DiskVolume:
-    """A volume of `size_gb` gigabytes from `from_day` on; its snapshots take about a tenth of it."""
+    """A volume of `size_gb` gigabytes from `from_day` on."""
 
     id: str
     app: str
@@ -102,7 +102,12 @@ class Hostname:
 
 @dataclass(frozen=True)
 class Possessions:
-    """All that an organization has, ever. `ipv4` and `static_ips` are addresses, `redis_requests` a usual day's."""
+    """Everything that an organization ever has.
+
+    Attributes:
+        ipv4, static_ips: Numbers of addresses.
+        redis_requests: The number of requests on a usual day.
+    """
 
     machines: tuple[Machine, ...]
     volumes: tuple[DiskVolume, ...]
@@ -113,9 +118,9 @@ class Possessions:
 
 
 def make_organizations(seed: int, count: int, window: Window) -> list[Organization]:
-    """Invent `count` organizations: three quarters existed before the window, the others are created inside it.
+    """Invent `count` organizations. Three quarters existed before the window; the others are created in it.
 
-    The first of them are the same whatever `count` is.
+    A greater `count` adds organizations and changes none.
     """
     names = [f"{first} {second}" for first in FIRST_WORDS.split() for second in SECOND_WORDS.split()]
     Random(f"{seed}|names").shuffle(names)
@@ -188,7 +193,7 @@ def _hostname(rng: Random, organization: Organization, apps: list[str], born: da
 
 
 def _weighted(rng: Random, choices: Sequence[tuple[T, int]]) -> T:
-    """Draw one choice, by whole-number weights."""
+    """Draw one choice by integer weights."""
     left = rng.randrange(sum(weight for _, weight in choices))
     for choice, weight in choices:
         left -= weight

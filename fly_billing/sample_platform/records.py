@@ -1,14 +1,18 @@
-"""Writes the sample platform's records into Postgres. What is there already stays; writing twice changes nothing."""
+"""Writes the sample platform's records to Postgres. Existing records do not change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
+from fly_billing.bounds import UnreadableTime
+from fly_billing.invoicing.group_members import GroupMember
 from fly_billing.invoicing.rules.billing_groups import billing_group_of
+from fly_billing.postgres.database import records
 from fly_billing.postgres.statements import sql
 from fly_billing.sample_platform.contracts import Contract, SampleCharge
 from fly_billing.sample_platform.organizations import Organization
@@ -17,7 +21,7 @@ from fly_billing.sample_platform.organizations import Organization
 def run(
     connection: Connection, name: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] = ()
 ) -> list[RowMapping]:
-    """Run the statement `sql/<name>.sql` once, or once for each of a list of values; return its rows, if any."""
+    """Run a statement once, or once for each item of a list of values. Returns its rows, if any."""
     if isinstance(values, Sequence) and not values and ":" in sql(name):
         return []
     result = connection.execute(text(sql(name)), values or None)
@@ -31,24 +35,28 @@ def add_organizations(
     max_org_partitions: int,
     shared_groups: int,
 ) -> list[Organization]:
-    """Add those that are new, in this order, and return all with the creation time that the database has of them.
+    """Add the new organizations, in this order. Returns all of them, with their creation times in the database.
 
-    `customers` are the Stripe customers some of them have already, by organization id.
+    `customers` has the existing Stripe customers by organization id.
     """
-    known = {row["id"]: row["created_at"] for row in run(connection, "known_organizations")}
-    new = [one for one in organizations if one.id not in known]
+    known = {member.id: member.created_at for member in records(connection, GroupMember, "billing_groups")}
+    new = [organization for organization in organizations if organization.id not in known]
     values = [
         {
-            "id": one.id,
-            "name": one.name,
-            "created_at": one.created_at,
-            "stripe_customer_id": customers.get(one.id),
-            "billing_group": billing_group_of(one.id, len(known) + number, max_org_partitions, shared_groups),
+            "id": organization.id,
+            "name": organization.name,
+            "created_at": organization.created_at,
+            "stripe_customer_id": customers.get(organization.id),
+            "billing_group": billing_group_of(organization.id, len(known) + number, max_org_partitions, shared_groups),
         }
-        for number, one in enumerate(new)
+        for number, organization in enumerate(new)
     ]
     run(connection, "add_organizations", values)
-    return [replace(one, created_at=known.get(one.id, one.created_at)) for one in organizations]
+    return [_as_recorded(organization, known.get(organization.id)) for organization in organizations]
+
+
+def _as_recorded(organization: Organization, created_at: datetime | UnreadableTime | None) -> Organization:
+    return replace(organization, created_at=created_at) if isinstance(created_at, datetime) else organization
 
 
 def add_contracts(connection: Connection, contracts: Sequence[Contract]) -> None:

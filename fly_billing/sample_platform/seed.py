@@ -22,14 +22,17 @@ from fly_billing.sample_platform.usage import usage_of_day
 from fly_billing.sample_platform.window import Window, window_before
 from fly_billing.usage.usage_table import UsageTable
 
-PRICED_FROM = date(2025, 8, 11)  # the youngest first price of what the sample uses: Managed Postgres storage
+# The first day on which everything in the sample has a price: that of Managed Postgres storage is the latest.
+PRICED_FROM = date(2025, 8, 11)
 
 
 @dataclass(frozen=True)
 class Seeded:
-    """What the sample has. `events` counts each event once, however often it arrives.
+    """The contents of the sample.
 
-    `files` lie below the landing folder of one of the `landing_days`.
+    Attributes:
+        events: The number of events. A repeated event counts once.
+        files: The usage files, each in the folder of one of the `landing_days`.
     """
 
     closed_months: tuple[BillingMonth, ...]
@@ -61,28 +64,32 @@ def seed(
 ) -> Seeded:
     """Add Fly and `organizations` invented ones, with usage of the last `months` closed months up to yesterday.
 
-    Running it again changes nothing; running it on a later day goes on from there. One landing folder takes one seed.
-    Raises ValueError where the window begins before all that is used has a price.
+    Running it again changes nothing. Running it on a later day adds the days since. Use one seed per landing folder.
+
+    Raises:
+        ValueError: The window begins before everything in the sample has a price.
     """
     window = window_before(today, months)
     if window.first_day < PRICED_FROM:
-        raise ValueError(f"the sample begins on {window.first_day}; not all of it has a price before {PRICED_FROM}")
+        raise ValueError(
+            f"the sample would begin on {window.first_day}, but some of its prices begin on {PRICED_FROM}: choose"
+            " fewer months"
+        )
     with database.transaction() as connection:
         progress("loading the price book")
         load_price_book(connection, read_price_book_files(SHIPPED / "fly"))
         invented = [FLY, *make_organizations(seed, organizations, window)]
-        found = add_organizations(connection, invented, {FLY.id: STRIPE_CUSTOMER}, max_org_partitions, shared_groups)[
-            1:
-        ]
+        customers = {FLY.id: STRIPE_CUSTOMER}
+        _, *recorded = add_organizations(connection, invented, customers, max_org_partitions, shared_groups)
         add_fly(connection)
-        contracts = {one.id: contracts_of(seed, one, window.now) for one in found}
-        charges = [charge for one in found for charge in charges_of(seed, one, window)]
+        contracts = {organization.id: contracts_of(seed, organization, window.now) for organization in recorded}
+        charges = [charge for organization in recorded for charge in charges_of(seed, organization, window)]
         add_contracts(connection, [contract for several in contracts.values() for contract in several])
         add_charges(connection, charges)
-        add_terms(connection, found, window.months[0])
-    progress(f"{len(found)} organizations; computing Fly's open invoice")
+        add_terms(connection, recorded, window.months[0])
+    progress(f"{len(recorded)} organizations; computing Fly's open invoice")
     compute_open_invoice(database, usage_table, window.now)
-    written = list(_write_usage(landing_dir, seed, found, contracts, window, progress))
+    written = list(_write_usage(landing_dir, seed, recorded, contracts, window, progress))
     return Seeded(
         closed_months=window.closed_months,
         open_months=window.open_months,
@@ -109,12 +116,12 @@ def _write_usage(
     window: Window,
     progress: Callable[[str], None],
 ) -> Iterator[_Written]:
-    possessions = {one.id: possessions_of(seed, one) for one in organizations}
+    possessions = {organization.id: possessions_of(seed, organization) for organization in organizations}
     for day in window.usage_days:
         events = [
             event
-            for one in organizations
-            for event in usage_of_day(seed, one, possessions[one.id], contracts[one.id], day)
+            for organization in organizations
+            for event in usage_of_day(seed, organization, possessions[organization.id], contracts[organization.id], day)
         ]
         for file in deliver(seed, day, events, window.today):
             path = landing_dir / file.landing_day.isoformat() / file.name

@@ -1,6 +1,6 @@
-"""What a few organizations of the sample agreed on: a coupon, prepaid credit, a commitment, a tax, one payer for two.
+"""Terms of a few sample organizations: a coupon, a prepaid credit, a commitment, a tax, and one payer for two.
 
-Chosen by their place in the list, so that every sample of 20 organizations or more has them all.
+The organizations are chosen by their place in the list, so every sample of at least 20 organizations has all terms.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from fly_billing.sample_platform.organizations import Organization
 from fly_billing.sample_platform.records import run
 
 COUPON = {"code": "WELCOME10", "description": "Welcome: 10 % off for two months", "percent": 10, "months": 2}
-# Place in the list, and what is agreed there. Amounts in USD.
+# The places in the list of the organizations with each term.
 WITH_COUPON, WITH_CREDIT, WITH_COMMITMENT, WITH_TAX, PAYER, PAID_FOR = 7, 10, 19, 12, 14, 8
 LEAST = 20
 
 
 def add_terms(connection: Connection, organizations: Sequence[Organization], first: BillingMonth) -> None:
-    """Add the terms from `first` on, once. An organization that is younger has them from its own first month on."""
+    """Add the terms, once, from the month `first` on, or from an organization's own first month if it is later."""
     if len(organizations) < LEAST:
         return
     run(connection, "add_coupon", COUPON)

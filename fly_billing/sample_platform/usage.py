@@ -1,6 +1,6 @@
-"""What an organization of the sample platform uses on one day, as events. Keeps out: files, and how events get late.
+"""The usage events of a sample organization on one day. `delivery` puts them into files.
 
-A day depends on the seed, the organization and the day alone, so any day can be made again without the others.
+A day's events depend on the seed, the organization and the day alone, so each day can be made without the others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from fly_billing.sample_platform.contracts import SAMPLE, Contract
 from fly_billing.sample_platform.organizations import Machine, Organization, Possessions
 
 QUARTER_DAY = 21_600  # seconds
-# Bytes that a region's apps send out on a day, from a quiet side project to a busy site: 1 MB to 40 GB.
+# Bytes that an app sends out on a day in a region, from a quiet side project to a busy site: 1 MB to 40 GB.
 TRAFFIC = (10**6, 10**7, 10**8, 10**8, 10**9, 10**9, 4 * 10**9, 4 * 10**10)
 POSTGRES_GB = {"basic": 10, "starter": 20, "launch": 100}
 
 
 class UsageEvent(NamedTuple):
-    """One measurement: `quantity` of the meter in the stretch that begins at `time` (UTC). `data` are texts."""
+    """One measurement: the `quantity` of the meter in the period that begins at `time` (UTC)."""
 
     collector: str
     meter: str
@@ -44,7 +44,7 @@ class UsageEvent(NamedTuple):
 def usage_of_day(
     seed: int, organization: Organization, has: Possessions, contracts: Sequence[Contract], day: date
 ) -> list[UsageEvent]:
-    """Return what the organization used on that UTC day, nothing before the day on which it was created."""
+    """Return the organization's events on that UTC day; none before the day on which it was created."""
     if day < organization.created_at.date():
         return []
     rng = Random(f"{seed}|usage|{organization.id}|{day}")
@@ -71,7 +71,7 @@ def _machine_events(rng: Random, organization_id: str, machines: Sequence[Machin
                     "machines", "machine_seconds", organization_id, machine.id, time, Decimal(seconds), data
                 )
         stopped = 4 * QUARTER_DAY - sum(quarters)
-        if stopped and machine.reports == 1:  # the others keep their file systems on a volume
+        if stopped and machine.reports == 1:  # the others have their file systems on a volume
             where = {"app": machine.app, "region": machine.region, "machine": machine.id}
             gb_hours = (Decimal(stopped) * 2 / 3600).quantize(Decimal("0.000001"))  # an image of 2 GB
             yield UsageEvent(
@@ -80,7 +80,7 @@ def _machine_events(rng: Random, organization_id: str, machines: Sequence[Machin
 
 
 def _running_seconds(rng: Random, habit: str, day: date) -> list[int]:
-    """Return the running seconds of the day's four quarters: 0 to 21,600 each."""
+    """Return the running seconds in each quarter of the day: 0 to 21,600."""
     if habit == "steady":
         restart = rng.randrange(40) == 0
         return [QUARTER_DAY, QUARTER_DAY - (rng.randint(2, 300) if restart else 0), QUARTER_DAY, QUARTER_DAY]
@@ -121,7 +121,7 @@ def _network_events(rng: Random, organization_id: str, machines: Sequence[Machin
 
 
 def _address_events(organization: Organization, has: Possessions, day: date) -> Iterator[UsageEvent]:
-    """Addresses and hostnames count once a month: on its first day, or on the day they come."""
+    """Yield the events of addresses and hostnames: one a month, on its first day, or on the day they are added."""
     born, midnight = organization.created_at.date(), _midnight(day)
     app = {"app": has.machines[0].app}
     if day in (born, day.replace(day=1)):

@@ -1,4 +1,4 @@
-"""Which months and days the sample covers."""
+"""The months and days that the sample covers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ GRACE = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Window:
-    """Usage from the first day of `months[0]` up to yesterday; files that land up to `today`.
+    """The sample's usage is from the first day of `months[0]` to yesterday, in files that land up to `today`.
 
-    The last one or two months are open: the current one, and the one before it while that is in its grace period.
+    The last one or two months are open: the current one, and the one before it during its grace period.
     """
 
     today: date
@@ -31,7 +31,7 @@ class Window:
 
     @property
     def now(self) -> datetime:
-        """The first moment of today, UTC: nothing in the sample happens later."""
+        """The start of today in UTC. Nothing in the sample happens later."""
         return datetime(self.today.year, self.today.month, self.today.day, tzinfo=UTC)
 
     @property
@@ -40,7 +40,7 @@ class Window:
 
 
 def window_before(today: date, closed_months: int) -> Window:
-    """Return the window with that many closed months. A month is closed once its three days of grace are over."""
+    """Return the window with `closed_months` closed months. A month closes after three days of grace."""
     current = BillingMonth(today.year, today.month)
     midnight = datetime(today.year, today.month, today.day, tzinfo=UTC)
     first_open = current if current.plus(-1).is_closed(midnight, GRACE) else current.plus(-1)

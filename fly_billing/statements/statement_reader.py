@@ -23,7 +23,7 @@ from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records
-from fly_billing.postgres.isolation import ABOUT_A_VALUE, reason_of
+from fly_billing.postgres.isolation import VALUE_ERRORS, reason_of
 from fly_billing.postgres.organizations import organization_name
 from fly_billing.statements.rules.spend import (
     MonthComparison,
@@ -188,7 +188,7 @@ class _Reading:
         """Return `make()`, or None if it meets a value that can't be read. `what` names the row."""
         try:
             return make()
-        except ABOUT_A_VALUE as problem:
+        except VALUE_ERRORS as problem:
             sentence = f"{what} can't be read: {reason_of(problem)}. It is left out; correct the row, then ask again."
             if sentence not in self.problems:
                 self.problems.append(sentence)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase, Row, rows
-from fly_billing.postgres.isolation import is_about_a_row, reason_of
+from fly_billing.postgres.isolation import is_row_error, reason_of
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import (
     ACTED_ON,
@@ -56,7 +56,7 @@ def record_event(database: BillingDatabase, event: StripeEvent, source: str, now
     try:
         return _record(database, event, source, now, judge)
     except Exception as problem:
-        if not is_about_a_row(problem):
+        if not is_row_error(problem):
             raise
         refused = unreadable_invoice(event, reason_of(problem))
         return _record(database, event, source, now, lambda event, standing: refused)
@@ -89,7 +89,7 @@ def _settle(database: BillingDatabase, row: Row) -> bool:
     try:
         return _settle_as(database, event, judge)
     except Exception as problem:
-        if not is_about_a_row(problem):
+        if not is_row_error(problem):
             raise
         if not was_refused:
             refused = unreadable_invoice(event, reason_of(problem))
@@ -257,7 +257,7 @@ def _take_in(
                 receive(database, body, "polling", now, lambda id: payment_error(reader, id)) if is_new else DUPLICATE
             )
         except Exception as problem:
-            if not is_about_a_row(problem):
+            if not is_row_error(problem):
                 raise
             polled.refused.append(f"{body['id']}: {reason_of(problem)}")
             continue

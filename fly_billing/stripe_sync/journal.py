@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, rows
-from fly_billing.postgres.isolation import ABOUT_A_VALUE
+from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.rules.idempotency_keys import Attempt, request_hash
 from fly_billing.stripe_sync.rules.requests import BilledLine, FinalizedInvoice, StripeRequest, line_description
@@ -63,7 +63,7 @@ class StripeJournal:
             if item["invoice_id"] in lines:
                 try:
                     lines[item["invoice_id"]].append(_line(item))
-                except ABOUT_A_VALUE:
+                except VALUE_ERRORS:
                     unreadable.add(item["invoice_id"])
         return [_invoice(row, tuple(lines[row["id"]]), row["id"] in unreadable) for row in heads]
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import SessionLocks
-from fly_billing.postgres.isolation import ABOUT_A_VALUE
+from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.stripe_sync.existing_objects import ExistingObjects, find_existing
 from fly_billing.stripe_sync.invoice_sync import InvoiceSync, StepFailed, SyncTools
 from fly_billing.stripe_sync.journal import StripeJournal
@@ -124,7 +124,7 @@ def _sync_alone(
             return InvoiceSync(tools, invoice, before).run()
         except StepFailed as failed:
             return _failed(tools, invoice, failed)
-        except ABOUT_A_VALUE:
+        except VALUE_ERRORS:
             return _failed(tools, invoice, StepFailed("needs_attention", "create", "unreadable_invoice"))
 
 

@@ -21,7 +21,7 @@ from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.copy_from_duckdb import copy_table
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
-from fly_billing.postgres.isolation import each_alone, reason_of
+from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.prices import PriceBook
@@ -170,7 +170,7 @@ def _write_each(
     while True:
         savepoint = connection.begin_nested()
         left = [name for name in names if name not in failed]
-        done, refused = each_alone(connection, left, lambda some: _write(connection, some, snapshot))
+        done, refused = isolate_failures(connection, left, lambda some: _write(connection, some, snapshot))
         failed |= {name: f"the database rejects the change: {reason_of(problem)}" for name, problem in refused}
         wrong = _differences(connection, [name for some, _ in done for name in some], used, snapshot.month)
         if not wrong:

@@ -56,7 +56,7 @@ def test_other_modes_are_refused_in_one_line_before_anything_is_written(
 ) -> None:
     with pgbouncer(postgres, mode) as pooled:
         found = command(Databases.on(pooled, *names), tmp_path, *arguments)
-    refused(found, "in transaction or statement mode, where session locks don't hold")
+    refused(found, "in transaction or statement mode, where session locks don't work")
     assert [found_in(postgres, name, TABLES) for name in names] == [0, 0]
     assert [found_in(postgres, name, LOCKS) for name in names] == [0, 0]
 

@@ -1,6 +1,6 @@
--- One row per statement, in their order, that completes Dagster's tables in the schema :place from the whole set in the
--- schema :unfinished: tables, indexes of tables that were there, foreign keys to those, notes of finished data
--- migrations, the version. Left out: what is there.
+-- One row per statement, in order, that completes Dagster's tables in the schema :place from the complete set in the
+-- schema :unfinished: missing tables, missing indexes of existing tables, foreign keys to those, records of finished
+-- data migrations, and the version.
 with there as (
     select relname
       from pg_class

@@ -1,5 +1,5 @@
--- One row per table of Dagster's in the schema :place, with its name as a statement can use it, and whether making the
--- tables alone puts rows into it. What is Dagster's is told by the whole set in the schema :unfinished.
+-- One row per table of Dagster in the schema :place, with its name quoted for a statement. is_filled_by_set_up:
+-- creating the tables adds rows to it. The complete set in the schema :unfinished shows which tables are Dagster's.
 select format('%I.%I', cast(:place as text), c.relname) as table_name,
        c.relname in ('alembic_version', 'secondary_indexes', 'instance_info') as is_filled_by_set_up
   from pg_class c

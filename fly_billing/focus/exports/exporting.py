@@ -21,7 +21,7 @@ from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.money import EXACT
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records
-from fly_billing.postgres.isolation import ABOUT_A_VALUE, unreadable
+from fly_billing.postgres.isolation import VALUE_ERRORS, unreadable
 from fly_billing.postgres.statements import sql
 
 # Rows that are written at once, as one Parquet row group: much smaller groups compress badly.
@@ -112,7 +112,7 @@ def export_focus(
         raise FocusExportError(f"no such format: {file_format}; choose one of {', '.join(FORMATS)}")
     if version not in FOCUS_VERSIONS:
         raise FocusExportError(f"no such version of FOCUS: {version}; choose one of {', '.join(FOCUS_VERSIONS)}")
-    with database.one_moment() as connection:
+    with database.consistent_read() as connection:
         (counts,) = records(connection, _InvoiceCounts, "count_invoices", month=month.first_day)
         if not counts.final:
             raise FocusExportError(
@@ -125,7 +125,7 @@ def export_focus(
             for number, items in enumerate(_invoices(connection, month), start=1):
                 try:
                     waiting += focus_rows(_invoice(items, month), provider)
-                except (UnequalRows, *ABOUT_A_VALUE) as problem:
+                except (UnequalRows, *VALUE_ERRORS) as problem:
                     done.left_out.append(_left_out(items[0], problem))
                 if len(waiting) >= BATCH:
                     write(waiting)

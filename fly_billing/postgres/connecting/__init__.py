@@ -1,7 +1,7 @@
-"""Connections to the billing Postgres: how they are opened and bounded in time, and errors in one line.
+"""Opens connections to the billing Postgres, limits them in time, and explains their errors in one line.
 
-It owns the address as it is set, the limits of a session, the watch over silent connections, the refusal of poolers
-that swap connections, and the wording of driver errors. It does not own statements, or what is read and written.
+It owns the database's address, the limits of a session, the watch over silent connections, the refusal of poolers that
+swap connections, and the wording of driver errors. It does not own statements.
 """
 
 from fly_billing.postgres.connecting.addresses import read_address

@@ -1,6 +1,6 @@
-"""SQLAlchemy engines on the billing Postgres whose sessions are bounded in time and whose errors are one line.
+"""SQLAlchemy engines for the billing Postgres. Their sessions have time limits, and their errors are one line.
 
-Everything that bounds a session is set by a statement once it is connected: poolers refuse `options` at the start.
+A statement sets the limits after connecting, because poolers reject `options` in the connection request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fly_billing.postgres.connecting.times import read_all_times
 from fly_billing.postgres.connecting.watching import BoundedConnection, Watch, WatchedConnection
 from fly_billing.settings import DatabaseLimits
 
-# The oldest major version that has all that the migrations use (`nulls not distinct`).
+# The oldest major version that supports everything the migrations use (`nulls not distinct`).
 OLDEST_SERVER = 15
 
 _checked: set[str] = set()
@@ -31,7 +31,7 @@ _checking = threading.Lock()
 
 
 def make_engine(url: URL, setting: str, limits: DatabaseLimits, **options: Any) -> Engine:
-    """Make an engine. Its connections refuse poolers that swap sessions; its errors about them are DatabaseProblems."""
+    """Make an engine that refuses poolers that swap sessions. Its connection errors are DatabaseProblems."""
     place = DatabaseAddress.of(setting, url)
     engine = create_engine(url, **options)
 
@@ -60,7 +60,7 @@ def make_engine(url: URL, setting: str, limits: DatabaseLimits, **options: Any) 
 
 
 def refuse_pooler_of(url: URL, setting: str, limits: DatabaseLimits) -> None:
-    """Raise DatabaseProblem if a URL leads through a pooler that swaps connections; for other drivers than ours."""
+    """Raise DatabaseProblem if a URL of another driver goes through a pooler that swaps connections."""
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def connect() -> BoundedConnection:
@@ -72,7 +72,10 @@ def refuse_pooler_of(url: URL, setting: str, limits: DatabaseLimits) -> None:
 
 
 def tcp_limits(limits: DatabaseLimits) -> dict[str, Any]:
-    """Give libpq's parameters (seconds, milliseconds) that bound connecting and notice a machine that vanished."""
+    """Return libpq's parameters that limit the time to connect and detect a lost machine.
+
+    `tcp_user_timeout` is in milliseconds, the other times are in seconds.
+    """
     silence = limits.silence_seconds
     return {
         "connect_timeout": limits.connect_seconds,
@@ -85,10 +88,10 @@ def tcp_limits(limits: DatabaseLimits) -> dict[str, Any]:
 
 
 def session_limits(limits: DatabaseLimits) -> dict[str, str]:
-    """Give the server's parameters of a session, whatever the server, database or role has as its defaults.
+    """Return the parameters of a session. They override the defaults of the server, database and role.
 
-    They bound statements, locks, forgotten transactions and lost clients, and say how values are written and which
-    changes of others a transaction sees.
+    They limit statements, locks, idle transactions and lost clients in time, and set the formats of values and the
+    transaction isolation.
     """
     return {
         "client_encoding": "UTF8",
@@ -96,18 +99,18 @@ def session_limits(limits: DatabaseLimits) -> dict[str, str]:
         # psycopg reads times in ISO format only.
         "datestyle": "ISO",
         "intervalstyle": "postgres",
-        # Or else a backslash in a text, such as a rule of the schema, would be an escape.
+        # Otherwise a backslash in a text, as in some constraints of the schema, would be an escape.
         "standard_conforming_strings": "on",
-        # Migrations find rules by how the server writes them.
+        # Migrations find constraints by their text, as the server writes it.
         "quote_all_identifiers": "off",
-        # What is read under a lock is what the one that held it before has committed. Every stricter level would read
-        # as of a moment before the wait.
+        # After waiting for a lock, a statement must read the changes that the lock's previous owner committed. Stricter
+        # levels would read a snapshot from before the wait.
         "default_transaction_isolation": "read committed",
         "application_name": f"fly_billing (process {os.getpid()})",
         "statement_timeout": f"{limits.statement_seconds}s",
         "lock_timeout": f"{limits.lock_seconds}s",
         "idle_in_transaction_session_timeout": f"{limits.idle_transaction_seconds}s",
-        # A client machine that vanished is given up after a minute and a half, and the locks that it held with it.
+        # The server gives up a lost client machine, and releases its locks, after a minute and a half.
         "tcp_keepalives_idle": "30",
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "6",
@@ -124,10 +127,10 @@ def _refuse_old_server(connection: WatchedConnection, place: DatabaseAddress) ->
 
 
 def _set_up(connection: WatchedConnection, parameters: dict[str, Any], limits: DatabaseLimits) -> None:
-    """Bound the session, and watch it; one round trip."""
+    """Set the session's limits and start to watch it, in one round trip."""
     wanted = session_limits(limits)
     calls = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
-    before, connection.autocommit = connection.autocommit, True  # a rollback would undo it
+    before, connection.autocommit = connection.autocommit, True  # a rollback would undo the settings
     values = [word for pair in wanted.items() for word in pair]
     row = connection.execute(f"select pg_backend_pid(), {calls}".encode(), values).fetchone()
     connection.autocommit = before
@@ -146,7 +149,7 @@ def _refuse_swapping_pooler(connection: WatchedConnection, url: str, place: Data
         opened.bound = float(watch.parameters["connect_timeout"])
         return opened
 
-    with _checking:  # once per process and address: what a pooler does with sessions does not change under way
+    with _checking:  # once per process and address, because a pooler does not change its mode while it runs
         if url not in _checked:
             check_session_pooling(another, place)
             _checked.add(url)

@@ -1,8 +1,8 @@
-"""Is there a pooler between us and the server that gives each transaction another connection? Then nothing is billed.
+"""Refuses poolers that give each transaction another connection (such as pgbouncer in transaction mode).
 
-"One invoice, one lock" rests on locks of a session (`BillingDatabase.session_locks`), and so do the limits that are set
+A run locks each invoice with a lock of its session (`BillingDatabase.session_locks`), and sets the limits of a session
 once per connection. A pooler in transaction or statement mode breaks both silently: the lock stays on a connection that
-is somebody else's by then. pgbouncer in session mode is fine.
+another client has by then. pgbouncer in session mode is fine.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Any
 import psycopg
 
 from fly_billing.postgres.connecting.problems import DatabaseProblem
-from fly_billing.postgres.connecting.watching import BoundedConnection, Silence
+from fly_billing.postgres.connecting.watching import BoundedConnection, ServerSilent
 
-# Each round catches a pooler by itself, unless another client takes and returns a connection at just that moment.
+# Each round detects a pooler by itself, unless another client takes and returns a connection at the same moment.
 ROUNDS = 5
-# The lock that is tried: no other lock of ours has two numbers.
+# The lock of the test. No other lock of ours has two numbers.
 LOCK = [1_718_187_110, 0]
 TRANSACTION_MODE = (
-    "{} leads through a pooler (such as pgbouncer) in transaction or statement mode, where session locks don't hold"
-    " and invoices could be sent twice: use pool_mode = session, or name the server itself"
+    "{} goes through a pooler (such as pgbouncer) in transaction or statement mode, where session locks don't work"
+    " and invoices could be sent twice: use pool_mode = session, or connect to the server directly"
 )
-ONE_CONNECTION = "{} leads through a pooler that gave us one connection and no second one: raise the size of its pool"
+ONE_CONNECTION = "{} goes through a pooler that gave us only one connection: raise the size of its pool"
 
 
 def is_behind_pooler(connection: psycopg.Connection[Any], pid: int) -> bool:
-    """Compare the server process that the connection was told at its start with the one that answers it."""
+    """Return True if another server process answers than the one that was announced when the connection was opened."""
     return connection.info.backend_pid != pid
 
 
 def refuse_swapping_pooler(connect: Callable[[], BoundedConnection], place: object) -> None:
-    """Check an address that no connection is open to yet. Raises DatabaseProblem, or the driver's error."""
+    """Connect and check for a pooler. Raises DatabaseProblem, or the driver's error."""
     with _plain(connect()) as connection:
         is_direct = not is_behind_pooler(connection, _number(connection, "select pg_backend_pid()"))
     if not is_direct:
@@ -43,18 +43,18 @@ def refuse_swapping_pooler(connect: Callable[[], BoundedConnection], place: obje
 def check_session_pooling(connect: Callable[[], BoundedConnection], place: object) -> None:
     """Make sure that a session lock survives the next statement. Raises DatabaseProblem if it does not.
 
-    A pool with idle connections hands out either the one returned last (then another client's transaction gets the one
-    that we had) or the one returned first (then our next statement gets another one). So both are tried: our
-    statements, with another client's transaction open in between. A lock is taken only where that changed nothing.
+    A pool gives out either the idle connection that was returned last, so that another client's transaction gets ours,
+    or the one that was returned first, so that our next statement gets another one. So both cases are tested: our
+    statements, with another client's transaction between them. A lock is taken only if our connection stayed the same.
     """
     with ExitStack() as stack:
         ours, other = stack.enter_context(_plain(connect())), stack.enter_context(_plain(connect()))
         try:
             survives = all(_keeps_session(ours, other) for _ in range(ROUNDS)) and _keeps_lock(ours, other)
-        except Silence:
+        except ServerSilent:
             raise DatabaseProblem(ONE_CONNECTION.format(place)) from None
         except psycopg.Error as error:
-            if "statement pooling" not in str(error):  # its way of saying that it has no transactions
+            if "statement pooling" not in str(error):  # the pooler's message that it does not allow transactions
                 raise
             survives = False
     if not survives:
@@ -63,7 +63,7 @@ def check_session_pooling(connect: Callable[[], BoundedConnection], place: objec
 
 def _plain(connection: BoundedConnection) -> BoundedConnection:
     connection.autocommit = True
-    connection.prepare_threshold = None  # what was prepared would be missing on another connection: another error
+    connection.prepare_threshold = None  # on a swapped connection, a prepared statement would be missing
     return connection
 
 

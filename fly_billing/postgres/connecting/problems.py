@@ -1,7 +1,7 @@
-"""Driver errors in one line each: what is wrong, with which database, and what to do. Never with the password.
+"""Explains driver errors in one line: the problem, the database and the next step. Never the password.
 
-Both drivers' errors end here (psycopg 3 for billing, psycopg 2 for Dagster's storage), wrapped by SQLAlchemy or not.
-Keeps out: when a connection is tried again.
+It handles the errors of both drivers (psycopg 3 for billing, psycopg 2 for Dagster's storage), also when SQLAlchemy has
+wrapped them. Not here: retries.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOO_MANY = (
     f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster); raise max_connections (or"
     " the pool's size, or the limit of the role or database), or end other sessions"
 )
-# What the text of a failed connection says -> what we say. libpq gives no SQLSTATE for these.
+# Pattern in the driver's message of a failed connection -> our text. libpq gives no SQLSTATE for these.
 ON_CONNECTING = (
     (r"password authentication failed|authentication failed|no password supplied|SASL", (
         "refuses the user name or password: check both (special characters percent-encoded)"
@@ -48,7 +48,7 @@ ON_CONNECTING = (
         "does not answer: check host, port, firewall and network"
     )),
 )  # fmt: skip
-# SQLSTATE -> what we say.
+# SQLSTATE -> our text.
 BY_STATE = {
     "28P01": "refuses the user name or password: check both (special characters percent-encoded)",
     "28000": "does not let this user in: check the user name, pg_hba.conf and sslmode",
@@ -71,11 +71,11 @@ SETTINGS_OF_DAGSTER = "DAGSTER_DATABASE_URL"
 
 
 class DatabaseProblem(ActionableError):
-    """The database can't be used, or did not do what was asked; the message is one line that says what to do."""
+    """The database can't be used, or rejected a statement. The message is one line with the next step."""
 
 
 class DatabaseFailed(DatabaseProblem, OperationalError):
-    """The same, raised in place of the driver's error: still SQLAlchemy's OperationalError to whoever tries again."""
+    """A DatabaseProblem in place of a driver's error. Also an OperationalError of SQLAlchemy, for code that retries."""
 
     def __init__(self, line: str, problem: DBAPIError) -> None:
         original = problem.orig or problem
@@ -88,7 +88,7 @@ class DatabaseFailed(DatabaseProblem, OperationalError):
 
 @dataclass(frozen=True)
 class DatabaseAddress:
-    """A database as its messages name it: the setting that holds its URL, and `host:port/database`."""
+    """A database's name in messages: the setting that has its URL, and `host:port/database`."""
 
     setting: str
     address: str
@@ -102,15 +102,21 @@ class DatabaseAddress:
 
 
 def describe(problem: BaseException, place: DatabaseAddress | None = None, *, waited_for: str = "") -> str | None:
-    """Say in one line what a driver's error means; None if it is not about the connection, its limits or the schema.
+    """Explain a driver's error in one line.
 
-    `waited_for`: who held the lock that was waited for, if that is known.
+    Args:
+        problem: The error, or an error that it caused.
+        place: The database; None: unknown.
+        waited_for: The session that has the lock that was waited for, if it is known.
+
+    Returns:
+        The explanation; None if the error is not about the connection, its limits or the schema.
     """
-    found = _driver_error(problem)
-    if found is None:
+    error = _driver_error(problem)
+    if error is None:
         return None
-    what = str(place) if place else _setting_of(found)
-    state, text = _state(found), _first_line(found)
+    what = str(place) if place else _setting_of(error)
+    state, text = _state(error), _first_line(error)
     if state in NOT_MIGRATED:
         return f"{what} has no tables yet (or older ones): run `fly-billing migrate`, or `make demo` ({text})"
     if state == "42501":
@@ -123,8 +129,8 @@ def describe(problem: BaseException, place: DatabaseAddress | None = None, *, wa
         return f"{what}: {text} (FLY_BILLING_STATEMENT_SECONDS, if it was not cancelled); nothing was changed"
     if state in BY_STATE:
         return f"{what} {BY_STATE[state]} ({text})"
-    if state is None and _is_operational(found):
-        return f"{what} {_on_connecting(str(found))} ({text})"
+    if state is None and _is_operational(error):
+        return f"{what} {_on_connecting(str(error))} ({text})"
     return None
 
 
@@ -142,7 +148,7 @@ def _on_connecting(text: str) -> str:
 
 
 def _driver_error(problem: BaseException) -> Any:
-    """Find the driver's own error: itself, what SQLAlchemy wrapped, or what it came from."""
+    """Find the driver's error: the error itself, the one that SQLAlchemy wrapped, or its cause."""
     seen: set[int] = set()
     left: list[BaseException | None] = [problem]
     while left:
@@ -159,12 +165,12 @@ def _driver_error(problem: BaseException) -> Any:
 
 
 def _setting_of(error: Any) -> str:
-    """Dagster's storage is the only user of psycopg 2."""
+    """Return the setting of the error's database. Only Dagster's storage uses psycopg 2."""
     return SETTINGS_OF_DAGSTER if type(error).__module__.startswith("psycopg2") else "the database"
 
 
 def _is_operational(error: Any) -> bool:
-    names = {one.__name__ for one in type(error).__mro__}
+    names = {class_.__name__ for class_ in type(error).__mro__}
     return bool(names & {"OperationalError", "InterfaceError", "TimeoutError"})
 
 
@@ -174,7 +180,7 @@ def _state(error: Any) -> str | None:
 
 
 def _first_line(error: Any) -> str:
-    """Give the line of the driver's message that says most, without addresses already told."""
+    """Return the most informative line of the driver's message, without the address in front of it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     best = next((line for line in lines if "FATAL" in line), lines[0] if lines else type(error).__name__)
     return re.sub(r"^.*?(FATAL|ERROR):\s*", "", best)[:200]

@@ -1,6 +1,7 @@
-"""Reads a time that Python can't hold (`infinity`, the year 10000) as text: one such row must not stop a whole result.
+"""Reads times that Python can't represent (`infinity`, the year 10000) as UnreadableTime instead of failing.
 
-Whoever calculates with it refuses it (`bounds`), for the organization whose row it is.
+Otherwise one bad row would make the whole result unreadable. The rules refuse such a time (`bounds`) for its
+organization only.
 """
 
 from __future__ import annotations
@@ -32,6 +33,6 @@ class _TolerantLoader(Loader):
 
 
 def read_all_times(connection: psycopg.Connection[Any]) -> None:
-    """Have the connection read times that are out of Python's range as UnreadableTime."""
+    """Make the connection read times outside Python's range as UnreadableTime."""
     for name in _TYPES:
         connection.adapters.register_loader(name, _TolerantLoader)

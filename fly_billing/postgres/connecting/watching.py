@@ -1,8 +1,8 @@
-"""A connection that says what it waits for, and gives up on a server that has vanished.
+"""A connection that logs the lock it waits for, and gives up if the server is lost.
 
-TCP notices neither a proxy that goes on acknowledging bytes it no longer forwards nor an answer that got lost. So
-whoever waits for long asks the server on another connection: is my session still at work, and what holds it up?
-Keeps out: how long a statement or a lock may take: that the server itself bounds (`engines`).
+TCP does not detect a lost response, or a proxy that acknowledges data without forwarding it. So during a long wait, we
+ask the server on a second connection if the session is still working, and which session blocks it. The time limits of
+statements and locks are not here: the server enforces them (`engines`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import psycopg
 
 log = logging.getLogger("fly_billing.waiting")
 
-# Seconds. A wait shorter than that is nothing to ask about; a wait that goes on is told of again after REMINDED.
+# Seconds until a wait is checked, and until a lock that it still waits for is logged again.
 QUIET = 5.0
-REMINDED = 60.0
+LOGGED_AGAIN = 60.0
 STATE = """
 select state, state_change::text, wait_event_type,
        (select string_agg(format('process %%s (%%s, role %%s%%s) holds', b.pid, coalesce(nullif(b.application_name, ''),
@@ -30,20 +30,21 @@ select state, state_change::text, wait_event_type,
 """
 
 
-class Silence(psycopg.OperationalError):
-    """The server did not answer in time, or no longer knows the session."""
+class ServerSilent(psycopg.OperationalError):
+    """The server did not answer in time, or no longer has the session."""
 
 
 @dataclass
 class Watch:
-    """What a watched connection knows of itself.
+    """The state of a watched connection.
 
     Attributes:
-        pid: the server's process.
-        parameters: how to connect to the same database.
-        silence: seconds without a sign of life from the server after which it counts as gone.
-        blocker: who holds what the session waits for, as of the last look.
-        clock: seconds since some moment, never going back.
+        pid: The server process of the session.
+        parameters: The parameters to connect to the same database.
+        silence: The server counts as lost after this many seconds without an answer.
+        blocker: The session that has the lock that this one waits for, at the last check.
+        blocked_at: The clock's time of that check.
+        clock: A monotonic clock in seconds.
     """
 
     pid: int
@@ -58,87 +59,87 @@ class Watch:
         return min(QUIET, self.silence / 4)
 
     def last_blocker(self) -> str:
-        """Say who held up the wait that has just ended; nothing if nobody was seen to."""
+        """Describe the session that blocked the wait that has just ended, or return "" if none was seen."""
         return self.blocker if self.clock() - self.blocked_at < 2 * self.quiet + 1 else ""
 
 
 class WatchedConnection(psycopg.Connection[Any]):
-    """A psycopg connection whose every wait for the server is watched, once `watch` is set."""
+    """A psycopg connection that watches every wait for the server once `watch` is set."""
 
     watch: Watch | None = None
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         if self.watch is None:
             return super().wait(gen, *args, **kwargs)
-        return super().wait(self._watched(gen, _Looking(self.watch)), *args, **kwargs)
+        return super().wait(self._watched(gen, _Wait(self.watch)), *args, **kwargs)
 
-    def _watched(self, gen: Any, looking: _Looking) -> Generator[Any, Any, Any]:
-        """Pass everything on; whenever psycopg wakes up with nothing to read (every 0.1 s), look."""
+    def _watched(self, gen: Any, wait: _Wait) -> Generator[Any, Any, Any]:
+        """Pass everything through. Check the wait whenever psycopg wakes up with nothing to read (every 0.1 s)."""
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
                 if not ready:
-                    self._look(looking)
+                    self._check(wait)
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value
 
-    def _look(self, looking: _Looking) -> None:
-        if problem := looking.problem():
-            self.pgconn.finish()  # nobody may use it again: an answer could still come
-            raise Silence(problem)
+    def _check(self, wait: _Wait) -> None:
+        if problem := wait.problem():
+            self.pgconn.finish()  # nothing may use it again, because a late answer could still arrive
+            raise ServerSilent(problem)
 
 
-class _Looking:
-    """One wait: when it began, and what was seen of the session meanwhile."""
+class _Wait:
+    """One wait for the server: its start, and the session's state since."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._began = self._alive = watch.clock()
         self._next = self._began + watch.quiet
-        self._told = float("-inf")
+        self._logged = float("-inf")
         self._seen_idle = ""
 
     def problem(self) -> str | None:
-        """Say why there is nothing to wait for; None if there may be."""
+        """Return the reason to stop waiting, or None."""
         if self._watch.clock() < self._next:
             return None
         try:
-            found = _ask(self._watch)
+            session = _session_state(self._watch)
         except psycopg.OperationalError as error:
-            if not _is_silence(error):  # refused by a server that is alive: too many connections, say
+            if not _is_silence(error):  # the server is alive but refused us, such as with too many connections
                 self._alive = self._watch.clock()
         else:
             self._alive = self._watch.clock()
-            if problem := self._judge(found):
+            if problem := self._problem_of(session):
                 return problem
         self._next = self._watch.clock() + self._watch.quiet
         silent = self._watch.clock() - self._alive
         return f"no answer for {silent:.0f} s" if silent >= self._watch.silence else None
 
-    def _judge(self, found: tuple[Any, ...] | None) -> str | None:
-        if found is None:
+    def _problem_of(self, session: tuple[Any, ...] | None) -> str | None:
+        if session is None:
             return "the server no longer has this session: the connection broke"
-        state, changed, _, blocker = found
+        state, changed, _, blocker = session
         if state is not None and state != "active" and not str(state).startswith("fastpath"):
-            # Once may be a coincidence: the answer is on its way. Twice the same: it got lost.
+            # Seen idle once, the answer may be on its way. Seen twice in the same state, it was lost.
             if self._seen_idle == changed:
                 return "the server's answer got lost: the connection broke"
             self._seen_idle = changed
         if blocker:
             self._watch.blocker, self._watch.blocked_at = blocker, self._watch.clock()
-            self._tell(blocker)
+            self._log(blocker)
         return None
 
-    def _tell(self, blocker: str) -> None:
+    def _log(self, blocker: str) -> None:
         now = self._watch.clock()
-        if now - self._told >= REMINDED:
-            self._told = now
+        if now - self._logged >= LOGGED_AGAIN:
+            self._logged = now
             log.warning("waiting for %.0f s for a lock that %s", now - self._began, blocker)
 
 
-def _ask(watch: Watch) -> tuple[Any, ...] | None:
+def _session_state(watch: Watch) -> tuple[Any, ...] | None:
     bound = max(watch.quiet, 1.0)
     with BoundedConnection.connect(**watch.parameters, autocommit=True) as connection:
         connection.bound = bound
@@ -146,11 +147,11 @@ def _ask(watch: Watch) -> tuple[Any, ...] | None:
 
 
 def _is_silence(error: psycopg.Error) -> bool:
-    return isinstance(error, Silence | psycopg.errors.ConnectionTimeout) or "refused" in str(error)
+    return isinstance(error, ServerSilent | psycopg.errors.ConnectionTimeout) or "refused" in str(error)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits for so many seconds and no longer."""
+    """A connection that waits for at most `bound` seconds."""
 
     bound: float | None = None
 
@@ -166,7 +167,7 @@ class BoundedConnection(psycopg.Connection[Any]):
                 ready = yield wanted
                 if not ready and time.monotonic() > deadline:
                     self.pgconn.finish()
-                    raise Silence("no answer")
+                    raise ServerSilent("no answer")
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value

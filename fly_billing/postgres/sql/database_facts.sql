@@ -1,6 +1,5 @@
--- One row: how many sessions this user may have on the server at once, and whose tables are here,
--- whether the pipeline may use them, how it encodes texts, and whether it has a schema for tables.
--- Left out: what other sessions take of them.
+-- One row: the connections that this user can have at the same time (in use or not), the owner of the tables, the
+-- pipeline's rights on them, the encoding of text, and the presence of a schema for tables.
 select least(
            current_setting('max_connections')::int
                - current_setting('superuser_reserved_connections')::int

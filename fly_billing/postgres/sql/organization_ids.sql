@@ -1,5 +1,5 @@
--- One row per organization, with the start of the month in which it was created: the first that can be billed. Of one whose
--- beginning nobody can read all usage is taken: none of it is lost, and it is billing that refuses the organization.
+-- One row per organization, with the start of the month in which it was created: the first month that can be billed. If
+-- created_at can't be read, all usage is accepted, so that none is lost; billing then refuses the organization.
 select
     id,
     case

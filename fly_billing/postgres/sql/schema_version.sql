@@ -1,2 +1,2 @@
--- One row: the number of the newest migration that was applied.
+-- One row: the number of the newest applied migration.
 select version_num from alembic_version

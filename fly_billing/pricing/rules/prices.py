@@ -218,7 +218,7 @@ class UnreadablePrice:
 
     def _error(self) -> BillingError:
         return not_computable(
-            "unreadable_price", f"price {self.key}: {self.reason}: put it right, then bill the month again"
+            "unreadable_price", f"price {self.key}: {self.reason}: correct it, then bill the month again"
         )
 
 
@@ -403,7 +403,7 @@ class PriceBook:
                 self._versions[listed.id, agreed.id] = agreed.over(listed)
             except ValueError as problem:
                 raise not_computable(
-                    "unreadable_price", f"{problem}: put it right, then bill the month again"
+                    "unreadable_price", f"{problem}: correct it, then bill the month again"
                 ) from problem
         return self._versions[listed.id, agreed.id]
 

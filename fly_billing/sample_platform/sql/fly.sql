@@ -1,5 +1,5 @@
 -- name: add_imported_invoice
--- One row if the invoice is new. Open first: the database lets no invoice be born finalized.
+-- One row if the invoice is new. It starts open, because the database rejects new invoices that are final.
 insert into invoices (id, organization_id, month, origin, status, currency, amount, total_cents, computed_at)
 values (:id, :organization_id, :month, 'imported', 'open', :currency, :amount, :total_cents, :computed_at)
 on conflict (id) do nothing
@@ -18,9 +18,9 @@ values (
 );
 
 -- name: finalize_imported_invoice
--- No rows. The database checks that the items add up.
+-- No rows. The database checks that the items add up to the total.
 update invoices set status = 'finalized', finalized_at = :finalized_at, due_on = :due_on where id = :id;
 
 -- name: settle_imported_invoice
--- No rows. It was paid in the system it comes from.
+-- No rows. The invoice was paid in the earlier system.
 update invoices set status = 'paid', paid_at = :paid_at where id = :id;

@@ -23,7 +23,7 @@ select :id, :organization_id, :coupon_code, :first_month, :at
 where not exists (select from discounts where id = :id);
 
 -- name: add_organization_link
--- No rows. Not where it has a final invoice of its own since then: from before there were links.
+-- No rows. Adds no link if the organization has had a final invoice of its own since first_month.
 insert into organization_links (organization_id, payer_id, first_month)
 select :organization_id, :payer_id, :first_month
 where not exists (select from organization_links where organization_id = :organization_id)

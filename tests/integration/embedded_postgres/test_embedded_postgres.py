@@ -533,7 +533,7 @@ def test_an_interrupted_first_start_is_begun_again(new_root: Path) -> None:
 def test_a_file_in_the_place_of_the_folder_is_a_clear_error(tmp_path: Path) -> None:
     in_the_way = tmp_path / "postgres"
     in_the_way.write_text("", encoding="utf-8")
-    with pytest.raises(EmbeddedPostgresError, match="cannot be made"), running(in_the_way):
+    with pytest.raises(EmbeddedPostgresError, match="can't be created"), running(in_the_way):
         pass
 
 

@@ -303,7 +303,7 @@ def test_a_month_without_an_invoice_that_can_be_exported_leaves_no_file_behind(m
 
 
 def test_an_export_can_not_write_to_the_database(month: Platform) -> None:
-    with pytest.raises(DBAPIError, match="read-only transaction"), month.database.one_moment() as connection:
+    with pytest.raises(DBAPIError, match="read-only transaction"), month.database.consistent_read() as connection:
         connection.exec_driver_sql("delete from prices")
 
 

@@ -120,8 +120,8 @@ def test_an_option_whose_value_the_client_refuses_is_named(databases: Databases,
         ("host=127.0.0.1 password=hunter2", "is not a database URL"),
         ("postgresql://me:hunter2@127.0.0.1/billing?schema=public", "has an option after"),
         ("postgresql://me:hunter2@127.0.0.1/billing?pgbouncer=true&sslmode=require", "has an option after"),
-        ("postgresql://me:hunter2@127.0.0.1/billing?ssl=true", r"\?ssl=true \(which is \?sslmode=require\)"),
-        ("postgresql://me:hunter2@127.0.0.1/billing?connect_timeout=soon", "a value that it can't read"),
+        ("postgresql://me:hunter2@127.0.0.1/billing?ssl=true", r"\?ssl=true \(use \?sslmode=require\)"),
+        ("postgresql://me:hunter2@127.0.0.1/billing?connect_timeout=soon", "a value that it can't parse"),
         ("postgresql://me:hunter2%00@127.0.0.1/billing", "is not a database URL"),
     ],
 )
@@ -145,13 +145,15 @@ def test_dagsters_url_may_be_written_without_a_driver_or_with_the_wrong_one(
 
 def test_one_database_for_both_urls_is_refused(databases: Databases, tmp_path: Path) -> None:
     found = run(tmp_path, "bill 2026-10", databases.billing, databases.billing)
-    refused_in_one_line(found, "DATABASE_URL and DAGSTER_DATABASE_URL must name two databases")
+    refused_in_one_line(found, "DATABASE_URL and DAGSTER_DATABASE_URL must name two different databases")
 
 
 def test_dagsters_database_is_not_migrated_as_the_billing_one(databases: Databases, tmp_path: Path) -> None:
     assert run(tmp_path, "land", databases.billing, databases.dagster).returncode == 0  # makes Dagster's tables
     found = run(tmp_path, "migrate", databases.dagster, databases.dagster)
-    refused_in_one_line(found, "holds Dagster's tables: DATABASE_URL and DAGSTER_DATABASE_URL must name two databases")
+    refused_in_one_line(
+        found, "has Dagster's tables: DATABASE_URL and DAGSTER_DATABASE_URL must name two different databases"
+    )
 
 
 @pytest.mark.parametrize("command", ["bill 2026-10", "totals"])
@@ -172,7 +174,7 @@ def test_a_database_from_before_the_first_release_says_that_a_new_one_is_needed(
     databases.execute(databases.billing, "update alembic_version set version_num = '0038'")
     found = run(tmp_path, command, databases.billing, databases.dagster)
     refused_in_one_line(
-        found, "is at migration 0038: a development version made it before the first release", "empty database"
+        found, "is at migration 0038, which a development version made before the first release", "empty database"
     )
 
 
@@ -180,7 +182,9 @@ def test_a_database_from_before_the_first_release_says_that_a_new_one_is_needed(
 def test_a_database_ahead_of_the_code_is_left_alone(command: str, databases: Databases, tmp_path: Path) -> None:
     databases.execute(databases.billing, "update alembic_version set version_num = '9999'")
     found = run(tmp_path, command, databases.billing, databases.dagster)
-    refused_in_one_line(found, "is at migration 9999", f"up to {newest_migration()}: deploy the newer code")
+    refused_in_one_line(
+        found, "is at migration 9999", f"but this code ends at {newest_migration()}: deploy the newer code"
+    )
 
 
 def test_a_run_and_a_sensor_refuse_a_database_ahead_of_the_code_too(databases: Databases) -> None:
@@ -210,7 +214,7 @@ def test_a_database_that_can_not_hold_every_name_is_refused_before_anything_star
         " locale_provider libc template template0",
     )
     found = run(tmp_path, "migrate", databases.billing, databases.dagster)
-    refused_in_one_line(found, f"encodes texts in {encoding}", "create the database again with encoding 'UTF8'")
+    refused_in_one_line(found, f"stores text as {encoding}", "create the database again with encoding 'UTF8'")
 
 
 def test_a_database_whose_search_path_names_no_schema_is_refused_before_anything_starts(
@@ -218,13 +222,15 @@ def test_a_database_whose_search_path_names_no_schema_is_refused_before_anything
 ) -> None:
     databases.execute(databases.billing, "alter database errors_billing set search_path = nowhere")
     found = run(tmp_path, "migrate", databases.billing, databases.dagster)
-    refused_in_one_line(found, "has no schema for tables: its search_path names none that exists")
+    refused_in_one_line(found, "has no schema for tables: its search_path names no existing schema")
 
 
 def test_too_few_connections_are_refused_before_anything_starts(databases: Databases, tmp_path: Path) -> None:
     databases.execute(databases.billing, "alter database errors_billing connection limit 5")
     found = run(tmp_path, "migrate", databases.billing, databases.dagster)
-    refused_in_one_line(found, "lets this user have 5 connections at once, and 24 are needed: raise max_connections")
+    refused_in_one_line(
+        found, "allows this user 5 connections at the same time, and 24 are needed: raise max_connections"
+    )
 
 
 def test_connections_that_others_have_taken_are_named(databases: Databases) -> None:
@@ -267,5 +273,5 @@ def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
     """The UI and the daemon do not come through the command line."""
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
-    with pytest.raises(ActionableError, match="must name two databases"):
+    with pytest.raises(ActionableError, match="must name two different databases"):
         DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)

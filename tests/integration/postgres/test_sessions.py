@@ -203,7 +203,7 @@ def test_what_is_read_under_a_lock_is_what_the_one_before_has_committed(
 
 def test_migrations_may_take_longer_than_any_statement(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with bounded(url, monkeypatch, statement=1) as database, database.transaction() as connection:
-        rows(connection, "take_any_time")
+        rows(connection, "remove_time_limit")
         assert connection.exec_driver_sql("show statement_timeout").scalar_one() == "0"
 
 

@@ -31,9 +31,10 @@ from fly_billing.usage.usage_table import EVENTS, open_duckdb
 OCTOBER = BillingMonth(2026, 10)
 # Postgres looks at what these name only when they run. The first three make temporary tables that others read.
 RUN = (
-    "make_computed", "make_loaded_prices", "make_rolled_up", "clear_computed", "drop_parts_of_computed", "take_any_time"
+    "make_computed", "make_loaded_prices", "make_rolled_up", "clear_computed", "drop_parts_of_computed",
+    "remove_time_limit"
 )  # fmt: skip
-RUN_FIRST = "read_one_moment"
+RUN_FIRST = "begin_consistent_read"
 CHECKED_WHEN_PREPARED = {"select", "insert", "update", "delete", "with", "values", "merge"}
 # SQLAlchemy's only dialect that writes parameters as Postgres itself does: $1, $2.
 NUMBERED = make_url("postgresql+asyncpg://").get_dialect()()

@@ -109,9 +109,9 @@ def test_a_recovery_of_many_names_ten() -> None:
 
 
 def test_organizations_that_fail_with_one_code_for_different_reasons_are_each_told_what_to_do() -> None:
-    acme, bolt = failed("acme", 900), replace(failed("bolt", 500), operator_text="bolt: quantity NaN: put it right")
+    acme, bolt = failed("acme", 900), replace(failed("bolt", 500), operator_text="bolt: quantity NaN: correct it")
     (alert,) = failure_alerts("Billing", [acme, bolt, failed("crux", 300)])
     assert alert.body.splitlines()[3:] == [
         "What to do: no_answer: look at it.",
-        "What to do for bolt 2023-06: bolt: quantity NaN: put it right",
+        "What to do for bolt 2023-06: bolt: quantity NaN: correct it",
     ]

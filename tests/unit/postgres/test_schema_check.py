@@ -8,10 +8,10 @@ from fly_billing.postgres.schema_check import other_than_code
 @pytest.mark.parametrize(
     ("found", "advice"),
     [
-        ("0038", "a development version made it before the first release, and it can't be brought up to date"),
+        ("0038", "which a development version made before the first release; it can't be migrated"),
         ("0039", "is at migration 0039 and this code needs 0041: run `fly-billing migrate`"),
         ("0040", "is at migration 0040 and this code needs 0041: run `fly-billing migrate`"),
-        ("0042", "is at migration 0042, and this code knows them up to 0041: deploy the newer code"),
+        ("0042", "is at migration 0042, but this code ends at 0041: deploy the newer code"),
     ],
 )
 def test_a_database_of_another_version_says_what_to_do(found: str, advice: str) -> None:

@@ -283,7 +283,7 @@ def test_a_negotiated_price_that_the_list_price_makes_unreadable_says_so() -> No
         month([agreed(percent_off="0.0000000000001")], used("requests", "10"))
     assert str(refused.value) == (
         "unreadable_price: negotiated price fly/requests of acme from 2026-01-01 00:00: price fly/requests: unit_amount"
-        " 0.0999999999999999 has more than 12 decimals: name the price of more units, with `per`: put it right, then"
+        " 0.0999999999999999 has more than 12 decimals: name the price of more units, with `per`: correct it, then"
         " bill the month again"
     )
 

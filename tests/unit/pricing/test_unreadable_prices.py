@@ -11,7 +11,7 @@ from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice
 from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at
 
 MIDDLE = at("2026-09-16")
-SAID = "unreadable_price: price egress: amount NaN is not a finite number: put it right, then bill the month again"
+SAID = "unreadable_price: price egress: amount NaN is not a finite number: correct it, then bill the month again"
 
 
 def book(**known: Any) -> PriceBook:

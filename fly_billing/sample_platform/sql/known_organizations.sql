@@ -1,2 +1,0 @@
--- One row per organization.
-select id, created_at, billing_group from organizations order by id
