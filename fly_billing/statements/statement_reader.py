@@ -189,7 +189,7 @@ class _Reading:
         try:
             return make()
         except VALUE_ERRORS as problem:
-            sentence = f"{what} can't be read: {reason_of(problem)}. It is left out; correct the row, then ask again."
+            sentence = f"{what} can't be read: {reason_of(problem)}. It is left out: correct the row to include it."
             if sentence not in self.problems:
                 self.problems.append(sentence)
             self.invoices.add(invoice)
