@@ -78,6 +78,11 @@ class BillingDatabase:
         with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             return records(connection, into, name, **parameters)
 
+    def values(self, name: str, /, **parameters: Any) -> list[Any]:
+        """Run a statement in a transaction of its own and return the only column of its rows."""
+        with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            return values(connection, name, **parameters)
+
     @contextmanager
     def session_locks(self) -> Iterator[SessionLocks]:
         """Yield advisory locks on a separate connection. They end with it, even if the process is killed."""
@@ -151,6 +156,11 @@ def records(connection: Connection, into: Callable[..., Record], name: str, /, *
     result = connection.execute(text(sql(name)), parameters)
     columns = tuple(result.keys())
     return [into(**dict(zip(columns, row, strict=True))) for row in result.all()]
+
+
+def values(connection: Connection, name: str, /, **parameters: Any) -> list[Any]:
+    """Run a statement and return the only column of its rows. Raises ValueError if there is more than one column."""
+    return [value for (value,) in connection.execute(text(sql(name)), parameters)]
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], values: Iterable[Sequence[Any]]) -> None:

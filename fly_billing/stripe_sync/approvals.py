@@ -6,7 +6,7 @@ Reads Postgres only, never Stripe. Not here: the rules (`stripe_sync.rules.spend
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fly_billing.errors import ActionableError
@@ -58,8 +58,18 @@ def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) ->
     months = {"month": month.first_day, "last_month": month.plus(-1).first_day}
     found, _ = readable_rows(database.rows("totals_beside_last_month", **months), {"last_cents"})
     totals = [OrganizationTotals(**row) for row in found]
-    approved = {row["currency"]: row["total_cents"] for row in database.rows("approved_totals", month=month.first_day)}
-    return judge_totals(totals, percent, approved)
+    approvals = database.records(_Approval, "approved_totals", month=month.first_day)
+    return judge_totals(totals, percent, {approval.currency: approval.total_cents for approval in approvals})
+
+
+@dataclass(frozen=True)
+class _Approval:
+    """The newest approval of a month's total in one currency."""
+
+    currency: str
+    total_cents: int
+    approved_by: str
+    approved_at: datetime
 
 
 def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:

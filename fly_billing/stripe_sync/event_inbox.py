@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
-from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import is_row_error, reason_of
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import (
@@ -42,8 +43,8 @@ MOST_NAMED = 3
 
 # Judges an event, given the state of our invoice.
 Judge = Callable[[StripeEvent, SyncState | None], EventOutcome]
-# Returns the error of a failed payment of a Stripe invoice, or None.
-Why = Callable[[str], PaymentError | None]
+# Reads the error of the last payment of a Stripe invoice, or None.
+ReadError = Callable[[str], PaymentError | None]
 
 
 def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
@@ -59,91 +60,112 @@ def record_event(database: BillingDatabase, event: StripeEvent, source: str, now
         if not is_row_error(problem):
             raise
         refused = unreadable_invoice(event, reason_of(problem))
-        return _record(database, event, source, now, lambda event, standing: refused)
+        return _record(database, event, source, now, lambda event, state: refused)
 
 
-def _record(database: BillingDatabase, event: StripeEvent, source: str, now: datetime, judged: Judge) -> str:
+def _record(database: BillingDatabase, event: StripeEvent, source: str, now: datetime, judge_event: Judge) -> str:
     with database.transaction() as connection:
-        standing = _standing(connection, event)
-        if rows(connection, "stripe_event_known", ids=[event.id]):
+        invoice = _find_invoice(connection, event)
+        if rows(connection, "recorded_stripe_events", ids=[event.id]):
             return DUPLICATE
-        verdict = judged(event, standing and standing[1])
-        ours = standing[0]["id"] if standing else None
-        facts = {**asdict(event), "invoice_id": ours, **_told(verdict), "source": source, "now": now}
-        if not rows(connection, "stripe_event_add", **facts):
+        outcome = judge_event(event, invoice.state if invoice else None)
+        invoice_id = invoice.id if invoice else None
+        columns = {**asdict(event), "invoice_id": invoice_id, **_columns(outcome), "source": source, "now": now}
+        if not rows(connection, "record_stripe_event", **columns):
             return DUPLICATE
-        _change_status(connection, event, verdict, ours)
-    return verdict.outcome
+        _change_status(connection, event, outcome, invoice_id)
+    return outcome.outcome
 
 
 def settle_waiting_events(database: BillingDatabase) -> int:
     """Apply events that arrived before our sync finished, or whose change was refused; return the number applied."""
-    return sum(_settle(database, row) for row in database.rows("stripe_events_waiting"))
+    return sum(_settle(database, waiting) for waiting in database.records(_waiting_event, "waiting_stripe_events"))
 
 
-def _settle(database: BillingDatabase, row: Row) -> bool:
+@dataclass(frozen=True)
+class _WaitingEvent:
+    """A recorded event that is not applied yet; `was_refused`: the database refused its change before."""
+
+    event: StripeEvent
+    was_refused: bool
+
+
+def _waiting_event(was_refused: bool, **columns: Any) -> _WaitingEvent:
+    return _WaitingEvent(StripeEvent(**columns), was_refused)
+
+
+def _settle(database: BillingDatabase, waiting: _WaitingEvent) -> bool:
     """Apply one event. If its invoice's row is bad, the event keeps waiting with the reason; the others are applied."""
-    fields = dict(row)
-    was_refused = fields.pop("was_refused")
-    event = StripeEvent(**fields)
     try:
-        return _settle_as(database, event, judge)
+        return _settle_as(database, waiting.event, judge)
     except Exception as problem:
         if not is_row_error(problem):
             raise
-        if not was_refused:
-            refused = unreadable_invoice(event, reason_of(problem))
-            _settle_as(database, event, lambda event, standing: refused)
+        if not waiting.was_refused:
+            refused = unreadable_invoice(waiting.event, reason_of(problem))
+            _settle_as(database, waiting.event, lambda event, state: refused)
         return False
 
 
-def _settle_as(database: BillingDatabase, event: StripeEvent, judged: Judge) -> bool:
+def _settle_as(database: BillingDatabase, event: StripeEvent, judge_event: Judge) -> bool:
     with database.transaction() as connection:
-        standing = _standing(connection, event)
-        verdict = judged(event, standing and standing[1])
-        if (verdict.outcome == WAITING and verdict.code is None) or not rows(
-            connection, "stripe_event_settle", id=event.id, **_told(verdict)
+        invoice = _find_invoice(connection, event)
+        outcome = judge_event(event, invoice.state if invoice else None)
+        if (outcome.outcome == WAITING and outcome.code is None) or not rows(
+            connection, "settle_stripe_event", id=event.id, **_columns(outcome)
         ):
             return False
-        _change_status(connection, event, verdict, event.invoice_id)
+        _change_status(connection, event, outcome, event.invoice_id)
     return True
 
 
-def _standing(connection: Connection, event: StripeEvent) -> tuple[Row, SyncState] | None:
+@dataclass(frozen=True)
+class _EventInvoice:
+    """Our invoice that an event is about, locked until the transaction ends."""
+
+    id: UUID
+    state: SyncState
+
+
+def _event_invoice(id: UUID, **columns: Any) -> _EventInvoice:
+    return _EventInvoice(id, SyncState(**columns))
+
+
+def _find_invoice(connection: Connection, event: StripeEvent) -> _EventInvoice | None:
     if event.type not in ACTED_ON:
         return None
-    found = rows(
-        connection, "stripe_event_standing",
+    invoices = records(
+        connection, _event_invoice, "invoice_of_stripe_event",
         object_id=event.object_id, invoice_id=event.invoice_id, idempotency_key=event.idempotency_key,
     )  # fmt: skip
-    if not found:
-        return None
-    return found[0], SyncState(**{name: value for name, value in found[0].items() if name != "id"})
+    return invoices[0] if invoices else None
 
 
-def _told(verdict: EventOutcome) -> dict[str, str | None]:
+def _columns(outcome: EventOutcome) -> dict[str, str | None]:
     names = ("outcome", "reason", "code", "customer_text", "operator_text")
-    return {name: getattr(verdict, name) for name in names}
+    return {name: getattr(outcome, name) for name in names}
 
 
-def _change_status(connection: Connection, event: StripeEvent, verdict: EventOutcome, invoice_id: Any) -> None:
-    if verdict.status:
+def _change_status(connection: Connection, event: StripeEvent, outcome: EventOutcome, invoice_id: UUID | None) -> None:
+    if outcome.status:
         paid_at = event.paid_at or event.created
         rows(connection, "set_audit_context", who="Stripe", why=f"{event.type} {event.id}")
-        rows(connection, "stripe_event_status", invoice_id=invoice_id, status=verdict.status, paid_at=paid_at)
+        rows(connection, "set_invoice_status", invoice_id=invoice_id, status=outcome.status, paid_at=paid_at)
 
 
-def receive(database: BillingDatabase, body: Mapping[str, Any], source: str, now: datetime, why: Why) -> str:
+def receive(
+    database: BillingDatabase, body: Mapping[str, Any], source: str, now: datetime, read_error: ReadError
+) -> str:
     """Record an event as Stripe sent it; return its outcome. Raises NotAnEvent.
 
     Args:
         source: `webhook` or `polling`.
-        why: Called for a new failed payment only, because Stripe's events do not contain the reason.
+        read_error: Called for a new failed payment only, because Stripe's events do not contain the error.
     """
     event = read_event(body)
-    if event.type == PAYMENT_FAILED and not database.rows("stripe_event_known", ids=[event.id]):
-        said = why(event.object_id) or PaymentError(None, None)
-        event = replace(event, error=said.message, error_code=said.code)
+    if event.type == PAYMENT_FAILED and not database.rows("recorded_stripe_events", ids=[event.id]):
+        error = read_error(event.object_id) or PaymentError(None, None)
+        event = replace(event, error=error.message, error_code=error.code)
     return record_event(database, event, source, now)
 
 
@@ -171,7 +193,7 @@ class EventsRefused(ActionableError):
 
 
 @dataclass
-class Polled:
+class PollReport:
     """The outcome of a poll.
 
     Attributes:
@@ -198,7 +220,7 @@ def poll_events(
     now: datetime,
     *,
     seconds: float = 40.0,
-) -> Polled:
+) -> PollReport:
     """Read the events that Stripe created since the last poll (the first time: since `since`), oldest first.
 
     Progress is recorded after each time window, so a poll that is killed or stops after `seconds` continues next time.
@@ -208,23 +230,22 @@ def poll_events(
         ReadingFailed: Stripe does not answer.
         EventsRefused: An event can't be recorded. All others are, and the next poll starts before it.
     """
-    position = database.rows("stripe_events_polled")
-    begin = start = position[0]["until"] if position else since
-    polled, width, deadline = Polled(begin), now - begin + SECOND, time.monotonic() + seconds
+    begin = start = next(iter(database.values("stripe_poll_position")), since)
+    polled, width, deadline = PollReport(begin), now - begin + SECOND, time.monotonic() + seconds
     while not polled.is_done and (begin == start or time.monotonic() < deadline):
         end = begin + width if begin + width < now else None
-        found = _window(reader, begin, end, may_page=width <= SECOND)
-        if found is None:
+        bodies = _window(reader, begin, end, may_page=width <= SECOND)
+        if bodies is None:
             width = max(width / 8, SECOND)
             continue
-        newest = _take_in(database, reader, found, now, polled)
+        newest = _record_new(database, reader, bodies, now, polled)
         polled.until = end or max(now, newest)
         if not polled.refused:
-            database.rows("stripe_events_mark_polled", until=min(polled.until, now - OVERLAP))
+            database.rows("advance_stripe_poll_position", until=min(polled.until, now - OVERLAP))
         polled.is_done, begin, width = end is None, polled.until, width * 2
     if polled.refused:
         raise EventsRefused(
-            f"{counted(str(len(polled.refused)), 'event')} of Stripe's can't be recorded; the next poll tries again:"
+            f"{counted(str(len(polled.refused)), 'Stripe event')} can't be recorded; the next poll tries again:"
             f" {'; '.join(polled.refused[:MOST_NAMED])}"
         )
     return polled
@@ -233,23 +254,23 @@ def poll_events(
 def _window(
     reader: StripeReader, begin: datetime, end: datetime | None, *, may_page: bool
 ) -> list[Mapping[str, Any]] | None:
-    """Return the events of `[begin, end)`, oldest first; None if they are more than a page without `may_page`."""
+    """Return the events of `[begin, end)`, oldest first; None if there is more than one page and not `may_page`."""
     created = {"gte": int(begin.timestamp()), **({"lt": int(end.timestamp())} if end else {})}
-    found: list[Mapping[str, Any]] = []
+    bodies: list[Mapping[str, Any]] = []
     for page in reader.event_pages(created, ACTED_ON):
-        found += page["data"]
+        bodies += page["data"]
         if page["has_more"] and not may_page:
             return None
-    return found[::-1]
+    return bodies[::-1]
 
 
-def _take_in(
-    database: BillingDatabase, reader: StripeReader, found: list[Mapping[str, Any]], now: datetime, polled: Polled
+def _record_new(
+    database: BillingDatabase, reader: StripeReader, bodies: list[Mapping[str, Any]], now: datetime, polled: PollReport
 ) -> datetime:
     """Record the new events among these; return the time of the newest event."""
-    known = {row["id"] for row in database.rows("stripe_event_known", ids=[body["id"] for body in found])}
+    known = set(database.values("recorded_stripe_events", ids=[body["id"] for body in bodies]))
     newest = now
-    for body in found:
+    for body in bodies:
         try:
             newest = max(newest, read_event(body).created)
             is_new = body["id"] not in known

@@ -5,14 +5,15 @@ Not here: deciding the next step (`invoice_sync`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, rows
+from fly_billing.postgres.database import BillingDatabase, records
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.rules.idempotency_keys import Attempt, request_hash
@@ -46,8 +47,7 @@ class StripeJournal:
 
     def invoices_to_sync(self, month: BillingMonth, groups: Sequence[str]) -> list[UUID]:
         """List finalized invoices that Stripe does not have yet. No other invoice is ever sent."""
-        found = self.database.rows("invoices_to_sync", month=month.first_day, groups=list(groups))
-        return [row["id"] for row in found]
+        return self.database.values("invoices_to_sync", month=month.first_day, groups=list(groups))
 
     def finalized_invoices(self, ids: Sequence[UUID]) -> list[FinalizedInvoice]:
         """Read the finalized invoices among these, with their items.
@@ -55,39 +55,41 @@ class StripeJournal:
         An invoice whose rows can't be read has `is_unreadable` set; the others are not affected.
         """
         with self.database.transaction() as connection:
-            heads = rows(connection, "finalized_invoices", ids=list(ids))
-            items = rows(connection, "items_of_invoices", ids=list(ids))
-        lines: dict[UUID, list[BilledLine]] = {row["id"]: [] for row in heads}
-        unreadable = {row["id"] for row in heads if row["total_cents"] is None or row["currency"] is None}
+            invoices = records(connection, _InvoiceRow, "finalized_invoices", ids=list(ids))
+            items = records(connection, _ItemRow, "items_of_invoices", ids=list(ids))
+        lines: dict[UUID, list[BilledLine]] = {invoice.id: [] for invoice in invoices}
+        unreadable = {invoice.id for invoice in invoices if invoice.total_cents is None or invoice.currency is None}
         for item in items:
-            if item["invoice_id"] in lines:
+            if item.invoice_id in lines:
                 try:
-                    lines[item["invoice_id"]].append(_line(item))
+                    lines[item.invoice_id].append(_line(item))
                 except VALUE_ERRORS:
-                    unreadable.add(item["invoice_id"])
-        return [_invoice(row, tuple(lines[row["id"]]), row["id"] in unreadable) for row in heads]
+                    unreadable.add(item.invoice_id)
+        return [_invoice(invoice, tuple(lines[invoice.id]), invoice.id in unreadable) for invoice in invoices]
 
     def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
         """List those of these invoices that have something to pay and that, by our journal, can't be in Stripe."""
-        return [row["id"] for row in self.database.rows("invoices_not_created", ids=list(ids))]
+        return self.database.values("invoices_not_created", ids=list(ids))
 
     def organizations_without_customer(self, ids: Sequence[UUID]) -> dict[str, datetime]:
-        """Return the organizations of these invoices that have no customer in Stripe -> when each was created."""
-        found = self.database.rows("organizations_without_customer", ids=list(ids))
-        return {row["id"]: row["created_at"] for row in found}
+        """Return the organizations of these invoices that have no customer in Stripe, with the time of creation."""
+        organizations = self.database.records(_Organization, "organizations_without_customer", ids=list(ids))
+        return {organization.id: organization.created_at for organization in organizations}
 
     def customer_of(self, organization_id: str) -> str | None:
-        (row,) = self.database.rows("stripe_customer_of", organization_id=organization_id)
-        found: str | None = row["stripe_customer_id"]
-        return found
+        customer: str | None
+        (customer,) = self.database.values("stripe_customer_of", organization_id=organization_id)
+        return customer
 
     def set_customer(self, organization_id: str, customer: str) -> None:
         self.database.rows("set_stripe_customer", organization_id=organization_id, customer=customer)
 
     def open(self, invoice: UUID, now: datetime) -> JournalEntry:
         """Return the invoice's entry. A new entry is `pending`."""
-        (row,) = self.database.rows("open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now)
-        return JournalEntry(row["state"], row["generation"], row["stripe_invoice_id"], row["step"], row["status"])
+        (entry,) = self.database.records(
+            JournalEntry, "open_stripe_invoice", invoice_id=invoice, run_id=self.run_id, now=now
+        )
+        return entry
 
     def attempts(self, key: str) -> list[Attempt]:
         """List what was sent under this idempotency key, oldest first."""
@@ -95,11 +97,11 @@ class StripeJournal:
 
     def begin_attempt(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
         """Record that a request for an invoice of ours is about to be sent; return the attempt's id."""
-        (row,) = self.database.rows(
+        attempt: int
+        (attempt,) = self.database.values(
             "begin_stripe_attempt", invoice_id=invoice, step=request.step, generation=generation,
             idempotency_key=key, request_hash=request_hash(request), now=now,
         )  # fmt: skip
-        attempt: int = row["id"]
         return attempt
 
     def end_attempt(self, attempt: int, answer: StripeResponse, now: datetime) -> None:
@@ -111,11 +113,11 @@ class StripeJournal:
 
     def begin_repair(self, claimed_invoice: str, request: StripeRequest, key: str, now: datetime) -> int:
         """Record that a Stripe invoice is about to be changed that names an invoice we don't have; return the id."""
-        (row,) = self.database.rows(
+        repair: int
+        (repair,) = self.database.values(
             "begin_stripe_repair", stripe_invoice_id=request.params["invoice"], claimed_invoice_id=claimed_invoice,
             step=request.step, idempotency_key=key, request_hash=request_hash(request), run_id=self.run_id, now=now,
         )  # fmt: skip
-        repair: int = row["id"]
         return repair
 
     def end_repair(self, repair: int, answer: StripeResponse, now: datetime) -> None:
@@ -182,26 +184,61 @@ class RepairAttempts:
         self.journal.end_repair(attempt, response, self.clock())
 
 
-def _line(item: Row) -> BilledLine:
-    detail = item["detail"]
-    if item["amount_cents"] is None:
+@dataclass(frozen=True)
+class _Organization:
+    """An organization without a customer in Stripe."""
+
+    id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _InvoiceRow:
+    """A finalized invoice; currency and total are None in a damaged row."""
+
+    id: UUID
+    organization_id: str
+    organization_name: str
+    month: date
+    revision: int
+    currency: str | None
+    total_cents: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _ItemRow:
+    """An item of a finalized invoice; `amount_cents` is None in a damaged row."""
+
+    id: UUID
+    invoice_id: UUID
+    kind: str
+    product: str
+    description: str
+    quantity: Decimal
+    unit: str
+    amount_cents: int | None
+    detail: Mapping[str, Any]
+
+
+def _line(item: _ItemRow) -> BilledLine:
+    if item.amount_cents is None:
         raise ValueError("an item without amount_cents")
     text = line_description(
-        item["product"], item["description"], item["quantity"], item["unit"],
-        detail.get("steps", []), detail.get("free_allowance_used"),
+        item.product, item.description, item.quantity, item.unit,
+        item.detail.get("steps", []), item.detail.get("free_allowance_used"),
     )  # fmt: skip
-    return BilledLine(str(item["id"]), text, item["amount_cents"], item["kind"] == "tax")
+    return BilledLine(str(item.id), text, item.amount_cents, item.kind == "tax")
 
 
-def _invoice(row: Row, lines: tuple[BilledLine, ...], is_unreadable: bool) -> FinalizedInvoice:
+def _invoice(row: _InvoiceRow, lines: tuple[BilledLine, ...], is_unreadable: bool) -> FinalizedInvoice:
     return FinalizedInvoice(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        organization_name=row["organization_name"],
-        month=BillingMonth(row["month"].year, row["month"].month),
-        revision=row["revision"],
-        currency=row["currency"] or "XXX",
-        total_cents=sum(line.amount_cents for line in lines) if row["total_cents"] is None else row["total_cents"],
+        id=row.id,
+        organization_id=row.organization_id,
+        organization_name=row.organization_name,
+        month=BillingMonth(row.month.year, row.month.month),
+        revision=row.revision,
+        currency=row.currency or "XXX",
+        total_cents=sum(line.amount_cents for line in lines) if row.total_cents is None else row.total_cents,
         lines=lines,
         is_unreadable=is_unreadable,
     )

@@ -17,14 +17,14 @@ from __future__ import annotations
 import threading
 import time
 
-from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.postgres.database import BillingDatabase, values
 
 # Stripe counts arrivals, and some are late (0.03 s; on a busy machine 0.06 s, measured): this leaves 0.08 s for that.
 HEADROOM = 0.92
-# Seconds by which a request may miss its moment, and how often it then books another one before it goes all the same.
+# A request that wakes this many seconds late books another slot, up to this many times; then it is sent anyway.
 MISSED = 0.03
 BOOKINGS = 3
-# A 429 leaves this much of the pace, but no less than the least; it comes back in half a minute at most.
+# A 429 lowers the rate by this factor, but not below the least rate. The rate recovers within half a minute.
 SLOWED = 0.8
 LEAST_PER_SECOND = 1.0
 RECOVERY_SECONDS = 30.0
@@ -41,7 +41,7 @@ class RateLimiter:
         """Keep below Stripe's limits for the account and for each endpoint, in requests per second."""
         # Each booking is one statement that the server itself commits: no lock outlives a client that stops half-way.
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        # One booking at a time here: a hundred threads that start at once shall not open a connection each.
+        # One booking at a time per process, so that a hundred threads don't open a connection each.
         self._booking = threading.Lock()
         self._account = per_second * HEADROOM
         self._endpoint = per_endpoint * HEADROOM
@@ -54,7 +54,7 @@ class RateLimiter:
         """
         for _ in range(BOOKINGS):
             seconds = self._ask(
-                "pace_take",
+                "book_request_slot",
                 endpoint=endpoint,
                 endpoint_per_second=self._endpoint,
                 account_per_second=self._account,
@@ -73,7 +73,7 @@ class RateLimiter:
         """
         is_account = (reason or "").startswith("global-")
         return self._ask(
-            "pace_slow",
+            "slow_down_requests",
             bucket=ACCOUNT if is_account else endpoint,
             per_second=self._account if is_account else self._endpoint,
             factor=SLOWED,
@@ -84,6 +84,5 @@ class RateLimiter:
 
     def _ask(self, statement: str, **parameters: str | float) -> float:
         with self._booking, self._engine.connect() as connection:
-            (row,) = rows(connection, statement, **parameters)
-        (number,) = row.values()
+            (number,) = values(connection, statement, **parameters)
         return float(number)

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.invoicing.rules.chargeable_amounts import from_stripe, to_stripe
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.reader import StripeReader
 from fly_billing.stripe_sync.rules.reconciliation import (
@@ -58,7 +59,7 @@ class Reconciliation:
     @property
     def with_unread_lines(self) -> int:
         """The number of long invoices that were compared by total, currency and number of lines only."""
-        return sum(1 for one in self.found if one.unread_lines)
+        return sum(1 for invoice in self.found if invoice.unread_lines)
 
 
 def reconcile_month(
@@ -77,40 +78,61 @@ def reconcile_month(
         all_lines: Compare every line, with one more read per 100 lines of a long invoice, and read the list up to now.
     """
     sweep = _Sweep(journal, reader, month, groups, None if all_lines else last_of_ours(journal, month))
-    found = [sweep.with_lines(body, one) if all_lines else one for body, one in sweep.found()]
-    orphans = {one.invoice_id for one in found} - sweep.expected.keys()
-    known = {str(row["id"]) for row in journal.database.rows("known_invoices", ids=sorted(orphans))}
+    found = [sweep.with_lines(body, invoice) if all_lines else invoice for body, invoice in sweep.found()]
+    orphans = {invoice.invoice_id for invoice in found} - sweep.expected.keys()
+    known = set(map(str, journal.database.values("known_invoices", ids=sorted(orphans))))
     expected = list(sweep.expected.values())
-    living = [one for one in found if one.status != "void"]
-    voided = [one for one in found if one.status == "void"]
+    living = [invoice for invoice in found if invoice.status != "void"]
+    voided = [invoice for invoice in found if invoice.status == "void"]
     return Reconciliation(expected, living, reconcile(expected, found, known), voided)
 
 
 def record_reconciliation(
-    database: BillingDatabase, month: BillingMonth, both: Reconciliation, run_id: str, now: datetime
+    database: BillingDatabase, month: BillingMonth, result: Reconciliation, run_id: str, now: datetime
 ) -> None:
-    """Record the result, so that later one can see since when both sides agree or differ."""
+    """Record the result, to show later since when both sides agree or differ."""
     discrepancies = [
         {
-            "kind": one.kind,
-            "organization": one.organization_id,
-            "invoice": one.invoice_id,
-            "stripe": one.stripe_ids,
-            "what": one.message,
-            "what_to_do": one.what_to_do,
+            "kind": discrepancy.kind,
+            "organization": discrepancy.organization_id,
+            "invoice": discrepancy.invoice_id,
+            "stripe": discrepancy.stripe_ids,
+            "what": discrepancy.message,
+            "what_to_do": discrepancy.what_to_do,
         }
-        for one in both.discrepancies
+        for discrepancy in result.discrepancies
     ]
     database.rows(
-        "add_stripe_reconciliation", month=month.first_day, now=now, run_id=run_id, here=len(both.expected),
-        there=len(both.found), totals_here=json.dumps(both.totals_here), totals_there=json.dumps(both.totals_in_stripe),
-        discrepancies=json.dumps(discrepancies),
+        "record_stripe_reconciliation", month=month.first_day, now=now, run_id=run_id, here=len(result.expected),
+        there=len(result.found), totals_here=json.dumps(result.totals_here),
+        totals_there=json.dumps(result.totals_in_stripe), discrepancies=json.dumps(discrepancies),
     )  # fmt: skip
 
 
 def _totals(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> dict[str, int]:
-    currencies = sorted({one.currency for one in invoices})
-    return {name: sum(one.total_cents for one in invoices if one.currency == name) for name in currencies}
+    currencies = sorted({invoice.currency for invoice in invoices})
+    return {
+        currency: sum(invoice.total_cents for invoice in invoices if invoice.currency == currency)
+        for currency in currencies
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _ExpectedRow:
+    """An invoice of the month that Stripe should have."""
+
+    id: UUID
+    organization_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _EntryRow:
+    """The journal entry of an invoice of the month."""
+
+    invoice_id: UUID
+    organization_id: str
+    state: str
+    stripe_invoice_id: str | None
 
 
 def reconcile_all_months(journal: StripeJournal, reader: StripeReader) -> list[Reconciliation]:
@@ -146,22 +168,23 @@ class _Sweep:
         self._month = month
         self._until = until
         database = journal.database
-        self._others = {row["id"] for row in database.rows("organizations_outside_groups", groups=list(groups))}
-        entries = {row["invoice_id"]: row for row in database.rows("stripe_entries_of_month", month=month.first_day)}
-        heads = database.rows("invoices_expected_in_stripe", month=month.first_day)
-        ids = [row["id"] for row in heads if row["organization_id"] not in self._others]
+        self._others = set(database.values("organizations_outside_groups", groups=list(groups)))
+        entry_rows = database.records(_EntryRow, "stripe_entries_of_month", month=month.first_day)
+        entries = {entry.invoice_id: entry for entry in entry_rows}
+        expected = database.records(_ExpectedRow, "invoices_expected_in_stripe", month=month.first_day)
+        ids = [row.id for row in expected if row.organization_id not in self._others]
         invoices = journal.finalized_invoices(ids)
-        self.expected = {str(one.id): _expected(one, entries.get(one.id)) for one in invoices}
-        self._by_stripe_id = {row["stripe_invoice_id"]: row for row in entries.values() if row["stripe_invoice_id"]}
+        self.expected = {str(invoice.id): _expected(invoice, entries.get(invoice.id)) for invoice in invoices}
+        self._by_stripe_id = {entry.stripe_invoice_id: entry for entry in entry_rows if entry.stripe_invoice_id}
 
     def found(self) -> Iterator[tuple[Body, FoundInvoice]]:
         """Yield the Stripe invoices of the month for these groups: marked as ours, or known to our journal by id."""
         missing = set(self.expected)
         for body in self._bodies(missing):
-            one = self._recognized(body)
-            if one is not None and one.organization_id not in self._others:
-                missing.discard(one.invoice_id)
-                yield body, one if self._is_equal_so_far(one) else self.with_lines(body, one)
+            invoice = self._recognize(body)
+            if invoice is not None and invoice.organization_id not in self._others:
+                missing.discard(invoice.invoice_id)
+                yield body, invoice if self._is_equal_so_far(invoice) else self.with_lines(body, invoice)
 
     def _bodies(self, missing: set[str]) -> Iterator[Body]:
         """Yield all invoices of the account since the month's end, because metadata may have been edited.
@@ -172,30 +195,31 @@ class _Sweep:
         if missing and self._until is not None:
             yield from self._reader.invoices_since(self._until)
 
-    def with_lines(self, body: Body, one: FoundInvoice) -> FoundInvoice:
+    def with_lines(self, body: Body, invoice: FoundInvoice) -> FoundInvoice:
         """Return the invoice with all its lines. The lines of voided invoices are not read."""
-        if not one.unread_lines or one.status == "void":
-            return one
-        return replace(one, lines=tuple(self._reader.lines(body)), unread_lines=0)
+        if not invoice.unread_lines or invoice.status == "void":
+            return invoice
+        return replace(invoice, lines=tuple(self._reader.lines(body)), unread_lines=0)
 
-    def _recognized(self, body: Body) -> FoundInvoice | None:
+    def _recognize(self, body: Body) -> FoundInvoice | None:
         metadata: Mapping[str, str] = body.get("metadata") or {}
         entry = self._by_stripe_id.get(body["id"])
         if entry is not None:
-            return _found(self._reader, body, str(entry["invoice_id"]), entry["organization_id"])
+            return _found(self._reader, body, str(entry.invoice_id), entry.organization_id)
         if "fly_billing_invoice" in metadata and metadata.get("month") == str(self._month):
             return _found(self._reader, body, metadata["fly_billing_invoice"], metadata.get("organization", ""))
         return None
 
-    def _is_equal_so_far(self, one: FoundInvoice) -> bool:
-        ours = self.expected.get(one.invoice_id)
-        return ours is None or agree_at_a_glance(ours, one)
+    def _is_equal_so_far(self, invoice: FoundInvoice) -> bool:
+        ours = self.expected.get(invoice.invoice_id)
+        return ours is None or agree_at_a_glance(ours, invoice)
 
 
 def last_of_ours(journal: StripeJournal, month: BillingMonth) -> datetime | None:
     """Return a time by which all our invoices of the month existed: a day after the last create request."""
-    (row,) = journal.database.rows("last_create_attempt", month=month.first_day)
-    return None if row["sent_at"] is None else row["sent_at"] + timedelta(days=1)
+    sent_at: datetime | None
+    (sent_at,) = journal.database.values("last_create_attempt", month=month.first_day)
+    return None if sent_at is None else sent_at + timedelta(days=1)
 
 
 def _found(reader: StripeReader, body: Body, invoice_id: str, organization_id: str) -> FoundInvoice:
@@ -217,16 +241,16 @@ def _found(reader: StripeReader, body: Body, invoice_id: str, organization_id: s
     )
 
 
-def _expected(invoice: FinalizedInvoice, entry: Row | None) -> ExpectedInvoice:
+def _expected(invoice: FinalizedInvoice, entry: _EntryRow | None) -> ExpectedInvoice:
     metadata: Mapping[str, str] = create_request(invoice, "", 0).params["metadata"]
     return ExpectedInvoice(
         str(invoice.id),
         invoice.organization_id,
         invoice.currency,
         invoice.total_cents,
-        tuple((one.item_id, to_stripe(one.amount_cents, invoice.currency)) for one in folded_lines(invoice.lines)),
-        state=entry["state"] if entry else None,
-        stripe_id=entry["stripe_invoice_id"] if entry else None,
-        # A draft that was taken over keeps the generation it was made under.
+        tuple((line.item_id, to_stripe(line.amount_cents, invoice.currency)) for line in folded_lines(invoice.lines)),
+        state=entry.state if entry else None,
+        stripe_id=entry.stripe_invoice_id if entry else None,
+        # A draft that a later generation continues keeps the generation under which it was created.
         metadata=tuple((name, value) for name, value in metadata.items() if name != "generation"),
     )

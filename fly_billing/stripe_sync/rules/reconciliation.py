@@ -110,11 +110,13 @@ def reconcile(
     """
     ours = {invoice.id: invoice for invoice in expected}
     theirs: Mapping[str, list[FoundInvoice]] = defaultdict(list)
-    for one in found:
-        theirs[one.invoice_id].append(one)
+    for invoice in found:
+        theirs[invoice.invoice_id].append(invoice)
     discrepancies = [d for invoice in ours.values() for d in _compare(invoice, theirs.get(invoice.id, []))]
-    orphans = [one for key, many in theirs.items() if key not in ours for one in many if one.status != "void"]
-    return discrepancies + [_orphaned(one, one.invoice_id in known) for one in orphans]
+    orphans = [
+        invoice for key, many in theirs.items() if key not in ours for invoice in many if invoice.status != "void"
+    ]
+    return discrepancies + [_orphaned(invoice, invoice.invoice_id in known) for invoice in orphans]
 
 
 def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
@@ -128,14 +130,14 @@ def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
 
 
 def _compare(ours: ExpectedInvoice, theirs: Sequence[FoundInvoice]) -> list[Discrepancy]:
-    final = [one for one in theirs if one.status in FINAL]
-    drafts = [one for one in theirs if one.status == "draft"]
+    final = [invoice for invoice in theirs if invoice.status in FINAL]
+    drafts = [invoice for invoice in theirs if invoice.status == "draft"]
     if not final and not drafts:
         return [_missing(ours, theirs)]
-    found = [_stuck(ours, one) for one in drafts]
+    found = [_stuck(ours, invoice) for invoice in drafts]
     if len(final) > 1:
         found.append(_duplicate(ours, final))
-    return found + [d for one in final for d in _difference(ours, one)]
+    return found + [d for invoice in final for d in _difference(ours, invoice)]
 
 
 def _missing(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> Discrepancy:
@@ -157,7 +159,7 @@ def _taken_back(ours: ExpectedInvoice, voided: Sequence[FoundInvoice]) -> list[F
     """Return the invoices that somebody voided in Stripe, without those that a repair voided to recreate them."""
     if ours.stripe_id is None:
         return list(voided) if ours.state == "needs_attention" else []
-    return [one for one in voided if one.stripe_id == ours.stripe_id]
+    return [invoice for invoice in voided if invoice.stripe_id == ours.stripe_id]
 
 
 def _duplicate(ours: ExpectedInvoice, final: Sequence[FoundInvoice]) -> Discrepancy:
@@ -246,7 +248,7 @@ def _of(
     what_to_do: str,
     lines: tuple[LineDifference, ...] = (),
 ) -> Discrepancy:
-    ids = tuple(one.stripe_id for one in theirs)
+    ids = tuple(invoice.stripe_id for invoice in theirs)
     return Discrepancy(kind, ours.organization_id, ours.id, ids, message, what_to_do, ours, tuple(theirs), lines)
 
 

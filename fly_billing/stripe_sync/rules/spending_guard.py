@@ -59,41 +59,41 @@ class SendPlan:
 def plan_sending(invoices: Iterable[InvoiceToSend]) -> SendPlan:
     """Count the requests of a sync of these invoices, if none fails."""
     found = list(invoices)
-    sent = [one for one in found if one.total_cents]
+    sent = [invoice for invoice in found if invoice.total_cents]
     calls: Counter[str] = Counter()
     totals: Counter[str] = Counter()
-    for one in sent:
-        calls.update(_calls(one))
-        totals[one.currency] += one.total_cents
-    customers = sorted({one.organization_id for one in sent if not one.has_customer})
+    for invoice in sent:
+        calls.update(_calls(invoice))
+        totals[invoice.currency] += invoice.total_cents
+    customers = sorted({invoice.organization_id for invoice in sent if not invoice.has_customer})
     calls["create_customer"] = len(customers)
     return SendPlan(
         invoices=len(sent),
         nothing_to_pay=len(found) - len(sent),
-        to_settle=sum(1 for one in sent if _is_unsettled(one)),
+        to_settle=sum(1 for invoice in sent if _is_unsettled(invoice)),
         customers=tuple(customers),
-        lines=sum(_lines(one) for one in sent if _calls(one).get("add_lines")),
+        lines=sum(_lines(invoice) for invoice in sent if _calls(invoice).get("add_lines")),
         calls={name: calls[name] for name in ("create_customer", "create", "add_lines", "finalize", "retrieve")},
         totals=dict(sorted(totals.items())),
     )
 
 
-def _calls(one: InvoiceToSend) -> Mapping[str, int]:
+def _calls(invoice: InvoiceToSend) -> Mapping[str, int]:
     """Count an invoice's remaining requests, by its journal. A filled draft is read before it is finalized."""
-    if _is_unsettled(one):
+    if _is_unsettled(invoice):
         return {}
-    if one.state in ("filled", "verified"):
+    if invoice.state in ("filled", "verified"):
         return {"retrieve": 1, "finalize": 1}
-    batches = {"add_lines": _rounded_up(_lines(one), LINES_PER_CALL), "finalize": 1}
-    return batches if one.state == "drafted" else {"create": 1, **batches}
+    batches = {"add_lines": _rounded_up(_lines(invoice), LINES_PER_CALL), "finalize": 1}
+    return batches if invoice.state == "drafted" else {"create": 1, **batches}
 
 
-def _is_unsettled(one: InvoiceToSend) -> bool:
-    return one.has_draft and one.state in ("failed", "unknown", "needs_attention")
+def _is_unsettled(invoice: InvoiceToSend) -> bool:
+    return invoice.has_draft and invoice.state in ("failed", "unknown", "needs_attention")
 
 
-def _lines(one: InvoiceToSend) -> int:
-    return min(one.items, MOST_LINES)
+def _lines(invoice: InvoiceToSend) -> int:
+    return min(invoice.items, MOST_LINES)
 
 
 def _rounded_up(count: int, by: int) -> int:
@@ -129,17 +129,21 @@ def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: M
         percent: The allowed difference; 0 turns the guard off.
         approved: Currency -> cents. A total up to this amount passes, however much it differs from last month's.
     """
-    currencies = sorted({one.currency for one in totals})
+    currencies = sorted({organization.currency for organization in totals})
     return [
-        _judge([one for one in totals if one.currency == currency], percent, approved.get(currency))
+        _judge(
+            [organization for organization in totals if organization.currency == currency],
+            percent,
+            approved.get(currency),
+        )
         for currency in currencies
     ]
 
 
 def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | None) -> GuardResult:
     currency = totals[0].currency
-    total = sum(one.cents for one in totals)
-    before = [one.last_cents for one in totals if one.last_cents is not None]
+    total = sum(organization.cents for organization in totals)
+    before = [organization.last_cents for organization in totals if organization.last_cents is not None]
     last = sum(before) if before else None
     if percent == 0:
         return GuardResult(currency, total, last, True, "the guard is turned off")
@@ -151,7 +155,13 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
         return GuardResult(currency, total, last, True, f"within {percent} % of last month")
     if approved is not None and total <= approved:
         return GuardResult(currency, total, last, True, f"approved up to {format_cents(approved, currency)}")
-    ranked = sorted(totals, key=lambda one: (-abs(one.cents - (one.last_cents or 0)), one.organization_id))
+    ranked = sorted(
+        totals,
+        key=lambda organization: (
+            -abs(organization.cents - (organization.last_cents or 0)),
+            organization.organization_id,
+        ),
+    )
     return GuardResult(
         currency, total, last, False, _out_of_line(currency, total, last, percent, approved), tuple(ranked[:NAMED])
     )
@@ -166,10 +176,14 @@ def _out_of_line(currency: str, total: int, last: int, percent: int, approved: i
     )
 
 
-def described(one: OrganizationTotals) -> str:
+def described(organization: OrganizationTotals) -> str:
     """Write a contributor for people: `acme $120.00 (last month $10.00)`."""
-    last = "nothing" if one.last_cents is None else format_cents(one.last_cents, one.currency)
-    return f"{one.organization_id} {format_cents(one.cents, one.currency)} (last month {last})"
+    last = (
+        "nothing" if organization.last_cents is None else format_cents(organization.last_cents, organization.currency)
+    )
+    return (
+        f"{organization.organization_id} {format_cents(organization.cents, organization.currency)} (last month {last})"
+    )
 
 
 def read_approved_total(text: str) -> dict[str, int]:

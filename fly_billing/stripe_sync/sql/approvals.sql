@@ -1,5 +1,5 @@
 -- name: approve_total
--- No rows.
+-- No rows. Records the approval of a month's total.
 insert into sync_approvals (month, currency, total_cents, approved_by, approved_at)
 values (:month, :currency, :total_cents, :approved_by, :now);
 
@@ -11,8 +11,8 @@ where month = :month
 order by currency, id desc;
 
 -- name: invoices_to_send
--- One row per finalized invoice of the month, of all groups, that should be in Stripe and is not, by our journal: the
--- invoices of invoices_to_sync, with the columns needed to count requests.
+-- One row per finalized invoice of the month, of all groups, that should be in Stripe and is not, by our journal. Same
+-- invoices as `invoices_to_sync`, with the columns needed to count requests.
 select
     invoices.organization_id, invoices.currency, invoices.total_cents, stripe_invoices.state,
     stripe_invoices.stripe_invoice_id is not null as has_draft,
@@ -27,10 +27,10 @@ where invoices.month = :month
 order by invoices.organization_id, invoices.revision;
 
 -- name: totals_beside_last_month
--- One row per organization and currency: cents of the month, and of the month before (null: no final invoice).
--- The month includes invoices that are not finalized yet, so that one partition billed alone does not look like a
--- collapse; the month before includes final invoices only. Imported invoices count. Not here: void invoices, and
--- impossible amounts (`bounds`), one of which would distort the total.
+-- One row per organization and currency: the month's total, and the total of the month before (null if it has no final
+-- invoice). The month includes open invoices, so that billing a single partition does not look like a collapse. The
+-- month before includes final invoices only. Imported invoices count. Not here: void invoices, and amounts out of range
+-- (`bounds`), one of which would distort the total.
 select
     organization_id, currency,
     cast(coalesce(sum(total_cents) filter (where month = :month), 0) as bigint) as cents,

@@ -1,5 +1,4 @@
--- name: stripe_event_add
--- stripe_event_add
+-- name: record_stripe_event
 -- One row if the event is new, none if it was recorded before.
 insert into stripe_events (
     id, type, created_at, received_at, source, object_id, invoice_id, livemode, idempotency_key, paid_at,
@@ -12,24 +11,22 @@ values (
 on conflict do nothing
 returning id;
 
--- name: stripe_event_known
--- stripe_event_known
--- One row per event of these that is recorded already.
+-- name: recorded_stripe_events
+-- One row per event of this list that is already recorded.
 select id from stripe_events where id = any (:ids);
 
--- name: stripe_event_settle
--- stripe_event_settle
--- One row if the event was still waiting: it gets its outcome, or the reason to keep waiting.
+-- name: settle_stripe_event
+-- One row if the event was still waiting. Sets its outcome, or the reason why it keeps waiting.
 update stripe_events set
     outcome = :outcome, reason = :reason, code = :code, customer_text = :customer_text, operator_text = :operator_text,
     alerted_at = null
 where id = :id and outcome = 'waiting'
 returning id;
 
--- name: stripe_event_standing
--- stripe_event_standing
--- One row, or none: the invoice of ours that an event is about, locked until the transaction ends. Known by its id in
--- Stripe, or else by the id of ours that it carries there. `is_own_request`: a sync or a repair of ours made it happen.
+-- name: invoice_of_stripe_event
+-- One row or none: our invoice that an event is about, locked until the transaction ends. It is found by its Stripe id,
+-- or else by our invoice id in the metadata of the Stripe invoice. `is_own_request` is true if one of our syncs or
+-- repairs caused the event.
 select
     i.id, i.status, i.origin, s.state as stripe_state, s.stripe_invoice_id,
     exists (select from stripe_attempts as a where a.idempotency_key = :idempotency_key) as is_own_request
@@ -41,28 +38,25 @@ where i.id = coalesce(
 )
 for update of i;
 
--- name: stripe_event_status
--- stripe_event_status
--- No rows. The invoice takes the status that Stripe gave it; the database refuses one that can't follow.
+-- name: set_invoice_status
+-- No rows. Sets the invoice's status to the one in Stripe. A trigger refuses a status that can't follow the current
+-- one.
 update invoices set
     status = :status, paid_at = case when :status = 'paid' then cast(:paid_at as timestamptz) end
 where id = :invoice_id;
 
--- name: stripe_events_mark_polled
--- stripe_events_mark_polled
--- No rows. All events until then were read; it never goes back.
+-- name: advance_stripe_poll_position
+-- No rows. Records that all events before :until were read. The position never moves back.
 insert into stripe_events_polled (until) values (:until)
 on conflict (only_row) do update set until = greatest(stripe_events_polled.until, excluded.until);
 
--- name: stripe_events_polled
--- stripe_events_polled
--- One row, or none before the first poll: all events that Stripe made before then were read.
+-- name: stripe_poll_position
+-- One row, or none before the first poll: all events that Stripe created before `until` were read.
 select until from stripe_events_polled;
 
--- name: stripe_events_waiting
--- stripe_events_waiting
--- One row per event that waited for our sync and need wait no longer, or that our invoice's row could not take
--- (`was_refused`), oldest first.
+-- name: waiting_stripe_events
+-- One row per event, oldest first, that waited for our sync and can be applied now, or whose change the database
+-- refused (`was_refused`).
 select e.id, e.type, e.created_at as created, e.object_id, e.livemode, e.invoice_id, e.idempotency_key, e.paid_at,
     e.next_attempt_at, e.error, e.error_code, e.code is not null as was_refused
 from stripe_events as e

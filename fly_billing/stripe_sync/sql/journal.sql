@@ -1,5 +1,5 @@
 -- name: begin_stripe_attempt
--- One row: the id of the attempt that is about to be made.
+-- One row: the new attempt's id. The request is sent after this is committed.
 insert into stripe_attempts (invoice_id, step, generation, idempotency_key, request_hash, sent_at)
 values (:invoice_id, :step, :generation, :idempotency_key, :request_hash, :now)
 returning id;
@@ -29,9 +29,9 @@ where invoices.id = any (:ids) and invoices.status <> 'open' and invoices.origin
 order by invoices.organization_id, invoices.revision;
 
 -- name: invoices_not_created
--- One row per invoice of this list with something to pay that the journal knows nothing of in Stripe: it has no id
--- there, and no create under its generation that Stripe may have taken. (One that may have been taken is sent again
--- under its key.)
+-- One row per invoice of this list that has something to pay and that, by our journal, is not in Stripe: it has no
+-- Stripe id, and no create request of its generation that Stripe may have applied. (A request that may have been
+-- applied is sent again under the same key.)
 select i.id
 from invoices as i
 left join stripe_invoices as s on s.invoice_id = i.id
@@ -44,7 +44,7 @@ where i.id = any (:ids) and i.total_cents <> 0 and s.stripe_invoice_id is null
 
 -- name: invoices_to_sync
 -- One row per finalized invoice of the month that should be in Stripe and is not, by our journal.
--- Not here: open and void invoices, imported invoices, and those with nothing to pay that are done.
+-- Not here: open, void and imported invoices.
 select invoices.id
 from invoices
 join organizations on organizations.id = invoices.organization_id
@@ -73,7 +73,7 @@ update stripe_invoices set
 where invoice_id = :invoice_id;
 
 -- name: open_stripe_invoice
--- One row: the invoice's place in the journal, created if missing, and its own status.
+-- One row: the invoice's journal entry, created if missing, and the invoice's own status.
 insert into stripe_invoices as s (invoice_id, state, run_id, updated_at)
 values (:invoice_id, 'pending', :run_id, :now)
 on conflict (invoice_id) do update set run_id = excluded.run_id
@@ -83,14 +83,14 @@ returning
 ;
 
 -- name: organizations_without_customer
--- One row per organization of these invoices that has no customer in Stripe yet, so far as we know.
+-- One row per organization of these invoices that has no customer in Stripe, by our records.
 select distinct o.id, o.created_at
 from invoices as i
 join organizations as o on o.id = i.organization_id
 where i.id = any (:ids) and o.stripe_customer_id is null;
 
 -- name: set_stripe_customer
--- No rows. An organization's customer is made once; a customer that was set meanwhile stays.
+-- No rows. Sets the organization's customer. A customer that another run has set meanwhile stays.
 update organizations set stripe_customer_id = :customer where id = :organization_id and stripe_customer_id is null;
 
 -- name: stripe_attempts_of_key
@@ -98,5 +98,5 @@ update organizations set stripe_customer_id = :customer where id = :organization
 select id, request_hash, sent_at, outcome from stripe_attempts where idempotency_key = :idempotency_key order by id;
 
 -- name: stripe_customer_of
--- One row: the organization's customer in Stripe, null where there is none yet.
+-- One row: the organization's customer in Stripe. Null if there is none yet.
 select stripe_customer_id from organizations where id = :organization_id;

@@ -1,5 +1,5 @@
--- name: add_stripe_reconciliation
--- No rows. One look at what Stripe holds of a month.
+-- name: record_stripe_reconciliation
+-- No rows. Records the result of comparing a month with Stripe.
 insert into stripe_reconciliations (
     month, swept_at, run_id, invoices_here, invoices_in_stripe, totals_here, totals_in_stripe, discrepancies
 )
@@ -9,7 +9,7 @@ values (
 );
 
 -- name: invoices_expected_in_stripe
--- One row per invoice of the month that Stripe should hold: finalized here, and with something to pay.
+-- One row per invoice of the month that Stripe should have: finalized here, with something to pay.
 select id, organization_id
 from invoices
 where month = :month and origin = 'billed' and status in ('finalized', 'paid', 'uncollectible')
@@ -17,18 +17,19 @@ where month = :month and origin = 'billed' and status in ('finalized', 'paid', '
 order by organization_id, revision;
 
 -- name: last_create_attempt
--- One row: when an invoice of the month was last asked for in Stripe; null: never, or nobody knows.
+-- One row: the time of the last create request for an invoice of the month. Null if there was none, or if a time can't
+-- be read.
 select case when bool_and(isfinite(a.sent_at)) then max(a.sent_at) end as sent_at
 from invoices as i
 join stripe_attempts as a on a.invoice_id = i.id
 where i.month = :month and a.step = 'create';
 
 -- name: organizations_outside_groups
--- One row per organization that is in none of these billing groups.
+-- One row per organization outside these billing groups.
 select id from organizations where not billing_group = any (:groups);
 
 -- name: stripe_entries_of_month
--- One row per invoice of the month that the Stripe journal knows by an id, or has begun to send.
+-- One row per invoice of the month in the Stripe journal.
 select s.invoice_id, i.organization_id, s.state, s.stripe_invoice_id
 from stripe_invoices as s
 join invoices as i on i.id = s.invoice_id

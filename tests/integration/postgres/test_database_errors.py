@@ -198,7 +198,7 @@ def test_a_read_only_server_is_named_when_something_is_to_be_written(databases: 
     database = BillingDatabase(databases.billing)
     assert database.rows("months_to_sync") == []
     with pytest.raises(DatabaseProblem, match=r"is read-only \(a standby, or default_transaction_read_only\)"):
-        database.rows("pace_slow", bucket="x", per_second=1, factor=1, least_per_second=1, recovery_seconds=1,
+        database.rows("slow_down_requests", bucket="x", per_second=1, factor=1, least_per_second=1, recovery_seconds=1,
                       hold_seconds=1)  # fmt: skip
     database.engine.dispose()
 

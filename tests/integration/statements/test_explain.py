@@ -1,4 +1,4 @@
-"""An item is explained from what is kept of it: its sums, and the events in the version of the table that it billed."""
+"""An item is explained from its record: its sums, and the events in the version of the usage table that it billed."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_digits_that_fit_several_items_list_them_all(platform: Platform) -> None
         ("0123456789abcdef0123456789abcdef01", "longer than an item id"),
     ],
 )
-def test_what_names_no_item_says_what_would(platform: Platform, text: str, said: str) -> None:
+def test_a_text_that_names_no_item_is_refused_with_a_hint(platform: Platform, text: str, said: str) -> None:
     with pytest.raises(NoSuchItem, match=said):
         find_item(platform.database, text)
 
@@ -137,7 +137,7 @@ def test_a_month_without_items_and_a_place_without_an_item_are_named(platform: P
 # --- The sums ------------------------------------------------------------------------------------------------------
 
 
-def test_every_item_of_an_invoice_comes_out_right_from_what_is_kept_of_it(platform: Platform) -> None:
+def test_every_item_of_an_invoice_is_recalculated_from_its_record(platform: Platform) -> None:
     """0.30; 10 GB past 100 x 0.02; half of 29.00; -1.005; 3 seconds of a Machine."""
     platform.add_subscription("acme", "support", at("2026-09-16"))
     platform.add_one_off("acme", "goodwill", "-1.005", at("2026-09-10"))
@@ -184,7 +184,7 @@ def test_a_final_invoice_is_named_by_its_number(platform: Platform) -> None:
     assert "ACME-0001, 2026-09, finalized" in shown(one)
 
 
-def test_what_somebody_changed_by_hand_is_told_loudly(platform: Platform) -> None:
+def test_a_manual_change_of_an_amount_is_reported(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update invoice_items set amount_cents = 31")
     one = first_item(platform)
@@ -269,7 +269,7 @@ def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(p
         assert [one.id for one in billed.events()] == ["e1"]
 
 
-def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform) -> None:
+def test_usage_that_can_no_longer_be_read_is_reported(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     usage = usage_of(first_item(platform))
     for file in platform.usage_table.path.rglob("*.parquet"):
@@ -288,7 +288,7 @@ def test_usage_that_can_not_be_read_any_more_is_said_to_be_so(platform: Platform
     assert not platform.usage_table.exists()
 
 
-def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform) -> None:
+def test_events_that_differ_from_the_billed_quantity_are_reported(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update usage_rollups set quantity = 4, events = 2")
     with open_billed_events(platform.database, platform.usage_table, usage_of(first_item(platform))) as billed:
@@ -297,8 +297,8 @@ def test_events_that_do_not_come_to_what_was_billed_are_told(platform: Platform)
         ]
 
 
-def test_a_meter_that_counts_says_what_its_aggregation_made_of_the_events(platform: Platform) -> None:
-    """Three requests of whatever size: 3 x 0.10."""
+def test_a_meter_that_counts_events_shows_the_result_of_its_aggregation(platform: Platform) -> None:
+    """Three requests of any size: 3 x 0.10."""
     platform.execute("update meters set aggregation = 'count' where key = 'requests'")
     used(platform, event("e1", "5"), event("e2", "0"), event("e3", "7.5"))
     told = run(platform, "acme", "2026-09", "1", "--events")
@@ -308,7 +308,7 @@ def test_a_meter_that_counts_says_what_its_aggregation_made_of_the_events(platfo
     assert "Of 3 events the meter's aggregation, count, made 3 requests: what was billed." in told.stdout
 
 
-def test_events_that_are_rounded_first_show_what_was_measured_and_what_counts(platform: Platform) -> None:
+def test_rounded_events_show_the_measured_and_the_counted_quantity(platform: Platform) -> None:
     """Two calls of 61 seconds in steps of 6: 66 + 66 = 132 x 0.10 = 13.20. The longest of the others counts as 66."""
     by_six = EventRounding(Decimal(6))
     meters = (
@@ -339,7 +339,7 @@ def test_a_step_can_not_be_changed_once_the_meter_has_usage(platform: Platform) 
         platform.execute("update meters set event_step = 6, event_round = 'up' where key = 'requests'")
 
 
-# --- How the events come to it -------------------------------------------------------------------------------------
+# --- How events make up a quantity ---------------------------------------------------------------------------------
 
 GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
 HOW = (
@@ -404,7 +404,7 @@ def test_a_peak_names_the_event_that_was_highest_of_its_own_dimensions(platform:
     ]
 
 
-def test_a_price_change_on_the_15th_bills_of_a_peak_only_what_it_rose_since(platform: Platform) -> None:
+def test_after_a_price_change_on_the_15th_only_the_increase_of_a_peak_is_billed(platform: Platform) -> None:
     """4 x 0.10 before; 7 - 4 = 3 x 0.20 since."""
     metered(platform, price("peak", "0.20", "peak", unit="connection", effective_from=at("2026-09-15")))
     close_with(
@@ -426,7 +426,7 @@ def test_a_price_change_on_the_15th_bills_of_a_peak_only_what_it_rose_since(plat
     assert platform.totals() == [100]
 
 
-def test_each_user_is_counted_at_the_first_event_and_repeats_are_told(platform: Platform) -> None:
+def test_each_user_is_counted_at_the_first_event_and_repeats_are_listed(platform: Platform) -> None:
     """Ada before the price change on the 15th; bob since, when ada comes again twice and bob once."""
     metered(platform, price("users", "0.20", "users", unit="user", effective_from=at("2026-09-15")))
     close_with(
@@ -464,7 +464,7 @@ def test_the_latest_quantity_is_that_of_the_last_event_and_an_earlier_price_bill
     ]
 
 
-def test_what_was_held_is_a_table_of_levels_and_seconds(platform: Platform) -> None:
+def test_a_level_over_time_is_a_table_of_levels_and_seconds(platform: Platform) -> None:
     """10 GB for 30 hours and 4 GB for 2 are 308 GB-hours; another volume's 1 GB for 1 s is 1/3600, rounded."""
     metered(platform)
     close_with(
@@ -557,7 +557,7 @@ def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(pla
     assert (data["events"], data["events_left_out"], data["problems"]) == ([], 0, [])
 
 
-def test_what_a_final_invoice_bills_as_held_is_explained_by_the_events_of_then(platform: Platform) -> None:
+def test_a_level_on_a_final_invoice_is_explained_by_the_events_that_it_billed(platform: Platform) -> None:
     """Afterwards it turns out that the volume was gone in August: September's final invoice had 10 GB x 720 hours."""
     metered(platform)
     close_with(platform, told("h1", "10", "volume", "2026-08-30T00:00:00", region="ams", volume="vol-1"))
@@ -571,7 +571,7 @@ def test_what_a_final_invoice_bills_as_held_is_explained_by_the_events_of_then(p
     assert explained_quantities(platform) == before
 
 
-def test_an_open_invoice_explains_what_was_held_so_far(platform: Platform) -> None:
+def test_an_open_invoice_explains_the_levels_so_far(platform: Platform) -> None:
     """From the 15th, 12:00 to the 20th, 12:00, when it was added up: 120 hours."""
     metered(platform)
     used(platform, event("h1", "10", type="volume", region="ams", volume="vol-1"))
@@ -606,7 +606,7 @@ ALL = {"max": "9", "unique": "2", "latest": "5"}
         ([("ams", ("ams",), None), ("else", None, None)], {"max": "16", "unique": "4", "latest": "14"}),
     ],
 )
-def test_what_one_price_covers_is_counted_once_and_explained_as_a_sum(
+def test_everything_that_one_price_covers_is_counted_once_and_explained_as_a_sum(
     platform: Platform,
     name: str,
     prices: list[tuple[str, tuple[str, ...] | None, str | None]],
@@ -651,7 +651,7 @@ def test_what_one_price_covers_is_counted_once_and_explained_as_a_sum(
     ],
     ids=["max", "unique", "latest", "time-weighted"],
 )
-def test_a_quantity_that_its_events_do_not_come_to_is_told(
+def test_a_quantity_that_differs_from_its_events_is_reported(
     platform: Platform, usage: dict[str, Any], said: str
 ) -> None:
     metered(platform)
@@ -663,7 +663,7 @@ def test_a_quantity_that_its_events_do_not_come_to_is_told(
     assert run(platform, "acme", "2026-09", "1").returncode == 1
 
 
-def test_a_number_of_events_that_is_not_what_was_billed_is_told(platform: Platform) -> None:
+def test_a_number_of_events_that_differs_from_the_billed_one_is_reported(platform: Platform) -> None:
     platform.execute("update meters set aggregation = 'count' where key = 'requests'")
     used(platform, event("e1", "5"))
     platform.execute("update usage_rollups set quantity = 2")
@@ -839,7 +839,7 @@ def test_the_command_tells_all_as_data(platform: Platform) -> None:
     assert every["invoice"]["total_cents"] == 150
 
 
-def test_the_command_fails_where_an_item_does_not_come_to_what_was_billed(platform: Platform) -> None:
+def test_the_command_fails_if_a_recalculated_amount_differs_from_the_billed_one(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update invoice_items set amount = 0.4")
     told = run(platform, "acme", "2026-09", "1")
@@ -847,7 +847,7 @@ def test_the_command_fails_where_an_item_does_not_come_to_what_was_billed(platfo
     assert "Amount: the lines add up to 0.3 USD, not to 0.4" in told.stdout
 
 
-def test_the_command_says_in_a_line_what_it_does_not_find(platform: Platform) -> None:
+def test_the_command_names_an_unknown_item_in_one_line(platform: Platform) -> None:
     told = run(platform, "nobody")
     assert told.returncode == 2
     assert "'nobody' is not an item id" in " ".join(told.stderr.split())
@@ -857,7 +857,7 @@ def test_the_command_says_in_a_line_what_it_does_not_find(platform: Platform) ->
 # --- Adjustments ---------------------------------------------------------------------------------------------------
 
 
-def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculations(platform: Platform) -> None:
+def test_an_adjustment_is_recalculated_from_the_records_of_both_calculations(platform: Platform) -> None:
     """30 requests of 0.10 were billed, 3.00; 12.5 came late: 4.25 are owed."""
     platform.use(event("e1", "30"))
     platform.close()
@@ -886,7 +886,7 @@ def test_an_adjustment_is_worked_out_again_from_what_is_kept_of_both_calculation
     assert one.problems == ()
 
 
-def test_a_month_whose_level_was_changed_in_an_earlier_month_is_told_as_that(platform: Platform) -> None:
+def test_an_adjustment_for_a_level_that_changed_in_an_earlier_month_says_so(platform: Platform) -> None:
     """100 GB from 10 September on; on 20 November somebody reports that they were 200 from 11 September on."""
     meters = (Meter("volumes", "Volumes", "GB-day", Aggregation("time_weighted", series="volume", time_unit=86400)),)
     with platform.database.transaction() as connection:

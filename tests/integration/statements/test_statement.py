@@ -1,4 +1,4 @@
-"""A customer can always read what they owe and why, and what is wrong, whether Stripe is up or down."""
+"""A customer can always read the amount they owe, its reasons and any problem, even while Stripe is down."""
 
 import json
 import os
@@ -33,7 +33,7 @@ from tests.support.builders import (
 COMMAND = Path(sys.executable).with_name("fly-billing")
 
 
-def test_the_statement_of_an_open_month_shows_how_each_amount_came_about(platform: Platform) -> None:
+def test_the_statement_of_an_open_month_shows_the_calculation_of_each_amount(platform: Platform) -> None:
     """3 x 0.10; 110 GB - 100 free = 10 x 0.02; 14.50 for half a month; 1 second of a machine; -1.00."""
     platform.add_subscription("acme", "support", at("2026-09-16"))
     platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
@@ -79,7 +79,7 @@ def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_one_ask
     assert (september.as_of, september.due_on) == (CLOSED, date(2026, 10, 18))
 
 
-def test_an_invoice_that_can_not_be_computed_says_so_to_the_customer(platform: Platform) -> None:
+def test_the_customer_reads_that_an_invoice_can_not_be_calculated_yet(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     platform.add_subscription("acme", "unknown", at("2026-09-01"))
@@ -91,7 +91,7 @@ def test_an_invoice_that_can_not_be_computed_says_so_to_the_customer(platform: P
     )
 
 
-def test_a_month_that_was_never_computed_is_on_the_statement_with_its_trouble(platform: Platform) -> None:
+def test_a_month_that_was_never_calculated_is_on_the_statement_with_the_reason(platform: Platform) -> None:
     platform.bill()
     statement = read_statement(platform.database, "acme", NOW, SEPTEMBER)
     (invoice,) = statement.invoices
@@ -100,7 +100,7 @@ def test_a_month_that_was_never_computed_is_on_the_statement_with_its_trouble(pl
     assert statement.headline() == "Acme owes nothing."
 
 
-def test_an_invoice_that_does_not_reach_stripe_says_so_to_the_customer(platform: Platform) -> None:
+def test_the_customer_reads_that_an_invoice_has_not_reached_stripe(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     (billed,) = platform.close().invoices
     platform.execute(
@@ -113,7 +113,7 @@ def test_an_invoice_that_does_not_reach_stripe_says_so_to_the_customer(platform:
     assert (invoice.status, invoice.total_cents, invoice.trouble) == ("finalized", 30, "It is delayed.")
 
 
-def test_a_final_invoice_that_nobody_could_even_try_to_sync_says_that_it_is_delayed(platform: Platform) -> None:
+def test_a_final_invoice_that_was_never_synced_is_shown_as_delayed(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.close()
     (soon,) = read_statement(platform.database, "acme", CLOSED + timedelta(hours=6)).invoices
@@ -167,7 +167,7 @@ def test_a_month_in_which_an_organization_has_nothing_is_named(platform: Platfor
         read_statement(platform.database, "acme", NOW, SEPTEMBER)
 
 
-# Where the money went ----------------------------------------------------------------------------------------------
+# Spend, broken down ------------------------------------------------------------------------------------------------
 
 
 def shown(platform: Platform, organization: str = "acme") -> StatementInvoice:
@@ -181,12 +181,12 @@ def shares(found: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
 
 
 def days(invoice: StatementInvoice) -> dict[int, int]:
-    """Return the cents of the days that came to something."""
+    """Return the cents of the days with spend."""
     assert invoice.spend is not None
     return {one.day.day: one.amount_cents for one in invoice.spend.by_day.days if one.amount_cents}
 
 
-def test_a_statement_says_where_the_money_went_by_product_app_region_and_day(platform: Platform) -> None:
+def test_a_statement_breaks_down_spend_by_product_app_region_and_day(platform: Platform) -> None:
     """Volumes: 30 GB x 0.20 = $6.00, 20 of them web's in ams on the 2nd, 10 worker's in fra on the 3rd; 3 requests."""
     meter = Meter("volume_gb", "Volumes", "GB", dimensions=("app", "region"))
     volumes = price("volumes", "0.20", "volume_gb", unit="GB")
@@ -218,7 +218,7 @@ def test_fees_are_spread_over_their_days_and_one_off_items_are_on_their_own(plat
     assert sorted(found.values()) == [96] * 5 + [97] * 10
 
 
-def test_usage_from_before_days_were_kept_is_said_to_have_no_day(platform: Platform) -> None:
+def test_usage_from_before_days_were_recorded_has_no_day(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     platform.execute("update usage_rollups set daily = null")
@@ -246,7 +246,7 @@ def test_a_month_is_compared_with_the_one_before(platform: Platform) -> None:
     assert shown(platform).compared is None
 
 
-def test_discounts_credits_and_taxes_are_shown_with_what_is_left_of_the_credits(platform: Platform) -> None:
+def test_discounts_credits_and_taxes_are_shown_with_the_remaining_credits(platform: Platform) -> None:
     """$30.00 - 10 % = $27.00 - $20.00 of credit = $7.00; 19 % of it is $1.33; $8.33. Nothing of the other is drawn."""
     platform.execute("insert into coupons (code, description, percent) values ('TEN', '10 % off', 10)")
     platform.execute(
@@ -345,7 +345,7 @@ def test_the_payers_statement_shows_all_lines_by_organization(linked: Platform) 
     assert invoice.payer is None
 
 
-def test_whom_another_one_pays_for_sees_their_own_lines_and_who_pays(linked: Platform) -> None:
+def test_an_organization_that_another_one_pays_for_sees_its_own_lines_and_the_payer(linked: Platform) -> None:
     statement = read_statement(linked.database, "acme", NOW)
     (invoice,) = statement.invoices
     assert statement.headline() == "Acme owes nothing."
@@ -356,7 +356,7 @@ def test_whom_another_one_pays_for_sees_their_own_lines_and_who_pays(linked: Pla
     assert (invoice.payer and invoice.payer.id, invoice.taxes) == ("globex", ())
 
 
-def test_what_became_of_the_payers_invoice_in_stripe_is_not_told_to_others(linked: Platform) -> None:
+def test_the_state_of_the_payers_invoice_in_stripe_is_not_shown_to_others(linked: Platform) -> None:
     (billed,) = linked.close().invoices
     linked.execute(
         "insert into stripe_invoices"
@@ -371,7 +371,7 @@ def test_what_became_of_the_payers_invoice_in_stripe_is_not_told_to_others(linke
     assert paid_for.number == "GLOBEX-0001"
 
 
-def test_months_before_a_link_are_ones_own(linked: Platform) -> None:
+def test_months_before_a_link_belong_to_the_organization(linked: Platform) -> None:
     august = SEPTEMBER.plus(-1)
     linked.add_one_off("acme", "setup", "2.00", at("2026-08-10"))
     linked.roll_up(august, now=at("2026-08-20"))
@@ -384,10 +384,10 @@ def test_months_before_a_link_are_ones_own(linked: Platform) -> None:
     assert invoices[0].compared is None  # an own invoice is no part of another one's
 
 
-# How far the usage is in -------------------------------------------------------------------------------------------
+# The usage that is included ----------------------------------------------------------------------------------------
 
 
-def test_a_statement_says_how_far_its_usage_is_in_and_which_files_brought_it(platform: Platform) -> None:
+def test_a_statement_says_which_usage_it_includes_and_from_which_files(platform: Platform) -> None:
     for number, day in enumerate(LANDING_DAYS[:19]):
         name = "machines" if number < 12 else f"proxy-{number}"
         write_jsonl(platform.landing_dir, [event(f"e{number}", "1", time=f"{day}T08:00:00Z")], day, name)
@@ -406,7 +406,7 @@ def test_a_statement_says_how_far_its_usage_is_in_and_which_files_brought_it(pla
     )
 
 
-def test_a_day_that_was_not_landed_ends_what_is_complete(platform: Platform) -> None:
+def test_a_day_that_was_not_landed_ends_the_complete_usage(platform: Platform) -> None:
     platform.land(*LANDING_DAYS[:8], *LANDING_DAYS[9:19], now=NOW)
     platform.roll_up()
     platform.bill()
@@ -415,7 +415,7 @@ def test_a_day_that_was_not_landed_ends_what_is_complete(platform: Platform) -> 
     assert found.until == date(2026, 9, 8)
 
 
-def test_usage_that_was_landed_after_the_invoice_was_worked_out_is_not_said_to_be_in(platform: Platform) -> None:
+def test_usage_landed_after_the_invoice_was_calculated_is_not_included(platform: Platform) -> None:
     platform.land(*LANDING_DAYS[:19], now=NOW)
     platform.roll_up()
     platform.bill()
@@ -426,11 +426,11 @@ def test_usage_that_was_landed_after_the_invoice_was_worked_out_is_not_said_to_b
     assert found.until == date(2026, 9, 4)
 
 
-# What it costs to read, and where it goes --------------------------------------------------------------------------
+# The cost of reading, and the output -------------------------------------------------------------------------------
 
 
 def statements_run(platform: Platform) -> int:
-    """Count what is asked of Postgres for one statement."""
+    """Count the SQL statements that one customer's statement takes."""
     asked: list[str] = []
 
     def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
@@ -444,7 +444,7 @@ def statements_run(platform: Platform) -> int:
     return len(asked)
 
 
-def test_a_long_invoice_asks_no_more_of_the_database_than_a_short_one(platform: Platform) -> None:
+def test_a_long_invoice_takes_no_more_database_statements_than_a_short_one(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     few = statements_run(platform)
@@ -507,7 +507,7 @@ def test_a_page_replaces_a_file_only_if_asked_and_goes_to_standard_output(platfo
     assert (shown.returncode, shown.stdout[:15]) == (0, "<!doctype html>")
 
 
-def test_a_page_that_can_not_be_written_is_said_so_in_a_line(platform: Platform, tmp_path: Path) -> None:
+def test_a_page_that_can_not_be_written_is_reported_in_one_line(platform: Platform, tmp_path: Path) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     result = statement_command(platform, tmp_path, "acme", "--html", str(tmp_path / "missing" / "acme.html"))

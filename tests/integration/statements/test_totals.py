@@ -1,4 +1,4 @@
-"""What each month came to, over ten years, of everybody or of one organization."""
+"""The totals of each month over ten years, of all organizations or of one."""
 
 from datetime import date
 from typing import Any

@@ -12,7 +12,7 @@ import pytest
 from fly_billing.alerting.unreported import queue_payment_failure_alerts
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.event_inbox import EventsRefused, Polled, poll_events, settle_waiting_events
+from fly_billing.stripe_sync.event_inbox import EventsRefused, PollReport, poll_events, settle_waiting_events
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.reader import StripeReader
 from tests.support.stripe_builders import bill_june, execute, invoice_in_stripe, kinds, query, sync, sync_tools, utc_now
@@ -28,7 +28,7 @@ def tools(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: P
     return tools
 
 
-def poll(tools: SyncTools, reader: StripeReader | None = None) -> Polled:
+def poll(tools: SyncTools, reader: StripeReader | None = None) -> PollReport:
     now = utc_now()
     return poll_events(tools.journal.database, reader or tools.reader(), now - timedelta(hours=1), now)
 
@@ -124,7 +124,7 @@ def test_an_event_that_can_not_be_recorded_fails_the_poll_after_all_others_are_a
     tools: SyncTools, sandbox: SandboxServer, event: Mapping[str, Any]
 ) -> None:
     pay(tools, sandbox, "bolt")
-    with pytest.raises(EventsRefused, match=r"1 event of Stripe's can't be recorded.*evt_strange"):
+    with pytest.raises(EventsRefused, match=r"1 Stripe event can't be recorded.*evt_strange"):
         poll(tools, OneMore(tools, event))
     assert statuses(tools)["bolt"] == "paid"
     # It is not remembered as read: the next poll reads it again.

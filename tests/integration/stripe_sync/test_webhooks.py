@@ -39,7 +39,7 @@ from fly_billing.settings import Settings, SettingsError
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.event_inbox import (
-    Polled,
+    PollReport,
     poll_events,
     record_event,
     settle_waiting_events,
@@ -655,7 +655,7 @@ def _is_up(port: int) -> bool:
 # Polling -----------------------------------------------------------------------------------------------------------
 
 
-def poll(database: BillingDatabase, client: stripe.StripeClient) -> Polled:
+def poll(database: BillingDatabase, client: stripe.StripeClient) -> PollReport:
     return poll_events(database, reader_of(database, client), utc_now() - timedelta(days=1), utc_now())
 
 

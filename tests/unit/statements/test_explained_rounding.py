@@ -1,4 +1,4 @@
-"""An item's cents are told with the numbers that decided on them, and are those that the invoice has."""
+"""An item's cents are explained with the numbers that determined them, and equal the invoice's."""
 
 from decimal import Decimal
 
@@ -37,7 +37,7 @@ def test_the_odd_cent_goes_to_the_largest_remainder_and_the_sentence_says_so() -
 
 
 def test_an_item_that_gets_other_cents_than_its_own_rounding_says_why() -> None:
-    """Three times 0.106 come to 0.318: 32 cents. The last of equal remainders gets nothing."""
+    """Three times 0.106 is 0.318: 32 cents. The last of equal remainders gets nothing."""
     last = rounded("0.106", "0.106", "0.106", number=3)
     assert (last.cents, last.own_cents, last.rank, last.left_over) == (10, 11, 3, 2)
     assert last.sentence.endswith(
@@ -111,7 +111,7 @@ def test_a_remainder_is_cut_only_where_it_is_longer_than_six_digits(amount: str,
     assert f"$0.00 plus {said}" in rounded(amount, "5").sentence
 
 
-def test_what_is_left_over_of_yen_is_told_in_yen() -> None:
+def test_a_remainder_of_yen_is_explained_in_yen() -> None:
     """3.4 + 2.3 = 5.7: 6 yen, 5 of them whole."""
     assert rounded("3.4", "2.3", currency="JPY").sentence == (
         "The exact amounts of all 2 items total 5.7, which is rounded once to JPY 6. Rounded down one by one, the items"

@@ -1,4 +1,4 @@
-"""The sum that explains a quantity comes to just what the domain bills, wherever the month is cut."""
+"""The sum that explains a quantity equals the billed quantity, wherever the month is divided."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def explained(
 
 
 @given(st.sampled_from([1, 7, 3600, 2_592_000]), TOLD, BEFORE, st.lists(TIMES, max_size=3, unique=True), AS_OF)
-def test_stretches_add_up_to_what_is_billed_in_every_part_of_the_month(
+def test_stretches_add_up_to_the_billed_quantity_in_every_part_of_the_month(
     unit: int, told: list[LandedMeasurement], levels: dict[str, Decimal], cuts: list[datetime], as_of: datetime
 ) -> None:
     how = Aggregation("time_weighted", series="volume", time_unit=unit)
@@ -72,7 +72,7 @@ def test_stretches_add_up_to_what_is_billed_in_every_part_of_the_month(
         assert all(line.product for line in one.lines[:-1])
 
 
-def test_a_level_ends_where_its_series_is_told_under_other_dimensions() -> None:
+def test_a_level_ends_when_its_series_is_reported_under_other_dimensions() -> None:
     """10 GB from the 1st, moved on the 16th: 10 x 15 days of 24 hours."""
     told, moved = landed("1", "10", "2026-09-01"), landed("2", "10", "2026-09-16")
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(3600))
@@ -94,14 +94,14 @@ def test_of_levels_at_one_time_only_the_last_is_held() -> None:
     assert one.problems() == []
 
 
-def test_what_was_held_and_let_go_before_a_price_change_bills_nothing_after_it() -> None:
+def test_a_level_that_ended_before_a_price_change_is_not_billed_after_it() -> None:
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)
     told = [landed("1", "9", "2026-09-02"), landed("2", "0", "2026-09-03")]
     one = explained(seconds, told, "0", start=at("2026-09-15"))
     assert (one.lines, one.problems()) == ((), [])
 
 
-def test_no_rounding_hides_a_quantity_that_stretches_do_not_come_to() -> None:
+def test_rounding_never_hides_a_quantity_that_differs_from_its_stretches() -> None:
     """A third of a GB-hour is billed as 0.333333333333333; one more in the last place is not what was held."""
     gb_hours = Aggregation("time_weighted", series="volume", time_unit=3600)
     told = [landed("1", "1", "2026-09-02"), landed("2", "0", "2026-09-02T00:20:00")]
@@ -171,7 +171,7 @@ def users(quantity: str, events: int, start: str = "2026-09-01", end: str = "202
     return explain_quantity(rollup, events, "user", DecidingEvents(how, SEPTEMBER, SEPTEMBER.end, FIRST_OF_EACH))
 
 
-def test_each_value_is_counted_where_it_first_came_and_the_other_events_are_told() -> None:
+def test_each_value_is_counted_at_its_first_event_and_repeats_are_listed() -> None:
     one = users("3", events=5)
     assert (one.title, one.unit) == ("Unique values of user: app web; 2026-09-01 to 2026-10-01", "user")
     assert said(one) == [
@@ -210,7 +210,7 @@ GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
 CARRIED = landed("1", "10", "2026-08-20", "vol-2")
 
 
-def test_a_level_from_before_the_month_says_when_it_was_told_and_where() -> None:
+def test_a_level_from_before_the_month_names_the_event_that_reported_it() -> None:
     """10 GB until the 2nd: 24 hours. 4 GB of another volume for the half second before that."""
     told = [
         landed("3", "4", "2026-09-01T23:59:59.500000", "vol-1"),
@@ -239,7 +239,7 @@ def test_a_level_from_before_the_month_says_when_it_was_told_and_where() -> None
     assert one.problems() == []
 
 
-def test_a_level_that_is_told_as_the_month_begins_is_of_this_month() -> None:
+def test_a_level_that_is_reported_as_the_month_begins_belongs_to_the_month() -> None:
     one = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
     assert said(one) == [
         ("volume vol-1, 2026-09-01 to 2026-10-01, reported by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
@@ -247,7 +247,7 @@ def test_a_level_that_is_told_as_the_month_begins_is_of_this_month() -> None:
 
 
 def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
-    """10 GB for 36 hours; what is told for later is not held yet."""
+    """10 GB for 36 hours; a level that is reported for later does not count yet."""
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(360))
     told = [landed("5", "1", "2026-09-20")]
     deciding = DecidingEvents(GB_HOURS, SEPTEMBER, at("2026-09-02T12:00:00"), told, [CARRIED])
@@ -256,7 +256,7 @@ def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
     assert one.problems() == []
 
 
-def test_an_event_that_adds_is_told_as_data_with_the_place_where_it_landed() -> None:
+def test_an_event_as_data_has_the_place_where_it_landed() -> None:
     (line,) = explained(Aggregation("max"), [landed("1", "2.50", "2026-09-03")], "2.5").lines
     assert line.as_data() == {
         "label": "the month's peak so far: app 1 on 2026-09-03",
@@ -272,7 +272,7 @@ def test_an_event_that_adds_is_told_as_data_with_the_place_where_it_landed() -> 
     }
 
 
-def test_a_stretch_is_told_as_data_with_its_level_and_its_seconds() -> None:
+def test_a_stretch_as_data_has_its_level_and_its_seconds() -> None:
     told = [landed("2", "0", "2026-09-02", "vol-2"), landed("3", "1", "2026-09-30", "vol-2")]
     carried, own = explained(GB_HOURS, told, "264", before=[CARRIED]).lines
     assert carried.as_data() == {
@@ -300,7 +300,7 @@ def test_a_stretch_is_told_as_data_with_its_level_and_its_seconds() -> None:
 @pytest.mark.parametrize(
     ("measured", "told"), [(None, None), ("66", None), ("61", "61"), ("61.50", "61.5"), ("0", "0")]
 )
-def test_an_event_that_was_rounded_is_told_with_what_landed(measured: str | None, told: str | None) -> None:
+def test_a_rounded_event_as_data_has_its_quantity_as_it_landed(measured: str | None, told: str | None) -> None:
     landed = LandedMeasurement(
         at("2026-09-15"), "app", "1", Decimal(66), place="2026-09-15/usage.jsonl:3",
         measured=None if measured is None else Decimal(measured),
@@ -321,7 +321,7 @@ def covered_by_one_price(
     )
 
 
-def test_of_one_price_for_all_regions_each_has_what_it_raised_the_highest_by() -> None:
+def test_with_one_price_for_all_regions_each_region_bills_its_increase_of_the_peak() -> None:
     """ams 4, fra 6, ams 9, fra 10: ams has 4 + (9 - 6), fra (6 - 4) + (10 - 9), together 10."""
     ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
     fra = [landed("2", "6", "2026-09-05"), landed("4", "10", "2026-09-20")]
@@ -337,7 +337,7 @@ def test_of_one_price_for_all_regions_each_has_what_it_raised_the_highest_by() -
     assert (sum(line.amount for line in other.lines), other.problems()) == (3, [])
 
 
-def test_an_event_at_the_edge_of_a_price_change_belongs_to_what_comes_after_it() -> None:
+def test_an_event_at_the_moment_of_a_price_change_is_billed_at_the_new_price() -> None:
     """ams 4 on the 2nd, 9 on the 10th at midnight, when the price changes."""
     ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
     fra = [landed("0", "1", "2026-09-01")]
@@ -350,7 +350,7 @@ def test_an_event_at_the_edge_of_a_price_change_belongs_to_what_comes_after_it()
     assert [line.amount for line in before.lines] == [4, -1]
 
 
-def test_where_another_region_was_always_higher_that_is_said() -> None:
+def test_a_region_that_never_set_a_peak_says_so() -> None:
     one = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
     assert said(one) == [("no event under these dimensions set a new peak", "", Decimal(0))]
     last = covered_by_one_price(Aggregation("latest"), [], [landed("2", "6", "2026-09-05")], "0")
@@ -358,7 +358,7 @@ def test_where_another_region_was_always_higher_that_is_said() -> None:
     assert (named(last), last.problems()) == (["2"], [])
 
 
-def test_a_rounded_peak_is_told_with_what_landed() -> None:
+def test_a_rounded_peak_shows_its_quantity_as_it_landed() -> None:
     event = replace(landed("1", "66", "2026-09-02"), measured=Decimal("61.0"))
     (line,) = said(explained(Aggregation("max"), [event], "66"))
     assert line[0] == "the month's peak so far: app 1 on 2026-09-02 (61, rounded)"

@@ -158,7 +158,7 @@ def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
     assert one.problems == ()
 
 
-def test_a_fee_that_was_charged_in_advance_shows_what_was_charged_before() -> None:
+def test_a_fee_charged_in_advance_shows_the_earlier_charge() -> None:
     one = explained(
         invoice_of(subscriptions=[subscription("2026-09-16", charged=(fee_charged("29"),))]), "subscription"
     )
@@ -176,7 +176,7 @@ def test_a_one_off_is_as_it_was_entered() -> None:
     assert sums(one) == [("Amount", [("amount as entered", "", Decimal("49.90"))], Decimal("49.90"))]
 
 
-def test_an_adjustment_names_its_month_and_what_caused_it() -> None:
+def test_an_adjustment_names_its_month_and_its_cause() -> None:
     found = Adjustment(
         id_of("late"), SEPTEMBER.plus(-1), "Requests", "late usage", Decimal("1.50"), "USD", ("late rows",)
     )
@@ -188,7 +188,7 @@ def test_an_adjustment_names_its_month_and_what_caused_it() -> None:
 HUNDRED = (rollup("requests", "1000"),)  # 1,000 x 0.10 = 100.00
 
 
-def test_a_percentage_off_is_worked_out_from_what_it_covers() -> None:
+def test_a_percentage_off_is_calculated_from_the_items_that_it_covers() -> None:
     one = explained(invoice_of(*HUNDRED, discounts=[percent_off("12.5")]), "discount")
     assert sums(one) == [
         (
@@ -201,7 +201,7 @@ def test_a_percentage_off_is_worked_out_from_what_it_covers() -> None:
     assert one.facts == (("Code", "PERCENT"),)
 
 
-def test_an_amount_off_says_what_it_took_from_which_item() -> None:
+def test_an_amount_off_shows_the_deduction_from_each_item() -> None:
     used = (rollup("requests", "30"), rollup("egress_gb", "200", region="iad"))  # 3.00 and 2.00
     one = explained(invoice_of(*used, discounts=[amount_off("4.00")]), "discount")
     assert sums(one) == [
@@ -210,7 +210,7 @@ def test_an_amount_off_says_what_it_took_from_which_item() -> None:
     assert one.facts == (("Code", "AMOUNT"), ("Agreed amount", "4"))
 
 
-def test_what_is_above_a_maximum_is_taken_off() -> None:
+def test_the_part_above_a_maximum_is_deducted() -> None:
     one = explained(invoice_of(*HUNDRED, commitments=[maximum("80.00")]), "maximum")
     assert sums(one) == [
         ("Amount", [("total of these items", "", -100), ("agreed maximum", "", 80)], -20),
@@ -218,7 +218,7 @@ def test_what_is_above_a_maximum_is_taken_off() -> None:
     ]
 
 
-def test_what_is_missing_to_a_minimum_is_what_was_agreed_less_what_counted() -> None:
+def test_the_charge_for_a_minimum_is_the_agreed_amount_minus_the_counted_one() -> None:
     one = explained(invoice_of(*HUNDRED, commitments=[minimum("500.00", counted_before=Decimal(150))]), "minimum")
     assert sums(one) == [
         ("Counted this month", [("Requests: requests as used", "", 100)], 100),
@@ -234,7 +234,7 @@ def test_what_is_missing_to_a_minimum_is_what_was_agreed_less_what_counted() -> 
     ]
 
 
-def test_a_credit_says_what_it_paid_and_what_is_left_of_it() -> None:
+def test_a_credit_shows_the_amount_that_it_paid_and_its_remainder() -> None:
     one = explained(invoice_of(*HUNDRED, credits=[credit("130.00")]), "credit")
     assert sums(one) == [
         ("Amount", [("Requests: requests as used", "", -100)], -100),
@@ -276,7 +276,7 @@ def test_a_tax_of_some_items_names_them() -> None:
     assert explain(wrong, invoice).problems[0] == "Base: 100.1 rounded to the USD's minor unit is not 100.11"
 
 
-# --- What does not come to what was billed -------------------------------------------------------------------------
+# --- Amounts that differ from the billed ones ------------------------------------------------------------------------
 
 
 def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
@@ -305,7 +305,7 @@ def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
         ),
     ],
 )
-def test_an_item_that_does_not_come_to_what_was_billed_says_so(
+def test_an_item_whose_recalculated_amount_differs_says_so(
     damage: Callable[[InvoiceItem], InvoiceItem], told: str
 ) -> None:
     used = (rollup("egress_gb", "110", region="iad"),)
@@ -333,7 +333,7 @@ def test_a_tax_that_was_rounded_wrongly_is_noticed() -> None:
 
 
 def is_redone(one: Explanation) -> bool:
-    """Whether the printed sums come to the item's amount when a person does them again."""
+    """Return True if a person who calculates the printed sums again gets the item's amount."""
     redone = redo(printed(one))
     if one.item.kind == "tax":
         exact = redone["Tax before rounding"].total
@@ -378,7 +378,7 @@ def versions(draw: st.DrawFn) -> tuple[Price, ...]:
 
 
 @given(versions(), st.data())
-def test_whatever_is_charged_comes_out_right_on_a_calculator(held: tuple[Price, ...], data: st.DataObject) -> None:
+def test_every_charge_can_be_checked_on_a_calculator(held: tuple[Price, ...], data: st.DataObject) -> None:
     edges = [*(one.effective_from for one in held), SEPTEMBER.end]
     used = tuple(
         UsageRollup(id_of(f"{n} {app}"), "m", {"app": app}, edges[n], edges[n + 1], data.draw(QUANTITIES))
@@ -415,7 +415,7 @@ def test_whatever_is_charged_comes_out_right_on_a_calculator(held: tuple[Price, 
     st.integers(1, 9).map(Decimal),
     st.sampled_from(["0", "12.34"]),
 )
-def test_whatever_part_of_a_month_is_charged_comes_out_right_on_a_calculator(
+def test_a_charge_for_any_part_of_a_month_can_be_checked_on_a_calculator(
     started: datetime, proration: str, quantity: Decimal, billed_before: str
 ) -> None:
     invoice = invoice_of(
@@ -470,7 +470,7 @@ def test_an_explanation_again_is_the_same() -> None:
     ]
 
 
-def test_a_price_says_in_a_line_what_it_charges() -> None:
+def test_the_terms_of_a_price_fit_on_a_line() -> None:
     shown = {
         held.key: dict(explained_price(held).facts)["Charged by"] for held in (REQUESTS, EGRESS, MACHINES, SUPPORT)
     }
@@ -508,7 +508,7 @@ def test_a_price_that_holds_from_an_hour_on_says_so() -> None:
     ]
 
 
-def test_an_explanation_as_data_has_all_that_is_said_of_an_item() -> None:
+def test_an_explanation_as_data_has_everything_that_people_read() -> None:
     """110 GB less 100 free ones at 0.02."""
     used = (rollup("egress_gb", "110", region="iad"),)
     invoice = invoice_of(*used)
@@ -623,7 +623,7 @@ def test_a_product_is_written_as_it_is_typed_into_a_calculator() -> None:
     assert Line("flat fee", Decimal(2)).working == ""
 
 
-def test_a_price_says_in_a_line_how_it_is_bounded_and_what_its_allowance_comes_with() -> None:
+def test_the_line_of_a_price_has_its_bounds_and_its_shared_allowance() -> None:
     bounded = price(
         "requests",
         "0.10",
@@ -639,8 +639,8 @@ def test_a_price_says_in_a_line_how_it_is_bounded_and_what_its_allowance_comes_w
     )
 
 
-def test_what_an_item_says_besides_is_told_as_facts() -> None:
-    """Whatever a step writes of an item is shown, so that nothing is left out."""
+def test_other_details_of_an_item_are_facts() -> None:
+    """Every detail that a billing step records of an item is shown."""
     found = Adjustment(id_of("late"), SEPTEMBER.plus(-1), "Requests", "late usage", Decimal(1), "USD", ("a", "b"))
     invoice = invoice_of(adjustments=[found])
     (item,) = invoice.items
@@ -674,7 +674,7 @@ def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
     assert sums(one)[1:] == [("Amount", [("amount as entered", "", Decimal("0.3"))], Decimal("0.3"))]
 
 
-def test_a_negotiated_price_is_told_as_data_with_its_record_and_the_list_price() -> None:
+def test_a_negotiated_price_as_data_has_its_record_and_the_list_price() -> None:
     """110 GB less 100 free ones at a quarter off 0.02, until December."""
     own = NegotiatedPrice.from_data(
         "fly",

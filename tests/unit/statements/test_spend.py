@@ -1,4 +1,4 @@
-"""Where the money of an invoice went: every list adds up to the total, however the cents fall."""
+"""An invoice's spend by app, region, organization and day: every list adds up to the total, to the cent."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -42,7 +42,7 @@ def day(number: int) -> date:
 
 
 def on(items: list[SpendItem], as_of: datetime = END) -> dict[int, int]:
-    """Return the cents of the days of September that came to something."""
+    """Return the cents of the days of September with spend."""
     return {
         one.day.day: one.amount_cents for one in split_by_day(items, SEPTEMBER, "USD", as_of).days if one.amount_cents
     }
@@ -52,7 +52,7 @@ def rows(shares: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
     return [(share.label, share.amount_cents) for share in shares]
 
 
-def test_an_item_is_shared_over_apps_in_proportion_to_what_they_used() -> None:
+def test_an_item_is_split_over_apps_in_proportion_to_their_usage() -> None:
     """$9.00 for 3 parts: web used 2 of them in two regions, worker 1."""
     parts = [used("10", "web", "ams"), used("10", "web", "fra"), used("10", "worker", "ams")]
     machines = item("9.00", usage=parts)
@@ -66,7 +66,7 @@ def test_ten_cents_over_three_apps_stay_ten_cents() -> None:
     assert rows(shares) == [("a", 4), ("b", 3), ("c", 3)]
 
 
-def test_what_has_no_app_and_what_is_about_the_whole_invoice_come_last_each_in_a_row() -> None:
+def test_items_without_an_app_and_items_for_the_whole_invoice_are_the_last_rows() -> None:
     items = [
         item("2.00", usage=[used("1", "web")]),
         item("29.00", "subscription", "Support"),
@@ -84,7 +84,7 @@ def test_a_flat_fee_of_a_price_without_usage_belongs_to_no_app() -> None:
     assert rows(split_by_dimension([item("5.00", usage=[used("0", "web")])], "app", "USD")) == [(None, 500)]
 
 
-def test_what_is_about_the_whole_invoice_is_the_cents_of_its_items_in_every_list() -> None:
+def test_the_row_for_the_whole_invoice_has_the_cents_of_its_items_in_every_list() -> None:
     """A cent over two apps, shown as 2 on the invoice; half a cent off, shown as 1: as it shows them."""
     parts = [used("1", "a"), used("1", "b")]
     items = [
@@ -115,7 +115,7 @@ def test_a_long_list_is_folded_into_its_largest_and_one_row_for_the_rest() -> No
     assert fold_shares(shares, 3) == shares
 
 
-def test_products_come_in_the_invoices_order_and_add_up_the_cents_that_it_shows() -> None:
+def test_products_are_in_the_invoices_order_and_total_its_cents() -> None:
     items = [item("1.10", product="Volumes"), item("2.00", product="Machines"), item("0.20", product="Volumes")]
     assert rows(total_by_product(items)) == [("Volumes", 130), ("Machines", 200)]
 
@@ -131,7 +131,7 @@ def test_organizations_that_share_a_payer_have_a_row_each_and_the_whole_invoice_
     assert break_down(items[:1], SEPTEMBER, "USD", END).by_organization == ()
 
 
-def test_an_organization_is_one_row_and_of_equal_ones_the_first_by_name_comes_first() -> None:
+def test_each_organization_is_one_row_and_equal_ones_are_in_order_of_name() -> None:
     """$1.00 + $0.50 of zeal, $1.50 of bolt; a tax larger than both comes last all the same."""
     items = [item("1.00", whose="zeal"), item("0.50", whose="zeal"), item("1.50", whose="bolt")]
     tax = item("5.00", "tax", "VAT")
@@ -142,7 +142,7 @@ def test_an_organization_is_one_row_and_of_equal_ones_the_first_by_name_comes_fi
     )
 
 
-def test_apps_that_cost_the_same_come_by_name() -> None:
+def test_apps_that_cost_the_same_are_in_order_of_name() -> None:
     machines = item("3.00", usage=[used("1", "worker"), used("1", "api"), used("1")])
     assert rows(split_by_dimension([machines], "app", "USD")) == [("api", 100), ("worker", 100), (None, 100)]
 
@@ -172,7 +172,7 @@ def test_a_one_off_item_is_on_the_day_it_came_up() -> None:
     assert on([item("7.00", "one_off", "One-off", occurred_at=at("2026-09-12T23:59:59"))]) == {12: 700}
 
 
-def test_what_has_no_day_in_the_month_is_on_its_last_or_in_an_open_month_on_that_of_the_count() -> None:
+def test_an_item_without_a_day_is_on_the_last_day_or_in_an_open_month_on_the_current_day() -> None:
     """An item of August that came too late, October's fee in advance, an adjustment."""
     items = [
         item("1.00", "one_off", "One-off", occurred_at=at("2026-08-31T23:59:59")),
@@ -192,12 +192,12 @@ def test_a_day_is_that_of_utc_wherever_the_machine_stands() -> None:
     assert on([bought, first, item("4.00", "adjustment")], at("2026-09-20T05:00:00")) == {1: 100, 12: 700, 20: 400}
 
 
-def test_what_is_owed_without_usage_is_spread_over_the_whole_month() -> None:
+def test_an_amount_owed_without_usage_is_spread_over_the_whole_month() -> None:
     """A minimum of $3.00: 10 cents on each of 30 days."""
     assert on([item("3.00")]) == dict.fromkeys(range(1, 31), 10)
 
 
-def test_usage_that_does_not_know_its_days_is_said_to_be_so_and_not_guessed() -> None:
+def test_usage_without_days_is_shown_apart_and_not_guessed() -> None:
     spend = split_by_day([item("4.00", daily={day(1): Decimal(30), None: Decimal(10)})], SEPTEMBER, "USD", END)
     assert spend.days[0] == DaySpend(day(1), 300)
     assert (spend.day_not_known_cents, spend.whole_invoice_cents) == (100, None)
@@ -282,7 +282,7 @@ def test_parts_add_up_to_the_amount_exactly_and_each_is_its_proportion(amount: D
 
 
 def to_exact(number: Decimal) -> int:
-    """Return the number in units of 10^-40: sums of integers are exact, whatever the context's precision."""
+    """Return the number in units of 10^-40: sums of integers are exact at any precision."""
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     whole = int("".join(map(str, digits)) + "0" * (40 + exponent))

@@ -34,7 +34,7 @@ DAYS = [SEPTEMBER.first_day + timedelta(days=n) for n in range(30)]
 
 
 class Page(HTMLParser):
-    """What a browser makes of the page: its tags with their attributes, and its text without style sheet."""
+    """The page as a browser reads it: tags with their attributes, and the text without the style sheet."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def page(*invoices: StatementInvoice, name: str = "Acme", **changes: Any) -> Pag
 MACHINES = spent("6.00", usage=[UsagePart({"app": "web", "region": "ams"}, Decimal(1))], daily={DAYS[14]: Decimal(1)})
 
 
-def test_the_page_says_what_is_owed_of_which_invoice_until_when_and_for_what() -> None:
+def test_the_page_has_the_amount_owed_the_invoice_its_due_date_and_its_items() -> None:
     shown = page(september(MACHINES, lines=(line("6.00"),)))
     for said in (
         "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "Due $6.00", "September 2026",
@@ -127,7 +127,7 @@ def test_the_plot_has_a_bar_a_day_and_the_same_numbers_as_text() -> None:
     assert "16 Sep 2026 $0.00" in shown.text
 
 
-def test_what_is_not_in_the_plot_is_said_below_it() -> None:
+def test_amounts_outside_the_plot_are_listed_below_it() -> None:
     unknown = spent("2.00", daily={None: Decimal(1)})
     discount = spent("-1.00", "Discounts", kind="discount")
     said = page(september(MACHINES, unknown, discount)).text
@@ -183,7 +183,7 @@ def test_a_long_list_of_apps_is_folded_and_still_adds_up() -> None:
     assert "app-11 $1.00 8 more $8.00 Total $20.00" in said
 
 
-def test_who_does_not_pay_is_told_who_does() -> None:
+def test_an_organization_that_does_not_pay_reads_who_does() -> None:
     said = page(september(MACHINES, lines=(line("6.00"),), payer=PayingOrganization("globex", "Globex"))).text
     assert "Paid by Globex" in said
     assert (
@@ -226,7 +226,7 @@ def test_a_month_without_spend_is_a_flat_line() -> None:
     assert (plot.grid, {bar.height for bar in plot.bars}) == ((), {0.0})
 
 
-def test_rows_without_label_are_named_for_what_they_lack() -> None:
+def test_rows_without_an_app_or_region_have_a_name() -> None:
     spend = september(MACHINES).spend
     assert spend is not None
     shares = (SpendShare("web", 600), SpendShare(None, 100), SpendShare(None, -50, is_of_the_whole_invoice=True))

@@ -1,4 +1,4 @@
-"""A statement says in plain sentences what is owed and how each amount was worked out."""
+"""The statement's sentences: the amount owed, and the calculation of each amount."""
 
 import json
 from dataclasses import replace
@@ -50,7 +50,9 @@ def statement(*invoices: StatementInvoice) -> Statement:
         ([invoice("not computed", None)], "Acme owes nothing."),
     ],
 )
-def test_the_headline_says_what_is_owed_and_what_is_still_growing(invoices: list[StatementInvoice], said: str) -> None:
+def test_the_headline_has_the_amount_owed_and_the_usage_not_invoiced_yet(
+    invoices: list[StatementInvoice], said: str
+) -> None:
     assert statement(*invoices).headline() == said
 
 
@@ -83,7 +85,7 @@ MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
         (("1", "item", [], None), ""),
     ],
 )
-def test_an_amount_is_shown_as_a_sum_that_a_person_can_redo(arguments: Any, said: str) -> None:
+def test_an_amount_is_shown_as_a_calculation_that_a_person_can_redo(arguments: Any, said: str) -> None:
     assert working(*arguments) == said
 
 
@@ -104,7 +106,7 @@ def test_an_amount_is_shown_as_a_sum_that_a_person_can_redo(arguments: Any, said
         ("tax", {}, ""),
     ],
 )
-def test_what_was_agreed_is_shown_with_its_numbers_too(kind: str, detail: dict[str, Any], said: str) -> None:
+def test_terms_of_a_contract_are_shown_with_their_numbers(kind: str, detail: dict[str, Any], said: str) -> None:
     assert term_working(kind, detail) == said
 
 
@@ -139,7 +141,7 @@ def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice()
         ("not computed", None, "not calculated yet"),
     ],
 )
-def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, said: str) -> None:
+def test_the_status_of_an_invoice_is_shown_in_words(status: str, cents: int | None, said: str) -> None:
     assert invoice(status, cents).status_in_words() == said
 
 
@@ -152,25 +154,25 @@ def test_how_an_invoice_stands_is_said_in_words(status: str, cents: int | None, 
         ("void", "void"),
     ],
 )
-def test_who_pays_is_said_to_those_who_do_not(status: str, said: str) -> None:
+def test_the_status_names_the_payer_to_an_organization_that_does_not_pay(status: str, said: str) -> None:
     assert replace(invoice(status, 20), payer=PayingOrganization("globex", "Globex")).status_in_words() == said
 
 
-def test_what_another_one_pays_is_not_owed() -> None:
+def test_an_invoice_that_another_organization_pays_is_not_owed() -> None:
     paid_by_other = replace(invoice("finalized", 500), payer=PayingOrganization("globex", "Globex"))
     assert statement(paid_by_other).headline() == "Acme owes nothing."
     upcoming = replace(invoice("open", 500), payer=PayingOrganization("globex", "Globex"))
     assert statement(upcoming, invoice("finalized", 100)).headline() == "Acme owes $1.00 on 1 unpaid invoice."
 
 
-def test_where_an_invoice_was_voided_and_made_anew_the_new_one_is_shown() -> None:
+def test_after_an_invoice_was_voided_and_reissued_the_new_one_is_shown() -> None:
     found = replace(statement(invoice("void", 500), invoice("finalized", 400)), month="2026-09")
     assert found.shown() == invoice("finalized", 400)
     assert replace(found, invoices=(invoice("void", 500),)).shown() == invoice("void", 500)
     assert statement().shown() is None
 
 
-def test_what_is_left_of_a_credit_is_never_said_to_be_more_than_it_is() -> None:
+def test_a_remaining_credit_is_never_overstated() -> None:
     """$12.349 left: $12.34, and not $12.35."""
     credit = RemainingCredit.of("Welcome", "USD", Decimal("50"), Decimal("12.349"), None)
     assert credit == RemainingCredit("Welcome", "USD", 5000, 1234, None)
@@ -226,5 +228,5 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
         ),
     ],
 )
-def test_a_statement_says_how_far_its_usage_is_in_and_what_is_overdue(completeness: Completeness, said: str) -> None:
+def test_a_statement_says_which_usage_it_includes_and_which_is_overdue(completeness: Completeness, said: str) -> None:
     assert completeness.in_words() == said

@@ -1,4 +1,4 @@
-"""What a statement says to the customer of negotiated prices and of credits that are left."""
+"""The statement's sentences about negotiated prices and remaining credits."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -25,7 +25,7 @@ from tests.support.builders import at
         ),
     ],
 )  # fmt: skip
-def test_a_negotiated_price_is_told_beside_the_list_price(agreed: dict[str, Any] | None, said: str) -> None:
+def test_a_negotiated_price_is_shown_beside_the_list_price(agreed: dict[str, Any] | None, said: str) -> None:
     assert negotiated_working({} if agreed is None else {"negotiated": agreed}) == said
 
 
@@ -39,9 +39,9 @@ def test_a_negotiated_price_is_told_beside_the_list_price(agreed: dict[str, Any]
          "welcome: EUR 0.00 remaining, expires 2026-12-01; also pays taxes"),
     ],
 )  # fmt: skip
-def test_a_credit_says_how_much_is_left_until_when_and_whether_it_pays_taxes(
+def test_a_credit_shows_its_remainder_its_expiry_and_if_it_pays_taxes(
     currency: str, left: str, expires_at: datetime | None, pays: str, said: str
 ) -> None:
-    """Rounded down: what is said to be left is there."""
+    """Rounded down, so that the credit has at least this much."""
     credit = RemainingCredit.of("welcome", currency, Decimal("1000"), Decimal(left), expires_at, pays)
     assert credit.in_words() == said
