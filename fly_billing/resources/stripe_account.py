@@ -39,7 +39,7 @@ class StripeAccount(ConfigurableResource[Any]):
             client=make_stripe_client(
                 settings.stripe_api_key, settings.stripe_api_base, production=settings.production
             ),
-            pace=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
+            limiter=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
             clock=clock.now,
             rules=SyncRules(workers=settings.stripe_workers),
             livemode=settings.production,

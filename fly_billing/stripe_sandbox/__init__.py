@@ -1,7 +1,7 @@
-"""A local Stripe that keeps state, behaves like the real one and can misbehave like it.
+"""A local Stripe server that keeps state, behaves like the real Stripe, and can fail like it.
 
-Real HTTP, real idempotency keys, real dropped connections, a movable clock and every state in one SQLite file. It
-imports nothing else of fly_billing, and nothing here is used in production.
+It has real HTTP, idempotency keys, dropped connections and a movable clock, and keeps all state in one SQLite file. It
+imports nothing else of fly_billing. Production does not use it.
 """
 
 from fly_billing.stripe_sandbox.client import SandboxControl, SandboxError

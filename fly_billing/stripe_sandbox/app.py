@@ -1,6 +1,6 @@
 """HTTP: Starlette routes for Stripe's endpoints and the control API, and responses with Stripe's headers.
 
-Keep out: everything that happens between a request and its answer (pipeline.py).
+Not here: handling a call (`pipeline`).
 """
 
 from starlette.applications import Starlette
@@ -25,17 +25,17 @@ def build_app(store: Store, connections: Connections) -> Starlette:
     """Return the sandbox as an ASGI application over one store."""
     pipeline = Pipeline(store)
     routes = [
-        Route(endpoint.path, _Served(pipeline, connections, endpoint), methods=[endpoint.method])
+        Route(endpoint.path, _EndpointApp(pipeline, connections, endpoint), methods=[endpoint.method])
         for endpoint in ENDPOINTS
     ]
-    unknown = Route("/{path:path}", _Served(pipeline, connections, None), methods=ANY_METHOD)
+    unknown = Route("/{path:path}", _EndpointApp(pipeline, connections, None), methods=ANY_METHOD)
     app = Starlette(routes=[*routes, *control.routes(pipeline), unknown])
     app.router.redirect_slashes = False
     return app
 
 
-class _Served:
-    """One endpoint as an ASGI application of its own, so that it can leave a request unanswered."""
+class _EndpointApp:
+    """An endpoint as its own ASGI application, so that it can leave a request without a response."""
 
     def __init__(self, pipeline: Pipeline, connections: Connections, endpoint: Endpoint | None) -> None:
         self.pipeline, self.connections, self.endpoint = pipeline, connections, endpoint
@@ -45,7 +45,7 @@ class _Served:
         try:
             call = await read_call(request, self.endpoint or _unknown(request.method, request.url.path))
         except ClientDisconnect:
-            return  # the caller died before it had sent the whole request: nothing is done, and nobody waits
+            return  # the client disconnected before it had sent the whole request: nobody waits for a response
         answer = await self.pipeline.answer(call)
         if not answer.dropped:
             await response(call, answer)(scope, receive, send)

@@ -1,7 +1,7 @@
-"""What passes through the pipeline: one Call on its way, the Answer it gets, and the log of all of them.
+"""Calls, their responses, and the log of all calls.
 
-The log is the sandbox's own account of what it was asked and what it did; audits read it. Keep out: deciding
-anything.
+The log records what the sandbox received and what it did; audits read it. Not here: any decision about a call
+(`pipeline`).
 """
 
 import json
@@ -34,18 +34,22 @@ class Call:
 
     @property
     def key(self) -> str | None:
-        """The idempotency key; Stripe looks at it on POST only."""
+        """The idempotency key. Stripe reads it on POST only."""
         return self.headers.get("idempotency-key") if self.method == "POST" else None
 
     @property
     def api_key(self) -> str:
-        """The API key that the call was made with: a test key, since the sandbox takes no other."""
+        """The call's API key. The sandbox accepts test keys only."""
         return self.headers.get("authorization", "").partition(" ")[2]
 
 
 @dataclass(slots=True)
 class SandboxResponse:
-    """What a call came to; `dropped` means that the client is not told."""
+    """The response to a call.
+
+    Attributes:
+        dropped: The connection is closed, and the client gets no response.
+    """
 
     status: int
     body: str
@@ -56,12 +60,12 @@ class SandboxResponse:
 
     @classmethod
     def ok(cls, body: Json) -> "SandboxResponse":
-        """Answer 200 with an object."""
+        """Return a 200 with an object."""
         return cls(200, json.dumps(body))
 
     @classmethod
     def refused(cls, error: StripeError, request_id: str) -> "SandboxResponse":
-        """Answer with one of Stripe's errors."""
+        """Return one of Stripe's errors."""
         return cls(error.status, json.dumps(error.body(request_id)), dict(error.headers), error.code or error.type)
 
 
@@ -74,7 +78,7 @@ FILTERS = ("endpoint", "idempotency_key", "status", "code", "replayed", "applied
 
 
 def record(store: Store, call: Call, answer: SandboxResponse) -> None:
-    """Log a call once; inside a transaction the entry stands or falls with what the call applied."""
+    """Log a call once. In a transaction, the entry is committed or rolled back with the call's changes."""
     spent = (time.perf_counter() - call.started) * 1000
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     values = (at, store.now(), call.request_id, call.endpoint.name, call.method, call.path, call.key, answer.status)
@@ -84,7 +88,7 @@ def record(store: Store, call: Call, answer: SandboxResponse) -> None:
 
 
 def search(store: Store, wanted: Mapping[str, Any]) -> Json:
-    """Return the logged calls that match, oldest first, and how many there were per endpoint."""
+    """Return the logged calls that match, oldest first, and their number per endpoint."""
     names = [name for name in FILTERS if name in wanted]
     clauses = [f"and {name} = :{name}" for name in names]
     values = {name: wanted[name] for name in names}

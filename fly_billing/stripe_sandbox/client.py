@@ -1,7 +1,7 @@
-"""A small client for the control API: switch faults on, move the clock, read what really happened.
+"""A small client for the control API: adds faults, moves the clock, reads the stored objects and the call log.
 
-Standard library only, so that tests, demos and audits can use it anywhere. Keep out: Stripe's own API (use
-`stripe.StripeClient` for that).
+Standard library only, so that tests, demos and audits can use it anywhere. Not here: Stripe's own API; use
+`stripe.StripeClient`.
 """
 
 import json
@@ -12,16 +12,19 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 Json = dict[str, Any]
 
-# The sandbox is on this machine: a proxy that the environment names can't reach it.
+# The sandbox runs on this machine, so a proxy from the environment can't reach it.
 _DIRECT = build_opener(ProxyHandler({}))
 
 
 class SandboxError(Exception):
-    """The control API refused; the message says why."""
+    """The control API refused the request. The message has the reason."""
 
 
 class SandboxControl:
-    """The control API of the sandbox at `url`; raises SandboxError for a refusal and OSError when it is not there."""
+    """The control API of the sandbox at `url`.
+
+    Methods raise SandboxError if the sandbox refuses the request, and OSError if it can't be reached.
+    """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
         self.url = url.rstrip("/")
@@ -32,11 +35,11 @@ class SandboxControl:
         return self._call("GET", "health")
 
     def reset(self) -> None:
-        """Wipe everything, the clock and the faults included."""
+        """Delete all state, including the clock and the faults."""
         self._call("POST", "reset")
 
     def add_fault(self, effect: str, endpoint: str = "*", **rule: Any) -> Json:
-        """Switch a fault on; `rule` takes the fields of faults.Rule. Return it with its id."""
+        """Add a fault and return it with its id. `rule` takes the fields of `faults.Rule`."""
         return self._call("POST", "faults", {"effect": effect, "endpoint": endpoint, **rule})
 
     def faults(self) -> list[Json]:
@@ -44,15 +47,15 @@ class SandboxControl:
         return self._list("faults")
 
     def clear_faults(self, id: str | None = None) -> None:
-        """Switch one fault off, or all."""
+        """Remove one fault, or all."""
         self._call("DELETE", f"faults/{id}" if id else "faults")
 
     def held(self) -> list[Json]:
-        """Return the calls that rules of the effect `hold` keep open right now: `rule`, `endpoint`, `caller`."""
+        """Return the calls that `hold` rules keep open right now: `rule`, `endpoint`, `caller`."""
         return self._list("held")
 
     def settings(self, **change: Any) -> Json:
-        """Turn dials (settings.Settings) and return them all; without arguments only return them."""
+        """Change settings (`settings.SandboxSettings`) and return all of them."""
         return self._call("POST", "settings", change) if change else self._call("GET", "settings")
 
     def now(self) -> int:
@@ -60,7 +63,7 @@ class SandboxControl:
         return int(self._call("GET", "clock")["now"])
 
     def advance_clock(self, seconds: int) -> Json:
-        """Move the clock; return its time and how many drafts finalized themselves."""
+        """Move the clock; return its time and the number of drafts that were finalized automatically."""
         return self._call("POST", "clock", {"advance_seconds": seconds})
 
     def calls(self, **wanted: Any) -> list[Json]:
@@ -68,7 +71,7 @@ class SandboxControl:
         return self._list("calls", **wanted)
 
     def call_counts(self, **wanted: Any) -> dict[str, int]:
-        """Return how many calls each endpoint got."""
+        """Return the number of calls per endpoint."""
         counts: dict[str, int] = self._call("GET", "calls" + _query(wanted))["counts"]
         return counts
 
@@ -77,32 +80,32 @@ class SandboxControl:
         self._call("DELETE", "calls")
 
     def seed_customer(self, id: str, **fields: Any) -> Json:
-        """Create a customer with an id of one's own, such as `cus_1234`; an existing one is left as it is."""
+        """Create a customer with this id, such as `cus_1234`. An existing customer is not changed."""
         return self._call("POST", "customers", {"id": id, **fields})
 
     def invoices(self, customer: str | None = None) -> list[Json]:
-        """Return every invoice the store holds, oldest first, each with all its `lines` as a plain list."""
+        """Return all invoices, oldest first, each with all its `lines` as a plain list."""
         return self.objects("invoice", customer)
 
     def objects(self, object: str | None = None, customer: str | None = None) -> list[Json]:
-        """Return stored objects as they are, past Stripe's API."""
+        """Return objects as they are stored, without Stripe's API."""
         given = {"object": object, "customer": customer}
         return self._list("objects", **{name: value for name, value in given.items() if value})
 
     def object(self, id: str) -> Json:
-        """Return one stored object as it is."""
+        """Return one object as it is stored."""
         return self._call("GET", f"objects/{id}")
 
     def edit_object(self, id: str, **fields: Any) -> Json:
-        """Overwrite fields of an object by hand, past every rule."""
+        """Overwrite fields of an object. No rule is applied."""
         return self._call("PATCH", f"objects/{id}", fields)
 
     def delete_object(self, id: str) -> Json:
-        """Delete an object by hand, past every rule."""
+        """Delete an object. No rule is applied."""
         return self._call("DELETE", f"objects/{id}")
 
     def add_webhook_endpoint(self, url: str, secret: str | None = None, *enabled_events: str) -> Json:
-        """Have events delivered to `url`, all types unless some are named; return the endpoint with its secret."""
+        """Deliver events to `url` (all types unless some are named); return the endpoint with its secret."""
         given = {"secret": secret, "enabled_events": list(enabled_events) or ["*"]}
         return self._call("POST", "webhook_endpoints", {"url": url, **given})
 
@@ -111,23 +114,23 @@ class SandboxControl:
         return self._list("webhook_endpoints")
 
     def clear_webhook_endpoints(self, id: str | None = None) -> None:
-        """Forget one receiver, or all."""
+        """Remove one receiver, or all."""
         self._call("DELETE", f"webhook_endpoints/{id}" if id else "webhook_endpoints")
 
     def deliveries(self, event: str | None = None) -> list[Json]:
-        """Return deliveries of events, oldest first: type, state, attempts, and the last answer's status."""
+        """Return deliveries of events, oldest first: type, state, attempts, and the status of the last response."""
         return self._list("webhook_deliveries", **({"event": event} if event else {}))
 
     def resend_event(self, id: str) -> int:
-        """Deliver an event once more to every receiver; return to how many."""
+        """Deliver an event again to all receivers; return their number."""
         return int(self._call("POST", f"events/{id}/resend")["endpoints"])
 
     def fail_payment(self, invoice: str, **given: Any) -> Json:
-        """Let an open invoice's payment fail: `code`, `message`, `next_attempt_seconds` (None: Stripe gives up)."""
+        """Fail an open invoice's payment with `code`, `message` and `next_attempt_seconds` (None: no more attempts)."""
         return self._call("POST", f"invoices/{invoice}/fail_payment", given)
 
     def fail_finalization(self, invoice: str, **given: Any) -> Json:
-        """Let Stripe fail to finalize a draft by itself: `code`, `message`."""
+        """Fail Stripe's automatic finalization of a draft with `code` and `message`."""
         return self._call("POST", f"invoices/{invoice}/fail_finalization", given)
 
     def _list(self, path: str, **wanted: Any) -> list[Json]:

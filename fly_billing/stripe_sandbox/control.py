@@ -1,7 +1,7 @@
-"""The control API under /_sandbox: faults, dials, the clock, the call log, and edits made by hand.
+"""The control API under /_sandbox: faults, settings, the clock, the call log, and direct edits of objects.
 
-For tests, demos and audits; JSON in and out, no API key. "By hand" means as someone in Stripe's dashboard or support
-would, past every rule. Keep out: anything Stripe itself offers.
+For tests, demos and audits; JSON in and out, no API key. Direct edits are like those of Stripe's dashboard or support:
+no rule is applied. Not here: anything that Stripe itself offers.
 """
 
 import json
@@ -38,7 +38,7 @@ def routes(pipeline: Pipeline) -> list[Route]:
         ("DELETE", "faults/{id}", clear_faults),
         ("GET", "held", list_held),
         ("GET", "settings", read_settings),
-        ("POST", "settings", turn_settings),
+        ("POST", "settings", change_settings),
         ("GET", "clock", read_clock),
         ("POST", "clock", advance_clock),
         ("GET", "calls", list_calls),
@@ -81,12 +81,12 @@ def _answered(pipeline: Pipeline, handler: Handler) -> Callable[[Request], Await
 
 
 def health(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Say that the sandbox is up, and where its state is."""
+    """Return the sandbox's status, store path and time."""
     return {"status": "ok", "store": str(pipeline.store.path), "now": pipeline.store.now()}
 
 
 def reset(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Wipe everything: objects, keys, calls, faults, dials and the clock."""
+    """Delete all state: objects, keys, calls, faults, settings and the clock."""
     with pipeline.store.transaction():
         pipeline.store.wipe()
     pipeline.reload()
@@ -100,41 +100,41 @@ def list_faults(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 
 
 def add_fault(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Switch a fault on."""
+    """Add a fault."""
     return pipeline.faults.add(Rule.from_json(given))
 
 
 def clear_faults(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Switch one fault off, or all."""
+    """Remove one fault, or all."""
     pipeline.faults.remove(ids.get("id"))
     return list_faults(pipeline, ids, given)
 
 
 def list_held(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Return the calls that are kept open right now, the oldest first: the rule's id, the endpoint, the caller."""
+    """Return the calls that are kept open right now, oldest first: the rule's id, the endpoint, the caller."""
     found = [(rule.id, call.endpoint.name, call.api_key) for rule, call in pipeline.open]
     return {"data": [dict(zip(("rule", "endpoint", "caller"), each, strict=True)) for each in found]}
 
 
 def read_settings(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Return the dials."""
+    """Return the settings."""
     return pipeline.store.settings.as_json()
 
 
-def turn_settings(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Turn some of the dials; null switches a limit off."""
-    pipeline.store.turn(given)
+def change_settings(pipeline: Pipeline, ids: Json, given: Json) -> Json:
+    """Change settings. Null turns a limit off."""
+    pipeline.store.change_settings(given)
     pipeline.reload()
     return read_settings(pipeline, ids, given)
 
 
 def read_clock(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Return the sandbox's time and how far it was moved."""
+    """Return the sandbox's time and its offset."""
     return {"now": pipeline.store.now(), "offset_seconds": pipeline.store.clock_offset}
 
 
 def advance_clock(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Move the clock; drafts with auto_advance whose hour is over are finalized, as Stripe would."""
+    """Move the clock, and finalize drafts with auto_advance that are more than an hour old, as Stripe does."""
     with pipeline.store.transaction():
         pipeline.store.advance(int(given["advance_seconds"]))
         finalized = finalizing.finalize_overdue_drafts(pipeline.store)
@@ -153,7 +153,7 @@ def clear_calls(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 
 
 def seed_customer(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Create a customer with an id of one's own; a customer that is there already is returned as it is."""
+    """Create a customer with this id. An existing customer is returned unchanged."""
     id = given.pop("id", None)
     unknown = set(given) - set(customers.FIELDS)
     if unknown:
@@ -169,30 +169,30 @@ def list_endpoints(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 
 
 def add_endpoint(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Register a receiver of events: `url`, and if wanted `secret` and `enabled_events`."""
+    """Register a receiver of events: `url`, optionally `secret` and `enabled_events`."""
     return webhooks.add_endpoint(
         pipeline.store, str(given["url"]), given.get("secret"), list(given.get("enabled_events", ["*"]))
     )
 
 
 def clear_endpoints(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Forget one receiver, or all."""
+    """Remove one receiver, or all."""
     webhooks.remove_endpoints(pipeline.store, ids.get("id"))
     return list_endpoints(pipeline, ids, given)
 
 
 def list_deliveries(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Return the deliveries, oldest first; `event` narrows it."""
+    """Return the deliveries, oldest first; all of them, or those of one `event`."""
     return {"data": webhooks.deliveries(pipeline.store, given.get("event"))}
 
 
 def resend_event(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Deliver an event once more, as the dashboard's button does."""
+    """Deliver an event again, as the dashboard's button does."""
     return {"endpoints": webhooks.resend(pipeline.store, events.known(pipeline.store, ids["id"])["id"])}
 
 
 def fail_payment(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Let the payment of an open invoice fail; `next_attempt_seconds` null means that Stripe has given up."""
+    """Fail the payment of an open invoice. If `next_attempt_seconds` is null, Stripe does not try again."""
     store = pipeline.store
     error = {"type": "card_error", "code": "card_declined", "message": "Your card was declined."}
     error |= {name: given[name] for name in ("code", "decline_code", "message") if name in given}
@@ -202,7 +202,7 @@ def fail_payment(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 
 
 def fail_finalization(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Let Stripe fail to finalize a draft by itself."""
+    """Fail Stripe's automatic finalization of a draft."""
     store = pipeline.store
     message = given.get("message", "The customer's location isn't recognized.")
     with store.transaction():
@@ -211,25 +211,25 @@ def fail_finalization(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 
 
 def list_objects(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Return objects as the store has them, oldest first; `object` and `customer` narrow it."""
+    """Return objects as they are stored, oldest first, filtered by `object` and `customer`."""
     wanted = {"object": given.get("object"), "customer": given.get("customer")}
     return {"data": [_complete(pipeline.store, body) for body in pipeline.store.bodies(LIST, wanted)]}
 
 
 def read_object(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Return one object as the store has it; an invoice with all its lines."""
+    """Return one object as it is stored; an invoice with all its lines."""
     return _complete(pipeline.store, _body(pipeline.store, ids["id"]))
 
 
 def edit_object(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Overwrite top-level fields of an object by hand: no rule is asked, nothing else is recomputed."""
+    """Overwrite top-level fields of an object. No rule is applied, and nothing else is recalculated."""
     body = _body(pipeline.store, ids["id"]) | {name: value for name, value in given.items() if name != "id"}
     pipeline.store.save(body)
     return body
 
 
 def delete_object(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Delete an object by hand, an invoice with its items; nothing else is recomputed."""
+    """Delete an object, and an invoice's items with it. Nothing else is recalculated."""
     body = _body(pipeline.store, ids["id"])
     with pipeline.store.transaction():
         pipeline.store.delete_items(body["id"])

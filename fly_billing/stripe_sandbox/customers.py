@@ -1,7 +1,7 @@
-"""Customers: create, retrieve, update, list, delete; and the customer balance.
+"""Customers: create, retrieve, update, list and delete, and the customer balance.
 
-A deleted customer stays as `{id, object, deleted: true}`. A negative balance is credit, a positive one is debt that
-the next invoice collects. Keep out: invoices.
+A deleted customer remains as `{id, object, deleted: true}`. A negative balance is credit; a positive balance is debt
+that the next invoice collects. Not here: invoices.
 """
 
 from fly_billing.stripe_sandbox import paging, params
@@ -47,12 +47,12 @@ LIST = {
     **params.unsupported("expand", "test_clock"),
 }
 
-# What Stripe leaves out of a customer where it is empty; it shows null for everything else.
-LEFT_OUT = {"business_name", "individual_name"}
+# Fields that Stripe omits from a customer if they are empty. Other empty fields are null.
+OMITTED_IF_EMPTY = {"business_name", "individual_name"}
 
 
 def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> Json:
-    """Create a customer; only the control API may choose its id."""
+    """Create a customer. Only the control API may choose its id."""
     body = _changed(_blank(store, id or new_id("cus", 14)), wanted)
     body["metadata"] = merged_metadata({}, wanted.get("metadata"))
     store.insert(body)
@@ -61,7 +61,7 @@ def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> J
 
 def _changed(body: Json, wanted: Json) -> Json:
     changed = {**body, **wanted}
-    return {name: value for name, value in changed.items() if value is not None or name not in LEFT_OUT}
+    return {name: value for name, value in changed.items() if value is not None or name not in OMITTED_IF_EMPTY}
 
 
 def _blank(store: Store, id: str) -> Json:
@@ -97,12 +97,12 @@ def _blank(store: Store, id: str) -> Json:
 
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
-    """Return a customer, a deleted one as its stub."""
+    """Return a customer; a deleted customer as its stub."""
     return _known(store, ids["customer"])
 
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:
-    """Change a living customer."""
+    """Change a customer that is not deleted."""
     body = _living(store, ids["customer"])
     change = {"metadata": merged_metadata(body["metadata"], wanted.pop("metadata"))} if "metadata" in wanted else {}
     body = _changed(body, {**wanted, **change})
@@ -111,13 +111,13 @@ def update(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:
-    """List living customers, newest first."""
+    """List customers that are not deleted, newest first."""
     living = "and body ->> '$.deleted' is null"
     return paging.listing("/v1/customers", *paging.newest(store, "customer", wanted, living))
 
 
 def delete(store: Store, ids: Json, wanted: Json) -> Json:
-    """Delete a customer for good; its stub stays readable."""
+    """Delete a customer permanently. Its stub can still be read."""
     body = _living(store, ids["customer"])
     stub = {"id": body["id"], "object": "customer", "deleted": True}
     store.save({**stub, "created": body["created"]})
@@ -126,7 +126,7 @@ def delete(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def require(store: Store, id: str, *, param: str = "customer") -> Json:
-    """Return the living customer a request names in its parameters."""
+    """Return the customer that a request names in its parameters. Raises StripeError if it does not exist."""
     body = store.find("customer", id)
     if body is None or body.get("deleted"):
         raise no_such("customer", id, param=param)

@@ -1,7 +1,7 @@
-"""Real connection drops: closing a client's TCP connection without one byte of response.
+"""Drops connections: closes a client's TCP connection without sending a byte.
 
-ASGI has no word for that, so the server's protocol class remembers each connection's transport by the client's
-address and `drop` aborts it. Keep out: when to drop (faults.py).
+ASGI has no such operation, so the server's protocol class keeps each connection's transport by the client's address,
+and `drop` aborts it. Not here: when to drop (`faults`).
 """
 
 import asyncio
@@ -19,10 +19,10 @@ class Connections:
         self._transports: dict[Address, asyncio.Transport] = {}
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """Return uvicorn's HTTP protocol class, made to remember its transports here."""
+        """Return a subclass of uvicorn's HTTP protocol class that registers its transports here."""
         transports = self._transports
 
-        class Remembering(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        class TrackedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             def connection_made(self, transport: Any) -> None:
                 self._peer = transport.get_extra_info("peername")
                 transports[self._peer] = transport
@@ -32,10 +32,10 @@ class Connections:
                 transports.pop(self._peer, None)
                 super().connection_lost(exc)
 
-        return Remembering
+        return TrackedProtocol
 
     def drop(self, client: Address) -> None:
-        """Close the connection from this address at once, if the client has not; what was not sent never is."""
+        """Close the connection from this address immediately, unless it is closed already. Unsent bytes are lost."""
         transport = self._transports.get(client)
         if transport is not None:
             transport.abort()

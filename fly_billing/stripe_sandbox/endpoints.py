@@ -1,7 +1,7 @@
-"""The table of Stripe endpoints the sandbox has: name, method, path, parameters, handler.
+"""The Stripe endpoints of the sandbox: name, method, path, parameters and handler of each.
 
-The name (`invoices.add_lines`) is what fault rules, rate limits and the call log speak of. To add an endpoint, write
-its handler and add a row here. Keep out: anything that runs.
+Fault rules, rate limits and the call log use the name (`invoices.add_lines`). To add an endpoint, write its handler and
+add a row here. Not here: the handlers.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,12 @@ READ = unsupported("expand")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint; `handle(store, path ids, parameters)` returns the body. A spec of None lets anything pass."""
+    """One endpoint.
+
+    Attributes:
+        spec: The parameters; None accepts any.
+        handle: Called with the store, the ids in the path and the parameters; returns the body.
+    """
 
     name: str
     method: str

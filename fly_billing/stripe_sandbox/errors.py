@@ -1,7 +1,6 @@
-"""Stripe's error shapes and wordings: one exception that knows its status and body.
+"""Stripe's errors: one exception with status, body and headers, and every error of the sandbox in Stripe's words.
 
-Holds every refusal the sandbox can give, worded as Stripe words it. Keep out: deciding when to refuse (that is
-the endpoints' business) and faults (faults.py picks from here).
+Not here: when to raise which error (the endpoints), and faults (`faults`).
 """
 
 from typing import Any
@@ -22,7 +21,7 @@ BACKEND_DOWN = "Sorry! There was an error while talking to one of our backends. 
 
 
 class StripeError(Exception):
-    """A refusal with the status, body and headers Stripe would answer it with."""
+    """An error with the status, body and headers of Stripe's response."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class StripeError(Exception):
         self.headers, self.extra = headers or {}, extra or {}
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """Return the JSON body; keys that do not apply are left out, as Stripe does."""
+        """Return the JSON body. Like Stripe's, it has only the keys that apply."""
         error: dict[str, Any] = {}
         if self.code:
             error["code"] = self.code
@@ -54,16 +53,16 @@ class StripeError(Exception):
 
 
 class InvalidParamsError(StripeError):
-    """A request refused before anything ran: its result is never stored under an idempotency key."""
+    """An invalid request, refused before it ran. Its response is never stored under an idempotency key."""
 
 
 def no_such(kind: str, id: str, *, param: str, status: int = 400) -> StripeError:
-    """Say that the object does not exist; 404 when the path names it, 400 when a parameter does."""
+    """Return the error for an object that does not exist: 404 if the path names it, 400 if a parameter does."""
     return StripeError(f"No such {kind}: '{id}'", status=status, code="resource_missing", param=param)
 
 
 def unknown_params(names: list[str]) -> InvalidParamsError:
-    """Refuse parameters the endpoint does not have."""
+    """Return the error for parameters that the endpoint does not have."""
     plural = "s" if len(names) > 1 else ""
     return InvalidParamsError(
         f"Received unknown parameter{plural}: {', '.join(names)}", code="parameter_unknown", param=names[0]
@@ -71,29 +70,29 @@ def unknown_params(names: list[str]) -> InvalidParamsError:
 
 
 def missing_param(name: str) -> InvalidParamsError:
-    """Refuse a request without a parameter it needs."""
+    """Return the error for a required parameter that is missing."""
     return InvalidParamsError(f"Missing required param: {name}.", code="parameter_missing", param=name)
 
 
 def unsupported_param(name: str) -> InvalidParamsError:
-    """Refuse what Stripe has and this sandbox has not, rather than ignore it silently."""
+    """Return the error for a parameter that Stripe has and the sandbox does not, so that it is not silently ignored."""
     return InvalidParamsError(f"The sandbox does not support the parameter {name}.", param=name)
 
 
 def exclusive_params(first: str, second: str, *, param: str) -> StripeError:
-    """Refuse two parameters that say the same thing in different ways."""
+    """Return the error for two parameters of which a request may have only one."""
     return StripeError(f"You may only specify one of these parameters: {first}, {second}.", param=param)
 
 
 def not_editable() -> StripeError:
-    """Refuse to touch the money of an invoice that has left draft."""
+    """Return the error for a change to the amounts of an invoice that is no longer a draft."""
     return StripeError(
         "Invalid invoice: This invoice is no longer editable", code="invoice_not_editable", param="invoice"
     )
 
 
 def unknown_url(method: str, path: str) -> InvalidParamsError:
-    """Answer a route that does not exist."""
+    """Return the 404 for a path that does not exist."""
     return InvalidParamsError(
         f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing slash. "
         "If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in your code. "
@@ -103,17 +102,17 @@ def unknown_url(method: str, path: str) -> InvalidParamsError:
 
 
 def rate_limited(reason: str) -> StripeError:
-    """Answer 429 with the limiter's reason and, like Stripe, without Retry-After."""
+    """Return a 429 with the limiter's reason and, like Stripe, without Retry-After."""
     return StripeError(TOO_MANY, status=429, code="rate_limit", headers={"Stripe-Rate-Limited-Reason": reason})
 
 
 def lock_timeout() -> StripeError:
-    """Answer 429 for an object another request is changing; it carries no rate limit reason."""
+    """Return a 429 for an object that another request is changing. It has no rate limit reason."""
     return StripeError(LOCKED, status=429, code="lock_timeout")
 
 
 def key_in_use(key: str) -> StripeError:
-    """Answer 409 for a second request under a key whose first is still running."""
+    """Return a 409 for a key whose first request is still running."""
     return StripeError(
         "There is currently another in-progress request using this Idempotent Key (that probably means you submitted "
         f"twice, and the other request is still going through): {key}. Please try again later.",
@@ -123,7 +122,11 @@ def key_in_use(key: str) -> StripeError:
 
 
 def key_reused(key: str, *, first: str | None = None, now: str | None = None) -> StripeError:
-    """Refuse a key that comes back with other parameters, or (first, now) on another endpoint."""
+    """Return the error for a key that is reused with other parameters, or on another path.
+
+    Args:
+        first: The first path, if the paths differ; `now` is the other one.
+    """
     what = f"for the same endpoint they were first used for ('{first}' vs '{now}')"
     if first is None:
         what = "with the same parameters they were first used with"
@@ -135,10 +138,10 @@ def key_reused(key: str, *, first: str | None = None, now: str | None = None) ->
 
 
 def unauthorized(message: str) -> StripeError:
-    """Refuse the API key; the message never repeats it."""
+    """Return the error for an API key. The message does not repeat the key."""
     return StripeError(message, status=401)
 
 
 def server_error() -> StripeError:
-    """Answer a 500; whether anything was applied is for the client to find out."""
+    """Return a 500, which does not say if anything was applied."""
     return StripeError(BACKEND_DOWN, status=500, type="api_error")

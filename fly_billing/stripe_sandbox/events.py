@@ -1,7 +1,7 @@
-"""Stripe's events: what happened to an object, as it was at that moment, in the order it happened.
+"""Stripe's events: each records a change of an object, and the object as it was then.
 
-An event is written in the transaction that changed its object, so none is lost and none is told of a change that was
-undone. Keep out: telling receivers of them (webhooks.py).
+An event is written in the transaction of its change, so no event is lost, and none is sent for a change that was rolled
+back. Not here: delivering events (`webhooks`).
 """
 
 import json
@@ -36,7 +36,7 @@ CLAUSES = {
 
 
 def emit(store: Store, type: str, body: Json) -> None:
-    """Write down that this happened to an object, which is now as `body` shows it."""
+    """Record an event. `body` is the object after the change."""
     event = {
         "id": new_id("evt"),
         "object": "event",
@@ -65,7 +65,7 @@ def known(store: Store, id: str) -> Json:
 
 
 def stored(store: Store, id: str) -> Json | None:
-    """Return an event however old it is."""
+    """Return an event of any age."""
     row = store.db.execute("\n".join([FIND, "where id = ?"]), (id,)).fetchone()
     return None if row is None else _shown(row["body"], row["pending"])
 

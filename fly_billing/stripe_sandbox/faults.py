@@ -1,8 +1,8 @@
-"""Faults by rule: which call is struck, when, and what happens to it; every strike is counted.
+"""Fault rules: which calls fail, and how. Each fault that is carried out is counted.
 
-A rule matches calls by endpoint, customer, metadata and caller, and strikes the nth, the first k, all from the nth on,
-a share of them, or all; `times` is the most that it strikes.
-Rules and counts are kept in the store, so they survive a restart. Keep out: carrying a fault out (pipeline.py).
+A rule matches calls by endpoint, customer, metadata and caller. It strikes the nth match, the first k, all from the nth
+on, a share of them, or all, but at most `times`. Rules and counts are in the store, so they survive a restart.
+Not here: carrying out a fault (`pipeline`).
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
 EFFECTS = {
-    "hold": "keep the call open until the rule is removed, `seconds` at most (or 60); then go on as if nothing were",
-    "slow": "sleep `seconds`, then go on as if nothing were (before applying, or after with `after_apply`)",
-    "error": "answer `status`, `type`, `code`, `message`; nothing applied; kept under the key if `stored`",
-    "drop_before_apply": "close the connection with nothing done",
-    "apply_then_drop": "do it, keep the result under the key, close the connection without an answer",
-    "applied_500": "do it, but answer and keep a 500",
-    "stored_500": "do nothing, answer a 500 and keep it under the key",
-    "lock_timeout": "answer 429 lock_timeout; kept under the key if `stored`",
-    "conflict_409": "answer 409 idempotency_key_in_use; nothing applied or kept",
-    "rate_limited": "answer 429 with Stripe-Rate-Limited-Reason `reason`; nothing applied or kept",
+    "hold": "keep the call open until the rule is removed, at most `seconds` (or 60); then continue normally",
+    "slow": "sleep `seconds` before applying (with `after_apply`: after applying), then continue normally",
+    "error": "return `status`, `type`, `code`, `message`; apply nothing; store it under the key if `stored`",
+    "drop_before_apply": "close the connection; apply nothing",
+    "apply_then_drop": "apply the call and store the response under the key, then close the connection",
+    "applied_500": "apply the call, but return a 500 and store it under the key",
+    "stored_500": "apply nothing; return a 500 and store it under the key",
+    "lock_timeout": "return 429 lock_timeout; store it under the key if `stored`",
+    "conflict_409": "return 409 idempotency_key_in_use; apply and store nothing",
+    "rate_limited": "return 429 with Stripe-Rate-Limited-Reason `reason`; apply and store nothing",
     "deliver_late": "deliver the event after `seconds`",
-    "deliver_twice": "deliver the event two times (after `seconds`)",
-    "deliver_out_of_order": "hold the event until a later one was delivered, `seconds` at most (or 5)",
+    "deliver_twice": "deliver the event twice (after `seconds`)",
+    "deliver_out_of_order": "hold the event until a later one was delivered, at most `seconds` (or 5)",
     "deliver_never": "do not deliver the event",
 }
 DELIVERIES = {name for name in EFFECTS if name.startswith("deliver_")}
@@ -40,14 +40,20 @@ KEPT_BY_NATURE = {"stored_500", "applied_500"}
 DELAYING = {"hold", "slow"}
 PASSING = {*DELAYING, "drop_before_apply", "apply_then_drop"}
 HELD_SECONDS = 60.0
-LOOK_SECONDS = 0.01
+POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One fault: what it matches, when it strikes, and what it does. `seconds` delays any effect.
+    """One fault: the calls that it matches, the ones that it strikes, and its effect.
 
-    `caller` is the API key of the calls it is about, wildcards allowed.
+    Attributes:
+        endpoint: A name, or a method and path; wildcards allowed.
+        metadata: Entries that the request, its invoice or its customer must have.
+        caller: The API key of the call; wildcards allowed.
+        nth, first, from_nth, probability: Which of the matching calls it strikes; all without one of them.
+        times: The number of calls that it strikes at most.
+        seconds: Delays any effect.
     """
 
     effect: str
@@ -75,7 +81,7 @@ class Rule:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Rule":
-        """Read a rule from the control API; raise ValueError for an effect or field there is none of."""
+        """Read a rule from the control API. Raises ValueError for an unknown effect or field."""
         unknown = set(given) - {each.name for each in fields(cls)}
         if unknown:
             raise ValueError(f"a fault rule has no {', '.join(sorted(unknown))}")
@@ -84,19 +90,22 @@ class Rule:
         return cls(**given)
 
     def names(self, endpoint: Endpoint) -> bool:
-        """Say whether the rule is about this endpoint, by name or by method and path, wildcards allowed.
+        """Return True if the rule matches this endpoint, by name or by method and path.
 
-        The delivery of an event is the endpoint `webhooks.<its type>`: only the effects `deliver_...` are about those.
+        Deliveries of events have endpoints `webhooks.<type>`, which only the effects `deliver_...` match.
         """
         if (self.effect in DELIVERIES) != endpoint.name.startswith("webhooks."):
             return False
         return any(fnmatchcase(name, self.endpoint) for name in (endpoint.name, f"{endpoint.method} {endpoint.path}"))
 
     def strikes(self, matched: int, fired: int) -> bool:
-        """Say whether the `matched`-th matching call is struck; the same seed always strikes the same calls.
+        """Return True if the rule strikes this call. The same seed always strikes the same calls.
 
-        `fired`: how often it has struck so far. With `from_nth` and `times` a rule is sure to strike: where another
-        rule is quicker, it strikes the next call instead.
+        With `from_nth` and `times` a rule is sure to strike: if another rule strikes a call first, it strikes the next.
+
+        Args:
+            matched: The number of calls that the rule matched so far, with this one.
+            fired: The number of calls that it struck so far.
         """
         if self.times is not None and fired >= self.times:
             return False
@@ -111,18 +120,18 @@ class Rule:
         return True
 
     @property
-    def at_the_door(self) -> bool:
-        """Whether it refuses the call before the idempotency layer is asked."""
+    def is_refused_early(self) -> bool:
+        """Return True if it refuses the call before the idempotency layer sees it."""
         kept = self.stored and self.effect in ("error", "lock_timeout")
         return self.effect in ("error", "lock_timeout", "conflict_409", "rate_limited") and not kept
 
     @property
     def keeps(self) -> bool:
-        """Whether its error is stored under the idempotency key."""
+        """Return True if its error is stored under the idempotency key."""
         return self.effect in KEPT_BY_NATURE or (self.stored and self.effect in ("error", "lock_timeout"))
 
     def error(self, key: str | None) -> StripeError | None:
-        """Return the refusal the rule answers with; None for the effects that let the call through."""
+        """Return the rule's error, or None for effects that let the call through."""
         if self.effect in PASSING:
             return None
         refusal = self._refusal(key)
@@ -143,7 +152,7 @@ class Rule:
 
 
 class Faults:
-    """The fault rules of one sandbox, in the order they were added; the first that strikes wins."""
+    """The fault rules of one sandbox, in order of addition. The first rule that strikes a call is carried out."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -151,34 +160,35 @@ class Faults:
         self.reload()
 
     def reload(self) -> None:
-        """Read the rules back from the store."""
+        """Read the rules from the store."""
         rows = self._store.db.execute("select rule from faults order by seq")
         self._rules = [Rule.from_json(json.loads(row["rule"])) for row in rows]
 
     def add(self, rule: Rule) -> Json:
-        """Switch a fault on and return it with its id and counts."""
+        """Add a fault and return it with its id and counts."""
         rule = replace(rule, id=new_id("flt", 12))
         self._store.db.execute("insert into faults (id, rule) values (?, ?)", (rule.id, json.dumps(asdict(rule))))
         self._rules.append(rule)
         return {**asdict(rule), "matched": 0, "fired": 0}
 
     def remove(self, id: str | None = None) -> None:
-        """Switch one fault off, or all of them."""
+        """Remove one fault, or all."""
         self._store.db.execute("delete from faults where :id is null or id = :id", {"id": id})
         self.reload()
 
     def listing(self) -> list[Json]:
-        """Return every rule with how often it matched and struck."""
+        """Return all rules with the number of calls that each matched and struck."""
         rows = self._store.db.execute("select * from faults order by seq")
         return [{**json.loads(row["rule"]), "matched": row["matched"], "fired": row["fired"]} for row in rows]
 
     def choose(
         self, endpoint: Endpoint, subject: Callable[[], tuple[str | None, list[Json]]], caller: str = ""
     ) -> Rule | None:
-        """Count the call against every rule it matches and return the first that strikes it.
+        """Count the call for every rule that matches it, and return the first rule that strikes it.
 
-        `subject` gives the call's customer and the metadata it concerns; it is asked only if a rule needs it.
-        `caller` is the API key it was made with.
+        Args:
+            subject: Returns the call's customer and the metadata that it concerns. Called only if a rule needs them.
+            caller: The call's API key.
         """
         named = [rule for rule in self._rules if rule.names(endpoint) and _is_called_by(rule, caller)]
         concerned = [rule for rule in named if _concerns(rule, subject)]
@@ -190,14 +200,14 @@ class Faults:
         return tuple(self._store.db.execute(sql, (rule.id,)).fetchone())
 
     def count_strike(self, rule: Rule) -> None:
-        """Count that the rule was carried out on a call."""
+        """Count a call that the rule struck."""
         self._store.db.execute("update faults set fired = fired + 1 where id = ?", (rule.id,))
 
     async def released(self, rule: Rule) -> None:
-        """Return when the rule is removed, or after its `seconds`."""
+        """Wait until the rule is removed, or for its `seconds`."""
         deadline = time.monotonic() + (rule.seconds or HELD_SECONDS)
         while rule in self._rules and time.monotonic() < deadline:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _is_called_by(rule: Rule, caller: str) -> bool:

@@ -1,14 +1,14 @@
-"""An invoice's way out of draft: finalize, pay, void, mark uncollectible; numbers and the customer balance.
+"""Changes of an invoice's status after draft: finalize, pay, void, mark uncollectible; numbers and customer balance.
 
-After finalize no money field changes. Drafts with auto_advance finalize themselves an hour after creation, when
-the clock is moved past it. Keep out: how amounts are summed (totals.py) and edits to drafts.
+After finalization no amount changes. Drafts with auto_advance are finalized when the clock is moved to an hour after
+their creation. Not here: totals (`totals`), and edits to drafts.
 """
 
 from fly_billing.stripe_sandbox import customers, lines, params, payments
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store
-from fly_billing.stripe_sandbox.totals import settled, total_up
+from fly_billing.stripe_sandbox.totals import settled, update_totals
 
 FINALIZE: params.Spec = {"auto_advance": params.boolean(), **params.unsupported("expand")}
 PAY: params.Spec = {
@@ -23,7 +23,7 @@ order by seq
 
 
 def finalize(store: Store, ids: Json, wanted: Json) -> Json:
-    """Close a draft: number it, book the customer balance, open it, or pay it when nothing is due."""
+    """Finalize a draft: number it, apply the customer balance, and open it, or mark it paid if nothing is due."""
     invoice = lines.known(store, ids["invoice"], param="id")
     if invoice["status"] != "draft":
         raise StripeError("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
@@ -34,7 +34,7 @@ def finalize(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def finalize_overdue_drafts(store: Store) -> int:
-    """Finalize every draft whose hour with auto_advance is over; return how many. Those that can't be stay drafts."""
+    """Finalize all drafts whose automatic finalization is due; return their number. Refused ones stay drafts."""
     overdue = store.bodies(DUE, (store.now(),))
     return sum(_closed(store, invoice) for invoice in overdue)
 
@@ -50,7 +50,7 @@ def _closed(store: Store, invoice: Json) -> bool:
 
 def _close(store: Store, invoice: Json) -> None:
     customer = customers.require(store, invoice["customer"])
-    total_up(store, invoice)
+    update_totals(store, invoice)
     minimum = store.settings.minimum_charge(invoice["currency"])
     due, ending = settled(invoice["total"], customer["balance"], minimum)
     invoice.update(
@@ -68,23 +68,23 @@ def _close(store: Store, invoice: Json) -> None:
     invoice["last_finalization_error"] = None
     invoice["status_transitions"]["finalized_at"] = store.now()
     store.save({**customer, "balance": ending, "currency": customer["currency"] or invoice["currency"]})
-    _tell(store, "invoice.finalized", invoice)
+    _save_with_event(store, "invoice.finalized", invoice)
     if due == 0:
         _mark_paid(store, invoice)
         invoice["attempted"] = True
-        _tell(store, "invoice.paid", invoice)
+        _save_with_event(store, "invoice.paid", invoice)
 
 
 def fail_finalization(store: Store, invoice: Json, code: str, message: str) -> Json:
-    """Let Stripe's own attempt to finalize a draft fail."""
+    """Fail Stripe's automatic finalization of a draft."""
     if invoice["status"] != "draft":
         raise ValueError("only a draft can fail to finalize")
     invoice["last_finalization_error"] = {"type": "invalid_request_error", "code": code, "message": message}
-    return _tell(store, "invoice.finalization_failed", invoice)
+    return _save_with_event(store, "invoice.finalization_failed", invoice)
 
 
 def fail_payment(store: Store, invoice: Json, error: Json, next_attempt_seconds: int | None) -> Json:
-    """Let an attempt to collect an open invoice fail; without a next attempt, Stripe has given up."""
+    """Fail an attempt to collect an open invoice. Without a next attempt, Stripe does not try again."""
     if invoice["status"] != "open":
         raise ValueError("only the payment of an open invoice can fail")
     payments.fail(store, invoice, error, next_attempt_seconds)
@@ -92,7 +92,7 @@ def fail_payment(store: Store, invoice: Json, error: Json, next_attempt_seconds:
 
 
 def _next_number(customer: Json) -> str:
-    """Count the customer's own sequence up and return the number it gives."""
+    """Return the next invoice number of the customer's sequence."""
     sequence = customer["next_invoice_sequence"]
     customer["next_invoice_sequence"] = sequence + 1
     return f"{customer['invoice_prefix']}-{sequence:04d}"
@@ -104,8 +104,8 @@ def _mark_paid(store: Store, invoice: Json) -> None:
     invoice["status_transitions"]["paid_at"] = store.now()
 
 
-def _tell(store: Store, type: str, invoice: Json) -> Json:
-    """Keep the invoice as it is now, and the event that says so."""
+def _save_with_event(store: Store, type: str, invoice: Json) -> Json:
+    """Save the invoice, and record an event for its change."""
     store.save(invoice)
     shown = lines.shown(store, invoice)
     emit(store, type, shown)
@@ -113,7 +113,7 @@ def _tell(store: Store, type: str, invoice: Json) -> Json:
 
 
 def pay(store: Store, ids: Json, wanted: Json) -> Json:
-    """Pay an invoice, finalizing a draft first; every customer's card works unless a fault says otherwise."""
+    """Pay an invoice; a draft is finalized first. Every customer's card works unless a fault makes it fail."""
     invoice = lines.known(store, ids["invoice"], param="id")
     if invoice["status"] == "paid":
         raise StripeError("Invoice is already paid")
@@ -124,7 +124,7 @@ def pay(store: Store, ids: Json, wanted: Json) -> Json:
     if invoice["status"] != "paid":
         _collect(store, invoice, out_of_band=wanted.get("paid_out_of_band", False))
         payments.settle(store, invoice)
-        _tell(store, "invoice.paid", invoice)
+        _save_with_event(store, "invoice.paid", invoice)
     return lines.shown(store, invoice)
 
 
@@ -137,15 +137,15 @@ def _collect(store: Store, invoice: Json, *, out_of_band: bool) -> None:
 
 
 def void(store: Store, ids: Json, wanted: Json) -> Json:
-    """Void an open invoice and give back the balance it used."""
+    """Void an open invoice and return the balance that it used."""
     invoice = lines.known(store, ids["invoice"], param="id")
     if invoice["status"] == "paid":
         raise StripeError("Invoices with `paid` payments cannot be voided.")
-    _demand_open(invoice)
+    _require_open(invoice)
     _give_back_balance(store, invoice)
     invoice.update(status="void", auto_advance=False)
     invoice["status_transitions"]["voided_at"] = store.now()
-    return _tell(store, "invoice.voided", invoice)
+    return _save_with_event(store, "invoice.voided", invoice)
 
 
 def _give_back_balance(store: Store, invoice: Json) -> None:
@@ -156,16 +156,16 @@ def _give_back_balance(store: Store, invoice: Json) -> None:
 
 
 def mark_uncollectible(store: Store, ids: Json, wanted: Json) -> Json:
-    """Give an open invoice up as bad debt."""
+    """Mark an open invoice as uncollectible."""
     invoice = lines.known(store, ids["invoice"], param="id")
     if invoice["status"] == "uncollectible":
         raise StripeError("This invoice has already been marked uncollectible.")
-    _demand_open(invoice)
+    _require_open(invoice)
     invoice.update(status="uncollectible", auto_advance=False)
     invoice["status_transitions"]["marked_uncollectible_at"] = store.now()
-    return _tell(store, "invoice.marked_uncollectible", invoice)
+    return _save_with_event(store, "invoice.marked_uncollectible", invoice)
 
 
-def _demand_open(invoice: Json) -> None:
+def _require_open(invoice: Json) -> None:
     if invoice["status"] != "open":
         raise StripeError("You can only pass in open invoices. This invoice isn't open.")

@@ -1,7 +1,7 @@
-"""Stripe's form encoding: `lines[0][metadata][org]=fly` to nested dicts and back out to plain values.
+"""Parses Stripe's form encoding: `lines[0][metadata][org]=fly` becomes nested dicts.
 
-Every bracket becomes a dict key, list indices too (`{"0": ...}`): whether a value is a list or a hash is for the
-endpoint's parameters to say (params.py), since `metadata[0]` is a hash. Keep out: types, defaults, refusals.
+Every bracket becomes a dict key, list indices too (`{"0": ...}`). The endpoint's parameters (`params`) decide if a
+value is a list or a hash, since `metadata[0]` is a hash. Not here: types, defaults, errors.
 """
 
 from functools import lru_cache
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return the nested form of a query string or form body; every leaf is a string."""
+    """Return a query string or form body as nested dicts. All values are strings."""
     tree: dict[str, Any] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         _place(tree, steps(name), value)
@@ -19,7 +19,7 @@ def parse(text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def steps(name: str) -> tuple[str, ...]:
-    """Split `a[b][]` into `("a", "b", "")`; an empty step means the next free index."""
+    """Split `a[b][]` into `("a", "b", "")`. An empty step stands for the next free index."""
     head, bracket, rest = name.partition("[")
     return (head, *rest.removesuffix("]").split("][")) if bracket else (head,)
 

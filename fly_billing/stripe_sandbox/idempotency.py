@@ -1,7 +1,7 @@
-"""Idempotency keys: the first result under a key is kept for 24 h of the sandbox's clock and replayed.
+"""Idempotency keys: the first response under a key is stored for 24 hours of the sandbox's clock and replayed.
 
-500s are kept too. Another endpoint or other parameters under the same key are refused, and so is a second request
-while the first is running. Keep out: what counts as a result worth keeping (pipeline.py).
+500s are stored too. A key is refused with other parameters, on another endpoint, and while its first request is
+running. Not here: which responses are stored (`pipeline`).
 """
 
 import hashlib
@@ -22,14 +22,17 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 
 class Keys:
-    """The keys of one sandbox: stored ones in its file, running ones in memory."""
+    """The keys of one sandbox: stored keys in its file, those of running requests in memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._running: set[str] = set()
 
     def replay(self, call: Call) -> SandboxResponse | None:
-        """Return the stored result of the call's key; raise when it is running or was used for something else."""
+        """Return the stored response of the call's key, or None.
+
+        Raises StripeError if its first request is running, or if it was used for another request.
+        """
         if call.key is None:
             return None
         if call.key in self._running:
@@ -46,7 +49,7 @@ class Keys:
 
     @contextmanager
     def held(self, call: Call) -> Iterator[None]:
-        """Hold the call's key while it runs; `replay` has made sure that no other call does."""
+        """Reserve the call's key while the call runs. `replay` has checked that no other call has reserved it."""
         key = call.key
         if key is None:
             yield
@@ -60,7 +63,7 @@ class Keys:
             self._running.discard(key)
 
     def keep(self, call: Call, answer: SandboxResponse) -> None:
-        """Store the first result under the call's key."""
+        """Store the first response under the call's key."""
         if call.key is None:
             return
         values = (call.key, call.method, call.path, fingerprint(call), call.request_id)
@@ -69,5 +72,5 @@ class Keys:
 
 
 def fingerprint(call: Call) -> str:
-    """Return a hash of the call's parameters, whatever order they came in."""
+    """Return a hash of the call's parameters that does not depend on their order."""
     return hashlib.sha256(json.dumps(call.raw, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,13 @@
-"""/v1/invoiceitems: amounts that wait on a customer until an invoice takes them, or go straight onto a draft.
+"""/v1/invoiceitems: amounts that are pending on a customer until an invoice includes them, or go directly onto a draft.
 
-Keep out: the item's form and prices (items.py), and what is done through an invoice (lines.py).
+Not here: the item's fields and prices (`items`), and edits through an invoice (`lines`).
 """
 
 from fly_billing.stripe_sandbox import customers, items, lines, paging, params
 from fly_billing.stripe_sandbox.errors import StripeError, missing_param, no_such, not_editable
 from fly_billing.stripe_sandbox.params import decimal, required, string
 from fly_billing.stripe_sandbox.store import Json, Store
-from fly_billing.stripe_sandbox.totals import total_up
+from fly_billing.stripe_sandbox.totals import update_totals
 
 UPDATE = {
     **items.PRICED,
@@ -33,7 +33,7 @@ LIST = {
 
 
 def create(store: Store, ids: Json, wanted: Json) -> Json:
-    """Create an item: pending on its customer, or straight onto a draft invoice."""
+    """Create an item, pending on its customer or directly on a draft invoice."""
     customer = customers.require(store, wanted["customer"])
     invoice = lines.draft(store, wanted["invoice"], status=400) if wanted.get("invoice") else None
     if invoice is None and "currency" not in wanted and "price_data" not in wanted:
@@ -64,12 +64,12 @@ def update(store: Store, ids: Json, wanted: Json) -> Json:
     items.edit(item, wanted)
     store.save(item)
     if invoice:
-        total_up(store, invoice)
+        update_totals(store, invoice)
     return item
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:
-    """List items, newest first; `pending` asks for those on no invoice, or only those on one."""
+    """List items, newest first. `pending` true lists items on no invoice, false items on an invoice."""
     pending = {True: ("and invoice is null",), False: ("and invoice is not null",)}
     fixed = pending[wanted["pending"]] if "pending" in wanted else ()
     return paging.listing("/v1/invoiceitems", *paging.newest(store, "invoiceitem", wanted, *fixed))
@@ -81,7 +81,7 @@ def delete(store: Store, ids: Json, wanted: Json) -> Json:
     invoice = _draft_of(store, item)
     store.delete(item["id"])
     if invoice:
-        total_up(store, invoice)
+        update_totals(store, invoice)
     return {"id": item["id"], "object": "invoiceitem", "deleted": True}
 
 

@@ -1,6 +1,6 @@
-"""/v1/invoices: create, retrieve, update, list and delete; what an invoice looks like and which fields may change.
+"""/v1/invoices: create, retrieve, update, list and delete, and the fields of an invoice.
 
-Keep out: lines (lines.py), money (totals.py) and every change of status after draft (finalizing.py).
+Not here: lines (`lines`), amounts (`totals`), and changes of status after draft (`finalizing`).
 """
 
 from fly_billing.stripe_sandbox import customers, lines, paging, params
@@ -92,7 +92,7 @@ def _blank(store: Store, customer: Json, currency: str) -> Json:
     return {
         "id": new_id("in"),
         "object": "invoice",
-        **_nothing_yet(),
+        **_empty_fields(),
         **_of_customer(customer),
         **figures(store, currency, 0, customer["balance"]),
         "attempt_count": 0,
@@ -116,7 +116,7 @@ def _of_customer(customer: Json) -> Json:
     return {"customer": customer["id"], **{f"customer_{name}": customer[name] for name in copied}}
 
 
-def _nothing_yet() -> Json:
+def _empty_fields() -> Json:
     automatic_tax = {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
     payment = {"default_mandate": None, "payment_method_options": None, "payment_method_types": None}
     moments = dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at"))
@@ -150,7 +150,7 @@ def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:
-    """Change a draft; once finalized only metadata and auto_advance may change."""
+    """Change an invoice. After finalization only metadata and auto_advance may change."""
     invoice = lines.known(store, ids["invoice"], param="id")
     frozen = [name for name in wanted if name not in EDITABLE_AFTER_DRAFT]
     if invoice["status"] != "draft" and frozen:
@@ -212,7 +212,7 @@ def listing(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def delete(store: Store, ids: Json, wanted: Json) -> Json:
-    """Delete a draft together with the items on it."""
+    """Delete a draft and the items on it."""
     invoice = lines.known(store, ids["invoice"])
     if invoice["status"] != "draft":
         raise StripeError("You can only delete draft invoices.")

@@ -1,7 +1,7 @@
-"""The form of an invoice item and its price arithmetic: what lines and /v1/invoiceitems share.
+"""The fields of an invoice item and the calculation of its amount, for lines and /v1/invoiceitems.
 
-An item belongs to a customer and, once taken, to one invoice; a line is an item seen from its invoice. Keep out:
-endpoints, and what an invoice's totals become.
+An item belongs to a customer and, once it is on an invoice, to that invoice. A line is such an item, as its invoice
+shows it. Not here: endpoints, and the invoice's totals.
 """
 
 from decimal import ROUND_HALF_UP, Decimal
@@ -42,7 +42,7 @@ PRICED: params.Spec = {
 
 
 def new_item(store: Store, customer: str, currency: str, wanted: Json, *, param: str = "amount") -> Json:
-    """Return the body of a new item, priced; `param` names the amount in a refusal."""
+    """Return the body of a new item with its amount. `param` is the amount's name in error messages."""
     now = store.now()
     body: Json = {
         "id": new_id("ii"),
@@ -73,7 +73,7 @@ def new_item(store: Store, customer: str, currency: str, wanted: Json, *, param:
 
 
 def _price(body: Json, wanted: Json, param: str) -> Json:
-    """Return what an amount, or a unit amount and a quantity, come to; cents are rounded half up."""
+    """Return the fields for an amount, or for a unit amount and a quantity. Cents are rounded half up."""
     if "amount" in wanted and ("quantity" in wanted or "quantity_decimal" in wanted):
         raise exclusive_params("amount", "quantity", param=param)
     if "amount" in wanted:
@@ -91,7 +91,7 @@ REPRICING = {"amount", "quantity", "quantity_decimal", "price_data", "unit_amoun
 
 
 def edit(item: Json, wanted: Json) -> None:
-    """Change an item in place as a request asks, its price included."""
+    """Apply a request's changes to an item, including its price."""
     if REPRICING & set(wanted):
         item.update(_price(item, wanted, "amount"))
     item.update({name: wanted[name] for name in ("description", "discountable", "period") if name in wanted})
@@ -120,6 +120,6 @@ def _amounts(body: Json, amount: int, unit: Decimal) -> Json:
 
 
 def note(invoice: Json, wanted: Json) -> None:
-    """Merge the `invoice_metadata` of a request about lines into the invoice."""
+    """Merge the `invoice_metadata` of a request into the invoice."""
     if "invoice_metadata" in wanted:
         invoice["metadata"] = merged_metadata(invoice["metadata"], wanted["invoice_metadata"])

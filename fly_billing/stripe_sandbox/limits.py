@@ -1,8 +1,8 @@
-"""Stripe's limiters, all off by default: calls per second, calls at once, one change at a time per object.
+"""Stripe's limits, all off by default: calls per second, concurrent calls, one change at a time per object.
 
-They run before the idempotency layer, in real seconds. A test that must not depend on the machine's speed makes the
-second of the rate limits, `rate_window_seconds`, so long that they are a number of calls. Counters live in memory, as
-Stripe's do. Keep out: pacing oneself to them (that is the client's business).
+They apply before the idempotency layer, in real seconds. A test that must not depend on the machine's speed sets the
+window of the rate limits, `rate_window_seconds`, so long that they limit the number of calls. Counters are in memory.
+Not here: how a client stays below the limits.
 """
 
 import time
@@ -16,7 +16,7 @@ from fly_billing.stripe_sandbox.store import Store
 
 
 class Limits:
-    """The limiters of one sandbox."""
+    """The limits of one sandbox."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -25,12 +25,12 @@ class Limits:
         self._locked: set[str] = set()
 
     def forget(self) -> None:
-        """Count calls per second from now on only."""
+        """Forget the calls so far."""
         self._recent.clear()
 
     @contextmanager
     def admitted(self, endpoint: str) -> Iterator[None]:
-        """Let a call in, or raise 429 with the limiter's reason; refused calls do not count."""
+        """Admit a call. Raises a 429 with the limit's reason; refused calls do not count."""
         self._check_rates(endpoint)
         allowed = self._store.settings.concurrency
         if allowed is not None and self._running >= allowed:
@@ -62,7 +62,7 @@ class Limits:
 
     @contextmanager
     def locked(self, call: Call, customer: Callable[[], str | None]) -> Iterator[None]:
-        """Hold the customer and invoice a change touches; raise lock_timeout when another change does."""
+        """Lock the customer and invoice that a call changes. Raises lock_timeout if another call has locked one."""
         if not self._store.settings.object_locks or call.method == "GET":
             yield
             return

@@ -1,7 +1,7 @@
-"""An invoice's lines: invoice items seen from the invoice they are on, and the endpoints that edit them there.
+"""An invoice's lines (its invoice items, as the invoice shows them), and the endpoints that edit them.
 
-Lines keep the order they were added in. At most `max_invoice_lines` (250) fit on an invoice. Keep out: prices
-(items.py) and totals (totals.py).
+Lines keep the order in which they were added. An invoice has at most `max_invoice_lines` (250). Not here: prices
+(`items`) and totals (`totals`).
 """
 
 from fly_billing.stripe_sandbox import items, params
@@ -10,7 +10,7 @@ from fly_billing.stripe_sandbox.paging import PAGE
 from fly_billing.stripe_sandbox.paging import listing as list_object
 from fly_billing.stripe_sandbox.params import array_of, hash_of, metadata, required, string
 from fly_billing.stripe_sandbox.store import Json, Store
-from fly_billing.stripe_sandbox.totals import total_up
+from fly_billing.stripe_sandbox.totals import update_totals
 
 ON_INVOICE: params.Spec = {**items.PRICED, "price_data": items.LINE_PRICE, **params.unsupported("tax_amounts")}
 CHANGED = {**ON_INVOICE, "id": required(string(unsettable=False))}
@@ -62,12 +62,12 @@ def view(item: Json) -> Json:
 
 
 def line_id(item_id: str) -> str:
-    """Return the id of the line an item shows up as."""
+    """Return the id of an item's line."""
     return "il_" + item_id.removeprefix("ii_")
 
 
 def item_id(line: str) -> str:
-    """Return the id of the item behind a line."""
+    """Return the id of a line's item."""
     return "ii_" + line.removeprefix("il_")
 
 
@@ -85,17 +85,17 @@ def _page(store: Store, invoice: str, sql: str, cursor: tuple[int, ...], limit: 
 
 
 def count(store: Store, invoice: str) -> int:
-    """Return how many lines an invoice has."""
+    """Return the number of lines of an invoice."""
     return int(store.db.execute(COUNT, (invoice,)).fetchone()["lines"])
 
 
 def every(store: Store, invoice: str) -> list[Json]:
-    """Return all lines of an invoice in their order."""
+    """Return all lines of an invoice, in order."""
     return [view(item) for item in store.bodies(FIRST, (invoice, -1))]
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:
-    """List an invoice's lines in their order, 10 at a time unless asked for up to 100."""
+    """List an invoice's lines in order: 10 at a time, or up to 100 on request."""
     invoice = known(store, ids["invoice"])
     limit = wanted.get("limit", 10)
     for name, sql in (("starting_after", AFTER), ("ending_before", BEFORE)):
@@ -113,7 +113,7 @@ def _position(store: Store, invoice: str, line: str, param: str) -> int:
 
 
 def known(store: Store, id: str, *, param: str = "invoice", status: int = 404) -> Json:
-    """Return the invoice a path (404) or a parameter (400) names."""
+    """Return the invoice that a path (404) or a parameter (400) names. Raises StripeError."""
     invoice = store.find("invoice", id)
     if invoice is None:
         raise no_such("invoice", id, param=param, status=status)
@@ -121,7 +121,7 @@ def known(store: Store, id: str, *, param: str = "invoice", status: int = 404) -
 
 
 def draft(store: Store, id: str, *, status: int = 404) -> Json:
-    """Return an invoice whose lines may still change."""
+    """Return a draft invoice. Raises StripeError for an invoice that can no longer be edited."""
     invoice = known(store, id, status=status)
     if invoice["status"] != "draft":
         raise not_editable()
@@ -129,7 +129,7 @@ def draft(store: Store, id: str, *, status: int = 404) -> Json:
 
 
 def append(store: Store, invoice: Json, fresh: list[Json], taken: list[Json]) -> None:
-    """Put new items, then waiting ones, at the end of an invoice; refuse what does not fit."""
+    """Add new items, then pending ones, to the end of an invoice. Raises StripeError if they are too many."""
     row = store.db.execute(COUNT, (invoice["id"],)).fetchone()
     limit = store.settings.max_invoice_lines
     if row["lines"] + len(fresh) + len(taken) > limit:
@@ -142,11 +142,11 @@ def append(store: Store, invoice: Json, fresh: list[Json], taken: list[Json]) ->
     store.insert_many(placed[: len(fresh)])
     for item, position in placed[len(fresh) :]:
         store.place(item, position)
-    total_up(store, invoice)
+    update_totals(store, invoice)
 
 
 def add_lines(store: Store, ids: Json, wanted: Json) -> Json:
-    """Add lines to a draft, all or none, and return the invoice."""
+    """Add all lines to a draft, or none; return the invoice."""
     invoice = draft(store, ids["invoice"])
     _within_one_call(store, wanted["lines"])
     items.note(invoice, wanted)
@@ -177,13 +177,13 @@ def _waiting(store: Store, invoice: Json, line: Json) -> Json:
 
 
 def update_lines(store: Store, ids: Json, wanted: Json) -> Json:
-    """Change lines of a draft, all or none, and return the invoice."""
+    """Change all these lines of a draft, or none; return the invoice."""
     invoice = draft(store, ids["invoice"])
     _within_one_call(store, wanted["lines"])
     items.note(invoice, wanted)
     for line in wanted["lines"]:
         _edit(store, invoice, line["id"], line)
-    total_up(store, invoice)
+    update_totals(store, invoice)
     return shown(store, invoice)
 
 
@@ -191,7 +191,7 @@ def update_line(store: Store, ids: Json, wanted: Json) -> Json:
     """Change one line of a draft and return the line."""
     invoice = draft(store, ids["invoice"])
     item = _edit(store, invoice, ids["line_item_id"], wanted)
-    total_up(store, invoice)
+    update_totals(store, invoice)
     return view(item)
 
 
@@ -210,7 +210,7 @@ def _on(store: Store, invoice: Json, line: str) -> Json:
 
 
 def remove_lines(store: Store, ids: Json, wanted: Json) -> Json:
-    """Take lines off a draft: deleted, or left pending on the customer."""
+    """Remove lines from a draft: delete them, or leave them pending on the customer."""
     invoice = draft(store, ids["invoice"])
     _within_one_call(store, wanted["lines"])
     items.note(invoice, wanted)
@@ -220,5 +220,5 @@ def remove_lines(store: Store, ids: Json, wanted: Json) -> Json:
             store.delete(item["id"])
         else:
             store.place({**item, "invoice": None}, None)
-    total_up(store, invoice)
+    update_totals(store, invoice)
     return shown(store, invoice)

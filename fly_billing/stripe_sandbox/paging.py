@@ -1,6 +1,6 @@
-"""Stripe's list objects: newest first, cursors, `has_more`, filters on time and owner.
+"""Stripe's list objects: newest first, with cursors, `has_more`, and filters on time and owner.
 
-Keep out: what is listed. A caller names the object kind and the filters it allows.
+Not here: the kinds of objects. The caller names the kind and its filters.
 """
 
 from fly_billing.stripe_sandbox import params
@@ -31,9 +31,11 @@ def listing(url: str, data: list[Json], has_more: bool) -> Json:
 
 
 def newest(store: Store, object: str, wanted: Json, *fixed: str) -> tuple[list[Json], bool]:
-    """Return one page of a kind, newest first, and whether more lie beyond it.
+    """Return one page of a kind of object, newest first, and True if there are more.
 
-    `wanted` holds the request's filters and cursors; `fixed` are further SQL conditions written by the endpoint.
+    Args:
+        wanted: The request's filters and cursors.
+        fixed: SQL conditions of the endpoint.
     """
     limit = wanted.get("limit", 10)
     values = {"object": object, "fetch": limit + 1, **_filters(wanted)}

@@ -1,7 +1,7 @@
-"""What an endpoint's parameters are: their types, limits and Stripe's refusals of anything else.
+"""Parameters of endpoints: their types and limits, and Stripe's errors for everything else.
 
-A spec is a dict from name to Param; `read` turns the nested form of a request into typed values. An empty string
-means "unset" and comes out as None. Keep out: rules that need the store (they belong to the endpoints).
+A spec is a dict from name to Param; `read` converts the parsed form of a request to typed values. An empty string
+unsets a parameter: its value is None. Not here: rules that need the store (the endpoints).
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +16,12 @@ Reader = Callable[[str, Any], Any]
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter: how to read it, whether it must be there or may be emptied, and the parameters inside it.
+    """One parameter.
 
-    `fields` are those of a hash, or of each hash in a list.
+    Attributes:
+        read: Converts its text, or raises InvalidParamsError.
+        unsettable: An empty string unsets it.
+        fields: The parameters inside a hash, or inside each hash of a list.
     """
 
     read: Reader
@@ -31,7 +34,7 @@ Spec = Mapping[str, Param]
 
 
 def read(raw: Mapping[str, Any], spec: Spec, prefix: str = "") -> dict[str, Any]:
-    """Return the typed values of `raw`; raise InvalidParamsError worded as Stripe words it."""
+    """Return the typed values of `raw`. Raises InvalidParamsError in Stripe's words."""
     unknown = [_full(prefix, name) for name in raw if name not in spec]
     if unknown:
         raise unknown_params(unknown)
@@ -59,12 +62,12 @@ def _value(name: str, param: Param, value: Any) -> Any:
 
 
 def required(param: Param) -> Param:
-    """Return the same parameter, asked for."""
+    """Return the same parameter, but required."""
     return replace(param, required=True)
 
 
 def string(max_length: int = 5000, *, unsettable: bool = True) -> Param:
-    """A string of at most so many characters."""
+    """A string of at most `max_length` characters."""
 
     def of(name: str, value: Any) -> str:
         text = _scalar(name, value, "string")
@@ -78,7 +81,7 @@ def string(max_length: int = 5000, *, unsettable: bool = True) -> Param:
 
 
 def choice(*choices: str) -> Param:
-    """One of a few words; refused with the list of them."""
+    """One of these words. The error lists them."""
     listed = f"{', '.join(choices[:-1])}, or {choices[-1]}" if len(choices) > 2 else " or ".join(choices)
 
     def of(name: str, value: Any) -> str:
@@ -103,7 +106,7 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Param:
     return Param(of)
 
 
-# More than any amount or second has, and no more than SQLite stores.
+# Amounts and times have fewer digits, and SQLite stores this many.
 MOST_DIGITS = 18
 
 
@@ -139,7 +142,7 @@ def decimal() -> Param:
 
 
 def boolean() -> Param:
-    """True or false, spelled so."""
+    """`true` or `false`."""
 
     def of(name: str, value: Any) -> bool:
         if value not in ("true", "false"):
@@ -162,7 +165,7 @@ def currency() -> Param:
 
 
 def metadata(*, unsettable: bool = True) -> Param:
-    """At most 50 keys of 40 characters with values of 500; an empty value unsets its key."""
+    """At most 50 keys of up to 40 characters, with values of up to 500. An empty value unsets its key."""
 
     def of(name: str, value: Any) -> dict[str, str]:
         pairs = _hash(name, value)
@@ -221,7 +224,7 @@ def time_filter() -> Param:
 
 
 def unsupported(*names: str) -> dict[str, Param]:
-    """Parameters Stripe knows and the sandbox refuses aloud."""
+    """Parameters that Stripe has and the sandbox refuses with an error."""
 
     def of(name: str, value: Any) -> Any:
         raise unsupported_param(name)

@@ -1,7 +1,7 @@
-"""/v1/invoice_payments: why an invoice's payment failed, which the invoice itself does not say (since API basil).
+"""/v1/invoice_payments: the reason why an invoice's payment failed. Since API version basil it is not on the invoice.
 
-Kept for invoices whose payment failed at least once, one payment each, as one PaymentIntent is retried. Keep out: the
-invoice's own fields (finalizing.py).
+Has one payment for each invoice whose payment failed at least once, as one PaymentIntent is retried. Not here: the
+invoice's own fields (`finalizing`).
 """
 
 from fly_billing.stripe_sandbox import lines, paging, params
@@ -19,7 +19,7 @@ LIST: params.Spec = {
 
 
 def fail(store: Store, invoice: Json, error: Json, next_attempt_seconds: int | None) -> None:
-    """Let the payment of an open invoice fail; None for the next attempt: Stripe gives up."""
+    """Fail the payment of an open invoice. If `next_attempt_seconds` is None, Stripe does not try again."""
     now = store.now()
     again = None if next_attempt_seconds is None else now + next_attempt_seconds
     invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1, next_payment_attempt=again)
@@ -60,7 +60,7 @@ def _intent(store: Store, invoice: Json) -> Json:
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:
-    """List payments, newest first; the PaymentIntent is its id unless `expand` asks for all of it."""
+    """List payments, newest first. The PaymentIntent is an id, or an object if `expand` names it."""
     is_full = INTENT in (wanted.get("expand") or [])
     found = [_shown(body, is_full) for body in store.payments(wanted.get("invoice"), wanted.get("status"))]
     limit = wanted.get("limit", 10)
@@ -74,7 +74,7 @@ def _shown(body: Json, is_full: bool) -> Json:
 
 
 def settle(store: Store, invoice: Json) -> None:
-    """Book that an invoice whose payment had failed is paid now."""
+    """Mark the payment as paid, if the invoice has a failed one."""
     payment = store.payment_of(invoice["id"])
     if payment:
         payment.update(status="paid", amount_paid=invoice["amount_paid"])

@@ -1,7 +1,7 @@
-"""The way of one call: key, limits, faults, replay, and the endpoint itself, applied and stored in one transaction.
+"""Handles a call: API key, limits, faults, replay, and the endpoint, applied and stored in one transaction.
 
-The order is Stripe's: the API key, the rate limiters, then the idempotency layer, then validation, then the work.
-Keep out: HTTP (app.py) and what endpoints do.
+The order is Stripe's: API key, rate limits, idempotency layer, validation, endpoint. Not here: HTTP (`app`) and the
+endpoints.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from fly_billing.stripe_sandbox.limits import Limits
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.webhooks import Deliveries
 
-CALM = Rule("slow")
+NO_FAULT = Rule("slow")
 TEST_KEY = re.compile(r"(?:sk|rk)_test_[0-9A-Za-z_]+")
 
 
 class Pipeline:
-    """Everything a call meets in one sandbox."""
+    """The steps that every call of one sandbox passes."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.keys, self.limits, self.faults = Keys(store), Limits(store), Faults(store)
         self.deliveries = Deliveries(store, self.faults)
-        self._dice = random.Random(store.settings.latency_seed)
+        self._random = random.Random(store.settings.latency_seed)
         self.open: list[tuple[Rule, Call]] = []
 
     async def answer(self, call: Call) -> SandboxResponse:
-        """Take a call to its answer and log it; a refusal anywhere on the way is an answer too."""
+        """Return the response to a call, and log the call. A StripeError at any step becomes a response."""
         try:
             answer = await self._admitted(call)
         except StripeError as error:
@@ -46,23 +46,23 @@ class Pipeline:
     async def _admitted(self, call: Call) -> SandboxResponse:
         check_api_key(call.headers.get("authorization"))
         with self.limits.admitted(call.endpoint.name):
-            rule = self.faults.choose(call.endpoint, lambda: self._subject(call), call.api_key) or CALM
+            rule = self.faults.choose(call.endpoint, lambda: self._subject(call), call.api_key) or NO_FAULT
             if rule.effect == "hold":
                 return await self._held_open(call, rule)
             refusal = rule.error(call.key)
-            if refusal is None or not rule.at_the_door:
+            if refusal is None or not rule.is_refused_early:
                 return await self._keyed(call, rule)
             self._strike(call, rule)
             await self._pause(rule)
             raise refusal
 
     async def _held_open(self, call: Call, rule: Rule) -> SandboxResponse:
-        """Keep a call open at the door, or on its way out, whatever it comes to; it locks nothing meanwhile."""
+        """Keep a call open before or after it is applied, with any result. It locks nothing meanwhile."""
         self._strike(call, rule)
         if not rule.after_apply:
             await self._keep_open(call, rule)
         try:
-            return await self._keyed(call, CALM)
+            return await self._keyed(call, NO_FAULT)
         finally:
             if rule.after_apply:
                 await self._keep_open(call, rule)
@@ -75,7 +75,7 @@ class Pipeline:
             self.open.remove((rule, call))
 
     def _strike(self, call: Call, rule: Rule) -> None:
-        if rule is not CALM:
+        if rule is not NO_FAULT:
             call.fault = rule.effect
             self.faults.count_strike(rule)
 
@@ -93,7 +93,7 @@ class Pipeline:
             return answer
 
     async def _replayed(self, call: Call, rule: Rule, replay: SandboxResponse) -> SandboxResponse:
-        """Replay a stored result; of the faults only delays and drops still reach it."""
+        """Replay a stored response. Of the faults, only delays and drops affect it."""
         if rule.effect in PASSING:
             self._strike(call, rule)
             await self._pause(rule)
@@ -122,7 +122,7 @@ class Pipeline:
         return answer
 
     def _applied(self, call: Call, wanted: Json) -> SandboxResponse:
-        """Do the work; undo it and answer the refusal when the endpoint refuses half way."""
+        """Apply the call. If the endpoint raises StripeError, roll back and return the error."""
         try:
             caused = {"id": call.request_id, "idempotency_key": call.key}
             with self.store.savepoint(), self.store.caused_by(caused):
@@ -140,19 +140,19 @@ class Pipeline:
             await asyncio.sleep(seconds)
 
     def _latency(self) -> float:
-        """Return the seconds this call takes: fixed, or lognormal around `latency_seconds` as its median."""
+        """Return the seconds that this call takes: `latency_seconds`, or lognormal with that median."""
         settings = self.store.settings
         if not settings.latency_seconds or not settings.latency_sigma:
             return settings.latency_seconds
-        return self._dice.lognormvariate(math.log(settings.latency_seconds), settings.latency_sigma)
+        return self._random.lognormvariate(math.log(settings.latency_seconds), settings.latency_sigma)
 
     def reload(self) -> None:
-        """Start again from what the store says, after a reset or a turned dial."""
+        """Read faults and settings from the store again, after a reset or a change of settings."""
         self.faults.reload()
-        self._dice = random.Random(self.store.settings.latency_seed)
+        self._random = random.Random(self.store.settings.latency_seed)
 
     def _subject(self, call: Call) -> tuple[str | None, list[Json]]:
-        """Return the customer a call concerns, and the metadata of the request, its invoice and its customer."""
+        """Return the call's customer, and the metadata of the request, its invoice and its customer."""
         named = {name: value for name, value in {**call.raw, **call.ids}.items() if isinstance(value, str)}
         invoice = self.store.find("invoice", named.get("invoice", "")) or {}
         id = named.get("customer", invoice.get("customer"))
@@ -162,7 +162,7 @@ class Pipeline:
 
 
 def check_api_key(authorization: str | None) -> None:
-    """Let any test key in; refuse none, a live one and anything else, without repeating it."""
+    """Accept any test key. Raises StripeError for no key and for any other one, without repeating it."""
     scheme, _, key = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise unauthorized(NO_KEY)

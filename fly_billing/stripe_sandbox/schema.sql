@@ -1,6 +1,6 @@
--- The sandbox's whole state: one SQLite file, readable while the server runs and after it was killed.
--- One row of `objects` is one Stripe object (customer, invoice, invoiceitem); `body` is the truth, the other
--- columns are read out of it. Invoice lines are not stored: a line is an invoice item seen from its invoice.
+-- All state of the sandbox: one SQLite file, readable while the server runs and after it was killed.
+-- One row of `objects` is one Stripe object (customer, invoice, invoiceitem). `body` is the source of truth; the other
+-- columns are derived from it. Invoice lines are not stored: a line is an invoice item, as its invoice shows it.
 
 create table if not exists objects (
     seq integer primary key autoincrement,
@@ -19,7 +19,7 @@ create index if not exists objects_newest on objects (object, seq);
 create index if not exists objects_of_customer on objects (customer, object, seq);
 create index if not exists objects_of_invoice on objects (invoice, position) where invoice is not null;
 
--- One row is one event, with its object as it was then; `planned`: it was decided whom to tell of it.
+-- One row is one event, with its object as it was then. `planned` is 1 once its deliveries are scheduled.
 create table if not exists events (
     seq integer primary key autoincrement,
     id text not null unique,
@@ -40,7 +40,7 @@ create table if not exists webhook_endpoints (
     enabled_events text not null check (json_valid(enabled_events))
 );
 
--- One row is one event on its way to one receiver; `held`: it waits for a later event to go first. Real seconds.
+-- One row is one delivery of an event to one receiver. `held` is 1 if it waits for a later event. Real seconds.
 create table if not exists webhook_deliveries (
     seq integer primary key autoincrement,
     event text not null,
@@ -62,7 +62,7 @@ create table if not exists invoice_payments (
     body text not null check (json_valid(body))
 );
 
--- One row is one idempotency key with the first result given under it.
+-- One row is one idempotency key, with the first response under it.
 create table if not exists idempotency_keys (
     key text primary key,
     method text not null,
@@ -75,8 +75,8 @@ create table if not exists idempotency_keys (
     stored_at integer not null
 );
 
--- One row is one request that reached the server, whether it was answered or not.
--- `status` is what the request came to; `dropped` says that the client never heard it.
+-- One row is one request that reached the server, with or without a response.
+-- `status` is the status of the result; `dropped` is 1 if the client never received it.
 create table if not exists calls (
     seq integer primary key autoincrement,
     at text not null,
@@ -95,7 +95,7 @@ create table if not exists calls (
     milliseconds real not null
 );
 
--- One row is one fault rule, with how often it matched a call and how often it struck.
+-- One row is one fault rule, with the number of calls that it matched and struck.
 create table if not exists faults (
     seq integer primary key autoincrement,
     id text not null unique,
@@ -110,7 +110,7 @@ create table if not exists settings (
     value text not null check (json_valid(value))
 );
 
--- For audits: money as columns. Deleted customers are kept, deleted drafts are gone.
+-- For audits: amounts as columns. Deleted customers remain, deleted drafts do not.
 create view if not exists invoices as
 select
     id,

@@ -1,7 +1,7 @@
-"""Running the sandbox: in this process (`run`) or as a child of it (`spawn`).
+"""Runs the sandbox in this process (`run`) or in a child process (`spawn`).
 
-A spawned sandbox ends with `stop()`, with its `with` block, or when the process that spawned it dies. Keep out: what
-the server answers (app.py).
+A spawned sandbox ends with `stop()`, with its `with` block, or with the process that spawned it. Not here: its
+responses (`app`).
 """
 
 import os
@@ -34,9 +34,12 @@ def run(
     quiet: bool = False,
     ready_file: Path | str | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then close the store and return; port 0 takes a free one.
+    """Serve until SIGINT or SIGTERM, then close the store and return.
 
-    Prints one line with the address unless `quiet`; writes the address to `ready_file` once connections queue.
+    Args:
+        port: 0 picks a free port.
+        quiet: Do not print the address.
+        ready_file: The file to write the address to, once the server accepts connections.
     """
     listener = _listen(host, port)
     url = f"http://{host}:{listener.getsockname()[1]}"
@@ -75,7 +78,7 @@ def _config(store: Store, connections: Connections) -> uvicorn.Config:
 
 
 def _swallow_reraised_signals() -> None:
-    """Uvicorn raises the signal that stopped it once more afterwards; by then it has been obeyed."""
+    """Ignore the signal that uvicorn raises again after it has stopped."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
@@ -88,7 +91,7 @@ def _announce(ready_file: Path, url: str) -> None:
 
 
 def stop_when_stdin_closes() -> None:
-    """End this process as SIGTERM would once its stdin closes, which it does when the parent dies."""
+    """Send SIGTERM to this process once its stdin closes, which happens when the parent dies."""
 
     def watch() -> None:
         while os.read(0, 4096):
@@ -99,7 +102,7 @@ def stop_when_stdin_closes() -> None:
 
 
 class SandboxServer:
-    """A sandbox running as a child process; use it as a context manager or call `stop()`."""
+    """A sandbox in a child process. Use it as a context manager, or call `stop()`."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", url: str, store_path: Path) -> None:
         self._process = process
@@ -108,11 +111,11 @@ class SandboxServer:
         self.control = SandboxControl(url)
 
     def stop(self, *, timeout_seconds: float = 10.0) -> None:
-        """Ask the server to end, wait for it, and kill it if it will not; its state stays in the store."""
+        """Stop the server; kill it if it does not stop in time. Its state stays in the store."""
         self._end(signal.SIGTERM, timeout_seconds)
 
     def kill(self) -> None:
-        """Kill the server outright, as a crash would."""
+        """Kill the server, like a crash."""
         self._end(signal.SIGKILL, 10.0)
 
     def _end(self, number: int, timeout_seconds: float) -> None:
@@ -136,7 +139,7 @@ class SandboxServer:
 
 
 def spawn(store_path: Path | str, port: int = 0, *, timeout_seconds: float = 30.0) -> SandboxServer:
-    """Start a sandbox as a child process and return it once it answers; port 0 takes a free one."""
+    """Start a sandbox in a child process, and return it once it answers. Port 0 picks a free port."""
     with tempfile.TemporaryDirectory(prefix="stripe-sandbox-") as folder:
         ready_file = Path(folder) / "ready"
         process = _start(Path(store_path), port, ready_file)

@@ -1,7 +1,7 @@
-"""The sandbox's own dials: Stripe's limits, the rate limits and the latency; all may be turned while it runs.
+"""The sandbox's settings: Stripe's limits, rate limits and latency. They can be changed while it runs.
 
-Defaults are Stripe's documented or observed limits, with rate limits and latency off. Keep out: acting on them
-(limits.py, pipeline.py, the endpoints).
+Defaults are Stripe's documented or observed limits, with rate limits and latency off. Not here: their effects
+(`limits`, `pipeline`, the endpoints).
 """
 
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,7 +15,7 @@ MINIMUM_CHARGES = {
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """Every dial; seconds are real seconds except `key_ttl_seconds`, which the movable clock counts."""
+    """All settings. Seconds are real seconds, except `key_ttl_seconds`, which counts by the movable clock."""
 
     max_invoice_lines: int = 250
     max_lines_per_call: int = 100
@@ -36,14 +36,14 @@ class SandboxSettings:
     webhook_attempts: int = 16
 
     def changed(self, change: dict[str, Any]) -> "SandboxSettings":
-        """Return the settings with some turned; raise ValueError for a dial there is none of."""
+        """Return the settings with these changes. Raises ValueError for an unknown setting."""
         unknown = set(change) - {each.name for each in fields(self)}
         if unknown:
             raise ValueError(f"no such setting: {', '.join(sorted(unknown))}")
         return replace(self, **change)
 
     def as_json(self) -> dict[str, Any]:
-        """Return every dial by name."""
+        """Return all settings by name."""
         return asdict(self)
 
     def minimum_charge(self, currency: str) -> int:

@@ -1,7 +1,7 @@
-"""The sandbox's memory: one SQLite file (WAL) with Stripe objects as JSON, and the movable clock.
+"""The sandbox's state: one SQLite file (WAL) with Stripe objects as JSON, and the movable clock.
 
-Knows how to keep and find objects; one connection, used from the event loop only, so that a transaction is never
-interleaved. Survives `kill -9` of the server. Keep out: what an invoice is, what may be changed, HTTP.
+One connection, used from the event loop only, so that transactions are never interleaved. Survives `kill -9` of the
+server. Not here: the fields and rules of objects, HTTP.
 """
 
 import json
@@ -30,8 +30,8 @@ WIPE = (
     "delete from webhook_deliveries",
     "delete from invoice_payments",
 )
-# What an event says of the request behind it where there was none.
-BY_ITSELF: Json = {"id": None, "idempotency_key": None}
+# The request of an event that no request caused.
+NO_REQUEST: Json = {"id": None, "idempotency_key": None}
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -41,7 +41,7 @@ def new_id(prefix: str, length: int = 24) -> str:
 
 
 class Store:
-    """All state of one sandbox; every write happens inside `transaction()`."""
+    """All state of one sandbox. Every write happens inside `transaction()`."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -52,15 +52,15 @@ class Store:
         self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
         self.clock_offset = int(self._setting("clock_offset", 0))
         self.settings = SandboxSettings().changed(self._setting("dials", {}))
-        self.request: Json = dict(BY_ITSELF)
+        self.request: Json = dict(NO_REQUEST)
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and let go of it."""
+        """Close the file, with the write-ahead log merged into it."""
         self.db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Apply everything inside or nothing; what was committed survives a crash of the server."""
+        """Apply everything inside, or nothing. Committed changes survive a crash of the server."""
         self.db.execute("begin immediate")
         try:
             yield
@@ -71,16 +71,16 @@ class Store:
 
     @contextmanager
     def caused_by(self, request: Json) -> Iterator[None]:
-        """Name the request behind the events written inside."""
+        """Set the request of the events that are recorded inside."""
         self.request = request
         try:
             yield
         finally:
-            self.request = dict(BY_ITSELF)
+            self.request = dict(NO_REQUEST)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what is inside when it raises, and keep the transaction around it."""
+        """Roll back the changes inside if they raise, but not the transaction around them."""
         self.db.execute("savepoint attempt")
         try:
             yield
@@ -99,8 +99,8 @@ class Store:
         self.clock_offset += seconds
         self._put_setting("clock_offset", self.clock_offset)
 
-    def turn(self, change: Json) -> None:
-        """Change some of the dials, for good."""
+    def change_settings(self, change: Json) -> None:
+        """Change settings, and store them."""
         self.settings = self.settings.changed(change)
         self._put_setting("dials", self.settings.as_json())
 
@@ -112,35 +112,35 @@ class Store:
         self.db.execute("insert or replace into settings (name, value) values (?, ?)", (name, json.dumps(value)))
 
     def insert(self, body: Json, position: int | None = None) -> None:
-        """Keep a new object; `position` orders invoice items on their invoice."""
+        """Insert an object. `position` orders invoice items on their invoice."""
         self.db.execute(
             "insert into objects (id, object, position, body) values (?, ?, ?, ?)",
             (body["id"], body["object"], position, json.dumps(body)),
         )
 
     def insert_many(self, bodies: list[tuple[Json, int]]) -> None:
-        """Keep many new objects with their positions."""
+        """Insert many objects with their positions."""
         self.db.executemany(
             "insert into objects (id, object, position, body) values (?, ?, ?, ?)",
             [(body["id"], body["object"], position, json.dumps(body)) for body, position in bodies],
         )
 
     def save(self, body: Json) -> None:
-        """Replace an object by its new state."""
+        """Replace an object with its new state."""
         self.db.execute("update objects set body = ? where id = ?", (json.dumps(body), body["id"]))
 
     def place(self, body: Json, position: int | None) -> None:
-        """Replace an invoice item by its new state and move it."""
+        """Replace an invoice item with its new state, and set its position."""
         self.db.execute(
             "update objects set body = ?, position = ? where id = ?", (json.dumps(body), position, body["id"])
         )
 
     def delete(self, id: str) -> bool:
-        """Forget an object; say whether there was one."""
+        """Delete an object; return True if it existed."""
         return self.db.execute("delete from objects where id = ?", (id,)).rowcount > 0
 
     def delete_items(self, invoice: str) -> None:
-        """Forget every item on an invoice."""
+        """Delete all items of an invoice."""
         self.db.execute("delete from objects where invoice = ?", (invoice,))
 
     def find(self, object: str, id: str) -> Json | None:
@@ -150,11 +150,11 @@ class Store:
         return None if row is None else json.loads(row["body"])
 
     def bodies(self, sql: str, values: Any) -> list[Json]:
-        """Return the objects a query over `body` finds."""
+        """Return the objects that a query for `body` finds."""
         return [json.loads(row[0]) for row in self.db.execute(sql, values)]
 
     def payments(self, invoice: str | None = None, status: str | None = None) -> list[Json]:
-        """Return the payments kept, newest first."""
+        """Return the stored payments, newest first."""
         sql = """
         select body from invoice_payments
         where (:invoice is null or invoice = :invoice) and (:status is null or body ->> '$.status' = :status)
@@ -163,16 +163,16 @@ class Store:
         return self.bodies(sql, {"invoice": invoice, "status": status})
 
     def payment_of(self, invoice: str) -> Json | None:
-        """Return the payment kept for an invoice."""
+        """Return the stored payment of an invoice, or None."""
         return next(iter(self.payments(invoice)), None)
 
     def keep_payment(self, body: Json) -> None:
-        """Keep a payment, or its new state."""
+        """Store a payment, or its new state."""
         sql = "insert or replace into invoice_payments (invoice, body) values (?, ?)"
         self.db.execute(sql, (body["invoice"], json.dumps(body)))
 
     def wipe(self) -> None:
-        """Forget everything: objects, keys, calls, faults, settings and the clock."""
+        """Delete everything: objects, keys, calls, faults, settings and the clock."""
         for statement in WIPE:
             self.db.execute(statement)
         self.clock_offset = 0

@@ -1,7 +1,7 @@
-"""What an invoice comes to: subtotal and total from its items, and what is due after the customer balance.
+"""An invoice's amounts: subtotal and total from its items, and the amount due after the customer balance.
 
-The rule of settlement is one pure function, `settled`. Keep out: statuses and when the balance is booked
-(finalizing.py).
+The rule of settlement is one pure function, `settled`. Not here: statuses, and when the balance is applied
+(`finalizing`).
 """
 
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -12,15 +12,15 @@ SUM = "select coalesce(sum(amount), 0) as total from objects where invoice = ?"
 def settled(total: int, balance: int, minimum: int) -> tuple[int, int]:
     """Return (amount due, ending balance) in minor units for a total and a starting balance.
 
-    Credit (a negative balance) is used first; debt is collected with the total; what stays below the minimum
-    charge, or below zero, is carried in the balance.
+    Credit (a negative balance) is used first, and debt is collected with the total. An amount below the minimum charge,
+    or below zero, is carried over in the balance.
     """
     owed = total + balance
     return (owed, 0) if owed >= minimum else (0, owed)
 
 
-def total_up(store: Store, invoice: Json) -> None:
-    """Bring a draft's money up to date with its items and its customer's balance, and keep it."""
+def update_totals(store: Store, invoice: Json) -> None:
+    """Update a draft's amounts from its items and its customer's balance, and save it."""
     total = int(store.db.execute(SUM, (invoice["id"],)).fetchone()["total"])
     customer = store.find("customer", invoice["customer"])
     balance = customer.get("balance", 0) if customer else 0
@@ -29,7 +29,7 @@ def total_up(store: Store, invoice: Json) -> None:
 
 
 def figures(store: Store, currency: str, total: int, balance: int) -> Json:
-    """Return the money fields of a draft."""
+    """Return the amounts of a draft."""
     due, _ = settled(total, balance, store.settings.minimum_charge(currency))
     return {
         "subtotal": total,

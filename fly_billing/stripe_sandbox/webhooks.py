@@ -1,8 +1,8 @@
-"""Webhook endpoints and the delivery of events to them: signed, over HTTP, retried, and misbehaving by rule.
+"""Webhook endpoints, and the delivery of events to them: signed, over HTTP, with retries and faults.
 
-An endpoint gets its events one after another, in the order in which they fall due. Rules (faults.py) make a delivery
-late, double, out of order, or lose it. Retries wait `webhook_retry_seconds`, doubled each time, in real seconds. Keep
-out: what an event is (events.py).
+An endpoint gets its events one after another, in the order in which they are due. Fault rules (`faults`) make a
+delivery late, double or out of order, or lose it. Retries wait `webhook_retry_seconds`, doubled each time, in real
+seconds. Not here: the events (`events`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fly_billing.stripe_sandbox.endpoints import Endpoint
 from fly_billing.stripe_sandbox.faults import Faults, Rule
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
-# How long a delivery that waits for a later event is held at most, where its rule names no seconds.
+# The maximum delay of a delivery that waits for a later event, if its rule has no `seconds`.
 HELD_SECONDS = 5.0
 ADD_ENDPOINT = "insert into webhook_endpoints (id, url, secret, enabled_events) values (?, ?, ?, ?)"
 ADD_DELIVERY = "insert into webhook_deliveries (event, endpoint, state, due_at, held) values (?, ?, ?, ?, ?)"
@@ -41,7 +41,7 @@ where endpoint = ? and held and state = 'pending'
 
 
 def add_endpoint(store: Store, url: str, secret: str | None, enabled_events: list[str]) -> Json:
-    """Register a receiver; return it with its signing secret, as Stripe does once."""
+    """Register a receiver; return it with its signing secret, which Stripe shows once."""
     to = urlsplit(url)
     if (
         to.scheme not in ("http", "https")
@@ -58,19 +58,19 @@ def add_endpoint(store: Store, url: str, secret: str | None, enabled_events: lis
 
 
 def endpoints(store: Store) -> list[Json]:
-    """Return the registered receivers, their secrets included."""
+    """Return the registered receivers, with their secrets."""
     rows = store.db.execute("select id, url, secret, enabled_events from webhook_endpoints order by seq")
     return [{**dict(row), "enabled_events": json.loads(row["enabled_events"])} for row in rows]
 
 
 def remove_endpoints(store: Store, id: str | None) -> None:
-    """Forget one receiver, or all, and what they were still to be told."""
+    """Remove one receiver, or all, and their pending deliveries."""
     store.db.execute("delete from webhook_deliveries where :id is null or endpoint = :id", {"id": id})
     store.db.execute("delete from webhook_endpoints where :id is null or id = :id", {"id": id})
 
 
 def deliveries(store: Store, event: str | None = None) -> list[Json]:
-    """Return the deliveries, oldest first: event, its type, endpoint, state, attempts, and the last answer's status."""
+    """Return the deliveries, oldest first: event, type, endpoint, state, attempts, and status of the last response."""
     sql = """
     select d.event, v.type, d.endpoint, d.state, d.attempts, d.status
     from webhook_deliveries as d join events as v on v.id = d.event
@@ -81,7 +81,7 @@ def deliveries(store: Store, event: str | None = None) -> list[Json]:
 
 
 def resend(store: Store, event: str) -> int:
-    """Deliver an event once more to every endpoint, as the button in Stripe's dashboard does; return to how many."""
+    """Deliver an event again to all endpoints, as the button in Stripe's dashboard does; return their number."""
     found = endpoints(store)
     for endpoint in found:
         store.db.execute(ADD_DELIVERY, (event, endpoint["id"], "pending", time.time(), False))
@@ -89,13 +89,13 @@ def resend(store: Store, event: str) -> int:
 
 
 def signature(payload: str, secret: str, at: int) -> str:
-    """Return the Stripe-Signature header of a payload sent at that second."""
+    """Return the Stripe-Signature header of a payload that is sent at this second."""
     digest = hmac.new(secret.encode(), f"{at}.{payload}".encode(), hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
 
 
 class Deliveries:
-    """Tells the endpoints of one sandbox what happened; runs in the server's event loop from the first `wake` on."""
+    """Delivers events to the endpoints of one sandbox. Runs in the server's event loop from the first `wake` on."""
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self._store, self._faults = store, faults
@@ -112,7 +112,7 @@ class Deliveries:
         while True:
             self._awake.clear()
             self._plan()
-            # One at a time: while one is on its way, the sandbox may be reset or the next endpoint removed.
+            # One at a time, because the sandbox may be reset or an endpoint removed during a delivery.
             while row := self._store.db.execute(DUE, (time.time(),)).fetchone():
                 await self._deliver(row)
                 self._plan()
@@ -126,7 +126,7 @@ class Deliveries:
             return
 
     def _plan(self) -> None:
-        """Decide for each new event whom to tell, when and how often."""
+        """Schedule the deliveries of each new event."""
         fresh = self._store.db.execute("select seq, id, type, body from events where not planned order by seq")
         found = endpoints(self._store)
         with self._store.transaction():
@@ -166,12 +166,12 @@ class Deliveries:
 
 
 def _as_endpoint(type: str) -> Endpoint:
-    """Return what rules match a delivery by: `webhooks.invoice.paid`."""
+    """Return the endpoint by which rules match a delivery: `webhooks.invoice.paid`."""
     return Endpoint(f"webhooks.{type}", "POST", "/webhooks", None, lambda store, ids, wanted: {})
 
 
 def _planned(rule: Rule, now: float) -> tuple[str, float, bool, int]:
-    """Return (state, when, whether it waits for a later event, how often) of a delivery that a rule strikes."""
+    """Return (state, time, True if it waits for a later event, number) of the deliveries that a rule strikes."""
     if rule.effect == "deliver_never":
         return "dropped", now, False, 1
     if rule.effect == "deliver_out_of_order":
@@ -180,7 +180,7 @@ def _planned(rule: Rule, now: float) -> tuple[str, float, bool, int]:
 
 
 def _post(url: str, payload: str, secret: str, timeout: float) -> int | None:
-    """Send a signed event; return the answer's status, or None where there was none. Redirects are not followed."""
+    """Send a signed event; return the status of the response, or None without one. Redirects are not followed."""
     to = urlsplit(url)
     kind = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
     headers = {

@@ -20,7 +20,7 @@ from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, StripeResponse
 from fly_billing.stripe_sync.existing_objects import NOTHING, ExistingObjects
 from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, StripeJournal
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
-from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, made_under
+from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, key_generation
 from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send
 from fly_billing.stripe_sync.rules.requests import (
     FinalizedInvoice,
@@ -90,14 +90,14 @@ class SyncTools:
 
     journal: StripeJournal
     client: StripeClient
-    pace: RateLimiter
+    limiter: RateLimiter
     clock: Callable[[], datetime]
     rules: SyncRules = SyncRules()
     sleep: Callable[[float], None] = time.sleep
     livemode: bool = False
 
     def sender(self) -> StripeSender:
-        return StripeSender(self.pace, self.rules.retries, self.sleep, self.livemode)
+        return StripeSender(self.limiter, self.rules.retries, self.sleep, self.livemode)
 
     def reader(self) -> StripeReader:
         return StripeReader(self.client, self.sender())
@@ -154,7 +154,7 @@ class InvoiceSync:
             raise StepFailed("failed", "create", (answer and answer.code) or "server_error", answer)
         living = [body for body in found if body["status"] != "void"]
         # A repair voids invoices of earlier generations before it creates a new one.
-        if not living and any(made_under(body) >= self._entry.generation for body in found):
+        if not living and any(key_generation(body) >= self._entry.generation for body in found):
             raise StepFailed("needs_attention", "create", "voided_in_stripe")
         return living
 

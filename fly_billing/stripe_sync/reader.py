@@ -127,7 +127,7 @@ def our_invoice(body: Body) -> str | None:
     return found
 
 
-def made_under(body: Body) -> float:
+def key_generation(body: Body) -> float:
     """Return the generation of keys that an invoice was created under; infinite if that metadata was removed."""
     generation = (body.get("metadata") or {}).get("generation", "")
     return int(generation) if generation.isdecimal() else inf

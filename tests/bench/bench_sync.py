@@ -39,9 +39,9 @@ from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.settings import Settings
 order = json.loads(sys.argv[1])
 database = BillingDatabase(order["database"])
-pace = RateLimiter(database, order["account_limit"], order["limit"])
+limiter = RateLimiter(database, order["account_limit"], order["limit"])
 workers = order["workers"] or Settings.from_environment().stripe_workers
-tools = sync_tools(database, order["stripe"], pace=pace, workers=workers)
+tools = sync_tools(database, order["stripe"], limiter=limiter, workers=workers)
 started = time.monotonic()
 report = sync_month(tools, JUNE, groups_of(database))
 seconds = time.monotonic() - started

@@ -58,7 +58,7 @@ def tools_of(order: Order) -> SyncTools:
     tools = SyncTools(
         journal=StripeJournal(database, "chaos"),
         client=make_stripe_client(settings.stripe_api_key, settings.stripe_api_base),
-        pace=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
+        limiter=RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint),
         clock=lambda: datetime.now(UTC) + moved,
         rules=SyncRules(workers=settings.stripe_workers),
         sleep=lambda seconds: time.sleep(seconds / HURRY),

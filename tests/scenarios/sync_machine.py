@@ -38,7 +38,7 @@ from fly_billing.stripe_sync.repair import Repaired, carry_out, plan_of_repair
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
 from fly_billing.stripe_sync.rules.repair_plan import Action
 from fly_billing.stripe_sync.webhooks import PATH, build_app
-from fly_billing.stripe_sync.webhooks.server import taker
+from fly_billing.stripe_sync.webhooks.server import make_receiver
 from tests.scenarios.dashboard_user import DEEDS, FINALIZING, DashboardUser
 from tests.scenarios.sync_audit import Audit, Bill, Seen
 from tests.scenarios.watched_process import Crash, WatchedHttp, WatchedProcess
@@ -254,7 +254,7 @@ class SyncMachine(RuleBasedStateMachine):
         """Webhooks bring events late, twice and in any order; the others get lost."""
         events = self._events()
         process = self._start()
-        app = build_app(SECRET, taker(process.database, process.tools().reader()))
+        app = build_app(SECRET, make_receiver(process.database, process.tools().reader()))
         for n in chosen if events else []:
             assert _post(app, events[n % len(events)]) == 200
         process.close()

@@ -162,7 +162,7 @@ def sync_tools(
     key: str = API_KEY,
     workers: int = 1,
     patience: float | None = None,
-    pace: RateLimiter | None = None,
+    limiter: RateLimiter | None = None,
     journal: StripeJournal | None = None,
 ) -> SyncTools:
     """Make sync tools with short pauses between tries. `patience`: seconds to wait for a response."""
@@ -173,7 +173,7 @@ def sync_tools(
     return SyncTools(
         journal=journal or StripeJournal(database, "test run"),
         client=client,
-        pace=pace or RateLimiter(database, 1000, 1000),
+        limiter=limiter or RateLimiter(database, 1000, 1000),
         clock=clock,
         rules=SyncRules(workers=workers),
         sleep=hurried,

@@ -152,21 +152,21 @@ def _required_moment(value: int) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
-def judge(event: StripeEvent, standing: SyncState | None) -> EventOutcome:
-    """Return the effect of an event, given the state of our invoice. `standing` is None if we have no such invoice."""
+def judge(event: StripeEvent, state: SyncState | None) -> EventOutcome:
+    """Return the effect of an event, given the state of our invoice. `state` is None if we have no such invoice."""
     if event.type not in ACTED_ON:
         return EventOutcome(IGNORED, "events of this type change nothing here")
-    if standing is None:
+    if state is None:
         return EventOutcome(IGNORED, "not an invoice of ours")
-    if standing.origin != "billed":
+    if state.origin != "billed":
         return EventOutcome(IGNORED, "the invoice was imported and settled elsewhere")
     if event.type == FINALIZATION_FAILED:
-        return _failed_finalization(event, standing)
-    if standing.stripe_state not in ("finalized", "skipped_zero"):
+        return _failed_finalization(event, state)
+    if state.stripe_state not in ("finalized", "skipped_zero"):
         return EventOutcome(WAITING, "our sync has not finished this invoice yet")
-    if standing.stripe_invoice_id != event.object_id:
+    if state.stripe_invoice_id != event.object_id:
         return _of_another(event)
-    return _failed_payment(event, standing) if event.type == PAYMENT_FAILED else _new_status(event, standing)
+    return _failed_payment(event, state) if event.type == PAYMENT_FAILED else _new_status(event, state)
 
 
 def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:
@@ -178,8 +178,8 @@ def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:
     return EventOutcome(WAITING, reason, code="unreadable_invoice", operator_text=_operator_text(text, event))
 
 
-def _failed_finalization(event: StripeEvent, standing: SyncState) -> EventOutcome:
-    if standing.stripe_state == "finalized" or standing.stripe_invoice_id not in (None, event.object_id):
+def _failed_finalization(event: StripeEvent, state: SyncState) -> EventOutcome:
+    if state.stripe_state == "finalized" or state.stripe_invoice_id not in (None, event.object_id):
         return EventOutcome(SUPERSEDED, "the invoice was finalized since, or a new draft was made")
     code = event.error_code if event.error_code in KNOWN_CODES else "finalization_failed"
     known = stripe_failure(code, "", None)
@@ -200,9 +200,9 @@ def _of_another(event: StripeEvent) -> EventOutcome:
     return EventOutcome(CONFLICT, reason, code="paid_elsewhere", operator_text=_operator_text(text, event))
 
 
-def _failed_payment(event: StripeEvent, standing: SyncState) -> EventOutcome:
-    if standing.status != "finalized":
-        return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} since")
+def _failed_payment(event: StripeEvent, state: SyncState) -> EventOutcome:
+    if state.status != "finalized":
+        return EventOutcome(SUPERSEDED, f"the invoice is {state.status} since")
     again, known = event.next_attempt_at, payment_failure(event.error_code)
     said = f' ("{event.error.rstrip(".")}")' if event.error and known.may_be_quoted else ""
     then = f"We will try again on {again:%Y-%m-%d}." if again else "We will not try again automatically."
@@ -222,18 +222,18 @@ def _what_to_do(again: datetime | None) -> str:
     return "Stripe will not retry: contact the customer, then collect it or write it off in Stripe's dashboard"
 
 
-def _new_status(event: StripeEvent, standing: SyncState) -> EventOutcome:
+def _new_status(event: StripeEvent, state: SyncState) -> EventOutcome:
     new = STATUSES[event.type]
-    if new == standing.status or RANKS[new] < RANKS[standing.status]:
-        return EventOutcome(SUPERSEDED, f"the invoice is {standing.status} already")
-    if RANKS[new] == RANKS[standing.status]:
+    if new == state.status or RANKS[new] < RANKS[state.status]:
+        return EventOutcome(SUPERSEDED, f"the invoice is {state.status} already")
+    if RANKS[new] == RANKS[state.status]:
         text = (
-            f"the invoice is {new} in Stripe and {standing.status} here, and neither can change: find out what happened"
+            f"the invoice is {new} in Stripe and {state.status} here, and neither can change: find out what happened"
             " to it"
         )
-        reason = f"the invoice is {standing.status} here, which is final"
+        reason = f"the invoice is {state.status} here, which is final"
         return EventOutcome(CONFLICT, reason, code="disagreement", operator_text=_operator_text(text, event))
-    if new == "void" and standing.is_own_request:
+    if new == "void" and state.is_own_request:
         return EventOutcome(SUPERSEDED, "we voided it ourselves, to send it again")
     code, text = _ALERTS.get(new, (None, ""))
     return EventOutcome(

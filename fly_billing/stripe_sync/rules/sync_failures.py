@@ -76,9 +76,8 @@ _MEANINGS = {
     ),
     "resource_missing invoice_not_editable status_transition_invalid invoice_no_customer_line_items": _Meaning(
         WAITING,
-        "the draft in Stripe is not as we left it (deleted, finalized or edited in the dashboard): the next run"
-        " reads it and"
-        " continues; `fly-billing reconcile MONTH` shows what Stripe has",
+        "somebody deleted, finalized or edited the draft in Stripe: the next run reads it and continues;"
+        " `fly-billing reconcile MONTH` shows what Stripe has",
         retryable=True,
     ),
     # The key and the connection: every other invoice fails the same way.
@@ -120,15 +119,13 @@ _MEANINGS = {
     # The customer.
     "customer_missing": _Meaning(
         ACCOUNT,
-        "Stripe has no such customer: correct organizations.stripe_customer_id (or set it to null, and the next"
-        " run creates one),"
-        " then launch the partition again",
+        "Stripe has no such customer: correct organizations.stripe_customer_id (or set it to null, and the next run"
+        " creates one), then launch the partition again",
     ),
     "customer_unknown": _Meaning(
         ACCOUNT,
-        "it is unknown whether Stripe created the customer, and it can't be found: look for the organization in"
-        " Stripe's"
-        " dashboard, write its id into organizations.stripe_customer_id, then launch the partition again",
+        "Stripe may have created the customer, but it can't be found: look for the organization in Stripe's dashboard,"
+        " write the customer's id into organizations.stripe_customer_id, then launch the partition again",
     ),
     "customer_tax_location_invalid invalid_tax_location postal_code_invalid tax_id_invalid tax_id_prohibited": _Meaning(
         ADDRESS,
@@ -152,7 +149,7 @@ _MEANINGS = {
         " was sent. The invoice was finalized before totals were rounded to that: `fly-billing rebill ORG MONTH"
         " --reissue` issues it again, rounded",
     ),
-    # Stripe finalizing by itself, where it gives no code of those above.
+    # Stripe's automatic finalization failed without one of the codes above.
     "finalization_failed": _Meaning(ACCOUNT, "fix what its message says, then launch sync_month again"),
     # Our own requests, and their results in Stripe.
     (
@@ -175,7 +172,7 @@ _MEANINGS = {
     ),
     "verify_mismatch": _Meaning(
         WAITING,
-        "the draft in Stripe still differs from our invoice after it was made again: compare the two; nothing was"
+        "the draft in Stripe still differs from our invoice after it was recreated: compare the two; nothing was"
         " finalized",
     ),
     "duplicate_in_stripe": _Meaning(

@@ -1,6 +1,6 @@
-"""The service that Stripe's webhooks reach: `fly-billing webhooks`.
+"""The service that receives Stripe's webhooks: `fly-billing webhooks`.
 
-Keeps out: what an event means (`stripe_sync.rules.events`) and what it changes (`stripe_sync.event_inbox`).
+Not here: the effect of an event (`stripe_sync.rules.events`), and recording it (`stripe_sync.event_inbox`).
 """
 
 from fly_billing.stripe_sync.webhooks.app import PATH, build_app

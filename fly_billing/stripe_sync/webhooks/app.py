@@ -1,8 +1,8 @@
 """One route: POST /stripe/events. A body is parsed only after its signature is verified; 2xx only after the commit.
 
-Answers: 200 with the event's outcome, 400 for what Stripe did not sign just now or is no event, 413 for what is too
-long, 500 for all else: Stripe then sends the event again, for three days. Keeps out: addresses and ports (`server`),
-signatures (`signed`).
+Responses: 200 with the event's outcome, 400 for a request that Stripe did not sign just now or that is no event, 413
+for one that is too long, 500 for everything else. After a 500, Stripe sends the event again for up to three days.
+Not here: addresses and ports (`server`), signatures (`signed`).
 """
 
 from __future__ import annotations
@@ -22,28 +22,32 @@ from fly_billing.stripe_sync.rules.events import NotAnEvent
 from fly_billing.stripe_sync.webhooks.signed import NotSigned, read_signed
 
 PATH = "/stripe/events"
-# An event holds an invoice with its first ten lines: some 30 kB.
+# An event contains an invoice with its first ten lines, about 30 kB.
 MOST_BYTES = 1024 * 1024
 
 # Records an event, commits, and returns its outcome. Raises NotAnEvent.
-TakeIn = Callable[[Mapping[str, Any]], str]
+Receive = Callable[[Mapping[str, Any]], str]
 
 log = logging.getLogger(__name__)
 
 
-def build_app(secret: str, take_in: TakeIn) -> Starlette:
-    """Return the service as an ASGI application; `secret` is the endpoint's own (whsec_...)."""
+def build_app(secret: str, receive: Receive) -> Starlette:
+    """Return the service as an ASGI application.
+
+    Args:
+        secret: The endpoint's signing secret (whsec_...).
+    """
 
     async def events(request: Request) -> Response:
         try:
             payload = await _bounded(request)
         except ClientDisconnect:
-            return _refused(400, "the connection ended within the request")
+            return _refused(400, "the connection ended before the request was complete")
         if payload is None:
-            return _refused(413, "longer than any event")
+            return _refused(413, "the request is longer than any event")
         try:
             body = read_signed(payload, request.headers.getlist("stripe-signature"), secret)
-            outcome = await run_in_threadpool(take_in, body)
+            outcome = await run_in_threadpool(receive, body)
         except (NotSigned, NotAnEvent) as problem:
             return _refused(400, str(problem))
         log.info("%s", visible(f"{body['type']} {body['id']}: {outcome}"))

@@ -1,7 +1,7 @@
-"""Closes HTTP connections of clients that do not finish a request or do not read the answer.
+"""Closes HTTP connections of clients that do not finish a request or do not read the response.
 
-uvicorn bounds the pause between two requests and nothing else; a client that sends half a request keeps its connection,
-and enough of them keep Stripe out. Keeps out: what is answered (`app`).
+uvicorn limits only the pause between two requests. A client that sends half a request keeps its connection, and enough
+of them would block Stripe. Not here: responses (`app`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Seconds from a connection's first moment, or a later request's first byte, until the request is here as a whole; and
-# for the client to take the answer. Stripe waits some ten for ours.
+# Seconds from the start of a connection, or the first byte of a later request, until the request is complete; also for
+# the client to read the response. Stripe waits about ten seconds for ours.
 REQUEST_SECONDS = 20
-# Connections at once; further ones are answered with 503, and Stripe comes again. Files that a process may have open
-# are mostly 1024.
+# Concurrent connections. Further ones get a 503, and Stripe sends the event again. A process may usually have 1024 open
+# files.
 MOST_AT_ONCE = 500
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 as uvicorn speaks it, with an end to waiting for the client."""
+    """uvicorn's HTTP/1.1 protocol, with a limit on waiting for the client."""
 
     seconds: float = REQUEST_SECONDS
     _receiving: asyncio.TimerHandle | None = None
@@ -42,7 +42,7 @@ class BoundedProtocol(H11Protocol):
         self._bound_request()
 
     def _bound_request(self) -> None:
-        """Go on counting while a part of a request is here."""
+        """Keep the timer running while a request is incomplete, and stop it otherwise."""
         state = self.conn.their_state
         if not (state is h11.SEND_BODY or (state is h11.IDLE and self.conn.trailing_data[0])):
             self._receiving = _cancel(self._receiving)
@@ -73,7 +73,7 @@ def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
 
 
 def configuration(app: ASGIApp, *, seconds: float = REQUEST_SECONDS, **options: Any) -> uvicorn.Config:
-    """Return uvicorn's configuration for a service that no client can hold; `seconds`: for each request."""
+    """Return uvicorn's configuration with these limits. `seconds` is the limit for each request."""
     bounded = type("BoundedProtocol", (BoundedProtocol,), {"seconds": seconds})
     return uvicorn.Config(
         app, http=bounded, ws="none", lifespan="off", limit_concurrency=MOST_AT_ONCE, access_log=False,

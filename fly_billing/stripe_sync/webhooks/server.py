@@ -1,4 +1,4 @@
-"""Running the service: a database, a Stripe client to ask why a payment failed, an address. Keeps out: HTTP (`app`)."""
+"""Runs the webhook service with its database and a Stripe client that reads payment errors. Not here: HTTP (`app`)."""
 
 from __future__ import annotations
 
@@ -21,49 +21,53 @@ from fly_billing.stripe_sync.sender import StripeSender
 from fly_billing.stripe_sync.webhooks.app import PATH, build_app
 from fly_billing.stripe_sync.webhooks.half_open import configuration
 
-# Seconds to ask Stripe why a payment failed, twice (connect, read): Stripe waits some ten for our answer.
-PATIENCE = 3
+# Seconds to connect, and to read a payment's error from Stripe. Stripe waits about ten seconds for our response.
+READ_SECONDS = 3
 
 
 def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; a request that is being answered is finished first. Raises SettingsError."""
+    """Serve until SIGINT or SIGTERM, and finish the current requests. Raises SettingsError.
+
+    Args:
+        say: Called with a line for the terminal.
+    """
     if not settings.stripe_webhook_secret:
         raise SettingsError(
             "STRIPE_WEBHOOK_SECRET is not set: add an endpoint for the invoice.* events in Stripe's dashboard"
-            f" (Webhooks), pointing at this service's {PATH}, and name its signing secret (whsec_...)"
+            f" (Webhooks) with this service's address and {PATH}, and set its signing secret (whsec_...)"
         )
     database = BillingDatabase(settings.database_url)
-    take_in = taker(database, _reader(settings, database))
-    # The service's own log: every event in a line. No secret is ever in it.
+    receive_event = make_receiver(database, _reader(settings, database))
+    # The service's log has one line per event. It never contains a secret.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    app = build_app(settings.stripe_webhook_secret.get_secret_value(), take_in)
+    app = build_app(settings.stripe_webhook_secret.get_secret_value(), receive_event)
     config = configuration(app, host=host, port=port, log_level="warning")
     say(f"Listening for Stripe webhooks at http://{host}:{port}{PATH} - press Ctrl-C to stop.")
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it has obeyed
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again after it has stopped
         uvicorn.Server(config).run()
 
 
-def taker(database: BillingDatabase, reader: StripeReader | None) -> Callable[[Mapping[str, Any]], str]:
-    """Return what takes one event in: recorded and done, and those with it that waited for our sync."""
+def make_receiver(database: BillingDatabase, reader: StripeReader | None) -> Callable[[Mapping[str, Any]], str]:
+    """Return a function that records and applies an event, and events that waited for our sync."""
 
-    def take_in(body: Mapping[str, Any]) -> str:
-        why = (lambda invoice: payment_error(reader, invoice)) if reader else (lambda invoice: None)
-        outcome = receive(database, body, "webhook", datetime.now(UTC), why)
+    def receive_event(body: Mapping[str, Any]) -> str:
+        read_error = (lambda invoice: payment_error(reader, invoice)) if reader else (lambda invoice: None)
+        outcome = receive(database, body, "webhook", datetime.now(UTC), read_error)
         settle_waiting_events(database)
         return outcome
 
-    return take_in
+    return receive_event
 
 
 def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | None:
-    """Return a reader with little patience; None where there is no key: then alerts don't say why a payment failed."""
+    """Return a reader with short timeouts. Without an API key return None: alerts then lack the payment's error."""
     if not settings.stripe_api_key:
         return None
     client = make_stripe_client(
         settings.stripe_api_key,
         settings.stripe_api_base,
         production=settings.production,
-        timeout=(PATIENCE, PATIENCE),
+        timeout=(READ_SECONDS, READ_SECONDS),
     )
-    pace = RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
-    return StripeReader(client, StripeSender(pace, RetryPolicy(tries=1), livemode=settings.production))
+    limiter = RateLimiter(database, settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint)
+    return StripeReader(client, StripeSender(limiter, RetryPolicy(tries=1), livemode=settings.production))

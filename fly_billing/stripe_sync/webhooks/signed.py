@@ -1,6 +1,6 @@
 """Checks that Stripe sent a request just now, by its body and its Stripe-Signature header.
 
-Add here all checks before an event is trusted. Not here: HTTP (`app`), what an event means
+All checks before an event is trusted belong here. Not here: HTTP (`app`), and the effect of an event
 (`stripe_sync.rules.events`).
 """
 
@@ -16,29 +16,29 @@ from stripe import SignatureVerificationError, WebhookSignature
 
 from fly_billing.stripe_sync.rules.events import NotAnEvent
 
-# Seconds for which a signature holds, as Stripe advises: a copied request is of no use later.
+# Seconds for which a signature is valid, as Stripe recommends, so that a copied request is useless later.
 REPLAY_WINDOW = 300
-# Stripe sends a time and a signature per secret (two while a secret is being replaced): some 200 characters.
+# Stripe sends a time, and a signature per secret (two while a secret is being replaced): about 200 characters.
 MOST_CHARACTERS = 4096
 # Seconds since 1970, as Stripe writes them. int() would also take signs, spaces, underscores and other scripts' digits.
 _TIME = re.compile(r"[0-9]{1,11}")
 
 
 class NotSigned(ValueError):
-    """Stripe did not sign this request just now; the message says why."""
+    """Stripe did not sign this request just now. The message has the reason."""
 
 
 def read_signed(payload: bytes, headers: Sequence[str], secret: str) -> Mapping[str, Any]:
     """Return the JSON object in a payload that Stripe signed at most REPLAY_WINDOW seconds ago.
 
     Args:
-        payload: the request's body, as it arrived.
-        headers: the values of all its Stripe-Signature headers.
-        secret: the endpoint's own (whsec_...).
+        payload: The request's body, as it arrived.
+        headers: The values of all its Stripe-Signature headers.
+        secret: The endpoint's signing secret (whsec_...).
 
     Raises:
-        NotSigned: the signature is missing, malformed, too old or not Stripe's.
-        NotAnEvent: the payload is not UTF-8, or is signed and no JSON object.
+        NotSigned: The signature is missing, malformed, too old or not Stripe's.
+        NotAnEvent: The payload is not UTF-8, or is signed but not a JSON object.
     """
     try:
         text = payload.decode()

@@ -29,10 +29,10 @@ DOOMED = """
 import sys, threading
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.postgres.database import BillingDatabase
-pace = RateLimiter(BillingDatabase(sys.argv[1]), 100, 10)
+limiter = RateLimiter(BillingDatabase(sys.argv[1]), 100, 10)
 for _ in range(15):
-    threading.Thread(target=lambda: [pace.wait("create") for _ in range(1000)]).start()
-pace.wait("create")
+    threading.Thread(target=lambda: [limiter.wait("create") for _ in range(1000)]).start()
+limiter.wait("create")
 print("under way", flush=True)
 """
 
@@ -157,9 +157,9 @@ def test_what_a_killed_process_had_booked_holds_others_up_only_until_it_would_ha
     process = started(DOOMED, url(billing_database))
     process.kill()
     process.communicate(timeout=600)
-    pace = RateLimiter(billing_database, 100, 10)
+    limiter = RateLimiter(billing_database, 100, 10)
     # Its 15 threads had booked one each, which are due within two seconds; all 15,000 would take 27 minutes.
-    assert seconds(lambda: pace.wait("create")) < 300
+    assert seconds(lambda: limiter.wait("create")) < 300
 
 
 def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database: BillingDatabase) -> None:
@@ -239,9 +239,9 @@ def test_a_429_slows_what_stripe_says_it_was_about(
 
 
 def test_refusals_that_come_together_slow_down_once(billing_database: BillingDatabase) -> None:
-    pace = RateLimiter(billing_database, 100, 25)  # 23 per second, a little below the limit
+    limiter = RateLimiter(billing_database, 100, 25)  # 23 per second, a little below the limit
     started = time.monotonic()
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
     # In one statement, so that however slow the machine is no half second passes between two of them.
     together = ", ".join(f"slow_stripe_pace('create', 23, 0.8, 1, 30, 0.5) as answer_{n}" for n in range(5))
     let_pass(billing_database, "0.6 seconds")
@@ -250,36 +250,36 @@ def test_refusals_that_come_together_slow_down_once(billing_database: BillingDat
     assert answers["answer_0"] == pytest.approx(15.1, abs=0.1 + come_back(started))
     assert list(answers.values()) == pytest.approx([answers["answer_0"]] * 5, abs=0.5)
     let_pass(billing_database, "0.6 seconds")
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(12.4, abs=0.1 + come_back(started))
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(12.4, abs=0.1 + come_back(started))
 
 
 def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit(
     billing_database: BillingDatabase,
 ) -> None:
-    pace = RateLimiter(billing_database, 100, 2)
+    limiter = RateLimiter(billing_database, 100, 2)
     for _ in range(10):
-        pace.slow_down("create", "endpoint-rate")
+        limiter.slow_down("create", "endpoint-rate")
         let_pass(billing_database, "0.6 seconds")
     assert slowed(billing_database) == {"create": 1.0}
     let_pass(billing_database, "1 day")
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(1.472)  # four fifths of 92 % of 2
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(1.472)  # four fifths of 92 % of 2
 
 
 def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_database: BillingDatabase) -> None:
-    pace = RateLimiter(billing_database, 100, 25)
-    pace.slow_down("create", "endpoint-rate")
+    limiter = RateLimiter(billing_database, 100, 25)
+    limiter.slow_down("create", "endpoint-rate")
     started = time.monotonic()
     execute(billing_database, "update stripe_pace set slowed_to = 2, slowed_at = clock_timestamp()")
     let_pass(billing_database, "15 seconds")
     # 2 and half of 23 are 13.5; a refusal leaves four fifths of that.
-    assert pace.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.1 + come_back(started))
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.1 + come_back(started))
 
 
 def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.settings(endpoint_per_second=1, rate_window_seconds=3600)
-    pace = RateLimiter(billing_database, 1000, 1000)
-    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), StripeSender(pace, sleep=lambda _: None))
+    limiter = RateLimiter(billing_database, 1000, 1000)
+    reader = StripeReader(make_stripe_client(API_KEY, sandbox.url), StripeSender(limiter, sleep=lambda _: None))
     assert reader.has_customer("cus_1234")
     with pytest.raises(ReadingFailed):
         reader.has_customer("cus_1234")
@@ -294,11 +294,11 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
     # It is done, and for ten seconds its answer is kept back: so long the customer is locked.
     sandbox.control.add_fault("slow", "customers.update", nth=1, seconds=10, after_apply=True)
     client = make_stripe_client(API_KEY, sandbox.url)
-    pace = RateLimiter(billing_database, 1000, 1000)
+    limiter = RateLimiter(billing_database, 1000, 1000)
     first = threading.Thread(target=lambda: client.v1.customers.update("cus_1234", {"name": "first"}))
     first.start()
     eventually(lambda: sandbox.control.objects("customer")[0]["name"] == "first")
-    sender = StripeSender(pace, RetryPolicy(tries=1))
+    sender = StripeSender(limiter, RetryPolicy(tries=1))
     answer = sender.read("update", lambda: client.v1.customers.update("cus_1234", {"name": "second"}))
     first.join()
     assert (answer.http_status, answer.code) == (429, "lock_timeout")
@@ -306,10 +306,10 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
 
 
 def test_the_pace_starts_anew_when_postgres_has_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
-    pace = RateLimiter(billing_database, 100, 25)
-    pace.wait("create")
+    limiter = RateLimiter(billing_database, 100, 25)
+    limiter.wait("create")
     execute(billing_database, "truncate stripe_pace")
-    pace.wait("create")
+    limiter.wait("create")
     assert [row["bucket"] for row in query(billing_database, "select bucket from stripe_pace order by 1")] == [
         "account",
         "create",

@@ -102,9 +102,9 @@ def test_the_pace_of_each_endpoint_is_kept(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(25)})
-    pace = RateLimiter(billing_database, per_second=1000, per_endpoint=10)
+    limiter = RateLimiter(billing_database, per_second=1000, per_endpoint=10)
     began = time.time()
-    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
+    sync(sync_tools(billing_database, sandbox.url, workers=8, limiter=limiter))
     for endpoint in ("customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"):
         assert_no_faster(sandbox, 10, began, endpoint)
     assert len(in_stripe(sandbox)) == 25
@@ -114,9 +114,9 @@ def test_the_pace_of_the_account_is_kept(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(12)})
-    pace = RateLimiter(billing_database, per_second=20, per_endpoint=1000)
+    limiter = RateLimiter(billing_database, per_second=20, per_endpoint=1000)
     began = time.time()
-    sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
+    sync(sync_tools(billing_database, sandbox.url, workers=8, limiter=limiter))
     assert_no_faster(sandbox, 20, began)
     assert len(in_stripe(sandbox)) == 12
 
@@ -125,9 +125,9 @@ def test_both_paces_are_kept_together(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(15)})
-    pace = RateLimiter(billing_database, per_second=25, per_endpoint=25)
+    limiter = RateLimiter(billing_database, per_second=25, per_endpoint=25)
     began = time.time()
-    report = sync(sync_tools(billing_database, sandbox.url, workers=8, pace=pace))
+    report = sync(sync_tools(billing_database, sandbox.url, workers=8, limiter=limiter))
     assert (report.states, report.failures) == ({"finalized": 15}, [])
     assert_no_faster(sandbox, 25, began)
 

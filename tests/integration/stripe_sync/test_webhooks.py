@@ -50,7 +50,7 @@ from fly_billing.stripe_sync.rules.events import read_event
 from fly_billing.stripe_sync.sender import StripeSender
 from fly_billing.stripe_sync.webhooks import PATH, build_app, serve
 from fly_billing.stripe_sync.webhooks.half_open import REQUEST_SECONDS, configuration
-from fly_billing.stripe_sync.webhooks.server import taker
+from fly_billing.stripe_sync.webhooks.server import make_receiver
 from tests.support.stripe_builders import (
     API_KEY,
     bill_june,
@@ -77,7 +77,7 @@ def serving(
     database: BillingDatabase, client: stripe.StripeClient | None, port: int = 0, seconds: float = REQUEST_SECONDS
 ) -> Iterator[str]:
     """Run the service in a thread on 127.0.0.1; yield its address. `seconds`: for each request to arrive."""
-    take_in = taker(database, reader_of(database, client) if client else None)
+    take_in = make_receiver(database, reader_of(database, client) if client else None)
     with listening(build_app(SECRET, take_in), port, seconds) as url:
         yield url
 
@@ -572,9 +572,9 @@ DYING = """
 import os, signal, sys, uvicorn
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.webhooks import build_app
-from fly_billing.stripe_sync.webhooks.server import taker
+from fly_billing.stripe_sync.webhooks.server import make_receiver
 
-take_in = taker(BillingDatabase(sys.argv[1]), None)
+take_in = make_receiver(BillingDatabase(sys.argv[1]), None)
 
 def commit_and_die(body):
     if take_in(body) == "applied":
