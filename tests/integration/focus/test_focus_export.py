@@ -281,6 +281,21 @@ def test_an_invoice_that_can_not_be_exported_is_left_out_and_named_and_the_other
     assert {row["InvoiceId"] for row in rows_of(done.file)} == {"ACME-0001"}
 
 
+def test_an_invoice_without_a_number_is_left_out_and_says_so(month: Platform, tmp_path: Path) -> None:
+    """The database refuses such an invoice; here its guards are off."""
+    drop_checks(month, "invoices")
+    damage_gamma(month, "invoices", "number = null")
+    done = export(month, tmp_path)
+    assert [(left_out.organization_id, left_out.number, left_out.reason) for left_out in done.left_out] == [
+        (
+            "gamma",
+            "without a number",
+            "invoice without a number: number is missing: correct it, then bill the month again",
+        )
+    ]
+    assert done.billed() == ALL_BUT_GAMMA
+
+
 def drop_checks(platform: Platform, table: str) -> None:
     for row in platform.query(
         f"select conname from pg_constraint where contype = 'c' and conrelid = '{table}'::regclass"  # noqa: S608
