@@ -21,7 +21,7 @@ from fly_billing.cli.terminal import Terminal, joined, lines, styled
 from fly_billing.embedded_postgres import EmbeddedPostgresError, ServerInUseError
 from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
-from fly_billing.postgres.connecting import describe
+from fly_billing.postgres.connections import describe
 
 app = typer.Typer(
     name="fly-billing",

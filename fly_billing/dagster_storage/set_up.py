@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from fly_billing.postgres.connecting import DatabaseAddress, DatabaseProblem, tcp_limits
+from fly_billing.postgres.connections import DatabaseAddress, DatabaseProblem, tcp_limits
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DatabaseLimits
 

@@ -17,7 +17,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from fly_billing.dagster_storage.set_up import set_up
-from fly_billing.postgres.connecting import (
+from fly_billing.postgres.connections import (
     DatabaseAddress,
     DatabaseProblem,
     describe,

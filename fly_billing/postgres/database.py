@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
-from fly_billing.postgres.connecting import KEPT_OPEN, POOLED, DatabaseAddress, make_engine, read_address
+from fly_billing.postgres.connections import KEPT_OPEN, POOLED, DatabaseAddress, make_engine, read_address
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DatabaseLimits, SettingsError
 

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from fly_billing.postgres.connecting import DatabaseProblem
+from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.postgres.rights import grant_rights, owns_tables
 from fly_billing.postgres.schema_check import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly_billing.postgres.connecting import NEEDED, DatabaseProblem
+from fly_billing.postgres.connections import NEEDED, DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 
 # The migrations. Each is a module `NNNN_what_it_does.py` that runs the SQL file or folder with its name.

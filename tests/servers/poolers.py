@@ -15,7 +15,7 @@ from pathlib import Path
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.account import account_for
 from fly_billing.embedded_postgres.roles import ROLES
-from fly_billing.postgres.connecting import NEEDED
+from fly_billing.postgres.connections import NEEDED
 
 SETTINGS = """
 [databases]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fly_billing.embedded_postgres import throwaway
-from fly_billing.postgres.connecting import NEEDED
-from fly_billing.postgres.connecting.sessions_needed import DAGSTERS
+from fly_billing.postgres.connections import NEEDED
+from fly_billing.postgres.connections.connection_budget import DAGSTERS
 from tests.servers.whole_month import Databases, command
 
 LOGGED = {"log_connections": "on", "log_disconnections": "on"}

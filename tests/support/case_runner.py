@@ -26,7 +26,7 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.reissue import reissue
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.focus.imports.importing import import_focus
+from fly_billing.focus.imports.importer import import_focus
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import load_price_book, read_price_book_files
 from fly_billing.stripe_sandbox import SandboxServer

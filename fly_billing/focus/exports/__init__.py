@@ -4,6 +4,6 @@ FOCUS is the FinOps Open Cost and Usage Specification (focus.finops.org/focus-sp
 can load such a file into the tools that they have. `columns` describes the columns, `rows` the rows of an invoice.
 """
 
-from fly_billing.focus.exports.exporting import FocusExport, FocusExportError, export_focus
+from fly_billing.focus.exports.exporter import FocusExport, FocusExportError, export_focus
 
 __all__ = ["FocusExport", "FocusExportError", "export_focus"]

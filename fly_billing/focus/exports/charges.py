@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from fly_billing.focus.exports.billed import BilledItem
 from fly_billing.focus.exports.columns import COST_DECIMALS, QUANTITY_DECIMALS
+from fly_billing.focus.exports.exported_invoice import BilledItem
 from fly_billing.focus.exports.units import focus_unit
 from fly_billing.money import EXACT, divide, exact_sum
 from fly_billing.pricing.rules.fields import AMOUNT_DECIMALS, has_more_decimals

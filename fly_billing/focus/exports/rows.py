@@ -28,9 +28,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.errors import ActionableError
-from fly_billing.focus.exports.billed import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.charges import FocusCharge, charges_of, cut_cost
 from fly_billing.focus.exports.columns import COLUMNS, Cell
+from fly_billing.focus.exports.exported_invoice import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.service_categories import service_category, service_subcategory
 from fly_billing.focus.exports.units import focus_unit
 from fly_billing.money import EXACT, divide, exact_product, exact_sum, from_cents, share_out_cents

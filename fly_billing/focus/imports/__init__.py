@@ -5,7 +5,7 @@ at list price, every invoice can be checked against the file's ListUnitPrice x P
 (BilledCost), an export can be imported again with its discounts and its rounding to cents.
 """
 
-from fly_billing.focus.imports.importing import FocusImport, FocusImportError, import_focus
+from fly_billing.focus.imports.importer import FocusImport, FocusImportError, import_focus
 from fly_billing.focus.imports.rows import RejectedRow
 
 __all__ = ["FocusImport", "FocusImportError", "RejectedRow", "import_focus"]

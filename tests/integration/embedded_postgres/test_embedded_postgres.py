@@ -516,7 +516,7 @@ def test_data_without_its_password_file_is_not_made_anew(root: Path) -> None:
     with running(root) as server:
         made = (server.data_dir / "PG_VERSION").stat().st_ino
     password_file = server.data_dir.parent / "password"
-    with gone(password_file), pytest.raises(EmbeddedPostgresError, match="password is gone"), running(root):
+    with gone(password_file), pytest.raises(EmbeddedPostgresError, match="password is missing"), running(root):
         pass
     assert (server.data_dir / "PG_VERSION").stat().st_ino == made
 

@@ -24,7 +24,7 @@ from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.focus.exports.exporting import export_focus
+from fly_billing.focus.exports.exporter import export_focus
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.isolation import readable_rows

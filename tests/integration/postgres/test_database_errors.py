@@ -20,7 +20,7 @@ from fly_billing.embedded_postgres import PostgresServer, create_database, drop_
 from fly_billing.embedded_postgres.roles import OWNER
 from fly_billing.embedded_postgres.server import USER
 from fly_billing.errors import ActionableError
-from fly_billing.postgres.connecting import DatabaseProblem
+from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.schema_check import newest_migration
 from fly_billing.resources.billing_postgres import BillingPostgres

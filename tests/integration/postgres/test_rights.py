@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE, READER, ROLES, adopt
 from fly_billing.embedded_postgres.server import USER, connect
-from fly_billing.postgres.connecting import DatabaseProblem
+from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.postgres.rights import NOT_FOR_READERS, WRITES

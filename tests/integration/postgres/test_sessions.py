@@ -14,8 +14,8 @@ from sqlalchemy import Connection, text
 
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import OWNER
-from fly_billing.postgres.connecting import DatabaseProblem
-from fly_billing.postgres.connecting.watching import Watch
+from fly_billing.postgres.connections import DatabaseProblem
+from fly_billing.postgres.connections.watched_connection import Watch
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.resources.billing_postgres import BillingPostgres
 from tests.support.builders import at

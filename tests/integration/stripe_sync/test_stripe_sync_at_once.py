@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from fly_billing.postgres.connecting.sessions_needed import HOLDING_LOCKS, POOLED
+from fly_billing.postgres.connections.connection_budget import HOLDING_LOCKS, POOLED
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month

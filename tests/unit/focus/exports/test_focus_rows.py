@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.focus.exports.billed import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.columns import COLUMNS, MANDATORY
+from fly_billing.focus.exports.exported_invoice import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.rows import Row, UnequalRows, focus_rows
 from fly_billing.focus.exports.units import focus_unit
 from fly_billing.money import exact_sum, share_out_cents, to_cents

@@ -1,4 +1,4 @@
-"""The invoices and items that a FOCUS file is made from. `exporting` reads them, `rows` turns them into rows."""
+"""The invoices and items that a FOCUS file is made from. `exporter` reads them, `rows` turns them into rows."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 
 from fly_billing.bounds import refuse_unreadable
 from fly_billing.errors import ActionableError
-from fly_billing.focus.exports.billed import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.columns import FOCUS_VERSION, FOCUS_VERSIONS
+from fly_billing.focus.exports.exported_invoice import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.files import FORMATS, new_file
 from fly_billing.focus.exports.rows import Row, UnequalRows, focus_rows
 from fly_billing.invoicing.rules.assembly import invoice_number

@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 
-from fly_billing.postgres.connecting.problems import DatabaseProblem
-from fly_billing.postgres.connecting.watching import BoundedConnection, ServerSilent
+from fly_billing.postgres.connections.problems import DatabaseProblem
+from fly_billing.postgres.connections.watched_connection import BoundedConnection, ServerSilent
 
 # Each round detects a pooler by itself, unless another client takes and returns a connection at the same moment.
 ROUNDS = 5

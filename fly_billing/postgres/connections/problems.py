@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fly_billing.errors import ActionableError
-from fly_billing.postgres.connecting.addresses import describe_address
-from fly_billing.postgres.connecting.sessions_needed import DAGSTERS, NEEDED
+from fly_billing.postgres.connections.addresses import describe_address
+from fly_billing.postgres.connections.connection_budget import DAGSTERS, NEEDED
 
 TOO_MANY = (
     f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster); raise max_connections (or"

@@ -4,10 +4,10 @@ It owns the database's address, the limits of a session, the watch over silent c
 swap connections, and the wording of driver errors. It does not own statements.
 """
 
-from fly_billing.postgres.connecting.addresses import read_address
-from fly_billing.postgres.connecting.engines import make_engine, refuse_pooler_of, tcp_limits
-from fly_billing.postgres.connecting.problems import DatabaseAddress, DatabaseProblem, describe
-from fly_billing.postgres.connecting.sessions_needed import KEPT_OPEN, NEEDED, POOLED
+from fly_billing.postgres.connections.addresses import read_address
+from fly_billing.postgres.connections.connection_budget import KEPT_OPEN, NEEDED, POOLED
+from fly_billing.postgres.connections.engines import make_engine, refuse_pooler_of, tcp_limits
+from fly_billing.postgres.connections.problems import DatabaseAddress, DatabaseProblem, describe
 
 __all__ = [
     "KEPT_OPEN",

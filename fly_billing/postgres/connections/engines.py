@@ -13,14 +13,14 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from fly_billing.postgres.connecting.poolers import (
+from fly_billing.postgres.connections.poolers import (
     check_session_pooling,
     is_behind_pooler,
     refuse_swapping_pooler,
 )
-from fly_billing.postgres.connecting.problems import DatabaseAddress, DatabaseFailed, DatabaseProblem, describe
-from fly_billing.postgres.connecting.times import read_all_times
-from fly_billing.postgres.connecting.watching import BoundedConnection, Watch, WatchedConnection
+from fly_billing.postgres.connections.problems import DatabaseAddress, DatabaseFailed, DatabaseProblem, describe
+from fly_billing.postgres.connections.times import read_all_times
+from fly_billing.postgres.connections.watched_connection import BoundedConnection, Watch, WatchedConnection
 from fly_billing.settings import DatabaseLimits
 
 # The oldest major version that supports everything the migrations use (`nulls not distinct`).
