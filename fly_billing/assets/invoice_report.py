@@ -63,7 +63,7 @@ def _failures(report: MonthReport) -> Sequence[Mapping[str, Any]]:
             "organization": failure.organization_id,
             "code": failure.error.code,
             "what to do": failure.error.operator_text,
-            "the customer is told": failure.error.customer_text,
+            "message to the customer": failure.error.customer_text,
         }
         for failure in report.billed.failures
     ]

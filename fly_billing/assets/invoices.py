@@ -31,8 +31,8 @@ ITEMS_SUM = "items_sum_to_the_total"
 PRICED_ONCE = "every_rollup_is_priced_in_exactly_one_item"
 IN_ONE_ITEM = "every_event_is_in_exactly_one_item"
 ALL_BILLED = "finalized_invoices_bill_all_usage_known_now"
-WAITS = "no_correction_waits_for_a_person"
-WORKED_OUT = "final_invoices_can_be_worked_out_again"
+APPROVED = "no_correction_waits_for_approval"
+RECALCULATED = "final_invoices_can_be_recalculated"
 DECIDED = "changed_terms_of_closed_months_are_decided"
 CHECKS = {
     ITEMS_SUM: "The items of every invoice add up to its total, exactly and in cents.",
@@ -42,11 +42,11 @@ CHECKS = {
     " check reads the events again, from the version of the usage table that was billed, and warns if it can't.",
     ALL_BILLED: "Lists usage that arrived or was corrected after its invoice was finalized and that no adjustment bills"
     " yet. The invoice stays as it is; materialize `invoices` again to bill the difference on the next. A warning.",
-    WAITS: "Lists corrections of final invoices that return so much money that a person must approve them first:"
+    APPROVED: "Lists corrections of final invoices that return so much money that a person must approve them first:"
     " usage may have disappeared, or a price may be wrong. `fly-billing corrections` shows them; if they are right,"
     " `fly-billing approve-corrections MONTH --total AMOUNT` lets the next run book them. If the usage comes back, they"
     " disappear. A warning.",
-    WORKED_OUT: "Lists final invoices that can't be recalculated, so their late usage and corrections are not billed."
+    RECALCULATED: "Lists final invoices that can't be recalculated, so their late usage and corrections are not billed."
     " The invoices stay as they are; fix the cause given with each, then materialize `invoices` of the month again. A"
     " warning.",
     DECIDED: "Lists final invoices that would be different now because terms or prices of their month changed. They"
@@ -54,7 +54,7 @@ CHECKS = {
     " books the change, and with `--keep --why REASON` it leaves the invoice as it is. A warning.",
 }
 # These invoices are right as they are, and anything missing can still be billed.
-WARNINGS = {ALL_BILLED, WAITS, WORKED_OUT, DECIDED}
+WARNINGS = {ALL_BILLED, APPROVED, RECALCULATED, DECIDED}
 
 
 @asset(
@@ -114,8 +114,8 @@ def _check_results(reports: Sequence[MonthReport], events: Sequence[Mapping[str,
         PRICED_ONCE: [row for month in checked for row in month.not_priced_once],
         IN_ONE_ITEM: list(events),
         ALL_BILLED: [row for month in checked for row in month.unbilled],
-        WAITS: [row for month in checked for row in month.held],
-        WORKED_OUT: [row for month in checked for row in month.failed_corrections],
+        APPROVED: [row for month in checked for row in month.held],
+        RECALCULATED: [row for month in checked for row in month.failed_corrections],
         DECIDED: [row for month in checked for row in month.undecided],
     }
     # An unreadable version of the usage table does not make the invoice wrong.
@@ -123,6 +123,6 @@ def _check_results(reports: Sequence[MonthReport], events: Sequence[Mapping[str,
     warnings = WARNINGS | ({IN_ONE_ITEM} if is_unread else set())
     severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
     # A sensor reads waiting corrections from Postgres and sends the alert.
-    extra = {WAITS: {REPORTED_BY_SENSOR: True}}
+    extra = {APPROVED: {REPORTED_BY_SENSOR: True}}
     metadata = metadata_of(reports)
     return [check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS]

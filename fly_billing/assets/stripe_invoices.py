@@ -155,7 +155,7 @@ def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, A
             "amount": format_cents(invoice.total_cents, invoice.currency),
             "code": code,
             "what to do": what_to_do,
-            "the customer is told": customer_text,
+            "message to the customer": customer_text,
         }
         for invoice, code, what_to_do, customer_text in failed
     ]

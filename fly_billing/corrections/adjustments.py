@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor, Correction
-from fly_billing.corrections.rules.adjusted import kept_item
+from fly_billing.corrections.rules.adjustment_record import item_record
 from fly_billing.corrections.rules.differences import Difference, adjustment_text
 from fly_billing.postgres.database import copy_rows, rows
 
@@ -67,7 +67,7 @@ def _adjustment(
 
 
 def _detail(correction: Correction, difference: Difference) -> dict[str, Any]:
-    """Return the record of the calculation; `corrections.rules.adjusted` reads it."""
+    """Return the record of the calculation; `corrections.rules.adjustment_record` reads it."""
     charge = difference.charge
     detail: dict[str, Any] = {
         **difference.detail,
@@ -80,8 +80,8 @@ def _detail(correction: Correction, difference: Difference) -> dict[str, Any]:
         "unit": charge.unit,
         "meter": charge.meter,
         "calculations": {
-            "billed": [kept_item(item) for item in difference.billed_items],
-            "owed": [kept_item(item) for item in difference.owed_items],
+            "billed": [item_record(item) for item in difference.billed_items],
+            "owed": [item_record(item) for item in difference.owed_items],
         },
     }
     if correction.taxed:

@@ -96,8 +96,8 @@ def demand_approval(correction: Correction, guarded: GuardedCorrections, total: 
     wanted = total_to_approve([hold.proposal.gives_back for hold in guarded.holds], currency)
     if total is None:
         raise NotApproved(
-            f"{guarded.holds[0].reason}. Nothing was booked. If it is right, repeat the command with --approve"
-            f" {plain(wanted)}: what this correction gives back"
+            f"{guarded.holds[0].reason}. Nothing was booked. If the correction is right, repeat the command with"
+            f" --approve {plain(wanted)}, the amount that it returns"
         )
     _demand_total(total, wanted, currency, f"{correction.payer.organization_id} {correction.month}")
 
@@ -133,8 +133,8 @@ def _record_manual_approval(connection: Connection, correction: Correction, acto
 def _demand_total(given: Decimal, wanted: Decimal, currency: str, subject: str) -> None:
     if given != wanted:
         raise NotApproved(
-            f"{subject}: {format_cents(to_cents(wanted, currency), currency)} would be given back, not {plain(given)}:"
-            f" look at `fly-billing corrections`, and name {plain(wanted)} if that is right"
+            f"{subject}: {format_cents(to_cents(wanted, currency), currency)} would be returned, not {plain(given)}."
+            f" Check `fly-billing corrections`; if the amount is right, approve {plain(wanted)}"
         )
 
 

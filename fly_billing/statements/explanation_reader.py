@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from fly_billing.corrections.rules.adjusted import read_adjusted
+from fly_billing.corrections.rules.adjustment_record import read_adjustment_record
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.inputs import UsageRollup
@@ -214,7 +214,7 @@ def read_explanation(database: BillingDatabase, item_id: UUID) -> ExplainedItem:
         if price and item.negotiated_price_id:
             agreed = read_negotiated_price(connection, item.negotiated_price_id)
             price = agreed.over(price) if agreed else None
-        adjusted = records(connection, read_adjusted, "adjustment_of_item", item_id=item_id)
+        adjusted = records(connection, read_adjustment_record, "adjustment_of_item", item_id=item_id)
     rounding = explain_rounding(items, invoice.currency)
     rollups = [rollup.usage for rollup in usage.rollups] if usage else []
     return ExplainedItem(

@@ -26,7 +26,7 @@ USAGE = [machine_seconds(name, name, datetime(2026, 10, 9, tzinfo=UTC), "2592000
 
 def waits(result: ExecuteInProcessResult) -> Any:
     (check,) = [
-        one for one in result.get_asset_check_evaluations() if one.check_name == "no_correction_waits_for_a_person"
+        one for one in result.get_asset_check_evaluations() if one.check_name == "no_correction_waits_for_approval"
     ]
     return check
 

@@ -1,16 +1,15 @@
-"""Corrections: what a final invoice would be now, against what was charged, item by item; and why they differ.
+"""Compares what a final invoice charged with what it should have charged, charge by charge, and names the causes.
 
-An invoice that is final never changes. What it should have been is worked out again by the same steps; the difference
-to all that was charged for the same thing so far, adjustments included, is what is still to be charged or given back.
-So doing it twice finds nothing, and adjusting to A and then to B charges the same as adjusting to B.
+A final invoice never changes. It is recalculated by the same steps as before. The difference from everything charged so
+far for the same thing, adjustments included, is still to be charged or returned. So a second comparison finds nothing,
+and correcting to A and then to B charges the same as correcting to B.
 
-Only what usage changes is booked by itself. What changed terms of the month change (a subscription that is recorded
-later, a price that is superseded) is found as well, and waits until a person decides on it.
+Only differences from changed usage are booked automatically. Differences from changed terms of the month, such as a
+subscription entered late or a superseded price, wait for a person's decision.
 
-Left out of the comparison: one-off items (a late one goes on the next invoice by itself), fees for intervals that are
-not over when the month is (the month in which one ends puts it right), adjustments, taxes (they follow on the invoice
-that has the adjustment), and credits: what goes back to them is in `corrections.rules.returned_credits`. Keeps out:
-where usage comes from, and booking.
+Some items are not compared. One-off items: a late one goes on the next invoice anyway. Fees for intervals that end
+after the month: the month in which one ends corrects it. Adjustments. Taxes: the invoice with the adjustment charges
+them. Credits: `corrections.rules.returned_credits` returns them. Not here: reading usage, booking.
 """
 
 from __future__ import annotations
@@ -40,27 +39,29 @@ FOLLOWS = "follows from other items"
 EARLIER_MONTH = "earlier month"
 RULE = "rule"
 
-# Each cause as a sentence for the customer.
+# Each cause in words for the customer.
 CAUSES = {
-    LATE_ROWS: "usage of the month landed after its invoice was final",
-    CORRECTED_ROWS: "a source changed or withdrew usage of the month that was billed",
-    LATE_LEVEL: "a level that holds on into the month changed in an earlier month",
-    USAGE_CHANGED: "the usage of the month is another now; how it changed is not known any more",
-    PRICE_VERSION: "another version of the price holds for the month",
-    SUBSCRIPTION: "the subscription's time or number changed",
+    LATE_ROWS: "usage of the month arrived after its invoice was finalized",
+    CORRECTED_ROWS: "a source changed or withdrew usage that was billed",
+    LATE_LEVEL: "a level that continues into the month changed in an earlier month",
+    USAGE_CHANGED: "the usage of the month changed; the details are no longer available",
+    PRICE_VERSION: "another version of the price is valid for the month",
+    SUBSCRIPTION: "the subscription's dates or quantity changed",
     TERMS: "a discount or a commitment of the month changed",
-    EARLIER_MONTH: "it counts earlier months, and these come to another amount now",
-    FOLLOWS: "it depends on other items of the month that are corrected",
-    RULE: "the month is worked out by other rules now, such as a meter's aggregation",
+    EARLIER_MONTH: "it counts earlier months, whose amounts changed",
+    FOLLOWS: "it depends on other items of the month that were corrected",
+    RULE: "the month is calculated by other rules now, such as another aggregation of a meter",
 }
 
 
 @dataclass(frozen=True)
 class Charge:
-    """All that an invoice says of one thing: a price (all its versions), a subscription, a discount, a commitment.
+    """The sum of an invoice's items for one price (all its versions), subscription, discount or commitment.
 
-    `items`: the invoice's items that it adds up.
-    Of kind credit: what a credit (`credit_grant_id`) gets back of one thing (`returned_credits`).
+    Attributes:
+        prices: The versions of the price and the negotiated prices that its items have.
+        items: The items that it adds up.
+        credit_grant_id: For a charge of kind `credit`, the credit that gets its amount back (`returned_credits`).
     """
 
     key: str
@@ -79,9 +80,14 @@ class Charge:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is still to be charged (or, below zero, to be given back) for one thing in a month that is final.
+    """The amount still to be charged, or returned if it is below zero, for one charge of a final month.
 
-    `waits`: what is owed besides because terms of the month changed since, and what a person has to decide on.
+    Attributes:
+        billed: The exact amount on the invoice.
+        adjusted: The sum of its adjustments.
+        owed: The exact amount that is right now.
+        detail: The quantities before and now, and the interval of a fee; stored with the adjustment.
+        undecided: The part of `owed` that comes from changed terms, on which a person must decide.
     """
 
     charge: Charge
@@ -100,15 +106,22 @@ class Difference:
 
 
 def recalculate(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> InvoiceInProgress:
-    """Calculate again what a final invoice with these items charges; `account` is its month as it is known now.
+    """Recalculate a final invoice from the current records of its month.
 
-    What it charged for intervals that were not over stays as it is. Raises BillingError as `assemble_invoice`.
+    Fees for intervals that end after the month stay as they were billed.
+
+    Args:
+        account: The current records.
+        billed: The invoice's items.
+
+    Raises:
+        BillingError: As in `assemble_invoice`.
     """
     return assemble_charges(replace(account, charged_ahead=_charged_ahead(list(billed), account.month)))
 
 
 def _charged_ahead(billed: Sequence[InvoiceItem], month: BillingMonth) -> list[InvoiceItem]:
-    """List the fees whose interval is not over, and the discounts taken back with those that were given back."""
+    """List the fees whose interval ends after the month, and the discounts reversed with returned ones."""
     fees = [item for item in billed if is_ahead(item, month)]
     ids = {str(fee.id) for fee in fees}
     returned = [
@@ -120,13 +133,13 @@ def _charged_ahead(billed: Sequence[InvoiceItem], month: BillingMonth) -> list[I
 
 
 def charge_key(item: InvoiceItem) -> str:
-    """Return what the item is about: the same for the same thing in every revision, whatever its price or amount."""
+    """Return the key of the item's charge. It is the same in every revision, for any price and amount."""
     source = item.price_key if item.kind == "usage" else item.subscription_id or item.discount_id or item.commitment_id
     return f"{item.organization_id}|{item.kind}|{source}"
 
 
 def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, Charge]:
-    """Add up what is compared of an invoice, by `charge_key`."""
+    """Add up the compared items of an invoice by `charge_key`."""
     charges: dict[str, Charge] = {}
     for item in items:
         if item.kind not in COMPARED or is_ahead(item, month):
@@ -145,7 +158,7 @@ def charges_of(items: Iterable[InvoiceItem], month: BillingMonth) -> dict[str, C
 
 
 def _prices(item: InvoiceItem) -> frozenset[UUID]:
-    return frozenset(one for one in (item.price_id, item.negotiated_price_id) if one)
+    return frozenset(price for price in (item.price_id, item.negotiated_price_id) if price)
 
 
 def differences(
@@ -153,14 +166,17 @@ def differences(
     adjusted: Mapping[str, Charge],
     now: Mapping[str, Charge],
     changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
-    waits: Mapping[str, Decimal] | None = None,
+    undecided: Mapping[str, Decimal] | None = None,
 ) -> list[Difference]:
-    """Compare what was charged with what is owed; nothing where they are equal.
+    """Compare charged amounts with owed amounts and return those that differ.
 
-    `adjusted`: earlier adjustments by key, each with the `amount` of all and what the last one said. `changed_usage`:
-    how the usage of an (organization, meter) changed since, of LATE_ROWS, CORRECTED_ROWS and, for a meter of levels
-    without either, LATE_LEVEL; as far as is known.
-    `waits`: what changed terms alone would change, by key: that is left out.
+    Args:
+        billed: The invoice's charges by key.
+        adjusted: By key, the sum of earlier adjustments, with the texts of the last one.
+        now: The charges of the recalculated invoice by key.
+        changed_usage: By organization and meter, how usage changed, as far as known: LATE_ROWS, CORRECTED_ROWS, or
+            LATE_LEVEL for a meter of levels without either.
+        undecided: By key, the differences that changed terms alone would make. They are not part of the result.
     """
     found = []
     for key in sorted(billed.keys() | adjusted.keys() | now.keys()):
@@ -170,18 +186,22 @@ def differences(
             before = replace(earlier, amount=Decimal(0), items=())
         charge = after or before
         assert charge is not None
-        was, is_ = (one.amount if one else Decimal(0) for one in (before, after))
-        booked = earlier.amount if earlier else Decimal(0)
-        waiting = (waits or {}).get(key, Decimal(0))
         difference = Difference(
-            charge, was, booked, is_, (), _quantities(before, after) | _interval(charge),
-            before.items if before else (), after.items if after else (), waiting,
-        )  # fmt: skip
+            charge,
+            billed=before.amount if before else Decimal(0),
+            adjusted=earlier.amount if earlier else Decimal(0),
+            owed=after.amount if after else Decimal(0),
+            detail=_quantities(before, after) | _interval(charge),
+            billed_items=before.items if before else (),
+            owed_items=after.items if after else (),
+            undecided=(undecided or {}).get(key, Decimal(0)),
+        )
         if difference.amount:
             found.append((difference, before, after))
-    is_first_hand = any(one.charge.kind in ("usage", "subscription") for one, _, _ in found)
+    is_first_hand = any(difference.charge.kind in ("usage", "subscription") for difference, _, _ in found)
     return [
-        replace(one, causes=_causes(one, before, after, changed_usage, is_first_hand)) for one, before, after in found
+        replace(difference, causes=_causes(difference, before, after, changed_usage, is_first_hand))
+        for difference, before, after in found
     ]
 
 
@@ -192,14 +212,17 @@ def differences_by_usage(
     now: Mapping[str, Charge],
     changed_usage: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> tuple[list[Difference], list[Difference]]:
-    """Return what changed usage changes, and what changed terms of the month change besides.
+    """Return the differences from changed usage, and those from changed terms of the month.
 
-    `then`: what is owed for the usage that was billed, `now` for the usage that is known now; both at today's terms of
-    the month. Together the two lists are what `differences` finds.
+    Together they are the result of `differences`.
+
+    Args:
+        then: The charges for the billed usage, at the current terms.
+        now: The charges for the current usage, at the current terms.
     """
     terms = differences(billed, adjusted, then, {})
-    waits = {one.charge.key: one.amount for one in terms}
-    return differences(billed, adjusted, now, changed_usage, waits), terms
+    undecided = {difference.charge.key: difference.amount for difference in terms}
+    return differences(billed, adjusted, now, changed_usage, undecided), terms
 
 
 def _causes(
@@ -212,37 +235,39 @@ def _causes(
     charge = difference.charge
     if charge.kind == "subscription":
         return (SUBSCRIPTION if _quantity(before) != _quantity(after) else _priced(before, after),)
-    if charge.kind == "minimum" and _counts_otherwise(before, after, is_first_hand=is_first_hand):
+    if charge.kind == "minimum" and _counts_other_amounts(before, after, is_first_hand=is_first_hand):
         return (FOLLOWS, EARLIER_MONTH) if is_first_hand else (EARLIER_MONTH,)
     if charge.kind != "usage":
         return (FOLLOWS if is_first_hand else TERMS,)
     causes: tuple[str, ...] = changed_usage.get((charge.organization_id, charge.meter or ""), ())
     if _quantity(before) != _quantity(after):
-        # What only an adjustment charged, the comparison with the invoice's usage does not show.
+        # Usage that only an adjustment charged is not in the comparison with the invoice's usage.
         causes = causes or ((CORRECTED_ROWS,) if difference.adjusted and not after else (USAGE_CHANGED,))
-    elif causes == (LATE_LEVEL,):  # a level that changed earlier, and not for this month
+    elif causes == (LATE_LEVEL,):  # the level changed earlier, but not for this month
         causes = ()
     if before and after and _is_repriced(before, after):
         causes += (PRICE_VERSION,)
     return causes or (RULE,)
 
 
-def _counts_otherwise(before: Charge | None, after: Charge | None, *, is_first_hand: bool) -> bool:
-    """Whether a minimum counts another amount of earlier months than it did.
+def _counts_other_amounts(before: Charge | None, after: Charge | None, *, is_first_hand: bool) -> bool:
+    """Return True if a minimum counts other amounts of earlier months than before.
 
-    One that is not missed any more does not say so: it does where nothing else of the month is different.
+    A minimum that is reached has no item that shows them. Then they must have changed if no other charge differs.
     """
-    was, is_ = (
-        {item.detail["counted_before"] for item in one.items if "counted_before" in item.detail} if one else set()
-        for one in (before, after)
-    )
-    if not was or not is_:
-        return not is_first_hand and bool(was or is_ - {"0"})
-    return was != is_
+    counted_then, counted_now = _counted_before(before), _counted_before(after)
+    if not counted_then or not counted_now:
+        return not is_first_hand and bool(counted_then or counted_now - {"0"})
+    return counted_then != counted_now
+
+
+def _counted_before(charge: Charge | None) -> set[str]:
+    items = charge.items if charge else ()
+    return {item.detail["counted_before"] for item in items if "counted_before" in item.detail}
 
 
 def _is_repriced(before: Charge, after: Charge) -> bool:
-    """Whether other versions of the price hold now; one that is only new may be that of the usage that came late."""
+    """Return True if other versions of the price are valid now. An added version may be that of late usage."""
     return bool(before.prices - after.prices) or (before.quantity == after.quantity and before.prices != after.prices)
 
 
@@ -259,16 +284,16 @@ def _quantities(before: Charge | None, after: Charge | None) -> dict[str, str]:
 
 
 def _interval(charge: Charge) -> dict[str, str]:
-    """Keep which interval of a fee is corrected: other invoices may charge for it as well."""
-    ends = {(item.interval_start, item.interval_end) for item in charge.items if item.interval_start}
-    if len(ends) != 1:
+    """Return the interval of a corrected fee, as other invoices may charge for it too."""
+    intervals = {(item.interval_start, item.interval_end) for item in charge.items if item.interval_start}
+    if len(intervals) != 1:
         return {}
-    ((start, end),) = ends
+    ((start, end),) = intervals
     return {"interval_start": str(start), "interval_end": str(end)}
 
 
 def adjustment_text(difference: Difference, month: BillingMonth) -> str:
-    """Say on an invoice what is adjusted: `Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (late rows)`."""
+    """Return the adjustment's line text: `Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (late rows)`."""
     charge, detail = difference.charge, difference.detail
     if charge.credit_grant_id:
         return f"Credit for {month}: {charge.description}"

@@ -1,34 +1,36 @@
-"""Which corrections of a final month wait for a person: those that would give back suspiciously much. Pure functions.
+"""The correction guard: holds corrections that would return a suspicious amount until a person approves them. Pure.
 
-If usage disappears (a share that is not mounted, a table restored from yesterday, a meter that was removed), the
-corrections of the month would give its money back. So what a month gives back in all, not only in one run, is compared
-with what its final invoices charged. Earlier corrections count, whichever night and billing group they were of, until a
-person approves one. Keeps out: reading levels, recording and booking (`corrections.approvals`).
+If usage disappears (an unmounted share, a table restored from a backup, a removed meter), the month's corrections would
+return its charges. So the guard compares everything that a month returns with what its final invoices charged. It adds
+the corrections of all runs and billing groups since the last approval. Not here: reading levels and recording decisions
+(`corrections.held_corrections`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_UP, Decimal
 from uuid import UUID
 
 from fly_billing.alerting.rules.alerts import MOST_NAMED, Alert
 from fly_billing.money import EXACT, divide, exact_sum, format_cents, from_cents, minor_digits, to_cents
 
-# What a charge of these kinds gives back is not netted against anything: a minimum that rises by itself as usage
-# disappears must not hide it.
+# Lower charges of these kinds are not netted with higher ones of other kinds: if usage disappears, a minimum charges
+# more, and must not hide the loss.
 FIRST_HAND = ("usage", "subscription")
 ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
 class CorrectionGuard:
-    """The limits. Whole percent; `floor` in the currency's major unit (dollars).
+    """The limits.
 
-    `percent`: of what a month's final invoices charged, 0 turns the guard off; `organization_percent`: of what one
-    organization was charged. Below or at `floor` nothing waits.
+    Attributes:
+        percent: The share of the charges of a month's final invoices that may be returned; 0 turns the guard off.
+        organization_percent: The share of one organization's charges that may be returned.
+        floor: Amounts up to this one are never held, in the currency's major unit (dollars).
     """
 
     percent: int
@@ -41,9 +43,12 @@ OFF = CorrectionGuard(0, 0, ZERO)
 
 @dataclass(frozen=True)
 class ChargeLevel:
-    """What one thing on a final invoice was charged with, adjustments included, in exact amounts.
+    """The exact amounts of one charge of a final invoice, including its adjustments.
 
-    `mark`: when a person last approved a correction (else: on the invoice itself); `peak`: at most since then; `now`.
+    Attributes:
+        baseline: The amount when a person last approved a correction, or the invoice's own amount.
+        peak: The highest amount since then.
+        current: The amount now.
     """
 
     key: str
@@ -56,9 +61,13 @@ class ChargeLevel:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A correction that could be booked: `changes` is key -> (organization, kind, exact difference).
+    """A correction that the guard checks.
 
-    `levels`: all that the invoice charged. `approved`: what a person lets it give back, None where nobody was asked.
+    Attributes:
+        organization_id: The payer.
+        levels: All charges of the invoice.
+        changes: By charge key, the organization, the kind and the exact difference.
+        approved: The amount that a person approved; None if nobody approved one.
     """
 
     invoice_id: UUID
@@ -71,7 +80,7 @@ class Proposal:
 
     @property
     def gives_back(self) -> Decimal:
-        """What this correction takes from the invoice: gross of first-hand charges, or net, whichever is more."""
+        """The amount that it returns: of first-hand charges, or the net amount of all, whichever is more."""
         first_hand = exact_sum(
             [-amount for _, kind, amount in self.changes.values() if kind in FIRST_HAND and amount < 0]
         )
@@ -88,7 +97,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class RestOfMonth:
-    """The month's other final invoices in one currency: what they charged, gave back already, and hold back now."""
+    """The totals of the month's other final invoices in one currency; `given_back` includes held corrections."""
 
     charged: Decimal = ZERO
     given_back: Decimal = ZERO
@@ -96,7 +105,7 @@ class RestOfMonth:
 
 @dataclass(frozen=True)
 class Hold:
-    """A correction that waits, and why, in words for people."""
+    """A correction that the guard holds, with the reason as a text for people."""
 
     proposal: Proposal
     reason: str
@@ -104,7 +113,7 @@ class Hold:
 
 @dataclass
 class _Loss:
-    """What an invoice (or organization) was charged, and what of it would be given back in all."""
+    """The amount charged by an invoice or to an organization, and how much of it would be returned in total."""
 
     charged: Decimal = ZERO
     given_back: Decimal = ZERO
@@ -113,79 +122,86 @@ class _Loss:
 def corrections_to_hold(
     month: str, proposals: Sequence[Proposal], rest: Mapping[str, RestOfMonth], guard: CorrectionGuard
 ) -> list[Hold]:
-    """Return the corrections that wait. The others may be booked.
+    """Return the corrections to hold. The others may be booked.
 
-    Where a month as a whole gives back more than its share, all its corrections in that currency wait: charges
-    too, as what made the others wrong may have made them wrong as well. What a person approved never waits.
-    `rest`: currency -> the invoices that are not among the proposals.
+    If a month returns more than its limit, all its corrections in that currency are held, also those that charge more:
+    the same fault may be behind them. Approved corrections are never held.
+
+    Args:
+        rest: By currency, the invoices that are not among the proposals.
     """
     if guard.percent == 0:
         return []
     held: list[Hold] = []
-    for currency in sorted({one.currency for one in proposals}):
-        mine = [one for one in proposals if one.currency == currency]
-        held += _held_in_currency(month, mine, rest.get(currency, RestOfMonth()), guard)
+    for currency in sorted({proposal.currency for proposal in proposals}):
+        in_currency = [proposal for proposal in proposals if proposal.currency == currency]
+        held += _hold_in_currency(month, in_currency, rest.get(currency, RestOfMonth()), guard)
     return held
 
 
-def _held_in_currency(
+def _hold_in_currency(
     month: str, proposals: Sequence[Proposal], rest: RestOfMonth, guard: CorrectionGuard
 ) -> list[Hold]:
-    asked = [one for one in proposals if one.changes and not one.is_approved]
-    losses = {one.invoice_id: loss_of(one) for one in proposals if not one.is_approved}
+    checked = [proposal for proposal in proposals if proposal.changes and not proposal.is_approved]
+    losses = {proposal.invoice_id: loss_of(proposal) for proposal in proposals if not proposal.is_approved}
     charged = exact_sum([rest.charged, *(loss.charged for loss in losses.values())])
     given_back = exact_sum([rest.given_back, *(loss.given_back for loss in losses.values())])
-    if any(one.gives_back for one in asked) and _is_over(_Loss(charged, given_back), guard.percent, guard.floor):
+    is_over = _is_over(_Loss(charged, given_back), guard.percent, guard.floor)
+    if is_over and any(proposal.gives_back for proposal in checked):
+        currency = checked[0].currency
         reason = (
-            f"{month} would give back {_money(given_back, asked[0].currency)} of"
-            f" {_money(charged, asked[0].currency)} charged in all ({_share(given_back, charged)}; {guard.percent} %"
-            " pass without a person)"
+            f"{month} would return {_money(given_back, currency)} of {_money(charged, currency)} charged"
+            f" ({_share(given_back, charged)}; the limit is {guard.percent} %)"
         )
-        return [Hold(one, reason) for one in asked]
-    return [held for one in asked if one.gives_back and (held := _held_alone(one, losses[one.invoice_id], guard))]
+        return [Hold(proposal, reason) for proposal in checked]
+    return [
+        hold
+        for proposal in checked
+        if proposal.gives_back and (hold := _hold_alone(proposal, losses[proposal.invoice_id], guard))
+    ]
 
 
-def _held_alone(proposal: Proposal, loss: _Loss, guard: CorrectionGuard) -> Hold | None:
+def _hold_alone(proposal: Proposal, loss: _Loss, guard: CorrectionGuard) -> Hold | None:
     for name, each in ((proposal.organization_id, loss), *sorted(_usage_losses(proposal).items())):
         if _is_over(each, guard.organization_percent, guard.floor):
-            money, whole = (_money(amount, proposal.currency) for amount in (each.given_back, each.charged))
-            what = "charges" if each is loss else "usage"
+            returned, charged = (_money(amount, proposal.currency) for amount in (each.given_back, each.charged))
+            what = "charges" if each is loss else "usage charges"
             share = _share(each.given_back, each.charged)
-            return Hold(
-                proposal,
-                f"{name} would be given back {money} of {whole} of its {what} ({share}; {guard.organization_percent} %"
-                " pass without a person)",
+            reason = (
+                f"{name} would get back {returned} of {charged} of its {what} ({share}; the limit is"
+                f" {guard.organization_percent} %)"
             )
+            return Hold(proposal, reason)
     return None
 
 
 def loss_of(proposal: Proposal) -> _Loss:
-    """Say what an invoice charged at most, and how much below that it is once the correction is booked."""
-    owed = _owed(proposal)
-    first_hand = [level for level in owed if level.kind in FIRST_HAND]
-    gross = exact_sum([max(ZERO, EXACT.subtract(one.peak, one.current)) for one in first_hand])
-    mark = exact_sum([one.baseline for one in owed])
-    net = EXACT.subtract(mark, exact_sum([one.current for one in owed]))
-    return _Loss(max(exact_sum([one.peak for one in first_hand]), mark, ZERO), max(gross, net, ZERO))
+    """Return the most that an invoice charged, and how far below it the invoice is once the correction is booked."""
+    levels = _corrected_levels(proposal)
+    first_hand = [level for level in levels if level.kind in FIRST_HAND]
+    gross = exact_sum([max(ZERO, EXACT.subtract(level.peak, level.current)) for level in first_hand])
+    baseline = exact_sum([level.baseline for level in levels])
+    net = EXACT.subtract(baseline, exact_sum([level.current for level in levels]))
+    return _Loss(max(exact_sum([level.peak for level in first_hand]), baseline, ZERO), max(gross, net, ZERO))
 
 
 def _usage_losses(proposal: Proposal) -> dict[str, _Loss]:
-    """Return what each organization on the invoice was charged for usage, and what of that would be given back."""
-    found: dict[str, _Loss] = defaultdict(_Loss)
-    for one in _owed(proposal):
-        if one.kind == "usage":
-            loss = found[one.organization_id]
-            loss.charged = EXACT.add(loss.charged, one.peak)
-            loss.given_back = EXACT.add(loss.given_back, max(ZERO, EXACT.subtract(one.peak, one.current)))
-    return found
+    """Return the usage charges of each organization on the invoice, and how much of them would be returned."""
+    losses: dict[str, _Loss] = defaultdict(_Loss)
+    for level in _corrected_levels(proposal):
+        if level.kind == "usage":
+            loss = losses[level.organization_id]
+            loss.charged = EXACT.add(loss.charged, level.peak)
+            loss.given_back = EXACT.add(loss.given_back, max(ZERO, EXACT.subtract(level.peak, level.current)))
+    return losses
 
 
-def _owed(proposal: Proposal) -> list[ChargeLevel]:
+def _corrected_levels(proposal: Proposal) -> list[ChargeLevel]:
     """Return the levels as they are once the correction is booked."""
-    levels = {one.key: one for one in proposal.levels}
+    levels = {level.key: level for level in proposal.levels}
     for key, (organization, kind, amount) in proposal.changes.items():
-        one = levels.get(key) or ChargeLevel(key, organization, kind, ZERO, ZERO, ZERO)
-        levels[key] = ChargeLevel(key, organization, one.kind, one.baseline, one.peak, EXACT.add(one.current, amount))
+        level = levels.get(key) or ChargeLevel(key, organization, kind, ZERO, ZERO, ZERO)
+        levels[key] = replace(level, organization_id=organization, current=EXACT.add(level.current, amount))
     return list(levels.values())
 
 
@@ -206,14 +222,19 @@ def _money(amount: Decimal, currency: str) -> str:
 
 
 def total_to_approve(amounts: Iterable[Decimal], currency: str) -> Decimal:
-    """Return what a person approves for these corrections: what they give back in all, rounded up to a minor unit."""
+    """Return the total that a person approves for these corrections: their sum, rounded up to a minor unit."""
     shifted = exact_sum(list(amounts)).scaleb(minor_digits(currency), context=EXACT)
     return from_cents(int(shifted.to_integral_value(ROUND_UP)), currency)
 
 
 @dataclass(frozen=True)
 class HeldTotal:
-    """What waits of a month in one currency: the payers' exact amounts, and why."""
+    """The held corrections of a month in one currency.
+
+    Attributes:
+        month: Such as `2026-09`.
+        gives_back: By payer, the exact amount that its correction returns.
+    """
 
     month: str
     currency: str
@@ -226,22 +247,26 @@ class HeldTotal:
 
     @property
     def sentence(self) -> str:
-        """Say what waits, why, and how to let it pass."""
+        """The number of held corrections, the reasons, and what to do."""
         count = len(self.gives_back)
-        waits = "1 correction waits" if count == 1 else f"{count:,} corrections wait"
+        held = (
+            "1 correction waits for approval and is"
+            if count == 1
+            else f"{count:,} corrections wait for approval and are"
+        )
         currency = "" if self.currency == "USD" else f" --currency {self.currency}"
         return (
-            f"{waits} for a person, and nothing of that is booked: {'; '.join(self.reasons[:3])}. First make sure that"
-            " no usage is missing: once it is landed again, this ends by itself. If the corrections are right:"
-            f" `fly-billing approve-corrections {self.month} --total {self.total:f}{currency} --by NAME --why REASON`."
+            f"{held} not booked: {'; '.join(self.reasons[:3])}. First check that no usage is missing; if it is landed"
+            " again, nothing needs approval. If the corrections are right, run `fly-billing approve-corrections"
+            f" {self.month} --total {self.total:f}{currency} --by NAME --why REASON`."
         )
 
 
 def held_alert(held: HeldTotal) -> Alert:
-    """Make the message that corrections wait: how much for whom, the largest first, why, and what to do."""
-    largest = sorted(held.gives_back.items(), key=lambda one: (-one[1], one[0]))
+    """Make the alert about held corrections: the largest amounts by payer, the reasons, and what to do."""
+    largest = sorted(held.gives_back.items(), key=lambda item: (-item[1], item[0]))
     named = [f"- {name}: {_money(amount, held.currency)}" for name, amount in largest[:MOST_NAMED]]
     more = [f"- and {len(largest) - MOST_NAMED:,} more"] if len(largest) > MOST_NAMED else []
     total = _money(held.total, held.currency)
-    subject = f"Corrections of {held.month} wait for a person: {total} would be given back"
+    subject = f"Corrections of {held.month} wait for approval: {total} would be returned"
     return Alert.of("corrections_held", subject, [*named, *more, f"What to do: {held.sentence}"])

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.corrections.rules.adjusted import NAMELESS
+from fly_billing.corrections.rules.adjustment_record import NAMELESS
 from fly_billing.corrections.rules.differences import COMPARED, FOLLOWS, Charge, Difference, charge_key
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, InvoiceInputs

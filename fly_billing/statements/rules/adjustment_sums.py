@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from fly_billing.corrections.rules.adjusted import Adjusted
+from fly_billing.corrections.rules.adjustment_record import AdjustmentRecord
 from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT
@@ -18,13 +18,13 @@ from fly_billing.statements.rules.item_sums import amount_sums, billable_quantit
 from fly_billing.statements.rules.sums import Line, Sum
 
 
-def sums_of_adjustment(item: InvoiceItem, adjusted: Adjusted, currency: str) -> list[Sum]:
+def sums_of_adjustment(item: InvoiceItem, adjusted: AdjustmentRecord, currency: str) -> list[Sum]:
     """Return the sums of both calculations, and the correction: the difference that was not adjusted before."""
     corrected = [Line("owed now", adjusted.owed), Line("billed on the invoice", EXACT.minus(adjusted.billed))]
     if adjusted.before:
         corrected.append(Line("adjusted earlier", EXACT.minus(adjusted.before)))
-    if adjusted.waits:
-        corrected.append(Line("changed terms that nobody had approved yet", EXACT.minus(adjusted.waits)))
+    if adjusted.undecided:
+        corrected.append(Line("changed terms that nobody had approved yet", EXACT.minus(adjusted.undecided)))
     return [
         *_calculation("As billed", adjusted.billed_items, adjusted.billed, currency),
         *_calculation("As calculated now", adjusted.owed_items, adjusted.owed, currency),
@@ -46,7 +46,7 @@ def _calculation(title: str, items: Sequence[InvoiceItem] | None, total: Decimal
     return [*sums, Sum(title, currency, tuple(Line(item.description, item.amount) for item in items), total)]
 
 
-def adjustment_facts(adjusted: Adjusted) -> list[tuple[str, str]]:
+def adjustment_facts(adjusted: AdjustmentRecord) -> list[tuple[str, str]]:
     """Return why the month was adjusted, as facts."""
     facts = [("Reason", CAUSES[cause]) for cause in adjusted.causes if cause in CAUSES]
     if adjusted.billed_items is None:

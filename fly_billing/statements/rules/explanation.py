@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fly_billing.corrections.rules.adjusted import Adjusted
+from fly_billing.corrections.rules.adjustment_record import AdjustmentRecord
 from fly_billing.invoicing.rules.inputs import UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import format_cents, plain
@@ -74,7 +74,7 @@ def explain_item(
     rollups: Sequence[UsageRollup] = (),
     price: Price | None = None,
     facts: Sequence[tuple[str, str]] = (),
-    adjusted: Adjusted | None = None,
+    adjusted: AdjustmentRecord | None = None,
 ) -> Explanation:
     """Explain an invoice's item. The same input gives the same explanation.
 

@@ -667,7 +667,7 @@ def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_m
         deployment.bill(october)
         sensor.look()
     (text,) = webhook.taken
-    assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_worked_out_again of 2026-10", "1"]
+    assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_recalculated of 2026-10", "1"]
     assert "acme" in text
     assert "no price 'support/gold' in force at 2026-10-01: add it to the price book" in text
     assert deployment.totals(october) == {"acme": ("finalized", 0)}

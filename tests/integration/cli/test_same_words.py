@@ -64,7 +64,7 @@ def test_a_failed_sync_is_told_in_the_same_words_everywhere(
         " if you don't know it), then launch the partition again. Stripe said: The location isn't recognized."
         f" (request {call['id']}, {link})"
     )
-    assert trouble(deployment) == shown["the customer is told"] == ADDRESS
+    assert trouble(deployment) == shown["message to the customer"] == ADDRESS
 
 
 def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywhere(
@@ -82,7 +82,7 @@ def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywher
 
     assert what_to_do(told) == shown["what to do"]
     assert what_to_do(told).endswith("is in EUR, but the organization is billed in USD: give it a price in USD")
-    assert trouble(deployment) == shown["the customer is told"]
-    assert shown["the customer is told"] == (
+    assert trouble(deployment) == shown["message to the customer"]
+    assert shown["message to the customer"] == (
         "We can't calculate this month's invoice yet and are looking into it. You won't be charged until it is correct."
     )

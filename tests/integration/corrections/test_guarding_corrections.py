@@ -1,4 +1,4 @@
-"""A correction that would give back too much waits for a person, however it came about, and is then booked once."""
+"""A correction that would return too much waits for approval, whatever its cause, and is then booked once."""
 
 from __future__ import annotations
 
@@ -113,29 +113,29 @@ def test_usage_that_disappears_is_not_given_back_and_when_it_is_back_all_is_as_b
     assert [tuple(row.values()) for row in decisions] == [("held", 10), ("released", 10)]
 
 
-def test_what_waits_says_so_in_a_sentence_that_can_be_typed(platform: Platform) -> None:
+def test_held_corrections_are_listed_with_the_command_that_approves_them(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     correct(platform)
     (one,) = held_totals(list_held_corrections(platform.database, SEPTEMBER))
     assert one.sentence == (
-        "10 corrections wait for a person, and nothing of that is booked: 2026-09 would give back $300.00 of $300.00"
-        " charged in all (100.0 %; 5 % pass without a person). First make sure that no usage is missing: once it is"
-        " landed again, this ends by itself. If the corrections are right: `fly-billing approve-corrections 2026-09"
-        " --total 300.00 --by NAME --why REASON`."
+        "10 corrections wait for approval and are not booked: 2026-09 would return $300.00 of $300.00 charged (100.0 %;"
+        " the limit is 5 %). First check that no usage is missing; if it is landed again, nothing needs approval. If"
+        " the corrections are right, run `fly-billing approve-corrections 2026-09 --total 300.00 --by NAME --why"
+        " REASON`."
     )
 
 
 def test_people_are_alerted_once(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
-    told: list[str] = []
+    alerts: list[str] = []
     seen = 0
     for _ in range(3):
         correct(platform)
-        seen, _ = queue_held_correction_alerts(platform.database, [], told.append, seen)
-    assert [text.splitlines()[0] for text in told] == [
-        "Corrections of 2026-09 wait for a person: $300.00 would be given back"
+        seen, _ = queue_held_correction_alerts(platform.database, [], alerts.append, seen)
+    assert [text.splitlines()[0] for text in alerts] == [
+        "Corrections of 2026-09 wait for approval: $300.00 would be returned"
     ]
 
 
@@ -228,7 +228,7 @@ def test_any_other_total_than_what_waits_is_refused(total: str, platform: Platfo
     use(platform, {})
     land_again(platform)
     correct(platform)
-    with pytest.raises(NotApproved, match=r"\$300.00 would be given back, not"):
+    with pytest.raises(NotApproved, match=r"\$300.00 would be returned, not"):
         let_pass(platform, total)
     correct(platform)
     assert adjusted(platform) == {}
@@ -320,7 +320,7 @@ def test_a_person_who_rebills_one_organization_names_what_it_gives_back(platform
     land_again(platform)
     with pytest.raises(NotApproved, match=r"repeat the command with --approve 30"):
         of_one(platform, "org-0", None)
-    with pytest.raises(NotApproved, match=r"\$30.00 would be given back, not 29"):
+    with pytest.raises(NotApproved, match=r"\$30.00 would be returned, not 29"):
         of_one(platform, "org-0", "29")
     assert adjusted(platform) == {}
     of_one(platform, "org-0", "30.00")
@@ -386,7 +386,7 @@ def test_the_commands_list_what_waits_and_approve_it(platform: Platform) -> None
     ]
 
     wrong = command(platform, "approve-corrections", "2026-09", "--total", "3", "--by", "bea", "--why", "[seen]")
-    assert (wrong.returncode, "$30.00 would be given back, not 3" in wrong.stderr) == (2, True), wrong.stderr
+    assert (wrong.returncode, "$30.00 would be returned, not 3" in wrong.stderr) == (2, True), wrong.stderr
     right = command(platform, "approve-corrections", "2026-09", "--total", "30", "--by", "[bea]", "--why", "seen")
     assert right.stdout.startswith("2026-09: [bea] approved 1 correction that gives back $30.00; "), right.stderr
     correct(platform)

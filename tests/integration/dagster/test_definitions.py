@@ -66,9 +66,9 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("invoices", "every_rollup_is_priced_in_exactly_one_item"),
         ("invoices", "every_event_is_in_exactly_one_item"),
         ("invoices", "finalized_invoices_bill_all_usage_known_now"),
-        ("invoices", "final_invoices_can_be_worked_out_again"),
+        ("invoices", "final_invoices_can_be_recalculated"),
         ("invoices", "changed_terms_of_closed_months_are_decided"),
-        ("invoices", "no_correction_waits_for_a_person"),
+        ("invoices", "no_correction_waits_for_approval"),
         ("stripe_invoices", "stripe_agrees_with_our_invoices"),
         ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
     }

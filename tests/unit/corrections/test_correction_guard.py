@@ -1,4 +1,4 @@
-"""Which corrections wait for a person: shares and floors, worked by hand."""
+"""The guard holds corrections above its limits: shares and floors, with amounts worked by hand."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_all_usage_of_a_linked_organization_waits_though_its_payer_was_charged_m
         "2026-09", [Proposal(NAMES, "acme", "USD", levels, {"b": ("beta", "usage", Decimal(-20))})], {}, GUARD
     )
     assert [one.reason for one in held] == [
-        "beta would be given back $20.00 of $20.00 of its usage (100.0 %; 50 % pass without a person)"
+        "beta would get back $20.00 of $20.00 of its usage charges (100.0 %; the limit is 50 %)"
     ]
 
 
@@ -143,7 +143,7 @@ def test_the_total_to_approve_is_rounded_up_so_that_it_covers_every_digit() -> N
 
 def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
     alert = held_alert(HeldTotal("2026-09", "EUR", {"acme": Decimal(5), "beta": Decimal("7.1")}, ("it is much",)))
-    assert alert.subject == "Corrections of 2026-09 wait for a person: EUR 12.10 would be given back"
+    assert alert.subject == "Corrections of 2026-09 wait for approval: EUR 12.10 would be returned"
     assert alert.body.splitlines()[:2] == ["- beta: EUR 7.10", "- acme: EUR 5.00"]
     assert "`fly-billing approve-corrections 2026-09 --total 12.10 --currency EUR --by NAME --why REASON`" in alert.body
 
@@ -151,15 +151,11 @@ def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
 def test_what_would_be_given_back_of_a_month_is_said_with_both_shares() -> None:
     """6.00 of 100 euros; and of nothing: late usage of 7.00 that no invoice had, taken away again."""
     (held,) = corrections_to_hold("2026-09", [proposal("acme", "100", "-6", "EUR")], {}, GUARD)
-    assert held.reason == (
-        "2026-09 would give back EUR 6.00 of EUR 100.00 charged in all (6.0 %; 5 % pass without a person)"
-    )
+    assert held.reason == ("2026-09 would return EUR 6.00 of EUR 100.00 charged (6.0 %; the limit is 5 %)")
     levels = (ChargeLevel("egress", "acme", "usage", Decimal(0), Decimal(0), Decimal(0)),)
     nothing = Proposal(NAMES, "acme", "USD", levels, {"egress": ("acme", "usage", Decimal(-7))})
     (held,) = corrections_to_hold("2026-09", [nothing], {}, GUARD)
-    assert held.reason == (
-        "2026-09 would give back $7.00 of $0.00 charged in all (nothing was charged; 5 % pass without a person)"
-    )
+    assert held.reason == ("2026-09 would return $7.00 of $0.00 charged (nothing was charged; the limit is 5 %)")
 
 
 def test_an_invoice_below_zero_was_not_charged_less_than_nothing() -> None:
@@ -176,14 +172,14 @@ def test_the_alert_names_the_ten_largest_and_counts_the_rest(count: int, last: s
     *named, what_to_do = held_alert(held).body.splitlines()
     assert (named[0], named[-1]) == ("- org-00: $1.00", last)
     assert len(named) == min(count, 11)
-    assert what_to_do.startswith(f"What to do: {count:,} corrections wait for a person, and nothing of that is booked:")
+    assert what_to_do.startswith(f"What to do: {count:,} corrections wait for approval and are not booked:")
 
 
-def test_one_correction_in_dollars_is_told_as_one_with_three_reasons_at_most() -> None:
+def test_one_held_correction_in_dollars_is_described_with_at_most_three_reasons() -> None:
     held = HeldTotal("2026-09", "USD", {"acme": Decimal("5.001")}, ("a", "b", "c", "d"))
     assert held.sentence == (
-        "1 correction waits for a person, and nothing of that is booked: a; b; c. First make sure that no usage is"
-        " missing: once it is landed again, this ends by itself. If the corrections are right:"
+        "1 correction waits for approval and is not booked: a; b; c. First check that no usage is missing; if it is"
+        " landed again, nothing needs approval. If the corrections are right, run"
         " `fly-billing approve-corrections 2026-09 --total 5.01 --by NAME --why REASON`."
     )
 
@@ -196,9 +192,7 @@ def test_one_invoice_that_gives_back_too_much_is_told_by_its_charges_in_its_curr
     """2,000 of 3,000 yen; the month as a whole charged 100,000."""
     rest = {"JPY": RestOfMonth(Decimal(97_000), Decimal(0))}
     (held,) = corrections_to_hold("2026-09", [proposal("acme", "3000", "-2000", "JPY")], rest, GUARD)
-    assert held.reason == (
-        "acme would be given back JPY 2,000 of JPY 3,000 of its charges (66.7 %; 50 % pass without a person)"
-    )
+    assert held.reason == ("acme would get back JPY 2,000 of JPY 3,000 of its charges (66.7 %; the limit is 50 %)")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +226,7 @@ def test_usage_that_was_never_charged_and_is_given_back_is_its_organization_s() 
     rest = {"USD": RestOfMonth(Decimal(900), Decimal(0))}
     (held,) = corrections_to_hold("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], rest, GUARD)
     assert held.reason == (
-        "beta would be given back $7.00 of $0.00 of its usage (nothing was charged; 50 % pass without a person)"
+        "beta would get back $7.00 of $0.00 of its usage charges (nothing was charged; the limit is 50 %)"
     )
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from fly_billing.corrections.rules.adjusted import Adjusted, kept_item, read_adjusted
+from fly_billing.corrections.rules.adjustment_record import AdjustmentRecord, item_record, read_adjustment_record
 from fly_billing.corrections.rules.differences import CAUSES, Charge, charges_of, differences
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
@@ -35,7 +35,7 @@ def month_of(requests: str = "0", *, prices: Sequence[Any] = PRICES, fee_from: s
 
 def adjustments(
     billed: Invoice, owed: Invoice, before: Mapping[str, Decimal] | None = None
-) -> dict[str, tuple[InvoiceItem, Adjusted]]:
+) -> dict[str, tuple[InvoiceItem, AdjustmentRecord]]:
     """Correct the one month to the other; return each adjustment's item and record by kind, read back from JSON.
 
     `before`: what earlier adjustments charged, by kind.
@@ -54,11 +54,11 @@ def adjustments(
             "adjusted_before": str(one.adjusted),
             "owed": str(one.owed),
             "calculations": {
-                "billed": [kept_item(item) for item in one.billed_items],
-                "owed": [kept_item(item) for item in one.owed_items],
+                "billed": [item_record(item) for item in one.billed_items],
+                "owed": [item_record(item) for item in one.owed_items],
             },
         }
-        record = read_adjusted(one.causes, json.loads(json.dumps(detail)))
+        record = read_adjustment_record(one.causes, json.loads(json.dumps(detail)))
         assert record is not None
         name = id_of(one.charge.key)
         item = InvoiceItem(
@@ -69,7 +69,7 @@ def adjustments(
     return found
 
 
-def explained(item: InvoiceItem, record: Adjusted) -> Explanation:
+def explained(item: InvoiceItem, record: AdjustmentRecord) -> Explanation:
     """Explain the adjustment as the only item of an invoice."""
     invoice_items = [item.billed_at(int(item.amount * 100))]
     return explain_item(invoice_items[0], explain_rounding(invoice_items, "USD")[item.id], "USD", adjusted=record)
@@ -174,7 +174,7 @@ def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> Non
 
 def test_an_adjustment_that_was_changed_by_hand_does_not_come_out() -> None:
     item, record = adjustments(month_of("30"), month_of("42.5"))["usage"]
-    wrong = read_adjusted(
+    wrong = read_adjustment_record(
         record.causes,
         {"billed": "3.00", "adjusted_before": "0", "owed": "9.25", "calculations": {"billed": [], "owed": []}},
     )
@@ -184,7 +184,7 @@ def test_an_adjustment_that_was_changed_by_hand_does_not_come_out() -> None:
 
 def test_an_adjustment_from_before_calculations_were_kept_says_so() -> None:
     item, _ = adjustments(month_of("30"), month_of("42.5"))["usage"]
-    old = read_adjusted(["late rows"], {"billed": "3.00", "adjusted_before": "0", "owed": "4.25"})
+    old = read_adjustment_record(["late rows"], {"billed": "3.00", "adjusted_before": "0", "owed": "4.25"})
     assert old is not None
     one = explained(item, old)
     assert [sum_.title for sum_ in one.sums] == ["Correction"]
@@ -192,7 +192,7 @@ def test_an_adjustment_from_before_calculations_were_kept_says_so() -> None:
         "Reason": CAUSES["late rows"],
         "Calculations": "not recorded: the adjustment was booked before calculations were recorded",
     }
-    assert read_adjusted(["late rows"], {"kind": "usage"}) is None
+    assert read_adjustment_record(["late rows"], {"kind": "usage"}) is None
 
 
 def test_an_explained_adjustment_can_be_printed() -> None:
@@ -204,7 +204,7 @@ def test_an_explained_adjustment_can_be_printed() -> None:
 def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
     """7.50 are owed and 3.00 were billed; 1.50 of that come from a price that nobody decided on: 3.00."""
     item, record = adjustments(month_of("30"), month_of("75"))["usage"]
-    one = explained(replace(item, amount=Decimal(3)), replace(record, waits=Decimal("1.5")))
+    one = explained(replace(item, amount=Decimal(3)), replace(record, undecided=Decimal("1.5")))
     assert sums(one)[-1] == (
         "Correction",
         [
@@ -220,10 +220,10 @@ def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
 def test_a_record_is_read_as_it_was_kept() -> None:
     """One of before calculations were kept has no items and nothing that waits; one without totals is no record."""
     totals = {"billed": "3.00", "adjusted_before": "-1", "owed": "7.50"}
-    assert read_adjusted(["late rows"], totals) == Adjusted(
+    assert read_adjustment_record(["late rows"], totals) == AdjustmentRecord(
         ("late rows",), Decimal("3.00"), Decimal(-1), Decimal("7.50"), None, None, Decimal(0)
     )
-    read = read_adjusted((), totals | {"waits": "1.5", "calculations": {"billed": [], "owed": []}})
-    assert read == Adjusted((), Decimal("3.00"), Decimal(-1), Decimal("7.50"), (), (), Decimal("1.5"))
+    read = read_adjustment_record((), totals | {"waits": "1.5", "calculations": {"billed": [], "owed": []}})
+    assert read == AdjustmentRecord((), Decimal("3.00"), Decimal(-1), Decimal("7.50"), (), (), Decimal("1.5"))
     for missing in totals:
-        assert read_adjusted((), {name: value for name, value in totals.items() if name != missing}) is None
+        assert read_adjustment_record((), {name: value for name, value in totals.items() if name != missing}) is None
