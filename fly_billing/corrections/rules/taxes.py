@@ -1,9 +1,9 @@
-"""The taxes of corrections: how much of each difference is taxed at which rates, where that differs by item.
+"""The taxes of corrections: how much of each difference is taxed at which rates, if items have different rates.
 
-An adjustment is taxed at the rates of the month that it corrects. What a discount or a maximum took from which item
-decides the bases as well: when that moves from one item to another, the difference of the discount itself may be
-nothing, and the bases still change. So all that was charged, adjusted and is owed now is added up by rates.
-Keeps out: which amounts differ (`corrections.rules.differences`), and the tax on them (`billing_steps.taxes`).
+An adjustment is taxed at the rates of the month that it corrects. The taxable amounts also depend on the items that a
+discount or a maximum applies to. If that changes, the discount's own difference may be zero while the taxable amounts
+change. So everything charged, adjusted and owed is added up by rates. Not here: which amounts differ
+(`corrections.rules.differences`), the tax on them (`invoicing.rules.steps.taxes`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAID = ("usage", "subscription", "one_off", "minimum")
 
 
 def splits_of(items: Iterable[InvoiceItem], account: InvoiceInputs) -> dict[str, Split]:
-    """Add up what is compared of an invoice by `charge_key` and by the rates that tax it.
+    """Add up the compared items of an invoice by `charge_key` and by their tax rates.
 
     Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
     """
@@ -45,17 +45,17 @@ def splits_of_credits(
     now: Iterable[InvoiceItem],
     account: InvoiceInputs,
 ) -> dict[str, Split]:
-    """Return by key how much of what goes back to credits is taxed at which rates: like what the credit had paid."""
+    """Return, by key, how the amounts returned to credits are taxed: like the charges that the credits had paid."""
     sides = [_splits_of_things(items, account) for items in (now, billed)]
     splits: dict[str, Split] = {}
-    for one in returned:
-        thing = one.detail["thing"]
-        if one.detail["pays"] == "gross":  # it is money: nothing is taxed more or less by it
-            splits[one.charge.key] = {}
+    for difference in returned:
+        thing = difference.detail["thing"]
+        if difference.detail["pays"] == "gross":  # money: it changes no taxable amount
+            splits[difference.charge.key] = {}
             continue
         like = next(side[thing] for side in (*sides, adjusted) if side.get(thing))
-        amounts = shares(one.amount, [abs(amount) for amount in like.values()])
-        splits[one.charge.key] = dict(zip(like, amounts, strict=True))
+        amounts = shares(difference.amount, [abs(amount) for amount in like.values()])
+        splits[difference.charge.key] = dict(zip(like, amounts, strict=True))
     return splits
 
 
@@ -72,28 +72,28 @@ def _splits_of_things(items: Iterable[InvoiceItem], account: InvoiceInputs) -> d
 def _parts_of(
     item: InvoiceItem, every: Mapping[UUID, InvoiceItem], account: InvoiceInputs, parts: dict[UUID, Parts]
 ) -> Parts:
-    """Split an item by rates; `parts` has those that were split already. What it is about is split first."""
+    """Split an item by tax rates, after the items that it refers to. `parts` caches the splits."""
     if item.id in parts:
         return parts[item.id]
-    about = [UUID(one["item"]) for name in ("counted", "applied_to") for one in item.detail.get(name, ())]
-    for other in about:
+    others = [UUID(part["item"]) for name in ("counted", "applied_to") for part in item.detail.get(name, ())]
+    for other in others:
         _parts_of(every[other], every, account, parts)
-    whose = f"{account.organization_id} in {account.month}"
+    owner = f"{account.organization_id} in {account.month}"
     if item.kind in ("discount", "maximum"):
-        parts[item.id] = _taken(item, parts)
+        parts[item.id] = _split_reduction(item, parts)
     elif item.kind == "minimum":
-        parts[item.id] = like_what_counted(item, item.amount, rates_of_anything(account.taxes, whose), parts)
+        parts[item.id] = like_what_counted(item, item.amount, rates_of_anything(account.taxes, owner), parts)
     else:
         rates = account.rates_of_fee(item) if item.kind == "subscription" else account.taxes
-        parts[item.id] = {rates_of(item, rates, whose): item.amount}
+        parts[item.id] = {rates_of(item, rates, owner): item.amount}
     return parts[item.id]
 
 
-def _taken(item: InvoiceItem, parts: Mapping[UUID, Parts]) -> Split:
+def _split_reduction(item: InvoiceItem, parts: Mapping[UUID, Parts]) -> Split:
     split: Split = {}
-    for one in item.detail["applied_to"]:
-        target = parts[UUID(one["item"])]
-        amounts = shares(EXACT.minus(Decimal(one["amount"])), list(target.values()))
+    for part in item.detail["applied_to"]:
+        target = parts[UUID(part["item"])]
+        amounts = shares(EXACT.minus(Decimal(part["amount"])), list(target.values()))
         _add(split, dict(zip(target, amounts, strict=True)))
     return split
 
@@ -109,13 +109,13 @@ def taxed_differences(
     adjusted: Mapping[str, Parts],
     now: Mapping[str, Parts],
 ) -> dict[str, Split]:
-    """Return by `charge_key` how much of each difference is taxed at which rates.
+    """Return, by `charge_key`, how much of each difference is taxed at which rates.
 
-    What only moved from one rate to another is in the first difference: its parts add up to its amount all the same.
+    Amounts that only moved from one rate to another are added to the first difference. Its total stays the same.
     """
     if not differences:
         return {}
-    booked = {one.charge.key: Split() for one in differences}
+    booked = {difference.charge.key: Split() for difference in differences}
     first = differences[0].charge.key
     for key in billed.keys() | adjusted.keys() | now.keys():
         split = booked[key] if key in booked else booked[first]
