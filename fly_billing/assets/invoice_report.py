@@ -25,8 +25,8 @@ def metadata_of(reports: Iterable[MonthReport]) -> dict[str, Any]:
             metadata |= _invoices(report.month, report.billed)
         if report.corrections:
             metadata |= _adjustments(report.month, report.corrections)
-        for month, sums in report.held_sums.items():
-            metadata[f"{month} corrections that wait"] = " ".join(held.sentence for held in sums)
+        for month, totals in report.held_totals.items():
+            metadata[f"{month} corrections that wait"] = " ".join(held.sentence for held in totals)
     return metadata
 
 

@@ -1,1 +1,1 @@
-"""Corrections: what a final month would come to today, booked as adjustments that add up to the difference."""
+"""Corrections: recalculates final invoices and books each difference once, as an adjustment or a credit note."""

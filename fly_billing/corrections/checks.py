@@ -1,4 +1,4 @@
-"""Checks of final invoices: each function returns a row per invoice that is not corrected yet, and what to do about it.
+"""Checks of final invoices. Each function returns a row per invoice that still needs a correction, with the fix.
 
 Not here: checks that every invoice must pass (`invoicing.checks`).
 """
@@ -18,39 +18,41 @@ from fly_billing.postgres.database import BillingDatabase, Row
 def unbilled_usage(
     database: BillingDatabase, month: BillingMonth, groups: Sequence[str], held: Collection[str]
 ) -> list[Row]:
-    """Return the quantities that differ from what the final invoice and its adjustments bill.
+    """Return the quantities that differ from those on the final invoice and its adjustments.
 
-    Organizations whose correction is `held` are left out: `corrections_to_approve` returns those.
+    Args:
+        held: Organizations whose correction is held; `corrections_to_approve` returns those.
     """
-    found = database.rows("check_late_usage", month=month.first_day, groups=list(groups))
-    return [row for row in found if row.get("organization_id") not in held]
+    differing = database.rows("check_late_usage", month=month.first_day, groups=list(groups))
+    return [row for row in differing if row.get("organization_id") not in held]
 
 
 def corrections_to_approve(
-    month: BillingMonth, corrections: Corrections, sums: Sequence[HeldTotal]
+    month: BillingMonth, corrections: Corrections, totals: Sequence[HeldTotal]
 ) -> list[Mapping[str, Any]]:
-    """Return the held corrections of invoices of the month, the largest first, with the command that approves them.
+    """Return the held corrections of the month's invoices, the largest first, with the command that approves them.
 
-    `sums`: all held corrections of the month, also those that other runs found.
+    Args:
+        totals: All held corrections of the month, also those that other runs found.
     """
-    what_to_do = {held.currency: held.sentence for held in sums}
+    what_to_do = {total.currency: total.sentence for total in totals}
     invoices = {correction.invoice_id for correction in corrections.held if correction.month == month}
     return [
         {
             "month": str(month),
-            "organization_id": held.proposal.organization_id,
-            "gives back": plain(held.proposal.gives_back),
-            "currency": held.proposal.currency,
-            "causes": ", ".join(held.proposal.causes),
-            "what to do": what_to_do[held.proposal.currency],
+            "organization_id": proposal.organization_id,
+            "returns": plain(proposal.gives_back),
+            "currency": proposal.currency,
+            "causes": ", ".join(proposal.causes),
+            "what to do": what_to_do[proposal.currency],
         }
-        for held in sorted(corrections.holds, key=lambda held: -held.proposal.gives_back)
-        if held.proposal.invoice_id in invoices
+        for proposal in sorted([hold.proposal for hold in corrections.holds], key=lambda each: -each.gives_back)
+        if proposal.invoice_id in invoices
     ]
 
 
 def undecided_terms(month: BillingMonth, corrections: Corrections) -> list[Mapping[str, Any]]:
-    """Return the final invoices that changed terms would change, and that nobody has decided on."""
+    """Return the final invoices with differences from changed terms, on which nobody has decided yet."""
     return [
         {
             "month": str(month),
@@ -64,7 +66,7 @@ def undecided_terms(month: BillingMonth, corrections: Corrections) -> list[Mappi
 
 
 def failed_corrections(month: BillingMonth, corrections: Corrections) -> list[Mapping[str, Any]]:
-    """Return the final invoices that can't be calculated again, with the reason."""
+    """Return the final invoices that can't be recalculated, with the reason."""
     return [
         {"month": str(month), "organization_id": name, "code": error.code, "what to do": error.operator_text}
         for name, error in corrections.failures

@@ -1,6 +1,6 @@
-"""Bills a month and corrects its final invoices, then checks both: all that a run of the asset `invoices` does.
+"""Bills a month, corrects its final invoices and checks both: the use case of the asset `invoices`.
 
-Not here: how invoices are built (`invoicing.bill_run`), how corrections are found and booked (`adjustments`).
+Not here: how invoices are built (`invoicing.bill_run`), how corrections are found and booked (`correction_run`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class BillingRun:
-    """What a run bills with.
+    """The inputs of a run.
 
     Attributes:
         clock: Returns the current time, in UTC.
-        unlanded_days: Landing days whose folders hold files that were not landed; their months can't be closed.
+        unlanded_days: Landing days with files that are not landed yet; their months can't be closed.
     """
 
     database: BillingDatabase
@@ -43,7 +43,7 @@ class BillingRun:
     unlanded_days: Sequence[date] = ()
 
     def refuse_other_usage(self, months: Collection[BillingMonth]) -> None:
-        """Raise UsageTableMismatch where the usage table of one of these months is not what was landed."""
+        """Raise UsageTableMismatch if the usage table does not match what was landed for one of these months."""
         table = open_usage_table(self.database, self.usage)
         for month in months:
             table.files(month)
@@ -51,12 +51,12 @@ class BillingRun:
 
 @dataclass(frozen=True)
 class CheckedMonth:
-    """What the checks of a month found: a row per error, with the month.
+    """The rows that fail the checks of a month, each with the month.
 
     Attributes:
         held: Corrections that wait for an approval.
-        failed_corrections: Final invoices that can't be calculated again.
-        undecided: Final invoices that changed terms would change.
+        failed_corrections: Final invoices that can't be recalculated.
+        undecided: Final invoices with differences from changed terms.
     """
 
     wrong_totals: Rows = ()
@@ -72,17 +72,17 @@ class MonthReport:
     """The outcome of billing one month for some billing groups.
 
     Attributes:
-        billed: The invoices, or why the month can't be closed; then nothing else was done.
-        corrections: What was found in final invoices; None where the month has none.
-        held_sums: By month, all corrections that wait for an approval.
-        damaged: Final invoices that can't be corrected, as their rollups were changed.
+        billed: The invoices, or the reason why the month can't be closed; then the run did nothing else.
+        corrections: The corrections of final invoices; None if the month has none.
+        held_totals: By month, all corrections that wait for an approval.
+        damaged: Final invoices that can't be corrected, because their rollups were changed.
     """
 
     month: BillingMonth
     groups: Sequence[str]
     billed: Billed | UsageNotLanded
     corrections: Corrections | None = None
-    held_sums: Mapping[BillingMonth, Sequence[HeldTotal]] = field(default_factory=dict)
+    held_totals: Mapping[BillingMonth, Sequence[HeldTotal]] = field(default_factory=dict)
     damaged: Sequence[DamagedUsage] = ()
     checks: CheckedMonth = field(default_factory=CheckedMonth)
 
@@ -94,31 +94,31 @@ class MonthReport:
 
 
 def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]) -> MonthReport:
-    """Bill the month for these billing groups, correct those of its invoices that were final before, and check both.
+    """Bill the month for these billing groups, correct the invoices that were final before, and check both.
 
-    A month that can't be closed is reported, not raised, so that the run's other months are billed.
+    A month that can't be closed is in the report, not raised, so that the run's other months are billed.
     """
     try:
         billed = bill(run.database, month, groups, run.terms, run.clock(), run.run_id, unlanded_days=run.unlanded_days)
     except UsageNotLanded as problem:
         return MonthReport(month, groups, problem)
     corrections = _correct(run, month, groups, billed)
-    sums = _held_sums(run.database, corrections) if corrections else {}
+    totals = _held_totals(run.database, corrections) if corrections else {}
     damaged = damaged_usage(run.database, month, groups)
-    checks = _check(run.database, month, groups, corrections or Corrections([]), sums)
-    return MonthReport(month, groups, billed, corrections, sums, damaged, checks)
+    checks = _check(run.database, month, groups, corrections or Corrections([]), totals)
+    return MonthReport(month, groups, billed, corrections, totals, damaged, checks)
 
 
 def _correct(run: BillingRun, month: BillingMonth, groups: Sequence[str], billed: Billed) -> Corrections | None:
     if not billed.already_final and not billed.finalized:
         return None
-    # An invoice that was just finalized may count towards minimums of later months that are final.
-    who = Actor(run.run_id, run.clock(), "materialized again")
+    # A newly finalized invoice may count towards minimums of later final months.
+    actor = Actor(run.run_id, run.clock(), "materialized again")
     only = set(billed.already_final)
-    return correct_month(run.database, month, groups, run.usage, who, only=only, guard=run.guard)
+    return correct_month(run.database, month, groups, run.usage, actor, only=only, guard=run.guard)
 
 
-def _held_sums(database: BillingDatabase, corrections: Corrections) -> dict[BillingMonth, list[HeldTotal]]:
+def _held_totals(database: BillingDatabase, corrections: Corrections) -> dict[BillingMonth, list[HeldTotal]]:
     months = sorted({correction.month for correction in corrections.held})
     return {month: held_totals(list_held_corrections(database, month)) for month in months}
 
@@ -128,14 +128,18 @@ def _check(
     month: BillingMonth,
     groups: Sequence[str],
     corrections: Corrections,
-    sums: Mapping[BillingMonth, Sequence[HeldTotal]],
+    totals: Mapping[BillingMonth, Sequence[HeldTotal]],
 ) -> CheckedMonth:
     held = {name for correction in corrections.held for name in correction.payer.member_names}
     return CheckedMonth(
         wrong_totals=_of_month(month, wrong_totals(database, month, groups)),
         not_priced_once=_of_month(month, rollups_not_priced_once(database, month, groups)),
         unbilled=_of_month(month, unbilled_usage(database, month, groups, held)),
-        held=[row for each, of_month in sums.items() for row in corrections_to_approve(each, corrections, of_month)],
+        held=[
+            row
+            for held_month, of_month in totals.items()
+            for row in corrections_to_approve(held_month, corrections, of_month)
+        ],
         failed_corrections=failed_corrections(month, corrections),
         undecided=undecided_terms(month, corrections),
     )

@@ -1,1 +1,1 @@
-"""What differs, what it gives back, and which corrections a person must approve. Pure."""
+"""The differences of a final invoice, the credits and taxes to return, and the correction guard. Pure."""

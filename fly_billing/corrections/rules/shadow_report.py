@@ -1,7 +1,7 @@
-"""Shadow billing: what a billed month would have come to under another price book, beside what it did come to.
+"""Shadow billing: compares a billed month with the same month under another price book.
 
-Usage, subscriptions and terms are those that the real invoices billed; only the prices differ. Keeps out: where both
-come from, and every write: a shadow invoice is compared and forgotten.
+Usage, subscriptions and terms are those of the real invoices; only the prices differ. Not here: reading both
+(`shadow_billing`). Nothing is ever written: a shadow invoice is compared and discarded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOMENT = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class BilledTotal:
-    """A real invoice: who was billed how much, and for which products, in cents."""
+    """The total of a real invoice, and its amount per product, in cents."""
 
     organization_id: str
     organization_name: str
@@ -38,10 +38,11 @@ class BilledTotal:
 
 @dataclass(frozen=True)
 class ShadowDifference:
-    """One payer's month: what was billed, and what it comes to in the shadow.
+    """One payer's month: the billed total and the shadow total.
 
-    `again_cents` is what its own prices come to today. Where that is not what was billed, something that the invoice is
-    made of was changed since, and so much of the difference is not the other book's.
+    Attributes:
+        recalculated_cents: The total under the payer's own prices, calculated now. If it is not the billed total, the
+            invoice's inputs changed since, and that part of the difference does not come from the other book.
     """
 
     organization_id: str
@@ -49,7 +50,7 @@ class ShadowDifference:
     currency: str
     billed_cents: int
     shadow_cents: int
-    again_cents: int
+    recalculated_cents: int
 
     @property
     def cents(self) -> int:
@@ -57,12 +58,16 @@ class ShadowDifference:
 
     @property
     def is_by_prices_alone(self) -> bool:
-        return self.again_cents == self.billed_cents
+        return self.recalculated_cents == self.billed_cents
 
 
 @dataclass(frozen=True)
 class Unpriced:
-    """A payer whose month can't be worked out under the other book, or under its own any more; `reason` says which."""
+    """A payer whose month can't be calculated under the other book, or not any more under its own.
+
+    Attributes:
+        reason: The error; it starts with `under its own prices` if the payer's own book fails.
+    """
 
     organization_id: str
     organization_name: str
@@ -74,7 +79,7 @@ class Unpriced:
 
 @dataclass(frozen=True)
 class ProductDifference:
-    """What a product came to on all invoices of a currency that were priced, billed and in the shadow."""
+    """A product's billed total and shadow total, over all priced invoices of a currency."""
 
     product: str
     currency: str
@@ -88,7 +93,7 @@ class ProductDifference:
 
 @dataclass(frozen=True)
 class CurrencyTotals:
-    """All priced payers of one currency: how many would pay more, less and the same, and what they come to."""
+    """The totals of all priced payers of one currency, and how many of them would pay more, less and the same."""
 
     currency: str
     pay_more: int
@@ -104,7 +109,7 @@ class CurrencyTotals:
 
 @dataclass(frozen=True)
 class ShadowReport:
-    """The comparison of a month. `differences` and `products` have the biggest first, whichever way, by currency."""
+    """The comparison of a month. `differences` and `products` list the largest changes first, per currency."""
 
     month: BillingMonth
     book: str
@@ -118,13 +123,17 @@ class ShadowReport:
         return {
             "month": str(self.month),
             "price_book": self.book,
-            "totals": [{**vars(one), "difference_cents": one.cents} for one in self.totals],
+            "totals": [{**vars(total), "difference_cents": total.cents} for total in self.totals],
             "organizations": [
-                {**vars(one), "difference_cents": one.cents, "is_by_prices_alone": one.is_by_prices_alone}
-                for one in self.differences
+                {
+                    **vars(difference),
+                    "difference_cents": difference.cents,
+                    "is_by_prices_alone": difference.is_by_prices_alone,
+                }
+                for difference in self.differences
             ],
-            "products": [{**vars(one), "difference_cents": one.cents} for one in self.products],
-            "unpriced": [vars(one) for one in self.unpriced],
+            "products": [{**vars(product), "difference_cents": product.cents} for product in self.products],
+            "unpriced": [vars(payer) for payer in self.unpriced],
         }
 
 
@@ -132,62 +141,67 @@ def compare(
     month: BillingMonth,
     book: str,
     billed: Iterable[BilledTotal],
-    again: Mapping[str, Invoice | BillingError],
+    recalculated: Mapping[str, Invoice | BillingError],
     shadow: Mapping[str, Invoice | BillingError],
 ) -> ShadowReport:
-    """Compare what was billed with the same months made again, under their own prices and (`shadow`) the other book's.
+    """Compare billed totals with the month calculated now, under its own prices and under the other book's.
 
-    Both by organization; an error says why an invoice can't be made.
+    Args:
+        recalculated: By payer, the invoice under its own prices, or the error if it can't be calculated.
+        shadow: By payer, the invoice under the other book's prices, or the error.
     """
     differences: list[ShadowDifference] = []
     unpriced: list[Unpriced] = []
     products: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    for one in billed:
-        who = one.organization_id, one.organization_name, one.currency, one.total_cents
-        own, other = again[one.organization_id], shadow[one.organization_id]
+    for total in billed:
+        name = total.organization_id
+        fields = name, total.organization_name, total.currency, total.total_cents
+        own, other = recalculated[name], shadow[name]
         if isinstance(other, BillingError):
-            unpriced.append(Unpriced(*who, other.code, other.operator_text))
+            unpriced.append(Unpriced(*fields, other.code, other.operator_text))
         elif isinstance(own, BillingError):
-            unpriced.append(Unpriced(*who, own.code, f"under its own prices: {own.operator_text}"))
+            unpriced.append(Unpriced(*fields, own.code, f"under its own prices: {own.operator_text}"))
         else:
-            differences.append(ShadowDifference(*who, other.total_cents, own.total_cents))
-            for product, cents in one.product_cents.items():
-                products[one.currency, product][0] += cents
+            differences.append(ShadowDifference(*fields, other.total_cents, own.total_cents))
+            for product, cents in total.product_cents.items():
+                products[total.currency, product][0] += cents
             for item in other.items:
-                products[one.currency, item.product][1] += item.amount_cents
+                products[total.currency, item.product][1] += item.amount_cents
     return ShadowReport(
         month,
         book,
         totals=_totals(differences),
-        differences=sorted(differences, key=lambda one: (one.currency, -abs(one.cents), one.organization_id)),
+        differences=sorted(differences, key=lambda each: (each.currency, -abs(each.cents), each.organization_id)),
         products=sorted(
             (ProductDifference(product, currency, *cents) for (currency, product), cents in products.items()),
-            key=lambda one: (one.currency, -abs(one.cents), one.product),
+            key=lambda each: (each.currency, -abs(each.cents), each.product),
         ),
-        unpriced=sorted(unpriced, key=lambda one: (one.currency, -abs(one.billed_cents), one.organization_id)),
+        unpriced=sorted(unpriced, key=lambda each: (each.currency, -abs(each.billed_cents), each.organization_id)),
     )
 
 
 def _totals(differences: Sequence[ShadowDifference]) -> list[CurrencyTotals]:
+    by_currency: dict[str, list[ShadowDifference]] = defaultdict(list)
+    for difference in differences:
+        by_currency[difference.currency].append(difference)
     return [
         CurrencyTotals(
             currency,
-            pay_more=sum(1 for one in found if one.cents > 0),
-            pay_less=sum(1 for one in found if one.cents < 0),
-            pay_the_same=sum(1 for one in found if one.cents == 0),
-            billed_cents=sum(one.billed_cents for one in found),
-            shadow_cents=sum(one.shadow_cents for one in found),
+            pay_more=sum(1 for difference in group if difference.cents > 0),
+            pay_less=sum(1 for difference in group if difference.cents < 0),
+            pay_the_same=sum(1 for difference in group if difference.cents == 0),
+            billed_cents=sum(difference.billed_cents for difference in group),
+            shadow_cents=sum(difference.shadow_cents for difference in group),
         )
-        for currency in sorted({one.currency for one in differences})
-        if (found := [one for one in differences if one.currency == currency])
+        for currency, group in sorted(by_currency.items())
     ]
 
 
 class PriceChanges:
-    """Where the prices of a book change, and a rollup apart at those moments.
+    """The times at which prices of a book change; splits rollups at these times.
 
-    Usage was rolled up apart at the changes of the real prices. Another book may change prices inside such a stretch:
-    then what was used day by day says how much belongs to which price. A price that changes inside a day can't be told.
+    Rollups are already split where the real prices change. Another book may change a price inside a rollup. Then the
+    quantities of each day show how much belongs to which price. A price may only change at midnight UTC.
     """
 
     def __init__(self, prices: Sequence[Price]) -> None:
@@ -199,7 +213,7 @@ class PriceChanges:
                     self._moments[price.meter][moment] = price.key
 
     def inside(self, rollup: UsageRollup) -> list[datetime]:
-        """Return the moments inside the rollup's stretch at which the price of this usage changes, in order."""
+        """Return the times inside the rollup's segment at which the price of its usage changes, in order."""
         return [
             moment
             for moment in sorted(self._moments[rollup.meter])
@@ -208,10 +222,13 @@ class PriceChanges:
         ]
 
     def split(self, rollup: UsageRollup, by_day: Sequence[Decimal] | None) -> list[UsageRollup]:
-        """Take the rollup apart; `by_day` has what each UTC day of its month added, None where that is not known.
+        """Split the rollup where the price changes. The parts add up to it; parts without usage are omitted.
 
-        The parts add up to it; one without usage is left out. Raises BillingError (`days_not_known`,
-        `price_changes_inside_a_day`).
+        Args:
+            by_day: The quantity of each UTC day of the month; None if it is not known.
+
+        Raises:
+            BillingError: `days_not_known` or `price_changes_inside_a_day`.
         """
         moments = self.inside(rollup)
         if not moments:
@@ -236,14 +253,14 @@ class PriceChanges:
             if moment != moment.replace(hour=0, minute=0, second=0, microsecond=0):
                 raise not_computable(
                     "price_changes_inside_a_day",
-                    f"the price {self._moments[rollup.meter][moment]!r} changes at {moment:%Y-%m-%d %H:%M:%S}Z, and"
-                    f" usage of {rollup.meter!r} is known by day: let it change at midnight UTC for shadow billing",
+                    f"the price {self._moments[rollup.meter][moment]!r} changes at {moment:%Y-%m-%d %H:%M:%S}Z, but"
+                    f" usage of {rollup.meter!r} is known per day only: change the price at midnight UTC",
                 )
         if by_day is None or exact_sum(list(by_day)) != rollup.quantity:
             raise not_computable(
                 "days_not_known",
-                f"the price {self._moments[rollup.meter][moments[0]]!r} changes at {moments[0]:%Y-%m-%d}, and of the"
-                f" billed usage of {rollup.meter!r} it is not known what was used on which day: it was rolled up before"
-                " that was kept. Choose a later month, or prices that do not change inside it",
+                f"the price {self._moments[rollup.meter][moments[0]]!r} changes at {moments[0]:%Y-%m-%d}, but"
+                f" the daily quantities of {rollup.meter!r} in that month were not stored. Choose a later month, or"
+                " prices that do not change inside the month",
             )
         return by_day

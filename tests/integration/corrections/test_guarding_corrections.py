@@ -398,7 +398,7 @@ def test_rebill_shows_what_it_asks_for_and_books_nothing_without_it(platform: Pl
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     shown = command(platform, "rebill", "org-0", "2026-09", "--dry-run")
-    assert "It asks for --approve 30: 2026-09 would give back $30.00 of $300.00" in shown.stdout, shown.stderr
+    assert "It asks for --approve 30: 2026-09 would return $30.00 of $300.00" in shown.stdout, shown.stderr
     for way in ([], ["--credit-note"], ["--reissue"]):
         refused = command(platform, "rebill", "org-0", "2026-09", *way)
         assert (refused.returncode, "--approve 30" in " ".join(refused.stderr.split())) == (2, True), refused.stderr

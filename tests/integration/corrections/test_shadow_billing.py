@@ -162,7 +162,7 @@ def test_what_was_changed_since_is_told_apart_from_the_other_prices(september: P
     """A plan that was entered late: under its own prices too, acme comes to 29.00 more."""
     september.add_subscription("acme", "support", at("2026-09-01"))
     first, *rest = shadow(september, tmp_path, SAME).differences
-    assert (first.organization_id, first.cents, first.again_cents) == ("acme", 2900, 12900)
+    assert (first.organization_id, first.cents, first.recalculated_cents) == ("acme", 2900, 12900)
     assert not first.is_by_prices_alone
     assert all(one.is_by_prices_alone for one in rest)
 
@@ -183,7 +183,7 @@ def test_an_open_month_has_a_shadow_too(september: Platform, tmp_path: Path) -> 
 def test_a_month_that_nobody_billed_is_refused(september: Platform, tmp_path: Path) -> None:
     with pytest.raises(NothingToShadow, match=r"2026-10 has no invoice with prices of the book 'fly'"):
         shadow_bill(september.database, OCTOBER, book(tmp_path / "2027", *SAME))
-    with pytest.raises(NothingToShadow, match=r"prices of the book 'flyy'; there are the books fly"):
+    with pytest.raises(NothingToShadow, match=r"prices of the book 'flyy'. The books are fly"):
         shadow(september, tmp_path, SAME, instead_of="flyy")
 
 

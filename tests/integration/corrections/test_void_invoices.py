@@ -195,7 +195,7 @@ def test_one_that_is_void_at_home_and_may_be_paid_in_stripe_is_not_made_anew(sep
     finished_in_stripe(september)
     void(september)
     with pytest.raises(
-        ActionableError, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it there first"
+        ActionableError, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it in Stripe first"
     ):
         make_anew(september)
 
@@ -208,15 +208,15 @@ def test_a_void_invoice_that_another_one_corrected_is_not_made_anew(september: P
     assert correct(september, SEPTEMBER) == 2
     september.close(OCTOBER)
     void(september)
-    with pytest.raises(ActionableError, match="would be charged twice; what is still owed of it is a one-off item"):
+    with pytest.raises(ActionableError, match="would charge that twice; charge the rest with a one-off item"):
         make_anew(september)
 
 
 def test_an_invoice_that_is_open_or_not_there_is_not_made_anew(platform: Platform) -> None:
     with pytest.raises(
-        ActionableError, match="acme has no final invoice of its own in 2026-09: there is nothing to make anew"
+        ActionableError, match="acme has no final invoice of its own in 2026-09: there is none to reissue"
     ):
         make_anew(platform)
     platform.compute()
-    with pytest.raises(ActionableError, match="there is nothing to make anew"):
+    with pytest.raises(ActionableError, match="there is none to reissue"):
         make_anew(platform)

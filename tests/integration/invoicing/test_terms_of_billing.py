@@ -585,7 +585,7 @@ def test_an_invoice_whose_difference_is_on_a_final_one_is_not_made_anew(platform
     late_usage(platform)
     correct(platform)
     platform.close(OCTOBER)
-    with pytest.raises(ActionableError, match="was corrected already"):
+    with pytest.raises(ActionableError, match="was already corrected"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, at("2026-11-05"), "ann")
     assert platform.totals() == [300, 100]
 
@@ -599,7 +599,7 @@ def test_an_invoice_with_a_credit_note_is_not_made_anew(platform: Platform) -> N
     with platform.database.transaction() as connection:
         (found,) = find_corrections(connection, SEPTEMBER, ["acme"], platform.usage_table).found
         assert book_credit_note(connection, found, Actor("ann", CLOSED)) == 100
-    with pytest.raises(ActionableError, match="was corrected already, by a credit note"):
+    with pytest.raises(ActionableError, match="was already corrected, by a credit note"):
         reissue(platform.database, "acme", SEPTEMBER, TERMS, CLOSED, "ann")
 
 

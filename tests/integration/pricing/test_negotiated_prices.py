@@ -438,7 +438,7 @@ def test_shadow_billing_keeps_percentages_and_takes_them_off_the_other_book(plat
     platform.close()
     other = PriceBookFiles("fly", METERS, [replace(REQUESTS, model=PerUnit(Decimal("0.20")))])
     (difference,) = shadow_bill(platform.database, SEPTEMBER, other).differences
-    assert (difference.billed_cents, difference.again_cents, difference.shadow_cents) == (150, 150, 300)
+    assert (difference.billed_cents, difference.recalculated_cents, difference.shadow_cents) == (150, 150, 300)
 
 
 @pytest.mark.parametrize("price", ["unit_amount: 0.07, minimum: 5", "percent_off: 33.3", "model: flat, flat_amount: 3"])

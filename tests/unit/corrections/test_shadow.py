@@ -78,7 +78,7 @@ def test_who_can_not_be_priced_is_in_no_total_but_named_with_the_reason() -> Non
 def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
     same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
     (one,) = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).differences
-    assert (one.is_by_prices_alone, one.again_cents, one.cents) == (False, 200, 100)
+    assert (one.is_by_prices_alone, one.recalculated_cents, one.cents) == (False, 200, 100)
 
 
 def test_the_report_is_plain_data() -> None:
@@ -93,7 +93,7 @@ def test_the_report_is_plain_data() -> None:
         "month": "2026-09",
         "price_book": "2027",
         "totals": [{"pay_more": 1, "pay_less": 0, "pay_the_same": 0} | amounts],
-        "organizations": [acme | amounts | {"again_cents": 200, "is_by_prices_alone": False}],
+        "organizations": [acme | amounts | {"recalculated_cents": 200, "is_by_prices_alone": False}],
         "products": [{"product": "One-off"} | amounts],
         "unpriced": [
             {"organization_id": "beta", "organization_name": "Beta", "currency": "USD", "billed_cents": 300}
@@ -204,8 +204,8 @@ def test_a_price_that_changes_inside_a_day_is_named_with_the_moment(moment: str,
         changes(moment).split(rollup("100"), by_day(d1=100))
     assert raised.value.code == "price_changes_inside_a_day"
     assert raised.value.operator_text == (
-        f"the price 'requests' changes at {written}Z, and usage of 'requests' is known by day:"
-        " let it change at midnight UTC for shadow billing"
+        f"the price 'requests' changes at {written}Z, but usage of 'requests' is known per day only:"
+        " change the price at midnight UTC"
     )
 
 
@@ -215,9 +215,8 @@ def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | 
         changes("2026-09-15").split(rollup("100"), days)
     assert raised.value.code == "days_not_known"
     assert raised.value.operator_text == (
-        "the price 'requests' changes at 2026-09-15, and of the billed usage of 'requests' it is not known what was"
-        " used on which day: it was rolled up before that was kept. Choose a later month, or prices that do not change"
-        " inside it"
+        "the price 'requests' changes at 2026-09-15, but the daily quantities of 'requests' in that month were not"
+        " stored. Choose a later month, or prices that do not change inside the month"
     )
 
 
