@@ -1,4 +1,4 @@
-"""The examples of docs/price_books.md and of the public rating call give what they say."""
+"""The examples of docs/price_books.md and of the public rating call give the printed results."""
 
 import doctest
 from pathlib import Path
@@ -9,10 +9,10 @@ PRICE_BOOKS = Path(__file__).parents[2] / "docs" / "price_books.md"
 
 
 def test_the_document_of_price_books_rates_a_price_as_it_says() -> None:
-    found = doctest.testfile(str(PRICE_BOOKS), module_relative=False)
-    assert (found.failed, found.attempted) == (0, 6)
+    result = doctest.testfile(str(PRICE_BOOKS), module_relative=False)
+    assert (result.failed, result.attempted) == (0, 6)
 
 
 def test_the_rating_call_does_what_its_docstring_says() -> None:
-    found = doctest.testmod(rating)
-    assert (found.failed, found.attempted) == (0, 2)
+    result = doctest.testmod(rating)
+    assert (result.failed, result.attempted) == (0, 2)

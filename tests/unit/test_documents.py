@@ -1,4 +1,4 @@
-"""The documents name files that exist: a moved module must take its line in CONTRIBUTING.md with it."""
+"""The documents name files that exist. When a module moves, its line in CONTRIBUTING.md must change too."""
 
 import re
 from pathlib import Path
@@ -40,11 +40,11 @@ def test_links_in_the_documents_lead_to_files_that_exist() -> None:
 
 
 def test_paths_in_the_documents_are_those_of_files_or_folders_that_exist() -> None:
-    """A path may start inside the package: `usage/landing.py` is that of fly_billing/usage/landing.py."""
+    """A path may start inside the package: `usage/landing.py` means fly_billing/usage/landing.py."""
     code = [path for folder in ("fly_billing", "tests", "docs", "deploy") for path in (ROOT / folder).rglob("*")]
     known = [f"/{path.relative_to(ROOT).as_posix()}" for path in [*ROOT.iterdir(), *code]]
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     named = [(path.name, name) for path in documents for name in PATH.findall(path.read_text(encoding="utf-8"))]
     assert len(named) > 50
-    wrong = {f"{where}: {name}" for where, name in named if not any(one.endswith(f"/{name}") for one in known)}
+    wrong = {f"{where}: {name}" for where, name in named if not any(path.endswith(f"/{name}") for path in known)}
     assert wrong == set()
