@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
@@ -76,10 +77,10 @@ def _graph(browser: Browser, url: str, picture: Path) -> None:
     boxes = [box for node in nodes.all() if (box := node.bounding_box())]
     left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
     right, bottom = max(box["x"] + box["width"] for box in boxes), max(box["y"] + box["height"] for box in boxes)
-    clip = {
+    clip: Any = {
         "x": left - MARGIN, "y": top, "width": right - left + 2 * MARGIN, "height": bottom - top,
     }  # fmt: skip
-    _save(page.screenshot(clip=clip), picture, facts)  # type: ignore[arg-type]
+    _save(page.screenshot(clip=clip), picture, facts)
 
 
 def _page(browser: Browser, html: str, picture: Path) -> None:
