@@ -31,7 +31,7 @@ def test_a_word_that_names_no_executor_is_refused_with_those_that_do(word: str) 
 def test_celery_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dagster_celery", None)
     with pytest.raises(
-        SettingsError, match=r"not installed \(no module 'dagster_celery'\).* requirements-engines.lock"
+        SettingsError, match=r"not installed \(module 'dagster_celery' is missing\).* requirements-engines.lock"
     ):
         chosen_executor(Settings.from_environment({"FLY_BILLING_EXECUTOR": "celery", **REDIS}))
 

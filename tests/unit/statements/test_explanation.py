@@ -165,7 +165,7 @@ def test_a_fee_charged_in_advance_shows_the_earlier_charge() -> None:
     assert sums(one) == [
         (
             "Amount",
-            [("share of the month", "1,296,000 x 29 / 2,592,000", Decimal("14.5")), ("charged before", "", -29)],
+            [("share of the month", "1,296,000 x 29 / 2,592,000", Decimal("14.5")), ("already charged", "", -29)],
             Decimal("-14.5"),
         )
     ]

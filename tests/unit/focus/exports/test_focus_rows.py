@@ -132,7 +132,7 @@ def test_what_a_maximum_cuts_down_is_a_quantity_below_zero_as_prices_never_are()
 
 def test_a_recurring_fee_is_a_recurring_purchase_and_what_was_charged_before_corrects_it() -> None:
     share = PriceStep.of("share of the month", Decimal(15), Decimal("29.00"), Decimal(30))
-    before = PriceStep.fee("charged before", Decimal("-29.00"))
+    before = PriceStep.fee("already charged", Decimal("-29.00"))
     paid, back = rows_of(item("support", "-14.50", "subscription", share, before, unit="day", quantity=Decimal(15)))
     columns = "ChargeCategory", "ChargeClass", "ChargeFrequency", "PricingQuantity", "PricingUnit", "ListCost"
     assert picked(paid, *columns) == ["Purchase", None, "Recurring", Decimal("0.5"), "30 Days", Decimal("14.5")]
@@ -414,7 +414,7 @@ def test_what_no_usage_is_behind_has_all_of_the_list_amount_in_its_first_row() -
 def test_a_fee_for_half_of_a_month_and_what_was_charged_before_are_beside_the_list_price() -> None:
     def fee(amount: str) -> list[PriceStep]:
         share = PriceStep.of("share of the month", Decimal(15), Decimal(amount), Decimal(30))
-        return [share, PriceStep.fee("charged before", Decimal("-20"))]
+        return [share, PriceStep.fee("already charged", Decimal("-20"))]
 
     one = item("support", "-10", "subscription", *fee("20"), unit="day", quantity=Decimal(15))
     paid, back = rows_of(negotiated(one, *fee("29")))
