@@ -181,7 +181,7 @@ def _refuse_unlanded_days(
 ) -> None:
     first, last = month.first_day, month.last_landing_day(terms.grace)
     found = {row["day"] for row in rows(connection, "days_not_landed", first=first, last=last)}
-    found |= {row["day"] for row in rows(connection, "days_worth_landing_again") if first <= row["day"] <= last}
+    found |= {row["day"] for row in rows(connection, "days_to_land_again") if first <= row["day"] <= last}
     found |= {day for day in unlanded_days if first <= day <= last}
     if found:
         raise UsageNotLanded(month, found)

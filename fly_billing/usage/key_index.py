@@ -247,7 +247,7 @@ class KeyIndex:
         progress(f"rebuilding the index of event keys from {rows} events")
         table.open_view(duck, "indexed")
         done = 0
-        for batch in duck.execute(sql("keys_of_events")).to_arrow_reader(ENTRIES_AT_ONCE):
+        for batch in duck.execute(sql("event_keys")).to_arrow_reader(ENTRIES_AT_ONCE):
             self.find_and_add(make_entries(batch.column(0).to_numpy(), batch.column(1).to_numpy()))
             done += batch.num_rows
             progress(f"indexed {done} of {rows} events")

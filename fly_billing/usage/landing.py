@@ -235,7 +235,7 @@ def land_batch(
         # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
         index.commit(duck, table, written.version() + table.shift)
         # This comes first: the database only lets a transaction that landed a day replace that day's months.
-        rows(connection, "mark_days_settled", days=touched, lake_version=written.version() + table.shift)
+        rows(connection, "mark_days_written", days=touched, lake_version=written.version() + table.shift)
         acknowledge_version(connection, table, written, touched, _counted(duck))
         return _account(duck, connection, staged, days)
 
@@ -329,18 +329,18 @@ def _settle(
     """
     duck.execute(sql("landing_candidates"))
     duck.executemany("insert into replaced values (?)", [[day] for day in days])
-    table.open_view(duck, "brought_before", days=days)
-    duck.execute(sql("vanished_events"))
-    if since := _earliest_landing(duck, "vanished"):
+    table.open_view(duck, "previous_events", days=days)
+    duck.execute(sql("removed_events"))
+    if since := _earliest_landing(duck, "removed"):
         table.open_view(duck, "usage_table", since=since)
         duck.execute(sql("orphaned_days"))
         duck.execute("insert into replaced from orphaned_days")
-        duck.execute(sql("settled_again"))
-        _free_conflicts(duck, connection)
-    _register_refused(duck, "refused_before", rows(connection, "refused_conflicts", days=list(days)))
+        duck.execute(sql("deduplicated_again"))
+        _mark_resolved_conflicts(duck, connection)
+    _register_rejected(duck, "rejected_before", rows(connection, "rejected_conflicts", days=list(days)))
     table.open_view(duck, "usage_table", days=_search(duck, index))
-    duck.execute(sql("known_events"))
-    duck.execute(sql("settle_duplicates"))
+    duck.execute(sql("accepted_elsewhere"))
+    duck.execute(sql("deduplicate_usage"))
     return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
 
 
@@ -357,15 +357,17 @@ def _search(duck: duckdb.DuckDBPyConnection, index: KeyIndex) -> list[date]:
     return left.distinct_days()
 
 
-def _free_conflicts(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
-    _register_refused(duck, "refused", rows(connection, "refused_conflicts", days=None))
-    freed = duck.execute("select landing_day, source, id from refused semi join vanished using (source, id)").fetchall()
+def _mark_resolved_conflicts(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
+    _register_rejected(duck, "conflicts", rows(connection, "rejected_conflicts", days=None))
+    freed = duck.execute(
+        "select landing_day, source, id from conflicts semi join removed using (source, id)"
+    ).fetchall()
     if freed:
         days, sources, ids = (list(values) for values in zip(*freed, strict=True))
-        rows(connection, "free_conflicts", days=days, sources=sources, ids=ids)
+        rows(connection, "mark_resolved_conflicts", days=days, sources=sources, ids=ids)
 
 
-def _register_refused(duck: duckdb.DuckDBPyConnection, name: str, refused: Sequence[Row]) -> None:
+def _register_rejected(duck: duckdb.DuckDBPyConnection, name: str, refused: Sequence[Row]) -> None:
     schema = pa.schema([("landing_day", pa.date32()), ("source", pa.string()), ("id", pa.string())])
     duck.register(name, pa.Table.from_pylist([dict(row) for row in refused], schema=schema))
 
@@ -382,7 +384,7 @@ def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | No
 
 def _events(duck: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
     """Return the events as a stream, so that sorted events are written without a second copy in memory."""
-    found = duck.execute(sql("settled_events")).to_arrow_reader()
+    found = duck.execute(sql("deduplicated_events")).to_arrow_reader()
     return pa.RecordBatchReader.from_batches(EVENTS, (batch.select(EVENTS.names).cast(EVENTS) for batch in found))
 
 

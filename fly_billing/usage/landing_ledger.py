@@ -322,8 +322,8 @@ def acknowledge_version(
         raise UsageTableMismatch(before.path, f"after landing {partition}: {must}", has)
     version = written.version() + before.shift
     rows(connection, "acknowledge_version", version=version)
-    rows(connection, "forget_landed_months", days=list(days))
+    rows(connection, "reset_landed_months", days=list(days))
     for (day, month), (accepted, number) in counted.items():
         files = partitions[day, month].files
-        rows(connection, "add_landed_month", day=day, month=month, accepted=accepted, rows=number, files=files)
+        rows(connection, "record_landed_month", day=day, month=month, accepted=accepted, rows=number, files=files)
     return version

@@ -142,8 +142,8 @@ class _Staging:
 
     def _take_out(self, files: Sequence[LandingFile]) -> None:
         places = [{"landing_day": file.day, "path": file.name} for file in files]
-        self._duck.register("taken_out", pa.Table.from_pylist(places, schema=PLACE))
-        self._duck.execute(sql("take_out_of_staged"))
+        self._duck.register("deleted_files", pa.Table.from_pylist(places, schema=PLACE))
+        self._duck.execute(sql("delete_from_staged"))
 
     def _refuse_changed(self, files: Sequence[LandingFile]) -> None:
         """Reject files that changed since `_begin`: the staged rows may mix both contents."""

@@ -55,18 +55,18 @@ def _make(duck: duckdb.DuckDBPyConnection, levels: pa.Table) -> None:
 
 def _known_month(connection: Connection, month: BillingMonth) -> BillingMonth | None:
     """Return the last month whose opening levels are known. The first month with usage always is: it has none."""
-    found = rows(connection, "known_carried_month", month=month.first_day) or rows(connection, "first_landed_month")
+    found = rows(connection, "last_carried_month", month=month.first_day) or rows(connection, "first_landed_month")
     first = found[0]["month"]
     return BillingMonth(first.year, first.month) if first else None
 
 
 def _levels(connection: Connection, month: BillingMonth) -> list[dict[str, object]]:
-    return [dict(row) for row in rows(connection, "carried_levels_of_month", month=month.first_day)]
+    return [dict(row) for row in rows(connection, "month_opening_levels", month=month.first_day)]
 
 
 def _keep(duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, version: int) -> None:
-    rows(connection, "forget_carried_month", month=month.first_day)
-    rows(connection, "add_carried_month", month=month.first_day, lake_version=version)
+    rows(connection, "delete_carried_month", month=month.first_day)
+    rows(connection, "record_carried_month", month=month.first_day, lake_version=version)
     cursor = duck.execute("select $month, * from carried_levels", {"month": month.first_day})
     while chunk := cursor.fetchmany(50_000):
         copy_rows(connection, "carried_levels", ("month", *LEVEL_COLUMNS), chunk)

@@ -155,7 +155,7 @@ def _begin(connection: Connection, usage_table: UsageTable, ledger: Ledger, dama
     else:
         _set_aside_log(usage_table.path, damage.base.version())
         base = usage_table.delta()
-        rows(connection, "lose_versions", last=base.version() + ledger.shift)
+        rows(connection, "mark_versions_lost", last=base.version() + ledger.shift)
     if damage.days and damage.base is not None:
         base = usage_table.replace_days(damage.days, EVENTS.empty_table())
     rows(
@@ -164,8 +164,8 @@ def _begin(connection: Connection, usage_table: UsageTable, ledger: Ledger, dama
         acknowledged=next_version,
     )  # fmt: skip
     # This comes first: the database only lets a transaction that landed a day replace that day's months.
-    rows(connection, "mark_days_settled", days=damage.days, lake_version=next_version)
-    rows(connection, "forget_landed_months", days=damage.days)
+    rows(connection, "mark_days_written", days=damage.days, lake_version=next_version)
+    rows(connection, "reset_landed_months", days=damage.days)
 
 
 def _set_aside(path: Path) -> None:

@@ -155,7 +155,7 @@ def _price_of(books: Mapping[str, PriceBook]) -> PriceOf:
 
 def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
     duck.execute("set variable month = $month", {"month": str(month)})
-    duck.execute(sql("make_snapshots"))
+    duck.execute(sql("create_snapshots"))
     names = [name for (name,) in duck.execute("select id from billed_organizations order by id").fetchall()]
     for start in range(0, len(names), ORGANIZATIONS_AT_ONCE):
         block = names[start : start + ORGANIZATIONS_AT_ONCE]
@@ -180,7 +180,7 @@ def _write_each(
         failed |= wrong
     # A difference says more than the database's reason.
     failed |= _differences(connection, list(failed), used, snapshot.month)
-    rows(connection, "drop_unused_snapshots", month=snapshot.month.first_day)
+    rows(connection, "delete_unused_snapshots", month=snapshot.month.first_day)
     return sum(changed for _, changed in done), _record(connection, names, failed, snapshot)
 
 
@@ -189,7 +189,7 @@ def _record(
 ) -> list[RollupFailure]:
     month = snapshot.month
     well = [name for name in names if name not in failed]
-    rows(connection, "forget_rollup_failures", month=month.first_day, organizations=well)
+    rows(connection, "delete_rollup_failures", month=month.first_day, organizations=well)
     failures = [
         RollupFailure(
             name,
@@ -244,7 +244,7 @@ def _register(
 
 
 def _stage(connection: Connection, duck: duckdb.DuckDBPyConnection) -> None:
-    rows(connection, "make_rolled_up")
+    rows(connection, "create_rolled_up_tables")
     copy_table(duck, "snapshots", connection, "rolled_up_snapshots", SNAPSHOT_COLUMNS)
     copy_table(duck, "rollups", connection, "rolled_up_rollups", ROLLUP_COLUMNS)
 

@@ -37,7 +37,7 @@ def days_to_land(
         landed[row["landing_day"]][row["path"]] = FileContent(row["sha256"], row["bytes"])
     come = [day for day in list_day_folders(landing_dir) if day <= now.date()]
     changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
-    return sorted(changed | {row["day"] for row in database.rows("days_worth_landing_again")})
+    return sorted(changed | {row["day"] for row in database.rows("days_to_land_again")})
 
 
 def _is_changed(landing_dir: Path, day: date, landed: Mapping[str, FileContent], by_content: bool) -> bool:

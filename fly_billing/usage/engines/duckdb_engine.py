@@ -39,8 +39,8 @@ SEGMENTS = pa.schema(
 )
 # The order matters: each statement reads the results of the earlier ones.
 STATEMENTS = (
-    "told_levels", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
-    "make_quantities",
+    "level_readings", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
+    "create_quantities",
 )  # fmt: skip
 # Limits the totals whose days are collected at once, so that memory use does not grow with the month.
 TOTALS_AT_ONCE = 50_000
@@ -158,5 +158,5 @@ def recount(duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int,
 
     Call after `aggregate`. Omits meters without events and quantity.
     """
-    found = duck.execute(sql("sum_usage_again")).fetchall()
+    found = duck.execute(sql("recount_usage")).fetchall()
     return {(organization, meter): (events, quantity) for organization, meter, events, quantity in found}

@@ -40,7 +40,7 @@ USED = pa.schema(
     ]
 )
 VARIABLES = ("month_start", "month_end", "counted_until")
-SHARED = ("accepted_usage", "told_levels")
+SHARED = ("accepted_usage", "level_readings")
 SPARK_STATEMENTS = ("usage_by_day", "level_time_by_day", "reduced_usage")
 
 
@@ -89,12 +89,12 @@ class SparkEngine:
         for statement in map(sql_spark, SPARK_STATEMENTS):
             self.spark.sql(statement)
         duck.register("reduced_usage", self.spark.table("reduced_usage").toArrow())
-        duck.execute(sql("make_quantities"))
+        duck.execute(sql("create_quantities"))
         duck.execute(sql("complete_quantities"))
 
     def _send_table(self, duck: duckdb.DuckDBPyConnection, name: str) -> None:
         self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
 
     def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
-        found = self.spark.sql(sql("sum_usage_again")).collect()
+        found = self.spark.sql(sql("recount_usage")).collect()
         return {(row["organization_id"], row["meter"]): (row["events"], row["quantity"]) for row in found}

@@ -1,4 +1,4 @@
--- One row per landing day: what its files brought, by the ledger, and the rejected rows that are really there.
+-- One row per landing day with files: the counts recorded when they landed, and the rejected rows that exist now.
 select
     f.landing_day,
     count(*) as files, sum(f.landed)::bigint as landed, sum(f.accepted)::bigint as accepted,

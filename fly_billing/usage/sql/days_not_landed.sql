@@ -1,4 +1,4 @@
--- One row per landing day in [:first, :last] that was not landed since it ended: its usage may not be in the table.
+-- One row per landing day in [:first, :last] that did not land after it ended, so that its usage may be incomplete.
 select cast(day as date) as day
 from generate_series(cast(:first as timestamp), cast(:last as timestamp), interval '1 day') as days (day)
 where not exists (

@@ -1,5 +1,5 @@
--- One row: the version of the usage table from which on it holds all the landing days in [:first, :last], and the days before them
--- where a meter is time-weighted: what is held may have been told at any time.
+-- One row: the first version of the usage table that contains all landing days in [:first, :last]. If a meter is
+-- time-weighted, it contains all earlier days too, because a level may come from any of them.
 select max(lake_version) as lake_version
 from landing_days
 where landing_day <= :last

@@ -1,7 +1,7 @@
 -- name: add_rollups
--- No rows. The rollups of these organizations' snapshots. One that is there already is the same by its snapshot's fingerprint;
--- should somebody have changed it by hand, it is put right (and if a finalized invoice billed it, the database refuses). One
--- from before days were kept stays without them.
+-- No rows. Adds the rollups of these organizations' snapshots. An existing rollup has the same content, because its
+-- snapshot has the same fingerprint. If somebody changed it manually, this restores it, or the database raises an error
+-- because a finalized invoice billed it. A rollup from before days were recorded keeps its missing days.
 insert into usage_rollups (id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events, daily)
 select r.id, r.snapshot_id, r.meter, r.dimensions, r.segment_start, r.segment_end, r.quantity, r.events, r.daily
 from rolled_up_rollups as r
@@ -21,8 +21,8 @@ where (
 or usage_rollups.daily <> excluded.daily;
 
 -- name: add_snapshots
--- One row per rolled up organization of these, with whether its snapshot is new. A snapshot that was there before is only
--- confirmed: this later version of the usage table says the same.
+-- One row per rolled-up organization of these, and whether its snapshot is new. A snapshot that exists only gets the
+-- later version of the usage table.
 insert into usage_snapshots (id, organization_id, month, lake_version, fingerprint, events, rolled_up_at, is_current)
 select id, organization_id, :month, :lake_version, fingerprint, events, :now, true
 from rolled_up_snapshots
@@ -31,19 +31,19 @@ on conflict (id) do update set is_current = true, lake_version = excluded.lake_v
     rolled_up_at = excluded.rolled_up_at
 returning organization_id, xmax = 0 as is_new;
 
--- name: drop_unused_snapshots
--- No rows. Snapshots that are neither current nor billed by any invoice or its adjustments.
+-- name: delete_unused_snapshots
+-- No rows. Deletes snapshots that are neither current nor billed by an invoice or an adjustment.
 delete from usage_snapshots
 where month = :month and not is_current
     and not exists (select from invoice_snapshots where invoice_snapshots.snapshot_id = usage_snapshots.id)
     and not exists (select from corrected_snapshots where corrected_snapshots.snapshot_id = usage_snapshots.id);
 
--- name: forget_rollup_failures
--- No rows. The usage of these organizations in the month was rolled up, and compared with the usage table.
+-- name: delete_rollup_failures
+-- No rows. Deletes the failures of organizations whose rollups of the month match the usage table.
 delete from rollup_failures where month = :month and organization_id = any (:organizations);
 
--- name: make_rolled_up
--- No rows. Where COPY puts what was just rolled up, until it is compared with what is there.
+-- name: create_rolled_up_tables
+-- No rows. Creates temporary tables for COPY, from which the other statements update the real ones.
 create temp table rolled_up_snapshots (id uuid, organization_id text, fingerprint text, events bigint) on commit drop;
 create temp table rolled_up_rollups (
     id uuid, snapshot_id uuid, meter text, dimensions jsonb, segment_start timestamptz, segment_end timestamptz,
@@ -51,7 +51,7 @@ create temp table rolled_up_rollups (
 ) on commit drop;
 
 -- name: price_segments
--- One row per meter and stretch of the month in which none of the meter's prices changes. Half-open, without gaps.
+-- One row per meter and segment of the month in which none of the meter's prices changes. Half-open, without gaps.
 with moments as (
     select key as meter, cast(:month_start as timestamptz) as moment from meters
     union
@@ -69,13 +69,13 @@ select
 from moments;
 
 -- name: record_rollup_failure
--- No rows. The organization's usage of the month can't be billed: what stands in usage_rollups is not what it used.
+-- No rows. Records that an organization can't be billed for the month, because its rollups differ from its usage.
 insert into rollup_failures (organization_id, month, reason, found_at)
 values (:organization_id, :month, :reason, :now)
 on conflict (organization_id, month) do update set reason = excluded.reason, found_at = excluded.found_at;
 
 -- name: retire_changed_snapshots
--- No rows. Snapshots of these organizations that are no longer what the organization used in the month.
+-- No rows. Marks snapshots as not current if this roll-up found other usage for their organizations.
 update usage_snapshots set is_current = false
 from rolled_up_snapshots
 where usage_snapshots.month = :month and usage_snapshots.is_current
@@ -84,8 +84,8 @@ where usage_snapshots.month = :month and usage_snapshots.is_current
     and rolled_up_snapshots.organization_id = any (:organizations);
 
 -- name: rolled_up_usage
--- One row per organization of these that this run rolled up, and meter: events and quantity in its current rollups of the
--- month, and what their days add up to.
+-- One row per meter of these organizations: the events and the quantity of its current rollups in the month, and the
+-- sum of its daily quantities.
 select
     s.organization_id, r.meter, sum(r.events)::bigint as events, sum(r.quantity) as quantity,
     sum(coalesce((select sum(day.quantity) from unnest(r.daily) as day (quantity)), r.quantity)) as quantity_by_day

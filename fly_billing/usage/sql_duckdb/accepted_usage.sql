@@ -1,6 +1,6 @@
--- DuckDB and Spark. One row per accepted event of the month and of a billed organization, with how its meter adds up.
--- `quantity` is as the meter counts it: in whole steps, where it rounds each event (`pricing.rules.aggregations`). `value` is that of
--- the property which the aggregation names (unique_of, series). Left out: duplicates.
+-- DuckDB and Spark. One row per accepted event of the month and of a billed organization, with the terms of its meter.
+-- Not here: duplicates. `quantity` is in whole steps if the meter rounds each event (`pricing.rules.aggregations`).
+-- `value` is the property that the aggregation names (unique_of, series).
 create or replace temp view accepted_usage as
 select
     events.source, events.id, events.meter, events.organization_id, events.time, events.dimensions,

@@ -1,8 +1,8 @@
--- `carried_levels` from the start of a month to the start of the next one: one row per organization, meter and
--- series that holds more than 0 then, with the dimensions under which it was told last. `events` are those of the month
--- between, of all organizations.
+-- Moves `carried_levels` from the start of a month to the start of the next one: one row per organization, meter and
+-- series with a level above 0, with the dimensions of its last event. `earlier_events` are the events of that month, of
+-- all organizations.
 create or replace temp table carried_levels as
-with told as (
+with readings as (
     select
         events.organization_id, events.meter,
         coalesce(json_extract_string(events.data, '$."' || meters.property || '"'), '') as series,
@@ -15,8 +15,8 @@ with told as (
 )
 
 select
-    organization_id, meter, coalesce(told.dimensions, carried_levels.dimensions) as dimensions, series,
-    coalesce(told.level, carried_levels.level) as level
+    organization_id, meter, coalesce(readings.dimensions, carried_levels.dimensions) as dimensions, series,
+    coalesce(readings.level, carried_levels.level) as level
 from carried_levels
-full join told using (organization_id, meter, series)
-where coalesce(told.level, carried_levels.level) > 0
+full join readings using (organization_id, meter, series)
+where coalesce(readings.level, carried_levels.level) > 0

@@ -1,5 +1,5 @@
--- Fills `quantities` from `reduced_usage`, which another engine made (`sql_spark/reduced_usage.sql`): one row per
--- organization, meter, dimensions and segment, with where the segment ends, and its days written as in `roll_up_usage.sql`.
+-- Fills `quantities` from `reduced_usage`, the result of another engine (`sql_spark/spark_engine.sql`): one row per
+-- organization, meter, dimensions and segment. Adds the segment's end, and writes `daily` as `roll_up_usage.sql` does.
 insert into quantities
 select
     organization_id, meter, dimensions, segment_start, segment_end, quantity, events,

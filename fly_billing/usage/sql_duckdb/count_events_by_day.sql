@@ -1,4 +1,4 @@
--- One row per landing day: accepted events and duplicates in the table.
+-- One row per landing day: the accepted events and the duplicates in the usage table.
 select landing_day, count(*) filter (not is_duplicate), count(*) filter (is_duplicate)
 from events
 where list_contains($days, landing_day)

@@ -1,7 +1,7 @@
 -- name: level_time
--- Macros for levels times microseconds, in two whole numbers: the sum of whole levels, and that of their 15 decimals
--- taken as a whole number. Together they have more digits than a decimal of DuckDB; each alone fits.
--- `level_time(whole, decimals, unit)` is their quotient by `unit` microseconds, rounded half-up at the 15th decimal.
+-- Macros that multiply levels by microseconds exactly. They keep two integers, the sum of the whole levels and the sum
+-- of their 15 decimals, because both together have more digits than a DuckDB decimal. `level_time(whole, decimals,
+-- unit)` divides them by `unit` microseconds and rounds half up at the 15th decimal.
 create or replace temp macro whole_of(level) as floor(level)::hugeint;
 create or replace temp macro decimals_of(level) as ((level - floor(level)) * 1000000000000000)::hugeint;
 create or replace temp macro quotient(whole, decimals, unit) as
@@ -13,15 +13,15 @@ create or replace temp macro level_time(whole, decimals, unit) as quotient(
 );
 
 -- name: number_totals
--- One row per organization, meter and dimensions with events or levels in the month, numbered: to group and order by
--- a number takes a fraction of the time and memory of doing so by texts.
--- `together` numbers what counts as one where quantities can't be added up: the total itself, but for dimensions that one
--- price covers (`counted_together`).
+-- Numbers the organization, meter and dimensions of all events and levels of the month: one row each. Grouping and
+-- sorting by a number takes a fraction of the time and memory of grouping by texts. `together` is the number of the
+-- total with which a non-additive meter counts it: its own, except for dimensions that share a price
+-- (`counted_together`).
 create or replace temp table totals as
 with used as (
     select distinct organization_id, meter, dimensions, aggregation, time_unit from accepted_usage
     union
-    select organization_id, meter, dimensions, 'time_weighted', time_unit from told_levels where not is_event
+    select organization_id, meter, dimensions, 'time_weighted', time_unit from level_readings where not is_event
 )
 
 select

@@ -1,13 +1,13 @@
 -- name: insert_json
--- No rows. Puts the lines of `read_json` into `staged`: plain ones as they were read, all others as in `exact_rows`.
+-- No rows. Inserts the lines of `read_json` into `staged`: plain lines directly, all others from `exact_rows`.
 insert into staged by name
 select * exclude (is_plain) from read_json where is_plain
 union all by name
 select * from exact_rows;
 
 -- name: plain_object
--- No rows. Makes the macro `is_plain_object(doc)`: whether a text is a JSON object that DuckDB reads exactly as
--- `usage/rules/cells.py` does. No escapes, no two equal keys, nothing inside but texts, whole numbers, true, false and null.
+-- No rows. Creates the macro `is_plain_object(doc)`: true for a JSON object that DuckDB and `usage/rules/cells.py` read
+-- alike. It has no escapes and no repeated keys, and its values are texts, integers, true, false or null.
 create or replace temp macro is_plain_object(doc) as
 case
     when contains(doc, '\') or not json_valid(doc) or regexp_matches(doc, ',\s*[}\]]') then false

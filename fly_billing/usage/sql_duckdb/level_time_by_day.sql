@@ -1,7 +1,7 @@
--- Adds to `usage_by_day` what levels come to: one row per total, segment and day on
--- which something was held, up to `counted_until`. All series are added up by their changes: a stretch has what was held
--- when it began for all its time, and each change inside it for the time that was left. What was counted since the
--- month's start is rounded at the end of every stretch, so that the rows add up to the month's quantity.
+-- Adds level time to `usage_by_day`: one row per total, segment and day with a level above 0, up to `counted_until`.
+-- Sums the changes of all series: a stretch counts the level at its start for all of its time, and each later change
+-- for the remaining time. Rounds the running total at the end of each stretch, so that the rows sum to the month's
+-- quantity.
 insert into usage_by_day by name
 with stretches as (
     select
@@ -20,7 +20,7 @@ with stretches as (
 
 changes as (
     select total, meter, segmentation, time, level - lag(level, 1, 0) over in_order as change
-    from told_levels
+    from level_readings
     join totals using (organization_id, meter, dimensions)
     window in_order as (partition by total, series order by place)
 ),

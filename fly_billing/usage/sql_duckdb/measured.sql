@@ -1,9 +1,9 @@
--- `measured`: one row per thing that landed rows of a shared type say (type, data, quantity): what each meter that reads
--- such events measures. Shared is a type that several meters read, or one by another name or property (`shared_meters`).
--- A meter whose property is missing, null or empty does not measure the event; that none does is `is_unmeasured`. One
--- meter's measurement is an event like any other; several are one row of the usage table: `meter` is the event's type then,
--- `dimensions` a JSON array of them all (`usage.usage_table`). `wrong` and `negative` name the first property whose number can't be
--- billed, with that; `absent` has the dimensions that a measuring meter misses.
+-- `measured`: one row per distinct (type, data, quantity) of landed rows with a shared type. A type is shared if
+-- several meters read it, or one whose name or property differs from it (`shared_meters`). A meter does not measure an
+-- event whose property is missing, null or empty; `is_unmeasured` if no meter does. The measurement of a single meter
+-- is like any event. Several are one row of the usage table: `meter` is the event's type, and `dimensions` a JSON array
+-- of all measurements (`usage.usage_table`). `wrong` and `negative` have the first property with an invalid number, and
+-- the number. `absent` has the missing dimensions of a meter that measures the event.
 create or replace temp table measured as
 with said as (
     select type, data as landed_data, quantity as landed_quantity
@@ -35,7 +35,7 @@ read as (
     join shared_meters as meters on meters.event_type = typed.type
 ),
 
-judged_each as (
+validated_each as (
     select
         *,
         case
@@ -49,7 +49,7 @@ judged_each as (
         to_json(map_from_entries(list_transform(
             list_sort(dimensions),
             lambda name: struct_pack(k := name, v := json_extract_string(data, '$."' || name || '"'))
-        )))::varchar as kept_apart
+        )))::varchar as measured_dimensions
     from read
     where said_quantity is not null
 ),
@@ -63,10 +63,10 @@ each_event as (
         arg_min(absent, meter) filter (where len(absent) > 0) as absent,
         bool_or(has_nul) as has_nul,
         list(
-            struct_pack(meter := meter, quantity := quantity::varchar, dimensions := kept_apart) order by meter
+            struct_pack(meter := meter, quantity := quantity::varchar, dimensions := measured_dimensions) order by meter
         ) as measurements,
         list(quantity order by meter) as quantities
-    from judged_each
+    from validated_each
     group by all
 )
 

@@ -1,21 +1,21 @@
--- One row per landed row that was refused, with the reason and what to do. A NUL character, which Postgres can't hold
--- and a torn file may be full of, is written as its symbol.
+-- `rejected`: one row per rejected row, with the reason and what to do. Replaces NUL characters, which damaged files
+-- may be full of and Postgres can't store, by a symbol.
 create or replace temp table rejected as
-with refused as (
-    select landing_day, path, line, reason, null as first from judged where reason is not null
+with rejected_rows as (
+    select landing_day, path, line, reason, null as first from validated where reason is not null
     union all
-    select landing_day, path, line, 'conflicting_duplicate', first from verdicts where is_conflict
+    select landing_day, path, line, 'conflicting_duplicate', first from shared_keys where is_conflict
 ),
 
 shown as (
     select
         staged.* replace (coalesce(time, strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ'), moment::varchar) as time),
-        refused.reason,
-        refused.first, coalesce(measured.absent, described.absent) as absent, measured.lacking,
-        coalesce(if(refused.reason = 'negative_quantity', measured.negative, measured.wrong), staged.quantity)
+        rejected_rows.reason,
+        rejected_rows.first, coalesce(measured.absent, described.absent) as absent, measured.lacking,
+        coalesce(if(rejected_rows.reason = 'negative_quantity', measured.negative, measured.wrong), staged.quantity)
             as refused_quantity,
         coalesce(measured.is_unmeasured, false) as is_unmeasured
-    from refused
+    from rejected_rows
     join staged using (landing_day, path, line)
     join described
         on described.type is not distinct from staged.type and described.landed_data is not distinct from staged.data
@@ -24,7 +24,7 @@ shown as (
         and measured.landed_quantity is not distinct from staged.quantity
 ),
 
-told as (
+messages as (
     select
         *,
         case reason
@@ -70,4 +70,4 @@ select
         coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar),
         chr(0), '␀'
     ) as raw
-from told
+from messages

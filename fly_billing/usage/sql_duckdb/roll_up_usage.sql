@@ -1,6 +1,6 @@
--- Adds the totals numbered from $after, exclusive, on, $count of them, to `quantities`: one row per organization,
--- meter, dimensions and segment of the month with events, or with a quantity without them (a level held from before). `daily` is what each day of the month added, as Postgres writes an
--- array.
+-- Adds $count totals after number $after to `quantities`: one row per organization, meter, dimensions and segment of
+-- the month with events, or with a quantity without events (a level from an earlier month). `daily` has the quantity of
+-- each day of the month, written as a Postgres array.
 insert into quantities
 with segmented as (
     select

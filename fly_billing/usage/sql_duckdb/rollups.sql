@@ -1,5 +1,5 @@
--- name: make_snapshots
--- What `snapshot_usage` fills; and `rollups`: one row per rollup, with the snapshot it belongs to.
+-- name: create_snapshots
+-- Creates the table that `snapshot_usage` fills, and the view `rollups`: one row per rollup, with its snapshot.
 create or replace temp table snapshots (id uuid, organization_id varchar, fingerprint varchar, events bigint);
 
 create or replace temp view rollups as
@@ -11,8 +11,9 @@ from quantities
 join snapshots on snapshots.organization_id = quantities.organization_id;
 
 -- name: snapshot_usage
--- Adds to `snapshots` the billed organizations from $first to $last, both included: one row each (also without usage),
--- fingerprinted by all that its rollups say. Some at a time, as what they say is held in memory, whatever the limit.
+-- Adds one row to `snapshots` per billed organization from $first to $last, inclusive, also without usage. The
+-- fingerprint covers the whole content of its rollups. The caller passes blocks, because DuckDB concatenates this
+-- content in memory beyond its limit.
 insert into snapshots
 with described as (
     select

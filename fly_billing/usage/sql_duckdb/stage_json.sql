@@ -1,14 +1,15 @@
--- `read_json`: one row per line of `lines`, with what its JSON document says where it `is_plain`. The other lines are
--- for the exact reader (`usage.readers.json_lines.stage_json_line`): what DuckDB could read otherwise than that must not be plain.
--- (Not a condition: DuckDB would push it down and read each document once more for it.) Plain is a flat object whose only
--- object is `data`, flat too: no escapes, no key twice, no numbers but whole ones, and a quantity whose digits are those in
--- the line (DuckDB reads doubles). A key that is twice in `data`, but for the quantity, is left to `validate_usage.sql`.
+-- `read_json`: one row per line of `lines`, with the fields of its JSON document if it `is_plain`. The exact reader
+-- (`usage.readers.json_lines.stage_json_line`) reads all other lines. A plain line is a flat object whose only nested
+-- object, `data`, is flat, too: no escapes, no repeated keys, no numbers except integers, and a quantity that appears
+-- in the line with the same digits, because DuckDB reads numbers as doubles. `validate_usage.sql` checks repeated keys
+-- in `data` other than the quantity. `is_plain` is a column and not a condition, as DuckDB would push a condition down
+-- and parse each document once more for it.
 create or replace temp table read_json as
 with shaped as (
     select
         landing_day, path, line, raw,
-        -- Members, then `data` with members of its own, then members. A member is a text, a whole number of up to
-        -- 18 digits, or a word; only a quantity may have a point.
+        -- Matches members, then `data` with its own members, then members. A member is a text, an integer of up to 18
+        -- digits, or a word. Only a quantity may have a decimal point.
         regexp_full_match(
             raw,
             '\{[ \t]*("[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null)[ \t]*,[ \t]*)*' -- noqa: LT05
@@ -20,7 +21,7 @@ with shaped as (
             || '|"quantity"[ \t]*:[ \t]*-?(0|[1-9]\d{0,19})(\.\d{1,15})?))*[ \t]*\}'
             || '([ \t]*,[ \t]*"[^"\\\x00-\x1f]*"[ \t]*:[ \t]*("[^"\\\x00-\x1f]*"|-?[1-9]\d{0,17}|0|true|false|null))*[ \t]*\}' -- noqa: LT05
         )
-        -- Names that are no texts: the exact reader tells whole numbers from the rest.
+        -- Identifiers that are not texts go to the exact reader, which accepts integers only.
         and not regexp_matches(raw, '"(id|source|type|subject)"[ \t]*:[ \t]*[^" \t]') as is_flat
     from lines
 ),
@@ -55,7 +56,7 @@ read as (
             )
             then try_cast(time as timestamptz)
         end as moment,
-        -- The digits of a text, and of a whole number of up to 18 digits, are those that were written.
+        -- The digits of a text, and of an integer with up to 18 digits, are as written.
         case
             when regexp_full_match(quantity, '0|[1-9]\d{0,17}') then quantity
             when contains(data, '"quantity":"')
@@ -75,7 +76,7 @@ select
     null::varchar as problem, null::varchar as problem_message, moment,
     coalesce(
         moment is not null and quantity <> '' and not contains(data, '"quantity"')
-        -- Six names, none of which is missing, are six different ones. Counting them is dear.
+        -- Six names of which none is missing are distinct. Counting distinct names is expensive.
         and (
             len(keys) = 6 and id is not null and source is not null and type is not null and subject is not null
             or len(keys) = list_unique(keys) and not list_contains(keys, 'quantity')

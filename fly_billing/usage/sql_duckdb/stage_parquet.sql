@@ -1,5 +1,6 @@
--- No rows. Puts the rows of the plain Parquet files $files, which `plain_files` has with their landing day and path, into
--- `staged`; an error where a quantity has an exponent or a time lies outside the years 1 to 9999: those are for another reader.
+-- No rows. Inserts the rows of the plain Parquet files $files into `staged`; `plain_files` has their landing days and
+-- paths. Raises an error for a quantity with an exponent, or a time outside of the years 1 to 9999: these files need
+-- the other reader.
 insert into staged by name
 select
     plain_files.landing_day, plain_files.path, rows.file_row_number + 1 as line, '' as raw, rows.id, rows.source,

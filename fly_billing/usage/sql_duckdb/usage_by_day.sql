@@ -1,6 +1,6 @@
--- One row per total (`number_totals`), segment and day of the month with events: what they add to the
--- month's quantity (`pricing.rules.aggregations`), and how many they are. Levels are told by events, and added in
--- `level_time_by_day.sql`. Events are read twice, as keeping them takes longer, and memory.
+-- `usage_by_day`: one row per total (`number_totals`), segment and day with events: their contribution to the month's
+-- quantity (`pricing.rules.aggregations`), and their number. Events with levels contribute in `level_time_by_day.sql`.
+-- Reads the events twice, because keeping them takes more time and memory.
 create or replace temp table usage_by_day as
 with numbered as not materialized (
     select totals.total, totals.together, accepted_usage.*

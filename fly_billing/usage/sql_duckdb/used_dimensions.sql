@@ -1,5 +1,5 @@
--- DuckDB and Spark. One row per organization, meter, set of dimensions and segment with events, of meters whose quantities
--- can't be added up over dimensions (`usage.rules.counted_together`).
+-- DuckDB and Spark. One row per organization, meter, dimensions and segment with events, for non-additive meters
+-- (`usage.rules.counted_together`).
 select distinct
     accepted_usage.organization_id, accepted_usage.meter, accepted_usage.dimensions, segments.segment_start
 from accepted_usage

@@ -1,14 +1,13 @@
--- `judged`: one row per landed row, typed where it can be billed, with a reason where it can't. What rows of shared
--- types are is in `measured.sql`. `described`: what the
--- data of a meter's events say, once for all rows that say the same: reading JSON is most of the work, and a resource
--- mostly says the same all month. Left out: duplicates, which `settle_duplicates.sql` tells apart.
--- What a time, a quantity and `data` may look like is in `usage/rules/cells.py`. The readers have read times (`moment`) and
--- taken exponents out of quantities; `data` is read here, by `exact_object` where DuckDB would not read it exactly so.
--- Parameters: $first_month, the first moment of the first month that can be billed.
+-- `validated`: one row per landed row, with types if it is valid and a reason if it is not. `measured.sql` has the rows
+-- of shared types. `described`: the parsed data, once for all rows of a type with the same data, because parsing JSON
+-- is most of the work and a resource mostly repeats its data. Not here: duplicates (`deduplicate_usage.sql`).
+-- `usage/rules/cells.py` defines valid times, quantities and data. The readers have parsed times (`moment`) and removed
+-- exponents. This statement parses `data`, with `exact_object` if DuckDB would not read it exactly. $first_month: the
+-- first moment of the first month that can be billed.
 create or replace temp table described as
 with typed as (
     select
-        said.type, said.data as landed_data, meters.key as meter, meters.dimensions as kept_apart_by,
+        said.type, said.data as landed_data, meters.key as meter, meters.dimensions as meter_dimensions,
         case when is_plain_object(said.data) then said.data else exact_object(said.data) end as data,
         list_concat(meters.dimensions, if(meters.property is null, [], [meters.property])) as wanted,
         coalesce(meters.needs_quantity, false) as needs_quantity
@@ -23,17 +22,17 @@ read as (
 select
     type, landed_data, meter, data, needs_quantity, landed_data is not null and data is null as is_bad_json,
     list_filter(wanted, lambda name, place: found[place] is null) as absent, -- noqa: PRS
-    -- Postgres has no text with a NUL in it.
+    -- Postgres can't store a text with a NUL character.
     contains(array_to_string(found, ''), chr(0)) as has_nul,
     case
         when meter is not null then to_json(map_from_entries(list_transform(
-            list_sort(kept_apart_by),
+            list_sort(meter_dimensions),
             lambda name: struct_pack(k := name, v := json_extract_string(data, '$."' || name || '"'))
         )))::varchar
     end as dimensions
 from read;
 
-create or replace temp table judged as
+create or replace temp table validated as
 with typed as (
     select
         staged.landing_day, staged.path, staged.line, staged.source, staged.id,
@@ -51,8 +50,8 @@ with typed as (
         described.has_nul or coalesce(measured.has_nul, false) or contains(staged.id, chr(0))
             or contains(staged.source, chr(0)) as has_nul,
         staged.moment as time,
-        -- More decimals than 15 would be rounded by the cast: refused instead. What fits takes the narrow cast, which is a
-        -- hundred times as fast.
+        -- The cast would round more than 15 decimals, so such a quantity is invalid. The narrow cast takes a hundredth
+        -- of the time of the wide one.
         case
             when measured.type is not null then measured.quantity
             when coalesce(staged.quantity, '') = '' and not described.needs_quantity then 1
@@ -79,7 +78,7 @@ select
         when is_partial then 'missing_field'
         when meter is null then 'unknown_meter'
         when organization_id is null then 'unknown_organization'
-        -- The last moment that Parquet can write is infinity to DuckDB: it lies in no month.
+        -- DuckDB reads the last moment of Parquet as infinity, which is in no month.
         when time is null or not isfinite(time) then 'bad_time'
         when time < $first_month then 'time_too_early'
         when time < existed_from then 'before_organization'

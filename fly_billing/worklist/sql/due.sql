@@ -3,7 +3,7 @@
 select landing_day, path, sha256, bytes from usage_files;
 
 -- name: months_to_reconcile
--- One row per month (its start) of which Stripe has invoices that can still change: unpaid, or there since :since.
+-- One row per month (its start) with invoices in Stripe that can still change: unpaid ones, or ones sent since :since.
 select distinct cast(i.month as timestamp) at time zone 'UTC' as month
 from stripe_invoices as s
 join invoices as i on i.id = s.invoice_id
@@ -11,7 +11,7 @@ where s.state = 'finalized' and (i.status = 'finalized' or s.finalized_at >= :si
 order by month;
 
 -- name: months_to_sync
--- One row per month (its start) with finalized invoices that are not in Stripe and that another try can bring there.
+-- One row per month (its start) with finalized invoices that are missing in Stripe and that a sync can create.
 select distinct cast(invoices.month as timestamp) at time zone 'UTC' as month
 from invoices
 left join stripe_invoices on stripe_invoices.invoice_id = invoices.id
@@ -24,8 +24,8 @@ where invoices.status = 'finalized' and invoices.origin = 'billed'
 order by month;
 
 -- name: months_with_late_usage
--- One row per month (its start) that has finalized invoices and of which usage was landed after it was last rolled up. Where a
--- meter is time-weighted, usage of an earlier month may be held in a later one: then those are rolled up again too.
+-- One row per month (its start) with finalized invoices and with usage that landed after its last roll-up. If a meter
+-- is time-weighted, usage of an earlier month counts as well, because a level may last into later months.
 select cast(i.month as timestamp) at time zone 'UTC' as month
 from (select distinct month from invoices where status <> 'open' and origin = 'billed') as i
 join landed_months as m
@@ -39,5 +39,5 @@ having max(d.lake_version) > (
 order by i.month;
 
 -- name: rejected_files
--- One row per file that was rejected as a whole: it could not be read, or is of no known format.
+-- One row per file that was rejected as a whole, because it could not be read or its format is unknown.
 select landing_day, path, reason, message from rejected_usage where line = 0 order by landing_day, path;

@@ -1,6 +1,6 @@
--- One row per month (its start) that is over before :before and in which an organization that existed has no final
--- invoice. Looks three months back, and further where an invoice was left open or an organization could not be billed; older
--- gaps are a matter for a backfill.
+-- One row per month (its start) that ended before :before and lacks a final invoice for an organization that existed.
+-- Looks back three months, and further for months with an open invoice or a billing failure. Use a backfill for older
+-- gaps.
 select distinct m.month
 from organizations as o
 cross join lateral generate_series(
@@ -17,7 +17,7 @@ where not exists (
         and invoices.month = cast(m.month at time zone 'UTC' as date)
 )
 and not exists (
-    -- Its payer has it on an invoice, and is looked at itself.
+    -- The invoice of its payer covers it, and the payer is checked itself.
     select from organization_links as l
     where l.organization_id = o.id
         and daterange(l.first_month, l.last_month, '[]') @> cast(m.month at time zone 'UTC' as date)

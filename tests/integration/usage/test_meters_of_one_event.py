@@ -321,11 +321,11 @@ def test_a_meter_of_its_own_events_needs_no_quantity_to_count_them(platform: Pla
 def test_a_repaired_meter_of_no_known_type_lands_its_rejected_days_again(platform: Platform) -> None:
     write(platform, line("d", "download", bytes=12))
     platform.land()
-    assert platform.database.rows("days_worth_landing_again") == []
+    assert platform.database.rows("days_to_land_again") == []
     meter = Meter("downloads", "Downloads", "byte", event_type="download", quantity_of="bytes")
     with platform.database.transaction() as connection:
         load_price_book(connection, PriceBookFiles("fly", [meter], ()))
-    assert [row["day"] for row in platform.database.rows("days_worth_landing_again")] == [DAY]
+    assert [row["day"] for row in platform.database.rows("days_to_land_again")] == [DAY]
 
 
 def test_a_plain_event_lands_beside_shared_ones_as_ever(platform: Platform) -> None:

@@ -1,6 +1,6 @@
--- What statements that DuckDB and Spark share call by the names they have in DuckDB: its variables and functions,
--- and the macros of `sql/level_time.sql`. Spark's `div` ends at 64 bits, and `/` rounds at a place of its own: so
--- `quotient` divides a multiple of the unit, which leaves nothing to round.
+-- Defines DuckDB's variables and functions, and the macros `level_time` of `duckdb_engine.sql`, for the statements that
+-- DuckDB and Spark share. Spark's `div` is limited to 64 bits, and its `/` rounds at another digit. So `quotient`
+-- divides a multiple of the unit, which needs no rounding.
 declare or replace variable month_start timestamp;
 
 declare or replace variable month_end timestamp;
@@ -15,8 +15,8 @@ end;
 create or replace temporary function epoch_us(moment timestamp) returns bigint
 return unix_micros(moment);
 
--- Both read numbers that are no whole ones as doubles, but do not write them alike, and a series that is called
--- otherwise than in the month before would be held twice.
+-- Both engines read numbers with decimals as doubles, but write them differently. A series that is written differently
+-- than in the month before would count twice.
 create or replace temporary function as_duckdb_writes(found string, data string, path string) returns string
 return if(
     found rlike '^(-?[0-9.]+E-?[0-9]+|"-?Infinity")$'

@@ -1,5 +1,5 @@
--- As `sql/level_time_by_day.sql`: one row per total, segment and day on which something was held, up to
--- `counted_until`. Whole levels and their 15 decimals are added up apart, as there.
+-- As `sql_duckdb/level_time_by_day.sql`: one row per total, segment and day with a level above 0, up to
+-- `counted_until`. It also sums whole levels and their 15 decimals separately.
 create or replace temp view level_time_by_day as
 with days as (
     select explode(sequence(month_start, month_end - interval 1 day, interval 1 day)) as midnight
@@ -21,8 +21,8 @@ changes as (
         level - coalesce(lag(level) over (
             partition by organization_id, meter, dimensions, series order by place
         ), 0) as change
-    from told_levels
-    join billed_organizations on billed_organizations.id = told_levels.organization_id
+    from level_readings
+    join billed_organizations on billed_organizations.id = level_readings.organization_id
 ),
 
 changes_by_stretch as (
@@ -40,8 +40,8 @@ changes_by_stretch as (
 
 totals as (
     select distinct organization_id, meter, dimensions, segmentation, time_unit
-    from told_levels
-    join billed_organizations on billed_organizations.id = told_levels.organization_id
+    from level_readings
+    join billed_organizations on billed_organizations.id = level_readings.organization_id
 ),
 
 held as (

@@ -1,10 +1,10 @@
 -- name: events_as_landed
--- One row per event of the month, as it is in the usage table: none of them is read by several meters.
+-- One row per event of the month, as it is in the usage table. Only for months without events that several meters read.
 create or replace temp view events as
 select * from landed;
 
 -- name: events_by_meter
--- One row per event of the month and meter that reads it, as `usage.usage_table.MEASUREMENTS` has it for DuckDB.
+-- One row per event of the month and meter that reads it, as `usage.usage_table.MEASUREMENTS` does in DuckDB.
 create or replace temp view events as
 with shared as (
     select
@@ -26,8 +26,8 @@ select
 from shared;
 
 -- name: reduced_usage
--- One row per organization, meter, dimensions and segment of the month with events, or with a quantity without
--- them. `by_day`: day of the month -> what it added. What the first half of `sql/roll_up_usage.sql` is to DuckDB.
+-- One row per organization, meter, dimensions and segment of the month with events, or with a quantity without events.
+-- `by_day` maps days of the month to their quantities. Corresponds to the first half of `sql_duckdb/roll_up_usage.sql`.
 create or replace temp view reduced_usage as
 with by_day as (
     select organization_id, meter, dimensions, segment_start, day, sum(quantity) as quantity, sum(events) as events

@@ -1,5 +1,5 @@
--- As `sql/usage_by_day.sql`: one row per total (organization, meter and dimensions), segment and day of the month
--- with events: what they add to the month's quantity, and how many they are. Levels are added by `level_time_by_day.sql`.
+-- As `sql_duckdb/usage_by_day.sql`: one row per total (organization, meter and dimensions), segment and day with
+-- events: their contribution to the month's quantity, and their number. `level_time_by_day.sql` adds the levels.
 create or replace temp view usage_by_day as
 with added as (
     select

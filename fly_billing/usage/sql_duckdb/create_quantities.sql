@@ -1,4 +1,4 @@
--- What `roll_up_usage.sql` fills.
+-- Creates the table that `roll_up_usage.sql` and `complete_quantities.sql` fill.
 create or replace temp table quantities (
     organization_id varchar, meter varchar, dimensions varchar, segment_start timestamptz, segment_end timestamptz,
     quantity decimal(38, 15), events bigint, daily varchar

@@ -1,7 +1,7 @@
--- `known`: one row per candidate's key that another landing day, left as it is, has accepted already, with that event's
--- place and time. `usage_table` has the landing days that the index of keys names (`hit_prefixes`: the first 48 bits of hashes).
--- The data of an event is read only where a property of it counts: it is the widest column.
-create or replace temp table known as
+-- `accepted_elsewhere`: one row per candidate's key that a landing day outside of this landing has accepted, with that
+-- event's place and time. `usage_table` has the landing days that the key index found, and `hit_prefixes` the first 48
+-- bits of the hashes. Reads the widest column, `data`, only for meters that use a property of it.
+create or replace temp table accepted_elsewhere as
 with sought as (
     select distinct source, id
     from candidates
@@ -20,17 +20,16 @@ found as (
     where not e.is_duplicate and e.landing_day not in (select landing_day from replaced)
 ),
 
-told as (
+keyed as (
     select source, id, content, event from found where property is null
     union all
     select
         found.source, found.id,
-        concat_ws('|', found.content, json_extract_string(usage_table.data, '$."' || found.property || '"')),
-        found.event
+        concat_ws('|', found.content, json_extract_string(e.data, '$."' || found.property || '"')), found.event
     from found
-    join usage_table using (landing_day, path, line)
+    join usage_table as e using (landing_day, path, line)
     where found.property is not null
 )
 
--- Of keys that were accepted twice before keys were unique over all history, the first counts.
-select source, id, arg_min(content, event) as content, min(event) as event from told group by source, id
+-- Early landings could accept a key twice. The first of these events counts.
+select source, id, arg_min(content, event) as content, min(event) as event from keyed group by source, id

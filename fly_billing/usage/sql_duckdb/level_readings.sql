@@ -1,9 +1,9 @@
--- DuckDB and Spark. One row per level that holds from a moment of the month on, per organization, meter, dimensions and
--- series: those that the month begins with, and those that its events tell. Of events at one time the last in order
--- holds. A series is in one place at a time: an event under other dimensions than the one before it ends the level
--- there, which is a row of level 0 and no event. `place` is the order within a series.
-create or replace temp view told_levels as
-with told as (
+-- DuckDB and Spark. One row per level from its time on, per organization, meter, dimensions and series: the opening
+-- levels of the month, and the levels in its events. Of several events at one time, the last one applies. A series has
+-- one place at a time: an event with other dimensions ends the level under the former ones, which gives a row of level
+-- 0 that is not an event. `place` is the order within a series.
+create or replace temp view level_readings as
+with readings as (
     select
         c.organization_id, c.meter, c.dimensions, c.series, m.time_unit, getvariable('month_start') as time,
         false as is_event, '' as source, '' as id, c.level
@@ -24,13 +24,13 @@ in_order as (
         ) as place,
         lag(dimensions) over (
             partition by organization_id, meter, series order by time, is_event, source, id
-        ) as dimensions_before
-    from told
+        ) as previous_dimensions
+    from readings
 )
 
 select organization_id, meter, dimensions, series, time_unit, time, is_event, place, level
 from in_order
 union all
-select organization_id, meter, dimensions_before, series, time_unit, time, false, place, 0
+select organization_id, meter, previous_dimensions, series, time_unit, time, false, place, 0
 from in_order
-where dimensions_before <> dimensions
+where previous_dimensions <> dimensions

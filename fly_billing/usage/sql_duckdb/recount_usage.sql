@@ -1,11 +1,11 @@
--- DuckDB and Spark. One row per organization of this run and meter: the month's accepted events, and carried levels, added
--- up once more, plainly: without segments and days, and each level for the time that it held.
+-- DuckDB and Spark. One row per organization and meter: the month's accepted events and carried levels, aggregated
+-- again by a simpler method, without segments and days.
 with held as (
     select
         *, lead(time, 1, getvariable('counted_until')) over (
             partition by organization_id, meter, dimensions, series order by place
         ) as until
-    from told_levels
+    from level_readings
 ),
 
 added_up as (

@@ -1,5 +1,5 @@
--- One row per landing day with rejected rows whose meter or organization is known by now, or whose key belongs to no other event
--- any more: landing it again accepts them.
+-- One row per landing day with rejected rows that would be accepted now: their meter or organization exists now, or the
+-- event that they conflicted with is gone.
 select distinct r.landing_day as day
 from rejected_usage as r
 where (
