@@ -91,6 +91,8 @@ class BillingMonth:
 
 # The first month whose usage is billed. Earlier months have no partitions and no landing days.
 FIRST_MONTH = BillingMonth(2023, 1)
+# The last month that the constraints of the billing database allow.
+LAST_MONTH = BillingMonth(2199, 12)
 
 
 def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth]:
