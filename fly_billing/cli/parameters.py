@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from fly_billing.cli.terminal import Terminal
 from fly_billing.foreign_text import visible
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import FIRST_MONTH, BillingMonth
 
 WIDE_COLUMNS = 160
 
@@ -28,6 +29,17 @@ def parse_month(text: str) -> BillingMonth:
         raise typer.BadParameter(visible(str(problem))) from problem
 
 
+def parse_begun_month(text: str) -> BillingMonth:
+    """Parse a month that a command writes to: FIRST_MONTH to the current one. Raises typer.BadParameter."""
+    month = parse_month(text)
+    now = datetime.now(UTC)
+    if month < FIRST_MONTH:
+        raise typer.BadParameter(f"{month} is before {FIRST_MONTH}, the first month that can be billed")
+    if month.start > now:
+        raise typer.BadParameter(f"{month} has not begun. The current month is {BillingMonth.containing(now)}")
+    return month
+
+
 def exit_with(is_successful: bool) -> None:
     """End the command with exit code 0 or 1. Raises typer.Exit."""
     raise typer.Exit(0 if is_successful else 1)
@@ -35,6 +47,8 @@ def exit_with(is_successful: bool) -> None:
 
 Month = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=parse_month)]
 OptionalMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parser=parse_month)]
+BegunMonth = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=parse_begun_month)]
+OptionalBegunMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parser=parse_begun_month)]
 Organization = Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")]
 OptionalOrganization = Annotated[str | None, typer.Argument(metavar="[ORG]", help="Only this organization")]
 Currency = Annotated[str, typer.Option(help="ISO 4217 code")]

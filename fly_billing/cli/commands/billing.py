@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import Month, console, exit_with, parse_month
+from fly_billing.cli.parameters import BegunMonth, console, exit_with, parse_month
 from fly_billing.periods import BillingMonth
 
 PANEL = "Billing"
@@ -15,7 +15,7 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def bill(month: Month) -> None:
+def bill(month: BegunMonth) -> None:
     """Bill a month for all organizations: roll up usage, build invoices, and finalize them if the month is closed."""
     from fly_billing.cli.runs import bill_month
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.parameters import (
+    BegunMonth,
     Currency,
     ExactJson,
     JsonInCents,
@@ -27,7 +28,7 @@ app = typer.Typer()
 @app.command(rich_help_panel=PANEL)
 def rebill(
     organization: Organization,
-    month: Month,
+    month: BegunMonth,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference and write nothing")] = False,
     credit_note: Annotated[bool, typer.Option("--credit-note", help="Issue the difference as a credit note")] = False,
     reissue: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import Currency, Month, console, exit_with, wide_console
+from fly_billing.cli.parameters import BegunMonth, Currency, Month, console, exit_with, wide_console
 from fly_billing.foreign_text import visible
 
 PANEL = "Stripe"
@@ -17,7 +17,7 @@ AllLines = Annotated[bool, typer.Option("--lines", help="Also read and compare t
 
 @app.command(rich_help_panel=PANEL)
 def sync(
-    month: Month,
+    month: BegunMonth,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing")] = False,
 ) -> None:
     """Sync a month's final invoices to Stripe, then compare both sides."""
@@ -29,7 +29,7 @@ def sync(
 
 @app.command(rich_help_panel=PANEL)
 def approve(
-    month: Month,
+    month: BegunMonth,
     by: Annotated[str, typer.Option(help="Your name, recorded with the approval")],
     total: Annotated[int, typer.Option(help="The largest total to allow, in cents")],
     currency: Currency = "USD",

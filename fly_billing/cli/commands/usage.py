@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import OptionalMonth, console, exit_with
+from fly_billing.cli.parameters import OptionalBegunMonth, console, exit_with
 
 PANEL = "Usage"
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=PANEL)
 def land(
-    month: OptionalMonth = None,
+    month: OptionalBegunMonth = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Compare the whole usage table with Postgres and list the days that differ")
     ] = False,
