@@ -31,7 +31,7 @@ from fly_billing.usage.usage_table import EVENTS, open_duckdb
 OCTOBER = BillingMonth(2026, 10)
 # Postgres looks at what these name only when they run. The first three make temporary tables that others read.
 RUN = (
-    "make_computed", "make_loaded_prices", "make_rolled_up", "clear_computed", "drop_parts_of_computed",
+    "make_computed", "make_loaded_prices", "create_rolled_up_tables", "clear_computed", "drop_parts_of_computed",
     "remove_time_limit"
 )  # fmt: skip
 RUN_FIRST = "begin_consistent_read"

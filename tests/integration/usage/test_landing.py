@@ -645,7 +645,7 @@ def test_landing_a_day_whose_folder_is_gone_is_refused_and_erases_nothing(platfo
     path = write_jsonl(platform.landing_dir, [event("e1")])
     platform.land()
     path.parent.rename(platform.landing_dir / "elsewhere")
-    with pytest.raises(LandingError, match="2026-09-15 is missing"):
+    with pytest.raises(LandingError, match="2026-09-15 and the folders of all other landed days are missing"):
         platform.land()
     assert ledger(platform) == {"usage.jsonl": (1, 1, 0, 0)}
     assert requests_of(platform) == 1
