@@ -1,4 +1,4 @@
-"""`fly-billing corrections` and `approve-corrections`: what waits for a person, and a person's word for it."""
+"""Lists corrections that wait, and approves them: `fly-billing corrections` and `approve-corrections`."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from fly_billing.postgres.database import BillingDatabase
 
 
 def show_waiting(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> None:
-    """Print the corrections that wait for a person, why, how to let them pass; and changed terms of closed months."""
+    """Print the corrections that wait, why, and how to approve them; and changed terms of closed months."""
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
-        found, changed = list_held_corrections(database, month), undecided_changes(database, month)
+        held, changed = list_held_corrections(database, month), undecided_changes(database, month)
     if as_json:
-        print(json.dumps([*(_as_data(row) for row in found), *(_changed_data(row) for row in changed)], indent=2))
+        print(json.dumps([*(_as_data(row) for row in held), *(_changed_data(row) for row in changed)], indent=2))
         return
-    if not found and not changed:
-        console.print("No correction waits for a person.")
+    if not held and not changed:
+        console.print("No correction waits for approval.")
         return
-    if found:
-        _show_held(console, found)
+    if held:
+        _show_held(console, held)
     if changed:
         _show_changed(console, changed)
 
 
 def _show_changed(console: Terminal, changed: Sequence[UndecidedChange]) -> None:
-    table = Table(title="Terms of closed months that changed; nothing of them is booked", title_justify="left")
+    table = Table(title="Changed terms of closed months (nothing is booked)", title_justify="left")
     for name in ("Month", "Organization", "What changed", "When", "By"):
         table.add_column(name)
     invoices: dict[tuple[str, str], list[UndecidedChange]] = {}
@@ -51,8 +51,8 @@ def _show_changed(console: Terminal, changed: Sequence[UndecidedChange]) -> None
         table.add_row(month, organization, newest.what + more, f"{newest.changed_at:%Y-%m-%d %H:%M}", newest.changed_by)
     console.print(table)
     console.print(
-        "`fly-billing rebill ORG MONTH --dry-run` shows what would change; without --dry-run it is booked, and"
-        " `--keep --why REASON` leaves the invoice as it is.",
+        "`fly-billing rebill ORG MONTH --dry-run` shows the difference. Without --dry-run it books the difference; with"
+        " `--keep --why REASON` it keeps the invoice as billed.",
         soft_wrap=True,
     )
 
@@ -68,20 +68,20 @@ def _changed_data(row: UndecidedChange) -> dict[str, object]:
     }
 
 
-def _show_held(console: Terminal, found: Sequence[HeldCorrection]) -> None:
-    table = Table(title="Corrections that wait; nothing of them is booked", title_justify="left")
+def _show_held(console: Terminal, held: Sequence[HeldCorrection]) -> None:
+    table = Table(title="Corrections that wait for approval (nothing is booked)", title_justify="left")
     for name in ("Month", "Organization", "Would give back", "Would charge", "Causes", "Since", "Approved by"):
         table.add_column(name, justify="right" if name.startswith("Would") else "left")
-    for row in found:
+    for row in held:
         table.add_row(
             _month(row), row.organization_id, _money(row.gives_back, row.currency), _money(row.charges, row.currency),
             ", ".join(row.causes), f"{row.decided_at:%Y-%m-%d %H:%M}", row.approved_by or "",
         )  # fmt: skip
     console.print(table)
-    for one in held_totals(found):
-        console.print(one.sentence, soft_wrap=True)
-    for name in sorted({_month(row) for row in found if row.is_approved}):
-        console.print(f"{name}: {_when_booked(name)}")
+    for total in held_totals(held):
+        console.print(total.sentence, soft_wrap=True)
+    for month in sorted({_month(row) for row in held if row.is_approved}):
+        console.print(f"{month}: approved corrections are {_when_booked(month)}")
 
 
 def _month(row: HeldCorrection | UndecidedChange) -> str:
@@ -93,7 +93,7 @@ def _money(amount: Decimal, currency: str) -> str:
 
 
 def _when_booked(month: str) -> str:
-    return f"what is approved is booked tonight, or now by `fly-billing bill {month}`."
+    return f"booked tonight, or now by `fly-billing bill {month}`."
 
 
 def _as_data(row: HeldCorrection) -> dict[str, object]:
@@ -119,20 +119,22 @@ def read_total(text: str) -> Decimal:
         with suppress(InvalidOperation):
             amount = Decimal(text)
     if not amount.is_finite() or amount <= 0:
-        raise ActionableError(f"{text!r} is no total: write the amount that is named there, such as 3369.03")
+        raise ActionableError(f"{text!r} is no amount: write it as `corrections` shows it, such as 3369.03")
     return amount
 
 
 def approve_waiting(
     console: Terminal, month: BillingMonth, currency: str, total: str, by: str, why: str, organization: str | None
 ) -> None:
-    """Record the approval of these corrections. Raises ActionableError if the total is not what waits."""
+    """Record the approval of the corrections that wait. Raises ActionableError if `total` is not their total."""
     if not by.strip() or not why.strip():
-        raise ActionableError("an approval names who gives it and why: --by NAME --why REASON")
+        raise ActionableError("an approval needs a name and a reason: --by NAME --why REASON")
     amount = read_total(total)
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         count = approve(database, month, currency, amount, by, why, datetime.now(UTC), organization)
-    given = format_cents(to_cents(amount, currency), currency)
-    corrections = "1 correction that gives" if count == 1 else f"{count:,} corrections that give"
-    console.print(f"{month}: {by} approved {corrections} back {given}; {_when_booked(str(month))}")
+    approved = format_cents(to_cents(amount, currency), currency)
+    corrections, they = ("1 correction that gives", "It is") if count == 1 else (
+        f"{count:,} corrections that give", "They are"
+    )  # fmt: skip
+    console.print(f"{month}: {by} approved {corrections} back {approved}. {they} {_when_booked(str(month))}")

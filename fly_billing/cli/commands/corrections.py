@@ -49,14 +49,16 @@ def rebill(
     as_json: ExactJson = False,
 ) -> None:
     """Recalculate a final invoice and book the difference, once, on the next open invoice."""
-    from fly_billing.cli.rebill import RebillOptions
     from fly_billing.cli.rebill import rebill as run_rebill
+    from fly_billing.corrections.rebill import Booking
 
     if credit_note + reissue + keep > 1:
         raise typer.BadParameter("--credit-note, --reissue and --keep exclude each other: choose one")
     if keep and not (why and why.strip()):
         raise typer.BadParameter("--keep needs a reason: --why REASON")
-    run_rebill(console, organization, month, RebillOptions(dry_run, credit_note, reissue, as_json, why, approve, keep))
+    chosen = ((credit_note, Booking.CREDIT_NOTE), (reissue, Booking.REISSUE), (keep, Booking.KEEP))
+    booking = next((booking for is_chosen, booking in chosen if is_chosen), Booking.NEXT_INVOICE)
+    run_rebill(console, organization, month, booking, why=why, approved=approve, is_dry_run=dry_run, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -357,7 +357,7 @@ def test_the_commands_say_what_would_change_and_ask(closed: Platform) -> None:
     shown = command(closed, "rebill", "acme", "2026-09", "--dry-run")
     assert "$14.50" in shown
     assert "Nothing was written" in shown
-    assert "Left as it was billed" in command(closed, "rebill", "acme", "2026-09", "--keep", "--why", "a gift")
+    assert "Kept as billed" in command(closed, "rebill", "acme", "2026-09", "--keep", "--why", "a gift")
     assert "No correction waits" in command(closed, "corrections")
     assert closed.query("select * from adjustments") == []
     assert closed.query("select why from term_decisions") == [{"why": "a gift"}]

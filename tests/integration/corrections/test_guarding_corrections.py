@@ -352,7 +352,7 @@ def test_what_was_decided_can_neither_be_changed_nor_deleted(statement: str, pla
 def test_a_total_that_is_none_is_refused() -> None:
     assert read_total("3369.03") == Decimal("3369.03")
     for text in ("", "0", "-3", "NaN", "Infinity", "1e3", "1_000", "1,000.00", "٣", "$30", "3.3.3"):
-        with pytest.raises(ActionableError, match="is no total"):
+        with pytest.raises(ActionableError, match="is no amount"):
             read_total(text)
 
 
@@ -388,7 +388,9 @@ def test_the_commands_list_what_waits_and_approve_it(platform: Platform) -> None
     wrong = command(platform, "approve-corrections", "2026-09", "--total", "3", "--by", "bea", "--why", "[seen]")
     assert (wrong.returncode, "$30.00 would be returned, not 3" in wrong.stderr) == (2, True), wrong.stderr
     right = command(platform, "approve-corrections", "2026-09", "--total", "30", "--by", "[bea]", "--why", "seen")
-    assert right.stdout.startswith("2026-09: [bea] approved 1 correction that gives back $30.00; "), right.stderr
+    assert right.stdout.startswith(
+        "2026-09: [bea] approved 1 correction that gives back $30.00. It is booked tonight"
+    ), right.stderr
     correct(platform)
     assert adjusted(platform) == {"org-0": Decimal(-30)}
     assert "No correction waits" in command(platform, "corrections").stdout
@@ -398,7 +400,7 @@ def test_rebill_shows_what_it_asks_for_and_books_nothing_without_it(platform: Pl
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     shown = command(platform, "rebill", "org-0", "2026-09", "--dry-run")
-    assert "It asks for --approve 30: 2026-09 would return $30.00 of $300.00" in shown.stdout, shown.stderr
+    assert "Booking it needs --approve 30: 2026-09 would return $30.00 of $300.00" in shown.stdout, shown.stderr
     for way in ([], ["--credit-note"], ["--reissue"]):
         refused = command(platform, "rebill", "org-0", "2026-09", *way)
         assert (refused.returncode, "--approve 30" in " ".join(refused.stderr.split())) == (2, True), refused.stderr
@@ -410,6 +412,6 @@ def test_an_invoice_that_is_made_anew_without_its_usage_is_approved_too(platform
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     done = command(platform, "rebill", "org-0", "2026-09", "--reissue", "--approve", "30")
-    assert "revision 1 comes to $0.00" in done.stdout, done.stderr
+    assert "Revision 1 totals $0.00" in done.stdout, done.stderr
     found = platform.query("select organization_id, total, approved_by <> '' as is_named from correction_approvals")
     assert found == [{"organization_id": "org-0", "total": Decimal(30), "is_named": True}]

@@ -1,4 +1,4 @@
--- One row: who pays for the organization in this month, and the billing groups of all whom that payer pays for.
+-- One row: the organization's payer in this month, its billing group, and the groups of all organizations it pays for.
 with payer as (
     select coalesce(l.payer_id, o.id) as id
     from organizations as o
