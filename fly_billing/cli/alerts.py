@@ -1,4 +1,4 @@
-"""`fly-billing alert-test`: whether alerts reach people, before one has to."""
+"""Sends a test alert to every configured channel: `fly-billing alert-test`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from fly_billing.settings import SettingsError
 
 
 def send_test_alert(console: Terminal) -> bool:
-    """Post a test alert to every channel and print what each one said; return whether all took it.
+    """Post a test alert to every channel and print each result. Returns True if all accepted it.
 
-    Past the outbox: no database is needed, and nothing is tried again. Raises SettingsError where no channel is set.
+    Needs no database: the alert does not go through the outbox and is not retried. Raises SettingsError if no channel
+    is configured.
     """
     channels = Alerts().channels()
     if not channels:
         raise SettingsError(
-            "no alert channel is set, so alerts are only logged: set ALERT_WEBHOOK_URL, SLACK_BOT_TOKEN with"
+            "no alert channel is configured, so alerts are only logged: set ALERT_WEBHOOK_URL, SLACK_BOT_TOKEN with"
             " SLACK_CHANNEL, or ALERT_EMAIL_TO with ALERT_EMAIL_FROM and SMTP_URL"
         )
     alert = Alert.of(
@@ -27,10 +28,10 @@ def send_test_alert(console: Terminal) -> bool:
         "Test alert of fly_billing",
         [f"Sent by `fly-billing alert-test` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.", "What to do: nothing."],
     )
-    are_all_taken = True
+    are_all_accepted = True
     for channel in channels:
-        refused = try_to_post(channel, alert)
-        are_all_taken = are_all_taken and refused is None
-        said = f"refused: {refused.reason}" if refused else "taken"
-        console.print(f"{channel.name}: {said}", soft_wrap=True)
-    return are_all_taken
+        refusal = try_to_post(channel, alert)
+        are_all_accepted = are_all_accepted and refusal is None
+        result = f"refused: {refusal.reason}" if refusal else "accepted"
+        console.print(f"{channel.name}: {result}", soft_wrap=True)
+    return are_all_accepted

@@ -1,4 +1,4 @@
-"""`fly-billing sync --dry-run` and `approve`: what a sync would send, and a human's word for a total out of line."""
+"""Shows what a sync would send, and approves a month's total: `fly-billing sync --dry-run` and `approve`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
 from fly_billing.stripe_sync.approvals import approve_total, plan_of_sync, verdicts_of
-from fly_billing.stripe_sync.rules.spending_guard import SendPlan, described
+from fly_billing.stripe_sync.rules.spending_guard import GuardResult, SendPlan, described
 
-# Which of Stripe's endpoints a step calls.
+# The endpoint of Stripe that each step calls.
 ENDPOINTS = {
     "create_customer": "POST /v1/customers",
     "create": "POST /v1/invoices",
@@ -26,30 +26,34 @@ ENDPOINTS = {
 
 
 def show_plan(console: Terminal, month: BillingMonth) -> bool:
-    """Print what a sync of the month would send; return whether it may. Stripe is not asked."""
-    with local_platform(stripe=True) as settings:  # for the limits that the sync itself would keep
+    """Print what a sync of the month would send, without contacting Stripe.
+
+    Returns:
+        True if the spending guard lets the month sync and every invoice can be read.
+    """
+    with local_platform(stripe=True) as settings:  # for the rate limits of the sandbox or of Stripe
         database = BillingDatabase(settings.database_url)
         plan = plan_of_sync(database, month)
         verdicts = verdicts_of(database, month, settings.guard_percent) if plan.invoices else []
-        console.print(_table(month, plan, _pace(settings)))
-        for one in verdicts:
-            console.print(f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}")
-            for each in one.contributors:
-                console.print(f"  {described(each)}")
+        console.print(_table(month, plan, _rate_limits(settings)))
+        for verdict in verdicts:
+            console.print(_sentence(verdict))
+            for organization in verdict.contributors:
+                console.print(f"  {described(organization)}")
         for problem in plan.unreadable:
             console.print(styled("can't be read", "red"), problem, soft_wrap=True)
-    return all(one.passes for one in verdicts) and not plan.unreadable
+    return all(verdict.passes for verdict in verdicts) and not plan.unreadable
 
 
-def _pace(settings: Settings) -> tuple[int, int]:
+def _rate_limits(settings: Settings) -> tuple[int, int]:
     return settings.stripe_requests_per_second, settings.stripe_requests_per_endpoint
 
 
-def _table(month: BillingMonth, plan: SendPlan, pace: tuple[int, int]) -> Table:
-    table = Table(title=f"{month}: what a sync would send; nothing was sent", title_justify="left", show_header=False)
-    table.add_column("What")
-    table.add_column("How many", justify="right")
-    table.add_row("customers to make", f"{len(plan.customers):,}")
+def _table(month: BillingMonth, plan: SendPlan, rate_limits: tuple[int, int]) -> Table:
+    table = Table(title=f"{month}: planned sync (nothing was sent)", title_justify="left", show_header=False)
+    table.add_column("Step")
+    table.add_column("Number", justify="right")
+    table.add_row("customers to create", f"{len(plan.customers):,}")
     table.add_row("invoices", f"{plan.invoices:,}")
     table.add_row("lines", f"{plan.lines:,}")
     for currency, cents in plan.totals.items():
@@ -57,24 +61,28 @@ def _table(month: BillingMonth, plan: SendPlan, pace: tuple[int, int]) -> Table:
     for step, count in plan.calls.items():
         if count or step != "retrieve":
             table.add_row(f"calls of {ENDPOINTS[step]}", f"{count:,}")
-    table.add_row("reads before the first one", "1 for each 100 invoices and customers in Stripe")
-    table.add_row("calls in all", f"{sum(plan.calls.values()):,}")
-    seconds = f"{plan.floor_seconds(*pace):,} s"
-    table.add_row(f"floor at {pace[0]} a second, {pace[1]} per endpoint", seconds)
+    table.add_row("reads before the first call", "1 per 100 invoices and customers in Stripe")
+    table.add_row("calls in total", f"{sum(plan.calls.values()):,}")
+    seconds = f"{plan.floor_seconds(*rate_limits):,} s"
+    table.add_row(f"shortest time at {rate_limits[0]} calls a second, {rate_limits[1]} per endpoint", seconds)
     if plan.nothing_to_pay:
         table.add_row("invoices with nothing to pay, not sent", f"{plan.nothing_to_pay:,}")
     if plan.to_settle:
-        table.add_row("of the invoices: read in Stripe first, calls not counted", f"{plan.to_settle:,}")
+        table.add_row("of these invoices, to read in Stripe first (calls not counted)", f"{plan.to_settle:,}")
     return table
 
 
 def approve(console: Terminal, month: BillingMonth, currency: str, cents: int, by: str) -> bool:
-    """Write an approval down; return whether the month may be sent now."""
+    """Record the approval. Returns True if the spending guard lets the month sync now."""
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         approve_total(database, month, currency, cents, by, datetime.now(UTC))
         console.print(f"{month}: {by} approved up to {format_cents(cents, currency)}.")
         verdicts = verdicts_of(database, month, settings.guard_percent)
-    for one in verdicts:
-        console.print(f"guard, {one.currency}: {'passes' if one.passes else 'stops it'}: {one.reason}")
-    return all(one.passes for one in verdicts)
+    for verdict in verdicts:
+        console.print(_sentence(verdict))
+    return all(verdict.passes for verdict in verdicts)
+
+
+def _sentence(verdict: GuardResult) -> str:
+    return f"spending guard ({verdict.currency}): {'passes' if verdict.passes else 'blocked'}: {verdict.reason}"

@@ -46,21 +46,23 @@ def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
         changed = len(undecided_changes(database)) - before
     if changed:
         console.print(
-            f"{changed:,} changes of prices are about closed months, which stay as they were billed:"
-            " `fly-billing corrections` lists whose invoices they are about, `fly-billing rebill` books a difference",
+            f"{changed:,} price changes affect closed months, which stay as billed. `fly-billing corrections` lists"
+            " their invoices; `fly-billing rebill` books a difference.",
             soft_wrap=True,
         )
-    console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database")
+    console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database.")
     if book.negotiated or book.members:
         console.print(
-            f"and {counted(str(len(book.negotiated)), 'negotiated price')},"
-            f" {counted(str(len(book.members)), 'member')} of groups: `fly-billing prices` shows who has them"
+            f"Also {counted(str(len(book.negotiated)), 'negotiated price')} and"
+            f" {counted(str(len(book.members)), 'group member')}: `fly-billing prices` lists them."
         )
 
 
 def _refuse_empty(book: PriceBookFiles, folder: Path | None) -> None:
     if not (book.meters or book.prices or book.negotiated or book.members or book.taxes):
-        raise ValueError(f"{folder} has nothing to load: a price book is a folder of .yaml files, as price_book/fly is")
+        raise ValueError(
+            f"{folder} has nothing to load: a price book is a folder of .yaml files, like fly_billing/pricing/books/fly"
+        )
 
 
 def show_prices(console: Terminal, organization: str | None, at: datetime | None, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`fly-billing reconcile` and `repair`: both sides of a month side by side, and what is done where they disagree."""
+"""Compares a month's invoices in Stripe with ours, and fixes differences: `fly-billing reconcile` and `repair`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.settings import Settings
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.reconciliation import Reconciliation
-from fly_billing.stripe_sync.repair import FAILED, Repaired, carry_out, plan_of_repair
+from fly_billing.stripe_sync.repair import FAILED, LEFT, REFUSED, Repaired, carry_out, plan_of_repair
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
 from fly_billing.stripe_sync.rules.repair_plan import LEAVE, Action
 
@@ -45,41 +45,51 @@ def _platform(name: str) -> Iterator[_Platform]:
 
 
 def show_reconciliation(console: Terminal, month: BillingMonth, *, as_json: bool, all_lines: bool) -> bool:
-    """Print where Stripe and we disagree on a month, and both totals; return whether they agree."""
+    """Print the month's discrepancies and both totals. Returns True if there are no discrepancies."""
     with _platform("reconcile") as platform:
-        both, _ = platform.plan(month, all_lines)
+        reconciliation, _ = platform.plan(month, all_lines)
     if as_json:
-        print(json.dumps(_as_data(month, both), indent=2))
+        print(json.dumps(_as_data(month, reconciliation), indent=2))
     else:
-        _print(console, month, both)
-    return not both.discrepancies
+        _print(console, month, reconciliation)
+    return not reconciliation.discrepancies
 
 
-def _print(console: Terminal, month: BillingMonth, both: Reconciliation) -> None:
-    if both.discrepancies:
-        table = Table(title=f"{month}: where Stripe and we disagree", title_justify="left")
-        for name in ("Kind", "Organization", "Ours", "In Stripe", "Stripe id", "What, and what to do"):
+def _print(console: Terminal, month: BillingMonth, reconciliation: Reconciliation) -> None:
+    if reconciliation.discrepancies:
+        table = Table(title=f"{month}: discrepancies between Stripe and our invoices", title_justify="left")
+        for name in ("Kind", "Organization", "Ours", "In Stripe", "Stripe id", "Difference, and its fix"):
             table.add_column(name, justify="right" if name in ("Ours", "In Stripe") else "left")
-        for one in both.discrepancies:
-            told = lines(one.message, styled(one.what_to_do, "dim"))
-            table.add_row(one.kind, one.organization_id, _ours(one), _theirs(one), lines(*one.stripe_ids), told)
+        for discrepancy in reconciliation.discrepancies:
+            table.add_row(
+                discrepancy.kind,
+                discrepancy.organization_id,
+                _ours(discrepancy),
+                _theirs(discrepancy),
+                lines(*discrepancy.stripe_ids),
+                lines(discrepancy.message, styled(discrepancy.what_to_do, "dim")),
+            )
         console.print(table)
-    console.print(f"ours:      {_total(both.expected, both.totals_here)}")
-    console.print(f"in Stripe: {_total(both.found, both.totals_in_stripe)}")
-    if both.with_unread_lines:
+    console.print(f"ours:      {_total(reconciliation.expected, reconciliation.totals_here)}")
+    console.print(f"in Stripe: {_total(reconciliation.found, reconciliation.totals_in_stripe)}")
+    if reconciliation.with_unread_lines:
         console.print(
-            f"{both.with_unread_lines} invoices of more than ten lines were compared by total, currency and number of"
-            " lines; --lines reads and compares every line",
+            f"{reconciliation.with_unread_lines} invoices with more than ten lines were compared by total, currency and"
+            " number of lines. --lines compares every line.",
         )
-    console.print("both agree" if not both.discrepancies else f"{len(both.discrepancies)} discrepancies")
+    console.print(
+        "Both agree." if not reconciliation.discrepancies else f"{len(reconciliation.discrepancies)} discrepancies"
+    )
 
 
-def _ours(one: Discrepancy) -> str:
-    return format_cents(one.ours.total_cents, one.ours.currency) if one.ours else ""
+def _ours(discrepancy: Discrepancy) -> str:
+    ours = discrepancy.ours
+    return format_cents(ours.total_cents, ours.currency) if ours else ""
 
 
-def _theirs(one: Discrepancy) -> Text:
-    return lines(*(f"{format_cents(found.total_cents, found.currency)} {found.status}" for found in one.theirs))
+def _theirs(discrepancy: Discrepancy) -> Text:
+    invoices = discrepancy.theirs
+    return lines(*(f"{format_cents(stripe.total_cents, stripe.currency)} {stripe.status}" for stripe in invoices))
 
 
 def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
@@ -87,55 +97,55 @@ def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
     return f"{len(invoices)} invoices, {money or 'nothing'}"
 
 
-def _as_data(month: BillingMonth, both: Reconciliation) -> Mapping[str, Any]:
+def _as_data(month: BillingMonth, reconciliation: Reconciliation) -> Mapping[str, Any]:
     return {
         "month": str(month),
-        "agree": not both.discrepancies,
-        "ours": {"invoices": len(both.expected), "total_cents": both.totals_here},
-        "in_stripe": {"invoices": len(both.found), "total_cents": both.totals_in_stripe},
-        "with_unread_lines": both.with_unread_lines,
+        "agree": not reconciliation.discrepancies,
+        "ours": {"invoices": len(reconciliation.expected), "total_cents": reconciliation.totals_here},
+        "in_stripe": {"invoices": len(reconciliation.found), "total_cents": reconciliation.totals_in_stripe},
+        "with_unread_lines": reconciliation.with_unread_lines,
         "discrepancies": [
             {
-                "kind": one.kind,
-                "organization": one.organization_id,
-                "invoice": one.invoice_id,
-                "ours_cents": one.ours.total_cents if one.ours else None,
-                "currency": one.ours.currency if one.ours else None,
+                "kind": discrepancy.kind,
+                "organization": discrepancy.organization_id,
+                "invoice": discrepancy.invoice_id,
+                "ours_cents": discrepancy.ours.total_cents if discrepancy.ours else None,
+                "currency": discrepancy.ours.currency if discrepancy.ours else None,
                 "in_stripe": [
                     {
-                        "id": found.stripe_id,
-                        "status": found.status,
-                        "total_cents": found.total_cents,
-                        "currency": found.currency,
+                        "id": invoice.stripe_id,
+                        "status": invoice.status,
+                        "total_cents": invoice.total_cents,
+                        "currency": invoice.currency,
                     }
-                    for found in one.theirs
+                    for invoice in discrepancy.theirs
                 ],
-                "lines": [vars(line) for line in one.lines],
-                "message": one.message,
-                "what_to_do": one.what_to_do,
+                "lines": [vars(line) for line in discrepancy.lines],
+                "message": discrepancy.message,
+                "what_to_do": discrepancy.what_to_do,
             }
-            for one in both.discrepancies
+            for discrepancy in reconciliation.discrepancies
         ],
     }
 
 
 def repair(console: Terminal, month: BillingMonth, *, dry_run: bool, yes_to: Collection[str], all_lines: bool) -> bool:
-    """Repair what is safe, ask before the rest, and compare again; return whether both sides agree in the end."""
+    """Run the safe fixes, ask before the others, and compare again. Returns True if both sides agree afterwards."""
     with _platform("repair") as platform:
-        both, actions = platform.plan(month, all_lines)
+        reconciliation, actions = platform.plan(month, all_lines)
         if dry_run or not actions:
             _print_plan(console, month, actions)
             return not actions
         may = _asking(console, yes_to)
-        done = carry_out(platform.tools, month, actions, may, platform.settings.guard_percent)
-        _print_done(console, month, done)
-        both, _ = platform.plan(month, all_lines)
-    _print(console, month, both)
-    return not both.discrepancies and all(one.outcome != FAILED for one in done)
+        repairs = carry_out(platform.tools, month, actions, may, platform.settings.guard_percent)
+        _print_repairs(console, month, repairs)
+        reconciliation, _ = platform.plan(month, all_lines)
+    _print(console, month, reconciliation)
+    return not reconciliation.discrepancies and all(repair.outcome != FAILED for repair in repairs)
 
 
 def _asking(console: Terminal, yes_to: Collection[str]) -> Callable[[Action], bool]:
-    """Return who decides: a script's answer for the kind, or else a human; without a terminal the answer is no."""
+    """Return a function that decides on an action: by `yes_to`, else by asking. Without a terminal, it says no."""
 
     def may(action: Action) -> bool:
         if action.kind in yes_to or not sys.stdin.isatty():
@@ -147,26 +157,28 @@ def _asking(console: Terminal, yes_to: Collection[str]) -> Callable[[Action], bo
 
 def _print_plan(console: Terminal, month: BillingMonth, actions: Sequence[Action]) -> None:
     if not actions:
-        console.print(f"{month}: nothing to repair")
+        console.print(f"{month}: nothing to repair.")
         return
-    table = _table(f"{month}: what a repair would do; nothing was changed")
-    for one in actions:
-        how = "by hand" if one.verb == LEAVE else "safe" if one.is_safe else f"asks (--yes-to {one.kind})"
-        table.add_row(one.kind, one.organization_id, lines(*one.stripe_ids), how, one.sentence)
+    table = _table(f"{month}: planned repairs (nothing was changed)")
+    for action in actions:
+        mode = "manual" if action.verb == LEAVE else "safe" if action.is_safe else f"asks (--yes-to {action.kind})"
+        table.add_row(action.kind, action.organization_id, lines(*action.stripe_ids), mode, action.sentence)
     console.print(table)
 
 
-def _print_done(console: Terminal, month: BillingMonth, done: Sequence[Repaired]) -> None:
-    table = _table(f"{month}: what was done")
-    for one in done:
-        how = {"left": "by hand", "refused": f"not done (--yes-to {one.action.kind})"}.get(one.outcome, one.outcome)
-        told = lines(one.action.sentence, *([one.detail] if one.outcome == FAILED else []))
-        table.add_row(one.action.kind, one.action.organization_id, lines(*one.action.stripe_ids), how, told)
+def _print_repairs(console: Terminal, month: BillingMonth, repairs: Sequence[Repaired]) -> None:
+    table = _table(f"{month}: repairs")
+    for repair in repairs:
+        action = repair.action
+        outcomes = {LEFT: "manual", REFUSED: f"not done (--yes-to {action.kind})"}
+        text = lines(action.sentence, *([repair.detail] if repair.outcome == FAILED else []))
+        outcome = outcomes.get(repair.outcome, repair.outcome)
+        table.add_row(action.kind, action.organization_id, lines(*action.stripe_ids), outcome, text)
     console.print(table)
 
 
 def _table(title: str) -> Table:
     table = Table(title=title, title_justify="left")
-    for name in ("Kind", "Organization", "Stripe id", "How", "What"):
+    for name in ("Kind", "Organization", "Stripe id", "Mode", "Action"):
         table.add_column(name)
     return table

@@ -1,4 +1,4 @@
-"""`fly-billing reserve`: usage paid for a year ahead, cheaper, as monthly credits."""
+"""Sells a one-year reservation: `fly-billing reserve`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fly_billing.pricing.rules.reservations import Reservation
 def reserve(
     console: Terminal, organization: str, block: str, value: str, first_month: BillingMonth | None, number: int
 ) -> None:
-    """Buy a block of the shipped price book. Raises ReservationRefused."""
-    found = find_block(read_price_book_files(SHIPPED / "fly").reservations, block)
+    """Sell a block of the shipped price book. Raises ReservationRefused."""
+    reservation_block = find_block(read_price_book_files(SHIPPED / "fly").reservations, block)
     first = first_month or BillingMonth.containing(datetime.now(UTC))
-    if first > LAST_MONTH.plus(1 - found.months):
+    if first > LAST_MONTH.plus(1 - reservation_block.months):
         raise ReservationRefused(f"a reservation from {first} would last beyond {LAST_MONTH}: choose an earlier month")
-    reservation = Reservation(found, organization, value, first, number)
+    reservation = Reservation(reservation_block, organization, value, first, number)
     with local_platform() as settings:
         is_new = write_reservation(BillingDatabase(settings.database_url), reservation)
     once, monthly = (
-        format_cents(to_cents(amount, found.currency), found.currency)
-        for amount in (found.upfront_amount, found.monthly_credit)
+        format_cents(to_cents(amount, reservation_block.currency), reservation_block.currency)
+        for amount in (reservation_block.upfront_amount, reservation_block.monthly_credit)
     )
-    said = "reserved" if is_new else "reserved already, nothing was written"
+    outcome = "reserved" if is_new else "already reserved, nothing was written"
     console.print(
-        f"{organization}: {said}: {reservation.description}. {once} on the invoice of {first}, for {monthly} of credit"
-        f" in each month from {first} to {reservation.last_month}.",
+        f"{organization}: {outcome}: {reservation.description}. {once} on the invoice for {first}, for a credit of"
+        f" {monthly} in each month from {first} to {reservation.last_month}.",
         soft_wrap=True,
     )

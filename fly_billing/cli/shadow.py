@@ -1,4 +1,4 @@
-"""`fly-billing shadow`: what a billed month would have come to under another price book, biggest difference first."""
+"""Re-rates a billed month under another price book and shows the differences: `fly-billing shadow`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_file
 
 
 class NoPriceBook(ActionableError):
-    """The folder has no price book that can be read."""
+    """The folder has no readable price book."""
 
 
 def run_shadow(
     console: Terminal, month: BillingMonth, folder: Path, *, instead_of: str, as_json: bool, top: int
 ) -> bool:
-    """Bill the month in the shadow and print the comparison; return whether all payers could be priced."""
+    """Re-rate the month and print the comparison. Returns True if every payer could be rated."""
     book = read_book(folder)
-    with local_platform() as settings, busy(Terminal(stderr=True), f"Billing {month} in the shadow") as say:
+    with local_platform() as settings, busy(Terminal(stderr=True), f"Re-rating {month}") as show:
         report = shadow_bill(
             BillingDatabase(settings.database_url),
             month,
             book,
             instead_of=instead_of,
-            progress=lambda done, total: say(f"Billing {month} in the shadow: {done:,} of {total:,}"),
+            progress=lambda done, total: show(f"Re-rating {month}: {done:,} of {total:,}"),
         )
     if as_json:
         print(json.dumps(report.as_data(), indent=2))
@@ -45,32 +45,34 @@ def run_shadow(
 
 
 def read_book(folder: Path) -> PriceBookFiles:
-    """Read the price book from its files. Raises NoPriceBook saying what is wrong with it."""
+    """Read the price book from its files. Raises NoPriceBook, which names the mistake."""
     try:
         book = read_price_book_files(folder)
-    except (ValueError, KeyError, OSError) as problem:  # a wrong entry, a column or a table that is not there
+    except (ValueError, KeyError, OSError) as problem:  # a wrong entry, or a missing field or file
         raise NoPriceBook(f"the price book can't be read: {problem}") from problem
     if not book.prices:
-        raise NoPriceBook(f"{folder} has no prices: a price book is a folder of .yaml files, as price_book/fly is")
+        raise NoPriceBook(
+            f"{folder} has no prices: a price book is a folder of .yaml files, like fly_billing/pricing/books/fly"
+        )
     return book
 
 
 def show_shadow(console: Terminal, report: ShadowReport, top: int) -> None:
-    """Print totals, the `top` biggest differences, products, and who could not be priced."""
+    """Print totals, the `top` biggest differences, products, and the payers that could not be rated."""
     for totals in report.totals:
         console.print(_sentence(report, totals))
     if report.differences:
         console.print(*_organizations(report, top), *_products(report), sep="\n")
-    changed = sum(1 for one in report.differences if not one.is_by_prices_alone)
+    changed = sum(1 for difference in report.differences if not difference.is_by_prices_alone)
     if changed:
         console.print(
             styled("*", "yellow"),
-            f"{changed} payers' months come to something else under their own prices too: what their"
-            " invoice was made of was changed since, and so much of the difference is not the book's (see --json)",
+            f"{changed} payers' totals also change under their own prices, because usage or terms changed after"
+            " billing. That part of the difference is not due to the price book (see --json).",
         )
     if report.unpriced:
         console.print(*_unpriced(report, top), sep="\n")
-    console.print(styled("Nothing was written: this was a shadow.", "dim"))
+    console.print(styled("Nothing was written.", "dim"))
 
 
 def _sentence(report: ShadowReport, totals: CurrencyTotals) -> RenderableType:
@@ -84,7 +86,7 @@ def _sentence(report: ShadowReport, totals: CurrencyTotals) -> RenderableType:
 
 
 def _percent(before: int, cents: int) -> str:
-    """Write it with its sign; nothing where there is nothing to tell, or nothing to pay before."""
+    """Return the percentage with its sign; an empty text if it rounds to zero or nothing was billed before."""
     percent = f"{Decimal(100 * cents) / before:+,.1f}" if before > 0 else ""
     return "" if percent in ("+0.0", "-0.0") else percent
 
@@ -97,34 +99,39 @@ def _signed(cents: int, currency: str) -> Text:
 def _organizations(report: ShadowReport, top: int) -> Iterator[RenderableType]:
     shown, count = report.differences[:top], len(report.differences)
     biggest = "difference" if top == 1 else f"{top:,} differences"
-    yield _title("Who would pay what" + (f": the biggest {biggest} of {count:,}" if count > top else ""))
+    yield _title("Totals by payer" + (f": the biggest {biggest} of {count:,}" if count > top else ""))
     table = _table("Payer")
-    for one in shown:
-        table.add_row(_name(one), *_amounts(one.billed_cents, one.shadow_cents, one.cents, one.currency))
+    for difference in shown:
+        table.add_row(
+            _name(difference),
+            *_amounts(difference.billed_cents, difference.shadow_cents, difference.cents, difference.currency),
+        )
     yield table
 
 
-def _name(one: ShadowDifference) -> Text:
-    mark = styled("" if one.is_by_prices_alone else " *", "yellow")
-    return joined(one.organization_name, mark)
+def _name(difference: ShadowDifference) -> Text:
+    mark = styled("" if difference.is_by_prices_alone else " *", "yellow")
+    return joined(difference.organization_name, mark)
 
 
 def _products(report: ShadowReport) -> Iterator[RenderableType]:
     yield _title("By product")
     table = _table("Product")
-    for one in report.products:
-        table.add_row(one.product, *_amounts(one.billed_cents, one.shadow_cents, one.cents, one.currency))
+    for product in report.products:
+        table.add_row(
+            product.product, *_amounts(product.billed_cents, product.shadow_cents, product.cents, product.currency)
+        )
     yield table
 
 
 def _title(text: str) -> Text:
-    """A line of its own: a table's title is broken at the table's width."""
+    """Return a title on its own line, because a table breaks its title at the table's width."""
     return lines("", styled(text, "bold"))
 
 
-def _table(what: str) -> Table:
-    table = Table(what)
-    for name in ("Billed", "Shadow", "ShadowDifference", "Percent"):
+def _table(first_column: str) -> Table:
+    table = Table(first_column)
+    for name in ("Billed", "Re-rated", "Difference", "Percent"):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
@@ -136,9 +143,9 @@ def _amounts(billed: int, shadow: int, cents: int, currency: str) -> tuple[str, 
 
 def _unpriced(report: ShadowReport, top: int) -> Iterator[RenderableType]:
     shown, count = report.unpriced[:top], len(report.unpriced)
-    yield _title(f"{count:,} could not be priced" + (f", the {top:,} with the most to pay" if count > top else ""))
-    table = Table("Payer", Column("Billed", justify="right", no_wrap=True), "Why")
-    for one in shown:
-        reason = joined(styled(one.code, "red"), f": {one.reason}")
-        table.add_row(one.organization_name, format_cents(one.billed_cents, one.currency), reason)
+    yield _title(f"{count:,} could not be rated" + (f": the {top:,} with the largest invoices" if count > top else ""))
+    table = Table("Payer", Column("Billed", justify="right", no_wrap=True), "Reason")
+    for payer in shown:
+        reason = joined(styled(payer.code, "red"), f": {payer.reason}")
+        table.add_row(payer.organization_name, format_cents(payer.billed_cents, payer.currency), reason)
     yield table

@@ -1,4 +1,4 @@
-"""`fly-billing spend-alert`: the amounts at which people are told what a month has come to."""
+"""Adds, removes and lists the alerts on an organization's upcoming invoice: `fly-billing spend-alert`."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ def _database() -> Iterator[BillingDatabase]:
 def add(console: Terminal, organization: str, amount: str) -> None:
     with _database() as database:
         is_new = add_threshold(database, organization, amount)
-    said = "Spend alert added" if is_new else "That spend alert is there already"
-    console.print(f"{said}: when a month of {organization} comes to {amount}")
+    outcome = "Added a spend alert" if is_new else "This spend alert already exists"
+    console.print(f"{outcome}: when an upcoming invoice of {organization} reaches {amount}")
 
 
 def remove(console: Terminal, organization: str, amount: str) -> None:
     with _database() as database:
         remove_threshold(database, organization, amount)
-    console.print(f"No spend alert of {organization} at {amount} any more")
+    console.print(f"Removed the spend alert of {organization} at {amount}")
 
 
 def show(console: Terminal, organization: str | None) -> None:
     with _database() as database:
-        found = thresholds(database, organization)
-    if not found:
+        alerts = thresholds(database, organization)
+    if not alerts:
         console.print("No spend alerts" + (f" of {organization}" if organization else ""))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("Organization")
-    table.add_column("A month comes to", justify="right")
-    table.add_column("Last told")
-    for threshold in found:
+    table.add_column("Upcoming invoice reaches", justify="right")
+    table.add_column("Last sent")
+    for threshold in alerts:
         amount = format_cents(threshold.amount_cents, threshold.currency)
         table.add_row(threshold.organization_id, amount, threshold.last_alerted or "never")
     console.print(table)

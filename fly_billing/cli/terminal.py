@@ -1,8 +1,7 @@
-"""What the commands print with. A plain string is literal, one line, and can't color, link, move or hide anything.
+"""The terminal that commands print on. A plain string is one literal line: it can't color, link, move or hide text.
 
-Rich reads `[red]`, `:smile:` and escape sequences in strings; here styles are opt-in, by `styled`. Commands use only
-this module and Rich's tables, columns and bars; tests/unit/cli/test_terminal.py checks that. Keeps out: what is
-printed.
+Rich interprets `[red]`, `:smile:` and escape sequences in strings. Here, styles are opt-in, by `styled`. Commands use
+only this module and Rich's tables, columns and bars; tests/unit/cli/test_terminal.py checks that. Not here: the texts.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ __all__ = ["RenderableType", "Terminal", "Text", "bars", "busy", "confirm", "joi
 
 
 class Terminal(Console):
-    """Rich's console for which every string is literal: no markup, emoji codes, highlighting or control characters.
+    """Rich's console, but every string is literal: no markup, emoji codes, highlighting or control characters.
 
-    A string is one line: a line break in it is shown as `\\n`. `lines` makes more than one.
+    A string is one line: a line break in it shows as `\\n`. `lines` makes several.
     """
 
     def __init__(self, *, stderr: bool = False, width: int | None = None, **given: Any) -> None:
@@ -42,11 +41,11 @@ class Terminal(Console):
         overflow: OverflowMethod | None = None,
         **syntax: object,
     ) -> Text:
-        """Make a string printable, whatever syntax the caller asks for (Rich's own renderables ask for markup)."""
+        """Return a string as literal text, even if the caller asks for markup, as Rich's own renderables do."""
         return Text(visible(text), style=style, justify=justify, overflow=overflow)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render, with nothing left in the output that a terminal could obey, however it was made."""
+        """Render without control characters, however the renderable was made."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text, keep="\n"))
 
@@ -57,17 +56,17 @@ def styled(text: str, style: str = "") -> Text:
 
 
 def joined(*parts: str | Text) -> Text:
-    """Return literal texts as one, styled ones among them."""
+    """Join literal and styled texts into one."""
     return Text().join(styled(part) if isinstance(part, str) else part for part in parts)
 
 
 def lines(*parts: str | Text) -> Text:
-    """Return literal texts as one, each on a line of its own."""
+    """Join literal and styled texts into one, each on its own line."""
     return Text("\n").join(styled(part) if isinstance(part, str) else part for part in parts)
 
 
 def panel(*parts: RenderableType, title: str, subtitle: str = "", style: str = "", **layout: Any) -> Panel:
-    """Return a frame around the parts, with literal titles."""
+    """Return the parts in a frame with literal titles."""
     return Panel(
         Group(*parts),
         title=styled(title, style), title_align="left",
@@ -78,19 +77,19 @@ def panel(*parts: RenderableType, title: str, subtitle: str = "", style: str = "
 
 @contextmanager
 def busy(terminal: Terminal, text: str) -> Iterator[Callable[[str], None]]:
-    """Show that a command works while the block runs; yield what changes the text."""
+    """Show a spinner with the text during the block. Yields a function that changes the text."""
     with terminal.status(styled(text)) as status:
-        yield lambda said: status.update(styled(said))
+        yield lambda new_text: status.update(styled(new_text))
 
 
 def bars(terminal: Terminal, *columns: ProgressColumn | str, **given: Any) -> Progress:
-    """Return progress bars whose descriptions, and columns that are strings, are literal."""
-    made = (TextColumn(column, markup=False) if isinstance(column, str) else column for column in columns)
-    return Progress(*made, console=terminal, **given)
+    """Return progress bars with literal descriptions. A column that is a string is literal too."""
+    literal = (TextColumn(column, markup=False) if isinstance(column, str) else column for column in columns)
+    return Progress(*literal, console=terminal, **given)
 
 
 def confirm(terminal: Terminal, question: str, answers: TextIO | None = None) -> bool:
-    """Ask yes or no until there is an answer, on `answers` or else the standard input."""
+    """Ask until the answer is yes or no. Reads `answers`, or the standard input."""
     return _Confirm.ask(styled(question), console=terminal, stream=answers)
 
 

@@ -417,5 +417,5 @@ def test_a_test_alert_that_every_channel_took_is_a_success(monkeypatch: pytest.M
 
 
 def test_a_test_of_no_channel_is_no_success() -> None:
-    with pytest.raises(SettingsError, match="no alert channel is set, so alerts are only logged"):
+    with pytest.raises(SettingsError, match="no alert channel is configured, so alerts are only logged"):
         send_test_alert(Terminal(file=io.StringIO()))

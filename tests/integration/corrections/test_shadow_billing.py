@@ -213,6 +213,6 @@ def test_the_command_shows_tables_or_json_and_fails_where_somebody_could_not_be_
     bad = CliRunner().invoke(app, ["shadow", "2026-09", "--price-book", str(folder), "--top", "1"])
     assert bad.exit_code == 1
     assert "$80.80 instead of $101.00, -$20.20 (-20.0 %). 0 would pay more, 2 less, 0 the same." in bad.output
-    assert "Who would pay what: the biggest difference of 2" in bad.output
-    assert "1 could not be priced" in bad.output
+    assert "Totals by payer: the biggest difference of 2" in bad.output
+    assert "1 could not be rated" in bad.output
     assert "Nothing was written" in bad.output

@@ -336,7 +336,7 @@ def test_a_folder_is_loaded_and_who_has_which_price_is_shown(
     (folder / "contracts.yaml").write_text(THREE.replace("negotiated_csv:", "x:").partition("x:")[0], encoding="utf-8")
     members = "members:\n  - {group: startups, organization: labs, effective_from: 2026-10-01}\n"
     (folder / "members.yaml").write_text(members, encoding="utf-8")
-    assert "3 negotiated prices, 1 member of groups" in " ".join(command("load-prices", folder).output.split())
+    assert "Also 3 negotiated prices and 1 group member" in " ".join(command("load-prices", folder).output.split())
 
     shown = json.loads(command("prices", "--json").output)["prices"]
     assert [(one["organization"], one["price"], one["from"][:10], one["of"], one["charges"]) for one in shown] == [

@@ -208,8 +208,8 @@ def test_the_command_says_what_was_reserved_and_what_is_on_offer(platform: Platf
     first, again, unknown = run_command(*bought), run_command(*bought), run_command("acme", "gold", "ams")
     assert first.stdout == (
         "acme: reserved: 20 USD a month of performance Machines in one region, for a year: ams. $144.00 on the invoice"
-        " of 2026-09, for $20.00 of credit in each month from 2026-09 to 2027-08.\n"
+        " for 2026-09, for a credit of $20.00 in each month from 2026-09 to 2027-08.\n"
     )
-    assert "acme: reserved already, nothing was written:" in again.stdout
+    assert "acme: already reserved, nothing was written:" in again.stdout
     assert [first.returncode, again.returncode, unknown.returncode] == [0, 0, 2]
     assert "no reservation 'gold'; there are reservation/performance/20," in " ".join(unknown.stderr.split())

@@ -305,7 +305,7 @@ def test_a_meter_that_counts_events_shows_the_result_of_its_aggregation(platform
     assert told.returncode == 0, told.stdout
     assert "3 x 0.1 = 0.3" in told.stdout
     assert "         so far" not in told.stdout  # no column of sums
-    assert "Of 3 events the meter's aggregation, count, made 3 requests: what was billed." in told.stdout
+    assert "The meter's aggregation, count, of 3 events is 3 requests, the billed quantity." in told.stdout
 
 
 def test_rounded_events_show_the_measured_and_the_counted_quantity(platform: Platform) -> None:
@@ -327,7 +327,7 @@ def test_rounded_events_show_the_measured_and_the_counted_quantity(platform: Pla
     assert shown.returncode == 0, shown.stdout
     assert "Each event was first rounded up to a multiple of 6." in re.sub(r"[\s│]+", " ", shown.stdout)
     assert shown.stdout.count("(61 measured)") == 2
-    assert "2 events add up to 132 seconds: just what was billed." in shown.stdout
+    assert "2 events add up to 132 seconds, the billed quantity." in shown.stdout
     (_, ((label, _, highest),)) = explained_quantities(platform)[-1]
     assert (label, highest) == ("the month's peak so far: proxy l1 on 2026-09-01 (61, rounded)", Decimal(66))
 
@@ -533,7 +533,7 @@ def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(pla
     ]
     shown = run(platform, "acme", "2026-09", "1", "--events")
     assert shown.returncode == 0, shown.stdout
-    assert "No event of 2026-09 is behind this item: what it bills was held from before." in shown.stdout
+    assert "This item has no event of 2026-09: it bills a level from an earlier month." in shown.stdout
     data = json.loads(run(platform, "acme", "2026-09", "2", "--json", "--events").stdout)
     (quantity,) = data["usage"]["quantities"]
     (line,) = quantity.pop("lines")
@@ -822,7 +822,7 @@ def test_the_command_leads_from_the_month_to_the_item_to_its_events(platform: Pl
     assert told.returncode == 0, told.stderr
     assert "3.5 x 0.1 = 0.35" in told.stdout
     assert "2026-09-15 13:00:00                        0.5                   3.5  proxy e2" in told.stdout
-    assert "2 events add up to 3.5 requests: just what was billed." in told.stdout
+    assert "2 events add up to 3.5 requests, the billed quantity." in told.stdout
 
 
 def test_the_command_tells_all_as_data(platform: Platform) -> None:

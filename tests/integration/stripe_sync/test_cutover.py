@@ -81,17 +81,17 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
     assert sandbox.control.calls() == []
     rows = [tuple(part.strip() for part in row.strip("│ ").split("│")) for row in told.stdout.splitlines()]
     for line in [
-        ("customers to make", "1"),
+        ("customers to create", "1"),
         ("invoices", "2"),
         ("lines", "152"),
         ("total in USD", "$185.45"),
         ("calls of POST /v1/invoices", "2"),
-        ("calls in all", "8"),
-        ("reads before the first one", "1 for each 100 invoices and customers in Stripe"),
-        ("floor at 10 a second, 2 per endpoint", "2 s"),
+        ("calls in total", "8"),
+        ("reads before the first call", "1 per 100 invoices and customers in Stripe"),
+        ("shortest time at 10 calls a second, 2 per endpoint", "2 s"),
     ]:
         assert line in rows, told.stdout
-    assert "guard, USD: passes: last month has no final invoices" in told.stdout
+    assert "spending guard (USD): passes: last month has no final invoices" in told.stdout
 
     planned = plan_of_sync(billing_database, JUNE)
     sync(sync_tools(billing_database, sandbox.url))
@@ -164,7 +164,7 @@ def test_an_approval_by_command_is_kept_with_who_and_when(
     two_months(billing_database, tmp_path, "100.00", "200.00")
     stopped = command(billing_database, sandbox, tmp_path / "data", "sync", "2023-07", "--dry-run")
     assert stopped.returncode == 1
-    assert "guard, USD: stops it: $200.00 this month, $100.00 last month" in stopped.stdout
+    assert "spending guard (USD): blocked: $200.00 this month, $100.00 last month" in stopped.stdout
 
     approved = command(
         billing_database, sandbox, tmp_path / "data", "approve", "2023-07", "--by", "Ada", "--total", "20000"

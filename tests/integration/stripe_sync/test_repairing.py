@@ -348,7 +348,7 @@ def test_the_commands_tell_show_the_plan_ask_and_mend(tools: SyncTools, sandbox:
     agreed = run("reconcile", "2023-06")
     assert agreed.returncode == 0
     assert "in Stripe: 2 invoices, $40.45" in agreed.stdout
-    assert "both agree" in agreed.stdout
+    assert "Both agree" in agreed.stdout
 
 
 def test_an_answer_to_a_question_nobody_asks_is_refused(

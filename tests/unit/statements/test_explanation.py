@@ -142,7 +142,7 @@ def test_an_amount_whose_division_does_not_end_says_where_it_was_rounded() -> No
         Decimal("0.00000074845679012346"),
         True,
     )
-    assert "A division that does not end is rounded at the 20th decimal place." in printed(one)
+    assert "A division without an exact decimal result is rounded at the 20th decimal place." in printed(one)
 
 
 def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
