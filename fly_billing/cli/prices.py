@@ -8,46 +8,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
-from sqlalchemy.exc import IntegrityError
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.corrections.changed_terms import undecided_changes
-from fly_billing.errors import ActionableError
+from fly_billing.corrections.price_loading import load_prices
 from fly_billing.money import counted
 from fly_billing.periods import moment_text
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.postgres.isolation import reason_of
 from fly_billing.postgres.migrate import migrate, owner_database
-from fly_billing.pricing.price_books import SHIPPED, PriceBookFiles, load_price_book, read_price_book_files
+from fly_billing.pricing.price_books import SHIPPED
 from fly_billing.statements.negotiated_price_list import ListedPrice, read_negotiated_prices
 
 
 def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
-    """Load a price book from its folder; None: the book that fly_billing ships.
-
-    A price that a finalized invoice used can't change. A new version of it takes effect later.
-
-    Raises:
-        ActionableError: The price book has mistakes. The message names each; nothing was loaded.
-    """
+    """Load the price book in this folder; None: the book that fly_billing ships. Raises PriceBookNotLoaded."""
     with local_platform(migrates=True) as settings:
-        database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
-        before = len(undecided_changes(database))
-        try:
-            book = read_price_book_files(folder.resolve() if folder else SHIPPED / "fly")
-            _refuse_empty(book, folder)
-            with database.transaction() as connection:
-                load_price_book(connection, book)
-        except (ValueError, IntegrityError) as problem:
-            reason = problem if isinstance(problem, ValueError) else reason_of(problem)
-            raise ActionableError(f"nothing was loaded:\n{reason}") from problem
-        changed = len(undecided_changes(database)) - before
-    if changed:
+        loaded = load_prices(BillingDatabase(settings.database_url), folder.resolve() if folder else SHIPPED / "fly")
+    book = loaded.book
+    if loaded.undecided:
         console.print(
-            f"{changed:,} price changes affect closed months, which stay as billed. `fly-billing corrections` lists"
-            " their invoices; `fly-billing rebill` books a difference.",
+            f"{loaded.undecided:,} price changes affect closed months, which stay as billed. `fly-billing corrections`"
+            " lists their invoices; `fly-billing rebill` books a difference.",
             soft_wrap=True,
         )
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database.")
@@ -55,13 +37,6 @@ def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
         console.print(
             f"Also {counted(str(len(book.negotiated)), 'negotiated price')} and"
             f" {counted(str(len(book.members)), 'group member')}: `fly-billing prices` lists them."
-        )
-
-
-def _refuse_empty(book: PriceBookFiles, folder: Path | None) -> None:
-    if not (book.meters or book.prices or book.negotiated or book.members or book.taxes):
-        raise ValueError(
-            f"{folder} has nothing to load: a price book is a folder of .yaml files, like fly_billing/pricing/books/fly"
         )
 
 
