@@ -70,7 +70,7 @@ def _changed_data(row: UndecidedChange) -> dict[str, object]:
 
 def _show_held(console: Terminal, held: Sequence[HeldCorrection]) -> None:
     table = Table(title="Corrections that wait for approval (nothing is booked)", title_justify="left")
-    for name in ("Month", "Organization", "Would give back", "Would charge", "Causes", "Since", "Approved by"):
+    for name in ("Month", "Organization", "Would return", "Would charge", "Causes", "Since", "Approved by"):
         table.add_column(name, justify="right" if name.startswith("Would") else "left")
     for row in held:
         table.add_row(
@@ -134,7 +134,7 @@ def approve_waiting(
         database = BillingDatabase(settings.database_url)
         count = approve(database, month, currency, amount, by, why, datetime.now(UTC), organization)
     approved = format_cents(to_cents(amount, currency), currency)
-    corrections, they = ("1 correction that gives", "It is") if count == 1 else (
-        f"{count:,} corrections that give", "They are"
+    corrections, they = ("1 correction that returns", "It is") if count == 1 else (
+        f"{count:,} corrections that return", "They are"
     )  # fmt: skip
-    console.print(f"{month}: {by} approved {corrections} back {approved}. {they} {_when_booked(str(month))}")
+    console.print(f"{month}: {by} approved {corrections} {approved}. {they} {_when_booked(str(month))}")

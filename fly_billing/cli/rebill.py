@@ -39,7 +39,7 @@ def rebill(
     """Recalculate the final invoice, print the differences and book them, unless it is a dry run.
 
     Args:
-        approved: The amount given back that the user approves, if it needs an approval.
+        approved: The returned amount that the user approves, if it needs an approval.
 
     Raises:
         ActionableError: `approved` is no amount, or the invoice can't be rebilled (see `corrections.rebill`).

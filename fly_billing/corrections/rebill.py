@@ -52,7 +52,7 @@ class Rebill:
 
     Attributes:
         organization_id: The organization. Its payer's invoice is rebilled.
-        approved: The amount given back that the person approves, if it needs an approval.
+        approved: The returned amount that the person approves, if it needs an approval.
         is_dry_run: Find the difference and write nothing.
     """
 
@@ -109,7 +109,7 @@ def rebill(rebilling: Rebilling, request: Rebill, actor: Actor) -> RebillReport:
 
     Raises:
         NoSuchOrganization: No organization has this id.
-        NotApproved: The correction gives back so much that it needs an approval, or another amount was approved.
+        NotApproved: The correction returns so much that it needs an approval, or another amount was approved.
         ActionableError: There is no final invoice to correct, it can't be calculated, or it can't be issued again.
     """
     payer = _read_payer(rebilling.database, request)

@@ -44,7 +44,7 @@ def rebill(
     why: Annotated[str | None, typer.Option(help="The reason, recorded with the booking")] = None,
     approve: Annotated[
         str | None,
-        typer.Option("--approve", metavar="AMOUNT", help="Approve the amount given back, if it needs an approval"),
+        typer.Option("--approve", metavar="AMOUNT", help="Approve the returned amount, if it needs an approval"),
     ] = None,
     as_json: ExactJson = False,
 ) -> None:
@@ -72,9 +72,7 @@ def corrections(month: OptionalMonth = None, as_json: ExactJson = False) -> None
 @app.command(rich_help_panel=PANEL)
 def approve_corrections(
     month: Month,
-    total: Annotated[
-        str, typer.Option(metavar="AMOUNT", help="The total that they give back, as `corrections` shows it")
-    ],
+    total: Annotated[str, typer.Option(metavar="AMOUNT", help="The total that they return, as `corrections` shows it")],
     by: Annotated[str, typer.Option(help="Your name, recorded with the approval")],
     why: Annotated[str, typer.Option(help="The reason, recorded with the approval")],
     currency: Currency = "USD",

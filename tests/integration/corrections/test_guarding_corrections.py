@@ -388,9 +388,9 @@ def test_the_commands_list_what_waits_and_approve_it(platform: Platform) -> None
     wrong = command(platform, "approve-corrections", "2026-09", "--total", "3", "--by", "bea", "--why", "[seen]")
     assert (wrong.returncode, "$30.00 would be returned, not 3" in wrong.stderr) == (2, True), wrong.stderr
     right = command(platform, "approve-corrections", "2026-09", "--total", "30", "--by", "[bea]", "--why", "seen")
-    assert right.stdout.startswith(
-        "2026-09: [bea] approved 1 correction that gives back $30.00. It is booked tonight"
-    ), right.stderr
+    assert right.stdout.startswith("2026-09: [bea] approved 1 correction that returns $30.00. It is booked tonight"), (
+        right.stderr
+    )
     correct(platform)
     assert adjusted(platform) == {"org-0": Decimal(-30)}
     assert "No correction waits" in command(platform, "corrections").stdout
