@@ -34,9 +34,10 @@ def parse_begun_month(text: str) -> BillingMonth:
     month = parse_month(text)
     now = datetime.now(UTC)
     if month < FIRST_MONTH:
-        raise typer.BadParameter(f"{month} is before {FIRST_MONTH}, the first month that can be billed")
+        raise typer.BadParameter(visible(f"{month} is before {FIRST_MONTH}, the first month that can be billed"))
     if month.start > now:
-        raise typer.BadParameter(f"{month} has not begun. The current month is {BillingMonth.containing(now)}")
+        current = BillingMonth.containing(now)
+        raise typer.BadParameter(visible(f"{month} has not begun. The current month is {current}"))
     return month
 
 
