@@ -48,7 +48,7 @@ KEY: Any = {"idempotency_key": "a key used twice"}
 
 
 @dataclass(frozen=True)
-class Stage:
+class RecordedSandbox:
     """A billing database, a sandbox, and the recorder through which all calls to the sandbox go."""
 
     database: BillingDatabase
@@ -68,7 +68,7 @@ class Stage:
 # The product --------------------------------------------------------------------------------------------------------
 
 
-def sync_and_repair_june(stage: Stage) -> None:
+def sync_and_repair_june(recorded: RecordedSandbox) -> None:
     """Sync eight organizations, four of them under faults; read the month back; repair planted differences."""
     faults = {
         "echo": ("apply_then_drop", "customers.create"),
@@ -77,54 +77,54 @@ def sync_and_repair_june(stage: Stage) -> None:
         "hale": ("apply_then_drop", "invoices.add_lines"),
     }
     for organization, (effect, endpoint) in faults.items():
-        stage.sandbox.control.add_fault(effect, endpoint, metadata={"organization": organization}, first=1)
+        recorded.sandbox.control.add_fault(effect, endpoint, metadata={"organization": organization}, first=1)
     charges = {"acme": ["12.00", "23.45"], "bolt": ["1.00"] * 150, "crux": ["5.00", "-5.00"], "dove": ["3.00", "-10"]}
-    bill_june(stage.database, stage.folder, **charges, **{name: ["5.00"] for name in faults})
-    tools = stage.tools
+    bill_june(recorded.database, recorded.folder, **charges, **{name: ["5.00"] for name in faults})
+    tools = recorded.tools
     assert outcome(sync(tools)) == ({"finalized": 7, "skipped_zero": 1}, [])
-    assert [rule["fired"] for rule in stage.sandbox.control.faults()] == [1, 1, 1, 1]
-    stage.sandbox.control.clear_faults()
+    assert [rule["fired"] for rule in recorded.sandbox.control.faults()] == [1, 1, 1, 1]
+    recorded.sandbox.control.clear_faults()
     assert kinds(tools) == []
 
-    _copy(stage, "acme", finalize=True)
-    _copy(stage, "bolt", finalize=False)
-    _, actions = plan_of_repair(tools, JUNE, groups_of(stage.database), all_lines=True)
+    _copy(recorded, "acme", finalize=True)
+    _copy(recorded, "bolt", finalize=False)
+    _, actions = plan_of_repair(tools, JUNE, groups_of(recorded.database), all_lines=True)
     done = carry_out(tools, JUNE, actions, lambda action: True, guard_percent=50)
     assert sorted((repair.action.verb, repair.outcome) for repair in done) == [("remove", "done"), ("void", "done")]
 
 
-def _copy(stage: Stage, organization: str, *, finalize: bool) -> None:
+def _copy(recorded: RecordedSandbox, organization: str, *, finalize: bool) -> None:
     """Create an organization's invoice a second time, as another program would."""
-    first = invoice_in_stripe(stage.sandbox, organization)
-    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
+    first = invoice_in_stripe(recorded.sandbox, organization)
+    direct = make_stripe_client(API_KEY, recorded.sandbox.url).v1.invoices
     made = direct.create({"customer": first["customer"], "currency": "usd", "metadata": first["metadata"]})
     if finalize:
         direct.add_lines(made.id, {"lines": [{"amount": first["total"], "description": "the same again"}]})
         direct.finalize_invoice(made.id)
 
 
-def follow_a_payment(stage: Stage) -> None:
+def follow_a_payment(recorded: RecordedSandbox) -> None:
     """Let a payment fail and then succeed; polling reports both."""
-    control, since = stage.sandbox.control, utc_now() - timedelta(hours=1)
-    sent = invoice_in_stripe(stage.sandbox, "bolt")["id"]
+    control, since = recorded.sandbox.control, utc_now() - timedelta(hours=1)
+    sent = invoice_in_stripe(recorded.sandbox, "bolt")["id"]
     control.fail_payment(sent, message="Your card has expired.")
-    poll_events(stage.database, stage.tools.reader(), since, utc_now())
-    assert _status(stage, "bolt") == "finalized"
-    make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices.pay(sent)
-    poll_events(stage.database, stage.tools.reader(), since, utc_now())
-    assert _status(stage, "bolt") == "paid"
+    poll_events(recorded.database, recorded.tools.reader(), since, utc_now())
+    assert _status(recorded, "bolt") == "finalized"
+    make_stripe_client(API_KEY, recorded.sandbox.url).v1.invoices.pay(sent)
+    poll_events(recorded.database, recorded.tools.reader(), since, utc_now())
+    assert _status(recorded, "bolt") == "paid"
 
 
-def _status(stage: Stage, organization: str) -> str:
-    (row,) = query(stage.database, "select status from invoices where organization_id = :it", it=organization)
+def _status(recorded: RecordedSandbox, organization: str) -> str:
+    (row,) = query(recorded.database, "select status from invoices where organization_id = :it", it=organization)
     return str(row["status"])
 
 
 # Directly: the sandbox's other endpoints ----------------------------------------------------------------------------
 
 
-def go_through_customers(stage: Stage) -> None:
-    customers = stage.client.v1.customers
+def go_through_customers(recorded: RecordedSandbox) -> None:
+    customers = recorded.client.v1.customers
     place: Any = {"line1": "1 Anchor Way", "line2": "", "city": "Chicago", "country": "US"}
     made = customers.create(
         {
@@ -147,9 +147,9 @@ def go_through_customers(stage: Stage) -> None:
     assert customers.retrieve(made.id).deleted
 
 
-def go_through_invoices(stage: Stage) -> None:
+def go_through_invoices(recorded: RecordedSandbox) -> None:
     """Send an invoice with every field that a request can set; then drafts that end otherwise."""
-    invoices, customer = stage.client.v1.invoices, _customer(stage)
+    invoices, customer = recorded.client.v1.invoices, _customer(recorded)
     sent = invoices.create(
         {
             "customer": customer,
@@ -183,15 +183,15 @@ def go_through_invoices(stage: Stage) -> None:
     invoices.pay(sent.id, {"paid_out_of_band": True})
     invoices.list({"customer": customer, "status": "paid", "due_date": {"gt": 1}, "collection_method": "send_invoice"})
 
-    given_up, void, gone = _open(stage, customer), _open(stage, customer), invoices.create({"customer": customer})
+    given_up, void, gone = _open(recorded, customer), _open(recorded, customer), invoices.create({"customer": customer})
     invoices.mark_uncollectible(given_up)
     invoices.void_invoice(void)
     invoices.delete(gone.id)
     assert invoices.retrieve(void).status == "void"
 
 
-def go_through_invoice_items(stage: Stage) -> None:
-    items, customer = stage.client.v1.invoice_items, _customer(stage)
+def go_through_invoice_items(recorded: RecordedSandbox) -> None:
+    items, customer = recorded.client.v1.invoice_items, _customer(recorded)
     pending = items.create({"customer": customer, "amount": 500, "currency": "usd", "description": "Support"})
     priced: Any = {"currency": "usd", "product": "prod_support", "unit_amount": 100}
     other = items.create({"customer": customer, "price_data": priced, "quantity": 3})
@@ -199,16 +199,16 @@ def go_through_invoice_items(stage: Stage) -> None:
     items.retrieve(pending.id)
     items.list({"customer": customer, "pending": True, "limit": 1})
     items.delete(other.id)
-    taken = stage.client.v1.invoices.create({"customer": customer, "pending_invoice_items_behavior": "include"})
+    taken = recorded.client.v1.invoices.create({"customer": customer, "pending_invoice_items_behavior": "include"})
     assert taken.total == 400
     items.create({"customer": customer, "invoice": taken.id, "amount": 100})
     assert len(items.list({"invoice": taken.id, "pending": False}).data) == 2
 
 
-def go_through_payments_and_events(stage: Stage) -> None:
+def go_through_payments_and_events(recorded: RecordedSandbox) -> None:
     """Pay an invoice after a failure and a retry; let Stripe finalize one itself, and one that it can't."""
-    control, v1, customer = stage.sandbox.control, stage.client.v1, _customer(stage)
-    unpaid = _open(stage, customer)
+    control, v1, customer = recorded.sandbox.control, recorded.client.v1, _customer(recorded)
+    unpaid = _open(recorded, customer)
     control.fail_payment(unpaid, next_attempt_seconds=None)
     v1.invoices.retrieve(unpaid)
     v1.invoice_payments.list({"invoice": unpaid, "status": "open", "expand": ["data.payment.payment_intent"]})
@@ -230,13 +230,13 @@ def go_through_payments_and_events(stage: Stage) -> None:
     assert v1.events.retrieve(page.data[0].id).type in wanted["types"]
 
 
-def _customer(stage: Stage) -> str:
-    return stage.client.v1.customers.create({"name": "By hand"}).id
+def _customer(recorded: RecordedSandbox) -> str:
+    return recorded.client.v1.customers.create({"name": "By hand"}).id
 
 
-def _open(stage: Stage, customer: str) -> str:
+def _open(recorded: RecordedSandbox, customer: str) -> str:
     """Finalize an invoice of $9.00 for the customer; return its id."""
-    invoices = stage.client.v1.invoices
+    invoices = recorded.client.v1.invoices
     made = invoices.create({"customer": customer, "currency": "usd"})
     invoices.add_lines(made.id, {"lines": [{"amount": 900}]})
     return invoices.finalize_invoice(made.id).id
@@ -245,20 +245,20 @@ def _open(stage: Stage, customer: str) -> str:
 # Faults -------------------------------------------------------------------------------------------------------------
 
 
-def meet_every_fault(stage: Stage) -> None:
+def meet_every_fault(recorded: RecordedSandbox) -> None:
     """Send a valid request into each kind of fault; repeat it under the same key where it failed."""
-    control = stage.sandbox.control
+    control = recorded.sandbox.control
     for number, effect in enumerate(sorted(EFFECTS.keys() - DELIVERIES)):
         control.add_fault(effect, "customers.create", first=1, seconds=0.01)  # nothing would release the held call
         options: Any = {"idempotency_key": f"fault {number}"}
         for _ in range(2):
-            _attempt(partial(stage.client.v1.customers.create, {"name": effect}, options))
+            _attempt(partial(recorded.client.v1.customers.create, {"name": effect}, options))
     for reason in ("global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific"):
         control.add_fault("rate_limited", "customers.list", first=1, reason=reason, should_retry=True)
-        _attempt(stage.client.v1.customers.list)
+        _attempt(recorded.client.v1.customers.list)
     declined: Any = {"status": 402, "type": "card_error", "code": "card_declined", "message": "Declined."}
     control.add_fault("error", "customers.list", first=1, stored=True, **declined)
-    _attempt(stage.client.v1.customers.list)
+    _attempt(recorded.client.v1.customers.list)
     assert {rule["fired"] for rule in control.faults()} == {1}
     control.clear_faults()
 
@@ -273,9 +273,9 @@ def _attempt(call: Callable[[], Any]) -> None:
 # Refusals -----------------------------------------------------------------------------------------------------------
 
 
-def meet_every_refusal(stage: Stage) -> None:
+def meet_every_refusal(recorded: RecordedSandbox) -> None:
     """Send a request that Stripe refuses for each reason that the sandbox implements."""
-    client, v1, customer = stage.client, stage.client.v1, _known_customer(stage)
+    client, v1, customer = recorded.client, recorded.client.v1, _known_customer(recorded)
     wrong: list[Any] = [
         {},
         {"customer": customer, "colour": 1, "size": 2},
@@ -296,8 +296,8 @@ def meet_every_refusal(stage: Stage) -> None:
     ]
     for params in wrong:
         _refused(partial(v1.invoices.create, params))
-    draft, final = _made(stage, customer), _made(stage, customer)
-    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
+    draft, final = _made(recorded, customer), _made(recorded, customer)
+    direct = make_stripe_client(API_KEY, recorded.sandbox.url).v1.invoices
     direct.finalize_invoice(final)
     bad_lines: list[Any] = [
         [{"description": "no amount"}],
@@ -321,23 +321,23 @@ def meet_every_refusal(stage: Stage) -> None:
     _refused(lambda: v1.invoices.list({"limit": 101}))
     _refused(lambda: v1.events.list({"starting_after": "evt_gone"}))
     _refused(lambda: client.raw_request("get", "/v1/unicorns"))
-    _meet_keys_and_limits(stage)
+    _meet_keys_and_limits(recorded)
 
 
-def _meet_keys_and_limits(stage: Stage) -> None:
+def _meet_keys_and_limits(recorded: RecordedSandbox) -> None:
     """Send wrongly used idempotency keys and invalid API keys, and exceed the limits."""
-    v1, control = stage.client.v1, stage.sandbox.control
-    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.customers
+    v1, control = recorded.client.v1, recorded.sandbox.control
+    direct = make_stripe_client(API_KEY, recorded.sandbox.url).v1.customers
     direct.create({"name": "first"}, KEY)
     _refused(lambda: v1.customers.create({"name": "second"}, KEY))
     _refused(lambda: v1.invoices.create({"customer": "cus_1"}, KEY))
     _refused(lambda: v1.customers.create({}, {"idempotency_key": "k" * 256}))
     for key in ("sk_live_refused", "nonsense"):
         # Bypasses our own guard, which would refuse these keys.
-        unguarded = stripe.StripeClient(key, base_addresses={"api": stage.recorder.url}, max_network_retries=0)
+        unguarded = stripe.StripeClient(key, base_addresses={"api": recorded.recorder.url}, max_network_retries=0)
         _refused(unguarded.v1.customers.list)
     with pytest.raises(HTTPError) as keyless:
-        urlopen(f"{stage.recorder.url}/v1/customers", timeout=10)
+        urlopen(f"{recorded.recorder.url}/v1/customers", timeout=10)
     keyless.value.close()
     for limit in ("endpoint_per_second", "global_per_second", "concurrency"):
         control.settings(**{limit: 0})
@@ -345,12 +345,12 @@ def _meet_keys_and_limits(stage: Stage) -> None:
         control.settings(**{limit: None})
 
 
-def _known_customer(stage: Stage) -> str:
-    return make_stripe_client(API_KEY, stage.sandbox.url).v1.customers.create({}).id
+def _known_customer(recorded: RecordedSandbox) -> str:
+    return make_stripe_client(API_KEY, recorded.sandbox.url).v1.customers.create({}).id
 
 
-def _made(stage: Stage, customer: str) -> str:
-    direct = make_stripe_client(API_KEY, stage.sandbox.url).v1.invoices
+def _made(recorded: RecordedSandbox, customer: str) -> str:
+    direct = make_stripe_client(API_KEY, recorded.sandbox.url).v1.invoices
     return direct.create({"customer": customer, "currency": "usd"}).id
 
 
@@ -363,11 +363,11 @@ def _refused(call: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def hooked(stage: Stage) -> Iterator[None]:
+def hooked(recorded: RecordedSandbox) -> Iterator[None]:
     """Have every event delivered to the recorder; return when all are."""
-    stage.sandbox.control.add_webhook_endpoint(stage.recorder.hook_url)
+    recorded.sandbox.control.add_webhook_endpoint(recorded.recorder.hook_url)
     yield
     deadline = time.monotonic() + 300
-    while any(delivery["state"] != "delivered" for delivery in stage.sandbox.control.deliveries()):
+    while any(delivery["state"] != "delivered" for delivery in recorded.sandbox.control.deliveries()):
         assert time.monotonic() < deadline, "deliveries are still pending"
         time.sleep(0.02)

@@ -21,7 +21,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sandbox.endpoints import ENDPOINTS
 from tests.support.stripe_flows import (
-    Stage,
+    RecordedSandbox,
     follow_a_payment,
     go_through_customers,
     go_through_invoice_items,
@@ -93,16 +93,16 @@ def recorded(
     create_database(postgres, "billing_openapi", template="billing_template")
     database = BillingDatabase(postgres.url("billing_openapi"))
     with recording(server.url) as recorder:
-        stage = Stage(database, tmp_path_factory.mktemp("openapi"), server, recorder)
+        sandbox = RecordedSandbox(database, tmp_path_factory.mktemp("openapi"), server, recorder)
 
         def said(*ways: Any) -> list[Exchange]:
             for way in ways:
-                way(stage)
+                way(sandbox)
             found = recorder.exchanges[:]
             recorder.exchanges.clear()
             return found
 
-        with hooked(stage):
+        with hooked(sandbox):
             product, by_hand = said(sync_and_repair_june, follow_a_payment), said(*BY_HAND)
         yield Recorded(product, by_hand, said(meet_every_fault), said(meet_every_refusal), recorder.deliveries)
     database.engine.dispose()
