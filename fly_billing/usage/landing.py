@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
 from fly_billing.postgres.statements import sql
+from fly_billing.usage.checks import LandingCounts
 from fly_billing.usage.key_index import KeyIndex, make_entries
 from fly_billing.usage.landing_folder import (
     LandingError,
@@ -101,6 +103,45 @@ class LandedFile:
 _AS_ROW = attrgetter("day", *FILE_COLUMNS[1:])
 
 
+@dataclass(frozen=True)
+class _LastDay:
+    """The last landing day with files, None if no files were landed."""
+
+    last: date | None
+
+
+@dataclass(frozen=True)
+class _FilePlace:
+    """The place of a file: its landing day, and its path below that day's folder."""
+
+    landing_day: date
+    path: str
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """A meter.
+
+    Attributes:
+        property: The property that its aggregation needs besides dimensions, if any.
+        event_type: The type of the events that it reads.
+        quantity_of: The property with the quantity; None for `quantity`.
+        is_shared: It reads a type that other meters read too, or another property than `quantity`.
+    """
+
+    key: str
+    dimensions: list[str]
+    aggregation: str
+    property: str | None
+    time_unit: int | None
+    event_step: Decimal | None
+    event_round: str | None
+    event_type: str
+    quantity_of: str | None
+    is_shared: bool
+    needs_quantity: bool
+
+
 def land_days(
     database: BillingDatabase,
     usage_table: UsageTable,
@@ -146,10 +187,10 @@ def _refuse_empty_share(database: BillingDatabase, landing_dir: Path) -> None:
 
     Without this check, days that never landed would count as days without usage.
     """
-    landed = [row["last"] for row in database.rows("last_day_with_files") if row["last"]]
-    if landed and not list_day_folders(landing_dir):
+    (landed,) = database.records(_LastDay, "last_day_with_files")
+    if landed.last and not list_day_folders(landing_dir):
         raise LandingError(
-            f"{landing_dir / landed[0].isoformat()} and the folders of all other landed days are missing. Is"
+            f"{landing_dir / landed.last.isoformat()} and the folders of all other landed days are missing. Is"
             f" {landing_dir} mounted? Nothing was landed. If you moved them on purpose, create a folder for today"
         )
 
@@ -248,7 +289,7 @@ def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, i
 
 def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -> list[LandingFile]:
     """List the files of these days. Raises DaysNotLanded for days whose folder can't be read completely."""
-    known = {row["landing_day"] for row in rows(connection, "accounted_usage", days=list(days))}
+    landed = {counts.landing_day for counts in records(connection, LandingCounts, "accounted_usage", days=list(days))}
     files: list[LandingFile] = []
     failures: dict[date, str] = {}
     for day in days:
@@ -260,7 +301,7 @@ def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -
             if not is_gone:
                 where = readable_name(problem.filename or folder)
                 failures[day] = f"{where} can't be read ({describe_error(problem)}), so its usage is unknown"
-            elif day in known:
+            elif day in landed:
                 failures[day] = (
                     f"{folder} is missing, but its files were landed before. Landing the day again would delete their"
                     " events. Restore the folder (an empty one if the day really has no usage), then land the day again"
@@ -272,39 +313,39 @@ def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -
 
 def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: StagedFiles) -> None:
     """Raise DaysNotLanded if a file with accepted events can't be read now: landing its day would delete them."""
-    brought = {(row["landing_day"], row["path"]) for row in rows(connection, "files_with_events", days=list(days))}
+    brought = set(records(connection, _FilePlace, "files_with_events", days=list(days)))
     failures = {
         file.day: f"{readable_name(file.path)} can't be read now ({problem}). Its accepted events are kept"
         for file, problem in staged.unread.items()
-        if (file.day, file.name) in brought
+        if _FilePlace(file.day, file.name) in brought
     }
     if failures:
         raise DaysNotLanded(failures)
 
 
-def _quantities_of(meters: Sequence[Row]) -> dict[str, frozenset[str]]:
+def _quantities_of(meters: Sequence[_Meter]) -> dict[str, frozenset[str]]:
     """Map each property that a meter reads quantities from, other than `quantity`, to the event types that have it."""
     found: dict[str, set[str]] = defaultdict(set)
     for meter in meters:
-        if meter["quantity_of"] is not None:
-            found[meter["quantity_of"]].add(meter["event_type"])
+        if meter.quantity_of is not None:
+            found[meter.quantity_of].add(meter.event_type)
     return {name: frozenset(types) for name, types in found.items()}
 
 
-def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> Sequence[Row]:
+def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> Sequence[_Meter]:
     """Register the organizations and three tables of meters: all, unshared and shared ones. Returns all meters.
 
     A shared meter reads an event type that other meters read too, or a type or property that differs from its name.
     """
     names = [(name, pa.string()) for name in ("key", "property", "event_type", "quantity_of")]
     schema = pa.schema([*names, ("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())])
-    meters = rows(connection, "meters")
+    meters = records(connection, _Meter, "meters")
     for name, some in {
         "meters": meters,
-        "plain_meters": [meter for meter in meters if not meter["is_shared"]],
-        "shared_meters": [meter for meter in meters if meter["is_shared"]],
+        "plain_meters": [meter for meter in meters if not meter.is_shared],
+        "shared_meters": [meter for meter in meters if meter.is_shared],
     }.items():
-        duck.register(name, pa.Table.from_pylist([dict(meter) for meter in some], schema=schema))
+        duck.register(name, pa.Table.from_pylist([asdict(meter) for meter in some], schema=schema))
     organizations = pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])
     duck.register("organizations", pa.Table.from_pylist(_dicts(connection, "organization_ids"), schema=organizations))
     return meters

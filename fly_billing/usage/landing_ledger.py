@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.usage.usage_table import (
     KEEP_LOG,
     Partition,
@@ -66,29 +67,58 @@ class Ledger:
     partitions: Mapping[PartitionKey, ExpectedPartition]
 
 
+@dataclass(frozen=True)
+class _RecordedTable:
+    """A usage table that Postgres records. `lost_after` is the last version that it still has, if it lost some."""
+
+    generation: int
+    table_id: str
+    shift: int
+    first_version: int
+    acknowledged: int
+    lost_after: int | None
+
+
+@dataclass(frozen=True)
+class _LedgerRow:
+    """The row of `usage_ledger`: JSON arrays of tables and partitions."""
+
+    last_landed: int | None
+    tables: list[dict[str, Any]]
+    partitions: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class _LandedRows:
+    """The rows of a landing day in the usage table, according to `usage_files`."""
+
+    landing_day: date
+    rows: int
+
+
 def read_ledger(connection: Connection) -> Ledger | None:
     """Return the ledger, or None if no usage was ever landed and no table was created."""
-    (row,) = rows(connection, "usage_ledger")
-    if not row["tables"] and row["last_landed"] is None:
+    (row,) = records(connection, _LedgerRow, "usage_ledger")
+    tables = [_RecordedTable(**table) for table in row.tables]
+    if not tables and row.last_landed is None:
         return None
     partitions = {
         (date.fromisoformat(day), date.fromisoformat(month)): ExpectedPartition(*expected)
-        for day, month, *expected in row["partitions"]
+        for day, month, *expected in row.partitions
     }
-    if not row["tables"]:
-        return Ledger(None, 0, 0, row["last_landed"], [], partitions)
-    used = row["tables"][-1]
-    acknowledged = max(used["acknowledged"], row["last_landed"] or 0)
-    older = _readable(row["tables"])
-    return Ledger(used["table_id"], used["shift"], used["first_version"], acknowledged, older, partitions)
+    if not tables:
+        return Ledger(None, 0, 0, row.last_landed or 0, [], partitions)
+    used = tables[-1]
+    acknowledged = max(used.acknowledged, row.last_landed or 0)
+    return Ledger(used.table_id, used.shift, used.first_version, acknowledged, _readable(tables), partitions)
 
 
-def _readable(tables: list[Row]) -> list[tuple[int, int, int]]:
+def _readable(tables: list[_RecordedTable]) -> list[tuple[int, int, int]]:
     """List (first, last, shift) of the versions that the table in use still has from before its repairs."""
     return [
-        (one["first_version"], one["acknowledged"] if one["lost_after"] is None else one["lost_after"], one["shift"])
-        for one in tables[:-1]
-        if one["table_id"] == tables[-1]["table_id"]
+        (table.first_version, table.acknowledged if table.lost_after is None else table.lost_after, table.shift)
+        for table in tables[:-1]
+        if table.table_id == tables[-1].table_id
     ]
 
 
@@ -211,7 +241,7 @@ def _different_days(connection: Connection, found: Mapping[PartitionKey, Partiti
     by_day: dict[date, int] = {}
     for (day, _), partition in found.items():
         by_day[day] = by_day.get(day, 0) + partition.rows
-    must = {row["landing_day"]: row["rows"] for row in rows(connection, "landed_rows")}
+    must = {day.landing_day: day.rows for day in records(connection, _LandedRows, "landed_rows")}
     return {
         f"landing day {day}": (f"{must.get(day, 0)} rows", f"{by_day.get(day, 0)} rows")
         for day in must.keys() | by_day.keys()

@@ -20,7 +20,7 @@ from fly_billing.errors import BillingError
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.copy_from_duckdb import copy_table
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
@@ -102,9 +102,10 @@ def roll_up(
         lock_until_commit(connection, f"usage_rollups {month}")
         table = open_against_ledger(connection, usage_table)
         version = engine.read(duck, table, month)
-        organizations = rows(
-            connection, "organizations_of_groups", groups=list(groups), month=month.first_day, month_end=month.end
-        )
+        organizations = records(
+            connection, _Organization, "organizations_of_groups",
+            groups=list(groups), month=month.first_day, month_end=month.end,
+        )  # fmt: skip
         books = _books_of(connection, organizations)
         names = _register(duck, connection, month, books)
         load_opening_levels(duck, database, table, month)
@@ -112,9 +113,9 @@ def roll_up(
         _snapshot(duck, month)
         _stage(connection, duck)
         changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now))
-        ((organizations, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
+        ((count, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
-    return RollupReport(version, organizations, events or 0, rollups, changed, failures)
+    return RollupReport(version, count, events or 0, rollups, changed, failures)
 
 
 @dataclass(frozen=True)
@@ -126,18 +127,45 @@ class _Snapshot:
     now: datetime
 
 
+@dataclass(frozen=True)
+class _Organization:
+    """An organization to roll up, with the name of its price book."""
+
+    id: str
+    price_book: str
+
+
+@dataclass(frozen=True, slots=True)
+class _RolledUpMeter:
+    """A meter's current rollups of an organization and month, summed. `quantity_by_day` is the sum of their days."""
+
+    organization_id: str
+    meter: str
+    events: int
+    quantity: Decimal
+    quantity_by_day: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class _AddedSnapshot:
+    """A snapshot that was written. `is_new` is False if it existed before."""
+
+    organization_id: str
+    is_new: bool
+
+
 Used = Mapping[tuple[str, str], tuple[int, Decimal]]
 
 
-def _books_of(connection: Connection, organizations: Sequence[Row]) -> dict[str, PriceBook]:
+def _books_of(connection: Connection, organizations: Sequence[_Organization]) -> dict[str, PriceBook]:
     """Return the price book that applies to each organization, with its negotiated prices."""
     books = open_price_books(connection)
     found = {}
-    for row in organizations:
+    for organization in organizations:
         try:
-            found[row["id"]] = books.of(row["id"], row["price_book"])
+            found[organization.id] = books.of(organization.id, organization.price_book)
         except BillingError:  # billing the organization reports it
-            found[row["id"]] = PriceBook([])
+            found[organization.id] = PriceBook([])
     return found
 
 
@@ -209,23 +237,23 @@ def _record(
 
 def _differences(connection: Connection, names: Sequence[str], used: Used, month: BillingMonth) -> dict[str, str]:
     """Return the differences by organization. Compares events, quantities, and the sums of the daily quantities."""
-    found = rows(connection, "rolled_up_usage", month=month.first_day, organizations=list(names))
-    rolled_up = {(row["organization_id"], row["meter"]): row for row in found}
+    found = records(connection, _RolledUpMeter, "rolled_up_usage", month=month.first_day, organizations=list(names))
+    rolled_up = {(row.organization_id, row.meter): row for row in found}
     looked_at = set(names)
     different: dict[str, list[str]] = {}
     for organization, meter in sorted(rolled_up.keys() | {key for key in used if key[0] in looked_at}):
         there, row = used.get((organization, meter)), rolled_up.get((organization, meter))
         events, quantity = there or (0, Decimal(0))
-        here = row and (row["events"], row["quantity"], row["quantity_by_day"])
+        here = row and (row.events, row.quantity, row.quantity_by_day)
         if there is None or here != (events, quantity, quantity):
             different.setdefault(organization, []).append(_difference(meter, events, quantity, row))
     return {organization: ", and ".join(texts) for organization, texts in different.items()}
 
 
-def _difference(meter: str, events: int, quantity: Decimal, row: Row | None) -> str:
-    there = "none" if row is None else f"{plain(row['quantity'])} from {row['events']} events"
-    if row is not None and row["quantity_by_day"] != row["quantity"]:
-        there += f" ({plain(row['quantity_by_day'])} as the sum of its days)"
+def _difference(meter: str, events: int, quantity: Decimal, row: _RolledUpMeter | None) -> str:
+    there = "none" if row is None else f"{plain(row.quantity)} from {row.events} events"
+    if row is not None and row.quantity_by_day != row.quantity:
+        there += f" ({plain(row.quantity_by_day)} as the sum of its days)"
     return f"{meter} is {plain(quantity)} from {events} events in the usage table, but {there} in usage_rollups"
 
 
@@ -254,6 +282,9 @@ def _write(connection: Connection, organizations: Sequence[str], snapshot: _Snap
     whose = {"organizations": list(organizations)}
     month = snapshot.month.first_day
     rows(connection, "retire_changed_snapshots", month=month, **whose)
-    added = rows(connection, "add_snapshots", month=month, lake_version=snapshot.version, now=snapshot.now, **whose)
+    added = records(
+        connection, _AddedSnapshot, "add_snapshots",
+        month=month, lake_version=snapshot.version, now=snapshot.now, **whose,
+    )  # fmt: skip
     rows(connection, "add_rollups", **whose)
-    return sum(row["is_new"] for row in added)
+    return sum(snapshot.is_new for snapshot in added)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing_folder import (
     UNREAD,
     FileContent,
@@ -19,6 +20,40 @@ from fly_billing.usage.landing_folder import (
     list_files,
     read_content,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _LandedContent:
+    """A file of a landing day, with its content when it landed."""
+
+    landing_day: date
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _MonthDue:
+    """The start of a month; no datetime if an invoice has an invalid month."""
+
+    month: object
+
+
+@dataclass(frozen=True)
+class _Day:
+    """A landing day."""
+
+    day: date
+
+
+@dataclass(frozen=True)
+class _RejectedFile:
+    """A file that was rejected as a whole."""
+
+    landing_day: date
+    path: str
+    reason: str
+    message: str
 
 
 def days_to_land(
@@ -33,11 +68,11 @@ def days_to_land(
         by_content: Read every file, and compare SHA-256 as well.
     """
     landed: dict[date, dict[str, FileContent]] = defaultdict(dict)
-    for row in database.rows("landed_files"):
-        landed[row["landing_day"]][row["path"]] = FileContent(row["sha256"], row["bytes"])
+    for file in database.records(_LandedContent, "landed_files"):
+        landed[file.landing_day][file.path] = FileContent(file.sha256, file.bytes)
     come = [day for day in list_day_folders(landing_dir) if day <= now.date()]
     changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
-    return sorted(changed | {row["day"] for row in database.rows("days_to_land_again")})
+    return sorted(changed | {row.day for row in database.records(_Day, "days_to_land_again")})
 
 
 def _is_changed(landing_dir: Path, day: date, landed: Mapping[str, FileContent], by_content: bool) -> bool:
@@ -66,8 +101,8 @@ def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
 def list_landing_problems(database: BillingDatabase, landing_dir: Path, now: datetime) -> list[LandingProblem]:
     """List problems in the landing folder that a person has to fix, and files that were rejected as a whole."""
     rejected = [
-        LandingProblem(f"{row['landing_day']}/{row['path']}", f"rejected ({row['reason']}): {row['message']}")
-        for row in database.rows("rejected_files")
+        LandingProblem(f"{file.landing_day}/{file.path}", f"rejected ({file.reason}): {file.message}")
+        for file in database.records(_RejectedFile, "rejected_files")
     ]
     return find_landing_problems(landing_dir, now) + rejected
 
@@ -98,7 +133,7 @@ def days_to_land_for(
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:
     """List landing days from `first` to `last` that did not land after they ended."""
-    return [row["day"] for row in database.rows("days_not_landed", first=first, last=last)]
+    return [row.day for row in database.records(_Day, "days_not_landed", first=first, last=last)]
 
 
 def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: timedelta) -> list[date]:
@@ -108,24 +143,24 @@ def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: t
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:
     """List months that ended by then and lack a final invoice for an organization that existed."""
-    return _months(database.rows("months_to_close", before=before))
+    return _months(database.records(_MonthDue, "months_to_close", before=before))
 
 
 def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
     """List closed months with usage that landed after their last roll-up."""
-    return _months(database.rows("months_with_late_usage"))
+    return _months(database.records(_MonthDue, "months_with_late_usage"))
 
 
 def months_to_reconcile(database: BillingDatabase, since: datetime) -> list[BillingMonth]:
     """List months with invoices in Stripe that can still change: unpaid ones, or ones sent since then."""
-    return _months(database.rows("months_to_reconcile", since=since))
+    return _months(database.records(_MonthDue, "months_to_reconcile", since=since))
 
 
 def months_to_sync(database: BillingDatabase) -> list[BillingMonth]:
     """List months with finalized invoices that are missing in Stripe and that a sync can create."""
-    return _months(database.rows("months_to_sync"))
+    return _months(database.records(_MonthDue, "months_to_sync"))
 
 
-def _months(found: Iterable[Row]) -> list[BillingMonth]:
+def _months(found: Iterable[_MonthDue]) -> list[BillingMonth]:
     """Convert rows to months. Skips an invalid month: `totals` and the invoice's statement report it."""
-    return [BillingMonth.containing(row["month"]) for row in found if isinstance(row["month"], datetime)]
+    return [BillingMonth.containing(row.month) for row in found if isinstance(row.month, datetime)]

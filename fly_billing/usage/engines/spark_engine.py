@@ -97,4 +97,4 @@ class SparkEngine:
 
     def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         found = self.spark.sql(sql("recount_usage")).collect()
-        return {(row["organization_id"], row["meter"]): (row["events"], row["quantity"]) for row in found}
+        return {(organization, meter): (events, quantity) for organization, meter, events, quantity in found}
