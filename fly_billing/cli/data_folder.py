@@ -61,6 +61,9 @@ def make_data_folder(folder: Path) -> None:
 def clean(console: Terminal) -> None:
     """Remove the local data of the settings' data folder, and print what was left. Raises as `remove_data`."""
     folder = Settings.from_environment().data_dir
+    if not folder.exists():
+        console.print(f"Nothing to remove: {folder} does not exist.", soft_wrap=True)
+        return
     removal = remove_data(folder)
     console.print(f"Removed fly-billing's data in {folder}.", soft_wrap=True)
     if removal.others_data:

@@ -46,12 +46,14 @@ def exit_with(is_successful: bool) -> None:
     raise typer.Exit(0 if is_successful else 1)
 
 
-Month = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=parse_month)]
-OptionalMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parser=parse_month)]
-BegunMonth = Annotated[BillingMonth, typer.Argument(help="YYYY-MM", parser=parse_begun_month)]
-OptionalBegunMonth = Annotated[BillingMonth | None, typer.Argument(help="YYYY-MM", parser=parse_begun_month)]
+Month = Annotated[BillingMonth, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_month)]
+OptionalMonth = Annotated[BillingMonth | None, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_month)]
+BegunMonth = Annotated[BillingMonth, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_begun_month)]
+OptionalBegunMonth = Annotated[
+    BillingMonth | None, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_begun_month)
+]
 Organization = Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")]
-OptionalOrganization = Annotated[str | None, typer.Argument(metavar="[ORG]", help="Only this organization")]
+OptionalOrganization = Annotated[str | None, typer.Argument(metavar="ORG", help="Only this organization")]
 Currency = Annotated[str, typer.Option(help="ISO 4217 code")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")]
 ExactJson = Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")]

@@ -78,7 +78,7 @@ def explain(
 @app.command(rich_help_panel=PANEL)
 def totals(
     organization: Annotated[
-        str | None, typer.Argument(metavar="[ORG]", help="Only invoices that this organization pays")
+        str | None, typer.Argument(metavar="ORG", help="Only invoices that this organization pays")
     ] = None,
     first: Annotated[
         BillingMonth | None,
