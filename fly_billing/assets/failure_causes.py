@@ -52,10 +52,12 @@ def cause_in_a_line(causes: Iterable[FailureCause], run_id: str | None = None) -
 
     Names the steps if several failed, and the run if a cause does not say what to do.
     """
-    told = list(causes)
-    is_alone = len(told) == 1
-    line = "; ".join(one.text if is_alone or one.step is None else f"{one.step}: {one.text}" for one in told)
-    if run_id and not all(one.is_actionable for one in told):
+    listed = list(causes)
+    texts = [
+        cause.text if len(listed) == 1 or cause.step is None else f"{cause.step}: {cause.text}" for cause in listed
+    ]
+    line = "; ".join(texts)
+    if run_id and not all(cause.is_actionable for cause in listed):
         line += f" (run {run_id} in Dagster has the traceback; running it again bills nothing twice)"
     return line
 
@@ -70,9 +72,9 @@ def raised_errors(error: SerializableErrorInfo | None) -> Iterator[SerializableE
     """Yield an error, its causes and its contexts, the last raised first."""
     left = [error]
     while left:
-        if one := left.pop():
-            yield one
-            left += [one.context, one.cause]  # causes first
+        if current := left.pop():
+            yield current
+            left += [current.context, current.cause]  # causes first
 
 
 def _step_cause(event: DagsterEvent) -> FailureCause:
@@ -96,18 +98,18 @@ def _run_cause(event: DagsterEvent) -> FailureCause:
 
 def _cause_of_error(step: str | None, error: SerializableErrorInfo) -> FailureCause:
     errors = list(raised_errors(error))
-    ours = next((one for one in errors if one.message.startswith(OURS)), None)
+    ours = next((raised for raised in errors if raised.message.startswith(OURS)), None)
     if ours:
         return FailureCause(step, _words(ours), True)
-    told = [one for one in errors if not _is_wrapper(one)] or errors[:1]
-    text = _words(told[0])
-    if len(told) > 1 and _words(told[-1]) not in text:
-        text += f"; before that: {_words(told[-1])}"
+    own = [raised for raised in errors if not _is_wrapper(raised)] or errors[:1]
+    text = _words(own[0])
+    if len(own) > 1 and _words(own[-1]) not in text:
+        text += f"; before that: {_words(own[-1])}"
     return FailureCause(step, text, False)
 
 
 def _is_wrapper(error: SerializableErrorInfo) -> bool:
-    """Whether it only says that something else failed, or stands for what was cut off."""
+    """Return True if the error only reports that something else failed, or marks a cut-off chain."""
     name = error.cls_name or ""
     return not name or (name.startswith("Dagster") and bool(error.cause or error.context))
 

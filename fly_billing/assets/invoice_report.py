@@ -71,11 +71,11 @@ def _failures(report: MonthReport) -> Sequence[Mapping[str, Any]]:
     damaged = [
         {
             "month": month,
-            "organization": one.organization_id,
+            "organization": rollups.organization_id,
             "code": "usage_rollups_damaged_later",
-            "what to do": f"{one.reason}; its invoice is final and stays as it is, but late usage is not billed",
+            "what to do": f"{rollups.reason}; its invoice is final and stays as it is, but late usage is not billed",
         }
-        for one in report.damaged
+        for rollups in report.damaged
     ]
     return failed + damaged
 

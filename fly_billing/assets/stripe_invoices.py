@@ -101,7 +101,9 @@ def _guard(context: AssetExecutionContext, tools: SyncTools, percent: int) -> di
             verdicts = demand_in_line(tools.journal.database, part.month, percent)
         except OutOfLine as stop:
             raise Failure(str(stop), metadata=_out_of_line(stop), allow_retries=False) from None
-        reasons[f"{part.month} spending guard"] = ", ".join(f"{one.currency}: {one.reason}" for one in verdicts)
+        reasons[f"{part.month} spending guard"] = ", ".join(
+            f"{verdict.currency}: {verdict.reason}" for verdict in verdicts
+        )
     return reasons
 
 
@@ -122,8 +124,9 @@ def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Seq
 
 def _out_of_line(stop: OutOfLine) -> dict[str, Any]:
     return {
-        f"{stop.month} {one.currency}": f"{one.reason}; largest changes: {', '.join(map(described, one.contributors))}"
-        for one in stop.verdicts
+        f"{stop.month} {verdict.currency}": f"{verdict.reason}; largest changes:"
+        f" {', '.join(map(described, verdict.contributors))}"
+        for verdict in stop.verdicts
     }
 
 
@@ -143,10 +146,12 @@ def _describe(part: BillingPartition, synced: SyncReport, both: Reconciliation) 
 
 def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, Any]]:
     failed = [
-        (one.invoice, one.failure.code, one.failure.operator_text, one.failure.customer_text) for one in synced.failures
+        (sync.invoice, sync.failure.code, sync.failure.operator_text, sync.failure.customer_text)
+        for sync in synced.failures
     ]
     failed += [
-        (one, "not_tried", "the run stopped before it: launch the partition again", "") for one in synced.not_tried
+        (invoice, "not_tried", "the run stopped before it: launch the partition again", "")
+        for invoice in synced.not_tried
     ]
     return [
         {

@@ -53,7 +53,7 @@ class ChangedInvoices:
 
     Attributes:
         usage: By payer, the billed snapshots, if the current ones are others.
-        payers: The payers of all invoices to recalculate, whatever changed.
+        payers: The payers of all invoices to recalculate.
     """
 
     usage: Mapping[str, Sequence[UUID]]
@@ -137,6 +137,6 @@ def keep_as_billed(connection: Connection, correction: Correction, actor: Actor)
 def undecided_changes(database: BillingDatabase, month: BillingMonth | None = None) -> list[UndecidedChange]:
     """List the changes of terms on which nobody has decided, per final invoice; without a month, all of them.
 
-    Whether a change affects an amount is only known after the invoice is recalculated.
+    Only a recalculation of the invoice shows if a change affects an amount.
     """
     return database.records(UndecidedChange, "undecided_terms", month=month.first_day if month else None)

@@ -55,7 +55,7 @@ class Correction:
         Not part of it: a minimum's top-up that shrinks because earlier months were charged more. Those charges
         already offset it.
         """
-        checked = [one for one in self.differences if one.causes != (EARLIER_MONTH,) or one.amount >= 0]
+        checked = [each for each in self.differences if each.causes != (EARLIER_MONTH,) or each.amount >= 0]
         return Proposal(
             self.invoice_id, self.payer.organization_id, self.payer.currency, (),
             {
@@ -118,7 +118,7 @@ class Corrections:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who books a correction, when and why. Stored with the adjustments."""
+    """The person or run that books a correction, with the time and the reason. Stored with the adjustments."""
 
     name: str
     at: datetime

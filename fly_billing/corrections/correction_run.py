@@ -90,7 +90,7 @@ def correct_later_months(
 def lock_for_correcting(
     connection: Connection, month: BillingMonth, groups: Sequence[str]
 ) -> dict[BillingMonth, list[str]]:
-    """Lock rollups and billing until the transaction ends, so that what is found is what is booked.
+    """Lock rollups and billing until the transaction ends, so that exactly the found differences are booked.
 
     Returns the later months that count this one towards a minimum, which are locked too, with their payers.
     """
@@ -142,6 +142,6 @@ def _correct(
     }
     return replace(
         corrections,
-        found=[one for one in corrections.found if one.payer.organization_id not in failures],
+        found=[each for each in corrections.found if each.payer.organization_id not in failures],
         failures=[*corrections.failures, *failures.items()],
     )

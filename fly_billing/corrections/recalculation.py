@@ -116,7 +116,7 @@ def _read_final_invoices(
 def _correct_all(
     connection: Connection, invoice: FinalInvoice, draft: InvoiceInProgress, changes: UsageChanges
 ) -> Correction:
-    """Return the correction to `draft`, whatever the cause of each difference is."""
+    """Return the correction to `draft`, with the differences of all causes."""
     found = differences(invoice.charges, invoice.adjusted, charges_of(draft.items, invoice.month), changes)
     if found and (invoice.is_paid_by_credit or any(item.kind == "credit" for item in draft.items)):
         found += find_returned_credits(connection, invoice.invoice_id, draft, invoice.month)

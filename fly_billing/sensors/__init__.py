@@ -1,4 +1,4 @@
-"""Sensors: who is new, what failed, who spends more than was meant. One module each; all of them are listed here."""
+"""The sensors: they register organizations, poll Stripe, and alert on failures and spending. One module each."""
 
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices

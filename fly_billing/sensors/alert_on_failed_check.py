@@ -1,4 +1,4 @@
-"""Tells a human of checks that failed in a run that succeeded: nobody else would."""
+"""Alerts on checks that failed in a run that succeeded. No other sensor reports them."""
 
 from dagster import (
     AssetCheckEvaluation,
@@ -26,8 +26,8 @@ def alert_on_failed_check(
 ) -> SkipReason:
     """Alert once on a failed check, warnings included, until it passes again.
 
-    Failed runs are left to `alert_on_failed_run` and to the sensors that read Postgres, and so are checks whose
-    metadata says that a sensor reports them.
+    `alert_on_failed_run` and the sensors that read Postgres report failed runs, and checks whose metadata names a
+    sensor.
     """
     memory, channels, sent = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
@@ -41,7 +41,9 @@ def alert_on_failed_check(
             alerted_as = f"{key} {cause.value}" if cause else key
             if evaluation.passed or (cause and alerted_as not in memory.alerted):
                 memory.alerted = [
-                    one for one in memory.alerted if one != key and not (cause and one.startswith(f"{key} "))
+                    sent_key
+                    for sent_key in memory.alerted
+                    if sent_key != key and not (cause and sent_key.startswith(f"{key} "))
                 ]
             if not evaluation.passed and alerted_as not in memory.alerted:
                 alert = check_alert(run, evaluation)
@@ -59,7 +61,7 @@ def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation) -> Alert:
     shown = [str(evaluation.metadata[name].value) for name in ("wrong", "first_of_them") if name in evaluation.metadata]
     what_to_do = f"What to do: read the check's description on {evaluation.asset_key.to_user_string()} in Dagster."
     # The table of errors has several lines; its cells have one each (`run_report.table`).
-    lines = [line for one in shown for line in one.splitlines()]
+    lines = [line for text in shown for line in text.splitlines()]
     return Alert.of("failed_check", f"{word}: {evaluation.check_name}{of_month}", [*lines, what_to_do])
 
 

@@ -28,8 +28,8 @@ def alert_on_failed_run(
 ) -> SkipReason:
     """Alert on a failed run, once per job, month and cause until the job succeeds again for that month.
 
-    Failures that are recorded in Postgres are left to the other sensors. If the billing database itself is away, the
-    alert goes to the channels directly, without the outbox.
+    Other sensors report failures that are recorded in Postgres. If the billing database is down, the alert goes to the
+    channels directly, without the outbox.
     """
     memory, channels, sent = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
@@ -54,13 +54,15 @@ def _what_ran(run: DagsterRun) -> str:
 
 def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:
     data = [event.step_failure_data.user_failure_data for event in failures]
-    return bool(data) and all(one is not None and REPORTED_BY_SENSOR in one.metadata for one in data)
+    return bool(data) and all(each is not None and REPORTED_BY_SENSOR in each.metadata for each in data)
 
 
 def run_alert(run: DagsterRun, causes: Sequence[FailureCause]) -> Alert:
     """Return the alert: the run, its month, the failed steps with their causes, and the fix."""
     month = run.tags.get("fly_billing/month")
-    said = [f"- {cause.step}: {cause.text}" if cause.step else cause.text for cause in causes]
-    what_to_do = f"What to do: read run {run.run_id} in Dagster, fix the cause, re-execute it: nothing is billed twice."
+    lines = [f"- {cause.step}: {cause.text}" if cause.step else cause.text for cause in causes]
+    what_to_do = (
+        f"What to do: read run {run.run_id} in Dagster, fix the cause and re-execute it; nothing is billed twice."
+    )
     subject = f"Run of {run.job_name} failed" + (f": {month}" if month else "")
-    return Alert.of("failed_run", subject, [*said, what_to_do])
+    return Alert.of("failed_run", subject, [*lines, what_to_do])

@@ -14,7 +14,7 @@ def alert_on_held_corrections(
 ) -> SkipReason:
     """Alert once on the waiting corrections of a month, and again only when there are more.
 
-    The cursor is the newest decision read. The outbox takes each alert only once, whatever the cursor says.
+    The cursor is the newest decision read. The outbox takes each alert only once, even if the cursor is lost.
     """
     seen = int(context.cursor or 0)
     newest, sent = queue_held_correction_alerts(billing_postgres.database(), alerts.channels(), context.log.error, seen)

@@ -1,7 +1,7 @@
 """Reads the runs that finished since a sensor's last tick, and remembers which alerts it sent.
 
-The memory is the sensor's cursor. It is written only after every alert is in the outbox: an alert that could not be
-put there is tried again at the next tick. The very first tick only remembers where history ends.
+The memory is the sensor's cursor. It is written only after every alert is in the outbox. If an alert can't be added,
+the next tick tries again. The first tick only stores the end of the run history.
 """
 
 import json
@@ -17,7 +17,12 @@ Ended = Literal[DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_SUCCESS]
 
 @dataclass
 class Memory:
-    """The position to read on from, per kind of end, and the keys of the alerts sent."""
+    """The sensor's cursor.
+
+    Attributes:
+        cursors: By kind of event, the position in Dagster's run history up to which runs were read.
+        alerted: The keys of the alerts sent.
+    """
 
     cursors: dict[str, str] = field(default_factory=dict)
     alerted: list[str] = field(default_factory=list)
@@ -34,15 +39,15 @@ class Memory:
 
 
 def finished_runs(instance: DagsterInstance, memory: Memory, kind: Ended) -> Iterator[DagsterRun]:
-    """Yield runs that ended in `kind` (RUN_FAILURE, RUN_SUCCESS) since the last look, oldest first."""
+    """Yield the runs that ended in `kind` (RUN_FAILURE, RUN_SUCCESS) since the last tick, oldest first."""
     cursor = memory.cursors.get(kind.value)
-    is_first_look = cursor is None
+    is_first_tick = cursor is None
     while True:
         page = instance.fetch_run_status_changes(
             RunStatusChangeRecordsFilter(kind), limit=MOST_AT_ONCE, cursor=cursor, ascending=True
         )
         cursor = page.cursor
-        if not is_first_look:
+        if not is_first_tick:
             for record in page.records:
                 run = instance.get_run_by_id(record.run_id)
                 if run is not None:

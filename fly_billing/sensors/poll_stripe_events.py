@@ -1,4 +1,4 @@
-"""Polls Stripe's events, for those that no webhook delivered."""
+"""Polls Stripe's events, to find those that no webhook delivered."""
 
 from datetime import timedelta
 
@@ -12,18 +12,18 @@ from fly_billing.settings import SettingsError
 from fly_billing.stripe_sync.event_inbox import KEPT, poll_events, settle_waiting_events
 from fly_billing.stripe_sync.reader import ReadingFailed
 
-# 2,880 reads a month, of the 10,000 that Stripe allows to every account (and more with its transactions).
+# 2,880 reads a month. Stripe allows every account 10,000, and more as its transactions grow.
 INTERVAL = timedelta(minutes=15)
 
 
-# On by default, beside webhooks too: an event that both bring is done once, one that the webhook lost is not lost.
+# On by default, also with webhooks: an event from both is applied once, and one that the webhook missed is not lost.
 @sensor(minimum_interval_seconds=int(INTERVAL.total_seconds()), default_status=DefaultSensorStatus.RUNNING)
 def poll_stripe_events(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
 ) -> SkipReason:
     """Record the invoices that were paid, failed, voided or written off in Stripe since the last poll.
 
-    Events that waited for our own sync are applied, too. Stripe keeps events for 30 days.
+    Also applies events that waited for our own sync. Stripe keeps events for 30 days.
     """
     database = billing_postgres.database()
     try:
@@ -32,9 +32,9 @@ def poll_stripe_events(
     except SettingsError as missing:
         return SkipReason(str(missing))
     except ReadingFailed as problem:
-        context.log.warning(f"Stripe's events could not be read, the next look goes on: {visible(str(problem))}")
+        context.log.warning(f"Stripe's events could not be read; the next tick continues: {visible(str(problem))}")
         return SkipReason(f"Stripe could not be read: {visible(str(problem))}")
     finally:
         settled = settle_waiting_events(database)
-    more = "" if found.is_done else "; there are more, the next look goes on"
+    more = "" if found.is_done else "; the next tick reads more"
     return SkipReason(f"{found.new + settled} new events until {found.until:%Y-%m-%d %H:%M}Z{more}")

@@ -1,5 +1,5 @@
 -- name: mark_corrected
--- No rows. These final invoices, together with their adjustments, bill these snapshots from now on.
+-- No rows. Records the snapshots that these final invoices, with their adjustments, bill from now on.
 with corrected as (
     select *
     from unnest(cast(:invoices as uuid[]), cast(:snapshots as uuid[])) as c (invoice_id, snapshot_id)
@@ -18,7 +18,7 @@ select invoice_id, snapshot_id from corrected
 on conflict do nothing;
 
 -- name: mark_counted
--- No rows. What of these final invoices, together with their adjustments, counts towards commitments from now on.
+-- No rows. Records the amounts that these final invoices, with their adjustments, count towards commitments from now on.
 insert into invoice_commitments (invoice_id, commitment_id, counted)
 select * from unnest(cast(:invoices as uuid[]), cast(:commitments as uuid[]), cast(:amounts as numeric[]))
 on conflict (invoice_id, commitment_id) do update set counted = excluded.counted

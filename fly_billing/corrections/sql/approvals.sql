@@ -1,5 +1,5 @@
 -- name: approve_corrections
--- One row: the approval that was written down. It covers the corrections that wait at this moment.
+-- One row: the new approval. It covers the corrections that are held now.
 insert into correction_approvals (
     month, currency, organization_id, total, up_to_decision, approved_by, why, approved_at
 )

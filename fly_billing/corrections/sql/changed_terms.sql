@@ -1,25 +1,25 @@
 -- name: keep_as_billed
--- No rows. A person leaves this final invoice as it is, whatever terms of its month changed until now.
+-- No rows. Records that a person keeps this final invoice as it is, despite all changes of terms until now.
 insert into term_decisions (invoice_id, up_to_change, decided_by, why, decided_at)
 values (:invoice_id, (select coalesce(max(id), 0) from term_changes), :who, :why, :at);
 
 -- name: terms_changed_since
--- One row per organization or price book of which terms of this month changed after it was final, with the newest change.
+-- One row per organization or price book whose terms changed for this month after it was final, with the newest change.
 select organization_id, book, max(id) as newest
 from term_changes
 where first_month <= :month and (last_month is null or last_month >= :month)
 group by organization_id, book;
 
 -- name: terms_decided
--- One row per invoice that a person left as it is, and up to which change of terms.
+-- One row per invoice that a person kept as it is, with the last change of terms that the decision covers.
 select invoice_id, max(up_to_change) as up_to_change
 from term_decisions
 where invoice_id = any (:invoices)
 group by invoice_id;
 
 -- name: undecided_terms
--- One row per final invoice and change of terms of its month on which nobody decided yet: whose term it is (`book`: a price
--- of that book), what changed, when and by whom. `month` is its start.
+-- One row per final invoice and change of terms of its month on which nobody has decided yet. `about`: the organization
+-- whose term changed; `book`: the price book whose price changed. `month` is its start.
 select
     i.id as invoice_id, i.organization_id, cast(i.month as timestamp) at time zone 'UTC' as month,
     c.organization_id as about,
@@ -46,7 +46,7 @@ where (cast(:month as date) is null or i.month = :month)
 order by i.month, i.organization_id, c.id;
 
 -- name: usage_as_billed
--- One row per final invoice of these payers in the month and usage snapshot that it, together with its adjustments, bills.
+-- One row per usage snapshot that a final invoice of these payers in the month bills, with its adjustments.
 select i.id as invoice_id, i.organization_id as payer_id, s.snapshot_id
 from invoices as i
 join lateral (

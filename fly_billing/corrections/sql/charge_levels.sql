@@ -1,7 +1,7 @@
--- One row per thing that a final invoice of the month charges (key), or that only its adjustments do, for the invoices in
--- :invoices; one row per invoice and whether it is a first-hand charge, with empty key, for the month's other ones. What it
--- was charged with when a person last approved a correction (mark), at most since then (peak), and now, adjustments
--- included. One-off items, fees charged ahead, adjustments, credits and taxes are left out, as they are never corrected.
+-- One row per charge (key) of the invoices in :invoices, and of their adjustments; and one row with a null key per other
+-- final invoice of the month and whether its charges are first-hand. `baseline`: the amount when a person last approved a
+-- correction, or the invoice's own; `peak`: the highest amount since then; `current`: the amount now, with adjustments.
+-- Not here: one-off items, fees in advance, adjustments, credits and taxes, which are never compared.
 with final as (
     select
         i.id, i.currency, i.organization_id as payer_id,

@@ -1,5 +1,5 @@
--- One row per organization that a finalized invoice of the month bills, meter and dimensions whose quantity is no longer
--- what the invoice and its adjustments bill.
+-- One row per organization, meter and dimensions whose quantity in the month differs from the one that a finalized invoice
+-- and its adjustments bill.
 with final as (
     select i.id, i.month, b.id as snapshot_id, b.organization_id
     from invoices as i

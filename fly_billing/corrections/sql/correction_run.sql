@@ -1,6 +1,6 @@
 -- name: later_months_that_count
--- One row per payer of these groups and month whose final invoice charges what is missing to a minimum over several months,
--- this month, which is before it, among them.
+-- One row per payer of these groups and later month whose final invoice tops up a minimum over several months, if this
+-- month is one of them.
 select distinct c.organization_id, due.month
 from commitments as c
 join organizations as o on o.id = c.organization_id

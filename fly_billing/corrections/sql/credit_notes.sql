@@ -1,6 +1,6 @@
 -- name: add_credit_note
--- No rows. A credit note, numbered per invoice, and the credit that it gives: drawn before what was prepaid (0), and after
--- a reservation's (-10), which would be lost at the month's end.
+-- No rows. Adds a credit note, numbered per invoice, and its credit. The credit is drawn before prepaid credits (priority
+-- 0), and after those of reservations (-10), which expire at the end of the month.
 with granted as (
     insert into credit_grants (id, organization_id, description, amount, currency, priority, granted_at)
     values (:grant_id, :organization_id, :description, :amount, :currency, -5, :made_at)

@@ -1,6 +1,6 @@
 -- name: billed_items
--- One row per item of the final invoices of these payers in the month, void ones left out; one with an empty item where an
--- invoice has none. Imported invoices are left out: another system made them.
+-- One row per item of the final invoices of these payers in the month; one row without item for an invoice without items.
+-- Not here: void invoices, and imported ones, which another system made.
 select
     i.organization_id as payer_id, i.id as invoice_id, t.id, t.kind, t.organization_id, t.product, t.description,
     t.quantity, t.unit, t.amount, t.amount_cents, t.price_id, t.negotiated_price_id, t.price_key,
@@ -13,8 +13,8 @@ where i.organization_id = any (:organizations) and i.month = :month and i.status
 order by i.organization_id, t.position;
 
 -- name: booked_adjustments
--- One row per invoice and thing that was adjusted: the sum of its adjustments, and what the last of them said of it. Where
--- an early one did not say so, its key and its text tell. What went back to credits is left out: `credit_paid_elsewhere`.
+-- One row per invoice and adjusted charge: the sum of its adjustments, with the texts of the last one. Old adjustments
+-- stored no texts; then their key and description are used. Not here: returned credits (`credit_paid_elsewhere`).
 select distinct on (invoice_id, item_key)
     invoice_id, item_key as key, organization_id, product,
     sum(amount) over (partition by invoice_id, item_key) as amount,

@@ -1,6 +1,6 @@
 -- name: held_corrections
--- One row per final invoice whose correction waits for a person: what it gives back, and what a person approved of it
--- (null: nobody did). `month` is its start. Without :month those of all months.
+-- One row per final invoice whose correction is held, with its approval (null if there is none). `month` is its start.
+-- Without :month, the corrections of all months.
 select
     h.id, h.invoice_id, h.organization_id, cast(h.month as timestamp) at time zone 'UTC' as month, h.currency,
     h.gives_back,
@@ -17,5 +17,5 @@ where cast(:month as date) is null or h.month = :month
 order by month, h.currency, h.organization_id;
 
 -- name: months_with_held_corrections
--- One row per month (its start) with corrections that wait for a person: usage may be back, or a person has approved them.
+-- One row per month (its start) with held corrections: usage may be back, or a person may have approved them.
 select distinct cast(month as timestamp) at time zone 'UTC' as month from held_corrections order by 1;

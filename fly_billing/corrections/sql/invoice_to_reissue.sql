@@ -1,7 +1,7 @@
--- One row: the organization's latest invoice of the month, where it is final and ours; none where there is none. It may
--- be in Stripe unless its sync has not come to finalizing it there, for certain, or Stripe told us that it was voided. It
--- is corrected where a credit note or another final invoice has a difference of it: one made in its place would charge
--- that twice. `draft_left`: what it leaves behind in Stripe.
+-- One row, or none: the organization's latest invoice of the month, if it is final and ours. `may_be_in_stripe`: false
+-- only if its sync certainly did not finalize it there, or if Stripe reported it void. `is_corrected`: a credit note or
+-- another final invoice includes a difference of it, which a reissued invoice would charge again. `draft_left`: its draft
+-- in Stripe.
 with latest as (
     select * from invoices where organization_id = :organization_id and month = :month order by revision desc limit 1
 )

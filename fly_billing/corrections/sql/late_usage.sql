@@ -1,13 +1,13 @@
 -- name: meters_of_levels
--- One row per meter whose events are levels that hold until the next one.
+-- One row per meter whose events are levels, each valid until the next one.
 select key
 from meters
 where aggregation = 'time_weighted'
 order by key;
 
 -- name: snapshots_changed_since
--- One row per organization whose usage of the month is no longer what these invoices billed: the versions of the usage
--- table of then and now.
+-- One row per organization whose usage of the month changed since these invoices billed it: the billed version of the
+-- usage table, and the current one.
 select b.organization_id, b.lake_version as billed_version, n.lake_version as version
 from invoices as i
 join invoice_snapshots as s on s.invoice_id = i.id

@@ -1,6 +1,6 @@
 -- name: credit_paid_elsewhere
--- One row per credit and adjustment of this final invoice that the credit paid, on other final invoices; and (is_returned)
--- one per credit and thing of which corrections of the invoice gave it back. `is_credit`: the key is a credit's own.
+-- One row per credit and adjustment of this final invoice that the credit paid on another final invoice; and, with
+-- is_returned, one row per credit and charge that a correction returned to it. `is_credit`: the key is the credit's own.
 select
     c.credit_grant_id as grant_id, a.item_key as key, a.credit_grant_id is not null as is_credit, false as is_returned,
     sum(part.amount) as amount
@@ -21,13 +21,13 @@ group by 1, 2
 order by grant_id, key, is_returned;
 
 -- name: credit_terms
--- One row per credit: what `invoicing.rules.inputs.CreditGrant` has of it; available is all that was granted.
+-- One row per credit, with the fields of `invoicing.rules.inputs.CreditGrant`; available is the granted amount.
 select id, description, amount as available, granted_at, expires_at, priority, scope, pays
 from credit_grants
 where id = any (:ids);
 
 -- name: invoices_paid_by_credit
--- One row per invoice of these of which credit paid something, or something of an adjustment.
+-- One row per invoice that credits paid in part, itself or one of its adjustments.
 select i.id
 from unnest(cast(:invoices as uuid[])) as i (id)
 where exists (select from credit_entries as e where e.invoice_id = i.id)
@@ -39,7 +39,7 @@ where exists (select from credit_entries as e where e.invoice_id = i.id)
     );
 
 -- name: items_that_credits_paid
--- One row per item of a final invoice, where credit paid something of it or was given back on it; else none. An adjustment
+-- One row per item of a final invoice on which credits were drawn or returned; no rows for other invoices. An adjustment
 -- that returned credit names the credit.
 select
     t.id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount, t.amount_cents, t.price_id,

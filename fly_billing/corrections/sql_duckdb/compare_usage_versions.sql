@@ -1,5 +1,5 @@
--- One row per organization and meter whose accepted usage differs between two versions of the usage table: rows that
--- are only in the later one, and rows that were taken back or changed.
+-- One row per organization and meter whose accepted usage differs between two versions of the usage table. `late`: rows
+-- that only the later version has; `corrected`: rows that were changed or withdrawn.
 with before as (
     select organization_id, meter, source, id, time, quantity, dimensions
     from billed
