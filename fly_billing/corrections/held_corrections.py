@@ -232,7 +232,7 @@ def list_held_corrections(database: BillingDatabase, month: BillingMonth | None 
 
 def months_with_held_corrections(database: BillingDatabase) -> list[BillingMonth]:
     """List the months with held corrections. Their next run books approved ones and releases those no longer needed."""
-    return [BillingMonth.containing(row["month"]) for row in database.rows("months_with_held_corrections")]
+    return database.records(lambda month: BillingMonth.containing(month), "months_with_held_corrections")
 
 
 def held_totals(corrections: Sequence[HeldCorrection]) -> list[HeldTotal]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.differences import CORRECTED_ROWS, LATE_LEVEL, LATE_ROWS
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import records, rows
+from fly_billing.postgres.database import records
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.landing_ledger import open_against_ledger
 from fly_billing.usage.usage_table import UsageTable, UsageTableVersion, UsageVersionGone, open_duckdb
@@ -44,7 +44,7 @@ def find_usage_changes(
     ):
         by_version[snapshot.billed_version, snapshot.version].append(snapshot.organization_id)
     table = open_against_ledger(connection, usage_table)
-    level_meters = [row["key"] for row in rows(connection, "meters_of_levels")] if by_version else []
+    level_meters = records(connection, lambda key: str(key), "meters_of_levels") if by_version else []
     changes: dict[tuple[str, str], tuple[str, ...]] = {}
     for (before, after), organizations in by_version.items():
         try:
