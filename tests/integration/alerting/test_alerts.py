@@ -642,7 +642,7 @@ def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
     assert len(webhook.taken) == 2
 
 
-def test_a_final_invoice_that_can_not_be_worked_out_again_is_told_with_what_to_mend_until_it_can(
+def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_on_with_the_fix_until_it_can(
     deployment: Deployment, webhook: Webhook
 ) -> None:
     """Nobody priced the plan that acme turns out to have had in October, whose invoice is final."""
