@@ -93,7 +93,7 @@ IN_C = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "
 LOADED = """
 import locale, warnings
 from importlib.resources import files
-from fly_billing.focus.exports import exporting
+from fly_billing.focus.exports import exporter
 from fly_billing.postgres.statements import statements
 assert locale.getpreferredencoding(False) in ("ANSI_X3.4-1968", "US-ASCII"), locale.getpreferredencoding(False)
 warnings.simplefilter("error", EncodingWarning)
