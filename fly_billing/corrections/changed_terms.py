@@ -98,7 +98,7 @@ def find_changed_invoices(connection: Connection, month: BillingMonth, payers: S
     usage = {name: snapshots for name, snapshots in billed.items() if set(snapshots) != current[name]}
     changed = _payers_of_undecided_terms(connection, month, payers, invoices)
     held = {correction.organization_id for correction in read_held_corrections(connection, month)}
-    damaged = {payer.organization_id for payer in payers if any(row["rollup_problem"] for row in payer.members)}
+    damaged = {payer.organization_id for payer in payers if any(member.rollup_problem for member in payer.members)}
     return ChangedInvoices(usage, usage.keys() | changed | held | damaged)
 
 
@@ -115,8 +115,8 @@ def _payers_of_undecided_terms(
     decided = {decision.invoice_id: decision.up_to_change for decision in decisions}
     undecided = set()
     for payer in payers:
-        newest = [of_organizations.get(member["id"], 0) for member in payer.members]
-        newest += [of_books.get(member["price_book"], 0) for member in payer.members]
+        newest = [of_organizations.get(member.id, 0) for member in payer.members]
+        newest += [of_books.get(member.price_book, 0) for member in payer.members]
         invoice = invoices.get(payer.organization_id)
         if max(newest) > (decided.get(invoice, 0) if invoice else 0):
             undecided.add(payer.organization_id)

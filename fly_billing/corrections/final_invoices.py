@@ -19,7 +19,7 @@ from fly_billing.invoicing.inputs_reader import (
     BillingRecords,
     Payer,
     UsageToBill,
-    account_of,
+    inputs_of,
     refuse_damaged_usage,
 )
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
@@ -126,4 +126,4 @@ class FinalInvoice:
         current = self.records
         if usage:
             current = replace(current, rollups=usage.rollups, unreadable={**current.unreadable, **usage.unreadable})
-        return account_of(self.payer, self.month, current, self.books)
+        return inputs_of(self.payer, self.month, current, self.books)

@@ -164,7 +164,7 @@ def _come_from_terms(found: Sequence[Difference]) -> bool:
 def _refuse_other_currency(correction: Correction) -> None:
     """Raise BillingError if the next invoice is in another currency, which can't include the difference."""
     payer, month = correction.payer, correction.month
-    current_currency = payer.members[0]["currency_now"]
+    current_currency = payer.members[0].currency_now
     if correction.differences and current_currency != payer.currency:
         raise not_computable(
             "currency_changed_since",

@@ -57,7 +57,7 @@ def find_returned_credits(
     used |= {item.credit_grant_id for item in [*billed, *draft.items] if item.credit_grant_id}
     if not used:
         return []
-    grants = [credit_grant_of(dict(row)) for row in rows(connection, "credit_terms", ids=list(used))]
+    grants = [credit_grant_of(**row) for row in rows(connection, "credit_terms", ids=list(used))]
     return credit_differences(billed, draft, month, _credits_used(grants, parts))
 
 
@@ -78,6 +78,6 @@ def _item_of(fields: dict[str, Any]) -> InvoiceItem:
     return InvoiceItem(**fields | {"match": read_match(fields)})
 
 
-def credit_grant_of(fields: dict[str, Any]) -> CreditGrant:
-    """Make a credit from a row of `credit_grants`."""
-    return CreditGrant(**fields | {"scope": Scope.from_data(fields["scope"], CREDITABLE)})
+def credit_grant_of(*, scope: Any, **fields: Any) -> CreditGrant:
+    """Make a credit from the columns of `credit_grants`."""
+    return CreditGrant(**fields, scope=Scope.from_data(scope, CREDITABLE))

@@ -22,8 +22,8 @@ from fly_billing.invoicing.group_members import GroupMember
 from fly_billing.invoicing.inputs_reader import (
     BillingRecords,
     Payer,
-    account_of,
     group_readable,
+    inputs_of,
     read_adjustments,
     read_books,
     read_each,
@@ -95,7 +95,7 @@ def shadow_bill(
     with database.consistent_read() as connection:
         billed, unreadable_totals = _billed(connection, month)
         payers = [payer for payer in _payers(connection, month) if payer.organization_id in billed]
-        payers = [payer for payer in payers if any(row["price_book"] == instead_of for row in payer.members)]
+        payers = [payer for payer in payers if any(member.price_book == instead_of for member in payer.members)]
         books = read_books(connection)
         if not payers:
             raise NothingToShadow(
@@ -112,7 +112,7 @@ def shadow_bill(
             name = payer.organization_id
             if name in unreadable_totals:
                 continue
-            switched = {row["id"] for row in payer.members if row["price_book"] == instead_of}
+            switched = {member.id for member in payer.members if member.price_book == instead_of}
             recalculated[name] = _assembled(payer, month, records, books, lambda member: member)
             shadow[name] = _assembled(payer, month, records, others, _split_rollups(switched, changes, days))
             progress(number, len(payers))
@@ -160,7 +160,7 @@ def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Pay
     credits = rows(connection, "credits_to_draw", organizations=names, month=month.first_day, is_final=True, **span)
     return replace(
         current,
-        one_offs=group_readable(one_offs, "one_off_items", lambda row: OneOffItem(**row), wrong),
+        one_offs=group_readable(one_offs, "one_off_items", OneOffItem, wrong),
         adjustments=read_adjustments(connection, "billed_adjustments", wrong, month=month.first_day),
         credits=group_readable(credits, "credit_grants", credit_grant_of, wrong),
         unreadable=wrong,
@@ -190,7 +190,7 @@ def _assembled(
     payer: Payer, month: BillingMonth, current: BillingRecords, books: PriceBooks, prepared: Callable[[Member], Member]
 ) -> Invoice | BillingError:
     try:
-        account: InvoiceInputs = account_of(payer, month, current, books)
+        account: InvoiceInputs = inputs_of(payer, month, current, books)
         return assemble_invoice(replace(account, members=[prepared(member) for member in account.members]))
     except BillingError as error:
         return error

@@ -1,1 +1,1 @@
-"""Invoicing: rated usage, fees, discounts, credits and taxes become one invoice per organization and month."""
+"""Invoicing: makes one invoice per payer and month from rated usage, fees, discounts, credits and taxes."""

@@ -1,8 +1,8 @@
-"""Has the domain assemble a month's invoices, writes them and finalizes them.
+"""Bills a month: assembles its invoices, writes them and finalizes them.
 
-Set-based: a handful of statements and COPYs for a block of 500 payers, none per organization (but for failures,
-which are few). So memory does not grow with the platform, and while Postgres writes one block, the next one is worked
-out here. Keeps out: what invoices are made of (`inputs_reader`), how amounts come about (`invoicing.rules.assembly`).
+The run takes blocks of 500 payers. Each block takes a few statements and COPYs; only failures, which are few, take a
+statement each. So memory does not grow with the platform. While Postgres writes one block, Python assembles the next.
+Not here: reading the inputs of invoices (`inputs_reader`), and calculating amounts (`invoicing.rules.assembly`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError, BillingError, not_computable
 from fly_billing.invoicing.inputs_reader import (
+    BilledMember,
     BillingRecords,
     Payer,
-    account_of,
+    inputs_of,
     read_books,
     read_each,
     read_payers,
@@ -35,7 +36,14 @@ from fly_billing.invoicing.inputs_reader import (
 )
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.periods import BillingMonth, stretches
-from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, driver_connection, lock_until_commit, rows
+from fly_billing.postgres.database import (
+    BillingDatabase,
+    copy_rows,
+    driver_connection,
+    lock_until_commit,
+    records,
+    rows,
+)
 from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable, unwritable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 
@@ -49,9 +57,9 @@ ITEM_COLUMNS = (
     "period_end", "interval_start", "interval_end", "one_off_item_id", "adjustment_id", "discount_id", "commitment_id",
     "credit_grant_id", "tax_rate_id", "detail",
 )  # fmt: skip
-# Payers whose invoices are in memory at once.
+# The payers of one block: their invoices are in memory at once.
 PAYERS_AT_ONCE = 500
-# Stretches of days that the message of a refused closing names.
+# The ranges of days that an error lists.
 MOST_STRETCHES = 10
 TAX_COLUMNS = (
     "invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents", "category",
@@ -61,26 +69,32 @@ TAX_COLUMNS = (
 
 @dataclass(frozen=True)
 class Terms:
-    """A month is closed `grace` after its end; its invoices are due `due_days` after they were finalized."""
+    """The terms of closing a month.
+
+    Attributes:
+        grace: The time between the end of a month and its closing.
+        due_days: The days between finalizing an invoice and its due date.
+    """
 
     grace: timedelta
     due_days: int
 
 
 class UsageNotLanded(ActionableError):
-    """A month can't be closed: usage that counts may still lie in a landing folder. Nothing was changed.
+    """The month can't be closed, because usage of it may still be in a landing folder. Nothing was changed.
 
-    `days`: the landing days that are missing.
+    Attributes:
+        days: The landing days to land.
     """
 
     def __init__(self, month: BillingMonth, days: Collection[date]) -> None:
         self.days = sorted(days)
         parts = [f"{first}" if first == last else f"{first} to {last}" for first, last in stretches(self.days)]
-        more = f" and {len(parts) - MOST_STRETCHES} more stretches" if len(parts) > MOST_STRETCHES else ""
+        more = f" and {len(parts) - MOST_STRETCHES} more ranges" if len(parts) > MOST_STRETCHES else ""
         super().__init__(
-            f"{month} can't be closed: {_counted_days(len(self.days))} not landed since the day ended, or changed since"
-            f" ({', '.join(parts[:MOST_STRETCHES])}{more}). Run `fly-billing land {month}`, which lands all of them,"
-            f" then `fly-billing bill {month}`; from Dagster: materialize usage_events for these days, then the month"
+            f"{month} can't be closed: {_counted_days(len(self.days))} not landed after the day ended, or changed since"
+            f" ({', '.join(parts[:MOST_STRETCHES])}{more}). Run `fly-billing land {month}` to land all of them, then"
+            f" `fly-billing bill {month}`; in Dagster, materialize usage_events for these days, then the month"
         )
 
 
@@ -98,7 +112,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class BilledInvoice:
-    """What an invoice that was just written comes to; its items are in Postgres."""
+    """The totals of an invoice that was just written.
+
+    Attributes:
+        amount: Exact, in the currency's major unit.
+        total_cents: Rounded, in the currency's minor unit.
+        items: The number of its items.
+    """
 
     id: UUID
     organization_id: str
@@ -111,7 +131,14 @@ class BilledInvoice:
 
 @dataclass(frozen=True)
 class Billed:
-    """What a run did: invoices computed (and finalized, where the month is closed), left alone, and failed."""
+    """The outcome of a billing run.
+
+    Attributes:
+        invoices: The invoices that the run wrote.
+        finalized: True if the run closed the month and finalized them.
+        already_final: The payers whose invoices were final before the run.
+        failures: The payers that could not be billed.
+    """
 
     invoices: list[BilledInvoice]
     finalized: bool
@@ -125,22 +152,35 @@ def bill(
     groups: Sequence[str],
     terms: Terms,
     now: datetime,
-    run_id: str = "by hand",
+    run_id: str = "manual",
     finalize: bool = True,
     unlanded_days: Sequence[date] = (),
+    payers_at_once: int = PAYERS_AT_ONCE,
 ) -> Billed:
-    """Compute the month's invoices of these groups, and finalize them once the month's grace period is over.
+    """Compute the month's invoices of these groups, and finalize them if the month's grace period is over.
 
-    An organization that can't be billed is recorded with the reason and leaves the others billed. A finalized
-    invoice is left as it is. Raises UsageNotLanded where a month would be closed before all its usage was landed;
-    `unlanded_days` are landing days of which the caller knows that their folders hold files that were not.
+    If an organization can't be billed, the run records the reason and bills the others. Final invoices do not change.
+
+    Args:
+        database: The billing database.
+        month: The month to bill.
+        groups: The billing groups to bill.
+        terms: The terms of closing the month.
+        now: The time of the run.
+        run_id: The Dagster run, for the audit log and for failures.
+        finalize: False: leave the invoices open even if the grace period is over.
+        unlanded_days: Landing days whose folders have files that were not landed, as far as the caller knows.
+        payers_at_once: The number of payers in a block.
+
+    Raises:
+        UsageNotLanded: The month would be closed before all its usage was landed.
     """
     closing = finalize and month.is_closed(now, terms.grace)
     with database.transaction() as connection:
         if closing:
-            lock_until_commit(connection, "land_usage")  # a landing on its way is waited for
+            lock_until_commit(connection, "land_usage")  # waits for a landing in progress
         lock_until_commit(connection, f"usage_rollups {month}")
-        lock_until_commit(connection, "invoices")  # all months: an item that came late may go on any open one
+        lock_until_commit(connection, "invoices")  # of all months: a late item may go on any open invoice
         if closing:
             _refuse_unlanded_days(connection, month, terms, unlanded_days)
         rows(connection, "set_audit_context", who=run_id, why=f"{month} is closed" if closing else "")
@@ -150,47 +190,66 @@ def bill(
         to_bill = [payer for payer in payers if not payer.is_final]
         complete = _complete_usage(connection, month, terms) if closing else None
         due_on = (now + timedelta(days=terms.due_days)).date() if closing else None
-        invoices, failures = _bill_blocks(connection, month, to_bill, complete, _Moment(now, due_on))
+        blocks = [to_bill[first : first + payers_at_once] for first in range(0, len(to_bill), payers_at_once)]
+        invoices, failures = _bill_blocks(connection, month, blocks, complete, _Moment(now, due_on))
         _record(connection, month, to_bill, failures, run_id, now)
     return Billed(invoices, closing, final, failures)
 
 
 @dataclass(frozen=True)
 class _CompleteUsage:
-    """From when on, and from which version of the usage table on, a rollup has all usage of a month that is closed."""
+    """The first time and version of the usage table at which the table has all usage of a closed month."""
 
     closed_at: datetime
-    lake_version: int
+    usage_table_version: int
+
+
+@dataclass(frozen=True)
+class _LastLanding:
+    """The version of the usage table that the last landing of a month's usage wrote."""
+
+    usage_table_version: int
+
+
+@dataclass(frozen=True)
+class _LandingDay:
+    day: date
+
+
+@dataclass(frozen=True)
+class _Table:
+    name: str
 
 
 @dataclass(frozen=True)
 class _Moment:
-    """When invoices are computed; and when they are due, if they are made final."""
+    """The time at which invoices are computed, and their due date if they are made final."""
 
     now: datetime
     due_on: date | None
 
 
 def _complete_usage(connection: Connection, month: BillingMonth, terms: Terms) -> _CompleteUsage:
-    (row,) = rows(connection, "last_landing", first=month.first_day, last=month.last_landing_day(terms.grace))
-    return _CompleteUsage(month.closes_at(terms.grace), row["lake_version"])
+    days = {"first": month.first_day, "last": month.last_landing_day(terms.grace)}
+    (landing,) = records(connection, _LastLanding, "last_landing", **days)
+    return _CompleteUsage(month.closes_at(terms.grace), landing.usage_table_version)
 
 
 def _refuse_unlanded_days(
     connection: Connection, month: BillingMonth, terms: Terms, unlanded_days: Sequence[date]
 ) -> None:
     first, last = month.first_day, month.last_landing_day(terms.grace)
-    found = {row["day"] for row in rows(connection, "days_not_landed", first=first, last=last)}
-    found |= {row["day"] for row in rows(connection, "days_to_land_again") if first <= row["day"] <= last}
-    found |= {day for day in unlanded_days if first <= day <= last}
-    if found:
-        raise UsageNotLanded(month, found)
+    missing = records(connection, _LandingDay, "days_not_landed", first=first, last=last)
+    missing += records(connection, _LandingDay, "days_to_land_again")
+    days = {day for day in (*(landing.day for landing in missing), *unlanded_days) if first <= day <= last}
+    if days:
+        raise UsageNotLanded(month, days)
 
 
 def _bill_blocks(
     connection: Connection,
     month: BillingMonth,
-    payers: Sequence[Payer],
+    blocks: Sequence[Sequence[Payer]],
     complete: _CompleteUsage | None,
     moment: _Moment,
 ) -> tuple[list[BilledInvoice], list[Failure]]:
@@ -199,17 +258,16 @@ def _bill_blocks(
     failures: list[Failure] = []
     assembled: list[tuple[Payer, Invoice]] = []
     rows(connection, "make_computed")
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        for first in range(0, len(payers), PAYERS_AT_ONCE):
-            block = payers[first : first + PAYERS_AT_ONCE]
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        for number, block in enumerate(blocks):
             readable, failed = read_each(block, connection, partial(read_records, connection, month))
             failures += [Failure(name, error) for name, error in failed]
-            # The connection does one thing at a time: the block before is written after this one was read.
-            writing = beside.submit(_write_each, connection, assembled, month, moment)
+            # The connection does one thing at a time, so the previous block is written after this one was read.
+            writing = writer.submit(_write_each, connection, assembled, month, moment)
             with _no_garbage_collection():
                 assembled, unbilled = _assemble(month, readable, books, complete)
             written, refused = writing.result()
-            if first:
+            if number:
                 _correct_statistics(connection)
             failures += unbilled + refused
             billed += [_billed(invoice) for _, invoice in written]
@@ -221,7 +279,7 @@ def _bill_blocks(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Let Python not look for cycles meanwhile: an invoice has none, and looking takes a tenth of the time."""
+    """Switch off the search for reference cycles. Invoices have none, and the search takes a tenth of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -232,14 +290,14 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _correct_statistics(connection: Connection) -> None:
-    """Have Postgres look at tables into which blocks were written, should it believe them to be empty.
+    """Analyze the tables of invoices if Postgres plans for them as if they were empty.
 
-    Where all that they ever held was rolled back, it plans for no rows at all, and joins each block with every invoice
-    before it: a first month that had failed once took six times as long when it was billed again. Autovacuum can come
-    to believe so at any time until the first month is committed, but not once the tables were looked at here.
+    If everything ever written to them was rolled back, Postgres plans for no rows and joins each block with all
+    invoices before it. Billing a first month again after a failure then took six times as long. Until the first month
+    is committed, autovacuum can cause this at any time, but not after an analyze in this transaction.
     """
-    for table in rows(connection, "tables_without_statistics"):
-        driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table["name"])))
+    for table in records(connection, _Table, "tables_without_statistics"):
+        driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table.name)))
 
 
 def _billed(invoice: Invoice) -> BilledInvoice:
@@ -256,12 +314,12 @@ def _assemble(
     complete: _CompleteUsage | None,
 ) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
     billed, failures = [], []
-    for payer, records in payers:
+    for payer, inputs in payers:
         try:
-            records.refuse_unreadable(payer)
+            inputs.refuse_unreadable(payer)
             for member in payer.members:
                 _refuse_incomplete_usage(member, month, complete)
-            billed.append((payer, assemble_invoice(account_of(payer, month, records, books))))
+            billed.append((payer, assemble_invoice(inputs_of(payer, month, inputs, books))))
         except BillingError as error:
             failures.append(Failure(payer.organization_id, error))
         except VALUE_ERRORS as problem:
@@ -269,21 +327,24 @@ def _assemble(
     return billed, failures
 
 
-def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteUsage | None) -> None:
-    """An invoice without its usage would be too low, and a finalized one for ever: better none."""
-    refuse_damaged_usage(row)
-    if row["snapshot_id"] is None:
+def _refuse_incomplete_usage(member: BilledMember, month: BillingMonth, complete: _CompleteUsage | None) -> None:
+    """Raise BillingError if usage of the member is missing: its invoice would be too low, if final for good."""
+    refuse_damaged_usage(member)
+    if member.snapshot_id is None or member.rolled_up_at is None or member.usage_table_version is None:
         raise not_computable(
             "usage_not_rolled_up",
-            f"usage_rollups has no {month} of {row['id']}: run `fly-billing bill {month}`, which adds it up first",
+            f"usage_rollups has no {month} of {member.id}: run `fly-billing bill {month}`, which rolls it up first",
             retryable=True,
         )
-    if complete and (row["rolled_up_at"] < complete.closed_at or row["lake_version"] < complete.lake_version):
+    if complete and (
+        member.rolled_up_at < complete.closed_at or member.usage_table_version < complete.usage_table_version
+    ):
         raise not_computable(
             "usage_rolled_up_too_early",
-            f"usage_rollups of {month} is from {row['rolled_up_at']:%Y-%m-%d %H:%M}Z and version {row['lake_version']}"
-            f" of the usage table; all of the month's usage is there from {complete.closed_at:%Y-%m-%d %H:%M}Z and"
-            f" version {complete.lake_version} on: run `fly-billing bill {month}`, which adds it up again",
+            f"usage_rollups of {month} is from {member.rolled_up_at:%Y-%m-%d %H:%M}Z and version"
+            f" {member.usage_table_version} of the usage table, but the month's usage is complete only from"
+            f" {complete.closed_at:%Y-%m-%d %H:%M}Z and version {complete.usage_table_version} on: run"
+            f" `fly-billing bill {month}`, which rolls it up again",
             retryable=True,
         )
 
@@ -291,7 +352,7 @@ def _refuse_incomplete_usage(row: Row, month: BillingMonth, complete: _CompleteU
 def _write_each(
     connection: Connection, billed: Sequence[tuple[Payer, Invoice]], month: BillingMonth, moment: _Moment
 ) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
-    """Write these invoices but for those that the database refuses; return what was written, and the refused."""
+    """Write these invoices. Returns those that were written, and a failure for each that the database refused."""
     done, refused = isolate_failures(connection, billed, lambda some: _write(connection, some, moment))
     failures = [
         Failure(payer.organization_id, unwritable(f"{payer.organization_id} {month}", problem))
@@ -301,7 +362,7 @@ def _write_each(
 
 
 def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], moment: _Moment) -> None:
-    """Put these invoices in the place of what there was of them; make them final if they are due."""
+    """Replace the open versions of these invoices; finalize them if there is a due date."""
     invoices = [invoice for _, invoice in billed]
     rows(connection, "clear_computed")
     copy_rows(
@@ -339,7 +400,7 @@ def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], mome
 def _invoice_row(invoice: Invoice, payer: Payer, now: datetime) -> tuple[Any, ...]:
     return (
         invoice.id, invoice.organization_id, invoice.month.first_day, invoice.revision, "billed", "open",
-        invoice.currency, invoice.amount, invoice.total_cents, payer.members[0]["snapshot_id"], now,
+        invoice.currency, invoice.amount, invoice.total_cents, payer.members[0].snapshot_id, now,
     )  # fmt: skip
 
 
@@ -370,9 +431,9 @@ def _record(
     run_id: str,
     now: datetime,
 ) -> None:
-    # An organization that failed on its own, and is on its payer's invoice now, is billed as well.
+    # This includes members: an organization that failed earlier may now be billed on its payer's invoice.
     failed = {failure.organization_id for failure in failures}
-    billed = [row["id"] for payer in payers for row in payer.members if payer.organization_id not in failed]
+    billed = [member.id for payer in payers for member in payer.members if payer.organization_id not in failed]
     rows(connection, "forget_billing_failures", month=month.first_day, organizations=billed)
     for failure in failures:
         error = failure.error

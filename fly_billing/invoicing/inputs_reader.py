@@ -1,16 +1,16 @@
-"""Reads what a month's invoices are made of: who pays for whom, what they used and bought, and on which terms.
+"""Reads the inputs of a month's invoices: payers and members, their usage and purchases, and the terms.
 
-Set-based: one statement per kind of record for all of a month's payers. Keeps out: how amounts come about
-(`invoicing.rules.assembly`), and writing them (`invoicing`).
+One statement per kind of record reads those of many payers. Not here: calculating amounts
+(`invoicing.rules.assembly`), and writing invoices (`bill_run`).
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.bounds import refuse_unreadable
+from fly_billing.bounds import UnreadableTime, refuse_unreadable
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.rules.inputs import (
     CREDITABLE,
@@ -37,7 +37,7 @@ from fly_billing.invoicing.rules.inputs import (
     UsageRollup,
 )
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import Row, rows
+from fly_billing.postgres.database import Row, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
@@ -45,19 +45,56 @@ from fly_billing.pricing.rules.scope import CHARGES, Scope
 from fly_billing.pricing.rules.tax_rates import TaxCustomer, TaxRate, differ_by_item, rates_for
 
 T = TypeVar("T")
-_READ_TO_BE_REFUSED = frozenset({"first_month", "last_month", "redeemed_at", "occurred_at"})
+# Columns that decide whether a row belongs to the month. They are read only to refuse invalid times.
+_ONLY_CHECKED = frozenset({"first_month", "last_month", "redeemed_at", "occurred_at"})
 Grouped = Mapping[str, list[T]]
 
 
 @dataclass(frozen=True)
+class BilledMember:
+    """One organization on a payer's invoice: the payer itself, or an organization that it pays for.
+
+    Attributes:
+        id: The organization.
+        currency: In the month.
+        price_book: In the month.
+        currency_now: Today.
+        snapshot_id: The current snapshot of its usage, if there is one.
+        usage_table_version: The version of the usage table from which the snapshot was made.
+        rollup_problem: The reason why its rollups are damaged, if they are.
+        revision: The latest revision of the payer's invoice.
+        invoice_status: The status of that invoice; None: there is no invoice yet.
+    """
+
+    payer_id: str
+    id: str
+    currency: str
+    price_book: str
+    currency_now: str
+    created_at: datetime | UnreadableTime
+    snapshot_id: UUID | None
+    rolled_up_at: datetime | None
+    usage_table_version: int | None
+    rollup_problem: str | None
+    revision: int
+    invoice_status: str | None
+
+
+@dataclass(frozen=True)
 class Payer:
-    """Who gets an invoice for the month, and where that invoice stands. `members` are rows: the payer itself first."""
+    """An organization that gets an invoice for the month.
+
+    Attributes:
+        revision: The revision of the invoice.
+        invoice_status: The status of the invoice; None: there is no invoice yet.
+        members: The organizations on the invoice, the payer itself first.
+    """
 
     organization_id: str
     currency: str
     revision: int
     invoice_status: str | None
-    members: Sequence[Row]
+    members: Sequence[BilledMember]
 
     @property
     def is_final(self) -> bool:
@@ -65,16 +102,21 @@ class Payer:
 
     @property
     def member_names(self) -> list[str]:
-        return [row["id"] for row in self.members]
+        return [member.id for member in self.members]
 
     @property
     def snapshots(self) -> list[UUID]:
-        return [row["snapshot_id"] for row in self.members if row["snapshot_id"]]
+        return [member.snapshot_id for member in self.members if member.snapshot_id]
 
 
 @dataclass(frozen=True)
 class BillingRecords:
-    """What was used, bought and agreed, by organization (usage, purchases) or payer (terms)."""
+    """The records that a month's invoices are made of: usage and purchases by organization, terms by payer.
+
+    Attributes:
+        earlier_taxes: The tax rates of earlier months, whose fees may be given back.
+        unreadable: By organization: the error of its first record that can't be used in a calculation.
+    """
 
     month: BillingMonth
     rollups: Grouped[UsageRollup]
@@ -86,7 +128,6 @@ class BillingRecords:
     credits: Grouped[CreditGrant]
     taxes: Grouped[TaxRate]
     earlier_taxes: Mapping[BillingMonth, Grouped[TaxRate]]
-    # Organization -> the first of its records that can't be calculated with.
     unreadable: Mapping[str, BillingError]
 
     def taxes_by_item(self, payer: Payer) -> bool:
@@ -95,9 +136,9 @@ class BillingRecords:
         return any(differ_by_item(one) for one in rates)
 
     def earlier_taxes_of(self, payer: Payer) -> dict[BillingMonth, Sequence[TaxRate]]:
-        """Return the payer's rates of the month before, and of each that charged fees whose interval is not over."""
-        fees = [one for row in payer.members for one in self.subscriptions[row["id"]]]
-        months = {charged.month for one in fees for charged in one.charged}
+        """Return the payer's rates of the month before, and of each month that charged fees of unfinished intervals."""
+        fees = [fee for member in payer.members for fee in self.subscriptions[member.id]]
+        months = {charged.month for fee in fees for charged in fee.charged}
         return {
             month: rates[payer.organization_id]
             for month, rates in self.earlier_taxes.items()
@@ -105,37 +146,41 @@ class BillingRecords:
         }
 
     def refuse_unreadable(self, payer: Payer) -> None:
-        """Raise BillingError where a record of the payer, or of one it pays for, can't be calculated with."""
-        for row in payer.members:
-            if row["id"] in self.unreadable:
-                raise self.unreadable[row["id"]]
+        """Raise BillingError if a record of the payer or of one of its members can't be used in a calculation."""
+        for member in payer.members:
+            if member.id in self.unreadable:
+                raise self.unreadable[member.id]
 
 
 def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[str]) -> list[Payer]:
-    """Read who of these billing groups gets an invoice for the month, with everybody it pays for."""
-    found = rows(connection, "billed_members", groups=list(groups), month=month.first_day, month_end=month.end)
-    by_payer: dict[str, list[Row]] = defaultdict(list)
-    for row in found:
-        by_payer[row["payer_id"]].append(row)
+    """Read the payers of these billing groups that get an invoice for the month, each with its members."""
+    span = {"month": month.first_day, "month_end": month.end}
+    by_payer: dict[str, list[BilledMember]] = defaultdict(list)
+    for member in records(connection, BilledMember, "billed_members", groups=list(groups), **span):
+        by_payer[member.payer_id].append(member)
     return [
-        Payer(name, members[0]["currency"], members[0]["revision"], members[0]["invoice_status"], members)
+        Payer(name, members[0].currency, members[0].revision, members[0].invoice_status, members)
         for name, members in by_payer.items()
     ]
 
 
-def refuse_damaged_usage(row: Row) -> None:
-    """Raise BillingError where the rollups of this member are not what it used, as `rollups` found."""
-    if row["rollup_problem"]:
-        raise not_computable("usage_rollups_damaged", row["rollup_problem"], retryable=True)
+def refuse_damaged_usage(member: BilledMember) -> None:
+    """Raise BillingError if the usage rollups of this member are damaged."""
+    if member.rollup_problem:
+        raise not_computable("usage_rollups_damaged", member.rollup_problem, retryable=True)
 
 
 def read_each(
     payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], BillingRecords]
 ) -> tuple[list[tuple[Payer, BillingRecords]], list[tuple[str, BillingError]]]:
-    """Read the records of these payers: each with those it was read with, and those whose records can't be read."""
+    """Read the records of these payers. If that fails, it is tried with fewer payers, down to the ones at fault.
+
+    Returns:
+        Each payer with the records that include its own; and by payer, the error of those that can't be read.
+    """
     done, failed = isolate_failures(connection, payers, read)
     return (
-        [(payer, records) for some, records in done for payer in some],
+        [(payer, inputs) for some, inputs in done for payer in some],
         [(payer.organization_id, unreadable(payer.organization_id, problem)) for payer, problem in failed],
     )
 
@@ -152,12 +197,19 @@ def read_records(
     *,
     is_final: bool = False,
 ) -> BillingRecords:
-    """Read all that these payers' invoices are made of; usage from `snapshots`, or else what is current.
+    """Read the inputs of these payers' invoices.
 
-    What other invoices charged, drew or counted already is in it: the payers' own invoices of this month are left out.
-    `is_final`: their invoices are final and to be worked out again, with the one-off items that they have.
+    The amounts that other invoices charged, drew or counted are included; the payers' own invoices of this month are
+    not.
+
+    Args:
+        connection: A connection to the billing database.
+        month: The month of the invoices.
+        payers: The payers.
+        snapshots: The usage to read. None: the current usage.
+        is_final: True to recalculate final invoices, with the one-off items that they have.
     """
-    members = [row["id"] for payer in payers for row in payer.members]
+    members = [member.id for payer in payers for member in payer.members]
     names = [payer.organization_id for payer in payers]
     used = [one for payer in payers for one in payer.snapshots] if snapshots is None else list(snapshots)
     span = {"month_start": month.start, "month_end": month.end}
@@ -167,14 +219,14 @@ def read_records(
     agreed = {"organizations": names, "month": month.first_day}
     wrong: dict[str, BillingError] = {}
     for payer in payers:
-        for row in payer.members:
-            _checked(row, "organizations", row["id"], lambda fields: None, wrong)
+        for member in payer.members:
+            _checked(vars(member), "organizations", member.id, lambda **_: None, wrong)
 
-    def read(what: str, name: str, make: Callable[[dict[str, Any]], T | None], **parameters: Any) -> Grouped[T]:
+    def read(what: str, name: str, make: Callable[..., T | None], **parameters: Any) -> Grouped[T]:
         return group_readable(rows(connection, name, **parameters), what, make, wrong)
 
     subscriptions = _read_subscriptions(connection, wrong, **fees)
-    charging = {one.month for some in subscriptions.values() for fee in some for one in fee.charged}
+    charging = {charged.month for some in subscriptions.values() for fee in some for charged in fee.charged}
     return BillingRecords(
         month=month,
         rollups=read("usage_rollups", "rollups_to_price", _rollup, snapshots=used),
@@ -190,8 +242,8 @@ def read_records(
         ),
         taxes=read("tax_rates", "taxes_in_force", _tax_rate, **agreed),
         earlier_taxes={
-            one: read("tax_rates", "taxes_in_force", _tax_rate, **agreed | {"month": one.first_day})
-            for one in sorted(charging | {month.plus(-1)})
+            earlier: read("tax_rates", "taxes_in_force", _tax_rate, **agreed | {"month": earlier.first_day})
+            for earlier in sorted(charging | {month.plus(-1)})
         },
         unreadable=wrong,
     )
@@ -199,7 +251,7 @@ def read_records(
 
 @dataclass(frozen=True)
 class UsageToBill:
-    """Usage by organization, and the organizations whose usage can't be calculated with."""
+    """Usage by organization, and the error of each organization whose usage can't be used in a calculation."""
 
     rollups: Grouped[UsageRollup]
     unreadable: Mapping[str, BillingError]
@@ -212,32 +264,39 @@ def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> UsageToBi
     return UsageToBill(group_readable(found, "usage_rollups", _rollup, wrong), wrong)
 
 
-def account_of(payer: Payer, month: BillingMonth, records: BillingRecords, books: PriceBooks) -> InvoiceInputs:
-    """Put together what one payer's invoice is made of. Raises BillingError where a record of it is unreadable."""
-    records.refuse_unreadable(payer)
+def inputs_of(payer: Payer, month: BillingMonth, read: BillingRecords, books: PriceBooks) -> InvoiceInputs:
+    """Return the inputs of one payer's invoice. Raises BillingError if one of its records is unreadable."""
+    read.refuse_unreadable(payer)
     name = payer.organization_id
     members = [
         Member(
-            row["id"],
-            books.of(row["id"], row["price_book"]),
-            records.rollups[row["id"]],
-            records.subscriptions[row["id"]],
-            records.one_offs[row["id"]],
-            records.adjustments[row["id"]],
+            member.id,
+            books.of(member.id, member.price_book),
+            read.rollups[member.id],
+            read.subscriptions[member.id],
+            read.one_offs[member.id],
+            read.adjustments[member.id],
         )
-        for row in payer.members
+        for member in payer.members
     ]
     return InvoiceInputs(
         name, payer.currency, month, members,
-        discounts=records.discounts[name], commitments=records.commitments[name], credits=records.credits[name],
-        taxes=records.taxes[name], earlier_taxes=records.earlier_taxes_of(payer), revision=payer.revision,
+        discounts=read.discounts[name], commitments=read.commitments[name], credits=read.credits[name],
+        taxes=read.taxes[name], earlier_taxes=read.earlier_taxes_of(payer), revision=payer.revision,
     )  # fmt: skip
 
 
 def group_readable(
-    found: Iterable[Row], what: str, make: Callable[[dict[str, Any]], T | None], wrong: dict[str, BillingError]
+    found: Iterable[Row], what: str, make: Callable[..., T | None], wrong: dict[str, BillingError]
 ) -> Grouped[T]:
-    """Group rows by organization; of a row that can't be calculated with, its organization is noted in `wrong`."""
+    """Group rows by organization, and skip those that can't be used in a calculation.
+
+    Args:
+        found: Rows with `organization_id`.
+        what: The name of the records, for errors.
+        make: Gets a row's other columns as keyword arguments. None: the row does not apply.
+        wrong: Gets the error of each organization that has an unreadable row.
+    """
     grouped: dict[str, list[T]] = defaultdict(list)
     for row in found:
         fields = dict(row)
@@ -249,11 +308,11 @@ def group_readable(
 
 
 def _checked(
-    fields: Mapping[str, Any], what: str, name: str, make: Callable[[Any], T | None], wrong: dict[str, BillingError]
+    fields: Mapping[str, Any], what: str, name: str, make: Callable[..., T | None], wrong: dict[str, BillingError]
 ) -> T | None:
     try:
         refuse_unreadable(fields)
-        return make(fields)
+        return make(**fields)
     except BillingError as error:
         wrong.setdefault(name, error)
     except VALUE_ERRORS as problem:
@@ -261,50 +320,57 @@ def _checked(
     return None
 
 
-def _made(kind: type[T]) -> Callable[[dict[str, Any]], T]:
-    return lambda fields: kind(**_without_times(fields))
+def _made(kind: Callable[..., T]) -> Callable[..., T]:
+    return lambda **fields: kind(**_without_times(fields))
 
 
-def _without_times(fields: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the times that decided whether the row is of this month: they are read to be refused."""
-    return {name: value for name, value in fields.items() if name not in _READ_TO_BE_REFUSED}
+def _without_times(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _ONLY_CHECKED}
 
 
-def _rollup(fields: dict[str, Any]) -> UsageRollup:
-    missing = [name for name, value in fields.items() if value is None]
+def _rollup(*, dimensions: str, **fields: Any) -> UsageRollup:
+    missing = [name for name, value in (("dimensions", dimensions), *fields.items()) if value is None]
     if missing:
         raise ValueError(f"{missing[0]} is missing")
-    return UsageRollup(**fields | {"dimensions": _dimensions(fields["dimensions"])})
+    return UsageRollup(**fields, dimensions=_dimensions(dimensions))
 
 
 @lru_cache(maxsize=65_536)
 def _dimensions(text: str) -> Mapping[str, str]:
-    """Read dimensions from JSON, once for all that have the same: read-only, as they are shared.
+    """Read dimensions from JSON. Rows with equal dimensions share one read-only mapping.
 
-    Raises ValueError where they are no JSON object of texts.
+    Raises ValueError if they are not a JSON object of texts.
     """
-    read = json.loads(text)
-    if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
-        raise ValueError("dimensions are no JSON object of texts")
-    return MappingProxyType(read)
+    dimensions = json.loads(text)
+    if not isinstance(dimensions, dict) or not all(isinstance(value, str) for value in dimensions.values()):
+        raise ValueError("dimensions are not a JSON object of texts")
+    return MappingProxyType(dimensions)
 
 
-def _scoped(kind: type[T], kinds: tuple[str, ...]) -> Callable[[dict[str, Any]], T]:
-    return lambda fields: kind(**_without_times(fields) | {"scope": Scope.from_data(fields["scope"], kinds)})
+def _scoped(kind: Callable[..., T], kinds: tuple[str, ...]) -> Callable[..., T]:
+    def made(*, scope: Any, **fields: Any) -> T:
+        return kind(**_without_times(fields), scope=Scope.from_data(scope, kinds))
+
+    return made
 
 
-def _tax_rate(fields: dict[str, Any]) -> TaxRate | None:
-    """Read a tax rate; None where it is for other customers. One that a final invoice was made with stays its own."""
-    customer = TaxCustomer(fields.pop("location"), fields.pop("customer_kind"))
-    was_used = fields.pop("is_of_final_invoice")
-    rate = tax_rate_of(_without_times(fields))
-    return rate if was_used or rates_for(customer, [rate]) else None
+def _tax_rate(
+    *, location: str | None, customer_kind: str | None, is_of_final_invoice: bool, **fields: Any
+) -> TaxRate | None:
+    """Read a tax rate; None if it is for other customers. A final invoice keeps the rates that it was made with."""
+    rate = _tax_rate_of(**_without_times(fields))
+    applies = is_of_final_invoice or rates_for(TaxCustomer(location, customer_kind), [rate])
+    return rate if applies else None
 
 
-def tax_rate_of(fields: Mapping[str, Any]) -> TaxRate:
-    """Make a tax rate of a row of `tax_rates`."""
-    listed = {name: tuple(fields[name]) for name in ("locations", "customers")}
-    return TaxRate(**{**fields, **listed, "scope": Scope.from_data(fields["scope"], CHARGES)})
+def _tax_rate_of(*, scope: Any, locations: Collection[str], customers: Collection[str], **fields: Any) -> TaxRate:
+    """Make a tax rate from the columns of `tax_rates`."""
+    return TaxRate(
+        **fields,
+        scope=Scope.from_data(scope, CHARGES),
+        locations=tuple(locations),
+        customers=tuple(customers),
+    )
 
 
 def _read_subscriptions(
@@ -313,35 +379,49 @@ def _read_subscriptions(
     charged = _read_charged(connection, **parameters)
     found = rows(connection, "subscriptions_to_bill", **parameters, charged=list(charged))
 
-    def made(fields: dict[str, Any]) -> Subscription:
-        return Subscription(**fields, charged=tuple(charged.get(fields["id"], ())))
+    def made(*, id: UUID, **fields: Any) -> Subscription:
+        return Subscription(id, **fields, charged=tuple(charged.get(id, ())))
 
     return group_readable(found, "subscriptions", made, wrong)
 
 
+@dataclass(frozen=True)
+class _ChargedFee:
+    """The amount that other invoices charged for one interval of a subscription's fee."""
+
+    subscription_id: UUID
+    start: datetime
+    end: datetime
+    amount: Decimal
+    currency: str
+    month: date
+
+
 def _read_charged(connection: Connection, **parameters: Any) -> Mapping[UUID, Sequence[FeeCharged]]:
-    """Read by subscription what other invoices charged for intervals that are not over when the month begins."""
-    found = rows(connection, "fees_charged", **parameters)
-    subscriptions = list({row["subscription_id"] for row in found})
+    """Read the charges of other invoices, by subscription, for intervals that end after the month begins."""
+    fees = records(connection, _ChargedFee, "fees_charged", **parameters)
+    subscriptions = list({fee.subscription_id for fee in fees})
     if not subscriptions:
         return {}
+    parameters["subscriptions"] = subscriptions
     discounts: dict[tuple[UUID, datetime], list[DiscountTaken]] = defaultdict(list)
-    for row in rows(connection, "discounts_of_fees", **parameters, subscriptions=subscriptions):
-        fields = dict(row)
-        discounts[fields.pop("subscription_id"), fields.pop("interval_start")].append(DiscountTaken(**fields))
     credits: dict[tuple[UUID, datetime], list[CreditPaid]] = defaultdict(list)
-    for row in rows(connection, "credits_of_fees", **parameters, subscriptions=subscriptions):
-        fields = dict(row)
-        credits[fields.pop("subscription_id"), fields.pop("interval_start")].append(CreditPaid(**fields))
+
+    def add_discount(*, subscription_id: UUID, interval_start: datetime, **fields: Any) -> None:
+        discounts[subscription_id, interval_start].append(DiscountTaken(**fields))
+
+    def add_credit(*, subscription_id: UUID, interval_start: datetime, **fields: Any) -> None:
+        credits[subscription_id, interval_start].append(CreditPaid(**fields))
+
+    records(connection, add_discount, "discounts_of_fees", **parameters)
+    records(connection, add_credit, "credits_of_fees", **parameters)
     charged: dict[UUID, list[FeeCharged]] = defaultdict(list)
-    for row in found:
-        fields = dict(row)
-        subscription, month = fields.pop("subscription_id"), fields.pop("month")
-        at = subscription, fields["start"]
-        charged[subscription].append(
+    for fee in fees:
+        at = fee.subscription_id, fee.start
+        charged[fee.subscription_id].append(
             FeeCharged(
-                **fields, month=BillingMonth(month.year, month.month),
-                discounts=tuple(discounts[at]), credits=tuple(credits[at]),
+                fee.start, fee.end, fee.amount, BillingMonth(fee.month.year, fee.month.month),
+                discounts=tuple(discounts[at]), credits=tuple(credits[at]), currency=fee.currency,
             )
         )  # fmt: skip
     return charged
@@ -350,27 +430,33 @@ def _read_charged(connection: Connection, **parameters: Any) -> Mapping[UUID, Se
 def read_adjustments(
     connection: Connection, statement: str, wrong: dict[str, BillingError], **parameters: Any
 ) -> Grouped[Adjustment]:
-    """Run a statement that returns adjustments, by organization, and read the taxes of the months that they correct.
+    """Read adjustments by organization, with the tax rates of the months that they correct.
 
-    Of one that can't be calculated with, its organization is noted in `wrong`.
+    Args:
+        connection: A connection to the billing database.
+        statement: The statement that returns the adjustments.
+        wrong: Gets the error of each organization that has an unreadable adjustment.
+        parameters: Of the statement.
     """
     found = rows(connection, statement, **parameters)
     taxes: dict[UUID, dict[UUID, TaxRate]] = defaultdict(dict)
     taxed: dict[UUID, list[dict[str, Any]]] = {}
-    for row in rows(connection, "taxes_of_adjustments", ids=[row["id"] for row in found]) if found else ():
-        fields = dict(row)
-        adjustment = fields.pop("adjustment_id")
-        taxed[adjustment] = fields.pop("taxed") or []
-        taxes[adjustment][fields["id"]] = tax_rate_of(fields)
 
-    def made(fields: dict[str, Any]) -> Adjustment:
-        month = BillingMonth(fields["month"].year, fields["month"].month)
-        own = taxes[fields["id"]]
+    def add_rate(*, adjustment_id: UUID, taxed_parts: list[dict[str, Any]] | None, id: UUID, **fields: Any) -> None:
+        taxed[adjustment_id] = taxed_parts or []
+        taxes[adjustment_id][id] = _tax_rate_of(id=id, **fields)
+
+    if found:
+        records(connection, add_rate, "taxes_of_adjustments", ids=[row["id"] for row in found])
+
+    def made(*, id: UUID, month: date, causes: Collection[str], **fields: Any) -> Adjustment:
+        own = taxes[id]
         parts = tuple(
-            (tuple(own[UUID(rate)] for rate in part["rates"]), Decimal(part["amount"]))
-            for part in taxed.get(fields["id"], ())
+            (tuple(own[UUID(rate)] for rate in part["rates"]), Decimal(part["amount"])) for part in taxed.get(id, ())
         )
-        changes = {"month": month, "causes": tuple(fields["causes"]), "taxes": tuple(own.values()), "taxed": parts}
-        return Adjustment(**fields | changes)
+        return Adjustment(
+            id, BillingMonth(month.year, month.month), **fields, causes=tuple(causes), taxes=tuple(own.values()),
+            taxed=parts,
+        )  # fmt: skip
 
     return group_readable(found, "adjustments", made, wrong)

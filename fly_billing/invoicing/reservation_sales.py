@@ -1,42 +1,64 @@
-"""Sells reservations: writes what one costs, and the credits that it gives, in one transaction.
+"""Sells reservations: writes the upfront charge and the monthly credits in one transaction.
 
-Keeps out: the blocks on offer and what one comes to (`pricing.rules.reservations`), drawing the credits.
+Not here: the blocks on offer and their amounts (`pricing.rules.reservations`), and drawing the credits.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.pricing.price_books import read_price_books
 from fly_billing.pricing.rules.reservations import PRIORITY, Reservation, ReservationBlock
 
 
 class ReservationRefused(ActionableError):
-    """It can't be bought like that; the message says why and what can. Nothing was written."""
+    """The reservation can't be bought; the message names the reason and the alternatives. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class _Buyer:
+    """The organization that buys a reservation.
+
+    Attributes:
+        payer_id: The organization that pays for it in one of the months, if there is one.
+        final_month: The first of the months whose invoice is final, if there is one.
+    """
+
+    id: str
+    currency: str
+    price_book: str
+    payer_id: str | None
+    final_month: date | None
 
 
 def find_block(blocks: Sequence[ReservationBlock], key: str) -> ReservationBlock:
-    """Return the block on offer by its key. Raises ReservationRefused listing those there are."""
+    """Return the block with this key. Raises ReservationRefused listing the blocks on offer."""
     for block in blocks:
         if block.key == key:
             return block
-    raise ReservationRefused(f"no reservation {key!r}; there are {', '.join(block.key for block in blocks)}")
+    raise ReservationRefused(f"no reservation {key!r}; on offer are {', '.join(block.key for block in blocks)}")
 
 
 def reserve(database: BillingDatabase, reservation: Reservation) -> bool:
-    """Charge the block in its first month and grant its credits; False if just this was bought already.
+    """Charge the block in its first month and grant its credits.
 
-    Raises ReservationRefused where the organization, the value, the currency or a month is none that it can be
-    bought for.
+    Returns:
+        False if exactly this reservation was bought before. Then nothing is written.
+
+    Raises:
+        ReservationRefused: The block can't be bought for this organization, value, currency or month.
     """
     with database.transaction() as connection:
-        lock_until_commit(connection, "invoices")  # no month becomes final, and nobody else buys it, meanwhile
+        lock_until_commit(connection, "invoices")  # no month is finalized and no reservation is sold meanwhile
         if _bought(connection, [reservation]):
             return False
         buyer = _buyer(connection, reservation)
@@ -48,35 +70,38 @@ def reserve(database: BillingDatabase, reservation: Reservation) -> bool:
 
 
 def _bought(connection: Connection, reservations: Sequence[Reservation]) -> list[Reservation]:
-    known = rows(connection, "one_off_items_known", ids=[one.id for one in reservations])
-    ids = {row["id"] for row in known}
-    return [one for one in reservations if one.id in ids]
+    ids = [reservation.id for reservation in reservations]
+    bought = set(records(connection, _item_id, "one_off_items_known", ids=ids))
+    return [reservation for reservation in reservations if reservation.id in bought]
 
 
-def _buyer(connection: Connection, reservation: Reservation) -> Row:
-    found = rows(
-        connection, "reservation_buyer",
+def _item_id(*, id: UUID) -> UUID:
+    return id
+
+
+def _buyer(connection: Connection, reservation: Reservation) -> _Buyer:
+    buyers = records(
+        connection, _Buyer, "reservation_buyer",
         organization_id=reservation.organization_id,
         first=reservation.first_month.first_day, last=reservation.last_month.first_day,
     )  # fmt: skip
-    if not found:
+    if not buyers:
         raise ReservationRefused(f"no organization {reservation.organization_id!r}: see `fly-billing statement`")
-    return found[0]
+    return buyers[0]
 
 
-def _refuse_wrong_buyer(reservation: Reservation, buyer: Row) -> None:
+def _refuse_wrong_buyer(reservation: Reservation, buyer: _Buyer) -> None:
     block, name = reservation.block, reservation.organization_id
-    if buyer["price_book"] != block.book:
+    if buyer.price_book != block.book:
         raise ReservationRefused(
-            f"{block.key} is of price book {block.book!r}, {name} is billed by {buyer['price_book']!r}"
+            f"{block.key} is of price book {block.book!r}, but {name} has price book {buyer.price_book!r}"
         )
-    if buyer["currency"] != block.currency:
-        raise ReservationRefused(f"{block.key} is in {block.currency}, {name} is billed in {buyer['currency']}")
-    if buyer["payer_id"]:
-        payer = buyer["payer_id"]
+    if buyer.currency != block.currency:
+        raise ReservationRefused(f"{block.key} is in {block.currency}, but {name} is billed in {buyer.currency}")
+    if payer := buyer.payer_id:
         raise ReservationRefused(
-            f"{name} is on the invoice of {payer} in some of these months, which the credits of {payer} pay: reserve it"
-            f" for {payer}"
+            f"{name} is on the invoice of {payer} in some of these months, and only credits of {payer} pay for that"
+            f" invoice: reserve the block for {payer}"
         )
 
 
@@ -85,28 +110,27 @@ def _refuse_wrong_value(connection: Connection, reservation: Reservation) -> Non
     prices = read_price_books(connection).get(block.book, [])
     values = block.values(prices, reservation.first_month.start)
     if reservation.value not in values:
-        known = ", ".join(values) or "none: load the price book first, `fly-billing load-prices`"
+        offer = f"choose {', '.join(values)}" if values else "load the price book first, with `fly-billing load-prices`"
         raise ReservationRefused(
-            f"{block.key} has no price in {block.bound_to} {reservation.value!r} in {reservation.first_month}; there is"
-            f" {known}"
+            f"{block.key} has no price for {block.bound_to} {reservation.value!r} in {reservation.first_month}: {offer}"
         )
 
 
-def _refuse_wrong_months(connection: Connection, reservation: Reservation, buyer: Row) -> None:
+def _refuse_wrong_months(connection: Connection, reservation: Reservation, buyer: _Buyer) -> None:
     block, name = reservation.block, reservation.organization_id
     if reservation.first_month < BillingMonth.containing(block.effective_from):
         raise ReservationRefused(
-            f"{block.key} is on offer since {block.effective_from:%Y-%m-%d}, not in {reservation.first_month}"
+            f"{block.key} is on offer from {block.effective_from:%Y-%m-%d} on, not in {reservation.first_month}"
         )
-    if buyer["final_month"]:
+    if buyer.final_month:
         raise ReservationRefused(
-            f"the invoice of {name} for {buyer['final_month']:%Y-%m} is final, no credit can pay for it any more:"
-            " reserve it from a later month on"
+            f"the invoice of {name} for {buyer.final_month:%Y-%m} is final, so no credit can pay for it: reserve from a"
+            " later month on"
         )
     for other in _bought(connection, reservation.overlapping()):
         raise ReservationRefused(
-            f"{name} has number {reservation.number} of {block.key} in {reservation.value} already, from"
-            f" {other.first_month} to {other.last_month}: for one more, say --number {reservation.number + 1}"
+            f"{name} already has number {reservation.number} of {block.key} in {reservation.value}, from"
+            f" {other.first_month} to {other.last_month}: to buy another one, add --number {reservation.number + 1}"
         )
 
 

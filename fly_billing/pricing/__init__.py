@@ -1,4 +1,4 @@
-"""Pricing: what a quantity costs, by which price, from which book.
+"""Pricing: price books, negotiated prices, tax rates, and rating of quantities.
 
 The public interface rates quantities without a database:
 

@@ -1,4 +1,4 @@
-"""Reads CSV tables with a header, written by people. Keeps out: usage files, which must never stop at a bad row."""
+"""Reads CSV tables with a header, written by people. Not here: usage files, which must never stop at a bad row."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from fly_billing.pricing.rules.fields import refuse_repeated
 
 
 class CsvRow(dict[str, str]):
-    """A row's texts by column, and the `line` of the file on which it ends."""
+    """A row's texts by column. `line` is the line of the file on which the row ends."""
 
     line: int = 0
 
 
 def read_csv_table(path: Path) -> Iterator[CsvRow]:
-    """Yield each row's texts by column; lines that begin with `#` are comments.
+    """Yield the rows of a file. Lines that begin with `#` are comments.
 
-    Raises ValueError naming the file, and the line where one row is wrong: no header, a column that occurs twice, a row
-    with more or fewer fields than the header.
+    Raises:
+        ValueError: Names the file and the problem: no header, a column that occurs twice, or a row with more or fewer
+            fields than the header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -45,7 +46,7 @@ def _rows(file: Iterable[str]) -> Iterator[CsvRow]:
         if not fields:
             continue
         if len(fields) != len(header):
-            raise ValueError(f"row {','.join(fields)!r} has {len(fields)} fields, the header has {len(header)}")
+            raise ValueError(f"row {','.join(fields)!r} has {len(fields)} fields, but the header has {len(header)}")
         row = CsvRow(zip(header, fields, strict=True))
         row.line = number
         yield row

@@ -1,7 +1,6 @@
-"""Negotiated prices and groups in Postgres: writes what files of a price book have of them, and opens the price books
-as they are for each organization.
+"""Negotiated prices and price groups in Postgres: writes those of a price book's files, and reads all of them.
 
-Keeps out: which price holds (`pricing.rules.negotiated_prices`), and reading files (`price_books`).
+Not here: choosing the price that applies (`pricing.rules.negotiated_prices`), and reading files (`price_books`).
 """
 
 from __future__ import annotations
@@ -16,12 +15,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.bounds import refuse_unreadable
+from fly_billing.bounds import refuse_incomplete
 from fly_billing.errors import BillingError, not_computable
-from fly_billing.postgres.database import Row, copy_rows, rows
+from fly_billing.postgres.database import copy_rows, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
-from fly_billing.pricing.rules.fields import read_match
-from fly_billing.pricing.rules.negotiated_prices import Holding, Membership, Negotiated, NegotiatedPrice, holdings_of
+from fly_billing.pricing.rules.fields import read_match, read_object, unreadable_reason
+from fly_billing.pricing.rules.negotiated_prices import (
+    OF_ITS_OWN,
+    Holding,
+    Membership,
+    Negotiated,
+    NegotiatedPrice,
+    holdings_of,
+)
 from fly_billing.pricing.rules.prices import Price, PriceBook
 
 COLUMNS = (
@@ -31,7 +37,7 @@ MEMBER_COLUMNS = ("price_group", "organization_id", "effective_from", "effective
 
 
 class PriceBooks:
-    """All price books, as they are for each organization."""
+    """All price books. Each organization sees a book with its own negotiated prices."""
 
     def __init__(
         self,
@@ -48,9 +54,9 @@ class PriceBooks:
         return sorted(self._books)
 
     def of(self, organization_id: str, name: str) -> PriceBook:
-        """Return the book with this name, with what the organization negotiated over it; an empty one if there is none.
+        """Return the book with this name and the organization's negotiated prices; an empty book if there is none.
 
-        Raises BillingError where one of its negotiated prices can't be read.
+        Raises BillingError if one of its negotiated prices can't be read.
         """
         if organization_id in self._unreadable:
             raise self._unreadable[organization_id]
@@ -59,79 +65,125 @@ class PriceBooks:
         return book.negotiated_by(own) if own else book
 
     def with_another(self, name: str, book: PriceBook) -> PriceBooks:
-        """Return them with `book` in place of the one with this name. What was negotiated stays, by the price's key."""
+        """Return the books with `book` in place of the one with this name. Negotiated prices stay, by key."""
         return PriceBooks({**self._books, name: book}, self._negotiated, self._unreadable)
 
 
 @dataclass(frozen=True)
 class Agreements:
-    """All negotiated prices and memberships that are in Postgres, and why an organization's can't be read."""
+    """All negotiated prices and memberships in Postgres.
+
+    Attributes:
+        unreadable: By organization: the error of a record of its that can't be read.
+    """
 
     prices: Sequence[NegotiatedPrice]
     memberships: Sequence[Membership]
     unreadable: Mapping[str, BillingError]
 
     def holdings(self) -> dict[str, list[Holding]]:
-        """List what each organization has, and when."""
-        groups: dict[str, list[NegotiatedPrice]] = defaultdict(list)
-        found: dict[str, list[NegotiatedPrice]] = defaultdict(list)
-        member: dict[str, list[Membership]] = defaultdict(list)
+        """List the negotiated prices of each organization, and the times at which it has them."""
+        of_groups: dict[str, list[NegotiatedPrice]] = defaultdict(list)
+        prices_of: dict[str, list[NegotiatedPrice]] = defaultdict(list)
+        memberships_of: dict[str, list[Membership]] = defaultdict(list)
         for price in self.prices:
-            (groups if price.group else found)[price.group or price.organization_id or ""].append(price)
-        for one in self.memberships:
-            member[one.organization_id].append(one)
-            if one.group in groups:
-                found[one.organization_id] += [
-                    each for each in groups[one.group] if each not in found[one.organization_id]
-                ]
-        return {name: holdings_of(name, prices, member[name]) for name, prices in found.items()}
+            (of_groups if price.group else prices_of)[price.group or price.organization_id or ""].append(price)
+        for membership in self.memberships:
+            name = membership.organization_id
+            memberships_of[name].append(membership)
+            if membership.group in of_groups:
+                prices_of[name] += [price for price in of_groups[membership.group] if price not in prices_of[name]]
+        return {name: holdings_of(name, prices, memberships_of[name]) for name, prices in prices_of.items()}
 
     def negotiated(self) -> dict[tuple[str, str], Negotiated]:
-        """Return what each organization negotiated over each book."""
-        found: dict[tuple[str, str], list[Holding]] = defaultdict(list)
+        """Return the negotiated prices by organization and book."""
+        by_book: dict[tuple[str, str], list[Holding]] = defaultdict(list)
         for name, holdings in self.holdings().items():
-            for one in holdings:
-                found[name, one.price.book].append(one)
-        return {key: Negotiated(holdings) for key, holdings in found.items()}
+            for holding in holdings:
+                by_book[name, holding.price.book].append(holding)
+        return {key: Negotiated(holdings) for key, holdings in by_book.items()}
+
+
+@dataclass(frozen=True)
+class _PriceRow:
+    """A row of `negotiated_prices`, unchecked."""
+
+    id: UUID
+    book: str
+    key: str
+    organization_id: str | None
+    price_group: str | None
+    match: Any
+    charges: Any
+    effective_from: Any
+    effective_until: Any
+
+    def read(self) -> NegotiatedPrice:
+        """Return the price. Raises ValueError naming the column that is wrong."""
+        refuse_incomplete(vars(self), {"organization_id", "price_group", "effective_until"})
+        charges = read_object("charges", self.charges)
+        if misplaced := sorted(OF_ITS_OWN & charges.keys()):
+            raise ValueError(f"charges contains {', '.join(misplaced)}, which has a column of its own")
+        data = {
+            "key": self.key,
+            "match": read_match({"match": read_object("match", self.match)}),
+            "organization": self.organization_id,
+            "group": self.price_group,
+            "effective_from": self.effective_from,
+            "effective_until": self.effective_until,
+        }
+        return replace(NegotiatedPrice.from_data(self.book, data | charges), recorded_as=self.id)
+
+
+@dataclass(frozen=True)
+class _MemberRow:
+    """A row of `price_group_members`, unchecked."""
+
+    price_group: str
+    organization_id: str
+    effective_from: Any
+    effective_until: Any
+
+    def read(self) -> Membership:
+        """Return the membership. Raises ValueError naming the column that is wrong."""
+        refuse_incomplete(vars(self), {"effective_until"})
+        return Membership(self.price_group, self.organization_id, self.effective_from, self.effective_until)
 
 
 def read_agreements(connection: Connection) -> Agreements:
-    """Read all of them. One that can't be read fails those who have it, and nobody else."""
+    """Read all negotiated prices and memberships. A record that can't be read fails its organizations only."""
     memberships, prices = [], []
     wrong: dict[str, str] = {}
     members: dict[str, list[str]] = defaultdict(list)
-    for row in rows(connection, "price_group_members"):
-        members[row["price_group"]].append(row["organization_id"])
+    for member in records(connection, _MemberRow, "price_group_members"):
+        members[member.price_group].append(member.organization_id)
         try:
-            refuse_unreadable(row)
-            memberships.append(Membership(*(row[name] for name in MEMBER_COLUMNS)))
+            memberships.append(member.read())
         except VALUE_ERRORS as problem:
-            wrong[row["organization_id"]] = f"membership in group {row['price_group']}: {problem}"
-    for row in rows(connection, "negotiated_prices", id=None):
+            wrong[member.organization_id] = (
+                f"membership of {member.organization_id} in group {member.price_group}:"
+                f" {unreadable_reason(problem)}: correct its row in the table price_group_members"
+            )
+    for row in records(connection, _PriceRow, "negotiated_prices", id=None):
         try:
-            prices.append(_negotiated_price(row))
+            prices.append(row.read())
         except VALUE_ERRORS as problem:
-            for name in [row["organization_id"]] if row["organization_id"] else members[row["price_group"]]:
-                wrong[name] = f"negotiated price {row['book']}/{row['key']} {row['id']}: {problem}"
+            holder = row.organization_id or f"group {row.price_group}"
+            for name in [row.organization_id] * bool(row.organization_id) + members[row.price_group or ""]:
+                wrong[name or ""] = (
+                    f"negotiated price {row.book}/{row.key} of {holder}: {unreadable_reason(problem)}: correct its row"
+                    f" in the table negotiated_prices (id {row.id})"
+                )
     unreadable = {
-        name: not_computable("unreadable_price", f"{reason}: correct it, then bill the month again")
+        name: not_computable("unreadable_price", f"{reason}, then bill the month again")
         for name, reason in wrong.items()
     }
     return Agreements(prices, memberships, unreadable)
 
 
 def read_negotiated_price(connection: Connection, price_id: UUID) -> NegotiatedPrice | None:
-    """Read one version of a negotiated price; None where it is not there."""
-    return next((_negotiated_price(row) for row in rows(connection, "negotiated_prices", id=price_id)), None)
-
-
-def _negotiated_price(row: Row) -> NegotiatedPrice:
-    refuse_unreadable(row)
-    charges: dict[str, Any] = dict(row["charges"])
-    whose = {"organization": row["organization_id"], "group": row["price_group"]}
-    times = {name: row[name] for name in ("effective_from", "effective_until")}
-    data = {"key": row["key"], "match": read_match(row), **whose, **times, **charges}
-    return replace(NegotiatedPrice.from_data(row["book"], data), recorded_as=row["id"])
+    """Read one version of a negotiated price; None if there is no such version."""
+    return next((row.read() for row in records(connection, _PriceRow, "negotiated_prices", id=price_id)), None)
 
 
 def load_agreements(
@@ -141,38 +193,49 @@ def load_agreements(
     prices: Sequence[NegotiatedPrice],
     memberships: Sequence[Membership],
 ) -> None:
-    """Write what files of a book say, whose prices are `listed`; what is there already stays. After
-    `make_loaded_prices`.
+    """Write the negotiated prices and memberships of a book's files; existing ones stay. Needs `make_loaded_prices`.
 
-    Raises ValueError with a line for each mistake: an organization that there is not, a key that the book has not, what
-    does not fit the list price; then two prices that an organization has at a time, of which neither comes first.
+    Args:
+        connection: A connection to the billing database.
+        book: The name of the book.
+        listed: The list prices of the book.
+        prices: The negotiated prices of the files.
+        memberships: The memberships of the files.
+
+    Raises:
+        ValueError: Has a line for each mistake: an unknown organization, a key that the book does not have, a price
+            that does not fit the list price, or two prices of an organization of which neither takes precedence.
     """
     by_key: dict[str, list[Price]] = defaultdict(list)
     for price in listed:
         by_key[price.key].append(price)
-    known = {row["id"] for row in rows(connection, "organization_ids")}
-    problems = [problem for one in prices for problem in _misfits(one, by_key)]
+    organizations = set(records(connection, _organization_id, "organization_ids"))
+    problems = [problem for price in prices for problem in _misfits(price, by_key)]
     problems += [
-        f"{one.place}{one.name}: there is no organization {one.organization_id!r}"
-        for one in prices
-        if one.organization_id and one.organization_id not in known
+        f"{price.place}{price.name}: there is no organization {price.organization_id!r}"
+        for price in prices
+        if price.organization_id and price.organization_id not in organizations
     ]
     problems += [
-        f"{one.place}member of group {one.group}: there is no organization {one.organization_id!r}"
-        for one in memberships
-        if one.organization_id not in known
+        f"{member.place}member of group {member.group}: there is no organization {member.organization_id!r}"
+        for member in memberships
+        if member.organization_id not in organizations
     ]
     _refuse(problems)
     copy_rows(connection, "loaded_negotiated_prices", COLUMNS, map(_price_row, prices))
     rows(connection, "add_loaded_negotiated_prices")
     copy_rows(
         connection, "loaded_members", MEMBER_COLUMNS,
-        ((one.group, one.organization_id, one.start, one.end) for one in memberships),
+        ((member.group, member.organization_id, member.start, member.end) for member in memberships),
     )  # fmt: skip
     rows(connection, "add_loaded_members")
     for name, holdings in read_agreements(connection).holdings().items():
-        problems += _conflicts(name, [one for one in holdings if one.price.book == book])
+        problems += _conflicts(name, [holding for holding in holdings if holding.price.book == book])
     _refuse(sorted(set(problems)))
+
+
+def _organization_id(*, id: str) -> str:
+    return id
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -209,7 +272,7 @@ def _conflicts(name: str, holdings: Sequence[Holding]) -> Iterator[str]:
         is_of_two_groups = one.price.group and other.price.group and one.price.group != other.price.group
         is_a_tie = one.price.holder == other.price.holder and len(one.price.match) == len(other.price.match)
         if is_of_two_groups and not _is_covered(one, other, holdings):
-            yield f"{name} is in two groups with a price for {one.price.key} at a time: " + _names(both)
+            yield f"{name} is in two groups with a price for {one.price.key} at the same time: " + _names(both)
         elif is_a_tie and one.price.id != other.price.id and one.price.effective_from == other.price.effective_from:
             yield f"two prices of {one.price.holder} for {one.price.key} fit equally well: " + _names(both)
 
@@ -222,7 +285,7 @@ def _meet(one: Holding, other: Holding) -> bool:
 
 
 def _is_covered(one: Holding, other: Holding, holdings: Sequence[Holding]) -> bool:
-    """Tell whether a price of the organization's own comes first whenever the two meet."""
+    """Return True if the organization's own price takes precedence whenever both apply."""
     start, ends = max(one.start, other.start), [each.end for each in (one, other) if each.end]
     return any(
         own.price.organization_id and own.price.key == one.price.key and not own.price.match and own.start <= start

@@ -1,12 +1,14 @@
-"""Price books: reviewed data in files (`books/<name>/*.yaml`), loaded into Postgres, read from there.
+"""Price books: reads their files (`books/<name>/*.yaml`), loads them into Postgres, and reads them from there.
 
-A file has `meters:`, `prices:` (the shape is `pricing.rules.prices.Price.from_data`), `taxes:`
-(`pricing.rules.tax_books`), `reservations:`, and what was negotiated over the book: `negotiated:` and `members:`
-(`pricing.rules.negotiated_prices`). It may make a price from each row of a table with `csv: {file: ..., each: {...}}`,
-where `{column}` in any text of `each` stands for the row's value; `negotiated_csv` and `members_csv` do the same.
-Loading is an upsert by (book, key, effective_from), or first_month of a tax rate; the database refuses to change a
-price or rate that a finalized invoice used. Fields of a price without a column of their own are stored in the column
-`settings`.
+A file may have these parts:
+  - `meters:`, `prices:` (`pricing.rules.prices.Price.from_data`), `taxes:` (`pricing.rules.tax_books`) and
+    `reservations:`;
+  - `negotiated:` and `members:`, the negotiated prices and their groups (`pricing.rules.negotiated_prices`);
+  - `csv: {file: ..., each: {...}}`, which makes a price from each row of a table. `{column}` in any text of `each`
+    stands for the row's value. `negotiated_csv` and `members_csv` do the same.
+
+Loading updates or inserts by book, key and effective_from (of a tax rate: first_month). The database refuses to change
+a price or rate that a finalized invoice used. The column `settings` has the price fields without their own column.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +26,23 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.bounds import refuse_unreadable
-from fly_billing.postgres.database import Row, copy_rows, rows
+from fly_billing.bounds import refuse_incomplete
+from fly_billing.postgres.database import copy_rows, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.pricing.csv_tables import read_csv_table
 from fly_billing.pricing.negotiated_prices import PriceBooks, load_agreements, read_agreements
 from fly_billing.pricing.rules.aggregations import PROPERTY, SUM, Aggregation
-from fly_billing.pricing.rules.fields import read_match, read_text, read_whole, refuse_repeated, refuse_unknown
+from fly_billing.pricing.rules.fields import (
+    read_match,
+    read_object,
+    read_printable,
+    read_text,
+    read_whole,
+    refuse_repeated,
+    refuse_unknown,
+    unreadable_reason,
+)
+from fly_billing.pricing.rules.models import MODELS
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
 from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice, mixed_intervals
 from fly_billing.pricing.rules.reservations import ReservationBlock
@@ -62,7 +75,7 @@ PRICE_COLUMNS = (
     "id", "book", "key", "meter", "product", "description", "unit", "currency", "model", "unit_amount", "per", "tiers",
     "free_allowance", "match", "effective_from", "effective_until", "settings",
 )  # fmt: skip
-# What a file of a price book may have.
+# The parts that a file of a price book may have.
 _PARTS = frozenset("meters prices csv reservations taxes negotiated negotiated_csv members members_csv".split())
 TAX_RATE_COLUMNS = (
     "id", "book", "key", "tax", "name", "percent", "is_inclusive", "category", "legal_text", "scope", "locations",
@@ -72,10 +85,13 @@ TAX_RATE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Meter:
-    """What is counted: unit, how it adds up, and the dimensions every event must have.
+    """A meter: the unit that it counts, its aggregation, and the dimensions that every event must have.
 
-    It reads events whose type is `event_type`, by default its key, and takes the property `quantity_of` of their data
-    for the quantity, by default `quantity`. So several meters can read one event.
+    Several meters can read the same events.
+
+    Attributes:
+        event_type: The type of the events that it reads. None: its key.
+        quantity_of: The property of an event's data that has the quantity. None: `quantity`.
     """
 
     key: str
@@ -89,13 +105,13 @@ class Meter:
     def __post_init__(self) -> None:
         if self.quantity_of is not None and not PROPERTY.fullmatch(self.quantity_of):
             raise ValueError(
-                f"quantity_of {self.quantity_of!r} names no property of an event's data:"
+                f"quantity_of {self.quantity_of!r} is not the name of a property of an event's data:"
                 " use letters, digits and . _ / -"
             )
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Meter:
-        """Read a meter of a price book, the settings of its aggregation beside it. Raises ValueError naming it."""
+        """Read a meter of a price book with its aggregation. Raises ValueError naming the meter and the problem."""
         try:
             refuse_unknown(data, METER_FIELDS, "a meter")
             settings = {name: data.get(name) for name in ("unique_of", "series")}
@@ -127,17 +143,17 @@ class Meter:
 
 def _dimensions(names: Any) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"dimensions {names!r} is no list of texts: write [region, app]")
+        raise ValueError(f"dimensions {names!r} is not a list of texts: write [region, app]")
     return tuple(names)
 
 
 @dataclass(frozen=True)
 class PriceBookFiles:
-    """All meters, price versions, reservation blocks and tax rates of one book, and what was negotiated over it.
+    """The contents of one book's files. Reservations are not loaded into Postgres.
 
-    Reservations stay out of Postgres. Raises ValueError naming what the book has twice (a meter, a price version, a
-    reservation block, a version of a tax rate or a negotiated price, a membership), or a tax rate for what the book
-    does not sell.
+    Raises:
+        ValueError: Names the entry that the book has twice, a fee with several intervals, or a tax rate for something
+            that the book does not sell.
     """
 
     name: str
@@ -150,36 +166,31 @@ class PriceBookFiles:
 
     def __post_init__(self) -> None:
         what = f"price book {self.name}"
-        refuse_repeated((one.name + _matching(one) for one in self.negotiated), what)
-        refuse_repeated(
-            (f"{one.organization_id} in group {one.group} from {one.start:%Y-%m-%d %H:%M}" for one in self.members),
-            what,
-        )
-        refuse_repeated((f"meter {one.key}" for one in self.meters), what)
-        refuse_repeated((f"price {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.prices), what)
-        refuse_repeated(
-            (f"reservation {one.key} from {one.effective_from:%Y-%m-%d %H:%M}" for one in self.reservations), what
-        )
-        refuse_repeated((f"tax rate {one.key} from {one.first_month}" for one in self.taxes), what)
+        refuse_repeated((price.name + _matching(price) for price in self.negotiated), what)
+        refuse_repeated((f"{m.organization_id} in group {m.group} from {_minute(m.start)}" for m in self.members), what)
+        refuse_repeated((f"meter {meter.key}" for meter in self.meters), what)
+        refuse_repeated((f"price {price.key} from {_minute(price.effective_from)}" for price in self.prices), what)
+        refuse_repeated((f"reservation {b.key} from {_minute(b.effective_from)}" for b in self.reservations), what)
+        refuse_repeated((f"tax rate {rate.key} from {rate.first_month}" for rate in self.taxes), what)
         intervals: dict[str, set[str]] = {}
         for price in self.prices:
             intervals.setdefault(price.key, set()).add(price.interval)
-        for key, found in sorted(intervals.items()):
-            if len(found) > 1:
-                raise ValueError(f"{what}: {mixed_intervals(key, sorted(found))}")
-        for one in self.taxes:
-            self._refuse_scope_of_nothing(one)
+        for key, of_key in sorted(intervals.items()):
+            if len(of_key) > 1:
+                raise ValueError(f"{what}: {mixed_intervals(key, sorted(of_key))}")
+        for tax in self.taxes:
+            self._refuse_scope_of_nothing(tax)
 
     def _refuse_scope_of_nothing(self, tax: BookTaxRate) -> None:
-        """Refuse a rate for what the book does not sell: misspelt, it would silently leave the wrong rate."""
+        """Refuse a rate for something the book does not sell: a misspelt scope would silently tax at another rate."""
         scope = tax.rate.scope
-        # One-off items are records, each with a product of its own: a rate for just those may name any.
+        # Each one-off item has a product of its own, so a rate for one-off items may name any product.
         products = () if scope.kinds == ("one_off",) else scope.products
         sold = {
-            "products": (products, {one.product for one in self.prices} | {"One-off"}),
-            "price_keys": (scope.price_keys, {one.key for one in self.prices}),
-            "meter": ((scope.meter,) if scope.meter else (), {one.key for one in self.meters}),
-            "match": (tuple(scope.match), {name for one in self.prices for name in one.match}),
+            "products": (products, {price.product for price in self.prices} | {"One-off"}),
+            "price_keys": (scope.price_keys, {price.key for price in self.prices}),
+            "meter": ((scope.meter,) if scope.meter else (), {meter.key for meter in self.meters}),
+            "match": (tuple(scope.match), {name for price in self.prices for name in price.match}),
         }
         for name, (named, known) in sold.items():
             if unknown := sorted(set(named) - known):
@@ -189,14 +200,19 @@ class PriceBookFiles:
                 )
 
 
-def _matching(one: NegotiatedPrice) -> str:
-    return f" for {dict(one.match)}" if one.match else ""
+def _matching(price: NegotiatedPrice) -> str:
+    return f" for {dict(price.match)}" if price.match else ""
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def read_price_book_files(folder: Path) -> PriceBookFiles:
-    """Read a book's folder; its name is the book's.
+    """Read the files of a book. The folder's name is the book's.
 
-    Raises ValueError with a line for each mistake of all files: the file, the line, and the entry and field.
+    Raises:
+        ValueError: Has a line for each mistake in all files: the file, the line, the entry and the field.
     """
     book = folder.name
     found: dict[str, list[Any]] = defaultdict(list)
@@ -223,7 +239,7 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
 
 
 def _readers(book: str) -> dict[str, Callable[[Mapping[str, Any], str], Any]]:
-    """Return, by part of a file and in the order of `PriceBookFiles`, what reads an entry of it."""
+    """Return the function that reads an entry, by part of a file, in the order of `PriceBookFiles`."""
     return {
         "meters": lambda data, _: Meter.from_data(data),
         "prices": lambda data, _: Price.from_data(book, data),
@@ -234,12 +250,12 @@ def _readers(book: str) -> dict[str, Callable[[Mapping[str, Any], str], Any]]:
     }
 
 
-# The part of a file that makes entries from a table, by that of which it makes them.
+# By part of a file: the part that makes its entries from a table.
 _TABLES = {"prices": "csv", "negotiated": "negotiated_csv", "members": "members_csv"}
 
 
 def _entries(document: Mapping[str, Any], part: str, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the entries of a part, those that come from a table last, each with its place to begin an error with."""
+    """Yield the entries of a part, those of a table last. Each has its place, with which its errors begin."""
     entries = document.get(part)
     if entries is not None:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -258,11 +274,11 @@ def _entries(document: Mapping[str, Any], part: str, path: Path) -> Iterator[tup
 
 
 def _filled(template: Any, row: Mapping[str, str]) -> Any:
-    """Replace each `{column}` of a text by the row's value. Raises ValueError for a column that the table lacks."""
+    """Replace each `{column}` in texts by the row's value. Raises ValueError if the table has no such column."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in row:
-            raise ValueError(f"{found[0]} names no column of the table; it has {', '.join(row)}")
+            raise ValueError(f"{found[0]} is not a column of the table; it has {', '.join(row)}")
         return row[found[1]]
 
     if isinstance(template, str):
@@ -275,19 +291,20 @@ def _filled(template: Any, row: Mapping[str, str]) -> Any:
 
 
 def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
-    """Write the book into Postgres. What is already there stays; loading it twice changes nothing.
+    """Write the book into Postgres. Existing entries stay; loading a book twice changes nothing.
 
-    Raises ValueError naming every negotiated price that can't be billed, or a fee that would have several intervals:
-    then the transaction is to be given up.
+    Raises:
+        ValueError: Names every negotiated price that can't be billed, or a fee that would have several intervals. The
+            caller must roll the transaction back.
     """
     rows(connection, "make_loaded_prices")
     copy_rows(connection, "loaded_meters", METER_COLUMNS, (meter.as_row() for meter in book.meters))
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
     rows(connection, "add_loaded_meters")
     rows(connection, "add_loaded_prices")
-    for mixed in rows(connection, "mixed_intervals", book=book.name):
-        raise ValueError(f"price book {book.name}: {mixed_intervals(mixed['key'], mixed['intervals'])}")
-    copy_rows(connection, "loaded_tax_rates", TAX_RATE_COLUMNS, (_tax_rate_row(one) for one in book.taxes))
+    for mixed in records(connection, mixed_intervals, "mixed_intervals", book=book.name):
+        raise ValueError(f"price book {book.name}: {mixed}")
+    copy_rows(connection, "loaded_tax_rates", TAX_RATE_COLUMNS, map(_tax_rate_row, book.taxes))
     rows(connection, "add_loaded_tax_rates")
     if book.negotiated or book.members:
         listed = read_price_books(connection).get(book.name, [])
@@ -306,56 +323,95 @@ def _price_row(price: Price) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _tax_rate_row(one: BookTaxRate) -> tuple[Any, ...]:
-    rate = one.rate
+def _tax_rate_row(of_book: BookTaxRate) -> tuple[Any, ...]:
+    rate = of_book.rate
     return (
-        rate.id, one.book, one.key, rate.tax, rate.name, rate.percent, rate.is_inclusive, rate.category,
-        rate.legal_text, json.dumps(one.scope_data()), list(rate.locations), list(rate.customers),
-        one.first_month.first_day, one.last_month.first_day if one.last_month else None,
+        rate.id, of_book.book, of_book.key, rate.tax, rate.name, rate.percent, rate.is_inclusive, rate.category,
+        rate.legal_text, json.dumps(of_book.scope_data()), list(rate.locations), list(rate.customers),
+        of_book.first_month.first_day, of_book.last_month.first_day if of_book.last_month else None,
     )  # fmt: skip
 
 
 def read_price_books(connection: Connection) -> dict[str, list[Price]]:
-    """Read all price versions of every book that can be calculated with."""
+    """Read the price versions of every book, without the damaged ones."""
     return {book: prices for book, (prices, _) in _prices_of_books(connection).items()}
 
 
 def open_price_books(connection: Connection) -> PriceBooks:
-    """Read every book from Postgres, with what was negotiated over it. What can't be calculated with fails those who
-    use it, and nobody else."""
+    """Read every book from Postgres, with its negotiated prices. A damaged price fails only those it prices."""
     books = {book: PriceBook(prices, wrong) for book, (prices, wrong) in _prices_of_books(connection).items()}
     agreements = read_agreements(connection)
     return PriceBooks(books, agreements.negotiated(), agreements.unreadable)
 
 
+@dataclass(frozen=True)
+class _PriceRow:
+    """A row of `prices`, unchecked: it may be older than the database's constraints, or damaged."""
+
+    id: UUID
+    book: str
+    key: str
+    meter: str | None
+    product: str
+    description: str
+    unit: str
+    currency: str
+    model: str
+    unit_amount: Any
+    per: Any
+    tiers: Any
+    free_allowance: Any
+    match: Any
+    effective_from: Any
+    effective_until: Any
+    settings: Any
+
+    def read(self) -> Price:
+        """Return the price. Raises ValueError naming the column that is wrong."""
+        refuse_incomplete(vars(self), {"meter", "unit_amount", "per", "tiers", "effective_until"})
+        for name, value in (("key", self.key), ("product", self.product), ("unit", self.unit)):
+            read_printable(name, value)
+        read_printable("description", self.description, 5000)
+        settings = read_object("settings", self.settings)
+        if misplaced := sorted(settings.keys() & {field.name for field in fields_of(self)}):
+            raise ValueError(f"settings contains {', '.join(misplaced)}, which has a column of its own")
+        if self.per is None and self.model in MODELS and "per" in MODELS[self.model].FIELDS:
+            raise ValueError("per is missing")
+        match = read_object("match", self.match)
+        columns = {name: value for name, value in vars(self).items() if name not in ("id", "book", "settings")}
+        data = {name: value for name, value in columns.items() if value is not None}
+        price = Price.from_data(self.book, data | {"match": match} | settings)
+        if price.id != self.id:
+            raise ValueError(
+                f"id {self.id} does not belong to its book, key and effective_from {self.effective_from:%Y-%m-%d}"
+            )
+        return price
+
+    def unreadable(self, problem: Exception) -> UnreadablePrice:
+        """Describe the damage, and the usage and time that the price may be for."""
+        try:
+            match = read_match({"match": read_object("match", self.match)})
+        except VALUE_ERRORS:
+            match = None
+        begins, ends = (
+            moment if isinstance(moment, datetime) else None for moment in (self.effective_from, self.effective_until)
+        )
+        return UnreadablePrice(
+            self.key, self.meter, unreadable_reason(problem), match, begins, ends, self.book, self.id
+        )
+
+
 def _prices_of_books(connection: Connection) -> dict[str, tuple[list[Price], list[UnreadablePrice]]]:
     books: dict[str, tuple[list[Price], list[UnreadablePrice]]] = defaultdict(lambda: ([], []))
-    for row in rows(connection, "prices"):
-        prices, wrong = books[row["book"]]
+    for row in records(connection, _PriceRow, "prices"):
+        prices, wrong = books[row.book]
         try:
-            refuse_unreadable(row)
-            prices.append(_price(row))
+            prices.append(row.read())
         except VALUE_ERRORS as problem:
-            wrong.append(_unreadable(row, problem))
+            wrong.append(row.unreadable(problem))
     return books
 
 
-def _unreadable(row: Row, problem: Exception) -> UnreadablePrice:
-    try:
-        match = read_match(row)
-    except VALUE_ERRORS:
-        match = None
-    begins, ends = (
-        row[name] if isinstance(row[name], datetime) else None for name in ("effective_from", "effective_until")
-    )
-    return UnreadablePrice(row["key"], row["meter"], str(problem), match, begins, ends)
-
-
 def read_price(connection: Connection, price_id: UUID) -> Price | None:
-    """Read one version of a price; None where it is not there."""
-    return next((_price(row) for row in rows(connection, "price_version", id=price_id)), None)
-
-
-def _price(row: Row) -> Price:
-    data = {name: value for name, value in row.items() if name not in ("book", "settings") and value is not None}
-    return Price.from_data(row["book"], data | row["settings"])
+    """Read one version of a price; None if there is no such version."""
+    return next((row.read() for row in records(connection, _PriceRow, "price_version", id=price_id)), None)

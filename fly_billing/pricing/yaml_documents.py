@@ -1,8 +1,8 @@
-"""Reads YAML written by people. Every plain scalar stays the text that was written, so that amounts stay exact.
+"""Reads YAML written by people. Numbers and dates stay text, so that amounts stay exact.
 
-YAML 1.2 by ruamel.yaml: a key that occurs twice is an error. Numbers and dates are not converted here, as each field
-knows how to read its own text (`pricing.rules.fields`): `0100` is a hundred, `1:30` is no number, `no` is Norway.
-Keeps out: what a document says.
+ruamel.yaml reads YAML 1.2; a key that occurs twice is an error. Each field converts its own text
+(`pricing.rules.fields`): `0100` is a hundred, `1:30` is not a number, `no` is Norway.
+Not here: the contents of a document.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["YAMLError", "YamlMapping", "read_yaml_document"]
 
 
 class YamlMapping(dict[str, Any]):
-    """A mapping of a document, and the `line` on which it begins."""
+    """A mapping of a document. `line` is the line on which it begins."""
 
     line: int = 0
 
@@ -38,9 +38,13 @@ for _tag in ("int", "float", "timestamp"):
 
 
 def read_yaml_document(path: Path) -> Mapping[str, Any]:
-    """Return the file's one document, a mapping: texts, lists and mappings, true, false and null.
+    """Return the file's one document: a mapping of texts, lists, mappings, true, false and null.
 
-    An empty file is an empty mapping. Raises YAMLError (with line and column; a repeated key by name) or ValueError.
+    An empty file is an empty mapping.
+
+    Raises:
+        YAMLError: Names the line, the column and the problem.
+        ValueError: The document is not a mapping.
     """
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _ScalarsAsText
@@ -48,5 +52,5 @@ def read_yaml_document(path: Path) -> Mapping[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise ValueError(f"it holds {type(document).__name__}, not fields such as `prices:`")
+        raise ValueError(f"it contains {type(document).__name__}, not fields such as `prices:`")
     return document

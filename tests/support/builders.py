@@ -322,7 +322,7 @@ class Platform:
     def roll_up(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW) -> RollupReport:
         return roll_up(self.database, self.usage_table, month, self.organizations(), now)
 
-    def bill(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, run_id: str = "by hand") -> Billed:
+    def bill(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, run_id: str = "manual") -> Billed:
         return bill(self.database, month, self.organizations(), TERMS, now, run_id)
 
     def use(self, *usage: Mapping[str, Any], day: date = DAY, name: str = "usage") -> None:

@@ -123,13 +123,18 @@ def assemble_charges(account: InvoiceInputs) -> InvoiceInProgress:
 
 def _refuse_too_much(account: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:
     """Refuse an amount that must be an error, and that neither our records nor Stripe's can store."""
-    for what, found in [(f"item {one.description!r}", one.amount) for one in items] + [("the total", amount)]:
+    amounts = [(_named(item), item.amount) for item in items]
+    for what, found in [*amounts, ("the total", amount)]:
         if not abs(found) < MOST_MONEY:
             raise not_computable(
                 "amount_too_large",
                 f"{what} of {account.organization_id} {account.month} is {found:.6e} {account.currency}, which is not"
                 f" below {MOST_MONEY:,}: check its quantity and price, then bill the month again",
             )
+
+
+def _named(item: InvoiceItem) -> str:
+    return f"item {item.description!r}" + (f" (price {item.price_key!r})" if item.price_key else "")
 
 
 def _rounded(items: list[InvoiceItem], currency: str) -> list[InvoiceItem]:

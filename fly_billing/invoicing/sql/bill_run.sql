@@ -1,17 +1,17 @@
 -- name: clear_computed
--- No rows. Makes room for the next block of freshly computed invoices.
+-- No rows. Empties the temporary table for the next block of invoices.
 truncate computed_invoices;
 
 -- name: drop_open_of_linked
--- No rows. Open invoices of organizations whose payer has them on its own in this month.
+-- No rows. Deletes open invoices of organizations that are on their payer's invoice in this month.
 delete from invoices as i
 using organization_links as l
 where i.month = :month and i.status = 'open' and l.organization_id = i.organization_id
     and daterange(l.first_month, l.last_month, '[]') @> cast(:month as date);
 
 -- name: drop_parts_of_computed
--- No rows. What freshly computed invoices had before: items (the links to rollups go with them), snapshots, taxes and what
--- counted towards commitments.
+-- No rows. Deletes the parts of the invoices that are computed again: items (with their links to rollups), snapshots,
+-- taxes and the amounts that counted towards commitments.
 delete from invoice_items where invoice_id = any (array(select id from computed_invoices));
 delete from invoice_snapshots where invoice_id = any (array(select id from computed_invoices));
 delete from invoice_tax_rates where invoice_id = any (array(select id from computed_invoices));
@@ -19,14 +19,14 @@ delete from invoice_taxes where invoice_id = any (array(select id from computed_
 delete from invoice_commitments where invoice_id = any (array(select id from computed_invoices));
 
 -- name: finalize_computed
--- No rows. From here on these invoices never change; the database checks that their items add up.
+-- No rows. Finalizes the computed invoices. They never change afterwards; the database checks that their items add up.
 update invoices set status = 'finalized', finalized_at = :now, due_on = :due_on
 from computed_invoices
 where invoices.id = computed_invoices.id and invoices.status = 'open';
 
 -- name: forget_billing_failures
--- No rows. These organizations' invoices of the month can be computed (again). Of whom people were told, they are told
--- that it is over.
+-- No rows. Deletes the failures of organizations whose invoices could be computed. A failure that was alerted becomes a
+-- recovery, which is alerted too.
 with gone as (
     delete from billing_failures where month = :month and organization_id = any (:organizations)
     returning organization_id, month, alerted_code
@@ -36,12 +36,12 @@ select organization_id, month, alerted_code from gone where alerted_code is not 
 on conflict (organization_id, month) do update set alerted_code = excluded.alerted_code, recovered_at = now();
 
 -- name: make_computed
--- No rows. Where COPY puts freshly computed invoices, a block at a time, before they take the place of what was there.
+-- No rows. Creates the temporary table into which COPY writes a block of computed invoices.
 create temp table computed_invoices (like invoices) on commit drop;
 
 -- name: record_billing_failure
--- No rows. The organization's invoice of the month can't be computed. `alerted_code` stays: a human who was told of this
--- very failure is not told again, also where it was over in between and nobody was told of that yet.
+-- No rows. Records that the organization's invoice of the month can't be computed. `alerted_code` stays, so that the same
+-- failure is not alerted twice, not even after a recovery that was not alerted yet.
 with untold as (
     delete from billing_recoveries where organization_id = :organization_id and month = :month returning alerted_code
 )
@@ -57,8 +57,8 @@ on conflict (organization_id, month) do update set
     retryable = excluded.retryable, run_id = excluded.run_id, failed_at = excluded.failed_at;
 
 -- name: replace_open_invoices
--- No rows. Open invoices are computed anew as a whole; a finalized one is never in `computed_invoices`, and the database
--- would refuse it.
+-- No rows. Inserts computed invoices, or replaces their open versions. `computed_invoices` never has a finalized one; the
+-- database would refuse to change it.
 insert into invoices (
     id, organization_id, month, revision, status, currency, amount, total_cents, usage_snapshot_id, computed_at
 )
@@ -69,6 +69,6 @@ on conflict (id) do update set
     usage_snapshot_id = excluded.usage_snapshot_id, computed_at = excluded.computed_at;
 
 -- name: tables_without_statistics
--- One row per table of invoices that Postgres plans for as if it were empty.
+-- One row per table of invoices for which Postgres plans as if it were empty.
 select relname as name from pg_class where oid in (cast('invoices' as regclass), cast('invoice_items' as regclass))
     and reltuples = 0;

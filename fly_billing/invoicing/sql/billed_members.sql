@@ -1,7 +1,7 @@
 -- One row per payer of these groups that existed before the month's end, and per organization that it pays for in this
--- month, the payer first: the currency and price book that it had in this month, the current usage snapshot of each, why
--- it can't be billed where its rollups are damaged, and the payer's latest invoice where it has one. One whose beginning
--- nobody knows is there as well: it can't be billed, and must not be passed over in silence.
+-- month, the payer first: its currency and price book in this month, its current usage snapshot, the problem of its
+-- rollups if they are damaged, and the payer's latest invoice. An organization with an invalid creation time is included,
+-- so that billing refuses it instead of skipping it.
 with held as (
     select distinct on (organization_id) organization_id, currency, price_book
     from organization_history
@@ -31,7 +31,8 @@ latest as (
 
 select
     members.payer_id, members.id, members.currency, members.price_book, members.currency_now, members.created_at,
-    usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at, usage_snapshots.lake_version,
+    usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at,
+    usage_snapshots.lake_version as usage_table_version,
     rollup_failures.reason as rollup_problem,
     coalesce(latest.revision, 0) as revision, latest.status as invoice_status
 from members

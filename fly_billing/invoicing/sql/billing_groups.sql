@@ -1,2 +1,2 @@
--- One row per organization, with the key of its org partition, oldest first.
+-- One row per organization, oldest first, with its billing group: the key of its org partition.
 select id, billing_group, created_at from organizations order by created_at, id

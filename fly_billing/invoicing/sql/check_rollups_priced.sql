@@ -1,6 +1,5 @@
--- One row per usage rollup of a billed snapshot that no item, or more than one, prices; per item whose quantity (where its
--- price transformed that, what was used) is not the sum of its rollups; and per usage rollup that more than one invoice
--- bills (a void one, which another replaced, aside).
+-- One row per usage rollup of a billed snapshot that no item or several items price; per item whose quantity (before its
+-- price transformed it) is not the sum of its rollups; and per usage rollup that several invoices bill, void ones aside.
 select invoices.organization_id, r.meter, r.dimensions::text as dimensions, count(l.item_id) as items, r.quantity
 from invoices
 join organizations on organizations.id = invoices.organization_id

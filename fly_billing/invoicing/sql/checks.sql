@@ -1,6 +1,6 @@
 -- name: check_items_sum
--- One row per invoice of the month whose items do not add up to its total, exactly and in cents; and, with every month,
--- per invoice whose month is no day: no other question about a month finds it.
+-- One row per invoice of the month whose items do not add up to its total, exactly and in cents; and per invoice whose
+-- month is infinite, for every month, because no other statement finds it.
 select
     invoices.organization_id, invoices.amount, invoices.total_cents,
     coalesce(sum(invoice_items.amount), 0) as items_amount,
@@ -17,8 +17,7 @@ having coalesce(sum(invoice_items.amount), 0) is distinct from invoices.amount
 order by invoices.organization_id;
 
 -- name: final_with_damaged_rollups
--- One row per organization of these billing groups that is on a final invoice of the month, and whose rollups of the month
--- are not what it used.
+-- One row per organization of these billing groups that is on a final invoice of the month and has damaged rollups.
 select f.organization_id, f.reason
 from rollup_failures as f
 join organizations as o on o.id = f.organization_id

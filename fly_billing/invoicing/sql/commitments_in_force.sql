@@ -1,6 +1,6 @@
--- One row per commitment of these payers that runs in this month: whether its time ends with it, and what the invoices of
--- the months before it, counted from when the time began, came to.
--- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
+-- One row per commitment of these payers that runs in this month. is_due: its term ends with the month. counted_before: the
+-- amounts that the invoices of its term counted in earlier months. ran_seconds of whole_seconds: its proration.
+-- Commitments with invalid times are included, so that billing refuses them instead of skipping them.
 with running as (
     select
         *,

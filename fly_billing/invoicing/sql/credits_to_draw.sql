@@ -1,8 +1,7 @@
--- One row per credit of these payers that may be drawn in this month: what the ledger and the open invoices of earlier
--- months (their draws are not in the ledger yet) leave of it. One that is used up is there too: the invoice may give back
--- to it. :is_final, where the month's own invoices are final and worked out again: what they and later ones drew is still
--- there.
--- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
+-- One row per credit of these payers that may be drawn in this month. available: its balance in the ledger, less the draws
+-- of open invoices of earlier months, which are not in the ledger yet. Used-up credits are included, because the invoice
+-- may refund them. :is_final recalculates final invoices: their own draws and later ones do not count.
+-- Credits with invalid times are included, so that billing refuses them instead of skipping them.
 with balances as (
     select
         g.*,

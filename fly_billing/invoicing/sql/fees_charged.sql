@@ -1,7 +1,7 @@
--- One row per subscription of these organizations, currency and interval of its fee that is not over when the month begins, and begins
--- before the end of the next: what other invoices charged for it, with corrections of the month in which it ends, and the
--- last month that charged it. An open invoice counts where it is of an earlier month: this month's comes after it. A void
--- one does not: it charged nothing, so an interval that it charged ahead is charged by a later invoice.
+-- One row per subscription of these organizations, interval and currency: the amount that other invoices charged for the
+-- interval, with corrections of the month in which it ends, and the last month that charged it. Intervals end after the
+-- month begins, and begin before the next month ends. Open invoices count if they are of an earlier month. Void invoices
+-- do not count, so that a later invoice charges the interval.
 with charged as (
     select t.subscription_id, t.interval_start, t.interval_end, t.amount, i.month, i.currency
     from subscriptions as s
@@ -10,7 +10,7 @@ with charged as (
     where s.organization_id = any (:organizations) and not t.is_void
         and i.month <> :month and (i.status <> 'open' or i.month < :month)
     union all
-    -- All corrections of a month are of one interval. Where none kept it, each was a calendar month then.
+    -- All corrections of a month have the same interval. If none recorded it, the interval was the calendar month.
     select
         s.id,
         coalesce(

@@ -1,8 +1,7 @@
 -- name: adjustments_to_bill
--- One row per adjustment of an earlier month that no other invoice has, with who paid that month: `payer_id`, one of these
--- organizations, gets it. A void invoice keeps what it billed, but for the one that is made in its place. Left out:
--- adjustments of an invoice that is void itself: nothing of it is owed any more, and one made in its place has the
--- difference in it.
+-- One row per adjustment of an earlier month that no other invoice has, for the payer of that month. Items of a void
+-- invoice stay on it, except for its own reissue. Not here: adjustments of an invoice that is void itself, because nothing
+-- of it is owed and its reissue includes the difference.
 select
     a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount,
     a.currency,
@@ -19,9 +18,9 @@ where a.payer_id = any (:organizations) and a.month < :month and a.credit_note_i
 order by a.payer_id, a.month, a.made_at, a.id;
 
 -- name: credits_of_fees
--- One row per subscription, interval and credit: what the credit paid, on other invoices, of the fees that they charged for
--- it, less what it got back of them; in the order in which credits are drawn. The same invoices and intervals count as in
--- `fees_charged`. The `amount` is above zero, and has the taxes on the fee in it where the credit pays after tax.
+-- One row per subscription, interval and credit: the amount that the credit paid for the interval's fees on other invoices,
+-- less refunds, in the order in which credits are drawn. The same invoices and intervals count as in `fees_charged`.
+-- `amount` is above zero; it includes the taxes on the fee if the credit pays after tax.
 select
     t.subscription_id, t.interval_start, g.id as grant_id, g.description, g.pays, sum(part.amount) as amount
 from invoice_items as t
@@ -40,8 +39,8 @@ having sum(part.amount) > 0
 order by t.subscription_id, t.interval_start, g.priority, g.expires_at nulls last, g.granted_at, g.id;
 
 -- name: discounts_in_force
--- One row per discount that holds for these payers in this month, in the order in which they are taken off.
--- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
+-- One row per discount of these payers in this month, in the order in which they apply.
+-- Discounts with invalid times are included, so that billing refuses them instead of skipping them.
 select
     d.organization_id, d.id, c.code, c.description, c.percent, c.amount, c.currency, c.scope, c.rank as "order",
     d.first_month,
@@ -56,8 +55,8 @@ where d.organization_id = any (:organizations)
 order by d.organization_id, c.rank, d.redeemed_at, d.id;
 
 -- name: discounts_of_fees
--- One row per subscription, interval and discount: what other invoices took off the fees that they charged for it. The same
--- invoices and intervals count as in `fees_charged`. The `amount` is above zero.
+-- One row per subscription, interval and discount: the amount that the discount took off the interval's fees on other
+-- invoices. The same invoices and intervals count as in `fees_charged`. `amount` is above zero.
 select
     t.subscription_id, t.interval_start, d.discount_id, d.detail ->> 'code' as code, d.description,
     sum(part.amount) as amount
@@ -74,8 +73,8 @@ having sum(part.amount) > 0
 order by t.subscription_id, t.interval_start, d.discount_id;
 
 -- name: one_off_items_billed
--- One row per one-off item on the final invoices of the month that bill these organizations, as the invoice has it: what
--- was changed of the item since is nothing to it.
+-- One row per one-off item on the final invoices of the month for these organizations, as billed: later changes of the
+-- item do not matter.
 select t.organization_id, o.id, t.description, t.amount, i.currency, t.product
 from invoices as i
 join invoice_items as t on t.invoice_id = i.id
@@ -84,7 +83,7 @@ where i.month = :month and i.status not in ('open', 'void') and t.organization_i
 order by t.organization_id, o.occurred_at, o.id;
 
 -- name: rollups_to_price
--- One row per usage rollup of these snapshots; dimensions as text, as many rows have the same ones.
+-- One row per usage rollup of these snapshots. Dimensions are text, because many rows share the same ones.
 select usage_snapshots.organization_id, r.id, r.meter, r.dimensions::text as dimensions, r.segment_start,
     r.segment_end, r.quantity
 from usage_rollups as r
@@ -93,9 +92,9 @@ where r.snapshot_id = any (:snapshots)
 order by usage_snapshots.organization_id, r.meter, r.dimensions, r.segment_start;
 
 -- name: subscriptions_to_bill
--- One row per subscription of these organizations that runs at some time in the month or the next, or is in :charged; and of
--- those by longer intervals, that ran at some time in the year before: an interval may be due that is not over.
--- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
+-- One row per subscription of these organizations that runs in the month or the next, or is in :charged. If intervals may
+-- be longer than a month, also those that ended in the year before, because their last interval may not be settled.
+-- Subscriptions with invalid times are included, so that billing refuses them instead of skipping them.
 select
     organization_id, id, price_key, started_at, ended_at, quantity, billed, proration, anchor, trial_ends_at,
     anchored_at

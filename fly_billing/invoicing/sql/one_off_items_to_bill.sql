@@ -1,8 +1,7 @@
--- One row per one-off item that belongs on this month's invoice: those of the month itself, and earlier ones whose own
--- month will not bill them any more: it is finalized, or it lies before the organization was created, or it has no
--- invoice and lies so far back that no schedule will make one. Left out: what another invoice has already; so an item
--- is billed once. A void invoice keeps what it billed, but for the one that is made in its place.
--- One whose times nobody can calculate with is there as well, so that it is refused and not passed over in silence.
+-- One row per one-off item for this month's invoice: the items of the month, and earlier ones that their own month can't
+-- bill, because it is final, or before the organization was created, or has no invoice and is too old for the schedule.
+-- Not here: items of other invoices, so that each is billed once. Items of a void invoice stay on it, except for its own
+-- reissue. Items with invalid times are included, so that billing refuses them instead of skipping them.
 select
     o.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, o.product,
     o.occurred_at

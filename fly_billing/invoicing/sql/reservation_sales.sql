@@ -1,5 +1,5 @@
 -- name: add_reservation
--- No rows. What a reservation costs once, and the credit that it gives in each month, which pays for just that month.
+-- No rows. Inserts the upfront charge of a reservation, and a credit for each of its months.
 with charged as (
     insert into one_off_items (id, organization_id, description, amount, currency, occurred_at)
     values (:id, :organization_id, :description, :upfront_amount, :currency, :occurred_at)
@@ -14,12 +14,11 @@ from unnest(cast(:credit_ids as uuid[]), cast(:starts as timestamptz[]), cast(:e
     as m (credit_id, month_start, month_end);
 
 -- name: one_off_items_known
--- One row per one-off item of these ids that there is.
+-- One row per existing one-off item with one of these ids.
 select id from one_off_items where id = any (:ids);
 
 -- name: reservation_buyer
--- One row: the organization, with who pays for it in one of these months, and the first of them of which its invoice is
--- final; none where there is no such organization.
+-- At most one row: the organization, its payer in one of these months, and the first of them whose invoice is final.
 select
     o.id, o.currency, o.price_book,
     (

@@ -1,6 +1,6 @@
--- One row per adjustment and tax rate that the invoice it corrects was made with, or that its parts name (a fee that is
--- given back has the rates of the month before); and how much of the adjustment is taxed at which, where items differ.
--- What goes back to a credit that pays after tax is not taxed: it has no row.
+-- One row per adjustment and tax rate: the rates of the invoice that it corrects, and those that its parts name (a refunded
+-- fee has the rates of the month before). `taxed_parts` is the amount taxed at each set of rates, if items differ.
+-- An adjustment that goes back to a credit that pays after tax is not taxed: it has no row.
 with asked as (
     select a.id, a.invoice_id, a.detail -> 'taxed' as taxed
     from adjustments as a
@@ -20,7 +20,7 @@ used as (
 )
 
 select
-    used.id as adjustment_id, asked.taxed, r.id, r.name, r.percent, r.is_inclusive, r.tax, r.category,
+    used.id as adjustment_id, asked.taxed as taxed_parts, r.id, r.name, r.percent, r.is_inclusive, r.tax, r.category,
     r.legal_text, r.scope, r.locations, r.customers
 from used
 join asked on asked.id = used.id

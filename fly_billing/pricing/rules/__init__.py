@@ -1,1 +1,1 @@
-"""How quantities are rated. Pure."""
+"""The rules that rate quantities and choose prices and tax rates. Pure."""

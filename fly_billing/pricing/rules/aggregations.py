@@ -1,37 +1,35 @@
-"""How the events of a meter add up to the quantity of a month. Keeps out: prices, and where events come from.
+"""Aggregates the events of a meter into the quantity of a month. Not here: prices, and reading events.
 
-What adds up together are a month's accepted events of one organization, one meter and one set of dimensions. For `max`,
-`unique` and `latest` it is all dimensions that one price covers (`usage.rules.counted_together`); each set of them has
-what its own events raised:
+A month's accepted events of one organization, one meter and one set of dimensions are aggregated together. For `max`,
+`unique` and `latest`, all dimensions that one price covers are aggregated together (`usage.rules.counted_together`),
+and each set of dimensions gets the amount that its own events added.
 
-- `sum`: of their quantities.
-- `count`: of the events, whatever their quantities.
+- `sum`: the sum of the quantities.
+- `count`: the number of events.
 - `max`: the highest quantity; 0 without an event.
-- `unique`: how many different values the property `unique_of` of the events' data has.
-- `latest`: the quantity of the last event. Of events at one time the greatest (source, id) is the last.
-- `time_weighted`: events tell a level, `quantity`, that holds from their time on: the GB of a volume, 1 and 0 for a
-  Machine that starts and stops. Per value of the property `series` (which volume, which Machine) the level times the
-  seconds it held is added up and divided by `time_unit` (3600: GB-hours; 1: seconds). Of events at one time the
-  greatest (source, id) holds. A series is in one place: an event under other dimensions (a volume that moves from ssd
-  to nvme, a Machine that is resized) ends the level where it was. Months are POSIX time: a day has 86,400 seconds,
-  whatever the Earth does.
+- `unique`: the number of different values of the property `unique_of` in the events' data.
+- `latest`: the quantity of the last event. Of simultaneous events, the one with the greatest (source, id) is the last.
+- `time_weighted`: each event sets a level, its `quantity`, from its time on: the GB of a volume, 1 and 0 for a Machine
+  that starts and stops. For each value of the property `series` (a volume, a Machine), the level is multiplied by the
+  seconds that it lasted; the sum is divided by `time_unit` (3600: GB-hours; 1: seconds). Of simultaneous events, the
+  one with the greatest (source, id) sets the level. A series has one set of dimensions at a time: an event under others
+  (a volume that moves from ssd to nvme, a Machine that is resized) ends the old level. Time is POSIX time: every day
+  has 86,400 seconds.
 
-A level is held until another is told, over the ends of months and price changes: a Machine that was started in March
-and stopped in May ran all of April. All others begin anew with each month: without an event there is nothing to bill.
-A level is counted up to the month's end, or to `as_of` while the month is not over: an open invoice does not bill the
-future.
+A level lasts until the next event, past the ends of months and price changes: a Machine started in March and stopped in
+May ran all of April. All other aggregations start again each month: without an event there is nothing to bill. A level
+counts up to the end of the month or, in the current month, up to `as_of`: an open invoice does not bill the future.
 
-Every stretch of a month (between two price changes; a day) has the part by which it raised the month's quantity. So the
-parts add up to the whole, wherever a month is cut, and a price that changes for others changes no quantity: a peak is
-counted when it is reached, a value when it is first seen, a level while it holds, and the latest quantity, all of it,
-at its own time.
+Every segment of a month (between two price changes; a day) gets the amount by which it raised the month's quantity. So
+the segments add up to the month wherever it is split, and a price change never changes the quantity. A peak counts when
+it is reached, a value when it is first seen, a level while it lasts, and the latest quantity as a whole at its time.
 
-A meter may round the quantity of each event before events are added up (`round_each_event`): two calls of 61 seconds in
-steps of 6 are 132. That is for `sum`, `max` and `latest`; the others count no quantities, or levels that hold.
+A meter may round the quantity of each event before aggregation (`round_each_event`): two calls of 61 seconds in steps
+of 6 are 132. This is for `sum`, `max` and `latest`; the others count no quantities, or levels over time.
 
-Quantities are exact, but where the division by `time_unit` does not end: then what was counted since the month's start
-is rounded half-up at the 15th decimal place, at the end of every stretch. So the parts add up to a month that was
-rounded once.
+Quantities are exact, with one exception: a division by `time_unit` may have no finite result. Then the quantity since
+the start of the month is rounded half-up at the 15th decimal, at the end of every segment. So the segments add up to a
+month that was rounded once.
 """
 
 from __future__ import annotations
@@ -50,20 +48,26 @@ from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 
 AGGREGATIONS = ("sum", "count", "max", "unique", "latest", "time_weighted")
-# Those that read the quantity of each event by itself.
+# The aggregations that read the quantity of each event by itself.
 ROUNDED = ("sum", "max", "latest")
 QUANTITY_DIGITS = 15
 DAY = timedelta(days=1)
-# What may stand in `$."..."`, the path to a property of an event's data.
+# The names of properties that are safe in `$."..."`, the path to a property of an event's data.
 PROPERTY = re.compile(r"[\w./-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Aggregation:
-    """One of the six with its settings; raises ValueError where they do not fit it.
+    """An aggregation with its settings.
 
-    `unique_of` and `series` name a property of an event's data, `time_unit` is in whole seconds. `round_each_event`
-    comes before events are added up.
+    Attributes:
+        unique_of: A property of an event's data, for `unique`.
+        series: A property of an event's data, for `time_weighted`.
+        time_unit: In whole seconds, for `time_weighted`.
+        round_each_event: Rounds each event's quantity before aggregation.
+
+    Raises:
+        ValueError: A setting is missing, invalid, or for another aggregation.
     """
 
     name: str = "sum"
@@ -80,15 +84,17 @@ class Aggregation:
         self._belongs("time_unit", self.time_unit, "time_weighted")
         for name in (self.unique_of, self.series):
             if name is not None and not (isinstance(name, str) and PROPERTY.fullmatch(name)):
-                raise ValueError(f"{name!r} names no property of an event's data: use letters, digits and . _ / -")
+                raise ValueError(
+                    f"{name!r} is not the name of a property of an event's data: use letters, digits and . _ / -"
+                )
         if self.round_each_event is not None and self.name not in ROUNDED:
             raise ValueError(f"round_each_event is for the aggregations {', '.join(ROUNDED)}, not for {self.name}")
         unit = self.time_unit
         if unit is not None and (isinstance(unit, bool) or not isinstance(unit, int) or unit < 1):
-            raise ValueError(f"time_unit {unit!r} is no whole number of seconds above 0: write 3600 for hours")
+            raise ValueError(f"time_unit {unit!r} is not a whole number of seconds above 0: write 3600 for hours")
 
     def counted(self, quantity: Decimal) -> Decimal:
-        """Return as how much an event of this quantity counts."""
+        """Return the quantity that an event with this quantity counts."""
         return self.round_each_event.apply(quantity) if self.round_each_event else quantity
 
     def _belongs(self, setting: str, value: object, name: str) -> None:
@@ -105,7 +111,7 @@ SUM = Aggregation()
 
 @dataclass(frozen=True)
 class Measurement:
-    """One event: its quantity, and the value of the property that the aggregation names."""
+    """One event: its quantity, and the value of the property that the aggregation reads."""
 
     time: datetime
     source: str
@@ -119,13 +125,13 @@ class Measurement:
 
 
 def ended(event: Measurement) -> Measurement:
-    """Return what an event under other dimensions tells of its series here: nothing is held from its time on."""
+    """Return the effect of an event under other dimensions on its series here: the level is 0 from then on."""
     return replace(event, quantity=Decimal(0))
 
 
 @dataclass(frozen=True)
 class SegmentUsage:
-    """What a segment of the month, `[start, end)`, has: a quantity, events, and what each day of the month added."""
+    """The usage of a segment of the month, `[start, end)`. `daily` has the quantity that each day added."""
 
     start: datetime
     end: datetime
@@ -136,9 +142,12 @@ class SegmentUsage:
 
 @dataclass(frozen=True)
 class UsageOfMonth:
-    """The events that add up together; `carried` are the levels of each series when the month begins.
+    """Events that are aggregated together.
 
-    `elsewhere` are the events of the same meter under other dimensions, which end a level of their series here.
+    Attributes:
+        as_of: The time up to which levels count.
+        carried: By series: the level when the month begins.
+        elsewhere: The events of the same meter under other dimensions. They end the levels of their series here.
     """
 
     aggregation: Aggregation
@@ -149,13 +158,13 @@ class UsageOfMonth:
     elsewhere: Sequence[Measurement] = ()
 
     def segments(self, cuts: Sequence[datetime] = ()) -> list[SegmentUsage]:
-        """Split the month at these moments, in time order; segments in which nothing was used are left out.
+        """Split the month at these times (in time order) into segments. Segments without usage are left out.
 
-        Slow, and meant to be read: what the SQL statements do for all organizations at once is held against it.
+        This is slow and written to be read: tests compare the SQL statements for all organizations with it.
         """
         edges = [self.month.start, *cuts, self.month.end]
         segments = [self._segment(start, end) for start, end in pairwise(edges)]
-        return [one for one in segments if one.events or one.quantity]
+        return [segment for segment in segments if segment.events or segment.quantity]
 
     def _segment(self, start: datetime, end: datetime) -> SegmentUsage:
         days = [self.month.start + n * DAY for n in range(self.month.seconds // 86_400)]
@@ -167,7 +176,7 @@ class UsageOfMonth:
         return EXACT.subtract(self.until(end), self.until(start)) if start < end else Decimal(0)
 
     def until(self, moment: datetime) -> Decimal:
-        """Return the month's quantity as far as it had come just before `moment`."""
+        """Return the quantity from the start of the month to `moment`, exclusive."""
         before = [event for event in self.events if event.time < moment]
         match self.aggregation.name:
             case "sum":
@@ -185,18 +194,18 @@ class UsageOfMonth:
                 return self._level_time(max(self.month.start, min(moment, self.as_of)))
 
     def _level_time(self, moment: datetime) -> Decimal:
-        told: dict[str, list[tuple[datetime, Decimal]]] = defaultdict(list)
+        levels_of: dict[str, list[tuple[datetime, Decimal]]] = defaultdict(list)
         for series, level in self.carried.items():
-            told[series].append((self.month.start, level))
-        for event in sorted([*self.events, *map(ended, self.elsewhere)], key=lambda one: one.order):
-            told[event.value].append((min(event.time, moment), event.quantity))
-        held = sum(
+            levels_of[series].append((self.month.start, level))
+        for event in sorted([*self.events, *map(ended, self.elsewhere)], key=lambda event: event.order):
+            levels_of[event.value].append((min(event.time, moment), event.quantity))
+        level_seconds = sum(
             (
                 Fraction(level) * Fraction((until - since) // timedelta(microseconds=1), 1_000_000)
-                for levels in told.values()
+                for levels in levels_of.values()
                 for (since, level), (until, _) in pairwise([*levels, (moment, Decimal(0))])
             ),
             Fraction(0),
         )
-        rounded = held / (self.aggregation.time_unit or 1) * 10**QUANTITY_DIGITS + Fraction(1, 2)
+        rounded = level_seconds / (self.aggregation.time_unit or 1) * 10**QUANTITY_DIGITS + Fraction(1, 2)
         return Decimal(rounded.__floor__()).scaleb(-QUANTITY_DIGITS, context=EXACT)

@@ -1,8 +1,6 @@
 """Reads and checks the fields of a price book entry (from YAML, JSON or a database row): numbers, texts, times.
 
-Keeps out: which fields a price has.
-
-Every function raises ValueError naming the field, its value and what it may be.
+Every function raises ValueError naming the field, its value and the allowed values. Not here: the fields of a price.
 """
 
 from __future__ import annotations
@@ -11,14 +9,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-# As in Stripe's unit_amount_decimal (docs.stripe.com/api/prices/object): what one unit costs may be that small.
+from fly_billing.bounds import MOST_UNITS
+
+# As in Stripe's unit_amount_decimal (docs.stripe.com/api/prices/object).
 AMOUNT_DECIMALS = 12
-# JSON has no dates: they come as text.
+# Sizes and bounds of tiers with more decimals could exceed the digits of exact arithmetic.
+NUMBER_DECIMALS = 30
+# JSON has no dates, so they are text.
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# Decimal() takes more than people mean: `1_0`, digits of other scripts, spaces, NaN.
+# Decimal() also accepts `1_0`, digits of other scripts, spaces and NaN, which nobody means.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,2})?", re.ASCII)
 
 
@@ -27,24 +30,29 @@ def read_number(data: Mapping[str, Any], name: str, default: str | None = None) 
     value = data.get(name, default)
     if value is None:
         raise ValueError(f"{name} is missing")
-    return exact_number(name, value)
+    return bounded_number(name, value)
+
+
+def bounded_number(name: str, value: Any) -> Decimal:
+    """Return `value` as `exact_number` does. Refuses numbers too large or too fine for exact calculations."""
+    number = exact_number(name, value)
+    if number >= MOST_UNITS or has_more_decimals(number, NUMBER_DECIMALS):
+        raise ValueError(f"{name} {value} must be below 10^23 and have at most {NUMBER_DECIMALS} decimals")
+    return number
 
 
 def exact_number(name: str, value: Any) -> Decimal:
     """Return `value` (text, int or Decimal) as a finite Decimal of at least 0.
 
-    Text is ASCII digits with an optional sign, fraction and exponent. Leading zeros mean nothing: `0100` is a hundred.
+    Text has ASCII digits with an optional sign, fraction and exponent. Leading zeros are ignored: `0100` is a hundred.
     """
     if isinstance(value, float):
         raise ValueError(f"{name} {value!r} is a float: write it in quotes, it must stay exact")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         raise ValueError(f"{name} {value!r} is no number: write digits, such as 0.15 or 2592000")
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = Decimal(value)
-    except (TypeError, ValueError, InvalidOperation):
-        raise ValueError(f"{name} {value!r} is no number") from None
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError(f"{name} {value!r} is no number")
+    number = Decimal(value)
     if not number.is_finite() or number < 0:
         raise ValueError(f"{name} {value!r} must be a finite number of at least 0")
     return number
@@ -61,38 +69,38 @@ def read_whole(data: Mapping[str, Any], name: str) -> int:
 
 
 def check_amount(name: str, amount: Decimal) -> None:
-    """Refuse an amount (or a percentage) that is no finite number of at least 0 with at most 12 decimals."""
+    """Refuse an amount (or a percentage) that is not a finite number of at least 0 with at most 12 decimals."""
     exact_number(name, amount)
     if has_more_decimals(amount, AMOUNT_DECIMALS):
         raise ValueError(
-            f"{name} {amount:f} has more than {AMOUNT_DECIMALS} decimals: name the price of more units, with `per`"
+            f"{name} {amount:f} has more than {AMOUNT_DECIMALS} decimals: give the price of more units with `per`"
         )
 
 
 def check_size(name: str, size: Decimal) -> None:
-    """Refuse a number of units that nothing can be divided by."""
+    """Refuse a number of units of 0 or below: quantities are divided by it."""
     if exact_number(name, size) == 0:
         raise ValueError(f"{name} must be above 0")
 
 
 def has_more_decimals(number: Decimal, decimals: int) -> bool:
-    """Tell whether the number has digits behind that decimal place; zeros there do not count."""
+    """Return True if the number has more decimals than that, without trailing zeros."""
     _, _, behind = f"{number:f}".partition(".")
     return len(behind.rstrip("0")) > decimals
 
 
 def as_text(number: Decimal) -> str:
-    """Write a number for JSON: no exponent, and every zero that the price book has (`0.10` stays `0.10`)."""
+    """Write a number for JSON: without an exponent, with the zeros of the price book (`0.10` stays `0.10`)."""
     return f"{number:f}"
 
 
 def per_data(per: Decimal) -> dict[str, str]:
-    """Return the field `per` for JSON; left out where it is 1."""
+    """Return the field `per` for JSON; empty if it is 1."""
     return {} if per == 1 else {"per": as_text(per)}
 
 
 def fee_data(flat_amount: Decimal) -> dict[str, str]:
-    """Return the field `flat_amount` for JSON; left out where it is 0."""
+    """Return the field `flat_amount` for JSON; empty if it is 0."""
     return {"flat_amount": as_text(flat_amount)} if flat_amount else {}
 
 
@@ -106,7 +114,7 @@ def read_text(data: Mapping[str, Any], name: str) -> str:
 
 
 def read_time(data: Mapping[str, Any], name: str) -> datetime:
-    """Return the field as a moment in UTC; a date is its midnight. A time needs an offset."""
+    """Return the field as a time in UTC. A date means its midnight; a time needs an offset."""
     value = data.get(name)
     if value is None:
         raise ValueError(f"{name} is missing")
@@ -125,8 +133,8 @@ def read_time(data: Mapping[str, Any], name: str) -> datetime:
 
 
 def read_match(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the field `match`, dimension -> values; one value need not be a list."""
-    match = data.get("match") or {}
+    """Return the field `match`: dimension -> values. A single value need not be a list."""
+    match = {} if data.get("match") is None else data["match"]
     if not isinstance(match, Mapping):
         raise ValueError(f"match {match!r} does not name dimensions")
     read = {}
@@ -138,15 +146,39 @@ def read_match(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return read
 
 
+def read_object(name: str, value: Any) -> dict[str, Any]:
+    """Return a JSON object with its fields."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} {value!r} is not a JSON object")
+    return dict(value)
+
+
+def read_printable(name: str, value: Any, longest: int = 500) -> str:
+    """Return a text that an invoice can show: not blank, without control characters, not too long."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} is empty")
+    if len(value) > longest:
+        raise ValueError(f"{name} has {len(value)} characters, more than {longest}")
+    if name != "description" and (_CONTROL.search(value) or value != value.strip()):
+        raise ValueError(f"{name} {value!r} has control characters, or spaces around it")
+    return value
+
+
+def unreadable_reason(problem: Exception) -> str:
+    """Describe why a record can't be read, without the names of Python's own errors."""
+    cause = problem.__cause__ if isinstance(problem.__cause__, ValueError) else problem
+    return str(cause) if isinstance(cause, ValueError) and str(cause) else "its fields do not fit together"
+
+
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], what: str) -> None:
-    """Refuse fields that nothing reads: a misspelt one would silently charge something else."""
+    """Refuse fields that nothing reads: a misspelt one would silently change the charge."""
     unknown = set(data) - known
     if unknown:
         raise ValueError(f"unknown fields {sorted(map(str, unknown))} in {what}; known are {sorted(known)}")
 
 
 def refuse_repeated(names: Iterable[str], what: str) -> None:
-    """Refuse names that occur twice: which of the two is meant, nobody can tell."""
+    """Refuse names that occur twice, because it is unclear which entry is meant."""
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise ValueError(f"{what} has {', '.join(map(repr, repeated))} more than once: keep one")

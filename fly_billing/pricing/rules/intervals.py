@@ -1,10 +1,10 @@
-"""Billing intervals: the periods that a recurring fee is charged for, one after the other, half-open, in UTC.
+"""Billing intervals: the consecutive periods of a recurring fee, half-open, in UTC.
 
-Periods are counted in whole months from an anchor: the calendar's (1 January, so that a quarter begins in January,
-April, July or October) or a moment of the subscription's own. They begin on the anchor's day of the month, at its time
-of day; in a month that is too short, on its last day. Anchored to the 31st, periods begin on 31 January, 28 (or 29)
-February, 31 March, 30 April: each is counted from the anchor, so that a short month shortens no later one.
-Keeps out: what is charged for a period (`billing_steps.subscriptions`).
+Periods are whole months from an anchor: the calendar's (1 January, so that quarters begin in January, April, July and
+October) or the subscription's own. They begin on the anchor's day of the month, at its time of day; in a shorter month,
+on its last day. Periods anchored to the 31st begin on 31 January, 28 (or 29) February, 31 March, 30 April: each is
+counted from the anchor, so that a short month does not affect later ones.
+Not here: the charge for a period (`invoicing.rules.steps.subscriptions`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CALENDAR = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, order=True)
 class FeePeriod:
-    """One whole interval, `[start, end)`. It ends in exactly one billing month, and no other one of its fee does."""
+    """One whole interval, `[start, end)`. At most one interval of a fee ends in a billing month."""
 
     start: datetime
     end: datetime
 
     def is_over_by(self, month: BillingMonth) -> bool:
-        """Return True if the period has ended when the month has."""
+        """Return True if the period ends by the end of the month."""
         return self.end <= month.end
 
     @property
@@ -38,7 +38,7 @@ class FeePeriod:
 
 
 def fee_periods(interval: str, anchor: datetime, start: datetime, end: datetime) -> Iterator[FeePeriod]:
-    """Yield the whole periods that have a part in `[start, end)`, in order; none of them begins before the anchor."""
+    """Yield the periods that overlap `[start, end)`, in order. None begins before the anchor."""
     months = INTERVALS[interval]
     anchor = anchor.astimezone(UTC).replace(microsecond=0)
     number = max(0, ((start.year - anchor.year) * 12 + start.month - anchor.month) // months - 1)

@@ -1,14 +1,14 @@
-"""Negotiated prices: what an organization, or a group of organizations, pays instead of a list price of a shared book.
+"""Negotiated prices: prices that an organization, or a group of organizations, pays instead of a book's list price.
 
-A negotiated price is about one price key of a book. It is a percentage off that list price, whatever version of it
-holds, or a price of its own. For usage it may be for some dimensions only (`match`); other usage of the key stays at
-the list price. An organization's own negotiated price comes before those of its groups. Of one holder's prices for a
-key the one that matches most dimensions holds, and of those the one that began last. Two groups are an error, not a
-choice. Keeps out: which list price usage belongs to (`prices.PriceBook`), and where the records are
-(`pricing.negotiated_prices`).
-
-A negotiated price is a part of its key: allowance, tiers and bounds are those of the month, as when a list price
-changes inside it (`rating.rate_month`).
+The rules:
+  - A negotiated price replaces one price key of a book. It is a percentage off the list price in force, or a price of
+    its own. For usage it may be for some dimensions only (`match`); other usage of the key stays at the list price.
+  - An organization's own negotiated price takes precedence over those of its groups. Of one holder's prices for a key,
+    the one that matches most dimensions applies, and of those the one that began last. If two groups of an organization
+    have a price for the same usage, that is an error.
+  - Allowance, tiers, minimum and maximum are shared with the rest of the key's usage in the month, as when a list price
+    changes inside a month (`rating.rate_month`).
+Not here: the list price of usage (`prices.PriceBook`), and the records (`pricing.negotiated_prices`).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from fly_billing.pricing.rules.fields import (
 )
 from fly_billing.pricing.rules.prices import PRICES, Price
 
-# Fields of a price that say what it is about: a negotiated price takes them from the list price. (And its unit, unless
-# it names one: it may convert the quantity otherwise.)
+# The fields that a negotiated price always takes from the list price. It also takes the unit, unless it names another
+# one because it converts the quantity differently.
 OF_THE_LIST = frozenset({"key", "meter", "product", "description", "interval"})
-# Fields of a negotiated price that say whose it is, and when and where it holds.
+# The fields of a negotiated price for its holder, its time and its dimensions.
 OF_ITS_OWN = frozenset({"key", "organization", "group", "match", "effective_from", "effective_until"})
-# The fields of a price that are money, or a percentage of money, wherever they are.
+# The fields of a price, or of its tiers, that are money or a percentage of money.
 MONEY = frozenset({"unit_amount", "flat_amount", "percent", "minimum", "maximum"})
 
 
@@ -47,9 +47,16 @@ MONEY = frozenset({"unit_amount", "flat_amount", "percent", "minimum", "maximum"
 class NegotiatedPrice:
     """One version of a negotiated price, in force in `[effective_from, effective_until)`.
 
-    Exactly one of `organization_id` and `group` is given, and exactly one of `percent_off` (above 0, at most 100) and
-    `terms`: the fields of a price that say what it charges, as plain data. `place`, before an error, says where it was
-    read from; `recorded_as` is the id of its record. Raises ValueError naming the field that is wrong.
+    Give exactly one of `organization_id` and `group`, and exactly one of `percent_off` and `terms`.
+
+    Attributes:
+        percent_off: Above 0, at most 100.
+        terms: The fields of a price that define the charge, as plain data.
+        place: The file and line it was read from, with which its errors begin.
+        recorded_as: The id of its record, if it has one.
+
+    Raises:
+        ValueError: Names the field that is wrong.
     """
 
     book: str
@@ -66,9 +73,9 @@ class NegotiatedPrice:
 
     def __post_init__(self) -> None:
         if (self.organization_id is None) == (self.group is None):
-            raise ValueError("whose price it is: name exactly one of organization and group")
+            raise ValueError("name exactly one of organization and group: the holder of the price")
         if (self.percent_off is None) == (self.terms is None):
-            raise ValueError("give either percent_off, or what it charges: a model and its fields")
+            raise ValueError("give either percent_off, or the charge: a model and its fields")
         if self.percent_off is not None and not 0 < exact_number("percent_off", self.percent_off) <= 100:
             raise ValueError(f"percent_off {self.percent_off} must be above 0 and at most 100")
         if self.effective_until is not None and self.effective_until <= self.effective_from:
@@ -78,7 +85,7 @@ class NegotiatedPrice:
 
     @cached_property
     def id(self) -> UUID:
-        """Return the id of its record; that of a new one is made of whose it is, and when and where it holds."""
+        """The id of its record. The id of a new price is made from its holder, key, dimensions and beginning."""
         if self.recorded_as:
             return self.recorded_as
         match = json.dumps({name: sorted(values) for name, values in self.match.items()}, sort_keys=True)
@@ -87,17 +94,17 @@ class NegotiatedPrice:
 
     @property
     def holder(self) -> str:
-        """Whose price it is, for people."""
+        """The organization or group that has the price, for people."""
         return self.organization_id or f"group {self.group}"
 
     @property
     def name(self) -> str:
-        """Name it in an error: holder, key and beginning."""
+        """Its name in errors: key, holder and beginning."""
         return f"negotiated price {self.book}/{self.key} of {self.holder} from {self.effective_from:%Y-%m-%d %H:%M}"
 
     @classmethod
     def from_data(cls, book: str, data: Mapping[str, Any], place: str = "") -> NegotiatedPrice:
-        """Read one from plain data, as the files of a price book have it. Raises ValueError naming it and the field."""
+        """Read a negotiated price of a price book's file. Raises ValueError naming the price and the field."""
         try:
             return cls._read(book, data, place)
         except ValueError as problem:
@@ -124,14 +131,14 @@ class NegotiatedPrice:
         )
 
     def charges_data(self) -> dict[str, Any]:
-        """Return what it charges as JSON-ready data: `{"percent_off": "10"}`, or the fields of a price."""
+        """Return the charge as JSON-ready data: `{"percent_off": "10"}`, or the fields of a price."""
         return dict(self.terms) if self.percent_off is None else {"percent_off": plain(self.percent_off)}  # type: ignore[arg-type]
 
     def fits(self, dimensions: Mapping[str, str]) -> bool:
         return all(dimensions.get(name) in values for name, values in self.match.items())
 
     def over(self, listed: Price) -> NegotiatedVersion:
-        """Return what holds in place of this version of the list price. Raises ValueError naming what is wrong."""
+        """Return the price that replaces this version of the list price. Raises ValueError naming the problem."""
         try:
             return self._over(listed)
         except ValueError as problem:
@@ -142,7 +149,7 @@ class NegotiatedPrice:
             raise ValueError(f"match is for usage, and {self.key} is a fee: leave it out")
         for dimension, values in self.match.items():
             if outside := sorted(set(values) - set(listed.match.get(dimension, values))):
-                raise ValueError(f"match {dimension} {', '.join(outside)}: the list price is not for that")
+                raise ValueError(f"match {dimension} {', '.join(outside)}: the list price does not cover that")
         about = listed.to_data()
         if self.percent_off is not None:
             data: dict[str, Any] = _scaled(
@@ -151,7 +158,7 @@ class NegotiatedPrice:
         else:
             currency = (self.terms or {}).get("currency", listed.currency)
             if currency != listed.currency:
-                raise ValueError(f"it is in {currency}, the list price in {listed.currency}")
+                raise ValueError(f"it is in {currency}, but the list price is in {listed.currency}")
             data = {name: value for name, value in about.items() if name in OF_THE_LIST | {"unit", "effective_from"}}
             data |= {**(self.terms or {}), "currency": currency}
         version = Price.from_data(listed.book, data)
@@ -166,7 +173,7 @@ class NegotiatedPrice:
 
 @dataclass(frozen=True, kw_only=True)
 class NegotiatedVersion(Price):
-    """What a negotiated price (`agreed`) charges in place of a version of the list price (`listed`)."""
+    """The price that results when a negotiated price (`agreed`) replaces a version of the list price (`listed`)."""
 
     listed: Price
     agreed: NegotiatedPrice
@@ -186,7 +193,14 @@ class NegotiatedVersion(Price):
 
 @dataclass(frozen=True)
 class Membership:
-    """An organization belongs to a group in `[start, end)`. `place`, before an error, says where it was read from."""
+    """An organization belongs to a group in `[start, end)`.
+
+    Attributes:
+        place: The file and line it was read from, with which its errors begin.
+
+    Raises:
+        ValueError: It ends before it begins.
+    """
 
     group: str
     organization_id: str
@@ -194,31 +208,32 @@ class Membership:
     end: datetime | None = None
     place: str = field(default="", compare=False)
 
+    def __post_init__(self) -> None:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"effective_until {self.end} is not after effective_from")
+
     @classmethod
     def from_data(cls, data: Mapping[str, Any], place: str = "") -> Membership:
-        """Read one from plain data, as the files of a price book have it. Raises ValueError naming it and the field."""
+        """Read a membership of a price book's file. Raises ValueError naming the member and the field."""
         try:
             refuse_unknown(
                 data, frozenset({"group", "organization", "effective_from", "effective_until"}), "a member of a group"
             )
-            one = cls(
+            return cls(
                 read_text(data, "group"),
                 read_text(data, "organization"),
                 read_time(data, "effective_from"),
                 None if data.get("effective_until") is None else read_time(data, "effective_until"),
                 place,
             )
-            if one.end is not None and one.end <= one.start:
-                raise ValueError(f"effective_until {one.end} is not after effective_from")
         except ValueError as problem:
             whose = f"{data.get('organization', '?')} of group {data.get('group', '?')}"
             raise ValueError(f"member {whose}: {problem}") from problem
-        return one
 
 
 @dataclass(frozen=True)
 class Holding:
-    """A negotiated price, and when one organization has it: in `[start, end)`."""
+    """A negotiated price that one organization has in `[start, end)`."""
 
     price: NegotiatedPrice
     start: datetime
@@ -231,33 +246,33 @@ class Holding:
 def holdings_of(
     organization_id: str, prices: Iterable[NegotiatedPrice], memberships: Iterable[Membership]
 ) -> list[Holding]:
-    """List what an organization has of these prices and when: its own, and its groups' while it belongs to them."""
-    member: dict[str, list[Membership]] = {}
-    for one in memberships:
-        if one.organization_id == organization_id:
-            member.setdefault(one.group, []).append(one)
-    return [holding for price in prices for holding in _holdings(price, organization_id, member)]
+    """List the organization's own prices, and those of its groups while it belongs to them."""
+    by_group: dict[str, list[Membership]] = {}
+    for membership in memberships:
+        if membership.organization_id == organization_id:
+            by_group.setdefault(membership.group, []).append(membership)
+    return [holding for price in prices for holding in _holdings(price, organization_id, by_group)]
 
 
 def _holdings(
-    price: NegotiatedPrice, organization_id: str, member: Mapping[str, Sequence[Membership]]
+    price: NegotiatedPrice, organization_id: str, by_group: Mapping[str, Sequence[Membership]]
 ) -> Iterator[Holding]:
     if price.organization_id == organization_id:
         yield Holding(price, price.effective_from, price.effective_until)
-    for one in member.get(price.group, ()) if price.group else ():
-        start = max(one.start, price.effective_from)
-        ends = [end for end in (one.end, price.effective_until) if end is not None]
+    for membership in by_group.get(price.group, ()) if price.group else ():
+        start = max(membership.start, price.effective_from)
+        ends = [end for end in (membership.end, price.effective_until) if end is not None]
         if not ends or start < min(ends):
             yield Holding(price, start, min(ends, default=None))
 
 
 class Negotiated:
-    """What one organization negotiated over one book, by itself and in its groups."""
+    """The negotiated prices of one organization over one book: its own and those of its groups."""
 
     def __init__(self, holdings: Iterable[Holding]) -> None:
         self._by_key: dict[str, list[Holding]] = {}
-        for one in holdings:
-            self._by_key.setdefault(one.price.key, []).append(one)
+        for holding in holdings:
+            self._by_key.setdefault(holding.price.key, []).append(holding)
 
     @property
     def keys(self) -> Collection[str]:
@@ -265,38 +280,38 @@ class Negotiated:
 
     @cached_property
     def at_zero_keys(self) -> set[str]:
-        """The keys of which a negotiated price charges an item even if nothing was used."""
-        return {one.price.key for one in self.all() if (one.price.terms or {}).get("at_zero") == "item"}
+        """The keys with a negotiated price that charges an item even without usage."""
+        return {holding.price.key for holding in self.all() if (holding.price.terms or {}).get("at_zero") == "item"}
 
     def all(self) -> Iterator[Holding]:
-        """Yield all of them, by key."""
+        """Yield all holdings, ordered by key."""
         for _, holdings in sorted(self._by_key.items()):
             yield from holdings
 
     def edges(self, key: str) -> set[datetime]:
-        """Return the moments at which a negotiated price of this key begins or ends to hold."""
-        return {edge for one in self._by_key.get(key, ()) for edge in (one.start, one.end) if edge is not None}
+        """Return the times at which a negotiated price of this key begins or ends."""
+        holdings = self._by_key.get(key, ())
+        return {edge for holding in holdings for edge in (holding.start, holding.end) if edge is not None}
 
     def holds(self, key: str, dimensions: Mapping[str, str], moment: datetime) -> NegotiatedPrice | None:
-        """Return which of them holds for usage of this key (for a fee: without dimensions); None: the list price does.
+        """Return the negotiated price for usage of this key (for a fee: without dimensions); None: use the list price.
 
-        Raises BillingError `ambiguous_price` where two groups have one, or one holder two that fit equally well.
+        Raises BillingError `ambiguous_price` if two groups have a price, or if two prices of a holder fit equally well.
         """
-        fitting = [
-            one.price for one in self._by_key.get(key, ()) if one.is_in_force(moment) and one.price.fits(dimensions)
-        ]
-        found = [one for one in fitting if one.organization_id] or fitting
-        if not found:
+        holdings = [holding for holding in self._by_key.get(key, ()) if holding.is_in_force(moment)]
+        fitting = [holding.price for holding in holdings if holding.price.fits(dimensions)]
+        candidates = [price for price in fitting if price.organization_id] or fitting
+        if not candidates:
             return None
-        most = max(len(one.match) for one in found)
-        narrowest = [one for one in found if len(one.match) == most]
-        begun = max(one.effective_from for one in narrowest)
-        last = {one.id: one for one in narrowest if one.effective_from == begun}
-        if len({one.holder for one in found}) > 1 or len(last) > 1:
-            names = " and ".join(sorted({one.name for one in found}))
+        most = max(len(price.match) for price in candidates)
+        narrowest = [price for price in candidates if len(price.match) == most]
+        begun = max(price.effective_from for price in narrowest)
+        last = {price.id: price for price in narrowest if price.effective_from == begun}
+        if len({price.holder for price in candidates}) > 1 or len(last) > 1:
+            names = " and ".join(sorted({price.name for price in candidates}))
             raise not_computable(
                 "ambiguous_price",
-                f"{names} both hold at {moment:%Y-%m-%d %H:%M}Z"
+                f"{names} both apply at {moment:%Y-%m-%d %H:%M}Z"
                 + (f" for {dict(dimensions)}" if dimensions else "")
                 + ": end one of them, or a membership, or give the organization a price of its own",
             )
@@ -304,9 +319,9 @@ class Negotiated:
 
 
 def _terms(book: str, charges: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a price of its own charges, and return it as JSON-ready data. Raises ValueError naming the field."""
+    """Read the charge of a price of its own as JSON-ready data. Raises ValueError naming the field."""
     if named := sorted(OF_THE_LIST & charges.keys()):
-        raise ValueError(f"{', '.join(named)}: the list price says that, leave it out")
+        raise ValueError(f"{', '.join(named)}: the list price defines that, leave it out")
     named_only = {
         "key": "it",
         "meter": "it",
@@ -318,14 +333,14 @@ def _terms(book: str, charges: Mapping[str, Any]) -> dict[str, Any]:
     try:
         data = Price.from_data(book, named_only | dict(charges)).to_data()
     except ValueError as problem:
-        # Without the name that the price has here.
+        # The caller names the price; `named_only` is not its name.
         raise (problem.__cause__ or problem) from None
     left_out = OF_THE_LIST | {"effective_from"} | ({"currency", "unit"} - charges.keys())
     return {name: value for name, value in data.items() if name not in left_out}
 
 
 def _scaled(data: Mapping[str, Any], factor: Decimal) -> dict[str, Any]:
-    """Multiply all money in a price's plain data, so that it charges `factor` times as much for everything."""
+    """Multiply all money in a price's plain data by `factor`."""
     return {name: _scaled_field(name, value, factor) for name, value in data.items()}
 
 

@@ -1,8 +1,7 @@
-"""Prices and the price book: which price holds for a usage, when. Keeps out: what a customer used, and rating it
-(`pricing.rules.rating`).
+"""Prices, and the price book, which finds the price of usage and fees. Not here: rating (`pricing.rules.rating`).
 
-The plain-dict shape of a price (`Price.from_data`, `Price.to_data`) is the shape of the YAML files in
-`pricing/books`, and public: docs/price_books.md describes every field.
+The plain data of a price (`Price.from_data`, `Price.to_data`) has the shape of the YAML files in `pricing/books`. It is
+public: docs/price_books.md describes every field.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 MOMENT = timedelta(microseconds=1)
 PRICES = uuid5(NAMESPACE_URL, "fly_billing/prices")
-# What a month without billable units is charged: nothing at all, or what the model charges for 0 units (a flat amount,
+# The charge for a month without billable units: nothing, or an item with the model's charge for 0 units (a flat amount,
 # the first tier's flat fee) and the minimum.
 AT_ZERO = ("nothing", "item")
 MONTH = "month"
@@ -47,16 +46,22 @@ MONTH = "month"
 
 @dataclass(frozen=True)
 class Price:
-    """One version of one price: in force for usage in `[effective_from, effective_until)`.
+    """One version of one price, in force in `[effective_from, effective_until)`.
 
-    `meter` is None for a recurring fee, whose quantity is what was subscribed. `match` restricts a price to usage whose
-    dimensions have one of the named values. `free_allowance` units per organization and month (of a fee: per
-    subscription) cost nothing. `allowance_with` is the key of a fee that includes the allowance: it is granted for each
-    subscribed unit, for the part of the month that the subscription ran. `minimum` and `maximum` bound what the price
-    charges in a month, before any discount; a fee's are prorated with it. `transform_quantity` comes before all of
-    these: allowance, tiers and `per` are in its units. `interval` (`intervals.INTERVALS`) is the time a fee is for.
-    Raises ValueError naming the field that is wrong, that a fee can't have (`match`, `allowance_with`,
-    `transform_quantity`), or that only a fee has (`interval`).
+    Attributes:
+        meter: The meter whose usage it charges. None: it is a recurring fee for the subscribed quantity.
+        free_allowance: The free units per organization and month; of a fee: per subscription.
+        match: Restricts the price to usage with these dimensions: name -> allowed values. Not for fees.
+        minimum: The least that the price charges in a month, before discounts; prorated for a fee.
+        maximum: The most that the price charges in a month, before discounts; prorated for a fee.
+        at_zero: One of AT_ZERO.
+        allowance_with: The key of a fee that includes the allowance. It is granted for each subscribed unit, for the
+            part of the month that the subscription ran. Not for fees.
+        transform_quantity: Converts the quantity first: allowance, tiers and `per` are in its units. Not for fees.
+        interval: The interval of a fee (`intervals.INTERVALS`).
+
+    Raises:
+        ValueError: Names the field that is wrong.
     """
 
     book: str
@@ -95,9 +100,9 @@ class Price:
         if self.interval not in INTERVALS:
             raise ValueError(f"interval {self.interval!r}; known are {', '.join(INTERVALS)}")
         if self.meter is not None and self.interval != MONTH:
-            raise ValueError("interval is for fees, and usage is charged by the month: leave it out")
+            raise ValueError("interval is for fees, but usage is charged by the month: leave it out")
         if not re.fullmatch("[A-Z]{3}", self.currency):
-            raise ValueError(f"currency {self.currency!r} is no ISO 4217 code")
+            raise ValueError(f"currency {self.currency!r} is not an ISO 4217 code")
         if self.effective_until is not None and self.effective_until <= self.effective_from:
             raise ValueError(f"effective_until {self.effective_until} is not after effective_from")
 
@@ -107,12 +112,12 @@ class Price:
 
     @property
     def list_price(self) -> Price:
-        """The version of the list price that it is, or that it was negotiated over."""
+        """The version of the list price: this price itself, unless it is negotiated."""
         return self
 
     @property
     def negotiated(self) -> NegotiatedPrice | None:
-        """The negotiated price that it comes from; None: it is a list price."""
+        """The negotiated price; None: this is a list price."""
         return None
 
     def is_in_force(self, moment: datetime) -> bool:
@@ -157,7 +162,7 @@ class Price:
         )
 
     def to_data(self) -> dict[str, Any]:
-        """Return the price as JSON-ready data that `from_data` reads back as the same price. The book is not in it."""
+        """Return the price as JSON-ready data, without the book. `from_data` reads the same price from it."""
         optional = {
             "meter": self.meter,
             "effective_until": None if self.effective_until is None else self.effective_until.isoformat(),
@@ -182,7 +187,7 @@ class Price:
         } | {name: value for name, value in optional.items() if value is not None}
 
 
-# Beside the fields of its model.
+# The fields of every price. Its model has further ones.
 _FIELDS = frozenset(
     "key meter product description unit currency model free_allowance minimum maximum at_zero match allowance_with"
     " transform_quantity interval effective_from effective_until".split()
@@ -191,9 +196,15 @@ _FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class UnreadablePrice:
-    """A price version that can't be calculated with, and what is known of where it holds; None: that is unreadable too.
+    """A damaged price version. Organizations with usage or fees that it may price can't be billed; all others can.
 
-    Whoever's usage or fee it could be for can't be billed; everybody else can.
+    Attributes:
+        reason: The field that is wrong, and why.
+        match: The dimensions it is for; None: they are damaged too.
+        effective_from: None: damaged too.
+        effective_until: None: it has no end, or its end is damaged too.
+        book: The price book.
+        id: Of its row in the table `prices`.
     """
 
     key: str
@@ -202,6 +213,8 @@ class UnreadablePrice:
     match: Mapping[str, tuple[str, ...]] | None = None
     effective_from: datetime | None = None
     effective_until: datetime | None = None
+    book: str = ""
+    id: UUID | None = None
 
     def refuse_usage(self, meter: str, dimensions: Mapping[str, str], moment: datetime) -> None:
         fits = self.match is None or all(dimensions.get(name) in values for name, values in self.match.items())
@@ -217,33 +230,37 @@ class UnreadablePrice:
         return began and (self.effective_until is None or moment < self.effective_until)
 
     def _error(self) -> BillingError:
+        name = f"{self.book}/{self.key}" if self.book else self.key
+        since = f" from {self.effective_from:%Y-%m-%d %H:%M}" if self.effective_from else ""
+        row = f" (id {self.id})" if self.id else ""
         return not_computable(
-            "unreadable_price", f"price {self.key}: {self.reason}: correct it, then bill the month again"
+            "unreadable_price",
+            f"price {name}{since}: {self.reason}: correct its row in the table prices{row}, then bill the month again",
         )
 
 
 class PriceBook:
-    """Finds the one price version for a usage. Built once per run; a look-up is a few dictionary reads.
+    """Finds the price version of usage and fees. Built once per run; a look-up takes a few dictionary reads.
 
-    Of a meter's prices that are in force and whose `match` fits, the one that matches most dimensions wins: a price for
-    `region` and `preset` comes before one for `region`, and a price without `match` is the fallback for all.
+    Of a meter's prices that are in force and whose `match` fits, the one that matches most dimensions applies: a price
+    for `region` and `preset` takes precedence over one for `region`. A price without `match` is the fallback.
 
-    A book may be one organization's (`negotiated_by`): once the list price is found, what that organization negotiated
-    over its key holds instead. A price of its own holds also after the list price has ended, a percentage does not.
+    `negotiated_by` returns the book of one organization. There, the organization's negotiated price replaces the list
+    price. A price of its own still applies after the list price ended; a percentage does not.
     """
 
     def __init__(self, prices: Iterable[Price], unreadable: Sequence[UnreadablePrice] = ()) -> None:
         self._unreadable = unreadable
         self._by_key: dict[str, list[Price]] = {}
-        # meter -> the moments at which one of its prices begins or ends, in order
+        # meter -> the times at which one of its prices begins or ends, in order
         self._edges: dict[str, list[datetime]] = {}
         # meter -> names of the matched dimensions -> their values -> versions
         self._usage: dict[str, dict[tuple[str, ...], dict[tuple[str, ...], list[Price]]]] = {}
-        # meter -> how many dimensions are matched, the most first
+        # meter -> the numbers of matched dimensions, the highest first
         self._counts: dict[str, list[int]] = {}
-        # What one organization negotiated over this book; None: it is everybody's
+        # The negotiated prices of one organization; None: the book is for all organizations
         self._own: Negotiated | None = None
-        # (list version, negotiated price) -> what holds then: the same for every organization
+        # (list version, negotiated price) -> the resulting price, which organizations share
         self._versions: dict[tuple[UUID, UUID], Price] = {}
         for price in prices:
             self._by_key.setdefault(price.key, []).append(price)
@@ -253,8 +270,8 @@ class PriceBook:
                     insort(self._edges.setdefault(price.meter, []), edge)
 
     def negotiated_by(self, own: Negotiated) -> PriceBook:
-        """Return this book as it is for the organization that negotiated these prices over it."""
-        self._listed_at_zero  # noqa: B018 found out once, and copied
+        """Return this book with the negotiated prices of one organization."""
+        self._listed_at_zero  # noqa: B018 calculated once, then copied
         book = copy(self)
         book._own = own
         book._edges = dict(self._edges)
@@ -263,7 +280,7 @@ class PriceBook:
         return book
 
     def negotiated_edges(self) -> dict[str, set[datetime]]:
-        """Return the moments at which the organization's own prices begin or end, by meter."""
+        """Return the times at which the organization's negotiated prices begin or end, by meter."""
         found: dict[str, set[datetime]] = {}
         for key in self._own.keys if self._own else ():
             for meter in {one.meter for one in self._by_key.get(key, ()) if one.meter is not None}:
@@ -279,10 +296,11 @@ class PriceBook:
             table.setdefault(values, []).append(price)
 
     def for_usage(self, meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:
-        """Return the price in force at `moment`; the one that matches most dimensions wins.
+        """Return the price in force at `moment`: the one that matches most dimensions.
 
-        Raises BillingError `unpriced_usage` where there is none, `ambiguous_price` where two fit equally well and
-        `unreadable_price` where it could be one that can't be calculated with.
+        Raises:
+            BillingError: `unpriced_usage`: there is no price. `ambiguous_price`: two fit equally well.
+                `unreadable_price`: a damaged price may apply.
         """
         for wrong in self._unreadable:
             wrong.refuse_usage(meter, dimensions, moment)
@@ -303,17 +321,18 @@ class PriceBook:
         )
 
     def charged_at_zero(self, start: datetime, end: datetime) -> list[Price]:
-        """Return the meter's prices that charge an item in `[start, end)` even if nothing was used, ordered by key.
+        """Return the prices of usage that charge an item in `[start, end)` even without usage, ordered by key.
 
-        Of each key the version decides that is in force last: an earlier one, where a passing offer ended.
+        The version that is in force last decides for each key. After a temporary offer, this may be an older version.
         """
         last = (self._last_before(key, start, end) for key in sorted(self._at_zero_keys))
         return [price for price in last if price is not None and price.at_zero == "item"]
 
     def _last_before(self, key: str, start: datetime, end: datetime) -> Price | None:
         versions = self._by_key.get(key, ())
-        edges = {one.effective_until for one in versions} | (set(self._own.edges(key)) if self._own else set())
-        for until in sorted((one for one in edges | {end} if one is not None and start < one <= end), reverse=True):
+        edges = {version.effective_until for version in versions} | (set(self._own.edges(key)) if self._own else set())
+        ends = (edge for edge in edges | {end} if edge is not None and start < edge <= end)
+        for until in sorted(ends, reverse=True):
             if price := self._at(key, until - MOMENT):
                 return price
         return None
@@ -324,7 +343,7 @@ class PriceBook:
 
     @cached_property
     def _listed_at_zero(self) -> set[str]:
-        """The keys that have such a version at all: mostly none, and this is asked for every organization."""
+        """The keys with a list price that charges an item without usage. Cached: read for every organization."""
         return {
             key
             for key, versions in self._by_key.items()
@@ -332,7 +351,7 @@ class PriceBook:
         }
 
     def changes_inside(self, meter: str, dimensions: Mapping[str, str], start: datetime, end: datetime) -> bool:
-        """Tell whether the price of this usage changes, begins or ends after `start` and before `end`."""
+        """Return True if the price of this usage changes, begins or ends after `start` and before `end`."""
         edges = self._edges.get(meter, [])
         moments = [start, *edges[bisect_right(edges, start) : bisect_left(edges, end)]]
         return len(moments) > 1 and len({self._version(meter, dimensions, moment) for moment in moments}) > 1
@@ -354,9 +373,9 @@ class PriceBook:
         )
 
     def interval_of(self, key: str) -> str:
-        """Return the interval of the fee `key`, which all its versions have; a month where there is none of it.
+        """Return the interval of the fee `key`; a month if there is no such fee.
 
-        Raises BillingError `mixed_intervals` where its versions differ.
+        Raises BillingError `mixed_intervals` if its versions have different intervals.
         """
         found = sorted({price.interval for price in self._by_key.get(key, [])})
         if len(found) > 1:
@@ -364,9 +383,9 @@ class PriceBook:
         return found[0] if found else MONTH
 
     def last_for_key(self, key: str, moment: datetime) -> Price:
-        """Return the last version of the price `key` that began by `moment`, whether it ended since or not.
+        """Return the last version of the price `key` that began by `moment`, even if it has ended.
 
-        Raises BillingError `unpriced_subscription` where none did.
+        Raises BillingError `unpriced_subscription` if there is none.
         """
         for wrong in self._unreadable:
             wrong.refuse_key(key, moment)
@@ -374,8 +393,9 @@ class PriceBook:
         return self._negotiated(begun, {}, moment) if begun else self.for_key(key, moment)
 
     def _at(self, key: str, moment: datetime) -> Price | None:
-        """Return what holds for all usage of a key, or for a fee."""
-        found = [one for one in self._by_key.get(key, []) if one.is_in_force(moment) or self._is_kept(one, {}, moment)]
+        """Return the price of a fee, or of a key's usage without dimensions."""
+        versions = self._by_key.get(key, [])
+        found = [price for price in versions if price.is_in_force(moment) or self._is_kept(price, {}, moment)]
         return self._negotiated(max(found, key=_began), {}, moment) if found else None
 
     def _last_begun(self, key: str, moment: datetime) -> Price | None:
@@ -383,8 +403,7 @@ class PriceBook:
         return max(begun, key=_began) if begun else None
 
     def _is_kept(self, price: Price, dimensions: Mapping[str, str], moment: datetime) -> bool:
-        """Tell whether this is the last version of a list price that has ended, and a price of the organization's own
-        over it holds on."""
+        """Return True if the list price ended with this version, but the organization's own price still applies."""
         if self._own is None or price.key not in self._own.keys:
             return False
         if price is not self._last_begun(price.key, moment):
@@ -394,7 +413,7 @@ class PriceBook:
         return agreed is not None and agreed.terms is not None and not in_force
 
     def _negotiated(self, listed: Price, dimensions: Mapping[str, str], moment: datetime) -> Price:
-        """Return what the organization negotiated over this list price; the list price itself where it did not."""
+        """Return the organization's negotiated price for this list price, or the list price itself."""
         agreed = self._own.holds(listed.key, dimensions, moment) if self._own else None
         if agreed is None:
             return listed
@@ -403,7 +422,7 @@ class PriceBook:
                 self._versions[listed.id, agreed.id] = agreed.over(listed)
             except ValueError as problem:
                 raise not_computable(
-                    "unreadable_price", f"{problem}: correct it, then bill the month again"
+                    "unreadable_price", f"{problem}: correct the negotiated price, then bill the month again"
                 ) from problem
         return self._versions[listed.id, agreed.id]
 
@@ -413,15 +432,15 @@ def _began(price: Price) -> datetime:
 
 
 def mixed_intervals(key: str, intervals: Sequence[str]) -> str:
-    """Say what is wrong with a fee whose versions have different intervals."""
+    """Describe the problem of a fee whose versions have different intervals."""
     return (
-        f"the versions of price {key!r} are by the {' and by the '.join(intervals)}: a fee keeps its interval; give the"
-        " other one a key of its own, end the subscriptions and begin others with that key"
+        f"the versions of price {key!r} are by the {' and by the '.join(intervals)}, but a fee must keep its interval:"
+        " give the other version a key of its own, end the subscriptions and start new ones with that key"
     )
 
 
 def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:
-    """A later version supersedes an earlier one of the same key; two keys that fit equally well are a mistake."""
+    """Return the latest version of a key. Raises BillingError `ambiguous_price` if two keys fit equally well."""
     keys = sorted({price.key for price in found})
     if len(keys) > 1:
         raise not_computable(

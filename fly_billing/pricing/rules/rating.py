@@ -1,13 +1,13 @@
-"""Rating: what a quantity costs under a price, from plain values, without a database. Public and stable.
+"""Rating: calculates the amount of a quantity under a price, from plain values, without a database. Public and stable.
 
-The order of steps, for a reader to argue with:
-  1. the quantity is converted into whole steps of other units;   `_transformed`
-  2. the free allowance is taken off, in time order;              `_billable`
-  3. the price model turns the rest into steps;                   `_rate_part`
-  4. a month without billable units costs nothing, or its item;   `_rate_part`
-  5. the minimum tops up, the maximum cuts down.                  `_bounds`
-Amounts are exact and not rounded: an invoice rounds its total, once (`money`). Keeps out: which price holds
-(`pricing.rules.prices`), and invoices.
+The steps, in this order:
+  1. convert the quantity into whole steps of other units;        `_transformed`
+  2. take the free allowance off, in time order;                  `_billable`
+  3. turn the rest into steps with the price model;               `_rate_part`
+  4. without billable units, charge nothing or the item;          `_rate_part`
+  5. top up to the minimum, cut down to the maximum.              `_bounds`
+Amounts are exact: an invoice rounds its total once (`money`). Not here: choosing the price (`pricing.rules.prices`),
+and invoices.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from fly_billing.pricing.rules.fields import exact_number
 from fly_billing.pricing.rules.models import PriceStep
 from fly_billing.pricing.rules.prices import Price
 
-# What names a price does not change what it charges: rated alone, it may do without.
+# The fields that only name a price: they do not change the charge, so the data of a rated price may omit them.
 _UNNAMED = {"key": "unnamed", "product": "", "description": "", "unit": "unit", "effective_from": "1970-01-01T00:00Z"}
 
 
 @dataclass(frozen=True)
 class Rated:
-    """What a quantity costs, and why: `allowance_used` units are free, and `amount` is exactly the sum of the steps.
+    """The result of rating a quantity.
 
-    `allowance_used` and the units of all steps add up to `quantity`: what was `used`, unless the price transforms it.
-    `amount` is in the currency's major unit.
+    Attributes:
+        quantity: `used`, transformed if the price transforms it. It equals `allowance_used` plus the steps' units.
+        allowance_used: The free units.
+        amount: The exact sum of the steps, in the currency's major unit.
+        used: The quantity that was rated.
     """
 
     quantity: Decimal
@@ -43,7 +46,7 @@ class Rated:
     used: Decimal
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON-ready data; numbers are text, so that no digit is lost."""
+        """Return the result as JSON-ready data; numbers are text, so that no digit is lost."""
         numbers = {"quantity": self.quantity, "allowance_used": self.allowance_used, "amount": self.amount}
         if self.used != self.quantity:
             numbers = {"used": self.used, **numbers}
@@ -60,10 +63,14 @@ Share = Fraction | int | str
 def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, share: Share = 1) -> Rated:
     """Rate a month's quantity under one price.
 
-    `price` is a Price or its plain data; the fields that only name it may be missing. `share` multiplies the free
-    allowance: `Fraction(1, 2)` for a plan that ran half of the month, 3 for three seats that each include it. An
-    allowance that does not divide is rounded at the 20th decimal place, half-up. Raises ValueError naming what is
-    wrong; floats are refused.
+    Args:
+        price: A Price or its plain data. The fields that only name it may be missing.
+        quantity: At least 0. Floats are refused.
+        share: Multiplies the free allowance: `Fraction(1, 2)` for a plan that ran half of the month, 3 for three seats
+            that each include it. If the result is no finite decimal, it is rounded half-up at the 20th decimal.
+
+    Raises:
+        ValueError: Names the problem.
 
     >>> rated = rate({"unit_amount": "0.02", "free_allowance": "100"}, 110)
     >>> rated.amount, rated.allowance_used
@@ -75,12 +82,19 @@ def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, sha
 def rate_month(
     parts: Sequence[tuple[Price | Mapping[str, Any], Decimal | int | str]], *, share: Share | Sequence[Share] = 1
 ) -> list[Rated]:
-    """Rate a month in which the price changed: each version of it with the quantity of its time, in time order.
+    """Rate a month in which the price changed.
 
-    The month is one: steps, tiers and packages go on where the part before ended, a volume tier is chosen by the whole
-    month, a flat fee is charged by the part that first reaches it. Each version grants its own allowance (times
-    `share`: one for all parts, or one for each), less what was free before. The maximum bounds what the parts up to
-    then come to; the minimum and `at_zero` are those of the last part.
+    The parts share the month: tiers and packages continue where the part before ended, the whole month chooses a volume
+    tier, and the part that first reaches a flat fee charges it. Each version grants its own allowance, less the free
+    units of the parts before. Its maximum caps the sum of the parts up to it; the minimum and `at_zero` are those of
+    the last part.
+
+    Args:
+        parts: Each price version with the quantity of its time, in time order.
+        share: As in `rate`: one for all parts, or one for each.
+
+    Raises:
+        ValueError: Names the problem.
     """
     prices = [_read_price(price) for price, _ in parts]
     currencies = sorted({price.currency for price in prices})
@@ -113,14 +127,14 @@ def _read_share(share: Share) -> Fraction:
     try:
         part = share if isinstance(share, Fraction) else Fraction(share)
     except (TypeError, ValueError, ZeroDivisionError):
-        raise ValueError(f"share {share!r} is no fraction") from None
+        raise ValueError(f"share {share!r} is not a fraction") from None
     if part < 0:
         raise ValueError(f"share {share} must be at least 0")
     return part
 
 
 def _transformed(prices: Sequence[Price], quantities: Sequence[Decimal]) -> list[Decimal]:
-    """Return each quantity in the units of its price: what it adds to the month, so that no step is begun twice."""
+    """Convert each quantity to the units of its price: the units it adds to the month, so that no step counts twice."""
     transformed, before = [], Decimal(0)
     for price, quantity in zip(prices, quantities, strict=True):
         after = EXACT.add(before, quantity)
@@ -131,14 +145,14 @@ def _transformed(prices: Sequence[Price], quantities: Sequence[Decimal]) -> list
 
 
 def _billable(prices: Sequence[Price], quantities: Sequence[Decimal], shares: Sequence[Fraction]) -> list[Decimal]:
-    """Return what is left of each quantity when the allowance, which a month has once, is taken off."""
+    """Return the billable part of each quantity, after the allowance, which a month has once."""
     billable, free = [], Decimal(0)
     for price, quantity, share in zip(prices, quantities, shares, strict=True):
         if not price.free_allowance:
             billable.append(quantity)
             continue
         allowance = divide(EXACT.multiply(price.free_allowance, Decimal(share.numerator)), Decimal(share.denominator))
-        # A later version may grant less than was used by then: what was free stays free.
+        # If a later version grants less than was already used, the used units stay free.
         left = max(Decimal(0), EXACT.subtract(allowance, free))
         taken = min(quantity, left)
         free = EXACT.add(free, taken)
@@ -159,12 +173,12 @@ def _rate_part(
 
 
 def _bounds(price: Price, amount: Decimal, charged: Decimal, *, is_last: bool) -> list[PriceStep]:
-    """Return the difference to the minimum or the maximum of the month; nothing where the amount lies between."""
+    """Return the difference to the minimum or the maximum of the month; empty if the amount is between them."""
     so_far = EXACT.add(charged, amount)
     if is_last and price.minimum is not None and so_far < price.minimum:
         return [PriceStep.fee(f"up to the minimum of {plain(price.minimum)}", EXACT.subtract(price.minimum, so_far))]
     if price.maximum is not None and amount and so_far > price.maximum:
-        # A later version's maximum may lie below what was charged by then: that is not given back.
+        # A later version's maximum never gives back the charges of earlier parts.
         over = min(amount, EXACT.subtract(so_far, price.maximum))
         return [PriceStep.fee(f"down to the maximum of {plain(price.maximum)}", EXACT.minus(over))]
     return []

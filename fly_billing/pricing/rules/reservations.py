@@ -1,6 +1,6 @@
-"""Reservations: usage paid for a year ahead, cheaper: the blocks on offer, and what buying one comes to.
+"""Reservations: blocks of usage paid upfront for a year at a discount. A purchase grants a credit for each month.
 
-Keeps out: who may buy which, and drawing the credits (`billing_steps.credits`).
+Not here: checking the buyer (`invoicing.reservation_sales`), and drawing the credits (`invoicing.rules.steps.credits`).
 """
 
 from __future__ import annotations
@@ -27,16 +27,23 @@ from fly_billing.pricing.rules.fields import (
 from fly_billing.pricing.rules.prices import Price
 
 RESERVATIONS = uuid5(NAMESPACE_URL, "fly_billing/reservations")
-# A month's credit is lost when the month ends: it is drawn before credit that is not.
+# A month's credit expires with the month, so it is drawn before other credits.
 PRIORITY = -10
 
 
 @dataclass(frozen=True)
 class ReservationBlock:
-    """A block on offer since `effective_from`: `upfront_amount` once, `monthly_credit` in each of `months` months.
+    """A block on offer from `effective_from` on.
 
-    A month's credit pays for usage of `meter` that `match`es and that lies in one value of the dimension `bound_to`,
-    which the buyer chooses. What a month leaves of it is lost. Raises ValueError naming the field that is wrong.
+    Attributes:
+        upfront_amount: Charged once.
+        monthly_credit: Granted for each of `months` months. The unused rest of a month's credit is lost.
+        meter: The credit pays for usage of this meter.
+        match: The credit pays for usage with these dimensions.
+        bound_to: A dimension. The credit pays for usage with one value of it, which the buyer chooses.
+
+    Raises:
+        ValueError: Names the field that is wrong.
     """
 
     book: str
@@ -59,11 +66,11 @@ class ReservationBlock:
 
     @property
     def discount(self) -> Fraction:
-        """Return how much cheaper the credits are than what they pay for: 144 for 12 x 20 is 2/5."""
+        """The discount, as a fraction of the usage that the credits pay for: 144 for 12 x 20 is 2/5."""
         return 1 - Fraction(self.upfront_amount) / (Fraction(self.monthly_credit) * self.months)
 
     def values(self, prices: Sequence[Price], moment: datetime) -> list[str]:
-        """Return the values of `bound_to` that it can be bound to: those that have a price of their own at `moment`."""
+        """Return the values of `bound_to` that a buyer can choose: those with a price of their own at `moment`."""
         return sorted(
             {
                 price.match[self.bound_to][0]
@@ -104,9 +111,11 @@ class ReservationBlock:
 
 @dataclass(frozen=True)
 class Reservation:
-    """A block that an organization buys for one value of its `bound_to`, from `first_month` on.
+    """The purchase of a block by an organization. Its ids are always the same, so recording it twice changes nothing.
 
-    `number` tells several of the same apart. Same purchase, same ids: writing it down again changes nothing.
+    Attributes:
+        value: The chosen value of the block's `bound_to`.
+        number: Distinguishes several purchases of the same block, value and month.
     """
 
     block: ReservationBlock
@@ -117,7 +126,7 @@ class Reservation:
 
     @property
     def id(self) -> UUID:
-        """The identity of the purchase, and of the one-off item that charges it."""
+        """The id of the purchase, and of the one-off item that charges it."""
         what = f"{self.organization_id}|{self.block.book}|{self.block.key}|{self.value}|{self.number}"
         return uuid5(RESERVATIONS, f"{what}|{self.first_month}")
 
@@ -135,7 +144,7 @@ class Reservation:
 
     @property
     def scope(self) -> dict[str, Any]:
-        """What its credits pay for: the block's meter and match, in the one value. Plain data of `Scope`."""
+        """The scope of its credits, as plain data of `Scope`: the block's meter and match, and the chosen value."""
         match = {name: list(values) for name, values in self.block.match.items()}
         return {"meter": self.block.meter, "match": match | {self.block.bound_to: [self.value]}}
 
@@ -143,6 +152,6 @@ class Reservation:
         return uuid5(self.id, str(month))
 
     def overlapping(self) -> list[Reservation]:
-        """Return the purchases of this number that would begin at another time and share a month with this one."""
+        """Return the purchases with this number that begin in another month and overlap this one."""
         first = range(1 - self.block.months, self.block.months)
         return [replace(self, first_month=self.first_month.plus(shift)) for shift in first if shift]

@@ -1,4 +1,4 @@
-"""Kinds of invoice items, and scopes: which items a discount, a credit or a tax is for."""
+"""Kinds of invoice items, and scopes, which select the items of a discount, commitment, credit or tax."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS = (
 )  # fmt: skip
 
 
-# What an organization bought, as against what is given off, topped up, paid by credit or owed to the state.
+# The kinds of items that an organization bought. The others are discounts, top-ups, payments by credit and taxes.
 CHARGES = ("usage", "subscription", "one_off")
 
 
@@ -37,10 +37,11 @@ class ScopedItem(Protocol):
 
 @dataclass(frozen=True)
 class Scope:
-    """Which items something is about: those of its `kinds`. Any other empty field leaves nothing out.
+    """Selects items of an invoice by their kind and, unless a field is empty, by the other fields.
 
-    `match` restricts it to items whose price matches only values named here: `{"region": ("ams",)}` leaves out an item
-    whose price holds in ams and fra, or in every region.
+    Attributes:
+        match: Selects items whose price matches only these values. `{"region": ("ams",)}` does not select an item whose
+            price is for ams and fra, or for all regions.
     """
 
     kinds: tuple[str, ...] = CHARGES
@@ -51,7 +52,7 @@ class Scope:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], kinds: tuple[str, ...] = CHARGES) -> Scope:
-        """Read a scope from plain data; `kinds` is what it is about unless it says so. Raises ValueError."""
+        """Read a scope from plain data; `kinds` is the default of its kinds. Raises ValueError."""
         refuse_unknown(data, frozenset(cls.__dataclass_fields__), "a scope")
         unknown = set(data.get("kinds", ())) - set(KINDS)
         if unknown:

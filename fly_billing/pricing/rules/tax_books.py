@@ -1,7 +1,7 @@
-"""Tax rates of a price book: for all organizations with that book that have no rates of their own.
+"""The tax rates of a price book, for all its organizations that have no rates of their own.
 
-Each is a version of its `key`, from a month on; a later version supersedes the earlier one. Keeps out: which rate an
-item is taxed at (`tax_rates`).
+Each is a version of its `key` from a month on; a later version replaces the earlier one. Not here: selecting the rates
+of an item (`tax_rates`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MONTH = re.compile(r"\d{4}-\d{2}(-01)?", re.ASCII)
 
 @dataclass(frozen=True)
 class BookTaxRate:
-    """One version of a book's tax rate; `last_month` is included, None: until another version."""
+    """One version of a book's tax rate. `last_month` is included; None: until the next version."""
 
     book: str
     key: str
@@ -70,7 +70,7 @@ class BookTaxRate:
         return cls(book, key, rate, first, None if data.get("last_month") is None else _month(data, "last_month"))
 
     def scope_data(self) -> dict[str, Any]:
-        """Return which items it is on as JSON-ready data that `scope_from_data` reads back; empty: on all items."""
+        """Return the rate's scope as JSON-ready data for `scope_from_data`; empty: all items."""
         scope = self.rate.scope
         data: dict[str, Any] = {
             "products": list(scope.products),
@@ -89,7 +89,7 @@ def _identity(book: str, key: str, first: BillingMonth) -> UUID:
 def _month(data: Mapping[str, Any], name: str) -> BillingMonth:
     text = read_text(data, name)
     if not _MONTH.fullmatch(text):
-        raise ValueError(f"{name} {text!r} is no month: write it as 2026-10")
+        raise ValueError(f"{name} {text!r} is not a month: write it as 2026-10")
     return BillingMonth.parse(text)
 
 
@@ -101,7 +101,7 @@ def _yes(data: Mapping[str, Any], name: str) -> bool:
 
 
 def _texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Return a list of texts; one text need not be a list."""
+    """Return a list of texts. A single text need not be a list."""
     if data.get(name) is None:
         return ()
     return read_match({"match": {name: data[name]}})[name]

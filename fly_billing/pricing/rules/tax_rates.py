@@ -1,15 +1,13 @@
-"""Tax rates: which items and which customers a rate is for, and which rates an item is taxed at.
+"""Tax rates: selects the rates of a customer, and the rates of each item.
 
 The rules:
-  - A rate is of a `tax` (VAT, GST, a city's tax). An item has at most one rate of each tax, and every tax that covers
-    it.
-  - Of several rates of one tax the narrowest holds. One for certain customers comes before one for all: who is exempt
-    is exempt whatever they buy. Then one for an item's price comes before one for its dimensions, its meter, its
-    product, its kind, all items; and one for a place inside another (CA-QC) before one for all of it (CA).
-  - Two that are equally narrow, or of which one names the item and the other one the place more closely, are an error
-    and not a choice.
-  - An item that no rate covers has no tax and is not shown among the taxes. A rate of 0 % is shown, with its text.
-Keeps out: the law, and amounts (`billing_steps.taxes`).
+  - Each rate belongs to a `tax` (VAT, GST, a city tax). An item has every tax that covers it, with one rate of each.
+  - Of several rates of one tax, the narrowest applies. A rate for certain customers takes precedence over one for all,
+    because an exempt customer is exempt for everything. Then the narrower item decides: price, dimensions, meter,
+    product, kind, all items. A rate for a place inside another (CA-QC) takes precedence over one for all of it (CA).
+  - Two equally narrow rates are an error. So are two rates of which one is narrower by item and the other by place.
+  - An item that no rate covers has no tax and is not listed among the taxes. A rate of 0 % is listed, with its text.
+Not here: the law, and amounts (`invoicing.rules.steps.taxes`).
 """
 
 from __future__ import annotations
@@ -26,22 +24,30 @@ from fly_billing.money import plain
 from fly_billing.pricing.rules.fields import check_amount
 from fly_billing.pricing.rules.scope import CHARGES, Scope, ScopedItem
 
-# Why a rate is what it is. Those of NOT_CHARGED are 0 %; those of EXPLAINED say on the invoice by which law.
+# The legal categories of rates. Those of NOT_CHARGED are 0 %; those of EXPLAINED name the law on the invoice.
 CATEGORIES = ("standard", "reduced", "zero", "exempt", "reverse_charge", "outside")
 NOT_CHARGED = ("zero", "exempt", "reverse_charge", "outside")
 EXPLAINED = ("exempt", "reverse_charge")
 ALL_ITEMS = Scope()
 _LOCATION = re.compile(r"[A-Z]{2}(-[A-Z0-9]+)*", re.ASCII)
-# What `legal_text` may have, so that Stripe takes the line's description whole.
+# The longest `legal_text`, so that Stripe accepts the whole description of the line.
 LEGAL_TEXT_LENGTH = 300
 
 
 @dataclass(frozen=True)
 class TaxRate:
-    """A tax of `percent` on the items of its `scope`: added to them, or (`is_inclusive`) contained in their prices.
+    """A tax of `percent` on the items of its `scope`.
 
-    `tax`: which tax it is a rate of; its name, unless it says so. `locations` and `customers` are those that it is for,
-    none: all (`TaxCustomer`). Raises ValueError naming the rate and what is wrong with it.
+    Attributes:
+        is_inclusive: True: prices contain the tax. False: it is added to them.
+        tax: The tax that it is a rate of. None: the name of the rate.
+        category: One of CATEGORIES.
+        legal_text: The reason, for the invoice.
+        locations: The rate is for customers there (`TaxCustomer.location`); empty: for all.
+        customers: The rate is for these kinds of customers (`TaxCustomer.kind`); empty: for all.
+
+    Raises:
+        ValueError: Names the rate and the problem.
     """
 
     id: UUID
@@ -90,7 +96,7 @@ class TaxRate:
         return any(self._item_rank())
 
     def narrower_than(self, other: TaxRate) -> bool:
-        """Return True if this rate is the one that holds where both do."""
+        """Return True if this rate applies where both could."""
         if bool(self.customers) != bool(other.customers):
             return bool(self.customers)
         ours, theirs = (self._item_rank(), self._depth()), (other._item_rank(), other._depth())
@@ -112,7 +118,7 @@ Rates = tuple[TaxRate, ...]
 
 @dataclass(frozen=True)
 class TaxCustomer:
-    """What decides a customer's rates: where it is (`DE`, `CA-QC`; ISO 3166) and what it is (`business`, `exempt`)."""
+    """The facts that decide a customer's rates: `location` (`DE`, `CA-QC`; ISO 3166), `kind` (`business`, `exempt`)."""
 
     location: str | None = None
     kind: str | None = None
@@ -122,7 +128,7 @@ NOT_KNOWN = TaxCustomer()
 
 
 def rates_for(customer: TaxCustomer, rates: Iterable[TaxRate]) -> Rates:
-    """Choose the rates that are for this customer, whatever they are on."""
+    """Select the rates for this customer, for any items."""
     return tuple(
         one
         for one in rates
@@ -136,12 +142,12 @@ def _is_in(location: str | None, place: str) -> bool:
 
 
 def differ_by_item(rates: Iterable[TaxRate]) -> bool:
-    """Return True if not every item is taxed at the same of these rates."""
+    """Return True if these rates tax some items differently from others."""
     return any(one.is_for_some_items for one in rates)
 
 
 def rates_of(item: ScopedItem, rates: Sequence[TaxRate], whose: str) -> Rates:
-    """Choose the rates that the item is taxed at, in the order given; `whose` names the invoice in errors.
+    """Select the rates of an item, in the order given. `whose` names the invoice in errors.
 
     Raises BillingError `ambiguous_tax`, `mixed_taxes`.
     """
@@ -150,7 +156,7 @@ def rates_of(item: ScopedItem, rates: Sequence[TaxRate], whose: str) -> Rates:
 
 
 def rates_of_anything(rates: Sequence[TaxRate], whose: str) -> Rates:
-    """Choose the rates of what no scope can name: those that are for every item. Raises as `rates_of`."""
+    """Select the rates that are for every item. Raises as `rates_of`."""
     return _narrowest([one for one in rates if not one.is_for_some_items], whose)
 
 
@@ -158,7 +164,7 @@ def _narrowest(rates: Sequence[TaxRate], what: str) -> Rates:
     held: set[UUID] = set()
     for tax in dict.fromkeys(one.of_tax for one in rates):
         some = [one for one in rates if one.of_tax == tax]
-        if all(one.tax is None for one in some):  # each a tax of its own, whatever it is called
+        if all(one.tax is None for one in some):  # each is a tax of its own, even if names are equal
             held |= {one.id for one in some}
             continue
         best = [one for one in some if all(one is other or one.narrower_than(other) for other in some)]
@@ -175,7 +181,7 @@ def _ambiguous(tax: str, rates: Sequence[TaxRate], what: str) -> BillingError:
     named = ", ".join(f"{one.name} {plain(one.percent)} %" for one in rates)
     return not_computable(
         "ambiguous_tax",
-        f"of {tax}, several rates could tax {what}: {named}. Give one of them a narrower scope (price_keys, products,"
+        f"several rates of {tax} apply to {what}: {named}. Give one of them a narrower scope (price_keys, products,"
         " kinds, locations) or end it, then bill the month again",
     )
 
@@ -184,11 +190,11 @@ def _mixed(rates: Sequence[TaxRate], what: str) -> BillingError:
     named = ", ".join(f"{rate.name} ({'inclusive' if rate.is_inclusive else 'exclusive'})" for rate in rates)
     return not_computable(
         "mixed_taxes",
-        f"the tax rates of {what} are {named}: prices have their taxes in them or"
-        " have not. Make all of these rates inclusive or all exclusive, then bill the month again",
+        f"the tax rates of {what} are {named}, but prices either include their taxes or do not. Make all of these rates"
+        " inclusive or all exclusive, then bill the month again",
     )
 
 
 def scope_from_data(data: Mapping[str, Any]) -> Scope:
-    """Read which items a rate is for; a scope's fields are `kinds`, `products`, `price_keys`, `meter` and `match`."""
+    """Read the scope of a rate, with the fields `kinds`, `products`, `price_keys`, `meter` and `match`."""
     return Scope.from_data(data, CHARGES)

@@ -1,7 +1,7 @@
-"""A quantity in other units, in whole steps, before anything is charged: 301 seconds are two started five-minute steps.
+"""Converts quantities to whole steps of other units before they are charged: 301 seconds are two five-minute steps.
 
-A price transforms the month's quantity (`TransformedQuantity`), a meter rounds each event (`EventRounding`). As
-Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities), with a step.
+A price transforms the month's quantity (`TransformedQuantity`), a meter rounds each event (`EventRounding`). This works
+like Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities), with a step.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class TransformedQuantity:
 
     @classmethod
     def from_data(cls, data: Any) -> TransformedQuantity:
-        """Read it from plain data. Raises ValueError naming what is wrong."""
+        """Read the fields from plain data. Raises ValueError naming the problem."""
         if not isinstance(data, Mapping) or not data:
             raise ValueError(f"transform_quantity {data!r} needs fields: divide_by, step, round")
         refuse_unknown(data, frozenset({"divide_by", "step", "round"}), "transform_quantity")
         return cls(read_number(data, "divide_by", "1"), read_number(data, "step", "1"), data.get("round", "up"))
 
     def to_data(self) -> dict[str, str]:
-        """Return JSON-ready data that `from_data` reads back as the same."""
+        """Return JSON-ready data for `from_data`."""
         return {"divide_by": as_text(self.divide_by), "step": as_text(self.step), "round": self.round}
 
     def apply(self, quantity: Decimal) -> Decimal:
@@ -54,10 +54,10 @@ class TransformedQuantity:
 
 @dataclass(frozen=True)
 class EventRounding:
-    """Rounds the quantity of each event, `up` or `down`, to a multiple of `step`, before events are added up.
+    """Rounds the quantity of each event, `up` or `down`, to a multiple of `step`, before aggregation.
 
-    In steps of 6, two calls of 61 seconds are 132. `step` has at most 15 decimals, as quantities have, and is below
-    10^12. Raises ValueError naming the field that is wrong.
+    In steps of 6, two calls of 61 seconds are 132. `step` is below 10^12 with at most 15 decimals, as quantities are.
+    Raises ValueError naming the field that is wrong.
     """
 
     step: Decimal
@@ -72,7 +72,7 @@ class EventRounding:
 
     @classmethod
     def from_data(cls, data: Any) -> EventRounding:
-        """Read it from plain data. Raises ValueError naming what is wrong."""
+        """Read the fields from plain data. Raises ValueError naming the problem."""
         if not isinstance(data, Mapping) or "step" not in data:
             raise ValueError(f"round_each_event {data!r} needs a step, such as {{step: 6, round: up}}")
         refuse_unknown(data, frozenset({"step", "round"}), "round_each_event")
@@ -84,6 +84,6 @@ class EventRounding:
 
 
 def whole_steps(quantity: Decimal, size: Decimal, rounding: str) -> Decimal:
-    """Return how many steps of this size the quantity has; one that is begun counts (`up`) or does not (`down`)."""
+    """Return the number of steps of this size in the quantity. `up`: a started step counts. `down`: it does not."""
     whole, begun = EXACT.divmod(quantity, size)
     return EXACT.add(whole, Decimal(1)) if begun and rounding == "up" else whole

@@ -1,12 +1,12 @@
 -- name: add_loaded_members
--- No rows. Memberships in groups; of one that is there its end is set.
+-- No rows. Inserts memberships in groups, or updates their end.
 insert into price_group_members select * from loaded_members
 on conflict (price_group, organization_id, effective_from) do update set effective_until = excluded.effective_until
 where to_jsonb(price_group_members) <> to_jsonb(excluded);
 
 -- name: add_loaded_negotiated_prices
--- No rows. Versions of negotiated prices. Only changed ones are written, so that the refusal to change a used one speaks
--- up exactly when one is changed.
+-- No rows. Inserts or updates versions of negotiated prices. Unchanged ones are not written, because the database refuses
+-- every update of a used one.
 insert into negotiated_prices select * from loaded_negotiated_prices
 on conflict (id) do update set charges = excluded.charges, effective_until = excluded.effective_until
 where to_jsonb(negotiated_prices) <> to_jsonb(excluded);

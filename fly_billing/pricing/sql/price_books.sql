@@ -1,5 +1,5 @@
 -- name: add_loaded_meters
--- No rows. Meters by key; what a meter counts and its unit may be reworded, how it adds up only while it has no usage.
+-- No rows. Inserts or updates meters by key. Name and unit may change at any time, the aggregation only without usage.
 insert into meters (
     key, name, unit, aggregation, dimensions, unique_of, series, time_unit, event_step, event_round, event_type,
     quantity_of
@@ -15,8 +15,8 @@ on conflict (key) do update set
     event_type = excluded.event_type, quantity_of = excluded.quantity_of;
 
 -- name: add_loaded_prices
--- No rows. Price versions by (book, key, effective_from). Only changed ones are written, so that the refusal to change
--- a used price speaks up exactly when one is changed.
+-- No rows. Inserts or updates price versions by (book, key, effective_from). Unchanged ones are not written, because the
+-- database refuses every update of a used price.
 insert into prices select * from loaded_prices
 on conflict (book, key, effective_from) do update set
     meter = excluded.meter, product = excluded.product, description = excluded.description, unit = excluded.unit,
@@ -26,8 +26,8 @@ on conflict (book, key, effective_from) do update set
 where to_jsonb(prices) <> to_jsonb(excluded);
 
 -- name: add_loaded_tax_rates
--- No rows. Versions of tax rates by (book, key, first_month). Only changed ones are written, so that the refusal to change
--- a used rate speaks up exactly when one is changed.
+-- No rows. Inserts or updates tax rates by (book, key, first_month). Unchanged ones are not written, because the database
+-- refuses every update of a used rate.
 insert into tax_rates select * from loaded_tax_rates
 on conflict (book, key, first_month) do update set
     tax = excluded.tax, name = excluded.name, percent = excluded.percent, is_inclusive = excluded.is_inclusive,
@@ -36,7 +36,7 @@ on conflict (book, key, first_month) do update set
 where to_jsonb(tax_rates) <> to_jsonb(excluded);
 
 -- name: make_loaded_prices
--- No rows. Where COPY puts a price book that is being loaded.
+-- No rows. Creates the temporary tables into which COPY writes a price book.
 create temp table loaded_meters (like meters) on commit drop;
 create temp table loaded_prices (like prices) on commit drop;
 create temp table loaded_tax_rates (like tax_rates) on commit drop;
@@ -44,7 +44,7 @@ create temp table loaded_negotiated_prices (like negotiated_prices) on commit dr
 create temp table loaded_members (like price_group_members) on commit drop;
 
 -- name: mixed_intervals
--- One row per fee of the book whose versions are not all of one interval: its key, and the intervals.
+-- One row per fee of the book whose versions have different intervals: its key, and the intervals.
 select key, array_agg(distinct coalesce(settings ->> 'interval', 'month')) as intervals
 from prices
 where book = :book and meter is null
@@ -54,9 +54,9 @@ order by key
 limit 1;
 
 -- name: price_version
--- At most one row: this price version, as `prices.sql` has it.
+-- At most one row: this price version, with the columns of `prices.sql`.
 select
-    book, key, meter, product, description, unit, currency, model, unit_amount, per, tiers, free_allowance, match,
+    id, book, key, meter, product, description, unit, currency, model, unit_amount, per, tiers, free_allowance, match,
     effective_from, effective_until, settings
 from prices
 where id = :id;

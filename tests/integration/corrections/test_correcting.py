@@ -176,7 +176,7 @@ def test_an_invoice_that_stripe_does_not_have_is_made_anew_under_the_next_revisi
     assert [tuple(row.values()) for row in found] == [(0, "void", 300, 1), (1, "finalized", 900, 2)]
     changes = platform.query("select to_status, changed_by, why from invoice_changes order by id")
     assert [tuple(row.values()) for row in changes] == [
-        ("finalized", "by hand", "2026-09 is closed"),
+        ("finalized", "manual", "2026-09 is closed"),
         ("void", "ann", "typing error"),
         ("finalized", "ann", "2026-09 is closed"),
     ]

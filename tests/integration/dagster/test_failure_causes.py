@@ -194,9 +194,9 @@ OCTOBER = BillingMonth(2026, 10)
 def test_a_refused_closing_names_the_missing_days_and_the_command_that_lands_them() -> None:
     missing = [date(2026, 10, 9), date(2026, 10, 5), date(2026, 10, 6), date(2026, 10, 7)]
     assert str(UsageNotLanded(OCTOBER, missing)) == (
-        "2026-10 can't be closed: 4 landing days were not landed since the day ended, or changed since (2026-10-05 to"
-        " 2026-10-07, 2026-10-09). Run `fly-billing land 2026-10`, which lands all of them, then"
-        " `fly-billing bill 2026-10`; from Dagster: materialize usage_events for these days, then the month"
+        "2026-10 can't be closed: 4 landing days were not landed after the day ended, or changed since (2026-10-05 to"
+        " 2026-10-07, 2026-10-09). Run `fly-billing land 2026-10` to land all of them, then"
+        " `fly-billing bill 2026-10`; in Dagster, materialize usage_events for these days, then the month"
     )
 
 

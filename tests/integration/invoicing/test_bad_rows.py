@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,7 +13,7 @@ from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.pricing.price_books import PriceBookFiles
-from tests.support.builders import METERS, PRICES, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.support.builders import METERS, PRICES, SEPTEMBER, TERMS, Platform, at, event, id_of, write_jsonl
 from tests.support.unguarded import damage
 
 NAMES = [f"org-{n}" for n in range(10)]
@@ -142,6 +143,102 @@ def test_a_price_that_can_not_be_read_fails_those_who_use_it(ten: Platform, chan
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
 
 
+DAMAGED_PRICES = {
+    "unit_amount = 'NaN'": "unit_amount NaN is not a finite number",
+    "unit_amount = -1": "must be a finite number of at least 0",
+    "unit_amount = 1e30": "unit_amount 1.000000e+30 is too large",
+    "unit_amount = null": "unit_amount is missing",
+    "per = 0": "per must be above 0",
+    "per = null": "per is missing",
+    "free_allowance = 1e-40": "must be below 10^23 and have at most 30 decimals",
+    "effective_from = '-infinity'": "effective_from -infinity is not a valid time",
+    "effective_from = effective_from + interval '1 day'": "does not belong to its book, key and effective_from",
+    "match = '[]'": "match [] is not a JSON object",
+    "match = 'null'": "match is missing",
+    "settings = '7'": "settings 7 is not a JSON object",
+    """settings = '{"unit_amount": "5"}'""": "settings contains unit_amount, which has a column of its own",
+    """settings = '{"transform_quantity": {"divide_by": "1e-99"}}'""": "divide_by 1e-99 must be below 10^23",
+    "model = 'volume', unit_amount = null, tiers = '[7]'": "tiers [7] is no list of tiers",
+    "model = 'whim'": "model 'whim'",
+    "product = ''": "product is empty",
+    "unit = E'GB\\n'": "unit 'GB\\n' has control characters",
+}
+
+
+def test_a_damaged_price_is_named_with_its_column_and_its_row_and_stops_only_those_that_it_prices(
+    ten: Platform,
+) -> None:
+    """Two of the ten have traffic. The message has neither Postgres's nor Python's words."""
+    used = [event(f"x {name}", "1", subject=name, type="egress_gb", region="iad") for name in BAD]
+    write_jsonl(ten.landing_dir, used, name="x")
+    (price,) = ten.query("select id, to_jsonb(prices) as whole from prices where key = 'egress'")
+    ten.execute("create table kept as select * from prices where key = 'egress'")
+    columns = [name for name in price["whole"] if name != "id"]
+    repair = (
+        f"update prices set ({', '.join(columns)}) = (select {', '.join(columns)} from kept)"  # noqa: S608
+        " where key = 'egress'"
+    )
+    damage(ten.database, "update prices set unit_amount = null where key = 'egress'")
+    assert [failure.organization_id for failure in ten.close().failures] == list(BAD)
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
+    now = SEPTEMBER.closes_at(TERMS.grace) + timedelta(hours=2)
+    for change, named in DAMAGED_PRICES.items():
+        damage(ten.database, repair, f"update prices set {change} where key = 'egress'")  # noqa: S608
+        failures = ten.bill(now=now).failures
+        assert [(one.organization_id, one.error.code) for one in failures] == [
+            (name, "unreadable_price") for name in BAD
+        ], change
+        for failure in failures:
+            text = failure.error.operator_text
+            assert text.startswith("price fly/egress"), text
+            assert named in text, text
+            assert text.endswith(f"correct its row in the table prices (id {price['id']}), then bill the month again")
+    damage(ten.database, repair)
+    assert ten.bill(now=now).failures == []
+
+
+DAMAGED_AGREEMENTS = {
+    """charges = '{"percent_off": "NaN"}'""": "percent_off 'NaN' is no number",
+    """charges = '{"percent_off": "101"}'""": "percent_off 101 must be above 0 and at most 100",
+    "charges = '7'": "charges 7 is not a JSON object",
+    """charges = '{"percent_off": "10", "effective_from": "2020-01-01"}'""": "charges contains effective_from",
+    "match = '[]'": "match [] is not a JSON object",
+    "effective_from = 'infinity'": "effective_from infinity is not a valid time",
+    "effective_until = effective_from": "is not after effective_from",
+}
+
+
+def test_a_damaged_negotiated_price_is_named_and_stops_only_its_holders(ten: Platform) -> None:
+    """One of the two holds its price by itself, the other one in a group."""
+    for column, holder in (("organization_id", "org-3"), ("price_group", "partners")):
+        ten.insert(
+            "negotiated_prices", id=id_of(holder), book="fly", key="requests", charges='{"percent_off": "10"}',
+            effective_from=at("2026-01-01"), **{column: holder},
+        )  # fmt: skip
+    ten.insert("price_group_members", price_group="partners", organization_id="org-7", effective_from=at("2026-01-01"))
+    damage(ten.database, "update negotiated_prices set charges = '7'")
+    assert [failure.organization_id for failure in ten.close().failures] == list(BAD)
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
+    now = SEPTEMBER.closes_at(TERMS.grace) + timedelta(hours=2)
+    whole = (
+        """update negotiated_prices set charges = '{"percent_off": "10"}', match = '{}',"""
+        " effective_from = '2026-01-01Z', effective_until = null"
+    )
+    for change, named in DAMAGED_AGREEMENTS.items():
+        damage(ten.database, whole, f"update negotiated_prices set {change}")  # noqa: S608
+        failures = ten.bill(now=now).failures
+        assert [one.organization_id for one in failures] == list(BAD), change
+        for failure, holder in zip(failures, ("org-3", "group partners"), strict=True):
+            text = failure.error.operator_text
+            assert text.startswith(f"negotiated price fly/requests of {holder}: "), text
+            assert named in text, text
+            assert "correct its row in the table negotiated_prices (id " in text
+    damage(ten.database, whole, "update price_group_members set effective_until = effective_from")
+    (failure,) = ten.bill(now=now).failures
+    assert failure.organization_id == "org-7"
+    assert failure.error.operator_text.startswith("membership of org-7 in group partners: effective_until")
+
+
 def test_what_the_database_refuses_to_write_fails_the_organization_whose_invoice_it_is(ten: Platform) -> None:
     """Linked after it was computed, and overdrawn: seen only when the invoice becomes final."""
     ten.execute("alter table invoices add constraint odd check (organization_id not in ('org-3', 'org-7'))")
@@ -248,9 +345,7 @@ def test_a_rollup_of_an_open_invoice_that_can_not_be_put_right_is_not_billed_bef
     damage_rollups(ten, ONE_TOO_MANY)
     billed = ten.close()
     assert [(one.organization_id, one.error.code) for one in billed.failures] == [("org-3", "usage_rollups_damaged")]
-    assert (
-        "egress_gb is 0 of 0 events in the usage table, and 500 of 1 events" in billed.failures[0].error.operator_text
-    )
+    assert "egress_gb is 0 from 0 events in the usage table, b" in billed.failures[0].error.operator_text
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name != "org-3"}
     ten.execute("delete from usage_rollups where quantity = 500")
     assert ten.close().failures == []

@@ -137,7 +137,7 @@ def test_two_groups_with_a_price_for_one_key_at_a_time_are_refused_when_they_are
         "  - {group: schools, organization: acme, effective_from: 2026-01-01}\n"
     )
     with pytest.raises(
-        ValueError, match=r"acme is in two groups with a price for requests at a time: .*early.*schools"
+        ValueError, match=r"acme is in two groups with a price for requests at the same time: .*early.*schools"
     ):
         load(platform, text % "2026-09-17")
     load(platform, text % "2026-09-16")

@@ -123,7 +123,7 @@ def test_the_same_bought_again_is_written_once(platform: Platform) -> None:
 def test_a_month_of_one_is_not_bought_again_by_mistake_a_month_later(platform: Platform) -> None:
     reserve(platform.database, year())
     for first in (SEPTEMBER.plus(-11), OCTOBER, SEPTEMBER.plus(11)):
-        with pytest.raises(ReservationRefused, match=r"from 2026-09 to 2027-08: for one more, say --number 2"):
+        with pytest.raises(ReservationRefused, match=r"from 2026-09 to 2027-08: to buy another one, add --number 2"):
             reserve(platform.database, year(first=first))
     assert reserve(platform.database, year(first=SEPTEMBER.plus(12)))
     assert reserve(platform.database, year("fra", first=OCTOBER))
@@ -147,11 +147,11 @@ def test_an_unknown_block_is_answered_with_those_there_are() -> None:
 @pytest.mark.parametrize(
     ("reservation", "said"),
     [
-        (year("mars"), "has no price in region 'mars' in 2026-09; there is ams, fra"),
+        (year("mars"), "has no price for region 'mars' in 2026-09: choose ams, fra"),
         (replace(year(), organization_id="nobody"), "no organization 'nobody'"),
-        (year(first=BillingMonth(2024, 6)), "is on offer since 2024-07-19, not in 2024-06"),
-        (replace(year(), block=replace(YEAR, currency="EUR")), "is in EUR, acme is billed in USD"),
-        (replace(year(), block=replace(YEAR, book="other")), "is of price book 'other', acme is billed by 'fly'"),
+        (year(first=BillingMonth(2024, 6)), "is on offer from 2024-07-19 on, not in 2024-06"),
+        (replace(year(), block=replace(YEAR, currency="EUR")), "is in EUR, but acme is billed in USD"),
+        (replace(year(), block=replace(YEAR, book="other")), "is of price book 'other', but acme has price book 'fly'"),
     ],
 )
 def test_what_can_not_be_bought_is_refused_with_what_can(
@@ -164,14 +164,14 @@ def test_what_can_not_be_bought_is_refused_with_what_can(
 
 def test_a_region_has_to_have_a_price_of_that_class(platform: Platform) -> None:
     shared = find_block(BLOCKS, "reservation/shared/5")
-    with pytest.raises(ReservationRefused, match="has no price in region 'fra' in 2026-09; there is ams"):
+    with pytest.raises(ReservationRefused, match="has no price for region 'fra' in 2026-09: choose ams"):
         reserve(platform.database, replace(year("fra"), block=shared))
 
 
 def test_one_that_is_linked_is_told_whose_credits_pay(platform: Platform) -> None:
     platform.add_organization("holding")
     platform.link("acme", "holding", NOVEMBER)
-    with pytest.raises(ReservationRefused, match=r"on the invoice of holding .*: reserve it for holding"):
+    with pytest.raises(ReservationRefused, match=r"on the invoice of holding .*: reserve the block for holding"):
         reserve(platform.database, year())
     assert reserve(platform.database, replace(year(), organization_id="holding"))
 

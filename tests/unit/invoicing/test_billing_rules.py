@@ -294,7 +294,7 @@ def test_12_a_price_for_more_dimensions_comes_before_one_that_began_later() -> N
 )
 def test_12_two_prices_that_fit_equally_well_are_refused(pair: list[NegotiatedPrice]) -> None:
     both = replace(used("10"), dimensions={"region": "ams", "size": "big"})
-    with pytest.raises(BillingError, match=r"ambiguous_price: .* both hold at 2026-09-01"):
+    with pytest.raises(BillingError, match=r"ambiguous_price: .* both apply at 2026-09-01"):
         negotiated(*pair, usage=[both])
 
 
@@ -312,7 +312,7 @@ def test_13_an_allowance_goes_on_where_the_negotiated_price_begins() -> None:
 
 
 def test_14_a_negotiated_price_is_in_the_currency_of_the_list_price() -> None:
-    with pytest.raises(BillingError, match="it is in EUR, the list price in USD"):
+    with pytest.raises(BillingError, match="it is in EUR, but the list price is in USD"):
         negotiated(agreed(unit_amount="0.60", currency="EUR"), usage=[used("10")])
     assert negotiated(agreed(unit_amount="0.60", currency="USD"), usage=[used("10")]) == [6]
 

@@ -274,7 +274,7 @@ def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
     with pytest.raises(BillingError, match="usage 'book' of acme in 2026-09"):
         split(item("book", "50", **BOOKS), taxes=[CHEAP, other])
     minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": []})
-    with pytest.raises(BillingError, match="several rates could tax acme in 2026-09: VAT 20 %, VAT then 16 %"):
+    with pytest.raises(BillingError, match="several rates of VAT apply to acme in 2026-09: VAT 20 %, VAT then 16 %"):
         split(minimum, taxes=[VAT, OLD, CHEAP])
 
 

@@ -283,7 +283,8 @@ def test_a_negotiated_price_that_the_list_price_makes_unreadable_says_so() -> No
         month([agreed(percent_off="0.0000000000001")], used("requests", "10"))
     assert str(refused.value) == (
         "unreadable_price: negotiated price fly/requests of acme from 2026-01-01 00:00: price fly/requests: unit_amount"
-        " 0.0999999999999999 has more than 12 decimals: name the price of more units, with `per`: correct it, then"
+        " 0.0999999999999999 has more than 12 decimals: give the price of more units with `per`: correct the negotiated"
+        " price, then"
         " bill the month again"
     )
 
@@ -503,7 +504,7 @@ def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said
 @pytest.mark.parametrize(
     ("own", "over", "said"),
     [
-        (agreed(unit_amount="1", currency="EUR"), REQUESTS, "it is in EUR, the list price in USD"),
+        (agreed(unit_amount="1", currency="EUR"), REQUESTS, "it is in EUR, but the list price is in USD"),
         (agreed("support", unit_amount="1", match={"region": "ams"}), SUPPORT, "match is for usage"),
         (
             agreed("support", unit_amount="1", transform_quantity={"step": "5"}),

@@ -80,9 +80,9 @@ def test_an_entry_that_a_book_has_twice_is_refused_by_name(tmp_path: Path, files
     ("table", "said"),
     [
         ("region,price,price\nams,1.00,5.00\n", "'price' more than once"),
-        ("region,price\nams,1.00,5.00\n", r"row 'ams,1.00,5.00' has 3 fields, the header has 2"),
-        ("region,price\nams\n", "has 1 fields, the header has 2"),
-        ("region,cost\nams,1.00\n", r"\{price\} names no column of the table; it has region, cost"),
+        ("region,price\nams,1.00,5.00\n", r"row 'ams,1.00,5.00' has 3 fields, but the header has 2"),
+        ("region,price\nams\n", "has 1 fields, but the header has 2"),
+        ("region,cost\nams,1.00\n", r"\{price\} is not a column of the table; it has region, cost"),
         ('region,price\nams,"1.00\n', "unexpected end of data"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_date_without_quotes_is_its_midnight(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- 1", "it holds list, not fields"),
+        ("- 1", "it contains list, not fields"),
         ("prices: {key: a}", "prices must be a list of entries with fields"),
         ("prices: [a]", "prices must be a list of entries with fields"),
         ("meters: 3", "meters must be a list of entries with fields"),

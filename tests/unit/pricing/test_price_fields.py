@@ -299,4 +299,4 @@ def test_an_interval_that_there_is_not_is_answered_with_those_there_are() -> Non
 def test_usage_by_the_quarter_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError) as refused:
         replace(price("requests", "1", "requests"), interval="quarter")
-    assert str(refused.value) == "interval is for fees, and usage is charged by the month: leave it out"
+    assert str(refused.value) == "interval is for fees, but usage is charged by the month: leave it out"

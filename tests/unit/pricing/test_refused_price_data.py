@@ -58,8 +58,8 @@ def test_a_rounding_that_can_not_be_read_is_refused(
 
 def test_versions_of_a_fee_by_different_intervals_are_told_with_what_to_do() -> None:
     assert mixed_intervals("plan", ["month", "year"]) == (
-        "the versions of price 'plan' are by the month and by the year: a fee keeps its interval; give the other one a"
-        " key of its own, end the subscriptions and begin others with that key"
+        "the versions of price 'plan' are by the month and by the year, but a fee must keep its interval: give the"
+        " other version a key of its own, end the subscriptions and start new ones with that key"
     )
 
 

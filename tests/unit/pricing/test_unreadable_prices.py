@@ -11,7 +11,10 @@ from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice
 from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at
 
 MIDDLE = at("2026-09-16")
-SAID = "unreadable_price: price egress: amount NaN is not a finite number: correct it, then bill the month again"
+SAID = (
+    "unreadable_price: price egress{since}: amount NaN is not a finite number: correct its row in the table prices,"
+    " then bill the month again"
+)
 
 
 def book(**known: Any) -> PriceBook:
@@ -45,7 +48,8 @@ def test_it_stops_the_usage_that_it_could_be_for(
     known: dict[str, Any], dimensions: dict[str, str], stops: bool
 ) -> None:
     prices = book(**known)
-    assert refusal(lambda: prices.for_usage("egress_gb", dimensions, MIDDLE)) == (SAID if stops else None)
+    said = SAID.format(since="") if stops else None
+    assert refusal(lambda: prices.for_usage("egress_gb", dimensions, MIDDLE)) == said
     assert prices.for_usage("requests", dimensions, MIDDLE) == REQUESTS
 
 
@@ -65,10 +69,20 @@ def test_it_stops_the_usage_that_it_could_be_for(
 )
 def test_it_stops_only_the_time_in_which_it_may_hold(since: str | None, until: str | None, stops: bool) -> None:
     prices = book(effective_from=since and at(since), effective_until=until and at(until))
-    said = SAID if stops else None
+    said = SAID.format(since=f" from {at(since):%Y-%m-%d %H:%M}" if since else "") if stops else None
     assert refusal(lambda: prices.for_usage("egress_gb", {}, MIDDLE)) == said
     assert refusal(lambda: prices.for_key("egress", MIDDLE)) == said
     assert refusal(lambda: prices.last_for_key("egress", MIDDLE)) == said
+
+
+def test_the_refusal_names_the_book_and_the_row_of_the_damaged_price() -> None:
+    wrong = UnreadablePrice("egress", "egress_gb", "per is missing", book="fly", id=EGRESS.id)
+    with pytest.raises(BillingError) as refused:
+        PriceBook([], [wrong]).for_usage("egress_gb", {}, MIDDLE)
+    assert refused.value.operator_text == (
+        f"price fly/egress: per is missing: correct its row in the table prices (id {EGRESS.id}), then bill the month"
+        " again"
+    )
 
 
 def test_fees_of_other_keys_go_on() -> None:

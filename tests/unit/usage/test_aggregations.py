@@ -216,11 +216,14 @@ def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
         ({"aggregation": "time_weighted", "series": "volume", "time_unit": 0}, "time_unit 0 is no whole number"),
         ({"aggregation": "time_weighted", "series": "volume", "time_unit": "1h"}, "time_unit '1h' is no whole number"),
         ({"aggregation": "time_weighted", "series": "volume", "time_unit": True}, "time_unit True is no whole number"),
-        ({"aggregation": "time_weighted", "series": 'a"b', "time_unit": 1}, "names no property of an event's data"),
-        ({"aggregation": "unique", "unique_of": ["user"]}, r"\['user'\] names no property"),
+        (
+            {"aggregation": "time_weighted", "series": 'a"b', "time_unit": 1},
+            "is not the name of a property of an event's data",
+        ),
+        ({"aggregation": "unique", "unique_of": ["user"]}, r"\['user'\] is not the name of a property"),
         ({"agregation": "max"}, r"unknown fields \['agregation'\] in a meter"),
         ({"name": None}, "name is missing"),
-        ({"dimensions": "region"}, "dimensions 'region' is no list of texts"),
+        ({"dimensions": "region"}, "dimensions 'region' is not a list of texts"),
     ],
 )
 def test_a_meter_that_can_not_add_up_is_refused_with_what_to_write(data: dict[str, Any], said: str) -> None:
@@ -238,7 +241,7 @@ def test_a_meter_is_read_with_its_settings() -> None:
 
 @pytest.mark.parametrize("unit", [True, False, 1.5, Decimal(60), "60", 0, -1])
 def test_a_unit_of_time_that_is_no_whole_number_of_seconds_is_refused(unit: Any) -> None:
-    with pytest.raises(ValueError, match="is no whole number of seconds above 0: write 3600 for hours"):
+    with pytest.raises(ValueError, match="is not a whole number of seconds above 0: write 3600 for hours"):
         Aggregation("time_weighted", series="volume", time_unit=unit)
 
 

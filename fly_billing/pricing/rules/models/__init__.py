@@ -1,4 +1,4 @@
-"""How a quantity becomes money: one price model per module (`model.PriceModel` says what they have in common)."""
+"""Price models, which turn a quantity into an amount: one per module. `model.PriceModel` is their interface."""
 
 from fly_billing.pricing.rules.models.flat import Flat
 from fly_billing.pricing.rules.models.graduated import Graduated
@@ -11,7 +11,7 @@ from fly_billing.pricing.rules.models.step import PriceStep
 from fly_billing.pricing.rules.models.tiers import Tier
 from fly_billing.pricing.rules.models.volume import Volume
 
-# By the name that stands in a price's field `model`.
+# By the value of a price's field `model`.
 MODELS: dict[str, type[PriceModel]] = {
     model.NAME: model for model in (PerUnit, Package, Graduated, Volume, GraduatedPercentage, Percentage, Flat)
 }

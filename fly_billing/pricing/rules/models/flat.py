@@ -1,4 +1,4 @@
-"""Flat: one amount a month, however much was used."""
+"""Flat: one amount a month, for any usage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fly_billing.pricing.rules.models.step import PriceStep
 
 @dataclass(frozen=True)
 class Flat:
-    """`flat_amount` once a month: if anything was used, or always where the price says `at_zero: item`."""
+    """Charges `flat_amount` once a month: if there is usage, or always if the price has `at_zero: item`."""
 
     NAME: ClassVar[str] = "flat"
     FIELDS: ClassVar[frozenset[str]] = frozenset({"flat_amount"})
@@ -37,7 +37,7 @@ class Flat:
         if not quantity:
             return []
         if already_used:
-            return [PriceStep.of("charged before in this month", quantity, Decimal(0))]
+            return [PriceStep.of("already charged in this month", quantity, Decimal(0))]
         return [PriceStep.of("flat amount", Decimal(1), self.flat_amount, units=quantity)]
 
     def steps_at_zero(self) -> list[PriceStep]:

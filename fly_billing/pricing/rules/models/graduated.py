@@ -1,4 +1,4 @@
-"""Graduated: each unit costs what its own tier says.
+"""Graduated: each unit has the price of its own tier.
 
 As in docs.stripe.com/products-prices/pricing-models#graduated-pricing.
 """
@@ -18,10 +18,10 @@ from fly_billing.pricing.rules.models.tiers import Tier, check_tiers, range_labe
 
 @dataclass(frozen=True)
 class Graduated:
-    """Tiers in rising order, the last one open. Raises ValueError where they are not.
+    """Tiers in rising order, the last one open. Raises ValueError if they are not.
 
-    The tiers are those of the whole month: a part of it begins in the tier in which the parts before it ended, and the
-    flat fee of a tier is charged by the part that enters it.
+    The tiers cover the whole month: a part of it starts in the tier in which the part before ended, and the part that
+    enters a tier charges its flat fee.
     """
 
     NAME: ClassVar[str] = "graduated"
@@ -44,7 +44,7 @@ class Graduated:
     def steps(
         self, quantity: Decimal, already_used: Decimal = Decimal(0), month_total: Decimal | None = None
     ) -> list[PriceStep]:
-        """Return one step per tier that the units reach, and one per flat fee that they enter."""
+        """Return a step for each tier that the units reach, and one for each flat fee."""
         steps = []
         end = EXACT.add(already_used, quantity)
         for lower, tier in with_lower_bounds(self.tiers):
@@ -57,5 +57,5 @@ class Graduated:
         return steps
 
     def steps_at_zero(self) -> list[PriceStep]:
-        """Return the first tier's flat fee: tiers start at 0."""
+        """Return the flat fee of the first tier, because tiers start at 0."""
         return self.tiers[0].fee(Decimal(0))

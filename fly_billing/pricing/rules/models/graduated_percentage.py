@@ -20,9 +20,9 @@ from fly_billing.pricing.rules.models.tiers import Tier, bound_data, check_tiers
 
 @dataclass(frozen=True)
 class PercentTier:
-    """Of the amount up to and including `up_to` (None: all the rest), `percent` is owed.
+    """Charges `percent` of the amount up to and including `up_to` (None: all the rest).
 
-    `flat_amount` is owed once a month, as soon as the tier is reached.
+    `flat_amount` is charged once a month if the tier is reached.
     """
 
     up_to: Decimal | None
@@ -46,7 +46,7 @@ class PercentTier:
 
 @dataclass(frozen=True)
 class GraduatedPercentage:
-    """Tiers in rising order, the last one open, of the whole month. Raises ValueError where they are not."""
+    """Tiers in rising order, the last one open, for the whole month. Raises ValueError if they are not."""
 
     NAME: ClassVar[str] = "graduated_percentage"
     FIELDS: ClassVar[frozenset[str]] = frozenset({"tiers"})
@@ -66,11 +66,11 @@ class GraduatedPercentage:
     def steps(
         self, quantity: Decimal, already_used: Decimal = Decimal(0), month_total: Decimal | None = None
     ) -> list[PriceStep]:
-        """Return one step per tier that the amount reaches (`500 x 1 per 100`), and one per flat fee."""
+        """Return a step for each tier that the amount reaches (`500 x 1 per 100`), and one for each flat fee."""
         return self._per_hundred.steps(quantity, already_used)
 
     def steps_at_zero(self) -> list[PriceStep]:
-        """Return the first tier's flat fee: tiers start at 0."""
+        """Return the flat fee of the first tier, because tiers start at 0."""
         return self._per_hundred.steps_at_zero()
 
     @cached_property

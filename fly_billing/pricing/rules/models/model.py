@@ -1,4 +1,4 @@
-"""What every price model is: a frozen value that turns a quantity into steps, and reads and writes itself."""
+"""The interface of price models: frozen values that turn a quantity into steps, and read and write their own fields."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fly_billing.pricing.rules.models.step import PriceStep
 
 
 class PriceModel(Protocol):
-    """One way to charge. The models know nothing of allowances, minimums or months: `pricing.rules.rating` does.
+    """A way to charge a quantity. `pricing.rules.rating` adds allowances, minimums and maximums.
 
-    A month may have parts: where a price changes inside it, each version charges the usage of its time. Tiers,
-    packages and flat fees nevertheless belong to the whole month. So each model is told what the parts before it used.
-    Split at will, a month costs the same under one price.
+    If a price changes inside a month, each version charges the usage of its time, a part of the month. Tiers, packages
+    and flat fees cover the whole month, so each part gets the units of the parts before. Under one price, a month costs
+    the same wherever it is split.
     """
 
     NAME: ClassVar[str]
@@ -26,19 +26,21 @@ class PriceModel(Protocol):
         ...
 
     def to_data(self) -> dict[str, Any]:
-        """Return the model's own fields, JSON-ready, without those that stand at their default."""
+        """Return the model's own fields, JSON-ready, without those that have their default."""
         ...
 
     def steps(
         self, quantity: Decimal, already_used: Decimal = Decimal(0), month_total: Decimal | None = None
     ) -> list[PriceStep]:
-        """Charge `quantity` billable units, of which earlier parts of the month had `already_used`.
+        """Charge a part of a month. The steps' units add up to the quantity; a quantity of 0 has no steps.
 
-        `month_total` are the month's billable units over all its parts (None: nothing follows). The steps' units add up
-        to the quantity. A quantity of 0 has no steps.
+        Args:
+            quantity: The billable units of the part.
+            already_used: The billable units of the parts before.
+            month_total: The billable units of the month. None: this is the last part.
         """
         ...
 
     def steps_at_zero(self) -> list[PriceStep]:
-        """Charge a month without any billable unit, under a price that says so (`at_zero: item`)."""
+        """Charge a month without billable units, if the price has `at_zero: item`."""
         ...

@@ -1,6 +1,6 @@
-"""Package: units are sold in packages, and only whole ones.
+"""Package: units are sold in whole packages.
 
-As Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities).
+Works like Stripe's transform_quantity (docs.stripe.com/billing/subscriptions/usage-based/transform-quantities).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from fly_billing.pricing.rules.transformed_quantity import ROUNDINGS, whole_step
 
 @dataclass(frozen=True)
 class Package:
-    """`unit_amount` buys a package of `per` units. A package that is begun counts (`up`) or does not (`down`).
+    """Charges `unit_amount` for a package of `per` units. `round` decides if a started package counts: `up`, `down`.
 
-    Packages are counted over the whole month: what an earlier part of it began is not begun again.
+    Packages are counted over the whole month: a part does not pay again for a package that an earlier part started.
     """
 
     NAME: ClassVar[str] = "package"
@@ -46,7 +46,7 @@ class Package:
     def steps(
         self, quantity: Decimal, already_used: Decimal = Decimal(0), month_total: Decimal | None = None
     ) -> list[PriceStep]:
-        """Return one step: so many packages, for all of the units."""
+        """Return one step: the number of packages, for all units."""
         if not quantity:
             return []
         begun_after = self._packages(EXACT.add(already_used, quantity))

@@ -16,7 +16,7 @@ from fly_billing.pricing.rules.models.step import PriceStep
 
 @dataclass(frozen=True)
 class PerUnit:
-    """`unit_amount` buys `per` units, linearly: 1.94 per 2,592,000 seconds charges one second 1.94 / 2,592,000."""
+    """Charges `unit_amount` for `per` units, linearly: at 1.94 per 2,592,000 seconds, a second is 1.94 / 2,592,000."""
 
     NAME: ClassVar[str] = "per_unit"
     FIELDS: ClassVar[frozenset[str]] = frozenset({"unit_amount", "per"})
@@ -38,7 +38,7 @@ class PerUnit:
     def steps(
         self, quantity: Decimal, already_used: Decimal = Decimal(0), month_total: Decimal | None = None
     ) -> list[PriceStep]:
-        """Return one step; none where nothing was used (or all of it was free)."""
+        """Return one step; none if there are no billable units."""
         return [PriceStep.of("all", quantity, self.unit_amount, self.per)] if quantity else []
 
     def steps_at_zero(self) -> list[PriceStep]:

@@ -1,4 +1,4 @@
-"""Percentage: so many percent of an amount of money. The quantity is that amount, in the price's currency."""
+"""Percentage: a percentage of an amount of money. The quantity is that amount, in the price's currency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HUNDRED = Decimal(100)
 
 @dataclass(frozen=True)
 class Percentage:
-    """`percent` of the quantity, and `flat_amount` once a month if there is any. 1.5 percent of 200.00 are 3.00."""
+    """Charges `percent` of the quantity, and `flat_amount` once a month if there is usage: 1.5 % of 200.00 is 3.00."""
 
     NAME: ClassVar[str] = "percentage"
     FIELDS: ClassVar[frozenset[str]] = frozenset({"percent", "flat_amount"})
@@ -37,7 +37,7 @@ class Percentage:
     def steps(
         self, quantity: Decimal, already_used: Decimal = Decimal(0), month_total: Decimal | None = None
     ) -> list[PriceStep]:
-        """Return the share, and in the first part of the month the flat fee."""
+        """Return the percentage and, in the first part of the month, the flat fee."""
         if not quantity:
             return []
         fee = [] if already_used else self.steps_at_zero()

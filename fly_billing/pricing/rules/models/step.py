@@ -1,4 +1,4 @@
-"""One line of the sum behind an amount: so much of something at such a price."""
+"""One step of the calculation of an amount: a quantity times a unit amount."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from fly_billing.money import exact_product, plain
 
 @dataclass(frozen=True)
 class PriceStep:
-    """`quantity x unit_amount / per = amount`, with the label a person reads (`0 to 10`, `packages of 1,000`).
+    """A step `quantity x unit_amount / per = amount`. An item's amount is the sum of its steps.
 
-    `units` is how much of the usage the step accounts for. Mostly that is its quantity; but 3 packages of 1,000 may
-    account for 2,100 requests, and a flat fee accounts for none. The units of an item's steps add up to its billable
-    quantity, their amounts to its amount.
+    Attributes:
+        label: For people: `0 to 10`, `packages of 1,000`.
+        units: The part of the usage that the step covers. Usually this is its quantity, but 3 packages of 1,000 may
+            cover 2,100 requests, and a flat fee covers none. An item's steps cover its billable quantity.
     """
 
     label: str
@@ -33,17 +34,17 @@ class PriceStep:
         per: Decimal = Decimal(1),
         units: Decimal | None = None,
     ) -> PriceStep:
-        """Make a step that accounts for its quantity, or for `units` where that is another number."""
+        """Make a step that covers its quantity, or `units` if that is another number."""
         amount = exact_product(quantity, unit_amount, per)
         return cls(label, quantity, unit_amount, per, amount, quantity if units is None else units)
 
     @classmethod
     def fee(cls, label: str, amount: Decimal) -> PriceStep:
-        """Make a step for an amount that is owed whatever the number of units: `1 x amount`, for no units."""
+        """Make a step for an amount that does not depend on units: `1 x amount`, which covers no units."""
         return cls.of(label, Decimal(1), amount, units=Decimal(0))
 
     def as_data(self) -> dict[str, str]:
-        """Return the step as JSON-ready text values: decimals stay exact. `units` is there where it says more."""
+        """Return the step as JSON-ready texts, so that decimals stay exact; `units` only if it is not the quantity."""
         data = {
             "label": self.label,
             "quantity": plain(self.quantity),

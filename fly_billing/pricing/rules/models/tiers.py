@@ -1,4 +1,4 @@
-"""Tiers: what the models by tier share. A tier goes up to and including its bound, as Stripe's `up_to` does."""
+"""Tiers, for all models that have them. A tier includes its upper bound, as with Stripe's `up_to`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol, Self
 from fly_billing.money import plain
 from fly_billing.pricing.rules.fields import (
     as_text,
+    bounded_number,
     check_amount,
-    exact_number,
     fee_data,
     read_number,
     refuse_unknown,
@@ -20,7 +20,7 @@ from fly_billing.pricing.rules.models.step import PriceStep
 
 
 class Bounded(Protocol):
-    """What has an upper bound; None: all the rest."""
+    """A tier of any model; `up_to` None: all the rest."""
 
     @property
     def up_to(self) -> Decimal | None: ...
@@ -28,9 +28,9 @@ class Bounded(Protocol):
 
 @dataclass(frozen=True)
 class Tier:
-    """Units up to and including `up_to` (None: all the rest) cost `unit_amount` for every `per` of them.
+    """Charges `unit_amount` for every `per` units up to and including `up_to` (None: all the rest).
 
-    `flat_amount` is owed once a month, as soon as the tier is reached.
+    `flat_amount` is charged once a month if the tier is reached.
     """
 
     up_to: Decimal | None
@@ -43,7 +43,7 @@ class Tier:
 
     @classmethod
     def list_from(cls, data: Mapping[str, Any]) -> tuple[Self, ...]:
-        """Read the field `tiers`. A tier with a flat amount may do without a unit amount."""
+        """Read the field `tiers`. A tier with a flat amount needs no unit amount."""
         return tuple(
             cls(
                 read_bound(tier),
@@ -57,13 +57,13 @@ class Tier:
         return bound_data(self.up_to) | {"unit_amount": as_text(self.unit_amount)} | fee_data(self.flat_amount)
 
     def fee(self, lower: Decimal) -> list[PriceStep]:
-        """Return the flat fee's step; none where the tier has none. `lower` is the bound of the tier before."""
+        """Return the step of the flat fee, if the tier has one. `lower` is the bound of the tier before."""
         label = f"flat fee of {range_label(lower, self.up_to)}"
         return [PriceStep.fee(label, self.flat_amount)] if self.flat_amount else []
 
 
 def check_tiers(tiers: Sequence[Bounded], what: str) -> None:
-    """Refuse tiers that do not rise, or of which not exactly the last is open. `what` names them."""
+    """Refuse tiers that do not rise, or whose last one is not the only open one. `what` names them."""
     bounds = [tier.up_to for tier in tiers]
     closed = [bound for bound in bounds[:-1] if bound is not None]
     if not bounds or bounds[-1] is not None or len(closed) != len(bounds) - 1:
@@ -73,7 +73,7 @@ def check_tiers(tiers: Sequence[Bounded], what: str) -> None:
 
 
 def with_lower_bounds(tiers: Sequence[Tier]) -> Iterator[tuple[Decimal, Tier]]:
-    """Yield each tier with the bound below it, which is not in it."""
+    """Yield each tier with its lower bound, exclusive."""
     lower = Decimal(0)
     for tier in tiers:
         yield lower, tier
@@ -85,7 +85,7 @@ def range_label(lower: Decimal, up_to: Decimal | None) -> str:
 
 
 def tier_list(data: Mapping[str, Any], known: frozenset[str]) -> list[Mapping[str, Any]]:
-    """Return the field `tiers`: a list with one mapping per tier, of `known` fields."""
+    """Return the field `tiers`: a list with a mapping of `known` fields per tier."""
     tiers = data.get("tiers")
     if tiers is None:
         raise ValueError("tiers is missing")
@@ -98,7 +98,7 @@ def tier_list(data: Mapping[str, Any], known: frozenset[str]) -> list[Mapping[st
 
 def read_bound(tier: Mapping[str, Any]) -> Decimal | None:
     up_to = tier.get("up_to")
-    return None if up_to is None else exact_number("up_to", up_to)
+    return None if up_to is None else bounded_number("up_to", up_to)
 
 
 def bound_data(up_to: Decimal | None) -> dict[str, str | None]:

@@ -1,7 +1,6 @@
-"""Volume: the tier that the month's total reaches prices all of its units.
+"""Volume: the tier that the month's total reaches prices all units.
 
-As in docs.stripe.com/products-prices/pricing-models#volume-pricing. One unit more may cost less in total: that is how
-the model is.
+As in docs.stripe.com/products-prices/pricing-models#volume-pricing. So one unit more may lower the total.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from fly_billing.pricing.rules.models.tiers import Tier, check_tiers, range_labe
 
 @dataclass(frozen=True)
 class Volume:
-    """Tiers in rising order, the last one open. Raises ValueError where they are not.
+    """Tiers in rising order, the last one open. Raises ValueError if they are not.
 
-    The tier is chosen by the whole month's units, also for a part of it; its flat fee is charged by the first part.
+    The units of the whole month choose the tier for each part of it. The first part charges the flat fee.
     """
 
     NAME: ClassVar[str] = "volume"
@@ -53,7 +52,7 @@ class Volume:
         return [PriceStep.of(label, quantity, tier.unit_amount, self.per), *fee]
 
     def steps_at_zero(self) -> list[PriceStep]:
-        """Return the first tier's flat fee: tiers start at 0."""
+        """Return the flat fee of the first tier, because tiers start at 0."""
         return self.tiers[0].fee(Decimal(0))
 
     def _reached(self, total: Decimal) -> tuple[Decimal, Tier]:

@@ -241,6 +241,6 @@ def test_taxes_that_are_in_the_prices_and_taxes_that_are_not_can_not_be_on_one_i
     assert refused.value.code == "mixed_taxes"
     assert not refused.value.retryable
     assert refused.value.operator_text == (
-        "the tax rates of acme in 2026-09 are VAT (exclusive), USt (inclusive): prices have their taxes in them or have"
-        " not. Make all of these rates inclusive or all exclusive, then bill the month again"
+        "the tax rates of acme in 2026-09 are VAT (exclusive), USt (inclusive), but prices either include their taxes"
+        " or do not. Make all of these rates inclusive or all exclusive, then bill the month again"
     )
