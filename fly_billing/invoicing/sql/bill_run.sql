@@ -40,8 +40,8 @@ on conflict (organization_id, month) do update set alerted_code = excluded.alert
 create temp table computed_invoices (like invoices) on commit drop;
 
 -- name: record_billing_failure
--- No rows. Records that the organization's invoice of the month can't be computed. `alerted_code` stays, so that the same
--- failure is not alerted twice, not even after a recovery that was not alerted yet.
+-- No rows. Records that the organization's invoice of the month can't be computed. `alerted_code` stays, so that the
+-- same failure is not alerted twice, not even after a recovery that was not alerted yet.
 with untold as (
     delete from billing_recoveries where organization_id = :organization_id and month = :month returning alerted_code
 )
@@ -57,8 +57,8 @@ on conflict (organization_id, month) do update set
     retryable = excluded.retryable, run_id = excluded.run_id, failed_at = excluded.failed_at;
 
 -- name: replace_open_invoices
--- No rows. Inserts computed invoices, or replaces their open versions. `computed_invoices` never has a finalized one; the
--- database would refuse to change it.
+-- No rows. Inserts computed invoices, or replaces their open versions. `computed_invoices` never has a finalized one;
+-- the database would refuse to change it.
 insert into invoices (
     id, organization_id, month, revision, status, currency, amount, total_cents, usage_snapshot_id, computed_at
 )

@@ -1,7 +1,7 @@
 -- One row per payer of these groups that existed before the month's end, and per organization that it pays for in this
 -- month, the payer first: its currency and price book in this month, its current usage snapshot, the problem of its
--- rollups if they are damaged, and the payer's latest invoice. An organization with an invalid creation time is included,
--- so that billing refuses it instead of skipping it.
+-- rollups if they are damaged, and the payer's latest invoice. An organization with an invalid creation time is
+-- included, so that billing refuses it instead of skipping it.
 with held as (
     select distinct on (organization_id) organization_id, currency, price_book
     from organization_history

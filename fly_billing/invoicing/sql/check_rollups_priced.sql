@@ -1,5 +1,6 @@
--- One row per usage rollup of a billed snapshot that no item or several items price; per item whose quantity (before its
--- price transformed it) is not the sum of its rollups; and per usage rollup that several invoices bill, void ones aside.
+-- One row per usage rollup of a billed snapshot that no item or several items price; per item whose quantity (before
+-- its price transformed it) is not the sum of its rollups; and per usage rollup that several invoices bill, void ones
+-- aside.
 select invoices.organization_id, r.meter, r.dimensions::text as dimensions, count(l.item_id) as items, r.quantity
 from invoices
 join organizations on organizations.id = invoices.organization_id

@@ -1,5 +1,5 @@
--- One row per commitment of these payers that runs in this month. is_due: its term ends with the month. counted_before: the
--- amounts that the invoices of its term counted in earlier months. ran_seconds of whole_seconds: its proration.
+-- One row per commitment of these payers that runs in this month. is_due: its term ends with the month. counted_before:
+-- the amounts that the invoices of its term counted in earlier months. ran_seconds of whole_seconds: its proration.
 -- Commitments with invalid times are included, so that billing refuses them instead of skipping them.
 with running as (
     select

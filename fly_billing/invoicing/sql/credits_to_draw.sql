@@ -1,7 +1,7 @@
--- One row per credit of these payers that may be drawn in this month. available: its balance in the ledger, less the draws
--- of open invoices of earlier months, which are not in the ledger yet. Used-up credits are included, because the invoice
--- may refund them. :is_final recalculates final invoices: their own draws and later ones do not count.
--- Credits with invalid times are included, so that billing refuses them instead of skipping them.
+-- One row per credit of these payers that may be drawn in this month. available: its balance in the ledger, less the
+-- draws of open invoices of earlier months, which are not in the ledger yet. Used-up credits are included, because the
+-- invoice may refund them. :is_final recalculates final invoices: their own draws and later ones do not count. Credits
+-- with invalid times are included, so that billing refuses them instead of skipping them.
 with balances as (
     select
         g.*,

@@ -1,7 +1,7 @@
--- One row per subscription of these organizations, interval and currency: the amount that other invoices charged for the
--- interval, with corrections of the month in which it ends, and the last month that charged it. Intervals end after the
--- month begins, and begin before the next month ends. Open invoices count if they are of an earlier month. Void invoices
--- do not count, so that a later invoice charges the interval.
+-- One row per subscription of these organizations, interval and currency: the amount that other invoices charged for
+-- the interval, with corrections of the month in which it ends, and the last month that charged it. Intervals end after
+-- the month begins, and begin before the next month ends. Open invoices count if they are of an earlier month. Void
+-- invoices do not count, so that a later invoice charges the interval.
 with charged as (
     select t.subscription_id, t.interval_start, t.interval_end, t.amount, i.month, i.currency
     from subscriptions as s

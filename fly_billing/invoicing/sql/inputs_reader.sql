@@ -1,7 +1,7 @@
 -- name: adjustments_to_bill
 -- One row per adjustment of an earlier month that no other invoice has, for the payer of that month. Items of a void
--- invoice stay on it, except for its own reissue. Not here: adjustments of an invoice that is void itself, because nothing
--- of it is owed and its reissue includes the difference.
+-- invoice stay on it, except for its own reissue. Not here: adjustments of an invoice that is void itself, because
+-- nothing of it is owed and its reissue includes the difference.
 select
     a.payer_id as organization_id, a.organization_id as about, a.id, a.month, a.product, a.description, a.amount,
     a.currency,
@@ -18,9 +18,9 @@ where a.payer_id = any (:organizations) and a.month < :month and a.credit_note_i
 order by a.payer_id, a.month, a.made_at, a.id;
 
 -- name: credits_of_fees
--- One row per subscription, interval and credit: the amount that the credit paid for the interval's fees on other invoices,
--- less refunds, in the order in which credits are drawn. The same invoices and intervals count as in `fees_charged`.
--- `amount` is above zero; it includes the taxes on the fee if the credit pays after tax.
+-- One row per subscription, interval and credit: the amount that the credit paid for the interval's fees on other
+-- invoices, less refunds, in the order in which credits are drawn. The same invoices and intervals count as in
+-- `fees_charged`. `amount` is above zero; it includes the taxes on the fee if the credit pays after tax.
 select
     t.subscription_id, t.interval_start, g.id as grant_id, g.description, g.pays, sum(part.amount) as amount
 from invoice_items as t
@@ -92,8 +92,8 @@ where r.snapshot_id = any (:snapshots)
 order by usage_snapshots.organization_id, r.meter, r.dimensions, r.segment_start;
 
 -- name: subscriptions_to_bill
--- One row per subscription of these organizations that runs in the month or the next, or is in :charged. If intervals may
--- be longer than a month, also those that ended in the year before, because their last interval may not be settled.
+-- One row per subscription of these organizations that runs in the month or the next, or is in :charged. If intervals
+-- may be longer than a month, also those that ended in the year before, because their last interval may not be settled.
 -- Subscriptions with invalid times are included, so that billing refuses them instead of skipping them.
 select
     organization_id, id, price_key, started_at, ended_at, quantity, billed, proration, anchor, trial_ends_at,

@@ -1,7 +1,7 @@
--- One row per one-off item for this month's invoice: the items of the month, and earlier ones that their own month can't
--- bill, because it is final, or before the organization was created, or has no invoice and is too old for the schedule.
--- Not here: items of other invoices, so that each is billed once. Items of a void invoice stay on it, except for its own
--- reissue. Items with invalid times are included, so that billing refuses them instead of skipping them.
+-- One row per one-off item for this month's invoice: the items of the month, and earlier ones that their own month
+-- can't bill, because it is final, or before the organization was created, or has no invoice and is too old for the
+-- schedule. Not here: items of other invoices, so that each is billed once. Items of a void invoice stay on it, except
+-- for its own reissue. Items with invalid times are included, so that billing refuses them instead of skipping them.
 select
     o.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, o.product,
     o.occurred_at

@@ -1,4 +1,5 @@
--- One row per organization of these billing groups that existed before the month's end, with its price book in the month.
+-- One row per organization of these billing groups that existed before the month's end, with its price book in the
+-- month.
 with held as (
     select distinct on (organization_id) organization_id, price_book
     from organization_history

@@ -1,7 +1,7 @@
 -- One row per tax rate of these payers in this month, with the payer's location and kind. If the payer's invoice of the
--- month is final, these are the rates that it was made with. Otherwise they are the payer's own rates in force or, without
--- any, the latest version of each key of its price book in the month.
--- Rates with invalid times are included, so that billing refuses them instead of skipping them.
+-- month is final, these are the rates that it was made with. Otherwise they are the payer's own rates in force or,
+-- without any, the latest version of each key of its price book in the month. Rates with invalid times are included, so
+-- that billing refuses them instead of skipping them.
 with final as (
     select id, organization_id
     from invoices

@@ -1,6 +1,6 @@
--- One row per adjustment and tax rate: the rates of the invoice that it corrects, and those that its parts name (a refunded
--- fee has the rates of the month before). `taxed_parts` is the amount taxed at each set of rates, if items differ.
--- An adjustment that goes back to a credit that pays after tax is not taxed: it has no row.
+-- One row per adjustment and tax rate: the rates of the invoice that it corrects, and those that its parts name (a
+-- refunded fee has the rates of the month before). `taxed_parts` is the amount taxed at each set of rates, if items
+-- differ. An adjustment that goes back to a credit that pays after tax is not taxed: it has no row.
 with asked as (
     select a.id, a.invoice_id, a.detail -> 'taxed' as taxed
     from adjustments as a

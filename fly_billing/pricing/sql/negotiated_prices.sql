@@ -5,8 +5,8 @@ on conflict (price_group, organization_id, effective_from) do update set effecti
 where to_jsonb(price_group_members) <> to_jsonb(excluded);
 
 -- name: add_loaded_negotiated_prices
--- No rows. Inserts or updates versions of negotiated prices. Unchanged ones are not written, because the database refuses
--- every update of a used one.
+-- No rows. Inserts or updates versions of negotiated prices. Unchanged ones are not written, because the database
+-- refuses every update of a used one.
 insert into negotiated_prices select * from loaded_negotiated_prices
 on conflict (id) do update set charges = excluded.charges, effective_until = excluded.effective_until
 where to_jsonb(negotiated_prices) <> to_jsonb(excluded);

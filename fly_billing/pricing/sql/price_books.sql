@@ -15,8 +15,8 @@ on conflict (key) do update set
     event_type = excluded.event_type, quantity_of = excluded.quantity_of;
 
 -- name: add_loaded_prices
--- No rows. Inserts or updates price versions by (book, key, effective_from). Unchanged ones are not written, because the
--- database refuses every update of a used price.
+-- No rows. Inserts or updates price versions by (book, key, effective_from). Unchanged ones are not written, because
+-- the database refuses every update of a used price.
 insert into prices select * from loaded_prices
 on conflict (book, key, effective_from) do update set
     meter = excluded.meter, product = excluded.product, description = excluded.description, unit = excluded.unit,
@@ -26,8 +26,8 @@ on conflict (book, key, effective_from) do update set
 where to_jsonb(prices) <> to_jsonb(excluded);
 
 -- name: add_loaded_tax_rates
--- No rows. Inserts or updates tax rates by (book, key, first_month). Unchanged ones are not written, because the database
--- refuses every update of a used rate.
+-- No rows. Inserts or updates tax rates by (book, key, first_month). Unchanged ones are not written, because the
+-- database refuses every update of a used rate.
 insert into tax_rates select * from loaded_tax_rates
 on conflict (book, key, first_month) do update set
     tax = excluded.tax, name = excluded.name, percent = excluded.percent, is_inclusive = excluded.is_inclusive,

@@ -179,7 +179,7 @@ def test_prices_that_contradict_each_other_are_named_with_what_to_do(dimensions:
         held.holds("requests", dimensions, MIDDLE)
     assert str(refused.value) == (
         "ambiguous_price: negotiated price fly/requests of group schools from 2026-02-01 00:00 and negotiated price"
-        " fly/requests of group startups from 2026-01-01 00:00 both hold at 2026-09-16 00:00Z"
+        " fly/requests of group startups from 2026-01-01 00:00 both apply at 2026-09-16 00:00Z"
         f"{of}: end one of them, or a membership, or give the organization a price of its own"
     )
 
@@ -478,7 +478,7 @@ def test_an_item_says_whose_price_held_from_when_until_when_and_what_the_list_pr
     [
         ({"group": "startups"}, "exactly one of organization and group"),
         ({"organization": None}, "exactly one of organization and group"),
-        ({}, "either percent_off, or what it charges"),
+        ({}, "either percent_off, or the charge"),
         ({"percent_off": "0"}, "percent_off 0 must be above 0"),
         ({"percent_off": "100.1"}, "percent_off 100.1 must be above 0 and at most 100"),
         ({"percent_off": "-5"}, "percent_off '-5' must be a finite number of at least 0"),
@@ -487,9 +487,9 @@ def test_an_item_says_whose_price_held_from_when_until_when_and_what_the_list_pr
         ({"unit_amount": "1", "effective_until": "2026-01-01"}, "is not after effective_from"),
         ({"unit_amount": "1", "effective_from": None}, "effective_from is missing"),
         ({"unit_amount": "1", "key": None}, "key is missing"),
-        ({"unit_amount": "1", "meter": "requests"}, "meter: the list price says that"),
-        ({"unit_amount": "1", "product": "Other"}, "product: the list price says that"),
-        ({"unit_amount": "1", "interval": "year"}, "interval: the list price says that"),
+        ({"unit_amount": "1", "meter": "requests"}, "meter: the list price defines that"),
+        ({"unit_amount": "1", "product": "Other"}, "product: the list price defines that"),
+        ({"unit_amount": "1", "interval": "year"}, "interval: the list price defines that"),
         ({"unit_amont": "1"}, "unknown fields"),
         ({"unit_amount": "-1"}, "unit_amount '-1'"),
         ({"model": "graduated", "tiers": []}, "graduated tiers need an up_to each"),
@@ -514,12 +514,12 @@ def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said
         (
             agreed("egress", unit_amount="1", match={"region": "fra"}),
             replace(EGRESS, match={"region": ("ams",)}),
-            "match region fra: the list price is not for that",
+            "match region fra: the list price does not cover that",
         ),
         (
             agreed("egress", unit_amount="1", match={"region": ["fra", "ams", "iad"]}),
             replace(EGRESS, match={"region": ("ams",)}),
-            "match region fra, iad: the list price is not for that",
+            "match region fra, iad: the list price does not cover that",
         ),
         (agreed(percent_off="0.0000000000001"), REQUESTS, "more than 12 decimals"),
     ],
@@ -541,11 +541,11 @@ def test_what_does_not_fit_the_list_price_is_refused_by_name(own: NegotiatedPric
         ),
         (
             {"key": "a", "organization": "acme", "group": "b", "percent_off": "1", "effective_from": "2026-01-01"},
-            "negotiated price fly/a of acme: whose price it is: name exactly one of organization and group",
+            "negotiated price fly/a of acme: name exactly one of organization and group: the holder of the price",
         ),
         (
             {"key": "a", "group": "b", "effective_from": "2026-01-01"},
-            "negotiated price fly/a of b: give either percent_off, or what it charges: a model and its fields",
+            "negotiated price fly/a of b: give either percent_off, or the charge: a model and its fields",
         ),
         (
             {"key": "a", "group": "b", "effective_from": "2026-01-01", "percent_off": "1", "minimum": "1"},
@@ -554,7 +554,7 @@ def test_what_does_not_fit_the_list_price_is_refused_by_name(own: NegotiatedPric
         ),
         (
             {"key": "a", "group": "b", "effective_from": "2026-01-01", "meter": "m", "interval": "year"},
-            "negotiated price fly/a of b: interval, meter: the list price says that, leave it out",
+            "negotiated price fly/a of b: interval, meter: the list price defines that, leave it out",
         ),
         (
             {"key": "a", "group": "b", "effective_from": "2026-01-01", "unit_amount": "-1"},

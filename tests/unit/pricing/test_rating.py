@@ -128,8 +128,8 @@ def test_the_allowance_is_prorated_where_the_plan_is(share: Fraction | int | str
     [
         (0.5, r"share 0\.5 is a float"),
         (-1, "share -1 must be at least 0"),
-        ("half", "share 'half' is no fraction"),
-        ("1/0", "share '1/0' is no fraction"),
+        ("half", "share 'half' is not a fraction"),
+        ("1/0", "share '1/0' is not a fraction"),
     ],
 )
 def test_a_share_that_no_plan_could_have_is_refused(share: Any, said: str) -> None:

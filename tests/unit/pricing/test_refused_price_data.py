@@ -70,8 +70,8 @@ VAT: dict[str, Any] = {"key": "vat", "tax": "VAT", "percent": "19", "first_month
     ("changes", "said"),
     [
         ({"last_month": "2026-08"}, "last_month 2026-08 is before first_month 2026-09"),
-        ({"first_month": "2026-9"}, "first_month '2026-9' is no month: write it as 2026-10"),
-        ({"first_month": "2026-09-02"}, "first_month '2026-09-02' is no month: write it as 2026-10"),
+        ({"first_month": "2026-9"}, "first_month '2026-9' is not a month: write it as 2026-10"),
+        ({"first_month": "2026-09-02"}, "first_month '2026-09-02' is not a month: write it as 2026-10"),
         ({"is_inclusive": "yes"}, "is_inclusive 'yes' is not true or false"),
         ({"tax": None}, "tax is missing"),
     ],

@@ -23,7 +23,7 @@ def test_the_amount_is_the_same_however_much_was_used(used: str) -> None:
 
 def test_it_is_charged_once_a_month() -> None:
     (step,) = CLUSTER.steps(Decimal(3), Decimal(2))
-    assert (step.label, step.amount, step.units) == ("charged before in this month", Decimal(0), Decimal(3))
+    assert (step.label, step.amount, step.units) == ("already charged in this month", Decimal(0), Decimal(3))
 
 
 def test_nothing_used_has_no_steps_unless_it_is_always_owed() -> None:
