@@ -140,7 +140,7 @@ def test_a_reservation_pays_before_prepaid_credit_which_pays_what_it_costs(platf
 
 
 def test_an_unknown_block_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ReservationRefused, match="no reservation 'gold'; there are reservation/performance/20, "):
+    with pytest.raises(ReservationRefused, match="no reservation 'gold'; on offer are reservation/performance/20, "):
         find_block(BLOCKS, "gold")
 
 
@@ -212,4 +212,4 @@ def test_the_command_says_what_was_reserved_and_what_is_on_offer(platform: Platf
     )
     assert "acme: already reserved, nothing was written:" in again.stdout
     assert [first.returncode, again.returncode, unknown.returncode] == [0, 0, 2]
-    assert "no reservation 'gold'; there are reservation/performance/20," in " ".join(unknown.stderr.split())
+    assert "no reservation 'gold'; on offer are reservation/performance/20," in " ".join(unknown.stderr.split())
