@@ -159,7 +159,7 @@ def close_months_nightly(
 
     It runs every night, so the next night catches up on a missed night or a failed organization. Closed months with
     late usage run again too: their invoices do not change, and the difference goes on the next invoices. So do months
-    with corrections that wait for a person: the usage may have arrived again, or the corrections may be approved.
+    with corrections that wait for approval: the usage may have arrived again, or the corrections may be approved.
     """
     now = context.scheduled_execution_time.astimezone(UTC)
     database = billing_postgres.database()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import open_runs, show_outcome
 from fly_billing.cli.terminal import Terminal, busy, joined, styled
+from fly_billing.money import counted
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.repair import find_damage, reland_damaged_days
@@ -26,14 +27,14 @@ def land_files(console: Terminal, month: BillingMonth | None) -> bool:
         now = datetime.now(UTC)
         needed = days_before_closing(database, month, settings.grace) if month else []
         days = sorted({*needed, *days_due(database, settings.landing_dir, now, settings.grace)})
-        with busy(console, f"Landing {len(days)} days"):
+        with busy(console, f"Landing {counted(str(len(days)), 'day')}"):
             for stretch in stretches(days):
                 runs.land(stretch)
         unclear = list_landing_problems(database, settings.landing_dir, now)
         for file in unclear:
             line = joined(styled("needs attention", "red"), f" {file.path}: {file.message}")
             console.print(line, soft_wrap=True)
-        return show_outcome(console, runs.record, f"{len(days)} landing days landed") and not unclear
+        return show_outcome(console, runs.record, f"{counted(str(len(days)), 'landing day')} landed") and not unclear
 
 
 def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:
