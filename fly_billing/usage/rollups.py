@@ -17,7 +17,7 @@ import duckdb
 from sqlalchemy import Connection
 
 from fly_billing.errors import BillingError
-from fly_billing.money import plain
+from fly_billing.money import counted, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.copy_from_duckdb import copy_table
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
@@ -251,10 +251,11 @@ def _differences(connection: Connection, names: Sequence[str], used: Used, month
 
 
 def _difference(meter: str, events: int, quantity: Decimal, row: _RolledUpMeter | None) -> str:
-    there = "none" if row is None else f"{plain(row.quantity)} from {row.events} events"
+    there = "none" if row is None else f"{plain(row.quantity)} from {counted(str(row.events), 'event')}"
     if row is not None and row.quantity_by_day != row.quantity:
         there += f" ({plain(row.quantity_by_day)} as the sum of its days)"
-    return f"{meter} is {plain(quantity)} from {events} events in the usage table, but {there} in usage_rollups"
+    here = f"{plain(quantity)} from {counted(str(events), 'event')}"
+    return f"{meter} is {here} in the usage table, but {there} in usage_rollups"
 
 
 def _register(

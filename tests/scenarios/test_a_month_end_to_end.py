@@ -158,7 +158,7 @@ def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_
     (cause,) = failure_causes(result.all_events)
     assert cause.is_actionable
     assert "usage_rollups of broken 2026-10 was changed outside of fly_billing" in cause.text
-    assert "and 7 of 1 events" in cause.text
+    assert "2592000 from 1 event in the usage table, but 7 from 1 event" in cause.text
     assert "fly-billing bill 2026-10" in cause.text
     assert cause.text.endswith("the others are done")
     (failed,) = [one.step_failure_data for one in result.all_events if one.is_step_failure]

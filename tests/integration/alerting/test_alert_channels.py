@@ -403,7 +403,7 @@ def test_a_test_alert_goes_over_every_channel_and_each_says_what_became_of_it(
         )
     assert (ran.returncode, ran.stdout.splitlines()) == (
         1,
-        ["webhook: refused: 500 Internal Server Error", "slack: taken", "mail to oncall@example.com: taken"],
+        ["webhook: refused: 500 Internal Server Error", "slack: accepted", "mail to oncall@example.com: accepted"],
     )
     assert slack.texts()[0].startswith("Test alert of fly_billing\n")
     assert server.subjects() == [("oncall@example.com", "Test alert of fly_billing")]
