@@ -106,7 +106,7 @@ def test_what_a_tax_rate_needs_is_asked_for_by_name(name: str) -> None:
         ({"locations": ["Germany"]}, "locations Germany: write ISO 3166 codes"),
         ({"locations": ["de"]}, "locations de: write ISO 3166 codes"),
         ({"customers": []}, "customers [] must be a text or a list of texts"),
-        ({"first_month": "2026-09-15"}, "first_month '2026-09-15' is no month"),
+        ({"first_month": "2026-09-15"}, "first_month '2026-09-15' is not a month"),
         ({"first_month": "2026-13"}, "no such month: 2026-13"),
         ({"last_month": "2026-08"}, "last_month 2026-08 is before first_month 2026-09"),
     ],
