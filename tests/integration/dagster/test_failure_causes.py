@@ -248,7 +248,7 @@ def test_the_command_line_names_what_a_month_waits_for_and_fails(environment: di
     billed = run(environment, "bill", str(month))
     assert billed.returncode == 1
     assert f"failed bill_month {month}: {month} can't be closed: " in billed.stdout
-    assert f"Run `fly-billing land {month}`, which lands all of them, then `fly-billing bill {month}`" in billed.stdout
+    assert f"Run `fly-billing land {month}` to land all of them, then `fly-billing bill {month}`" in billed.stdout
     assert "executing op" not in billed.stdout
 
     landed = run(environment, "land", str(month))
