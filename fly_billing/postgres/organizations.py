@@ -36,7 +36,11 @@ def organization_name(connection: Connection, organization_id: str) -> str:
     if organizations:
         return organizations[0].name
     beginning = organization_id.lower()[:3]
-    ids = [row.id for row in records(connection, _OrganizationId, "organization_ids")]
-    similar = [name for name in ids if beginning in name][:MOST_SUGGESTIONS]
+    similar = [name for name in list_organization_ids(connection) if beginning in name][:MOST_SUGGESTIONS]
     suggestion = f"; did you mean {', '.join(similar)}?" if similar else ""
     raise NoSuchOrganization(f"no organization {organization_id!r}{suggestion}")
+
+
+def list_organization_ids(connection: Connection) -> list[str]:
+    """Return the ids of all organizations, in order."""
+    return [row.id for row in records(connection, _OrganizationId, "organization_ids")]

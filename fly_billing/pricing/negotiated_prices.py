@@ -19,6 +19,7 @@ from fly_billing.bounds import refuse_incomplete
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.postgres.database import copy_rows, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
+from fly_billing.postgres.organizations import list_organization_ids
 from fly_billing.pricing.rules.fields import read_match, read_object, unreadable_reason
 from fly_billing.pricing.rules.negotiated_prices import (
     OF_ITS_OWN,
@@ -209,7 +210,7 @@ def load_agreements(
     by_key: dict[str, list[Price]] = defaultdict(list)
     for price in listed:
         by_key[price.key].append(price)
-    organizations = set(records(connection, _organization_id, "organization_ids"))
+    organizations = set(list_organization_ids(connection))
     problems = [problem for price in prices for problem in _misfits(price, by_key)]
     problems += [
         f"{price.place}{price.name}: there is no organization {price.organization_id!r}"
@@ -232,10 +233,6 @@ def load_agreements(
     for name, holdings in read_agreements(connection).holdings().items():
         problems += _conflicts(name, [holding for holding in holdings if holding.price.book == book])
     _refuse(sorted(set(problems)))
-
-
-def _organization_id(*, id: str) -> str:
-    return id
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -203,7 +203,7 @@ def test_a_refused_closing_names_the_missing_days_and_the_command_that_lands_the
 def test_a_closing_that_lacks_all_of_its_days_names_them_as_one_range() -> None:
     said = str(UsageNotLanded(OCTOBER, [date(2026, 10, day) for day in range(1, 32)]))
     assert "31 landing days were" in said
-    assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10`, which" in said
+    assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10` to land all" in said
 
 
 def test_failures_of_organizations_are_told_with_month_name_and_what_to_do() -> None:

@@ -281,7 +281,7 @@ def test_usage_that_can_no_longer_be_read_is_reported(platform: Platform) -> Non
         pass
     shutil.rmtree(platform.usage_table.path)
     with (
-        pytest.raises(UsageUnreadable, match=r"no such folder.*FLY_BILLING_LAKE_DIR is right"),
+        pytest.raises(UsageUnreadable, match=r"no such folder.*FLY_BILLING_LAKE_DIR is correct"),
         open_billed_events(platform.database, platform.usage_table, usage),
     ):
         pass
