@@ -120,8 +120,8 @@ def test_what_the_billing_database_does_not_know_is_named_at_once_and_nothing_is
     lines = [line.partition("negotiated.yaml: ")[2] for line in str(refused.value).splitlines()]
     assert lines == [
         "line 2: negotiated price fly/request of acme from 2026-09-01 00:00: price book fly has no price 'request'",
-        "line 4: negotiated price fly/requests of group early from 2026-09-01 00:00: it is in EUR, the list price in"
-        " USD",
+        "line 4: negotiated price fly/requests of group early from 2026-09-01 00:00: it is in EUR, but the list price"
+        " is in USD",
         "line 3: negotiated price fly/requests of acne from 2026-09-01 00:00: there is no organization 'acne'",
     ]
     assert platform.query("select * from negotiated_prices") == []
