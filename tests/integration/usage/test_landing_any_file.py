@@ -199,7 +199,7 @@ def test_the_usage_table_may_be_in_any_folder(billing_database: BillingDatabase,
 
 @pytest.mark.parametrize("folder", ["[x]", "a|b", "a^b", "back\\slash", "a%20b"])
 def test_a_folder_in_which_delta_lake_stops_the_process_is_refused_in_a_sentence(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(UsageTableError, match="Name another folder in FLY_BILLING_LAKE_DIR"):
+    with pytest.raises(UsageTableError, match="Set FLY_BILLING_LAKE_DIR to another folder"):
         UsageTable(tmp_path / folder).create()
 
 
