@@ -12,7 +12,7 @@ from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTable
-from fly_billing.worklist.due import days_before_closing, days_due, list_landing_problems
+from fly_billing.worklist.due import days_due, list_landing_problems
 
 
 def land_files(console: Terminal, month: BillingMonth | None) -> bool:
@@ -25,8 +25,7 @@ def land_files(console: Terminal, month: BillingMonth | None) -> bool:
     """
     with open_runs() as (runs, settings, database):
         now = datetime.now(UTC)
-        needed = days_before_closing(database, month, settings.grace) if month else []
-        days = sorted({*needed, *days_due(database, settings.landing_dir, now, settings.grace)})
+        days = days_due(database, settings.landing_dir, now, settings.grace, month)
         with busy(console, f"Landing {counted(str(len(days)), 'day')}"):
             for stretch in stretches(days):
                 runs.land(stretch)

@@ -33,7 +33,7 @@ from fly_billing.invoicing.inputs_reader import (
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, records, rows
+from fly_billing.postgres.database import BillingDatabase, records, rows, values
 from fly_billing.postgres.isolation import VALUE_ERRORS, readable_rows, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import PriceBookFiles
@@ -66,11 +66,6 @@ class _BilledProduct:
 class _RollupDays:
     id: UUID
     daily: Sequence[Decimal] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _InvoiceSnapshot:
-    snapshot_id: UUID
 
 
 def shadow_bill(
@@ -150,8 +145,7 @@ def _payers(connection: Connection, month: BillingMonth) -> list[Payer]:
 
 def _as_billed(connection: Connection, month: BillingMonth, payers: Sequence[Payer]) -> BillingRecords:
     """Read the records that the month's invoices were made from, without the effects of later invoices."""
-    billed = records(connection, _InvoiceSnapshot, "billed_snapshots", month=month.first_day)
-    snapshots = [row.snapshot_id for row in billed]
+    snapshots = values(connection, "billed_snapshots", month=month.first_day)
     span = {"month_start": month.start, "month_end": month.end}
     names = [payer.organization_id for payer in payers]
     current = read_records(connection, month, payers, snapshots)

@@ -41,8 +41,8 @@ from fly_billing.postgres.database import (
     copy_rows,
     driver_connection,
     lock_until_commit,
-    records,
     rows,
+    values,
 )
 from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable, unwritable
 from fly_billing.pricing.negotiated_prices import PriceBooks
@@ -205,23 +205,6 @@ class _CompleteUsage:
 
 
 @dataclass(frozen=True)
-class _LastLanding:
-    """The version of the usage table that the last landing of a month's usage wrote."""
-
-    usage_table_version: int
-
-
-@dataclass(frozen=True)
-class _LandingDay:
-    day: date
-
-
-@dataclass(frozen=True)
-class _Table:
-    name: str
-
-
-@dataclass(frozen=True)
 class _Moment:
     """The time at which invoices are computed, and their due date if they are made final."""
 
@@ -231,17 +214,17 @@ class _Moment:
 
 def _complete_usage(connection: Connection, month: BillingMonth, terms: Terms) -> _CompleteUsage:
     days = {"first": month.first_day, "last": month.last_landing_day(terms.grace)}
-    (landing,) = records(connection, _LastLanding, "last_landing", **days)
-    return _CompleteUsage(month.closes_at(terms.grace), landing.usage_table_version)
+    (version,) = values(connection, "last_landing", **days)
+    return _CompleteUsage(month.closes_at(terms.grace), version)
 
 
 def _refuse_unlanded_days(
     connection: Connection, month: BillingMonth, terms: Terms, unlanded_days: Sequence[date]
 ) -> None:
     first, last = month.first_day, month.last_landing_day(terms.grace)
-    missing = records(connection, _LandingDay, "days_not_landed", first=first, last=last)
-    missing += records(connection, _LandingDay, "days_to_land_again")
-    days = {day for day in (*(landing.day for landing in missing), *unlanded_days) if first <= day <= last}
+    missing = values(connection, "days_not_landed", first=first, last=last)
+    missing += values(connection, "days_to_land_again")
+    days = {day for day in (*missing, *unlanded_days) if first <= day <= last}
     if days:
         raise UsageNotLanded(month, days)
 
@@ -296,8 +279,8 @@ def _correct_statistics(connection: Connection) -> None:
     invoices before it. Billing a first month again after a failure then took six times as long. Until the first month
     is committed, autovacuum can cause this at any time, but not after an analyze in this transaction.
     """
-    for table in records(connection, _Table, "tables_without_statistics"):
-        driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table.name)))
+    for table in values(connection, "tables_without_statistics"):
+        driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table)))
 
 
 def _billed(invoice: Invoice) -> BilledInvoice:
@@ -391,8 +374,8 @@ def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], mome
             ((one.id, commitment, counted) for one in invoices for commitment, counted in one.counted),
         ),
     }
-    for table, (columns, values) in parts.items():
-        copy_rows(connection, table, columns, values)
+    for table, (columns, computed) in parts.items():
+        copy_rows(connection, table, columns, computed)
     if moment.due_on:
         rows(connection, "finalize_computed", now=moment.now, due_on=moment.due_on)
 

@@ -48,11 +48,6 @@ class DatabaseFacts:
     has_schema: bool
 
 
-@dataclass(frozen=True)
-class _SchemaVersion:
-    version_num: str
-
-
 def database_facts(database: BillingDatabase) -> DatabaseFacts:
     """Read the facts about the database that this user connects to."""
     (facts,) = database.records(DatabaseFacts, "database_facts")
@@ -88,11 +83,11 @@ def check_migrated(database: BillingDatabase) -> None:
     facts = database_facts(database)
     if facts.is_dagsters:
         raise same_database(database.place)
-    versions = database.records(_SchemaVersion, "schema_version") if facts.is_migrated else []
+    versions = database.values("schema_version") if facts.is_migrated else []
     if not versions:
         raise DatabaseProblem(f"{database.place} has no tables yet: run `fly-billing migrate`, or `make demo`")
-    if versions[0].version_num != newest_migration():
-        raise other_than_code(database.place, versions[0].version_num, oldest_migration(), newest_migration())
+    if versions[0] != newest_migration():
+        raise other_than_code(database.place, versions[0], oldest_migration(), newest_migration())
     _migrated.add(database.place)
 
 

@@ -22,7 +22,7 @@ from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, records
+from fly_billing.postgres.database import BillingDatabase, records, values
 from fly_billing.postgres.isolation import VALUE_ERRORS, reason_of
 from fly_billing.postgres.organizations import organization_name
 from fly_billing.statements.rules.spend import (
@@ -163,13 +163,6 @@ class _CreditRow:
     left_over: Decimal
     expires_at: datetime | None
     pays: str
-
-
-@dataclass(frozen=True)
-class _CompleteUntil:
-    """The last landing day whose usage is complete."""
-
-    until: date
 
 
 @dataclass
@@ -410,8 +403,8 @@ def _completeness(connection: Connection, shown: _InvoiceRow | None) -> Complete
     if shown is None or shown.lake_version is None:
         return None
     landed = {"first": shown.month, "last": min(shown.rolled_up_at, shown.as_of).date()}
-    (complete,) = records(connection, _CompleteUntil, "usage_complete_until", **landed, lake_version=shown.lake_version)
+    (complete,) = values(connection, "usage_complete_until", **landed, lake_version=shown.lake_version)
     sources = records(connection, UsageSource, "usage_sources", **landed)
-    until = complete.until if complete.until >= shown.month else None
+    until = complete if complete >= shown.month else None
     last_day = shown.billing_month.end.date() - timedelta(days=1)
     return Completeness(until, last_day, tuple(sources))

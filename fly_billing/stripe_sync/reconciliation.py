@@ -138,19 +138,8 @@ class _EntryRow:
 def reconcile_all_months(journal: StripeJournal, reader: StripeReader) -> list[Reconciliation]:
     """Compare every month that has finalized invoices, with every line, for all billing groups."""
     groups = billing_groups(journal.database)
-    months = [row.billing_month for row in journal.database.records(_MonthInStripe, "months_in_stripe")]
+    months = [BillingMonth.containing(start) for start in journal.database.values("months_in_stripe")]
     return [reconcile_month(journal, reader, month, groups) for month in months]
-
-
-@dataclass(frozen=True)
-class _MonthInStripe:
-    """A month with finalized invoices, by its start."""
-
-    month: datetime
-
-    @property
-    def billing_month(self) -> BillingMonth:
-        return BillingMonth.containing(self.month)
 
 
 class _Sweep:

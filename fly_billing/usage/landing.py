@@ -104,13 +104,6 @@ _AS_ROW = attrgetter("day", *FILE_COLUMNS[1:])
 
 
 @dataclass(frozen=True)
-class _LastDay:
-    """The last landing day with files, None if no files were landed."""
-
-    last: date | None
-
-
-@dataclass(frozen=True)
 class _FilePlace:
     """The place of a file: its landing day, and its path below that day's folder."""
 
@@ -187,10 +180,10 @@ def _refuse_empty_share(database: BillingDatabase, landing_dir: Path) -> None:
 
     Without this check, days that never landed would count as days without usage.
     """
-    (landed,) = database.records(_LastDay, "last_day_with_files")
-    if landed.last and not list_day_folders(landing_dir):
+    (last,) = database.values("last_day_with_files")
+    if last and not list_day_folders(landing_dir):
         raise LandingError(
-            f"{landing_dir / landed.last.isoformat()} and the folders of all other landed days are missing. Is"
+            f"{landing_dir / last.isoformat()} and the folders of all other landed days are missing. Is"
             f" {landing_dir} mounted? Nothing was landed. If you moved them on purpose, create a folder for today"
         )
 

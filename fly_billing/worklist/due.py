@@ -33,20 +33,6 @@ class _LandedContent:
 
 
 @dataclass(frozen=True)
-class _MonthDue:
-    """The start of a month; no datetime if an invoice has an invalid month."""
-
-    month: object
-
-
-@dataclass(frozen=True)
-class _Day:
-    """A landing day."""
-
-    day: date
-
-
-@dataclass(frozen=True)
 class _RejectedFile:
     """A file that was rejected as a whole."""
 
@@ -72,7 +58,7 @@ def days_to_land(
         landed[file.landing_day][file.path] = FileContent(file.sha256, file.bytes)
     come = [day for day in list_day_folders(landing_dir) if day <= now.date()]
     changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
-    return sorted(changed | {row.day for row in database.records(_Day, "days_to_land_again")})
+    return sorted(changed.union(database.values("days_to_land_again")))
 
 
 def _is_changed(landing_dir: Path, day: date, landed: Mapping[str, FileContent], by_content: bool) -> bool:
@@ -107,15 +93,22 @@ def list_landing_problems(database: BillingDatabase, landing_dir: Path, now: dat
     return find_landing_problems(landing_dir, now) + rejected
 
 
-def days_due(database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta) -> list[date]:
+def days_due(
+    database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta, month: BillingMonth | None = None
+) -> list[date]:
     """List past days to land: days with changed files, and days without which a month can't be closed.
 
     Includes days without a folder: a day counts as a day without usage only once it landed after it ended.
+
+    Args:
+        month: List all days that it needs before it can be closed, also if nothing else is due for it.
     """
     yesterday = now.date() - timedelta(days=1)
     due = set(days_to_land(database, landing_dir, now, by_content=True))
-    for month in months_to_close(database, BillingMonth.containing(now).start):
-        due.update(day for day in days_before_closing(database, month, grace) if day <= yesterday)
+    for closing in months_to_close(database, BillingMonth.containing(now).start):
+        due.update(day for day in days_before_closing(database, closing, grace) if day <= yesterday)
+    if month:
+        due.update(days_before_closing(database, month, grace))
     return sorted(due)
 
 
@@ -133,7 +126,7 @@ def days_to_land_for(
 
 def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[date]:
     """List landing days from `first` to `last` that did not land after they ended."""
-    return [row.day for row in database.records(_Day, "days_not_landed", first=first, last=last)]
+    return database.values("days_not_landed", first=first, last=last)
 
 
 def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: timedelta) -> list[date]:
@@ -143,24 +136,27 @@ def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: t
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:
     """List months that ended by then and lack a final invoice for an organization that existed."""
-    return _months(database.records(_MonthDue, "months_to_close", before=before))
+    return _months(database.values("months_to_close", before=before))
 
 
 def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
     """List closed months with usage that landed after their last roll-up."""
-    return _months(database.records(_MonthDue, "months_with_late_usage"))
+    return _months(database.values("months_with_late_usage"))
 
 
 def months_to_reconcile(database: BillingDatabase, since: datetime) -> list[BillingMonth]:
     """List months with invoices in Stripe that can still change: unpaid ones, or ones sent since then."""
-    return _months(database.records(_MonthDue, "months_to_reconcile", since=since))
+    return _months(database.values("months_to_reconcile", since=since))
 
 
 def months_to_sync(database: BillingDatabase) -> list[BillingMonth]:
     """List months with finalized invoices that are missing in Stripe and that a sync can create."""
-    return _months(database.records(_MonthDue, "months_to_sync"))
+    return _months(database.values("months_to_sync"))
 
 
-def _months(found: Iterable[_MonthDue]) -> list[BillingMonth]:
-    """Convert rows to months. Skips an invalid month: `totals` and the invoice's statement report it."""
-    return [BillingMonth.containing(row.month) for row in found if isinstance(row.month, datetime)]
+def _months(starts: Iterable[object]) -> list[BillingMonth]:
+    """Convert the starts of months.
+
+    Skips an invalid month, which is not a datetime: `totals` and the invoice's statement report it.
+    """
+    return [BillingMonth.containing(start) for start in starts if isinstance(start, datetime)]

@@ -1,6 +1,7 @@
 """Every class that holds the rows of a statement has a field per column, also if no test reads such a row.
 
 mypy can't compare a class with a SQL file, so a column that is added to a statement fails here and not at month end.
+A statement that is read as plain values has one column.
 """
 
 from __future__ import annotations
@@ -48,6 +49,15 @@ def readers() -> Iterator[Reader]:
                 if isinstance(statement, ast.Constant) and isinstance(statement.value, str):
                     place = f"{path.relative_to(PACKAGE.parent)}:{call.lineno}"
                     yield Reader(place, statement.value, *parameters(path, tree, into))
+
+
+def statements_of_values() -> Iterator[str]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and name_of(call.func) == "values":
+                yield from (
+                    arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+                )
 
 
 def name_of(node: ast.expr) -> str:
@@ -107,3 +117,10 @@ def test_every_class_of_rows_has_the_columns_of_its_statement(connection: psycop
 
     assert len(found) > 60
     assert wrong == {}
+
+
+def test_every_statement_that_is_read_as_values_has_one_column(connection: psycopg.Connection[Any]) -> None:
+    found = {name: columns(connection, name) for name in statements_of_values()}
+
+    assert len(found) > 15
+    assert {name: names for name, names in found.items() if len(names) != 1} == {}
