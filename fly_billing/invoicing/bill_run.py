@@ -341,7 +341,7 @@ def _write_each(
         Failure(payer.organization_id, unwritable(f"{payer.organization_id} {month}", problem))
         for (payer, _), problem in refused
     ]
-    return [one for some, _ in done for one in some], failures
+    return [pair for some, _ in done for pair in some], failures
 
 
 def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], moment: _Moment) -> None:
@@ -355,23 +355,28 @@ def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], mome
     rows(connection, "drop_parts_of_computed")
     rows(connection, "replace_open_invoices")
     parts: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
-        "invoice_items": (ITEM_COLUMNS, (row for one in invoices for row in _item_rows(one))),
+        "invoice_items": (ITEM_COLUMNS, (row for invoice in invoices for row in _item_rows(invoice))),
         "invoice_item_rollups": (
             ("invoice_id", "rollup_id", "item_id"),
-            ((one.id, rollup, item.id) for one in invoices for item in one.items for rollup in item.rollup_ids),
+            (
+                (invoice.id, rollup, item.id)
+                for invoice in invoices
+                for item in invoice.items
+                for rollup in item.rollup_ids
+            ),
         ),
         "invoice_snapshots": (
             ("invoice_id", "snapshot_id"),
             ((invoice.id, snapshot) for payer, invoice in billed for snapshot in payer.snapshots),
         ),
-        "invoice_taxes": (TAX_COLUMNS, (row for one in invoices for row in _tax_rows(one))),
+        "invoice_taxes": (TAX_COLUMNS, (row for invoice in invoices for row in _tax_rows(invoice))),
         "invoice_tax_rates": (
             ("invoice_id", "tax_rate_id"),
-            ((one.id, rate) for one in invoices for rate in one.tax_rates),
+            ((invoice.id, rate) for invoice in invoices for rate in invoice.tax_rates),
         ),
         "invoice_commitments": (
             ("invoice_id", "commitment_id", "counted"),
-            ((one.id, commitment, counted) for one in invoices for commitment, counted in one.counted),
+            ((invoice.id, commitment, counted) for invoice in invoices for commitment, counted in invoice.counted),
         ),
     }
     for table, (columns, computed) in parts.items():

@@ -132,8 +132,8 @@ class BillingRecords:
 
     def taxes_by_item(self, payer: Payer) -> bool:
         """Return True if the payer's items are taxed at different rates."""
-        rates = [self.taxes[payer.organization_id], *self.earlier_taxes_of(payer).values()]
-        return any(differ_by_item(one) for one in rates)
+        by_month = [self.taxes[payer.organization_id], *self.earlier_taxes_of(payer).values()]
+        return any(differ_by_item(taxes) for taxes in by_month)
 
     def earlier_taxes_of(self, payer: Payer) -> dict[BillingMonth, Sequence[TaxRate]]:
         """Return the payer's rates of the month before, and of each month that charged fees of unfinished intervals."""
@@ -211,7 +211,7 @@ def read_records(
     """
     members = [member.id for payer in payers for member in payer.members]
     names = [payer.organization_id for payer in payers]
-    used = [one for payer in payers for one in payer.snapshots] if snapshots is None else list(snapshots)
+    used = [snapshot for payer in payers for snapshot in payer.snapshots] if snapshots is None else list(snapshots)
     span = {"month_start": month.start, "month_end": month.end}
     bought = {"organizations": members, "month": month.first_day, **span}
     fees = {**bought, "next_end": month.next().end, "year_before": month.plus(-13).start}

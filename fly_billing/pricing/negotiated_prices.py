@@ -240,56 +240,58 @@ def _refuse(problems: Sequence[str]) -> None:
         raise ValueError("\n".join(problems))
 
 
-def _price_row(one: NegotiatedPrice) -> tuple[Any, ...]:
+def _price_row(price: NegotiatedPrice) -> tuple[Any, ...]:
     return (
-        one.id, one.book, one.key, one.organization_id, one.group, json.dumps(one.match),
-        json.dumps(one.charges_data()), one.effective_from, one.effective_until,
+        price.id, price.book, price.key, price.organization_id, price.group, json.dumps(price.match),
+        json.dumps(price.charges_data()), price.effective_from, price.effective_until,
     )  # fmt: skip
 
 
-def _misfits(one: NegotiatedPrice, by_key: Mapping[str, Sequence[Price]]) -> Iterator[str]:
-    if one.key not in by_key:
-        yield f"{one.place}{one.name}: price book {one.book} has no price {one.key!r}"
-    for version in by_key.get(one.key, ()):
-        ended = version.effective_until is not None and version.effective_until <= one.effective_from
-        is_later = one.effective_until is not None and version.effective_from >= one.effective_until
-        if not is_later and not (ended and one.percent_off is not None):
+def _misfits(price: NegotiatedPrice, by_key: Mapping[str, Sequence[Price]]) -> Iterator[str]:
+    if price.key not in by_key:
+        yield f"{price.place}{price.name}: price book {price.book} has no price {price.key!r}"
+    for version in by_key.get(price.key, ()):
+        ended = version.effective_until is not None and version.effective_until <= price.effective_from
+        is_later = price.effective_until is not None and version.effective_from >= price.effective_until
+        if not is_later and not (ended and price.percent_off is not None):
             try:
-                one.over(version)
+                price.over(version)
             except ValueError as problem:
-                yield f"{one.place}{problem}"
+                yield f"{price.place}{problem}"
                 return
 
 
 def _conflicts(name: str, holdings: Sequence[Holding]) -> Iterator[str]:
-    for one, other in combinations(holdings, 2):
-        if one.price.key != other.price.key or not _meet(one, other):
+    for first, second in combinations(holdings, 2):
+        if first.price.key != second.price.key or not _meet(first, second):
             continue
-        both = one.price, other.price
-        is_of_two_groups = one.price.group and other.price.group and one.price.group != other.price.group
-        is_a_tie = one.price.holder == other.price.holder and len(one.price.match) == len(other.price.match)
-        if is_of_two_groups and not _is_covered(one, other, holdings):
-            yield f"{name} is in two groups with a price for {one.price.key} at the same time: " + _names(both)
-        elif is_a_tie and one.price.id != other.price.id and one.price.effective_from == other.price.effective_from:
-            yield f"two prices of {one.price.holder} for {one.price.key} fit equally well: " + _names(both)
+        both = first.price, second.price
+        is_of_two_groups = first.price.group and second.price.group and first.price.group != second.price.group
+        is_a_tie = first.price.holder == second.price.holder and len(first.price.match) == len(second.price.match)
+        if is_of_two_groups and not _is_covered(first, second, holdings):
+            yield f"{name} is in two groups with a price for {first.price.key} at the same time: " + _names(both)
+        elif (
+            is_a_tie and first.price.id != second.price.id and first.price.effective_from == second.price.effective_from
+        ):
+            yield f"two prices of {first.price.holder} for {first.price.key} fit equally well: " + _names(both)
 
 
-def _meet(one: Holding, other: Holding) -> bool:
-    begins = max(one.start, other.start)
-    times = all(each.end is None or begins < each.end for each in (one, other))
-    matches = one.price.match, other.price.match
+def _meet(first: Holding, second: Holding) -> bool:
+    begins = max(first.start, second.start)
+    times = all(holding.end is None or begins < holding.end for holding in (first, second))
+    matches = first.price.match, second.price.match
     return times and all(set(values) & set(matches[1].get(name, values)) for name, values in matches[0].items())
 
 
-def _is_covered(one: Holding, other: Holding, holdings: Sequence[Holding]) -> bool:
+def _is_covered(first: Holding, second: Holding, holdings: Sequence[Holding]) -> bool:
     """Return True if the organization's own price takes precedence whenever both apply."""
-    start, ends = max(one.start, other.start), [each.end for each in (one, other) if each.end]
+    start, ends = max(first.start, second.start), [holding.end for holding in (first, second) if holding.end]
     return any(
-        own.price.organization_id and own.price.key == one.price.key and not own.price.match and own.start <= start
+        own.price.organization_id and own.price.key == first.price.key and not own.price.match and own.start <= start
         and (own.end is None or (bool(ends) and min(ends) <= own.end))
         for own in holdings
     )  # fmt: skip
 
 
 def _names(both: tuple[NegotiatedPrice, NegotiatedPrice]) -> str:
-    return " and ".join(sorted(one.name for one in both))
+    return " and ".join(sorted(price.name for price in both))

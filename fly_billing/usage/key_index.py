@@ -173,12 +173,12 @@ class KeyIndex:
                     return None
                 tables.append(KeyTable(path, slots, used))
             if (folder / UNFINISHED).exists():  # a landing was killed and may have added entries without counting them
-                for one in tables:
-                    at_least = one.used
-                    one.recount()
-                    if one.used < at_least:
+                for part in tables:
+                    at_least = part.used
+                    part.recount()
+                    if part.used < at_least:
                         return None
-            elif any(one.written_at() != state[name]["written_at"] for name, one in zip(PARTS, tables, strict=True)):
+            elif any(part.written_at() != state[name]["written_at"] for name, part in zip(PARTS, tables, strict=True)):
                 return None  # another program wrote to it: a deleted entry would let an event be billed twice
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -204,8 +204,8 @@ class KeyIndex:
         """Write the index to disk, and record that it has all keys up to this version of the table."""
         self.flush()
         state = {"format": FORMAT, "table_id": _id(table), "hashes": _hashes(duck), "version": version} | {
-            name: {"file": one.path.name, "slots": one.slots, "used": one.used, "written_at": one.written_at()}
-            for name, one in zip(PARTS, (self.main, self.recent), strict=True)
+            name: {"file": part.path.name, "slots": part.slots, "used": part.used, "written_at": part.written_at()}
+            for name, part in zip(PARTS, (self.main, self.recent), strict=True)
         }
         written = self.folder / "state.json.new"
         with written.open("w", encoding="utf-8") as file:
@@ -220,8 +220,8 @@ class KeyIndex:
 
     def flush(self) -> None:
         """Write the added entries to disk."""
-        for one in (self.main, self.recent):
-            one.flush()
+        for part in (self.main, self.recent):
+            part.flush()
 
     def _make_room(self, more: int) -> None:
         """Merge `recent` into `main` if it would be more than half full. Both grow with the number of entries."""

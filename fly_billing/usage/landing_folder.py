@@ -134,7 +134,7 @@ def _find_problems_of_day(landing_dir: Path, folder: Path, now: datetime) -> lis
         where = readable_name(os.path.relpath(problem.filename or folder, landing_dir))
         found.append(LandingProblem(where, f"can't be read: {describe_error(problem)}. The day was not landed"))
     message = f"a day folder inside {folder.name}. Its files land on {folder.name}: move the folder up"
-    return found + [LandingProblem(readable_name(f"{folder.name}/{one}"), message) for one in sorted(nested)]
+    return found + [LandingProblem(readable_name(f"{folder.name}/{path}"), message) for path in sorted(nested)]
 
 
 def _find_stale_file(landing_dir: Path, path: Path, now: datetime) -> list[LandingProblem]:

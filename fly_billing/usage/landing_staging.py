@@ -103,7 +103,10 @@ class _Staging:
         try:
             for rows in read_landing_file(file.path, self._duck, self._quantities_of):
                 waiting.append(rows)
-                if sum(len(one) for one in waiting) >= CHUNK_LINES or sum(one.nbytes for one in waiting) >= CHUNK_BYTES:
+                if (
+                    sum(len(table) for table in waiting) >= CHUNK_LINES
+                    or sum(table.nbytes for table in waiting) >= CHUNK_BYTES
+                ):
                     is_begun = True
                     self._write([(file, waiting)])
                     waiting = []
@@ -126,12 +129,12 @@ class _Staging:
         try:
             self._write(waiting)
         except Exception:  # noqa: BLE001 - one bad file must not stop the others
-            for one in waiting:
+            for staged in waiting:
                 try:
-                    self._write([one])
+                    self._write([staged])
                 except Exception as problem:  # noqa: BLE001
-                    self._take_out([one[0]])
-                    self._refuse(one[0], problem)
+                    self._take_out([staged[0]])
+                    self._refuse(staged[0], problem)
 
     def _write(self, files: Iterable[tuple[LandingFile, Sequence[pa.Table]]]) -> None:
         tables = [with_place(file, table) for file, tables in files for table in tables if table.num_rows]

@@ -173,22 +173,22 @@ def _set_aside(path: Path) -> None:
     if path.is_dir() and any(path.iterdir()):
         aside = path / _free_name(path, "_damaged")
         aside.mkdir()
-        for one in list(path.iterdir()):
-            if one != aside and not one.name.startswith("_damaged"):
-                one.rename(aside / one.name)
+        for entry in list(path.iterdir()):
+            if entry != aside and not entry.name.startswith("_damaged"):
+                entry.rename(aside / entry.name)
 
 
 def _set_aside_log(path: Path, last: int) -> None:
     """Move the commits after this version out of the Delta log, so that the next commit follows it."""
     log = path / "_delta_log"
-    later = [one for one in log.iterdir() if one.name[:20].isdecimal() and int(one.name[:20]) > last]
+    later = [file for file in log.iterdir() if file.name[:20].isdecimal() and int(file.name[:20]) > last]
     if later:
         aside = path / _free_name(path, "_damaged_log")
         aside.mkdir()
         # The checkpoint pointer may name one of the moved files. Delta works without it.
-        for one in [*later, log / "_last_checkpoint"]:
-            if one.exists():
-                one.rename(aside / one.name)
+        for file in [*later, log / "_last_checkpoint"]:
+            if file.exists():
+                file.rename(aside / file.name)
 
 
 def _free_name(path: Path, name: str) -> str:

@@ -227,10 +227,10 @@ def _record(
         )
         for name in sorted(failed)
     ]
-    for one in failures:
+    for failure in failures:
         rows(
             connection, "record_rollup_failure",
-            organization_id=one.organization_id, month=month.first_day, reason=one.reason, now=snapshot.now,
+            organization_id=failure.organization_id, month=month.first_day, reason=failure.reason, now=snapshot.now,
         )  # fmt: skip
     return failures
 
@@ -264,7 +264,7 @@ def _register(
     """Register the terms in DuckDB. Returns the organizations to roll up."""
     segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
     cuts = {
-        name: {meter: {one for one in some if month.start < one < month.end} for meter, some in edges.items()}
+        name: {meter: {edge for edge in some if month.start < edge < month.end} for meter, some in edges.items()}
         for name, book in books.items()
         if (edges := book.negotiated_edges())
     }

@@ -109,8 +109,8 @@ def credit_differences(
     `billed`: the items of the final invoice. `draft`: the invoice as it should have been, up to what fees return to
     credits (`billing_steps.credits.return_credits`); it is not changed.
     """
-    promotions, deposits = ([one for one in used.grants if one.pays == pays] for pays in ("net", "gross"))
-    after_tax = {one.id for one in deposits}
+    promotions, deposits = ([grant for grant in used.grants if grant.pays == pays] for pays in ("net", "gross"))
+    after_tax = {grant.id for grant in deposits}
     before = _charges_billed(billed, month, after_tax)
     now = _charges_now(draft, month, before)
     things = {thing_key(item): item for item in [*before.items, *now.items]}
@@ -119,19 +119,23 @@ def credit_differences(
     if after_tax:
         for item in billed:
             if item.kind == "credit" and item.amount < 0 and item.credit_grant_id not in after_tax:
-                before.take_off({one: part for one, part in _applied(item) if one in before.left})
+                before.take_off({item_id: part for item_id, part in _applied(item) if item_id in before.left})
         gross_before = _gross(before, _after_tax(billed, after_tax), draft)
         gross_now = _gross(now, _after_tax([*_adjustments(billed), *draft.items], after_tax), draft)
         more = _draw(paid, _paid_of_others(billed, gross_now), gross_before, gross_now, deposits, draft.account)
         drawn |= _in_whole_cents(paid, more, draft.account.currency)
-    names = {one.id: one for one in used.grants}
+    names = {grant.id: grant for grant in used.grants}
     payer = draft.account.organization_id
     found = [
         _difference(payer, names[grant], things.get(thing), thing, paid.get((grant, thing), ZERO), kept)
         for grant, thing in sorted(paid.keys() | drawn.keys(), key=str)
         for kept in [drawn.get((grant, thing), ZERO)]
     ]
-    return [one for one in [*found, *_fees(payer, billed, draft, month, used)] if abs(one.amount) > UNENDING]
+    return [
+        difference
+        for difference in [*found, *_fees(payer, billed, draft, month, used)]
+        if abs(difference.amount) > UNENDING
+    ]
 
 
 def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceInProgress) -> _Charges:
@@ -159,7 +163,7 @@ def _rates_of_month(adjustment: InvoiceItem, account: InvoiceInputs) -> Sequence
 def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
     """Let each credit get back whole cents, as money does: the first thing bears the rest."""
     rounded = dict(drawn)
-    for grant in {one for one, _ in drawn}:
+    for grant in {grant_id for grant_id, _ in drawn}:
         kept = _of_grant(drawn, grant)
         back = EXACT.subtract(_of_grant(paid, grant), kept)
         first = next(at for at in drawn if at[0] == grant)
@@ -205,8 +209,8 @@ def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth, after_ta
     for item in billed:
         is_returned = item.kind == "credit" and item.amount > 0 and item.credit_grant_id not in after_tax
         if item.kind in ("discount", "maximum") or is_returned:
-            for one, part in _applied(item):
-                left[one] = EXACT.subtract(left.get(one, ZERO), part)
+            for item_id, part in _applied(item):
+                left[item_id] = EXACT.subtract(left.get(item_id, ZERO), part)
     own = [item for item in charged if _is_own(item, month)]
     others = [item for item in charged if is_ahead(item, month) or _is_taxed_adjustment(item, after_tax)]
     return _charges(own, others, left)
@@ -227,9 +231,9 @@ def _paid(billed: Sequence[InvoiceItem], before: _Charges, used: CreditsUsed) ->
     paid: Parts = defaultdict(Decimal, used.elsewhere)
     for item in billed:
         if item.kind == "credit" and item.amount < 0:
-            for one, part in (*_applied(item), *_applied(item, "taxes_of")):
-                if one in things and item.credit_grant_id:
-                    at = item.credit_grant_id, things[one]
+            for item_id, part in (*_applied(item), *_applied(item, "taxes_of")):
+                if item_id in things and item.credit_grant_id:
+                    at = item.credit_grant_id, things[item_id]
                     paid[at] = EXACT.add(paid[at], part)
     return dict(paid)
 
@@ -240,14 +244,14 @@ def _paid_of_others(billed: Sequence[InvoiceItem], charges: _Charges) -> Mapping
     paid: dict[UUID, dict[UUID, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for item in billed:
         if item.kind == "credit" and item.amount < 0 and item.credit_grant_id:
-            for one, part in (*_applied(item), *_applied(item, "taxes_of")):
-                if one in others:
-                    paid[item.credit_grant_id][one] = EXACT.add(paid[item.credit_grant_id][one], part)
+            for item_id, part in (*_applied(item), *_applied(item, "taxes_of")):
+                if item_id in others:
+                    paid[item.credit_grant_id][item_id] = EXACT.add(paid[item.credit_grant_id][item_id], part)
     return paid
 
 
 def _of_grant(parts: Mapping[tuple[UUID, str], Decimal], grant: UUID) -> Decimal:
-    return exact_sum([amount for (one, _), amount in parts.items() if one == grant])
+    return exact_sum([amount for (grant_id, _), amount in parts.items() if grant_id == grant])
 
 
 def _draw(
@@ -278,7 +282,7 @@ def _draw(
             at = grant.id, things[item]
             drawn[at] = EXACT.add(drawn[at], part)
         now.take_off({**parts, **others})
-    if account.is_taxed_by_item and any(one.pays == "net" for one in among):  # what a credit pays decides the taxes
+    if account.is_taxed_by_item and any(grant.pays == "net" for grant in among):  # what a credit pays decides the taxes
         return drawn
     return _unmoved(paid, grants, totals, whole) or drawn
 
@@ -306,7 +310,7 @@ def _unmoved(paid: Parts, grants: Sequence[CreditGrant], totals: Mapping[UUID, D
     charges, rest = _Charges(now.items, dict(now.left)), dict(totals)
     drawn: Parts = defaultdict(Decimal)
     for grant in grants:
-        most = {thing: amount for (one, thing), amount in paid.items() if one == grant.id}
+        most = {thing: amount for (grant_id, thing), amount in paid.items() if grant_id == grant.id}
         rest[grant.id] = EXACT.subtract(rest[grant.id], _fill(charges, grant, rest[grant.id], drawn, most))
     for grant in grants:
         rest[grant.id] = EXACT.subtract(rest[grant.id], _fill(charges, grant, rest[grant.id], drawn))
@@ -342,13 +346,13 @@ def _fees(
 ) -> Iterator[Difference]:
     """Yield what goes back of fees that another invoice charged in advance and this one should have given back."""
     items = {item.id: item for item in [*billed, *draft.items]}
-    names = {one.id: one for one in used.grants}
+    names = {grant.id: grant for grant in used.grants}
     was, is_ = _returned_fees(billed, items, month), _returned_fees(draft.items, items, month)
     for grant, thing in sorted(is_.keys(), key=str):
         before = EXACT.add(was.get((grant, thing), ZERO), used.fees_returned.get((grant, thing), ZERO))
         back = EXACT.subtract(is_[grant, thing], before)
         if back > 0:
-            item = next(one for one in draft.items if one.kind == "subscription" and charge_key(one) == thing)
+            item = next(fee for fee in draft.items if fee.kind == "subscription" and charge_key(fee) == thing)
             yield _difference(payer, names[grant], item, thing, back, ZERO, fee=True)
 
 
@@ -356,8 +360,8 @@ def _returned_fees(items: Iterable[InvoiceItem], known: Mapping[UUID, InvoiceIte
     returned: Parts = defaultdict(Decimal)
     for item in items:
         if item.kind == "credit" and item.amount > 0 and item.credit_grant_id:
-            for one, part in _applied(item):
-                if not is_ahead(known[one], month):
-                    at = item.credit_grant_id, charge_key(known[one])
+            for item_id, part in _applied(item):
+                if not is_ahead(known[item_id], month):
+                    at = item.credit_grant_id, charge_key(known[item_id])
                     returned[at] = EXACT.subtract(returned[at], part)
     return dict(returned)

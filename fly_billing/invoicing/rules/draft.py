@@ -125,7 +125,7 @@ class InvoiceInProgress:
         every rate.
         """
         if self.account.is_taxed_by_item:
-            return _in_proportion(amount, {one.id: self.left[one.id] for one in self.covered(scope)})
+            return _in_proportion(amount, {item.id: self.left[item.id] for item in self.covered(scope)})
         rest = amount
         parts: dict[UUID, Decimal] = {}
         for item in self.covered(scope):
@@ -138,11 +138,11 @@ class InvoiceInProgress:
 
 def _in_proportion(amount: Decimal, left: Mapping[UUID, Decimal]) -> dict[UUID, Decimal]:
     """Share `amount` out in proportion to the unpaid amounts above zero. The last share takes the rounding error."""
-    some = {item: one for item, one in left.items() if one > 0}
+    some = {item: unpaid for item, unpaid in left.items() if unpaid > 0}
     whole = exact_sum(list(some.values()))
     if amount >= whole:
         return some
-    parts = {item: divide(EXACT.multiply(amount, one), whole) for item, one in some.items()}
+    parts = {item: divide(EXACT.multiply(amount, unpaid), whole) for item, unpaid in some.items()}
     if parts:
         last = next(reversed(parts))
         parts[last] = EXACT.add(parts[last], EXACT.subtract(amount, exact_sum(list(parts.values()))))

@@ -87,7 +87,7 @@ class FeeCharged:
 
     @property
     def discounted(self) -> Decimal:
-        return exact_sum([one.amount for one in self.discounts])
+        return exact_sum([discount.amount for discount in self.discounts])
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Subscription:
     def charged_for(self, start: datetime, end: datetime, currency: str) -> FeeCharged | None:
         """Return the charges of other invoices for this interval in this currency, or None."""
         return next(
-            (one for one in self.charged if (one.start, one.end) == (start, end) and one.currency in (None, currency)),
+            (fee for fee in self.charged if (fee.start, fee.end) == (start, end) and fee.currency in (None, currency)),
             None,
         )
 
@@ -366,7 +366,7 @@ class InvoiceInputs:
 
     @cached_property
     def _subscriptions(self) -> Mapping[UUID | None, Subscription]:
-        return {one.id: one for member in self.members for one in member.subscriptions}
+        return {subscription.id: subscription for member in self.members for subscription in member.subscriptions}
 
 
 def _check_percent(name: str, percent: Decimal) -> None:

@@ -167,7 +167,7 @@ class NegotiatedPrice:
             "effective_from": max(listed.effective_from, self.effective_from),
             "effective_until": self.effective_until,
         }
-        whole = {one.name: getattr(version, one.name) for one in fields(Price)}
+        whole = {column.name: getattr(version, column.name) for column in fields(Price)}
         return NegotiatedVersion(**whole | changes, listed=listed, agreed=self)
 
 

@@ -283,7 +283,7 @@ class PriceBook:
         """Return the times at which the organization's negotiated prices begin or end, by meter."""
         found: dict[str, set[datetime]] = {}
         for key in self._own.keys if self._own else ():
-            for meter in {one.meter for one in self._by_key.get(key, ()) if one.meter is not None}:
+            for meter in {version.meter for version in self._by_key.get(key, ()) if version.meter is not None}:
                 found.setdefault(meter, set()).update(self._own.edges(key) if self._own else ())
         return found
 
@@ -347,7 +347,7 @@ class PriceBook:
         return {
             key
             for key, versions in self._by_key.items()
-            if any(one.at_zero == "item" and one.meter is not None for one in versions)
+            if any(version.at_zero == "item" and version.meter is not None for version in versions)
         }
 
     def changes_inside(self, meter: str, dimensions: Mapping[str, str], start: datetime, end: datetime) -> bool:
@@ -409,7 +409,7 @@ class PriceBook:
         if price is not self._last_begun(price.key, moment):
             return False
         agreed = self._own.holds(price.key, dimensions, moment)
-        in_force = any(one.is_in_force(moment) for one in self._by_key[price.key])
+        in_force = any(version.is_in_force(moment) for version in self._by_key[price.key])
         return agreed is not None and agreed.terms is not None and not in_force
 
     def _negotiated(self, listed: Price, dimensions: Mapping[str, str], moment: datetime) -> Price:

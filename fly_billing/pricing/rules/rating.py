@@ -103,7 +103,7 @@ def rate_month(
     quantities_used = [exact_number("quantity", quantity) for _, quantity in parts]
     quantities = _transformed(prices, quantities_used)
     shares = [share] * len(parts) if isinstance(share, Fraction | int | str | float) else list(share)
-    billable = _billable(prices, quantities, [_read_share(one) for one in shares])
+    billable = _billable(prices, quantities, [_read_share(multiplier) for multiplier in shares])
     total = exact_sum(billable)
     rated: list[Rated] = []
     used = charged = Decimal(0)

@@ -76,7 +76,7 @@ class TaxRate:
             raise ValueError(f"{name}: legal_text needs a line on the invoice, and an inclusive tax has none")
         if self.legal_text is not None and not (self.legal_text.strip() and len(self.legal_text) <= LEGAL_TEXT_LENGTH):
             raise ValueError(f"{name}: legal_text has 1 to {LEGAL_TEXT_LENGTH} characters")
-        if wrong := [one for one in self.locations if not _LOCATION.fullmatch(one)]:
+        if wrong := [location for location in self.locations if not _LOCATION.fullmatch(location)]:
             raise ValueError(f"{name}: locations {', '.join(wrong)}: write ISO 3166 codes such as DE or CA-QC")
         if self.tax is None and (self.is_for_some_items or self.locations or self.customers):
             raise ValueError(f"{name}: one for some items or customers needs `tax`, the tax that it is a rate of (VAT)")
@@ -110,7 +110,7 @@ class TaxRate:
         )  # fmt: skip
 
     def _depth(self) -> int:
-        return max((one.count("-") + 1 for one in self.locations), default=0)
+        return max((location.count("-") + 1 for location in self.locations), default=0)
 
 
 Rates = tuple[TaxRate, ...]
@@ -130,10 +130,10 @@ NOT_KNOWN = TaxCustomer()
 def rates_for(customer: TaxCustomer, rates: Iterable[TaxRate]) -> Rates:
     """Select the rates for this customer, for any items."""
     return tuple(
-        one
-        for one in rates
-        if (not one.customers or customer.kind in one.customers)
-        and (not one.locations or any(_is_in(customer.location, place) for place in one.locations))
+        rate
+        for rate in rates
+        if (not rate.customers or customer.kind in rate.customers)
+        and (not rate.locations or any(_is_in(customer.location, place) for place in rate.locations))
     )
 
 
@@ -143,7 +143,7 @@ def _is_in(location: str | None, place: str) -> bool:
 
 def differ_by_item(rates: Iterable[TaxRate]) -> bool:
     """Return True if these rates tax some items differently from others."""
-    return any(one.is_for_some_items for one in rates)
+    return any(rate.is_for_some_items for rate in rates)
 
 
 def rates_of(item: ScopedItem, rates: Sequence[TaxRate], whose: str) -> Rates:
@@ -152,33 +152,33 @@ def rates_of(item: ScopedItem, rates: Sequence[TaxRate], whose: str) -> Rates:
     Raises BillingError `ambiguous_tax`, `mixed_taxes`.
     """
     what = f"{item.kind} {item.description!r} of {whose}"
-    return _narrowest([one for one in rates if one.scope.covers(item)], what)
+    return _narrowest([rate for rate in rates if rate.scope.covers(item)], what)
 
 
 def rates_of_anything(rates: Sequence[TaxRate], whose: str) -> Rates:
     """Select the rates that are for every item. Raises as `rates_of`."""
-    return _narrowest([one for one in rates if not one.is_for_some_items], whose)
+    return _narrowest([rate for rate in rates if not rate.is_for_some_items], whose)
 
 
 def _narrowest(rates: Sequence[TaxRate], what: str) -> Rates:
     held: set[UUID] = set()
-    for tax in dict.fromkeys(one.of_tax for one in rates):
-        some = [one for one in rates if one.of_tax == tax]
-        if all(one.tax is None for one in some):  # each is a tax of its own, even if names are equal
-            held |= {one.id for one in some}
+    for tax in dict.fromkeys(rate.of_tax for rate in rates):
+        some = [rate for rate in rates if rate.of_tax == tax]
+        if all(rate.tax is None for rate in some):  # each is a tax of its own, even if names are equal
+            held |= {rate.id for rate in some}
             continue
-        best = [one for one in some if all(one is other or one.narrower_than(other) for other in some)]
+        best = [rate for rate in some if all(rate is other or rate.narrower_than(other) for other in some)]
         if not best:
             raise _ambiguous(tax, some, what)
         held.add(best[0].id)
-    found = tuple(one for one in rates if one.id in held)
-    if len({one.is_inclusive for one in found}) > 1:
+    found = tuple(rate for rate in rates if rate.id in held)
+    if len({rate.is_inclusive for rate in found}) > 1:
         raise _mixed(found, what)
     return found
 
 
 def _ambiguous(tax: str, rates: Sequence[TaxRate], what: str) -> BillingError:
-    named = ", ".join(f"{one.name} {plain(one.percent)} %" for one in rates)
+    named = ", ".join(f"{rate.name} {plain(rate.percent)} %" for rate in rates)
     return not_computable(
         "ambiguous_tax",
         f"several rates of {tax} apply to {what}: {named}. Give one of them a narrower scope (price_keys, products,"

@@ -74,13 +74,13 @@ def _segmentations(
     numbers: dict[frozenset[tuple[str, datetime]], int] = {frozenset(): 0}
     own = []
     for name in organizations:
-        moments = frozenset((meter, one) for meter, some in cuts.get(name, {}).items() for one in some)
+        moments = frozenset((meter, moment) for meter, some in cuts.get(name, {}).items() for moment in some)
         own.append({"id": name, "segmentation": numbers.setdefault(moments, len(numbers))})
     rows = []
     for moments, number in numbers.items():
         for row in segments:
             start, end = row["segment_start"], row["segment_end"]
-            inside = sorted(one for meter, one in moments if meter == row["meter"] and start < one < end)
+            inside = sorted(moment for meter, moment in moments if meter == row["meter"] and start < moment < end)
             edges = [start, *inside, end]
             rows += [
                 {"segmentation": number, "meter": row["meter"], "segment_start": begins, "segment_end": ends}

@@ -151,15 +151,15 @@ def _staged_json(
     texts: list[str] = []
     refused: list[dict[str, Any]] = []
     size = 0
-    for one in found:
-        if isinstance(one, dict):
-            refused.append(one)
-        elif not _is_text(one[1]):
-            refused.append(_bad_encoding(*one))
+    for row in found:
+        if isinstance(row, dict):
+            refused.append(row)
+        elif not _is_text(row[1]):
+            refused.append(_bad_encoding(*row))
         else:
-            numbers.append(one[0])
-            texts.append(one[1])
-            size += len(one[1])
+            numbers.append(row[0])
+            texts.append(row[1])
+            size += len(row[1])
         if len(texts) + len(refused) >= CHUNK_LINES or size >= CHUNK_BYTES:
             yield from _stage_texts(duck, numbers, texts, refused)
             numbers, texts, refused, size = [], [], [], 0
@@ -346,10 +346,10 @@ def stage_plain_parquet(duck: duckdb.DuckDBPyConnection, files: Sequence[Landing
 
 def _stage_alike(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> bool:
     """Insert all rows of these files into `staged`, or none. Returns whether they were inserted."""
-    listed = [{"file": str(one.path.absolute()), "landing_day": one.day, "path": one.name} for one in files]
+    listed = [{"file": str(file.path.absolute()), "landing_day": file.day, "path": file.name} for file in files]
     duck.register("plain_files", pa.Table.from_pylist(listed))
     try:
-        duck.execute(sql("stage_parquet"), {"files": [path_for_duckdb(one.path) for one in files]})
+        duck.execute(sql("stage_parquet"), {"files": [path_for_duckdb(file.path) for file in files]})
     except duckdb.Error:
         return False
     return True

@@ -102,7 +102,7 @@ def _columns_of(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
             for field in data.type:
                 yield (
                     field.name,
-                    pa.chunked_array([pc.struct_field(one, field.name) for one in data.chunks], field.type),
+                    pa.chunked_array([pc.struct_field(chunk, field.name) for chunk in data.chunks], field.type),
                 )
         return
     for name in table.column_names:
@@ -145,7 +145,7 @@ def _stage_events(table: pa.Table, *, is_of_duckdb: bool) -> dict[str, pa.Array]
             if has_quantity
             else pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
         )
-        rest = pa.chunked_array([pa.array([_without_nulls(one, "quantity") for one in _values(data)], pa.string())])
+        rest = pa.chunked_array([pa.array([_without_nulls(value, "quantity") for value in _values(data)], pa.string())])
         staged = _stage_columns(pa.table(envelope | {"quantity": quantity, "data": rest}))
         return staged if not data.null_count else staged | _without_data(staged, data)
     texts_of = _is_text(data.type) or _is_bytes(data.type)
@@ -159,7 +159,7 @@ def _stage_events(table: pa.Table, *, is_of_duckdb: bool) -> dict[str, pa.Array]
     for name, place in (("problem", 0), ("problem_message", 1)):
         before = staged[name].to_pylist() if name in staged else [None] * table.num_rows
         ours = [row.get(name) or problems.get(n, (None, None))[place] for n, row in enumerate(rows)]
-        staged[name] = pa.array([one or other for one, other in zip(before, ours, strict=True)], pa.string())
+        staged[name] = pa.array([first or second for first, second in zip(before, ours, strict=True)], pa.string())
     return staged
 
 
@@ -175,13 +175,13 @@ def _without_data(staged: dict[str, pa.Array], data: pa.ChunkedArray) -> dict[st
 
 def _without_nulls(value: Any, but: str = "") -> str | None:
     """Write a struct as a JSON object without its nulls: a struct has the fields of all rows together."""
-    return None if value is None else _dumped(_given({name: one for name, one in value.items() if name != but}))
+    return None if value is None else _dumped(_given({name: field for name, field in value.items() if name != but}))
 
 
 def _given(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _given(one) for name, one in value.items() if one is not None}
-    return [_given(one) for one in value] if isinstance(value, list) else value
+        return {name: _given(field) for name, field in value.items() if field is not None}
+    return [_given(element) for element in value] if isinstance(value, list) else value
 
 
 def _stage_columns(table: pa.Table) -> dict[str, pa.Array]:
@@ -193,7 +193,7 @@ def _stage_columns(table: pa.Table) -> dict[str, pa.Array]:
         staged[name] = _names(name, decoded[name], problems)
     staged["moment"], staged["time"] = _times(decoded["time"], problems)
     staged["quantity"] = _quantities(decoded["quantity"], problems)
-    extras = {name: one for name, one in decoded.items() if name not in CELLS}
+    extras = {name: column for name, column in decoded.items() if name not in CELLS}
     staged["data"] = _documents(extras, table.num_rows, problems)
     found = [problems.get(row, (None, None)) for row in range(table.num_rows)] if problems else []
     if pa.types.is_floating(decoded["quantity"].type):
@@ -270,7 +270,7 @@ def _times(column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -> tup
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return _moments(column)
     if not (_is_text(kind) or _is_bytes(kind)):
-        return pa.nulls(len(column), MOMENT), pa.array([_shown(one) for one in _values(column)], pa.string())
+        return pa.nulls(len(column), MOMENT), pa.array([_shown(value) for value in _values(column)], pa.string())
     texts = _texts("time", column, problems)
     if pc.all(pc.match_substring_regex(texts, PLAIN_TIME)).as_py() is not False:
         try:
@@ -339,7 +339,7 @@ def _documents(
     else:
         columns = [_extra(name, column, problems) for name, column in extras.items()]
         documents = [dict(zip(extras, row, strict=True)) for row in zip(*columns, strict=True)] or [{}] * count
-    return pa.array([_dumped(one) for one in documents], pa.string())
+    return pa.array([_dumped(document) for document in documents], pa.string())
 
 
 def _extra(name: str, column: pa.ChunkedArray, problems: dict[int, tuple[str, str]]) -> list[Any]:
@@ -386,8 +386,8 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _without_nan(field) for key, field in value.items()}
+    return [_without_nan(element) for element in value] if isinstance(value, list | tuple) else value
 
 
 def _as_text(value: Any) -> str:

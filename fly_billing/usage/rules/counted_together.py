@@ -29,11 +29,11 @@ def counted_together(priced: Iterable[tuple[str, D]]) -> dict[D, int]:
     """
     above: dict[Hashable, Hashable] = {}
 
-    def top(one: Hashable) -> Hashable:
-        while above.setdefault(one, one) != one:
-            above[one] = above[above[one]]
-            one = above[one]
-        return one
+    def top(node: Hashable) -> Hashable:
+        while above.setdefault(node, node) != node:
+            above[node] = above[above[node]]
+            node = above[node]
+        return node
 
     found = list(priced)
     for key, dimensions in found:

@@ -43,12 +43,12 @@ def settle_after_tax(draft: InvoiceInProgress) -> None:
     item. Corrections of earlier months that go back to these credits are charged here, untaxed.
     """
     for member in draft.account.members:
-        for one in member.adjustments:
-            if one.is_after_tax:
-                charge_adjustment(draft, one, member.organization_id)
+        for adjustment in member.adjustments:
+            if adjustment.is_after_tax:
+                charge_adjustment(draft, adjustment, member.organization_id)
     return_after_tax(draft)
-    grants = [one for one in sorted(draft.account.credits, key=drawing_order) if one.pays == "gross"]
-    grants = [one for one in grants if is_drawn_in(one, draft.account.month)]
+    grants = [grant for grant in sorted(draft.account.credits, key=drawing_order) if grant.pays == "gross"]
+    grants = [grant for grant in grants if is_drawn_in(grant, draft.account.month)]
     if not grants:
         return
     returned, taxes = returned_on(draft), taxes_by_item(draft)
@@ -175,11 +175,11 @@ def return_after_tax(draft: InvoiceInProgress) -> None:
 
 
 def _paid_by(charged: FeeCharged) -> list[CreditPaid]:
-    return [one for one in charged.credits if one.pays == "gross"]
+    return [credit for credit in charged.credits if credit.pays == "gross"]
 
 
 def _return(draft: InvoiceInProgress, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
-    before_tax = exact_sum([charged.discounted, *(one.amount for one in charged.credits if one.pays == "net")])
+    before_tax = exact_sum([charged.discounted, *(credit.amount for credit in charged.credits if credit.pays == "net")])
     # Paid with money or by credits after tax. The tax of a refund is rounded like that of a charge.
     paid, returned = (
         whole_cents(with_tax(amount, rates), draft.account.currency)

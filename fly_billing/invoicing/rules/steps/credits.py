@@ -71,16 +71,16 @@ def return_credits(draft: InvoiceInProgress) -> None:
 def given_back(draft: InvoiceInProgress) -> list[tuple[InvoiceItem, FeeCharged]]:
     """List the fees that this invoice itself gives back, each with its earlier charges."""
     account = draft.account
-    fees = [one for one in draft.items if one.kind == "subscription" and one.amount < 0]
+    fees = [fee for fee in draft.items if fee.kind == "subscription" and fee.amount < 0]
     if account.charged_ahead is not None:
-        fees = [one for one in fees if not is_ahead(one, account.month)]
-    return [(one, charged) for one in fees if (charged := account.fee_charged(one))]
+        fees = [fee for fee in fees if not is_ahead(fee, account.month)]
+    return [(fee, charged) for fee in fees if (charged := account.fee_charged(fee))]
 
 
 def _return(draft: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
     paid = EXACT.subtract(charged.amount, charged.discounted)
     still_owed = max(Decimal(0), EXACT.add(paid, draft.left[item.id]))
-    for credit in [one for one in charged.credits if one.pays == "net"]:
+    for credit in [credit for credit in charged.credits if credit.pays == "net"]:
         kept = min(credit.amount, still_owed)
         still_owed = EXACT.subtract(still_owed, kept)
         back = min(EXACT.subtract(credit.amount, kept), EXACT.minus(draft.left[item.id]))

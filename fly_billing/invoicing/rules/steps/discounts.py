@@ -31,7 +31,7 @@ def take_discounts(draft: InvoiceInProgress) -> None:
     Its `detail` has `code`, the promised `percent` or `amount`, `base` (the unpaid amount of the covered items) and
     `applied_to` (the amount taken off, by item).
     """
-    for discount in sorted(draft.account.discounts, key=lambda one: one.order):
+    for discount in sorted(draft.account.discounts, key=lambda discount: discount.order):
         same_currency(
             discount.currency, draft.account.currency, f"coupon {discount.code!r}",
             f"end it (discounts.last_month), and redeem a coupon in {draft.account.currency}",
@@ -62,7 +62,7 @@ def _take(draft: InvoiceInProgress, discount: Discount, parts: dict[UUID, Decima
     base = (
         draft.left_of(discount.scope)
         if discount.percent is None
-        else exact_sum([draft.left[one.id] for one in _reduced(draft, discount)])
+        else exact_sum([draft.left[item.id] for item in _reduced(draft, discount)])
     )
     promised = {"percent": discount.percent, "amount": discount.amount}
     item = term_item(

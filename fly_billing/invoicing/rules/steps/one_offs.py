@@ -15,29 +15,30 @@ from fly_billing.pricing.rules.models.step import PriceStep
 def charge_one_offs(draft: InvoiceInProgress) -> None:
     """Add an item for each one-off item. Raises BillingError `currency_mismatch`."""
     for member in draft.account.members:
-        for one in member.one_offs:
-            same_currency(one.currency, draft.account.currency, f"one-off item {one.id}")
+        for one_off in member.one_offs:
+            same_currency(one_off.currency, draft.account.currency, f"one-off item {one_off.id}")
             draft.charge(
                 InvoiceItem(
-                    id=draft.item_id(f"one_off|{one.id}", member.organization_id),
+                    id=draft.item_id(f"one_off|{one_off.id}", member.organization_id),
                     kind="one_off",
                     organization_id=member.organization_id,
-                    product=one.product,
-                    description=one.description,
-                    quantity=one.quantity,
-                    unit=one.unit,
-                    amount=one.amount,
-                    one_off_item_id=one.id,
-                    detail=_steps(one),
+                    product=one_off.product,
+                    description=one_off.description,
+                    quantity=one_off.quantity,
+                    unit=one_off.unit,
+                    amount=one_off.amount,
+                    one_off_item_id=one_off.id,
+                    detail=_steps(one_off),
                 )
             )
 
 
-def _steps(one: OneOffItem) -> dict[str, Any]:
+def _steps(one_off: OneOffItem) -> dict[str, Any]:
     """Return quantity x unit amount as the step of a price; empty if the amount has no unit amount."""
-    if one.unit_amount is None:
+    if one_off.unit_amount is None:
         return {}
-    return {"steps": [PriceStep("all", one.quantity, one.unit_amount, Decimal(1), one.amount, one.quantity).as_data()]}
+    quantity = one_off.quantity
+    return {"steps": [PriceStep("all", quantity, one_off.unit_amount, Decimal(1), one_off.amount, quantity).as_data()]}
 
 
 def charge_adjustments(draft: InvoiceInProgress) -> None:
@@ -46,31 +47,36 @@ def charge_adjustments(draft: InvoiceInProgress) -> None:
     Refunds to credits that pay after tax are charged in `after_tax`. Raises as `charge_adjustment`.
     """
     for member in draft.account.members:
-        for one in member.adjustments:
-            if not one.is_after_tax:
-                charge_adjustment(draft, one, member.organization_id)
+        for adjustment in member.adjustments:
+            if not adjustment.is_after_tax:
+                charge_adjustment(draft, adjustment, member.organization_id)
 
 
-def charge_adjustment(draft: InvoiceInProgress, one: Adjustment, payer_id: str) -> None:
+def charge_adjustment(draft: InvoiceInProgress, adjustment: Adjustment, payer_id: str) -> None:
     """Charge one adjustment. If its organization is no longer on the invoice, the payer's line names it.
 
     Raises BillingError `currency_mismatch`.
     """
-    same_currency(one.currency, draft.account.currency, f"adjustment {one.id}", f"bill this month in {one.currency}")
-    about = one.about or payer_id
+    same_currency(
+        adjustment.currency,
+        draft.account.currency,
+        f"adjustment {adjustment.id}",
+        f"bill this month in {adjustment.currency}",
+    )
+    about = adjustment.about or payer_id
     is_here = about in {member.organization_id for member in draft.account.members}
     item = InvoiceItem(
-        id=draft.item_id(f"adjustment|{one.id}", about if is_here else payer_id),
+        id=draft.item_id(f"adjustment|{adjustment.id}", about if is_here else payer_id),
         kind="adjustment",
         organization_id=about if is_here else payer_id,
-        product=one.product,
-        description=one.description if is_here else f"{about}: {one.description}",
+        product=adjustment.product,
+        description=adjustment.description if is_here else f"{about}: {adjustment.description}",
         quantity=Decimal(1),
         unit="item",
-        amount=one.amount,
-        adjustment_id=one.id,
-        detail={"month": str(one.month), "causes": list(one.causes)},
+        amount=adjustment.amount,
+        adjustment_id=adjustment.id,
+        detail={"month": str(adjustment.month), "causes": list(adjustment.causes)},
     )
-    draft.charge(item, one.taxes)
-    if one.taxed:
-        draft.tax_parts[item.id] = one.taxed
+    draft.charge(item, adjustment.taxes)
+    if adjustment.taxed:
+        draft.tax_parts[item.id] = adjustment.taxed

@@ -112,11 +112,11 @@ def _items(draft: InvoiceInProgress, member: Member, subscription: Subscription)
 
 def _refuse_other_intervals(subscription: Subscription, period: FeePeriod) -> None:
     """Refuse to charge the same time again under other intervals, as after a change of the price book."""
-    for one in subscription.charged:
-        if one.amount and one.start < period.end and period.start < one.end and FeePeriod(one.start, one.end) != period:
+    for fee in subscription.charged:
+        if fee.amount and fee.start < period.end and period.start < fee.end and FeePeriod(fee.start, fee.end) != period:
             raise not_computable(
                 "interval_changed",
-                f"the fee {subscription.price_key!r} was charged for {span_text(one.start, one.end)}, which is not one"
+                f"the fee {subscription.price_key!r} was charged for {span_text(fee.start, fee.end)}, which is not one"
                 " of its intervals any more: end the subscription, start a new one, and refund the unused time with a"
                 " one-off item",
             )
@@ -127,13 +127,13 @@ def _is_paid_in_another_currency(subscription: Subscription, period: FeePeriod, 
 
     Raises BillingError `fee_in_another_currency` if a part of it would have to be given back.
     """
-    for one in subscription.charged:
-        if one.amount and one.currency not in (None, currency) and (one.start, one.end) == (period.start, period.end):
+    for fee in subscription.charged:
+        if fee.amount and fee.currency not in (None, currency) and (fee.start, fee.end) == (period.start, period.end):
             if subscription.ended_at is not None and subscription.ended_at < period.end:
                 raise not_computable(
                     "fee_in_another_currency",
-                    f"the fee {subscription.price_key!r} was charged in {one.currency} for"
-                    f" {span_text(one.start, one.end)} and ends earlier: refund the unused time with a one-off item in"
+                    f"the fee {subscription.price_key!r} was charged in {fee.currency} for"
+                    f" {span_text(fee.start, fee.end)} and ends earlier: refund the unused time with a one-off item in"
                     f" {currency}, and set ended_at to the end of that interval",
                 )
             return True

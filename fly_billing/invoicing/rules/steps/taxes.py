@@ -108,9 +108,9 @@ def _less(parts: Iterable[tuple[Rates, Decimal]], left: Decimal) -> Parts:
 def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mapping[UUID, Parts]) -> Parts:
     """Split the shortfall charged by a minimum like the items above zero that count towards it."""
     counted: dict[Rates, Decimal] = defaultdict(Decimal)
-    for one in item.detail["counted"]:
-        split = parts[UUID(one["item"])]
-        for rates, amount in zip(split, shares(Decimal(one["amount"]), list(split.values())), strict=True):
+    for part in item.detail["counted"]:
+        split = parts[UUID(part["item"])]
+        for rates, amount in zip(split, shares(Decimal(part["amount"]), list(split.values())), strict=True):
             counted[rates] = EXACT.add(counted[rates], amount)
     above = {rates: amount for rates, amount in counted.items() if amount > 0}
     if not above:
@@ -141,14 +141,14 @@ def _bases(draft: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rates,
         return bases
     together = sorted(bases, key=lambda rates: [str(rate.id) for rate in rates])
     cents = _cents_of([bases[rates] for rates in together], currency)
-    return bases | {rates: from_cents(one, currency) for rates, one in zip(together, cents, strict=True)}
+    return bases | {rates: from_cents(base, currency) for rates, base in zip(together, cents, strict=True)}
 
 
 def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
     """Round amounts so that they add up to their rounded sum; negative amounts mirror positive ones."""
-    whole = exact_sum(amounts) or next((one for one in amounts if one), Decimal(0))
+    whole = exact_sum(amounts) or next((amount for amount in amounts if amount), Decimal(0))
     if whole < 0:
-        return [-one for one in share_out_cents([EXACT.minus(amount) for amount in amounts], currency)]
+        return [-cents for cents in share_out_cents([EXACT.minus(amount) for amount in amounts], currency)]
     return share_out_cents(amounts, currency)
 
 
@@ -177,7 +177,7 @@ def _contained_in(rates: Sequence[TaxRate], base_cents: int) -> list[InvoiceTax]
         return []
     whole = 100 + sum(Fraction(rate.percent) for rate in rates)
     cents = [_rounded(base_cents * Fraction(rate.percent) / whole) for rate in rates]
-    return [_tax(rate, base_cents - sum(cents), one) for rate, one in zip(rates, cents, strict=True)]
+    return [_tax(rate, base_cents - sum(cents), tax_cents) for rate, tax_cents in zip(rates, cents, strict=True)]
 
 
 def _rounded(cents: Fraction) -> int:
@@ -213,7 +213,7 @@ def _item(draft: InvoiceInProgress, tax: InvoiceTax, parts: Mapping[UUID, Parts]
 
 def _taxed_at(rate_id: UUID, parts: Mapping[UUID, Parts]) -> dict[UUID, Decimal]:
     found = {
-        item: exact_sum([amount for rates, amount in split.items() if any(one.id == rate_id for one in rates)])
+        item: exact_sum([amount for rates, amount in split.items() if any(rate.id == rate_id for rate in rates)])
         for item, split in parts.items()
     }
     return {item: amount for item, amount in found.items() if amount}

@@ -40,10 +40,10 @@ def listed(draft: InvoiceInProgress, parts: Mapping[UUID, Decimal]) -> list[dict
     items = {item.id: item for item in draft.items}
     return [
         {
-            "item": str(one),
-            "product": items[one].product,
-            "description": items[one].description,
+            "item": str(item_id),
+            "product": items[item_id].product,
+            "description": items[item_id].description,
             "amount": plain(part),
         }
-        for one, part in parts.items()
+        for item_id, part in parts.items()
     ]

@@ -47,10 +47,10 @@ def charge_usage(draft: InvoiceInProgress) -> None:
                 listed = [(price.list_price, quantity) for price, quantity in parts]
                 at_list = _rated(listed, member, draft.account.month)
             seen: set[UUID] = set()
-            for (price, rollups), one, other in zip(versions, rated, at_list, strict=True):
+            for (price, rollups), result, list_result in zip(versions, rated, at_list, strict=True):
                 again = f"|{rollups[0].segment_start.isoformat()}" if price.id in seen else ""
                 seen.add(price.id)
-                draft.charge(_item(draft, member, price, rollups, one, other, again))
+                draft.charge(_item(draft, member, price, rollups, result, list_result, again))
 
 
 def _rated(parts: Sequence[tuple[Price, Decimal]], member: Member, month: BillingMonth) -> list[Rated]:
@@ -70,7 +70,7 @@ def _by_price(member: Member, month: BillingMonth, currency: str) -> list[list[t
         if price.key not in used:
             versions[price.id] = price
     by_key: dict[str, list[tuple[Price, list[UsageRollup]]]] = defaultdict(list)
-    for price in sorted(versions.values(), key=lambda one: (one.key, one.effective_from)):
+    for price in sorted(versions.values(), key=lambda version: (version.key, version.effective_from)):
         same_currency(price.currency, currency, f"price {price.key!r}")
         by_key[price.key].append((price, priced[price.id]))
     return [parts if len(parts) == 1 else _in_time_order(parts) for parts in by_key.values()]
@@ -80,9 +80,9 @@ def _in_time_order(parts: list[tuple[Price, list[UsageRollup]]]) -> list[tuple[P
     """Split a price's versions into parts in time order: a version that applies again has a second part."""
     by_time = sorted(
         ((price, rollup) for price, rollups in parts for rollup in rollups),
-        key=lambda one: (one[1].segment_start, *_place(one[0])),
+        key=lambda priced: (priced[1].segment_start, *_place(priced[0])),
     )
-    runs = [list(run) for _, run in groupby(by_time, key=lambda one: one[0].id)]
+    runs = [list(run) for _, run in groupby(by_time, key=lambda priced: priced[0].id)]
     return [(run[0][0], [rollup for _, rollup in run]) for run in runs]
 
 
@@ -111,8 +111,8 @@ def _share(price: Price, subscriptions: Sequence[Subscription], month: BillingMo
     """
     if price.allowance_with is None:
         return WHOLE
-    plans = [one for one in subscriptions if one.price_key == price.allowance_with]
-    return sum((_plan_months(one, month) for one in plans), Fraction(0))
+    plans = [plan for plan in subscriptions if plan.price_key == price.allowance_with]
+    return sum((_plan_months(plan, month) for plan in plans), Fraction(0))
 
 
 def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
