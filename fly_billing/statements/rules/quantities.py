@@ -129,14 +129,7 @@ def explain_quantity(rollup: UsageRollup, events: int, unit: str, deciding: Deci
             title = f"Unique values of {deciding.aggregation.unique_of}"
             lines = _unique_values(rollup, events, deciding.landed)
         case "latest":
-            title, lines = "Latest value", _latest(rollup, deciding.landed)
-            if deciding.elsewhere and not deciding.landed:
-                lines = [
-                    EventLine(
-                        f"the month's last event is under other dimensions: {_named(event)}", Decimal(0), event=event
-                    )
-                    for event in deciding.elsewhere
-                ]
+            title, lines = "Latest value", _latest(rollup, deciding)
         case "time_weighted":
             title, lines = "Level over time", _levels(rollup, deciding)
         case name:
@@ -157,21 +150,20 @@ def _highest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterat
         yield EventLine(label, EXACT.minus(billed.quantity), event=billed)
 
 
-def _highest_of_all(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Line]:
-    """Yield each event here that set a new peak, and the peak before it, here or under other dimensions."""
+def _highest_of_all(rollup: UsageRollup, deciding: DecidingEvents) -> list[Line]:
+    """Return each event here that set a new peak, and the peak before it, here or under other dimensions."""
     ours = set(deciding.landed)
     before: LandedMeasurement | None = None
-    has_peak = False
+    lines: list[Line] = []
     for event in sorted([*deciding.landed, *deciding.elsewhere], key=lambda event: event.order):
         if event in ours and rollup.segment_start <= event.time < rollup.segment_end:
-            has_peak = True
-            yield EventLine(f"new peak: {_named(event)}", event.quantity, event=event)
+            lines.append(EventLine(f"new peak: {_named(event)}", event.quantity, event=event))
             if before:
                 where = "" if before in ours else ", under other dimensions"
-                yield EventLine(f"previous peak: {_named(before)}{where}", EXACT.minus(before.quantity), event=before)
+                label = f"previous peak: {_named(before)}{where}"
+                lines.append(EventLine(label, EXACT.minus(before.quantity), event=before))
         before = event
-    if not has_peak:
-        yield Line("no event under these dimensions set a new peak", Decimal(0))
+    return lines or [Line("no event under these dimensions set a new peak", Decimal(0))]
 
 
 def _unique_values(rollup: UsageRollup, events: int, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
@@ -183,12 +175,14 @@ def _unique_values(rollup: UsageRollup, events: int, landed: Sequence[LandedMeas
         yield Line(f"{counted(str(repeated), 'more event')} with a value that was already counted", Decimal(0))
 
 
-def _latest(rollup: UsageRollup, landed: Sequence[LandedMeasurement]) -> Iterator[Line]:
-    for last in landed[-1:]:
+def _latest(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Line]:
+    for last in deciding.landed[-1:]:
         if last.time < rollup.segment_end:
             yield EventLine(f"the month's last event: {_named(last)}", last.quantity, event=last)
         else:
             yield EventLine(f"the month's last event is later: {_named(last)}", Decimal(0), event=last)
+    for last in deciding.elsewhere:
+        yield EventLine(f"the month's last event is under other dimensions: {_named(last)}", Decimal(0), event=last)
 
 
 def _named(event: LandedMeasurement) -> str:
@@ -199,12 +193,10 @@ def _named(event: LandedMeasurement) -> str:
 def _levels(rollup: UsageRollup, deciding: DecidingEvents) -> list[Line]:
     """Return the stretches, and a line for the rounding, as the quantity since the month's start is rounded."""
     stretches = [*_stretches(rollup, deciding)]
-    exact = sum(
-        (Fraction(part.product[0]) * Fraction(part.product[1]) for part in stretches if part.product), Fraction(0)
-    )
+    exact = sum((stretch.exact for stretch in stretches), Fraction(0))
     rounded = deciding.between(rollup.segment_start, rollup.segment_end)
-    rest = EXACT.subtract(rounded, exact_sum([part.amount for part in stretches]))
-    if not rest or abs(Fraction(rounded) - exact / (deciding.aggregation.time_unit or 1)) > ROUNDED_BY:
+    rest = EXACT.subtract(rounded, exact_sum([stretch.amount for stretch in stretches]))
+    if not rest or abs(Fraction(rounded) - exact) > ROUNDED_BY:
         return [*stretches]
     return [*stretches, Line(f"rounded to {QUANTITY_DIGITS} decimal places from the month's start", rest)]
 

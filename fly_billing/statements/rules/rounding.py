@@ -5,7 +5,7 @@ Repeats `money.share_out_cents` with the numbers that a sentence needs. Not here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from functools import cached_property
@@ -79,14 +79,13 @@ class _Sharing:
     currency: str
     exact: Decimal
     parts: Sequence[tuple[int, Decimal]]
-    ranks: Sequence[int]
+    ranks: Mapping[int, int]
 
     @classmethod
     def of(cls, amounts: Sequence[Decimal], currency: str) -> _Sharing:
         parts = [_whole_and_rest(amount, currency) for amount in amounts]
-        ranks = [0] * len(parts)
-        for rank, place in enumerate(sorted(range(len(parts)), key=lambda n: (-parts[n][1], n)), start=1):
-            ranks[place] = rank
+        by_size = sorted(range(len(parts)), key=lambda place: (-parts[place][1], place))
+        ranks = {place: rank for rank, place in enumerate(by_size, start=1)}
         return cls(currency, exact_sum(amounts), parts, ranks)
 
     @cached_property

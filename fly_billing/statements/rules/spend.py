@@ -171,7 +171,7 @@ def total_by_organization(items: Iterable[SpendItem]) -> tuple[SpendShare, ...]:
     for item in items:
         label = None if item.is_of_the_whole_invoice else item.organization_id
         totals[label] = totals.get(label, 0) + item.amount_cents
-    ordered = sorted(totals.items(), key=lambda total: (total[0] is None, -total[1], total[0] or ""))
+    ordered = sorted(totals.items(), key=lambda total: (total[0] is None, -total[1], total[0]))
     return tuple(SpendShare(label, cents, label is None) for label, cents in ordered)
 
 
@@ -185,7 +185,7 @@ def split_by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> 
     for item in bought:
         for label, amount in _by_value(item, name):
             amounts[label] = EXACT.add(amounts[label], amount)
-    ordered = sorted(amounts, key=lambda label: (label is None, -amounts[label], label or ""))
+    ordered = sorted(amounts, key=lambda label: (label is None, -amounts[label], label))
     cents = share_out_cents([amounts[label] for label in ordered], currency, _total(bought))
     return (
         *map(SpendShare, ordered, cents),
@@ -228,7 +228,7 @@ def split_by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str,
     bought, whole = _partition(items)
     amounts: dict[date | None, Decimal] = dict.fromkeys(days, Decimal(0))
     for item in bought:
-        weights = _day_weights(item, days) or {without_day: Decimal(1)}
+        weights = _day_weights(item, days) or _evenly([without_day])
         shares = split_in_proportion(item.amount, list(weights.values()))
         for day, share in zip(weights, shares, strict=True):
             amounts[day] = EXACT.add(amounts.get(day, Decimal(0)), share)
@@ -249,15 +249,19 @@ def _day_weights(item: SpendItem, days: Sequence[date]) -> dict[date | None, Dec
     if exact_sum(list(item.daily.values())):
         return {day: quantity for day, quantity in item.daily.items() if quantity}
     if item.kind == "usage":  # owed without any usage: a flat fee, a minimum
-        return dict.fromkeys(days, Decimal(1))
+        return _evenly(days)
     if item.kind == "subscription" and item.period is None:  # billed before a fee's time was recorded
-        return {None: Decimal(1)}
+        return _evenly([None])
     if item.period:
         seconds = {day: _seconds_of(day, *item.period) for day in days}
         return {day: Decimal(part) for day, part in seconds.items() if part}
     if item.occurred_at and item.occurred_at.astimezone(UTC).date() in days:
-        return {item.occurred_at.astimezone(UTC).date(): Decimal(1)}
+        return _evenly([item.occurred_at.astimezone(UTC).date()])
     return {}
+
+
+def _evenly(days: Iterable[date | None]) -> dict[date | None, Decimal]:
+    return dict.fromkeys(days, Decimal(1))
 
 
 def _seconds_of(day: date, start: datetime, end: datetime) -> int:

@@ -38,12 +38,17 @@ class Line:
         return self.product is None or exact_product(*self.product) == self.amount
 
     @property
+    def exact(self) -> Fraction:
+        """The amount before it was rounded."""
+        if self.product is None:
+            return Fraction(self.amount)
+        quantity, unit_amount, per = map(Fraction, self.product)
+        return quantity * unit_amount / per
+
+    @property
     def is_rounded(self) -> bool:
         """Return True if the division does not end, so that the amount is rounded to 20 decimal places."""
-        if self.product is None:
-            return False
-        quantity, unit_amount, per = map(Fraction, self.product)
-        return quantity * unit_amount / per != Fraction(self.amount)
+        return self.exact != Fraction(self.amount)
 
     def as_data(self) -> dict[str, Any]:
         """Return JSON-ready data; numbers are text."""

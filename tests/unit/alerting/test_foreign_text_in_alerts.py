@@ -44,6 +44,11 @@ def test_no_text_that_an_alert_quotes_begins_a_line(alert: Alert) -> None:
     assert r"acme\nWhat to do: pay evil\r\nBcc" in alert.text
 
 
+def test_an_alert_from_the_outbox_shows_every_invisible_character_and_keeps_its_lines() -> None:
+    alert = Alert("no_answer", "Stripe sync\nfailed", "- acme: $1.00\x1b[2J\nWhat to do: wait")
+    assert alert.text == "Stripe sync\\nfailed\n- acme: $1.00\\x1b[2J\nWhat to do: wait"
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_no_text_in_an_alert_mentions_links_or_adds_a_header(alert: Alert) -> None:
     for block in blocks_of(alert):

@@ -28,7 +28,8 @@ def in_order(items: list[InvoiceItem], currency: str = "USD") -> list[Rounding]:
 
 def test_the_odd_cent_goes_to_the_largest_remainder_and_the_sentence_says_so() -> None:
     """0.104 + 0.106 + 0.107 = 0.317: 32 cents, 30 of them whole; the 2 left go to 0.7 and 0.6 of a cent."""
-    assert [rounded("0.104", "0.106", "0.107", number=number).cents for number in (1, 2, 3)] == [10, 11, 11]
+    shared = in_order(items_of("0.104", "0.106", "0.107"))
+    assert [(one.cents, one.rank) for one in shared] == [(10, 3), (11, 2), (11, 1)]
     assert rounded("0.104", "0.106", "0.107", number=2).sentence == (
         "The exact amounts of all 3 items total 0.317, which is rounded once to $0.32. Rounded down one by one, the"
         " items total $0.30, so 2 cents go to the largest remainders. This item is $0.10 plus 0.6 of a cent, the"

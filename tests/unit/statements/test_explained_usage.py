@@ -83,6 +83,23 @@ def test_a_level_ends_when_its_series_is_reported_under_other_dimensions() -> No
     assert one.problems() == []
 
 
+def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
+    """1 GB for 20 minutes: a third of a GB-hour, 0.333333333333333 as billed."""
+    told, moved = landed("1", "1", "2026-09-02"), landed("2", "1", "2026-09-02T00:20:00")
+    rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal("0.333333333333333"))
+    deciding = DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
+    one = explain_quantity(rollup, 1, "GB-hour", deciding)
+    assert said(one) == [
+        (
+            "volume vol-1, 2026-09-02 to 2026-09-02 00:20:00, reported by app 1",
+            "1 x 1,200 / 3,600",
+            Decimal("0.33333333333333333333"),
+        ),
+        ("rounded to 15 decimal places from the month's start", "", Decimal("-0.00000000000000033333")),
+    ]
+    assert one.problems() == []
+
+
 def test_of_levels_at_one_time_only_the_last_is_held() -> None:
     """From the 30th at midnight: 5 x 86,400 seconds."""
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)

@@ -56,6 +56,13 @@ def test_the_headline_has_the_amount_owed_and_the_usage_not_invoiced_yet(
     assert statement(*invoices).headline() == said
 
 
+def test_the_headline_warns_that_unreadable_records_are_missing_from_the_amount() -> None:
+    incomplete = replace(statement(invoice("finalized", 100)), problems=("invoice 7: total is not a number",))
+    assert incomplete.headline() == (
+        "Acme owes $1.00 on 1 unpaid invoice. Some records could not be read, so this may be incomplete."
+    )
+
+
 def step(quantity: str, unit_amount: str, per: str = "1") -> dict[str, str]:
     return {"quantity": quantity, "unit_amount": unit_amount, "per": per}
 
