@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 from fly_billing.invoicing.rules.inputs import UsageRollup
-from fly_billing.money import EXACT, counted, exact_product, exact_sum, plain
+from fly_billing.money import EXACT, counted, divide, exact_product, exact_sum, plain
 from fly_billing.periods import BillingMonth, moment_text, span_text
 from fly_billing.pricing.rules.aggregations import QUANTITY_DIGITS, Aggregation, Measurement, UsageOfMonth
 from fly_billing.statements.rules.item_sums import rollup_label
@@ -193,7 +193,7 @@ def _named(event: LandedMeasurement) -> str:
 def _levels(rollup: UsageRollup, deciding: DecidingEvents) -> list[Line]:
     """Return the stretches, and a line for the rounding, as the quantity since the month's start is rounded."""
     stretches = [*_stretches(rollup, deciding)]
-    exact = sum((stretch.exact for stretch in stretches), Fraction(0))
+    exact = sum(stretch.exact for stretch in stretches)
     rounded = deciding.between(rollup.segment_start, rollup.segment_end)
     rest = EXACT.subtract(rounded, exact_sum([stretch.amount for stretch in stretches]))
     if not rest or abs(Fraction(rounded) - exact) > ROUNDED_BY:
@@ -220,7 +220,7 @@ def _stretches(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Stretc
 
 
 def _stretch(deciding: DecidingEvents, event: LandedMeasurement, start: datetime, end: datetime) -> Stretch:
-    seconds = Decimal((end - start) // _MICROSECOND).scaleb(-6, context=EXACT)
+    seconds = divide(Decimal((end - start) // _MICROSECOND), Decimal(1_000_000))
     product = (event.quantity, seconds, Decimal(deciding.aggregation.time_unit or 1))
     is_carried = event.time < deciding.month.start
     label = (

@@ -61,8 +61,8 @@ def explain_rounding(items: Sequence[InvoiceItem], currency: str) -> dict[UUID, 
     shared = [item for item in items if item.kind != "tax"]
     cents = share_out_cents([item.amount for item in shared], currency)
     sharing = _Sharing.of([item.amount for item in shared], currency)
-    for place, (item, billed) in enumerate(zip(shared, cents, strict=True)):
-        explained[item.id] = sharing.explain(item.amount, place, billed)
+    for place, item in enumerate(shared):
+        explained[item.id] = sharing.explain(item.amount, place, cents[place])
     return explained
 
 
