@@ -70,7 +70,7 @@ fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files,
 
 mutants: $(VENV)/.installed-dev ## change the billing rules in one place at a time, and check that tests notice (long)
 	rm -rf mutants
-	$(BIN)/mutmut run
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/mutmut run # the type check is `python` of this environment
 	$(BIN)/python -m tests.support.mutants
 
 schema: $(VENV)/.installed-dev ## write schema.sql and docs/schema.md from the migrations, and freeze new ones

@@ -29,6 +29,8 @@ OTHERS, OTHERS_COLOUR = "reads and manual calls", "#bdbdbd"
 RED, GREY = "#cb181d", "0.35"
 # Marked by a line: its color and style, and the height of its name.
 LINES = {RESTART: (RED, "-", 1.1), JUMP: (GREY, ":", 1.05), END: (GREY, "--", 1.05)}
+# Of such a name, as shares of the plot.
+NAME_WIDTH, LINE_HEIGHT = 0.12, 0.05
 # Seconds per point: single seconds are mostly noise.
 WINDOW = 4
 
@@ -66,7 +68,7 @@ def plot(data: Mapping[str, Any], path: Path) -> None:
     _mark(axes, data["marks"])
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False, fontsize=8)
-    axes.set_title(data["title"], loc="left", fontsize=10, pad=34)
+    axes.set_title(data["title"], loc="left", fontsize=10, pad=54)
     figure.savefig(path, bbox_inches="tight", metadata=shows(data))
     plt.close(figure)
 
@@ -78,9 +80,13 @@ def _mark(axes: Axes, marks: Sequence[Mapping[str, Any]]) -> None:
     axes.plot(
         kills, [1.02] * len(kills), "v", color=RED, markersize=5, transform=above, clip_on=False, label="process killed"
     )
-    for mark in marks:
+    named_until: dict[float, float] = {}  # by height
+    for mark in sorted(marks, key=lambda mark: float(mark["second"])):
         if mark["what"] in LINES:
             at, (colour, style, height) = mark["second"], LINES[mark["what"]]
+            while named_until.get(height, 0) > at:  # its name would cover another one
+                height = round(height + LINE_HEIGHT, 2)
+            named_until[height] = at + NAME_WIDTH * axes.get_xlim()[1]
             axes.axvline(at, color=colour, linestyle=style, linewidth=1.1)
             axes.text(at, height, mark["what"], transform=above, fontsize=7, color=colour, ha="center", va="bottom")
 

@@ -23,8 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def main() -> None:
     console = Console(stderr=True)
-    drawn = {name: draw for name, draw in PLOTS.items() if (DOCS / f"{name}.json").exists()}
-    for name, draw in drawn.items():
+    for name, draw in PLOTS.items():
         console.print(f"Drawing {name}.png")
         draw(json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8")), DOCS / f"{name}.png")
     with tempfile.TemporaryDirectory() as data:

@@ -88,7 +88,7 @@ def close_month(
     """Bill all organizations for a month without usage, the day after its grace period."""
     closed = month.closes_at(TERMS.grace)
     usage_table, landing = UsageTable(folder / "usage_table"), folder / "no_usage"
-    landing.mkdir(exist_ok=True)
+    landing.mkdir(parents=True, exist_ok=True)
     # One day is really landed, to create a usage table; the other days are only inserted. It is in the middle of the
     # month, so that no other month has to be rolled up again because of it.
     land_days(database, usage_table, landing, [month.first_day + timedelta(days=9)], month, closed)
