@@ -1639,7 +1639,12 @@ CREATE TABLE public.stripe_invoices (
     updated_at timestamp with time zone NOT NULL,
     finalized_at timestamp with time zone,
     alerted_code text,
+    stripe_due_cents bigint,
+    stripe_balance_cents bigint,
+    CONSTRAINT due_and_balance_are_known_together CHECK (((stripe_due_cents IS NULL) = (stripe_balance_cents IS NULL))),
     CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_balance_cents_is_finite CHECK ((abs(stripe_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_due_cents_is_finite CHECK ((abs(stripe_due_cents) < '1000000000000000'::bigint)),
     CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
     CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
     CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
@@ -1654,6 +1659,10 @@ CREATE TABLE public.stripe_invoices (
 COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
 
 COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
 
 CREATE VIEW public.invoice_life AS
  SELECT i.id AS invoice_id,
@@ -2953,7 +2962,7 @@ CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_even
 
 ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_other_change;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{state,step,generation,stripe_invoice_id,stripe_total_cents,hosted_invoice_url,failure_code,failure_customer_text,failure_operator_text,retryable,run_id,updated_at,finalized_at,alerted_code}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{state,step,generation,stripe_invoice_id,stripe_total_cents,stripe_due_cents,stripe_balance_cents,hosted_invoice_url,failure_code,failure_customer_text,failure_operator_text,retryable,run_id,updated_at,finalized_at,alerted_code}');
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_other_change;
 

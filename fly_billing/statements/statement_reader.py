@@ -25,6 +25,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, values
 from fly_billing.postgres.isolation import VALUE_ERRORS, reason_of
 from fly_billing.postgres.organizations import organization_name
+from fly_billing.statements.rules.balance import StripeAmounts
 from fly_billing.statements.rules.spend import (
     MonthComparison,
     SpendItem,
@@ -78,12 +79,22 @@ class _InvoiceRow:
     rolled_up_at: datetime
     due_on: date | None
     stripe_invoice_id: str | None
+    stripe_due_cents: int | None
+    stripe_balance_cents: int | None
+    stripe_finalized_at: datetime | None
     hosted_invoice_url: str | None
     trouble: str | None
 
     @property
     def billing_month(self) -> BillingMonth:
         return BillingMonth(self.month.year, self.month.month)
+
+    @property
+    def amounts_in_stripe(self) -> StripeAmounts | None:
+        due, balance, finalized_at = self.stripe_due_cents, self.stripe_balance_cents, self.stripe_finalized_at
+        if due is None or balance is None or finalized_at is None:
+            return None
+        return StripeAmounts(due, balance, finalized_at)
 
     def __str__(self) -> str:
         return f"invoice {self.id or ''} of {self.holder_id} in {self.month}".replace("  ", " ")
@@ -371,6 +382,7 @@ def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
         taxes=tuple(tax for tax in taxes if tax),
         spend=spend,
         compared=compared,
+        in_stripe=row.amounts_in_stripe,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from stripe import StripeClient
 
-from fly_billing.invoicing.rules.chargeable_amounts import charging_problem, to_stripe
+from fly_billing.invoicing.rules.chargeable_amounts import charging_problem, from_stripe, to_stripe
 from fly_billing.stripe_sync.client import APPLIED, UNKNOWN, StripeResponse
 from fly_billing.stripe_sync.existing_objects import NOTHING, ExistingObjects
 from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, StripeJournal
@@ -357,7 +357,14 @@ class InvoiceSync:
         self._entry = JournalEntry(self._entry.state, self._entry.generation, body["id"])
         if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
             raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
-        self._move("finalized", total=self._invoice.total_cents, hosted_invoice_url=body.get("hosted_invoice_url"))
+        currency = self._invoice.currency
+        self._move(
+            "finalized",
+            total=self._invoice.total_cents,
+            due=from_stripe(body["amount_due"], currency)[0],
+            balance=from_stripe(body["ending_balance"] or 0, currency)[0],
+            hosted_invoice_url=body.get("hosted_invoice_url"),
+        )
 
     def _move(
         self, state: str, *, generation: int | None = None, stripe_invoice_id: str | None = None, **facts: Any

@@ -141,7 +141,9 @@ class StripeJournal:
         self.database.rows(
             "move_stripe_invoice", invoice_id=invoice, state=state, generation=generation, now=now,
             stripe_invoice_id=stripe_invoice_id, run_id=self.run_id,
-            stripe_total_cents=facts.get("total"), hosted_invoice_url=facts.get("hosted_invoice_url"),
+            stripe_total_cents=facts.get("total"), stripe_due_cents=facts.get("due"),
+            stripe_balance_cents=facts.get("balance"),
+            hosted_invoice_url=facts.get("hosted_invoice_url"),
         )  # fmt: skip
 
     def fail(self, invoice: UUID, state: str, step: str, failure: StripeFailure, now: datetime) -> None:

@@ -4,7 +4,8 @@ A step has one verb. These prepare: `book` (load a price book), `row` (insert ro
 (copy a usage file into a landing day), `land`, `roll_up`, `close` (land the month's days, roll up, bill, finalize),
 `correct` (re-bill a final month), `reissue`, `import_focus`, `sync` (to the Stripe sandbox). These check:
 `book_is_refused`, `totals` (cents by organization and month), `sum` and `sum_of_all` (cents of all months), `taxes`,
-`quantities`, `rejected` (rows), `stripe` (totals in Stripe by organization, in Stripe's units; both sides agree).
+`quantities`, `rejected` (rows), `stripe` (totals in Stripe by organization, in Stripe's units; both sides agree),
+`owed` (cents, on the statement and in Stripe), `headline_lacks` (words).
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.imports.importer import import_focus
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import load_price_book, read_price_book_files
+from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.support.builders import TERMS, Platform
+from tests.support.builders import NOW, TERMS, Platform
 from tests.support.stripe_builders import in_stripe, outcome, reconcile, sync, sync_tools
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -144,6 +146,17 @@ class CaseRunner:
         assert found == value, f"{found} instead of {value}"
         for month in self.synced:
             assert reconcile(sync_tools(self.platform.database, self._sandbox.url), month).discrepancies == []
+
+    def _do_owed(self, value: Mapping[str, Any]) -> None:
+        owed = read_statement(self.platform.database, value["organization"], NOW).owed()
+        assert owed == {"USD": value["cents"]}, f"the statement says {owed}"
+        invoices = self._sandbox.control.invoices()
+        there = [invoice["amount_remaining"] for invoice in invoices if invoice["status"] == "open"]
+        assert sum(there) == value["cents"], f"Stripe asks for {there}"
+
+    def _do_headline_lacks(self, value: Mapping[str, str]) -> None:
+        headline = read_statement(self.platform.database, value["organization"], NOW).headline()
+        assert value["words"] not in headline, headline
 
     def _do_totals(self, value: Mapping[str, Mapping[str, int]]) -> None:
         for organization, months in value.items():

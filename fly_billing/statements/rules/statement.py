@@ -6,7 +6,7 @@ Stripe is never asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -15,6 +15,7 @@ from typing import Any
 from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
+from fly_billing.statements.rules.balance import Balance, StripeAmounts, balances
 from fly_billing.statements.rules.spend import MonthComparison, Spend
 
 # A file that arrived on this many days of a month is expected daily. One that arrived less often may have ended.
@@ -108,6 +109,7 @@ class StatementInvoice:
         payer: The organization that pays, if it is another one. Total and items are then this organization's share of
             the payer's invoice, without its discounts, credits and taxes.
         compared: The comparison with the month before.
+        in_stripe: What Stripe asked for, if it has the invoice.
     """
 
     month: str
@@ -125,6 +127,7 @@ class StatementInvoice:
     taxes: tuple[StatementTax, ...] = ()
     spend: Spend | None = None
     compared: MonthComparison | None = None
+    in_stripe: StripeAmounts | None = None
 
     def items_by_product(self) -> dict[str, list[StatementItem]]:
         """Group the items by product, in the invoice's order."""
@@ -138,7 +141,10 @@ class StatementInvoice:
         if self.payer and self.status in ("open", "finalized", "paid"):
             prefix = f"{STATUS['open']}, " if self.status == "open" else ""
             return f"{prefix}paid by {self.payer.name}"
-        return "nothing to pay" if self.status == "finalized" and not self.total_cents else STATUS[self.status]
+        if self.status == "finalized" and (self.total_cents or 0) < 0:
+            return "credit"
+        asked = self.in_stripe.due_cents if self.in_stripe else self.total_cents
+        return "nothing to pay" if self.status == "finalized" and not asked else STATUS[self.status]
 
 
 @dataclass(frozen=True)
@@ -249,34 +255,53 @@ class Statement:
         of_month = (invoice for invoice in self.invoices if invoice.month == self.month)
         return next(iter(sorted(of_month, key=_is_void)), None)
 
+    def balances(self) -> dict[str, Balance]:
+        """Return what the organization owes, by currency; not what another one pays for it."""
+        return balances(invoice for invoice in self.invoices if invoice.payer is None)
+
     def owed(self) -> dict[str, int]:
-        """Return the total of unpaid finalized invoices, in cents by currency."""
-        return self._totals("finalized")
+        """Return what the unpaid final invoices ask for, in cents by currency."""
+        return {currency: balance.owed for currency, balance in self.balances().items() if balance.owed}
 
     def upcoming(self) -> dict[str, int]:
         """Return the total of open months, in cents by currency; it is not due yet."""
-        return self._totals("open")
-
-    def _totals(self, status: str) -> dict[str, int]:
         totals: dict[str, int] = {}
         for invoice in self.invoices:
-            if invoice.status == status and invoice.total_cents is not None and invoice.payer is None:
+            if invoice.status == "open" and invoice.total_cents is not None and invoice.payer is None:
                 totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.total_cents
         return totals
 
     def headline(self) -> str:
-        """Return what the organization owes, in a sentence or two."""
-        unpaid = sum(
-            1
-            for invoice in self.invoices
-            if invoice.status == "finalized" and invoice.total_cents and not invoice.payer
-        )
-        owed = _money(self.owed()) if unpaid else "nothing"
-        on = f" on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}" if unpaid else ""
+        """Return what the organization owes, in a few sentences."""
         upcoming = self.upcoming()
-        soon = f" Usage not invoiced yet: {_money(upcoming)} so far." if any(upcoming.values()) else ""
-        incomplete = " Some records could not be read, so this may be incomplete." if self.problems else ""
-        return f"{self.organization_name} owes {owed}{on}.{soon}{incomplete}"
+        sentences = [
+            f"{self.organization_name} owes {self._owed_in_words()}.",
+            *self._balances_in_words(),
+            *([f"Usage not invoiced yet: {_money(upcoming)} so far."] if any(upcoming.values()) else []),
+            *(["Some records could not be read, so this may be incomplete."] if self.problems else []),
+        ]
+        return " ".join(sentences)
+
+    def _owed_in_words(self) -> str:
+        owed, found = self.owed(), self.balances()
+        if not owed:
+            return "nothing"
+        unpaid = sum(balance.unpaid for balance in found.values())
+        earlier = {currency: balance.earlier for currency, balance in found.items()}
+        carried = {currency: cents for currency, cents in earlier.items() if cents > 0}
+        deducted = {currency: -cents for currency, cents in earlier.items() if cents < 0}
+        return (
+            f"{_money(owed)} on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}"
+            + (f", including {_money(carried)} carried over from earlier invoices" if carried else "")
+            + (f", after {_money(deducted)} of credit from earlier invoices" if deducted else "")
+        )
+
+    def _balances_in_words(self) -> Iterator[str]:
+        found = self.balances().items()
+        if credit := {currency: balance.credit for currency, balance in found if balance.credit}:
+            yield f"A credit of {_money(credit)} reduces the next invoice."
+        if carried := {currency: balance.carried_over for currency, balance in found if balance.carried_over}:
+            yield f"{_money(carried)} is too small to charge and is added to the next invoice."
 
     def as_data(self) -> dict[str, Any]:
         """Return JSON-ready data; exact amounts are text."""
@@ -284,7 +309,12 @@ class Statement:
         for data, invoice in zip(parts["invoices"], self.invoices, strict=True):
             data["status_in_words"] = invoice.status_in_words()
         head = {name: parts.pop(name) for name in ("organization_id", "organization_name", "as_of")}
-        return head | {"owed_cents": self.owed(), "upcoming_cents": self.upcoming()} | parts
+        amounts = {
+            "owed_cents": self.owed(),
+            "upcoming_cents": self.upcoming(),
+            "balances": {currency: asdict(balance) for currency, balance in self.balances().items()},
+        }
+        return head | amounts | parts
 
 
 def _is_void(invoice: StatementInvoice) -> bool:

@@ -30,6 +30,9 @@ select
     coalesce(i.finalized_at, i.computed_at) as as_of, usage.lake_version, usage.rolled_up_at,
     case when not h.is_linked then i.due_on end as due_on,
     case when not h.is_linked then s.stripe_invoice_id end as stripe_invoice_id,
+    case when not h.is_linked then s.stripe_due_cents end as stripe_due_cents,
+    case when not h.is_linked then s.stripe_balance_cents end as stripe_balance_cents,
+    case when not h.is_linked then s.finalized_at end as stripe_finalized_at,
     case when not h.is_linked then s.hosted_invoice_url end as hosted_invoice_url,
     coalesce(
         f.customer_text,

@@ -10,6 +10,7 @@ import pytest
 
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.pricing.rules.models import PriceStep
+from fly_billing.statements.rules.balance import StripeAmounts
 from fly_billing.statements.rules.statement import (
     Completeness,
     PayingOrganization,
@@ -24,6 +25,10 @@ from tests.support.builders import NOW
 
 def invoice(status: str, cents: int | None, month: str = "2026-09", currency: str = "USD") -> StatementInvoice:
     return StatementInvoice(month, status, currency, cents, NOW, None, None, None, None)
+
+
+def in_stripe(sent: StatementInvoice, due: int, balance: int = 0) -> StatementInvoice:
+    return replace(sent, in_stripe=StripeAmounts(due, balance, NOW))
 
 
 def statement(*invoices: StatementInvoice) -> Statement:
@@ -48,6 +53,28 @@ def statement(*invoices: StatementInvoice) -> Statement:
             "Acme owes JPY 1,200 + $1.00 on 2 unpaid invoices.",
         ),
         ([invoice("not computed", None)], "Acme owes nothing."),
+        ([invoice("finalized", -500)], "Acme owes nothing. A credit of $5.00 reduces the next invoice."),
+        (
+            [in_stripe(invoice("paid", -500), due=0, balance=-500)],
+            "Acme owes nothing. A credit of $5.00 reduces the next invoice.",
+        ),
+        (
+            [in_stripe(invoice("finalized", 800), due=300)],
+            "Acme owes $3.00 on 1 unpaid invoice, after $5.00 of credit from earlier invoices.",
+        ),
+        (
+            [in_stripe(invoice("paid", 18), due=0, balance=18)],
+            "Acme owes nothing. $0.18 is too small to charge and is added to the next invoice.",
+        ),
+        (
+            [in_stripe(invoice("finalized", 100), due=118), invoice("open", 20)],
+            "Acme owes $1.18 on 1 unpaid invoice, including $0.18 carried over from earlier invoices."
+            " Usage not invoiced yet: $0.20 so far.",
+        ),
+        (
+            [invoice("finalized", -500, currency="EUR"), invoice("finalized", 100)],
+            "Acme owes $1.00 on 1 unpaid invoice. A credit of EUR 5.00 reduces the next invoice.",
+        ),
     ],
 )
 def test_the_headline_has_the_amount_owed_and_the_usage_not_invoiced_yet(
@@ -142,6 +169,7 @@ def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice()
         ("open", 20, "open (so far)"),
         ("finalized", 20, "due"),
         ("finalized", 0, "nothing to pay"),
+        ("finalized", -500, "credit"),
         ("paid", 20, "paid"),
         ("void", 20, "void"),
         ("uncollectible", 20, "not collected"),
@@ -150,6 +178,11 @@ def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice()
 )
 def test_the_status_of_an_invoice_is_shown_in_words(status: str, cents: int | None, said: str) -> None:
     assert invoice(status, cents).status_in_words() == said
+
+
+def test_an_invoice_for_which_stripe_asks_nothing_is_not_due() -> None:
+    assert in_stripe(invoice("finalized", 18), due=0, balance=18).status_in_words() == "nothing to pay"
+    assert in_stripe(invoice("finalized", 100), due=118).status_in_words() == "due"
 
 
 @pytest.mark.parametrize(
