@@ -140,8 +140,7 @@ def _in_proportion(amount: Decimal, left: Mapping[UUID, Decimal]) -> dict[UUID, 
     """Share `amount` out in proportion to the unpaid amounts above zero. The last share takes the rounding error."""
     some = {item: unpaid for item, unpaid in left.items() if unpaid > 0}
     whole = exact_sum(list(some.values()))
-    if amount >= whole:
-        return some
+    amount = min(amount, whole)
     parts = {item: divide(EXACT.multiply(amount, unpaid), whole) for item, unpaid in some.items()}
     if parts:
         last = next(reversed(parts))

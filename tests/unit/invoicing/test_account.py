@@ -14,6 +14,7 @@ from fly_billing.invoicing.rules.inputs import (
     Discount,
     InvoiceInputs,
     Member,
+    OneOffItem,
     Subscription,
     UsageRollup,
 )
@@ -21,6 +22,7 @@ from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import OCTOBER, REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
+from tests.unit.invoicing.steps.drafts import item
 
 DAYS = (SEPTEMBER.start, SEPTEMBER.end)
 
@@ -176,3 +178,21 @@ def test_an_amount_that_nobody_can_mean_is_refused_by_the_item_and_the_total() -
     alone = Member("acme", PriceBook([price("p", "1", "m0")]), many[:1])
     with pytest.raises(BillingError, match=r"^amount_too_large: item 'p as used' \(price 'p'\) of acme 2026-09 is 1"):
         assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [alone]))
+    setup = OneOffItem(id_of("setup"), "setup", Decimal(10) ** 12, "USD")
+    with pytest.raises(BillingError) as refused:
+        assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([]), one_offs=[setup])]))
+    assert str(refused.value) == (
+        "amount_too_large: item 'setup' of acme 2026-09 is 1.000000e+12 USD, which is not below 1,000,000,000,000:"
+        " check its quantity and price, then bill the month again"
+    )
+
+
+def test_a_fee_given_back_has_the_tax_rates_of_the_month_before_and_a_charge_those_of_its_own() -> None:
+    """19 % in August, 20 % in September. A free fee is a charge."""
+    old, new = (TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent)) for percent in ("19", "20"))
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [], taxes=[new], earlier_taxes={SEPTEMBER.plus(-1): [old]})
+    assert [account.rates_of_fee(item("fee", amount, "subscription")) for amount in ("0.50", "0", "-0.50")] == [
+        [new],
+        [new],
+        [old],
+    ]

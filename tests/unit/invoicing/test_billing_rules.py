@@ -285,6 +285,37 @@ def test_12_a_price_for_more_dimensions_comes_before_one_that_began_later() -> N
     assert negotiated(ams, everywhere, usage=[in_fra]) == [2]
 
 
+def test_12_usage_of_all_regions_is_one_line_of_each_version_when_the_price_changes_inside_the_month() -> None:
+    """Two regions with 10 requests each: 20 x 1.00 until the 16th, 20 x 2.00 from then on."""
+    usage = [
+        replace(half, id=id_of(f"{half.id} {region}"), dimensions={"region": region})
+        for half in HALVES
+        for region in ("ams", "fra")
+    ]
+    invoice = billed(acme(LIST, requests("2", effective_from=MIDDLE), usage=usage))
+    assert [(line.quantity, line.amount) for line in invoice.items] == [
+        (Decimal(20), Decimal(20)),
+        (Decimal(20), Decimal(40)),
+    ]
+    assert [line.rollup_ids for line in invoice.items] == [
+        (usage[0].id, usage[1].id),
+        (usage[2].id, usage[3].id),
+    ]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_12_two_negotiated_prices_of_one_day_share_the_tiers_in_the_same_order_whichever_usage_is_read_first(
+    is_reversed: bool,
+) -> None:
+    """10 requests in each region, at its own price of 0.50 up to the tenth and 0.20 above. The ids decide."""
+    tiers = [{"up_to": "10", "unit_amount": "0.50"}, {"up_to": None, "unit_amount": "0.20"}]
+    prices = [agreed(model="graduated", tiers=tiers, match={"region": region}) for region in ("ams", "fra")]
+    usage = [replace(used("10"), id=id_of(region), dimensions={"region": region}) for region in ("ams", "fra")]
+    book = book_of([LIST], prices[::-1] if is_reversed else prices)
+    invoice = billed(Member("acme", book, usage[::-1] if is_reversed else usage))
+    assert {line.match["region"]: line.amount for line in invoice.items} == {("fra",): 5, ("ams",): 2}
+
+
 @pytest.mark.parametrize(
     "pair",
     [

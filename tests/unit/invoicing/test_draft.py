@@ -6,6 +6,7 @@ from uuid import uuid5
 import pytest
 
 from fly_billing.pricing.rules.scope import Scope
+from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import id_of
 from tests.unit.invoicing.steps.drafts import draft_of, item
 
@@ -46,6 +47,22 @@ def test_what_is_given_back_of_a_product_lowers_what_there_is_to_pay_for_it() ->
 def test_there_is_nothing_to_share_out_where_more_is_given_back_than_charged() -> None:
     draft = draft_of(item("support", "10", product="Support"), item("sorry", "-12", "one_off"))
     assert draft.parts_of(SUPPORT, Decimal(5)) == {}
+
+
+def test_where_books_have_a_tax_rate_of_their_own_an_amount_off_reduces_each_item_in_proportion() -> None:
+    """1.00 off 3 x 0.60 and a free item: a third of it off each of the three. The last of them takes the odd digit."""
+    draft = draft_of(
+        *(item(name, "0.60") for name in ("web", "worker", "zone")), item("free", "0"),
+        taxes=[TaxRate(id_of("VAT"), "VAT", Decimal(10), tax="VAT", scope=Scope(products=("Books",)))],
+    )  # fmt: skip
+    third = Decimal("0.33333333333333333333")
+    assert draft.fill(Scope(), Decimal(1)) == {
+        id_of("web"): third,
+        id_of("worker"): third,
+        id_of("zone"): Decimal("0.33333333333333333334"),
+    }
+    whole = {id_of(name): Decimal("0.60") for name in ("web", "worker", "zone")}
+    assert draft.fill(Scope(), Decimal("1.80")) == draft.fill(Scope(), Decimal(2)) == whole
 
 
 def test_an_item_has_one_identity_on_an_invoice_for_each_organization() -> None:

@@ -65,10 +65,11 @@ def charge_adjustment(draft: InvoiceInProgress, adjustment: Adjustment, payer_id
     )
     about = adjustment.about or payer_id
     is_here = about in {member.organization_id for member in draft.account.members}
+    organization_id = about if is_here else payer_id
     item = InvoiceItem(
-        id=draft.item_id(f"adjustment|{adjustment.id}", about if is_here else payer_id),
+        id=draft.item_id(f"adjustment|{adjustment.id}", organization_id),
         kind="adjustment",
-        organization_id=about if is_here else payer_id,
+        organization_id=organization_id,
         product=adjustment.product,
         description=adjustment.description if is_here else f"{about}: {adjustment.description}",
         quantity=Decimal(1),

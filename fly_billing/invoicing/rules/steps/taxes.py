@@ -96,13 +96,8 @@ def _less(parts: Iterable[tuple[Rates, Decimal]], left: Decimal) -> Parts:
     paid = EXACT.subtract(exact_sum(list(merged.values())), left)
     if not paid:
         return merged
-    above = {rates: amount for rates, amount in merged.items() if amount > 0}
-    return {
-        rates: EXACT.subtract(amount, taken)
-        for (rates, amount), taken in zip(
-            merged.items(), shares(paid, [above.get(rates, Decimal(0)) for rates in merged]), strict=True
-        )
-    }
+    taken = shares(paid, [max(amount, Decimal(0)) for amount in merged.values()])
+    return {rates: EXACT.subtract(amount, share) for (rates, amount), share in zip(merged.items(), taken, strict=True)}
 
 
 def like_what_counted(item: InvoiceItem, left: Decimal, own: Rates, parts: Mapping[UUID, Parts]) -> Parts:
@@ -176,8 +171,8 @@ def _contained_in(rates: Sequence[TaxRate], base_cents: int) -> list[InvoiceTax]
     if not base_cents:
         return []
     whole = 100 + sum(Fraction(rate.percent) for rate in rates)
-    cents = [_rounded(base_cents * Fraction(rate.percent) / whole) for rate in rates]
-    return [_tax(rate, base_cents - sum(cents), tax_cents) for rate, tax_cents in zip(rates, cents, strict=True)]
+    cents = {rate: _rounded(base_cents * Fraction(rate.percent) / whole) for rate in rates}
+    return [_tax(rate, base_cents - sum(cents.values()), tax_cents) for rate, tax_cents in cents.items()]
 
 
 def _rounded(cents: Fraction) -> int:

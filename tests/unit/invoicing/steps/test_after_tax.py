@@ -9,7 +9,7 @@ from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, InvoiceInputs, Member, Subscription
 from fly_billing.invoicing.rules.items import InvoiceItem
-from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax, with_tax
+from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax, taxes_by_item, with_tax
 from fly_billing.invoicing.rules.steps.credits import draw_credits
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.money import to_cents
@@ -51,6 +51,24 @@ def test_a_deposit_pays_the_tax_as_well() -> None:
     assert applied(only(draft, "credit")) == {"web": "70", "sales tax 8.25 %": "5.78"}
     assert [(one["description"], one["amount"]) for one in detail["taxes_of"]] == [("web", "5.78")]
     assert draft.left_in_all() == 0
+    assert amounts(settled(item("web", "0.70"), by=[deposit("0.50")]), "credit") == [Decimal("-0.50")]
+
+
+def test_a_correction_whose_parts_cancel_out_at_a_rate_bears_none_of_its_tax() -> None:
+    """At VAT, half a cent less half a cent. Rounded with the two parts of 0.4 cents, one cent of it is taxed: 0.00."""
+    city, low, high = tax("City", "2"), tax("low", "10"), tax("high", "20")
+    draft = draft_of(taxes=[])
+    draft.charge(item("late", "0.008", "adjustment"), [SALES_TAX])
+    draft.tax_parts[id_of("late")] = (
+        ((SALES_TAX, city), Decimal("0.005")),
+        ((SALES_TAX,), Decimal("-0.005")),
+        ((low,), Decimal("0.004")),
+        ((high,), Decimal("0.004")),
+    )
+    add_taxes(draft)
+    assert ("sales tax", 1, 0) in [(found.name, found.taxable_cents, found.tax_cents) for found in draft.taxes]
+    vat = next(line for line in draft.items if line.tax_rate_id == SALES_TAX.id)
+    assert vat.id not in taxes_by_item(draft)[id_of("late")]
 
 
 def test_promotions_pay_first_whatever_the_priority() -> None:

@@ -66,6 +66,20 @@ def test_a_minimum_that_is_reached_charges_nothing(used: str) -> None:
     assert len(committed(item("web", used), to=[minimum("100")]).items) == 1
 
 
+def test_what_is_bought_once_counts_towards_a_minimum_even_if_it_is_free() -> None:
+    """A cable for 0.50 and a free one count, goodwill of 1.00 does not: 9.50 up to the 10.00."""
+    draft = committed(
+        item("cable", "0.50", "one_off"), item("free cable", "0", "one_off"), item("sorry", "-1", "one_off"),
+        to=[minimum("10")],
+    )  # fmt: skip
+    charged = only(draft, "minimum")
+    assert charged.amount == Decimal("9.50")
+    assert [(part["description"], part["amount"]) for part in charged.detail["counted"]] == [
+        ("cable", "0.5"),
+        ("free cable", "0"),
+    ]
+
+
 def test_a_cent_that_is_missing_to_a_minimum_is_charged() -> None:
     assert only(committed(item("web", "99.99"), to=[minimum("100")]), "minimum").amount == Decimal("0.01")
 

@@ -155,6 +155,12 @@ def test_a_discount_is_the_payers_whoever_used_what_it_is_taken_off() -> None:
     assert only(draft, "discount").organization_id == "acme"
 
 
+def test_a_percentage_of_an_amount_of_31_digits_is_exact() -> None:
+    draft = draft_of(item("web", "1234567890123456789.012345678901"), discounts=[percent_off("10")])
+    take_discounts(draft)
+    assert amounts(draft, "discount") == [Decimal("-123456789012345678.9012345678901")]
+
+
 def test_a_third_of_a_hair_is_taken_off_exactly() -> None:
     draft = discounted(item("web", "0.00000000000000000003"), by=[percent_off("33.333333333333")])
     assert only(draft, "discount").amount == Decimal("-0.0000000000000000000099999999999999")

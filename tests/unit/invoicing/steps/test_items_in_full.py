@@ -3,11 +3,12 @@
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from uuid import uuid5
 
 import pytest
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.rules.assembly import assemble_invoice
+from fly_billing.invoicing.rules.assembly import assemble_invoice, invoice_id
 from fly_billing.invoicing.rules.inputs import (
     Adjustment,
     CreditPaid,
@@ -111,6 +112,10 @@ def test_a_correction_is_a_line_of_whom_it_is_about_or_names_it(
         assert (line.quantity, line.unit, line.amount) == (Decimal(1), "item", Decimal(3))
         assert (line.product, line.adjustment_id) == ("Requests", id_of("a"))
         assert line.detail == {"month": "2026-08", "causes": ["late rows"]}
+        assert line.id == uuid5(
+            invoice_id("acme", SEPTEMBER),
+            f"labs|adjustment|{id_of('a')}" if organization == "labs" else f"adjustment|{id_of('a')}",
+        )
 
 
 @pytest.mark.parametrize(
@@ -243,6 +248,7 @@ def test_lines_of_one_kind_product_and_text_are_listed_by_time_then_by_source_th
         assert line_order(low) < line_order(high)
         assert line_order(low)[6] == str(first)
     assert line_order(fee("a"))[5:7] == ("", "")
+    assert line_order(fee("a", period_start=early))[5] == "2026-09-01T00:00:00+00:00"
     ids = sorted([id_of("a"), id_of("b")], key=str)
     assert [line_order(replace(fee("a"), id=one))[7] for one in ids] == [str(one) for one in ids]
     # A fee's source is its subscription rather than its price. Only usage is ordered by the versions of its price.

@@ -33,6 +33,8 @@ def rounded(currency: str, *amounts: str) -> list[Decimal]:
         (["10.234"], ["-0.004"]),
         (["10.235"], ["0.005"]),
         (["-10.235"], ["-0.005"]),
+        (["10.225"], ["0.005"]),  # away from zero, not to the even hundredth
+        (["-10.225"], ["-0.005"]),
         (["10.230"], []),
         (["1.2345"], ["-0.0045"]),  # the exact sum is rounded, not 1.235
         (["1.23045"], []),  # 1.230 when rounded to the third decimal

@@ -20,6 +20,7 @@ from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import (
+    CreditPaid,
     Discount,
     DiscountTaken,
     FeeCharged,
@@ -29,6 +30,8 @@ from fly_billing.invoicing.rules.inputs import (
     UsageRollup,
 )
 from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.rules.proration import NOTHING, IntervalShare, share_of_month
+from fly_billing.invoicing.rules.steps.credits import given_back as fees_given_back
 from fly_billing.invoicing.rules.steps.subscriptions import charge_subscriptions
 from fly_billing.invoicing.rules.steps.usage import charge_usage
 from fly_billing.money import exact_sum
@@ -39,7 +42,9 @@ from fly_billing.pricing.rules.tax_rates import TaxRate
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from tests.support.builders import OCTOBER, SEPTEMBER, at, fee_charged, id_of, price
+from tests.unit.invoicing.steps import drafts
 
+AUGUST = SEPTEMBER.plus(-1)
 NOVEMBER = OCTOBER.next()
 SEATS = Graduated((Tier(Decimal(5), Decimal("10")), Tier(None, Decimal("8"))))
 PLAN = price("plan", "30", unit="month")
@@ -59,6 +64,10 @@ def subscription(started: str, ended: str | None = None, key: str = "plan", **te
 
 def in_advance(started: str, ended: str | None = None, key: str = "plan", **terms: Any) -> Subscription:
     return subscription(started, ended, key, billed="in_advance", **terms)
+
+
+def item_of(name: str, amount: str, kind: str = "subscription") -> InvoiceItem:
+    return drafts.item(name, amount, kind)
 
 
 def charged(
@@ -498,6 +507,83 @@ def test_an_upgrade_leaves_the_discount_of_what_was_charged_alone() -> None:
     member = Member("acme", PriceBook(PRICES), subscriptions=[two])
     invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], discounts=[coupon]))
     assert {item.description: item.amount for item in invoice.items} == {"plan as used": 30, "ten": -3}
+
+
+def test_a_fee_that_rises_by_less_than_a_dollar_takes_no_discount_back() -> None:
+    """29.50 of the 30.00 were charged, at half price: another 0.50, and no refund of the discount."""
+    off = (DiscountTaken(id_of("half"), "half", "half", Decimal("14.75")),)
+    (item,) = charged(subscription("2026-01-01", charged=(fee_charged("29.50", discounts=off),)))
+    assert (item.kind, item.amount) == ("subscription", Decimal("0.50"))
+
+
+def test_recalculating_keeps_the_discount_that_was_taken_back_with_a_fee_charged_in_advance() -> None:
+    """September gave back 10.00 of October's fee less 5.00 of its discount. Both stay as billed."""
+    fee = replace(
+        item_of("back", "-10"), subscription_id=id_of("plan"), interval_start=OCTOBER.start, interval_end=OCTOBER.end
+    )
+    taken_back = replace(
+        item_of("half, on the fee given back", "5", "discount"),
+        detail={"applied_to": [{"item": str(fee.id), "amount": "-5"}]},
+    )
+    draft = InvoiceInProgress(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [], charged_ahead=[fee, taken_back]), id_of("invoice")
+    )
+    charge_subscriptions(draft)
+    assert draft.items == [fee, taken_back]
+    assert draft.left == {fee.id: Decimal(-5)}
+
+
+def test_only_a_fee_given_back_has_other_tax_rates_than_the_month() -> None:
+    """19 % until August, 20 % in September. A free fee and one of 0.50 are charges of September."""
+    old, new = (TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent)) for percent in ("19", "20"))
+    fees = [item_of("cheap", "0.50"), item_of("free", "0"), item_of("back", "-0.50")]
+    draft = InvoiceInProgress(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [], taxes=[new], earlier_taxes={AUGUST: [old]}, charged_ahead=fees),
+        id_of("invoice"),
+    )
+    charge_subscriptions(draft)
+    assert draft.items == fees
+    assert draft.other_rates == {id_of("back"): (old,)}
+
+
+@pytest.mark.parametrize(("amount", "is_given_back"), [("-0.50", True), ("0", False), ("0.50", False)])
+def test_only_a_fee_below_zero_is_given_back(amount: str, is_given_back: bool) -> None:
+    """30.00 were charged for October. Other items below zero are no fees."""
+    paid = fee_charged("30", OCTOBER)
+    plan = in_advance("2026-01-01", charged=(paid,))
+    fee = replace(
+        item_of("fee", amount), subscription_id=plan.id, interval_start=OCTOBER.start, interval_end=OCTOBER.end
+    )
+    draft = InvoiceInProgress(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([]), subscriptions=[plan])]), id_of("invoice")
+    )
+    draft.charge(fee)
+    draft.charge(item_of("sorry", "-2", "one_off"))
+    assert fees_given_back(draft) == ([(fee, paid)] if is_given_back else [])
+
+
+def test_the_credit_that_had_paid_a_fee_gets_back_less_than_a_dollar_too() -> None:
+    """20.50 of the 30.00 charged were paid by a credit. 20.00 are kept: 9.50 return in money, 0.50 as credit."""
+    paid = CreditPaid(id_of("welcome"), "welcome", Decimal("20.50"))
+    gone = in_advance("2026-01-01", "2026-09-21", charged=(fee_charged("30", credits=(paid,)),))
+    invoice = assemble_invoice(
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(PRICES), subscriptions=[gone])])
+    )
+    assert {item.description: item.amount for item in invoice.items} == {
+        "plan as used": -10,
+        "welcome, on the fee given back": Decimal("0.50"),
+    }
+
+
+def test_the_line_of_a_fee_that_rises_before_its_month_begins_names_the_month_in_advance() -> None:
+    """Another invoice charged 20.00 for October: 10.00 more."""
+    (_, rise) = charged(in_advance("2026-01-01", charged=(fee_charged("20", OCTOBER),)))
+    assert (rise.amount, rise.description) == (Decimal(10), "plan as used, 2026-10 in advance")
+
+
+def test_a_subscription_for_the_whole_month_has_one_month_of_one_and_none_before_it_starts() -> None:
+    assert share_of_month(subscription("2026-01-01"), SEPTEMBER) == IntervalShare(Decimal(1), "month", Decimal(1))
+    assert share_of_month(subscription("2026-10-01"), SEPTEMBER) == NOTHING
 
 
 @given(

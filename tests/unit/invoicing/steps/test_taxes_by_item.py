@@ -296,6 +296,14 @@ def test_a_true_up_of_a_month_without_any_charge_is_taxed_at_the_rate_of_every_i
     assert told(draft) == [("VAT", 8000, 1600)]
 
 
+def test_a_true_up_of_what_a_coupon_paid_is_taxed_at_the_rate_of_every_item() -> None:
+    """Books for 50.00, all of it off: nothing above zero counts towards the 80.00."""
+    draft = taxed(
+        item("book", "50", **BOOKS), by=[VAT, REDUCED], discounts=[percent_off("100")], commitments=[minimum("80")]
+    )
+    assert told(draft) == [("VAT", 8000, 1600)]
+
+
 def test_a_true_up_that_counts_another_one_is_taxed_like_both() -> None:
     """Books: 50.00, topped up to 100.00. All, that included: 200.00, topped up to 400.00: half at each rate."""
     whole = minimum("400", "whole", scope=Scope(kinds=("usage", "subscription", "one_off", "minimum")))
@@ -343,6 +351,14 @@ def test_a_correction_is_taxed_by_its_parts() -> None:
         ("VAT", -2000, -400),
         ("Reduced VAT", -1000, -100),
     ]
+
+
+def test_the_parts_of_a_correction_are_rounded_together_even_if_this_month_has_one_rate() -> None:
+    """0.335 at each rate are 0.67: 0.34 and 0.33. The lines of the taxes list the correction."""
+    draft = corrected("0.67", (VAT, "0.335"), (REDUCED, "0.335"))
+    assert sorted(one.taxable_cents for one in draft.taxes) == [33, 34]
+    late = {"item": str(id_of("late")), "product": "Machines", "description": "late", "amount": "0.335"}
+    assert [one.detail["taxed"] for one in draft.items if one.kind == "tax"] == [[late], [late]]
 
 
 def test_a_correction_may_have_parts_of_both_signs() -> None:
