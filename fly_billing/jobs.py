@@ -172,7 +172,7 @@ def close_months_nightly(
 def sync_months_hourly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
 ) -> Iterator[RunRequest | SkipReason]:
-    """Sync months with finalized invoices that are not in Stripe yet, except those that need a person first."""
+    """Sync months with finalized invoices that are not in Stripe yet, except those that need manual work first."""
     database = billing_postgres.database()
     yield from _requests(context, database, months_to_sync(database))
 

@@ -42,7 +42,7 @@ CHECKS = {
     " check reads the events again, from the version of the usage table that was billed, and warns if it can't.",
     ALL_BILLED: "Lists usage that arrived or was corrected after its invoice was finalized and that no adjustment bills"
     " yet. The invoice stays as it is; materialize `invoices` again to bill the difference on the next. A warning.",
-    APPROVED: "Lists corrections of final invoices that return so much money that a person must approve them first:"
+    APPROVED: "Lists corrections of final invoices that return so much money that someone must approve them first:"
     " usage may have disappeared, or a price may be wrong. `fly-billing corrections` shows them; if they are right,"
     " `fly-billing approve-corrections MONTH --total AMOUNT` lets the next run book them. If the usage comes back, they"
     " disappear. A warning.",
@@ -76,7 +76,7 @@ def invoices(
 
     While the month is open or in its grace period, every run recalculates the upcoming invoice. After that the invoice
     is final and never changes. If usage changes later, the next run books the difference once, as an adjustment on the
-    payer's next open invoice; changed terms wait for a person's decision. An organization that can't be billed fails
+    payer's next open invoice; changed terms wait until someone decides. An organization that can't be billed fails
     alone: its partition stays failed, and `billing_failures` and its statement give the reason. Fix the cause and
     materialize the partition.
     """

@@ -24,13 +24,13 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
-from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, demand_in_line
+from fly_billing.stripe_sync.approvals import UnusualTotals, approve_total, require_usual_totals
 from fly_billing.stripe_sync.checks import differences_from_stripe, unread_month
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
 from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_month
-from fly_billing.stripe_sync.rules.spending_guard import described, read_approved_total
+from fly_billing.stripe_sync.rules.spending_guard import describe_totals, read_approved_total
 
 AGREES = "stripe_agrees_with_our_invoices"
 
@@ -66,7 +66,7 @@ def stripe_invoices(
     Sends only finalized invoices that Stripe does not have yet, so you can run it again at any time. If an invoice
     fails, the others are still synced; its partition fails, and the table `stripe_invoices` and the alert give the
     reason and the fix. If a month's total differs too much from last month's (FLY_BILLING_GUARD_PERCENT), nothing is
-    sent until a person approves the total: with `fly-billing approve`, or with the run tag
+    sent until someone approves the total: with `fly-billing approve`, or with the run tag
     `fly_billing/approved_total` (in cents).
     """
     database = billing_postgres.database()
@@ -98,12 +98,10 @@ def _guard(context: AssetExecutionContext, tools: SyncTools, percent: int) -> di
     reasons: dict[str, Any] = {}
     for part in parts:
         try:
-            verdicts = demand_in_line(tools.journal.database, part.month, percent)
-        except OutOfLine as stop:
-            raise Failure(str(stop), metadata=_out_of_line(stop), allow_retries=False) from None
-        reasons[f"{part.month} spending guard"] = ", ".join(
-            f"{verdict.currency}: {verdict.reason}" for verdict in verdicts
-        )
+            results = require_usual_totals(tools.journal.database, part.month, percent)
+        except UnusualTotals as stop:
+            raise Failure(str(stop), metadata=_unusual_totals(stop), allow_retries=False) from None
+        reasons[f"{part.month} spending guard"] = ", ".join(f"{result.currency}: {result.reason}" for result in results)
     return reasons
 
 
@@ -122,11 +120,11 @@ def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Seq
             approve_total(tools.journal.database, month, currency, cents, by, tools.clock())
 
 
-def _out_of_line(stop: OutOfLine) -> dict[str, Any]:
+def _unusual_totals(stop: UnusualTotals) -> dict[str, Any]:
     return {
-        f"{stop.month} {verdict.currency}": f"{verdict.reason}; largest changes:"
-        f" {', '.join(map(described, verdict.contributors))}"
-        for verdict in stop.verdicts
+        f"{stop.month} {result.currency}": f"{result.reason}; largest changes:"
+        f" {', '.join(map(describe_totals, result.contributors))}"
+        for result in stop.results
     }
 
 

@@ -12,8 +12,8 @@ from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
-from fly_billing.stripe_sync.approvals import approve_total, plan_of_sync, verdicts_of
-from fly_billing.stripe_sync.rules.spending_guard import GuardResult, SendPlan, described
+from fly_billing.stripe_sync.approvals import approve_total, guard_results, plan_of_sync
+from fly_billing.stripe_sync.rules.spending_guard import GuardResult, SendPlan, describe_totals
 
 # The endpoint of Stripe that each step calls.
 ENDPOINTS = {
@@ -34,15 +34,15 @@ def show_plan(console: Terminal, month: BillingMonth) -> bool:
     with local_platform(stripe=True) as settings:  # for the rate limits of the sandbox or of Stripe
         database = BillingDatabase(settings.database_url)
         plan = plan_of_sync(database, month)
-        verdicts = verdicts_of(database, month, settings.guard_percent) if plan.invoices else []
+        results = guard_results(database, month, settings.guard_percent) if plan.invoices else []
         console.print(_table(month, plan, _rate_limits(settings)))
-        for verdict in verdicts:
-            console.print(_sentence(verdict))
-            for organization in verdict.contributors:
-                console.print(f"  {described(organization)}")
+        for result in results:
+            console.print(_sentence(result))
+            for organization in result.contributors:
+                console.print(f"  {describe_totals(organization)}")
         for problem in plan.unreadable:
             console.print(styled("can't be read", "red"), problem, soft_wrap=True)
-    return all(verdict.passes for verdict in verdicts) and not plan.unreadable
+    return all(result.passes for result in results) and not plan.unreadable
 
 
 def _rate_limits(settings: Settings) -> tuple[int, int]:
@@ -78,11 +78,11 @@ def approve(console: Terminal, month: BillingMonth, currency: str, cents: int, b
         database = BillingDatabase(settings.database_url)
         approve_total(database, month, currency, cents, by, datetime.now(UTC))
         console.print(f"{month}: {by} approved up to {format_cents(cents, currency)}.")
-        verdicts = verdicts_of(database, month, settings.guard_percent)
-    for verdict in verdicts:
-        console.print(_sentence(verdict))
-    return all(verdict.passes for verdict in verdicts)
+        results = guard_results(database, month, settings.guard_percent)
+    for result in results:
+        console.print(_sentence(result))
+    return all(result.passes for result in results)
 
 
-def _sentence(verdict: GuardResult) -> str:
-    return f"spending guard ({verdict.currency}): {'passes' if verdict.passes else 'blocked'}: {verdict.reason}"
+def _sentence(result: GuardResult) -> str:
+    return f"spending guard ({result.currency}): {'passes' if result.passes else 'blocked'}: {result.reason}"

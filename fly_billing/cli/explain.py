@@ -117,7 +117,7 @@ def _as_data(
     data = {**explained.as_data(), "problems": list(problems)}
     if explained.usage:
         data["usage"] = {
-            "lake_version": explained.usage.lake_version,
+            "usage_table_version": explained.usage.usage_table_version,
             "rolled_up_at": explained.usage.rolled_up_at.isoformat(),
             "events": explained.usage.events,
             "files": [file.as_data() for file in billed.files()] if billed else None,
@@ -269,7 +269,7 @@ def _usage(
 ) -> list[RenderableType]:
     title = "Usage"
     source = (
-        f"{counted(str(usage.events), 'event')} in version {usage.lake_version} of the usage table, rolled up on"
+        f"{counted(str(usage.events), 'event')} in version {usage.usage_table_version} of the usage table, rolled up on"
         f" {usage.rolled_up_at:%Y-%m-%d %H:%M} UTC."
     )
     if rounding := usage.aggregation.round_each_event:

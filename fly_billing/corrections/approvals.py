@@ -1,7 +1,7 @@
-"""Approvals: a person names the amount that held corrections return, so that they are booked.
+"""Approvals of held corrections: someone names the amount that they return, so that they are booked.
 
 `approve` covers all held corrections of a month; the next run books them. The manual approvals cover one correction
-that a person books with `fly-billing rebill`. Not here: which corrections are held (`held_corrections`).
+booked with `fly-billing rebill`. Not here: which corrections are held (`held_corrections`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fly_billing.settings import Settings
 
 
 class NotApproved(ActionableError):
-    """A correction returns so much that a person must name the amount, or the person named another amount."""
+    """A correction returns so much that someone must name the amount, or the amount named is another one."""
 
 
 def guard_of(settings: Settings) -> CorrectionGuard:
@@ -105,7 +105,7 @@ def demand_approval(correction: Correction, guarded: GuardedCorrections, total: 
 def approve_manual_correction(
     connection: Connection, correction: Correction, guarded: GuardedCorrections, actor: Actor, total: Decimal | None
 ) -> None:
-    """Record that a person books this correction now, and their approval if the guard holds it.
+    """Record that someone books this correction now, and the approval if the guard holds it.
 
     Raises NotApproved if the guard holds it and `total` is not the amount that it returns.
     """

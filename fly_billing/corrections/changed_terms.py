@@ -124,7 +124,7 @@ def _payers_of_undecided_terms(
 
 
 def keep_as_billed(connection: Connection, correction: Correction, actor: Actor) -> None:
-    """Record a person's decision to leave this invoice as it is, although terms of its month changed.
+    """Record the decision to leave this invoice as it is, although terms of its month changed.
 
     It is undecided again only if another term changes. Changed usage is still corrected.
     """

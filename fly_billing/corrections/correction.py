@@ -29,7 +29,7 @@ class Correction:
         differences: Exact differences that may be booked; empty if the invoice is right.
         counted: By commitment, the amount that counts towards it after the correction.
         taxed: By the charge's key, how much of its difference is taxed at which rates; empty if all rates are the same.
-        undecided: Differences from changed terms of the month, which wait for a person's decision.
+        undecided: Differences from changed terms of the month, which wait until someone decides.
         is_usage_undecided: Differences from changed usage wait too, because they can't be separated from those of
             changed terms: a price changed inside a period that the usage was aggregated over, credits paid the invoice,
             or a minimum counts it.
@@ -103,7 +103,7 @@ class Corrections:
 
     @property
     def undecided(self) -> list[Correction]:
-        """The corrections with differences from changed terms, on which a person must decide."""
+        """The corrections with differences from changed terms, which wait for a decision."""
         return [correction for correction in self.found if correction.undecided]
 
     @classmethod

@@ -49,7 +49,7 @@ def correct_month(
 
     Args:
         only: Correct only the invoices of these payers.
-        with_terms: Also book differences from changed terms, because a person decided so. If False, they are in
+        with_terms: Also book differences from changed terms, because someone decided so. If False, they are in
             `Corrections.undecided`.
     """
     with database.transaction() as connection:

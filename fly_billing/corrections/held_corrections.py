@@ -1,4 +1,4 @@
-"""Holds corrections that would return too much money, in Postgres, until a person approves them.
+"""Holds corrections that would return too much money, in Postgres, until someone approves them.
 
 Every decision is a new row of `correction_decisions`; the newest one of an invoice is valid. A held correction is not
 booked. Not here: the rule (`corrections.rules.guard`), approvals (`approvals`), finding and booking corrections

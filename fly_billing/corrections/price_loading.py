@@ -1,4 +1,4 @@
-"""Loads a price book, and counts the changes of prices of closed months, which wait for a person's decision.
+"""Loads a price book, and counts the changes of prices of closed months, which wait until someone decides.
 
 Not here: how a price book is read and stored (`pricing.price_books`).
 """

@@ -1,4 +1,4 @@
-"""Rebills one final invoice because a person asks for it: recalculates it and books the difference as they choose.
+"""Rebills one final invoice on request: recalculates it and books the difference as the caller chooses.
 
 Not here: how corrections are found (`recalculation`) and booked (`adjustments`, `credit_notes`), and how an invoice is
 voided and issued again (`reissue`).

@@ -11,7 +11,7 @@ from fly_billing.settings import Settings
 
 
 class BillingTerms(ConfigurableResource[Any]):
-    """The grace period, the payment term, and the limits beyond which a person must approve.
+    """The grace period, the payment term, and the limits beyond which someone must approve.
 
     Attributes:
         grace_hours: Hours from a month's end until it closes (FLY_BILLING_GRACE_HOURS).

@@ -161,11 +161,11 @@ def open_billed_events(
             table = open_usage_table(database, usage_table)
         except UsageTableMismatch as problem:
             raise UsageUnreadable(str(problem)) from None
-        _open(table, duck, usage.month, usage.lake_version)
+        _open(table, duck, usage.month, usage.usage_table_version)
         rollups = [
             _RollupRow(
                 organization_id=usage.organization_id,
-                lake_version=usage.lake_version,
+                lake_version=usage.usage_table_version,
                 rollup_id=rollup.usage.id,
                 meter=rollup.usage.meter,
                 dimensions=json.dumps(dict(rollup.usage.dimensions)),
@@ -185,7 +185,7 @@ def open_billed_events(
             duck.execute(sql("billed_events"))
             quantities = explain_quantities(duck, table, usage)
         except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:
-            raise _unreadable(usage.lake_version, problem) from problem
+            raise _unreadable(usage.usage_table_version, problem) from problem
         yield BilledEvents(duck, usage, quantities)
 
 

@@ -23,7 +23,7 @@ from fly_billing.postgres.statements import sql
 from fly_billing.statements.explanation_reader import BilledUsage
 from fly_billing.statements.rules.quantities import DecidingEvents, LandedMeasurement, explain_quantity
 from fly_billing.statements.rules.sums import Sum
-from fly_billing.usage.rules.counted_together import NON_ADDITIVE, counted_together
+from fly_billing.usage.rules.aggregation_groups import NON_ADDITIVE, aggregation_groups
 from fly_billing.usage.usage_table import UsageTableVersion
 
 # Dimensions as (name, value) pairs, however their JSON is written.
@@ -37,12 +37,12 @@ def explain_quantities(
     if usage.aggregation.name in ("sum", "count"):
         return {}
     meter = {"organization": usage.organization_id, "meter": usage.meter}
-    groups = counted_together((key, frozenset(dimensions.items())) for key, dimensions in usage.priced)
-    _register_counted_together(duck, usage, groups)
+    groups = aggregation_groups((key, frozenset(dimensions.items())) for key, dimensions in usage.priced)
+    _register_aggregation_groups(duck, usage, groups)
     landed = _read(duck, "deciding_events", {**meter, "aggregation": usage.aggregation.name})
     opening_levels: dict[Dimensions, list[LandedMeasurement]] = {}
     if usage.aggregation.name == "time_weighted":
-        table.open_view(duck, "earlier_events", version=usage.lake_version, by_meter=True)
+        table.open_view(duck, "earlier_events", version=usage.usage_table_version, by_meter=True)
         opening_levels = _read(duck, "reported_before_month", {**meter, "month_start": usage.month.start})
     explained = {}
     for rollup in usage.rollups:
@@ -62,12 +62,13 @@ def explain_quantities(
     return explained
 
 
-def _register_counted_together(
+def _register_aggregation_groups(
     duck: duckdb.DuckDBPyConnection, usage: BilledUsage, groups: Mapping[Dimensions, int]
 ) -> None:
-    """Register `counted_together`: the dimensions that count together with the item's, as the usage table writes them.
+    """Register `aggregation_groups`: the dimensions counted with the item's, as the usage table writes them.
 
-    `together` is the number of their group; dimensions of the item that are in no group have a negative number each.
+    `aggregation_group` is the number of the group. Dimensions of the item that are in no group get a negative number
+    each.
     """
     ours = {frozenset(rollup.usage.dimensions.items()) for rollup in usage.rollups}
     wanted = {groups[dimensions] for dimensions in ours if dimensions in groups}
@@ -80,11 +81,11 @@ def _register_counted_together(
     for place, (text,) in enumerate(written):
         dimensions = frozenset(json.loads(text).items())
         if groups.get(dimensions) in wanted:
-            rows.append({"dimensions": text, "together": groups[dimensions]})
+            rows.append({"dimensions": text, "aggregation_group": groups[dimensions]})
         elif dimensions in ours:
-            rows.append({"dimensions": text, "together": -1 - place})
-    schema = pa.schema([("dimensions", pa.string()), ("together", pa.int64())])
-    duck.register("counted_together", pa.Table.from_pylist(rows, schema=schema))
+            rows.append({"dimensions": text, "aggregation_group": -1 - place})
+    schema = pa.schema([("dimensions", pa.string()), ("aggregation_group", pa.int64())])
+    duck.register("aggregation_groups", pa.Table.from_pylist(rows, schema=schema))
 
 
 def _read(

@@ -87,7 +87,7 @@ class BilledUsage:
         unit: The meter's unit.
         aggregation: How the meter combines events.
         priced: (price key, dimensions) of all the organization's usage of the meter on the invoice, which determines
-            what counts together (`usage.rules.counted_together`).
+            the aggregation groups (`usage.rules.aggregation_groups`).
     """
 
     organization_id: str
@@ -95,7 +95,7 @@ class BilledUsage:
     meter: str
     unit: str
     aggregation: Aggregation
-    lake_version: int
+    usage_table_version: int
     rolled_up_at: datetime
     rollups: tuple[BilledRollup, ...]
     priced: tuple[tuple[str, Mapping[str, str]], ...] = ()
@@ -313,7 +313,7 @@ def _usage(rollups: Sequence[_RollupRow], month: BillingMonth, priced: Sequence[
         meter=first.meter,
         unit=first.unit,
         aggregation=first.meter_aggregation,
-        lake_version=first.lake_version,
+        usage_table_version=first.lake_version,
         rolled_up_at=first.rolled_up_at,
         rollups=tuple(row.billed for row in rollups),
         priced=tuple((row.price_key, row.dimensions) for row in priced),

@@ -18,27 +18,29 @@ from fly_billing.stripe_sync.rules.spending_guard import (
     InvoiceToSend,
     OrganizationTotals,
     SendPlan,
-    described,
+    describe_totals,
     judge_totals,
     plan_sending,
 )
 
 
-class OutOfLine(ActionableError):
-    """The month's total is too far from last month's; nothing was sent. `verdicts`: one per failing currency."""
+class UnusualTotals(ActionableError):
+    """The month's total differs too much from last month's; nothing was sent. `results`: one per blocked currency."""
 
-    def __init__(self, month: BillingMonth, verdicts: Sequence[GuardResult]) -> None:
+    def __init__(self, month: BillingMonth, results: Sequence[GuardResult]) -> None:
         self.month = month
-        self.verdicts = verdicts
-        super().__init__(f"{month} is out of line, nothing was sent. " + " ".join(map(self._sentence, verdicts)))
+        self.results = results
+        super().__init__(
+            f"The spending guard blocks {month}; nothing was sent. " + " ".join(map(self._sentence, results))
+        )
 
-    def _sentence(self, verdict: GuardResult) -> str:
-        largest = ", ".join(map(described, verdict.contributors))
-        currency = "" if verdict.currency == "USD" else f" --currency {verdict.currency}"
+    def _sentence(self, result: GuardResult) -> str:
+        largest = ", ".join(map(describe_totals, result.contributors))
+        currency = "" if result.currency == "USD" else f" --currency {result.currency}"
         return (
-            f"{verdict.reason}. Largest changes: {largest}. If that is right:"
-            f" `fly-billing approve {self.month} --by NAME --total {verdict.total_cents}{currency}`, or launch the run"
-            f" with the tag fly_billing/approved_total = {verdict.currency}={verdict.total_cents}."
+            f"{result.reason}. Largest changes: {largest}. If that is right:"
+            f" `fly-billing approve {self.month} --by NAME --total {result.total_cents}{currency}`, or launch the run"
+            f" with the tag fly_billing/approved_total = {result.currency}={result.total_cents}."
         )
 
 
@@ -48,8 +50,8 @@ def plan_of_sync(database: BillingDatabase, month: BillingMonth) -> SendPlan:
     return replace(plan_sending(InvoiceToSend(**row) for row in found), unreadable=tuple(map(str, bad)))
 
 
-def verdicts_of(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
-    """Compare the whole month's total with last month's, one verdict per currency.
+def guard_results(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
+    """Compare the whole month's total with last month's, one result per currency.
 
     The total covers all invoices of the month, sent, waiting or not finalized yet, in all partitions. An invoice
     without a currency or with an impossible amount does not count: it is never sent (`unreadable_invoice`), and it
@@ -72,13 +74,13 @@ class _Approval:
     approved_at: datetime
 
 
-def demand_in_line(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
-    """Return the verdicts if all pass. Raises OutOfLine if not, so that somebody approves the total."""
-    verdicts = verdicts_of(database, month, percent)
-    stopped = [verdict for verdict in verdicts if not verdict.passes]
-    if stopped:
-        raise OutOfLine(month, stopped)
-    return verdicts
+def require_usual_totals(database: BillingDatabase, month: BillingMonth, percent: int) -> list[GuardResult]:
+    """Return the guard's results if all pass. Raises UnusualTotals if not: then someone must approve the total."""
+    results = guard_results(database, month, percent)
+    blocked = [result for result in results if not result.passes]
+    if blocked:
+        raise UnusualTotals(month, blocked)
+    return results
 
 
 def approve_total(

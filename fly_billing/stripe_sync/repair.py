@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.periods import BillingMonth
-from fly_billing.stripe_sync.approvals import demand_in_line
+from fly_billing.stripe_sync.approvals import require_usual_totals
 from fly_billing.stripe_sync.client import APPLIED
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, RepairAttempts
@@ -77,11 +77,11 @@ def carry_out(
 ) -> list[Repaired]:
     """Carry out the safe actions, and those of the others that `may` allows. Running it twice changes nothing more.
 
-    Raises OutOfLine, before anything is changed, if a sync would follow and the spending guard blocks the month.
+    Raises UnusualTotals, before anything is changed, if a sync would follow and the spending guard blocks the month.
     """
     allowed = {action for action in actions if action.verb != LEAVE and (action.is_safe or may(action))}
     if any(action.verb in SYNCED for action in allowed):
-        demand_in_line(tools.journal.database, month, guard_percent)
+        require_usual_totals(tools.journal.database, month, guard_percent)
     repairs = _Repairs(tools)
     done = [repairs.do(action) if action in allowed else _untouched(action) for action in actions]
     return _sync(tools, month, done)

@@ -56,13 +56,13 @@ class RollupReport:
     """The outcome of a roll-up.
 
     Attributes:
-        lake_version: The version of the usage table that all rollups are from.
+        usage_table_version: The version of the usage table that all rollups are from.
         organizations, events, rollups: Totals, including those of `failures`.
         changed: The number of organizations with a new snapshot.
         failures: The organizations for which nothing was written.
     """
 
-    lake_version: int
+    usage_table_version: int
     organizations: int
     events: int
     rollups: int
@@ -73,7 +73,7 @@ class RollupReport:
     def sentence(self) -> str:
         return (
             f"{self.events:,} events of {self.organizations:,} organizations -> {self.rollups:,} rollups"
-            f" ({self.changed:,} organizations changed), table version {self.lake_version}"
+            f" ({self.changed:,} organizations changed), table version {self.usage_table_version}"
         )
 
 

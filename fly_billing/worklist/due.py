@@ -85,7 +85,7 @@ def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
 
 
 def list_landing_problems(database: BillingDatabase, landing_dir: Path, now: datetime) -> list[LandingProblem]:
-    """List problems in the landing folder that a person has to fix, and files that were rejected as a whole."""
+    """List problems in the landing folder that need manual fixes, and files that were rejected as a whole."""
     rejected = [
         LandingProblem(f"{file.landing_day}/{file.path}", f"rejected ({file.reason}): {file.message}")
         for file in database.records(_RejectedFile, "rejected_files")

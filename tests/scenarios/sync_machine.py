@@ -29,7 +29,7 @@ from fly_billing.invoicing.bill_run import bill
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, verdicts_of
+from fly_billing.stripe_sync.approvals import UnusualTotals, approve_total, guard_results
 from fly_billing.stripe_sync.event_inbox import KEPT, poll_events, settle_waiting_events
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.month_sync import sync_month
@@ -315,7 +315,7 @@ class SyncMachine(RuleBasedStateMachine):
     @rule()
     def approve(self) -> None:
         for month in MONTHS:
-            for one in verdicts_of(self._database, month, GUARD_PERCENT):
+            for one in guard_results(self._database, month, GUARD_PERCENT):
                 approve_total(self._database, month, one.currency, one.total_cents, "a human", self._clock())
 
     # What must hold ---------------------------------------------------------------------------------------------
@@ -457,7 +457,7 @@ class SyncMachine(RuleBasedStateMachine):
         for month in MONTHS:
             try:
                 done = self._repair_month(process, month, is_permitted)
-            except (ReadingFailed, OutOfLine) as problem:
+            except (ReadingFailed, UnusualTotals) as problem:
                 self._said.append(f"{month}: not repaired: {problem}")
             else:
                 told = [f"{one.action.verb}: {one.outcome} {one.detail}" for one in done]

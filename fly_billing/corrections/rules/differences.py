@@ -5,7 +5,7 @@ far for the same thing, adjustments included, is still to be charged or returned
 and correcting to A and then to B charges the same as correcting to B.
 
 Only differences from changed usage are booked automatically. Differences from changed terms of the month, such as a
-subscription entered late or a superseded price, wait for a person's decision.
+subscription entered late or a superseded price, wait until someone decides.
 
 Some items are not compared. One-off items: a late one goes on the next invoice anyway. Fees for intervals that end
 after the month: the month in which one ends corrects it. Adjustments. Taxes: the invoice with the adjustment charges
@@ -87,7 +87,7 @@ class Difference:
         adjusted: The sum of its adjustments.
         owed: The exact amount that is right now.
         detail: The quantities before and now, and the interval of a fee; stored with the adjustment.
-        undecided: The part of `owed` that comes from changed terms, on which a person must decide.
+        undecided: The part of `owed` that comes from changed terms, which waits for a decision.
     """
 
     charge: Charge

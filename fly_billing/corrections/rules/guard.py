@@ -1,4 +1,4 @@
-"""The correction guard: holds corrections that would return a suspicious amount until a person approves them. Pure.
+"""The correction guard: holds corrections that would return a suspicious amount until someone approves them. Pure.
 
 If usage disappears (an unmounted share, a table restored from a backup, a removed meter), the month's corrections would
 return its charges. So the guard compares everything that a month returns with what its final invoices charged. It adds
@@ -46,7 +46,7 @@ class ChargeLevel:
     """The exact amounts of one charge of a final invoice, including its adjustments.
 
     Attributes:
-        baseline: The amount when a person last approved a correction, or the invoice's own amount.
+        baseline: The amount when someone last approved a correction, or the invoice's own amount.
         peak: The highest amount since then.
         current: The amount now.
     """
@@ -67,7 +67,7 @@ class Proposal:
         organization_id: The payer.
         levels: All charges of the invoice.
         changes: By charge key, the organization, the kind and the exact difference.
-        approved: The amount that a person approved; None if nobody approved one.
+        approved: The approved amount; None if nobody approved one.
     """
 
     invoice_id: UUID
@@ -222,7 +222,7 @@ def _money(amount: Decimal, currency: str) -> str:
 
 
 def total_to_approve(amounts: Iterable[Decimal], currency: str) -> Decimal:
-    """Return the total that a person approves for these corrections: their sum, rounded up to a minor unit."""
+    """Return the total to approve for these corrections: their sum, rounded up to a minor unit."""
     shifted = exact_sum(list(amounts)).scaleb(minor_digits(currency), context=EXACT)
     return from_cents(int(shifted.to_integral_value(ROUND_UP)), currency)
 

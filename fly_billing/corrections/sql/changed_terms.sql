@@ -1,5 +1,5 @@
 -- name: keep_as_billed
--- No rows. Records that a person keeps this final invoice as it is, despite all changes of terms until now.
+-- No rows. Records the decision to keep this final invoice as it is, despite all changes of terms until now.
 insert into term_decisions (invoice_id, up_to_change, decided_by, why, decided_at)
 values (:invoice_id, (select coalesce(max(id), 0) from term_changes), :who, :why, :at);
 
@@ -11,7 +11,7 @@ where first_month <= :month and (last_month is null or last_month >= :month)
 group by organization_id, book;
 
 -- name: terms_decided
--- One row per invoice that a person kept as it is, with the last change of terms that the decision covers.
+-- One row per invoice that someone decided to keep as it is, with the last change of terms that the decision covers.
 select invoice_id, max(up_to_change) as up_to_change
 from term_decisions
 where invoice_id = any (:invoices)

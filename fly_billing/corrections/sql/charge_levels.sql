@@ -1,5 +1,5 @@
 -- One row per charge (key) of the invoices in :invoices, and of their adjustments; and one row with a null key per other
--- final invoice of the month and whether its charges are first-hand. `baseline`: the amount when a person last approved a
+-- final invoice of the month and whether its charges are first-hand. `baseline`: the amount when someone last approved a
 -- correction, or the invoice's own; `peak`: the highest amount since then; `current`: the amount now, with adjustments.
 -- Not here: one-off items, fees in advance, adjustments, credits and taxes, which are never compared.
 with final as (

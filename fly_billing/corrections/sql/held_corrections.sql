@@ -17,5 +17,5 @@ where cast(:month as date) is null or h.month = :month
 order by month, h.currency, h.organization_id;
 
 -- name: months_with_held_corrections
--- One row per month (its start) with held corrections: usage may be back, or a person may have approved them.
+-- One row per month (its start) with held corrections: usage may be back, or someone may have approved them.
 select distinct cast(month as timestamp) at time zone 'UTC' as month from held_corrections order by 1;

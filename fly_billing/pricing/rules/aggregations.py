@@ -1,7 +1,7 @@
 """Aggregates the events of a meter into the quantity of a month. Not here: prices, and reading events.
 
 A month's accepted events of one organization, one meter and one set of dimensions are aggregated together. For `max`,
-`unique` and `latest`, all dimensions that one price covers are aggregated together (`usage.rules.counted_together`),
+`unique` and `latest`, all dimensions that one price covers are aggregated together (`usage.rules.aggregation_groups`),
 and each set of dimensions gets the amount that its own events added.
 
 - `sum`: the sum of the quantities.

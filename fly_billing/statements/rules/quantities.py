@@ -95,7 +95,7 @@ class DecidingEvents:
             events (time_weighted).
         opening_levels: One event per series: it reported the level with which the month begins.
         elsewhere: Events of the same meter under other dimensions that matter here: they end levels (time_weighted), or
-            are priced together with these (`usage.rules.counted_together`).
+            are priced together with these (`usage.rules.aggregation_groups`).
     """
 
     aggregation: Aggregation

@@ -163,11 +163,11 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
         ),
     )
     return GuardResult(
-        currency, total, last, False, _out_of_line(currency, total, last, percent, approved), tuple(ranked[:NAMED])
+        currency, total, last, False, _describe_excess(currency, total, last, percent, approved), tuple(ranked[:NAMED])
     )
 
 
-def _out_of_line(currency: str, total: int, last: int, percent: int, approved: int | None) -> str:
+def _describe_excess(currency: str, total: int, last: int, percent: int, approved: int | None) -> str:
     change = _rounded_up(abs(total - last) * 100, last)
     only = f"; only {format_cents(approved, currency)} is approved" if approved is not None else ""
     return (
@@ -176,7 +176,7 @@ def _out_of_line(currency: str, total: int, last: int, percent: int, approved: i
     )
 
 
-def described(organization: OrganizationTotals) -> str:
+def describe_totals(organization: OrganizationTotals) -> str:
     """Write a contributor for people: `acme $120.00 (last month $10.00)`."""
     last = (
         "nothing" if organization.last_cents is None else format_cents(organization.last_cents, organization.currency)

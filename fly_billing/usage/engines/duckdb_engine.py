@@ -20,7 +20,7 @@ import pyarrow as pa
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import Row
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.rules.counted_together import NON_ADDITIVE, counted_together
+from fly_billing.usage.rules.aggregation_groups import NON_ADDITIVE, aggregation_groups
 from fly_billing.usage.usage_table import QUANTITY
 
 METERS = pa.schema(
@@ -30,8 +30,8 @@ METERS = pa.schema(
     ]
 )  # fmt: skip
 ORGANIZATIONS = pa.schema([("id", pa.string()), ("segmentation", pa.int64())])
-TOGETHER = pa.schema(
-    [*((name, pa.string()) for name in ("organization_id", "meter", "dimensions")), ("together", pa.int64())]
+AGGREGATION_GROUPS = pa.schema(
+    [*((name, pa.string()) for name in ("organization_id", "meter", "dimensions")), ("aggregation_group", pa.int64())]
 )
 SEGMENTS = pa.schema(
     [("segmentation", pa.int64()), ("meter", pa.string())]
@@ -109,7 +109,7 @@ def aggregate(
     set_bounds(duck, month, as_of)
     duck.execute(sql("accepted_usage"))
     used = duck.execute(sql("used_dimensions")).fetchall() if has_non_additive_meters(duck) else []
-    register_counting_groups(duck, used, price_of)
+    register_aggregation_groups(duck, used, price_of)
     for statement in STATEMENTS:
         duck.execute(sql(statement))
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
@@ -124,20 +124,20 @@ def has_non_additive_meters(duck: duckdb.DuckDBPyConnection) -> bool:
     return not {name for (name,) in found}.isdisjoint(NON_ADDITIVE)
 
 
-def register_counting_groups(
+def register_aggregation_groups(
     duck: duckdb.DuckDBPyConnection, used: Iterable[tuple[str, str, str, datetime]], price_of: PriceOf
 ) -> None:
-    """Register the table `counted_together`: the group number of each of the `used_dimensions`."""
+    """Register the table `aggregation_groups`: the number of the group of each of the `used_dimensions`."""
     priced: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for organization, meter, dimensions, moment in used:
         if key := price_of(organization, meter, json.loads(dimensions), moment):
             priced[organization, meter].append((key, dimensions))
     rows = [
-        {"organization_id": organization, "meter": meter, "dimensions": dimensions, "together": group}
+        {"organization_id": organization, "meter": meter, "dimensions": dimensions, "aggregation_group": group}
         for (organization, meter), some in priced.items()
-        for dimensions, group in counted_together(some).items()
+        for dimensions, group in aggregation_groups(some).items()
     ]
-    duck.register("counted_together", pa.Table.from_pylist(rows, schema=TOGETHER))
+    duck.register("aggregation_groups", pa.Table.from_pylist(rows, schema=AGGREGATION_GROUPS))
 
 
 def set_bounds(duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime) -> dict[str, datetime | int]:

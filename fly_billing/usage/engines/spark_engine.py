@@ -24,7 +24,7 @@ from fly_billing.usage.engines.duckdb_engine import (
     PriceOf,
     has_non_additive_meters,
     no_price,
-    register_counting_groups,
+    register_aggregation_groups,
     set_bounds,
 )
 from fly_billing.usage.usage_table import EVENTS, UsageTableVersion
@@ -84,8 +84,8 @@ class SparkEngine:
             if has_non_additive_meters(duck)
             else []
         )
-        register_counting_groups(duck, [tuple(row.values()) for row in used], price_of)
-        self._send_table(duck, "counted_together")
+        register_aggregation_groups(duck, [tuple(row.values()) for row in used], price_of)
+        self._send_table(duck, "aggregation_groups")
         for statement in map(sql_spark, SPARK_STATEMENTS):
             self.spark.sql(statement)
         duck.register("reduced_usage", self.spark.table("reduced_usage").toArrow())

@@ -1,1 +1,1 @@
-"""Rules for the cells of usage files, and for dimensions that are counted together. Pure."""
+"""Rules for the cells of usage files, and for groups of dimensions. Pure."""

@@ -14,9 +14,9 @@ create or replace temp macro level_time(whole, decimals, unit) as quotient(
 
 -- name: number_totals
 -- Numbers the organization, meter and dimensions of all events and levels of the month: one row each. Grouping and
--- sorting by a number takes a fraction of the time and memory of grouping by texts. `together` is the number of the
--- total with which a non-additive meter counts it: its own, except for dimensions that share a price
--- (`counted_together`).
+-- sorting by a number takes a fraction of the time and memory of grouping by texts. `aggregation_group`: the smallest
+-- number of a total in its group. Totals are in one group if a non-additive meter counts them together because they
+-- share a price (`aggregation_groups`); every other total is a group of its own.
 create or replace temp table totals as
 with used as (
     select distinct organization_id, meter, dimensions, aggregation, time_unit from accepted_usage
@@ -27,12 +27,12 @@ with used as (
 select
     numbered.*, billed_organizations.segmentation,
     min(total) over (
-        partition by numbered.organization_id, numbered.meter, coalesce(counted_together.together, -total)
-    ) as together
+        partition by numbered.organization_id, numbered.meter, coalesce(aggregation_groups.aggregation_group, -total)
+    ) as aggregation_group
 from (
     select row_number() over () as total, * from used
 ) as numbered
 join billed_organizations on billed_organizations.id = numbered.organization_id
-left join counted_together
-    on counted_together.organization_id = numbered.organization_id and counted_together.meter = numbered.meter
-    and counted_together.dimensions = numbered.dimensions;
+left join aggregation_groups
+    on aggregation_groups.organization_id = numbered.organization_id and aggregation_groups.meter = numbered.meter
+    and aggregation_groups.dimensions = numbered.dimensions;

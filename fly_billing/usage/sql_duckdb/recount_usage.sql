@@ -22,13 +22,14 @@ added_up as (
             when 'latest' then max_by(quantity, (time, source, id))
         end
     from accepted_usage
-    left join counted_together
-        on counted_together.organization_id = accepted_usage.organization_id
-        and counted_together.meter = accepted_usage.meter and counted_together.dimensions = accepted_usage.dimensions
+    left join aggregation_groups
+        on aggregation_groups.organization_id = accepted_usage.organization_id
+        and aggregation_groups.meter = accepted_usage.meter
+        and aggregation_groups.dimensions = accepted_usage.dimensions
     where aggregation in ('max', 'unique', 'latest')
     group by
-        accepted_usage.organization_id, accepted_usage.meter, together,
-        case when together is null then accepted_usage.dimensions end
+        accepted_usage.organization_id, accepted_usage.meter, aggregation_group,
+        case when aggregation_group is null then accepted_usage.dimensions end
     union all
     select
         organization_id, meter, count(*) filter (where is_event),

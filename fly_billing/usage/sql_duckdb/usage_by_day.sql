@@ -3,7 +3,7 @@
 -- Reads the events twice, because keeping them takes more time and memory.
 create or replace temp table usage_by_day as
 with numbered as not materialized (
-    select totals.total, totals.together, accepted_usage.*
+    select totals.total, totals.aggregation_group, accepted_usage.*
     from accepted_usage
     join totals
         on totals.organization_id = accepted_usage.organization_id and totals.meter = accepted_usage.meter
@@ -28,10 +28,10 @@ added as (
     where aggregation in ('max', 'unique', 'latest')
     window
         before as (
-            partition by together order by time, source, id rows between unbounded preceding and 1 preceding
+            partition by aggregation_group order by time, source, id rows between unbounded preceding and 1 preceding
         ),
-        same_value as (partition by together, value order by time, source, id),
-        latest_first as (partition by together order by time desc, source desc, id desc)
+        same_value as (partition by aggregation_group, value order by time, source, id),
+        latest_first as (partition by aggregation_group order by time desc, source desc, id desc)
 )
 
 select

@@ -146,8 +146,8 @@ def test_several_failed_steps_are_told_each_with_its_cause(instance: DagsterInst
 
 
 def test_a_failure_is_told_by_its_description(instance: DagsterInstance) -> None:
-    assert line_of(instance, raising(Failure("2026-10 is out of line, nothing was sent"))) == (
-        "2026-10 is out of line, nothing was sent"
+    assert line_of(instance, raising(Failure("The spending guard blocks 2026-10; nothing was sent"))) == (
+        "The spending guard blocks 2026-10; nothing was sent"
     )
 
 

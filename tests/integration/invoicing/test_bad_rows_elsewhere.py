@@ -32,7 +32,7 @@ from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.statement_reader import read_statement
-from fly_billing.stripe_sync.approvals import plan_of_sync, verdicts_of
+from fly_billing.stripe_sync.approvals import guard_results, plan_of_sync
 from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import (
     months_to_close,
@@ -179,7 +179,7 @@ def statement_of_healthy(database: BillingDatabase, billed: Billed) -> Any:
 
 def guard(database: BillingDatabase, billed: Billed) -> Any:
     """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: out of line, whatever `broken` comes to."""
-    return [(one.currency, one.passes) for one in verdicts_of(database, OCTOBER, 10)]
+    return [(one.currency, one.passes) for one in guard_results(database, OCTOBER, 10)]
 
 
 def planned(database: BillingDatabase, billed: Billed) -> Any:

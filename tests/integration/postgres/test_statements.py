@@ -22,7 +22,14 @@ from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql, statements
 from fly_billing.statements.billed_events import BILLED, COVERED
-from fly_billing.usage.engines.duckdb_engine import METERS, ORGANIZATIONS, SEGMENTS, STATEMENTS, TOGETHER, set_bounds
+from fly_billing.usage.engines.duckdb_engine import (
+    AGGREGATION_GROUPS,
+    METERS,
+    ORGANIZATIONS,
+    SEGMENTS,
+    STATEMENTS,
+    set_bounds,
+)
 from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED
@@ -47,7 +54,7 @@ METERS_OF_LANDING = pa.schema(
     + [("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())]
 )
 REFUSED = pa.schema([("landing_day", pa.date32()), ("source", pa.string()), ("id", pa.string())])
-TOGETHER_IN_ITEM = pa.schema([("dimensions", pa.string()), ("together", pa.int64())])
+AGGREGATION_GROUPS_OF_ITEM = pa.schema([("dimensions", pa.string()), ("aggregation_group", pa.int64())])
 
 REDUCED_BY_SPARK = pa.schema(
     [(name, pa.string()) for name in ("organization_id", "meter", "dimensions")]
@@ -99,7 +106,7 @@ ROLLING_UP: tuple[Step, ...] = (
     ("meters", METERS),
     ("segments", SEGMENTS),
     ("billed_organizations", ORGANIZATIONS),
-    ("counted_together", TOGETHER),
+    ("aggregation_groups", AGGREGATION_GROUPS),
     ("carried_levels", LEVELS),
     ("carry_levels", {}),
     ("accepted_usage", {}),
@@ -117,7 +124,7 @@ EXPLAINING: tuple[Step, ...] = (
     ("earlier_events", EVENTS),
     ("billed", BILLED),
     ("covered", COVERED),
-    ("counted_together", TOGETHER_IN_ITEM),
+    ("aggregation_groups", AGGREGATION_GROUPS_OF_ITEM),
     ("counted_quantity", {}),
     ("billed_events", {}),
     ("files_of_billed_events", {}),

@@ -217,7 +217,7 @@ def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(pla
     platform.land(LATER)
     used(platform, event("e2", "3", time="2026-09-15T13:00:00Z"), event("e1", "2"), event("e1", "2"))
     one = usage_of(first_item(platform))
-    assert (one.lake_version, one.events, one.organization_id) == (2, 3, "acme")
+    assert (one.usage_table_version, one.events, one.organization_id) == (2, 3, "acme")
     with open_billed_events(platform.database, platform.usage_table, one) as billed:
         assert billed.problems() == []
         assert billed.files() == [

@@ -11,7 +11,7 @@ import pytest
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.approvals import OutOfLine, approve_total, demand_in_line, plan_of_sync
+from fly_billing.stripe_sync.approvals import UnusualTotals, approve_total, plan_of_sync, require_usual_totals
 from tests.support.deployment import Deployment
 from tests.support.stripe_builders import (
     API_KEY,
@@ -112,7 +112,7 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
 
 def test_a_month_within_half_of_the_one_before_may_be_sent(billing_database: BillingDatabase, tmp_path: Path) -> None:
     two_months(billing_database, tmp_path, "100.00", "150.00")
-    assert [one.reason for one in demand_in_line(billing_database, JULY, 50)] == ["within 50 % of last month"]
+    assert [one.reason for one in require_usual_totals(billing_database, JULY, 50)] == ["within 50 % of last month"]
 
 
 @pytest.mark.parametrize(("july", "change"), [("150.01", "51 % more"), ("49.99", "51 % less")])
@@ -120,8 +120,8 @@ def test_a_month_out_of_line_names_both_totals_and_the_largest_changes(
     billing_database: BillingDatabase, tmp_path: Path, july: str, change: str
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", july)
-    with pytest.raises(OutOfLine) as stopped:
-        demand_in_line(billing_database, JULY, 50)
+    with pytest.raises(UnusualTotals) as stopped:
+        require_usual_totals(billing_database, JULY, 50)
     told = str(stopped.value)
     assert f"${july} this month, $100.00 last month: {change}, 50 % is allowed" in told
     assert f"Largest changes: acme ${july} (last month $100.00)" in told
@@ -133,19 +133,19 @@ def test_an_approval_holds_until_the_total_exceeds_it_and_the_newest_one_counts(
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
     approve_total(billing_database, JULY, "USD", 20000, "Ada", NOW)
-    assert [one.reason for one in demand_in_line(billing_database, JULY, 50)] == ["approved up to $200.00"]
+    assert [one.reason for one in require_usual_totals(billing_database, JULY, 50)] == ["approved up to $200.00"]
 
     add_organization(billing_database, "bolt")
     charge(billing_database, "bolt", "0.01", month=JULY)
     close_month(billing_database, tmp_path, JULY)
-    with pytest.raises(OutOfLine, match=r"only \$200.00 is approved"):
-        demand_in_line(billing_database, JULY, 50)
+    with pytest.raises(UnusualTotals, match=r"only \$200.00 is approved"):
+        require_usual_totals(billing_database, JULY, 50)
 
     approve_total(billing_database, JULY, "USD", 20001, "Ada", NOW)
-    demand_in_line(billing_database, JULY, 50)
+    require_usual_totals(billing_database, JULY, 50)
     approve_total(billing_database, JULY, "USD", 1, "Grace", NOW)
-    with pytest.raises(OutOfLine):
-        demand_in_line(billing_database, JULY, 50)
+    with pytest.raises(UnusualTotals):
+        require_usual_totals(billing_database, JULY, 50)
 
 
 def test_an_approval_of_one_month_or_currency_is_none_of_another(
@@ -154,8 +154,8 @@ def test_an_approval_of_one_month_or_currency_is_none_of_another(
     two_months(billing_database, tmp_path, "100.00", "200.00")
     approve_total(billing_database, JUNE, "USD", 20000, "Ada", NOW)
     approve_total(billing_database, JULY, "EUR", 20000, "Ada", NOW)
-    with pytest.raises(OutOfLine):
-        demand_in_line(billing_database, JULY, 50)
+    with pytest.raises(UnusualTotals):
+        require_usual_totals(billing_database, JULY, 50)
 
 
 def test_an_approval_by_command_is_kept_with_who_and_when(

@@ -12,7 +12,7 @@ import pytest
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.approvals import OutOfLine
+from fly_billing.stripe_sync.approvals import UnusualTotals
 from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.repair import carry_out, plan_of_repair
@@ -288,7 +288,7 @@ def test_a_repair_sends_nothing_of_a_month_that_the_spending_guard_stops(
     charge(tools.journal.database, "acme", "999.00", month=JULY)
     close_month(tools.journal.database, tmp_path, JULY)
     _, actions = plan_of_repair(tools, JULY, groups_of(tools.journal.database))
-    with pytest.raises(OutOfLine, match=r"\$999.00 this month, \$40.45 last month"):
+    with pytest.raises(UnusualTotals, match=r"\$999.00 this month, \$40.45 last month"):
         carry_out(tools, JULY, actions, yes, 50)
     assert changes(sandbox) == {}
 

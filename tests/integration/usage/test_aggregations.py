@@ -19,7 +19,7 @@ from fly_billing.pricing.rules.aggregations import ROUNDED, Aggregation, Measure
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.usage.engines.duckdb_engine import aggregate, recount, register_terms
 from fly_billing.usage.opening_levels import LEVELS
-from fly_billing.usage.rules.counted_together import NON_ADDITIVE
+from fly_billing.usage.rules.aggregation_groups import NON_ADDITIVE
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 from tests.support.builders import (
     CLOSED,

@@ -9,7 +9,7 @@ from fly_billing.stripe_sync.rules.spending_guard import (
     InvoiceToSend,
     OrganizationTotals,
     SendPlan,
-    described,
+    describe_totals,
     judge_totals,
     plan_sending,
     read_approved_total,
@@ -201,7 +201,7 @@ def test_who_is_new_has_changed_by_all_that_they_are_billed() -> None:
     ],
 )
 def test_whose_change_it_is_is_told_with_both_months(total: OrganizationTotals, said: str) -> None:
-    assert described(total) == said
+    assert describe_totals(total) == said
 
 
 def test_the_largest_changes_are_named_first_also_of_those_who_left() -> None:

@@ -16,12 +16,12 @@ with added as (
             when 'latest' then if(row_number() over latest_first = 1, quantity, 0)
         end
     from (
-        select accepted_usage.*, coalesce(cast(together as string), accepted_usage.dimensions) as whole
+        select accepted_usage.*, coalesce(cast(aggregation_group as string), accepted_usage.dimensions) as whole
         from accepted_usage
-        left join counted_together
-            on counted_together.organization_id = accepted_usage.organization_id
-            and counted_together.meter = accepted_usage.meter
-            and counted_together.dimensions = accepted_usage.dimensions
+        left join aggregation_groups
+            on aggregation_groups.organization_id = accepted_usage.organization_id
+            and aggregation_groups.meter = accepted_usage.meter
+            and aggregation_groups.dimensions = accepted_usage.dimensions
         where aggregation in ('max', 'unique', 'latest')
     )
     window

@@ -1,12 +1,12 @@
-"""What counts together where quantities can't be added up is what one price covers in the month."""
+"""Non-additive meters count the dimensions together that one price covers in the month."""
 
 from __future__ import annotations
 
-from fly_billing.usage.rules.counted_together import counted_together
+from fly_billing.usage.rules.aggregation_groups import aggregation_groups
 
 
 def groups(*priced: tuple[str, str]) -> set[frozenset[str]]:
-    found = counted_together(priced)
+    found = aggregation_groups(priced)
     return {frozenset(one for one in found if found[one] == group) for group in found.values()}
 
 
@@ -36,4 +36,4 @@ def test_a_chain_of_prices_connects_its_ends() -> None:
 
 
 def test_nothing_that_was_priced_counts_nothing() -> None:
-    assert counted_together([]) == {}
+    assert aggregation_groups([]) == {}

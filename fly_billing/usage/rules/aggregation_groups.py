@@ -18,7 +18,7 @@ NON_ADDITIVE = ("max", "unique", "latest")
 D = TypeVar("D", bound=Hashable)
 
 
-def counted_together(priced: Iterable[tuple[str, D]]) -> dict[D, int]:
+def aggregation_groups(priced: Iterable[tuple[str, D]]) -> dict[D, int]:
     """Assign dimensions to groups.
 
     Args:
