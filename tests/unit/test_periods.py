@@ -53,6 +53,13 @@ def test_a_month_and_its_days_are_those_of_utc_wherever_the_machine_stands() -> 
     assert overlap_days(SEPTEMBER, utc("2026-01-01"), utc("2026-09-16T05:00:00")) == 15
 
 
+def test_months_are_those_of_the_years_1_to_9998() -> None:
+    assert BillingMonth(1, 1).start == utc("0001-01-01")
+    assert BillingMonth(9998, 12).end == utc("9999-01-01")
+    with pytest.raises(ValueError, match="no such month: 0-12"):
+        BillingMonth(0, 12)
+
+
 def test_the_last_year_has_no_month_that_could_end() -> None:
     with pytest.raises(ValueError, match="no such month: 9999-1"):
         BillingMonth(9999, 1)

@@ -235,10 +235,11 @@ def _new_status(event: StripeEvent, state: SyncState) -> EventOutcome:
         return EventOutcome(CONFLICT, reason, code="disagreement", operator_text=_operator_text(text, event))
     if new == "void" and state.is_own_request:
         return EventOutcome(SUPERSEDED, "we voided it ourselves, to send it again")
-    code, text = _ALERTS.get(new, (None, ""))
-    return EventOutcome(
-        APPLIED, f"the invoice is {new}", new, code, operator_text=_operator_text(text, event) if code else None
-    )
+    reason = f"the invoice is {new}"
+    if new not in _ALERTS:
+        return EventOutcome(APPLIED, reason, new)
+    code, text = _ALERTS[new]
+    return EventOutcome(APPLIED, reason, new, code, operator_text=_operator_text(text, event))
 
 
 _ALERTS: Mapping[str, tuple[str, str]] = {

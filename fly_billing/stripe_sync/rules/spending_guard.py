@@ -148,7 +148,7 @@ def _judge(totals: Sequence[OrganizationTotals], percent: int, approved: int | N
     if percent == 0:
         return GuardResult(currency, total, last, True, "the guard is turned off")
     if last is None:
-        return GuardResult(currency, total, last, True, "last month has no final invoices: nothing to compare with")
+        return GuardResult(currency, total, None, True, "last month has no final invoices: nothing to compare with")
     if last <= 0:
         return GuardResult(currency, total, last, True, "last month's total was zero or less: nothing to compare with")
     if abs(total - last) * 100 <= percent * last:

@@ -43,9 +43,9 @@ def read_time(text: str) -> datetime | None:
         return None
     day, minute, second, fraction, sign, hours, minutes = found.groups()
     is_leap = second == "60"
-    microseconds = "999999" if is_leap else (fraction or "0")[:6].ljust(6, "0")
+    fraction = "999999" if is_leap else fraction or "0"
     try:
-        moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}.{microseconds}+00:00")
+        moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}.{fraction}+00:00")
         if sign:
             offset = timedelta(hours=int(hours), minutes=int(minutes))
             moment = moment + offset if sign == "-" else moment - offset
@@ -126,7 +126,7 @@ class _Constant(ValueError):
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _Constant(f"{name} is not JSON")
+    raise _Constant(name)
 
 
 def _kept(constants: list[NonFiniteNumber], name: str) -> NonFiniteNumber:

@@ -28,6 +28,16 @@ def test_an_equal_invoice_is_in_order_whatever_became_of_its_payment(status: str
     assert found(replace(THEIRS, status=status)) == []
 
 
+def test_a_total_of_half_a_krona_is_reported_with_its_hundredths() -> None:
+    """Stripe writes ISK with two decimals: 3545.50 kronur are not our 3545."""
+    ours = replace(OURS, currency="ISK")
+    (difference,) = reconcile([ours], [replace(THEIRS, currency="ISK", odd=50)])
+    assert (difference.kind, difference.message) == (
+        "differing",
+        "total ISK 3,545 and 50/100 in Stripe, ISK 3,545 here",
+    )
+
+
 def test_the_order_of_lines_is_stripes_own() -> None:
     assert found(replace(THEIRS, lines=(("two", 2345), ("one", 1200)))) == []
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.alerting.rules.payment_alerts import HEADINGS, payment_alerts
 from fly_billing.stripe_sync.rules.events import (
+    MOST_CHARACTERS,
     EventOutcome,
     NotAnEvent,
     StripeEvent,
@@ -361,6 +362,42 @@ def test_what_is_no_event_is_refused(broken: dict[str, Any]) -> None:
         NotAnEvent, match=r"^not an event of Stripe's v1 API: (Key|Type|Value|Attribute|Overflow|UnicodeEncode)Error$"
     ):
         read_event(broken)
+
+
+def paid(**changes: Any) -> dict[str, Any]:
+    return {"id": "evt_1", "type": "invoice.paid", "created": 1_790_000_000, "data": {"object": {}}} | changes
+
+
+def test_the_longest_id_of_an_event_has_as_many_characters_as_stripe_allows() -> None:
+    assert read_event(paid(id="e" * MOST_CHARACTERS)).id == "e" * MOST_CHARACTERS
+    with pytest.raises(NotAnEvent) as refused:
+        read_event(paid(id="e" * (MOST_CHARACTERS + 1)))
+    assert str(refused.value.__cause__) == "no text, or a longer one than Stripe's"
+
+
+def test_an_event_with_a_text_that_postgres_can_not_store_is_refused() -> None:
+    with pytest.raises(NotAnEvent) as refused:
+        read_event(paid(type="invoice.\0paid"))
+    assert str(refused.value.__cause__) == "no text that can be stored"
+
+
+def test_an_event_for_an_invoice_whose_row_is_damaged_waits_until_the_row_is_corrected() -> None:
+    assert unreadable_invoice(event("paid"), "due_on infinity is not a valid time") == EventOutcome(
+        "waiting",
+        "due_on infinity is not a valid time",
+        code="unreadable_invoice",
+        operator_text="the event invoice.paid can't be applied to the invoice's row: due_on infinity is not a valid"
+        " time: correct the row, and the next poll of Stripe's events applies it."
+        " (https://dashboard.stripe.com/test/invoices/in_1)",
+    )
+
+
+def test_the_customer_reads_what_the_bank_said_in_its_own_words() -> None:
+    """Only the full stop is left out, as the sentence goes on."""
+    declined = event("payment_failed", error="Declined by AMEX.", error_code="card_declined")
+    text = judge(declined, standing()).customer_text
+    assert text is not None
+    assert text.startswith('We could not collect this invoice ("Declined by AMEX"). ')
 
 
 # Telling -----------------------------------------------------------------------------------------------------------

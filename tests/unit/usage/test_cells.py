@@ -89,6 +89,7 @@ def test_a_quantity_has_twenty_digits_before_the_point_and_fifteen_behind_it(
         ('[-0.0, -7, true, null, "x"]', ["-0.0", "-7", True, None, "x"]),
         ('{"data": {"quantity": NaN}}', {"data": {"quantity": "NaN"}}),
         ('{"data": {"quantity": -Infinity, "region": "ams"}}', {"data": {"quantity": "-Infinity", "region": "ams"}}),
+        ('{"data": {"quantity": NaN, "x": 1.50, "y": 7}}', {"data": {"quantity": "NaN", "x": "1.50", "y": "7"}}),
         ('"\\ud83d\\ude80"', "🚀"),
     ],
 )  # fmt: skip
@@ -100,6 +101,8 @@ def test_json_is_read_with_every_number_as_it_was_written(text: str, document: A
     ("text", "problem"),
     [
         ('{"a": 1, "b": 2, "a": 1}', 'the key "a" occurs twice in one object'),
+        ('{"b": 1, "a": 2, "a": 3}', 'the key "a" occurs twice in one object'),
+        ('{"data": {"quantity": NaN, "x": 1, "x": 2}}', 'the key "x" occurs twice in one object'),
         ('{"x": {"é": 1, "\\u00e9": 2}}', 'the key "\\u00e9" occurs twice in one object'),
         ('{"data": {"quantity": 1, "region": NaN}}', "NaN is not JSON"),
         ('{"data": {"quantity": NaN, "region": Infinity}}', "NaN is not JSON"),
