@@ -58,6 +58,7 @@ WRITES: dict[str, frozenset[str]] = {
         "price_group_members": (INSERT, UPDATE),
         "prices": (INSERT, UPDATE),
         "rejected_usage": (INSERT, UPDATE),
+        "rejected_usage_waivers": (INSERT,),
         "rollup_failures": (INSERT, UPDATE, DELETE),
         "spend_alerts": (INSERT,),
         "spend_thresholds": (INSERT, DELETE),

@@ -2049,7 +2049,12 @@ CREATE TABLE public.rejected_usage (
     organization_id text,
     raw text NOT NULL,
     is_free boolean DEFAULT false NOT NULL,
-    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date)))
+    happened_at timestamp with time zone,
+    quantity numeric,
+    read_dimensions text,
+    CONSTRAINT happened_at_is_a_time CHECK (((happened_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (happened_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
+    CONSTRAINT quantity_is_a_quantity CHECK (((quantity >= (0)::numeric) AND (quantity < '100000000000000000000'::numeric)))
 );
 
 COMMENT ON TABLE public.rejected_usage IS 'One row per rejected row of a usage file, with the reason and the raw text.';
@@ -2059,6 +2064,34 @@ COMMENT ON COLUMN public.rejected_usage.line IS 'The line (JSONL, CSV) or row (P
 COMMENT ON COLUMN public.rejected_usage.meter IS 'As written in the row, even if no such meter exists; likewise organization_id.';
 
 COMMENT ON COLUMN public.rejected_usage.is_free IS 'True if the accepted event that this row conflicted with is gone, so landing its day again can accept the row.';
+
+COMMENT ON COLUMN public.rejected_usage.happened_at IS 'The time of the row, if it can be read.';
+
+COMMENT ON COLUMN public.rejected_usage.quantity IS 'The quantity of the row, if it can be read and is not negative.';
+
+COMMENT ON COLUMN public.rejected_usage.read_dimensions IS 'The dimensions of its meter as JSON, null for a missing one; null if no meter, or several meters, read the row.';
+
+CREATE TABLE public.rejected_usage_waivers (
+    landing_day date NOT NULL,
+    path text NOT NULL,
+    line bigint NOT NULL,
+    reason text NOT NULL,
+    content_sha256 text NOT NULL,
+    because text NOT NULL,
+    waived_by text NOT NULL,
+    waived_at timestamp with time zone NOT NULL,
+    CONSTRAINT rejected_usage_waivers_because_check CHECK ((because ~ '\S'::text)),
+    CONSTRAINT rejected_usage_waivers_content_sha256_check CHECK ((content_sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT rejected_usage_waivers_landing_day_check CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
+    CONSTRAINT rejected_usage_waivers_line_check CHECK ((line >= 0)),
+    CONSTRAINT rejected_usage_waivers_reason_check CHECK ((reason <> ''::text)),
+    CONSTRAINT rejected_usage_waivers_waived_at_check CHECK (((waived_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (waived_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT rejected_usage_waivers_waived_by_check CHECK ((waived_by ~ '\S'::text))
+);
+
+COMMENT ON TABLE public.rejected_usage_waivers IS 'One row per rejected row that a person decided not to bill. It applies to this content in this place only.';
+
+COMMENT ON COLUMN public.rejected_usage_waivers.content_sha256 IS 'The SHA-256 of the row''s text, or of the whole file if that was rejected (line 0).';
 
 CREATE TABLE public.rollup_failures (
     organization_id text NOT NULL,
@@ -2404,6 +2437,53 @@ CREATE TABLE public.usage_files (
 
 COMMENT ON TABLE public.usage_files IS 'One row per landed file. Every row of the file is accepted, a duplicate or rejected.';
 
+CREATE VIEW public.unresolved_rejections AS
+ WITH shown AS (
+         SELECT r.landing_day,
+            r.path,
+            r.line,
+            r.reason,
+            r.message,
+            r.event_id,
+            r.meter,
+            r.organization_id,
+            r.happened_at,
+            r.quantity,
+            r.read_dimensions,
+            regexp_replace(r.path, '[0-9]+'::text, '#'::text, 'g'::text) AS usage_source,
+                CASE
+                    WHEN ((r.happened_at IS NULL) OR (r.reason = ANY (ARRAY['bad_time'::text, 'time_too_early'::text, 'time_in_future'::text, 'before_organization'::text]))) THEN r.landing_day
+                    ELSE ((r.happened_at AT TIME ZONE 'UTC'::text))::date
+                END AS usage_day,
+            encode(sha256(convert_to(
+                CASE
+                    WHEN (r.line = 0) THEN f.sha256
+                    ELSE r.raw
+                END, 'UTF8'::name)), 'hex'::text) AS content_sha256
+           FROM (public.rejected_usage r
+             JOIN public.usage_files f ON (((f.landing_day = r.landing_day) AND (f.path = r.path))))
+        )
+ SELECT landing_day,
+    path,
+    line,
+    reason,
+    message,
+    event_id,
+    meter,
+    organization_id,
+    happened_at,
+    quantity,
+    read_dimensions,
+    usage_source,
+    usage_day,
+    content_sha256
+   FROM shown
+  WHERE (NOT (EXISTS ( SELECT
+           FROM public.rejected_usage_waivers w
+          WHERE ((w.landing_day = shown.landing_day) AND (w.path = shown.path) AND (w.line = shown.line) AND (w.reason = shown.reason) AND (w.content_sha256 = shown.content_sha256)))));
+
+COMMENT ON VIEW public.unresolved_rejections IS 'Rejected rows that nobody fixed or waived. usage_source: the path with # for numbers. usage_day: the day of the usage, or the landing day if the row has no credible time.';
+
 CREATE TABLE public.usage_rollups (
     id uuid NOT NULL,
     snapshot_id uuid NOT NULL,
@@ -2607,6 +2687,9 @@ ALTER TABLE ONLY public.prices
 
 ALTER TABLE ONLY public.rejected_usage
     ADD CONSTRAINT rejected_usage_pkey PRIMARY KEY (landing_day, path, line);
+
+ALTER TABLE ONLY public.rejected_usage_waivers
+    ADD CONSTRAINT rejected_usage_waivers_pkey PRIMARY KEY (landing_day, path, line, reason, content_sha256);
 
 ALTER TABLE ONLY public.rollup_failures
     ADD CONSTRAINT rollup_failures_pkey PRIMARY KEY (organization_id, month);
@@ -3034,6 +3117,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.organizati
 
 ALTER TABLE public.organization_history ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.rejected_usage_waivers FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.rejected_usage_waivers ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -3197,6 +3284,10 @@ ALTER TABLE public.prices ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rejected_usage FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.rejected_usage ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rejected_usage_waivers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.rejected_usage_waivers ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rollup_failures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -3733,6 +3824,9 @@ GRANT SELECT ON TABLE public.prices TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rejected_usage TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.rejected_usage TO fly_billing_reader;
 
+GRANT SELECT,INSERT ON TABLE public.rejected_usage_waivers TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.rejected_usage_waivers TO fly_billing_reader;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rollup_failures TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.rollup_failures TO fly_billing_reader;
 
@@ -3774,6 +3868,9 @@ GRANT SELECT ON TABLE public.term_decisions TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_files TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_files TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.unresolved_rejections TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.unresolved_rejections TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_rollups TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_rollups TO fly_billing_reader;

@@ -52,6 +52,9 @@ REJECTED_COLUMNS = (
     "meter",
     "organization_id",
     "raw",
+    "happened_at",
+    "quantity",
+    "read_dimensions",
 )
 
 

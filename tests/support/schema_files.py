@@ -55,8 +55,8 @@ UNSTABLE = re.compile(
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "Organizations": ("organizations", "organization_links", "organization_history"),
     "Usage": (
-        "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "usage_tables", "usage_snapshots",
-        "usage_rollups", "carried_months", "carried_levels", "rollup_failures",
+        "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "rejected_usage_waivers",
+        "usage_tables", "usage_snapshots", "usage_rollups", "carried_months", "carried_levels", "rollup_failures",
     ),
     "Prices and taxes": ("prices", "negotiated_prices", "price_group_members", "tax_rates", "tax_customers"),
     "Terms": (

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import OptionalBegunMonth, console, exit_with
+from fly_billing.cli.parameters import (
+    OptionalBegunMonth,
+    OptionalMonth,
+    Overwrite,
+    console,
+    exit_with,
+    parse_month,
+    wide_console,
+)
+from fly_billing.foreign_text import visible
+from fly_billing.periods import BillingMonth
 
 PANEL = "Usage"
 
@@ -31,6 +41,43 @@ def land(
     if repair:
         exit_with(repair_usage_table(console, yes=yes, new_table=new_table))
     exit_with(land_files(console, month))
+
+
+@app.command(rich_help_panel=PANEL)
+def rejected(
+    month: OptionalMonth = None,
+    as_list: Annotated[bool, typer.Option("--list", help="List every row with its file, line and reason")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show rejected usage that is neither fixed nor waived, by source and reason, with the money at stake."""
+    from fly_billing.cli.rejected import show_rejected
+
+    show_rejected(wide_console(), month, csv, as_list=as_list, overwrite=overwrite)
+
+
+@app.command(rich_help_panel=PANEL)
+def waive(
+    by: Annotated[str, typer.Option(help="Your name, recorded with the waiver")],
+    because: Annotated[str, typer.Option(metavar="TEXT", help="The reason, recorded with the waiver")],
+    source: Annotated[str | None, typer.Option(help="The source, as `rejected` shows it")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason of rejection, as `rejected` shows it")] = None,
+    row: Annotated[
+        str | None, typer.Option(metavar="DAY/FILE:LINE", help="Only this row, as `rejected --list` shows it")
+    ] = None,
+    month: Annotated[
+        BillingMonth | None, typer.Option(metavar="MONTH", help="Only usage of this month", parser=parse_month)
+    ] = None,
+) -> None:
+    """Decide that rejected usage will not be billed: all of a source and reason, or one row. Covers no later rows."""
+    from fly_billing.cli.rejected import waive_rows
+    from fly_billing.usage.rejections import RowPlace
+
+    try:
+        place = None if row is None else RowPlace.parse(row)
+    except ValueError as problem:
+        raise typer.BadParameter(visible(str(problem))) from problem
+    waive_rows(console, by, because, source, reason, place, month)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -14,7 +14,8 @@ shown as (
         rejected_rows.first, coalesce(measured.absent, described.absent) as absent, measured.lacking,
         coalesce(if(rejected_rows.reason = 'negative_quantity', measured.negative, measured.wrong), staged.quantity)
             as refused_quantity,
-        coalesce(measured.is_unmeasured, false) as is_unmeasured
+        coalesce(measured.is_unmeasured, false) as is_unmeasured,
+        if(measured.type is null and described.meter is not null, described.dimensions, null) as dimensions
     from rejected_rows
     join staged using (landing_day, path, line)
     join described
@@ -69,5 +70,15 @@ select
     replace(
         coalesce(nullif(raw, ''), to_json(struct_pack(id, source, type, subject, time, quantity, data))::varchar),
         chr(0), '␀'
-    ) as raw
+    ) as raw,
+    -- Only what Postgres can store: a rejected row may have any time and any number.
+    case
+        when moment >= timestamptz '1970-01-01 00:00:00+00' and moment < timestamptz '2200-01-01 00:00:00+00'
+            then moment
+    end as happened_at,
+    case
+        when strlen(quantity) <= 1000 and regexp_full_match(quantity, '(0|[1-9]\d{0,19})(\.\d{1,15}0*)?')
+            then try_cast(quantity as decimal(38, 15))
+    end as quantity,
+    replace(dimensions, chr(0), '␀') as read_dimensions
 from messages

@@ -36,6 +36,11 @@ TRIED = {
     "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),
     "export-focus": (["2026-09", "--out", "{csv}"],),
     "land": (["--repair"],),
+    "rejected": ([], ["2026-10"], ["--list"], ["--csv", "{rows}"]),
+    "waive": (
+        ["--source", EVIL, "--reason", EVIL, "--by", EVIL, "--because", EVIL],
+        ["--row", EVIL, "--by", EVIL, "--because", EVIL],
+    ),
     "spend-alert add": (["acme", "250"], [EVIL, "250"]),
     "spend-alert list": ([], ["acme"]),
     "spend-alert remove": (["acme", "250"],),
@@ -116,6 +121,7 @@ def output_of(arguments: list[str]) -> str:
 
 def test_no_command_prints_or_writes_anything_that_acts(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
+    files["{rows}"] = tmp_path / "rows.csv"
     files["{book}"].mkdir()
     data = json.dumps({"prices": [{**REQUESTS.to_data(), "description": EVIL}]})
     (files["{book}"] / "prices.yaml").write_text(data, encoding="utf-8")
@@ -128,14 +134,15 @@ def test_no_command_prints_or_writes_anything_that_acts(hostile: Platform, tmp_p
             assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
             seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())
     shown = {command for command, was in seen.items() if was}
-    assert shown >= {"statement", "explain", "spend-alert add", "reserve"}  # it was there to be printed
+    assert shown >= {"statement", "explain", "spend-alert add", "reserve", "rejected"}  # it was there to be printed
 
     html = files["{page}"].read_text(encoding="utf-8")
     tags = Tags(html)
     assert tags.handlers == []
     assert not {"img", "script"} & set(tags.found)
     assert "{{ 7*7 }}" in html
-    with files["{csv}"].open(encoding="utf-8", newline="") as exported:
-        cells = [cell for row in csv.reader(exported) for cell in row]
-    assert any("=cmd" in cell for cell in cells)
-    assert not any(cell.startswith("=") for cell in cells)
+    for name in ("{csv}", "{rows}"):
+        with files[name].open(encoding="utf-8", newline="") as exported:
+            cells = [cell for row in csv.reader(exported) for cell in row]
+        assert any("=cmd" in cell for cell in cells)
+        assert not any(cell.startswith("=") for cell in cells)

@@ -30,6 +30,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "landing_days": {"landed_at", "lake_version"},
     "organization_history": set(),
     "rejected_usage": {"is_free"},
+    "rejected_usage_waivers": set(),
     "spend_alerts": set(),
     "stripe_attempts": set(),
     "stripe_events": {"alerted_at", "recovery_told_at"},
@@ -133,6 +134,10 @@ JOURNALS = """
     insert into carried_months (month, lake_version) values ('2026-10-01', 1);
     insert into carried_levels (month, organization_id, meter, dimensions, series, level)
     values ('2026-10-01', 'acme', 'volume_gb', '{}', 'vol_1', 10);
+    insert into rejected_usage_waivers (
+        landing_day, path, line, reason, content_sha256, because, waived_by, waived_at
+    )
+    values ('2026-09-15', 'usage.jsonl', 2, 'negative_quantity', repeat('0', 64), 'a test', 'ann', now());
 """
 
 

@@ -1,0 +1,128 @@
+"""Shows, exports and waives unresolved rejected usage: `fly-billing rejected` and `waive`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.table import Table
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
+from fly_billing.focus.spreadsheet_text import as_cell
+from fly_billing.money import counted, plain
+from fly_billing.output_files import output_file
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.rejections import (
+    RejectedGroup,
+    RejectedRow,
+    RowPlace,
+    list_rows,
+    list_unresolved,
+    waive,
+)
+
+# The number of organizations to name. `--list` and `--csv` have all of them.
+MOST_NAMED = 5
+COLUMNS = (
+    "landing_day", "source", "file", "line", "reason", "message", "organization", "meter", "event_id", "time",
+    "quantity",
+)  # fmt: skip
+
+
+def show_rejected(
+    console: Terminal, month: BillingMonth | None, csv_file: Path | None, *, as_list: bool, overwrite: bool
+) -> None:
+    """Print the unresolved rejected rows by source and reason, or row by row, or write them to a CSV file.
+
+    Raises:
+        OutputExists, OutputNotWritten: The file can't be written.
+    """
+    with local_platform() as settings:
+        database = BillingDatabase(settings.database_url)
+        groups = list_unresolved(database, month)
+        rows = list_rows(database, month) if as_list or csv_file else []
+    if csv_file:
+        write_csv_file(csv_file, rows, overwrite=overwrite)
+        console.print(f"{counted(f'{len(rows):,}', 'unresolved rejected row')} written to {csv_file}", soft_wrap=True)
+    elif not groups:
+        console.print("No rejected usage is unresolved" + (f" in {month}." if month else "."))
+    elif as_list:
+        for row in rows:
+            console.print(f"{row.landing_day}/{row.path}:{row.line} {row.reason}: {row.message}", soft_wrap=True)
+    else:
+        console.print(_table(groups))
+        console.print(
+            "The estimate rates these rows alone at each organization's prices, without free allowances, minimums,"
+            " maximums, discounts and taxes. It is unknown if a row's organization, quantity or price can't be read.",
+            soft_wrap=True,
+        )
+        console.print(
+            "What to do: fix the files and run `fly-billing land`, or run"
+            " `fly-billing waive --source SOURCE --reason REASON --by NAME --because TEXT`.",
+            soft_wrap=True,
+        )
+
+
+def waive_rows(
+    console: Terminal,
+    by: str,
+    because: str,
+    source: str | None,
+    reason: str | None,
+    row: RowPlace | None,
+    month: BillingMonth | None,
+) -> None:
+    """Record the waiver. Raises NothingToWaive, ActionableError."""
+    with local_platform() as settings:
+        database = BillingDatabase(settings.database_url)
+        number = waive(database, by, because, datetime.now(UTC), source=source, reason=reason, row=row, month=month)
+    console.print(f"{by} waived {counted(f'{number:,}', 'rejected row')}. Rows that land later need another waiver.")
+
+
+def write_csv_file(path: Path, rows: Sequence[RejectedRow], *, overwrite: bool = False) -> None:
+    """Write the rows as CSV, in which no text is a formula. Raises OutputExists, OutputNotWritten."""
+    with output_file(path, overwrite=overwrite) as binary:
+        file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_cells(row) for row in rows)
+        file.detach()
+
+
+def _cells(row: RejectedRow) -> list[str]:
+    texts = (row.reason, row.message, row.organization_id, row.meter, row.event_id)
+    return [
+        row.landing_day.isoformat(),
+        as_cell(row.usage_source),
+        as_cell(row.path),
+        str(row.line),
+        *(as_cell(text or "") for text in texts),
+        row.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if row.happened_at else "",
+        plain(row.quantity) if row.quantity is not None else "",
+    ]
+
+
+def _table(groups: Sequence[RejectedGroup]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("Source", "Reason", "Organizations", "Rows", "Landing days", "Estimate"):
+        table.add_column(name, justify="right" if name in ("Rows", "Estimate") else "left", overflow="fold")
+    for group in groups:
+        days = f"{group.first_day}" + (f" to {group.last_day}" if group.last_day != group.first_day else "")
+        table.add_row(group.source, group.reason, named(group), f"{group.rows:,}", days, group.estimate.in_words())
+    return table
+
+
+def named(group: RejectedGroup) -> str:
+    """Name the first organizations of the group, and count the others and the rows that name none."""
+    more = len(group.organizations) - MOST_NAMED
+    parts = [
+        *group.organizations[:MOST_NAMED],
+        *([f"{more:,} more"] if more > 0 else []),
+        *([f"not readable in {counted(f'{group.unnamed_rows:,}', 'row')}"] if group.unnamed_rows else []),
+    ]
+    return ", ".join(parts)
