@@ -22,8 +22,8 @@ from fly_billing.invoicing.inputs_reader import (
     inputs_of,
     refuse_damaged_usage,
 )
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records, rows

@@ -34,7 +34,7 @@ from fly_billing.invoicing.inputs_reader import (
     read_records,
     read_rollups,
 )
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.isolation import VALUE_ERRORS, unreadable

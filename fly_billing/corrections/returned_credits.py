@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.differences import Difference
 from fly_billing.corrections.rules.returned_credits import CreditsUsed, credit_differences, thing_of_credit_key
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT
 from fly_billing.periods import BillingMonth

@@ -30,7 +30,7 @@ def test_what_can_be_calculated_with_has_no_problem(value: Any) -> None:
         (UnreadableTime("294276-12-31"), "294276-12-31 is not a valid time"),
     ],
 )
-def test_what_can_not_be_calculated_with_is_told(value: Any, problem: str) -> None:
+def test_values_that_can_not_be_calculated_with_are_named(value: Any, problem: str) -> None:
     assert problem_of(value) == problem
     with pytest.raises(ValueError, match=r"^amount ") as refused:
         refuse_unreadable({"fine": Decimal(1), "amount": value, "later": Decimal("NaN")})

@@ -60,7 +60,7 @@ def test_a_test_key_works_outside_production_only(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_a_missing_key_says_what_to_do(key: str | None) -> None:
+def test_the_error_for_a_missing_key_names_the_fix(key: str | None) -> None:
     with pytest.raises(SettingsError, match="STRIPE_API_KEY is not set: use `make dev`"):
         check_stripe_key(key, production=False)
 

@@ -90,7 +90,7 @@ def test_rules_import_the_standard_library_and_other_rules_only() -> None:
     assert wrong == []
 
 
-def test_only_what_orchestrates_knows_dagster() -> None:
+def test_only_orchestration_imports_dagster() -> None:
     knows = {part_of(path) for path, names in MODULES.items() if any(name.split(".")[0] == "dagster" for name in names)}
     assert knows <= {"assets", "cli", "definitions", "executors", "jobs", "partitions", "resources", "sensors"}
 

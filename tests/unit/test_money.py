@@ -58,7 +58,7 @@ def test_1269_tiny_lines_are_rounded_once_and_not_each() -> None:
     assert sorted(shares) == [0] * 1109 + [1] * 160
 
 
-def test_a_thousand_real_charges_come_to_20_39_and_rounded_each_first_to_20_45() -> None:
+def test_a_thousand_real_charges_total_20_39_and_20_45_if_each_is_rounded_first() -> None:
     """docs/decisions.md gives both totals.
 
     A charge is unit price x quantity, or the cost for the one credit without a price.

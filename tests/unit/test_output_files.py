@@ -86,7 +86,7 @@ def test_through_a_symlink_the_file_that_it_names_is_written(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_can_not_be_written_is_said_in_a_line_with_what_to_do(tmp_path: Path, overwrite: bool) -> None:
+def test_a_failed_write_is_one_line_with_the_fix(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "file").touch()
     for path, said in (
         (tmp_path / "missing" / "bill", f"No such file or directory: create the folder {tmp_path}/missing first"),

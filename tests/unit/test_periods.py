@@ -167,7 +167,7 @@ def test_a_subscription_charged_by_the_day_runs_on_the_days_of_utc_that_it_does_
     assert overlap_days(SEPTEMBER, utc(started), utc(ended) if ended else None) == days
 
 
-def test_a_day_is_that_of_utc_and_not_of_whoever_subscribed() -> None:
+def test_a_day_is_the_utc_day_and_not_the_subscribers() -> None:
     tokyo = timezone(timedelta(hours=9))
     assert overlap_days(SEPTEMBER, datetime(2026, 9, 16, 8, tzinfo=tokyo), None) == 16
 

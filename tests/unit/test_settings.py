@@ -105,7 +105,7 @@ def test_usage_is_added_up_by_duckdb_unless_spark_is_asked_for() -> None:
         Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "Spark"})
 
 
-def test_where_spark_is_asked_for_and_not_installed_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_spark_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")
     for missing in ("pyspark", "pyspark.sql"):
         monkeypatch.setitem(sys.modules, missing, None)
@@ -194,7 +194,7 @@ def test_nothing_but_the_settings_reads_a_variable_of_the_environment() -> None:
     }
 
 
-def test_only_what_starts_a_process_or_a_run_reads_the_settings() -> None:
+def test_only_entry_points_read_the_settings() -> None:
     """Everything below gets values passed in, so that a resource can set them."""
     reads = {
         path.relative_to(PACKAGE).as_posix()
@@ -238,7 +238,7 @@ def test_no_secret_is_shown_with_the_settings() -> None:
     assert "very-secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
 
 
-def test_a_database_without_url_says_what_to_do_and_one_with_url_hides_its_password() -> None:
+def test_a_missing_database_url_names_the_fix_and_a_given_one_hides_its_password() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
         BillingDatabase(None)
     assert "secret" not in repr(BillingDatabase("postgresql://me:secret@127.0.0.1/billing"))

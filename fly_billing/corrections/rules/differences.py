@@ -20,8 +20,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.invoicing.rules.assembly import assemble_charges
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
 from fly_billing.money import EXACT, counted, exact_sum, plain
 from fly_billing.periods import BillingMonth

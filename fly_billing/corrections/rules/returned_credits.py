@@ -26,8 +26,8 @@ from uuid import UUID
 
 from fly_billing.corrections.rules.adjustment_record import NAMELESS
 from fly_billing.corrections.rules.differences import COMPARED, FOLLOWS, Charge, Difference, charge_key
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, InvoiceInputs
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead, line_order
 from fly_billing.invoicing.rules.steps.after_tax import taxes_by_item, whole_cents
 from fly_billing.invoicing.rules.steps.credits import drawing_order

@@ -12,8 +12,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.bounds import MOST_MONEY
 from fly_billing.errors import not_computable
-from fly_billing.invoicing.rules.draft import InvoiceInProgress, InvoiceTax
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress, InvoiceTax
 from fly_billing.invoicing.rules.items import InvoiceItem, line_order
 from fly_billing.invoicing.rules.steps.after_tax import return_after_tax, settle_after_tax
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments

@@ -63,7 +63,7 @@ def test_slack_shows_the_subject_as_a_header_and_the_invoices_as_a_list(slack: S
     assert (message["channel"], message["text"]) == ("#billing", FAILED.text)
 
 
-def test_slack_shows_what_stripe_said_as_it_is_and_notifies_nobody_by_it(slack: Slack) -> None:
+def test_slack_shows_stripes_message_literally_and_notifies_nobody(slack: Slack) -> None:
     channel_in(slack).post(Alert("code", "1 < 2 *& 3", "Stripe said: <!channel> & <https://example.com|here>"))
     assert slack.texts() == ["1 &lt; 2 *&amp; 3\nStripe said: &lt;!channel&gt; &amp; &lt;https://example.com|here&gt;"]
     (message,) = slack.taken
@@ -95,7 +95,7 @@ def test_slack_links_to_stripes_dashboard_and_to_nothing_else_that_looks_like_an
     assert blocks[0] == {"type": "header", "text": {"type": "plain_text", "text": "Payment failed", "emoji": False}}
 
 
-def test_slack_keeps_every_line_of_what_fits() -> None:
+def test_slack_gets_every_line_that_fits() -> None:
     lines = [f"- org-{number:04d} 2023-06: $1.00" for number in range(1_000)]
     blocks = blocks_of(Alert("code", "Billing failed", "\n".join(lines)))
     assert len(blocks) == 10  # the subject, and 1,000 lines of 26 characters, of which 115 make a block
@@ -103,7 +103,7 @@ def test_slack_keeps_every_line_of_what_fits() -> None:
     assert shown.splitlines() == lines
 
 
-def test_an_alert_that_slack_refuses_is_told_in_slacks_words(slack: Slack) -> None:
+def test_an_alert_that_slack_refuses_is_reported_with_slacks_error(slack: Slack) -> None:
     slack.error = "channel_not_found"
     with pytest.raises(AlertNotSent) as refused:
         channel_in(slack).post(FAILED)
@@ -117,7 +117,7 @@ def test_slack_asks_us_to_wait_and_is_obeyed(slack: Slack) -> None:
     assert (refused.value.reason, refused.value.retry_after) == ("429 ratelimited", 120.0)
 
 
-def test_the_bots_token_is_never_told(slack: Slack, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_message_contains_the_bots_token(slack: Slack, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     wrong = channel_in(slack, "xoxb-wrong-secret")
     away = SlackChannel(SlackWorkspace(token=BOT_TOKEN, base_url=f"http://127.0.0.1:{free_port()}/").get_client(), "#b")
@@ -182,7 +182,7 @@ def test_a_password_does_not_leave_this_machine_in_the_clear() -> None:
     assert server.commands == ["EHLO"]
 
 
-def test_a_wrong_password_is_told_without_it() -> None:
+def test_the_error_of_a_wrong_password_does_not_contain_it() -> None:
     server = alert_servers.MailServer(login=("billing", "password"))
     channel = mail_to(server, "smtp://billing:very-secret@127.0.0.1:PORT")
     with serving(server.server), pytest.raises(AlertNotSent) as refused:
@@ -198,7 +198,7 @@ def test_a_password_that_can_not_be_sent_is_not_shown_in_parts() -> None:
     assert refused.value.reason == "UnicodeEncodeError"
 
 
-def test_an_address_that_is_refused_is_told_and_the_others_get_their_mail() -> None:
+def test_a_refused_address_is_reported_and_the_others_get_their_mail() -> None:
     server = alert_servers.MailServer()
     server.refusals["gone@example.com"] = "550 No such user"
     with serving(server.server):
@@ -256,7 +256,7 @@ def test_a_mail_server_is_read_from_its_url() -> None:
     ["mail.example.com:secret", "http://me:secret@mail.example.com", "smtp://me:secret@", "smtp://me:secret@host:x",
      "smtp://secret@mail.example.com", "smtp://[me:secret"],
 )  # fmt: skip
-def test_an_smtp_url_that_can_not_be_right_says_how_it_looks_and_not_what_it_was(url: str) -> None:
+def test_the_error_of_an_invalid_smtp_url_shows_the_format_and_not_the_url(url: str) -> None:
     with pytest.raises(SettingsError, match="SMTP_URL must be smtp://host:port") as raised:
         MailServer.from_url(url)
     assert "secret" not in str(raised.value)
@@ -289,7 +289,7 @@ def test_a_webhook_gets_the_alert_as_text(webhook: Webhook) -> None:
         f"http:///services/{WEBHOOK_SECRET}",
     ],
 )
-def test_the_webhooks_address_is_never_told(url: str) -> None:
+def test_no_message_contains_the_webhooks_address(url: str) -> None:
     with pytest.raises(AlertNotSent) as refused:
         WebhookChannel(url).post(FAILED)
     assert "secret" not in f"{refused.value}{WebhookChannel(url)}"
@@ -311,7 +311,7 @@ def test_a_webhook_on_this_machine_is_reached_past_the_proxy_of_the_environment(
     assert (webhook.subjects(), proxy.taken) == (["Sync failed"], [])
 
 
-def test_a_webhook_that_refuses_is_told_without_its_address(webhook: Webhook) -> None:
+def test_the_error_of_a_refusing_webhook_does_not_contain_its_address(webhook: Webhook) -> None:
     webhook.status = 403
     with pytest.raises(AlertNotSent) as refused:
         WebhookChannel(webhook.url).post(FAILED)
@@ -379,7 +379,7 @@ def test_a_server_that_never_answers_is_given_up_and_named() -> None:
                 channel.post(FAILED)
 
 
-def test_a_test_alert_goes_over_every_channel_and_each_says_what_became_of_it(
+def test_a_test_alert_goes_to_every_channel_and_reports_each_result(
     tmp_path: Path, webhook: Webhook, slack: Slack
 ) -> None:
     server = alert_servers.MailServer()

@@ -98,7 +98,7 @@ def fail_syncs(
 # Failed syncs ------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_sync_is_told_once(
+def test_a_failed_sync_is_alerted_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -116,7 +116,7 @@ def test_a_failed_sync_is_told_once(
     assert len(webhook.taken) == 1
 
 
-def test_the_same_failure_in_a_later_run_is_not_told_again(
+def test_the_same_failure_in_a_later_run_is_not_alerted_again(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -126,7 +126,7 @@ def test_the_same_failure_in_a_later_run_is_not_told_again(
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
-def test_another_failure_of_the_same_invoice_is_told(
+def test_another_failure_of_the_same_invoice_is_alerted(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -140,7 +140,7 @@ def test_another_failure_of_the_same_invoice_is_told(
     ]
 
 
-def test_a_recovery_is_told_once_and_a_new_failure_again(
+def test_a_recovery_is_alerted_once_and_a_new_failure_again(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
@@ -153,7 +153,7 @@ def test_a_recovery_is_told_once_and_a_new_failure_again(
     assert webhook.taken == ["Stripe sync recovered: 2 invoices, $17.00\nacme 2023-06, bolt 2023-06"]
 
 
-def test_what_nobody_was_told_of_needs_no_recovery(
+def test_a_failure_without_an_alert_has_no_recovery_alert(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -180,7 +180,7 @@ def test_failures_of_one_cause_are_one_alert_for_all_organizations(
     ]
 
 
-def test_a_later_organization_with_the_same_trouble_is_told_by_itself(
+def test_a_later_organization_with_the_same_failure_gets_its_own_alert(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -201,7 +201,7 @@ def test_a_later_organization_with_the_same_trouble_is_told_by_itself(
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 503])
-def test_an_alert_that_was_refused_waits_and_is_sent_again_until_it_is_taken(
+def test_a_refused_alert_is_sent_again_until_it_is_accepted(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     tmp_path: Path,
@@ -245,7 +245,7 @@ def tell_something(database: BillingDatabase, channels: Sequence[Channel], log: 
     return 1
 
 
-def test_a_channel_that_refuses_neither_holds_up_the_others_nor_makes_them_tell_twice(
+def test_a_channel_that_refuses_neither_delays_the_others_nor_repeats_their_alerts(
     billing_database: BillingDatabase, webhook: Webhook, slack: Slack
 ) -> None:
     client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
@@ -303,7 +303,7 @@ def test_what_waits_is_posted_after_a_restart_and_by_one_process_only(
     assert webhook.subjects() == ["Something failed"] * 21
 
 
-def test_what_could_not_be_marked_as_told_is_not_told_either(
+def test_a_failure_that_can_not_be_marked_as_alerted_is_not_alerted(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -317,7 +317,7 @@ def test_what_could_not_be_marked_as_told_is_not_told_either(
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
-def test_two_that_tell_at_once_tell_once(
+def test_two_simultaneous_sensors_alert_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -367,7 +367,7 @@ def in_currency(database: BillingDatabase, currency: str) -> None:
     execute(database, "update one_off_items set currency = :c where occurred_at >= '2023-07-01'", c=currency)
 
 
-def test_an_invoice_that_can_not_be_computed_is_told_once(
+def test_an_invoice_that_can_not_be_computed_is_alerted_once(
     billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
@@ -384,7 +384,7 @@ def test_an_invoice_that_can_not_be_computed_is_told_once(
     assert on_call.hears(queue_invoice_failure_alerts) == 0
 
 
-def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
+def test_another_reason_for_a_failed_invoice_is_alerted(
     billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -405,7 +405,7 @@ def test_another_reason_that_keeps_an_invoice_from_being_computed_is_told(
     ]
 
 
-def test_an_invoice_that_can_be_computed_again_is_told_once_to_those_who_were_told_that_it_could_not(
+def test_the_recovery_of_a_failed_invoice_is_alerted_once_where_the_failure_was(
     billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
@@ -452,7 +452,7 @@ def send(resources: dict[str, Any], instance: DagsterInstance) -> str | None:
     return said.skip_message
 
 
-def test_alert_on_failed_sync_tells_and_then_keeps_quiet(
+def test_alert_on_failed_sync_alerts_once(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     tmp_path: Path,
@@ -469,7 +469,7 @@ def test_alert_on_failed_sync_tells_and_then_keeps_quiet(
     assert in_stripe(sandbox) == []
 
 
-def test_alert_on_failed_invoices_tells_and_then_keeps_quiet(
+def test_alert_on_failed_invoices_alerts_once(
     billing_database: BillingDatabase,
     tmp_path: Path,
     webhook: Webhook,
@@ -526,7 +526,7 @@ class Looks:
             return self._sensor.evaluate_tick(context).cursor
 
 
-def test_a_failed_run_is_told_unless_its_failures_stand_in_postgres(
+def test_a_failed_run_is_alerted_unless_its_failures_are_in_postgres(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
@@ -543,7 +543,7 @@ def test_a_failed_run_is_told_unless_its_failures_stand_in_postgres(
     assert failed in text
 
 
-def test_a_run_that_fails_every_hour_for_one_cause_is_told_once(
+def test_a_run_that_fails_every_hour_for_one_cause_is_alerted_once(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
@@ -554,7 +554,7 @@ def test_a_run_that_fails_every_hour_for_one_cause_is_told_once(
     assert len(webhook.taken) == 1
 
 
-def test_a_month_that_fails_every_night_is_told_once_also_where_another_month_goes_well_in_between(
+def test_a_month_that_fails_every_night_is_alerted_once_although_another_month_succeeds_in_between(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
@@ -571,7 +571,7 @@ def test_a_month_that_fails_every_night_is_told_once_also_where_another_month_go
     assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
 
 
-def test_a_failed_run_is_told_once_even_where_the_sensor_looks_at_it_again(
+def test_a_failed_run_is_alerted_once_although_the_sensor_sees_it_twice(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
@@ -582,7 +582,7 @@ def test_a_failed_run_is_told_once_even_where_the_sensor_looks_at_it_again(
     assert len(webhook.taken) == 1
 
 
-def test_that_the_billing_database_is_away_is_told_without_it(
+def test_an_unreachable_billing_database_is_alerted_without_it(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     away = {**resources, "billing_postgres": BillingPostgres(url="postgresql://nobody@127.0.0.1:9/billing")}
@@ -598,7 +598,7 @@ def test_that_the_billing_database_is_away_is_told_without_it(
     assert webhook.subjects() == ["Run of a_month failed"]
 
 
-def test_that_no_billing_database_is_named_is_told_too(
+def test_a_missing_database_url_is_alerted_too(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, {**resources, "billing_postgres": BillingPostgres()})
@@ -625,7 +625,7 @@ def ledger(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     yield MaterializeResult(check_results=[checked])
 
 
-def test_a_check_that_fails_in_a_run_that_succeeds_is_told_once_until_it_passes(
+def test_a_failed_check_of_a_successful_run_is_alerted_once_until_it_passes(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_check, instance, resources)

@@ -48,7 +48,7 @@ def told(platform: Platform, webhook: Webhook) -> list[str]:
     return [text.splitlines()[0] for text in webhook.taken]
 
 
-def test_a_threshold_is_told_of_once_it_is_reached_and_then_no_more(spending: Platform, webhook: Webhook) -> None:
+def test_a_threshold_alerts_once_when_it_is_reached(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "9.99")
     assert told(spending, webhook) == []
     spend(spending, "second", "0.01")
@@ -76,7 +76,7 @@ def test_several_thresholds_crossed_at_once_are_one_message(spending: Platform, 
     assert "also" not in webhook.taken[0]
 
 
-def test_going_below_and_above_again_in_one_month_tells_nothing_again(spending: Platform, webhook: Webhook) -> None:
+def test_crossing_a_threshold_again_in_one_month_does_not_alert_again(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "10.00")
     assert len(told(spending, webhook)) == 1
     spend(spending, "goodwill", "-5.00")
@@ -85,7 +85,7 @@ def test_going_below_and_above_again_in_one_month_tells_nothing_again(spending: 
     assert told(spending, webhook) == []
 
 
-def test_a_new_month_tells_again(spending: Platform, webhook: Webhook) -> None:
+def test_a_threshold_alerts_again_in_a_new_month(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "september", "10.00")
     assert len(told(spending, webhook)) == 1
     spending.add_one_off("acme", "october", "10.00", at("2026-10-02"))
@@ -100,7 +100,7 @@ def test_a_month_that_is_final_is_no_news(spending: Platform, webhook: Webhook) 
     assert told(spending, webhook) == []
 
 
-def test_a_threshold_that_comes_back_is_not_told_of_again_in_its_month(spending: Platform, webhook: Webhook) -> None:
+def test_a_threshold_that_is_set_again_does_not_alert_again_in_its_month(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "10.00")
     told(spending, webhook)
     remove_threshold(spending.database, "acme", "10")
@@ -108,13 +108,13 @@ def test_a_threshold_that_comes_back_is_not_told_of_again_in_its_month(spending:
     assert told(spending, webhook) == []
 
 
-def test_a_threshold_below_what_was_spent_already_is_told_of_at_once(spending: Platform, webhook: Webhook) -> None:
+def test_a_new_threshold_below_the_present_spend_alerts_at_once(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "7.00")
     add_threshold(spending.database, "acme", "5")
     assert told(spending, webhook) == ["Spend alert: Acme crossed $5.00 in 2026-09"]
 
 
-def test_whom_another_one_pays_for_is_told_of_their_own_part(spending: Platform, webhook: Webhook) -> None:
+def test_a_linked_organization_is_alerted_about_its_own_share(spending: Platform, webhook: Webhook) -> None:
     """Globex pays for acme: acme's part is $12.00, globex's invoice $15.00."""
     spending.add_organization("globex")
     spending.execute("insert into organization_links values ('acme', 'globex', '2026-09-01')")
@@ -134,7 +134,7 @@ def test_without_a_channel_the_log_is_the_place(spending: Platform) -> None:
     assert [text.splitlines()[0] for text in log] == ["Spend alert: Acme crossed $10.00 in 2026-09"]
 
 
-def test_thresholds_are_listed_with_the_month_they_were_told_of_last(spending: Platform) -> None:
+def test_thresholds_are_listed_with_the_month_of_their_last_alert(spending: Platform) -> None:
     spend(spending, "first", "10.00")
     queue_spend_alerts(spending.database, [], lambda text: None)
     assert [
@@ -179,9 +179,7 @@ def test_the_sensor_puts_it_into_the_outbox_and_then_keeps_quiet(
     assert webhook.subjects() == ["Spend alert: Acme crossed $10.00 in 2026-09"]
 
 
-def test_spend_that_can_not_be_read_is_reported_and_everybody_else_is_told_of(
-    spending: Platform, webhook: Webhook
-) -> None:
+def test_unreadable_spend_is_reported_and_all_others_are_alerted(spending: Platform, webhook: Webhook) -> None:
     for name in ("labs", "zeta"):
         spending.add_organization(name)
         assert add_threshold(spending.database, name, "10")

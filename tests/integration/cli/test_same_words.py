@@ -40,7 +40,7 @@ def what_to_do(told: list[str]) -> str:
     return text.partition("What to do: ")[2]
 
 
-def test_a_failed_sync_is_told_in_the_same_words_everywhere(
+def test_a_failed_sync_has_the_same_message_everywhere(
     deployment: Deployment, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(deployment.database, tmp_path, acme=["12.00"])
@@ -67,7 +67,7 @@ def test_a_failed_sync_is_told_in_the_same_words_everywhere(
     assert trouble(deployment) == shown["message to the customer"] == ADDRESS
 
 
-def test_an_invoice_that_can_not_be_computed_is_told_in_the_same_words_everywhere(
+def test_an_invoice_that_can_not_be_computed_has_the_same_message_everywhere(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     bill_june(deployment.database, tmp_path, acme=["12.00"])

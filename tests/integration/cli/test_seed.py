@@ -107,7 +107,7 @@ def test_billing_june_2023_finalizes_the_open_invoice(billing_database: BillingD
     assert (billed.finalized, [one.total_cents for one in billed.invoices]) == (True, [3545])
 
 
-def test_every_event_of_the_sample_lands_once_and_what_is_refused_has_a_sound_copy(
+def test_every_event_of_the_sample_lands_once_and_each_rejected_one_has_a_valid_copy(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     seeded = sow(billing_database, landing_dir, months=2, organizations=4)
@@ -177,7 +177,7 @@ def test_the_same_seed_makes_the_same_platform_anywhere(
 
 
 @pytest.mark.parametrize("later", [date(2026, 11, 24), date(2026, 12, 9)])
-def test_seeding_on_a_later_day_goes_on_and_leaves_what_landed_as_it_was(
+def test_seeding_on_a_later_day_continues_and_keeps_landed_usage(
     billing_database: BillingDatabase, landing_dir: Path, later: date
 ) -> None:
     sow(billing_database, landing_dir)

@@ -124,7 +124,7 @@ def test_late_usage_is_charged_at_the_price_book_of_its_month(closed: Platform) 
     assert booked(nightly(closed)) == {"acme": Decimal(1)}
 
 
-def test_a_void_invoice_is_made_anew_with_what_held_in_its_month(closed: Platform) -> None:
+def test_a_void_invoice_is_reissued_at_the_terms_of_its_month(closed: Platform) -> None:
     closed.execute("update invoices set status = 'void' where organization_id = 'acme'")
     change(closed, price_book="dear")
     reissue(closed.database, "acme", SEPTEMBER, TERMS, LATER, "ann")
@@ -261,7 +261,7 @@ def subscription(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("whose", ["beta", "acme"])
-def test_a_subscription_that_is_recorded_after_the_close_waits_whoever_has_late_usage(
+def test_a_subscription_recorded_after_the_close_waits_although_others_have_late_usage(
     closed: Platform, whose: str
 ) -> None:
     subscription(closed)
@@ -317,7 +317,7 @@ def test_usage_that_a_new_price_tears_apart_waits_with_it(closed: Platform) -> N
     assert october(closed)[-1][2] == 5
 
 
-def test_what_a_person_leaves_as_it_is_does_not_ask_again_until_something_else_changes(closed: Platform) -> None:
+def test_an_invoice_that_is_kept_needs_no_decision_until_another_change(closed: Platform) -> None:
     subscription(closed)
     with closed.database.transaction() as connection:
         (found,) = find_corrections(connection, SEPTEMBER, ["acme"], closed.usage_table).found
@@ -348,7 +348,7 @@ def command(platform: Platform, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_commands_say_what_would_change_and_ask(closed: Platform) -> None:
+def test_the_commands_show_the_change_and_ask(closed: Platform) -> None:
     assert "No correction waits" in command(closed, "corrections")
     subscription(closed)
     listed = command(closed, "corrections")
@@ -433,7 +433,7 @@ def test_a_correction_of_a_month_that_an_organization_paid_itself_stays_its_own_
     assert tuple(row.values()) == ("beta", "acme", Decimal(1))
 
 
-def test_a_payer_that_is_paid_for_itself_by_now_hands_its_corrections_on(half_price: Platform) -> None:
+def test_corrections_of_a_payer_that_is_linked_by_now_go_to_its_own_payer(half_price: Platform) -> None:
     half_price.add_organization("holding")
     half_price.link("acme", "holding", OCTOBER)
     late(half_price, "labs", "100")

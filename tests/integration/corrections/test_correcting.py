@@ -91,7 +91,7 @@ def test_to_look_at_the_difference_writes_nothing(platform: Platform) -> None:
     assert corrections(platform).amount == 1
 
 
-def test_a_corrected_row_gives_back_what_was_too_much(platform: Platform) -> None:
+def test_a_corrected_row_returns_the_excess(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "20")], DAY, "usage")
     platform.land(DAY, now=LATER)
     platform.roll_up(now=LATER)
@@ -109,7 +109,7 @@ def test_adjusting_to_a_and_then_to_b_charges_the_same_as_adjusting_to_b(platfor
     assert sum(amount for _, _, amount in october(platform)) == Decimal("1.5")
 
 
-def test_a_price_that_was_wrong_is_superseded_and_the_difference_told_as_such(platform: Platform) -> None:
+def test_a_wrong_price_is_superseded_and_the_difference_names_the_price(platform: Platform) -> None:
     platform.load(*PRICES, price("requests", "0.08", "requests", unit="request", effective_from=at("2026-09-01")))
     platform.roll_up(now=LATER)
     (difference,) = corrections(platform).differences
@@ -127,7 +127,7 @@ def test_a_fee_that_was_forgotten_is_charged_with_its_cause(platform: Platform) 
     ]
 
 
-def test_a_one_off_item_that_came_late_is_no_difference_it_is_on_the_next_invoice_by_itself(platform: Platform) -> None:
+def test_a_late_one_off_item_is_no_difference_because_the_next_invoice_has_it(platform: Platform) -> None:
     platform.add_one_off("acme", "setup", "5.00", at("2026-09-10"))
     assert correct(platform) == 0
     assert [kind for kind, _, _ in october(platform)] == ["one_off"]
@@ -167,7 +167,7 @@ def test_once_adjusted_usage_is_no_longer_reported_as_not_billed(platform: Platf
     assert platform.database.rows("check_late_usage", **check) == []
 
 
-def test_an_invoice_that_stripe_does_not_have_is_made_anew_under_the_next_revision(platform: Platform) -> None:
+def test_an_invoice_that_stripe_does_not_have_is_reissued_under_the_next_revision(platform: Platform) -> None:
     platform.add_one_off("acme", "setup", "5.00", at("2026-09-10"))
     late(platform, "e2", "10")
     done = reissue(platform.database, "acme", SEPTEMBER, TERMS, LATER, "ann", "typing error")
@@ -182,7 +182,7 @@ def test_an_invoice_that_stripe_does_not_have_is_made_anew_under_the_next_revisi
     ]
 
 
-def test_an_invoice_that_stripe_has_is_not_made_anew(platform: Platform) -> None:
+def test_an_invoice_that_stripe_has_is_not_reissued(platform: Platform) -> None:
     platform.execute(
         "insert into stripe_invoices (invoice_id, state, stripe_invoice_id, updated_at, finalized_at)"
         " select id, 'finalized', 'in_1', now(), now() from invoices"
@@ -191,7 +191,7 @@ def test_an_invoice_that_stripe_has_is_not_made_anew(platform: Platform) -> None
         reissue(platform.database, "acme", SEPTEMBER, TERMS, LATER, "ann")
 
 
-def test_an_invoice_whose_finalizing_may_have_arrived_is_not_made_anew(platform: Platform) -> None:
+def test_an_invoice_whose_finalizing_may_have_arrived_is_not_reissued(platform: Platform) -> None:
     platform.execute(
         "insert into stripe_invoices (invoice_id, state, stripe_invoice_id, updated_at)"
         " select id, 'verified', 'in_1', now() from invoices"
@@ -212,7 +212,7 @@ def test_an_adjustment_can_neither_be_changed_nor_deleted(platform: Platform) ->
             platform.execute(statement)
 
 
-def test_what_a_discount_took_off_is_adjusted_with_what_it_was_taken_off(platform: Platform) -> None:
+def test_a_discount_is_adjusted_with_the_item_it_reduces(platform: Platform) -> None:
     platform.execute("insert into coupons (code, description, percent) values ('ten', '10 % off', 10)")
     platform.execute(
         "insert into discounts (id, organization_id, coupon_code, first_month, redeemed_at)"

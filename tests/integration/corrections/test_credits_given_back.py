@@ -158,7 +158,7 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     assert (platform.totals(), left(platform)) == ([900, 0, -900], 2000)
 
 
-def test_a_void_invoice_takes_back_what_it_had_given_back_and_the_one_in_its_place_gives_it_again(
+def test_a_void_invoice_takes_back_the_credit_it_returned_and_its_replacement_returns_it_again(
     platform: Platform,
 ) -> None:
     platform.grant("acme", "Welcome", "29")
@@ -172,7 +172,7 @@ def test_a_void_invoice_takes_back_what_it_had_given_back_and_the_one_in_its_pla
     assert (platform.totals(), left(platform)) == ([0, 0], 2900)
 
 
-def test_the_ledger_refuses_what_is_no_movement_of_its_kind(platform: Platform) -> None:
+def test_the_ledger_refuses_entries_that_do_not_fit_their_kind(platform: Platform) -> None:
     platform.grant("acme", "Welcome", "100")
     platform.use(event("e1", "1000"))
     platform.close()
@@ -189,7 +189,7 @@ def test_the_ledger_refuses_what_is_no_movement_of_its_kind(platform: Platform) 
             )  # fmt: skip
 
 
-def test_what_goes_back_to_a_credit_is_taxed_like_what_it_had_paid(platform: Platform) -> None:
+def test_a_return_to_a_credit_is_taxed_like_the_item_that_it_had_paid(platform: Platform) -> None:
     """Usage at 19 % and a fee at 7 %, 100 and 29, half of each by credit: 9.50 and 1.02 of tax. All goes back."""
     platform.grant("acme", "Welcome", "64.5")
     everything = {"tax": "VAT", "first_month": SEPTEMBER.first_day}

@@ -92,7 +92,7 @@ def let_pass(platform: Platform, total: str, organization: str | None = None) ->
     )  # fmt: skip
 
 
-def test_usage_that_disappears_is_not_given_back_and_when_it_is_back_all_is_as_before(platform: Platform) -> None:
+def test_usage_that_disappears_is_not_refunded_and_nothing_is_left_once_it_is_back(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     for _ in range(2):
@@ -186,7 +186,7 @@ def test_slices_of_many_organizations_over_the_nights_add_up(platform: Platform)
     assert held(platform) == {"org-3": Decimal("4.5")}
 
 
-def test_runs_of_one_billing_group_each_see_what_the_others_hold_back(platform: Platform) -> None:
+def test_a_run_of_one_billing_group_counts_the_corrections_that_other_groups_hold(platform: Platform) -> None:
     """Each loses 40 % of its own: 4 % of the month, so the first passes and no other does."""
     use(platform, dict.fromkeys(TEN, "180"))
     land_again(platform)
@@ -196,7 +196,7 @@ def test_runs_of_one_billing_group_each_see_what_the_others_hold_back(platform: 
     assert held(platform) == dict.fromkeys(TEN[1:], Decimal(12))
 
 
-def test_an_approval_lets_pass_what_waits_and_it_is_booked_once(platform: Platform) -> None:
+def test_approved_corrections_are_booked_once(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     correct(platform)
@@ -224,7 +224,7 @@ def test_one_organization_can_be_approved_while_the_others_wait(platform: Platfo
 
 
 @pytest.mark.parametrize("total", ["299.99", "300.01", "3000", "1"])
-def test_any_other_total_than_what_waits_is_refused(total: str, platform: Platform) -> None:
+def test_another_total_than_that_of_the_waiting_corrections_is_refused(total: str, platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     correct(platform)
@@ -239,7 +239,7 @@ def test_nothing_can_be_approved_ahead(platform: Platform) -> None:
         let_pass(platform, "300")
 
 
-def test_an_approval_is_of_what_waited_then_not_of_what_disappears_later(platform: Platform) -> None:
+def test_an_approval_does_not_cover_usage_that_disappears_later(platform: Platform) -> None:
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": "0"})
     land_again(platform)
     correct(platform)
@@ -315,7 +315,7 @@ def of_one(platform: Platform, name: str, total: str | None) -> Correction:
     return found
 
 
-def test_a_person_who_rebills_one_organization_names_what_it_gives_back(platform: Platform) -> None:
+def test_rebilling_one_organization_needs_the_returned_amount(platform: Platform) -> None:
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     with pytest.raises(NotApproved, match=r"repeat the command with --approve 30"):
@@ -373,7 +373,7 @@ def command(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_commands_list_what_waits_and_approve_it(platform: Platform) -> None:
+def test_the_commands_list_waiting_corrections_and_approve_them(platform: Platform) -> None:
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     correct(platform)
@@ -396,7 +396,7 @@ def test_the_commands_list_what_waits_and_approve_it(platform: Platform) -> None
     assert "No correction waits" in command(platform, "corrections").stdout
 
 
-def test_rebill_shows_what_it_asks_for_and_books_nothing_without_it(platform: Platform) -> None:
+def test_rebill_shows_the_amount_to_approve_and_books_nothing_without_it(platform: Platform) -> None:
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     shown = command(platform, "rebill", "org-0", "2026-09", "--dry-run")
@@ -408,7 +408,7 @@ def test_rebill_shows_what_it_asks_for_and_books_nothing_without_it(platform: Pl
     assert {row["status"] for row in platform.query("select status from invoices")} == {"finalized"}
 
 
-def test_an_invoice_that_is_made_anew_without_its_usage_is_approved_too(platform: Platform) -> None:
+def test_reissuing_an_invoice_without_its_usage_needs_approval_too(platform: Platform) -> None:
     use(platform, dict.fromkeys(TEN[1:], "300"))
     land_again(platform)
     done = command(platform, "rebill", "org-0", "2026-09", "--reissue", "--approve", "30")

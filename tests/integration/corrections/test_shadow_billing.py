@@ -116,7 +116,7 @@ def test_a_price_that_changes_inside_the_month_divides_usage_at_midnight(septemb
     assert differences(report) == [("acme", 10000, 16000), ("beta", 100, 200), ("delta", 200, 200)]
 
 
-def test_a_price_that_changes_inside_a_day_is_refused_by_name_for_those_it_is_about(
+def test_a_price_that_changes_within_a_day_fails_the_organizations_it_applies_to(
     september: Platform, tmp_path: Path
 ) -> None:
     later = price("requests", "0.20", "requests", effective_from="2026-09-15T12:00:00Z")
@@ -137,7 +137,7 @@ def test_usage_that_came_after_the_invoice_is_in_no_shadow_of_it(september: Plat
     ]
 
 
-def test_under_its_own_prices_a_full_month_comes_to_what_was_billed_also_when_the_next_one_is_billed(
+def test_a_full_month_under_its_own_prices_equals_the_billed_amounts_even_after_the_next_month_is_billed(
     platform: Platform, tmp_path: Path
 ) -> None:
     """Plans in advance, credits and one-off items are those of the month, whatever the next invoice did with them."""
@@ -158,7 +158,7 @@ def test_under_its_own_prices_a_full_month_comes_to_what_was_billed_also_when_th
     assert [one.organization_id for one in report.differences] == ["gamma", "acme"]
 
 
-def test_what_was_changed_since_is_told_apart_from_the_other_prices(september: Platform, tmp_path: Path) -> None:
+def test_later_changes_are_shown_apart_from_the_effect_of_other_prices(september: Platform, tmp_path: Path) -> None:
     """A plan that was entered late: under its own prices too, acme comes to 29.00 more."""
     september.add_subscription("acme", "support", at("2026-09-01"))
     first, *rest = shadow(september, tmp_path, SAME).differences

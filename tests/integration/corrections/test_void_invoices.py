@@ -113,7 +113,7 @@ def test_nothing_that_a_void_invoice_billed_is_billed_again_by_itself(september:
     assert (billed.invoices, billed.already_final) == ([], ["acme"])
 
 
-def test_a_void_invoice_is_made_anew_with_all_that_it_had(september: Platform) -> None:
+def test_a_void_invoice_is_reissued_with_all_its_items(september: Platform) -> None:
     void(september)
     done = make_anew(september)
     assert [(one.revision, one.total_cents) for one in done.billed.invoices] == [(1, 6400)]
@@ -122,7 +122,9 @@ def test_a_void_invoice_is_made_anew_with_all_that_it_had(september: Platform) -
     assert september.totals() == [6400, 2900, 2900]
 
 
-def test_made_anew_after_the_next_month_was_billed_it_charges_ahead_what_that_one_did_not(september: Platform) -> None:
+def test_an_invoice_reissued_after_the_next_month_was_billed_charges_only_the_advance_fees_that_month_did_not(
+    september: Platform,
+) -> None:
     """October charged 29.00 for itself as September was void: made anew, September has 29.00 + 5.00 + 1.00."""
     void(september)
     september.close(OCTOBER)
@@ -131,7 +133,7 @@ def test_made_anew_after_the_next_month_was_billed_it_charges_ahead_what_that_on
     assert correct(september, OCTOBER) == 0
 
 
-def test_made_anew_after_the_next_month_was_corrected_it_does_not_charge_that_month_as_well(
+def test_an_invoice_reissued_after_the_next_month_was_corrected_does_not_charge_that_month_too(
     september: Platform,
 ) -> None:
     """October's 29.00 became an adjustment, which November has."""
@@ -158,7 +160,7 @@ def test_an_adjustment_on_a_void_invoice_waits_for_the_one_that_is_made_in_its_p
     assert september.amounts("adjustment", OCTOBER) == [2]
 
 
-def test_an_invoice_that_was_voided_in_stripe_is_made_anew_and_leaves_no_draft_there(september: Platform) -> None:
+def test_an_invoice_voided_in_stripe_is_reissued_and_leaves_no_draft_there(september: Platform) -> None:
     finished_in_stripe(september)
     void(september)
     voided_in_stripe(september)
@@ -167,7 +169,7 @@ def test_an_invoice_that_was_voided_in_stripe_is_made_anew_and_leaves_no_draft_t
     assert [tuple(row.values()) for row in found] == [(0, "void", 6400, 1), (1, "finalized", 6400, 2)]
 
 
-def test_made_anew_and_synced_stripe_has_the_void_one_and_one_to_pay(
+def test_after_a_reissue_and_a_sync_stripe_has_the_void_invoice_and_one_to_pay(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -191,7 +193,7 @@ def test_made_anew_and_synced_stripe_has_the_void_one_and_one_to_pay(
     assert kinds(tools) == []
 
 
-def test_one_that_is_void_at_home_and_may_be_paid_in_stripe_is_not_made_anew(september: Platform) -> None:
+def test_an_invoice_that_is_void_here_and_may_be_paid_in_stripe_is_not_reissued(september: Platform) -> None:
     finished_in_stripe(september)
     void(september)
     with pytest.raises(
@@ -200,7 +202,7 @@ def test_one_that_is_void_at_home_and_may_be_paid_in_stripe_is_not_made_anew(sep
         make_anew(september)
 
 
-def test_a_void_invoice_that_another_one_corrected_is_not_made_anew(september: Platform) -> None:
+def test_a_void_invoice_that_another_one_corrected_is_not_reissued(september: Platform) -> None:
     """Late usage of September, 2.00, is on October's final invoice: made anew, September would have it as well."""
     write_jsonl(september.landing_dir, [event("late", "20")], at("2026-10-06").date())
     september.land(at("2026-10-06").date(), now=at("2026-10-07"))
@@ -212,7 +214,7 @@ def test_a_void_invoice_that_another_one_corrected_is_not_made_anew(september: P
         make_anew(september)
 
 
-def test_an_invoice_that_is_open_or_not_there_is_not_made_anew(platform: Platform) -> None:
+def test_an_open_or_missing_invoice_is_not_reissued(platform: Platform) -> None:
     with pytest.raises(
         ActionableError, match="acme has no final invoice of its own in 2026-09: there is none to reissue"
     ):

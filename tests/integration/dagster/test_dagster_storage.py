@@ -60,7 +60,7 @@ def test_recording_a_hundred_partitions_opens_no_connection_for_each(
     assert len(instance.get_materialized_partitions(AssetKey("invoices"))) == 101
 
 
-def test_a_run_goes_on_after_the_server_closed_its_connections(instance: DagsterInstance, server_url: str) -> None:
+def test_a_run_continues_after_the_server_closed_its_connections(instance: DagsterInstance, server_url: str) -> None:
     """As a failover or a restart does."""
     record(instance, "before")
     with psycopg.connect(server_url, autocommit=True) as connection:

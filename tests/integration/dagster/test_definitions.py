@@ -99,7 +99,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
     }
 
 
-def test_every_asset_and_check_says_what_it_is_for(definitions: Definitions) -> None:
+def test_every_asset_and_check_has_a_description(definitions: Definitions) -> None:
     graph = definitions.resolve_asset_graph()
 
     silent = [key for key in graph.get_all_asset_keys() if not graph.get(key).description]
@@ -182,7 +182,7 @@ def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_i
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-11"]
 
 
-def test_a_tick_without_anybody_to_bill_says_so(deployment: Deployment) -> None:
+def test_a_tick_without_organizations_to_bill_gives_the_reason(deployment: Deployment) -> None:
     deployment.add_organization("acme", created_at=datetime(2027, 1, 1, tzinfo=UTC))
     tick = _tick(deployment, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
     assert tick.skip_message == "no organization existed in 2026-11, or its billing group has no partition yet"

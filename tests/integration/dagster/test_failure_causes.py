@@ -88,19 +88,21 @@ def errors_of_the_project() -> list[type[Exception]]:
 
 
 @pytest.mark.parametrize("error", errors_of_the_project(), ids=lambda error: error.__name__)
-def test_each_error_of_the_project_is_told_by_its_sentence(error: type[Exception], instance: DagsterInstance) -> None:
+def test_each_error_of_the_project_is_shown_as_its_own_sentence(
+    error: type[Exception], instance: DagsterInstance
+) -> None:
     raised = error.__new__(error)
     Exception.__init__(raised, SENTENCE)  # whatever it is made of: the sentence is what people read
     assert line_of(instance, raising(raised, OSError("[Errno 13]"))) == SENTENCE
 
 
-def test_an_error_of_a_library_is_told_with_its_class_and_the_run_to_look_at(instance: DagsterInstance) -> None:
+def test_a_librarys_error_is_shown_with_its_class_and_the_run(instance: DagsterInstance) -> None:
     line = line_of(instance, raising(OSError("no space left on device")))
     assert line.startswith("OSError: no space left on device (run ")
     assert "executing op" not in line
 
 
-def test_what_went_wrong_first_is_told_beside_what_it_led_to(instance: DagsterInstance) -> None:
+def test_the_first_error_is_shown_beside_the_one_it_caused(instance: DagsterInstance) -> None:
     line = line_of(instance, raising(RuntimeError("no file was written"), OSError("no space left on device")))
     assert "RuntimeError: no file was written; before that: OSError: no space left on device" in line
 
@@ -131,21 +133,21 @@ def test_a_cause_four_errors_deep_is_found(instance: DagsterInstance) -> None:
     assert line_of(instance, around) == SENTENCE
 
 
-def test_an_error_in_sql_is_told_without_the_statement_and_its_parameters(instance: DagsterInstance) -> None:
+def test_an_sql_error_is_shown_without_the_statement_and_its_parameters(instance: DagsterInstance) -> None:
     text = '(psycopg.errors.CheckViolation) relation "x"\nDETAIL:  Failing row contains (secret).\n[SQL: insert]'
     line = line_of(instance, raising(RuntimeError(text)))
     assert 'relation "x" (run' in line
     assert "secret" not in line
 
 
-def test_several_failed_steps_are_told_each_with_its_cause(instance: DagsterInstance) -> None:
+def test_each_of_several_failed_steps_is_shown_with_its_cause(instance: DagsterInstance) -> None:
     line = line_of(
         instance, raising(ActionableError("the share is away")), raising(ActionableError("no price for egress"))
     )
     assert line == "step_1: the share is away; step_2: no price for egress"
 
 
-def test_a_failure_is_told_by_its_description(instance: DagsterInstance) -> None:
+def test_a_failure_is_named_by_its_description(instance: DagsterInstance) -> None:
     assert line_of(instance, raising(Failure("The spending guard blocks 2026-10; nothing was sent"))) == (
         "The spending guard blocks 2026-10; nothing was sent"
     )
@@ -158,7 +160,7 @@ class Share(ConfigurableResource[None]):
         raise ActionableError("the landing share is not mounted: mount it")
 
 
-def test_a_resource_that_can_not_be_set_up_is_told(instance: DagsterInstance) -> None:
+def test_a_resource_that_can_not_be_set_up_is_named(instance: DagsterInstance) -> None:
     @asset
     def needing(share: Share) -> None: ...
 
@@ -167,7 +169,7 @@ def test_a_resource_that_can_not_be_set_up_is_told(instance: DagsterInstance) ->
     assert cause_in_a_line(failure_causes(result.all_events)) == "the landing share is not mounted: mount it"
 
 
-def test_a_run_whose_process_was_killed_is_told_of_with_its_month() -> None:
+def test_a_run_whose_process_was_killed_is_named_with_its_month() -> None:
     @op
     def nothing() -> None: ...
 
@@ -184,7 +186,7 @@ def test_a_run_whose_process_was_killed_is_told_of_with_its_month() -> None:
     assert alert.body.startswith("Run worker terminated unexpectedly with exit code -9\nWhat to do: read run ")
 
 
-def test_a_run_without_any_event_is_not_told_as_if_it_had_gone_well() -> None:
+def test_a_run_without_any_event_is_not_reported_as_successful() -> None:
     assert cause_in_a_line(failure_causes([])).startswith("the run ended without an error; its process may have been")
 
 
@@ -206,7 +208,7 @@ def test_a_closing_that_lacks_all_of_its_days_names_them_as_one_range() -> None:
     assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10` to land all" in said
 
 
-def test_failures_of_organizations_are_told_with_month_name_and_what_to_do() -> None:
+def test_failures_of_organizations_name_the_month_the_organization_and_the_fix() -> None:
     rows = [
         {"month": "2026-10", "organization": name, "code": "no_price", "what to do": "add a price of egress_gb"}
         for name in ("acme", "beta", "gamma", "delta")
@@ -238,7 +240,7 @@ def run(environment: Mapping[str, str], *arguments: str) -> subprocess.Completed
     )
 
 
-def test_the_command_line_names_what_a_month_waits_for_and_fails(environment: dict[str, str]) -> None:
+def test_the_command_line_names_the_missing_days_of_a_month_and_fails(environment: dict[str, str]) -> None:
     """Nothing was landed: `bill` of a closed month and `backfill` both say which command lands the missing days."""
     assert run(environment, "migrate").returncode == 0
     seeded = run(environment, "seed", "--months", "2", "--organizations", "1")

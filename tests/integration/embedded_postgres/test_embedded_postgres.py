@@ -512,7 +512,7 @@ def test_an_unknown_setting_gives_an_error_that_names_it(root: Path) -> None:
         pass
 
 
-def test_data_without_its_password_file_is_not_made_anew(root: Path) -> None:
+def test_data_without_its_password_file_is_not_created_again(root: Path) -> None:
     with running(root) as server:
         made = (server.data_dir / "PG_VERSION").stat().st_ino
     password_file = server.data_dir.parent / "password"

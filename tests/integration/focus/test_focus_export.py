@@ -81,7 +81,7 @@ def test_all_rows_of_an_invoice_add_up_to_it_to_the_cent(month: Platform, tmp_pa
     assert done.charges["USD", "Tax"] == (1, Decimal("9.33"))
 
 
-def test_each_row_says_what_it_is_for_whose_it_is_and_when_it_was(month: Platform, tmp_path: Path) -> None:
+def test_each_row_names_its_service_organization_and_period(month: Platform, tmp_path: Path) -> None:
     rows = {
         row["ChargeDescription"]: row for row in rows_of(export(month, tmp_path).file) if row["SubAccountId"] != "beta"
     }
@@ -177,7 +177,7 @@ def test_our_own_import_reads_it_back_and_bills_each_organization_the_same(month
     assert read_back == {"Acme": Decimal("58.25"), "Beta": Decimal("0.18"), "Gamma": Decimal(1200)}
 
 
-def test_at_list_price_it_is_read_back_as_usage_and_comes_to_the_same_where_nothing_was_off(
+def test_an_export_at_list_prices_is_imported_as_usage_with_the_same_total_without_discounts(
     platform: Platform, tmp_path: Path
 ) -> None:
     """12,500 requests 1,250.00, 150 GB 1.00, 1,296,000 Machine seconds 0.97: half a month of them divides."""
@@ -281,7 +281,7 @@ def test_an_invoice_that_can_not_be_exported_is_left_out_and_named_and_the_other
     assert {row["InvoiceId"] for row in rows_of(done.file)} == {"ACME-0001"}
 
 
-def test_an_invoice_without_a_number_is_left_out_and_says_so(month: Platform, tmp_path: Path) -> None:
+def test_an_invoice_without_a_number_is_left_out_and_named(month: Platform, tmp_path: Path) -> None:
     """The database refuses such an invoice; here its guards are off."""
     drop_checks(month, "invoices")
     damage_gamma(month, "invoices", "number = null")
@@ -322,7 +322,7 @@ def test_an_export_can_not_write_to_the_database(month: Platform) -> None:
         connection.exec_driver_sql("delete from prices")
 
 
-def test_the_commands_write_the_file_say_what_is_in_it_and_read_it_back(
+def test_the_commands_export_summarize_and_import_the_file(
     month: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = month.database.engine.url.render_as_string(hide_password=False)
@@ -345,7 +345,7 @@ def test_the_commands_write_the_file_say_what_is_in_it_and_read_it_back(
     assert isinstance(refused.exception, FocusImportError)
 
 
-def test_the_command_names_what_it_left_out_and_fails(
+def test_the_command_names_left_out_invoices_and_fails(
     month: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = month.database.engine.url.render_as_string(hide_password=False)

@@ -269,9 +269,7 @@ def test_a_corrected_export_replaces_usage_and_one_off_items_that_changed_or_van
     assert items == [(Decimal(-10),), (Decimal(-7),)]
 
 
-def test_a_final_month_is_corrected_by_what_a_later_export_says_of_it(
-    billing_database: BillingDatabase, landing_dir: Path
-) -> None:
+def test_a_later_export_corrects_a_final_month(billing_database: BillingDatabase, landing_dir: Path) -> None:
     """Final: 2.00 + 2.00 of usage and 10.00 bought. The later export has 3.00 for the second hour, and 7.00 bought."""
     bought = {"ChargeCategory": "Purchase", "ListUnitPrice": "1"}
     file = landing_dir.parent / "export.csv"
@@ -368,7 +366,7 @@ def test_one_off_items_of_an_import_before_items_named_their_charge_are_known(
     assert query(billing_database, "select count(*) from one_off_items") == [(2,)]
 
 
-def test_usage_files_of_an_import_of_before_are_refused_with_what_to_do(
+def test_usage_files_of_an_older_import_are_refused_with_the_fix(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     folder = landing_dir / "2024-09-19"

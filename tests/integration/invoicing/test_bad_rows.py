@@ -338,7 +338,7 @@ def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_othe
     assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
 
 
-def test_a_rollup_of_an_open_invoice_that_can_not_be_put_right_is_not_billed_before_it_is_gone(ten: Platform) -> None:
+def test_an_open_invoice_with_a_damaged_rollup_is_not_billed_until_the_rollup_is_removed(ten: Platform) -> None:
     """A rollup too many, on the open invoice: the others are closed to the cent, org-3 once it is taken out."""
     ten.land()
     ten.compute()

@@ -294,7 +294,7 @@ def test_an_invoice_without_a_version_of_the_usage_table_is_the_only_one_whose_e
     ]
 
 
-def test_totals_add_up_what_can_be_and_name_what_can_not(billed: Billed) -> None:
+def test_totals_add_up_the_readable_invoices_and_name_the_others(billed: Billed) -> None:
     """Two totals that are each a bigint, and more than one together."""
     with copied(billed, "damaged") as database:
         damage(
@@ -309,7 +309,7 @@ def test_totals_add_up_what_can_be_and_name_what_can_not(billed: Billed) -> None
     assert list(map(str, bad)) == ["broken: total_cents is too large"] * 2
 
 
-def test_what_a_sync_would_send_names_what_it_can_not_read(billed: Billed) -> None:
+def test_the_plan_of_a_sync_names_unreadable_invoices(billed: Billed) -> None:
     with copied(billed, "damaged") as database:
         damage(database, f"update invoices set currency = null where {OF_SEPTEMBER}")  # noqa: S608
         plan = plan_of_sync(database, SEPTEMBER)

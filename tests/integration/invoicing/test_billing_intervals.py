@@ -49,7 +49,7 @@ def correct(platform: Platform, *months: BillingMonth) -> list[Decimal]:
     return found
 
 
-def test_a_quarter_that_is_cancelled_gives_back_what_was_paid_as_it_was_paid_and_closed_months_stay(
+def test_a_cancelled_quarter_refunds_as_it_was_paid_and_closed_months_do_not_change(
     subscribed: Platform, tmp_path: Path
 ) -> None:
     """920.00 at half price: 460.00, of it 300.00 by credit; 160.00 + 19 % are money. Until 10 November 40 days of 92
@@ -80,7 +80,9 @@ def test_a_quarter_that_is_cancelled_gives_back_what_was_paid_as_it_was_paid_and
     ]
 
 
-def test_a_cancellation_told_after_its_quarter_is_closed_is_asked_about_and_booked_once(subscribed: Platform) -> None:
+def test_a_cancellation_recorded_after_its_quarter_is_closed_waits_for_approval_and_is_booked_once(
+    subscribed: Platform,
+) -> None:
     """Ended on 10 October, told in February: December's invoice settles the quarter, 830.00 go back once."""
     for month in (SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER):
         subscribed.close(month)

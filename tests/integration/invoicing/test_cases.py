@@ -13,7 +13,7 @@ FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_case_comes_to_its_right_value(
+def test_the_case_has_its_expected_total(
     folder: Path, billing_database: BillingDatabase, landing_dir: Path, request: pytest.FixtureRequest
 ) -> None:
     platform = Platform(billing_database, UsageTable(landing_dir.parent / "usage_table"), landing_dir)

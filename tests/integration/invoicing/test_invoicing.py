@@ -136,7 +136,7 @@ def test_an_open_month_computed_any_number_of_times_is_one_invoice(platform: Pla
         ("update usage_rollups set quantity = quantity + 1", "check_rollups_priced"),
     ],
 )
-def test_the_checks_on_invoices_find_what_somebody_changed_by_hand(platform: Platform, damage: str, check: str) -> None:
+def test_the_checks_on_invoices_find_manual_changes(platform: Platform, damage: str, check: str) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     assert checks(platform) == []
@@ -294,7 +294,7 @@ def test_an_organization_that_can_not_be_billed_fails_alone_and_is_billed_once_i
     assert platform.query("select * from invoices where organization_id = 'acme'") == before
 
 
-def test_a_failure_leaves_the_last_invoice_that_could_be_computed_and_is_told_again_only_when_it_changes(
+def test_a_failure_keeps_the_last_computed_invoice_and_is_recorded_again_only_when_it_changes(
     platform: Platform,
 ) -> None:
     platform.use(event("e1", "3"))
@@ -479,7 +479,7 @@ def test_a_price_in_started_steps_is_billed_checked_explained_and_corrected_by_t
         assert sum(one.amount for one in done.found) == owed
 
 
-def test_the_check_finds_a_quantity_in_steps_that_is_not_what_was_used(platform: Platform) -> None:
+def test_the_check_finds_steps_whose_quantity_differs_from_the_usage(platform: Platform) -> None:
     platform.load(STARTED_STEPS)
     platform.use(event("e1", "30"))
     platform.close()

@@ -54,7 +54,7 @@ def correct(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
         (19, {"2026-09": -1, "2026-10": 1}),  # less was used: the minimum is still owed
     ],
 )
-def test_what_a_month_comes_to_afterwards_is_counted_at_once(
+def test_a_corrected_total_counts_towards_the_minimum_at_once(
     platform: Platform, september: int, booked: dict[str, int]
 ) -> None:
     """At least 100 over two months: 20 + 30 + a top-up of 50."""
@@ -116,7 +116,7 @@ def test_usage_of_an_organization_that_the_payer_pays_for_counts_towards_its_min
     assert late(platform, SEPTEMBER, 10, "labs") == {"2026-09": 10, "2026-10": -10}
 
 
-def test_a_credit_that_paid_the_top_up_gets_back_what_late_usage_covers(platform: Platform) -> None:
+def test_a_credit_that_paid_a_true_up_gets_back_the_part_that_late_usage_covers(platform: Platform) -> None:
     """October: 80 by credit, 50 of them topped up. Ten more in September: ten go back to the credit, and pay those."""
     platform.commit("acme", "minimum", "100", months=2)
     close(platform, (SEPTEMBER, 20))

@@ -114,7 +114,7 @@ def test_a_month_of_three_rates_is_in_stripe_to_the_cent_and_returns_each_rate_s
     assert sum(three_rates.totals()) == 2000  # 50.00 of insurance less the coupon, exempt
 
 
-def test_every_reader_shows_each_rate_with_what_it_is_on(three_rates: Platform, tmp_path: Path) -> None:
+def test_every_reader_shows_each_rate_with_its_base(three_rates: Platform, tmp_path: Path) -> None:
     """At list prices 100.00 of requests, 50.00 of egress and 50.00 of insurance: 20.00, 5.00 and 0.00 of tax."""
     use(three_rates, 1000, 2600)
     close(three_rates, SEPTEMBER)

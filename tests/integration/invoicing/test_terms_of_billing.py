@@ -278,7 +278,7 @@ def test_a_credit_is_drawn_when_its_invoice_is_final_and_not_before(platform: Pl
     assert platform.totals() == [0]
 
 
-def test_an_open_month_knows_what_the_open_month_before_it_will_draw(platform: Platform) -> None:
+def test_an_open_month_leaves_the_credit_that_the_open_month_before_it_will_draw(platform: Platform) -> None:
     """50 of credit: 30 for September, so 20 are left for October's 30."""
     platform.grant("acme", "prepaid", "50")
     for month in (SEPTEMBER, OCTOBER):
@@ -311,7 +311,7 @@ def test_a_void_invoice_gives_its_credit_back(platform: Platform) -> None:
     assert platform.amounts("credit", OCTOBER) == [-50]
 
 
-def test_an_invoice_made_anew_draws_its_credit_anew(platform: Platform) -> None:
+def test_a_reissued_invoice_draws_its_credit_again(platform: Platform) -> None:
     platform.grant("acme", "prepaid", "50")
     spend(platform, "20")
     platform.close()
@@ -320,7 +320,7 @@ def test_an_invoice_made_anew_draws_its_credit_anew(platform: Platform) -> None:
     assert [amount for _, amount in ledger(platform)] == [50, -20, 20, -25]
 
 
-def test_a_credit_is_never_overdrawn_whoever_asks(platform: Platform) -> None:
+def test_no_user_can_overdraw_a_credit(platform: Platform) -> None:
     platform.grant("acme", "prepaid", "50")
     for month in (SEPTEMBER, OCTOBER):
         spend(platform, "30", month)
@@ -375,7 +375,7 @@ def test_a_credit_that_expired_before_the_month_pays_nothing_and_one_that_begins
 # --- Taxes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_tax_is_shown_per_rate_with_what_it_was_worked_out_from(platform: Platform) -> None:
+def test_a_tax_is_shown_per_rate_with_its_base(platform: Platform) -> None:
     """Quebec: 5 % and 9.975 % of 100.00."""
     platform.add_tax("acme", "GST", "5")
     platform.add_tax("acme", "QST", "9.975")
@@ -464,7 +464,7 @@ def test_currencies_without_decimals_are_rounded_to_their_own_minor_unit(
         ("KWD", "10.000", [10_000, 500, 10_500]),  # nothing to round
     ],
 )
-def test_a_total_of_three_decimals_is_rounded_to_what_stripe_can_charge_and_its_tax_is_not(
+def test_a_total_of_three_decimals_is_rounded_for_stripe_and_its_tax_is_not(
     platform: Platform, currency: str, amount: str, cents: list[int]
 ) -> None:
     platform.add_organization("globex", currency)
@@ -530,7 +530,7 @@ def test_a_fee_that_is_billed_in_arrears_from_now_on_is_not_charged_twice(platfo
     assert platform.totals() == [5800, 0, 2900]
 
 
-def test_an_invoice_made_anew_charges_the_next_month_ahead_once(platform: Platform) -> None:
+def test_a_reissued_invoice_charges_the_next_month_ahead_once(platform: Platform) -> None:
     platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
     platform.close()
     reissue(platform.database, "acme", SEPTEMBER, TERMS, CLOSED, "ann")
@@ -538,7 +538,7 @@ def test_an_invoice_made_anew_charges_the_next_month_ahead_once(platform: Platfo
     assert platform.totals() == [5800, 2900]
 
 
-def test_a_cancellation_told_too_late_gives_back_the_fee_with_its_discount_once(platform: Platform) -> None:
+def test_a_late_cancellation_refunds_the_discounted_fee_once(platform: Platform) -> None:
     """29.00 in advance at 10 % off; ended on 17 October, told in November, when October is final.
 
     October: 16 of 31 days are owed, 29 x 15/31 = 14.03 less 10 % go back: 12.63. September stays right.
@@ -571,7 +571,7 @@ def late_usage(platform: Platform) -> None:
     platform.roll_up(now=at("2026-10-07"))
 
 
-def test_an_adjustment_of_an_invoice_made_anew_since_is_not_charged_as_well(platform: Platform) -> None:
+def test_an_adjustment_of_an_invoice_reissued_since_is_not_charged_too(platform: Platform) -> None:
     late_usage(platform)
     assert correct(platform) == 1
     platform.compute(OCTOBER)
@@ -581,7 +581,7 @@ def test_an_adjustment_of_an_invoice_made_anew_since_is_not_charged_as_well(plat
     assert platform.totals() == [400, 0]
 
 
-def test_an_invoice_whose_difference_is_on_a_final_one_is_not_made_anew(platform: Platform) -> None:
+def test_an_invoice_whose_difference_is_on_a_final_one_is_not_reissued(platform: Platform) -> None:
     late_usage(platform)
     correct(platform)
     platform.close(OCTOBER)
@@ -590,7 +590,7 @@ def test_an_invoice_whose_difference_is_on_a_final_one_is_not_made_anew(platform
     assert platform.totals() == [300, 100]
 
 
-def test_an_invoice_with_a_credit_note_is_not_made_anew(platform: Platform) -> None:
+def test_an_invoice_with_a_credit_note_is_not_reissued(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "30")])
     platform.close()
     write_jsonl(platform.landing_dir, [event("e1", "20")])
@@ -883,7 +883,7 @@ def test_who_changed_an_invoice_when_and_why_is_kept(platform: Platform) -> None
             platform.execute(statement)
 
 
-def test_the_life_of_an_invoice_is_told_in_one_word(platform: Platform) -> None:
+def test_the_state_of_an_invoice_is_one_word(platform: Platform) -> None:
     def stage() -> str:
         (row,) = platform.query("select stage from invoice_life")
         return str(row["stage"])
@@ -949,7 +949,7 @@ def support_in_advance(platform: Platform, *coupons: tuple[str, str, str]) -> No
         ([("half", "percent", "50"), ("nine", "amount", "9")], 550, 275),
     ],
 )
-def test_half_of_a_month_not_used_returns_half_of_what_was_paid_for_it(
+def test_half_an_unused_month_refunds_half_of_its_fee(
     platform: Platform, coupons: list[tuple[str, str, str]], paid: int, kept: int
 ) -> None:
     support_in_advance(platform, *coupons)
@@ -983,7 +983,7 @@ def test_a_discounted_fee_that_its_payer_paid_is_returned_to_the_payer(platform:
     assert platform.totals("globex") == [1450, -1450]
 
 
-def test_a_cancellation_told_after_the_close_returns_what_was_paid(platform: Platform) -> None:
+def test_a_cancellation_recorded_after_the_close_refunds_the_paid_fee(platform: Platform) -> None:
     support_in_advance(platform, ("half", "percent", "50"))
     platform.close()
     platform.execute("update subscriptions set ended_at = '2026-09-16'")

@@ -59,7 +59,7 @@ TABLES = ("subscriptions", "coupons", "discounts", "commitments", "credit_grants
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_final_invoice_used_keeps_what_its_amount_depends_on(agreed: Platform, change: str) -> None:
+def test_terms_of_a_final_invoice_keep_the_fields_that_its_amount_depends_on(agreed: Platform, change: str) -> None:
     agreed.close()
     with refused(CHANGES[change]) as error:
         agreed.execute(f"update {change}")
@@ -73,7 +73,7 @@ def test_what_no_final_invoice_used_yet_may_change(agreed: Platform, change: str
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_what_a_final_invoice_used_can_not_be_deleted_and_the_refusal_says_what_to_do_instead(
+def test_terms_of_a_final_invoice_can_not_be_deleted_and_the_refusal_gives_the_alternative(
     agreed: Platform, table: str
 ) -> None:
     agreed.close()
@@ -154,7 +154,7 @@ def test_a_fee_of_a_linked_organization_is_kept_as_its_payers_invoice_used_it(pl
         platform.execute("update subscriptions set quantity = 2")
 
 
-def test_a_coupon_is_kept_whoever_of_those_that_redeemed_it_was_billed(platform: Platform) -> None:
+def test_a_coupon_is_kept_once_any_organization_was_billed_with_it(platform: Platform) -> None:
     platform.add_organization("globex")
     platform.insert("coupons", code="ten", description="10 % off", percent=10)
     for name in ("acme", "globex"):

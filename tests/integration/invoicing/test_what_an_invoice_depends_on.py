@@ -29,7 +29,7 @@ def tables_without_amounts() -> set[str]:
     return set(re.findall(r"`(\w+)`", text))
 
 
-def test_of_every_column_it_is_decided_how_a_closed_month_is_calculated_with_it(platform: Platform) -> None:
+def test_every_column_has_a_decision_about_closed_months(platform: Platform) -> None:
     rows = platform.query(
         "select table_name, column_name from information_schema.columns"
         " join information_schema.tables using (table_schema, table_name)"

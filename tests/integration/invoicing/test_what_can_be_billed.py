@@ -135,7 +135,7 @@ def test_what_is_billed_every_day_is_taken(platform: Platform) -> None:
     platform.execute("update organizations set name = :name", name="Łódź [/b] =1+1 \u202e")
 
 
-def test_a_row_of_before_is_left_as_it_is_and_no_other_is_taken(platform: Platform) -> None:
+def test_an_older_invalid_row_is_kept_and_no_new_one_is_accepted(platform: Platform) -> None:
     """A migration may add a constraint as not valid, so that a row that breaks it stays and no other one comes."""
     platform.execute("alter table one_off_items drop constraint amount_is_finite")
     platform.add_one_off("acme", "broken", "NaN", at("2026-09-10"))
@@ -147,7 +147,7 @@ def test_a_row_of_before_is_left_as_it_is_and_no_other_is_taken(platform: Platfo
     ]
 
 
-def test_every_table_says_of_each_row_which_month_and_stretch_of_time_it_is_of(
+def test_each_row_of_every_table_has_its_month_and_period(
     billing_database: BillingDatabase,
 ) -> None:
     """A row without its month would be missing from every question about a month, and nobody would notice."""

@@ -217,7 +217,7 @@ def refusal(platform: Platform, statement: str, role: str) -> str | None:
         return None
 
 
-def test_of_every_table_it_is_decided_what_may_happen_to_its_rows(platform: Platform) -> None:
+def test_every_table_has_a_decision_about_its_rows(platform: Platform) -> None:
     decided = [*KEPT, *CURRENT, *EMPTIED]
     assert len(set(decided)) == len(decided)
     assert set(decided) == set(tables_of(platform))

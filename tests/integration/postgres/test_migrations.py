@@ -40,7 +40,7 @@ def up_to_date(postgres: PostgresServer, name: str) -> str:
     return name
 
 
-def test_the_schema_file_is_what_the_migrations_make(postgres: PostgresServer) -> None:
+def test_the_schema_file_equals_the_migrated_schema(postgres: PostgresServer) -> None:
     assert schema_files.SCHEMA.read_text(encoding="utf-8") == schema_files.schema(postgres, "billing_template"), (
         f"{schema_files.SCHEMA} {STALE}"
     )
@@ -89,7 +89,7 @@ def test_a_database_made_by_any_release_is_brought_up_to_the_schema_of_a_new_one
     assert settled(postgres, name, empty) == settled(postgres, "billing_template", empty)
 
 
-def test_each_migration_makes_what_it_made_when_it_landed(postgres: PostgresServer, empty: Callable[[], str]) -> None:
+def test_each_migration_makes_the_schema_of_its_release(postgres: PostgresServer, empty: Callable[[], str]) -> None:
     stepwise = empty()
     database = BillingDatabase(postgres.url(stepwise))
     for revision in schema_files.revisions():

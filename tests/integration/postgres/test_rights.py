@@ -106,7 +106,7 @@ def test_the_pipelines_role_can_not_change_a_final_invoice(roles: Roles, stateme
         roles.do(roles.pipeline, statement)
 
 
-def test_a_reader_reads_every_table_but_what_stripe_sent_and_writes_none(
+def test_a_reader_reads_every_table_but_stripes_events_and_writes_none(
     roles: Roles, billing_database: BillingDatabase
 ) -> None:
     tables = tables_of(billing_database)
@@ -145,7 +145,7 @@ def test_no_role_in_a_url_is_a_superuser(postgres: PostgresServer) -> None:
     assert f"//{OWNER}:" in postgres.url("billing")
 
 
-def test_the_rights_are_exactly_what_statements_and_triggers_do(billing_database: BillingDatabase) -> None:
+def test_the_rights_are_exactly_those_that_statements_and_triggers_need(billing_database: BillingDatabase) -> None:
     """In both directions: nothing is missing, nothing is granted that no statement needs."""
     tables = tables_of(billing_database)
     assert set(WRITES) <= tables
@@ -189,7 +189,7 @@ def test_a_migrated_database_is_not_migrated_by_the_pipelines_role(roles: Roles)
     migrate(roles.pipeline)  # nothing to do: the commands that migrate first work with this role too
 
 
-def test_who_may_not_migrate_is_told_who_may(postgres: PostgresServer) -> None:
+def test_a_user_who_may_not_migrate_reads_who_may(postgres: PostgresServer) -> None:
     create_database(postgres, "rights_empty")
     pipeline = BillingDatabase(postgres.url("rights_empty", role=PIPELINE))
     with pytest.raises(DatabaseProblem, match=r"run `fly-billing migrate`.*FLY_BILLING_MIGRATION_DATABASE_URL"):

@@ -125,7 +125,7 @@ def test_usage_that_a_finalized_invoice_billed_can_not_be_changed(platform: Plat
     refused(platform, statement, "the usage it billed can not be changed|violates foreign key")
 
 
-def test_usage_can_not_be_moved_into_what_a_finalized_invoice_billed(platform: Platform) -> None:
+def test_usage_can_not_be_moved_into_the_snapshot_of_a_final_invoice(platform: Platform) -> None:
     platform.execute(
         "insert into usage_snapshots values (:id, 'acme', '2026-09-01', 1, 'other', 1, now(), false)", id=id_of("other")
     )

@@ -182,7 +182,7 @@ def test_the_defaults_of_a_server_change_nothing_that_is_read_or_written(
     assert '"' not in row["rule"]
 
 
-def test_what_is_read_under_a_lock_is_what_the_one_before_has_committed(
+def test_a_read_under_a_lock_sees_the_commits_of_its_previous_owner(
     postgres: PostgresServer, billing_database: BillingDatabase
 ) -> None:
     """A stricter default would show what was before the wait: two at once would both find the month unbilled."""

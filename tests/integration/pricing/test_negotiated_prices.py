@@ -143,7 +143,7 @@ def test_two_groups_with_a_price_for_one_key_at_a_time_are_refused_when_they_are
     load(platform, text % "2026-09-16")
 
 
-def test_loading_again_changes_nothing_and_what_a_final_invoice_used_is_only_ended(platform: Platform) -> None:
+def test_loading_again_changes_nothing_and_a_billed_price_can_only_be_ended(platform: Platform) -> None:
     load(platform, ACME)
     land(platform, ("acme", "2026-09-20", "10"))
     platform.close()
@@ -304,7 +304,7 @@ def test_late_usage_of_a_closed_month_is_corrected_at_the_price_that_was_negotia
     assert [one.amount for each in corrected.booked for one in each.differences] == [Decimal("0.75")]
 
 
-def test_who_negotiated_what_can_be_read_and_one_bad_record_fails_its_organization_alone(platform: Platform) -> None:
+def test_negotiated_prices_are_listed_and_a_bad_record_fails_only_its_organization(platform: Platform) -> None:
     platform.add_organization("labs")
     land(platform, ("acme", "2026-09-20", "20"), ("labs", "2026-09-20", "20"))
     platform.insert(
@@ -352,7 +352,7 @@ def test_a_folder_is_loaded_and_who_has_which_price_is_shown(
     assert "acme" not in table
 
 
-def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_told(
+def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_listed(
     platform: Platform, tmp_path: Path, command: Callable[..., Result]
 ) -> None:
     folder = tmp_path / "fly"
@@ -369,7 +369,7 @@ def test_a_folder_with_mistakes_is_not_loaded_and_all_of_them_are_told(
     assert "nowhere has nothing to load" in str(empty.exception)
 
 
-def test_a_price_that_is_told_late_for_the_middle_of_a_closed_month_cuts_and_corrects_its_organization_only(
+def test_a_late_price_for_the_middle_of_a_closed_month_splits_and_corrects_only_its_organization(
     platform: Platform,
 ) -> None:
     """10 requests in each half of September at 0.10, final. Then acme has 0.07 since the 16th: 0.30 less."""
@@ -406,7 +406,7 @@ def test_a_payer_s_invoice_has_each_organization_at_its_own_prices(platform: Pla
     assert sorted(platform.amounts("usage")) == [Decimal("0.40"), Decimal(1)]
 
 
-def test_an_organization_that_changed_its_book_keeps_what_it_negotiated_over_the_one_it_left(
+def test_an_organization_that_changed_its_price_book_keeps_its_prices_over_the_old_book(
     platform: Platform,
 ) -> None:
     """acme leaves `fly` for a book in which a request costs 1.00, from October on; late usage of September is cut and
@@ -442,9 +442,7 @@ def test_shadow_billing_keeps_percentages_and_takes_them_off_the_other_book(plat
 
 
 @pytest.mark.parametrize("price", ["unit_amount: 0.07, minimum: 5", "percent_off: 33.3", "model: flat, flat_amount: 3"])
-def test_a_person_with_a_calculator_comes_to_the_amount_and_to_what_the_list_price_would_be(
-    platform: Platform, price: str
-) -> None:
+def test_a_calculator_gives_the_amount_and_the_amount_at_the_list_price(platform: Platform, price: str) -> None:
     load(platform, f"negotiated:\n  - {{key: requests, organization: acme, {price}, effective_from: 2026-01-01}}\n")
     land(platform, ("acme", "2026-09-20", "50"))
     platform.close()

@@ -129,7 +129,7 @@ def test_a_month_of_one_is_not_bought_again_by_mistake_a_month_later(platform: P
     assert reserve(platform.database, year("fra", first=OCTOBER))
 
 
-def test_a_reservation_pays_before_prepaid_credit_which_pays_what_it_costs(platform: Platform) -> None:
+def test_a_reservation_pays_before_prepaid_credit_and_prepaid_credit_pays_its_price(platform: Platform) -> None:
     """15 days of 20.00 are paid by it; the 50.00 go towards the 144.00."""
     platform.grant("acme", "prepaid", "50")
     reserve(platform.database, year(first=OCTOBER))
@@ -154,7 +154,7 @@ def test_an_unknown_block_is_answered_with_those_there_are() -> None:
         (replace(year(), block=replace(YEAR, book="other")), "is of price book 'other', but acme has price book 'fly'"),
     ],
 )
-def test_what_can_not_be_bought_is_refused_with_what_can(
+def test_an_unknown_block_is_refused_with_the_list_of_blocks(
     platform: Platform, reservation: Reservation, said: str
 ) -> None:
     with pytest.raises(ReservationRefused, match=said):
@@ -168,7 +168,7 @@ def test_a_region_has_to_have_a_price_of_that_class(platform: Platform) -> None:
         reserve(platform.database, replace(year("fra"), block=shared))
 
 
-def test_one_that_is_linked_is_told_whose_credits_pay(platform: Platform) -> None:
+def test_the_buyer_of_a_linked_organization_reads_whose_credits_pay(platform: Platform) -> None:
     platform.add_organization("holding")
     platform.link("acme", "holding", NOVEMBER)
     with pytest.raises(ReservationRefused, match=r"on the invoice of holding .*: reserve the block for holding"):
@@ -194,7 +194,7 @@ def test_every_block_on_offer_can_be_bought_where_flys_catalogue_has_its_machine
     assert [offered(block) for block in BLOCKS] == [(35, Decimal("0.6"))] * 6
 
 
-def test_the_command_says_what_was_reserved_and_what_is_on_offer(platform: Platform, tmp_path: Path) -> None:
+def test_the_command_shows_the_reservation_and_the_offers(platform: Platform, tmp_path: Path) -> None:
     url = platform.database.engine.url.render_as_string(hide_password=False)
     names = {"DATABASE_URL": url, "DAGSTER_DATABASE_URL": url, "FLY_BILLING_DATA_DIR": str(tmp_path / "data")}
 

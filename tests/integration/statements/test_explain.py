@@ -825,7 +825,7 @@ def test_the_command_leads_from_the_month_to_the_item_to_its_events(platform: Pl
     assert "2 events add up to 3.5 requests, the billed quantity." in told.stdout
 
 
-def test_the_command_tells_all_as_data(platform: Platform) -> None:
+def test_the_command_prints_everything_as_json(platform: Platform) -> None:
     used(platform, *(event(f"e{n:02d}", "0.25") for n in range(60)))
     some = json.loads(run(platform, "acme", "2026-09", "1", "--events", "--json").stdout)
     every = json.loads(run(platform, "acme", "2026-09", "1", "--events", "--json", "--all").stdout)

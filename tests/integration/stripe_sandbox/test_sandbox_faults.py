@@ -129,7 +129,7 @@ def test_a_plain_429_names_its_reason_and_no_time_to_come_back(
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_error_answers_what_it_is_told_to(
+def test_the_fault_error_answers_the_given_error(
     control: SandboxControl, create: Callable[[], stripe.Invoice], stored: bool
 ) -> None:
     declined = {"status": 402, "type": "card_error", "code": "card_declined", "message": "Your card was declined."}

@@ -51,7 +51,7 @@ def test_lines_keep_the_order_they_were_added_in(client: stripe.StripeClient, dr
     assert [line.to_dict()["metadata"]["n"] for line in listed.data] == [str(n) for n in range(1, 25)]
 
 
-def test_added_lines_come_first_when_the_sandbox_is_told_so(
+def test_added_lines_come_first_if_the_sandbox_is_set_so(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft
 ) -> None:
     control.settings(added_lines_come_first=True)

@@ -68,7 +68,7 @@ def listed(client: stripe.StripeClient, **wanted: Any) -> list[str]:
     return [event.type for event in client.v1.events.list(wanted).data]  # type: ignore[arg-type]
 
 
-def test_an_invoices_life_is_told_in_order_and_signed(
+def test_the_events_of_an_invoice_are_signed_and_in_order(
     client: stripe.StripeClient, draft: Draft, told: Receiver
 ) -> None:
     invoice = client.v1.invoices.pay(client.v1.invoices.finalize_invoice(draft(900).id).id)
@@ -123,7 +123,7 @@ def test_a_refused_or_replayed_request_is_no_event(client: stripe.StripeClient, 
     assert listed(client) == ["invoice.created"]
 
 
-def test_a_failed_payment_is_told_and_says_why_in_the_invoices_payment(
+def test_a_failed_payment_has_an_event_and_its_reason_in_the_invoices_payment(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft
 ) -> None:
     invoice = client.v1.invoices.finalize_invoice(draft(900).id)
@@ -153,7 +153,7 @@ def test_only_what_can_fail_fails(client: stripe.StripeClient, control: SandboxC
         control.fail_payment("in_none")
 
 
-def test_a_failed_finalization_is_told_and_over_once_it_is_finalized(
+def test_a_failed_finalization_has_an_event_and_ends_with_the_finalization(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft
 ) -> None:
     invoice = draft(900)

@@ -63,7 +63,7 @@ def break_row(database: BillingDatabase, column: str, value: str) -> None:
     ("column", "bad", "right"),
     [("due_on", "'infinity'", "'2023-07-19'"), ("amount", "'NaN'", "12"), ("status", "''", "'finalized'")],
 )
-def test_a_payment_that_a_bad_row_can_not_take_is_told_and_applied_later_and_the_others_are_applied_at_once(
+def test_a_payment_of_a_bad_row_is_alerted_and_applied_later_and_others_at_once(
     tools: SyncTools, sandbox: SandboxServer, column: str, bad: str, right: str
 ) -> None:
     database = tools.journal.database

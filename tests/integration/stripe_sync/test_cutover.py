@@ -116,7 +116,7 @@ def test_a_month_within_half_of_the_one_before_may_be_sent(billing_database: Bil
 
 
 @pytest.mark.parametrize(("july", "change"), [("150.01", "51 % more"), ("49.99", "51 % less")])
-def test_a_month_out_of_line_names_both_totals_and_the_largest_changes(
+def test_a_blocked_month_names_both_totals_and_the_largest_changes(
     billing_database: BillingDatabase, tmp_path: Path, july: str, change: str
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", july)
@@ -128,7 +128,7 @@ def test_a_month_out_of_line_names_both_totals_and_the_largest_changes(
     assert f"`fly-billing approve 2023-07 --by NAME --total {july.replace('.', '')}`" in told
 
 
-def test_an_approval_holds_until_the_total_exceeds_it_and_the_newest_one_counts(
+def test_an_approval_covers_totals_up_to_its_own_and_the_newest_one_counts(
     billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
@@ -148,9 +148,7 @@ def test_an_approval_holds_until_the_total_exceeds_it_and_the_newest_one_counts(
         require_usual_totals(billing_database, JULY, 50)
 
 
-def test_an_approval_of_one_month_or_currency_is_none_of_another(
-    billing_database: BillingDatabase, tmp_path: Path
-) -> None:
+def test_an_approval_covers_only_its_month_and_currency(billing_database: BillingDatabase, tmp_path: Path) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
     approve_total(billing_database, JUNE, "USD", 20000, "Ada", NOW)
     approve_total(billing_database, JULY, "EUR", 20000, "Ada", NOW)
@@ -158,7 +156,7 @@ def test_an_approval_of_one_month_or_currency_is_none_of_another(
         require_usual_totals(billing_database, JULY, 50)
 
 
-def test_an_approval_by_command_is_kept_with_who_and_when(
+def test_an_approval_by_command_is_recorded_with_name_and_time(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
@@ -191,7 +189,7 @@ def grown(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def test_a_run_out_of_line_fails_before_anything_is_sent_and_names_both_totals(
+def test_a_blocked_run_fails_before_anything_is_sent_and_names_both_totals(
     grown: Deployment, sandbox: SandboxServer
 ) -> None:
     sandbox.control.clear_calls()
@@ -203,7 +201,7 @@ def test_a_run_out_of_line_fails_before_anything_is_sent_and_names_both_totals(
     assert "beta $90.00 (last month $10.00)" in told
 
 
-def test_a_partition_of_a_month_out_of_line_is_stopped_though_it_is_in_line_by_itself(
+def test_a_partition_of_a_blocked_month_is_not_sent_although_its_own_total_is_usual(
     grown: Deployment, sandbox: SandboxServer
 ) -> None:
     sandbox.control.clear_calls()
@@ -211,7 +209,7 @@ def test_a_partition_of_a_month_out_of_line_is_stopped_though_it_is_in_line_by_i
     assert sandbox.control.calls() == []
 
 
-def test_a_partition_of_a_month_in_line_is_sent_though_it_is_out_of_line_by_itself(
+def test_a_partition_of_a_usual_month_is_sent_although_its_own_total_is_unusual(
     grown: Deployment, sandbox: SandboxServer
 ) -> None:
     charge(grown.database, "acme", "90.00", month=BillingMonth(2026, 11))
@@ -241,7 +239,7 @@ def test_a_tag_that_approves_too_little_or_is_no_total_sends_nothing(grown: Depl
     assert sandbox.control.calls() == []
 
 
-def test_a_month_that_is_all_in_stripe_can_be_compared_whatever_its_total(grown: Deployment) -> None:
+def test_a_month_that_is_all_in_stripe_is_compared_with_any_total(grown: Deployment) -> None:
     approve_total(grown.database, OCTOBER, "USD", 10000, "Ada", NOW)
     grown.sync(OCTOBER)
     approve_total(grown.database, OCTOBER, "USD", 1, "Ada", NOW)

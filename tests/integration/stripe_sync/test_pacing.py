@@ -305,7 +305,7 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
     assert slowed(billing_database) == {}
 
 
-def test_the_pace_starts_anew_when_postgres_has_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
+def test_the_rate_limit_starts_again_after_postgres_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
     limiter = RateLimiter(billing_database, 100, 25)
     limiter.wait("create")
     execute(billing_database, "truncate stripe_pace")

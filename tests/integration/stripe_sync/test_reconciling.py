@@ -140,7 +140,7 @@ def test_a_draft_is_stuck(tools: SyncTools, sandbox: SandboxServer) -> None:
 
 
 @pytest.mark.parametrize("organization", ["acme", "nobody-we-know"])
-def test_an_invoice_that_says_it_is_ours_and_is_not_is_an_orphan(
+def test_an_invoice_with_our_mark_that_is_not_ours_is_an_orphan(
     tools: SyncTools, sandbox: SandboxServer, organization: str
 ) -> None:
     copy_in_stripe(
@@ -150,7 +150,7 @@ def test_an_invoice_that_says_it_is_ours_and_is_not_is_an_orphan(
     assert found(reconcile(tools)) == [("orphaned", organization, message)]
 
 
-def test_an_invoice_voided_at_home_that_stripe_still_has_is_an_orphan(tools: SyncTools) -> None:
+def test_an_invoice_voided_here_that_stripe_still_has_is_an_orphan(tools: SyncTools) -> None:
     execute(tools.journal.database, "update invoices set status = 'void' where organization_id = 'bolt'")
     assert [(kind, who) for kind, who, _ in found(reconcile(tools))] == [("orphaned", "bolt")]
 

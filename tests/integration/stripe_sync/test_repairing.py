@@ -110,7 +110,7 @@ def test_what_was_never_sent_is_sent_through_the_sync(
 
 
 @pytest.mark.parametrize("how", ["voided", "deleted"])
-def test_what_somebody_took_back_in_stripe_is_billed_again_once_and_only_when_a_human_says_so(
+def test_an_invoice_voided_in_stripe_is_sent_again_once_and_only_after_confirmation(
     tools: SyncTools, sandbox: SandboxServer, how: str
 ) -> None:
     sent = invoice_in_stripe(sandbox, "acme")["id"]
@@ -219,7 +219,7 @@ def test_where_our_journal_gave_up_before_two_the_one_that_stays_is_taken_over(
     assert settled(tools, sandbox)
 
 
-def test_an_invoice_that_differs_is_voided_and_made_anew_when_a_human_says_so(
+def test_a_differing_invoice_is_voided_and_created_again_after_confirmation(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
@@ -256,7 +256,7 @@ def test_a_void_that_the_internet_swallows_is_made_once_all_the_same(
     assert settled(tools, sandbox)
 
 
-def test_a_void_that_stripe_refuses_makes_nothing_anew(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_if_stripe_refuses_a_void_nothing_is_created_again(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     sandbox.control.add_fault("error", "invoices.void", status=400, type="invalid_request_error", message="Odd.")
     assert repair(tools, yes) == [("recreate", "acme", "failed")]
@@ -264,7 +264,7 @@ def test_a_void_that_stripe_refuses_makes_nothing_anew(tools: SyncTools, sandbox
     assert entry(tools.journal.database, "acme")["state"] == "finalized"
 
 
-def test_an_invoice_that_a_sync_has_in_its_hands_is_left_alone(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_an_invoice_that_a_sync_is_working_on_is_left_alone(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     with tools.journal.database.session_lock(f"sync {entry(tools.journal.database, 'acme')['invoice_id']}"):
         assert repair(tools, yes) == [("recreate", "acme", "failed")]
@@ -319,7 +319,7 @@ class Commands:
         )
 
 
-def test_the_commands_tell_show_the_plan_ask_and_mend(tools: SyncTools, sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_the_commands_show_the_plan_ask_and_repair(tools: SyncTools, sandbox: SandboxServer, tmp_path: Path) -> None:
     run = Commands(tools, sandbox, tmp_path / "data")
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     copy_in_stripe(sandbox, "bolt", finalize=False, fly_billing_invoice=NOBODY)

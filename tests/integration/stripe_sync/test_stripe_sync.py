@@ -203,7 +203,7 @@ def test_only_the_groups_of_the_run_are_synced(
     assert in_stripe(sandbox) == [("bolt", "open", 500, 1)]
 
 
-def test_progress_is_told_up_to_the_last_invoice(
+def test_progress_is_reported_up_to_the_last_invoice(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"], crux=[])

@@ -90,7 +90,7 @@ def test_a_customer_without_an_invoice_is_used_and_not_made_again(tools: SyncToo
 
 @pytest.mark.parametrize("step", ["invoices.add_lines", "invoices.finalize"])
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_draft_is_completed_or_made_anew(tools: SyncTools, sandbox: SandboxServer, step: str, nth: int) -> None:
+def test_a_draft_is_completed_or_created_again(tools: SyncTools, sandbox: SandboxServer, step: str, nth: int) -> None:
     # With one worker acme comes first: its draft is left empty or filled; bolt's half-filled (100 of 101 lines).
     refused = [
         sandbox.control.add_fault("error", step, nth=n, status=400, type="invalid_request_error")
@@ -106,7 +106,7 @@ def test_a_draft_is_completed_or_made_anew(tools: SyncTools, sandbox: SandboxSer
     assert kinds(tools) == []
 
 
-def test_one_that_was_voided_there_is_not_sent_again_before_a_human_says_so(
+def test_an_invoice_voided_in_stripe_is_not_sent_again_before_confirmation(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     synced_then_forgotten(tools, sandbox)

@@ -75,7 +75,7 @@ def test_two_months_of_one_organization_at_once_share_its_one_customer(
     assert in_stripe(sandbox) == [("acme", "open", 1200, 1), ("acme", "open", 2345, 1)]
 
 
-def test_an_invoice_in_other_hands_is_left_to_them(
+def test_an_invoice_that_another_run_is_working_on_is_left_alone(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])

@@ -76,7 +76,7 @@ def edit_line(sandbox: SandboxServer, number: int, cents: int) -> None:
 # Drafts ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_half_filled_draft_is_thrown_away_and_made_anew(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_half_filled_draft_is_deleted_and_created_again(tools: SyncTools, sandbox: SandboxServer) -> None:
     stop_at(sandbox, tools, "invoices.add_lines", nth=2)
     half = invoice_in_stripe(sandbox, "acme")
     assert (half["status"], len(half["lines"])) == ("draft", 100)
@@ -87,9 +87,7 @@ def test_a_half_filled_draft_is_thrown_away_and_made_anew(tools: SyncTools, sand
 
 
 @pytest.mark.parametrize("was_killed", [True, False])
-def test_a_draft_that_was_deleted_by_hand_is_made_anew(
-    tools: SyncTools, sandbox: SandboxServer, was_killed: bool
-) -> None:
+def test_a_manually_deleted_draft_is_created_again(tools: SyncTools, sandbox: SandboxServer, was_killed: bool) -> None:
     stop_at(sandbox, tools, "invoices.finalize")
     if was_killed:
         forget_failure(tools.journal.database, "verified")
@@ -98,7 +96,7 @@ def test_a_draft_that_was_deleted_by_hand_is_made_anew(
     assert_billed_once(sandbox, tools)
 
 
-def test_a_draft_deleted_while_we_are_at_it_is_made_anew_in_the_same_run(
+def test_a_draft_deleted_during_the_sync_is_created_again_in_the_same_run(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     stop_at(sandbox, tools, "invoices.add_lines")
@@ -195,7 +193,7 @@ def test_a_customer_deleted_in_stripe_fails_its_invoice_alone(
 
 
 @pytest.mark.parametrize("hours", [0, 26])
-def test_a_customer_that_we_made_and_that_was_deleted_is_made_anew_when_asked_to(
+def test_a_deleted_customer_of_ours_is_created_again_on_request(
     billing_database: BillingDatabase, sandbox: SandboxServer, clock: MovableClock, tmp_path: Path, hours: int
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["5.00"])
@@ -214,7 +212,7 @@ def test_a_customer_that_we_made_and_that_was_deleted_is_made_anew_when_asked_to
     assert living == [query(billing_database, "select stripe_customer_id from organizations")[0]["stripe_customer_id"]]
 
 
-def test_a_draft_of_a_customer_that_was_replaced_is_made_anew_for_the_new_one(
+def test_a_draft_of_a_replaced_customer_is_created_again_for_the_new_one(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     stop_at(sandbox, tools, "invoices.finalize")

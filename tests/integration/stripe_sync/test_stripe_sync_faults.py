@@ -97,7 +97,7 @@ def test_one_mishap_is_got_over_in_the_same_run(
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", REFUSALS)
-def test_a_refusal_is_told_with_stripes_words_and_the_next_run_goes_on(
+def test_a_refusal_is_reported_with_stripes_message_and_the_next_run_continues(
     tools: SyncTools, sandbox: SandboxServer, step: str, fault: str
 ) -> None:
     effect, rule = FAULTS[fault]
@@ -112,7 +112,7 @@ def test_a_refusal_is_told_with_stripes_words_and_the_next_run_goes_on(
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", WHILE_IT_LASTS)
-def test_a_mishap_that_lasts_is_told_honestly_and_got_over_once_it_ends(
+def test_a_lasting_fault_is_reported_and_the_sync_recovers_once_it_ends(
     tools: SyncTools, sandbox: SandboxServer, step: str, fault: str
 ) -> None:
     effect, rule = FAULTS[fault]

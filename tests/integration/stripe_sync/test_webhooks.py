@@ -611,9 +611,7 @@ def test_a_service_killed_between_commit_and_answer_does_it_once(
     assert query(billing_database, "select * from stripe_events") == before
 
 
-def test_the_command_serves_until_it_is_told_to_stop(
-    billing_database: BillingDatabase, tmp_path: Path, acme: str
-) -> None:
+def test_the_command_serves_until_it_is_stopped(billing_database: BillingDatabase, tmp_path: Path, acme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = billing_database.engine.url.render_as_string(hide_password=False)
@@ -711,7 +709,7 @@ def test_many_events_are_read_window_by_window_and_none_is_left_out(
     assert status(billing_database) == "paid"
 
 
-def test_a_poll_that_stripe_does_not_answer_goes_on_next_time(
+def test_an_unanswered_poll_continues_next_time(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     client.v1.invoices.pay(acme)
@@ -757,7 +755,7 @@ def alerts() -> list[str]:
     return []
 
 
-def test_a_failed_payment_is_told_once_and_so_are_its_end_and_its_recovery(
+def test_a_failed_payment_its_end_and_its_recovery_are_each_alerted_once(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
@@ -791,7 +789,7 @@ def test_a_failed_payment_is_told_once_and_so_are_its_end_and_its_recovery(
     ]
 
 
-def test_a_stolen_card_is_told_by_its_decline_code_to_us_and_only_as_declined_to_whoever_holds_it(
+def test_a_stolen_card_is_alerted_with_its_code_and_shown_to_the_customer_as_declined(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
@@ -821,7 +819,7 @@ def test_why_a_payment_failed_is_kept_while_the_event_waits_for_our_own_sync(
     )
 
 
-def test_a_failure_that_is_over_before_anyone_looked_is_not_told(
+def test_a_failure_that_ends_before_the_sensor_runs_is_not_alerted(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
@@ -834,7 +832,7 @@ def test_a_failure_that_is_over_before_anyone_looked_is_not_told(
     assert queue_payment_failure_alerts(billing_database, [], alerts.append) == 0
 
 
-def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
+def test_manual_changes_in_stripe_are_alerted_once_per_cause(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
@@ -854,7 +852,7 @@ def test_what_was_done_by_hand_in_stripe_is_told_in_one_alert_per_cause(
     ]
 
 
-def test_money_on_a_duplicate_is_told(
+def test_money_on_a_duplicate_is_alerted(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
@@ -873,7 +871,7 @@ def test_money_on_a_duplicate_is_told(
     assert alerts[0].startswith("Paid on a Stripe invoice that is not the one we billed: 1 invoice, $12.00")
 
 
-def test_alert_on_failed_payment_tells_and_then_keeps_quiet(
+def test_alert_on_failed_payment_alerts_once(
     billing_database: BillingDatabase, client: stripe.StripeClient, acme: str, instance: DagsterInstance
 ) -> None:
     client.v1.invoices.void_invoice(acme)

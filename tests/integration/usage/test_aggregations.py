@@ -113,7 +113,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @settings(deadline=None)
 @given(AGGREGATIONS, MEASUREMENTS, CUTS, AS_OF, CARRIED, st.data())
-def test_the_statements_add_up_what_the_domain_says_to_the_last_digit(
+def test_the_statements_aggregate_like_the_rules_to_the_last_digit(
     duck: duckdb.DuckDBPyConnection,
     how: Aggregation,
     events: list[Measurement],

@@ -186,7 +186,7 @@ def test_a_price_added_after_the_rollup_is_billed_once_usage_is_rolled_up_again(
     assert item["price_id"] == price("requests", "0", effective_from=at("2026-09-10"), model=PerUnit(Decimal(0))).id
 
 
-def test_usage_of_a_finalized_invoice_is_kept_when_late_usage_arrives_and_the_difference_is_told(
+def test_late_usage_keeps_the_usage_of_a_final_invoice_and_the_difference_is_reported(
     platform: Platform,
 ) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "5", type="egress_gb", region="iad")])
@@ -226,7 +226,7 @@ def test_usage_of_a_finalized_invoice_is_kept_when_late_usage_arrives_and_the_di
     assert platform.query("select id, total_cents from invoices") == [{"id": invoice.id, "total_cents": 30}]
 
 
-def test_usage_that_vanished_after_it_was_billed_is_told_too(platform: Platform) -> None:
+def test_usage_that_vanished_after_billing_is_reported_too(platform: Platform) -> None:
     path = write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.close()
     path.write_text("", encoding="utf-8")

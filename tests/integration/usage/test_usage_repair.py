@@ -99,7 +99,7 @@ def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(lande
 
 
 @pytest.mark.parametrize("fault", NO_TABLE, ids=lambda fault: str(fault.__name__))
-def test_a_new_table_is_only_made_when_a_person_says_so(landed: Platform, fault: Fault) -> None:
+def test_a_new_table_is_created_only_on_request(landed: Platform, fault: Fault) -> None:
     fault(landed)
     with pytest.raises(UsageTableRepairError, match="--new-table"):
         fix(landed)

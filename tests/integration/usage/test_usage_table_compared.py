@@ -312,7 +312,7 @@ def test_a_table_that_another_billing_database_wrote_is_not_landed_into(platform
     assert platform.query("select * from landing_days") == []
 
 
-def test_a_first_landing_that_was_killed_after_it_made_the_table_goes_on(platform: Platform) -> None:
+def test_a_first_landing_that_was_killed_after_creating_the_table_resumes(platform: Platform) -> None:
     platform.usage_table.create()
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)

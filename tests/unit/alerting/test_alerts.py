@@ -11,7 +11,7 @@ def failed(
     return FailedInvoice(name, month, code, f"{code}: look at it.", currency, cents)
 
 
-def test_one_failed_invoice_is_told_with_amount_and_what_to_do() -> None:
+def test_the_alert_of_one_failed_invoice_has_its_amount_and_the_fix() -> None:
     (alert,) = failure_alerts("Stripe sync", [failed("acme")])
     assert alert.text == (
         "Stripe sync failed (no_answer): 1 invoice, $12.00\n- acme 2023-06: $12.00\nWhat to do: no_answer: look at it."
@@ -79,13 +79,13 @@ def test_thousands_that_are_not_named_are_counted_with_a_comma() -> None:
     assert recovery_alert("Stripe sync", many).body.endswith(" and 1,000 more")
 
 
-def test_what_is_to_be_done_is_what_the_largest_failure_says() -> None:
+def test_the_fix_is_that_of_the_largest_failure() -> None:
     small, large = failed("acme", 100), replace(failed("bolt", 900), operator_text="write to bolt")
     (alert,) = failure_alerts("Stripe sync", [small, large])
     assert alert.body.splitlines()[2] == "What to do: write to bolt"
 
 
-def test_failures_of_one_code_with_different_reasons_are_told_apart() -> None:
+def test_failures_of_one_code_with_different_reasons_are_listed_separately() -> None:
     failures = [replace(failed("acme"), reason="expired_card"), failed("bolt")]
     assert [alert.subject for alert in failure_alerts("Payment", failures, {"no_answer": "It failed"})] == [
         "It failed: 1 invoice, $12.00",
@@ -97,7 +97,7 @@ def test_no_failure_is_no_alert() -> None:
     assert failure_alerts("Stripe sync", []) == []
 
 
-def test_a_recovery_names_whom_people_were_told_of() -> None:
+def test_a_recovery_names_the_alerted_organizations() -> None:
     alert = recovery_alert("Stripe sync", [failed("acme"), failed("bolt", 300, month="2023-05")])
     assert alert.text == "Stripe sync recovered: 2 invoices, $15.00\nacme 2023-06, bolt 2023-05"
     assert (alert.code, [one.organization_id for one in alert.invoices]) == ("recovered", ["acme", "bolt"])
@@ -108,7 +108,7 @@ def test_a_recovery_of_many_names_ten() -> None:
     assert alert.body.endswith("org-09 2023-06 and 2 more")
 
 
-def test_organizations_that_fail_with_one_code_for_different_reasons_are_each_told_what_to_do() -> None:
+def test_organizations_that_fail_with_one_code_for_different_reasons_each_get_their_fix() -> None:
     acme, bolt = failed("acme", 900), replace(failed("bolt", 500), operator_text="bolt: quantity NaN: correct it")
     (alert,) = failure_alerts("Billing", [acme, bolt, failed("crux", 300)])
     assert alert.body.splitlines()[3:] == [

@@ -12,7 +12,7 @@ def crossing(*thresholds: int, total: int = 12345, currency: str = "USD") -> Cro
     return Crossing("acme", "Acme", "2026-09", currency, thresholds, total, NOW)
 
 
-def test_a_spend_alert_says_who_crossed_what_with_how_much_as_of_when() -> None:
+def test_a_spend_alert_names_organization_threshold_amount_and_time() -> None:
     assert spend_alert(crossing(10000)).text == (
         "Spend alert: Acme crossed $100.00 in 2026-09\n"
         "Acme (acme) has spent $123.45 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"

@@ -49,7 +49,7 @@ def test_more_than_five_percent_of_a_month_waits(gives_back: str, waits: list[st
     assert waiting(proposal("acme", "100", f"-{gives_back}")) == waits
 
 
-def test_what_others_are_charged_more_does_not_hide_what_is_given_back() -> None:
+def test_extra_charges_to_others_do_not_hide_a_return() -> None:
     """6 of 200 is 3 %; 12 of 200 is 6 %, though 1,000 more would be charged."""
     assert waiting(proposal("acme", "100", "-6"), proposal("beta", "100", "1000")) == []
     assert waiting(proposal("acme", "100", "-12"), proposal("beta", "100", "1000")) == ["acme", "beta"]
@@ -67,7 +67,7 @@ def test_a_dollar_is_below_the_floor_even_if_it_is_all() -> None:
     assert waiting(proposal("acme", "1.01", "-1.01"), rest=rest) == ["acme"]
 
 
-def test_what_was_given_back_before_and_what_waits_elsewhere_counts() -> None:
+def test_earlier_returns_and_corrections_that_wait_elsewhere_count() -> None:
     assert waiting(proposal("acme", "100", "-5"), rest={"USD": RestOfMonth(Decimal(900), Decimal("46"))}) == ["acme"]
     assert waiting(proposal("acme", "100", "-5"), rest={"USD": RestOfMonth(Decimal(900), Decimal("45"))}) == []
 
@@ -141,7 +141,7 @@ def test_the_total_to_approve_is_rounded_up_so_that_it_covers_every_digit() -> N
     assert total_to_approve([Decimal("3369.2")], "JPY") == Decimal(3370)
 
 
-def test_the_alert_says_how_much_for_whom_and_what_to_do() -> None:
+def test_the_alert_names_amounts_organizations_and_the_fix() -> None:
     alert = held_alert(HeldTotal("2026-09", "EUR", {"acme": Decimal(5), "beta": Decimal("7.1")}, ("it is much",)))
     assert alert.subject == "Corrections of 2026-09 wait for approval: EUR 12.10 would be returned"
     assert alert.body.splitlines()[:2] == ["- beta: EUR 7.10", "- acme: EUR 5.00"]
@@ -188,7 +188,7 @@ def test_corrections_of_every_currency_are_among_those_that_wait() -> None:
     assert waiting(proposal("acme", "100", "-6"), proposal("beta", "100", "-7", "EUR")) == ["beta", "acme"]
 
 
-def test_one_invoice_that_gives_back_too_much_is_told_by_its_charges_in_its_currency() -> None:
+def test_an_invoice_that_returns_too_much_is_described_by_its_charges_in_its_currency() -> None:
     """2,000 of 3,000 yen; the month as a whole charged 100,000."""
     rest = {"JPY": RestOfMonth(Decimal(97_000), Decimal(0))}
     (held,) = corrections_to_hold("2026-09", [proposal("acme", "3000", "-2000", "JPY")], rest, GUARD)

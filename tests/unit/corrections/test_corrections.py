@@ -191,7 +191,7 @@ def test_what_only_an_adjustment_charged_is_given_back_once_nothing_of_it_is_owe
     assert compare([], [], {TRAFFIC: adjustment(TRAFFIC, "0.00", "0")}) == []
 
 
-def test_what_an_adjustment_charged_first_is_told_against_the_invoice_that_never_had_it() -> None:
+def test_an_earlier_adjustment_is_compared_with_an_invoice_without_the_charge() -> None:
     """3.00 were adjusted for 150 GB, and it is 200 GB now: 1.00 more."""
     (found,) = compare([], [traffic("200", "4")], {TRAFFIC: adjustment(TRAFFIC, "3.00", "150")})
     assert (found.amount, found.detail) == (Decimal("1.00"), {"billed_quantity": "0", "quantity": "200"})
@@ -296,7 +296,7 @@ def test_a_fee_for_the_same_time_differs_by_its_price_or_by_a_rule() -> None:
 
 
 @pytest.mark.parametrize("changed", [([traffic("150", "3")], [traffic("250", "5")]), ([fee("1", "30")], [])])
-def test_a_discount_follows_from_what_it_was_taken_off(changed: tuple[list[InvoiceItem], list[InvoiceItem]]) -> None:
+def test_a_discount_follows_the_items_it_reduces(changed: tuple[list[InvoiceItem], list[InvoiceItem]]) -> None:
     before, now = changed
     found = compare([coupon("-1"), *before], [coupon("-2"), *now])
     assert {one.charge.kind: one.causes for one in found}["discount"] == ("follows from other items",)
@@ -310,7 +310,7 @@ def test_a_discount_that_differs_alone_differs_by_its_terms() -> None:
 # --- What the customer reads ---------------------------------------------------------------------------------------
 
 
-def test_an_adjustment_says_what_it_was_and_what_it_is_now() -> None:
+def test_an_adjustment_shows_the_calculation_before_and_now() -> None:
     (found,) = compare([traffic("1200", "3")], [traffic("1250", "5")])
     assert adjustment_text(found, SEPTEMBER) == (
         "Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (usage changed)"
@@ -349,7 +349,7 @@ def top_up(amount: str, counted_before: str) -> InvoiceItem:
         ),
     ],
 )
-def test_a_top_up_says_whether_an_earlier_month_came_to_another_amount(
+def test_a_true_up_shows_if_an_earlier_months_total_changed(
     before: list[InvoiceItem], now: list[InvoiceItem], expected: tuple[str, ...]
 ) -> None:
     (found,) = (one.causes for one in compare(before, now) if one.charge.kind == "minimum")
@@ -402,7 +402,7 @@ def test_what_was_adjusted_for_usage_before_is_neither_charged_nor_asked_about_a
     assert apart([traffic("150", "3")], now, now, adjusted) == ({}, {"subscription": Decimal(30)})
 
 
-def test_a_difference_by_usage_says_what_waits_besides() -> None:
+def test_a_difference_by_usage_names_the_part_that_waits() -> None:
     charges = [charges_of([traffic(*one)], SEPTEMBER) for one in (("150", "3"), ("150", "4.50"), ("250", "7.50"))]
     ((one,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
     amounts = [one.billed, one.adjusted, one.undecided, one.owed, one.amount]

@@ -197,7 +197,7 @@ def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_it_when_a_deposit_
     assert back(charged, now) == {}
 
 
-def test_an_adjustment_of_an_earlier_month_that_gives_back_lowers_what_credits_could_pay() -> None:
+def test_a_refund_for_an_earlier_month_lowers_the_amount_that_credits_could_pay() -> None:
     """Usage 10 less 4 for August: the first paid 2 and the second 4 of the usage. At 7 it is 3: 3 go back to it."""
     by = [credit("2", "first"), credit("500", "second", priority=1)]
     less = Adjustment(id_of("less"), AUGUST, "Requests", "August", Decimal(-4), "USD")
@@ -236,7 +236,7 @@ def test_an_adjustment_is_taxed_at_the_rates_of_its_month_when_a_deposit_for_usa
     assert back(charged, now) == {"deposit": Decimal("3.3")}
 
 
-def test_what_went_back_to_a_deposit_for_a_fee_counts_as_what_else_there_is_to_pay() -> None:
+def test_a_fees_return_to_a_deposit_counts_as_another_amount_to_pay() -> None:
     """Usage 10, 30 given back, of which 12 to the deposit, 15 ahead: 10 - 30 + 12 + 15 = 7.
 
     It is for usage, and paid 7 of it. At 6 of usage it is 3: 4 go back.

@@ -197,7 +197,7 @@ LEAVER = Subscription(
         (None, "0", None),
     ],
 )
-def test_a_fee_in_advance_whose_end_is_told_late_goes_back_to_the_credit_that_paid_it(
+def test_a_fee_in_advance_with_a_late_cancellation_returns_to_the_credit_that_paid_it(
     ended: str | None, before: str, back: str | None
 ) -> None:
     """August charged 30.00 for September; when the end is told, September is final and charged nothing for the plan."""

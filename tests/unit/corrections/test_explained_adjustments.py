@@ -79,7 +79,7 @@ def sums(one: Explanation) -> list[Any]:
     return [(s.title, [f"{x.label}: {x.working or x.amount}" for x in s.lines], s.total) for s in one.sums]
 
 
-def test_late_usage_shows_what_was_billed_what_is_owed_and_the_difference() -> None:
+def test_late_usage_shows_the_billed_amount_the_owed_amount_and_the_difference() -> None:
     """30 x 0.10 = 3.00 were billed; 42.5 x 0.10 = 4.25 are owed: 1.25 more."""
     one = explained(*adjustments(month_of("30"), month_of("42.5"))["usage"])
     assert sums(one) == [
@@ -182,7 +182,7 @@ def test_an_adjustment_that_was_changed_by_hand_does_not_come_out() -> None:
     assert len(explained(item, wrong).problems) == 3  # either side's items, and the difference
 
 
-def test_an_adjustment_from_before_calculations_were_kept_says_so() -> None:
+def test_an_adjustment_without_a_stored_calculation_gives_the_reason() -> None:
     item, _ = adjustments(month_of("30"), month_of("42.5"))["usage"]
     old = read_adjustment_record(["late rows"], {"billed": "3.00", "adjusted_before": "0", "owed": "4.25"})
     assert old is not None

@@ -66,7 +66,9 @@ def back(found: Sequence[Difference]) -> dict[str, Decimal]:
         ("250", "10", "90"),  # 150 were never drawn
     ],
 )
-def test_the_credit_gets_back_what_it_would_not_have_paid(granted: str, corrected_to: str, expected: str) -> None:
+def test_the_credit_gets_back_the_part_that_it_would_not_have_paid(
+    granted: str, corrected_to: str, expected: str
+) -> None:
     """The invoice was 100.00."""
     by = [credit(granted)]
     billed = invoice(usage("web", "100"), by=by)
@@ -94,14 +96,14 @@ def test_money_that_paid_another_item_is_given_back_first() -> None:
     }
 
 
-def test_a_credit_goes_on_paying_what_it_paid_where_all_of_it_is_still_needed() -> None:
+def test_a_credit_keeps_paying_its_items_if_all_of_it_is_still_needed() -> None:
     """Web rises by 20: the credit has paid 10 of worker, and still does. Nothing is moved for its own sake."""
     by = [credit("60")]
     billed = invoice(usage("web", "50"), usage("worker", "50"), by=by)
     assert corrected(billed, usage("web", "70"), usage("worker", "50"), by=by) == []
 
 
-def test_a_bound_credit_pays_nothing_else_than_what_it_is_bound_to() -> None:
+def test_a_scoped_credit_pays_only_items_of_its_scope() -> None:
     """60 paid Machines, which are nothing now; volumes were money, and stay so: all 60 go back."""
     by = [credit("100", scope=Scope(products=("Machines",)))]
     billed = invoice(usage("web", "60"), usage("disk", "40", "Volumes"), by=by)
@@ -191,7 +193,7 @@ def test_a_month_that_is_below_zero_by_itself_keeps_what_credits_paid_of_it() ->
     assert back(corrected(billed, usage("web", "5"), sorry, fee, by=by)) == {"prepaid": Decimal(5)}
 
 
-def test_an_adjustment_says_which_credit_gets_back_what_it_had_paid() -> None:
+def test_an_adjustment_names_the_credit_and_the_item_it_had_paid() -> None:
     by = [credit("100", "Welcome")]
     (found,) = corrected(invoice(usage("web", "100"), by=by), usage("web", "10"), by=by)
     assert adjustment_text(found, SEPTEMBER) == "Credit for 2026-09: Welcome, which had paid web"

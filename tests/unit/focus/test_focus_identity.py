@@ -44,7 +44,7 @@ def test_a_later_export_with_more_days_has_only_those_new() -> None:
     assert counts(overlap(before, [*before, (ACME, 19, "vm", "6")])) == (1, 2, 0, 0)
 
 
-def test_equal_rows_are_told_apart_by_their_number_alone() -> None:
+def test_equal_rows_differ_by_their_number_alone() -> None:
     row: Row = (ACME, 18, "vm", "2")
     assert counts(overlap([row, row], [row, row, row])) == (1, 2, 0, 0)
     assert counts(overlap([row, row, row], [row])) == (0, 1, 0, 2)

@@ -100,20 +100,18 @@ TEXTS = st.text(st.sampled_from("'=+-@ \t\r\n\u00a0\ufeff\uff1dNULa1\",;") | st.
 
 
 @given(TEXTS)
-def test_what_is_exported_and_imported_again_is_what_it_was(text: str) -> None:
+def test_an_exported_text_is_imported_unchanged(text: str) -> None:
     restored = from_cell(as_cell(text))
     assert (as_cell(text) if restored is None else restored) == text
 
 
 @given(TEXTS)
-def test_no_cell_begins_with_what_a_spreadsheet_runs(text: str) -> None:
+def test_no_cell_begins_like_a_formula(text: str) -> None:
     assert as_cell(text)[:1] not in tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
 
 
 @given(st.lists(TEXTS, min_size=1), st.sampled_from(";\t"))
-def test_no_cell_of_a_line_that_is_split_elsewhere_begins_with_what_a_spreadsheet_runs(
-    texts: list[str], separator: str
-) -> None:
+def test_no_cell_begins_like_a_formula_if_lines_are_split_elsewhere(texts: list[str], separator: str) -> None:
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\r\n").writerow(["INV-1", *map(as_cell, texts)])
     # What begins behind the separator, whether or not its quotes are taken for quotes.

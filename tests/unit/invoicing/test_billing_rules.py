@@ -122,7 +122,7 @@ def test_3_after_a_passing_offer_the_earlier_price_holds_again() -> None:
     assert len({item.id for item in invoice.items}) == 3
 
 
-def test_3_the_month_goes_on_in_time_order_through_a_passing_offer() -> None:
+def test_3_tiers_continue_in_time_order_through_a_temporary_price() -> None:
     """15 are free: the first 10 and 5 of the offer's. 5 x 0.50 + 10 x 1.00."""
     regular = requests("1", free_allowance=Decimal(15))
     offer = requests("0.50", free_allowance=Decimal(15), effective_from=TENTH, effective_until=TWENTIETH)
@@ -199,7 +199,7 @@ def test_7_goodwill_counts_towards_no_minimum_and_no_maximum(commitment: Commitm
     assert billed(GOODWILL, commitments=[commitment]).amount == total
 
 
-def test_7_what_is_bought_once_counts() -> None:
+def test_7_a_one_off_item_counts() -> None:
     assert (
         billed(acme(REQUESTS, usage=[used("600")], one_offs=[setup("30")]), commitments=[minimum("100")]).amount == 100
     )
@@ -336,7 +336,7 @@ def test_13_a_percentage_follows_the_list_price_and_an_own_price_replaces_it() -
     assert negotiated(agreed(unit_amount="0.60"), usage=[used("10")], listed=listed) == [6]
 
 
-def test_13_an_allowance_goes_on_where_the_negotiated_price_begins() -> None:
+def test_13_an_allowance_continues_when_the_negotiated_price_begins() -> None:
     """15 are free in the month: the first 10, and 5 of the 10 that are half price from the 16th on."""
     half = agreed(percent_off="50", effective_from="2026-09-16")
     assert negotiated(half, usage=HALVES, listed=requests("1", free_allowance=Decimal(15))) == [0, Decimal("2.5")]

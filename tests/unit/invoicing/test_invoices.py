@@ -94,7 +94,7 @@ def test_the_free_allowance_is_given_once_in_a_month_in_which_the_price_changes(
     }
 
 
-def test_a_smaller_allowance_after_the_change_never_turns_into_a_charge_for_what_was_free() -> None:
+def test_a_smaller_allowance_after_a_change_never_charges_units_that_were_free() -> None:
     smaller = price("egress", "0.03", "egress_gb", effective_from=MID_MONTH, free_allowance=Decimal(50))
     invoice = assemble(
         [rollup("egress_gb", "80", end=MID_MONTH), rollup("egress_gb", "10", MID_MONTH)], prices=(EGRESS, smaller)
@@ -140,7 +140,7 @@ def test_usage_of_nothing_is_an_item_of_nothing() -> None:
     assert only_item(assemble([rollup("requests", "0")])).amount == 0
 
 
-def test_usage_of_nothing_costs_the_item_where_the_price_says_so() -> None:
+def test_a_price_with_at_zero_charges_an_item_without_usage() -> None:
     always = replace(REQUESTS, model=Flat(Decimal("7.50")), at_zero="item")
     assert only_item(assemble([rollup("requests", "0")], prices=(always,))).amount == Decimal("7.50")
 

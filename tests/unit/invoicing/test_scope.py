@@ -91,7 +91,7 @@ def test_a_scope_is_read_from_data() -> None:
     )
 
 
-def test_a_scope_of_no_data_is_about_all_charges_or_what_the_term_is_about() -> None:
+def test_a_scope_without_data_covers_all_charges_or_the_terms_default() -> None:
     assert Scope.from_data({}) == Scope(kinds=CHARGES)
     assert Scope.from_data({}, ("usage", "minimum")).kinds == ("usage", "minimum")
 

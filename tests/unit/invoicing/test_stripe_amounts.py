@@ -21,7 +21,7 @@ def test_a_total_that_stripe_charges_has_no_problem(currency: str, total: int) -
     ("currency", "total"),
     [("KWD", 5124), ("BHD", 1), ("JOD", 11), ("OMR", -5), ("TND", 109)],
 )
-def test_a_total_finer_than_stripe_charges_is_told_as_such(currency: str, total: int) -> None:
+def test_a_total_finer_than_stripe_charges_is_named(currency: str, total: int) -> None:
     assert charging_problem(total, currency) == "amount_not_chargeable"
 
 

@@ -73,7 +73,7 @@ def test_a_field_of_a_tax_rate_changes_what_is_taxed_or_is_refused(name: str) ->
     assert outcomes(PLAIN | CHANGES[name]) != outcomes(PLAIN)
 
 
-def test_a_rate_without_a_key_is_told_apart_all_the_same() -> None:
+def test_rates_without_a_key_have_different_ids() -> None:
     with pytest.raises(ValueError, match=r"^tax rate fly/\?: key is missing"):
         BookTaxRate.from_data("fly", {"tax": "VAT"})
 
@@ -184,7 +184,7 @@ def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:
     ("field", "named"),
     [("products", "Boks"), ("price_keys", "atlass"), ("meter", "request"), ("match", {"regions": "ams"})],
 )
-def test_a_rate_for_what_the_book_does_not_sell_is_refused(field: str, named: Any) -> None:
+def test_a_rate_for_a_product_that_the_book_does_not_sell_is_refused(field: str, named: Any) -> None:
     """Misspelt, it would be on nothing, and the standard rate on everything."""
     one = BookTaxRate.from_data("fly", PLAIN | {field: named})
     with pytest.raises(ValueError, match=rf"price book fly: tax rate it: {field} \w+: no price of the book has that"):
@@ -202,6 +202,6 @@ def test_a_rate_for_what_the_book_does_not_sell_is_refused(field: str, named: An
         {"match": {"region": "fra"}},
     ],
 )
-def test_a_rate_for_what_the_book_sells_is_taken(scope: dict[str, Any]) -> None:
+def test_a_rate_for_a_product_that_the_book_sells_is_accepted(scope: dict[str, Any]) -> None:
     one = BookTaxRate.from_data("fly", PLAIN | scope)
     PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[one])

@@ -164,7 +164,7 @@ def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_
         assert abs(bases.get(name, 0) - base - (tax if inclusive else 0)) <= 2  # a cent of each invoice's rounding
 
 
-def test_a_coupon_that_moves_between_rates_is_booked_with_what_moved_it() -> None:
+def test_a_coupon_that_moves_between_rates_is_booked_with_its_cause() -> None:
     """100.00 of requests at 7 %, 50.00 of egress at 20 %, 30.00 off: 80.00 and 40.00. Without the egress 70.00: 10.00
     of the coupon move to the requests."""
     account = InvoiceInputs(
@@ -252,7 +252,7 @@ def test_a_fee_given_back_is_split_at_the_rates_of_the_month_that_charged_it() -
     }
 
 
-def test_of_a_fee_for_next_month_only_what_was_taken_off_it_is_compared() -> None:
+def test_only_the_reductions_of_next_months_fee_are_compared() -> None:
     """At this month's rates what it charges, at those of the month that charged it what it gives back."""
     ahead, returned = fee("club", "20", OCTOBER), fee("club", "-20", OCTOBER)
     assert split(ahead, taking("coupon", "discount", club="2"), earlier_taxes={AUGUST: [OLD]}) == {
@@ -263,7 +263,7 @@ def test_of_a_fee_for_next_month_only_what_was_taken_off_it_is_compared() -> Non
     }
 
 
-def test_of_a_one_off_item_only_what_was_taken_off_it_is_compared() -> None:
+def test_only_the_reductions_of_a_one_off_item_are_compared() -> None:
     assert split(
         item("setup", "-20", "one_off"), taking("coupon", "discount", setup="2"), earlier_taxes={AUGUST: [OLD]}
     ) == {key_of("discount", "coupon"): {"VAT": -2}}
@@ -287,7 +287,7 @@ def given_back(thing: str, amount: str) -> Difference:
 
 
 @pytest.mark.parametrize("side", ["billed", "now", "adjusted"])
-def test_what_goes_back_to_a_credit_is_split_like_what_it_had_paid(side: str) -> None:
+def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
     """A true-up of 30.00, two thirds of it at 20 %: of 12.00 that go back 8.00 are taxed at it."""
     counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
     least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})

@@ -14,7 +14,7 @@ from fly_billing.postgres.schema_check import other_than_code
         ("0042", "is at migration 0042, but this code ends at 0041: deploy the newer code"),
     ],
 )
-def test_a_database_of_another_version_says_what_to_do(found: str, advice: str) -> None:
+def test_the_error_for_a_database_of_another_version_names_the_fix(found: str, advice: str) -> None:
     problem = other_than_code("DATABASE_URL (db:5432)", found, oldest="0039", newest="0041")
     assert str(problem).startswith("DATABASE_URL (db:5432) ")
     assert advice in str(problem)

@@ -172,7 +172,7 @@ def test_two_groups_are_refused_whatever_their_prices_are(first: dict[str, Any],
 @pytest.mark.parametrize(
     ("dimensions", "of"), [({}, ""), ({"region": "ams"}, " for {'region': 'ams'}")], ids=["a fee", "usage"]
 )
-def test_prices_that_contradict_each_other_are_named_with_what_to_do(dimensions: dict[str, str], of: str) -> None:
+def test_contradicting_prices_are_named_with_the_fix(dimensions: dict[str, str], of: str) -> None:
     both = [of_group("startups", percent_off="5"), of_group("schools", percent_off="6", effective_from="2026-02-01")]
     held = Negotiated(holdings_of("acme", both, [member("startups"), member("schools")]))
     with pytest.raises(BillingError) as refused:
@@ -278,7 +278,7 @@ def test_a_price_of_its_own_for_one_region_keeps_the_ended_list_price_alive_ther
         month([own], used("requests", "10", region="fra"), prices=[ended])
 
 
-def test_a_negotiated_price_that_the_list_price_makes_unreadable_says_so() -> None:
+def test_a_negotiated_price_that_does_not_fit_the_list_price_is_refused() -> None:
     with pytest.raises(BillingError) as refused:
         month([agreed(percent_off="0.0000000000001")], used("requests", "10"))
     assert str(refused.value) == (
@@ -439,7 +439,7 @@ def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
     assert amounts(assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
 
 
-def test_an_item_says_whose_price_held_from_when_until_when_and_what_the_list_price_would_be() -> None:
+def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> None:
     """30 requests, 10 of them free by both: 20 x 0.10 at the list price, 10 % off."""
     price = replace(REQUESTS, free_allowance=Decimal(10))
     own = agreed(percent_off="10", effective_until="2026-12-01")
@@ -570,7 +570,7 @@ def test_what_does_not_fit_the_list_price_is_refused_by_name(own: NegotiatedPric
         ),
     ],
 )  # fmt: skip
-def test_what_can_not_be_read_is_refused_with_whose_price_of_what_it_is(data: dict[str, Any], said: str) -> None:
+def test_an_unreadable_negotiated_price_is_refused_with_its_holder_and_key(data: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=r"negotiated price") as refused:
         NegotiatedPrice.from_data("fly", data)
     assert str(refused.value) == said
@@ -593,7 +593,7 @@ def test_what_can_not_be_read_is_refused_with_whose_price_of_what_it_is(data: di
         ),
     ],
 )
-def test_a_membership_that_can_not_be_read_is_refused_with_who_it_is_about(changes: dict[str, Any], said: str) -> None:
+def test_an_unreadable_membership_is_refused_with_its_organization(changes: dict[str, Any], said: str) -> None:
     data = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16"}
     with pytest.raises(ValueError, match=r"member") as refused:
         Membership.from_data(data | changes)

@@ -153,7 +153,7 @@ def charged(book: PriceBookFiles, meter: str, quantity: str, moment: datetime = 
     return rate(in_force(book, meter, moment, **dimensions), quantity).amount
 
 
-def test_usage_costs_what_flys_pricing_page_works_out(book: PriceBookFiles) -> None:
+def test_usage_costs_the_examples_of_flys_pricing_page(book: PriceBookFiles) -> None:
     """The examples of superfly/docs, about/pricing.mdx ("What does a typical app cost?"), but for the Machines."""
     assert charged(book, "egress_gb", "50", region="iad") + charged(book, "egress_gb", "50", region="fra") == 2
     assert charged(book, "egress_gb", "50", region="sin") == Decimal("2.00")
@@ -182,7 +182,7 @@ def test_usage_costs_what_flys_pricing_page_works_out(book: PriceBookFiles) -> N
         ("machine_seconds", "86400", {"preset": "shared-cpu-1x", "memory": "256MB", "region": "iad"}, "0.0646666666"),
     ],
 )
-def test_usage_costs_what_can_be_worked_by_hand(
+def test_usage_costs_the_amounts_calculated_by_hand(
     book: PriceBookFiles, meter: str, quantity: str, dimensions: dict[str, str], amount: str
 ) -> None:
     """12 certificates: 2 x 0.10. 8,640 GB-hours of snapshots: 12 GB, 2 of them at 0.08. A day: 1.94 / 30."""

@@ -161,7 +161,7 @@ def test_one_seat_costs_at_least_the_minimum() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"match": {"region": "ams"}}, {"allowance_with": "plan", "free_allowance": "1"}])
-def test_a_fee_can_not_have_what_only_usage_has(changes: dict[str, Any]) -> None:
+def test_a_fee_can_not_have_fields_of_usage_prices(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"price fly/it: (match|allowance_with) is for usage"):
         Price.from_data("fly", data_of("per_unit", None, changes))
 

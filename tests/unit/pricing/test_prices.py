@@ -110,7 +110,7 @@ def test_two_prices_that_fit_equally_well_are_a_mistake_and_not_a_choice() -> No
         key_for(prices, region="sin", app="shop")
 
 
-def test_usage_without_a_price_says_which_and_what_to_do() -> None:
+def test_the_error_for_usage_without_a_price_names_it_and_the_fix() -> None:
     with pytest.raises(BillingError) as raised:
         key_for([egress("0.02", match={"region": ("sin",)})], region="iad")
     assert (raised.value.code, raised.value.retryable) == ("unpriced_usage", False)

@@ -141,7 +141,7 @@ def test_a_share_that_no_plan_could_have_is_refused(share: Any, said: str) -> No
 
 
 @pytest.mark.parametrize("model", [Flat(Decimal(75)), Graduated(FEE_TIERS), Volume(FEE_TIERS), PerUnit(Decimal(1))])
-def test_a_month_without_usage_costs_nothing_unless_the_price_says_so(model: PriceModel) -> None:
+def test_a_month_without_usage_costs_nothing_unless_at_zero_is_set(model: PriceModel) -> None:
     rated = rate(priced(model, minimum=Decimal(5)), 0)
     assert (rated.amount, rated.steps) == (Decimal(0), ())
 
@@ -264,7 +264,7 @@ def test_a_smaller_allowance_after_the_change_takes_nothing_back() -> None:
     assert amounts(rated) == [0, Decimal("0.30")]
 
 
-def test_tiers_count_what_the_allowance_left() -> None:
+def test_tiers_count_units_after_the_allowance() -> None:
     """6 fonts, 2 of them free, then 3: 4 x 7; 1 x 7 + 2 x 6.5."""
     fonts = priced(Graduated(FONT_TIERS), free_allowance=Decimal(2))
     assert amounts(rate_month([(fonts, 6), (fonts, 3)])) == [28, 20]

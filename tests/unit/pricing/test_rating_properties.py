@@ -52,7 +52,7 @@ def test_the_amount_is_exactly_the_sum_of_its_steps(price: Price, quantities: li
 
 
 @given(prices(), st.lists(QUANTITIES, min_size=1, max_size=4))
-def test_a_month_in_parts_costs_what_it_costs_in_one(price: Price, quantities: list[Decimal]) -> None:
+def test_a_month_in_parts_costs_the_same_as_in_one(price: Price, quantities: list[Decimal]) -> None:
     """Whatever the model: allowance, tiers, packages, fees, minimum and maximum are those of the whole month."""
     parts = month_of(price, quantities)
     whole = rate(price, exact_sum(quantities))

@@ -56,7 +56,7 @@ def test_a_rounding_that_can_not_be_read_is_refused(
     assert str(refused.value) == said
 
 
-def test_versions_of_a_fee_by_different_intervals_are_told_with_what_to_do() -> None:
+def test_versions_of_a_fee_with_different_intervals_are_refused_with_the_fix() -> None:
     assert mixed_intervals("plan", ["month", "year"]) == (
         "the versions of price 'plan' are by the month and by the year, but a fee must keep its interval: give the"
         " other version a key of its own, end the subscriptions and start new ones with that key"
@@ -90,7 +90,7 @@ def test_a_tax_rate_may_hold_for_one_month_and_is_called_like_its_tax_unless_it_
     assert len({one.rate, BookTaxRate.from_data("fly", VAT | {"first_month": "2026-10"}).rate}) == 2
 
 
-def test_a_rating_as_data_says_what_was_used_where_that_is_not_what_is_charged_for() -> None:
+def test_a_rating_as_data_shows_the_used_quantity_where_it_differs_from_the_charged_one() -> None:
     """61 units in steps of 6 are 66."""
     price = {"meter": "calls", "unit_amount": "0.10", "transform_quantity": {"step": "6"}}
     assert rate(price, Decimal(61)).as_data() == {

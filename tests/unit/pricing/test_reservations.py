@@ -86,7 +86,7 @@ def machine(key: str, **match: str | tuple[str, ...]) -> Any:
     return price(key, "1", "machine_seconds", match=listed)
 
 
-def test_a_block_can_be_bound_to_each_region_that_has_a_price_of_what_it_pays_for() -> None:
+def test_a_block_can_be_reserved_in_each_region_with_a_price_for_its_usage() -> None:
     prices = [
         machine("fra", preset="shared-cpu-1x", region="fra"),
         machine("ams", preset="shared-cpu-1x", region="ams"),

@@ -121,7 +121,7 @@ def test_invoices_without_an_amount_have_no_balance() -> None:
 
 
 @given(st.lists(st.integers(-1000, 1000), max_size=8), st.integers(0, 8), st.integers(0, 60), st.integers(-900, 900))
-def test_what_is_owed_is_what_stripe_asks_for(totals: list[int], count: int, minimum: int, balance: int) -> None:
+def test_the_amount_due_equals_stripes(totals: list[int], count: int, minimum: int, balance: int) -> None:
     """Plays Stripe: an invoice uses the customer's balance, and what is below the minimum is carried over."""
     start, asked, invoices = balance, 0, []
     for month, total in enumerate(totals, start=1):

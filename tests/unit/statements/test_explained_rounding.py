@@ -26,7 +26,7 @@ def in_order(items: list[InvoiceItem], currency: str = "USD") -> list[Rounding]:
     return [told[one.id] for one in items]
 
 
-def test_the_odd_cent_goes_to_the_largest_remainder_and_the_sentence_says_so() -> None:
+def test_the_odd_cent_goes_to_the_largest_remainder_and_is_explained() -> None:
     """0.104 + 0.106 + 0.107 = 0.317: 32 cents, 30 of them whole; the 2 left go to 0.7 and 0.6 of a cent."""
     shared = in_order(items_of("0.104", "0.106", "0.107"))
     assert [(one.cents, one.rank) for one in shared] == [(10, 3), (11, 2), (11, 1)]
@@ -59,7 +59,7 @@ def test_an_item_that_gets_other_cents_than_its_own_rounding_says_why() -> None:
         ),
     ],
 )
-def test_an_amount_that_needs_no_sharing_says_so(amounts: tuple[str, ...], currency: str, sentence: str) -> None:
+def test_an_amount_without_shared_cents_is_explained(amounts: tuple[str, ...], currency: str, sentence: str) -> None:
     assert rounded(*amounts, currency=currency).sentence == sentence
 
 

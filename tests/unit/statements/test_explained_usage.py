@@ -367,7 +367,7 @@ def test_an_event_at_the_moment_of_a_price_change_is_billed_at_the_new_price() -
     assert [line.amount for line in before.lines] == [4, -1]
 
 
-def test_a_region_that_never_set_a_peak_says_so() -> None:
+def test_a_region_that_never_set_a_peak_is_explained() -> None:
     one = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
     assert said(one) == [("no event under these dimensions set a new peak", "", Decimal(0))]
     last = covered_by_one_price(Aggregation("latest"), [], [landed("2", "6", "2026-09-05")], "0")

@@ -305,9 +305,7 @@ def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
         ),
     ],
 )
-def test_an_item_whose_recalculated_amount_differs_says_so(
-    damage: Callable[[InvoiceItem], InvoiceItem], told: str
-) -> None:
+def test_a_different_recalculated_amount_is_a_problem(damage: Callable[[InvoiceItem], InvoiceItem], told: str) -> None:
     used = (rollup("egress_gb", "110", region="iad"),)
     invoice = invoice_of(*used)
     wrong = damage(invoice.items[0])
@@ -489,7 +487,7 @@ def explained_price(held: Price) -> Explanation:
     return explained(invoice_of(*used), rollups=used)
 
 
-def test_a_price_that_holds_from_an_hour_on_says_so() -> None:
+def test_a_price_from_an_hour_on_shows_the_hour() -> None:
     """Half-open: the later version holds from noon on, the earlier one until noon."""
     noon = at("2026-09-15T12:00:00")
     held = (
@@ -656,7 +654,7 @@ def test_other_details_of_an_item_are_facts() -> None:
     )
 
 
-def test_a_fee_whose_price_is_gone_says_so_and_a_one_off_needs_none() -> None:
+def test_a_fee_whose_price_is_gone_is_a_problem_and_a_one_off_needs_no_price() -> None:
     invoice = invoice_of(subscriptions=[subscription(quantity=Decimal(5))], one_offs=[one_off("5")])
     problems = {item.kind: explain(item, invoice, prices=()).problems for item in invoice.items}
     assert problems == {

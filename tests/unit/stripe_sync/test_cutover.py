@@ -56,7 +56,7 @@ def test_who_is_a_customer_at_stripe_already_is_not_made_one_again() -> None:
 
 
 @pytest.mark.parametrize("state", ["failed", "unknown", "needs_attention"])
-def test_what_failed_before_stripe_had_a_draft_of_it_is_sent_from_the_beginning(state: str) -> None:
+def test_an_invoice_that_failed_before_its_draft_is_sent_from_the_beginning(state: str) -> None:
     plan = plan_sending([InvoiceToSend("acme", "USD", 500, 1, state, has_draft=False, has_customer=True)])
     assert (plan.to_settle, plan.calls["create"], plan.calls["add_lines"], plan.calls["finalize"]) == (0, 1, 1, 1)
 
@@ -86,7 +86,7 @@ def test_an_invoice_with_nothing_to_pay_is_not_sent_and_makes_no_customer() -> N
         ("verified", {"create_customer": 1, "finalize": 1, "retrieve": 1}),
     ],
 )
-def test_an_invoice_on_its_way_costs_what_is_left_of_it(state: str, calls: dict[str, int]) -> None:
+def test_a_started_invoice_counts_its_remaining_requests(state: str, calls: dict[str, int]) -> None:
     plan = plan_sending([to_send("acme", state=state)])
     assert {name: count for name, count in plan.calls.items() if count} == calls
 
@@ -116,7 +116,7 @@ def test_half_more_or_half_less_than_last_month_is_the_limit(cents: int, passes:
     assert judged(cents, 10000).passes is passes
 
 
-def test_a_total_out_of_line_is_told_with_both_amounts() -> None:
+def test_a_blocked_total_names_both_amounts() -> None:
     assert judged(15001, 10000).reason == "$150.01 this month, $100.00 last month: 51 % more, 50 % is allowed"
     assert judged(2500, 10000).reason == "$25.00 this month, $100.00 last month: 75 % less, 50 % is allowed"
     assert judged(20000, 10000, approved=15000).reason == (
@@ -143,7 +143,7 @@ def test_a_total_passes_with_a_note(
     assert judged(cents, last, percent, approved) == GuardResult("USD", cents, last, True, reason)
 
 
-def test_a_month_that_came_to_a_cent_is_compared_with() -> None:
+def test_a_last_month_of_one_cent_is_compared() -> None:
     assert not judged(500, 1).passes
 
 
@@ -200,7 +200,7 @@ def test_who_is_new_has_changed_by_all_that_they_are_billed() -> None:
         (OrganizationTotals("acme", "USD", 1, 0), "acme $0.01 (last month $0.00)"),
     ],
 )
-def test_whose_change_it_is_is_told_with_both_months(total: OrganizationTotals, said: str) -> None:
+def test_a_contributor_is_described_with_both_months(total: OrganizationTotals, said: str) -> None:
     assert describe_totals(total) == said
 
 

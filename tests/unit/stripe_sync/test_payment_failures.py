@@ -36,7 +36,7 @@ def test_the_customer_reads_what_they_can_do(code: str | None, what_to_do: str) 
 
 
 @pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist"])
-def test_that_a_card_is_reported_is_not_told_to_whoever_holds_it(code: str) -> None:
+def test_a_customer_does_not_read_that_a_card_is_reported(code: str) -> None:
     held, declined = payment_failure(code), payment_failure("generic_decline")
     assert held.what_to_do == declined.what_to_do
     assert (held.may_be_quoted, declined.may_be_quoted) == (False, True)

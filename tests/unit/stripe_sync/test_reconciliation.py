@@ -94,7 +94,7 @@ def test_two_invoices_for_one_ask_the_customer_twice() -> None:
     assert found(THEIRS, again) == [("duplicate", message, ("in_1", "in_2"))]
 
 
-def test_another_total_is_told_with_both_amounts() -> None:
+def test_another_total_is_shown_with_both_amounts() -> None:
     theirs = replace(THEIRS, total_cents=354500)
     assert found(theirs) == [("differing", "total $3,545.00 in Stripe, $35.45 here", ("in_1",))]
 
@@ -172,7 +172,7 @@ def test_lines_of_an_invoice_that_was_right_when_we_sent_it_were_edited_since(ou
 MARKED = replace(SETTLED, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-06"), ("organization", "acme")))
 
 
-def test_metadata_that_somebody_changed_is_told_name_by_name_with_what_it_was() -> None:
+def test_changed_metadata_is_listed_by_name_with_its_old_value() -> None:
     theirs = replace(THEIRS, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-07"), ("note", "called them")))
     (one,) = reconcile([MARKED], [theirs])
     assert (one.kind, one.stripe_ids) == ("edited", ("in_1",))
@@ -195,12 +195,12 @@ def test_a_draft_beside_the_finished_invoice_is_stuck_too() -> None:
     assert kinds == ["stuck"]
 
 
-def test_an_invoice_that_says_it_is_ours_and_is_not_is_an_orphan() -> None:
+def test_an_invoice_with_our_mark_that_is_not_ours_is_an_orphan() -> None:
     message = "Stripe has an invoice over $1.00 that is marked as ours, but we have no such invoice"
     assert found(THEIRS, ORPHAN) == [("orphaned", message, ("in_9",))]
 
 
-def test_an_invoice_that_is_void_at_home_and_lives_on_in_stripe_is_an_orphan_that_we_know() -> None:
+def test_an_invoice_that_is_void_here_and_not_in_stripe_is_an_orphan_of_ours() -> None:
     (one,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
     said = "Stripe has an invoice over $1.00 that is marked as ours, but Stripe should not have it"
     assert (one.kind, one.message, one.is_known_here) == ("orphaned", said, True)
@@ -232,7 +232,7 @@ BY_HAND = "find out who made it; delete the draft or void it in Stripe"
         ([replace(THEIRS, lines=THEIRS.lines[:1])], "differing", MAKE_ANEW),
     ],
 )
-def test_every_discrepancy_says_whose_invoice_it_is_and_what_to_do(
+def test_every_discrepancy_names_its_organization_and_the_fix(
     theirs: list[FoundInvoice], kind: str, what_to_do: str
 ) -> None:
     (one,) = reconcile([OURS], theirs)

@@ -40,7 +40,7 @@ def test_a_draft_deleted_before_it_was_finished_is_sent() -> None:
 
 
 @pytest.mark.parametrize("theirs", [[], [replace(THEIRS, status="void")]])
-def test_what_somebody_took_back_in_stripe_is_made_anew_only_when_a_human_says_so(theirs: list[FoundInvoice]) -> None:
+def test_an_invoice_voided_in_stripe_is_created_again_only_after_confirmation(theirs: list[FoundInvoice]) -> None:
     assert plan(OURS, *theirs) == [("recreate", (), False)]
 
 
@@ -54,7 +54,7 @@ def test_a_draft_beside_the_finished_invoice_is_removed() -> None:
 
 
 @pytest.mark.parametrize("order", [[THEIRS, AGAIN], [AGAIN, THEIRS]])
-def test_of_two_invoices_the_one_in_our_journal_stays_and_the_other_is_voided_when_a_human_says_so(
+def test_of_two_invoices_the_journaled_one_stays_and_the_other_is_voided_after_confirmation(
     order: list[FoundInvoice],
 ) -> None:
     assert plan(OURS, *order) == [("void", ("in_2",), False)]
@@ -81,7 +81,7 @@ def test_money_that_came_in_twice_is_paid_back_by_hand() -> None:
     assert plan(UNSENT, replace(THEIRS, status="paid"), PAID_AGAIN) == [("leave", ("in_1", "in_2"), False)]
 
 
-def test_as_long_as_there_are_two_nothing_is_made_anew() -> None:
+def test_nothing_is_created_while_there_are_two_invoices() -> None:
     assert plan(OURS, replace(THEIRS, total_cents=1), AGAIN) == [("void", ("in_2",), False)]
     paid_twice = [replace(THEIRS, status="paid"), replace(PAID_AGAIN, total_cents=1)]
     assert plan(OURS, *paid_twice) == [("leave", ("in_1", "in_2"), False)]
@@ -98,11 +98,11 @@ def test_a_draft_too_much_is_removed_whatever_else_is_done_about_its_invoice() -
     ]
 
 
-def test_an_invoice_that_differs_is_voided_and_made_anew_when_a_human_says_so() -> None:
+def test_a_differing_invoice_is_voided_and_created_again_after_confirmation() -> None:
     assert plan(OURS, replace(THEIRS, total_cents=354500)) == [("recreate", ("in_1",), False)]
 
 
-def test_lines_edited_by_hand_are_made_anew_when_a_human_says_so() -> None:
+def test_manually_edited_lines_are_replaced_after_confirmation() -> None:
     assert plan(OURS, replace(THEIRS, lines=(("one", 1300), ("two", 2245)))) == [("recreate", ("in_1",), False)]
 
 
@@ -122,7 +122,7 @@ def test_what_lost_our_mark_is_never_touched(theirs: FoundInvoice) -> None:
     assert plan(OURS, replace(theirs, metadata=(("month", "2023-06"),))) == [("leave", ("in_1",), False)]
 
 
-def test_a_draft_that_says_it_is_ours_and_is_not_is_removed() -> None:
+def test_a_draft_with_our_mark_that_is_not_ours_is_removed() -> None:
     assert plan(None, DRAFT) == [("remove", ("in_1",), True)]
 
 
@@ -138,11 +138,11 @@ def test_a_finished_invoice_that_is_none_of_ours_is_left_for_a_human(status: str
     assert plan(None, replace(THEIRS, status=status)) == [("leave", ("in_1",), False)]
 
 
-def test_each_of_two_finished_invoices_that_are_none_of_ours_is_told() -> None:
+def test_each_of_two_finished_invoices_that_are_not_ours_is_listed() -> None:
     assert plan(None, THEIRS, AGAIN) == [("leave", ("in_1",), False), ("leave", ("in_2",), False)]
 
 
-def test_a_draft_of_an_invoice_that_is_void_at_home_is_left_for_a_human() -> None:
+def test_a_draft_of_an_invoice_that_is_void_here_is_not_repaired_automatically() -> None:
     assert plan(None, DRAFT, known=("inv-1",)) == [("leave", ("in_1",), False)]
 
 
@@ -199,7 +199,7 @@ UNMARKED = (("month", "2023-06"),)
         (None, [THEIRS], "find out who made it; delete the draft or void it in Stripe"),
     ],
 )
-def test_whoever_is_asked_reads_what_would_be_done(
+def test_a_confirmation_shows_the_planned_action(
     ours: ExpectedInvoice | None, theirs: list[FoundInvoice], sentence: str
 ) -> None:
     assert [one.sentence for one in actions(ours, *theirs)] == [sentence]
@@ -213,7 +213,7 @@ def test_whoever_is_asked_reads_what_would_be_done(
         ([replace(THEIRS, total_cents=1)], "differing", None),
     ],
 )
-def test_an_action_says_whose_invoice_it_is_about_and_which_one_stays(
+def test_an_action_names_the_invoice_and_the_one_that_stays(
     theirs: list[FoundInvoice], kind: str, kept: str | None
 ) -> None:
     (discrepancy,) = reconcile([OURS], theirs)

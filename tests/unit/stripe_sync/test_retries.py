@@ -19,7 +19,7 @@ def test_a_policy_of_one_try_never_retries() -> None:
     assert pauses(RetryPolicy(tries=1)) == []
 
 
-def test_only_what_can_end_differently_is_retried() -> None:
+def test_only_failures_that_can_end_differently_are_retried() -> None:
     assert StripeResponse(UNKNOWN, code="no_answer").is_retryable
     assert StripeResponse(NOT_APPLIED, code="rate_limited").is_retryable
     assert StripeResponse(NOT_APPLIED, code="lock_timeout").is_retryable

@@ -115,7 +115,7 @@ def test_stripes_list_is_the_same_for_invoices_and_payments() -> None:
     assert len(STRIPES) > 200
 
 
-def test_every_error_code_of_stripe_is_told_in_words_or_has_a_reason_not_to_come() -> None:
+def test_every_error_code_of_stripe_has_an_explanation_or_a_reason_not_to_occur() -> None:
     told = sync_failures.KNOWN_CODES | payment_failures.KNOWN_CODES
     assert STRIPES - told - set(not_here()) == set(), "decide what to tell of these"
     assert sorted(told & set(not_here())) == []
@@ -132,5 +132,5 @@ def test_every_code_is_decided_on_once() -> None:
     assert set() == sync_failures.KNOWN_CODES & payment_failures.KNOWN_CODES
 
 
-def test_every_decline_code_of_stripe_is_told_in_words() -> None:
+def test_every_decline_code_of_stripe_has_an_explanation() -> None:
     assert set() == DECLINE_CODES - payment_failures.KNOWN_CODES

@@ -84,7 +84,7 @@ def test_before_our_own_sync_is_done_an_event_waits() -> None:
         assert judge(event(type), standing(stripe_state=state)).outcome == "waiting"
 
 
-def test_an_earlier_try_or_a_duplicate_changes_nothing_but_money_on_it_is_told() -> None:
+def test_an_event_of_an_earlier_attempt_changes_nothing_but_its_payment_is_alerted() -> None:
     assert short(judge(event("voided"), standing(stripe_id="in_2"))) == ("superseded", None, None)
     assert short(judge(event("paid"), standing(stripe_id="in_2"))) == ("conflict", None, "paid_elsewhere")
 
@@ -136,7 +136,9 @@ PAID_ELSEWHERE = (
         (event("paid"), standing(), "the invoice is paid"),
     ],
 )
-def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: SyncState | None, reason: str) -> None:
+def test_the_reason_of_an_events_effect_is_recorded(
+    event: StripeEvent, standing: SyncState | None, reason: str
+) -> None:
     assert judge(event, standing).reason == reason
 
 
@@ -173,22 +175,20 @@ def test_why_an_event_did_what_it_did_is_kept(event: StripeEvent, standing: Sync
         (event("voided"), standing(is_own=True), None),
     ],
 )
-def test_whoever_is_on_call_reads_what_happened_and_what_to_do(
-    event: StripeEvent, standing: SyncState, said: str | None
-) -> None:
+def test_the_operator_reads_the_event_and_the_fix(event: StripeEvent, standing: SyncState, said: str | None) -> None:
     assert judge(event, standing).operator_text == said
 
 
-def test_an_invoice_that_came_to_nothing_and_was_not_sent_knows_no_event_as_its_own() -> None:
+def test_an_invoice_with_a_zero_total_has_no_events() -> None:
     assert judge(event("paid"), standing(stripe_state="skipped_zero", stripe_id=None)).code == "paid_elsewhere"
 
 
-def test_a_failed_finalization_of_a_draft_that_our_journal_does_not_know_yet_is_told() -> None:
+def test_a_failed_finalization_of_a_draft_that_is_not_in_our_journal_is_alerted() -> None:
     drafting = standing(stripe_state="pending", stripe_id=None)
     assert short(judge(event("finalization_failed"), drafting)) == ("applied", None, "finalization_failed")
 
 
-def test_a_failed_finalization_with_a_code_that_nobody_knows_is_told_like_one_without() -> None:
+def test_a_failed_finalization_with_an_unknown_code_is_alerted_like_one_without() -> None:
     failed = event("finalization_failed", error="No.", error_code="a_code_of_next_year")
     verdict = judge(failed, standing(stripe_state="verified"))
     assert verdict.customer_text == ACCOUNT
@@ -198,7 +198,7 @@ def test_a_failed_finalization_with_a_code_that_nobody_knows_is_told_like_one_wi
     )
 
 
-def test_a_failed_payment_says_why_and_what_happens_next() -> None:
+def test_a_failed_payment_gives_the_reason_and_the_next_step() -> None:
     again = datetime(2026, 11, 26, 12, tzinfo=UTC)
     verdict = judge(event("payment_failed", error="Your card was declined.", next_attempt_at=again), standing())
     assert short(verdict) == ("applied", None, "payment_failed")
@@ -212,7 +212,7 @@ def test_a_failed_payment_says_why_and_what_happens_next() -> None:
     )
 
 
-def test_a_payment_that_is_given_up_is_told_as_such_even_where_nobody_said_why() -> None:
+def test_a_payment_that_is_given_up_is_alerted_even_without_a_reason() -> None:
     verdict = judge(event("payment_failed"), standing())
     assert verdict.code == "payment_given_up"
     assert verdict.customer_text == (
@@ -221,7 +221,7 @@ def test_a_payment_that_is_given_up_is_told_as_such_even_where_nobody_said_why()
     )
 
 
-def test_a_failed_payment_says_what_its_decline_code_means_to_each() -> None:
+def test_a_failed_payment_explains_its_decline_code_to_customer_and_operator() -> None:
     failed = event("payment_failed", error="Your card has insufficient funds.", error_code="insufficient_funds")
     verdict = judge(failed, standing())
     assert verdict.customer_text == (
@@ -235,13 +235,13 @@ def test_a_failed_payment_says_what_its_decline_code_means_to_each() -> None:
     )
 
 
-def test_that_a_card_is_stolen_is_told_to_us_and_not_to_whoever_holds_it() -> None:
+def test_a_stolen_card_is_shown_to_operators_and_not_to_the_customer() -> None:
     verdict = judge(event("payment_failed", error="Your card was stolen.", error_code="stolen_card"), standing())
     assert "stolen" not in (verdict.customer_text or "")
     assert "stolen_card" in (verdict.operator_text or "")
 
 
-def test_a_failed_finalization_is_told_until_it_is_over() -> None:
+def test_a_failed_finalization_is_alerted_until_it_ends() -> None:
     failed = event("finalization_failed", error="No address.")
     verdict = judge(failed, standing(stripe_state="verified"))
     assert short(verdict) == ("applied", None, "finalization_failed")
@@ -407,7 +407,7 @@ def failed(organization: str, code: str, cents: int) -> FailedInvoice:
     return FailedInvoice(organization, "2026-10", code, f"mend {code}", "USD", cents)
 
 
-def test_what_happened_is_told_per_cause_with_the_largest_amounts_first() -> None:
+def test_failures_are_listed_per_cause_with_the_largest_amounts_first() -> None:
     alerts = payment_alerts(
         [
             failed("acme", "payment_failed", 500),
@@ -434,7 +434,7 @@ def test_payments_that_failed_for_different_reasons_need_different_things_done()
     ]
 
 
-def test_a_cause_that_has_no_words_yet_is_told_as_a_failed_payment() -> None:
+def test_a_cause_without_an_explanation_is_alerted_as_a_failed_payment() -> None:
     (alert,) = payment_alerts([failed("acme", "a_code_of_next_year", 100)])
     assert alert.subject == "Payment failed (a_code_of_next_year): 1 invoice, $1.00"
 

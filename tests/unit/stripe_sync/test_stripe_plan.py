@@ -211,12 +211,12 @@ def test_a_line_says_how_its_amount_came_about() -> None:
     assert said == "Volumes: Storage (7,200 GB-hours free; 300 x 0.15 per 720)"
 
 
-def test_usage_that_costs_nothing_is_told_with_its_quantity() -> None:
+def test_usage_that_costs_nothing_is_described_with_its_quantity() -> None:
     said = line_description("Requests", "Requests", Decimal("1200.50"), "request", [], None)
     assert said == "Requests: Requests (1,200.5 requests)"
 
 
-def test_a_charge_without_a_sum_is_told_plainly() -> None:
+def test_a_charge_without_a_sum_has_a_plain_description() -> None:
     assert line_description("One-off", "Migration", Decimal(1), "item", [], None) == "One-off: Migration"
 
 

@@ -14,7 +14,7 @@ def test_dimensions_of_one_price_count_together() -> None:
     assert groups(("all", "ams"), ("all", "fra")) == {frozenset({"ams", "fra"})}
 
 
-def test_dimensions_with_a_price_each_count_apart() -> None:
+def test_dimensions_with_a_price_each_form_separate_groups() -> None:
     assert groups(("in-ams", "ams"), ("in-fra", "fra")) == {frozenset({"ams"}), frozenset({"fra"})}
 
 
@@ -25,7 +25,7 @@ def test_the_fallback_price_covers_all_that_have_none_of_their_own() -> None:
     }
 
 
-def test_where_a_price_ends_inside_the_month_what_it_covered_stays_together() -> None:
+def test_if_a_price_ends_within_the_month_its_dimensions_stay_in_one_group() -> None:
     """Until the 15th one price for all, then one for each: who was counted is not counted again."""
     assert groups(("all", "ams"), ("all", "fra"), ("in-ams", "ams"), ("in-fra", "fra")) == {frozenset({"ams", "fra"})}
 
@@ -35,5 +35,5 @@ def test_a_chain_of_prices_connects_its_ends() -> None:
     assert groups(*priced) == groups(*reversed(priced)) == {frozenset({"1", "2", "3"}), frozenset({"4"})}
 
 
-def test_nothing_that_was_priced_counts_nothing() -> None:
+def test_without_priced_usage_there_are_no_groups() -> None:
     assert aggregation_groups([]) == {}

@@ -78,7 +78,7 @@ def test_of_events_at_one_time_the_greatest_source_and_id_is_the_latest() -> Non
     assert quantities(used(SECONDS, [*same, level("2026-09-15T00:00:10", "0", "")])) == [Decimal(70)]
 
 
-def test_a_month_without_events_has_no_quantity_but_of_what_is_held() -> None:
+def test_a_month_without_events_has_only_the_quantity_of_its_levels() -> None:
     for how in ("sum", "count", "max", "latest"):
         assert used(Aggregation(how), [], carried={"one": Decimal(5)}) == []
     (month,) = used(SECONDS, [], carried={"one": Decimal(1)})
@@ -124,7 +124,7 @@ TEN = {"one": Decimal(10)}  # 10 GB when September begins: 7,200 GB-hours if not
         ([level("2026-09-16", "10", name="2")], [level("2026-09-16", "10", name="1")], TEN, "7200"),
     ],
 )
-def test_a_level_ends_where_its_series_is_told_under_other_dimensions(
+def test_a_level_ends_when_its_series_is_reported_under_other_dimensions(
     here: list[Measurement], elsewhere: list[Measurement], carried: dict[str, Decimal], hours: str
 ) -> None:
     (month,) = used(GB_HOURS, here, carried=carried, elsewhere=elsewhere)
@@ -166,7 +166,7 @@ def test_an_event_at_the_moment_of_a_price_change_belongs_to_what_comes_after_it
     assert [(half.quantity, half.events) for half in halves] == [(Decimal(2), 1), (Decimal(5), 1)]
 
 
-def test_a_month_has_come_to_nothing_when_it_begins_and_is_rounded_up_from_half_a_unit_on() -> None:
+def test_a_month_begins_at_zero_and_is_rounded_half_up() -> None:
     """3e-15 for 0.5 seconds."""
     told = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
     usage = UsageOfMonth(SECONDS, SEPTEMBER, told, SEPTEMBER.end)
@@ -229,7 +229,7 @@ def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
         ({"dimensions": "region"}, "dimensions 'region' is not a list of texts"),
     ],
 )
-def test_a_meter_that_can_not_add_up_is_refused_with_what_to_write(data: dict[str, Any], said: str) -> None:
+def test_a_meter_that_can_not_be_aggregated_is_refused_with_the_fix(data: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=f"meter gb: .*{said}"):
         Meter.from_data({"key": "gb", "name": "Volumes", "unit": "GB-hour"} | data)
 

@@ -17,8 +17,8 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Discount
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.currencies import same_currency
 from fly_billing.invoicing.rules.steps.term_items import listed, term_item

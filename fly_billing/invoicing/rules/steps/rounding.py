@@ -15,7 +15,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 
 from fly_billing.invoicing.rules.chargeable_amounts import chargeable_step
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT, exact_sum, from_cents, plain, to_cents
 

@@ -26,8 +26,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.errors import not_computable
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import FeeCharged, Member, Subscription
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.proration import NOTHING, IntervalShare, share_of_interval
 from fly_billing.invoicing.rules.steps.currencies import same_currency

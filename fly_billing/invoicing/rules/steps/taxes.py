@@ -29,7 +29,7 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from fly_billing.invoicing.rules.draft import InvoiceInProgress, InvoiceTax
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress, InvoiceTax
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.term_items import listed, term_item
 from fly_billing.money import EXACT, divide, exact_sum, from_cents, plain, share_out_cents, to_cents

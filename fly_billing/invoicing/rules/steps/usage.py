@@ -19,8 +19,8 @@ from itertools import groupby
 from uuid import UUID
 
 from fly_billing.errors import not_computable
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Member, Subscription, UsageRollup
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.proration import share_of_month
 from fly_billing.invoicing.rules.steps.currencies import same_currency

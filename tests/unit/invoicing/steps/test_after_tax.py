@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CreditGrant, CreditPaid, InvoiceInputs, Member, Subscription
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.after_tax import settle_after_tax, taxes_by_item, with_tax
 from fly_billing.invoicing.rules.steps.credits import draw_credits
@@ -77,7 +77,7 @@ def test_promotions_pay_first_whatever_the_priority() -> None:
     assert amounts(draft, "credit") == [Decimal(-20), Decimal("-54.13")]
 
 
-def test_a_contained_tax_stays_what_it_was() -> None:
+def test_an_inclusive_tax_does_not_change() -> None:
     """119.00 with 19.00 of tax in it, less 19.00: 100.00, and still 19.00 of tax."""
     draft = settled(item("web", "119"), by=[deposit("19")], taxes=[tax("VAT", "19", is_inclusive=True)])
     assert draft.left_in_all() == 100
@@ -102,7 +102,7 @@ def test_it_pays_whole_cents_as_money_does(charged: str, drawn: str) -> None:
     assert to_cents(draft.left_in_all(), "USD") == 0
 
 
-def test_the_next_deposit_goes_on_where_the_first_ran_out() -> None:
+def test_the_next_deposit_pays_the_rest_of_the_first() -> None:
     draft = settled(item("web", "70"), by=[deposit("72", "first"), deposit("9", "second", priority=1)])
     assert amounts(draft, "credit") == [Decimal(-72), Decimal("-3.78")]
 
@@ -209,7 +209,7 @@ def fee_given_back(charged: str, currency: str, *paid: tuple[str, str]) -> Invoi
         ("105", "JPY", [("first", "60")], {"first": "2"}),
     ],
 )
-def test_the_deposit_that_was_drawn_last_gets_back_first_what_is_given_back_of_a_fee(
+def test_the_deposit_drawn_last_gets_a_refunded_fee_back_first(
     charged: str, currency: str, paid: list[tuple[str, str]], back: dict[str, str]
 ) -> None:
     items = [one for one in fee_given_back(charged, currency, *paid).items if one.kind == "credit"]

@@ -171,7 +171,7 @@ def test_a_part_of_a_quarter_is_charged_as_its_proration_says(
     assert (item.quantity, item.unit, item.amount) == (Decimal(quantity), unit, Decimal(amount))
 
 
-def test_an_explanation_says_so_where_an_interval_or_its_share_is_wrong() -> None:
+def test_an_explanation_warns_about_a_wrong_interval_or_share() -> None:
     ledger = FeeLedger(PRICES)
     ledger.bill(month("2026-06"), subscription("quarter", "2026-05-30", proration="day"))
     (item,) = items_of(ledger, "2026-06")
@@ -220,7 +220,7 @@ def fees(ledger: FeeLedger) -> dict[str, list[Decimal]]:
         ("2026-07-02", "2026-07", {"2026-03": [910], "2026-06": [910], "2026-07": [Decimal(910) / 92 - 910]}),
     ],
 )
-def test_a_quarter_in_advance_gives_back_what_was_not_used_once_its_end_is_known(
+def test_a_quarter_in_advance_refunds_the_unused_time_once_its_end_is_known(
     ended: str, known_in: str, expected: dict[str, list[Decimal]]
 ) -> None:
     found = fees(lived("2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), ended, known_in)))
@@ -250,7 +250,7 @@ def test_notice_that_is_given_for_next_month_gives_back_a_part_and_charges_nothi
         ("2026-05-10", "2026-04", {"2026-05": [390]}),  # known before, and due when it ends
     ],
 )
-def test_a_quarter_in_arrears_that_is_cancelled_is_charged_for_what_was_used_when_it_ends(
+def test_a_cancelled_quarter_in_arrears_is_charged_for_the_used_time_at_its_end(
     ended: str, known_in: str, expected: dict[str, list[int]]
 ) -> None:
     assert fees(lived("2026-03", "2026-07", told(subscription("quarter", "2026-04-01"), ended, known_in))) == expected
@@ -514,7 +514,7 @@ def test_what_is_given_back_months_later_has_the_tax_and_the_coupon_of_the_invoi
     assert {one.total_cents for name, one in ledger.invoices.items() if name not in (march, may)} == {0}
 
 
-def test_credit_that_paid_a_year_gets_back_what_was_not_used() -> None:
+def test_credit_that_paid_a_year_gets_back_the_unused_part() -> None:
     """3,650.00, of it 3,000.00 by credit. 730.00 are kept for 73 days: 650.00 money and 2,270.00 credit go back."""
     grant = credit("3000", "prepaid", granted_at=at("2025-01-01"))
     ledger = lived(
@@ -577,7 +577,7 @@ def test_no_month_of_a_life_has_anything_to_correct(billing: str, anchor: str, k
         ("in_arrears", {"2026-03": [], "2026-04": [], "2026-05": [], "2026-06": [-520], "2026-07": []}),
     ],
 )
-def test_a_cancellation_told_when_all_is_closed_corrects_the_month_in_which_the_interval_ended(
+def test_a_cancellation_recorded_after_the_close_corrects_the_month_in_which_the_interval_ended(
     billing: str, corrected: dict[str, list[int]]
 ) -> None:
     """Until 10 May, told in August: 39 of 91 days were used."""
@@ -587,7 +587,7 @@ def test_a_cancellation_told_when_all_is_closed_corrects_the_month_in_which_the_
     assert {name: to_correct(ledger, name, late) for name in corrected} == corrected
 
 
-def test_a_cancellation_told_while_the_interval_runs_corrects_no_closed_month() -> None:
+def test_a_cancellation_recorded_during_the_interval_corrects_no_closed_month() -> None:
     """Until 10 April, told in June: June's invoice gives back 820.00; April and May stay as they are."""
     one = in_advance("quarter", "2026-04-01")
     ledger = lived("2026-03", "2026-05", lambda _: one)

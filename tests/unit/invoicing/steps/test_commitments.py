@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Commitment
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
@@ -90,7 +90,7 @@ def test_an_organization_that_used_nothing_owes_its_minimum() -> None:
     assert only(draft, "minimum").detail["counted"] == []
 
 
-def test_a_minimum_counts_what_discounts_leave() -> None:
+def test_a_minimum_counts_amounts_after_discounts() -> None:
     """60 dollars at 10 % off are 54: 46 are missing to 100."""
     draft = draft_of(item("web", "60"), discounts=[percent_off("10")], commitments=[minimum("100")])
     take_discounts(draft)
@@ -123,14 +123,14 @@ def test_what_is_bought_once_counts_towards_a_minimum() -> None:
     assert only(draft, "minimum").amount == 10
 
 
-def test_a_minimum_counts_only_what_it_is_about() -> None:
+def test_a_minimum_counts_only_items_of_its_scope() -> None:
     draft = committed(
         item("web", "60"), item("data", "500", product="Volumes"), to=[minimum("100", scope=ONLY_MACHINES)]
     )
     assert only(draft, "minimum").amount == 40
 
 
-def test_a_minimum_over_three_months_charges_what_is_missing_in_the_last_of_them() -> None:
+def test_a_minimum_over_three_months_charges_the_shortfall_in_the_last_month() -> None:
     """250 came together before, 30 now: 20 are missing to 300."""
     draft = committed(item("web", "30"), to=[minimum("300", counted_before=Decimal(250))])
     assert only(draft, "minimum").amount == 20
@@ -149,7 +149,7 @@ def test_a_minimum_that_the_earlier_months_reached_charges_nothing() -> None:
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_two_minimums_do_not_count_what_the_other_charges(is_reversed: bool) -> None:
+def test_two_minimums_do_not_count_each_others_shortfall(is_reversed: bool) -> None:
     """60 dollars: 40 are missing to 100 for Machines, 140 to 200 in all."""
     both = [minimum("100", "machines", scope=ONLY_MACHINES), minimum("200", "all")]
     draft = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
@@ -212,7 +212,7 @@ def test_a_maximum_of_zero_gives_everything_off() -> None:
     assert only(draft, "maximum").amount == -7
 
 
-def test_a_maximum_is_for_what_it_is_about_also_where_much_is_given_back_elsewhere() -> None:
+def test_a_maximum_applies_to_its_scope_although_much_is_refunded_elsewhere() -> None:
     """Machines cost 50 at most, and 80 are given back for something else: 30 are in the customer's favour."""
     draft = committed(
         item("web", "100"), item("sorry", "-80", "one_off", product="One-off"), to=[maximum("50", scope=ONLY_MACHINES)]

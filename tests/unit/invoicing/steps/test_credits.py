@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CREDITABLE, CreditGrant
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.credits import draw_credits
 from fly_billing.pricing.rules.scope import Scope
@@ -46,7 +46,7 @@ def test_a_credit_that_runs_out_in_the_middle_of_the_invoice_pays_a_part_of_one_
     assert left(draft) == {"web": Decimal(0), "worker": Decimal(15), "zone": Decimal(10)}
 
 
-def test_the_next_credit_goes_on_where_the_one_before_ran_out() -> None:
+def test_the_next_credit_pays_the_rest_of_the_one_before() -> None:
     draft = credited(item("web", "20"), item("worker", "30"), by=[credit("35", "a"), credit("100", "b", priority=1)])
     assert [applied(one) for one in draft.items[2:]] == [{"web": "20", "worker": "15"}, {"worker": "15"}]
     assert draft.items[-1].detail["left"] == "85"
@@ -152,7 +152,7 @@ def test_a_reservation_of_one_cpu_class_in_one_region_leaves_other_regions_and_c
     assert draft.left_in_all() == 55
 
 
-def test_a_bound_credit_pays_before_a_free_one_where_its_priority_says_so() -> None:
+def test_a_scoped_credit_pays_before_an_unscoped_one_by_priority() -> None:
     """The bound one pays for ams, and the free one is there for iad: 5 are left, not 15."""
     items = item("ams", "10", match={"region": ("ams",)}), item("iad", "15", match={"region": ("iad",)})
     bound = credit("10", "bound", priority=-1, scope=Scope(match={"region": ("ams",)}))

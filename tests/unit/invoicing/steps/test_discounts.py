@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Discount
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
 from fly_billing.pricing.rules.scope import Scope
@@ -17,7 +17,7 @@ def discounted(*items: InvoiceItem, by: list[Discount]) -> InvoiceInProgress:
     return draft
 
 
-def test_ten_percent_off_is_a_line_that_says_what_it_took_from_which_item() -> None:
+def test_ten_percent_off_is_an_item_that_lists_the_amount_per_reduced_item() -> None:
     """10 % of 30.00 + 5.45 is 3.545: exact, as only the invoice's total is rounded."""
     draft = discounted(
         item("web", "30.00"), item("volume", "5.45", product="Volumes"), by=[percent_off("10", "WELCOME")]
@@ -73,7 +73,7 @@ def test_a_percentage_leaves_a_credit_that_was_promised_in_full_alone() -> None:
     assert draft.left_in_all() == 85
 
 
-def test_a_percentage_of_this_month_does_not_lower_what_is_given_back() -> None:
+def test_a_percentage_off_does_not_reduce_refunds() -> None:
     """What was paid for the fee is known from the invoice that charged it (`test_subscriptions`)."""
     draft = discounted(item("web", "100"), item("support", "-20", "subscription"), by=[percent_off("10")])
     assert left(draft) == {"web": Decimal(90), "support": Decimal(-20)}
@@ -101,7 +101,7 @@ def test_an_amount_larger_than_the_invoice_takes_it_to_zero_and_no_further() -> 
     assert draft.left_in_all() == 0
 
 
-def test_an_amount_takes_no_more_than_the_invoice_comes_to_after_what_is_given_back() -> None:
+def test_an_amount_off_is_at_most_the_invoices_total_after_refunds() -> None:
     """8 of the 10 dollars are given back anyway: of the 5 dollars off, 2 are used."""
     draft = discounted(item("web", "10"), item("sorry", "-8", "one_off"), by=[amount_off("5")])
     assert only(draft, "discount").amount == -2
@@ -109,7 +109,7 @@ def test_an_amount_takes_no_more_than_the_invoice_comes_to_after_what_is_given_b
     assert draft.left_in_all() == 0
 
 
-def test_an_amount_off_a_product_takes_no_more_than_the_product_comes_to() -> None:
+def test_an_amount_off_a_product_is_at_most_the_products_total() -> None:
     """10 - 7 dollars of support are left, whatever else is on the invoice."""
     draft = discounted(
         item("support", "10", "subscription", product="Support"),
@@ -150,7 +150,7 @@ def test_a_discount_that_takes_nothing_is_not_on_the_invoice() -> None:
     assert discounted(by=[percent_off("10"), amount_off("5")]).items == []
 
 
-def test_a_discount_is_the_payers_whoever_used_what_it_is_taken_off() -> None:
+def test_a_payers_discount_reduces_items_of_all_its_organizations() -> None:
     draft = discounted(item("their web", "10", organization_id="acme-labs"), by=[percent_off("10")])
     assert only(draft, "discount").organization_id == "acme"
 

@@ -42,7 +42,7 @@ def test_a_maximum_is_in_proportion_too() -> None:
     assert (detail["maximum"], detail["agreed"]) == ("45", "90")
 
 
-def test_which_of_two_comes_first_goes_by_what_they_come_to() -> None:
+def test_two_commitments_are_ordered_by_their_amounts() -> None:
     """At least 120.00 for a quarter of the month are 30.00, below the 40.00 at most: 10.00 become 30.00."""
     least = replace(minimum("120"), ran_seconds=Decimal(1), whole_seconds=Decimal(4))
     draft = draft_of(item("web", "10"), commitments=[maximum("40"), least])

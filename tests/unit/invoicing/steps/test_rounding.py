@@ -58,7 +58,7 @@ AMOUNTS = st.lists(st.decimals("-99", "99", places=5, allow_nan=False), min_size
 
 
 @given(AMOUNTS, st.sampled_from(THREE_DECIMALS), st.sampled_from(["0", "5", "15", "8.875"]))
-def test_every_total_can_be_charged_and_what_is_given_back_nets_to_nothing(
+def test_every_total_can_be_charged_and_refunds_net_to_zero(
     amounts: list[Decimal], currency: str, percent: str
 ) -> None:
     totals = []

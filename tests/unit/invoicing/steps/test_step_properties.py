@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import CREDITABLE, Commitment, CreditGrant, Discount
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
 from fly_billing.invoicing.rules.steps.credits import draw_credits
@@ -130,7 +130,7 @@ def after(draft: InvoiceInProgress, *steps: Step) -> InvoiceInProgress:
 
 
 @given(drafts(), _numbered(_items(("adjustment",)), "adjustment"))
-def test_after_every_step_the_items_add_up_to_what_is_left_to_pay(
+def test_after_every_step_the_items_add_up_to_the_unpaid_amount(
     draft: InvoiceInProgress, adjustments: list[InvoiceItem]
 ) -> None:
     for step in STEPS:
@@ -163,7 +163,7 @@ def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: InvoiceI
 
 
 @given(drafts())
-def test_what_a_line_says_it_took_is_what_it_took(draft: InvoiceInProgress) -> None:
+def test_the_parts_of_an_item_equal_the_amounts_it_took_off(draft: InvoiceInProgress) -> None:
     for step in STEPS[:3]:
         step(draft)
     for one in draft.items:
@@ -214,7 +214,7 @@ def test_two_percentages_take_the_same_in_either_order(items: list[InvoiceItem],
 
 
 @given(ITEMS)
-def test_a_hundred_percent_off_leaves_nothing_but_what_is_given_back(items: list[InvoiceItem]) -> None:
+def test_a_hundred_percent_off_leaves_only_refunds(items: list[InvoiceItem]) -> None:
     draft = draft_of(*items, discounts=[percent_off("100")])
     take_discounts(draft)
     assert draft.left == {item.id: min(item.amount, Decimal(0)) for item in items}
@@ -257,7 +257,7 @@ def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: Invo
 
 
 @given(drafts())
-def test_a_credit_is_never_drawn_beyond_what_is_available(draft: InvoiceInProgress) -> None:
+def test_a_credit_is_never_overdrawn(draft: InvoiceInProgress) -> None:
     draw_credits(draft)
     available = {one.id: one.available for one in draft.account.credits}
     for one in draft.items:

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.assembly import assemble_invoice
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import (
     CreditPaid,
     Discount,
@@ -29,6 +28,7 @@ from fly_billing.invoicing.rules.inputs import (
     Subscription,
     UsageRollup,
 )
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.proration import NOTHING, IntervalShare, share_of_month
 from fly_billing.invoicing.rules.steps.credits import given_back as fees_given_back
@@ -134,7 +134,7 @@ def test_a_subscription_that_costs_nothing_is_still_shown() -> None:
     assert amounts(subscription("2026-01-01", key="free")) == [0]
 
 
-def test_a_subscription_without_a_price_fails_with_what_is_to_be_done() -> None:
+def test_a_subscription_without_a_price_fails_and_names_the_fix() -> None:
     with pytest.raises(BillingError, match="no price 'gold' in force at 2026-09-01: add it to the price book"):
         charged(subscription("2026-01-01", key="gold"))
 
@@ -246,7 +246,7 @@ def test_a_plan_that_runs_on_after_its_price_ended_has_no_price() -> None:
     assert error.value.code == "unpriced_subscription"
 
 
-def test_an_upgrade_gives_back_what_the_old_plan_was_charged_ahead() -> None:
+def test_an_upgrade_refunds_the_old_plans_fee_in_advance() -> None:
     """Old: 10.00 of the 30.00 charged. New: 20 of 30 days of 90.00 = 60.00, and October's 90.00."""
     old = in_advance("2026-01-01", "2026-09-11", charged=(fee_charged("30"),))
     new = in_advance("2026-09-11", key="pro")
@@ -258,7 +258,7 @@ def test_a_fee_that_starts_next_month_is_charged_ahead_only() -> None:
     assert (item.amount, item.period_start) == (Decimal("15.48387096774193548387"), at("2026-10-16"))  # 16 of 31 days
 
 
-def test_one_that_ends_next_month_is_charged_ahead_for_what_it_runs_then() -> None:
+def test_a_subscription_that_ends_next_month_is_charged_ahead_up_to_its_end() -> None:
     """3 of October's 31 days, by the day."""
     now, ahead = amounts(in_advance("2026-01-01", "2026-10-04", proration="day"))
     assert [now, ahead] == [30, Decimal("2.90322580645161290323")]
@@ -268,7 +268,7 @@ def test_a_fee_in_arrears_that_was_in_advance_before_is_not_charged_twice() -> N
     assert amounts(subscription("2026-01-01", charged=(fee_charged("30"),))) == []
 
 
-def test_worked_out_again_an_invoice_keeps_what_it_charged_ahead() -> None:
+def test_a_recalculated_invoice_keeps_its_fees_in_advance() -> None:
     """Cancelled since: October gives back what is too much, September stays as it is."""
     _, ahead = charged(in_advance("2026-01-01"))
     again = charged(
@@ -323,7 +323,7 @@ def running(start: datetime, end: datetime, proration: str) -> Subscription:
 
 
 @given(MOMENTS, MOMENTS, PRORATIONS)
-def test_cancelled_on_whatever_day_a_fee_in_advance_comes_to_what_it_would_have_in_arrears(
+def test_a_fee_in_advance_cancelled_on_any_day_totals_the_same_as_in_arrears(
     one: datetime, other: datetime, proration: str
 ) -> None:
     """An invoice knows of a cancellation once it happened, 72 hours after the month's end at the latest."""
@@ -450,7 +450,7 @@ def test_what_was_free_gives_nothing_back() -> None:
     assert found == {"plan as used": -30, "first month free, on the fee given back": 30}
 
 
-def test_half_of_a_month_at_half_price_gives_back_half_of_what_was_paid() -> None:
+def test_half_of_a_month_at_half_price_refunds_half_of_the_paid_amount() -> None:
     """15.00 were paid: 7.50 are given back."""
     found = given_back("2026-09-16", ("half", "15"))
     assert found == {"plan as used": -15, "half, on the fee given back": Decimal("7.5")}
@@ -499,7 +499,7 @@ def test_the_same_coupon_in_both_months_is_taken_back_once() -> None:
     assert sum(found.values()) == Decimal("-7.5")
 
 
-def test_an_upgrade_leaves_the_discount_of_what_was_charged_alone() -> None:
+def test_an_upgrade_keeps_the_discount_of_earlier_charges() -> None:
     """30.00 at 15.00 off; from the start of September it is two plans: 30.00 more, at this month's 10 %."""
     off = (DiscountTaken(id_of("half"), "half", "half", Decimal(15)),)
     two = in_advance("2026-09-01", "2026-10-01", quantity=Decimal(2), charged=(fee_charged("30", discounts=off),))

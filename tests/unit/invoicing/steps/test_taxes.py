@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.rules.draft import InvoiceInProgress, InvoiceTax
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress, InvoiceTax
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.pricing.rules.tax_rates import TaxRate
@@ -115,7 +115,7 @@ def test_119_euros_contain_19_euros_of_german_vat() -> None:
     assert draft.left_in_all() == 119
 
 
-def test_a_contained_tax_is_no_item_as_it_is_paid_already() -> None:
+def test_an_inclusive_tax_is_no_item_because_it_is_in_the_amounts() -> None:
     """35.45 x 19 / 119 = 5.6600...; 29.79 without it."""
     draft = taxed(item("web", "35.45"), by=[GERMAN], currency="EUR")
     assert len(draft.items) == 1
@@ -133,7 +133,7 @@ def test_the_net_amount_bears_the_odd_cent_of_contained_taxes() -> None:
 
 @pytest.mark.parametrize("rate", [VAT, GST, GERMAN, tax("Reverse charge", "0")], ids=lambda rate: rate.name)
 @pytest.mark.parametrize("amount", ["29.00", "100", "0.50", "0.135", "0.01", "33.33"])
-def test_a_charge_and_its_return_come_to_nothing_tax_included(amount: str, rate: TaxRate) -> None:
+def test_a_charge_and_its_refund_net_to_zero_tax_included(amount: str, rate: TaxRate) -> None:
     charged, returned = (taxed(item("web", one), by=[rate]) for one in (amount, f"-{amount}"))
     assert returned.left_in_all() == -charged.left_in_all()
     assert [(one.taxable_cents, one.tax_cents) for one in returned.taxes] == [
@@ -156,7 +156,7 @@ def test_a_refund_of_119_euros_lowers_the_recorded_german_vat_by_19() -> None:
     assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(-10000, -1900)]
 
 
-def test_a_partly_negative_month_is_taxed_on_what_is_left() -> None:
+def test_a_partly_negative_month_is_taxed_on_the_remaining_amount() -> None:
     """100 - 29 = 71.00 at 19 %: 13.49."""
     draft = taxed(item("web", "100"), item("support", "-29"), by=[VAT])
     assert only(draft, "tax").amount == Decimal("13.49")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.rules.draft import InvoiceInProgress
 from fly_billing.invoicing.rules.inputs import Adjustment
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
 from fly_billing.invoicing.rules.steps.credits import draw_credits
@@ -274,7 +274,7 @@ def test_where_all_is_taxed_alike_a_coupon_fills_the_first_item_first_as_before(
 # --- What tops up to a minimum --------------------------------------------------------------------------------------
 
 
-def test_a_true_up_is_taxed_like_what_counts_towards_it() -> None:
+def test_a_true_up_is_taxed_like_the_items_that_count_towards_it() -> None:
     """150.00 used of 300.00: another 150.00, of which 100.00 as web is and 50.00 as books are."""
     draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")])
     assert told(draft) == [("VAT", 20000, 4000), ("Reduced VAT", 10000, 1000)]
@@ -320,7 +320,7 @@ def test_a_true_up_where_credits_paid_most_of_it_is_taxed_on_the_rest() -> None:
 # --- Below zero, and earlier months ---------------------------------------------------------------------------------
 
 
-def test_what_is_given_back_at_one_rate_returns_that_rate_s_tax_on_what_is_left_of_its_base() -> None:
+def test_a_refund_at_one_rate_returns_that_rates_tax_on_its_remaining_base() -> None:
     """Books: 50.00 - 80.00 = -30.00 at 10 %: -3.00. Nothing of it is mixed with the 20 % of web."""
     draft = taxed(*ITEMS, item("returned", "-80", "one_off", **BOOKS), by=[VAT, REDUCED])
     assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", -3000, -300)]

@@ -81,7 +81,7 @@ def test_without_usage_only_the_first_flat_fee_can_be_owed() -> None:
     assert FONTS.steps_at_zero() == []
 
 
-def test_a_later_part_of_the_month_goes_on_in_the_tier_in_which_the_earlier_one_ended() -> None:
+def test_a_later_part_of_the_month_continues_in_the_tier_of_the_earlier_part() -> None:
     """4 fonts, then 3: 4 x 7, then 7 + 2 x 6.5. A second cheap start would be 3 x 7."""
     assert amount(FONTS.steps(Decimal(4))) == Decimal(28)
     assert [(step.label, step.quantity) for step in FONTS.steps(Decimal(3), Decimal(4))] == [

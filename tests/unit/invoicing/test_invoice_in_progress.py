@@ -13,7 +13,7 @@ from tests.unit.invoicing.steps.drafts import draft_of, item
 SUPPORT = Scope(products=("Support",))
 
 
-def test_what_is_left_of_an_item_is_its_amount_less_what_was_taken_off_it() -> None:
+def test_an_items_unpaid_amount_is_its_amount_less_reductions() -> None:
     draft = draft_of(item("web", "10"), item("worker", "5"))
     draft.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3), id_of("worker"): Decimal(1)})
     assert draft.left == {id_of("web"): Decimal(7), id_of("worker"): Decimal(4)}
@@ -35,7 +35,7 @@ def test_an_amount_is_shared_out_as_far_as_there_is_something_to_pay() -> None:
     assert draft.parts_of(Scope(), Decimal(50)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(3)}
 
 
-def test_what_is_given_back_of_a_product_lowers_what_there_is_to_pay_for_it() -> None:
+def test_a_refund_of_a_product_lowers_its_unpaid_amount() -> None:
     """10 - 7 for support; the 20 for Machines do not make it more."""
     draft = draft_of(
         item("support", "10", product="Support"), item("cancelled", "-7", product="Support"), item("web", "20")
