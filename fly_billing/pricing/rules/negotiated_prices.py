@@ -322,14 +322,8 @@ def _terms(book: str, charges: Mapping[str, Any]) -> dict[str, Any]:
     """Read the charge of a price of its own as JSON-ready data. Raises ValueError naming the field."""
     if named := sorted(OF_THE_LIST & charges.keys()):
         raise ValueError(f"{', '.join(named)}: the list price defines that, leave it out")
-    named_only = {
-        "key": "it",
-        "meter": "it",
-        "product": "",
-        "description": "",
-        "unit": "",
-        "effective_from": "1970-01-01",
-    }
+    names = ("key", "meter", "product", "description", "unit")
+    named_only = dict.fromkeys(names, "") | {"effective_from": "1970-01-01"}
     try:
         data = Price.from_data(book, named_only | dict(charges)).to_data()
     except ValueError as problem:
