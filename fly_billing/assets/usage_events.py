@@ -16,16 +16,18 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.run_report import check, report, table
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report, table
 from fly_billing.partitions import landing_days
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.landing_run import LandingReport, land_and_check
+from fly_billing.usage.rejections import RejectedGroup, list_unresolved
 from fly_billing.worklist.due import list_landing_problems
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 UNDERSTOOD = "everything_in_the_landing_folder_is_understood"
+RESOLVED = "rejected_rows_are_fixed_or_waived"
 WARN = AssetCheckSeverity.WARN
 
 
@@ -45,6 +47,13 @@ WARN = AssetCheckSeverity.WARN
             description="Every file in the landing folder is in a day's folder and can be read. If the check warns, fix"
             " or remove the listed files and folders and run `fly-billing land`.",
         ),
+        AssetCheckSpec(
+            RESOLVED,
+            asset="usage_events",
+            description="No rejected row of any landing day waits for a decision. If the check warns, this usage is not"
+            " billed: run `fly-billing rejected --list`, fix the files and land their days again, or waive the rows"
+            " with `fly-billing waive`. The check passes at the next landing after that.",
+        ),
     ],
     kinds={"deltalake", "duckdb"},
     group_name="fly_billing",
@@ -62,14 +71,29 @@ def usage_events(
     days = [date.fromisoformat(key) for key in context.partition_keys]
     landed = land_and_check(database, usage_store.usage_table(), landing, days, clock.now(), context.log.info)
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
+    unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [{"landing_day": day, "message": landed.failures[day]} for day in sorted(landed.failures)]
     metadata = _metadata_of(landed)
     checks = [
         check("usage_events", ACCOUNTED_FOR, [*failures, *landed.unaccounted], landed=metadata["landed"]),
         check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
+        # `alert_on_rejected_usage` alerts, per source and reason.
+        check("usage_events", RESOLVED, unresolved, WARN, **{REPORTED_BY_SENSOR: True}),
     ]
     failed = {day.isoformat() for day in landed.failures}
     yield from report(context, metadata, checks, failed, failures, are_recorded=False)
+
+
+def _described(group: RejectedGroup) -> dict[str, Any]:
+    return {
+        "source": group.source,
+        "reason": group.reason,
+        "rows": group.rows,
+        "organizations": len(group.organizations),
+        "first_landing_day": group.first_day,
+        "last_landing_day": group.last_day,
+        "estimate": group.estimate.in_words(),
+    }
 
 
 def _metadata_of(landed: LandingReport) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
 from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
 from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
+from fly_billing.sensors.alert_on_rejected_usage import alert_on_rejected_usage
 from fly_billing.sensors.alert_on_spend import alert_on_spend
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
@@ -18,6 +19,7 @@ SENSORS = [
     alert_on_failed_run,
     alert_on_failed_sync,
     alert_on_held_corrections,
+    alert_on_rejected_usage,
     alert_on_spend,
     poll_stripe_events,
     register_new_organizations,

@@ -61,6 +61,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
     assert checks == {
         ("usage_events", "every_landed_row_is_accepted_duplicate_or_rejected"),
         ("usage_events", "everything_in_the_landing_folder_is_understood"),
+        ("usage_events", "rejected_rows_are_fixed_or_waived"),
         ("usage_rollups", "every_accepted_event_is_in_exactly_one_rollup"),
         ("invoices", "items_sum_to_the_total"),
         ("invoices", "every_rollup_is_priced_in_exactly_one_item"),
@@ -92,6 +93,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "alert_on_failed_run",
         "alert_on_failed_sync",
         "alert_on_held_corrections",
+        "alert_on_rejected_usage",
         "alert_on_spend",
         "poll_stripe_events",
         "register_new_organizations",
