@@ -276,7 +276,7 @@ class PriceBook:
         book._own = own
         book._edges = dict(self._edges)
         for meter, edges in book.negotiated_edges().items():
-            book._edges[meter] = sorted({*self._edges.get(meter, ()), *edges})
+            book._edges[meter] = sorted({*self._edges[meter], *edges})
         return book
 
     def negotiated_edges(self) -> dict[str, set[datetime]]:

@@ -125,7 +125,7 @@ def _read_share(share: Share) -> Fraction:
     if isinstance(share, float):
         raise ValueError(f"share {share!r} is a float: give it as a fraction, it must stay exact")
     try:
-        part = share if isinstance(share, Fraction) else Fraction(share)
+        part = Fraction(share)
     except (TypeError, ValueError, ZeroDivisionError):
         raise ValueError(f"share {share!r} is not a fraction") from None
     if part < 0:

@@ -197,4 +197,4 @@ def _mixed(rates: Sequence[TaxRate], what: str) -> BillingError:
 
 def scope_from_data(data: Mapping[str, Any]) -> Scope:
     """Read the scope of a rate, with the fields `kinds`, `products`, `price_keys`, `meter` and `match`."""
-    return Scope.from_data(data, CHARGES)
+    return Scope.from_data(data)

@@ -126,7 +126,7 @@ class _Constant(ValueError):
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _Constant(name)
+    raise _Constant
 
 
 def _kept(constants: list[NonFiniteNumber], name: str) -> NonFiniteNumber:

@@ -20,6 +20,7 @@ from fly_billing.pricing.rules.intervals import FeePeriod
 from fly_billing.pricing.rules.negotiated_prices import NegotiatedPrice
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_books import BookTaxRate
+from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from tests.support.builders import OCTOBER, SEPTEMBER, at
 
 
@@ -115,6 +116,10 @@ def test_a_percentage_off_is_above_0_and_at_most_100(percent: Decimal, problem: 
 
     assert message(lambda: agreed(percent)) == problem
     assert agreed(Decimal(100)).percent_off == 100
+
+
+def test_the_largest_step_of_an_event_s_quantity_is_below_a_trillion() -> None:
+    assert EventRounding.from_data({"step": "999999999999"}).step == 999_999_999_999
 
 
 def test_a_period_that_ends_with_the_month_is_over_by_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Protocol, Self
 
 from fly_billing.money import plain
@@ -68,7 +69,7 @@ def check_tiers(tiers: Sequence[Bounded], what: str) -> None:
     closed = [bound for bound in bounds[:-1] if bound is not None]
     if not bounds or bounds[-1] is not None or len(closed) != len(bounds) - 1:
         raise ValueError(f"{what} tiers need an up_to each, and none on the last")
-    if any(low >= high for low, high in zip([Decimal(0), *closed], closed, strict=False)):
+    if any(low >= high for low, high in pairwise([Decimal(0), *closed])):
         raise ValueError(f"{what} tiers must rise from above 0")
 
 

@@ -560,6 +560,9 @@ def test_only_a_fee_below_zero_is_given_back(amount: str, is_given_back: bool) -
     draft.charge(fee)
     draft.charge(item_of("sorry", "-2", "one_off"))
     assert fees_given_back(draft) == ([(fee, paid)] if is_given_back else [])
+    # Recalculating September leaves October's fee to October.
+    draft.account = replace(draft.account, charged_ahead=[])
+    assert fees_given_back(draft) == []
 
 
 def test_the_credit_that_had_paid_a_fee_gets_back_less_than_a_dollar_too() -> None:
