@@ -59,7 +59,7 @@ def reserve(
         BillingMonth | None,
         typer.Option("--from", metavar="YYYY-MM", help="First month. Default: the current one", parser=parse_month),
     ] = None,
-    number: Annotated[int, typer.Option(min=1, help="Buy a further block of the same kind")] = 1,
+    number: Annotated[int, typer.Option(min=1, help="2 or more buys another block of the same kind and month")] = 1,
 ) -> None:
     """Sell a one-year reservation: one upfront charge, monthly credits at a discount."""
     from fly_billing.cli.reserve import reserve as run_reserve

@@ -1,19 +1,19 @@
-"""Corrections: what goes back to the credits that paid a final invoice which turns out lower.
+"""Returns credit when a final invoice that credits paid turns out lower. Pure.
 
-The rules, for a reader to argue with:
-  - The invoice is calculated as it should have been. The credits pay of it in the order in which credits are drawn, and
-    none more than it did pay. What a credit paid beyond that goes back to it; only the rest is money. 100 were paid,
-    60 of it by credit: corrected to 70 gives back 30 in money; corrected to 50 gives back 40 in money and 10 in credit.
-  - A credit that paid a correction (an adjustment on a later invoice) paid for the invoice that was corrected.
-  - What went back stays with the credit. If the invoice turns out higher again, that is a charge like any other: the
-    next invoice pays it with the credits that there are.
-  - Fees in advance and adjustments of earlier months stay as they are: what paid for those is returned with those. They
-    count as what else there is to pay: 10 of usage, 30 given back and 50 in advance make 30. Usage of 8 makes it 28: of
-    two credits that paid all of it, the one that is drawn last gets 2 back.
-  - What is returned of one item, and what a credit pays of another item instead, are adjustments of their own, taxed as
-    the item is: so the tax comes to that of the invoice as it should have been.
-  - A credit that pays after tax gets back whole cents, taxes included, and what it gets back is not taxed.
-Keeps out: the ledger, and which invoices these are.
+The rules:
+  - The correct invoice is calculated. Its credits pay it in drawing order, none more than it paid before, and get back
+    the rest. So money is returned first: 100 were paid, 60 of it by credit. Corrected to 70, 30 go back in money;
+    corrected to 50, 40 in money and 10 in credit.
+  - A credit that paid a correction (an adjustment on a later invoice) counts as paying the corrected invoice.
+  - Returned credit stays returned. If the invoice rises again, the next invoice charges the difference, and the credits
+    available then pay it.
+  - Fees in advance and adjustments of earlier months do not change here: their own corrections return the credit that
+    paid them. They count as further amounts to pay: 10 of usage, a refund of 30 and 50 in advance make 30. Usage of 8
+    makes 28: of two credits that paid all of it, the one drawn last gets 2 back.
+  - Credit returned for one item, and credit that pays another item instead, are separate adjustments, each taxed like
+    its item. So the taxes equal those of the correct invoice.
+  - A credit that pays after tax gets back whole cents, taxes included; this return is not taxed.
+Not here: the ledger, and finding the invoices (`corrections.returned_credits`).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from fly_billing.pricing.rules.tax_rates import TaxRate
 
 ZERO = Decimal(0)
 FEE = "fee"
-# What a share that does not divide (its 20th decimal place is rounded) may differ by is no difference.
+# Smaller differences come from rounding shares at the 20th decimal place, and are ignored.
 UNENDING = Decimal("1e-18")
-# Kinds of items that pay for others: nothing is left to pay of them.
+# Kinds of items that reduce others. They have no unpaid amount.
 TAKEN_OFF = ("discount", "maximum", "credit")
 
 Parts = dict[tuple[UUID, str], Decimal]
@@ -49,10 +49,12 @@ Parts = dict[tuple[UUID, str], Decimal]
 
 @dataclass(frozen=True)
 class CreditsUsed:
-    """The credits that paid a final invoice, its adjustments on other final invoices included.
+    """The credits that paid a final invoice, including its adjustments on other final invoices.
 
-    `elsewhere`: by credit and adjusted item's key, what they paid of these adjustments, less what earlier corrections
-    returned. `fees_returned`: by credit and fee's key, what earlier corrections returned of fees charged in advance.
+    Attributes:
+        grants: The credits.
+        elsewhere: By credit and key of the adjusted item: the paid part of these adjustments, less earlier returns.
+        fees_returned: By credit and key of the fee: the earlier returns for fees charged in advance.
     """
 
     grants: Sequence[CreditGrant]
@@ -62,11 +64,11 @@ class CreditsUsed:
 
 @dataclass
 class _Charges:
-    """What an invoice charged, with what is left to pay of each item before credits.
+    """The charges of an invoice, with the unpaid amount of each before credits.
 
     Attributes:
-        items: What it charged by itself. A correction changes only what credits paid of these.
-        left: What is left to pay of each item, by its id; of the others too.
+        items: Its own charges. A correction changes only the credit that paid these.
+        left: By item: the unpaid amount, of `others` too.
         others: Fees in advance and adjustments of earlier months.
     """
 
@@ -86,17 +88,17 @@ class _Charges:
 
 
 def thing_key(item: InvoiceItem) -> str:
-    """Return what the item is about, as `charge_key`; one-off items have a key of their own."""
+    """Return the key of what the item charges for: its `charge_key`, or a key of its own for a one-off item."""
     return f"{item.organization_id}|one_off|{item.one_off_item_id}" if item.kind == "one_off" else charge_key(item)
 
 
 def credit_key(payer_id: str, grant_id: UUID, thing: str, *, fee: bool = False) -> str:
-    """Return the key of what a credit gets back of a thing; `fee`: of one charged in advance, by another invoice."""
+    """Return the key of a return to a credit. `fee`: True for a fee that another invoice charged in advance."""
     return "|".join([payer_id, "credit", str(grant_id), *([FEE] if fee else []), thing])
 
 
 def thing_of_credit_key(key: str) -> tuple[str, bool]:
-    """Return the thing that a credit's key is about, and whether it is a fee charged in advance."""
+    """Split a credit's key: return the charge's key, and True if it is a fee charged in advance."""
     thing = key.split("|", 3)[3]
     return (thing.removeprefix(f"{FEE}|"), True) if thing.startswith(f"{FEE}|") else (thing, False)
 
@@ -104,10 +106,13 @@ def thing_of_credit_key(key: str) -> tuple[str, bool]:
 def credit_differences(
     billed: Sequence[InvoiceItem], draft: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
 ) -> list[Difference]:
-    """Return what goes back to credits, above zero, and what they pay instead, below zero, by credit and thing.
+    """Return the differences by credit and charge: above zero for a return, below zero for a further payment.
 
-    `billed`: the items of the final invoice. `draft`: the invoice as it should have been, up to what fees return to
-    credits (`billing_steps.credits.return_credits`); it is not changed.
+    Args:
+        billed: The items of the final invoice.
+        draft: The correct invoice after `steps.credits.return_credits`. It is not changed.
+        month: The month of the invoice.
+        used: The credits that paid it.
     """
     promotions, deposits = ([grant for grant in used.grants if grant.pays == pays] for pays in ("net", "gross"))
     after_tax = {grant.id for grant in deposits}
@@ -139,7 +144,7 @@ def credit_differences(
 
 
 def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceInProgress) -> _Charges:
-    """Add to what is left of these items the taxes on them, rounded as on an invoice; and what is charged after tax."""
+    """Add taxes, rounded as on an invoice, to the unpaid amounts, and add the items charged after tax."""
     items = sorted([*charges.items, *charges.others], key=line_order)
     account = draft.account
     taxed = InvoiceInProgress(account, NAMELESS, list(items), {item.id: charges.left[item.id] for item in items})
@@ -155,13 +160,13 @@ def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceIn
 
 
 def _rates_of_month(adjustment: InvoiceItem, account: InvoiceInputs) -> Sequence[TaxRate]:
-    """Return the rates of the month that it corrects, where they are known."""
+    """Return the tax rates of the month that the adjustment corrects, if known, else those of the invoice."""
     rates = {str(month): taxes for month, taxes in account.earlier_taxes.items()}
     return rates.get(adjustment.detail.get("month", ""), account.taxes)
 
 
 def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
-    """Let each credit get back whole cents, as money does: the first thing bears the rest."""
+    """Round the return to each credit to whole cents, as for money. The first charge takes the difference."""
     rounded = dict(drawn)
     for grant in {grant_id for grant_id, _ in drawn}:
         kept = _of_grant(drawn, grant)
@@ -180,7 +185,7 @@ def _adjustments(billed: Iterable[InvoiceItem]) -> list[InvoiceItem]:
 
 
 def _after_tax(items: Iterable[InvoiceItem], after_tax: Collection[UUID]) -> list[InvoiceItem]:
-    """List what is charged once taxes are added: what goes back to credits that pay after tax."""
+    """List the items charged after tax: returns to credits that pay after tax."""
     return [
         item for item in items if item.credit_grant_id in after_tax and (item.kind == "adjustment" or item.amount > 0)
     ]
@@ -193,7 +198,7 @@ def _charges(own: Iterable[InvoiceItem], others: Iterable[InvoiceItem], left: Ma
 
 
 def _charges_now(draft: InvoiceInProgress, month: BillingMonth, before: _Charges) -> _Charges:
-    """Return what there would have been to pay of the invoice as it should have been, adjustments as they were."""
+    """Return the charges of the correct invoice before credits, with the adjustments of the final one."""
     adjustments = _adjustments(before.others)
     return _charges(
         (item for item in draft.items if _is_own(item, month)),
@@ -203,7 +208,7 @@ def _charges_now(draft: InvoiceInProgress, month: BillingMonth, before: _Charges
 
 
 def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth, after_tax: Collection[UUID]) -> _Charges:
-    """Return what was left to pay of a final invoice's items before its credits paid them."""
+    """Return a final invoice's charges before its credits paid them."""
     charged = [item for item in billed if item.kind not in TAKEN_OFF]
     left = {item.id: item.amount for item in charged}
     for item in billed:
@@ -226,7 +231,7 @@ def _applied(item: InvoiceItem, what: str = "applied_to") -> Iterator[tuple[UUID
 
 
 def _paid(billed: Sequence[InvoiceItem], before: _Charges, used: CreditsUsed) -> Parts:
-    """Add up what each credit paid of each thing, here and elsewhere, less what went back."""
+    """Sum the payments of each credit for each charge, here and elsewhere, less returns."""
     things = {item.id: thing_key(item) for item in before.items}
     paid: Parts = defaultdict(Decimal, used.elsewhere)
     for item in billed:
@@ -239,7 +244,7 @@ def _paid(billed: Sequence[InvoiceItem], before: _Charges, used: CreditsUsed) ->
 
 
 def _paid_of_others(billed: Sequence[InvoiceItem], charges: _Charges) -> Mapping[UUID, Mapping[UUID, Decimal]]:
-    """Add up what each credit paid of which fee in advance and adjustment, by the item's id."""
+    """Sum the payments of each credit for fees in advance and adjustments, by item."""
     others = {item.id for item in charges.others}
     paid: dict[UUID, dict[UUID, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for item in billed:
@@ -262,9 +267,9 @@ def _draw(
     among: Sequence[CreditGrant],
     account: InvoiceInputs,
 ) -> Parts:
-    """Return what each of these would have paid of each thing, had the invoice been right, and take it off `now`."""
+    """Return the payments of these credits on the correct invoice, and subtract them from `now`."""
     whole = _Charges(now.items, dict(now.left))
-    # An invoice below zero was given back in money, and a correction that charges more was charged all the same.
+    # An invoice below zero was refunded in money. A correction that charges more was charged nevertheless.
     beyond = max(ZERO, EXACT.minus(before.left_in_all()))
     things = {item.id: thing_key(item) for item in now.items}
     totals: dict[UUID, Decimal] = {}
@@ -282,7 +287,7 @@ def _draw(
             at = grant.id, things[item]
             drawn[at] = EXACT.add(drawn[at], part)
         now.take_off({**parts, **others})
-    if account.is_taxed_by_item and any(grant.pays == "net" for grant in among):  # what a credit pays decides the taxes
+    if account.is_taxed_by_item and any(grant.pays == "net" for grant in among):  # credits decide taxes
         return drawn
     return _unmoved(paid, grants, totals, whole) or drawn
 
@@ -290,7 +295,7 @@ def _draw(
 def _fill(
     charges: _Charges, grant: CreditGrant, amount: Decimal, drawn: Parts, most: Mapping[str, Decimal] | None = None
 ) -> Decimal:
-    """Let a credit pay up to `amount` of what is left, the first item first, and `most` of each thing; return it."""
+    """Let a credit pay up to `amount`, the first item first, and `most` of each charge. Return the payment."""
     rest, of_thing = amount, dict(most or {})
     for item in charges.items:
         thing = thing_key(item)
@@ -306,7 +311,7 @@ def _fill(
 
 
 def _unmoved(paid: Parts, grants: Sequence[CreditGrant], totals: Mapping[UUID, Decimal], now: _Charges) -> Parts | None:
-    """Let the credits pay these totals, each as far as it can of what it paid before; None where that leaves a rest."""
+    """Let the credits pay these totals, first the charges that they paid before. Return None if a rest remains."""
     charges, rest = _Charges(now.items, dict(now.left)), dict(totals)
     drawn: Parts = defaultdict(Decimal)
     for grant in grants:
@@ -333,7 +338,7 @@ def _difference(
 
 
 def _as_item(charge: Charge, named: str, paid: Decimal) -> InvoiceItem:
-    """Write what a credit paid of a thing, in all, as an invoice would."""
+    """Write a credit's payment for a charge as an invoice's item."""
     parts = [{"product": charge.product, "description": named, "amount": plain(paid)}]
     return InvoiceItem(
         NAMELESS, "credit", charge.organization_id, charge.product, charge.description,
@@ -344,7 +349,7 @@ def _as_item(charge: Charge, named: str, paid: Decimal) -> InvoiceItem:
 def _fees(
     payer: str, billed: Sequence[InvoiceItem], draft: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
 ) -> Iterator[Difference]:
-    """Yield what goes back of fees that another invoice charged in advance and this one should have given back."""
+    """Yield the returns for fees that another invoice charged in advance and this one should have refunded."""
     items = {item.id: item for item in [*billed, *draft.items]}
     names = {grant.id: grant for grant in used.grants}
     was, is_ = _returned_fees(billed, items, month), _returned_fees(draft.items, items, month)
