@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.invoicing.reservation_sales import ReservationRefused, find_block
+from fly_billing.invoicing.reservation_sales import find_block
 from fly_billing.invoicing.reservation_sales import reserve as write_reservation
 from fly_billing.money import format_cents, to_cents
-from fly_billing.periods import LAST_MONTH, BillingMonth
+from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
 from fly_billing.pricing.rules.reservations import Reservation
@@ -21,8 +21,6 @@ def reserve(
     """Sell a block of the shipped price book. Raises ReservationRefused."""
     reservation_block = find_block(read_price_book_files(SHIPPED / "fly").reservations, block)
     first = first_month or BillingMonth.containing(datetime.now(UTC))
-    if first > LAST_MONTH.plus(1 - reservation_block.months):
-        raise ReservationRefused(f"a reservation from {first} would last beyond {LAST_MONTH}: choose an earlier month")
     reservation = Reservation(reservation_block, organization, value, first, number)
     with local_platform() as settings:
         is_new = write_reservation(BillingDatabase(settings.database_url), reservation)

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import LAST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.pricing.price_books import read_price_books
 from fly_billing.pricing.rules.reservations import PRIORITY, Reservation, ReservationBlock
@@ -57,6 +57,9 @@ def reserve(database: BillingDatabase, reservation: Reservation) -> bool:
     Raises:
         ReservationRefused: The block can't be bought for this organization, value, currency or month.
     """
+    first = reservation.first_month
+    if first > LAST_MONTH.plus(1 - reservation.block.months):
+        raise ReservationRefused(f"a reservation from {first} would last beyond {LAST_MONTH}: choose an earlier month")
     with database.transaction() as connection:
         lock_until_commit(connection, "invoices")  # no month is finalized and no reservation is sold meanwhile
         if _bought(connection, [reservation]):
