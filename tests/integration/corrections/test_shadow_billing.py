@@ -159,7 +159,7 @@ def test_a_full_month_under_its_own_prices_equals_the_billed_amounts_even_after_
 
 
 def test_later_changes_are_shown_apart_from_the_effect_of_other_prices(september: Platform, tmp_path: Path) -> None:
-    """A plan that was entered late: under its own prices too, acme comes to 29.00 more."""
+    """A plan that was entered late: under its own prices too, acme would pay 29.00 more."""
     september.add_subscription("acme", "support", at("2026-09-01"))
     first, *rest = shadow(september, tmp_path, SAME).differences
     assert (first.organization_id, first.cents, first.recalculated_cents) == ("acme", 2900, 12900)

@@ -1,4 +1,4 @@
-"""A void invoice charges nothing, and nothing of it is billed by itself; made anew, all of it is, once.
+"""A void invoice charges nothing, and nothing of it is billed automatically. A reissue bills all of it once.
 
 A fee of $29.00 in advance unless a test says otherwise. A void by hand in Stripe and one at home come to the same.
 """
@@ -125,7 +125,7 @@ def test_a_void_invoice_is_reissued_with_all_its_items(september: Platform) -> N
 def test_an_invoice_reissued_after_the_next_month_was_billed_charges_only_the_advance_fees_that_month_did_not(
     september: Platform,
 ) -> None:
-    """October charged 29.00 for itself as September was void: made anew, September has 29.00 + 5.00 + 1.00."""
+    """October charged 29.00 for itself as September was void: reissued, September has 29.00 + 5.00 + 1.00."""
     void(september)
     september.close(OCTOBER)
     make_anew(september)
@@ -203,7 +203,7 @@ def test_an_invoice_that_is_void_here_and_may_be_paid_in_stripe_is_not_reissued(
 
 
 def test_a_void_invoice_that_another_one_corrected_is_not_reissued(september: Platform) -> None:
-    """Late usage of September, 2.00, is on October's final invoice: made anew, September would have it as well."""
+    """Late usage of September, 2.00, is on October's final invoice: reissued, September would have it too."""
     write_jsonl(september.landing_dir, [event("late", "20")], at("2026-10-06").date())
     september.land(at("2026-10-06").date(), now=at("2026-10-07"))
     september.roll_up(now=at("2026-10-07"))

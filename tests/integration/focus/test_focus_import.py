@@ -1,4 +1,4 @@
-"""A real bill of 1,000 charges, imported, landed, rolled up and billed, comes to what its own rows say, exactly.
+"""A real bill of 1,000 charges, imported, landed, rolled up and billed, equals the total of its rows exactly.
 
 The expected amounts are worked out here from the CSV alone: ListUnitPrice x PricingQuantity, in fractions.
 """

@@ -178,7 +178,7 @@ def statement_of_healthy(database: BillingDatabase, billed: Billed) -> Any:
 
 
 def guard(database: BillingDatabase, billed: Billed) -> Any:
-    """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: out of line, whatever `broken` comes to."""
+    """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: unusual, whatever `broken` would add."""
     return [(one.currency, one.passes) for one in guard_results(database, OCTOBER, 10)]
 
 

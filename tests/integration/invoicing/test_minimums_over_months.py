@@ -30,7 +30,7 @@ def close(platform: Platform, *months: tuple[BillingMonth, int]) -> None:
 
 
 def late(platform: Platform, month: BillingMonth, dollars: int, organization: str = "acme") -> dict[str, Decimal]:
-    """The month comes to so many dollars after all; what is booked in one run, by month."""
+    """Correct the month to this many dollars. Returns the bookings of one run, by month."""
     use(platform, month, dollars, organization)
     platform.land(month.first_day + timedelta(days=14), now=LATER)
     platform.roll_up(month, LATER)

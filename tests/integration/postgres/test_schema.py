@@ -1,4 +1,4 @@
-"""The database itself refuses wrong states, whoever asks: what is final stays, what does not add up never is."""
+"""The database refuses wrong states for every user: final records stay, and sums that do not add up are not stored."""
 
 from pathlib import Path
 

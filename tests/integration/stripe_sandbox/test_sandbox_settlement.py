@@ -1,4 +1,4 @@
-"""What an invoice comes to in the end: customer balance, minimum charge, paying, voiding, giving up."""
+"""The end of an invoice: customer balance, minimum charge, payment, voiding, giving up."""
 
 from collections.abc import Callable
 

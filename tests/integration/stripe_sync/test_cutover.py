@@ -1,4 +1,4 @@
-"""Before a month is sent: what would be is told without sending, and a total out of line waits for a human's word."""
+"""Before a month is sent: a dry run shows the requests, and an unusual total waits for approval."""
 
 import os
 import subprocess

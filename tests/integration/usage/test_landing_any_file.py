@@ -58,7 +58,7 @@ def plain_table(*usage: dict[str, Any]) -> pa.Table:
 
 @contextmanager
 def as_an_ordinary_user() -> Iterator[None]:
-    """Give up root's right to read everything for a while; whoever is no root has no such right."""
+    """Give up root's right to read everything for a while; other users have no such right."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)

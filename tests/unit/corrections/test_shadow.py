@@ -82,7 +82,7 @@ def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
 
 
 def test_the_report_is_plain_data() -> None:
-    """acme was billed $1.00 and comes to $2.00; beta's usage has no price in the other book."""
+    """acme was billed $1.00 and would pay $2.00; beta's usage has no price in the other book."""
     again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "beta": invoice("beta", "3")}
     shadow = again | {"beta": not_computable("unpriced_usage", "no price for meter 'requests'")}
     data = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300)], again, shadow).as_data()

@@ -79,7 +79,7 @@ def at_price(invoice: Invoice) -> dict[str, str]:
 
 
 def listed(item: InvoiceItem) -> str:
-    """What the item comes to at the list price."""
+    """The item's amount at the list price."""
     return str(item.detail["negotiated"]["list"]["amount"])
 
 

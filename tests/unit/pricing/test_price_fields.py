@@ -62,7 +62,7 @@ def data_of(model: str, meter: str | None, changes: Mapping[str, Any]) -> dict[s
 
 
 def outcomes(one: Price) -> list[Any]:
-    """What a month comes to under the price: without any usage, with some, with and without a plan beside it."""
+    """The totals of a month under the price: without usage, with some, with and without a plan beside it."""
     found: list[Any] = []
     for quantity in QUANTITIES:
         for plans in ((), ("1",), ("1", "2")):

@@ -1,4 +1,4 @@
-"""A price version that can't be calculated with stops whoever it could be for, and nobody else."""
+"""An unreadable price version fails the organizations it could apply to, and no others."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What an event comes to depends on what it says and on how the invoice stands, not on when it comes."""
+"""The effect of an event depends on its content and on the invoice's state, not on the time it arrives."""
 
 import itertools
 from dataclasses import replace

@@ -61,7 +61,7 @@ def test_a_credit_larger_than_the_invoice_keeps_the_rest_for_later() -> None:
 
 
 def test_what_is_given_back_elsewhere_needs_no_credit() -> None:
-    """10 - 8 dollars are to be paid: of the credit 2 are drawn, and the invoice comes to 0, not below."""
+    """10 - 8 dollars are to be paid: of the credit 2 are drawn, and the invoice's total is 0, not below."""
     draft = credited(item("web", "10"), item("sorry", "-8", "one_off"), by=[credit("50")])
     assert only(draft, "credit").amount == -2
     assert draft.left_in_all() == 0
