@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fly_billing.errors import BillingError
 from fly_billing.pricing.rules.fields import (
     bounded_number,
     check_amount,
@@ -17,11 +18,13 @@ from fly_billing.pricing.rules.fields import (
     unreadable_reason,
 )
 from fly_billing.pricing.rules.intervals import FeePeriod
+from fly_billing.pricing.rules.models import Graduated, Tier
 from fly_billing.pricing.rules.negotiated_prices import NegotiatedPrice
+from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_books import BookTaxRate
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from tests.support.builders import OCTOBER, SEPTEMBER, at
+from tests.support.builders import OCTOBER, SEPTEMBER, at, price
 
 
 def message(read: Callable[[], object]) -> str:
@@ -125,3 +128,20 @@ def test_the_largest_step_of_an_event_s_quantity_is_below_a_trillion() -> None:
 def test_a_period_that_ends_with_the_month_is_over_by_it() -> None:
     assert FeePeriod(SEPTEMBER.start, SEPTEMBER.end).is_over_by(SEPTEMBER)
     assert not FeePeriod(SEPTEMBER.start, OCTOBER.end).is_over_by(SEPTEMBER)
+
+
+def test_a_percentage_off_reduces_the_amounts_of_every_tier_and_no_bound() -> None:
+    """Half of 0.10 up to the hundredth, and of 0.05 above."""
+    tiers = Graduated((Tier(Decimal(100), Decimal("0.10")), Tier(None, Decimal("0.05"))))
+    half = NegotiatedPrice("fly", "requests", at("2026-01-01"), organization_id="acme", percent_off=Decimal(50))
+    found = half.over(price("requests", "0", "requests", model=tiers)).model
+    assert found == Graduated((Tier(Decimal(100), Decimal("0.05")), Tier(None, Decimal("0.025"))))
+
+
+def test_a_fee_with_versions_of_two_intervals_has_none() -> None:
+    plan = price("plan", "30")
+    book = PriceBook([plan, price("plan", "90", interval="quarter", effective_from=at("2026-07-01"))])
+    with pytest.raises(BillingError) as refused:
+        book.interval_of("plan")
+    assert refused.value.code == "mixed_intervals"
+    assert PriceBook([plan]).interval_of("plan") == PriceBook([]).interval_of("plan") == "month"
