@@ -12,6 +12,8 @@ from fly_billing.invoicing.bill_run import Billed, UsageNotLanded
 from fly_billing.money import format_cents, plain
 from fly_billing.partitions import partition_key
 from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.rejections import list_unresolved
 
 # Failures that have no row in `billing_failures`: of a whole month, or of an invoice that is final.
 REPORTED_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
@@ -28,6 +30,22 @@ def metadata_of(reports: Iterable[MonthReport]) -> dict[str, Any]:
         for month, totals in report.held_totals.items():
             metadata[f"{month} corrections that wait"] = " ".join(held.sentence for held in totals)
     return metadata
+
+
+def unresolved_rejections(database: BillingDatabase, reports: Iterable[MonthReport]) -> dict[str, Any]:
+    """Return the rejected usage that the final invoices of these months lack: a sentence per source and reason."""
+    found = {
+        report.month: list_unresolved(database, report.month)
+        for report in reports
+        if isinstance(report.billed, Billed) and report.billed.finalized
+    }
+    return {
+        f"{month} rejected usage that is not billed": table(
+            [{"rejected usage": group.sentence} for group in groups], most=20
+        )
+        for month, groups in found.items()
+        if groups
+    }
 
 
 def failed_partitions(reports: Iterable[MonthReport], group_of: Mapping[str, str]) -> set[str]:

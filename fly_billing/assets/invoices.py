@@ -13,7 +13,13 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.invoice_report import are_recorded, failed_partitions, failures_of, metadata_of
+from fly_billing.assets.invoice_report import (
+    are_recorded,
+    failed_partitions,
+    failures_of,
+    metadata_of,
+    unresolved_rejections,
+)
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.corrections.month_run import BillingRun, MonthReport, bill_and_correct
@@ -93,7 +99,7 @@ def invoices(
         context.log.info(f"{part.month} ({number} of {len(parts)})")
         reports.append(bill_and_correct(run, part.month, part.groups))
         context.log.info(reports[-1].sentence)
-    metadata, failures = metadata_of(reports), failures_of(reports)
+    metadata, failures = metadata_of(reports) | unresolved_rejections(database, reports), failures_of(reports)
     checks, failed = _check_results(reports, _events_not_in_one_item(run, reports)), failed_partitions(reports, groups)
     yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded(failures))
 

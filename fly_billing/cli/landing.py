@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.runs import open_runs, show_outcome
@@ -10,6 +11,8 @@ from fly_billing.cli.terminal import Terminal, busy, joined, styled
 from fly_billing.money import counted
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.checks import count_landed_rows
+from fly_billing.usage.landing_run import count_rejected_rows
 from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import days_due, list_landing_problems
@@ -33,7 +36,20 @@ def land_files(console: Terminal, month: BillingMonth | None) -> bool:
         for file in unclear:
             line = joined(styled("needs attention", "red"), f" {file.path}: {file.message}")
             console.print(line, soft_wrap=True)
+        _show_counts(console, database, days)
         return show_outcome(console, runs.record, f"{counted(str(len(days)), 'landing day')} landed") and not unclear
+
+
+def _show_counts(console: Terminal, database: BillingDatabase, days: Sequence[date]) -> None:
+    """Print the accepted, duplicate and rejected rows of these days, and the number of rejected rows by reason."""
+    counts = count_landed_rows(database, days)
+    accepted, duplicate, rejected = (
+        sum(getattr(count, name) for count in counts) for name in ("accepted", "duplicate", "rejected")
+    )
+    console.print(f"rows: {accepted:,} accepted, {duplicate:,} duplicate, {rejected:,} rejected")
+    for found in count_rejected_rows(database, days):
+        rows = counted(f"{found['rows']:,}", "row")
+        console.print(f"  {found['reason']}: {rows}, for example: {found['for_example']}", soft_wrap=True)
 
 
 def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:

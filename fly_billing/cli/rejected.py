@@ -18,6 +18,7 @@ from fly_billing.output_files import output_file
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import (
+    MOST_NAMED,
     RejectedGroup,
     RejectedRow,
     RowPlace,
@@ -26,8 +27,6 @@ from fly_billing.usage.rejections import (
     waive,
 )
 
-# The number of organizations to name. `--list` and `--csv` have all of them.
-MOST_NAMED = 5
 COLUMNS = (
     "landing_day", "source", "file", "line", "reason", "message", "organization", "meter", "event_id", "time",
     "quantity",

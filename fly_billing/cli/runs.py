@@ -26,6 +26,7 @@ from fly_billing.jobs import landing_range, month_tags, register_groups
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
+from fly_billing.usage.rejections import list_unresolved
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -122,11 +123,18 @@ def open_runs(*, stripe: bool = False) -> Iterator[tuple[Runs, Settings, Billing
 
 
 def bill_month(console: Terminal, month: BillingMonth) -> bool:
-    """Bill a month for all organizations. Returns True if no run or check failed."""
-    with open_runs() as (runs, _, _):
+    """Bill a month for all organizations. Returns True if no run or check failed.
+
+    Prints the month's rejected usage that is unresolved, because no invoice has it.
+    """
+    with open_runs() as (runs, _, database):
         runs.register_organizations()
         with busy(console, f"Billing {month}"):
             runs.bill(month)
+        for group in list_unresolved(database, month):
+            console.print(
+                styled("not billed", "yellow"), f"rejected usage of {month}: {group.sentence}", soft_wrap=True
+            )
         return show_outcome(console, runs.record, f"bill_month {month} done")
 
 

@@ -77,6 +77,8 @@ def show_statement(console: Terminal, statement: Statement) -> None:
     parts += [credit.in_words() for credit in statement.credits]
     for problem in statement.problems:
         parts += ["", joined(styled("can't be shown ", "red"), problem)]
+    if unread := statement.unread_usage_in_words():
+        parts += ["", unread]
     if statement.completeness:
         parts += ["", styled(statement.completeness.in_words(), "dim")]
     title = f"{statement.organization_name} ({statement.organization_id}), as of {statement.as_of:%Y-%m-%d %H:%M} UTC"

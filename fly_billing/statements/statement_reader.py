@@ -47,6 +47,7 @@ from fly_billing.statements.rules.statement import (
     negotiated_working,
 )
 from fly_billing.stripe_sync.rules.sync_failures import WAITING
+from fly_billing.usage.rejections import has_unresolved
 
 # A finalized invoice reaches Stripe within the hour. The statement calls one that takes longer than this delayed.
 SYNCED_WITHIN = timedelta(hours=6)
@@ -225,6 +226,7 @@ def read_statement(
         credit_rows = records(connection, _CreditRow, "credits_of_statement", organization_id=organization_id, now=now)
         newest = next((row for row in invoices if row.billing_month == shown), None)
         completeness = reading.attempt("the completeness of the usage", lambda: _completeness(connection, newest))
+        has_unread_usage = shown is not None and has_unresolved(connection, organization_id, shown)
     return Statement(
         organization_id=organization_id,
         organization_name=name,
@@ -234,6 +236,7 @@ def read_statement(
         credits=tuple(_credits(credit_rows, reading)),
         completeness=completeness,
         problems=tuple(reading.problems),
+        has_unread_usage=has_unread_usage,
     )
 
 

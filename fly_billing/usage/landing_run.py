@@ -58,5 +58,10 @@ def land_and_check(
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
     accounts, table = count_landed_rows(database, days), open_usage_table(database, usage)
-    rejections = database.rows("reasons_of_rejection", days=list(days))
+    rejections = count_rejected_rows(database, days)
     return LandingReport(files, failures, accounts, rejections, unaccounted_days(accounts, table, days), table.version)
+
+
+def count_rejected_rows(database: BillingDatabase, days: Sequence[date]) -> list[Row]:
+    """Return a row per reason of rejection of these days, with the number of rows and an example."""
+    return database.rows("reasons_of_rejection", days=list(days))

@@ -17,6 +17,7 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError, BillingError
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, values
 from fly_billing.postgres.isolation import VALUE_ERRORS
@@ -24,6 +25,9 @@ from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.usage.rules.rejected_amounts import Estimate, PricedRows, estimate_amounts
+
+# The number of organizations that a sentence names.
+MOST_NAMED = 5
 
 
 class NothingToWaive(ActionableError):
@@ -51,6 +55,14 @@ class RejectedGroup:
     last_day: date
     landed_at: datetime
     estimate: Estimate
+
+    @property
+    def sentence(self) -> str:
+        """The group in words: `usage.jsonl, bad_time: 2 rows of acme, labs; estimate $0.30`."""
+        more = len(self.organizations) - MOST_NAMED
+        named = ", ".join([*self.organizations[:MOST_NAMED], *([f"{more:,} more"] if more > 0 else [])])
+        rows = counted(f"{self.rows:,}", "row") + (f" of {named}" if named else "")
+        return f"{self.source}, {self.reason}: {rows}; estimate {self.estimate.in_words()}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessResult, build_sensor_context
 
+from fly_billing.periods import BillingMonth
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
@@ -14,6 +15,7 @@ from fly_billing.sensors.alert_on_rejected_usage import alert_on_rejected_usage
 from fly_billing.usage.rejections import waive
 from tests.support.deployment import Deployment, machine_seconds
 
+OCTOBER = BillingMonth(2026, 10)
 DAY, NEXT_DAY = date(2026, 10, 9), date(2026, 10, 10)
 
 
@@ -61,3 +63,15 @@ def test_rejected_usage_warns_until_it_is_fixed_or_waived(deployment: Deployment
     fixed = machine_seconds("e2", "acme", datetime(2026, 10, 9, tzinfo=UTC), "2592000")
     deployment.write_usage(NEXT_DAY, [fixed])
     assert resolved(deployment.land(NEXT_DAY, NEXT_DAY)).passed
+
+
+def test_closing_a_month_names_the_rejected_usage_that_its_invoices_lack(deployment: Deployment) -> None:
+    deployment.load_prices()
+    deployment.add_organization("acme")
+    deployment.write_usage(DAY, [naive("e1")])
+    deployment.land_month(OCTOBER)
+    result = deployment.bill(OCTOBER)
+    (invoices,) = result.asset_materializations_for_node("invoices")
+    named = str(invoices.metadata["2026-10 rejected usage that is not billed"].value).replace("\\", "")
+    assert "usage.jsonl, bad_time: 1 row of acme; estimate $2.02" in named
+    assert deployment.totals(OCTOBER) == {"acme": ("finalized", 0)}

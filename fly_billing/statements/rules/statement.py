@@ -239,6 +239,7 @@ class Statement:
         month: The month with details: items, taxes, spend and comparison.
         problems: A sentence for each record that can't be read: which row it is, and what to do. The statement is
             incomplete without these records.
+        has_unread_usage: Some of the organization's own usage of the month was rejected, and nobody fixed or waived it.
     """
 
     organization_id: str
@@ -249,6 +250,13 @@ class Statement:
     credits: tuple[RemainingCredit, ...] = ()
     completeness: Completeness | None = None
     problems: tuple[str, ...] = ()
+    has_unread_usage: bool = False
+
+    def unread_usage_in_words(self) -> str:
+        """Return the sentence about usage that could not be read; empty if there is none."""
+        if not self.has_unread_usage:
+            return ""
+        return f"Some of your usage of {self.month} could not be read yet and is not included."
 
     def shown(self) -> StatementInvoice | None:
         """Return the invoice of the month with details; if it was voided and reissued, the new revision."""

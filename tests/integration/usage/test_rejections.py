@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -11,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from fly_billing.cli.rejected import write_csv_file
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.errors import ActionableError
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
+from fly_billing.statements.page import statement_page
+from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.rejections import (
     NothingToWaive,
     RejectedGroup,
@@ -268,3 +275,69 @@ def test_prices_with_a_minimum_are_estimated_without_it(platform: Platform) -> N
     write_jsonl(platform.landing_dir, [event("e1", "3", time=NAIVE)])
     platform.land()
     assert money(platform) == {("usage.jsonl", "bad_time"): "$0.30"}
+
+
+# The statement, and the commands ------------------------------------------------------------------------------------
+
+UNREAD = "Some of your usage of 2026-09 could not be read yet and is not included."
+
+
+def said(platform: Platform, organization: str) -> str:
+    return read_statement(platform.database, organization, NOW).unread_usage_in_words()
+
+
+def test_a_statement_says_that_the_organizations_own_usage_of_the_month_could_not_be_read(platform: Platform) -> None:
+    """acme's row is rejected. labs and a row that names nobody are other people's business."""
+    platform.add_organization("labs")
+    usage = [event("e1", "3", time=NAIVE), event("e2", "1", subject=None), event("e3", "1", subject="nobody")]
+    write_jsonl(platform.landing_dir, [*usage, event("e4", "2", subject="labs")])
+    platform.land()
+    platform.roll_up()
+    platform.bill()
+    assert (said(platform, "acme"), said(platform, "labs")) == (UNREAD, "")
+    statement = read_statement(platform.database, "acme", NOW)
+    assert f"<p>{UNREAD}</p>" in statement_page(statement)
+    assert statement.as_data()["has_unread_usage"] is True
+    waive(platform.database, "ann", "a test", NOW, row=RowPlace(DAY, "usage.jsonl", 1))
+    assert said(platform, "acme") == ""
+
+
+def test_rejected_usage_of_another_month_is_not_on_the_statement(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "5", time=NAIVE)], CLOSED.date())
+    platform.land(CLOSED.date(), now=CLOSED)  # a row of October
+    platform.roll_up()
+    platform.bill()
+    assert said(platform, "acme") == ""
+
+
+@pytest.fixture
+def environment(postgres: PostgresServer, platform: Platform, tmp_path: Path) -> Iterator[dict[str, str]]:
+    create_database(postgres, "rejections_dagster")
+    yield {
+        **os.environ,
+        "COLUMNS": "132",
+        "FLY_BILLING_DATA_DIR": str(tmp_path / "data"),
+        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.path),
+        "FLY_BILLING_LANDING_DIR": str(platform.landing_dir),
+        "DATABASE_URL": platform.database.engine.url.render_as_string(hide_password=False),
+        "DAGSTER_DATABASE_URL": postgres.url("rejections_dagster", "postgresql+psycopg2"),
+    }
+    drop_database(postgres, "rejections_dagster")
+
+
+def test_landing_and_billing_print_what_is_rejected(platform: Platform, environment: dict[str, str]) -> None:
+    """Two requests are accepted, one of them twice; 3 requests at $0.10 have no offset."""
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("fly-billing"), *arguments],
+            env=environment, capture_output=True, encoding="utf-8", timeout=600, check=False,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+    usage = [event("e1", "1"), event("e2", "1"), event("e2", "1"), event("e3", "3", time=NAIVE)]
+    write_jsonl(platform.landing_dir, usage)
+    landed = run("land")
+    assert "rows: 2 accepted, 1 duplicate, 1 rejected\n  bad_time: 1 row, for example: 2026-09-15T12:00:00 is" in landed
+    billed = run("bill", "2026-09")
+    assert "rejected usage of 2026-09: usage.jsonl, bad_time: 1 row of acme; estimate $0.30" in billed
