@@ -25,7 +25,7 @@ from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.corrections.held_corrections import months_with_held_corrections
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.group_members import group_members
-from fly_billing.partitions import month_key, orgs
+from fly_billing.partitions import RANGE_END, RANGE_START, month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -42,8 +42,6 @@ from fly_billing.worklist.due import (
     months_with_late_usage,
 )
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 CATCH_UP = timedelta(days=40)
 # A paid invoice is compared with Stripe every night until this long after it was sent.
 STILL_CHANGING = timedelta(days=60)

@@ -95,6 +95,18 @@ FIRST_MONTH = BillingMonth(2023, 1)
 LAST_MONTH = BillingMonth(2199, 12)
 
 
+def why_not_billable(month: BillingMonth, now: datetime) -> str | None:
+    """Return why nothing can be billed for the month, naming the first or last valid month; None if it can be.
+
+    A month can be billed from FIRST_MONTH on, as soon as it has begun.
+    """
+    if month < FIRST_MONTH:
+        return f"{month} is before {FIRST_MONTH}, the first month that can be billed"
+    if month.start > now:
+        return f"{month} has not begun. The last month that can be billed is {BillingMonth.containing(now)}"
+    return None
+
+
 def months_between(first: BillingMonth, last: BillingMonth) -> list[BillingMonth]:
     """List the months from `first` to `last`, both included. Empty if `last` is earlier than `first`."""
     count = (last.year - first.year) * 12 + last.month - first.month + 1

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from fly_billing.assets.run_report import table
+from fly_billing.assets.run_report import PartitionOutcomes, table
 from fly_billing.corrections.correction import Corrections
 from fly_billing.corrections.month_run import MonthReport
 from fly_billing.invoicing.bill_run import Billed, UsageNotLanded
 from fly_billing.money import format_cents, plain
-from fly_billing.partitions import partition_key
+from fly_billing.partitions import BillingPartition, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import list_unresolved
@@ -48,27 +48,34 @@ def unresolved_rejections(database: BillingDatabase, reports: Iterable[MonthRepo
     }
 
 
-def failed_partitions(reports: Iterable[MonthReport], group_of: Mapping[str, str]) -> set[str]:
-    """Return the keys of the partitions that failed; `group_of`: the billing group of each organization."""
-    failed: set[str] = set()
+def partition_outcomes(
+    parts: Iterable[BillingPartition],
+    reports: Iterable[MonthReport],
+    group_of: Mapping[str, str],
+    metadata: Callable[[MonthReport], Mapping[str, Any]],
+) -> PartitionOutcomes:
+    """Return the outcome of every partition.
+
+    Args:
+        group_of: The billing group of each organization.
+        metadata: Returns the metadata of a month's partitions.
+    """
+    outcomes = PartitionOutcomes([key for part in parts for key in part.keys])
     for report in reports:
-        if isinstance(report.billed, UsageNotLanded):
-            failed |= {str(partition_key(report.month, group)) for group in report.groups}
-        else:
-            names = [failure.organization_id for failure in report.billed.failures]
-            names += [damaged.organization_id for damaged in report.damaged]
-            failed |= {str(partition_key(report.month, group_of[name])) for name in names}
-    return failed
+        outcomes.done |= dict.fromkeys(
+            (str(partition_key(report.month, group)) for group in report.groups), metadata(report)
+        )
+        for row in _failures(report):
+            # A month that can't be closed fails all its partitions.
+            groups = [group_of[row["organization"]]] if "organization" in row else report.groups
+            for group in groups:
+                outcomes.fail(str(partition_key(report.month, group)), row)
+    return outcomes
 
 
-def failures_of(reports: Iterable[MonthReport]) -> list[Mapping[str, Any]]:
-    """Return a row per failure, with its fix."""
-    return [row for report in reports for row in _failures(report)]
-
-
-def are_recorded(failures: Iterable[Mapping[str, Any]]) -> bool:
+def are_recorded(outcomes: PartitionOutcomes) -> bool:
     """Return True if every failure has a row in Postgres, from which a sensor alerts people."""
-    return all(failure["code"] not in REPORTED_BY_THE_RUN for failure in failures)
+    return all(row["code"] not in REPORTED_BY_THE_RUN for rows in outcomes.failures.values() for row in rows)
 
 
 def _failures(report: MonthReport) -> Sequence[Mapping[str, Any]]:

@@ -15,9 +15,8 @@ from dagster import (
 
 from fly_billing.assets.invoice_report import (
     are_recorded,
-    failed_partitions,
-    failures_of,
     metadata_of,
+    partition_outcomes,
     unresolved_rejections,
 )
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report
@@ -87,21 +86,25 @@ def invoices(
     materialize the partition.
     """
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
-    groups = groups_by_organization(database)
     run = BillingRun(
         database, usage_table, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
         unlanded_days=days_to_land(database, usage_store.landing(), clock.now()),
     )  # fmt: skip
-    parts = billing_partitions(context)
+    parts = billing_partitions(context, clock.now())
     run.refuse_other_usage([part.month for part in parts])
     reports = []
     for number, part in enumerate(parts, start=1):
         context.log.info(f"{part.month} ({number} of {len(parts)})")
         reports.append(bill_and_correct(run, part.month, part.groups))
         context.log.info(reports[-1].sentence)
-    metadata, failures = metadata_of(reports) | unresolved_rejections(database, reports), failures_of(reports)
-    checks, failed = _check_results(reports, _events_not_in_one_item(run, reports)), failed_partitions(reports, groups)
-    yield from report(context, metadata, checks, failed, failures, are_recorded=are_recorded(failures))
+    outcomes = partition_outcomes(
+        parts,
+        reports,
+        groups_by_organization(database),
+        lambda month: metadata_of([month]) | unresolved_rejections(database, [month]),
+    )
+    checks = _check_results(reports, _events_not_in_one_item(run, reports))
+    yield from report(context, outcomes, checks, are_recorded=are_recorded(outcomes))
 
 
 def _events_not_in_one_item(run: BillingRun, reports: Sequence[MonthReport]) -> list[Mapping[str, Any]]:

@@ -5,7 +5,8 @@ failures, this module logs each good partition separately, reports the checks, a
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from dagster import (
 )
 
 from fly_billing.foreign_text import visible
+from fly_billing.money import counted
 
 # Set in the metadata of a Failure whose organizations and reasons are recorded in Postgres: the sensors that read them
 # there send the alerts, so `alert_on_failed_run` does not.
@@ -30,37 +32,85 @@ REPORTED_BY_SENSOR = "failures_are_recorded"
 MOST_DESCRIBED = 3
 
 
+@dataclass
+class PartitionOutcomes:
+    """What a run did, by partition key.
+
+    Attributes:
+        requested: The partitions that the run must cover.
+        done: The partitions that it covered, each with the metadata of this partition alone.
+        failures: The partitions that failed, each with a row per failure and its fix.
+    """
+
+    requested: Sequence[str]
+    done: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def fail(self, key: str, row: Mapping[str, Any]) -> None:
+        self.failures.setdefault(key, []).append(row)
+
+    def differences(self) -> list[Mapping[str, Any]]:
+        """Return a row for the partitions that were requested and not covered, and one for the reverse."""
+        covered = {*self.done, *self.failures}
+        missing = [key for key in self.requested if key not in covered]
+        extra = sorted(covered - set(self.requested))
+        rows: list[Mapping[str, Any]] = []
+        if missing:
+            rows.append({"what to do": f"the run did not cover {_listed(missing)}. Launch these partitions again"})
+        if extra:
+            rows.append({"what to do": f"the run covered {_listed(extra)}, which it was not asked for: a bug"})
+        return rows
+
+
 def report(
     context: AssetExecutionContext,
-    metadata: Mapping[str, Any],
+    outcomes: PartitionOutcomes,
     checks: Sequence[AssetCheckResult],
-    failed_keys: set[str],
-    failures: Sequence[Mapping[str, Any]] = (),
     *,
     are_recorded: bool = True,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """Report the run.
+    """Report the run: the partitions that are done, the checks, and the failures.
 
     Args:
-        failures: A row per failure, with its fix.
         are_recorded: Each failure has a row in Postgres, from which a sensor alerts.
 
     Raises:
-        Failure: Some partitions failed.
+        Failure: Some partitions failed, or the partitions that the run covered are not the requested ones.
     """
-    if not failed_keys and not failures:
-        yield MaterializeResult(metadata=metadata, check_results=checks)
+    different = outcomes.differences()
+    done = {key: metadata for key, metadata in outcomes.done.items() if key not in outcomes.failures}
+    if not outcomes.failures and not different:
+        for key, metadata in done.items():
+            context.add_asset_metadata(metadata, partition_key=key)
+        yield MaterializeResult(check_results=checks)
         return
-    for key in context.partition_keys:
-        if str(key) not in failed_keys:
-            context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+    for key in outcomes.requested:
+        if key in done:
+            context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=done[key]))
     yield from checks
-    others = "; the others are done" if len(failed_keys) < len(context.partition_keys) else ""
+    # A month that can't be closed fails all its partitions in the same words.
+    rows = [*different, *_distinct(row for key in outcomes.failures for row in outcomes.failures[key])]
+    others = "; the others are done" if done else ""
+    reported = {REPORTED_BY_SENSOR: True} if are_recorded and not different else {}
     raise Failure(
-        described_failures(failures) + others,
-        metadata={**metadata, "failures": table(failures), **({REPORTED_BY_SENSOR: True} if are_recorded else {})},
-        allow_retries=False,
+        described_failures(rows) + others, metadata={"failures": table(rows), **reported}, allow_retries=False
     )
+
+
+def _listed(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - MOST_DESCRIBED} more" if len(keys) > MOST_DESCRIBED else ""
+    return f"{counted(str(len(keys)), 'partition')}: {', '.join(keys[:MOST_DESCRIBED])}{more}"
+
+
+def _distinct(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    seen: set[tuple[Any, ...]] = set()
+    for row in rows:
+        identity = tuple(map(str, row.values()))
+        if identity not in seen:
+            seen.add(identity)
+            found.append(row)
+    return found
 
 
 def runs_also(context: AssetExecutionContext, asset: str) -> bool:

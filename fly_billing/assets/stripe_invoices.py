@@ -15,11 +15,10 @@ from dagster import (
 
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.reconciliation_metadata import described_sides
-from fly_billing.assets.run_report import check, report
+from fly_billing.assets.run_report import PartitionOutcomes, check, report
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
-from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
@@ -71,29 +70,41 @@ def stripe_invoices(
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
-    groups = groups_by_organization(database)
-    metadata: dict[str, Any] = {}
+    parts = billing_partitions(context, clock.now())
     wrong: list[Mapping[str, Any]] = []
-    failures: list[Mapping[str, Any]] = []
-    metadata |= _guard(context, tools, billing_terms.spending_guard_percent())
-    for part in billing_partitions(context):
+    outcomes = PartitionOutcomes([key for part in parts for key in part.keys])
+    reasons = _guard(context, tools, parts, billing_terms.spending_guard_percent())
+    for part in parts:
         synced = sync_month(tools, part.month, part.groups, _progress(context, part))
-        failures += _failures(part, synced)
         try:
             reader = stripe_account.reader(tools)
             both = reconcile_month(tools.journal, reader, part.month, part.groups, all_lines=False)
+            wrong += differences_from_stripe(part.month, both)
         except ReadingFailed as problem:
+            both = None
             wrong.append(unread_month(part.month, problem))
-            continue
-        metadata |= _describe(part, synced, both)
-        wrong += differences_from_stripe(part.month, both)
-    failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
-    yield from report(context, metadata, [check("stripe_invoices", AGREES, wrong, **metadata)], failed, failures)
+        _add_outcomes(outcomes, part, synced, both, groups_by_organization(database))
+    yield from report(context, outcomes, [check("stripe_invoices", AGREES, wrong, **reasons)])
 
 
-def _guard(context: AssetExecutionContext, tools: SyncTools, percent: int) -> dict[str, Any]:
+def _add_outcomes(
+    outcomes: PartitionOutcomes,
+    part: BillingPartition,
+    synced: SyncReport,
+    both: Reconciliation | None,
+    group_of: Mapping[str, str],
+) -> None:
+    for key in part.keys:
+        outcomes.done[key] = _describe(part, synced, both) if both else {}
+    for row in _failures(part, synced):
+        outcomes.fail(str(partition_key(part.month, group_of[row["organization"]])), row)
+
+
+def _guard(
+    context: AssetExecutionContext, tools: SyncTools, requested: Sequence[BillingPartition], percent: int
+) -> dict[str, Any]:
     """Return why each month of this run may be sent. Raises Failure before anything is sent if one may not."""
-    parts = [part for part in billing_partitions(context) if tools.journal.invoices_to_sync(part.month, part.groups)]
+    parts = [part for part in requested if tools.journal.invoices_to_sync(part.month, part.groups)]
     _approve_by_tag(context, tools, parts)
     reasons: dict[str, Any] = {}
     for part in parts:

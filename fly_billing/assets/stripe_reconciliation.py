@@ -15,11 +15,10 @@ from dagster import (
 )
 
 from fly_billing.assets.reconciliation_metadata import described_sides
-from fly_billing.assets.run_report import check
+from fly_billing.assets.run_report import PartitionOutcomes, check, report
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.invoicing.group_members import billing_groups
-from fly_billing.partitions import months
-from fly_billing.periods import BillingMonth
+from fly_billing.partitions import month_key, month_partitions, months
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
@@ -57,18 +56,19 @@ def stripe_reconciliation(
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
     groups = billing_groups(database)
-    metadata: dict[str, Any] = {}
+    requested = month_partitions(context, clock.now())
+    outcomes = PartitionOutcomes([month_key(month) for month in requested])
     wrong: list[Mapping[str, Any]] = []
-    for month in sorted(BillingMonth.parse(key) for key in context.partition_keys):
+    for month in requested:
         try:
             both = reconcile_month(tools.journal, stripe_account.reader(tools), month, groups, all_lines=False)
         except ReadingFailed as problem:
-            wrong.append(unread_month(month, problem))
+            outcomes.fail(month_key(month), unread_month(month, problem))
             continue
         record_reconciliation(database, month, both, context.run.run_id, clock.now())
-        metadata |= described_sides(month, both)
+        outcomes.done[month_key(month)] = described_sides(month, both)
         wrong += differences_from_stripe(month, both)
         context.log.info(f"{month}: {len(both.discrepancies)} discrepancies in {len(both.expected)} invoices")
-    yield MaterializeResult(
-        metadata=metadata, check_results=[check("stripe_reconciliation", STILL_AGREES, wrong, **metadata)]
-    )
+    unread = [row for rows in outcomes.failures.values() for row in rows]
+    checks = [check("stripe_reconciliation", STILL_AGREES, [*unread, *wrong])]
+    yield from report(context, outcomes, checks, are_recorded=False)

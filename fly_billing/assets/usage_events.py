@@ -16,8 +16,8 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report, table
-from fly_billing.partitions import landing_days
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, report, table
+from fly_billing.partitions import landing_day_partitions, landing_days
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
@@ -68,20 +68,32 @@ def usage_events(
     add the missing meter or organization) and materialize the day again.
     """
     database, landing = billing_postgres.database(), usage_store.landing()
-    days = [date.fromisoformat(key) for key in context.partition_keys]
+    days = landing_day_partitions(context, clock.now())
     landed = land_and_check(database, usage_store.usage_table(), landing, days, clock.now(), context.log.info)
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
-    failures = [{"landing_day": day, "message": landed.failures[day]} for day in sorted(landed.failures)]
-    metadata = _metadata_of(landed)
+    failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]
     checks = [
-        check("usage_events", ACCOUNTED_FOR, [*failures, *landed.unaccounted], landed=metadata["landed"]),
+        check("usage_events", ACCOUNTED_FOR, [*failures, *landed.unaccounted]),
         check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
         # `alert_on_rejected_usage` alerts, per source and reason.
         check("usage_events", RESOLVED, unresolved, WARN, **{REPORTED_BY_SENSOR: True}),
     ]
-    failed = {day.isoformat() for day in landed.failures}
-    yield from report(context, metadata, checks, failed, failures, are_recorded=False)
+    yield from report(context, _outcomes(days, landed), checks, are_recorded=False)
+
+
+def _failure(day: date, message: str) -> Mapping[str, Any]:
+    return {"landing_day": day, "what to do": message}
+
+
+def _outcomes(days: Sequence[date], landed: LandingReport) -> PartitionOutcomes:
+    outcomes = PartitionOutcomes([day.isoformat() for day in days])
+    for day in landed.days:
+        if day in landed.failures:
+            outcomes.fail(day.isoformat(), _failure(day, landed.failures[day]))
+        else:
+            outcomes.done[day.isoformat()] = _metadata_of(landed)
+    return outcomes
 
 
 def _described(group: RejectedGroup) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The second asset: aggregates a month's events into exact quantities per organization, meter and dimensions."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from dagster import (
     AllPartitionMapping,
@@ -14,10 +13,10 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.run_report import check, report, runs_also, table
+from fly_billing.assets.run_report import PartitionOutcomes, check, report, runs_also, table
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.invoicing.group_members import groups_by_organization
-from fly_billing.partitions import billing_partitions, month_by_org, partition_key
+from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
@@ -55,23 +54,33 @@ def usage_rollups(
     stop the invoices of all organizations.
     """
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
-    groups = groups_by_organization(database)
     results: dict[BillingMonth, RollupReport] = {}
-    parts = billing_partitions(context)
+    parts = billing_partitions(context, clock.now())
     with usage_store.open_engine() as engine:
         for number, part in enumerate(parts, start=1):
             context.log.info(f"{part.month} ({number} of {len(parts)})")
             results[part.month] = roll_up(database, usage_table, part.month, part.groups, clock.now(), engine)
             context.log.info(f"{part.month}: {results[part.month].sentence}")
-    metadata: dict[str, Any] = {str(month): result.sentence for month, result in results.items()}
-    failures = [row for month, result in results.items() for row in _failures(month, result)]
-    failed = {str(partition_key(BillingMonth.parse(row["month"]), groups[row["organization"]])) for row in failures}
-    checks = [check("usage_rollups", ROLLED_UP, failures, **metadata)]
+    outcomes = _outcomes(parts, results, groups_by_organization(database))
+    failures = [row for rows in outcomes.failures.values() for row in rows]
+    checks = [check("usage_rollups", ROLLED_UP, failures)]
     if runs_also(context, "invoices") and len(failures) < sum(result.organizations for result in results.values()):
-        for key in failed:
-            context.add_asset_metadata({"failed": table(failures)}, partition_key=key)
-        failed, failures = set(), []
-    yield from report(context, metadata, checks, failed, failures, are_recorded=False)
+        for key, rows in outcomes.failures.items():
+            outcomes.done[key] = {"failed": table(rows)}
+        outcomes.failures = {}
+    yield from report(context, outcomes, checks, are_recorded=False)
+
+
+def _outcomes(
+    parts: Sequence[BillingPartition], results: Mapping[BillingMonth, RollupReport], groups: Mapping[str, str]
+) -> PartitionOutcomes:
+    outcomes = PartitionOutcomes([key for part in parts for key in part.keys])
+    for month, result in results.items():
+        for group in result.groups:
+            outcomes.done[str(partition_key(month, group))] = {str(month): result.sentence}
+        for row in _failures(month, result):
+            outcomes.fail(str(partition_key(month, groups[row["organization"]])), row)
+    return outcomes
 
 
 def _failures(month: BillingMonth, result: RollupReport) -> list[Mapping[str, str]]:

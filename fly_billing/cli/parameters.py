@@ -9,7 +9,7 @@ import typer
 
 from fly_billing.cli.terminal import Terminal
 from fly_billing.foreign_text import visible
-from fly_billing.periods import FIRST_MONTH, BillingMonth
+from fly_billing.periods import BillingMonth, why_not_billable
 
 WIDE_COLUMNS = 160
 
@@ -32,12 +32,8 @@ def parse_month(text: str) -> BillingMonth:
 def parse_begun_month(text: str) -> BillingMonth:
     """Parse a month that a command writes to: FIRST_MONTH to the current one. Raises typer.BadParameter."""
     month = parse_month(text)
-    now = datetime.now(UTC)
-    if month < FIRST_MONTH:
-        raise typer.BadParameter(visible(f"{month} is before {FIRST_MONTH}, the first month that can be billed"))
-    if month.start > now:
-        current = BillingMonth.containing(now)
-        raise typer.BadParameter(visible(f"{month} has not begun. The current month is {current}"))
+    if problem := why_not_billable(month, datetime.now(UTC)):
+        raise typer.BadParameter(visible(problem))
     return month
 
 

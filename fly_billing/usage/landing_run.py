@@ -24,12 +24,14 @@ class LandingReport:
     """The outcome of landing some days.
 
     Attributes:
+        days: The landing days that were landed or failed.
         failures: Why a day could not be landed, and what to do, by day.
         rejections: A row per reason of rejection.
         unaccounted: A row per landing day whose rows are not all accepted, duplicate or rejected.
         table_version: The version of the usage table afterwards.
     """
 
+    days: Sequence[date]
     files: Sequence[LandedFile]
     failures: Mapping[date, str]
     accounts: Sequence[LandingCounts]
@@ -58,8 +60,8 @@ def land_and_check(
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
     accounts, table = count_landed_rows(database, days), open_usage_table(database, usage)
-    rejections = count_rejected_rows(database, days)
-    return LandingReport(files, failures, accounts, rejections, unaccounted_days(accounts, table, days), table.version)
+    rejections, unaccounted = count_rejected_rows(database, days), unaccounted_days(accounts, table, days)
+    return LandingReport(days, files, failures, accounts, rejections, unaccounted, table.version)
 
 
 def count_rejected_rows(database: BillingDatabase, days: Sequence[date]) -> list[Row]:

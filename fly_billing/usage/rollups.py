@@ -56,12 +56,14 @@ class RollupReport:
     """The outcome of a roll-up.
 
     Attributes:
+        groups: The billing groups that were rolled up.
         usage_table_version: The version of the usage table that all rollups are from.
         organizations, events, rollups: Totals, including those of `failures`.
         changed: The number of organizations with a new snapshot.
         failures: The organizations for which nothing was written.
     """
 
+    groups: Sequence[str]
     usage_table_version: int
     organizations: int
     events: int
@@ -115,7 +117,7 @@ def roll_up(
         changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now))
         ((count, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
-    return RollupReport(version, count, events or 0, rollups, changed, failures)
+    return RollupReport(groups, version, count, events or 0, rollups, changed, failures)
 
 
 @dataclass(frozen=True)

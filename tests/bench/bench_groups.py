@@ -31,8 +31,7 @@ from rich.table import Table
 from fly_billing.cli.runs import QUIET
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres.roles import DAGSTER
-from fly_billing.jobs import RANGE_END, RANGE_START
-from fly_billing.partitions import month_by_org, orgs, partition_key
+from fly_billing.partitions import RANGE_END, RANGE_START, month_by_org, orgs, partition_key
 from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
 from tests.bench.sample_of_size import MONTH
 from tests.bench.server import bench_server
