@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -154,12 +155,27 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def kill_programs_on(root: Path) -> None:
+    """Kill what a killed program has started meanwhile in a session of its own, such as the server of pg_ctl."""
+    while started := programs_on(root):
+        for pid in started:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def programs_on(root: Path) -> list[int]:
+    listed = subprocess.run(["/bin/ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if str(root) in line]
+
+
 def test_after_kills_at_every_step_the_next_start_has_the_server_with_all_roles_and_databases(tmp_path: Path) -> None:
     root = tmp_path / "postgres"
     try:
         for step in STEPS:
             found = run(STARTER, root, *step)
             assert found.returncode == -signal.SIGKILL, (step, found.stderr)
+            if step[1] == "killed":
+                kill_programs_on(root)
         with running(root, databases=("billing", "dagster")) as server:
             for role, database in ((OWNER, "billing"), (DAGSTER, "dagster")):
                 with psycopg.connect(server.url(database, "postgresql", role=role)) as connection:
