@@ -1,6 +1,6 @@
 """What a promotional credit paid goes back to the credit, by the ledger that the database keeps."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -16,6 +16,7 @@ from tests.support.builders import CLOSED, DAY, OCTOBER, SEPTEMBER, TERMS, Platf
 
 LATER = CLOSED + timedelta(days=10)
 NOVEMBER = BillingMonth(2026, 11)
+OCTOBER_DAY = date(2026, 10, 15)
 
 
 def correct(platform: Platform, quantity: str) -> Decimal:
@@ -34,6 +35,11 @@ def correct(platform: Platform, quantity: str) -> Decimal:
     )
     assert not done.failures
     return sum((one.amount for one in done.found), Decimal(0))
+
+
+def use_in_october(platform: Platform, quantity: str) -> None:
+    used = event("e2", quantity, time=f"{OCTOBER_DAY}T12:00:00Z")
+    write_jsonl(platform.landing_dir, [used], OCTOBER_DAY, "usage")
 
 
 def ledger(platform: Platform) -> list[tuple[str, int]]:
@@ -243,6 +249,37 @@ def test_a_month_that_a_deposit_paid_is_corrected_step_by_step_to_nothing(platfo
     assert (sum(platform.totals()), left(platform)) == (0, deposit)
     (taxes,) = platform.query("select sum(tax_cents)::bigint as cents from invoice_taxes")
     assert taxes["cents"] == 0
+    assert all_is_explained(platform)
+
+
+@pytest.mark.parametrize(
+    ("granted", "quantity", "money", "deposit"),
+    [
+        ("300", "200", 0, 24050),  # it pays 35.70 and 23.80 in the end
+        ("119", "1000", 3570, 0),  # of 119.00 it pays the 83.30 that September gave back
+    ],
+)
+def test_an_invoice_with_a_return_to_a_deposit_is_corrected_itself(
+    platform: Platform, granted: str, quantity: str, money: int, deposit: int
+) -> None:
+    """With 19 %: September is 30.00 instead of 100.00, by October's invoice; then October is not 50.00 either."""
+    platform.grant("acme", "Deposit", granted, pays="gross")
+    platform.add_tax("acme", "VAT", "19")
+    platform.use(event("e1", "1000"))
+    platform.close()
+    correct(platform, "300")
+    use_in_october(platform, "500")
+    platform.close(OCTOBER)
+    assert (platform.totals(), left(platform)) == ([0, 0], int(granted) * 100 - 3570 - 5950)
+    use_in_october(platform, quantity)
+    later = Actor("ann", LATER + timedelta(days=30), "wrong")
+    platform.land(OCTOBER_DAY, now=later.at)
+    platform.roll_up(OCTOBER, later.at)
+    assert not correct_month(
+        platform.database, OCTOBER, ["acme"], platform.usage_table, later, guard=OFF, with_terms=True
+    ).failures
+    platform.close(NOVEMBER)
+    assert (platform.totals(), left(platform)) == ([0, 0, money], deposit)
     assert all_is_explained(platform)
 
 
