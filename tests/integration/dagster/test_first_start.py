@@ -164,7 +164,8 @@ def kill_programs_on(root: Path) -> None:
 
 
 def programs_on(root: Path) -> list[int]:
-    listed = subprocess.run(["/bin/ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
+    command = ["/bin/ps", "-axww", "-o", "pid=,command="]
+    listed = subprocess.run(command, capture_output=True, check=True, encoding="utf-8", errors="surrogateescape")
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if str(root) in line]
 
 
