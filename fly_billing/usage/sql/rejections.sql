@@ -11,8 +11,8 @@ select exists (
 -- null if the organization does not exist, `aggregation` if not exactly one meter reads the rows.
 select
     u.usage_source, u.reason, u.organization_id, u.meter, u.read_dimensions as dimensions, u.usage_day,
-    min(u.landing_day) as first_landing, max(u.landing_day) as last_landing, max(d.landed_at) as landed_at, count(*) as rows,
-    count(u.quantity) as readable, coalesce(sum(u.quantity), 0) as quantity, m.aggregation,
+    min(u.landing_day) as first_landing, max(u.landing_day) as last_landing, max(d.landed_at) as landed_at,
+    count(*) as rows, count(u.quantity) as readable, coalesce(sum(u.quantity), 0) as quantity, m.aggregation,
     coalesce(held.price_book, o.price_book) as price_book
 from unresolved_rejections as u
 join landing_days as d on d.landing_day = u.landing_day
