@@ -183,7 +183,7 @@ def differences(
         before, after = billed.get(key), now.get(key)
         earlier = adjusted.get(key)
         if not before and not after and earlier:  # only an adjustment charged it, and nothing of it is owed any more
-            before = replace(earlier, amount=Decimal(0), items=())
+            before = replace(earlier, amount=Decimal(0))
         charge = after or before
         assert charge is not None
         difference = Difference(

@@ -182,7 +182,7 @@ def loss_of(proposal: Proposal) -> _Loss:
     gross = exact_sum([max(ZERO, EXACT.subtract(level.peak, level.current)) for level in first_hand])
     baseline = exact_sum([level.baseline for level in levels])
     net = EXACT.subtract(baseline, exact_sum([level.current for level in levels]))
-    return _Loss(max(exact_sum([level.peak for level in first_hand]), baseline, ZERO), max(gross, net, ZERO))
+    return _Loss(max(exact_sum([level.peak for level in first_hand]), baseline, ZERO), max(gross, net))
 
 
 def _usage_losses(proposal: Proposal) -> dict[str, _Loss]:

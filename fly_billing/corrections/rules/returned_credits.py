@@ -120,20 +120,18 @@ def credit_differences(
     now = _charges_now(draft, month, before)
     things = {thing_key(item): item for item in [*before.items, *now.items]}
     paid = _paid(billed, before, used)
-    drawn = _draw(paid, _paid_of_others(billed, now), before, now, promotions, draft.account)
+    paid_items = _paid_items(billed)
+    drawn = _draw(paid, paid_items, before, now, promotions, draft.account)
     if after_tax:
-        for item in billed:
-            if item.kind == "credit" and item.amount < 0 and item.credit_grant_id not in after_tax:
-                before.take_off({item_id: part for item_id, part in _applied(item) if item_id in before.left})
         gross_before = _gross(before, _after_tax(billed, after_tax), draft)
         gross_now = _gross(now, _after_tax([*_adjustments(billed), *draft.items], after_tax), draft)
-        more = _draw(paid, _paid_of_others(billed, gross_now), gross_before, gross_now, deposits, draft.account)
+        more = _draw(paid, paid_items, gross_before, gross_now, deposits, draft.account)
         drawn |= _in_whole_cents(paid, more, draft.account.currency)
     names = {grant.id: grant for grant in used.grants}
     payer = draft.account.organization_id
     found = [
         _difference(payer, names[grant], things.get(thing), thing, paid.get((grant, thing), ZERO), kept)
-        for grant, thing in sorted(paid.keys() | drawn.keys(), key=str)
+        for grant, thing in sorted(paid.keys() | drawn.keys())
         for kept in [drawn.get((grant, thing), ZERO)]
     ]
     return [
@@ -149,7 +147,7 @@ def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceIn
     account = draft.account
     taxed = InvoiceInProgress(account, NAMELESS, list(items), {item.id: charges.left[item.id] for item in items})
     for item in items:
-        if item.kind == "subscription" and item.amount < 0:
+        if item.kind == "subscription":
             taxed.other_rates[item.id] = tuple(account.rates_of_fee(item))
         if item.kind == "adjustment":
             taxed.other_rates[item.id] = tuple(_rates_of_month(item, account))
@@ -162,7 +160,7 @@ def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceIn
 def _rates_of_month(adjustment: InvoiceItem, account: InvoiceInputs) -> Sequence[TaxRate]:
     """Return the tax rates of the month that the adjustment corrects, if known, else those of the invoice."""
     rates = {str(month): taxes for month, taxes in account.earlier_taxes.items()}
-    return rates.get(adjustment.detail.get("month", ""), account.taxes)
+    return rates.get(adjustment.detail["month"], account.taxes)
 
 
 def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
@@ -186,9 +184,7 @@ def _adjustments(billed: Iterable[InvoiceItem]) -> list[InvoiceItem]:
 
 def _after_tax(items: Iterable[InvoiceItem], after_tax: Collection[UUID]) -> list[InvoiceItem]:
     """List the items charged after tax: returns to credits that pay after tax."""
-    return [
-        item for item in items if item.credit_grant_id in after_tax and (item.kind == "adjustment" or item.amount > 0)
-    ]
+    return [item for item in items if item.credit_grant_id in after_tax and not _is_payment(item)]
 
 
 def _charges(own: Iterable[InvoiceItem], others: Iterable[InvoiceItem], left: Mapping[UUID, Decimal]) -> _Charges:
@@ -212,7 +208,7 @@ def _charges_billed(billed: Sequence[InvoiceItem], month: BillingMonth, after_ta
     charged = [item for item in billed if item.kind not in TAKEN_OFF]
     left = {item.id: item.amount for item in charged}
     for item in billed:
-        is_returned = item.kind == "credit" and item.amount > 0 and item.credit_grant_id not in after_tax
+        is_returned = _is_refund(item) and item.credit_grant_id not in after_tax
         if item.kind in ("discount", "maximum") or is_returned:
             for item_id, part in _applied(item):
                 left[item_id] = EXACT.subtract(left.get(item_id, ZERO), part)
@@ -225,6 +221,24 @@ def _is_taxed_adjustment(item: InvoiceItem, after_tax: Collection[UUID]) -> bool
     return item.kind == "adjustment" and item.credit_grant_id not in after_tax
 
 
+def _is_payment(item: InvoiceItem) -> bool:
+    """Return True if the item is the payment of a credit."""
+    return item.kind == "credit" and item.amount < 0
+
+
+def _is_refund(item: InvoiceItem) -> bool:
+    """Return True if the item returns the part of a refunded fee that a credit had paid."""
+    return item.kind == "credit" and item.amount > 0
+
+
+def _payments(billed: Iterable[InvoiceItem]) -> Iterator[tuple[UUID, UUID, Decimal]]:
+    """Yield each payment: the credit, the id of the item that it paid, and the amount for the item or for its tax."""
+    for item in billed:
+        if item.credit_grant_id and _is_payment(item):
+            for item_id, part in (*_applied(item), *_applied(item, "taxes_of")):
+                yield item.credit_grant_id, item_id, part
+
+
 def _applied(item: InvoiceItem, what: str = "applied_to") -> Iterator[tuple[UUID, Decimal]]:
     for part in item.detail.get(what, ()):
         yield UUID(part["item"]), Decimal(part["amount"])
@@ -234,24 +248,18 @@ def _paid(billed: Sequence[InvoiceItem], before: _Charges, used: CreditsUsed) ->
     """Sum the payments of each credit for each charge, here and elsewhere, less returns."""
     things = {item.id: thing_key(item) for item in before.items}
     paid: Parts = defaultdict(Decimal, used.elsewhere)
-    for item in billed:
-        if item.kind == "credit" and item.amount < 0:
-            for item_id, part in (*_applied(item), *_applied(item, "taxes_of")):
-                if item_id in things and item.credit_grant_id:
-                    at = item.credit_grant_id, things[item_id]
-                    paid[at] = EXACT.add(paid[at], part)
+    for grant, item_id, part in _payments(billed):
+        if item_id in things:
+            at = grant, things[item_id]
+            paid[at] = EXACT.add(paid[at], part)
     return dict(paid)
 
 
-def _paid_of_others(billed: Sequence[InvoiceItem], charges: _Charges) -> Mapping[UUID, Mapping[UUID, Decimal]]:
-    """Sum the payments of each credit for fees in advance and adjustments, by item."""
-    others = {item.id for item in charges.others}
+def _paid_items(billed: Sequence[InvoiceItem]) -> Mapping[UUID, Mapping[UUID, Decimal]]:
+    """Sum the payments of each credit on the final invoice, by item."""
     paid: dict[UUID, dict[UUID, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    for item in billed:
-        if item.kind == "credit" and item.amount < 0 and item.credit_grant_id:
-            for item_id, part in (*_applied(item), *_applied(item, "taxes_of")):
-                if item_id in others:
-                    paid[item.credit_grant_id][item_id] = EXACT.add(paid[item.credit_grant_id][item_id], part)
+    for grant, item_id, part in _payments(billed):
+        paid[grant][item_id] = EXACT.add(paid[grant][item_id], part)
     return paid
 
 
@@ -261,22 +269,26 @@ def _of_grant(parts: Mapping[tuple[UUID, str], Decimal], grant: UUID) -> Decimal
 
 def _draw(
     paid: Parts,
-    of_others: Mapping[UUID, Mapping[UUID, Decimal]],
+    paid_items: Mapping[UUID, Mapping[UUID, Decimal]],
     before: _Charges,
     now: _Charges,
     among: Sequence[CreditGrant],
     account: InvoiceInputs,
 ) -> Parts:
-    """Return the payments of these credits on the correct invoice, and subtract them from `now`."""
+    """Return the payments of these credits on the correct invoice.
+
+    Subtracts them from `now`, and their payments on the final invoice from `before`.
+    """
     whole = _Charges(now.items, dict(now.left))
-    # An invoice below zero was refunded in money. A correction that charges more was charged nevertheless.
-    beyond = max(ZERO, EXACT.minus(before.left_in_all()))
     things = {item.id: thing_key(item) for item in now.items}
     totals: dict[UUID, Decimal] = {}
     drawn: Parts = defaultdict(Decimal)
     grants = sorted(among, key=drawing_order)
     for grant in grants:
-        others = of_others.get(grant.id, {})
+        payments = paid_items.get(grant.id, {})
+        others = {item.id: payments[item.id] for item in now.others if item.id in payments}
+        # An invoice below zero was refunded in money. A correction that charges more was charged nevertheless.
+        beyond = max(ZERO, EXACT.minus(before.left_in_all()))
         beyond_scope = max(ZERO, EXACT.minus(before.left_of(grant.scope)))
         to_pay = min(EXACT.add(now.left_of(grant.scope), beyond_scope), EXACT.add(now.left_in_all(), beyond))
         to_pay = min(EXACT.subtract(to_pay, exact_sum(list(others.values()))), _of_grant(paid, grant.id))
@@ -287,6 +299,7 @@ def _draw(
             at = grant.id, things[item]
             drawn[at] = EXACT.add(drawn[at], part)
         now.take_off({**parts, **others})
+        before.take_off({item: part for item, part in payments.items() if item in before.left})
     if account.is_taxed_by_item and any(grant.pays == "net" for grant in among):  # credits decide taxes
         return drawn
     return _unmoved(paid, grants, totals, whole) or drawn
@@ -313,7 +326,7 @@ def _fill(
 def _unmoved(paid: Parts, grants: Sequence[CreditGrant], totals: Mapping[UUID, Decimal], now: _Charges) -> Parts | None:
     """Let the credits pay these totals, first the charges that they paid before. Return None if a rest remains."""
     charges, rest = _Charges(now.items, dict(now.left)), dict(totals)
-    drawn: Parts = defaultdict(Decimal)
+    drawn: Parts = {}
     for grant in grants:
         most = {thing: amount for (grant_id, thing), amount in paid.items() if grant_id == grant.id}
         rest[grant.id] = EXACT.subtract(rest[grant.id], _fill(charges, grant, rest[grant.id], drawn, most))
@@ -353,18 +366,18 @@ def _fees(
     items = {item.id: item for item in [*billed, *draft.items]}
     names = {grant.id: grant for grant in used.grants}
     was, is_ = _returned_fees(billed, items, month), _returned_fees(draft.items, items, month)
-    for grant, thing in sorted(is_.keys(), key=str):
+    for grant, thing in sorted(is_):
         before = EXACT.add(was.get((grant, thing), ZERO), used.fees_returned.get((grant, thing), ZERO))
         back = EXACT.subtract(is_[grant, thing], before)
         if back > 0:
-            item = next(fee for fee in draft.items if fee.kind == "subscription" and charge_key(fee) == thing)
+            item = next(fee for fee in draft.items if charge_key(fee) == thing)
             yield _difference(payer, names[grant], item, thing, back, ZERO, fee=True)
 
 
 def _returned_fees(items: Iterable[InvoiceItem], known: Mapping[UUID, InvoiceItem], month: BillingMonth) -> Parts:
     returned: Parts = defaultdict(Decimal)
     for item in items:
-        if item.kind == "credit" and item.amount > 0 and item.credit_grant_id:
+        if item.credit_grant_id and _is_refund(item):
             for item_id, part in _applied(item):
                 if not is_ahead(known[item_id], month):
                     at = item.credit_grant_id, charge_key(known[item_id])

@@ -54,8 +54,9 @@ def splits_of_credits(
             splits[difference.charge.key] = {}
             continue
         like = next(side[thing] for side in (*sides, adjusted) if side.get(thing))
-        amounts = shares(difference.amount, [abs(amount) for amount in like.values()])
-        splits[difference.charge.key] = dict(zip(like, amounts, strict=True))
+        splits[difference.charge.key] = _split_like(
+            {rates: abs(amount) for rates, amount in like.items()}, difference.amount
+        )
     return splits
 
 
@@ -92,10 +93,13 @@ def _parts_of(
 def _split_reduction(item: InvoiceItem, parts: Mapping[UUID, Parts]) -> Split:
     split: Split = {}
     for part in item.detail["applied_to"]:
-        target = parts[UUID(part["item"])]
-        amounts = shares(EXACT.minus(Decimal(part["amount"])), list(target.values()))
-        _add(split, dict(zip(target, amounts, strict=True)))
+        _add(split, _split_like(parts[UUID(part["item"])], EXACT.minus(Decimal(part["amount"]))))
     return split
+
+
+def _split_like(parts: Parts, amount: Decimal) -> Split:
+    """Split the amount in proportion to these parts."""
+    return dict(zip(parts, shares(amount, list(parts.values())), strict=True))
 
 
 def _add(split: Split, more: Parts) -> None:

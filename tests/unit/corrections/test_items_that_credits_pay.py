@@ -23,7 +23,7 @@ from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import OCTOBER, SEPTEMBER, id_of
 from tests.unit.corrections.test_credits_beside_other_fees import AUGUST, BY_KIND, VAT, as_stored, month_of
 from tests.unit.corrections.test_returned_credits import corrected, invoice, usage
-from tests.unit.invoicing.steps.drafts import credit, draft_of, item
+from tests.unit.invoicing.steps.drafts import credit, draft_of, item, tax
 from tests.unit.invoicing.test_taxes_returned import RATES, member, taking
 
 MACHINES = Scope(products=("Machines",))
@@ -222,6 +222,19 @@ def test_what_a_credit_paid_of_a_fee_ahead_with_its_tax_stays_with_that_fee(
     assert deposit_gets_back(charged, now) == Decimal(expected)
 
 
+def test_a_fee_given_back_is_taxed_at_the_rate_that_charged_it_when_a_deposit_gets_back() -> None:
+    """11.00 of usage, less 30 at 5 %: -31.50, and 55.00 ahead: 34.50. At 8 of usage 32.30: 2.20 go back."""
+    by = [credit("500", "deposit", pays="gross")]
+    charged, now = (
+        replace(
+            month_of(usage, by, gone=["30"], kept=["50"], rates=[VAT]), earlier_taxes={AUGUST: [tax("VAT then", "5")]}
+        )
+        for usage in ("10", "8")
+    )
+    assert assemble_invoice(charged).total_cents == 0
+    assert deposit_gets_back(charged, now) == Decimal("2.2")
+
+
 def test_a_rate_of_fees_is_not_that_of_usage_when_a_deposit_gets_back() -> None:
     """10 at 5 % and 50 ahead at 10 %: 65.50. At 8 of usage 63.40: 2.10 go back."""
     by = [credit("500", "deposit", pays="gross")]
@@ -283,3 +296,27 @@ def test_a_raise_of_a_month_below_zero_that_returned_credit_stays_paid(
     used = CreditsUsed([*by, credit("0", "old")], {(by[0].id, "acme|usage|web"): 4 * size})
     found = credit_differences(billed.items, now, SEPTEMBER, used)
     assert moved(found) == ({"prepaid web": Decimal(back) * size} if Decimal(back) else {})
+
+
+@pytest.mark.parametrize("pays", ["net", "gross"])
+@pytest.mark.parametrize("scale", ["1", "0.01"])
+@pytest.mark.parametrize(("corrected_to", "back"), [("15", "0"), ("13", "2"), ("10", "5")])
+def test_a_raise_stays_paid_where_an_earlier_credit_left_nothing_to_pay_in_the_scope(
+    pays: str, corrected_to: str, back: str, scale: str
+) -> None:
+    """Web 10, by a credit for usage; a plan of Machines gave back 8; 20 ahead for volumes. Late usage of 5 more.
+
+    A second credit, for Machines, paid these 5 in October: they were charged all the same. At 15 it keeps them.
+    """
+    size = Decimal(scale)
+    by = [
+        credit(10 * size, "first", scope=Scope(kinds=("usage",))),
+        credit("100", "second", scope=MACHINES, priority=1, pays=pays),
+    ]
+    rest = subscription("plan", str(-8 * size)), subscription("disk", str(20 * size), "Volumes", is_ahead=True)
+    billed = invoice(usage("web", 10 * size), *rest, by=by[:1])
+    found = corrected(
+        billed, usage("web", Decimal(corrected_to) * size), *rest, by=by,
+        elsewhere={(by[1].id, "acme|usage|web"): 5 * size},
+    )  # fmt: skip
+    assert moved(found) == ({"second web": Decimal(back) * size} if Decimal(back) else {})
