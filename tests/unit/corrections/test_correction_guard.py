@@ -248,3 +248,14 @@ def test_equal_amounts_are_listed_by_name_and_the_alert_has_its_code() -> None:
     alert = held_alert(HeldTotal("2026-09", "USD", {"beta": Decimal(1), "acme": Decimal(1)}, ("much",)))
     assert alert.body.splitlines()[:2] == ["- acme: $1.00", "- beta: $1.00"]
     assert alert.code == "corrections_held"
+
+
+def test_usage_that_only_an_adjustment_charged_is_lost_by_the_organization_that_used_it() -> None:
+    """An adjustment charged acme 20.00 for beta's late usage; all of it goes back. Its level names the payer."""
+    levels = (
+        level("egress", "1000"),
+        ChargeLevel("beta|egress", "acme", "usage", Decimal(0), Decimal(20), Decimal(20)),
+    )
+    changes = {"beta|egress": ("beta", "usage", Decimal(-20))}
+    (held,) = corrections_to_hold("2026-09", [Proposal(NAMES, "acme", "USD", levels, changes)], {}, GUARD)
+    assert held.reason == "beta would get back $20.00 of $20.00 of its usage charges (100.0 %; the limit is 50 %)"

@@ -19,9 +19,12 @@ from fly_billing.corrections.rules.differences import (
     charges_of,
     differences,
     differences_by_usage,
+    recalculate,
 )
+from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
-from tests.support.builders import OCTOBER, SEPTEMBER, id_of
+from fly_billing.pricing.rules.prices import PriceBook
+from tests.support.builders import OCTOBER, SEPTEMBER, at, id_of
 from tests.unit.invoicing.steps.drafts import item
 
 A, B = id_of("A"), id_of("B")
@@ -407,3 +410,40 @@ def test_a_difference_by_usage_names_the_part_that_waits() -> None:
     ((one,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
     amounts = [one.billed, one.adjusted, one.undecided, one.owed, one.amount]
     assert amounts == [Decimal(each) for each in ("3", "0", "1.5", "7.5", "3")]
+
+
+# --- Fees and their intervals ---------------------------------------------------------------------------------------
+
+
+def test_a_corrected_fee_names_its_interval_and_other_charges_name_none() -> None:
+    """An invoice for another month may charge a part of the same interval."""
+    interval = {"interval_start": SEPTEMBER.start, "interval_end": SEPTEMBER.end}
+    found = compare([fee("1", "30", **interval), traffic("1", "1")], [fee("0.5", "15", **interval), traffic("2", "2")])
+    assert [dict(difference.detail) for difference in found] == [
+        {
+            "billed_quantity": "1", "quantity": "0.5",
+            "interval_start": "2026-09-01 00:00:00+00:00", "interval_end": "2026-10-01 00:00:00+00:00",
+        },
+        {"billed_quantity": "1", "quantity": "2"},
+    ]  # fmt: skip
+
+
+def test_fees_of_two_intervals_name_none() -> None:
+    halves = [
+        fee("1", "30", interval_start=SEPTEMBER.start, interval_end=at("2026-09-16")),
+        fee("1", "30", interval_start=at("2026-09-16"), interval_end=SEPTEMBER.end),
+    ]
+    (found,) = compare(halves, [])
+    assert found.detail == {"billed_quantity": "2", "quantity": "0"}
+
+
+def test_a_fee_ahead_and_the_discount_that_went_with_a_returned_one_stay_as_billed() -> None:
+    """30 for October, though its price is not known any more; and 0.50 of discount taken back with 5 returned."""
+    interval = {"interval_start": OCTOBER.start, "interval_end": OCTOBER.end}
+    ahead, returned = fee("1", "30", **interval), fee("1", "-5", **interval, id=id_of("returned"))
+    part = {"item": str(returned.id), "amount": "-0.5"}
+    discount = item("Coupon", "0.50", "discount", discount_id=id_of("coupon"), detail={"applied_to": [part]})
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([]))])
+    draft = recalculate(account, [ahead, returned, discount, traffic("1", "1")])
+    assert draft.items == [ahead, returned, discount]
+    assert draft.left == {ahead.id: Decimal(30), returned.id: Decimal("-4.5")}

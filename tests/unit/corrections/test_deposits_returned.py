@@ -189,6 +189,7 @@ LEAVER = Subscription(
     [
         # 15.00 of 30.00 are kept, of which the promotion paid 20.00: it gets 5.00, and 10.00 are money.
         ("2026-09-16", "0", "5"),
+        ("2026-09-16", "4.5", "0.5"),
         ("2026-09-16", "2", "3"),  # 2.00 went back to it before
         ("2026-09-16", "5", None),
         ("2026-09-16", "7", None),  # more than that: what went back is not taken away again

@@ -314,3 +314,30 @@ def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> N
     thing = key_of("subscription", "club")
     found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], account)
     assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}
+
+
+def test_what_goes_back_to_a_deposit_is_money_and_taxed_at_no_rate() -> None:
+    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    deposit, promotion = given_back("acme|usage|web", "5"), given_back("acme|usage|books", "3")
+    deposit = replace(deposit, detail={**deposit.detail, "pays": "gross"})
+    items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS)]
+    assert splits_of_credits([deposit, promotion], items, {}, [], account) == {
+        "acme|credit|acme|usage|web": {},
+        "acme|credit|acme|usage|books": {(CHEAP,): 3},
+    }
+
+
+def difference_of(key: str, amount: str) -> Difference:
+    charge = Charge(key, "usage", "acme", "Machines", key, Decimal(0), Decimal(1), "unit")
+    return Difference(charge, Decimal(0), Decimal(0), Decimal(amount))
+
+
+def test_each_difference_is_taxed_by_itself_and_the_first_one_takes_what_only_moved() -> None:
+    """Web is new, books were adjusted by 4 and are not owed, and 2 of a coupon moved from one rate to the other."""
+    found = taxed_differences(
+        [difference_of("books", "-4"), difference_of("web", "10")],
+        billed={"coupon": {(VAT,): Decimal(-2)}},
+        adjusted={"books": {(CHEAP,): Decimal(4)}},
+        now={"web": {(VAT,): Decimal(10)}, "coupon": {(CHEAP,): Decimal(-2)}},
+    )
+    assert found == {"books": {(CHEAP,): Decimal(-6), (VAT,): Decimal(2)}, "web": {(VAT,): Decimal(10)}}
