@@ -38,7 +38,7 @@ class PartitionOutcomes:
 
     Attributes:
         requested: The partitions that the run must cover.
-        done: The partitions that it covered, each with the metadata of this partition alone.
+        done: The partitions that it covered, each with the metadata that Dagster shows with it.
         failures: The partitions that failed, each with a row per failure and its fix.
     """
 

@@ -18,10 +18,11 @@ from dagster import (
 
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, report, table
 from fly_billing.partitions import landing_day_partitions, landing_days
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
-from fly_billing.usage.landing_run import LandingReport, land_and_check
+from fly_billing.usage.landing_run import LandingReport, count_rejected_rows, land_and_check
 from fly_billing.usage.rejections import RejectedGroup, list_unresolved
 from fly_billing.worklist.due import list_landing_problems
 
@@ -79,20 +80,20 @@ def usage_events(
         # `alert_on_rejected_usage` alerts, per source and reason.
         check("usage_events", RESOLVED, unresolved, WARN, **{REPORTED_BY_SENSOR: True}),
     ]
-    yield from report(context, _outcomes(days, landed), checks, are_recorded=False)
+    yield from report(context, _outcomes(database, days, landed), checks, are_recorded=False)
 
 
 def _failure(day: date, message: str) -> Mapping[str, Any]:
     return {"landing_day": day, "what to do": message}
 
 
-def _outcomes(days: Sequence[date], landed: LandingReport) -> PartitionOutcomes:
+def _outcomes(database: BillingDatabase, days: Sequence[date], landed: LandingReport) -> PartitionOutcomes:
     outcomes = PartitionOutcomes([day.isoformat() for day in days])
     for day in landed.days:
         if day in landed.failures:
             outcomes.fail(day.isoformat(), _failure(day, landed.failures[day]))
         else:
-            outcomes.done[day.isoformat()] = _metadata_of(landed)
+            outcomes.done[day.isoformat()] = _metadata_of(database, landed, day)
     return outcomes
 
 
@@ -108,18 +109,19 @@ def _described(group: RejectedGroup) -> dict[str, Any]:
     }
 
 
-def _metadata_of(landed: LandingReport) -> dict[str, Any]:
-    files = landed.files
+def _metadata_of(database: BillingDatabase, landed: LandingReport, day: date) -> dict[str, Any]:
+    """Return what landed on this day, whatever other days the run landed."""
+    files = [file for file in landed.files if file.day == day]
+    rejected = sum(file.rejected for file in files)
     return {
         "table_version": landed.table_version,
         "files": len(files),
-        "empty_files": [f"{file.day}/{file.path}" for file in files if file.landed == 0],
+        "empty_files": [file.path for file in files if file.landed == 0],
         "landed": sum(file.landed for file in files),
         "accepted": sum(file.accepted for file in files),
         "duplicate": sum(file.duplicate for file in files),
-        "rejected": sum(file.rejected for file in files),
-        "rejected_by_reason": table(landed.rejections),
-        "by_landing_day": table([asdict(account) for account in landed.accounts], most=31),
+        "rejected": rejected,
+        "rejected_by_reason": table(count_rejected_rows(database, [day]) if rejected else []),
     }
 
 

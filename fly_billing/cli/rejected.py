@@ -18,7 +18,6 @@ from fly_billing.output_files import output_file
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import (
-    MOST_NAMED,
     RejectedGroup,
     RejectedRow,
     RowPlace,
@@ -112,16 +111,12 @@ def _table(groups: Sequence[RejectedGroup]) -> Table:
         table.add_column(name, justify="right" if name in ("Rows", "Estimate") else "left", overflow="fold")
     for group in groups:
         days = f"{group.first_day}" + (f" to {group.last_day}" if group.last_day != group.first_day else "")
-        table.add_row(group.source, group.reason, named(group), f"{group.rows:,}", days, group.estimate.in_words())
+        table.add_row(
+            group.source, group.reason, _organizations(group), f"{group.rows:,}", days, group.estimate.in_words()
+        )
     return table
 
 
-def named(group: RejectedGroup) -> str:
-    """Name the first organizations of the group, and count the others and the rows that name none."""
-    more = len(group.organizations) - MOST_NAMED
-    parts = [
-        *group.organizations[:MOST_NAMED],
-        *([f"{more:,} more"] if more > 0 else []),
-        *([f"not readable in {counted(f'{group.unnamed_rows:,}', 'row')}"] if group.unnamed_rows else []),
-    ]
-    return ", ".join(parts)
+def _organizations(group: RejectedGroup) -> str:
+    unnamed = f"not readable in {counted(f'{group.unnamed_rows:,}', 'row')}" if group.unnamed_rows else ""
+    return ", ".join(filter(None, [group.named_organizations, unnamed]))

@@ -13,7 +13,7 @@ from typing import Any
 
 from fly_billing.periods import FIRST_MONTH
 from fly_billing.postgres.database import BillingDatabase, Row
-from fly_billing.usage.checks import LandingCounts, count_landed_rows, unaccounted_days
+from fly_billing.usage.checks import count_landed_rows, unaccounted_days
 from fly_billing.usage.landing import DaysNotLanded, LandedFile, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
 from fly_billing.usage.usage_table import UsageTable
@@ -26,7 +26,6 @@ class LandingReport:
     Attributes:
         days: The landing days that were landed or failed.
         failures: Why a day could not be landed, and what to do, by day.
-        rejections: A row per reason of rejection.
         unaccounted: A row per landing day whose rows are not all accepted, duplicate or rejected.
         table_version: The version of the usage table afterwards.
     """
@@ -34,8 +33,6 @@ class LandingReport:
     days: Sequence[date]
     files: Sequence[LandedFile]
     failures: Mapping[date, str]
-    accounts: Sequence[LandingCounts]
-    rejections: Sequence[Row]
     unaccounted: Sequence[Mapping[str, Any]]
     table_version: int
 
@@ -59,9 +56,9 @@ def land_and_check(
         files = land_days(database, usage, landing_dir, days, FIRST_MONTH, now, progress)
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
-    accounts, table = count_landed_rows(database, days), open_usage_table(database, usage)
-    rejections, unaccounted = count_rejected_rows(database, days), unaccounted_days(accounts, table, days)
-    return LandingReport(days, files, failures, accounts, rejections, unaccounted, table.version)
+    table = open_usage_table(database, usage)
+    unaccounted = unaccounted_days(count_landed_rows(database, days), table, days)
+    return LandingReport(days, files, failures, unaccounted, table.version)
 
 
 def count_rejected_rows(database: BillingDatabase, days: Sequence[date]) -> list[Row]:

@@ -8,6 +8,7 @@ and the rule of the estimate (`usage.rules.rejected_amounts`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -28,6 +29,7 @@ from fly_billing.usage.rules.rejected_amounts import Estimate, PricedRows, estim
 
 # The number of organizations that a sentence names.
 MOST_NAMED = 5
+_PLACE = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/(?P<path>.+):(?P<line>[0-9]{1,18})", re.DOTALL)
 
 
 class NothingToWaive(ActionableError):
@@ -57,11 +59,15 @@ class RejectedGroup:
     estimate: Estimate
 
     @property
+    def named_organizations(self) -> str:
+        """The first organizations, and the number of the others: `acme, labs, 7 more`. Empty if no row names one."""
+        more = len(self.organizations) - MOST_NAMED
+        return ", ".join([*self.organizations[:MOST_NAMED], *([f"{more:,} more"] if more > 0 else [])])
+
+    @property
     def sentence(self) -> str:
         """The group in words: `usage.jsonl, bad_time: 2 rows of acme, labs; estimate $0.30`."""
-        more = len(self.organizations) - MOST_NAMED
-        named = ", ".join([*self.organizations[:MOST_NAMED], *([f"{more:,} more"] if more > 0 else [])])
-        rows = counted(f"{self.rows:,}", "row") + (f" of {named}" if named else "")
+        rows = counted(f"{self.rows:,}", "row") + (f" of {named}" if (named := self.named_organizations) else "")
         return f"{self.source}, {self.reason}: {rows}; estimate {self.estimate.in_words()}"
 
 
@@ -93,11 +99,13 @@ class RowPlace:
     @classmethod
     def parse(cls, text: str) -> RowPlace:
         """Parse `2026-09-15/proxy/usage.jsonl:3`. Raises ValueError."""
-        day, slash, rest = text.partition("/")
-        path, colon, line = rest.rpartition(":")
-        if not (slash and colon and path and line.isdecimal()):
-            raise ValueError(f"{text!r} is not the place of a row: write DAY/FILE:LINE, as `rejected --list` shows it")
-        return cls(date.fromisoformat(day), path, int(line))
+        found = _PLACE.fullmatch(text)
+        try:
+            if found:
+                return cls(date.fromisoformat(found["day"]), found["path"], int(found["line"]))
+        except ValueError:  # there is no such day
+            pass
+        raise ValueError(f"{text!r} is not the place of a row: write DAY/FILE:LINE, as `rejected --list` shows it")
 
 
 @dataclass(frozen=True)
@@ -210,13 +218,13 @@ def _estimate(priced: Iterable[tuple[_Quantities, Price | None]]) -> Estimate:
     rows: list[PricedRows] = []
     unknown = 0
     for part, price in priced:
-        counted = part.rows if part.aggregation == "count" else part.readable
+        rated = part.rows if part.aggregation == "count" else part.readable
         if price is None or not part.organization_id:
-            counted = 0
-        elif counted:
+            rated = 0
+        elif rated:
             quantity = Decimal(part.rows) if part.aggregation == "count" else part.quantity
             rows.append(PricedRows(part.organization_id, f"{part.usage_day:%Y-%m}", price, quantity))
-        unknown += part.rows - counted
+        unknown += part.rows - rated
     return estimate_amounts(rows, unknown)
 
 

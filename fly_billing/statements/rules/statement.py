@@ -141,8 +141,12 @@ class StatementInvoice:
         if self.payer and self.status in ("open", "finalized", "paid"):
             prefix = f"{STATUS['open']}, " if self.status == "open" else ""
             return f"{prefix}paid by {self.payer.name}"
-        if self.status == "finalized" and (self.total_cents or 0) < 0:
+        if self.status not in ("finalized", "paid"):
+            return STATUS[self.status]
+        if (self.total_cents or 0) < 0:
             return "credit"
+        if self.in_stripe and not self.in_stripe.due_cents and self.in_stripe.balance_cents > 0:
+            return "carried over"
         asked = self.in_stripe.due_cents if self.in_stripe else self.total_cents
         return "nothing to pay" if self.status == "finalized" and not asked else STATUS[self.status]
 

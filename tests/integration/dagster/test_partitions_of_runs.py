@@ -21,6 +21,7 @@ SEPTEMBER, OCTOBER = BillingMonth(2026, 9), BillingMonth(2026, 10)
 ORGANIZATIONS = ("acme", "beta", "corp")
 ALL = [f"{month}-01|{organization}" for month in (SEPTEMBER, OCTOBER) for organization in ORGANIZATIONS]
 BILLING = ("usage_rollups", "invoices")
+COUNTS = ("files", "landed", "accepted", "duplicate", "rejected")
 # A shared-cpu-1x 256MB Machine for 30 days is $2.02.
 EACH_OWES_202 = dict.fromkeys(ORGANIZATIONS, ("open", 202))
 
@@ -172,3 +173,21 @@ def test_a_launchpad_refuses_partitions_that_cannot_be_billed(
     assert statuses(deployment, [run]) == [DagsterRunStatus.FAILURE]
     assert problem in cause(deployment, run)
     assert deployment.execute("select * from invoices") == []
+
+
+def test_a_landing_day_shows_its_own_rows_and_not_those_of_the_whole_run(deployment: Deployment, pages: Pages) -> None:
+    first, second = date(2026, 9, 29), date(2026, 9, 30)
+    rows = [machine_seconds(f"e{number}", "acme", SEPTEMBER.start, "60") for number in range(3)]
+    deployment.write_usage(first, [*rows[:2], {**rows[2], "type": "no such meter"}])
+    deployment.write_usage(second, rows[2:])
+
+    result = deployment.land(first, second)
+
+    shown = {
+        event.partition: {name: event.step_materialization_data.materialization.metadata[name].value for name in COUNTS}
+        for event in result.get_asset_materialization_events()
+    }
+    assert shown == {
+        "2026-09-29": {"files": 1, "landed": 3, "accepted": 2, "duplicate": 0, "rejected": 1},
+        "2026-09-30": {"files": 1, "landed": 1, "accepted": 1, "duplicate": 0, "rejected": 0},
+    }

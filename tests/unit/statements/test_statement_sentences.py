@@ -181,8 +181,20 @@ def test_the_status_of_an_invoice_is_shown_in_words(status: str, cents: int | No
 
 
 def test_an_invoice_for_which_stripe_asks_nothing_is_not_due() -> None:
-    assert in_stripe(invoice("finalized", 18), due=0, balance=18).status_in_words() == "nothing to pay"
+    assert in_stripe(invoice("finalized", 300), due=0, balance=-200).status_in_words() == "nothing to pay"
     assert in_stripe(invoice("finalized", 100), due=118).status_in_words() == "due"
+
+
+@pytest.mark.parametrize("status", ["finalized", "paid"])
+def test_an_invoice_that_stripe_settled_without_a_payment_is_not_called_paid(status: str) -> None:
+    """Stripe marks both paid at once: 0.18 waits for the next invoice, and -5.00 reduces it."""
+    assert in_stripe(invoice(status, 18), due=0, balance=18).status_in_words() == "carried over"
+    assert in_stripe(invoice(status, -500), due=0, balance=-500).status_in_words() == "credit"
+
+
+def test_an_invoice_that_credit_paid_is_paid() -> None:
+    # 3.00 of 5.00 of credit: 2.00 are left
+    assert in_stripe(invoice("paid", 300), due=0, balance=-200).status_in_words() == "paid"
 
 
 @pytest.mark.parametrize(
