@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -99,12 +100,9 @@ class RowPlace:
     @classmethod
     def parse(cls, text: str) -> RowPlace:
         """Parse `2026-09-15/proxy/usage.jsonl:3`. Raises ValueError."""
-        found = _PLACE.fullmatch(text)
-        try:
-            if found:
+        if found := _PLACE.fullmatch(text):
+            with suppress(ValueError):  # there is no such day
                 return cls(date.fromisoformat(found["day"]), found["path"], int(found["line"]))
-        except ValueError:  # there is no such day
-            pass
         raise ValueError(f"{text!r} is not the place of a row: write DAY/FILE:LINE, as `rejected --list` shows it")
 
 
