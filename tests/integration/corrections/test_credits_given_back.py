@@ -1,6 +1,6 @@
 """What a promotional credit paid goes back to the credit, by the ledger that the database keeps."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -40,6 +40,14 @@ def correct(platform: Platform, quantity: str) -> Decimal:
 def use_in_october(platform: Platform, quantity: str) -> None:
     used = event("e2", quantity, time=f"{OCTOBER_DAY}T12:00:00Z")
     write_jsonl(platform.landing_dir, [used], OCTOBER_DAY, "usage")
+
+
+def correct_october(platform: Platform, now: datetime) -> None:
+    platform.land(OCTOBER_DAY, now=now)
+    platform.roll_up(OCTOBER, now)
+    who = Actor("ann", now, "wrong")
+    done = correct_month(platform.database, OCTOBER, ["acme"], platform.usage_table, who, guard=OFF, with_terms=True)
+    assert not done.failures
 
 
 def ledger(platform: Platform) -> list[tuple[str, int]]:
@@ -164,6 +172,36 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     assert (platform.totals(), left(platform)) == ([900, 0, -900], 2000)
 
 
+def test_15_a_credit_pays_a_raise_of_a_month_that_a_correction_brought_below_zero(platform: Platform) -> None:
+    """October: 10.00 of usage by credit, then 29.00 of its fee go back late: 19.00 in money, 10.00 to the credit.
+
+    The usage rises to 15.00 and 16.00: the credit pays 5.00 and 1.00. Without any usage the fee and all credit are back.
+    """
+    platform.add_subscription("acme", "support", OCTOBER.start, billed="in_advance", proration="none")
+    platform.close()
+    platform.execute("update subscriptions set ended_at = '2026-11-01'")
+    platform.grant("acme", "Welcome", "100")
+    use_in_october(platform, "100")
+    platform.close(OCTOBER)
+    assert (platform.totals(), left(platform)) == ([2900, 0], 9000)
+    platform.execute("update subscriptions set ended_at = started_at")
+    month, money = OCTOBER, [2900, 0]
+    for requests, total, credit_left in (
+        ("100", -1900, 10000),
+        ("150", 0, 9500),
+        ("160", 0, 9400),
+        ("0", -1000, 10000),
+    ):
+        month = month.next()
+        use_in_october(platform, requests)
+        correct_october(platform, month.start)
+        platform.close(month)
+        money.append(total)
+        assert (platform.totals(), left(platform)) == (money, credit_left), requests
+    assert sum(money) == 0
+    assert all_is_explained(platform)
+
+
 def test_a_void_invoice_takes_back_the_credit_it_returned_and_its_replacement_returns_it_again(
     platform: Platform,
 ) -> None:
@@ -272,12 +310,7 @@ def test_an_invoice_with_a_return_to_a_deposit_is_corrected_itself(
     platform.close(OCTOBER)
     assert (platform.totals(), left(platform)) == ([0, 0], int(granted) * 100 - 3570 - 5950)
     use_in_october(platform, quantity)
-    later = Actor("ann", LATER + timedelta(days=30), "wrong")
-    platform.land(OCTOBER_DAY, now=later.at)
-    platform.roll_up(OCTOBER, later.at)
-    assert not correct_month(
-        platform.database, OCTOBER, ["acme"], platform.usage_table, later, guard=OFF, with_terms=True
-    ).failures
+    correct_october(platform, LATER + timedelta(days=30))
     platform.close(NOVEMBER)
     assert (platform.totals(), left(platform)) == ([0, 0, money], deposit)
     assert all_is_explained(platform)

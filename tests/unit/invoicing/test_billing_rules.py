@@ -28,6 +28,7 @@ from tests.unit.invoicing.steps.drafts import amount_off, applied, credit, maxim
 from tests.unit.pricing.test_negotiated_prices import agreed, book_of, of_group
 from tests.unit.pricing.test_negotiated_prices import member as in_group
 
+CREDITS_GIVEN_BACK = Path(__file__).parents[2] / "integration" / "corrections" / "test_credits_given_back.py"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "billing_rules.md"
 TENTH, TWENTIETH = at("2026-09-10"), at("2026-09-20")
 DAY_30 = SEPTEMBER.end
@@ -358,7 +359,11 @@ def test_14_a_percentage_is_of_whatever_currency_its_book_is_in() -> None:
 
 def test_every_rule_of_the_table_has_a_test() -> None:
     rules = re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    here = Path(__file__).read_text(encoding="utf-8")
-    tested = set(re.findall(r"^def test_(\d+)_", here, re.MULTILINE))
-    assert [int(rule) for rule in rules] == list(range(1, 15))
+    files = (Path(__file__), CREDITS_GIVEN_BACK)
+    tested = {
+        rule
+        for file in files
+        for rule in re.findall(r"^def test_(\d+)_", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert [int(rule) for rule in rules] == list(range(1, 16))
     assert tested | {"10", "11"} == set(rules)
