@@ -132,7 +132,7 @@ def main() -> None:
             Console(stderr=True).print(name, master, result)
             times = (
                 result["start"],
-                *(result[run][what] for run in ("first", "again") for what in ("aggregate", "compare")),
+                *(result[run][step] for run in ("first", "again") for step in ("aggregate", "compare")),
             )
             is_same = "same snapshots" if name != "duckdb" and not result["changed"] else ""
             if name != "duckdb" and result["changed"]:

@@ -33,8 +33,8 @@ def results_for_floor(order: Order) -> Facts:
     """Write our invoices, items and links to files, because calculating them is not part of the floor."""
     with order.billing.transaction() as connection:
         driver = driver_connection(connection)
-        for table, which in OF_THE_MONTH.items():
-            statement = f"copy (select * from {table} where {which}) to stdout"  # noqa: S608
+        for table, condition in OF_THE_MONTH.items():
+            statement = f"copy (select * from {table} where {condition}) to stdout"  # noqa: S608
             with (Path(order.work) / f"{table}.copy").open("wb") as file, driver.cursor().copy(statement) as out:
                 for part in out:
                     file.write(part)

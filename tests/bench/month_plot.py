@@ -55,7 +55,7 @@ def plot_soak(months: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write a PNG: seconds and peak memory of each month, from the first to the last."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), dpi=130)
     labels = [month["month"] for month in months]
-    landing, billing = ([month[f"{what}_seconds"] for month in months] for what in ("land", "bill"))
+    landing, billing = ([month[f"{step}_seconds"] for month in months] for step in ("land", "bill"))
     left.bar(labels, landing, color=STAGES["land"], label="landing")
     left.bar(labels, billing, bottom=landing, color=STAGES["invoice"], label="billing")
     left.set(ylabel="seconds", ylim=(0, 1.25 * max(map(sum, zip(landing, billing, strict=True)))))

@@ -81,7 +81,11 @@ class Findings:
 
     @property
     def counts(self) -> dict[str, int]:
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("billable", "examples")}
+        return {
+            count_field.name: getattr(self, count_field.name)
+            for count_field in fields(self)
+            if count_field.name not in ("billable", "examples")
+        }
 
 
 @dataclass(frozen=True)
@@ -119,15 +123,15 @@ def audit(database: BillingDatabase, store_path: Path) -> Findings:
         ours = [_Ours(**row) for row in connection.execute(text(OURS)).mappings()]
     theirs, customers = _read_store(store_path)
     counts: Counter[str] = Counter(
-        billable=sum(1 for one in ours if one.total != 0),
-        drafts_left=sum(1 for one in theirs if not one.is_final),
+        billable=sum(1 for billed in ours if billed.total != 0),
+        drafts_left=sum(1 for copy in theirs if not copy.is_final),
         customers_doubled=sum(count - 1 for count in Counter(customers.values()).values()),
     )
     examples = []
     copies = defaultdict(list)
-    for one in theirs:
-        copies[one.ours].append(one)
-    known = {one.id for one in ours}
+    for copy in theirs:
+        copies[copy.ours].append(copy)
+    known = {billed.id for billed in ours}
     counts["orphans"] = sum(len(found) for id, found in copies.items() if id not in known)
     for invoice in ours:
         wrong = Counter(dict(_judge(invoice, copies[invoice.id], customers)))
@@ -154,7 +158,7 @@ def _read_store(path: Path) -> tuple[list[_Theirs], dict[str, str]]:
 
 def _judge(ours: _Ours, copies: Sequence[_Theirs], customers: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     """Say what is wrong with one invoice."""
-    final = [one for one in copies if one.is_final]
+    final = [copy for copy in copies if copy.is_final]
     if ours.total == 0:
         yield "zeros_sent", len(copies)
         yield "journal_off", int(ours.state != "skipped_zero" or ours.stripe_id is not None)
@@ -162,12 +166,12 @@ def _judge(ours: _Ours, copies: Sequence[_Theirs], customers: Mapping[str, str])
     yield "lost", int(not final)
     yield "duplicated", max(0, len(copies) - 1)
     yield "charged_twice", max(0, len(final) - 1)
-    yield "cents_off", abs(sum(one.total for one in final) - ours.total)
-    yield "currencies_off", sum(1 for one in final if one.currency != ours.currency)
-    yield "customers_off", sum(1 for one in final if not _is_their_customer(ours, one, customers))
-    yield "lines_off", sum(_lines_off(ours, one) for one in final)
-    yield "journal_off", int(ours.state != "finalized" or [ours.stripe_id] != [one.id for one in final])
-    yield "statuses_off", sum(1 for one in final if STATUSES.get(ours.status) != one.status)
+    yield "cents_off", abs(sum(copy.total for copy in final) - ours.total)
+    yield "currencies_off", sum(1 for copy in final if copy.currency != ours.currency)
+    yield "customers_off", sum(1 for copy in final if not _is_their_customer(ours, copy, customers))
+    yield "lines_off", sum(_lines_off(ours, copy) for copy in final)
+    yield "journal_off", int(ours.state != "finalized" or [ours.stripe_id] != [copy.id for copy in final])
+    yield "statuses_off", sum(1 for copy in final if STATUSES.get(ours.status) != copy.status)
 
 
 def _is_their_customer(ours: _Ours, theirs: _Theirs, customers: Mapping[str, str]) -> bool:

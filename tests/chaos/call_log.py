@@ -60,7 +60,7 @@ class CallLog:
 
     def calls_except(self, endpoints: Collection[str]) -> int:
         """How many calls came in so far at other endpoints than these."""
-        return sum(one["calls"] for one in self.by_endpoint() if one["endpoint"] not in endpoints)
+        return sum(endpoint["calls"] for endpoint in self.by_endpoint() if endpoint["endpoint"] not in endpoints)
 
     def refused_since(self, seq: int, but_at: Collection[str]) -> int:
         """Count the calls after the `seq`-th that a limit refused, not a fault; those `but_at` some endpoints."""

@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def calls(self) -> int:
-        return sum(int(one["calls"]) for one in self.endpoints)
+        return sum(int(endpoint["calls"]) for endpoint in self.endpoints)
 
     @property
     def calls_per_invoice(self) -> float:
@@ -213,10 +213,10 @@ class Campaign:
         """Sync the first months up to this one until all that is planned for it has happened and its end has come."""
         if number:
             self._jump(number)
-        for nth, what, deed in sorted(self._planned(number), key=lambda one: one[0]):
+        for nth, deed_name, deed in sorted(self._planned(number), key=lambda planned: planned[0]):
             # At the stops of all limits but one every call waits: so there is work left that the limit can refuse.
-            are_all_held = what in LOW_LIMITS and what != AT_ONCE
-            self._stops.add(what, deed, from_nth=nth, after_apply=nth % 2 == 0, times=None if are_all_held else 1)
+            are_all_held = deed_name in LOW_LIMITS and deed_name != AT_ONCE
+            self._stops.add(deed_name, deed, from_nth=nth, after_apply=nth % 2 == 0, times=None if are_all_held else 1)
         if number < self._plan.months - 1:
             nth = self._plan.writes_of_a_month + 1
             self._stops.add(JUMP, self._end_month, from_nth=nth, after_apply=number % 2 == 0)
@@ -250,7 +250,7 @@ class Campaign:
     def _waiting_for(self, number: int) -> list[str]:
         """Return what is still to happen in a month; the last one ends when all has happened to enough invoices."""
         if number < self._plan.months - 1:
-            return [what for what in self._stops.pending if what == JUMP]
+            return [deed for deed in self._stops.pending if deed == JUMP]
         if pending := self._stops.pending:
             return pending
         never = [name for name, count in {**self._faults.struck(), **self._dashboard_user.done}.items() if not count]
@@ -264,11 +264,11 @@ class Campaign:
         self._tell(month)
         time.sleep(TICK)
 
-    def _until(self, happened: Callable[[], bool], what: str) -> None:
+    def _until(self, happened: Callable[[], bool], deed_name: str) -> None:
         """Wait for something that surely happens, however slow the machine is."""
         deadline = time.monotonic() + STANDSTILL
         while not happened():
-            assert time.monotonic() < deadline, f"{what}: not in {STANDSTILL:.0f} s"
+            assert time.monotonic() < deadline, f"{deed_name}: not in {STANDSTILL:.0f} s"
             self._workers.check()
             self._limits.look()
             time.sleep(TICK)
@@ -313,8 +313,8 @@ class Campaign:
         self._control.advance_clock(self._ahead(number) - self._ahead(number - 1))
         self._mark(JUMP)
 
-    def _mark(self, what: str) -> None:
-        self._marks.append(Mark(utc_now(), what))
+    def _mark(self, deed_name: str) -> None:
+        self._marks.append(Mark(utc_now(), deed_name))
 
     def _tell(self, month: str) -> None:
         if time.monotonic() > self._shown_at + 0.5:

@@ -94,7 +94,7 @@ class DashboardUser:
 
     def tinker(self, deed: str, organization: str) -> None:
         """Do EDITED, SWAPPED or DELETED to the organization's draft, however often Stripe has to be asked."""
-        found = [one for one in self._young("draft") if one.organization == organization]
+        found = [invoice for invoice in self._young("draft") if invoice.organization == organization]
         assert found, f"{organization} has no draft in Stripe"
         deadline = time.monotonic() + PATIENCE
         while not self._drafts[deed](found[0]):
@@ -125,7 +125,7 @@ class DashboardUser:
 
     def _on(self, status: str, deed: Callable[[Seen], bool]) -> bool:
         """Do it to one of the young invoices of this status, if there is one."""
-        found = [one for one in self._young(status) if self._is_for(one, status)]
+        found = [invoice for invoice in self._young(status) if self._is_for(invoice, status)]
         return bool(found) and deed(self._rng.choice(found))
 
     def _is_for(self, invoice: Seen, status: str) -> bool:

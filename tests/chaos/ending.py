@@ -94,14 +94,14 @@ def _repair(tools: SyncTools, month: BillingMonth, order: Order, decided: Decide
     settings = Settings.from_environment(order.environment)
     _, actions = plan_of_repair(tools, month, groups_of(tools.journal.database), all_lines=True)
     done = carry_out(tools, month, actions, lambda action: True, settings.guard_percent)
-    for one in done:
-        if one.outcome != DONE:
-            decided.undone.append(f"{one.action.organization_id}: {one.detail}")
-        elif one.action.is_safe:
-            decided.by_repair[f"{one.action.kind}: {one.action.verb}"] += 1
+    for repair in done:
+        if repair.outcome != DONE:
+            decided.undone.append(f"{repair.action.organization_id}: {repair.detail}")
+        elif repair.action.is_safe:
+            decided.by_repair[f"{repair.action.kind}: {repair.action.verb}"] += 1
         else:
-            decided.by_human[f"{one.action.kind}, asked by repair"] += 1
-    return any(one.outcome != DONE and one.action.verb != LEAVE for one in done)
+            decided.by_human[f"{repair.action.kind}, asked by repair"] += 1
+    return any(repair.outcome != DONE and repair.action.verb != LEAVE for repair in done)
 
 
 def poll(order: Order, since: datetime) -> int:
@@ -122,6 +122,6 @@ def poll(order: Order, since: datetime) -> int:
 def await_webhooks(control: SandboxControl) -> None:
     """Wait until Stripe has no event left to deliver."""
     deadline = time.monotonic() + PATIENCE
-    while pending := sum(one["state"] == "pending" for one in control.deliveries()):
+    while pending := sum(delivery["state"] == "pending" for delivery in control.deliveries()):
         assert time.monotonic() < deadline, f"{pending} events were not delivered in {PATIENCE:.0f} s"
         time.sleep(0.1)

@@ -67,23 +67,31 @@ def is_tinkered(organization: str) -> bool:
 
 def tinkered_with_lines(plan: Plan, least: int) -> list[str]:
     """Return the organizations whose drafts people edit and that have so many items each month at least."""
-    found = [one for one in organizations(plan) if is_tinkered(one.id)]
+    found = [organization for organization in organizations(plan) if is_tinkered(organization.id)]
     return [
-        one.id
-        for one in found
-        if all(len(_amounts(_rng(plan, month, one), one)) >= least for month in plan.billing_months)
+        organization.id
+        for organization in found
+        if all(len(_amounts(_rng(plan, month, organization), organization)) >= least for month in plan.billing_months)
     ]
 
 
-def _rng(plan: Plan, month: BillingMonth, one: Organization) -> Random:
-    return Random(f"{plan.seed} {month} {one.id}")
+def _rng(plan: Plan, month: BillingMonth, organization: Organization) -> Random:
+    return Random(f"{plan.seed} {month} {organization.id}")
 
 
 def fill(database: BillingDatabase, plan: Plan, folder: Path) -> None:
     """Finalize the plan's months. Raises AssertionError where fewer invoices than planned have something to pay."""
     found = organizations(plan)
     with database.transaction() as connection:
-        rows = [(one.id, one.id.title(), one.currency, f"group-{one.number % GROUPS:02d}") for one in found]
+        rows = [
+            (
+                organization.id,
+                organization.id.title(),
+                organization.currency,
+                f"group-{organization.number % GROUPS:02d}",
+            )
+            for organization in found
+        ]
         rows += [(name, name.title(), "USD", "group-00") for name in (*QUITTERS, *NOTHING_TO_PAY)]
         copy_rows(connection, "organizations", ORGANIZATION_COLUMNS, ((*row, BEFORE_ALL_MONTHS) for row in rows))
         for month in plan.billing_months:
@@ -94,8 +102,10 @@ def fill(database: BillingDatabase, plan: Plan, folder: Path) -> None:
 
 
 def _items(plan: Plan, month: BillingMonth, found: list[Organization]) -> Iterator[tuple[Any, ...]]:
-    for one in found:
-        yield from _rows(month, one.id, one.currency, _amounts(_rng(plan, month, one), one))
+    for organization in found:
+        yield from _rows(
+            month, organization.id, organization.currency, _amounts(_rng(plan, month, organization), organization)
+        )
     for name in QUITTERS:
         yield from _rows(month, name, "USD", [Decimal("12.34")])
     yield from _rows(month, "zero-cancelled", "USD", [Decimal("5.00"), Decimal("-5.00")])
@@ -108,13 +118,13 @@ def _rows(month: BillingMonth, organization: str, currency: str, amounts: list[D
         yield id, organization, f"charge {number:04d}", amount, currency, at
 
 
-def _amounts(rng: Random, one: Organization) -> list[Decimal]:
+def _amounts(rng: Random, organization: Organization) -> list[Decimal]:
     """Amounts with up to six decimals, each from 1.00 to 50.00 or, in yen, from 100 to 5,000."""
-    scale = Decimal(100) if one.currency == "JPY" else Decimal(1)
-    amounts = [_amount(rng) * scale for _ in range(LONG.get(one.number) or rng.randint(1, MOST_ITEMS))]
-    if one.kind in CREDITED:
+    scale = Decimal(100) if organization.currency == "JPY" else Decimal(1)
+    amounts = [_amount(rng) * scale for _ in range(LONG.get(organization.number) or rng.randint(1, MOST_ITEMS))]
+    if organization.kind in CREDITED:
         amounts.append(-amounts[0] / 4)
-    return [-amount for amount in amounts] if one.kind in NEGATIVE else amounts
+    return [-amount for amount in amounts] if organization.kind in NEGATIVE else amounts
 
 
 def _amount(rng: Random) -> Decimal:

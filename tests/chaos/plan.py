@@ -61,13 +61,13 @@ class Plan:
         """How often each fault must have struck for the campaign to count: dozens of times in one of full size."""
         return 24 if self.invoices >= Plan.invoices else 1
 
-    def moments(self, what: str, count: int) -> list[tuple[int, int]]:
+    def moments(self, deed_name: str, count: int) -> list[tuple[int, int]]:
         """Return when something happens, in order: in which month, at the how-manieth request that writes an invoice.
 
         Evenly spread and a little off. Each month's new invoices take three such requests each at least, so that it
         surely gets to the last of them, and there is work left.
         """
-        rng = Random(f"{self.seed} {what}")
+        rng = Random(f"{self.seed} {deed_name}")
         shares = [(n + 0.2 + 0.6 * rng.random()) / count * self.months for n in range(count)]
         return [(int(share), 1 + int(share % 1 * self.writes_of_a_month)) for share in shares]
 

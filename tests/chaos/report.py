@@ -40,8 +40,8 @@ def tell(console: Console, outcome: Outcome) -> None:
     calls.add_column("endpoint")
     for name in ("calls", "applied", "replayed"):
         calls.add_column(name, justify="right")
-    for one in outcome.endpoints:
-        calls.add_row(*(_number(one[name]) for name in ("endpoint", "calls", "applied", "replayed")))
+    for endpoint in outcome.endpoints:
+        calls.add_row(*(_number(endpoint[name]) for name in ("endpoint", "calls", "applied", "replayed")))
     console.print(calls)
     decided = outcome.decided
     console.print(_table("Left to a human", "why", decided.by_human, "invoices"))

@@ -28,10 +28,10 @@ class Stops:
         self._control = control
         self._deeds: dict[str, tuple[str, Deed]] = {}
 
-    def add(self, what: str, deed: Deed, **rule: Any) -> None:
+    def add(self, deed_name: str, deed: Deed, **rule: Any) -> None:
         """Do it while a call of the sync is kept open. `rule` says which call, as fields of the sandbox's Rule."""
         given = {"endpoint": WRITES, "caller": KEYS, "seconds": AT_MOST_SECONDS, **rule}
-        self._deeds[self._control.add_fault("hold", **given)["id"]] = (what, deed)
+        self._deeds[self._control.add_fault("hold", **given)["id"]] = (deed_name, deed)
 
     def look(self) -> None:
         """Do what is to be done at the calls that are kept open right now, and let them go on."""
@@ -44,4 +44,4 @@ class Stops:
     @property
     def pending(self) -> list[str]:
         """What has not happened yet."""
-        return [what for what, _ in self._deeds.values()]
+        return [deed for deed, _ in self._deeds.values()]

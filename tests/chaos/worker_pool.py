@@ -184,7 +184,7 @@ class WorkerPool:
 
     def kill(self, key: str) -> None:
         """Kill the process whose calls have this API key: the one in the seat, or the next one there."""
-        (worker,) = (one for one in self._workers if one.key == key)
+        (worker,) = (running for running in self._workers if running.key == key)
         deadline = time.monotonic() + PATIENCE
         while not worker.kill():
             self.check()
@@ -200,7 +200,9 @@ class WorkerPool:
     def lives(self) -> Lives:
         every = [worker.lives for worker in self._workers]
         return Lives(
-            sum(one.ended for one in every), sum(one.killed for one in every), sum(one.crashed for one in every)
+            sum(worker.ended for worker in every),
+            sum(worker.killed for worker in every),
+            sum(worker.crashed for worker in every),
         )
 
 

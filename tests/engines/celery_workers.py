@@ -32,10 +32,10 @@ PATIENCE = 300
 LAUNCH = "test/launch"
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+def wait_until(holds: Callable[[], bool], condition: str, seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"waited {seconds} seconds: {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} seconds: {condition}"
         time.sleep(0.05)
 
 

@@ -131,11 +131,14 @@ def totals(seed: int) -> list[Total]:
     for place in range(30 * len(AGGREGATIONS)):
         how = aggregation(AGGREGATIONS[place % len(AGGREGATIONS)], chance)
         cuts = sorted({moment(chance) for _ in range(chance.randint(0, 3))} - {FEBRUARY.start})
-        events = {(one.source, one.id): one for one in map(measurement, [chance] * chance.randint(0, 12))}
+        events = {
+            (usage_event.source, usage_event.id): usage_event
+            for usage_event in map(measurement, [chance] * chance.randint(0, 12))
+        }
         begins = {series: chance.choice(DIMENSIONS) for series in ("u", "w") if chance.random() < 0.7}
         where = {name: chance.choice(DIMENSIONS) for name in events}
         for dimensions in DIMENSIONS:
-            here = [one for name, one in events.items() if where[name] == dimensions]
+            here = [usage_event for name, usage_event in events.items() if where[name] == dimensions]
             carried = {
                 series: number(chance) + Decimal("1e-15")
                 for series, home in begins.items()
@@ -149,15 +152,18 @@ def totals(seed: int) -> list[Total]:
 
 def totals_of_shared_events(chance: random.Random, organization: str, shared_as: str) -> list[Total]:
     """Make two to four meters that read the same events: each measures most of them, in a quantity of its own."""
-    told = {(one.source, one.id): one for one in map(measurement, [chance] * chance.randint(1, 12))}
+    told = {
+        (usage_event.source, usage_event.id): usage_event
+        for usage_event in map(measurement, [chance] * chance.randint(1, 12))
+    }
     made = []
     for place, name in enumerate(chance.sample(AGGREGATIONS, chance.randint(2, 4))):
         how = aggregation(name, chance)
         cuts = sorted({moment(chance) for _ in range(chance.randint(0, 2))} - {FEBRUARY.start})
         here: dict[str, list[Measurement]] = {dimensions: [] for dimensions in DIMENSIONS}
-        for one in told.values():
+        for usage_event in told.values():
             if chance.random() < 0.8:
-                here[chance.choice(DIMENSIONS)].append(replace(one, quantity=number(chance)))
+                here[chance.choice(DIMENSIONS)].append(replace(usage_event, quantity=number(chance)))
         for dimensions, events in here.items():
             made.append(Total(organization, f"{shared_as}-{place}", dimensions, how, cuts, events, shared_as=shared_as))
     return made
@@ -175,21 +181,28 @@ def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
     """
     together: dict[Any, list[tuple[Total, Measurement]]] = {}
     for place, total in enumerate(all_totals):
-        for one in total.events:
-            together.setdefault((total.shared_as or place, one.source, one.id), []).append((total, one))
+        for usage_event in total.events:
+            together.setdefault((total.shared_as or place, usage_event.source, usage_event.id), []).append(
+                (total, usage_event)
+            )
     rows: list[dict[str, Any]] = []
     begun: set[Any] = set()
     for line, ((owner, *_), measured) in enumerate(together.items()):
-        (total, one), *others = sorted(measured, key=lambda found: found[0].meter)
+        (total, usage_event), *others = sorted(measured, key=lambda found: found[0].meter)
         row = {
-            "usage_month": str(FEBRUARY), "landing_day": one.time.date(), "path": "usage.jsonl", "line": line,
-            "source": one.source, "id": one.id, "meter": total.meter, "organization_id": total.organization,
-            "time": one.time, "quantity": one.quantity, "dimensions": total.dimensions,
-            "data": json.dumps({found.property or "nothing": one.value for found, _ in measured}),
+            "usage_month": str(FEBRUARY), "landing_day": usage_event.time.date(), "path": "usage.jsonl", "line": line,
+            "source": usage_event.source, "id": usage_event.id,
+            "meter": total.meter, "organization_id": total.organization,
+            "time": usage_event.time, "quantity": usage_event.quantity, "dimensions": total.dimensions,
+            "data": json.dumps({found.property or "nothing": usage_event.value for found, _ in measured}),
             "is_duplicate": False,
         }  # fmt: skip
         if others:
-            row |= {"meter": owner, "quantity": Decimal(0), "dimensions": measurements([(total, one), *others])}
+            row |= {
+                "meter": owner,
+                "quantity": Decimal(0),
+                "dimensions": measurements([(total, usage_event), *others]),
+            }
         rows.append(row)
         if owner not in begun:
             rows += [{**row, "is_duplicate": True}, {**row, "organization_id": "not-billed"}]
@@ -201,8 +214,8 @@ def measurements(measured: Sequence[tuple[Total, Measurement]]) -> str:
     """Write what each meter measured of an event as the usage table has it, in place of dimensions."""
     return json.dumps(
         [
-            {"meter": total.meter, "quantity": f"{one.quantity:.15f}", "dimensions": total.dimensions}
-            for total, one in measured
+            {"meter": total.meter, "quantity": f"{usage_event.quantity:.15f}", "dimensions": total.dimensions}
+            for total, usage_event in measured
         ]
     )
 
@@ -222,30 +235,36 @@ class Terms:
 
 
 def terms_of(all_totals: Sequence[Total]) -> Terms:
-    meters = {one.meter: one for one in all_totals}
+    meters = {total.meter: total for total in all_totals}
     return Terms(
         [
             {
                 "key": key,
-                "aggregation": one.how.name,
-                "property": one.property,
-                "time_unit": one.how.time_unit,
-                "event_step": one.how.round_each_event and one.how.round_each_event.step,
-                "event_round": one.how.round_each_event and one.how.round_each_event.round,
+                "aggregation": total.how.name,
+                "property": total.property,
+                "time_unit": total.how.time_unit,
+                "event_step": total.how.round_each_event and total.how.round_each_event.step,
+                "event_round": total.how.round_each_event and total.how.round_each_event.round,
             }
-            for key, one in meters.items()
+            for key, total in meters.items()
         ],
         [
             {"meter": key, "segment_start": start, "segment_end": end}
-            for key, one in meters.items()
-            for start, end in pairwise([FEBRUARY.start, *one.cuts, FEBRUARY.end])
+            for key, total in meters.items()
+            for start, end in pairwise([FEBRUARY.start, *total.cuts, FEBRUARY.end])
         ],
-        [*sorted({one.organization for one in all_totals}), "org-without-usage"],
+        [*sorted({total.organization for total in all_totals}), "org-without-usage"],
         [
-            {"organization_id": whose, "meter": one.meter, "dimensions": one.dimensions, "series": name, "level": level}
-            for one in all_totals
-            for name, level in one.carried.items()
-            for whose in (one.organization, "not-billed")
+            {
+                "organization_id": organization,
+                "meter": total.meter,
+                "dimensions": total.dimensions,
+                "series": name,
+                "level": level,
+            }
+            for total in all_totals
+            for name, level in total.carried.items()
+            for organization in (total.organization, "not-billed")
         ],
     )
 
@@ -286,19 +305,19 @@ def added_up(
 def said_by_the_domain(all_totals: Sequence[Total], as_of: datetime) -> tuple[Rollups, Sums]:
     rollups: Rollups = {}
     sums: Sums = {}
-    for one in all_totals:
+    for total in all_totals:
         elsewhere = [
             event
             for other in all_totals
-            if (other.organization, other.meter) == (one.organization, one.meter) and other is not one
+            if (other.organization, other.meter) == (total.organization, total.meter) and other is not total
             for event in other.events
         ]
-        segments = UsageOfMonth(one.how, FEBRUARY, one.events, as_of, one.carried, elsewhere).segments(one.cuts)
+        segments = UsageOfMonth(total.how, FEBRUARY, total.events, as_of, total.carried, elsewhere).segments(total.cuts)
         if segments:
-            rollups[one.organization, one.meter, one.dimensions] = segments
-            events, quantity = sums.get((one.organization, one.meter), (0, Decimal(0)))
-            sums[one.organization, one.meter] = (
-                events + len(one.events), exact_sum([quantity, *(segment.quantity for segment in segments)])
+            rollups[total.organization, total.meter, total.dimensions] = segments
+            events, quantity = sums.get((total.organization, total.meter), (0, Decimal(0)))
+            sums[total.organization, total.meter] = (
+                events + len(total.events), exact_sum([quantity, *(segment.quantity for segment in segments)])
             )  # fmt: skip
     return rollups, sums
 

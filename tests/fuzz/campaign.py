@@ -134,10 +134,10 @@ def _land(platform: Platform, folder: Path, expected: dict[str, int], name: str,
         (keep / "traceback.txt").write_text(traceback.format_exc(), errors="replace", encoding="utf-8")
         outcome.kept.append(keep)
         return
-    outcome.landed += sum(one.landed for one in landed)
-    outcome.accepted += sum(one.accepted for one in landed)
-    outcome.duplicate += sum(one.duplicate for one in landed)
-    outcome.rejected += sum(one.rejected for one in landed)
+    outcome.landed += sum(day.landed for day in landed)
+    outcome.accepted += sum(day.accepted for day in landed)
+    outcome.duplicate += sum(day.duplicate for day in landed)
+    outcome.rejected += sum(day.rejected for day in landed)
     problems = _audit(platform, folder, expected, outcome)
     if problems:
         outcome.wrong += [f"{name}: {problem}" for problem in problems]

@@ -74,8 +74,8 @@ def nothing(rng: random.Random, content: bytes) -> bytes:
 
 
 MUTATIONS: dict[str, Callable[[random.Random, bytes], bytes]] = {
-    one.__name__.replace("_", " "): one
-    for one in (
+    mutation.__name__.replace("_", " "): mutation
+    for mutation in (
         flip,
         cut,
         cut_the_head,

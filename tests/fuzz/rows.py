@@ -188,9 +188,9 @@ def _as_event(row: Mapping[str, Any]) -> dict[str, Any]:
 def write_odd_event_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
     """`data` as JSON, with the quantity; sometimes cut off, or nothing."""
     events = [_as_event(row) for row in rows]
-    for one in events:
-        text = json.dumps(one["data"], ensure_ascii=rng.random() < 0.3)
-        one["data"] = text[: rng.randrange(len(text))] if rng.random() < 0.05 else text
+    for row in events:
+        text = json.dumps(row["data"], ensure_ascii=rng.random() < 0.3)
+        row["data"] = text[: rng.randrange(len(text))] if rng.random() < 0.05 else text
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["id", "source", "type", "subject", "time", "data"], lineterminator="\n")
         writer.writeheader()
@@ -200,8 +200,8 @@ def write_odd_event_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[s
 def write_odd_struct_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
     """`data` as a struct with the quantity, sometimes null."""
     events = [_as_event(row) for row in rows]
-    for one in events:
-        one["data"] = None if rng.random() < 0.05 else one["data"]
+    for row in events:
+        row["data"] = None if rng.random() < 0.05 else row["data"]
     fields = [(name, pa.string()) for name in ("quantity", "region", "app", "note")]
     schema = pa.schema(
         [*((name, pa.string()) for name in ("id", "source", "type", "subject", "time")), ("data", pa.struct(fields))]

@@ -41,7 +41,11 @@ class DashboardUser:
     def do(self, deed: str, nth: int) -> tuple[str, str]:
         """Do it; return to which invoice and how it ended. Nothing is done where there is none that it fits."""
         statuses, act = DEEDS[deed]
-        fitting = [one for one in self._control.invoices() if one["status"] in statuses and self.mark_of(one)]
+        fitting = [
+            billed_invoice
+            for billed_invoice in self._control.invoices()
+            if billed_invoice["status"] in statuses and self.mark_of(billed_invoice)
+        ]
         if not fitting:
             return "nothing", "there is none"
         invoice = fitting[nth % len(fitting)]
@@ -59,7 +63,7 @@ class DashboardUser:
 
     def write_metadata_back(self) -> None:
         """Do what a reconciliation says of changed metadata."""
-        living = {one["id"] for one in self._control.invoices()}
+        living = {invoice["id"] for invoice in self._control.invoices()}
         for stripe_id in living & self._metadata.keys():
             self._invoices.update(stripe_id, {"metadata": dict(self._metadata[stripe_id])}, self._key())
 

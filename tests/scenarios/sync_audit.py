@@ -41,7 +41,7 @@ class Seen:
     journal: Mapping[str, Mapping[str, Any]]
 
     def by_id(self) -> Mapping[str, Json]:
-        return {one["id"]: one for one in self.invoices}
+        return {invoice["id"]: invoice for invoice in self.invoices}
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Audit:
         self._check_journaled()
         self._check_each_key_was_applied_once()
         for invoice_id, bill in self.billed.items():
-            theirs = [one for one in seen.invoices if self.hands.mark_of(one) == invoice_id]
+            theirs = [invoice for invoice in seen.invoices if self.hands.mark_of(invoice) == invoice_id]
             self._check_asked_once(invoice_id, bill, theirs)
             self._check_equal(bill, theirs)
             self._check_journal(bill, seen.journal[invoice_id], seen)
@@ -138,8 +138,8 @@ class Audit:
 
     def _check_asked_once(self, invoice_id: str, bill: Bill, theirs: list[Json]) -> None:
         """The customer is asked to pay once, whatever people do; and never to pay nothing."""
-        living = [one["id"] for one in theirs if one["status"] in FINAL]
-        ours = [one for one in living if one in self._finalized_by_us]
+        living = [invoice["id"] for invoice in theirs if invoice["status"] in FINAL]
+        ours = [living_id for living_id in living if living_id in self._finalized_by_us]
         assert len(ours) <= 1, f"{invoice_id} was finalized twice: {ours}"
         by_hand = FINALIZING & self.hands.deeds[invoice_id]
         assert len(living) <= 1 or by_hand, f"{invoice_id} is {len(living)} times in Stripe: {living}"
@@ -147,10 +147,12 @@ class Audit:
         assert bill.total or not theirs, f"{invoice_id} over $0.00 was sent: {theirs}"
 
     def _check_equal(self, bill: Bill, theirs: list[Json]) -> None:
-        for one in theirs:
-            if one["id"] in self._finalized_by_us - self.edited_meanwhile:
-                lines = tuple(line["amount"] for line in one["lines"])
-                assert (one["total"], lines) == (bill.total, bill.lines), f"{one['id']}: {one['total']}, {lines}"
+        for invoice in theirs:
+            if invoice["id"] in self._finalized_by_us - self.edited_meanwhile:
+                lines = tuple(line["amount"] for line in invoice["lines"])
+                assert (invoice["total"], lines) == (bill.total, bill.lines), (
+                    f"{invoice['id']}: {invoice['total']}, {lines}"
+                )
 
     def _check_journal(self, bill: Bill, row: Mapping[str, Any], seen: Seen) -> None:
         """What our journal calls finalized, Stripe has, and no draft of it."""
@@ -164,7 +166,7 @@ class Audit:
 
     def _check_status(self, row: Mapping[str, Any], theirs: list[Json]) -> None:
         """Our invoice is paid, written off or void only where Stripe says so of the one in our journal."""
-        statuses = {one["id"]: one["status"] for one in theirs}
+        statuses = {invoice["id"]: invoice["status"] for invoice in theirs}
         deeds = self.hands.deeds[row["id"]]
         if row["status"] == "paid":
             assert "paid" in statuses.values()
@@ -190,4 +192,8 @@ class Audit:
 
     def living(self, invoice_id: str, seen: Seen) -> list[Json]:
         """List the finalized invoices that Stripe has of ours, void ones left out."""
-        return [one for one in seen.invoices if self.hands.mark_of(one) == invoice_id and one["status"] in FINAL]
+        return [
+            invoice
+            for invoice in seen.invoices
+            if self.hands.mark_of(invoice) == invoice_id and invoice["status"] in FINAL
+        ]

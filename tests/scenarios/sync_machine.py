@@ -315,8 +315,8 @@ class SyncMachine(RuleBasedStateMachine):
     @rule()
     def approve(self) -> None:
         for month in MONTHS:
-            for one in guard_results(self._database, month, GUARD_PERCENT):
-                approve_total(self._database, month, one.currency, one.total_cents, "a human", self._clock())
+            for result in guard_results(self._database, month, GUARD_PERCENT):
+                approve_total(self._database, month, result.currency, result.total_cents, "a human", self._clock())
 
     # What must hold ---------------------------------------------------------------------------------------------
 
@@ -335,7 +335,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     def statuses_in_stripe(self) -> list[str]:
         """List the statuses of all invoices that Stripe has, oldest first."""
-        return [one["status"] for one in self._sandbox.control.invoices()]
+        return [invoice["status"] for invoice in self._sandbox.control.invoices()]
 
     def drop(self) -> None:
         """Leave nothing behind."""
@@ -361,12 +361,12 @@ class SyncMachine(RuleBasedStateMachine):
                 break
         self.poll()
         seen = self._audit.check()
-        matters_for_people = {self._why_left(one, seen) for one in left}
+        matters_for_people = {self._why_left(discrepancy, seen) for discrepancy in left}
         for invoice_id, billed in self._audit.billed.items():
             if invoice_id not in matters_for_people:
                 self._demand_billed_once(invoice_id, billed, seen)
 
-    def _why_left(self, one: Discrepancy, seen: Seen) -> str:
+    def _why_left(self, discrepancy: Discrepancy, seen: Seen) -> str:
         """Return which invoice of ours only people can settle now, as money moved that no program gives back.
 
         - `duplicate`: others than ours were made by hand, and were paid or written off: they can't be voided
@@ -374,16 +374,16 @@ class SyncMachine(RuleBasedStateMachine):
           it was paid or written off since
         - `orphaned`: ours was voided by hand, which ended it, and another that was made by hand is still there
         """
-        deeds = self._hands.deeds[one.invoice_id]
-        theirs = {found.stripe_id: found.status for found in one.theirs}
+        deeds = self._hands.deeds[discrepancy.invoice_id]
+        theirs = {found.stripe_id: found.status for found in discrepancy.theirs}
         by_hand = FINALIZING & deeds or theirs.keys() & self._audit.edited_meanwhile
-        assert by_hand, f"left over, and nobody was at it: {one}"
-        if one.kind == "orphaned":
-            assert seen.journal[one.invoice_id]["status"] == "void", f"left over: {one}"
+        assert by_hand, f"left over, and nobody was at it: {discrepancy}"
+        if discrepancy.kind == "orphaned":
+            assert seen.journal[discrepancy.invoice_id]["status"] == "void", f"left over: {discrepancy}"
         else:
-            assert one.kind in ("duplicate", "differing", "edited"), f"left over: {one}"
-            assert {"paid", "uncollectible"} & set(theirs.values()), f"left over: {one}"
-        return one.invoice_id
+            assert discrepancy.kind in ("duplicate", "differing", "edited"), f"left over: {discrepancy}"
+            assert {"paid", "uncollectible"} & set(theirs.values()), f"left over: {discrepancy}"
+        return discrepancy.invoice_id
 
     def _demand_billed_once(self, invoice_id: str, billed: Bill, seen: Seen) -> None:
         living = self._audit.living(invoice_id, seen)
@@ -392,10 +392,10 @@ class SyncMachine(RuleBasedStateMachine):
         told = f"{invoice_id}, {billed.organization} {billed.month}: {row}, {living}"
         assert len(living) == is_owed, told
         assert row["state"] == ("finalized" if billed.total else "skipped_zero"), told
-        for one in living:
-            assert one["id"] == row["stripe_invoice_id"], told
-            assert sorted(line["amount"] for line in one["lines"]) == sorted(billed.lines), told
-            assert row["status"] == {"open": "finalized"}.get(one["status"], one["status"]), told
+        for invoice in living:
+            assert invoice["id"] == row["stripe_invoice_id"], told
+            assert sorted(line["amount"] for line in invoice["lines"]) == sorted(billed.lines), told
+            assert row["status"] == {"open": "finalized"}.get(invoice["status"], invoice["status"]), told
 
     # How it is done ---------------------------------------------------------------------------------------------
 
@@ -449,7 +449,7 @@ class SyncMachine(RuleBasedStateMachine):
     def _sync(self, process: WatchedProcess, workers: int) -> None:
         for month in MONTHS:
             report = sync_month(process.tools(workers), month, groups_of(self._database))
-            codes = [one.failure.code for one in report.failures]
+            codes = [failure.failure.code for failure in report.failures]
             self._said.append(f"{month}: {report.states}, {codes}, {len(report.not_tried)} not tried")
 
     def _repair(self, process: WatchedProcess, is_permitted: bool) -> None:
@@ -460,7 +460,7 @@ class SyncMachine(RuleBasedStateMachine):
             except (ReadingFailed, UnusualTotals) as problem:
                 self._said.append(f"{month}: not repaired: {problem}")
             else:
-                told = [f"{one.action.verb}: {one.outcome} {one.detail}" for one in done]
+                told = [f"{repair.action.verb}: {repair.outcome} {repair.detail}" for repair in done]
                 self._said.append(f"{month}: {told}")
 
     def _repair_month(self, process: WatchedProcess, month: BillingMonth, is_permitted: bool) -> list[Repaired]:
@@ -508,7 +508,7 @@ class SyncMachine(RuleBasedStateMachine):
     def _discrepancies(self) -> list[Discrepancy]:
         process = self._start()
         try:
-            return [one for month in MONTHS for one in reconcile(process.tools(), month).discrepancies]
+            return [discrepancy for month in MONTHS for discrepancy in reconcile(process.tools(), month).discrepancies]
         finally:
             process.close()
 

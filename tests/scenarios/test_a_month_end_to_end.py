@@ -96,7 +96,7 @@ def test_billing_and_syncing_a_month_again_bills_nothing_twice(deployment: Deplo
         deployment.sync(OCTOBER)
 
     assert deployment.totals(OCTOBER) == {"acme": ("finalized", 202)}
-    assert [one["total"] for one in sandbox.control.invoices()] == [202]
+    assert [invoice["total"] for invoice in sandbox.control.invoices()] == [202]
     assert sandbox.control.call_counts()["invoices.create"] == 1
 
 
@@ -161,7 +161,9 @@ def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_
     assert "2592000 from 1 event in the usage table, but 7 from 1 event" in cause.text
     assert "fly-billing bill 2026-10" in cause.text
     assert cause.text.endswith("the others are done")
-    (failed,) = [one.step_failure_data for one in result.all_events if one.is_step_failure]
+    (failed,) = [
+        dagster_event.step_failure_data for dagster_event in result.all_events if dagster_event.is_step_failure
+    ]
     assert failed.user_failure_data is not None
     assert "| broken" in str(failed.user_failure_data.metadata["failures"].value)
     assert run_alert(deployment.instance.get_runs()[0], [cause]).body.startswith(
@@ -192,12 +194,12 @@ def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_pa
         "broken": "FAILED",
         "gamma": "MATERIALIZED",
     }
-    assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202]
+    assert sorted(invoice["total"] for invoice in sandbox.control.invoices()) == [202, 202]
 
     deployment.execute("update organizations set stripe_customer_id = null where id = 'broken'")
     deployment.run("sync_month", {}, partition="2026-10-01|broken")
     assert deployment.statuses("stripe_invoices", OCTOBER, names) == dict.fromkeys(names, "MATERIALIZED")
-    assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202, 202]
+    assert sorted(invoice["total"] for invoice in sandbox.control.invoices()) == [202, 202, 202]
 
 
 def test_an_event_at_midnight_of_the_months_end_is_billed_in_the_next_month_only(deployment: Deployment) -> None:
@@ -380,4 +382,4 @@ def test_while_stripe_is_down_nothing_is_lost_and_only_what_is_missing_there_is_
 
     deployment.stripe_url = stripe_url
     deployment.sync(OCTOBER)
-    assert sorted(one["total"] for one in sandbox.control.invoices()) == [202, 202]
+    assert sorted(invoice["total"] for invoice in sandbox.control.invoices()) == [202, 202]

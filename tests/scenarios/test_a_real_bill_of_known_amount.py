@@ -52,4 +52,7 @@ def test_the_focus_sample_is_billed_and_synced_to_what_its_rows_add_up_to(
         "select count(*) as invoices, sum(total_cents) as cents from invoices where status = 'finalized'"
     )
     assert total["invoices"] == 73
-    assert sum(one["total"] for one in sandbox.control.invoices() if one["status"] != "draft") == total["cents"]
+    assert (
+        sum(invoice["total"] for invoice in sandbox.control.invoices() if invoice["status"] != "draft")
+        == total["cents"]
+    )

@@ -64,17 +64,17 @@ def test_every_price_of_the_whole_catalogue_is_charged_by_a_sum_that_a_person_ca
     prices = {price.id: price for price in read_price_book_files(SHIPPED / "fly").prices}
     explained = []
     for invoice, rollups in catalogue():
-        by_id = {one.id: one for one in rollups}
+        by_id = {rollup.id: rollup for rollup in rollups}
         rounding = explain_rounding(invoice.items, "USD")
         for item in invoice.items:
             assert item.price_id is not None
-            used = [by_id[one] for one in item.rollup_ids]
-            one = explain_item(item, rounding[item.id], "USD", used, prices[item.price_id])
-            assert one.problems == (), item.description
-            redone = redo(printed(one, width=160))
+            used = [by_id[rollup_id] for rollup_id in item.rollup_ids]
+            explanation = explain_item(item, rounding[item.id], "USD", used, prices[item.price_id])
+            assert explanation.problems == (), item.description
+            redone = redo(printed(explanation, width=160))
             assert redone["Amount"].total == Fraction(item.amount), item.description
             explained.append(item)
-        assert sum(one.cents for one in rounding.values()) == invoice.total_cents
+        assert sum(rounded.cents for rounded in rounding.values()) == invoice.total_cents
     assert Counter(item.price_id for item in explained) == Counter(prices.keys())
     assert sum(1 for item in explained if item.meter == "machine_seconds") == 1085
     # What was free before it had a price.
@@ -96,15 +96,17 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
     explained = rows = 0
     for invoice in billed.invoices:
         for found in list_items(billing_database, invoice.organization_id, month):
-            one = read_explanation(billing_database, found.id)
-            assert one.explanation.problems == (), found
-            assert redo(printed(one.explanation))["Amount"].total == Fraction(found.amount)
-            rows += one.usage.events if one.usage else 0
+            explanation = read_explanation(billing_database, found.id)
+            assert explanation.explanation.problems == (), found
+            assert redo(printed(explanation.explanation))["Amount"].total == Fraction(found.amount)
+            rows += explanation.usage.events if explanation.usage else 0
             explained += 1
-        if one.usage:  # the last of each invoice, down to its files; that no event is missing anywhere comes below
-            with open_billed_events(platform.database, platform.usage_table, one.usage) as events:
+        if (
+            explanation.usage
+        ):  # the last of each invoice, down to its files; that no event is missing anywhere comes below
+            with open_billed_events(platform.database, platform.usage_table, explanation.usage) as events:
                 assert events.problems() == []
-                assert sum(file.events for file in events.files()) == one.usage.events
+                assert sum(file.events for file in events.files()) == explanation.usage.events
     assert explained == sum(invoice.items for invoice in billed.invoices)
     (accepted,) = platform.query("select sum(accepted) as rows from usage_files")
     assert rows == accepted["rows"] > 900

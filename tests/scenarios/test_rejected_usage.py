@@ -26,7 +26,9 @@ def naive(name: str) -> dict[str, Any]:
 
 def resolved(result: ExecuteInProcessResult) -> AssetCheckEvaluation:
     (check,) = [
-        one for one in result.get_asset_check_evaluations() if one.check_name == "rejected_rows_are_fixed_or_waived"
+        evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.check_name == "rejected_rows_are_fixed_or_waived"
     ]
     return check
 

@@ -46,8 +46,8 @@ def volume(name: str, size: str, time: str) -> dict[str, Any]:
 
 def tell(platform: Platform, *events: Mapping[str, Any]) -> None:
     """Put each event into the folder of its day."""
-    for day in {one["time"][:10] for one in events}:
-        of_day = [one for one in events if one["time"].startswith(day)]
+    for day in {row["time"][:10] for row in events}:
+        of_day = [row for row in events if row["time"].startswith(day)]
         write_jsonl(platform.landing_dir, of_day, date.fromisoformat(day))
 
 
@@ -90,11 +90,17 @@ def test_a_machine_started_in_one_month_and_stopped_two_months_later_is_billed_f
     """
     tell(platform, machine("on", "1", "2026-09-30T22:00:00"), machine("off", "0", "2026-11-01T01:00:01"))
     invoices = [close(platform, month) for month in (SEPTEMBER, OCTOBER, NOVEMBER)]
-    assert [quantities(platform, one) for one in invoices] == [[Decimal(7_200)], [Decimal(2_678_400)], [Decimal(3_601)]]
-    assert [one.amount for one in invoices] == [Decimal("0.072"), Decimal("26.784"), Decimal("0.03601")]
-    assert [one.total_cents for one in invoices] == [7, 2678, 4]
+    assert [quantities(platform, invoice) for invoice in invoices] == [
+        [Decimal(7_200)],
+        [Decimal(2_678_400)],
+        [Decimal(3_601)],
+    ]
+    assert [invoice.amount for invoice in invoices] == [Decimal("0.072"), Decimal("26.784"), Decimal("0.03601")]
+    assert [invoice.total_cents for invoice in invoices] == [7, 2678, 4]
     # 32 days and 3 hours and a second between start and stop: nothing lost at the edges.
-    assert sum(quantity for one in invoices for quantity in quantities(platform, one)) == 7_200 + 2_678_400 + 3_601
+    assert (
+        sum(quantity for invoice in invoices for quantity in quantities(platform, invoice)) == 7_200 + 2_678_400 + 3_601
+    )
     events = platform.query("select month, events from usage_snapshots where is_current order by month")
     assert [row["events"] for row in events] == [1, 0, 1]
 
@@ -148,7 +154,7 @@ def test_an_open_invoice_owes_what_was_held_so_far_and_grows_with_time(platform:
     totals = []
     for now in (at("2026-09-11"), at("2026-09-16")):
         platform.roll_up(now=now)
-        totals += [one.total_cents for one in platform.bill(now=now).invoices]
+        totals += [invoice.total_cents for invoice in platform.bill(now=now).invoices]
     assert totals == [864, 1296]
     # 30 days, whenever after its end it is billed.
     assert close(platform, SEPTEMBER).total_cents == 2592

@@ -26,7 +26,9 @@ USAGE = [machine_seconds(name, name, datetime(2026, 10, 9, tzinfo=UTC), "2592000
 
 def waits(result: ExecuteInProcessResult) -> Any:
     (check,) = [
-        one for one in result.get_asset_check_evaluations() if one.check_name == "no_correction_waits_for_approval"
+        evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.check_name == "no_correction_waits_for_approval"
     ]
     return check
 
@@ -61,7 +63,11 @@ def test_a_final_months_usage_disappears_and_comes_back(deployment: Deployment) 
     assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
     assert "fly-billing approve-corrections 2026-10 --total 20.20" in str(check.metadata["first_of_them"].value)
     assert "10 corrections wait" in str(check.metadata["2026-10 corrections that wait"].value)
-    others = [one for one in result.get_asset_check_evaluations() if not one.passed and one != check]
+    others = [
+        evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation != check
+    ]
     assert others == []
     assert adjustments(deployment) is None
 

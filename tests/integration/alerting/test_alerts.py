@@ -106,8 +106,8 @@ def test_a_failed_sync_is_alerted_once(
     fail_syncs(billing_database, sandbox)
     assert on_call.hears(queue_sync_failure_alerts) == 1
     (text,) = webhook.taken
-    subject, who, what_to_do = text.splitlines()
-    assert (subject, who) == ("Stripe sync failed (rate_limited): 1 invoice, $12.00", "- acme 2023-06: $12.00")
+    subject, affected, what_to_do = text.splitlines()
+    assert (subject, affected) == ("Stripe sync failed (rate_limited): 1 invoice, $12.00", "- acme 2023-06: $12.00")
     assert what_to_do.startswith(
         "What to do: Stripe limits our request rate: the rate limiter slows down automatically, and the next run"
         " continues"
@@ -299,7 +299,7 @@ def test_what_waits_is_posted_after_a_restart_and_by_one_process_only(
     another = BillingDatabase(billing_database.engine.url.render_as_string(hide_password=False))
     with ThreadPoolExecutor(4) as pool:
         posted = [pool.submit(post_waiting, another, on_call.channels) for _ in range(4)]
-    assert sum(one.result().taken for one in posted) == 20
+    assert sum(future.result().taken for future in posted) == 20
     assert webhook.subjects() == ["Something failed"] * 21
 
 
@@ -324,7 +324,7 @@ def test_two_simultaneous_sensors_alert_once(
     fail_syncs(billing_database, sandbox)
     with ThreadPoolExecutor(4) as pool:
         told = [pool.submit(on_call.hears, queue_sync_failure_alerts) for _ in range(4)]
-    assert sorted(one.result() for one in told) == [0, 0, 0, 1]
+    assert sorted(future.result() for future in told) == [0, 0, 0, 1]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
@@ -463,7 +463,10 @@ def test_alert_on_failed_sync_alerts_once(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     said = [alert_on_failed_sync(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
+    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+        "1 alert queued",
+        "nothing new",
+    ]
     assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
     assert in_stripe(sandbox) == []
@@ -479,7 +482,10 @@ def test_alert_on_failed_invoices_alerts_once(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
     said = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
+    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+        "1 alert queued",
+        "nothing new",
+    ]
     assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
     assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount unknown"]
 

@@ -174,7 +174,10 @@ def test_the_sensor_puts_it_into_the_outbox_and_then_keeps_quiet(
     url = spending.database.engine.url.render_as_string(hide_password=False)
     resources = {"billing_postgres": BillingPostgres(url=url), "alerts": Alerts(alert_webhook_url=webhook.url)}
     said = [alert_on_spend(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
+    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+        "1 alert queued",
+        "nothing new",
+    ]
     post_waiting(spending.database, [WebhookChannel(webhook.url)])
     assert webhook.subjects() == ["Spend alert: Acme crossed $10.00 in 2026-09"]
 

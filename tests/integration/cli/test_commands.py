@@ -51,7 +51,7 @@ def test_seeding_alone_makes_flys_paid_and_open_invoices_and_their_statement(tmp
     shown = run(data_dir, "statement", "fly", "--json")
 
     statement = json.loads(shown.stdout)
-    assert [(one["month"], one["status"], one["total_cents"]) for one in statement["invoices"]] == [
+    assert [(invoice["month"], invoice["status"], invoice["total_cents"]) for invoice in statement["invoices"]] == [
         ("2023-06", "open", 3545),
         ("2023-05", "paid", 3310),
     ]

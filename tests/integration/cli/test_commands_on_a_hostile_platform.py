@@ -128,8 +128,10 @@ def test_no_command_prints_or_writes_anything_that_acts(hostile: Platform, tmp_p
     seen: dict[str, bool] = {}
     for command, uses in TRIED.items():
         for arguments in uses:
-            printed = output_of([*command.split(), *(str(files.get(one, one)) for one in arguments)])
-            acts = {one for one in printed if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp")} - {"\n"}
+            printed = output_of([*command.split(), *(str(files.get(argument, argument)) for argument in arguments)])
+            acts = {
+                character for character in printed if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
+            } - {"\n"}
             assert acts == set(), (command, arguments, printed)
             assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
             seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())

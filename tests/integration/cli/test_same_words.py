@@ -18,7 +18,7 @@ from tests.support.stripe_builders import JULY, JUNE, bill_june, charge, close_m
 
 def failures_shown(result: ExecuteInProcessResult) -> list[dict[str, str]]:
     """Return the rows of the table `failures` that Dagster shows on the failed step."""
-    (failed,) = [one.step_failure_data for one in result.all_events if one.is_step_failure]
+    (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert failed.user_failure_data is not None
     header, _, *lines = str(failed.user_failure_data.metadata["failures"].value).splitlines()
     names = cells(header)

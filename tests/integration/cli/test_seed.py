@@ -104,7 +104,7 @@ def test_billing_june_2023_finalizes_the_open_invoice(billing_database: BillingD
     sow(billing_database, landing_dir)
     land(billing_database, landing_dir, JUNE_2023)
     billed = bill_month(billing_database, landing_dir, JUNE_2023)
-    assert (billed.finalized, [one.total_cents for one in billed.invoices]) == (True, [3545])
+    assert (billed.finalized, [invoice.total_cents for invoice in billed.invoices]) == (True, [3545])
 
 
 def test_every_event_of_the_sample_lands_once_and_each_rejected_one_has_a_valid_copy(
@@ -132,7 +132,7 @@ def test_every_organization_of_the_sample_can_be_billed_for_every_month(
     assert october.failures == november.failures == []
     assert (october.finalized, november.finalized) == (True, False)
     for billed in (october, november):
-        totals = [one.total_cents for one in billed.invoices if one.organization_id != "fly"]
+        totals = [invoice.total_cents for invoice in billed.invoices if invoice.organization_id != "fly"]
         assert min(totals) > 0
         assert max(totals) > 5 * sorted(totals)[len(totals) // 2]
     kinds = "select distinct kind from invoice_items order by kind"

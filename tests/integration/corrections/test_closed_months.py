@@ -68,12 +68,15 @@ def nightly(platform: Platform) -> Corrections:
 
 
 def booked(found: Corrections) -> dict[str, Decimal]:
-    return {one.payer.organization_id: one.amount for one in found.booked if one.differences}
+    return {
+        correction.payer.organization_id: correction.amount for correction in found.booked if correction.differences
+    }
 
 
 def undecided(found: Corrections) -> dict[str, Decimal]:
     return {
-        one.payer.organization_id: sum((each.amount for each in one.undecided), Decimal(0)) for one in found.undecided
+        correction.payer.organization_id: sum((difference.amount for difference in correction.undecided), Decimal(0))
+        for correction in found.undecided
     }
 
 

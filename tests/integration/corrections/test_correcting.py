@@ -171,7 +171,7 @@ def test_an_invoice_that_stripe_does_not_have_is_reissued_under_the_next_revisio
     platform.add_one_off("acme", "setup", "5.00", at("2026-09-10"))
     late(platform, "e2", "10")
     done = reissue(platform.database, "acme", SEPTEMBER, TERMS, LATER, "ann", "typing error")
-    assert [(one.revision, one.total_cents) for one in done.billed.invoices] == [(1, 900)]
+    assert [(invoice.revision, invoice.total_cents) for invoice in done.billed.invoices] == [(1, 900)]
     found = platform.query("select revision, status, total_cents, number from invoices order by revision")
     assert [tuple(row.values()) for row in found] == [(0, "void", 300, 1), (1, "finalized", 900, 2)]
     changes = platform.query("select to_status, changed_by, why from invoice_changes order by id")
@@ -221,7 +221,10 @@ def test_a_discount_is_adjusted_with_the_item_it_reduces(platform: Platform) -> 
     )  # fmt: skip
     assert correct(platform) == Decimal("-0.3")
     late(platform, "e2", "10")
-    found = {one.charge.kind: (one.amount, one.causes) for one in corrections(platform).differences}
+    found = {
+        difference.charge.kind: (difference.amount, difference.causes)
+        for difference in corrections(platform).differences
+    }
     assert found == {
         "usage": (Decimal("1.0"), ("late rows",)),
         "discount": (Decimal("-0.1"), ("follows from other items",)),

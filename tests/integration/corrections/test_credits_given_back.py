@@ -34,7 +34,7 @@ def correct(platform: Platform, quantity: str) -> Decimal:
         with_terms=True,
     )
     assert not done.failures
-    return sum((one.amount for one in done.found), Decimal(0))
+    return sum((correction.amount for correction in done.found), Decimal(0))
 
 
 def use_in_october(platform: Platform, quantity: str) -> None:
@@ -45,8 +45,8 @@ def use_in_october(platform: Platform, quantity: str) -> None:
 def correct_october(platform: Platform, now: datetime) -> None:
     platform.land(OCTOBER_DAY, now=now)
     platform.roll_up(OCTOBER, now)
-    who = Actor("ann", now, "wrong")
-    done = correct_month(platform.database, OCTOBER, ["acme"], platform.usage_table, who, guard=OFF, with_terms=True)
+    actor = Actor("ann", now, "wrong")
+    done = correct_month(platform.database, OCTOBER, ["acme"], platform.usage_table, actor, guard=OFF, with_terms=True)
     assert not done.failures
 
 
@@ -66,7 +66,7 @@ def left(platform: Platform) -> int:
 def all_is_explained(platform: Platform) -> bool:
     """Whether every item of every invoice can be worked out again."""
     ids = [row["id"] for row in platform.query("select id from invoice_items")]
-    return not any(read_explanation(platform.database, one).explanation.problems for one in ids)
+    return not any(read_explanation(platform.database, item_id).explanation.problems for item_id in ids)
 
 
 def test_a_month_paid_by_credit_that_is_corrected_returns_credit_and_no_money(platform: Platform) -> None:
@@ -162,10 +162,10 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     platform.close(OCTOBER)
     assert platform.totals() == [900, 0]
     platform.execute("update subscriptions set ended_at = started_at")
-    who = Actor("ann", LATER + timedelta(days=30), "cancelled")
+    actor = Actor("ann", LATER + timedelta(days=30), "cancelled")
     for amount in (-9, 0):
         (found,) = correct_month(
-            platform.database, OCTOBER, ["acme"], platform.usage_table, who, guard=OFF, with_terms=True
+            platform.database, OCTOBER, ["acme"], platform.usage_table, actor, guard=OFF, with_terms=True
         ).found
         assert found.amount == amount
     platform.close(NOVEMBER)
@@ -265,7 +265,7 @@ def test_a_deposit_pays_after_tax_on_the_invoice_the_statement_and_in_focus(plat
     assert all_is_explained(platform)
     statement = read_statement(platform.database, "acme", LATER, SEPTEMBER)
     assert statement.owed() == {"USD": 7078}
-    assert [(one.taxable_cents, one.tax_cents) for one in statement.invoices[0].taxes] == [(7000, 578)]
+    assert [(tax.taxable_cents, tax.tax_cents) for tax in statement.invoices[0].taxes] == [(7000, 578)]
 
 
 @pytest.mark.parametrize("granted", ["5", "100", "59.5", "119"])

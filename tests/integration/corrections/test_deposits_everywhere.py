@@ -28,7 +28,7 @@ def test_a_deposit_is_a_line_of_its_own_in_stripe_after_the_tax(platform: Platfo
     assert outcome(sync(tools, SEPTEMBER)) == ({"finalized": 1}, [])
     assert kinds(tools, SEPTEMBER) == []
     assert in_stripe(sandbox) == [("acme", "open", 7078, 3)]
-    assert sorted(one["amount"] for one in invoice_in_stripe(sandbox, "acme")["lines"]) == [-500, 578, 7000]
+    assert sorted(line["amount"] for line in invoice_in_stripe(sandbox, "acme")["lines"]) == [-500, 578, 7000]
 
 
 def test_a_deposit_pays_items_of_three_rates_and_is_whole_again_once_nothing_is_owed(
@@ -65,7 +65,7 @@ def test_a_deposit_pays_items_of_three_rates_and_is_whole_again_once_nothing_is_
     assert kept["cents"] == 0
     assert all_is_explained(three_rates)
     statement = read_statement(three_rates.database, "acme", NOW, SEPTEMBER)
-    assert [one.in_words() for one in statement.credits] == [
+    assert [credit.in_words() for credit in statement.credits] == [
         "Welcome: $9.99 remaining",
         "Deposit: $80.00 remaining; also pays taxes",
     ]

@@ -58,11 +58,11 @@ def land_again(platform: Platform, now: Any = LATER) -> None:
 
 
 def correct(
-    platform: Platform, groups: Sequence[str] | None = None, who: Actor = ANN, *, with_terms: bool = False
+    platform: Platform, groups: Sequence[str] | None = None, actor: Actor = ANN, *, with_terms: bool = False
 ) -> Corrections:
     names = platform.organizations() if groups is None else groups
     return correct_month(
-        platform.database, SEPTEMBER, names, platform.usage_table, who, guard=GUARD, with_terms=with_terms
+        platform.database, SEPTEMBER, names, platform.usage_table, actor, guard=GUARD, with_terms=with_terms
     )
 
 
@@ -117,8 +117,8 @@ def test_held_corrections_are_listed_with_the_command_that_approves_them(platfor
     use(platform, {})
     land_again(platform)
     correct(platform)
-    (one,) = held_totals(list_held_corrections(platform.database, SEPTEMBER))
-    assert one.sentence == (
+    (total,) = held_totals(list_held_corrections(platform.database, SEPTEMBER))
+    assert total.sentence == (
         "10 corrections wait for approval and are not booked: 2026-09 would return $300.00 of $300.00 charged (100.0 %;"
         " the limit is 5 %). First check that no usage is missing; if it is landed again, nothing needs approval. If"
         " the corrections are right, run `fly-billing approve-corrections 2026-09 --total 300.00 --by NAME --why"
@@ -170,7 +170,7 @@ def test_slices_over_three_nights_add_up(platform: Platform) -> None:
     for number, (left, booked) in enumerate([("240", "-6"), ("180", "-12"), ("120", "-12")]):
         use(platform, {**dict.fromkeys(TEN, "300"), "org-0": left})
         land_again(platform, LATER + timedelta(days=number))
-        correct(platform, who=Actor("night", LATER + timedelta(days=number)))
+        correct(platform, actor=Actor("night", LATER + timedelta(days=number)))
         assert adjusted(platform) == {"org-0": Decimal(booked)}
     assert held(platform) == {"org-0": Decimal(6)}
 
@@ -181,7 +181,7 @@ def test_slices_of_many_organizations_over_the_nights_add_up(platform: Platform)
         quantities[name] = "255"  # $4.50 of $300.00: 1.5 %
         use(platform, quantities)
         land_again(platform, LATER + timedelta(days=number))
-        correct(platform, who=Actor("night", LATER + timedelta(days=number)))
+        correct(platform, actor=Actor("night", LATER + timedelta(days=number)))
     assert set(adjusted(platform)) == {"org-0", "org-1", "org-2"}
     assert held(platform) == {"org-3": Decimal("4.5")}
 
@@ -274,7 +274,7 @@ def test_after_an_approval_a_small_correction_passes_by_itself_again(platform: P
     correct(platform)
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": "100", "org-1": "260"})
     land_again(platform, LATER + timedelta(days=1))
-    correct(platform, who=Actor("night", LATER + timedelta(days=1)))
+    correct(platform, actor=Actor("night", LATER + timedelta(days=1)))
     assert adjusted(platform) == {"org-0": Decimal(-20), "org-1": Decimal(-4)}
 
 
@@ -300,7 +300,7 @@ def test_late_usage_that_is_taken_away_again_waits_too(platform: Platform) -> No
     correct(platform)
     use(platform, dict.fromkeys(TEN, "300"))
     land_again(platform, LATER + timedelta(days=1))
-    correct(platform, who=Actor("night", LATER + timedelta(days=1)))
+    correct(platform, actor=Actor("night", LATER + timedelta(days=1)))
     assert adjusted(platform) == {"org-0": Decimal(870)}
     assert held(platform) == {"org-0": Decimal(870)}
 
@@ -381,9 +381,9 @@ def test_the_commands_list_waiting_corrections_and_approve_them(platform: Platfo
     assert "org-0" in listed.stdout, listed.stderr
     assert "`fly-billing approve-corrections 2026-09 --total 30.00 --by NAME --why REASON`" in listed.stdout
     as_json = json.loads(command(platform, "corrections", "2026-09", "--json").stdout)
-    assert [(one["organization_id"], one["gives_back"], one["approved_by"]) for one in as_json] == [
-        ("org-0", "30", None)
-    ]
+    assert [
+        (correction["organization_id"], correction["gives_back"], correction["approved_by"]) for correction in as_json
+    ] == [("org-0", "30", None)]
 
     wrong = command(platform, "approve-corrections", "2026-09", "--total", "3", "--by", "bea", "--why", "[seen]")
     assert (wrong.returncode, "$30.00 would be returned, not 3" in wrong.stderr) == (2, True), wrong.stderr

@@ -45,7 +45,7 @@ def book(folder: Path, *prices: dict[str, Any]) -> PriceBookFiles:
 
 def with_changed(*changed: dict[str, Any]) -> list[dict[str, Any]]:
     """The real book's prices, but for these keys."""
-    return [one for one in SAME if one["key"] not in {new["key"] for new in changed}] + list(changed)
+    return [row for row in SAME if row["key"] not in {new["key"] for new in changed}] + list(changed)
 
 
 def shadow(platform: Platform, folder: Path, prices: Sequence[dict[str, Any]], **options: Any) -> ShadowReport:
@@ -53,7 +53,10 @@ def shadow(platform: Platform, folder: Path, prices: Sequence[dict[str, Any]], *
 
 
 def differences(report: ShadowReport) -> list[tuple[str, int, int]]:
-    return [(one.organization_id, one.billed_cents, one.shadow_cents) for one in report.differences]
+    return [
+        (difference.organization_id, difference.billed_cents, difference.shadow_cents)
+        for difference in report.differences
+    ]
 
 
 def everything(platform: Platform) -> dict[str, object]:
@@ -89,7 +92,7 @@ def test_each_organization_is_compared_the_biggest_difference_first(september: P
     (totals,) = report.totals
     assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (1, 2, 0)
     assert (totals.billed_cents, totals.shadow_cents) == (10300, 8380)
-    assert [(one.product, one.cents) for one in report.products] == [("Requests", -2020), ("Egress", 100)]
+    assert [(product.product, product.cents) for product in report.products] == [("Requests", -2020), ("Egress", 100)]
     assert (report.book, report.unpriced) == ("2027", [])
 
 
@@ -101,11 +104,11 @@ def test_nothing_at_all_is_written(september: Platform, tmp_path: Path) -> None:
 
 
 def test_an_organization_that_can_not_be_priced_is_named_with_the_reason(september: Platform, tmp_path: Path) -> None:
-    report = shadow(september, tmp_path, [one for one in SAME if one["key"] != "egress"])
+    report = shadow(september, tmp_path, [row for row in SAME if row["key"] != "egress"])
     assert differences(report) == [("acme", 10000, 10000), ("beta", 100, 100)]
-    (one,) = report.unpriced
-    assert (one.organization_id, one.code, one.billed_cents) == ("delta", "unpriced_usage", 200)
-    assert "no price in force at 2026-09-01 00:00Z for meter 'egress_gb'" in one.reason
+    (usage,) = report.unpriced
+    assert (usage.organization_id, usage.code, usage.billed_cents) == ("delta", "unpriced_usage", 200)
+    assert "no price in force at 2026-09-01 00:00Z for meter 'egress_gb'" in usage.reason
 
 
 def test_a_price_that_changes_inside_the_month_divides_usage_at_midnight(september: Platform, tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_a_price_that_changes_within_a_day_fails_the_organizations_it_applies_to
     later = price("requests", "0.20", "requests", effective_from="2026-09-15T12:00:00Z")
     report = shadow(september, tmp_path, [*SAME, later])
     assert differences(report) == [("delta", 200, 200)]
-    assert [one.organization_id for one in report.unpriced] == ["acme", "beta"]
+    assert [unpriced.organization_id for unpriced in report.unpriced] == ["acme", "beta"]
     assert "the price 'requests' changes at 2026-09-15 12:00:00Z" in report.unpriced[0].reason
 
 
@@ -154,8 +157,8 @@ def test_a_full_month_under_its_own_prices_equals_the_billed_amounts_even_after_
     assert (billed.failures, billed.finalized) == ([], True)
     report = shadow(platform, tmp_path, prices)
     assert differences(report) == before
-    assert all(one.is_by_prices_alone and one.cents == 0 for one in report.differences)
-    assert [one.organization_id for one in report.differences] == ["gamma", "acme"]
+    assert all(difference.is_by_prices_alone and difference.cents == 0 for difference in report.differences)
+    assert [difference.organization_id for difference in report.differences] == ["gamma", "acme"]
 
 
 def test_later_changes_are_shown_apart_from_the_effect_of_other_prices(september: Platform, tmp_path: Path) -> None:
@@ -164,7 +167,7 @@ def test_later_changes_are_shown_apart_from_the_effect_of_other_prices(september
     first, *rest = shadow(september, tmp_path, SAME).differences
     assert (first.organization_id, first.cents, first.recalculated_cents) == ("acme", 2900, 12900)
     assert not first.is_by_prices_alone
-    assert all(one.is_by_prices_alone for one in rest)
+    assert all(difference.is_by_prices_alone for difference in rest)
 
 
 def test_only_organizations_of_the_book_that_is_replaced_are_billed_again(september: Platform, tmp_path: Path) -> None:
@@ -177,7 +180,11 @@ def test_an_open_month_has_a_shadow_too(september: Platform, tmp_path: Path) -> 
     september.roll_up(OCTOBER, at("2026-10-20"))
     september.bill(OCTOBER, at("2026-10-20"))
     report = shadow_bill(september.database, OCTOBER, book(tmp_path / "2027", *SAME))
-    assert [(one.organization_id, one.cents) for one in report.differences] == [("acme", 0), ("beta", 0), ("delta", 0)]
+    assert [(difference.organization_id, difference.cents) for difference in report.differences] == [
+        ("acme", 0),
+        ("beta", 0),
+        ("delta", 0),
+    ]
 
 
 def test_a_month_that_nobody_billed_is_refused(september: Platform, tmp_path: Path) -> None:
@@ -207,9 +214,13 @@ def test_the_command_shows_tables_or_json_and_fails_where_somebody_could_not_be_
     book(folder, *cheaper)
     good = CliRunner().invoke(app, ["shadow", "2026-09", "--price-book", str(folder), "--json"])
     assert good.exit_code == 0, good.output
-    assert [one["difference_cents"] for one in json.loads(good.stdout)["organizations"]] == [-2000, -20, 0]
+    assert [organization["difference_cents"] for organization in json.loads(good.stdout)["organizations"]] == [
+        -2000,
+        -20,
+        0,
+    ]
 
-    book(folder, *(one for one in cheaper if one["key"] != "egress"))
+    book(folder, *(row for row in cheaper if row["key"] != "egress"))
     bad = CliRunner().invoke(app, ["shadow", "2026-09", "--price-book", str(folder), "--top", "1"])
     assert bad.exit_code == 1
     assert "$80.80 instead of $101.00, -$20.20 (-20.0 %). 0 would pay more, 2 less, 0 the same." in bad.output

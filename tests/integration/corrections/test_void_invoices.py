@@ -55,7 +55,7 @@ def correct(platform: Platform, month: BillingMonth) -> Decimal:
         with_terms=True,
     )
     assert done.failures == []
-    return sum((one.amount for one in done.found), Decimal(0))
+    return sum((correction.amount for correction in done.found), Decimal(0))
 
 
 def make_anew(platform: Platform, month: BillingMonth = SEPTEMBER) -> Reissued:
@@ -116,7 +116,7 @@ def test_nothing_that_a_void_invoice_billed_is_billed_again_by_itself(september:
 def test_a_void_invoice_is_reissued_with_all_its_items(september: Platform) -> None:
     void(september)
     done = make_anew(september)
-    assert [(one.revision, one.total_cents) for one in done.billed.invoices] == [(1, 6400)]
+    assert [(invoice.revision, invoice.total_cents) for invoice in done.billed.invoices] == [(1, 6400)]
     for month in (OCTOBER, NOVEMBER):
         september.close(month)
     assert september.totals() == [6400, 2900, 2900]
@@ -183,10 +183,10 @@ def test_after_a_reissue_and_a_sync_stripe_has_the_void_invoice_and_one_to_pay(
     assert sandbox.control.call_counts().get("invoices.create", 0) == 0
     roll_up(billing_database, UsageTable(tmp_path / "usage_table"), JUNE, ["acme"], utc_now())
     done = reissue(billing_database, "acme", JUNE, TERMS, utc_now(), "ann")
-    assert [one.total_cents for one in done.billed.invoices] == [1200]
+    assert [invoice.total_cents for invoice in done.billed.invoices] == [1200]
     for _ in range(2):
         sync(tools)
-    assert sorted((one["status"], one["total"]) for one in sandbox.control.invoices()) == [
+    assert sorted((invoice["status"], invoice["total"]) for invoice in sandbox.control.invoices()) == [
         ("open", 1200),
         ("void", 1200),
     ]

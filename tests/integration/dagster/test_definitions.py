@@ -79,14 +79,14 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
     repository = definitions.get_repository_def()
 
     assert {"land_usage", "bill_month", "sync_month", "reconcile_month"} <= set(repository.job_names)
-    assert {one.name for one in repository.schedule_defs} == {
+    assert {schedule.name for schedule in repository.schedule_defs} == {
         "land_usage_hourly",
         "bill_open_months_nightly",
         "close_months_nightly",
         "sync_months_hourly",
         "reconcile_months_nightly",
     }
-    assert {one.name for one in repository.sensor_defs} == {
+    assert {sensor.name for sensor in repository.sensor_defs} == {
         "alert_on_failed_check",
         "alert_on_failed_invoices",
         "alert_on_failed_payment",
@@ -252,9 +252,9 @@ def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_writte
 
     assert not _agrees(result)
     looks = deployment.execute("select * from stripe_reconciliations order by id")
-    assert [(one["invoices_here"], one["invoices_in_stripe"]) for one in looks] == [(1, 1), (1, 0)]
-    assert [one["totals_in_stripe"] for one in looks] == [{"USD": 202}, {}]
-    assert [[one["kind"] for one in look["discrepancies"]] for look in looks] == [[], ["missing"]]
+    assert [(look["invoices_here"], look["invoices_in_stripe"]) for look in looks] == [(1, 1), (1, 0)]
+    assert [look["totals_in_stripe"] for look in looks] == [{"USD": 202}, {}]
+    assert [[discrepancy["kind"] for discrepancy in look["discrepancies"]] for look in looks] == [[], ["missing"]]
 
 
 def bill_one_machine(deployment: Deployment) -> None:

@@ -82,8 +82,8 @@ def errors_of_the_project() -> list[type[Exception]]:
         if not module.name.endswith(("__main__", "celery_workers")):
             importlib.import_module(module.name)
     found: list[type[Exception]] = [ActionableError, BillingError, EmbeddedPostgresError, ServerInUseError]
-    for one in found:
-        found += [each for each in one.__subclasses__() if each not in found]
+    for error_class in found:
+        found += [subclass for subclass in error_class.__subclasses__() if subclass not in found]
     return found
 
 

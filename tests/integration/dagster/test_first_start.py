@@ -149,7 +149,7 @@ print(int(sys.argv[2]) - left)
 
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     names = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, "-W", "ignore", "-c", code, *(str(one) for one in arguments)]
+    command = [sys.executable, "-W", "ignore", "-c", code, *(str(argument) for argument in arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, env=names, check=False, timeout=600, encoding="utf-8"
     )

@@ -66,11 +66,11 @@ def cause(deployment: Deployment, run: DagsterRun) -> str:
     """Return the error of the run's first failed step."""
     entries = deployment.instance.all_logs(run.run_id, DagsterEventType.STEP_FAILURE)
     error = entries[0].dagster_event.step_failure_data.error  # type: ignore[union-attr]
-    return " ".join(str(each.message) for each in (error, error.cause) if each)  # type: ignore[union-attr]
+    return " ".join(str(problem.message) for problem in (error, error.cause) if problem)  # type: ignore[union-attr]
 
 
 def statuses(deployment: Deployment, runs: Sequence[DagsterRun]) -> list[DagsterRunStatus]:
-    return [run.status for run in deployment.instance.get_runs() if run.run_id in {each.run_id for each in runs}]
+    return [run.status for run in deployment.instance.get_runs() if run.run_id in {run.run_id for run in runs}]
 
 
 def test_all_months_and_organizations_from_a_jobs_page_are_all_billed(deployment: Deployment, pages: Pages) -> None:
@@ -130,9 +130,13 @@ def test_a_launchpad_covers_its_range_or_its_single_partition_and_re_execution_t
     deployment: Deployment, pages: Pages
 ) -> None:
     land_a_machine_each_month(deployment)
-    one = {"dagster/partition": ALL[1], "dagster/partition/month": "2026-09-01", "dagster/partition/org": "beta"}
+    single_partition = {
+        "dagster/partition": ALL[1],
+        "dagster/partition/month": "2026-09-01",
+        "dagster/partition/org": "beta",
+    }
 
-    (single,) = pages.launchpad("bill_month", one)
+    (single,) = pages.launchpad("bill_month", single_partition)
     assert materialized(deployment, "invoices") == {ALL[1]}
 
     tags = {"dagster/asset_partition_range_start": ALL[3], "dagster/asset_partition_range_end": ALL[5]}

@@ -275,7 +275,7 @@ def test_an_invoice_that_can_not_be_exported_is_left_out_and_named_and_the_other
     drop_checks(month, table)
     damage_gamma(month, table, change)
     done = export(month, tmp_path)
-    assert [(one.organization_id, one.number) for one in done.left_out] == [("gamma", "GAMMA-0001")]
+    assert [(invoice.organization_id, invoice.number) for invoice in done.left_out] == [("gamma", "GAMMA-0001")]
     assert reason in done.left_out[0].reason
     assert (done.invoices, done.billed()) == (1, ALL_BUT_GAMMA)
     assert {row["InvoiceId"] for row in rows_of(done.file)} == {"ACME-0001"}
@@ -305,8 +305,8 @@ def drop_checks(platform: Platform, table: str) -> None:
 
 def damage_gamma(platform: Platform, table: str, change: str) -> None:
     of_gamma = "select id from invoices where organization_id = 'gamma'"
-    whose = "id" if table == "invoices" else "invoice_id"
-    damage(platform.database, f"update {table} set {change} where {whose} in ({of_gamma})")  # noqa: S608
+    column = "id" if table == "invoices" else "invoice_id"
+    damage(platform.database, f"update {table} set {change} where {column} in ({of_gamma})")  # noqa: S608
 
 
 def test_a_month_without_an_invoice_that_can_be_exported_leaves_no_file_behind(month: Platform, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_every_organization_is_billed_the_exact_sum_of_its_rows(
     assert sum(file.duplicate + file.rejected for file in landed) == 0
 
     assert (billed.failures, billed.finalized, len(billed.invoices)) == ([], True, 73)
-    found = {one.organization_id[-12:]: one for one in billed.invoices}
+    found = {billed_invoice.organization_id[-12:]: billed_invoice for billed_invoice in billed.invoices}
     usage = {account: Fraction(0) for account in found} | sums_by_sub_account(metered)
     for account, amount in sums_by_sub_account(sample_rows()).items():
         invoice = found[account]
@@ -129,7 +129,9 @@ def test_every_organization_is_billed_the_exact_sum_of_its_rows(
         assert Fraction(invoice.amount) == amount
         in_cents = (invoice.amount * 100).quantize(Decimal(1), ROUND_HALF_UP)
         assert invoice.total_cents == int(in_cents) == sum(item["amount_cents"] for item in items)
-    assert sum((one.amount for one in billed.invoices), Decimal(0)) == Decimal("20.390651956668488")
+    assert sum((billed_invoice.amount for billed_invoice in billed.invoices), Decimal(0)) == Decimal(
+        "20.390651956668488"
+    )
 
 
 def test_the_credit_without_list_price_is_a_one_off_item_of_its_list_cost(
@@ -227,7 +229,7 @@ def test_month_to_date_exports_bill_each_charge_once_whatever_the_files_are_call
     first = focus(billing_database, landing_dir, write_focus(folder / "0918.csv", *rows[:2]))
     second = focus(billing_database, landing_dir, write_focus(folder / "0919.csv", *rows))
     again = focus(billing_database, landing_dir, write_focus(folder / "copy.csv", *reversed(rows)))
-    assert [counts(one) for one in (first, second, again)] == [(2, 0, 0, 0), (2, 2, 0, 0), (0, 4, 0, 0)]
+    assert [counts(report) for report in (first, second, again)] == [(2, 0, 0, 0), (2, 2, 0, 0), (0, 4, 0, 0)]
     assert again.written == ()
     land(billing_database, landing_dir)
     (invoice,) = bill_september(billing_database, landing_dir).invoices
@@ -395,7 +397,7 @@ def test_a_charge_whose_name_has_line_ends_is_one_row_of_usage(
     changes = [{"Id": str(n), "RegionId": name, "ServiceName": name} for n, name in enumerate(names)]
     file = write_focus(landing_dir.parent / "bill.csv", *changes)
     assert focus(billing_database, landing_dir, file).usage == len(names)
-    assert sum(one.accepted for one in land(billing_database, landing_dir)) == len(names)
+    assert sum(day.accepted for day in land(billing_database, landing_dir)) == len(names)
     (invoice,) = bill_september(billing_database, landing_dir).invoices
     assert invoice.amount == Decimal(10)
 

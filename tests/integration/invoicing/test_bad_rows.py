@@ -51,8 +51,8 @@ def drop_rules(platform: Platform) -> None:
 
 
 def write(platform: Platform, table: str, change: str, of: str) -> None:
-    whose = "id" if table == "organizations" else "organization_id"
-    damage(platform.database, f"update {table} set {change} where {whose} = '{of}'")  # noqa: S608
+    column = "id" if table == "organizations" else "organization_id"
+    damage(platform.database, f"update {table} set {change} where {column} = '{of}'")  # noqa: S608
 
 
 # Which table, what is written there, and what the refusal names.
@@ -137,7 +137,7 @@ def test_a_price_that_can_not_be_read_fails_those_who_use_it(ten: Platform, chan
     )
     damage(ten.database, f"update prices set {change} where key = 'egress'")  # noqa: S608
     billed = ten.close()
-    assert [(one.organization_id, one.error.code) for one in billed.failures] == [
+    assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [
         (name, "unreadable_price") for name in BAD
     ]
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
@@ -185,7 +185,7 @@ def test_a_damaged_price_is_named_with_its_column_and_its_row_and_stops_only_tho
     for change, named in DAMAGED_PRICES.items():
         damage(ten.database, repair, f"update prices set {change} where key = 'egress'")  # noqa: S608
         failures = ten.bill(now=now).failures
-        assert [(one.organization_id, one.error.code) for one in failures] == [
+        assert [(failed.organization_id, failed.error.code) for failed in failures] == [
             (name, "unreadable_price") for name in BAD
         ], change
         for failure in failures:
@@ -227,7 +227,7 @@ def test_a_damaged_negotiated_price_is_named_and_stops_only_its_holders(ten: Pla
     for change, named in DAMAGED_AGREEMENTS.items():
         damage(ten.database, whole, f"update negotiated_prices set {change}")  # noqa: S608
         failures = ten.bill(now=now).failures
-        assert [one.organization_id for one in failures] == list(BAD), change
+        assert [failed.organization_id for failed in failures] == list(BAD), change
         for failure, holder in zip(failures, ("org-3", "group partners"), strict=True):
             text = failure.error.operator_text
             assert text.startswith(f"negotiated price fly/requests of {holder}: "), text
@@ -243,7 +243,7 @@ def test_what_the_database_refuses_to_write_fails_the_organization_whose_invoice
     """Linked after it was computed, and overdrawn: seen only when the invoice becomes final."""
     ten.execute("alter table invoices add constraint odd check (organization_id not in ('org-3', 'org-7'))")
     billed = ten.close()
-    assert [(one.organization_id, one.error.code) for one in billed.failures] == [
+    assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [
         (name, "invoice_refused") for name in BAD
     ]
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
@@ -251,7 +251,7 @@ def test_what_the_database_refuses_to_write_fails_the_organization_whose_invoice
 
 def test_a_row_that_is_put_right_is_billed_and_its_failure_is_over(ten: Platform) -> None:
     write(ten, "subscriptions", "ended_at = 'infinity'", "org-3")
-    assert [one.organization_id for one in ten.close().failures] == ["org-3"]
+    assert [failure.organization_id for failure in ten.close().failures] == ["org-3"]
     write(ten, "subscriptions", "ended_at = null", "org-3")
     assert ten.close().failures == []
     assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
@@ -270,7 +270,9 @@ def test_a_final_month_is_corrected_for_all_but_those_with_a_bad_row(ten: Platfo
         ten.database, SEPTEMBER, NAMES, ten.usage_table, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
     )
     assert [name for name, _ in found.failures] == list(BAD)
-    assert [(one.payer.organization_id, one.amount) for one in found.needed] == [("org-1", Decimal("0.18"))]
+    assert [(correction.payer.organization_id, correction.amount) for correction in found.needed] == [
+        ("org-1", Decimal("0.18"))
+    ]
 
 
 def test_a_month_is_shadow_billed_for_all_but_those_with_a_bad_row(ten: Platform) -> None:
@@ -278,7 +280,7 @@ def test_a_month_is_shadow_billed_for_all_but_those_with_a_bad_row(ten: Platform
     for name in BAD:
         write(ten, "subscriptions", "quantity = 'NaN'", name)
     report = shadow_bill(ten.database, SEPTEMBER, PriceBookFiles("fly", METERS, PRICES))
-    assert sorted(one.organization_id for one in report.unpriced) == list(BAD)
+    assert sorted(unpriced.organization_id for unpriced in report.unpriced) == list(BAD)
 
 
 # What is done to the rollup of org-3 (three requests) behind the database's back.
@@ -310,7 +312,7 @@ DAMAGED_ROLLUPS = [
 
 
 def damage_rollups(platform: Platform, statements: Sequence[str]) -> None:
-    damage(platform.database, *(one.replace("OF_ORG_3", OF_ORG_3) for one in statements))
+    damage(platform.database, *(statement.replace("OF_ORG_3", OF_ORG_3) for statement in statements))
 
 
 @pytest.mark.parametrize("statements", DAMAGED_ROLLUPS, ids=lambda value: value[-1][:60])
@@ -319,22 +321,26 @@ def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_othe
 ) -> None:
     """Two more requests of org-1 and of org-3, at 0.10 less 10 %: 0.18 each; that of org-3 waits."""
     ten.close()
-    for one in ("alter table invoice_items disable trigger user", "alter table usage_rollups drop constraint if exists"
-                " usage_rollups_snapshot_id_fkey", "alter table invoices drop constraint if exists"
-                " invoices_usage_snapshot_id_organization_id_month_fkey"):  # fmt: skip
-        ten.execute(one)
+    for statement in (
+        "alter table invoice_items disable trigger user",
+        "alter table usage_rollups drop constraint if exists usage_rollups_snapshot_id_fkey",
+        "alter table invoices drop constraint if exists invoices_usage_snapshot_id_organization_id_month_fkey",
+    ):
+        ten.execute(statement)
     damage_rollups(ten, statements)
     done = ten.roll_up(now=at("2026-10-05"))
-    assert [one.organization_id for one in done.failures] == ["org-3"]
+    assert [failure.organization_id for failure in done.failures] == ["org-3"]
     assert "fly-billing bill 2026-09" in done.failures[0].reason
     write_jsonl(ten.landing_dir, [event("late", "2", subject="org-1")], name="late")
     ten.land(now=at("2026-10-06"))
-    assert [one.organization_id for one in ten.roll_up(now=at("2026-10-06")).failures] == ["org-3"]
+    assert [failure.organization_id for failure in ten.roll_up(now=at("2026-10-06")).failures] == ["org-3"]
     found = correct_month(
         ten.database, SEPTEMBER, NAMES, ten.usage_table, Actor("ann", at("2026-10-06")), guard=OFF, with_terms=True
     )
     assert [(name, error.code) for name, error in found.failures] == [("org-3", "usage_rollups_damaged")]
-    assert [(one.payer.organization_id, one.amount) for one in found.needed] == [("org-1", Decimal("0.18"))]
+    assert [(correction.payer.organization_id, correction.amount) for correction in found.needed] == [
+        ("org-1", Decimal("0.18"))
+    ]
     assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
 
 
@@ -344,7 +350,9 @@ def test_an_open_invoice_with_a_damaged_rollup_is_not_billed_until_the_rollup_is
     ten.compute()
     damage_rollups(ten, ONE_TOO_MANY)
     billed = ten.close()
-    assert [(one.organization_id, one.error.code) for one in billed.failures] == [("org-3", "usage_rollups_damaged")]
+    assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [
+        ("org-3", "usage_rollups_damaged")
+    ]
     assert "egress_gb is 0 from 0 events in the usage table, b" in billed.failures[0].error.operator_text
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name != "org-3"}
     ten.execute("delete from usage_rollups where quantity = 500")

@@ -179,7 +179,7 @@ def statement_of_healthy(database: BillingDatabase, billed: Billed) -> Any:
 
 def guard(database: BillingDatabase, billed: Billed) -> Any:
     """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: unusual, whatever `broken` would add."""
-    return [(one.currency, one.passes) for one in guard_results(database, OCTOBER, 10)]
+    return [(result.currency, result.passes) for result in guard_results(database, OCTOBER, 10)]
 
 
 def planned(database: BillingDatabase, billed: Billed) -> Any:
@@ -199,7 +199,7 @@ def focus_rows(database: BillingDatabase, billed: Billed) -> Any:
 
 def shadow(database: BillingDatabase, billed: Billed) -> Any:
     report = shadow_bill(database, SEPTEMBER, PriceBookFiles("fly", METERS, PRICES))
-    return [one for one in report.differences if one.organization_id == "healthy"]
+    return [difference for difference in report.differences if difference.organization_id == "healthy"]
 
 
 def spend(database: BillingDatabase, billed: Billed) -> Any:
@@ -217,15 +217,23 @@ def corrected(database: BillingDatabase, billed: Billed) -> Any:
     found = correct_month(
         database, SEPTEMBER, NAMES, billed.usage_table, Actor("ann", at("2026-10-21")), guard=OFF, with_terms=True
     )
-    return [(one.payer.organization_id, one.amount) for one in found.needed if one.payer.organization_id == "healthy"]
+    return [
+        (correction.payer.organization_id, correction.amount)
+        for correction in found.needed
+        if correction.payer.organization_id == "healthy"
+    ]
 
 
 def open_month(database: BillingDatabase, billed: Billed) -> Any:
     platform = Platform(database, billed.usage_table, billed.folder / "landing")
     platform.roll_up(OCTOBER, at("2026-10-22"))
     done = platform.bill(OCTOBER, at("2026-10-22"))
-    assert "healthy" not in [one.organization_id for one in done.failures], done.failures
-    return [(one.organization_id, one.total_cents) for one in done.invoices if one.organization_id == "healthy"]
+    assert "healthy" not in [failure.organization_id for failure in done.failures], done.failures
+    return [
+        (invoice.organization_id, invoice.total_cents)
+        for invoice in done.invoices
+        if invoice.organization_id == "healthy"
+    ]
 
 
 # Each is asked of a damaged database, and has to say of `healthy` what it says of an undamaged one. Writers come last.
@@ -265,7 +273,7 @@ def test_a_row_that_can_not_be_read_changes_nothing_that_is_said_of_others_and_i
         said = {name: ask(database, billed) for name, ask in ASKED.items()}
     assert said == billed.said
     # Its own statement shows August, which is all right, and says which row is not.
-    assert "2026-08" in [one.month for one in own.invoices]
+    assert "2026-08" in [invoice.month for invoice in own.invoices]
     if named and table != "usage_snapshots":
         assert any(named in problem for problem in september.problems), september.problems
         assert all("correct the row" in problem for problem in september.problems)

@@ -45,7 +45,7 @@ def correct(platform: Platform, *months: BillingMonth) -> list[Decimal]:
             guard=OFF, with_terms=True,
         )  # fmt: skip
         assert done.failures == []
-        found.append(sum((one.amount for one in done.found), Decimal(0)))
+        found.append(sum((correction.amount for correction in done.found), Decimal(0)))
     return found
 
 

@@ -80,8 +80,8 @@ def test_a_month_of_more_organizations_than_are_worked_out_at_once_bills_each_on
     for _ in range(2):
         platform.roll_up()
         billed = platform.bill()
-        assert [one.organization_id for one in billed.failures] == ["org-2345"]
-        assert (len(billed.invoices), sum(one.total_cents for one in billed.invoices)) == (2500, 2499 * 101)
+        assert [failure.organization_id for failure in billed.failures] == ["org-2345"]
+        assert (len(billed.invoices), sum(invoice.total_cents for invoice in billed.invoices)) == (2500, 2499 * 101)
         (written,) = platform.query("select count(*) as items, sum(amount_cents) as cents from invoice_items")
         assert (written["items"], written["cents"]) == (2499, 2499 * 101)
     assert checks(platform) == []
@@ -279,7 +279,7 @@ def test_an_organization_that_can_not_be_billed_fails_alone_and_is_billed_once_i
     platform.land(*LANDING_DAYS, now=CLOSED)
     platform.roll_up(now=CLOSED)
     billed = platform.bill(now=CLOSED, run_id="run-1")
-    assert [one.organization_id for one in billed.invoices] == ["acme"]
+    assert [invoice.organization_id for invoice in billed.invoices] == ["acme"]
     assert failures(platform) == [("globex", "unpriced_usage", False, "run-1")]
     (texts,) = platform.query("select customer_text, operator_text from billing_failures")
     assert texts["customer_text"].startswith("We can't calculate this month's invoice yet")
@@ -288,7 +288,7 @@ def test_an_organization_that_can_not_be_billed_fails_alone_and_is_billed_once_i
     before = platform.query("select * from invoices")
     platform.execute("update prices set effective_until = null where key = 'machines'")
     again = platform.bill(now=at("2026-10-04T02:00:00"), run_id="run-2")
-    assert (again.already_final, [one.organization_id for one in again.invoices]) == (["acme"], ["globex"])
+    assert (again.already_final, [invoice.organization_id for invoice in again.invoices]) == (["acme"], ["globex"])
     assert failures(platform) == []
     assert invoices(platform) == [("acme", "2026-09", "finalized", 30), ("globex", "2026-09", "finalized", 97)]
     assert platform.query("select * from invoices where organization_id = 'acme'") == before
@@ -476,7 +476,7 @@ def test_a_price_in_started_steps_is_billed_checked_explained_and_corrected_by_t
             Actor("ann", AFTER_CLOSING),
             guard=OFF,
         )
-        assert sum(one.amount for one in done.found) == owed
+        assert sum(correction.amount for correction in done.found) == owed
 
 
 def test_the_check_finds_steps_whose_quantity_differs_from_the_usage(platform: Platform) -> None:

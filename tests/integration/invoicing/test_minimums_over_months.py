@@ -42,7 +42,7 @@ def correct(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
     done = correct_month(platform.database, month, names, platform.usage_table, Actor("ann", LATER), guard=GUARD)
     assert not done.failures
     assert not done.holds
-    return {str(one.month): one.amount for one in done.found if one.amount}
+    return {str(correction.month): correction.amount for correction in done.found if correction.amount}
 
 
 @pytest.mark.parametrize(

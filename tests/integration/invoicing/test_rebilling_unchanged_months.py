@@ -55,15 +55,15 @@ def fill(platform: Platform, random: Random) -> None:
             )
             for name in names for number in range(random.randint(0, 4))
         ]  # fmt: skip
-        for one in events:
-            one["type"] = "egress_gb" if "region" in one else "requests"
+        for row in events:
+            row["type"] = "egress_gb" if "region" in row else "requests"
         write_jsonl(platform.landing_dir, events, month.first_day + timedelta(days=30), f"usage-{month}")
 
 
 def terms(platform: Platform, random: Random, name: str) -> None:
     for key in random.sample(["support", "seats", "quarterly"], random.randint(0, 3)):
         begun = random.choice(BEGINNINGS)
-        ended = random.choice([None, None, *(one for one in BEGINNINGS if one > begun)])
+        ended = random.choice([None, None, *(beginning for beginning in BEGINNINGS if beginning > begun)])
         platform.add_subscription(
             name, key, at(begun), at(ended) if ended else None, quantity=random.randint(1, 3),
             billed=random.choice(["in_advance", "in_arrears"]), proration=random.choice(["second", "day", "none"]),
@@ -90,7 +90,9 @@ def wrong(platform: Platform, month: BillingMonth) -> list[tuple[str, str, Decim
         found = find_corrections(connection, month, platform.organizations(), platform.usage_table)
     assert found.failures == []
     return [
-        (one.payer.organization_id, each.charge.key, each.amount) for one in found.found for each in one.differences
+        (correction.payer.organization_id, difference.charge.key, difference.amount)
+        for correction in found.found
+        for difference in correction.differences
     ]
 
 

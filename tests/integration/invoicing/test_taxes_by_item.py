@@ -56,14 +56,14 @@ def three_rates(platform: Platform) -> Platform:
 def use(platform: Platform, requests: int, egress: int) -> None:
     """Requests cost 0.10; of egress 100 GB are free, the others cost 0.02."""
     usage = [event("r", str(requests)), event("e", str(egress), type="egress_gb", region="ams")]
-    write_jsonl(platform.landing_dir, [one for one in usage if one["quantity"] != "0"])
+    write_jsonl(platform.landing_dir, [row for row in usage if row["quantity"] != "0"])
 
 
 def correct(platform: Platform, now: str) -> None:
     platform.land(now=at(now))
     platform.roll_up(SEPTEMBER, at(now))
-    who = Actor("ann", at(now))
-    done = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF)
+    actor = Actor("ann", at(now))
+    done = correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, actor, guard=OFF)
     assert done.failures == []
 
 
@@ -96,7 +96,7 @@ def test_a_month_of_three_rates_is_in_stripe_to_the_cent_and_returns_each_rate_s
     assert outcome(sync(tools, SEPTEMBER)) == ({"finalized": 1}, [])
     assert kinds(tools, SEPTEMBER) == []
     assert in_stripe(sandbox) == [("acme", "open", 19125, 7)]
-    lines = {one["description"]: one["amount"] for one in invoice_in_stripe(sandbox, "acme")["lines"]}
+    lines = {line["description"]: line["amount"] for line in invoice_in_stripe(sandbox, "acme")["lines"]}
     assert lines["Taxes: No VAT 0 %: Exempt: Art. 135(1)(a) VATD"] == 0
 
     close(three_rates, OCTOBER)
@@ -127,7 +127,7 @@ def test_every_reader_shows_each_rate_with_its_base(three_rates: Platform, tmp_p
     )
     items = three_rates.query("select id from invoice_items")
     told = [read_explanation(three_rates.database, row["id"]).explanation for row in items]
-    assert [one.problems for one in told] == [()] * 7
+    assert [explanation.problems for explanation in told] == [()] * 7
     file = tmp_path / "september.csv"
     export_focus(three_rates.database, SEPTEMBER, file, file_format="csv")
     with file.open(newline="", encoding="utf-8") as text:
@@ -227,9 +227,11 @@ def test_a_rate_whose_scope_can_not_be_read_fails_its_organization_and_nobody_el
     platform.add_organization("globex")
     platform.add_tax("acme", "VAT", "20", tax="VAT", scope='{"product": ["Books"]}')
     billed = platform.close()
-    assert [(one.organization_id, one.error.code) for one in billed.failures] == [("acme", "unreadable_record")]
+    assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [
+        ("acme", "unreadable_record")
+    ]
     assert "unknown fields ['product'] in a scope" in billed.failures[0].error.operator_text
-    assert [one.organization_id for one in billed.invoices] == ["globex"]
+    assert [invoice.organization_id for invoice in billed.invoices] == ["globex"]
 
 
 def test_one_off_items_are_taxed_by_their_product(platform: Platform) -> None:
@@ -258,7 +260,7 @@ def test_one_off_items_are_taxed_by_their_product(platform: Platform) -> None:
 
 def load_taxes(platform: Platform, *taxes: dict[str, Any]) -> None:
     with platform.database.transaction() as connection:
-        read = [BookTaxRate.from_data("fly", one) for one in taxes]
+        read = [BookTaxRate.from_data("fly", tax) for tax in taxes]
         load_price_book(connection, PriceBookFiles("fly", METERS, PRICES, taxes=read))
 
 

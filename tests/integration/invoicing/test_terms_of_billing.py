@@ -47,12 +47,12 @@ def refused(because: str) -> Any:
 
 def correct(platform: Platform, month: Any = SEPTEMBER) -> Decimal:
     """Book what is different now in the month's invoices; the sum of it."""
-    who = Actor("ann", CLOSED + timedelta(days=100))
+    actor = Actor("ann", CLOSED + timedelta(days=100))
     done = correct_month(
-        platform.database, month, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
+        platform.database, month, platform.organizations(), platform.usage_table, actor, guard=OFF, with_terms=True
     )
     assert done.failures == []
-    return sum((one.amount for one in done.found), Decimal(0))
+    return sum((correction.amount for correction in done.found), Decimal(0))
 
 
 def ledger(platform: Platform) -> list[tuple[Any, ...]]:
@@ -426,8 +426,8 @@ def test_rates_that_contradict_each_other_fail_that_organization_alone(platform:
     platform.add_tax("acme", "USt", "19", is_inclusive=True)
     platform.roll_up()
     billed = platform.bill()
-    assert [(one.organization_id, one.error.code) for one in billed.failures] == [("acme", "mixed_taxes")]
-    assert [one.organization_id for one in billed.invoices] == ["globex"]
+    assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [("acme", "mixed_taxes")]
+    assert [invoice.organization_id for invoice in billed.invoices] == ["globex"]
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ def test_a_total_of_three_decimals_is_rounded_for_stripe_and_its_tax_is_not(
     platform.close()
     items = platform.query("select kind, amount_cents from invoice_items order by position")
     assert [*(item["amount_cents"] for item in items if item["amount_cents"] or item["kind"] == "one_off")] == [
-        one for one in cents[:-1] if one
+        amount_cents for amount_cents in cents[:-1] if amount_cents
     ]
     assert platform.totals("globex") == cents[-1:]
 
@@ -625,7 +625,7 @@ def test_linked_organizations_are_on_one_invoice_each_with_its_own_items(group: 
     group.add_one_off("labs", "setup", "5.00", at("2026-09-10"))
     group.add_subscription("shop", "support", at("2026-09-01"))
     billed = group.close()
-    assert [(one.organization_id, one.total_cents) for one in billed.invoices] == [("acme", 4000)]
+    assert [(invoice.organization_id, invoice.total_cents) for invoice in billed.invoices] == [("acme", 4000)]
     items = group.query("select organization_id, kind, amount from invoice_items order by organization_id, amount")
     assert [tuple(row.values()) for row in items] == [
         ("acme", "usage", 1),
@@ -677,7 +677,7 @@ def test_what_kept_it_from_being_billed_on_its_own_is_over_once_its_payer_is_bil
     platform.add_organization("labs", created_at="2026-09-01")
     platform.add_subscription("labs", "unknown", at("2026-09-01"))
     platform.roll_up()
-    assert [one.organization_id for one in platform.bill().failures] == ["labs"]
+    assert [failure.organization_id for failure in platform.bill().failures] == ["labs"]
     platform.execute("update subscriptions set price_key = 'support'")
     platform.link("labs", "acme")
     platform.close()

@@ -68,9 +68,9 @@ def test_no_column_takes_a_number_or_a_time_that_nobody_can_calculate_with(billi
 
 @pytest.mark.parametrize("cents", ["1000000000000000", "-1000000000000000", "9223372036854775807"])
 def test_no_total_is_larger_than_anybody_can_owe(billing_database: BillingDatabase, cents: str) -> None:
-    columns = [one for one in columns_of(billing_database, ["bigint"]) if one[1].endswith("_cents")]
+    columns = [column for column in columns_of(billing_database, ["bigint"]) if column[1].endswith("_cents")]
     assert len(columns) >= 9
-    taken = [one[:2] for one in columns if not is_refused(billing_database, one[0], one[1], cents)]
+    taken = [column[:2] for column in columns if not is_refused(billing_database, column[0], column[1], cents)]
     assert taken == []
 
 

@@ -242,7 +242,7 @@ def test_what_was_written_down_can_be_neither_deleted_nor_changed_nor_emptied(bo
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
 def test_what_holds_now_is_not_emptied_either(platform: Platform, role: str) -> None:
-    allowed = [one for one in sorted(CURRENT) if refusal(platform, f"truncate {one} cascade", role) is None]
+    allowed = [table for table in sorted(CURRENT) if refusal(platform, f"truncate {table} cascade", role) is None]
     assert allowed == []
     assert refusal(platform, "truncate stripe_pace", role) is None
 

@@ -147,7 +147,7 @@ PARQUET = pa.schema(
 
 
 def test_every_statement_for_duckdb_is_run_in_one_of_the_pipelines() -> None:
-    run = {name for steps in PIPELINES.values() for name, what in steps if not isinstance(what, pa.Schema)}
+    run = {name for steps in PIPELINES.values() for name, step_input in steps if not isinstance(step_input, pa.Schema)}
     assert run | {"plain_object"} == statements("sql_duckdb").keys()
 
 
@@ -168,15 +168,15 @@ def test_duckdb_finds_all_that_its_statements_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pq.write_table(PARQUET.empty_table(), "october.parquet")
-    for name, what in steps:
-        if isinstance(what, pa.Schema):
+    for name, step_input in steps:
+        if isinstance(step_input, pa.Schema):
             if name in WRITTEN:
-                duck.register("no_rows", what.empty_table())
+                duck.register("no_rows", step_input.empty_table())
                 duck.execute(f"create temp table {name} as from no_rows")
             else:
-                duck.register(name, what.empty_table())
+                duck.register(name, step_input.empty_table())
         else:
-            duck.execute(sql(name), dict(what) or None)
+            duck.execute(sql(name), dict(step_input) or None)
 
 
 def prepare(connection: psycopg.Connection[Any], name: str) -> str:

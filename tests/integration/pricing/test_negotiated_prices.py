@@ -51,8 +51,8 @@ def load(platform: Platform, text: str, **tables: str) -> None:
 def land(platform: Platform, *quantities: tuple[str, str, str], name: str = "usage") -> None:
     """(organization, day, requests), each an event."""
     events = [
-        event(f"{name} {number}", quantity, subject=who, time=f"{day}T12:00:00Z")
-        for number, (who, day, quantity) in enumerate(quantities)
+        event(f"{name} {number}", quantity, subject=organization, time=f"{day}T12:00:00Z")
+        for number, (organization, day, quantity) in enumerate(quantities)
     ]
     write_jsonl(platform.landing_dir, events, at("2026-09-30").date(), name)
 
@@ -66,7 +66,10 @@ negotiated:
 def test_a_negotiated_price_cuts_the_usage_of_its_organization_only(platform: Platform) -> None:
     platform.add_organization("labs")
     load(platform, ACME)
-    land(platform, *((who, day, "10") for who in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")))
+    land(
+        platform,
+        *((organization, day, "10") for organization in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")),
+    )
     platform.close()
     assert sorted(platform.amounts("usage")) == [Decimal("0.70"), Decimal("1.00")]
     assert platform.amounts("usage", organization="labs") == [Decimal("2.00")]
@@ -191,9 +194,14 @@ def test_a_month_is_billed_explained_stated_and_exported_by_negotiated_prices(
     assert platform.totals() == [2375]
     explained = {}
     for row in platform.query("select id, price_key, amount from invoice_items where negotiated_price_id is not null"):
-        one = read_explanation(platform.database, row["id"]).explanation
-        assert one.problems == ()
-        explained[row["price_key"]] = (row["amount"], one.sums[-1].title, one.sums[-1].total, dict(one.facts))
+        explanation = read_explanation(platform.database, row["id"]).explanation
+        assert explanation.problems == ()
+        explained[row["price_key"]] = (
+            row["amount"],
+            explanation.sums[-1].title,
+            explanation.sums[-1].total,
+            dict(explanation.facts),
+        )
     # At the list price: 20 x 0.10; 50 x 0.02 past 100 free GB; 29.00.
     titles = {title for _, title, _, _ in explained.values()}
     assert titles == {"At the list price"}
@@ -212,7 +220,9 @@ def test_a_month_is_billed_explained_stated_and_exported_by_negotiated_prices(
     )
 
     (month,) = [
-        one for one in read_statement(platform.database, "acme", at("2026-10-05"), SEPTEMBER).invoices if one.items
+        invoice
+        for invoice in read_statement(platform.database, "acme", at("2026-10-05"), SEPTEMBER).invoices
+        if invoice.items
     ]
     workings = {item.working for item in month.items}
     assert "20 requests x 0.075; 25 % off the list price since 2026-09-16 (2 at the list price)" in workings
@@ -299,9 +309,11 @@ def test_late_usage_of_a_closed_month_is_corrected_at_the_price_that_was_negotia
     land(platform, ("acme", "2026-09-21", "10"), name="late")
     platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
     platform.roll_up(now=at("2026-10-10"))
-    who = Actor("ann", at("2026-10-10"))
-    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, who, guard=OFF)
-    assert [one.amount for each in corrected.booked for one in each.differences] == [Decimal("0.75")]
+    actor = Actor("ann", at("2026-10-10"))
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, actor, guard=OFF)
+    assert [difference.amount for correction in corrected.booked for difference in correction.differences] == [
+        Decimal("0.75")
+    ]
 
 
 def test_negotiated_prices_are_listed_and_a_bad_record_fails_only_its_organization(platform: Platform) -> None:
@@ -339,14 +351,16 @@ def test_a_folder_is_loaded_and_who_has_which_price_is_shown(
     assert "Also 3 negotiated prices and 1 group member" in " ".join(command("load-prices", folder).output.split())
 
     shown = json.loads(command("prices", "--json").output)["prices"]
-    assert [(one["organization"], one["price"], one["from"][:10], one["of"], one["charges"]) for one in shown] == [
+    assert [
+        (price["organization"], price["price"], price["from"][:10], price["of"], price["charges"]) for price in shown
+    ] == [
         ("acme", "egress", "2026-01-01", "acme", "graduated: tiers up_to 100 unit_amount 0.01; unit_amount 0.005"),
         ("acme", "support", "2026-09-01", "acme", "per_unit: unit_amount 20.00"),
         ("labs", "requests", "2026-10-01", "group startups", "25 % off: per_unit: unit_amount 0.075"),
     ]
-    assert {one["list_price"] for one in shown if one["price"] == "requests"} == {"per_unit: unit_amount 0.10"}
+    assert {price["list_price"] for price in shown if price["price"] == "requests"} == {"per_unit: unit_amount 0.10"}
     at_the_end = json.loads(command("prices", "acme", "--at", "2026-10-01", "--json").output)["prices"]
-    assert [one["price"] for one in at_the_end] == ["egress"]
+    assert [price["price"] for price in at_the_end] == ["egress"]
     table = command("prices", "labs").output
     assert "group startups" in table
     assert "acme" not in table
@@ -374,24 +388,31 @@ def test_a_late_price_for_the_middle_of_a_closed_month_splits_and_corrects_only_
 ) -> None:
     """10 requests in each half of September at 0.10, final. Then acme has 0.07 since the 16th: 0.30 less."""
     platform.add_organization("labs")
-    land(platform, *((who, day, "10") for who in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")))
+    land(
+        platform,
+        *((organization, day, "10") for organization in ("acme", "labs") for day in ("2026-09-10", "2026-09-20")),
+    )
     platform.close()
     load(platform, ACME)
-    who = Actor("ann", at("2026-10-10"))
-    rolled_up = platform.roll_up(now=who.at)
+    actor = Actor("ann", at("2026-10-10"))
+    rolled_up = platform.roll_up(now=actor.at)
     assert rolled_up.changed == 1
     by_itself = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, actor, guard=OFF
     )
-    assert [one.differences for one in by_itself.booked] == []
-    assert [one.payer.organization_id for one in by_itself.undecided] == ["acme"]
+    assert [correction.differences for correction in by_itself.booked] == []
+    assert [correction.payer.organization_id for correction in by_itself.undecided] == ["acme"]
     by_hand = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, actor, guard=OFF, with_terms=True
     )
-    found = [(one.payer.organization_id, each.amount) for one in by_hand.booked for each in one.differences]
+    found = [
+        (correction.payer.organization_id, difference.amount)
+        for correction in by_hand.booked
+        for difference in correction.differences
+    ]
     assert found == [("acme", Decimal("-0.30"))]
     again = correct_month(
-        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, who, guard=OFF, with_terms=True
+        platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, actor, guard=OFF, with_terms=True
     )
     assert again.needed == []
 
@@ -421,9 +442,12 @@ def test_an_organization_that_changed_its_price_book_keeps_its_prices_over_the_o
     land(platform, ("acme", "2026-09-21", "10"), name="late")
     platform.land(at("2026-09-30").date(), now=at("2026-10-10"))
     platform.roll_up(now=at("2026-10-10"))
-    who = Actor("ann", at("2026-10-10"))
-    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, who, guard=OFF)
-    assert (corrected.failures, [one.amount for each in corrected.booked for one in each.differences]) == (
+    actor = Actor("ann", at("2026-10-10"))
+    corrected = correct_month(platform.database, SEPTEMBER, ["acme"], platform.usage_table, actor, guard=OFF)
+    assert (
+        corrected.failures,
+        [difference.amount for correction in corrected.booked for difference in correction.differences],
+    ) == (
         [],
         [Decimal("0.70")],
     )

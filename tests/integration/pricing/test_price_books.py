@@ -38,7 +38,7 @@ MODELS: tuple[PriceModel, ...] = (
 
 def stored(platform: Platform) -> dict[str, Price]:
     with platform.database.transaction() as connection:
-        return {one.key: one for one in read_price_books(connection)["fly"]}
+        return {book_price.key: book_price for book_price in read_price_books(connection)["fly"]}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.NAME))
@@ -99,8 +99,8 @@ def test_the_shipped_book_is_read_back_as_it_was_loaded(platform: Platform) -> N
     with platform.database.transaction() as connection:
         load_price_book(connection, book)
     with platform.database.transaction() as connection:
-        found = {one.id: one for one in read_price_books(connection)["fly"]}
-    assert [found[one.id] for one in book.prices] == list(book.prices)
+        found = {book_price.id: book_price for book_price in read_price_books(connection)["fly"]}
+    assert [found[book_price.id] for book_price in book.prices] == list(book.prices)
 
 
 @pytest.mark.parametrize(

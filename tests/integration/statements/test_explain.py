@@ -66,14 +66,14 @@ def first_item(platform: Platform) -> ExplainedItem:
     return read_explanation(platform.database, find_item_at(platform.database, "acme", SEPTEMBER, 1))
 
 
-def usage_of(one: ExplainedItem) -> BilledUsage:
-    assert one.usage is not None
-    return one.usage
+def usage_of(item: ExplainedItem) -> BilledUsage:
+    assert item.usage is not None
+    return item.usage
 
 
-def shown(one: ExplainedItem, width: int = 100) -> str:
+def shown(item: ExplainedItem, width: int = 100) -> str:
     out = io.StringIO()
-    show_explanation(Terminal(file=out, width=width), one, [], "", one.explanation.problems)
+    show_explanation(Terminal(file=out, width=width), item, [], "", item.explanation.problems)
     return out.getvalue()
 
 
@@ -90,7 +90,9 @@ def test_an_item_is_found_by_the_first_digits_of_its_id_with_or_without_dashes(p
 def test_an_item_of_a_month_is_found_by_its_place_on_the_invoice(platform: Platform) -> None:
     platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
     used(platform, event("e1", "3"))
-    assert [(one.position, one.kind, one.amount_cents) for one in list_items(platform.database, "acme", SEPTEMBER)] == [
+    assert [
+        (item.position, item.kind, item.amount_cents) for item in list_items(platform.database, "acme", SEPTEMBER)
+    ] == [
         (1, "usage", 30),
         (2, "one_off", -100),
     ]
@@ -149,18 +151,18 @@ def test_every_item_of_an_invoice_is_recalculated_from_its_record(platform: Plat
         event("e3", "1", region="iad", **machine),
         event("e4", "2", region="ams", **machine),
     )
-    items = [read_explanation(platform.database, one.id) for one in list_items(platform.database, "acme", SEPTEMBER)]
-    assert [(one.explanation.problems, one.explanation.item.amount_cents) for one in items] == [
+    items = [read_explanation(platform.database, item.id) for item in list_items(platform.database, "acme", SEPTEMBER)]
+    assert [(item.explanation.problems, item.explanation.item.amount_cents) for item in items] == [
         ((), 20),
         ((), 0),
         ((), 30),
         ((), 1450),
         ((), -100),
     ]
-    for one in items:
-        assert redo(printed(one.explanation))["Amount"].total == one.explanation.item.amount
-    assert sum(one.explanation.item.amount_cents for one in items) == items[0].total_cents == 1400
-    facts = [dict(one.explanation.facts) for one in items]
+    for item in items:
+        assert redo(printed(item.explanation))["Amount"].total == item.explanation.item.amount
+    assert sum(item.explanation.item.amount_cents for item in items) == items[0].total_cents == 1400
+    facts = [dict(item.explanation.facts) for item in items]
     assert facts[4] == {"Occurred at": "2026-09-10 00:00:00 UTC"}
     assert facts[3]["Subscription"] == "from 2026-09-16 00:00:00 UTC, billed in arrears, prorated by second"
 
@@ -179,17 +181,17 @@ def test_an_item_fits_a_terminal_of_a_hundred_columns(platform: Platform) -> Non
 def test_a_final_invoice_is_named_by_its_number(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.close()
-    one = first_item(platform)
-    assert (one.number, one.status) == ("ACME-0001", "finalized")
-    assert "ACME-0001, 2026-09, finalized" in shown(one)
+    item = first_item(platform)
+    assert (item.number, item.status) == ("ACME-0001", "finalized")
+    assert "ACME-0001, 2026-09, finalized" in shown(item)
 
 
 def test_a_manual_change_of_an_amount_is_reported(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update invoice_items set amount_cents = 31")
-    one = first_item(platform)
-    assert one.explanation.problems == ("Rounding: $0.31 was billed, but rounding the invoice again gives $0.30",)
-    assert "RECALCULATED AMOUNT DIFFERS FROM THE BILLED AMOUNT" in shown(one)
+    item = first_item(platform)
+    assert item.explanation.problems == ("Rounding: $0.31 was billed, but rounding the invoice again gives $0.30",)
+    assert "RECALCULATED AMOUNT DIFFERS FROM THE BILLED AMOUNT" in shown(item)
 
 
 def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_both(platform: Platform) -> None:
@@ -199,13 +201,13 @@ def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_
         " values ('globex', 'acme', '2026-09-01')"
     )
     used(platform, event("e1", "3"), event("e2", "5", subject="globex"))
-    whose = [one.organization_id for one in list_items(platform.database, "acme", SEPTEMBER)]
+    organizations = [item.organization_id for item in list_items(platform.database, "acme", SEPTEMBER)]
     (of_globex,) = list_items(platform.database, "globex", SEPTEMBER)
-    assert sorted(whose) == ["acme", "globex"]
+    assert sorted(organizations) == ["acme", "globex"]
     assert (of_globex.payer_id, of_globex.amount_cents) == ("acme", 50)
-    one = read_explanation(platform.database, of_globex.id)
-    assert "globex, paid by acme" in shown(one)
-    with open_billed_events(platform.database, platform.usage_table, usage_of(one)) as billed:
+    item = read_explanation(platform.database, of_globex.id)
+    assert "globex, paid by acme" in shown(item)
+    with open_billed_events(platform.database, platform.usage_table, usage_of(item)) as billed:
         assert [found.id for found in billed.events()] == ["e2"]
 
 
@@ -216,9 +218,9 @@ def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(pla
     write_jsonl(platform.landing_dir, [event("late", "0.5", time="2026-09-15T23:59:59.999999Z")], LATER, "more")
     platform.land(LATER)
     used(platform, event("e2", "3", time="2026-09-15T13:00:00Z"), event("e1", "2"), event("e1", "2"))
-    one = usage_of(first_item(platform))
-    assert (one.usage_table_version, one.events, one.organization_id) == (2, 3, "acme")
-    with open_billed_events(platform.database, platform.usage_table, one) as billed:
+    usage = usage_of(first_item(platform))
+    assert (usage.usage_table_version, usage.events, usage.organization_id) == (2, 3, "acme")
+    with open_billed_events(platform.database, platform.usage_table, usage) as billed:
         assert billed.problems() == []
         assert billed.files() == [
             UsageFile(DAY, "usage.jsonl", 2, Decimal(5)),
@@ -252,7 +254,7 @@ def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platf
             platform.database, platform.usage_table, usage_of(read_explanation(platform.database, item.id))
         ) as billed:
             assert billed.problems() == []
-            found[item.description] = [one.id for one in billed.events()]
+            found[item.description] = [billed_event.id for billed_event in billed.events()]
     assert found == {"egress as used": ["e1"], "egress since then": ["e2"], "requests as used": ["e3"]}
 
 
@@ -266,7 +268,7 @@ def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(p
     after = first_item(platform)
     assert usage_of(after) == before
     with open_billed_events(platform.database, platform.usage_table, usage_of(after)) as billed:
-        assert [one.id for one in billed.events()] == ["e1"]
+        assert [billed_event.id for billed_event in billed.events()] == ["e1"]
 
 
 def test_usage_that_can_no_longer_be_read_is_reported(platform: Platform) -> None:
@@ -363,8 +365,8 @@ def told(name: str, quantity: str, meter: str, time: str, **dimensions: str) -> 
 
 def close_with(platform: Platform, *usage: dict[str, Any]) -> None:
     """Land each event on its own day, and close September."""
-    for day in sorted({one["time"][:10] for one in usage}):
-        of_day = [one for one in usage if one["time"].startswith(day)]
+    for day in sorted({row["time"][:10] for row in usage}):
+        of_day = [row for row in usage if row["time"].startswith(day)]
         write_jsonl(platform.landing_dir, of_day, date.fromisoformat(day))
         platform.land(date.fromisoformat(day), now=at("2026-10-03"))
     assert platform.close().failures == []
@@ -383,8 +385,8 @@ def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[s
             assert billed.problems() == []
             found += billed.quantities.values()
     return [
-        (one.total, [(line.label, line.working, line.amount) for line in one.lines])
-        for one in sorted(found, key=lambda one: one.title)
+        (calculation.total, [(line.label, line.working, line.amount) for line in calculation.lines])
+        for calculation in sorted(found, key=lambda calculation: calculation.title)
     ]
 
 
@@ -634,8 +636,8 @@ def test_everything_that_one_price_covers_is_counted_once_and_explained_as_a_sum
         usage_behind = usage_of(read_explanation(platform.database, row["id"]))
         with open_billed_events(platform.database, platform.usage_table, usage_behind) as billed:
             assert billed.problems() == []
-            quantities = [one.total for one in billed.quantities.values()]
-        assert quantities == [one.usage.quantity for one in usage_behind.rollups]
+            quantities = [calculation.total for calculation in billed.quantities.values()]
+        assert quantities == [rollup.usage.quantity for rollup in usage_behind.rollups]
 
 
 @pytest.mark.parametrize(
@@ -784,7 +786,7 @@ def test_finance_sees_in_dagster_that_an_event_is_in_no_item(deployment: Deploym
 
 
 def in_one_item(result: ExecuteInProcessResult) -> tuple[bool, AssetCheckSeverity]:
-    checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    checks = {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
     found = checks["every_event_is_in_exactly_one_item"]
     return found.passed, found.severity
 
@@ -875,15 +877,15 @@ def test_an_adjustment_is_recalculated_from_the_records_of_both_calculations(pla
     platform.roll_up(OCTOBER, AFTER_CLOSING)
     platform.bill(OCTOBER, AFTER_CLOSING)
 
-    one = read_explanation(platform.database, find_item_at(platform.database, "acme", OCTOBER, 1)).explanation
-    redone = redo(printed(one))
+    explanation = read_explanation(platform.database, find_item_at(platform.database, "acme", OCTOBER, 1)).explanation
+    redone = redo(printed(explanation))
     assert {title: total.total for title, total in redone.items()} == {
         "As billed: requests as used, amount": 3,
         "As calculated now: requests as used, amount": Fraction("4.25"),
         "Correction": Fraction("1.25"),
     }
-    assert ("Reason", CAUSES["late rows"]) in one.facts
-    assert one.problems == ()
+    assert ("Reason", CAUSES["late rows"]) in explanation.facts
+    assert explanation.problems == ()
 
 
 def test_an_adjustment_for_a_level_that_changed_in_an_earlier_month_says_so(platform: Platform) -> None:
@@ -903,8 +905,8 @@ def test_an_adjustment_for_a_level_that_changed_in_an_earlier_month_says_so(plat
     for month in (SEPTEMBER, OCTOBER):
         platform.roll_up(month, now=MUCH_LATER)
         with platform.database.transaction() as connection:
-            (one,) = find_corrections(connection, month, platform.organizations(), platform.usage_table).found
-        found += [(str(month), each.amount, each.causes) for each in one.differences]
+            (correction,) = find_corrections(connection, month, platform.organizations(), platform.usage_table).found
+        found += [(str(month), difference.amount, difference.causes) for difference in correction.differences]
     assert found == [
         ("2026-09", Decimal(20), ("late rows",)),  # 20 days of 100 GB at 0.01
         ("2026-10", Decimal(31), ("level from an earlier month",)),

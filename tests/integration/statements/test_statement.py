@@ -69,7 +69,7 @@ def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_one_ask
     platform.roll_up(OCTOBER, now=CLOSED)
     platform.bill(OCTOBER, now=CLOSED)
     statement = read_statement(platform.database, "acme", CLOSED)
-    assert [(one.month, one.status, len(one.items)) for one in statement.invoices] == [
+    assert [(invoice.month, invoice.status, len(invoice.items)) for invoice in statement.invoices] == [
         ("2026-10", "open", 1),
         ("2026-09", "finalized", 0),
     ]
@@ -183,7 +183,7 @@ def shares(found: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
 def days(invoice: StatementInvoice) -> dict[int, int]:
     """Return the cents of the days with spend."""
     assert invoice.spend is not None
-    return {one.day.day: one.amount_cents for one in invoice.spend.by_day.days if one.amount_cents}
+    return {day.day.day: day.amount_cents for day in invoice.spend.by_day.days if day.amount_cents}
 
 
 def test_a_statement_breaks_down_spend_by_product_app_region_and_day(platform: Platform) -> None:
@@ -238,7 +238,7 @@ def test_a_month_is_compared_with_the_one_before(platform: Platform) -> None:
     october, september = read_statement(platform.database, "acme", CLOSED).invoices
     assert october.compared is not None
     assert (october.compared.month, october.compared.total.difference_cents) == ("2026-09", 520)
-    assert [(one.label, one.before_cents, one.now_cents) for one in october.compared.by_product] == [
+    assert [(product.label, product.before_cents, product.now_cents) for product in october.compared.by_product] == [
         ("One-off", 0, 500),
         ("Requests", 30, 50),
     ]
@@ -284,7 +284,9 @@ def test_discounts_credits_and_taxes_are_shown_with_the_remaining_credits(platfo
     assert invoice.taxes == (StatementTax("VAT", "19", False, 700, 133),)
     assert invoice.spend is not None
     assert (invoice.spend.by_day.whole_invoice_cents, days(invoice)) == (-2167, {15: 3000})
-    assert [(one.description, one.granted_cents, one.left_cents) for one in statement.credits] == [("later", 501, 501)]
+    assert [(credit.description, credit.granted_cents, credit.left_cents) for credit in statement.credits] == [
+        ("later", 501, 501)
+    ]
 
 
 def test_an_adjustment_of_an_earlier_month_says_its_causes(platform: Platform) -> None:
@@ -377,7 +379,7 @@ def test_months_before_a_link_belong_to_the_organization(linked: Platform) -> No
     linked.roll_up(august, now=at("2026-08-20"))
     linked.bill(august, now=at("2026-08-20"))
     invoices = read_statement(linked.database, "acme", NOW).invoices
-    assert [(one.month, one.total_cents, one.payer is None) for one in invoices] == [
+    assert [(invoice.month, invoice.total_cents, invoice.payer is None) for invoice in invoices] == [
         ("2026-09", 30, False),
         ("2026-08", 200, True),
     ]
@@ -396,7 +398,7 @@ def test_a_statement_says_which_usage_it_includes_and_from_which_files(platform:
     platform.bill()
     found = read_statement(platform.database, "acme", NOW).completeness
     assert found is not None
-    assert [(one.name, one.days, str(one.until)) for one in found.sources] == [
+    assert [(source.name, source.days, str(source.until)) for source in found.sources] == [
         ("machines.jsonl", 12, "2026-09-12"),
         ("proxy-#.jsonl", 7, "2026-09-19"),
     ]

@@ -36,7 +36,7 @@ EVENT = {
 
 
 def test_what_is_as_stripe_says_passes_the_check() -> None:
-    assert [problem for one in (UPDATED, LISTED, REFUSED) for problem in stripe_schema().problems(one)] == []
+    assert [problem for exchange in (UPDATED, LISTED, REFUSED) for problem in stripe_schema().problems(exchange)] == []
     assert stripe_schema().problems_of_event(EVENT) == []
 
 

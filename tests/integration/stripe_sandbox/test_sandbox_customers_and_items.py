@@ -19,7 +19,7 @@ def test_a_customer_is_created_changed_and_found_by_email(client: stripe.StripeC
     made = client.v1.customers.create({"name": "Fly", "email": "a@fly.io", "metadata": {"org": "fly"}})
     client.v1.customers.update(made.id, {"name": "Fly.io", "metadata": {"tier": "1"}})
     found = client.v1.customers.list({"email": "a@fly.io"}).data
-    assert [(each.id, each.name, each.to_dict()["metadata"]) for each in found] == [
+    assert [(customer.id, customer.name, customer.to_dict()["metadata"]) for customer in found] == [
         (made.id, "Fly.io", {"org": "fly", "tier": "1"})
     ]
 
@@ -29,7 +29,7 @@ def test_customers_page_and_filter_by_creation(client: stripe.StripeClient, cont
     ids = [client.v1.customers.create({}).id for _ in range(3)]
     since = control.now() - 50
     page = client.v1.customers.list({"limit": 2, "created": {"gte": since}})
-    assert ([each.id for each in page.data], page.has_more) == ([ids[2], ids[1]], True)
+    assert ([customer.id for customer in page.data], page.has_more) == ([ids[2], ids[1]], True)
     assert len(list(page.auto_paging_iter())) == 3
 
 
@@ -102,9 +102,9 @@ def test_items_are_listed_by_invoice_and_by_whether_they_wait(client: stripe.Str
     invoice = client.v1.invoices.create({"customer": "cus_1234"})
     on = client.v1.invoice_items.create({"customer": "cus_1234", "invoice": invoice.id, "amount": 1})
     waiting = client.v1.invoice_items.create({"customer": "cus_1234", "amount": 2, "currency": "usd"})
-    assert [each.id for each in client.v1.invoice_items.list({"customer": "cus_1234"}).data] == [waiting.id, on.id]
-    assert [each.id for each in client.v1.invoice_items.list({"invoice": invoice.id}).data] == [on.id]
-    assert [each.id for each in client.v1.invoice_items.list({"pending": True}).data] == [waiting.id]
-    assert [each.id for each in client.v1.invoice_items.list({"pending": False}).data] == [on.id]
+    assert [item.id for item in client.v1.invoice_items.list({"customer": "cus_1234"}).data] == [waiting.id, on.id]
+    assert [item.id for item in client.v1.invoice_items.list({"invoice": invoice.id}).data] == [on.id]
+    assert [item.id for item in client.v1.invoice_items.list({"pending": True}).data] == [waiting.id]
+    assert [item.id for item in client.v1.invoice_items.list({"pending": False}).data] == [on.id]
     taken = client.v1.invoices.add_lines(invoice.id, {"lines": [{"invoice_item": waiting.id}]})
     assert taken.total == 3

@@ -255,7 +255,9 @@ def test_a_held_call_stays_open_until_its_rule_is_removed(
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(create)
         wait_until(control.held)
-        assert [(one["rule"], one["endpoint"]) for one in control.held()] == [(rule["id"], "invoices.create")]
+        assert [(held_call["rule"], held_call["endpoint"]) for held_call in control.held()] == [
+            (rule["id"], "invoices.create")
+        ]
         assert len(control.invoices()) == int(after_apply)
         assert not call.done()
         control.clear_faults(rule["id"])

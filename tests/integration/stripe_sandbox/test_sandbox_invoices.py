@@ -114,14 +114,14 @@ def test_a_finalized_invoice_takes_no_lines_and_no_changes_but_metadata(
 
 
 def test_lines_of_a_draft_can_be_changed_and_removed(client: stripe.StripeClient, draft: Draft) -> None:
-    one, two, three = draft(100, 200, 300).lines.data
-    assert one.invoice is not None
-    changed = client.v1.invoices.update_lines(one.invoice, {"lines": [{"id": two.id, "amount": 250}]})
+    first, second, third = draft(100, 200, 300).lines.data
+    assert first.invoice is not None
+    changed = client.v1.invoices.update_lines(first.invoice, {"lines": [{"id": second.id, "amount": 250}]})
     assert changed.total == 650
-    line = client.v1.invoices.line_items.update(one.invoice, one.id, {"amount": 110})
+    line = client.v1.invoices.line_items.update(first.invoice, first.id, {"amount": 110})
     assert (line.object, line.amount) == ("line_item", 110)
     left = client.v1.invoices.remove_lines(
-        one.invoice, {"lines": [{"id": one.id, "behavior": "delete"}, {"id": three.id, "behavior": "unassign"}]}
+        first.invoice, {"lines": [{"id": first.id, "behavior": "delete"}, {"id": third.id, "behavior": "unassign"}]}
     )
     assert (left.total, line_count(left)) == (250, 1)
     pending = client.v1.invoice_items.list({"customer": "cus_1234", "pending": True})
@@ -158,16 +158,16 @@ def test_invoices_are_listed_newest_first_by_customer_status_and_time(
     client.v1.invoices.finalize_invoice(first.id)
 
     page = client.v1.invoices.list({"customer": "cus_1234"})
-    assert ([each.id for each in page.data], page.has_more) == (later[::-1][:10], True)
+    assert ([invoice.id for invoice in page.data], page.has_more) == (later[::-1][:10], True)
     rest = client.v1.invoices.list({"customer": "cus_1234", "starting_after": page.data[-1].id})
-    assert ([each.id for each in rest.data], rest.has_more) == ([later[0], first.id], False)
+    assert ([invoice.id for invoice in rest.data], rest.has_more) == ([later[0], first.id], False)
     back = client.v1.invoices.list({"customer": "cus_1234", "ending_before": rest.data[0].id, "limit": 2})
-    assert [each.id for each in back.data] == [later[2], later[1]]
-    assert [each.id for each in client.v1.invoices.list({"status": "open"}).data] == [first.id]
+    assert [invoice.id for invoice in back.data] == [later[2], later[1]]
+    assert [invoice.id for invoice in client.v1.invoices.list({"status": "open"}).data] == [first.id]
     since = client.v1.invoices.list({"customer": "cus_1234", "created": {"gt": first.created}, "limit": 100})
     assert len(since.data) == 11
     until = client.v1.invoices.list({"customer": "cus_1234", "created": {"lte": first.created}})
-    assert [each.id for each in until.data] == [first.id]
+    assert [invoice.id for invoice in until.data] == [first.id]
     assert len(list(page.auto_paging_iter())) == 12
 
 

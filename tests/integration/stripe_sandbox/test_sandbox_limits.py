@@ -69,11 +69,11 @@ def test_a_stored_result_is_not_replayed_to_a_rate_limited_call(
 
 
 def together(
-    connect: Callable[..., stripe.StripeClient], count: int, what: Callable[[stripe.StripeClient], object]
+    connect: Callable[..., stripe.StripeClient], count: int, call: Callable[[stripe.StripeClient], object]
 ) -> Any:
     clients = [connect() for _ in range(count)]
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda client: reason(lambda: what(client)), clients))
+        return list(pool.map(lambda client: reason(lambda: call(client)), clients))
 
 
 def test_calls_past_the_concurrency_limit_are_refused(
@@ -109,7 +109,7 @@ def test_latency_of_many_clients_runs_side_by_side(
 ) -> None:
     control.settings(latency_seconds=2)
     started = time.monotonic()
-    together(connect, 4, lambda each: each.v1.customers.retrieve("cus_1234"))
+    together(connect, 4, lambda requester: requester.v1.customers.retrieve("cus_1234"))
     assert 2 <= time.monotonic() - started < 8  # one after the other they would take 8 seconds at least
 
 

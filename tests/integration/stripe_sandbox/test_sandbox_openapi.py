@@ -111,8 +111,8 @@ def recorded(
 
 def refusals(exchanges: list[Exchange]) -> set[tuple[int, str, str | None]]:
     """List (status, type, code) of the errors among the answers."""
-    bad = [one for one in exchanges if one.status not in (None, 200)]
-    errors = [(one.status or 0, json.loads(one.answer)["error"]) for one in bad]
+    bad = [exchange for exchange in exchanges if exchange.status not in (None, 200)]
+    errors = [(exchange.status or 0, json.loads(exchange.answer)["error"]) for exchange in bad]
     return {(status, error["type"], error.get("code")) for status, error in errors}
 
 
@@ -120,33 +120,36 @@ def refusals(exchanges: list[Exchange]) -> set[tuple[int, str, str | None]]:
 
 
 def test_what_the_product_says_to_stripe_is_what_stripe_understands(recorded: Recorded) -> None:
-    assert [problem for one in recorded.product for problem in stripe_schema().problems(one)] == []
+    assert [problem for exchange in recorded.product for problem in stripe_schema().problems(exchange)] == []
 
 
 def test_what_the_sandbox_answers_is_what_stripe_would(recorded: Recorded) -> None:
-    assert {one.status for one in recorded.by_hand} == {200}
-    assert [problem for one in recorded.by_hand for problem in stripe_schema().problems(one)] == []
+    assert {exchange.status for exchange in recorded.by_hand} == {200}
+    assert [problem for exchange in recorded.by_hand for problem in stripe_schema().problems(exchange)] == []
 
 
 def test_an_answer_that_a_fault_makes_is_one_that_stripe_could_give(recorded: Recorded) -> None:
     assert refusals(recorded.faults) == FAULTY_ANSWERS
-    assert [problem for one in recorded.faults for problem in stripe_schema().problems(one)] == []
+    assert [problem for exchange in recorded.faults for problem in stripe_schema().problems(exchange)] == []
 
 
 def test_a_refusal_has_the_form_of_stripes_errors(recorded: Recorded) -> None:
-    assert [one.name for one in recorded.refused if one.status == 200] == []
+    assert [exchange.name for exchange in recorded.refused if exchange.status == 200] == []
     assert refusals(recorded.refused) == REFUSALS
-    problems = [problem for one in recorded.refused for problem in stripe_schema().problems(one, judge_request=False)]
+    problems = [
+        problem for exchange in recorded.refused for problem in stripe_schema().problems(exchange, judge_request=False)
+    ]
     assert problems == []
 
 
 def test_every_answer_says_which_request_it_is_for_and_every_429_which_limit_it_is(recorded: Recorded) -> None:
     said = [*recorded.product, *recorded.by_hand, *recorded.faults, *recorded.refused]
-    answered = [one for one in said if one.status]
-    assert [one.name for one in answered if not one.headers["request-id"].startswith("req_")] == []
-    limited = [one for one in answered if one.status == 429]
+    answered = [exchange for exchange in said if exchange.status]
+    assert [exchange.name for exchange in answered if not exchange.headers["request-id"].startswith("req_")] == []
+    limited = [exchange for exchange in answered if exchange.status == 429]
     reasons = {
-        (json.loads(one.answer)["error"]["code"], one.headers.get("stripe-rate-limited-reason")) for one in limited
+        (json.loads(exchange.answer)["error"]["code"], exchange.headers.get("stripe-rate-limited-reason"))
+        for exchange in limited
     }
     assert reasons == {("lock_timeout", None), *(("rate_limit", reason) for reason in REASONS)}
 
@@ -157,7 +160,7 @@ def test_an_event_is_delivered_as_stripe_would_and_tells_of_the_object_as_stripe
 
 
 def test_an_event_that_is_listed_tells_of_the_object_as_stripe_shows_it(recorded: Recorded) -> None:
-    pages = [json.loads(one.answer) for one in recorded.by_hand if one.target.startswith("/v1/events?")]
+    pages = [json.loads(exchange.answer) for exchange in recorded.by_hand if exchange.target.startswith("/v1/events?")]
     listed = [event for page in pages for event in page["data"]]
     assert {event["type"] for event in listed} == EVENT_TYPES
     assert [problem for event in listed for problem in stripe_schema().problems_of_event(event)] == []
@@ -168,8 +171,8 @@ def test_an_event_that_is_listed_tells_of_the_object_as_stripe_shows_it(recorded
 
 def answered_well(exchanges: list[Exchange]) -> set[Name]:
     """List the endpoints, as Stripe writes their paths, that were asked and answered without a problem."""
-    good = [one for one in exchanges if one.status == 200 and not stripe_schema().problems(one)]
-    found = [stripe_schema().find(one.method, urlsplit(one.target).path) for one in good]
+    good = [exchange for exchange in exchanges if exchange.status == 200 and not stripe_schema().problems(exchange)]
+    found = [stripe_schema().find(exchange.method, urlsplit(exchange.target).path) for exchange in good]
     return {(operation.method, operation.path) for operation in found if operation}
 
 

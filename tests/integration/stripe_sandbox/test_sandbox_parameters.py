@@ -38,9 +38,9 @@ def differences(spec: Spec, theirs: Json, inside: str = "") -> list[str]:
         if not is_supported(param):
             continue
         examples = [*WORDS, *HASHES, *words_of(wanted), example(wanted, param.fields)]
-        taken = [one for one in examples if takes(param, one)]
-        too_much = [one for one in taken if schema.judge(schema.typed(one, wanted), wanted)]
-        found += [f"{inside}{name}: takes {one!r:.60}" for one in too_much]
+        taken = [value for value in examples if takes(param, value)]
+        too_much = [value for value in taken if schema.judge(schema.typed(value, wanted), wanted)]
+        found += [f"{inside}{name}: takes {value!r:.60}" for value in too_much]
         found += [f"{inside}{name}: refuses {word!r}" for word in words_of(wanted) if word not in taken]
         found += [f"{inside}{name}: takes nothing"] if set(map(str, taken)) <= {""} else []
         if param.fields:
@@ -74,7 +74,7 @@ def hash_in(theirs: Json) -> Json:
     if "properties" in theirs:
         return theirs
     inner = [*theirs.get("anyOf", []), *([theirs["items"]] if "items" in theirs else [])]
-    return next((found for one in inner if (found := hash_in(one))), {})
+    return next((found for schema in inner if (found := hash_in(schema))), {})
 
 
 def example(theirs: Json, ours: Spec) -> Any:
@@ -84,8 +84,10 @@ def example(theirs: Json, ours: Spec) -> Any:
     if theirs["type"] == "array":
         return {"0": example(theirs["items"], ours)}
     if theirs["type"] == "object":
-        named = {name: one for name, one in theirs.get("properties", {}).items() if name in ours}
-        supported = {name: example(one, ours[name].fields) for name, one in named.items() if is_supported(ours[name])}
+        named = {name: schema for name, schema in theirs.get("properties", {}).items() if name in ours}
+        supported = {
+            name: example(schema, ours[name].fields) for name, schema in named.items() if is_supported(ours[name])
+        }
         return supported or {"a": "b"}
     words = {"currency": "usd", "decimal": "1.5", "integer": "7", "boolean": "true", "string": "word"}
     return next(iter(words_of(theirs)), words.get(theirs.get("format", "")) or words[theirs["type"]])

@@ -78,7 +78,7 @@ def test_the_events_of_an_invoice_are_signed_and_in_order(
     assert event["id"].startswith("evt_")
     assert event["api_version"] == "2026-10-28.endive"
     assert event["data"]["object"]["id"] == invoice.id
-    assert [one["data"]["object"]["status"] for one in told.taken] == ["draft", "open", "paid"]
+    assert [delivered["data"]["object"]["status"] for delivered in told.taken] == ["draft", "open", "paid"]
 
 
 def test_an_event_names_the_request_and_the_key_behind_it(client: stripe.StripeClient, control: SandboxControl) -> None:
@@ -238,9 +238,9 @@ def test_an_event_can_be_lost_and_is_still_listed(
     (rule,) = [control.add_fault("deliver_never", "webhooks.*", first=1)]
     client.v1.invoices.finalize_invoice(draft(900).id)
     assert told.types(1) == ["invoice.finalized"]
-    assert [one["state"] for one in control.deliveries()] == ["dropped", "delivered"]
+    assert [delivery["state"] for delivery in control.deliveries()] == ["dropped", "delivered"]
     assert listed(client) == ["invoice.finalized", "invoice.created"]
-    assert [(one["id"], one["fired"]) for one in control.faults()] == [(rule["id"], 1)]
+    assert [(fault["id"], fault["fired"]) for fault in control.faults()] == [(rule["id"], 1)]
     event = client.v1.events.list({"type": "invoice.created"}).data[0]
     assert control.resend_event(event.id) == 1
     assert told.types(2) == ["invoice.finalized", "invoice.created"]
@@ -253,8 +253,8 @@ def test_rules_for_deliveries_and_for_requests_do_not_meet(
     control.add_fault("slow", "*")
     draft(900)
     assert told.types(0) == []
-    assert [one["state"] for one in control.deliveries()] == ["dropped"]
-    assert [(one["effect"], one["matched"]) for one in control.faults()] == [("deliver_never", 1), ("slow", 2)]
+    assert [delivery["state"] for delivery in control.deliveries()] == ["dropped"]
+    assert [(fault["effect"], fault["matched"]) for fault in control.faults()] == [("deliver_never", 1), ("slow", 2)]
 
 
 @pytest.mark.parametrize("status", [302, 400, 500])

@@ -112,7 +112,7 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
 
 def test_a_month_within_half_of_the_one_before_may_be_sent(billing_database: BillingDatabase, tmp_path: Path) -> None:
     two_months(billing_database, tmp_path, "100.00", "150.00")
-    assert [one.reason for one in require_usual_totals(billing_database, JULY, 50)] == ["within 50 % of last month"]
+    assert [total.reason for total in require_usual_totals(billing_database, JULY, 50)] == ["within 50 % of last month"]
 
 
 @pytest.mark.parametrize(("july", "change"), [("150.01", "51 % more"), ("49.99", "51 % less")])
@@ -133,7 +133,7 @@ def test_an_approval_covers_totals_up_to_its_own_and_the_newest_one_counts(
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
     approve_total(billing_database, JULY, "USD", 20000, "Ada", NOW)
-    assert [one.reason for one in require_usual_totals(billing_database, JULY, 50)] == ["approved up to $200.00"]
+    assert [total.reason for total in require_usual_totals(billing_database, JULY, 50)] == ["approved up to $200.00"]
 
     add_organization(billing_database, "bolt")
     charge(billing_database, "bolt", "0.01", month=JULY)
@@ -195,7 +195,7 @@ def test_a_blocked_run_fails_before_anything_is_sent_and_names_both_totals(
     sandbox.control.clear_calls()
     result = grown.sync(OCTOBER, fails=True)
     assert sandbox.control.calls() == []
-    (failed,) = [one for one in result.all_events if one.is_step_failure]
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
     told = failed.step_failure_data.error_display_string
     assert "$100.00 this month, $20.00 last month: 400 % more" in told
     assert "beta $90.00 (last month $10.00)" in told

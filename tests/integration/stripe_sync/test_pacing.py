@@ -74,7 +74,7 @@ def per_second(moments: Sequence[float]) -> float:
 def most_in_a_second(moments: Iterable[float]) -> int:
     """Count the busiest second, wherever it begins; a millisecond is left for the clocks."""
     all_of_them = sorted(moments)
-    return max(sum(1 for one in all_of_them if start <= one < start + 0.999) for start in all_of_them)
+    return max(sum(1 for moment in all_of_them if start <= moment < start + 0.999) for start in all_of_them)
 
 
 def due(database: BillingDatabase, endpoints: Sequence[str], *, endpoint: float, account: float) -> list[float]:

@@ -40,7 +40,7 @@ def tools(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: P
 
 
 def found(both: Reconciliation) -> list[tuple[str, str, str]]:
-    return [(one.kind, one.organization_id, one.message) for one in both.discrepancies]
+    return [(discrepancy.kind, discrepancy.organization_id, discrepancy.message) for discrepancy in both.discrepancies]
 
 
 def copy_in_stripe(sandbox: SandboxServer, original: str, **metadata: str) -> Any:
@@ -64,8 +64,8 @@ def copy_in_stripe(sandbox: SandboxServer, original: str, **metadata: str) -> An
 
 def test_both_sides_are_counted(tools: SyncTools) -> None:
     both = reconcile(tools)
-    assert [(one.organization_id, one.total_cents) for one in both.expected] == [("acme", 3545), ("bolt", 500)]
-    assert sorted((one.organization_id, one.total_cents) for one in both.found) == [("acme", 3545), ("bolt", 500)]
+    assert [(total.organization_id, total.total_cents) for total in both.expected] == [("acme", 3545), ("bolt", 500)]
+    assert sorted((total.organization_id, total.total_cents) for total in both.found) == [("acme", 3545), ("bolt", 500)]
 
 
 def test_an_invoice_deleted_by_hand_is_missing(tools: SyncTools, sandbox: SandboxServer) -> None:
@@ -104,10 +104,10 @@ def test_a_line_changed_by_hand_is_found_even_where_the_total_is_right(
     first, second = (line["id"] for line in invoice_in_stripe(sandbox, "acme")["lines"])
     sandbox.control.edit_object(first, amount=1300)
     sandbox.control.edit_object(second, amount=2245)
-    (one,) = reconcile(tools).discrepancies
-    assert (one.kind, one.organization_id) == ("edited", "acme")
-    assert one.message.startswith("2 lines differ, first item ")
-    assert sorted((line.ours_cents, line.theirs_cents) for line in one.lines) == [(1200, 1300), (2345, 2245)]
+    (discrepancy,) = reconcile(tools).discrepancies
+    assert (discrepancy.kind, discrepancy.organization_id) == ("edited", "acme")
+    assert discrepancy.message.startswith("2 lines differ, first item ")
+    assert sorted((line.ours_cents, line.theirs_cents) for line in discrepancy.lines) == [(1200, 1300), (2345, 2245)]
 
 
 def test_a_line_deleted_by_hand_is_an_edit(tools: SyncTools, sandbox: SandboxServer) -> None:
@@ -129,14 +129,14 @@ def test_an_invoice_whose_mark_was_removed_by_hand_is_found_by_the_id_in_our_jou
     sent = invoice_in_stripe(sandbox, "bolt")
     left = {name: value for name, value in sent["metadata"].items() if name != "fly_billing_invoice"}
     sandbox.control.edit_object(sent["id"], metadata=left)
-    ((kind, who, message),) = found(reconcile(tools))
-    assert (kind, who) == ("edited", "bolt")
+    ((kind, organization, message),) = found(reconcile(tools))
+    assert (kind, organization) == ("edited", "bolt")
     assert message.startswith("metadata: fly_billing_invoice is gone, not ")
 
 
 def test_a_draft_is_stuck(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], status="draft")
-    assert [(kind, who) for kind, who, _ in found(reconcile(tools))] == [("stuck", "acme")]
+    assert [(kind, organization) for kind, organization, _ in found(reconcile(tools))] == [("stuck", "acme")]
 
 
 @pytest.mark.parametrize("organization", ["acme", "nobody-we-know"])
@@ -152,7 +152,7 @@ def test_an_invoice_with_our_mark_that_is_not_ours_is_an_orphan(
 
 def test_an_invoice_voided_here_that_stripe_still_has_is_an_orphan(tools: SyncTools) -> None:
     execute(tools.journal.database, "update invoices set status = 'void' where organization_id = 'bolt'")
-    assert [(kind, who) for kind, who, _ in found(reconcile(tools))] == [("orphaned", "bolt")]
+    assert [(kind, organization) for kind, organization, _ in found(reconcile(tools))] == [("orphaned", "bolt")]
 
 
 def test_what_was_paid_or_given_up_is_still_in_order(tools: SyncTools, sandbox: SandboxServer) -> None:
@@ -187,7 +187,7 @@ def test_each_month_and_each_group_is_compared_by_itself(
     reader = tools.reader()
     of_acme, of_bolt = (reconcile_month(tools.journal, reader, JUNE, [group]) for group in ("acme", "bolt"))
     assert (found(of_acme), [kind for kind, _, _ in found(of_bolt)]) == ([], ["missing"])
-    assert [(kind, who) for kind, who, _ in found(reconcile(tools, JULY))] == [("missing", "acme")]
+    assert [(kind, organization) for kind, organization, _ in found(reconcile(tools, JULY))] == [("missing", "acme")]
 
 
 @pytest.fixture
@@ -227,9 +227,9 @@ def test_at_a_glance_a_long_invoice_with_a_wrong_total_is_read_to_say_which_line
 ) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=24100)
     sandbox.control.clear_calls()
-    (one,) = glance(long_one).discrepancies
-    assert (one.kind, one.message) == ("differing", "total $241.00 in Stripe, $240.00 here")
-    assert sorted((line.ours_cents, line.theirs_cents) for line in one.lines) == [(100, 99), (100, 101)]
+    (discrepancy,) = glance(long_one).discrepancies
+    assert (discrepancy.kind, discrepancy.message) == ("differing", "total $241.00 in Stripe, $240.00 here")
+    assert sorted((line.ours_cents, line.theirs_cents) for line in discrepancy.lines) == [(100, 99), (100, 101)]
     assert calls(sandbox) == ["invoices.list", *["invoices.list_lines"] * 3]
 
 

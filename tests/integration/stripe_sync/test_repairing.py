@@ -63,7 +63,7 @@ def repair(tools: SyncTools, may: Callable[[Action], bool] = no, percent: int = 
     """Plan and carry out; return (what was done, to whom, how it ended)."""
     _, actions = plan_of_repair(tools, JUNE, groups_of(tools.journal.database))
     done = carry_out(tools, JUNE, actions, may, percent)
-    return [(one.action.verb, one.action.organization_id, one.outcome) for one in done]
+    return [(action_done.action.verb, action_done.action.organization_id, action_done.outcome) for action_done in done]
 
 
 def changes(sandbox: SandboxServer) -> dict[str, int]:
@@ -73,8 +73,10 @@ def changes(sandbox: SandboxServer) -> dict[str, int]:
 
 def statuses(sandbox: SandboxServer, organization: str) -> list[tuple[str, int]]:
     """List (status, total) of an organization's invoices in Stripe, oldest first."""
-    found = [one for one in sandbox.control.invoices() if one["metadata"].get("organization") == organization]
-    return [(one["status"], one["total"]) for one in found]
+    found = [
+        invoice for invoice in sandbox.control.invoices() if invoice["metadata"].get("organization") == organization
+    ]
+    return [(invoice["status"], invoice["total"]) for invoice in found]
 
 
 def copy_in_stripe(sandbox: SandboxServer, original: str, *, finalize: bool = True, **metadata: str) -> str:
@@ -125,7 +127,7 @@ def test_an_invoice_voided_in_stripe_is_sent_again_once_and_only_after_confirmat
 
     assert repair(tools, yes) == [("recreate", "acme", "done")]
     assert changes(sandbox) == {"invoices.create": 1, "invoices.add_lines": 1, "invoices.finalize": 1}
-    assert [one for one in statuses(sandbox, "acme") if one[0] != "void"] == [("open", 3545)]
+    assert [invoice for invoice in statuses(sandbox, "acme") if invoice[0] != "void"] == [("open", 3545)]
     assert entry(tools.journal.database, "acme")["generation"] == 1
     assert settled(tools, sandbox)
 
@@ -192,9 +194,9 @@ def test_of_two_invoices_the_one_in_our_journal_stays(tools: SyncTools, sandbox:
 
     assert repair(tools, yes) == [("void", "acme", "done")]
     assert changes(sandbox) == {"invoices.void": 1}
-    assert {one["id"]: one["status"] for one in sandbox.control.invoices()}[first] == "open"
+    assert {invoice["id"]: invoice["status"] for invoice in sandbox.control.invoices()}[first] == "open"
     attempts = query(tools.journal.database, "select * from stripe_attempts where step = 'void'")
-    assert [(one["idempotency_key"], one["outcome"]) for one in attempts] == [
+    assert [(attempt["idempotency_key"], attempt["outcome"]) for attempt in attempts] == [
         (f"fly_billing/{second}/0/void/0", "applied")
     ]
     assert settled(tools, sandbox)
@@ -278,7 +280,7 @@ def test_what_changed_between_the_plan_and_the_deed_is_left_alone(
     second = copy_in_stripe(sandbox, "acme")
     _, actions = plan_of_repair(tools, JUNE, groups_of(tools.journal.database))
     sandbox.control.edit_object(second, **change)
-    assert [one.outcome for one in carry_out(tools, JUNE, actions, yes, 50)] == ["failed"]
+    assert [action_done.outcome for action_done in carry_out(tools, JUNE, actions, yes, 50)] == ["failed"]
     assert changes(sandbox) == {}
 
 
@@ -327,7 +329,10 @@ def test_the_commands_show_the_plan_ask_and_repair(tools: SyncTools, sandbox: Sa
     told = run("reconcile", "2023-06", "--json")
     assert told.returncode == 1, told.stderr
     data = json.loads(told.stdout)
-    assert {(one["kind"], one["organization"], one["ours_cents"]) for one in data["discrepancies"]} == {
+    assert {
+        (discrepancy["kind"], discrepancy["organization"], discrepancy["ours_cents"])
+        for discrepancy in data["discrepancies"]
+    } == {
         ("differing", "acme", 3545),
         ("orphaned", "bolt", None),
     }

@@ -94,7 +94,7 @@ def test_the_journal_knows_the_finished_invoice_and_every_request(
     assert (row["state"], row["stripe_invoice_id"], row["stripe_total_cents"]) == ("finalized", sent["id"], 3545)
     assert row["hosted_invoice_url"] == sent["hosted_invoice_url"]
     attempts = query(billing_database, "select step, outcome, http_status from stripe_attempts order by id")
-    assert [(one["step"], one["outcome"], one["http_status"]) for one in attempts] == [
+    assert [(attempt["step"], attempt["outcome"], attempt["http_status"]) for attempt in attempts] == [
         ("create_customer", "applied", 200),
         ("create", "applied", 200),
         ("add_lines", "applied", 200),
@@ -225,7 +225,7 @@ def test_an_organizations_customer_is_made_once_for_all_its_months(
     tools = sync_tools(billing_database, sandbox.url)
     sync(tools)
     sync(tools, JULY)
-    assert [(one["name"], one["metadata"]) for one in sandbox.control.objects("customer")] == [
+    assert [(customer["name"], customer["metadata"]) for customer in sandbox.control.objects("customer")] == [
         ("Acme", {"organization": "acme"})
     ]
     assert in_stripe(sandbox) == [("acme", "open", 1200, 1), ("acme", "open", 2345, 1)]
@@ -307,19 +307,19 @@ def test_an_invoice_whose_rows_can_not_be_read_fails_alone_and_the_others_reach_
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, statement: str
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12"], broken=["12"], gamma=["12"])
-    for one in (
+    for sql_text in (
         "alter table invoice_items alter detail drop not null, alter amount_cents drop not null",
         "alter table invoice_items drop constraint if exists detail_is_an_object",
         "alter table invoices alter total_cents drop not null, alter currency drop not null",
         "alter table organizations drop constraint if exists created_at_is_a_time",
     ):
-        execute(billing_database, one)
+        execute(billing_database, sql_text)
     damage(billing_database, statement.replace("OF_BROKEN", OF_BROKEN))
     tools = sync_tools(billing_database, sandbox.url)
     report = sync(tools)
-    there = {one[0]: one[1:3] for one in in_stripe(sandbox)}
+    there = {invoice[0]: invoice[1:3] for invoice in in_stripe(sandbox)}
     assert (there["acme"], there["gamma"]) == (("open", 1200), ("open", 1200))
     if "created_at" not in statement:  # an organization's own age matters to no invoice
         (failed,) = report.failures
         assert (failed.invoice.organization_id, failed.failure.code) == ("broken", "unreadable_invoice")
-        assert {one.organization_id for one in reconcile(tools).discrepancies} == {"broken"}
+        assert {discrepancy.organization_id for discrepancy in reconcile(tools).discrepancies} == {"broken"}

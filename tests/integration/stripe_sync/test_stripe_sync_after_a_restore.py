@@ -97,8 +97,8 @@ def test_a_draft_is_completed_or_created_again(tools: SyncTools, sandbox: Sandbo
         for n in range(nth, nth + 2)
     ]
     sync(tools)
-    for one in refused:
-        sandbox.control.clear_faults(one["id"])
+    for fault in refused:
+        sandbox.control.clear_faults(fault["id"])
     assert "draft" in [status for _, status, _, _ in in_stripe(sandbox)]
     restore_the_backup_of_before(tools)
     assert outcome(sync(tools)) == ({"finalized": 2}, [])
@@ -157,4 +157,4 @@ def repair(tools: SyncTools, *, yes: bool) -> list[tuple[str, str]]:
         return yes
 
     _, actions = plan_of_repair(tools, JUNE, groups_of(tools.journal.database))
-    return [(one.action.verb, one.outcome) for one in carry_out(tools, JUNE, actions, may, 50)]
+    return [(action_done.action.verb, action_done.outcome) for action_done in carry_out(tools, JUNE, actions, may, 50)]

@@ -70,7 +70,12 @@ def test_two_months_of_one_organization_at_once_share_its_one_customer(
     close_month(billing_database, tmp_path, JULY)
     sandbox.control.settings(latency_seconds=0.05)
     tools = [sync_tools(billing_database, sandbox.url) for _ in range(2)]
-    at_once(*[partial(sync_month, one, month, ["acme"]) for one, month in zip(tools, (JUNE, JULY), strict=True)])
+    at_once(
+        *[
+            partial(sync_month, process_tools, month, ["acme"])
+            for process_tools, month in zip(tools, (JUNE, JULY), strict=True)
+        ]
+    )
     assert len(sandbox.control.objects("customer")) == 1
     assert in_stripe(sandbox) == [("acme", "open", 1200, 1), ("acme", "open", 2345, 1)]
 

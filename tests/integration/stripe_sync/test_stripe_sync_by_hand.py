@@ -208,7 +208,7 @@ def test_a_deleted_customer_of_ours_is_created_again_on_request(
     execute(billing_database, "update organizations set stripe_customer_id = null")
     assert outcome(sync(tools, JULY)) == ({"finalized": 1}, [])
     assert in_stripe(sandbox) == [("acme", "open", 500, 1), ("acme", "open", 700, 1)]
-    living = [one["id"] for one in sandbox.control.objects("customer") if not one.get("deleted")]
+    living = [customer["id"] for customer in sandbox.control.objects("customer") if not customer.get("deleted")]
     assert living == [query(billing_database, "select stripe_customer_id from organizations")[0]["stripe_customer_id"]]
 
 

@@ -121,7 +121,7 @@ def test_a_lasting_fault_is_reported_and_the_sync_recovers_once_it_ends(
     assert outcome(sync(facing(fault, tools, sandbox))) == ({}, [code])
     row = entry(tools.journal.database, "acme")
     assert (row["state"], row["failure_code"], row["retryable"]) == (state, code, fault not in REFUSALS)
-    assert [one for one in in_stripe(sandbox) if one[1] != "draft"] in ([], [("acme", "open", 3545, 2)])
+    assert [invoice for invoice in in_stripe(sandbox) if invoice[1] != "draft"] in ([], [("acme", "open", 3545, 2)])
     sandbox.control.clear_faults()
     assert outcome(sync(tools)) == ({"finalized": 1}, [])
     assert_billed_once(sandbox, tools)

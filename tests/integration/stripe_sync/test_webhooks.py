@@ -145,7 +145,7 @@ def status(database: BillingDatabase) -> str:
 
 
 def all_delivered(sandbox: SandboxServer) -> None:
-    eventually(lambda: [one for one in sandbox.control.deliveries() if one["state"] == "pending"], [])
+    eventually(lambda: [delivery for delivery in sandbox.control.deliveries() if delivery["state"] == "pending"], [])
 
 
 def trouble(database: BillingDatabase) -> str | None:
@@ -562,7 +562,7 @@ def test_while_the_database_is_away_stripe_is_asked_to_send_again(
 ) -> None:
     execute(billing_database, "alter table stripe_events rename to away")
     client.v1.invoices.pay(told)
-    eventually(lambda: {one["status"] for one in sandbox.control.deliveries()}, {500})
+    eventually(lambda: {delivery["status"] for delivery in sandbox.control.deliveries()}, {500})
     assert status(billing_database) == "finalized"
     execute(billing_database, "alter table away rename to stripe_events")
     eventually(lambda: status(billing_database), "paid")
@@ -605,7 +605,8 @@ def test_a_service_killed_between_commit_and_answer_does_it_once(
     before = query(billing_database, "select * from stripe_events")
     with serving(billing_database, None, port):
         eventually(
-            lambda: [(one["state"], one["status"]) for one in sandbox.control.deliveries()], [("delivered", 200)]
+            lambda: [(delivery["state"], delivery["status"]) for delivery in sandbox.control.deliveries()],
+            [("delivered", 200)],
         )
     assert sandbox.control.deliveries()[0]["attempts"] > 1
     assert query(billing_database, "select * from stripe_events") == before
@@ -704,7 +705,7 @@ def test_many_events_are_read_window_by_window_and_none_is_left_out(
         if found.is_done:
             break
     assert found.is_done
-    assert sum(one.get("duplicate", 0) for one in outcomes) == 0
+    assert sum(outcome.get("duplicate", 0) for outcome in outcomes) == 0
     assert query(billing_database, "select count(*) as n from stripe_events")[0]["n"] == 121
     assert status(billing_database) == "paid"
 
@@ -881,7 +882,10 @@ def test_alert_on_failed_payment_alerts_once(
         alert_on_failed_payment(build_sensor_context(instance), billing_postgres=postgres, alerts=Alerts())
         for _ in range(2)
     ]
-    assert [one.skip_message for one in said if isinstance(one, SkipReason)] == ["1 alert queued", "nothing new"]
+    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+        "1 alert queued",
+        "nothing new",
+    ]
 
 
 # The database has the last word ------------------------------------------------------------------------------------
@@ -921,5 +925,7 @@ def test_the_log_has_one_line_per_request_whatever_an_event_is_called(
     payload = json.dumps({**event_body("invoice.updated", "in_1"), "id": f"evt{evil}", "type": f"ping{evil}"})
     with caplog.at_level(logging.INFO):
         assert post(service, payload, Stripe_Signature=signed(payload))[0] == 200
-    (line,) = [one.getMessage() for one in caplog.records if one.name == "fly_billing.stripe_sync.webhooks.app"]
+    (line,) = [
+        record.getMessage() for record in caplog.records if record.name == "fly_billing.stripe_sync.webhooks.app"
+    ]
     assert line == r"ping\x1b[2J\nINFO all paid\u202e evt\x1b[2J\nINFO all paid\u202e: ignored"

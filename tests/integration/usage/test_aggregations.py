@@ -69,7 +69,7 @@ VALUES = st.sampled_from(["u", "v", "é"])
 MEASUREMENTS = st.lists(
     st.builds(Measurement, TIMES, st.sampled_from("ab"), st.sampled_from(["1", "2", "10", "é"]), NUMBERS, VALUES),
     max_size=8,
-    unique_by=lambda one: (one.source, one.id),
+    unique_by=lambda measurement: (measurement.source, measurement.id),
 )
 CARRIED = st.dictionaries(st.sampled_from(["u", "w"]), st.decimals(Decimal("1e-15"), Decimal("1e12"), places=15))
 CUTS = st.lists(TIMES.filter(lambda time: time > FEBRUARY.start), max_size=3, unique=True).map(sorted)
@@ -88,12 +88,12 @@ AGGREGATIONS |= st.builds(
 REGIONS = st.sampled_from(['{"region": "ams"}', '{"region": "fra"}'])
 
 
-def usage_row(number: int, one: Measurement, meter: str, name: str, dimensions: str) -> dict[str, Any]:
+def usage_row(number: int, measurement: Measurement, meter: str, name: str, dimensions: str) -> dict[str, Any]:
     return {
-        "usage_month": "2028-02", "landing_day": one.time.date(), "path": "usage.jsonl", "line": number,
-        "source": one.source, "id": one.id, "meter": meter, "organization_id": "acme", "time": one.time,
-        "quantity": one.quantity, "dimensions": dimensions, "data": f'{{"{name}": "{one.value}"}}',
-        "is_duplicate": False,
+        "usage_month": "2028-02", "landing_day": measurement.time.date(), "path": "usage.jsonl", "line": number,
+        "source": measurement.source, "id": measurement.id, "meter": meter, "organization_id": "acme",
+        "time": measurement.time, "quantity": measurement.quantity, "dimensions": dimensions,
+        "data": f'{{"{name}": "{measurement.value}"}}', "is_duplicate": False,
     }  # fmt: skip
 
 
@@ -127,13 +127,14 @@ def test_the_statements_aggregate_like_the_rules_to_the_last_digit(
     began = {series: data.draw(REGIONS) for series in carried}
     name = how.unique_of or how.series or "nothing"
     rows = [
-        usage_row(number, one, "m", name, place) for number, (one, place) in enumerate(zip(events, where, strict=True))
+        usage_row(number, measurement, "m", name, place)
+        for number, (measurement, place) in enumerate(zip(events, where, strict=True))
     ]
     twice = [{**row, "line": 99, "is_duplicate": True} for row in rows[:1]]
     other = [{**row, "line": 99, "organization_id": "not-billed"} for row in rows[:1]]
     levels = [
-        {"organization_id": whose, "meter": "m", "dimensions": began[series], "series": series, "level": level}
-        for whose in ("acme", "not-billed")
+        {"organization_id": organization, "meter": "m", "dimensions": began[series], "series": series, "level": level}
+        for organization in ("acme", "not-billed")
         for series, level in carried.items()
     ]
     segments = [
@@ -154,14 +155,14 @@ def test_the_statements_aggregate_like_the_rules_to_the_last_digit(
             " order by segment_start",
             {"place": place},
         ).fetchall()
-        here = [one for one, region in zip(events, where, strict=True) if region == place]
+        here = [measurement for measurement, region in zip(events, where, strict=True) if region == place]
         held = {series: level for series, level in carried.items() if began[series] == place}
-        elsewhere = [one for one, region in zip(events, where, strict=True) if region != place]
+        elsewhere = [measurement for measurement, region in zip(events, where, strict=True) if region != place]
         expected = UsageOfMonth(how, FEBRUARY, here, as_of, held, elsewhere).segments(cuts)
         assert [
             SegmentUsage(start, end, quantity, count, numbers(daily)) for start, end, quantity, count, daily in found
         ] == expected
-        total = exact_sum([total, *(one.quantity for one in expected)])
+        total = exact_sum([total, *(rollup.quantity for rollup in expected)])
     assert again == ({("acme", "m"): (len(events), total)} if events or total else {})
 
 
@@ -179,13 +180,13 @@ def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
     carried = carried if how.name == "time_weighted" else {}
     name = how.unique_of or how.series or "nothing"
     rows = [
-        {**usage_row(number, one, "m", name, "{}"), "organization_id": whose}
-        for whose in ("acme", "labs")
-        for number, one in enumerate(events)
+        {**usage_row(number, measurement, "m", name, "{}"), "organization_id": organization}
+        for organization in ("acme", "labs")
+        for number, measurement in enumerate(events)
     ]
     levels = [
-        {"organization_id": whose, "meter": "m", "dimensions": "{}", "series": series, "level": level}
-        for whose in ("acme", "labs")
+        {"organization_id": organization, "meter": "m", "dimensions": "{}", "series": series, "level": level}
+        for organization in ("acme", "labs")
         for series, level in carried.items()
     ]
     segments = [
@@ -196,11 +197,11 @@ def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
     duck.register("carried_levels", table(LEVELS, levels))
     register_terms(duck, [terms_of(how)], segments, ["acme", "labs"], {"labs": {"m": own}})
     aggregate(duck, FEBRUARY, as_of)
-    for whose, moments in (("acme", cuts), ("labs", sorted({*cuts, *own}))):
+    for organization, moments in (("acme", cuts), ("labs", sorted({*cuts, *own}))):
         found = duck.execute(
             "select segment_start, segment_end, quantity, events, daily from quantities where organization_id = $whose"
             " order by segment_start",
-            {"whose": whose},
+            {"whose": organization},
         ).fetchall()
         expected = UsageOfMonth(how, FEBRUARY, events, as_of, carried).segments(moments)
         assert [
@@ -219,7 +220,8 @@ def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
 ) -> None:
     """Each stretch and day of the month; each region has its own events, and what they added."""
     rows = [
-        usage_row(number, one, "m", how.unique_of or "nothing", data.draw(REGIONS)) for number, one in enumerate(events)
+        usage_row(number, measurement, "m", how.unique_of or "nothing", data.draw(REGIONS))
+        for number, measurement in enumerate(events)
     ]
     segments = [
         {"meter": "m", "segment_start": start, "segment_end": end}
@@ -238,8 +240,10 @@ def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
         days = [exact_sum(pair) for pair in zip(before[2], numbers(daily), strict=True)]
         found[start, end] = [exact_sum([before[0], quantity]), before[1] + count, days]
     whole = UsageOfMonth(how, FEBRUARY, events, FEBRUARY.end).segments(cuts)
-    assert found == {(one.start, one.end): [one.quantity, one.events, list(one.daily)] for one in whole}
-    total = exact_sum([one.quantity for one in whole])
+    assert found == {
+        (rollup.start, rollup.end): [rollup.quantity, rollup.events, list(rollup.daily)] for rollup in whole
+    }
+    total = exact_sum([rollup.quantity for rollup in whole])
     assert recount(duck) == ({("acme", "m"): (len(events), total)} if events else {})
 
 
@@ -248,7 +252,7 @@ def table(schema: Any, rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def numbers(array: str) -> tuple[Decimal, ...]:
-    return tuple(Decimal(one) for one in array.strip("{}").split(","))
+    return tuple(Decimal(quantity) for quantity in array.strip("{}").split(","))
 
 
 # --- In Postgres ---------------------------------------------------------------------------------------------------
@@ -266,8 +270,8 @@ def rollups(platform: Platform, month: BillingMonth = SEPTEMBER) -> dict[str, tu
 
 def use(platform: Platform, *usage: dict[str, Any], name: str = "usage") -> None:
     """Land each event on its own day, and its copies of other days with it."""
-    for day in sorted({date.fromisoformat(one["time"][:10]) for one in usage}):
-        write_jsonl(platform.landing_dir, [one for one in usage if one["time"].startswith(str(day))], day, name)
+    for day in sorted({date.fromisoformat(row["time"][:10]) for row in usage}):
+        write_jsonl(platform.landing_dir, [row for row in usage if row["time"].startswith(str(day))], day, name)
         platform.land(day, now=at("2026-12-01"))
 
 

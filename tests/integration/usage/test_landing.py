@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_rows_that_can_not_be_billed_are_rejected_with_reason_and_place_and_the_others_are_accepted(
     platform: Platform, form: str
 ) -> None:
-    bad = [event(what) | changes for what, (changes, _) in REFUSED.items()]
+    bad = [event(name) | changes for name, (changes, _) in REFUSED.items()]
     bad = [{name: value for name, value in usage.items() if value is not None} for usage in bad]
     path = WRITERS[form](platform.landing_dir, [event("e1", "2"), *bad, event("e3", "3")])
     assert counts(platform.land()) == {f"usage.{form}": (21, 2, 0, 19)}
@@ -112,10 +112,10 @@ def test_rows_that_can_not_be_billed_are_rejected_with_reason_and_place_and_the_
     assert [(row["path"], row["line"], row["reason"]) for row in rejected] == [
         (f"usage.{form}", FIRST_LINE[form] + number, reason) for number, (_, reason) in enumerate(REFUSED.values(), 1)
     ]
-    assert [(row["source"], row["event_id"]) for row in rejected] == [(one.get("source"), one.get("id")) for one in bad]
+    assert [(row["source"], row["event_id"]) for row in rejected] == [(row.get("source"), row.get("id")) for row in bad]
     if form == "parquet":
         raw = [json.loads(row["raw"]) for row in rejected]
-        assert [(one["type"], one["subject"]) for one in raw] == [(one["type"], one["subject"]) for one in bad]
+        assert [(row["type"], row["subject"]) for row in raw] == [(row["type"], row["subject"]) for row in bad]
     else:
         assert [row["raw"] for row in rejected] == path.read_text(encoding="utf-8").splitlines()[FIRST_LINE[form] : -1]
     assert requests_of(platform) == 5
@@ -444,8 +444,8 @@ def test_a_parquet_file_may_have_its_dimensions_as_json_text(platform: Platform,
 
 def plain_table(*usage: dict[str, Any]) -> pa.Table:
     """As collectors write it: text, times in UTC to the microsecond, dimensions as JSON text."""
-    columns: dict[str, Any] = {name: [one[name] for one in usage] for name in usage[0]}
-    times = [datetime.fromisoformat(one["time"]) for one in usage]
+    columns: dict[str, Any] = {name: [row[name] for row in usage] for name in usage[0]}
+    times = [datetime.fromisoformat(row["time"]) for row in usage]
     data = ['{"region": "iad"}'] * len(usage)
     return pa.table(columns | {"time": pa.array(times, pa.timestamp("us", "UTC")), "data": data})
 

@@ -49,7 +49,7 @@ def quantities(platform: Platform) -> dict[str, Decimal]:
 
 def plain_table(*usage: dict[str, Any]) -> pa.Table:
     """Parquet that goes straight into DuckDB: text, times in UTC to the microsecond, dimensions as JSON."""
-    columns: dict[str, Any] = {name: [one[name] for one in usage] for name in usage[0]}
+    columns: dict[str, Any] = {name: [row[name] for row in usage] for name in usage[0]}
     moment = 1789473600000000  # 2026-09-15T12:00:00Z in microseconds
     return pa.table(
         columns | {"time": pa.array([moment] * len(usage), pa.timestamp("us", "UTC")), "data": ["{}"] * len(usage)}

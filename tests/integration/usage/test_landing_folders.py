@@ -45,7 +45,7 @@ def test_a_folder_that_may_not_be_read_fails_its_day_alone_and_erases_nothing(
         assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY, NEXT_DAY]
         with pytest.raises(DaysNotLanded, match="Permission denied") as failed:
             platform.land(DAY, NEXT_DAY)
-        assert [one.path for one in find_landing_problems(platform.landing_dir, NOW)] == [folder]
+        assert [problem.path for problem in find_landing_problems(platform.landing_dir, NOW)] == [folder]
     assert list(failed.value.failures) == [DAY]
     assert counts(failed.value.files) == {"usage.jsonl": (2, 2, 0, 0)}
     assert set(quantities(platform)) == {"before", "e1", "e2", "e3", "e4"}
@@ -67,7 +67,7 @@ def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_even
         platform.land(DAY, NEXT_DAY)
     assert list(failed.value.failures) == [DAY]
     assert set(quantities(platform)) == {"e1", "e2", "e3", "e4"}
-    assert [one.path for one in find_landing_problems(platform.landing_dir, NOW)] == ["2026-09-15"]
+    assert [problem.path for problem in find_landing_problems(platform.landing_dir, NOW)] == ["2026-09-15"]
 
 
 def test_a_folder_deeper_than_a_path_can_say_fails_its_day_alone(platform: Platform) -> None:
@@ -115,7 +115,9 @@ def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(plat
     assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == [DAY]
     platform.land()
     assert set(quantities(platform)) == {"e1", "e2"}
-    found = {one.path: one.message for one in list_landing_problems(platform.database, platform.landing_dir, NOW)}
+    found = {
+        problem.path: problem.message for problem in list_landing_problems(platform.database, platform.landing_dir, NOW)
+    }
     assert set(found) == {
         *ODD_FOLDERS,
         "usage.jsonl",
@@ -154,7 +156,7 @@ def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_a
         "dagster/asset_partition_range_end": "2026-10-02",
     }
     result = deployment.run("land_usage", tags, fails=True)
-    checks = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    checks = {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
     assert not checks["every_landed_row_is_accepted_duplicate_or_rejected"].passed
     understood = checks["everything_in_the_landing_folder_is_understood"]
     assert (understood.passed, understood.metadata["wrong"].value) == (False, 2)

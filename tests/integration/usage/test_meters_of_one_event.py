@@ -57,7 +57,7 @@ def line(ident: str, type_: str = COMPLETION, day: int = 15, **data: Any) -> dic
 
 
 def write(platform: Platform, *lines: Mapping[str, Any], day: date = DAY, name: str = "usage.jsonl") -> None:
-    write_text(platform.landing_dir, day, name, "".join(f"{json.dumps(one)}\n" for one in lines))
+    write_text(platform.landing_dir, day, name, "".join(f"{json.dumps(row)}\n" for row in lines))
 
 
 def counts(platform: Platform) -> list[tuple[int, int, int, int]]:
@@ -101,7 +101,9 @@ def test_the_events_behind_an_item_are_listed_with_what_its_meter_read(platform:
         assert usage is not None
         with open_billed_events(platform.database, platform.usage_table, usage) as billed:
             assert billed.problems() == []
-            listed[usage.meter] = [(one.id, one.line, int(one.quantity)) for one in billed.events()]
+            listed[usage.meter] = [
+                (billed_event.id, billed_event.line, int(billed_event.quantity)) for billed_event in billed.events()
+            ]
     assert listed == {
         "prompt_tokens": [("a", 1, 1000)],
         "completion_tokens": [("a", 1, 200), ("b", 2, 50)],
@@ -146,16 +148,20 @@ def land_in_every_form(platform: Platform, events: Sequence[tuple[str, dict[str,
 
     def data_columns(form: str, as_text: bool) -> list[dict[str, Any]]:
         rows = [line(ident, type_, **data) for ident, type_, data in ids(form)]
-        return [one | {"data": json.dumps(one["data"])} for one in rows] if as_text else rows
+        return [row | {"data": json.dumps(row["data"])} for row in rows] if as_text else rows
 
     write(platform, *(line(ident, type_, **data) for ident, type_, data in ids("jsonl")))
     write(
         platform, *(line(ident, type_, **data) | {"note": "é\\"} for ident, type_, data in ids("exact")),
         name="exact.jsonl",
     )  # fmt: skip
-    write_text(platform.landing_dir, DAY, "flat.csv", csv_text([flat(*one) for one in ids("flat.csv")]))
+    write_text(
+        platform.landing_dir, DAY, "flat.csv", csv_text([flat(*ids_of_event) for ids_of_event in ids("flat.csv")])
+    )
     write_text(platform.landing_dir, DAY, "data.csv", csv_text(data_columns("data.csv", as_text=True)))
-    write_table(platform.landing_dir, pa.Table.from_pylist([flat(*one) for one in ids("flat")]), name="flat")
+    write_table(
+        platform.landing_dir, pa.Table.from_pylist([flat(*ids_of_event) for ids_of_event in ids("flat")]), name="flat"
+    )
     write_table(platform.landing_dir, pa.Table.from_pylist(data_columns("text", as_text=True)), name="text")
     structs = [
         line(ident, type_) | {"data": {name: data.get(name) for name in PROPERTIES}}
@@ -215,7 +221,7 @@ def test_tokens_in_a_floating_point_column_are_refused_for_the_meters_that_read_
         line("c", "upload", prompt=7.0, completion=None, model="s", bytes=12),
     ]
     if form == "columns":
-        events = [{name: one[name] for name in one if name != "data"} | one["data"] for one in events]
+        events = [{name: row[name] for name in row if name != "data"} | row["data"] for row in events]
     write_table(platform.landing_dir, pa.Table.from_pylist(events))
     platform.land()
     (refused,) = platform.rejected()

@@ -202,18 +202,18 @@ def test_a_waiver_of_a_file_that_can_not_be_read_covers_this_content_only(platfo
 def test_a_waiver_needs_a_person_and_a_reason_and_rows_to_waive(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3", time=NAIVE)])
     platform.land()
-    one = RowPlace(DAY, "usage.jsonl", 1)
+    place = RowPlace(DAY, "usage.jsonl", 1)
     with pytest.raises(ActionableError, match="needs a person and a reason"):
-        waive(platform.database, "ann", "  ", NOW, row=one)
+        waive(platform.database, "ann", "  ", NOW, row=place)
     with pytest.raises(ActionableError, match="needs a person and a reason"):
-        waive(platform.database, "", "a test", NOW, row=one)
+        waive(platform.database, "", "a test", NOW, row=place)
     with pytest.raises(ActionableError, match="name the rows to waive"):
         waive(platform.database, "ann", "a test", NOW, source="usage.jsonl")
     with pytest.raises(NothingToWaive):
         waive(platform.database, "ann", "a test", NOW, source="usage.jsonl", reason="bad_quantity")
-    assert waive(platform.database, "ann", "a test", NOW, row=one) == 1
+    assert waive(platform.database, "ann", "a test", NOW, row=place) == 1
     with pytest.raises(NothingToWaive):
-        waive(platform.database, "ann", "a test", NOW, row=one)
+        waive(platform.database, "ann", "a test", NOW, row=place)
 
 
 def test_rejected_usage_belongs_to_the_month_of_its_time_or_else_of_its_landing_day(platform: Platform) -> None:

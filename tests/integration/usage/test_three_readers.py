@@ -50,17 +50,17 @@ def is_json(text: str) -> bool:
 # --- What each form makes of the same rows --------------------------------------------------------------------------
 
 
-def in_data(one: Mapping[str, Any]) -> dict[str, Any]:
+def in_data(row: Mapping[str, Any]) -> dict[str, Any]:
     """The event's data without its quantity: what has no column of its own."""
-    return {name: value for name, value in one.items() if name not in COLUMNS}
+    return {name: value for name, value in row.items() if name not in COLUMNS}
 
 
 def json_texts(usage: Sequence[Mapping[str, Any]], *, escaped: bool) -> str:
     """Write the quantity as text. With an escape in every line, the exact reader has them all."""
     lines = []
-    for one in usage:
-        data = {"quantity": one["quantity"], **in_data(one)}
-        envelope = {name: one[name] for name in COLUMNS if name != "quantity"}
+    for row in usage:
+        data = {"quantity": row["quantity"], **in_data(row)}
+        envelope = {name: row[name] for name in COLUMNS if name != "quantity"}
         line = json.dumps(envelope | {"data": data}, ensure_ascii=False)
         lines.append(f'{line[:-1]}, "note": "\\u0061"}}' if escaped else line)
     return "\n".join(lines)
@@ -68,8 +68,8 @@ def json_texts(usage: Sequence[Mapping[str, Any]], *, escaped: bool) -> str:
 
 def plain_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
     """Text and a JSON text, as collectors write it."""
-    columns = {name: pa.array([one[name] for one in usage], pa.string()) for name in COLUMNS}
-    data = pa.array([json.dumps(in_data(one), ensure_ascii=False) for one in usage], pa.string())
+    columns = {name: pa.array([row[name] for row in usage], pa.string()) for name in COLUMNS}
+    data = pa.array([json.dumps(in_data(row), ensure_ascii=False) for row in usage], pa.string())
     write_table(landing_dir, pa.table(columns | {"data": data}), name="with-data")
 
 
@@ -77,7 +77,7 @@ def event_columns(usage: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The event's own columns, and its data."""
     names = ("id", "source", "type", "subject", "time")
     return [
-        {name: one[name] for name in names} | {"data": {"quantity": one["quantity"], **in_data(one)}} for one in usage
+        {name: row[name] for name in names} | {"data": {"quantity": row["quantity"], **in_data(row)}} for row in usage
     ]
 
 
@@ -92,8 +92,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def event_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
     """`data` with the quantity in it as JSON, and another attribute of CloudEvents."""
     rows = [
-        {"specversion": "1.0"} | one | {"data": json.dumps(one["data"], ensure_ascii=False)}
-        for one in event_columns(usage)
+        {"specversion": "1.0"} | row | {"data": json.dumps(row["data"], ensure_ascii=False)}
+        for row in event_columns(usage)
     ]
     write_text(landing_dir, DAY, "event.csv", csv_text(rows))
 
@@ -101,7 +101,7 @@ def event_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
 def row_csv(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
     """The quantity in a column, the rest as JSON in a column `data`."""
     rows = [
-        {name: one[name] for name in COLUMNS} | {"data": json.dumps(in_data(one), ensure_ascii=False)} for one in usage
+        {name: row[name] for name in COLUMNS} | {"data": json.dumps(in_data(row), ensure_ascii=False)} for row in usage
     ]
     write_text(landing_dir, DAY, "row.csv", csv_text(rows))
 
@@ -110,12 +110,12 @@ def struct_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> Non
     """`data` as a struct with a field that only other rows have."""
     rows = event_columns(usage)
     table = pa.Table.from_pylist(rows)
-    with_note = pa.array([one["data"] | {"note": None} for one in rows])
+    with_note = pa.array([row["data"] | {"note": None} for row in rows])
     write_table(landing_dir, table.set_column(table.column_names.index("data"), "data", with_note), name="struct")
 
 
 def text_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
-    rows = [one | {"data": json.dumps(one["data"], ensure_ascii=False)} for one in event_columns(usage)]
+    rows = [row | {"data": json.dumps(row["data"], ensure_ascii=False)} for row in event_columns(usage)]
     write_table(landing_dir, pa.Table.from_pylist(rows), name="event-text")
 
 
@@ -168,7 +168,7 @@ FORMS |= {
 def verdicts(platform: Platform, usage: Sequence[dict[str, Any]]) -> dict[str, list[Verdict]]:
     """Land the rows in each form, and return what each row came to: a reason, or (microseconds, quantity, region)."""
     for form, write in FORMS.items():
-        write(platform.landing_dir, [one | {"id": f"{form} {number}"} for number, one in enumerate(usage)])
+        write(platform.landing_dir, [row | {"id": f"{form} {number}"} for number, row in enumerate(usage)])
     platform.land()
     return {form: found_of(platform, [f"{form} {number}" for number in range(len(usage))]) for form in FORMS}
 
@@ -179,15 +179,15 @@ def found_of(platform: Platform, ids: Sequence[str]) -> list[Verdict]:
         found = duck.execute("select id, epoch_us(time), quantity, dimensions from events").fetchall()
     known: dict[str, Verdict] = {name: rest for name, *rest in found}
     known |= {row["event_id"]: [row["reason"]] for row in platform.rejected()}
-    return [known[one] for one in ids]
+    return [known[event_id] for event_id in ids]
 
 
 def agree(platform: Platform, usage: Sequence[dict[str, Any]]) -> list[Verdict]:
     """Return what all forms made of the rows, having checked that they made the same of them."""
     found = verdicts(platform, usage)
     for form, ours in found.items():
-        for row, one, expected in zip(usage, ours, found["exact.jsonl"], strict=True):
-            assert one == expected, f"{form} and exact.jsonl differ about {row}"
+        for row, verdict, expected in zip(usage, ours, found["exact.jsonl"], strict=True):
+            assert verdict == expected, f"{form} and exact.jsonl differ about {row}"
     return found["exact.jsonl"]
 
 
@@ -268,7 +268,7 @@ TIMES: dict[str, int | str] = {
 
 def test_each_reader_knows_the_same_times(platform: Platform) -> None:
     found = agree(platform, [usage_of(time=time) for time in TIMES])
-    assert dict(zip(TIMES, [one[0] for one in found], strict=True)) == TIMES
+    assert dict(zip(TIMES, [verdict[0] for verdict in found], strict=True)) == TIMES
 
 
 # --- Quantities -----------------------------------------------------------------------------------------------------
@@ -344,7 +344,10 @@ QUANTITIES: dict[str, Decimal | str] = {
 
 def test_each_reader_knows_the_same_quantities(platform: Platform) -> None:
     found = agree(platform, [usage_of(quantity=quantity) for quantity in QUANTITIES])
-    assert dict(zip(QUANTITIES, [one[1] if len(one) > 1 else one[0] for one in found], strict=True)) == QUANTITIES
+    assert (
+        dict(zip(QUANTITIES, [verdict[1] if len(verdict) > 1 else verdict[0] for verdict in found], strict=True))
+        == QUANTITIES
+    )
 
 
 # A space beside a JSON number is none of it.
@@ -362,7 +365,9 @@ def test_a_json_number_is_the_same_quantity_as_its_text(platform: Platform, note
     platform.land()
     found = found_of(platform, [str(n) for n in range(len(lines))])
     expected = {text: QUANTITIES[text] for text in NUMBERS} | {"true": "bad_quantity", "null": "missing_field"}
-    assert {text: one[1] if len(one) > 1 else one[0] for text, one in zip(NUMBERS, found, strict=True)} == expected
+    assert {
+        text: verdict[1] if len(verdict) > 1 else verdict[0] for text, verdict in zip(NUMBERS, found, strict=True)
+    } == expected
 
 
 # --- Events that several meters read ---------------------------------------------------------------------------------
@@ -477,11 +482,11 @@ def test_any_time_and_any_quantity_has_one_verdict_in_all_readers(
 )
 def test_any_text_is_taken_as_it_stands_by_all_readers(platform: Platform, found: list[str]) -> None:
     agreed = agree(platform, [usage_of(region=region) for region in found])
-    for region, one in zip(found, agreed, strict=True):
+    for region, verdict in zip(found, agreed, strict=True):
         if "\0" in region:
-            assert one == ["bad_text"]
+            assert verdict == ["bad_text"]
         else:
-            assert json.loads(one[2]) == {"region": region}
+            assert json.loads(verdict[2]) == {"region": region}
 
 
 # --- JSON documents -------------------------------------------------------------------------------------------------
@@ -586,7 +591,7 @@ def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform
     found = [document(chance, number) for number in range(6_000)]
     came_to = []
     for more in ("", ', "escaped": "\\u0061"'):
-        write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(f"{{{one}{more}}}" for one in found))
+        write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(f"{{{fields}{more}}}" for fields in found))
         platform.land()
         came_to.append(lines_found(platform, "usage.jsonl"))
     accepted = [line for line, verdict in came_to[0].items() if len(verdict) > 1]
@@ -615,7 +620,7 @@ def test_a_dimension_that_is_a_json_value_counts_by_its_digits(platform: Platfor
     write_table(platform.landing_dir, pa.table(columns))
     write_csv(platform.landing_dir, [event("4", type="egress_gb", region=region)])
     platform.land()
-    assert {one[2] for one in found_of(platform, list("01234"))} == {f'{{"region":"{region}"}}'}
+    assert {verdict[2] for verdict in found_of(platform, list("01234"))} == {f'{{"region":"{region}"}}'}
 
 
 # --- Parquet's types ------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def fix(platform: Platform, *, new_table: bool = False) -> None:
 @pytest.mark.parametrize("fault", [*DAMAGE, log_in_the_middle_missing], ids=lambda fault: str(fault.__name__))
 def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fault: Fault) -> None:
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
     before = landed.table().version
     fault(landed)
     damage = find_damage(landed.database, landed.usage_table, landed.landing_dir)
@@ -76,7 +76,7 @@ def test_a_data_file_of_the_right_size_with_lost_content_is_found_and_landed_aga
     fix(landed)
     assert find_damage(landed.database, landed.usage_table, landed.landing_dir).is_none
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
 
 
 DAMAGED_WORDS = {
@@ -95,7 +95,7 @@ def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(lande
     fix(landed)
     assert find_damage(landed.database, landed.usage_table, landed.landing_dir).is_none
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
 
 
 @pytest.mark.parametrize("fault", NO_TABLE, ids=lambda fault: str(fault.__name__))
@@ -121,7 +121,7 @@ def test_days_whose_folder_is_gone_can_not_be_repaired_and_are_named(landed: Pla
     shutil.move(tmp_path / "gone", landed.landing_dir / FIRST.isoformat())
     fix(landed, new_table=True)
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
 
 
 def test_a_repair_that_fails_leaves_the_record_as_it_was(landed: Platform) -> None:
@@ -137,4 +137,4 @@ def test_a_repair_that_fails_leaves_the_record_as_it_was(landed: Platform) -> No
     assert landed.query("select * from landed_months order by 1, 2") == record
     fix(landed)
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]

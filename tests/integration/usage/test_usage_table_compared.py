@@ -210,7 +210,7 @@ def test_a_damaged_usage_table_stops_the_month_and_the_month_bills_once_it_is_ba
     assert landed.query("select * from usage_snapshots") == []
     bring_back()
     landed.roll_up(now=CLOSED)
-    assert [(one.total_cents, one.items) for one in landed.bill(now=CLOSED).invoices] == [(70, 1)]
+    assert [(invoice.total_cents, invoice.items) for invoice in landed.bill(now=CLOSED).invoices] == [(70, 1)]
 
 
 @each_fault
@@ -218,7 +218,7 @@ def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
     landed: Platform, bring_back: Callable[[], None], fault: Fault
 ) -> None:
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [70]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
     fault(landed)
     with pytest.raises(UsageTableMismatch):
         landed.roll_up(now=CLOSED)
@@ -234,7 +234,9 @@ def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
 
 
 @pytest.mark.parametrize(
-    "fault", [one for one in FAULTS if "data_file" not in one.__name__], ids=lambda fault: str(fault.__name__)
+    "fault",
+    [table_fault for table_fault in FAULTS if "data_file" not in table_fault.__name__],
+    ids=lambda fault: str(fault.__name__),
 )
 def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing(
     landed: Platform, bring_back: Callable[[], None], fault: Fault
@@ -248,7 +250,7 @@ def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing
     bring_back()
     landed.land(THIRD, now=CLOSED)
     landed.roll_up(now=CLOSED)
-    assert [one.total_cents for one in landed.bill(now=CLOSED).invoices] == [80]
+    assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [80]
 
 
 def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(deployment: Deployment) -> None:
@@ -279,7 +281,12 @@ def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_not
 
 def cause_of(result: ExecuteInProcessResult) -> str:
     """What the alert on a failed run says."""
-    return " ".join(one.text for one in failure_causes(one for one in result.all_events if one.is_step_failure))
+    return " ".join(
+        cause.text
+        for cause in failure_causes(
+            dagster_event for dagster_event in result.all_events if dagster_event.is_step_failure
+        )
+    )
 
 
 def test_no_reader_makes_a_usage_table(platform: Platform) -> None:
