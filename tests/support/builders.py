@@ -359,7 +359,7 @@ class Platform:
         return items_of(self.database, invoice)
 
     def amounts(self, kind: str, month: BillingMonth = SEPTEMBER, organization: str = "acme") -> list[Decimal]:
-        return [amount for one, _, amount in self.items(month, organization) if one == kind]
+        return [amount for kind_of_item, _, amount in self.items(month, organization) if kind_of_item == kind]
 
     def totals(self, organization: str = "acme") -> list[int]:
         """Return the cents of the organization's invoices by month, without void ones."""

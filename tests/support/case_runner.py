@@ -142,7 +142,7 @@ class CaseRunner:
 
     def _do_stripe(self, value: Mapping[str, list[int]]) -> None:
         there = in_stripe(self._sandbox)
-        found = {name: [total for whose, _, total, _ in there if whose == name] for name in value}
+        found = {name: [total for payer, _, total, _ in there if payer == name] for name in value}
         assert found == value, f"{found} instead of {value}"
         for month in self.synced:
             assert reconcile(sync_tools(self.platform.database, self._sandbox.url), month).discrepancies == []

@@ -46,38 +46,38 @@ class FeeLedger:
         return self.fees(month)
 
     def account(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> InvoiceInputs:
-        known = [replace(one, charged=self._charged(one.id, month)) for one in subscriptions]
-        others = {charged.month for one in known for charged in one.charged} | {month.plus(-1)}
+        known = [replace(subscription, charged=self._charged(subscription.id, month)) for subscription in subscriptions]
+        others = {charged.month for subscription in known for charged in subscription.charged} | {month.plus(-1)}
         return InvoiceInputs(
             "acme",
             "USD",
             month,
             [replace(member or Member("acme", PriceBook(self.prices)), subscriptions=known)],
             discounts=self.discounts.get(month, ()),
-            credits=[replace(one, available=self.available(one, but=month)) for one in self.grants],
+            credits=[replace(grant, available=self.available(grant, but=month)) for grant in self.grants],
             taxes=self.taxes.get(month, ()),
-            earlier_taxes={one: self.taxes.get(one, ()) for one in others},
+            earlier_taxes={period: self.taxes.get(period, ()) for period in others},
         )
 
     def fees(self, month: BillingMonth) -> list[Decimal]:
-        return [one.amount for one in self.invoices[month].items if one.kind == "subscription"]
+        return [item.amount for item in self.invoices[month].items if item.kind == "subscription"]
 
     def all_fees(self) -> list[InvoiceItem]:
-        return [one for invoice in self.invoices.values() for one in invoice.items if one.kind == "subscription"]
+        return [item for invoice in self.invoices.values() for item in invoice.items if item.kind == "subscription"]
 
     def total(self) -> Decimal:
         """Return the total of all fees, before discounts."""
-        return exact_sum([one.amount for one in self.all_fees()])
+        return exact_sum([item.amount for item in self.all_fees()])
 
     def cents(self) -> int:
         return sum(invoice.total_cents for invoice in self.invoices.values())
 
     def available(self, grant: CreditGrant, but: BillingMonth | None = None) -> Decimal:
         drawn = [
-            one.amount
+            item.amount
             for month, invoice in self.invoices.items()
-            for one in invoice.items
-            if one.credit_grant_id == grant.id and month != but
+            for item in invoice.items
+            if item.credit_grant_id == grant.id and month != but
         ]
         return exact_sum([grant.available, *drawn])
 
@@ -101,27 +101,27 @@ class FeeLedger:
         return tuple(found[start] for start in sorted(found))
 
     def _credits(self, before: Sequence[CreditPaid], invoice: Invoice, fee: InvoiceItem) -> tuple[CreditPaid, ...]:
-        paid = {one.grant_id: one.amount for one in before}
+        paid = {payment.grant_id: payment.amount for payment in before}
         for item in invoice.items:
             if item.kind == "credit" and item.credit_grant_id:
                 part = _part(item, fee, "applied_to") + _part(item, fee, "taxes_of")
                 paid[item.credit_grant_id] = paid.get(item.credit_grant_id, Decimal(0)) + part
         return tuple(
-            CreditPaid(one.id, one.description, paid[one.id], one.pays)
-            for one in self.grants
-            if paid.get(one.id, Decimal(0)) > 0
+            CreditPaid(grant.id, grant.description, paid[grant.id], grant.pays)
+            for grant in self.grants
+            if paid.get(grant.id, Decimal(0)) > 0
         )
 
 
 def _discounts(before: Sequence[DiscountTaken], invoice: Invoice, fee: InvoiceItem) -> tuple[DiscountTaken, ...]:
-    taken = {one.discount_id: one for one in before}
+    taken = {discount.discount_id: discount for discount in before}
     for item in invoice.items:
         if item.kind == "discount" and item.discount_id and (part := _part(item, fee, "applied_to")):
             known = taken.get(item.discount_id)
             code = str(item.detail["code"])
             amount = part + (known.amount if known else 0)
             taken[item.discount_id] = DiscountTaken(item.discount_id, code, item.description, amount)
-    return tuple(one for one in taken.values() if one.amount > 0)
+    return tuple(discount for discount in taken.values() if discount.amount > 0)
 
 
 def _part(item: InvoiceItem, of: InvoiceItem, what: str) -> Decimal:

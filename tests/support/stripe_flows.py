@@ -172,12 +172,12 @@ def go_through_invoices(recorded: RecordedSandbox) -> None:
             "invoice_metadata": {"lines": "3"},
         },
     )
-    one, two, three = filled.lines.data
-    invoices.update_lines(sent.id, {"lines": [{"id": one.id, "amount": 1300, "discountable": False}]})
-    invoices.line_items.update(sent.id, two.id, {"quantity": 2, "metadata": {"n": "2"}})
-    invoices.remove_lines(sent.id, {"lines": [{"id": three.id, "behavior": "unassign"}]})
-    invoices.line_items.list(sent.id, {"limit": 1, "starting_after": one.id})
-    invoices.line_items.list(sent.id, {"ending_before": two.id})
+    first, second, third = filled.lines.data
+    invoices.update_lines(sent.id, {"lines": [{"id": first.id, "amount": 1300, "discountable": False}]})
+    invoices.line_items.update(sent.id, second.id, {"quantity": 2, "metadata": {"n": "2"}})
+    invoices.remove_lines(sent.id, {"lines": [{"id": third.id, "behavior": "unassign"}]})
+    invoices.line_items.list(sent.id, {"limit": 1, "starting_after": first.id})
+    invoices.line_items.list(sent.id, {"ending_before": second.id})
     invoices.update(sent.id, {"description": "June", "number": "A-1", "custom_fields": "", "metadata": {"a": "1"}})
     invoices.finalize_invoice(sent.id, {"auto_advance": True})
     invoices.pay(sent.id, {"paid_out_of_band": True})

@@ -193,7 +193,7 @@ class StripeSchema:
             schema = self._schemas[schema["$ref"].rpartition("/")[2]]
         if "anyOf" in schema:
             readings = [(self.typed(raw, option), option) for option in schema["anyOf"]]
-            return next((value for value, one in readings if not self.judge(value, one)), readings[0][0])
+            return next((value for value, reading in readings if not self.judge(value, reading)), readings[0][0])
         if isinstance(raw, dict):
             return self._typed_hash(raw, schema)
         return _typed_word(raw, schema.get("type"))

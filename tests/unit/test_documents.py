@@ -46,5 +46,5 @@ def test_paths_in_the_documents_are_those_of_files_or_folders_that_exist() -> No
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     named = [(path.name, name) for path in documents for name in PATH.findall(path.read_text(encoding="utf-8"))]
     assert len(named) > 50
-    wrong = {f"{where}: {name}" for where, name in named if not any(path.endswith(f"/{name}") for path in known)}
+    wrong = {f"{document}: {name}" for document, name in named if not any(path.endswith(f"/{name}") for path in known)}
     assert wrong == set()

@@ -43,7 +43,7 @@ def test_line_breaks_that_the_caller_wrote_itself_may_stay() -> None:
 def test_no_character_at_all_ends_a_line_or_is_invisible() -> None:
     everything = visible("".join(map(chr, range(sys.maxunicode + 1))))
     assert len(everything.splitlines()) == 1
-    assert {unicodedata.category(one) for one in everything}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    assert {unicodedata.category(character) for character in everything}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     everything.encode()  # no half of a character is left that a file could not hold
 
 

@@ -61,7 +61,7 @@ def test_every_setting_of_the_deployment_is_one_that_is_documented(
     documented = set(
         re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    named = {one["name"] for one in [*code_location["env"], *migrate["env"]]}
+    named = {variable["name"] for variable in [*code_location["env"], *migrate["env"]]}
     # Those that the text names, too: what people put into the secret.
     text = (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
     named |= set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", text))
@@ -73,7 +73,7 @@ def test_runs_have_the_settings_and_the_usage_that_their_code_location_has(
     values: dict[str, Any], code_location: dict[str, Any]
 ) -> None:
     runs = values["runLauncher"]["config"]["k8sRunLauncher"]
-    assert runs["envVars"] == [f"{one['name']}={one['value']}" for one in code_location["env"]]
+    assert runs["envVars"] == [f"{variable['name']}={variable['value']}" for variable in code_location["env"]]
     assert code_location["includeConfigInLaunchedRuns"] == {"enabled": False}
     for name in ("envSecrets", "volumes", "volumeMounts"):
         assert runs[name] == code_location[name]

@@ -21,7 +21,7 @@ def error(
 
 
 def lines(*errors: dict[str, object]) -> list[object]:
-    return [found["line"] for found in errors_of_changes(MODULE, errors)]
+    return [error["line"] for error in errors_of_changes(MODULE, errors)]
 
 
 def test_an_error_in_a_changed_function_rejects_that_change() -> None:

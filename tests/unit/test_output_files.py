@@ -31,7 +31,7 @@ def test_a_new_file_is_whole_alone_and_of_the_usual_rights(tmp_path: Path) -> No
     usual.touch()
     write(tmp_path / "bill.html")
     assert (tmp_path / "bill.html").read_bytes() == b"whole"
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["bill.html", "usual"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bill.html", "usual"]
     assert (tmp_path / "bill.html").stat().st_mode == usual.stat().st_mode
 
 
@@ -60,7 +60,7 @@ def test_an_export_that_fails_leaves_everything_as_it_was(
     with pytest.raises(problem), output_file(path, overwrite=overwrite) as file:
         file.write(b"half")
         raise problem
-    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == ({path: b"mine"} if overwrite else {})
+    assert {left: left.read_bytes() for left in tmp_path.iterdir()} == ({path: b"mine"} if overwrite else {})
 
 
 def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path: Path) -> None:
     with pytest.raises(OutputExists), output_file(path) as file:
         file.write(b"whole")
         path.write_bytes(b"somebody else's")
-    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == {path: b"somebody else's"}
+    assert {left: left.read_bytes() for left in tmp_path.iterdir()} == {path: b"somebody else's"}
 
 
 def test_through_a_symlink_the_file_that_it_names_is_written(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_through_a_symlink_the_file_that_it_names_is_written(tmp_path: Path) -> 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_failed_write_is_one_line_with_the_fix(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "file").touch()
-    for path, said in (
+    for path, message in (
         (tmp_path / "missing" / "bill", f"No such file or directory: create the folder {tmp_path}/missing first"),
         (tmp_path, "is a folder: name a file inside it"),
         (tmp_path / "file" / "bill", "Not a directory: choose another file"),
@@ -96,14 +96,14 @@ def test_a_failed_write_is_one_line_with_the_fix(tmp_path: Path, overwrite: bool
     ):
         with pytest.raises(OutputNotWritten) as refused:
             write(path, overwrite=overwrite)
-        assert said in str(refused.value)
+        assert message in str(refused.value)
         assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_a_name_as_long_as_names_can_be_is_a_name(tmp_path: Path) -> None:
     write(tmp_path / ("x" * 255))
-    assert [one.name for one in tmp_path.iterdir()] == ["x" * 255]
+    assert [file.name for file in tmp_path.iterdir()] == ["x" * 255]
 
 
 FULL = """
@@ -130,7 +130,7 @@ def test_a_file_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None
     path = tmp_path / "bill"
     path.write_bytes(b"mine")
     assert b"can't be written: File too large" in run(FULL, str(path))
-    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == {path: b"mine"}
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == {path: b"mine"}
 
 
 def test_a_pipe_gets_all_of_it_or_nothing(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ def test_every_moment_is_in_exactly_one_month(moment: datetime) -> None:
 
 @given(st.integers(1, 9998), st.integers(1, 12))
 def test_a_month_ends_where_the_next_one_starts(year: int, month: int) -> None:
-    one = BillingMonth(year, month)
-    assert one.start < one.end
+    billing_month = BillingMonth(year, month)
+    assert billing_month.start < billing_month.end
     if (year, month) != (9998, 12):
-        assert one.end == one.next().start
+        assert billing_month.end == billing_month.next().start
 
 
 def test_midnight_at_the_months_end_belongs_to_the_next_month() -> None:

@@ -100,7 +100,7 @@ def test_no_failure_is_no_alert() -> None:
 def test_a_recovery_names_the_alerted_organizations() -> None:
     alert = recovery_alert("Stripe sync", [failed("acme"), failed("bolt", 300, month="2023-05")])
     assert alert.text == "Stripe sync recovered: 2 invoices, $15.00\nacme 2023-06, bolt 2023-05"
-    assert (alert.code, [one.organization_id for one in alert.invoices]) == ("recovered", ["acme", "bolt"])
+    assert (alert.code, [invoice.organization_id for invoice in alert.invoices]) == ("recovered", ["acme", "bolt"])
 
 
 def test_a_recovery_of_many_names_ten() -> None:

@@ -42,7 +42,8 @@ def plain(out: io.StringIO) -> str:
 
 def shown(text: str) -> str:
     return "".join(
-        one if one.isprintable() else {"\n": r"\n", "\r": r"\r"}.get(one) or escaped(ord(one)) for one in text
+        character if character.isprintable() else {"\n": r"\n", "\r": r"\r"}.get(character) or escaped(ord(character))
+        for character in text
     )
 
 

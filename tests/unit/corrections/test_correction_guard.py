@@ -41,7 +41,10 @@ def proposal(
 
 
 def waiting(*proposals: Proposal, rest: Mapping[str, RestOfMonth] | None = None) -> list[str]:
-    return [one.proposal.organization_id for one in corrections_to_hold("2026-09", proposals, rest or {}, GUARD)]
+    return [
+        correction.proposal.organization_id
+        for correction in corrections_to_hold("2026-09", proposals, rest or {}, GUARD)
+    ]
 
 
 @pytest.mark.parametrize(("gives_back", "waits"), [("4.9", []), ("5", []), ("5.1", ["acme"]), ("100", ["acme"])])
@@ -115,7 +118,7 @@ def test_all_usage_of_a_linked_organization_waits_though_its_payer_was_charged_m
     held = corrections_to_hold(
         "2026-09", [Proposal(NAMES, "acme", "USD", levels, {"b": ("beta", "usage", Decimal(-20))})], {}, GUARD
     )
-    assert [one.reason for one in held] == [
+    assert [correction.reason for correction in held] == [
         "beta would get back $20.00 of $20.00 of its usage charges (100.0 %; the limit is 50 %)"
     ]
 
@@ -213,7 +216,7 @@ def test_what_an_invoice_charged_at_most_and_what_it_would_give_back(
 ) -> None:
     """A level: (thing, kind, mark, peak, now)."""
     known = tuple(ChargeLevel(key, "acme", kind, *map(Decimal, numbers)) for key, kind, *numbers in levels)
-    kinds = {one.key: one.kind for one in known}
+    kinds = {charge.key: charge.kind for charge in known}
     key, amount = change
     loss = loss_of(Proposal(NAMES, "acme", "USD", known, {key: ("acme", kinds[key], Decimal(amount))}))
     assert (int(loss.charged), int(loss.given_back)) == (charged, given_back)

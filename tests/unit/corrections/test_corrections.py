@@ -79,14 +79,14 @@ def causes(
     now: Iterable[InvoiceItem],
     changed: Mapping[tuple[str, str], tuple[str, ...]] | None = None,
 ) -> list[tuple[str, ...]]:
-    return [one.causes for one in compare(billed, now, changed=changed)]
+    return [difference.causes for difference in compare(billed, now, changed=changed)]
 
 
 # --- What is compared ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("one", "key"),
+    ("line", "key"),
     [
         (traffic("1", "1"), "acme|usage|egress"),
         (fee("1", "30"), f"acme|subscription|{id_of('plan')}"),
@@ -96,10 +96,10 @@ def causes(
         (traffic("1", "1", organization_id="labs"), "labs|usage|egress"),
     ],
 )
-def test_a_thing_keeps_its_name_in_the_books_whatever_it_costs(one: InvoiceItem, key: str) -> None:
+def test_a_thing_keeps_its_name_in_the_books_whatever_it_costs(line: InvoiceItem, key: str) -> None:
     """Adjustments are booked under it: with another name they would be forgotten, and booked again."""
-    assert charge_key(one) == key
-    assert list(charges_of([one], SEPTEMBER)) == [key]
+    assert charge_key(line) == key
+    assert list(charges_of([line], SEPTEMBER)) == [key]
 
 
 def test_one_off_items_adjustments_credits_and_taxes_are_not_compared() -> None:
@@ -115,7 +115,7 @@ def test_a_fee_charged_ahead_is_put_right_by_its_own_month() -> None:
         False,
         False,
     )
-    assert [one.amount for one in charges_of([ahead, traffic("1", "1"), own], SEPTEMBER).values()] == [
+    assert [charge.amount for charge in charges_of([ahead, traffic("1", "1"), own], SEPTEMBER).values()] == [
         Decimal(1),
         Decimal(30),
     ]
@@ -145,8 +145,8 @@ def test_all_versions_of_a_price_are_one_thing() -> None:
 
 
 def test_a_discount_has_no_price() -> None:
-    (one,) = charges_of([coupon("-5")], SEPTEMBER).values()
-    assert (one.prices, one.meter) == (frozenset(), None)
+    (charge,) = charges_of([coupon("-5")], SEPTEMBER).values()
+    assert (charge.prices, charge.meter) == (frozenset(), None)
 
 
 # --- What is still to be charged or given back ---------------------------------------------------------------------
@@ -174,8 +174,8 @@ def test_what_was_adjusted_before_is_not_charged_again() -> None:
     adjusted = {TRAFFIC: adjustment(TRAFFIC, "1.50")}
     for owed, rest in (("5.00", ["0.50"]), ("4.50", []), ("4.00", ["-0.50"])):
         found = compare([traffic("150", "3.00")], [traffic("250", owed)], adjusted)
-        assert [one.amount for one in found] == [Decimal(amount) for amount in rest]
-        assert [one.adjusted for one in found] == [Decimal("1.50") for _ in rest]
+        assert [difference.amount for difference in found] == [Decimal(amount) for amount in rest]
+        assert [difference.adjusted for difference in found] == [Decimal("1.50") for _ in rest]
 
 
 def test_what_only_an_adjustment_charged_is_given_back_once_nothing_of_it_is_owed() -> None:
@@ -214,7 +214,7 @@ def test_a_fee_that_should_not_have_been_is_given_back_whole() -> None:
 
 def test_each_thing_is_corrected_by_itself() -> None:
     found = compare([traffic("150", "3"), fee("1", "30")], [traffic("200", "4"), fee("0.5", "15")])
-    assert [(one.charge.kind, one.amount) for one in found] == [
+    assert [(difference.charge.kind, difference.amount) for difference in found] == [
         ("subscription", Decimal(-15)),
         ("usage", Decimal(1)),
     ]
@@ -302,7 +302,9 @@ def test_a_fee_for_the_same_time_differs_by_its_price_or_by_a_rule() -> None:
 def test_a_discount_follows_the_items_it_reduces(changed: tuple[list[InvoiceItem], list[InvoiceItem]]) -> None:
     before, now = changed
     found = compare([coupon("-1"), *before], [coupon("-2"), *now])
-    assert {one.charge.kind: one.causes for one in found}["discount"] == ("follows from other items",)
+    assert {difference.charge.kind: difference.causes for difference in found}["discount"] == (
+        "follows from other items",
+    )
 
 
 def test_a_discount_that_differs_alone_differs_by_its_terms() -> None:
@@ -355,7 +357,7 @@ def top_up(amount: str, counted_before: str) -> InvoiceItem:
 def test_a_true_up_shows_if_an_earlier_months_total_changed(
     before: list[InvoiceItem], now: list[InvoiceItem], expected: tuple[str, ...]
 ) -> None:
-    (found,) = (one.causes for one in compare(before, now) if one.charge.kind == "minimum")
+    (found,) = (difference.causes for difference in compare(before, now) if difference.charge.kind == "minimum")
     assert found == expected
 
 
@@ -369,9 +371,11 @@ def apart(
     adjusted: Mapping[str, Charge] | None = None,
 ) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
     """What usage and what terms change, by kind; `then` is the usage that was billed, at today's terms."""
-    was, owed_then, owed_now = (charges_of(one, SEPTEMBER) for one in (billed, then, now))
+    was, owed_then, owed_now = (charges_of(items, SEPTEMBER) for items in (billed, then, now))
     usage, terms = differences_by_usage(was, adjusted or {}, owed_then, owed_now, {})
-    return {one.charge.kind: one.amount for one in usage}, {one.charge.kind: one.amount for one in terms}
+    return {difference.charge.kind: difference.amount for difference in usage}, {
+        difference.charge.kind: difference.amount for difference in terms
+    }
 
 
 def test_late_usage_is_charged_and_a_fee_that_was_recorded_later_waits() -> None:
@@ -406,10 +410,12 @@ def test_what_was_adjusted_for_usage_before_is_neither_charged_nor_asked_about_a
 
 
 def test_a_difference_by_usage_names_the_part_that_waits() -> None:
-    charges = [charges_of([traffic(*one)], SEPTEMBER) for one in (("150", "3"), ("150", "4.50"), ("250", "7.50"))]
-    ((one,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
-    amounts = [one.billed, one.adjusted, one.undecided, one.owed, one.amount]
-    assert amounts == [Decimal(each) for each in ("3", "0", "1.5", "7.5", "3")]
+    charges = [
+        charges_of([traffic(*numbers)], SEPTEMBER) for numbers in (("150", "3"), ("150", "4.50"), ("250", "7.50"))
+    ]
+    ((difference,), _) = differences_by_usage(charges[0], {}, charges[1], charges[2], {})
+    amounts = [difference.billed, difference.adjusted, difference.undecided, difference.owed, difference.amount]
+    assert amounts == [Decimal(amount) for amount in ("3", "0", "1.5", "7.5", "3")]
 
 
 # --- Fees and their intervals ---------------------------------------------------------------------------------------

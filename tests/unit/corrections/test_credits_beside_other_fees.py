@@ -82,25 +82,25 @@ def month_of(
 def as_stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
     """Items as the database has them: an adjustment that returned credit names the credit."""
     names = {"back to old deposit": id_of("old deposit")}
-    return [replace(one, credit_grant_id=names.get(one.description, one.credit_grant_id)) for one in items]
+    return [replace(item, credit_grant_id=names.get(item.description, item.credit_grant_id)) for item in items]
 
 
 def back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
     """By credit: what goes back to it above zero, what it pays more below zero."""
     stored = as_stored(assemble_invoice(charged).items)
     used = [*charged.credits, *OLD]
-    names = {one.id: one.description for one in used}
+    names = {grant.id: grant.description for grant in used}
     amounts: dict[str, Decimal] = {}
-    for one in credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(used)):
-        assert one.charge.credit_grant_id
-        name = names[one.charge.credit_grant_id]
-        amounts[name] = exact_sum([amounts.get(name, Decimal(0)), one.amount])
+    for difference in credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(used)):
+        assert difference.charge.credit_grant_id
+        name = names[difference.charge.credit_grant_id]
+        amounts[name] = exact_sum([amounts.get(name, Decimal(0)), difference.amount])
     return {name: amount for name, amount in amounts.items() if amount}
 
 
 def drawn(invoice: Invoice) -> dict[str, Decimal]:
     """By credit: what it paid of an invoice."""
-    return {one.description: -one.amount for one in invoice.items if one.kind == "credit" and one.amount < 0}
+    return {item.description: -item.amount for item in invoice.items if item.kind == "credit" and item.amount < 0}
 
 
 def amounts(texts: Mapping[str, str]) -> dict[str, Decimal]:
@@ -123,7 +123,7 @@ def test_beside_a_fee_given_back_and_one_in_advance_the_credit_drawn_last_gets_b
 ) -> None:
     """Usage 10, 30 given back, 50 in advance: 30. A promotion paid 5 of the usage; a deposit 5 of it, 20 of the fee."""
     by = [credit("5", "promotion"), credit("500", "deposit", pays="gross")]
-    charged, now = (month_of(one, by, gone=["30"], kept=["50"]) for one in ("10", usage))
+    charged, now = (month_of(requests, by, gone=["30"], kept=["50"]) for requests in ("10", usage))
     assert drawn(assemble_invoice(charged)) == {"promotion": 5, "deposit": 25}
     assert back(charged, now) == amounts(expected)
 
@@ -138,7 +138,7 @@ def test_two_credits_of_one_kind_get_back_in_the_reverse_of_their_order(
 ) -> None:
     """Usage 10, two fees of 20 and 10 given back, two of 30 and 20 in advance: 30. 5 by the first, 25 by the second."""
     by = [credit("5", "first", pays=pays), credit("500", "second", pays=pays, priority=1)]
-    charged, now = (month_of(one, by, gone=["20", "10"], kept=["30", "20"]) for one in ("10", usage))
+    charged, now = (month_of(requests, by, gone=["20", "10"], kept=["30", "20"]) for requests in ("10", usage))
     assert drawn(assemble_invoice(charged)) == {"first": 5, "second": 25}
     assert back(charged, now) == amounts(expected)
 
@@ -157,14 +157,14 @@ def test_a_credit_for_usage_pays_usage_as_before_whatever_the_fees_in_advance_ar
 ) -> None:
     """Usage 100 and 20 in advance: 120, of which the credit paid 60 of the usage."""
     by = [credit("60", "usage only", scope=USAGE)]
-    charged, now = (month_of(one, by, kept=["20"]) for one in ("100", usage))
+    charged, now = (month_of(requests, by, kept=["20"]) for requests in ("100", usage))
     assert back(charged, now) == amounts(expected)
 
 
 def test_a_credit_for_fees_is_no_reason_to_return_one_for_usage() -> None:
     """Usage 10 and 50 in advance, less 30 given back: 30. The credit for fees paid 20 of the one, the other 10."""
     by = [credit("500", "fees", scope=FEES), credit("500", "usage", scope=USAGE, priority=1)]
-    charged, now = (month_of(one, by, gone=["30"], kept=["50"]) for one in ("10", "7"))
+    charged, now = (month_of(requests, by, gone=["30"], kept=["50"]) for requests in ("10", "7"))
     assert drawn(assemble_invoice(charged)) == {"fees": 20, "usage": 10}
     assert back(charged, now) == {"usage": 3}
 
@@ -172,7 +172,7 @@ def test_a_credit_for_fees_is_no_reason_to_return_one_for_usage() -> None:
 def test_a_deposit_gets_back_usage_with_its_tax_beside_a_fee_in_advance() -> None:
     """(10 - 30 + 50 - 5) x 1.10 = 27.50 by the deposit. At 8 it is 25.30: 2.20 go back to it."""
     by = [credit("5", "promotion"), credit("500", "deposit", pays="gross")]
-    charged, now = (month_of(one, by, gone=["30"], kept=["50"], rates=[VAT]) for one in ("10", "8"))
+    charged, now = (month_of(requests, by, gone=["30"], kept=["50"], rates=[VAT]) for requests in ("10", "8"))
     assert drawn(assemble_invoice(charged)) == {"promotion": 5, "deposit": Decimal("27.5")}
     assert back(charged, now) == {"deposit": Decimal("2.2")}
 
@@ -180,7 +180,7 @@ def test_a_deposit_gets_back_usage_with_its_tax_beside_a_fee_in_advance() -> Non
 def test_a_deposit_gets_back_usage_at_the_rate_of_usage_beside_a_fee_at_another() -> None:
     """10 x 1.05 + (50 - 30) x 1.10 = 32.50, all by the deposit. At 8: 30.40, so 2.10 go back."""
     by = [credit("500", "deposit", pays="gross")]
-    charged, now = (month_of(one, by, gone=["30"], kept=["50"], rates=BY_KIND) for one in ("10", "8"))
+    charged, now = (month_of(requests, by, gone=["30"], kept=["50"], rates=BY_KIND) for requests in ("10", "8"))
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("32.5")}
     assert back(charged, now) == {"deposit": Decimal("2.1")}
 
@@ -192,7 +192,9 @@ def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_it_when_a_deposit_
     what is missing with 0.58 of tax, and 8.3333... with 0.83; all of it is still needed.
     """
     by = [credit("500", "deposit", pays="gross")]
-    charged, now = (month_of(one, by, kept=["50"], rates=BY_KIND, commitments=[minimum("70")]) for one in ("10", "4"))
+    charged, now = (
+        month_of(requests, by, kept=["50"], rates=BY_KIND, commitments=[minimum("70")]) for requests in ("10", "4")
+    )
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("76.41")}
     assert back(charged, now) == {}
 
@@ -201,7 +203,7 @@ def test_a_refund_for_an_earlier_month_lowers_the_amount_that_credits_could_pay(
     """Usage 10 less 4 for August: the first paid 2 and the second 4 of the usage. At 7 it is 3: 3 go back to it."""
     by = [credit("2", "first"), credit("500", "second", priority=1)]
     less = Adjustment(id_of("less"), AUGUST, "Requests", "August", Decimal(-4), "USD")
-    charged, now = (month_of(one, by, adjustments=[less]) for one in ("10", "7"))
+    charged, now = (month_of(requests, by, adjustments=[less]) for requests in ("10", "7"))
     assert drawn(assemble_invoice(charged)) == {"first": 2, "second": 4}
     assert back(charged, now) == {"second": 3}
 
@@ -215,7 +217,8 @@ def test_what_went_back_to_a_deposit_for_august_is_nothing_that_a_promotion_coul
         id_of("more"), AUGUST, "Requests", "back to old deposit", Decimal(5), "USD", is_after_tax=True
     )
     charged, now = (
-        month_of(one, [credit("100", "promotion")], gone=["8"], adjustments=[of_august]) for one in ("10", "9")
+        month_of(requests, [credit("100", "promotion")], gone=["8"], adjustments=[of_august])
+        for requests in ("10", "9")
     )
     assert drawn(assemble_invoice(charged)) == {"promotion": 2}
     assert back(charged, now) == {"promotion": 1}
@@ -230,7 +233,8 @@ def test_an_adjustment_is_taxed_at_the_rates_of_its_month_when_a_deposit_for_usa
     less = Adjustment(id_of("less"), AUGUST, "Requests", "August", Decimal(-4), "USD", taxes=tuple(then))
     by = [credit("500", "deposit", pays="gross", scope=USAGE)]
     charged, now = (
-        replace(month_of(one, by, rates=[VAT], adjustments=[less]), earlier_taxes={AUGUST: then}) for one in ("10", "7")
+        replace(month_of(requests, by, rates=[VAT], adjustments=[less]), earlier_taxes={AUGUST: then})
+        for requests in ("10", "7")
     )
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("6.8")}
     assert back(charged, now) == {"deposit": Decimal("3.3")}
@@ -243,7 +247,7 @@ def test_a_fees_return_to_a_deposit_counts_as_another_amount_to_pay() -> None:
     """
     by = [credit("500", "deposit", pays="gross", scope=USAGE)]
     paid = [CreditPaid(id_of("deposit"), "deposit", Decimal(12), "gross")]
-    charged, now = (month_of(one, by, gone=["30"], kept=["15"], gone_credits=paid) for one in ("10", "6"))
+    charged, now = (month_of(requests, by, gone=["30"], kept=["15"], gone_credits=paid) for requests in ("10", "6"))
     assert drawn(assemble_invoice(charged)) == {"deposit": 7}
     assert back(charged, now) == {"deposit": 4}
 
@@ -288,19 +292,19 @@ RATES: dict[str, list[TaxRate]] = {"no": [], "one": [VAT], "in the price": [IN_P
 
 def paid_of_others(invoice: Invoice) -> dict[UUID, Decimal]:
     """By credit: what it paid of fees for October and of adjustments, with the tax on them."""
-    ahead = {str(one.id) for one in invoice.items if is_ahead(one, SEPTEMBER) or one.kind == "adjustment"}
+    ahead = {str(item.id) for item in invoice.items if is_ahead(item, SEPTEMBER) or item.kind == "adjustment"}
     paid: dict[UUID, Decimal] = {}
-    for one in invoice.items:
-        if one.kind == "credit" and one.amount < 0 and one.credit_grant_id:
-            parts = [*one.detail["applied_to"], *one.detail.get("taxes_of", ())]
-            paid[one.credit_grant_id] = exact_sum([Decimal(p["amount"]) for p in parts if p["item"] in ahead])
+    for item in invoice.items:
+        if item.kind == "credit" and item.amount < 0 and item.credit_grant_id:
+            parts = [*item.detail["applied_to"], *item.detail.get("taxes_of", ())]
+            paid[item.credit_grant_id] = exact_sum([Decimal(part["amount"]) for part in parts if part["item"] in ahead])
     return {grant: amount for grant, amount in paid.items() if amount}
 
 
 def less(grants: Sequence[CreditGrant], invoice: Invoice) -> list[CreditGrant]:
     """The credits with as much as they paid of the invoice: a correction lets none pay more."""
     paid = drawn(invoice)
-    return [replace(one, available=paid.get(one.description, Decimal(0))) for one in grants]
+    return [replace(grant, available=paid.get(grant.description, Decimal(0))) for grant in grants]
 
 
 @pytest.mark.parametrize("rates", RATES.values(), ids=RATES)
@@ -317,7 +321,10 @@ def test_credits_get_back_the_difference_between_the_invoice_and_the_right_one(
 ) -> None:
     """Where the right invoice lets the same credits pay fees for October and adjustments: those stay as they were."""
     fees: dict[str, Any] = {"gone": gone, "kept": kept, "gone_credits": paid_before}
-    others = fees | {"rates": rates, "adjustments": [replace(one, taxes=tuple(rates)) for one in adjusted]}
+    others = fees | {
+        "rates": rates,
+        "adjustments": [replace(adjustment, taxes=tuple(rates)) for adjustment in adjusted],
+    }
     charged = month_of(was, by, **others)
     invoice = assemble_invoice(charged)
     now = month_of(right, less(by, invoice), **others)

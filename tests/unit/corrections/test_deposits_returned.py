@@ -47,23 +47,23 @@ DEPOSITS = st.lists(
 
 
 def drawn(invoice: Invoice) -> dict[str, Decimal]:
-    return {str(one.credit_grant_id): -one.amount for one in invoice.items if one.kind == "credit"}
+    return {str(item.credit_grant_id): -item.amount for item in invoice.items if item.kind == "credit"}
 
 
 def returned(charged: Invoice, now: InvoiceInputs, grants: list[CreditGrant]) -> list[Adjustment]:
     """What a correction of the invoice to `now` books: charges, taxed as they were, and what goes back to deposits."""
-    stored = [replace(one, match={}) for one in charged.items]
+    stored = [replace(item, match={}) for item in charged.items]
     back = credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(grants))
     of_charges, _ = correct(charged, {}, now)
     return [
         *of_charges,
         *(
             Adjustment(
-                one.charge.credit_grant_id, SEPTEMBER, one.charge.product, "back", one.amount, "USD",
-                is_after_tax=True,
+                difference.charge.credit_grant_id, SEPTEMBER, difference.charge.product, "back", difference.amount,
+                "USD", is_after_tax=True,
             )
-            for one in back
-            if one.charge.credit_grant_id
+            for difference in back
+            if difference.charge.credit_grant_id
         ),
     ]  # fmt: skip
 
@@ -80,9 +80,9 @@ def test_what_deposits_paid_goes_back_to_them_with_its_tax_and_no_money_is_made_
     adjustments = returned(charged, nothing, deposits)
     in_october = october(adjustments, taxes)
     back: dict[str, Decimal] = {}
-    for one in adjustments:
-        if one.is_after_tax:
-            back[str(one.id)] = exact_sum([back.get(str(one.id), Decimal(0)), one.amount])
+    for adjustment in adjustments:
+        if adjustment.is_after_tax:
+            back[str(adjustment.id)] = exact_sum([back.get(str(adjustment.id), Decimal(0)), adjustment.amount])
     assert {name: amount for name, amount in back.items() if amount} == drawn(charged)
     assert charged.total_cents + in_october.total_cents == 0
     assert by_rate(charged, in_october) == {}
@@ -106,7 +106,7 @@ def test_a_deposit_pays_each_item_with_the_tax_at_its_own_rate(deposit: str, tot
         InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[grant])
     )
     assert (charged.total_cents, [*drawn(charged).values()]) == (total, [Decimal(paid)])
-    assert {one.name: (one.taxable_cents, one.tax_cents) for one in charged.taxes} == {
+    assert {invoice_tax.name: (invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in charged.taxes} == {
         "VAT": (5000, 1000), "Low": (10000, 700), "None": (2900, 0),
     }  # fmt: skip
 
@@ -136,12 +136,12 @@ def month_of(
 def goes_back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
     """By credit: what goes back to it above zero, what it pays more below zero."""
     stored = list(assemble_invoice(charged).items)
-    names = {one.id: one.description for one in charged.credits}
+    names = {grant.id: grant.description for grant in charged.credits}
     found: dict[str, Decimal] = {}
-    for one in credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(charged.credits)):
-        assert one.charge.credit_grant_id
-        name = names[one.charge.credit_grant_id]
-        found[name] = exact_sum([found.get(name, Decimal(0)), one.amount])
+    for difference in credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(charged.credits)):
+        assert difference.charge.credit_grant_id
+        name = names[difference.charge.credit_grant_id]
+        found[name] = exact_sum([found.get(name, Decimal(0)), difference.amount])
     return found
 
 
@@ -174,7 +174,7 @@ def test_what_deposits_and_promotions_paid_too_much_goes_back_to_each(
         credit(amount, name, pays="net" if name == "promotion" else "gross", priority=-1 if name == "second" else 0)
         for name, amount in granted.items()
     ]
-    charged, now = (month_of(one, by, [rate] if rate else []) for one in requests)
+    charged, now = (month_of(requested, by, [rate] if rate else []) for requested in requests)
     assert goes_back(charged, now) == {name: Decimal(amount) for name, amount in back.items()}
 
 
@@ -213,16 +213,20 @@ def test_a_fee_in_advance_with_a_late_cancellation_returns_to_the_credit_that_pa
     thing = charge_key(fee[0]) if fee else ""
     used = CreditsUsed([promotion], fees_returned={(promotion.id, thing): Decimal(before)})
     found = credit_differences(stored, draft, SEPTEMBER, used)
-    assert [one.amount for one in found] == ([Decimal(back)] if back else [])
-    for one in found:
-        assert one.charge.key == credit_key("acme", promotion.id, thing, fee=True)
-        assert thing_of_credit_key(one.charge.key) == (thing, True)
-        assert (one.charge.kind, one.charge.organization_id, one.charge.product) == ("credit", "acme", fee[0].product)
-        assert one.charge.description == "promotion, which had paid gone as used"
-        assert one.detail == {"billed_quantity": "1", "quantity": "1", "thing": thing, "pays": "net"}
-        assert one.charge.credit_grant_id == promotion.id
-        (was,), (is_,) = one.billed_items, one.owed_items
+    assert [difference.amount for difference in found] == ([Decimal(back)] if back else [])
+    for difference in found:
+        assert difference.charge.key == credit_key("acme", promotion.id, thing, fee=True)
+        assert thing_of_credit_key(difference.charge.key) == (thing, True)
+        assert (difference.charge.kind, difference.charge.organization_id, difference.charge.product) == (
+            "credit",
+            "acme",
+            fee[0].product,
+        )
+        assert difference.charge.description == "promotion, which had paid gone as used"
+        assert difference.detail == {"billed_quantity": "1", "quantity": "1", "thing": thing, "pays": "net"}
+        assert difference.charge.credit_grant_id == promotion.id
+        (was,), (is_,) = difference.billed_items, difference.owed_items
         assert was.detail == {
             "applied_to": [{"product": fee[0].product, "description": "gone as used", "amount": back}]
         }
-        assert (was.kind, was.amount, is_.kind, is_.amount) == ("credit", -one.amount, "credit", Decimal(0))
+        assert (was.kind, was.amount, is_.kind, is_.amount) == ("credit", -difference.amount, "credit", Decimal(0))

@@ -40,32 +40,34 @@ def adjustments(
 
     `before`: what earlier adjustments charged, by kind.
     """
-    sides = [charges_of(one.items, SEPTEMBER) for one in (billed, owed)]
-    named = {key: one for side in sides for key, one in side.items()}
+    sides = [charges_of(invoice.items, SEPTEMBER) for invoice in (billed, owed)]
+    named = {key: charge for side in sides for key, charge in side.items()}
     earlier = {
-        key: Charge(key, one.kind, "acme", one.product, one.description, before[one.kind], Decimal(0), one.unit)
-        for key, one in named.items()
-        if before and one.kind in before
+        key: Charge(
+            key, charge.kind, "acme", charge.product, charge.description, before[charge.kind], Decimal(0), charge.unit
+        )
+        for key, charge in named.items()
+        if before and charge.kind in before
     }
     found = {}
-    for one in differences(sides[0], earlier, sides[1], {}):
+    for difference in differences(sides[0], earlier, sides[1], {}):
         detail = {
-            "billed": str(one.billed),
-            "adjusted_before": str(one.adjusted),
-            "owed": str(one.owed),
+            "billed": str(difference.billed),
+            "adjusted_before": str(difference.adjusted),
+            "owed": str(difference.owed),
             "calculations": {
-                "billed": [item_record(item) for item in one.billed_items],
-                "owed": [item_record(item) for item in one.owed_items],
+                "billed": [item_record(item) for item in difference.billed_items],
+                "owed": [item_record(item) for item in difference.owed_items],
             },
         }
-        record = read_adjustment_record(one.causes, json.loads(json.dumps(detail)))
+        record = read_adjustment_record(difference.causes, json.loads(json.dumps(detail)))
         assert record is not None
-        name = id_of(one.charge.key)
+        name = id_of(difference.charge.key)
         item = InvoiceItem(
-            name, "adjustment", "acme", one.charge.product, "corrected", Decimal(1), "item", one.amount,
+            name, "adjustment", "acme", difference.charge.product, "corrected", Decimal(1), "item", difference.amount,
             adjustment_id=name,
         )  # fmt: skip
-        found[one.charge.kind] = (item, record)
+        found[difference.charge.kind] = (item, record)
     return found
 
 
@@ -75,35 +77,38 @@ def explained(item: InvoiceItem, record: AdjustmentRecord) -> Explanation:
     return explain_item(invoice_items[0], explain_rounding(invoice_items, "USD")[item.id], "USD", adjusted=record)
 
 
-def sums(one: Explanation) -> list[Any]:
-    return [(s.title, [f"{x.label}: {x.working or x.amount}" for x in s.lines], s.total) for s in one.sums]
+def sums(explanation: Explanation) -> list[Any]:
+    return [
+        (step_sum.title, [f"{line.label}: {line.working or line.amount}" for line in step_sum.lines], step_sum.total)
+        for step_sum in explanation.sums
+    ]
 
 
 def test_late_usage_shows_the_billed_amount_the_owed_amount_and_the_difference() -> None:
     """30 x 0.10 = 3.00 were billed; 42.5 x 0.10 = 4.25 are owed: 1.25 more."""
-    one = explained(*adjustments(month_of("30"), month_of("42.5"))["usage"])
-    assert sums(one) == [
+    explanation = explained(*adjustments(month_of("30"), month_of("42.5"))["usage"])
+    assert sums(explanation) == [
         ("As billed: requests as used, amount", ["all: 30 x 0.1"], 3),
         ("As calculated now: requests as used, amount", ["all: 42.5 x 0.1"], Decimal("4.25")),
         ("Correction", ["owed now: 4.250", "billed on the invoice: -3.00"], Decimal("1.25")),
     ]
-    assert one.problems == ()
+    assert explanation.problems == ()
 
 
 def test_a_second_correction_shows_what_the_first_one_charged() -> None:
     """Of 5.00, 3.00 were billed and 1.25 adjusted: 0.75 are left."""
-    one = explained(*adjustments(month_of("30"), month_of("50"), {"usage": Decimal("1.25")})["usage"])
-    assert sums(one)[-1] == (
+    explanation = explained(*adjustments(month_of("30"), month_of("50"), {"usage": Decimal("1.25")})["usage"])
+    assert sums(explanation)[-1] == (
         "Correction",
         ["owed now: 5.00", "billed on the invoice: -3.00", "adjusted earlier: -1.25"],
         Decimal("0.75"),
     )
-    assert one.problems == ()
+    assert explanation.problems == ()
 
 
 def test_usage_that_was_never_billed_is_corrected_from_nothing() -> None:
-    one = explained(*adjustments(month_of(), month_of("30"))["usage"])
-    assert sums(one) == [
+    explanation = explained(*adjustments(month_of(), month_of("30"))["usage"])
+    assert sums(explanation) == [
         ("As billed", [], 0),
         ("As calculated now: requests as used, amount", ["all: 30 x 0.1"], 3),
         ("Correction", ["owed now: 3.00", "billed on the invoice: 0"], 3),
@@ -111,8 +116,8 @@ def test_usage_that_was_never_billed_is_corrected_from_nothing() -> None:
 
 
 def test_usage_that_was_withdrawn_is_corrected_to_nothing() -> None:
-    one = explained(*adjustments(month_of("30"), month_of())["usage"])
-    assert sums(one)[1:] == [
+    explanation = explained(*adjustments(month_of("30"), month_of())["usage"])
+    assert sums(explanation)[1:] == [
         ("As calculated now", [], 0),
         ("Correction", ["owed now: 0", "billed on the invoice: -3.00"], -3),
     ]
@@ -121,37 +126,39 @@ def test_usage_that_was_withdrawn_is_corrected_to_nothing() -> None:
 def test_a_free_allowance_is_part_of_both_calculations() -> None:
     """30 - 10 = 20, 2.00; 8 - 8 = 0."""
     prices = (FREE_FIRST,)
-    one = explained(*adjustments(month_of("30", prices=prices), month_of("8", prices=prices))["usage"])
-    assert sums(one)[:3] == [
+    explanation = explained(*adjustments(month_of("30", prices=prices), month_of("8", prices=prices))["usage"])
+    assert sums(explanation)[:3] == [
         ("As billed: requests as used, billable quantity", ["used: 30", "free allowance: -10"], 20),
         ("As billed: requests as used, amount", ["all: 20 x 0.1"], 2),
         ("As calculated now: requests as used, billable quantity", ["used: 8", "free allowance: -8"], 0),
     ]
-    assert one.sums[-1].total == -2
-    assert one.problems == ()
+    assert explanation.sums[-1].total == -2
+    assert explanation.problems == ()
 
 
 def test_a_fee_that_began_earlier_than_billed_shows_both_shares_of_the_month() -> None:
     """A day has 86,400 of the 2,592,000 seconds of September: 15 of 30 days are 14.50, 20 are 19.33..."""
-    one = explained(*adjustments(month_of(fee_from="2026-09-16"), month_of(fee_from="2026-09-11"))["subscription"])
-    assert [lines for _, lines, _ in sums(one)[:2]] == [
+    explanation = explained(
+        *adjustments(month_of(fee_from="2026-09-16"), month_of(fee_from="2026-09-11"))["subscription"]
+    )
+    assert [lines for _, lines, _ in sums(explanation)[:2]] == [
         ["share of the month: 1,296,000 x 29 / 2,592,000"],
         ["share of the month: 1,728,000 x 29 / 2,592,000"],
     ]
-    assert one.problems == ()
-    assert ("Reason", CAUSES["subscription"]) in one.facts
+    assert explanation.problems == ()
+    assert ("Reason", CAUSES["subscription"]) in explanation.facts
 
 
 def test_a_discount_that_follows_shows_what_it_took_off_then_and_now() -> None:
     """10 % of 3.00 were 0.30 off, of 5.00 they are 0.50: 0.20 less to pay."""
     coupon: dict[str, Any] = {"discounts": [percent_off("10")]}
-    one = explained(*adjustments(month_of("30", **coupon), month_of("50", **coupon))["discount"])
-    assert [(title, lines) for title, lines, _ in sums(one) if title.endswith("amount")] == [
+    explanation = explained(*adjustments(month_of("30", **coupon), month_of("50", **coupon))["discount"])
+    assert [(title, lines) for title, lines, _ in sums(explanation) if title.endswith("amount")] == [
         ("As billed: coupon PERCENT, amount", ["-10 % off the remaining amount of these items: 3 x -10 / 100"]),
         ("As calculated now: coupon PERCENT, amount", ["-10 % off the remaining amount of these items: 5 x -10 / 100"]),
     ]
-    assert (one.sums[-1].total, one.problems) == (Decimal("-0.20"), ())
-    assert ("Reason", CAUSES["follows from other items"]) in one.facts
+    assert (explanation.sums[-1].total, explanation.problems) == (Decimal("-0.20"), ())
+    assert ("Reason", CAUSES["follows from other items"]) in explanation.facts
 
 
 def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> None:
@@ -164,12 +171,12 @@ def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> Non
     now = assemble_invoice(
         InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([*PRICES, dearer]), halves)])
     )
-    one = explained(*adjustments(month_of("30"), now)["usage"])
-    assert sums(one)[-2:] == [
+    explanation = explained(*adjustments(month_of("30"), now)["usage"])
+    assert sums(explanation)[-2:] == [
         ("As calculated now", ["requests as used: 1.5", "requests as used: 3"], Decimal("4.5")),
         ("Correction", ["owed now: 4.50", "billed on the invoice: -3.00"], Decimal("1.5")),
     ]
-    assert one.problems == ()
+    assert explanation.problems == ()
 
 
 def test_an_adjustment_that_was_changed_by_hand_does_not_come_out() -> None:
@@ -186,9 +193,9 @@ def test_an_adjustment_without_a_stored_calculation_gives_the_reason() -> None:
     item, _ = adjustments(month_of("30"), month_of("42.5"))["usage"]
     old = read_adjustment_record(["late rows"], {"billed": "3.00", "adjusted_before": "0", "owed": "4.25"})
     assert old is not None
-    one = explained(item, old)
-    assert [sum_.title for sum_ in one.sums] == ["Correction"]
-    assert dict(one.facts) == {
+    explanation = explained(item, old)
+    assert [sum_.title for sum_ in explanation.sums] == ["Correction"]
+    assert dict(explanation.facts) == {
         "Reason": CAUSES["late rows"],
         "Calculations": "not recorded: the adjustment was booked before calculations were recorded",
     }
@@ -204,8 +211,8 @@ def test_an_explained_adjustment_can_be_printed() -> None:
 def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
     """7.50 are owed and 3.00 were billed; 1.50 of that come from a price that nobody decided on: 3.00."""
     item, record = adjustments(month_of("30"), month_of("75"))["usage"]
-    one = explained(replace(item, amount=Decimal(3)), replace(record, undecided=Decimal("1.5")))
-    assert sums(one)[-1] == (
+    explanation = explained(replace(item, amount=Decimal(3)), replace(record, undecided=Decimal("1.5")))
+    assert sums(explanation)[-1] == (
         "Correction",
         [
             "owed now: 7.50",
@@ -214,7 +221,7 @@ def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
         ],
         3,
     )
-    assert one.problems == ()
+    assert explanation.problems == ()
 
 
 def test_a_record_is_read_as_it_was_kept() -> None:

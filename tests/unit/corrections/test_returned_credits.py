@@ -48,8 +48,8 @@ def corrected(
 def back(found: Sequence[Difference]) -> dict[str, Decimal]:
     """What goes back to each credit, by the name of it."""
     amounts: dict[str, Decimal] = defaultdict(Decimal)
-    for one in found:
-        amounts[one.charge.description.split(",")[0]] += one.amount
+    for difference in found:
+        amounts[difference.charge.description.split(",")[0]] += difference.amount
     return {name: amount for name, amount in amounts.items() if amount}
 
 
@@ -90,7 +90,7 @@ def test_money_that_paid_another_item_is_given_back_first() -> None:
     by = [credit("60")]
     billed = invoice(usage("web", "60"), usage("worker", "40"), by=by)
     found = corrected(billed, usage("web", "0"), usage("worker", "40"), by=by)
-    assert {one.charge.key.rsplit("|", 1)[1]: one.amount for one in found} == {
+    assert {difference.charge.key.rsplit("|", 1)[1]: difference.amount for difference in found} == {
         "web": Decimal(60),
         "worker": Decimal(-40),
     }
@@ -164,8 +164,8 @@ def test_a_discount_is_taken_off_before_the_credit_paid() -> None:
     by = [credit("100")]
     billed = draft_of(usage("web", "100"), credits=by, discounts=[percent_off("50")])
     now = draft_of(usage("web", "40"), discounts=[percent_off("50")])
-    for one in (billed, now):
-        take_discounts(one)
+    for draft in (billed, now):
+        take_discounts(draft)
     draw_credits(billed)
     assert back(credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))) == {"prepaid": Decimal(30)}
 
@@ -224,11 +224,11 @@ CREDITS = st.lists(
 
 
 def charged(amounts: Sequence[Decimal]) -> list[InvoiceItem]:
-    return [usage(f"u{n}", one, "Machines" if n % 2 else "Volumes") for n, one in enumerate(amounts)]
+    return [usage(f"u{n}", used_amount, "Machines" if n % 2 else "Volumes") for n, used_amount in enumerate(amounts)]
 
 
 def drawn(items: Sequence[InvoiceItem]) -> dict[UUID, Decimal]:
-    return {one.credit_grant_id: -one.amount for one in items if one.credit_grant_id}
+    return {line.credit_grant_id: -line.amount for line in items if line.credit_grant_id}
 
 
 @given(st.lists(AMOUNTS, min_size=1, max_size=4), CREDITS, st.data())
@@ -242,12 +242,12 @@ def test_whatever_was_charged_and_corrected_step_by_step_to_nothing_leaves_the_c
     before: Sequence[Decimal] = amounts
     for corrected_to in [data.draw(st.tuples(*[AMOUNTS for _ in amounts])), tuple(Decimal(0) for _ in amounts)]:
         found = corrected(billed, *charged(corrected_to), by=by, elsewhere=dict(state))
-        for one in found:
-            assert one.charge.credit_grant_id is not None
-            at = one.charge.credit_grant_id, one.detail["thing"]
-            state[at] = state.get(at, Decimal(0)) - one.amount
-            returned[at[0]] += one.amount
-        gives_back = sum((one.amount for one in found), Decimal(0))
+        for difference in found:
+            assert difference.charge.credit_grant_id is not None
+            at = difference.charge.credit_grant_id, difference.detail["thing"]
+            state[at] = state.get(at, Decimal(0)) - difference.amount
+            returned[at[0]] += difference.amount
+        gives_back = sum((difference.amount for difference in found), Decimal(0))
         assert all(amount >= 0 for amount in returned.values())
         assert gives_back <= sum(max(Decimal(0), was - is_) for was, is_ in zip(before, corrected_to, strict=True))
         assert corrected(billed, *charged(corrected_to), by=by, elsewhere=dict(state)) == []

@@ -35,7 +35,7 @@ def test_the_biggest_difference_comes_first_whichever_way_it_goes() -> None:
     again |= {"delta": invoice("delta", "4"), "gamma": invoice("gamma", "1")}
     real = [billed("acme", 900), billed("beta", 500), billed("delta", 400), billed("gamma", 100)]
     report = compare(SEPTEMBER, "2027", real, again, {name: invoice(name, amount) for name, amount in amounts.items()})
-    assert [(one.organization_id, one.cents) for one in report.differences] == [
+    assert [(difference.organization_id, difference.cents) for difference in report.differences] == [
         ("beta", -450), ("gamma", 200), ("acme", 100), ("delta", 0),
     ]  # fmt: skip
     (totals,) = report.totals
@@ -48,8 +48,8 @@ def test_the_biggest_difference_comes_first_whichever_way_it_goes() -> None:
 def test_currencies_are_never_added_up() -> None:
     both: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "gamma": invoice("gamma", "700", "JPY")}
     report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("gamma", 600, "JPY")], both, both)
-    assert [(one.currency, one.cents) for one in report.totals] == [("JPY", 100), ("USD", 100)]
-    assert [(one.product, one.currency, one.cents) for one in report.products] == [
+    assert [(total.currency, total.cents) for total in report.totals] == [("JPY", 100), ("USD", 100)]
+    assert [(product.product, product.currency, product.cents) for product in report.products] == [
         ("One-off", "JPY", 100), ("One-off", "USD", 100),
     ]  # fmt: skip
 
@@ -67,18 +67,20 @@ def test_who_can_not_be_priced_is_in_no_total_but_named_with_the_reason() -> Non
         "delta": invoice("delta", "2"),
     }
     report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300), billed("delta", 200)], again, shadow)
-    assert [(one.organization_id, one.code, one.reason) for one in report.unpriced] == [
+    assert [
+        (organization.organization_id, organization.code, organization.reason) for organization in report.unpriced
+    ] == [
         ("beta", "unpriced_usage", "under its own prices: no price for meter 'requests'"),
         ("acme", "unpriced_usage", "no price for meter 'requests'"),
     ]
-    assert [one.organization_id for one in report.differences] == ["delta"]
+    assert [difference.organization_id for difference in report.differences] == ["delta"]
     assert report.totals[0].billed_cents == 200
 
 
 def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
     same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
-    (one,) = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).differences
-    assert (one.is_by_prices_alone, one.recalculated_cents, one.cents) == (False, 200, 100)
+    (difference,) = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).differences
+    assert (difference.is_by_prices_alone, difference.recalculated_cents, difference.cents) == (False, 200, 100)
 
 
 def test_the_report_is_plain_data() -> None:
@@ -116,7 +118,7 @@ def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> N
     real = BilledTotal("acme", "Acme", "USD", 800, {"One-off": 200, "Machines": 500, "Volumes": 100})
     same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "3")}
     found = compare(SEPTEMBER, "2027", [real], same, same).products
-    assert [(one.product, one.billed_cents, one.shadow_cents, one.cents) for one in found] == [
+    assert [(product.product, product.billed_cents, product.shadow_cents, product.cents) for product in found] == [
         ("Machines", 500, 0, -500), ("One-off", 200, 300, 100), ("Volumes", 100, 0, -100),
     ]  # fmt: skip
 
@@ -124,10 +126,10 @@ def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> N
 def test_equal_differences_are_in_the_order_of_names() -> None:
     both: dict[str, Invoice | BillingError] = {name: invoice(name, "2") for name in ("beta", "acme")}
     report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, both)
-    assert [one.organization_id for one in report.differences] == ["acme", "beta"]
+    assert [difference.organization_id for difference in report.differences] == ["acme", "beta"]
     fails = dict.fromkeys(both, not_computable("unpriced_usage", "no price"))
     report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, fails)
-    assert [one.organization_id for one in report.unpriced] == ["acme", "beta"]
+    assert [organization.organization_id for organization in report.unpriced] == ["acme", "beta"]
 
 
 def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") -> UsageRollup:
@@ -137,7 +139,9 @@ def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") ->
 def changes(*moments: str) -> PriceChanges:
     """A book in which requests cost 1 at first, and 1 more from each of these moments on."""
     versions = [price("requests", "1", "requests")]
-    versions += [price("requests", str(n), "requests", effective_from=at(one)) for n, one in enumerate(moments, 2)]
+    versions += [
+        price("requests", str(n), "requests", effective_from=at(moment)) for n, moment in enumerate(moments, 2)
+    ]
     return PriceChanges(versions)
 
 
@@ -147,7 +151,7 @@ def by_day(**days: int) -> list[Decimal]:
 
 
 def parts(found: list[UsageRollup]) -> list[tuple[datetime, datetime, Decimal]]:
-    return [(one.segment_start, one.segment_end, one.quantity) for one in found]
+    return [(part.segment_start, part.segment_end, part.quantity) for part in found]
 
 
 def test_a_rollup_without_a_change_inside_stays_as_it_is_and_needs_no_days() -> None:
@@ -223,8 +227,8 @@ def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | 
 @given(st.lists(st.integers(0, 1000), min_size=30, max_size=30), st.sets(st.integers(2, 30), max_size=5))
 def test_no_unit_is_lost_wherever_a_month_is_taken_apart(used: list[int], days: set[int]) -> None:
     moments = [f"2026-09-{day:02}" for day in sorted(days)]
-    found = changes(*moments).split(rollup(str(sum(used))), [Decimal(one) for one in used])
-    assert sum(one.quantity for one in found) == sum(used)
-    for one in found:
-        inside = range(one.segment_start.day, 31 if one.segment_end == SEPTEMBER.end else one.segment_end.day)
-        assert one.quantity == sum(used[day - 1] for day in inside)
+    found = changes(*moments).split(rollup(str(sum(used))), [Decimal(quantity) for quantity in used])
+    assert sum(part.quantity for part in found) == sum(used)
+    for part in found:
+        inside = range(part.segment_start.day, 31 if part.segment_end == SEPTEMBER.end else part.segment_end.day)
+        assert part.quantity == sum(used[day - 1] for day in inside)

@@ -105,5 +105,5 @@ def test_what_is_billed_after_an_export_is_the_export_and_the_days_around_it(bef
     assert len(found.replaced) == len(found.changed)
     days = [row[1] for row in now] or [0]
     outside = [row for row in before if not min(days) <= row[1] <= max(days)]
-    left = ({one.id for one in charges(*before)} - found.taken_back) | found.new | found.changed
-    assert left == {one.id for one in charges(*now)} | {one.id for one in charges(*outside)}
+    left = ({charge.id for charge in charges(*before)} - found.taken_back) | found.new | found.changed
+    assert left == {charge.id for charge in charges(*now)} | {charge.id for charge in charges(*outside)}

@@ -141,12 +141,12 @@ def test_a_subscription_at_its_bounds_is_taken() -> None:
 def test_what_was_charged_is_found_by_its_interval_and_its_currency() -> None:
     euros, dollars = fee_charged("10", currency="EUR"), fee_charged("20", currency="USD")
     of_the_invoice = fee_charged("30", OCTOBER)
-    one = plan(charged=(euros, dollars, of_the_invoice))
-    assert one.charged_for(SEPTEMBER.start, SEPTEMBER.end, "USD") == dollars
-    assert one.charged_for(SEPTEMBER.start, SEPTEMBER.end, "EUR") == euros
-    assert one.charged_for(SEPTEMBER.start, SEPTEMBER.end, "GBP") is None
-    assert one.charged_for(OCTOBER.start, OCTOBER.end, "GBP") == of_the_invoice
-    assert one.charged_for(SEPTEMBER.start, OCTOBER.end, "USD") is None
+    plan_charged = plan(charged=(euros, dollars, of_the_invoice))
+    assert plan_charged.charged_for(SEPTEMBER.start, SEPTEMBER.end, "USD") == dollars
+    assert plan_charged.charged_for(SEPTEMBER.start, SEPTEMBER.end, "EUR") == euros
+    assert plan_charged.charged_for(SEPTEMBER.start, SEPTEMBER.end, "GBP") is None
+    assert plan_charged.charged_for(OCTOBER.start, OCTOBER.end, "GBP") == of_the_invoice
+    assert plan_charged.charged_for(SEPTEMBER.start, OCTOBER.end, "USD") is None
 
 
 def test_a_payer_s_invoice_has_everything_that_it_was_made_of() -> None:

@@ -79,9 +79,9 @@ def test_1_an_amount_is_taken_from_the_top_of_the_invoice_down(
     """Usage of 10.00, a fee of 29.00, a setup of 5.00, in this order, whatever the order they are given in."""
     for member in (ALL, replace(ALL, rollups=ALL.rollups[::-1], subscriptions=ALL.subscriptions[::-1])):
         invoice = billed(member, **terms)
-        (item,) = (one for one in invoice.items if one.kind == kind)
+        (item,) = (line for line in invoice.items if line.kind == kind)
         assert applied(item) == taken
-        listed = [one.description for one in invoice.items]
+        listed = [line.description for line in invoice.items]
         assert [name for name in listed if name in taken] == list(taken)
 
 
@@ -93,9 +93,9 @@ def test_1_within_a_kind_products_come_by_name_and_fees_by_time() -> None:
         Subscription(id_of("alerts"), "alerts", at("2026-01-01"), None),
     ]
     invoice = billed(acme(SUPPORT, price("alerts", "3"), subscriptions=halves), discounts=[amount_off("10")])
-    (item,) = (one for one in invoice.items if one.kind == "discount")
+    (item,) = (line for line in invoice.items if line.kind == "discount")
     assert [part["amount"] for part in item.detail["applied_to"]] == ["3", "7"]
-    assert [one.subscription_id for one in invoice.items[:3]] == [id_of("alerts"), id_of("first"), id_of("second")]
+    assert [line.subscription_id for line in invoice.items[:3]] == [id_of("alerts"), id_of("first"), id_of("second")]
 
 
 def test_2_a_later_lower_maximum_gives_nothing_back_and_charges_nothing_more() -> None:
@@ -164,7 +164,7 @@ def test_5_a_prices_minimum_is_each_organizations_and_a_commitments_is_the_payer
     labs = Member("labs", PriceBook([book]), [used("4")])
     invoice = billed(acme(book, usage=[used("10")]), labs, commitments=[minimum("50")])
     assert amounts(invoice) == [15, 15]
-    (item,) = (one for one in invoice.items if one.kind == "minimum")
+    (item,) = (line for line in invoice.items if line.kind == "minimum")
     assert item.organization_id == "acme"
     assert item.amount == 20
 
@@ -224,7 +224,7 @@ def test_9_discounts_by_rank_commitments_by_amount_credits_by_priority() -> None
     invoice = billed(member, discounts=discounts, credits=[credit("9", "second", priority=1), credit("5", "first")])
     assert amounts(invoice, "discount") == [-4, -1]
     assert amounts(invoice, "credit") == [-5]
-    assert [one.description for one in invoice.items if one.kind == "credit"] == ["first"]
+    assert [item.description for item in invoice.items if item.kind == "credit"] == ["first"]
     whole = billed(
         member, commitments=[minimum("50"), maximum("3", scope=Scope(("usage",)))]
     )  # the smaller one first: 3, and 47 up to the 50

@@ -18,7 +18,7 @@ def test_an_items_unpaid_amount_is_its_amount_less_reductions() -> None:
     draft.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3), id_of("worker"): Decimal(1)})
     assert draft.left == {id_of("web"): Decimal(7), id_of("worker"): Decimal(4)}
     assert (draft.left_of(Scope()), draft.left_in_all()) == (Decimal(11), Decimal(11))
-    assert [one.description for one in draft.items] == ["web", "worker", "coupon"]
+    assert [line.description for line in draft.items] == ["web", "worker", "coupon"]
 
 
 def test_an_item_that_takes_off_something_else_than_its_parts_is_refused() -> None:

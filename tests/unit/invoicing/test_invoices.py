@@ -88,7 +88,7 @@ def test_the_free_allowance_is_given_once_in_a_month_in_which_the_price_changes(
         ],
         prices=(EGRESS, dearer),
     ).items
-    assert {one.price_id: (one.quantity, one.amount) for one in (before, after)} == {
+    assert {item.price_id: (item.quantity, item.amount) for item in (before, after)} == {
         EGRESS.id: (Decimal(80), Decimal(0)),
         dearer.id: (Decimal(50), Decimal("0.90")),
     }

@@ -183,7 +183,7 @@ def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
         2,
         "USD",
     )
-    assert [(one.kind, one.amount_cents) for one in invoice.items] == [
+    assert [(item.kind, item.amount_cents) for item in invoice.items] == [
         ("usage", 200),
         ("discount", -20),
         ("minimum", 1820),
@@ -191,7 +191,9 @@ def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
         ("tax", 150),
     ]
     assert (invoice.amount, invoice.total_cents) == (Decimal("16.50"), 1650)
-    assert [(one.name, one.taxable_cents, one.tax_cents) for one in invoice.taxes] == [("VAT", 1500, 150)]
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [
+        ("VAT", 1500, 150)
+    ]
     assert invoice.counted == ((id_of("at least"), Decimal("1.8")),)
 
 
@@ -200,7 +202,7 @@ def test_what_was_charged_leaves_out_adjustments_credits_and_taxes() -> None:
     member = Member("acme", BOOK, [rollup("traffic", "100")], adjustments=[late()])
     terms: dict[str, Any] = {"discounts": [percent_off("10")], "credits": [credit("5")], "taxes": [tax("VAT", "10")]}
     draft = assemble_charges(InvoiceInputs("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
-    assert [(one.kind, one.amount) for one in draft.items] == [("usage", Decimal(2)), ("discount", Decimal("-0.2"))]
+    assert [(item.kind, item.amount) for item in draft.items] == [("usage", Decimal(2)), ("discount", Decimal("-0.2"))]
     assert draft.id == invoice_id("acme", SEPTEMBER, 2)
 
 

@@ -126,7 +126,7 @@ INTERVAL_OF = {"support": "month", "seats": "quarter", "blocks": "half-year", "t
 def subscriptions(draw: st.DrawFn, name: str) -> Subscription:
     started = draw(MOMENTS)
     key = draw(st.sampled_from(list(INTERVAL_OF)))
-    one = Subscription(
+    subscription = Subscription(
         id_of(name),
         key,
         started,
@@ -137,9 +137,9 @@ def subscriptions(draw: st.DrawFn, name: str) -> Subscription:
         draw(st.sampled_from(["calendar", "start"])),
         draw(st.none() | MOMENTS.filter(lambda moment: moment >= started)),
     )
-    anchor = CALENDAR if one.anchor == "calendar" else one.paid_from
+    anchor = CALENDAR if subscription.anchor == "calendar" else subscription.paid_from
     return replace(
-        one,
+        subscription,
         charged=tuple(
             FeeCharged(period.start, period.end, amount, SEPTEMBER.plus(-1), draw(taken(amount)))
             for period in fee_periods(INTERVAL_OF[key], anchor, SEPTEMBER.start, OCTOBER.end)
@@ -176,13 +176,13 @@ def negotiated(draw: st.DrawFn, member: str, middle: bool) -> Negotiated:
 @st.composite
 def members(draw: st.DrawFn, name: str) -> Member:
     book = draw(books())
-    changes = any(one.effective_from == MIDDLE for one in book)
+    changes = any(version.effective_from == MIDDLE for version in book)
     plans = [draw(subscriptions(f"{name} {number}")) for number in range(draw(st.integers(0, 4)))]
     return Member(
         name,
         PriceBook(book).negotiated_by(draw(negotiated(name, changes))),
         rollups(draw, name, changes),
-        sorted(plans, key=lambda one: (one.started_at, one.id)),
+        sorted(plans, key=lambda subscription: (subscription.started_at, subscription.id)),
         [
             OneOffItem(id_of(f"{name} one-off {n}"), "setup", draw(SIGNED), "USD")
             for n in range(draw(st.integers(0, 2)))
@@ -253,7 +253,7 @@ def accounts(draw: st.DrawFn) -> InvoiceInputs:
 
 def stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
     """The items as a correction reads them from the database."""
-    return [replace(one, **NOT_STORED, detail=json.loads(json.dumps(one.detail))) for one in items]
+    return [replace(item, **NOT_STORED, detail=json.loads(json.dumps(item.detail))) for item in items]
 
 
 def rebilled(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> list[Difference]:
@@ -265,7 +265,7 @@ def rebilled(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> list[Diff
 @given(accounts())
 def test_any_account_billed_and_billed_again_has_nothing_to_correct(account: InvoiceInputs) -> None:
     invoice = assemble_invoice(account)
-    assert [(one.charge.key, one.amount) for one in rebilled(account, stored(invoice.items))] == []
+    assert [(difference.charge.key, difference.amount) for difference in rebilled(account, stored(invoice.items))] == []
 
 
 # --- By hand: an account of each kind in which the order of the items decides ----------------------------------------
@@ -372,8 +372,8 @@ BY_HAND = {
 }
 
 
-@pytest.mark.parametrize(("one", "total"), BY_HAND.values(), ids=list(BY_HAND))
-def test_an_account_in_which_the_order_decides_is_billed_again_alike(one: InvoiceInputs, total: str) -> None:
-    invoice = assemble_invoice(one)
+@pytest.mark.parametrize(("inputs", "total"), BY_HAND.values(), ids=list(BY_HAND))
+def test_an_account_in_which_the_order_decides_is_billed_again_alike(inputs: InvoiceInputs, total: str) -> None:
+    invoice = assemble_invoice(inputs)
     assert invoice.amount == Decimal(total)
-    assert rebilled(one, stored(invoice.items)) == []
+    assert rebilled(inputs, stored(invoice.items)) == []

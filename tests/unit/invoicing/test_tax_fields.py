@@ -46,13 +46,13 @@ ITEMS = (
 
 def outcomes(data: Mapping[str, Any]) -> list[Any]:
     """What is taxed under the rate, beside another one of its tax: by customer and month."""
-    rates = [BookTaxRate.from_data("fly", one) for one in (data, BESIDE)]
+    rates = [BookTaxRate.from_data("fly", fields) for fields in (data, BESIDE)]
     found: list[Any] = []
     for month in (SEPTEMBER, OCTOBER):
         in_force = [
-            one.rate
-            for one in rates
-            if one.first_month <= month and (one.last_month is None or month <= one.last_month)
+            version.rate
+            for version in rates
+            if version.first_month <= month and (version.last_month is None or month <= version.last_month)
         ]
         for customer in (NOT_KNOWN, TaxCustomer("DE"), TaxCustomer("FR", "business")):
             found.append(outcome(list(rates_for(customer, in_force))))
@@ -65,7 +65,7 @@ def outcome(rates: list[Any]) -> Any:
         add_taxes(draft)
     except BillingError as error:
         return error.code
-    return [(one.name, one.taxable_cents, one.tax_cents, one.category, one.legal_text) for one in draft.taxes]
+    return [(tax.name, tax.taxable_cents, tax.tax_cents, tax.category, tax.legal_text) for tax in draft.taxes]
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS - {"key"}))
@@ -118,18 +118,18 @@ def test_a_field_that_makes_no_sense_is_refused_by_name(changes: dict[str, Any],
 
 
 def test_one_value_need_not_be_a_list() -> None:
-    one, many = (
+    rate, many = (
         BookTaxRate.from_data("fly", PLAIN | {"products": products, "locations": places, "customers": kinds})
         for products, places, kinds in (("Books", "DE", "business"), (["Books"], ["DE"], ["business"]))
     )
-    assert one == many
+    assert rate == many
 
 
 @pytest.mark.parametrize("name", ["kinds", "products", "price_keys", "meter", "match"])
 def test_a_scope_is_kept_as_it_is_read(name: str) -> None:
-    one = BookTaxRate.from_data("fly", PLAIN | CHANGES[name])
-    assert scope_from_data(one.scope_data()) == one.rate.scope
-    assert set(one.scope_data()) == {name}
+    rate = BookTaxRate.from_data("fly", PLAIN | CHANGES[name])
+    assert scope_from_data(rate.scope_data()) == rate.rate.scope
+    assert set(rate.scope_data()) == {name}
     assert BookTaxRate.from_data("fly", PLAIN).scope_data() == {}
 
 
@@ -157,7 +157,7 @@ def written(folder: Path, text: str) -> PriceBookFiles:
 
 def test_a_price_book_has_versions_of_tax_rates(tmp_path: Path) -> None:
     found = written(tmp_path, TAXES).taxes
-    assert [(one.key, f"{one.rate.percent}", one.first_month) for one in found] == [
+    assert [(version.key, f"{version.rate.percent}", version.first_month) for version in found] == [
         ("vat", "19.5", BillingMonth(2026, 1)),
         ("vat", "20", OCTOBER),
     ]
@@ -186,9 +186,9 @@ def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:
 )
 def test_a_rate_for_a_product_that_the_book_does_not_sell_is_refused(field: str, named: Any) -> None:
     """Misspelt, it would be on nothing, and the standard rate on everything."""
-    one = BookTaxRate.from_data("fly", PLAIN | {field: named})
+    rate = BookTaxRate.from_data("fly", PLAIN | {field: named})
     with pytest.raises(ValueError, match=rf"price book fly: tax rate it: {field} \w+: no price of the book has that"):
-        PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[one])
+        PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[rate])
 
 
 @pytest.mark.parametrize(
@@ -203,5 +203,5 @@ def test_a_rate_for_a_product_that_the_book_does_not_sell_is_refused(field: str,
     ],
 )
 def test_a_rate_for_a_product_that_the_book_sells_is_accepted(scope: dict[str, Any]) -> None:
-    one = BookTaxRate.from_data("fly", PLAIN | scope)
-    PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[one])
+    rate = BookTaxRate.from_data("fly", PLAIN | scope)
+    PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[rate])

@@ -48,7 +48,7 @@ QUANTITIES = st.decimals(0, 3000, places=1)
 def member(requests: Decimal, egress: Decimal, seats: int) -> Member:
     span = (SEPTEMBER.start, SEPTEMBER.end)
     used = [("requests", {}, requests), ("egress_gb", {"region": "ams"}, egress)]
-    rollups = [UsageRollup(id_of(meter), meter, where, *span, many) for meter, where, many in used if many]
+    rollups = [UsageRollup(id_of(meter), meter, where, *span, quantity) for meter, where, quantity in used if quantity]
     seat = Subscription(id_of("seats"), "support", at("2026-01-01"), None, Decimal(seats or 1))
     return Member("acme", BOOK, rollups, [seat] if seats else [])
 
@@ -63,7 +63,7 @@ terms = st.fixed_dictionaries(
                 st.decimals(1, 80, places=2).map(lambda amount: amount_off(amount, "LOW", scope=LOW)),
             ),
             max_size=2,
-            unique_by=lambda one: one.code,
+            unique_by=lambda tax_rate: tax_rate.code,
         ),
         "commitments": st.one_of(
             st.just([]),
@@ -78,7 +78,7 @@ def correct(
     billed: Invoice, adjusted: dict[str, Split], now: InvoiceInputs
 ) -> tuple[list[Adjustment], dict[str, Split]]:
     """Correct the invoice to `now`, as `corrections.correction_run` does, without a database."""
-    stored = [replace(one, match={}) for one in billed.items]
+    stored = [replace(line, match={}) for line in billed.items]
     draft = recalculate(now, stored)
     before, after = charges_of(stored, SEPTEMBER), charges_of(draft.items, SEPTEMBER)
     booked = {
@@ -89,10 +89,10 @@ def correct(
     taxed = taxed_differences(found, splits_of(stored, now), adjusted, splits_of(draft.items, now))
     adjustments = [
         Adjustment(
-            id_of(one.charge.key), SEPTEMBER, one.charge.product, "late", one.amount, "USD",
-            taxes=tuple(now.taxes), taxed=tuple(taxed[one.charge.key].items()),
+            id_of(difference.charge.key), SEPTEMBER, difference.charge.product, "late", difference.amount, "USD",
+            taxes=tuple(now.taxes), taxed=tuple(taxed[difference.charge.key].items()),
         )
-        for one in found
+        for difference in found
     ]  # fmt: skip
     for adjustment in adjustments:
         assert exact_sum([part for _, part in adjustment.taxed]) == adjustment.amount
@@ -108,10 +108,10 @@ def october(adjustments: Sequence[Adjustment], taxes: Sequence[TaxRate]) -> Invo
 def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
     """Base and tax of each rate, added up over these invoices; nothing where both are zero."""
     sums: dict[str, tuple[int, int]] = {}
-    for tax in (tax for one in invoices for tax in one.taxes):
+    for tax in (tax for invoice in invoices for tax in invoice.taxes):
         base, cents = sums.get(tax.name, (0, 0))
         sums[tax.name] = base + tax.taxable_cents, cents + tax.tax_cents
-    return {name: both for name, both in sums.items() if both != (0, 0)}
+    return {name: base_and_tax for name, base_and_tax in sums.items() if base_and_tax != (0, 0)}
 
 
 @pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
@@ -137,10 +137,10 @@ def test_the_bases_of_rates_that_share_the_items_add_up_to_the_invoice_before_ta
     charged = assemble_invoice(
         InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[credit(prepaid)], **agreed)
     )
-    taxes = sum(one.tax_cents for one in charged.taxes)
-    assert sum(one.taxable_cents for one in charged.taxes) == charged.total_cents - taxes
-    for one in charged.taxes:
-        assert abs(one.taxable_cents * one.percent - 100 * one.tax_cents) <= 50
+    taxes = sum(tax.tax_cents for tax in charged.taxes)
+    assert sum(tax.taxable_cents for tax in charged.taxes) == charged.total_cents - taxes
+    for tax in charged.taxes:
+        assert abs(tax.taxable_cents * tax.percent - 100 * tax.tax_cents) <= 50
 
 
 @pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
@@ -156,10 +156,13 @@ def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_
     again, _ = correct(charged, taxed, right)
     assert again == []
     owed = assemble_invoice(right)
-    bases = {one.name: one.taxable_cents + (one.tax_cents if one.is_inclusive else 0) for one in owed.taxes}
+    bases = {
+        invoice_tax.name: invoice_tax.taxable_cents + (invoice_tax.tax_cents if invoice_tax.is_inclusive else 0)
+        for invoice_tax in owed.taxes
+    }
     after = by_rate(charged, october(first, taxes))
     for name in bases.keys() | after.keys():
-        inclusive = next(one for one in taxes if one.name == name).is_inclusive
+        inclusive = next(invoice_tax for invoice_tax in taxes if invoice_tax.name == name).is_inclusive
         base, tax = after.get(name, (0, 0))
         assert abs(bases.get(name, 0) - base - (tax if inclusive else 0)) <= 2  # a cent of each invoice's rounding
 
@@ -200,7 +203,7 @@ def split(
 
 def taking(name: str, kind: str, **parts: str) -> InvoiceItem:
     """An item that takes these amounts off the items of these names."""
-    applied = [{"item": str(id_of(one)), "amount": amount} for one, amount in parts.items()]
+    applied = [{"item": str(id_of(item_name)), "amount": amount} for item_name, amount in parts.items()]
     total = -exact_sum([Decimal(amount) for amount in parts.values()])
     term = {"discount_id" if kind == "discount" else "commitment_id": id_of(name)}
     return item(name, total, kind, detail={"applied_to": applied}, **term)
@@ -227,7 +230,7 @@ def test_what_was_taken_off_an_item_is_split_like_it_whatever_the_order() -> Non
 
 
 def test_a_true_up_is_split_like_what_counted_and_so_is_what_a_maximum_took_of_it() -> None:
-    counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
+    counted = [{"item": str(id_of(name)), "amount": amount} for name, amount in (("web", "100"), ("book", "50"))]
     minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
     most = taking("most", "maximum", least="15")
     usage = (item("web", "100", price_key="web"), item("book", "50", **BOOKS))
@@ -289,7 +292,7 @@ def given_back(thing: str, amount: str) -> Difference:
 @pytest.mark.parametrize("side", ["billed", "now", "adjusted"])
 def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
     """A true-up of 30.00, two thirds of it at 20 %: of 12.00 that go back 8.00 are taxed at it."""
-    counted = [{"item": str(id_of(one)), "amount": amount} for one, amount in (("web", "100"), ("book", "50"))]
+    counted = [{"item": str(id_of(name)), "amount": amount} for name, amount in (("web", "100"), ("book", "50"))]
     least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
     items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS), least]
     account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])

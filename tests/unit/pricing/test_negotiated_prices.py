@@ -412,8 +412,8 @@ def test_packages_that_were_negotiated_are_counted_in_packages() -> None:
 
 def test_a_fee_by_the_year_stays_one_by_the_year() -> None:
     yearly = replace(SUPPORT, interval="year")
-    for own in (agreed("support", unit_amount="20"), agreed("support", percent_off="10")):
-        assert own.over(yearly).interval == "year"
+    for negotiated in (agreed("support", unit_amount="20"), agreed("support", percent_off="10")):
+        assert negotiated.over(yearly).interval == "year"
 
 
 def test_at_zero_an_item_that_was_negotiated_is_charged_without_usage() -> None:
@@ -434,7 +434,9 @@ def test_all_of_it_off_is_nothing_and_a_free_trial_of_a_fee_is_a_percentage() ->
 def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
     """acme is billed by a book in EUR: what it negotiated over `fly`, in USD, is nothing there."""
     eur = replace(REQUESTS, book="fly-eur", currency="EUR")
-    holdings = [one for one in holdings_of("acme", [agreed(unit_amount="0.01")], []) if one.price.book == "fly-eur"]
+    holdings = [
+        holding for holding in holdings_of("acme", [agreed(unit_amount="0.01")], []) if holding.price.book == "fly-eur"
+    ]
     who = Member("acme", PriceBook([eur]).negotiated_by(Negotiated(holdings)), used("requests", "50"))
     assert amounts(assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
 
@@ -652,6 +654,6 @@ def test_a_negotiated_price_equal_to_the_list_price_charges_the_same(
     at_list = month([], usage, prices=[price])
     negotiated = month([agreed("it", **terms)], usage, prices=[price])
     assert negotiated.amount == at_list.amount
-    assert [listed(one) for one in negotiated.items if one.negotiated_price_id] == [
-        f"{one.amount.normalize():f}" for one in negotiated.items if one.negotiated_price_id
+    assert [listed(item) for item in negotiated.items if item.negotiated_price_id] == [
+        f"{item.amount.normalize():f}" for item in negotiated.items if item.negotiated_price_id
     ]

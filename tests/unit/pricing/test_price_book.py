@@ -80,7 +80,7 @@ def test_no_usage_finds_two_prices(book: PriceBookFiles) -> None:
     for price in book.prices:
         edges = [edge for edge in (price.effective_from, price.effective_until) if edge and price.meter]
         moments.setdefault(price.meter or "", set()).update(edges, (edge - timedelta(microseconds=1) for edge in edges))
-    for price in (one for one in book.prices if one.meter):
+    for price in (metered_price for metered_price in book.prices if metered_price.meter):
         for values in combinations(*price.match.values()):
             for moment in filter(price.is_in_force, moments[price.meter or ""]):
                 found = prices.for_usage(price.meter or "", dict(zip(price.match, values, strict=True)), moment)
@@ -207,7 +207,10 @@ def test_an_l40s_that_ran_over_the_price_cut_pays_both_prices(book: PriceBookFil
     """10 hours at 2.50 before 15 August 2024, 10 hours at 1.25 since."""
     days = datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 8, 15, tzinfo=UTC)
     versions = [in_force(book, "gpu_seconds", day, gpu="l40s") for day in days]
-    assert [one.amount for one in rate_month([(version, 36_000) for version in versions])] == [25, Decimal("12.5")]
+    assert [segment.amount for segment in rate_month([(version, 36_000) for version in versions])] == [
+        25,
+        Decimal("12.5"),
+    ]
 
 
 def test_every_reservation_is_40_percent_off_and_covers_one_class_of_presets(book: PriceBookFiles) -> None:
@@ -221,10 +224,10 @@ def test_every_reservation_is_40_percent_off_and_covers_one_class_of_presets(boo
         3600: 500,
     }
     classes = {block.match["preset"] for block in book.reservations}
-    presets = [preset for one in classes for preset in one]
+    presets = [preset for preset_class in classes for preset in preset_class]
     assert sorted(presets) == sorted({price.match["preset"][0] for price in machine_prices(book).values()})
-    for one in classes:
-        assert len({preset.partition("-")[0] for preset in one}) == 1
+    for preset_class in classes:
+        assert len({preset.partition("-")[0] for preset in preset_class}) == 1
     assert {(block.meter, block.bound_to, block.months) for block in book.reservations} == {
         ("machine_seconds", "region", 12)
     }

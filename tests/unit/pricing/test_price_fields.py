@@ -61,36 +61,36 @@ def data_of(model: str, meter: str | None, changes: Mapping[str, Any]) -> dict[s
     return {**plain, **({"meter": meter} if meter else {}), **changes}
 
 
-def outcomes(one: Price) -> list[Any]:
+def outcomes(price: Price) -> list[Any]:
     """The totals of a month under the price: without usage, with some, with and without a plan beside it."""
     found: list[Any] = []
     for quantity in QUANTITIES:
         for plans in ((), ("1",), ("1", "2")):
-            found.append(outcome(one, quantity, plans))
-    return [*found, outcome(one, None, ()), outcome(one, "5", (), started="2026-09-20")]
+            found.append(outcome(price, quantity, plans))
+    return [*found, outcome(price, None, ()), outcome(price, "5", (), started="2026-09-20")]
 
 
-def outcome(one: Price, quantity: str | None, plans: tuple[str, ...], started: str = "2026-01-01") -> Any:
+def outcome(price: Price, quantity: str | None, plans: tuple[str, ...], started: str = "2026-01-01") -> Any:
     try:
-        invoice = month_of(one, quantity, plans, started)
+        invoice = month_of(price, quantity, plans, started)
     except BillingError as error:
         return error.code
     return invoice.currency, [(item.description, item.amount) for item in invoice.items]
 
 
-def month_of(one: Price, quantity: str | None, plans: tuple[str, ...], started: str) -> Invoice:
+def month_of(fee_or_price: Price, quantity: str | None, plans: tuple[str, ...], started: str) -> Invoice:
     """`quantity` of usage or, for a fee, of what is subscribed since `started`; seats by plan."""
     rollups = []
-    if one.meter and quantity is not None:
+    if fee_or_price.meter and quantity is not None:
         span = (SEPTEMBER.start, SEPTEMBER.end)
-        rollups.append(UsageRollup(id_of("usage"), one.meter, {"region": "fra"}, *span, Decimal(quantity)))
+        rollups.append(UsageRollup(id_of("usage"), fee_or_price.meter, {"region": "fra"}, *span, Decimal(quantity)))
     subscriptions = [
         Subscription(id_of(f"plan {number}"), "plan", at("2026-01-01"), None, Decimal(seats))
         for number, seats in enumerate(plans)
     ]
-    if one.meter is None and quantity not in (None, "0"):
+    if fee_or_price.meter is None and quantity not in (None, "0"):
         subscriptions.append(Subscription(id_of("it"), "it", at(started), None, Decimal(quantity or 0)))
-    member = Member("acme", PriceBook([one, price("plan", "30")]), rollups, subscriptions)
+    member = Member("acme", PriceBook([fee_or_price, price("plan", "30")]), rollups, subscriptions)
     return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member]))
 
 
@@ -216,7 +216,7 @@ def split_month(before: Price, after: Price, plans: tuple[str, ...] = ()) -> Dec
         UsageRollup(id_of("early"), "requests", {}, SEPTEMBER.start, MID, Decimal(50)),
         UsageRollup(id_of("late"), "requests", {}, MID, SEPTEMBER.end, Decimal(10)),
     ]
-    subscriptions = [Subscription(id_of(one), one, at("2026-01-01"), None) for one in plans]
+    subscriptions = [Subscription(id_of(plan), plan, at("2026-01-01"), None) for plan in plans]
     book = PriceBook([before, after, price("support", "0")])
     return assemble_invoice(
         InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", book, rollups, subscriptions)])

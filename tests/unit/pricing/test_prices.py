@@ -219,8 +219,8 @@ def test_a_price_can_say_everything_and_is_written_as_it_was() -> None:
 
 
 def test_dates_and_times_are_read_as_moments_in_utc() -> None:
-    for written in (date(2026, 1, 1), "2026-01-01", "2026-01-01T01:00:00+01:00", "2026-01-01T00:00Z", at("2026-01-01")):
-        assert Price.from_data("fly", DATA | {"effective_from": written}).effective_from == at("2026-01-01")
+    for text in (date(2026, 1, 1), "2026-01-01", "2026-01-01T01:00:00+01:00", "2026-01-01T00:00Z", at("2026-01-01")):
+        assert Price.from_data("fly", DATA | {"effective_from": text}).effective_from == at("2026-01-01")
 
 
 def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:

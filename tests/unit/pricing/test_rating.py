@@ -27,7 +27,7 @@ def per_unit(unit_amount: str, **changes: Any) -> Price:
 
 
 def amounts(rated: list[Rated]) -> list[Decimal]:
-    return [one.amount for one in rated]
+    return [segment.amount for segment in rated]
 
 
 def labels(rated: Rated) -> list[str]:
@@ -260,7 +260,7 @@ def test_the_allowance_is_granted_once_in_time_order() -> None:
 def test_a_smaller_allowance_after_the_change_takes_nothing_back() -> None:
     parts = [(per_unit("0.02", free_allowance=Decimal(100)), 80), (per_unit("0.03", free_allowance=Decimal(50)), 10)]
     rated = rate_month(parts)
-    assert [one.allowance_used for one in rated] == [80, 0]
+    assert [segment.allowance_used for segment in rated] == [80, 0]
     assert amounts(rated) == [0, Decimal("0.30")]
 
 

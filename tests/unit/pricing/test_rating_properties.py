@@ -30,7 +30,7 @@ def values_in(thing: Any) -> list[Any]:
     if is_dataclass(thing):
         return [value for field in fields(thing) for value in values_in(getattr(thing, field.name))]
     if isinstance(thing, tuple | list):
-        return [value for one in thing for value in values_in(one)]
+        return [value for part in thing for value in values_in(part)]
     return [thing]
 
 
@@ -70,8 +70,8 @@ def test_splitting_usage_never_changes_a_graduated_sum(model: Graduated, first: 
 
 
 @given(prices(GRADUATED), QUANTITIES, QUANTITIES)
-def test_more_usage_never_costs_less_under_graduated_prices(price: Price, one: Decimal, other: Decimal) -> None:
-    less, more = sorted([one, other])
+def test_more_usage_never_costs_less_under_graduated_prices(price: Price, first: Decimal, second: Decimal) -> None:
+    less, more = sorted([first, second])
     assert rate(price, less).amount <= EXACT.add(rate(price, more).amount, ROUNDING)
 
 

@@ -83,11 +83,11 @@ def test_a_tax_rate_of_a_book_that_can_not_be_read_is_refused_by_its_key(changes
 
 
 def test_a_tax_rate_may_hold_for_one_month_and_is_called_like_its_tax_unless_it_has_a_name() -> None:
-    one = BookTaxRate.from_data("fly", VAT | {"last_month": "2026-09-01"})
-    assert (one.last_month, one.rate.name, one.rate.category) == (one.first_month, "VAT", "standard")
+    version = BookTaxRate.from_data("fly", VAT | {"last_month": "2026-09-01"})
+    assert (version.last_month, version.rate.name, version.rate.category) == (version.first_month, "VAT", "standard")
     assert BookTaxRate.from_data("fly", VAT | {"name": "MwSt"}).rate.name == "MwSt"
-    assert hash(one.rate) == hash(one.rate.id)
-    assert len({one.rate, BookTaxRate.from_data("fly", VAT | {"first_month": "2026-10"}).rate}) == 2
+    assert hash(version.rate) == hash(version.rate.id)
+    assert len({version.rate, BookTaxRate.from_data("fly", VAT | {"first_month": "2026-10"}).rate}) == 2
 
 
 def test_a_rating_as_data_shows_the_used_quantity_where_it_differs_from_the_charged_one() -> None:

@@ -157,5 +157,10 @@ def test_each_month_has_a_credit_of_its_own() -> None:
 def test_the_same_block_can_not_begin_in_a_month_that_it_covers_already() -> None:
     """Of a block for 3 months from October on, those that begin from August to December share a month with it."""
     three = replace(BOUGHT, block=replace(BLOCK, months=3))
-    assert [str(other.first_month) for other in three.overlapping()] == ["2026-08", "2026-09", "2026-11", "2026-12"]
+    assert [str(reservation.first_month) for reservation in three.overlapping()] == [
+        "2026-08",
+        "2026-09",
+        "2026-11",
+        "2026-12",
+    ]
     assert three.overlapping()[0] == replace(three, first_month=BillingMonth(2026, 8))

@@ -64,8 +64,8 @@ def test_an_allowance_is_in_the_new_units() -> None:
 def test_steps_are_counted_over_the_month_whichever_version_began_them() -> None:
     """100 seconds, then 150: 250 seconds are one step of 300, which the first version began."""
     first, second = ({"meter": "m", "unit_amount": price, "transform_quantity": {"step": "300"}} for price in "12")
-    assert [one.quantity for one in rate_month([(first, "100"), (second, "150")])] == [300, 0]
-    assert [one.quantity for one in rate_month([(first, "100"), (second, "250")])] == [300, 300]
+    assert [segment.quantity for segment in rate_month([(first, "100"), (second, "150")])] == [300, 0]
+    assert [segment.quantity for segment in rate_month([(first, "100"), (second, "250")])] == [300, 300]
 
 
 @given(
@@ -94,8 +94,12 @@ def billed(price: Price, *quantities: str) -> tuple[dict[str, Any], Decimal, tup
     ]
     invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([price]), usage)]))
     (item,) = invoice.items
-    one = explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", usage, price)
-    return {title: total.total for title, total in redo(printed(one)).items()}, item.quantity, one.problems
+    explanation = explain_item(item, explain_rounding(invoice.items, "USD")[item.id], "USD", usage, price)
+    return (
+        {title: total.total for title, total in redo(printed(explanation)).items()},
+        item.quantity,
+        explanation.problems,
+    )
 
 
 def price_of(**fields: Any) -> Price:
@@ -160,5 +164,5 @@ def test_a_fee_is_not_transformed() -> None:
 
 
 def test_it_is_written_and_read_back_as_the_same_price() -> None:
-    one = price_of(**HOURLY)
-    assert Price.from_data("fly", one.to_data()) == one
+    price = price_of(**HOURLY)
+    assert Price.from_data("fly", price.to_data()) == price

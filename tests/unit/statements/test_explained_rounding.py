@@ -23,13 +23,13 @@ def rounded(*amounts: str, number: int = 1, currency: str = "USD") -> Rounding:
 
 def in_order(items: list[InvoiceItem], currency: str = "USD") -> list[Rounding]:
     told = explain_rounding(items, currency)
-    return [told[one.id] for one in items]
+    return [told[line.id] for line in items]
 
 
 def test_the_odd_cent_goes_to_the_largest_remainder_and_is_explained() -> None:
     """0.104 + 0.106 + 0.107 = 0.317: 32 cents, 30 of them whole; the 2 left go to 0.7 and 0.6 of a cent."""
     shared = in_order(items_of("0.104", "0.106", "0.107"))
-    assert [(one.cents, one.rank) for one in shared] == [(10, 3), (11, 2), (11, 1)]
+    assert [(share.cents, share.rank) for share in shared] == [(10, 3), (11, 2), (11, 1)]
     assert rounded("0.104", "0.106", "0.107", number=2).sentence == (
         "The exact amounts of all 3 items total 0.317, which is rounded once to $0.32. Rounded down one by one, the"
         " items total $0.30, so 2 cents go to the largest remainders. This item is $0.10 plus 0.6 of a cent, the"
@@ -74,7 +74,7 @@ def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
     """0.104 + 0.107 = 0.211: 21 cents, and 1 cent of tax."""
     tax = item("VAT", "0.01", kind="tax")
     items = [*items_of("0.104", "0.107"), tax]
-    assert [one.cents for one in in_order(items)] == [10, 11, 1]
+    assert [share.cents for share in in_order(items)] == [10, 11, 1]
     assert in_order(items)[2].as_data() == {
         "exact_amount": "0.01",
         "amount_cents": 1,
@@ -136,7 +136,7 @@ def test_the_explained_cents_are_those_of_the_invoice_and_add_up_to_its_total(
     amounts: list[Decimal], currency: str
 ) -> None:
     items = items_of(*amounts)
-    cents = [one.cents for one in in_order(items, currency)]
+    cents = [share.cents for share in in_order(items, currency)]
     assert cents == share_out_cents(amounts, currency)
     assert sum(cents) == to_cents(exact_sum(amounts), currency)
 
@@ -146,7 +146,7 @@ def test_the_rank_says_who_gets_a_cent_more(amounts: list[Decimal]) -> None:
     """Just those whose rank is within the cents that are left over; equal amounts in the invoice's order."""
     items = items_of(*amounts)
     found = in_order(items)
-    assert sorted(one.rank for one in found) == list(range(1, len(items) + 1))
-    for one in found:
-        whole = (one.amount * 100 - one.remainder).to_integral_exact()
-        assert one.cents == whole + (1 if one.rank <= one.left_over else 0)
+    assert sorted(share.rank for share in found) == list(range(1, len(items) + 1))
+    for share in found:
+        whole = (share.amount * 100 - share.remainder).to_integral_exact()
+        assert share.cents == whole + (1 if share.rank <= share.left_over else 0)

@@ -31,7 +31,7 @@ LEVELS = st.integers(0, 3).map(Decimal) | st.decimals(0, Decimal("1e12"), places
 TOLD = st.lists(
     st.builds(LandedMeasurement, TIMES, st.just("app"), st.integers(0, 99).map(str), LEVELS, st.sampled_from("uv")),
     max_size=8,
-    unique_by=lambda one: one.id,
+    unique_by=lambda rollup: rollup.id,
 )
 BEFORE = st.dictionaries(st.sampled_from("uw"), st.decimals(Decimal("1e-15"), Decimal("1e12"), places=15))
 AS_OF = st.just(SEPTEMBER.end) | TIMES
@@ -60,27 +60,27 @@ def test_stretches_add_up_to_the_billed_quantity_in_every_part_of_the_month(
     unit: int, told: list[LandedMeasurement], levels: dict[str, Decimal], cuts: list[datetime], as_of: datetime
 ) -> None:
     how = Aggregation("time_weighted", series="volume", time_unit=unit)
-    told.sort(key=lambda one: one.order)
+    told.sort(key=lambda level: level.order)
     before = [LandedMeasurement(at("2026-08-01"), "app", name, level, name) for name, level in levels.items()]
     inside = sorted(cut for cut in cuts if cut > SEPTEMBER.start)
-    here, elsewhere = ([one for one in told if (int(one.id) % 3 == 0) is moved] for moved in (False, True))
+    here, elsewhere = ([added for added in told if (int(added.id) % 3 == 0) is moved] for moved in (False, True))
     for segment in UsageOfMonth(how, SEPTEMBER, here, as_of, levels, elsewhere).segments(inside):
         rollup = UsageRollup(id_of("rollup"), "volume", {}, segment.start, segment.end, segment.quantity)
         deciding = DecidingEvents(how, SEPTEMBER, as_of, here, before, elsewhere)
-        one = explain_quantity(rollup, segment.events, "unit", deciding)
-        assert one.problems() == []
-        assert all(line.product for line in one.lines[:-1])
+        explanation = explain_quantity(rollup, segment.events, "unit", deciding)
+        assert explanation.problems() == []
+        assert all(line.product for line in explanation.lines[:-1])
 
 
 def test_a_level_ends_when_its_series_is_reported_under_other_dimensions() -> None:
     """10 GB from the 1st, moved on the 16th: 10 x 15 days of 24 hours."""
     told, moved = landed("1", "10", "2026-09-01"), landed("2", "10", "2026-09-16")
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(3600))
-    one = explain_quantity(
+    explanation = explain_quantity(
         rollup, 1, "GB-hour", DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
     )
-    assert [line.label for line in one.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, reported by app 1"]
-    assert one.problems() == []
+    assert [line.label for line in explanation.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, reported by app 1"]
+    assert explanation.problems() == []
 
 
 def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
@@ -88,8 +88,8 @@ def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
     told, moved = landed("1", "1", "2026-09-02"), landed("2", "1", "2026-09-02T00:20:00")
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal("0.333333333333333"))
     deciding = DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
-    one = explain_quantity(rollup, 1, "GB-hour", deciding)
-    assert said(one) == [
+    explanation = explain_quantity(rollup, 1, "GB-hour", deciding)
+    assert said(explanation) == [
         (
             "volume vol-1, 2026-09-02 to 2026-09-02 00:20:00, reported by app 1",
             "1 x 1,200 / 3,600",
@@ -97,49 +97,49 @@ def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
         ),
         ("rounded to 15 decimal places from the month's start", "", Decimal("-0.00000000000000033333")),
     ]
-    assert one.problems() == []
+    assert explanation.problems() == []
 
 
 def test_of_levels_at_one_time_only_the_last_is_held() -> None:
     """From the 30th at midnight: 5 x 86,400 seconds."""
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)
     told = [landed("1", "9", "2026-09-30"), landed("2", "5", "2026-09-30")]
-    one = explained(seconds, told, "432000")
-    assert [(line.label, line.working) for line in one.lines] == [
+    explanation = explained(seconds, told, "432000")
+    assert [(line.label, line.working) for line in explanation.lines] == [
         ("volume vol-1, 2026-09-30 to 2026-10-01, reported by app 2", "5 x 86,400")
     ]
-    assert one.problems() == []
+    assert explanation.problems() == []
 
 
 def test_a_level_that_ended_before_a_price_change_is_not_billed_after_it() -> None:
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)
     told = [landed("1", "9", "2026-09-02"), landed("2", "0", "2026-09-03")]
-    one = explained(seconds, told, "0", start=at("2026-09-15"))
-    assert (one.lines, one.problems()) == ((), [])
+    explanation = explained(seconds, told, "0", start=at("2026-09-15"))
+    assert (explanation.lines, explanation.problems()) == ((), [])
 
 
 def test_rounding_never_hides_a_quantity_that_differs_from_its_stretches() -> None:
     """A third of a GB-hour is billed as 0.333333333333333; one more in the last place is not what was held."""
     gb_hours = Aggregation("time_weighted", series="volume", time_unit=3600)
     told = [landed("1", "1", "2026-09-02"), landed("2", "0", "2026-09-02T00:20:00")]
-    one = explained(gb_hours, told, "0.333333333333333")
-    assert [line.amount for line in one.lines] == [
+    explanation = explained(gb_hours, told, "0.333333333333333")
+    assert [line.amount for line in explanation.lines] == [
         Decimal("0.33333333333333333333"),
         Decimal("-0.00000000000000033333"),
     ]
-    assert one.problems() == []
+    assert explanation.problems() == []
     (problem,) = explained(gb_hours, told, "0.333333333333334").problems()
     assert problem.endswith("the lines add up to 0.333333333333333 unit, not to 0.333333333333334")
 
 
 def test_a_peak_that_was_reached_before_a_price_change_bills_nothing_after_it() -> None:
     """6 on the 3rd, and the 4 of the 20th is no peak: 6 - 6."""
-    one = explained(Aggregation("max"), [landed("1", "6", "2026-09-03")], "0", start=at("2026-09-15"))
-    assert [(line.label, line.amount) for line in one.lines] == [
+    explanation = explained(Aggregation("max"), [landed("1", "6", "2026-09-03")], "0", start=at("2026-09-15"))
+    assert [(line.label, line.amount) for line in explanation.lines] == [
         ("the month's peak so far: app 1 on 2026-09-03", Decimal(6)),
         ("already billed up to 2026-09-15: app 1 on 2026-09-03", Decimal(-6)),
     ]
-    assert one.problems() == []
+    assert explanation.problems() == []
 
 
 def test_a_quantity_that_is_just_added_up_is_explained_by_its_events() -> None:
@@ -147,13 +147,13 @@ def test_a_quantity_that_is_just_added_up_is_explained_by_its_events() -> None:
         explained(Aggregation("sum"), [landed("1", "6", "2026-09-03")], "6")
 
 
-def named(one: Sum) -> list[str]:
+def named(explanation: Sum) -> list[str]:
     """The ids of the events that its lines are about."""
-    return [line.event.id for line in one.lines if isinstance(line, EventLine | Stretch)]
+    return [line.event.id for line in explanation.lines if isinstance(line, EventLine | Stretch)]
 
 
-def said(one: Sum) -> list[tuple[str, str, Decimal]]:
-    return [(line.label, line.working, line.amount) for line in one.lines]
+def said(explanation: Sum) -> list[tuple[str, str, Decimal]]:
+    return [(line.label, line.working, line.amount) for line in explanation.lines]
 
 
 def test_the_highest_is_that_event_and_of_equal_ones_the_first() -> None:
@@ -163,9 +163,9 @@ def test_the_highest_is_that_event_and_of_equal_ones_the_first() -> None:
         landed("3", "6", "2026-09-04"),
         landed("4", "9", "2026-09-20"),
     ]
-    one = explained(Aggregation("max"), told, "6", end=at("2026-09-20"))
-    assert (one.title, one.unit) == ("Peak: volume; 2026-09-01 to 2026-09-20", "unit")
-    assert said(one) == [("the month's peak so far: app 2 on 2026-09-03", "", Decimal(6))]
+    explanation = explained(Aggregation("max"), told, "6", end=at("2026-09-20"))
+    assert (explanation.title, explanation.unit) == ("Peak: volume; 2026-09-01 to 2026-09-20", "unit")
+    assert said(explanation) == [("the month's peak so far: app 2 on 2026-09-03", "", Decimal(6))]
     after = explained(Aggregation("max"), told, "3", start=at("2026-09-20"))
     assert said(after) == [
         ("the month's peak so far: app 4 on 2026-09-20", "", Decimal(9)),
@@ -189,15 +189,15 @@ def users(quantity: str, events: int, start: str = "2026-09-01", end: str = "202
 
 
 def test_each_value_is_counted_at_its_first_event_and_repeats_are_listed() -> None:
-    one = users("3", events=5)
-    assert (one.title, one.unit) == ("Unique values of user: app web; 2026-09-01 to 2026-10-01", "user")
-    assert said(one) == [
+    explanation = users("3", events=5)
+    assert (explanation.title, explanation.unit) == ("Unique values of user: app web; 2026-09-01 to 2026-10-01", "user")
+    assert said(explanation) == [
         ("ada: first in app 1 on 2026-09-03", "", Decimal(1)),
         ("bob: first in app 2 on 2026-09-15", "", Decimal(1)),
         ("cleo: first in app 3 on 2026-09-20", "", Decimal(1)),
         ("2 more events with a value that was already counted", "", Decimal(0)),
     ]
-    assert (named(one), one.problems()) == (["1", "2", "3"], [])
+    assert (named(explanation), explanation.problems()) == (["1", "2", "3"], [])
     assert [line.label for line in users("3", events=4).lines][3:] == [
         "1 more event with a value that was already counted"
     ]
@@ -234,9 +234,9 @@ def test_a_level_from_before_the_month_names_the_event_that_reported_it() -> Non
         landed("2", "0", "2026-09-02", "vol-2"),
         landed("4", "0", "2026-09-02", "vol-1"),
     ]
-    one = explained(GB_HOURS, told, "240.000555555555556", before=[CARRIED])
-    assert one.title == "Level over time: volume; 2026-09-01 to 2026-10-01"
-    assert said(one) == [
+    explanation = explained(GB_HOURS, told, "240.000555555555556", before=[CARRIED])
+    assert explanation.title == "Level over time: volume; 2026-09-01 to 2026-10-01"
+    assert said(explanation) == [
         (
             "volume vol-1, 2026-09-01 23:59:59.500000 to 2026-09-02, reported by app 3",
             "4 x 0.5 / 3,600",
@@ -253,12 +253,12 @@ def test_a_level_from_before_the_month_names_the_event_that_reported_it() -> Non
             Decimal("0.00000000000000044444"),
         ),
     ]
-    assert one.problems() == []
+    assert explanation.problems() == []
 
 
 def test_a_level_that_is_reported_as_the_month_begins_belongs_to_the_month() -> None:
-    one = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
-    assert said(one) == [
+    explanation = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
+    assert said(explanation) == [
         ("volume vol-1, 2026-09-01 to 2026-10-01, reported by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
     ]
 
@@ -268,9 +268,9 @@ def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(360))
     told = [landed("5", "1", "2026-09-20")]
     deciding = DecidingEvents(GB_HOURS, SEPTEMBER, at("2026-09-02T12:00:00"), told, [CARRIED])
-    one = explain_quantity(rollup, 1, "GB-hour", deciding)
-    assert [(line.working, line.amount) for line in one.lines] == [("10 x 129,600 / 3,600", Decimal(360))]
-    assert one.problems() == []
+    explanation = explain_quantity(rollup, 1, "GB-hour", deciding)
+    assert [(line.working, line.amount) for line in explanation.lines] == [("10 x 129,600 / 3,600", Decimal(360))]
+    assert explanation.problems() == []
 
 
 def test_an_event_as_data_has_the_place_where_it_landed() -> None:
@@ -342,14 +342,14 @@ def test_with_one_price_for_all_regions_each_region_bills_its_increase_of_the_pe
     """ams 4, fra 6, ams 9, fra 10: ams has 4 + (9 - 6), fra (6 - 4) + (10 - 9), together 10."""
     ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
     fra = [landed("2", "6", "2026-09-05"), landed("4", "10", "2026-09-20")]
-    one = covered_by_one_price(Aggregation("max"), ams, fra, "7")
-    assert one.title == "Peak of everything that this price covers: region ams; 2026-09-01 to 2026-10-01"
-    assert said(one) == [
+    explanation = covered_by_one_price(Aggregation("max"), ams, fra, "7")
+    assert explanation.title == "Peak of everything that this price covers: region ams; 2026-09-01 to 2026-10-01"
+    assert said(explanation) == [
         ("new peak: app 1 on 2026-09-02", "", Decimal(4)),
         ("new peak: app 3 on 2026-09-10", "", Decimal(9)),
         ("previous peak: app 2 on 2026-09-05, under other dimensions", "", Decimal(-6)),
     ]
-    assert (named(one), one.problems()) == (["1", "3", "2"], [])
+    assert (named(explanation), explanation.problems()) == (["1", "3", "2"], [])
     other = covered_by_one_price(Aggregation("max"), fra, ams, "3")
     assert (sum(line.amount for line in other.lines), other.problems()) == (3, [])
 
@@ -368,8 +368,8 @@ def test_an_event_at_the_moment_of_a_price_change_is_billed_at_the_new_price() -
 
 
 def test_a_region_that_never_set_a_peak_is_explained() -> None:
-    one = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
-    assert said(one) == [("no event under these dimensions set a new peak", "", Decimal(0))]
+    explanation = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
+    assert said(explanation) == [("no event under these dimensions set a new peak", "", Decimal(0))]
     last = covered_by_one_price(Aggregation("latest"), [], [landed("2", "6", "2026-09-05")], "0")
     assert said(last) == [("the month's last event is under other dimensions: app 2 on 2026-09-05", "", Decimal(0))]
     assert (named(last), last.problems()) == (["2"], [])

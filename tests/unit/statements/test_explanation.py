@@ -72,21 +72,24 @@ def explained(
     invoice: Invoice, kind: str = "usage", rollups: tuple[UsageRollup, ...] = (), prices: tuple[Price, ...] = PRICES
 ) -> Explanation:
     """Explain the one item of this kind."""
-    (item,) = (one for one in invoice.items if one.kind == kind)
+    (item,) = (line for line in invoice.items if line.kind == kind)
     return explain(item, invoice, rollups, prices)
 
 
 def explain(
     item: InvoiceItem, invoice: Invoice, rollups: tuple[UsageRollup, ...] = (), prices: tuple[Price, ...] = PRICES
 ) -> Explanation:
-    used = [one for one in rollups if one.id in item.rollup_ids]
+    used = [used_rollup for used_rollup in rollups if used_rollup.id in item.rollup_ids]
     rounding = explain_rounding(invoice.items, invoice.currency)
-    held = next((one for one in prices if one.id == item.price_id), None)
+    held = next((version for version in prices if version.id == item.price_id), None)
     return explain_item(item, rounding[item.id], invoice.currency, used, held)
 
 
-def sums(one: Explanation) -> list[Any]:
-    return [(sum_.title, [(x.label, x.working, x.amount) for x in sum_.lines], sum_.total) for sum_ in one.sums]
+def sums(explanation: Explanation) -> list[Any]:
+    return [
+        (sum_.title, [(line.label, line.working, line.amount) for line in sum_.lines], sum_.total)
+        for sum_ in explanation.sums
+    ]
 
 
 # --- Each kind of item ---------------------------------------------------------------------------------------------
@@ -95,9 +98,9 @@ def sums(one: Explanation) -> list[Any]:
 def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
     """1,700 - 500 = 1,200: 1,000 x 0.50 / 100 = 5.00, 2.00 flat, 200 x 0.30 / 100 = 0.60; 2.40 missing to 10.00."""
     used = (rollup("requests", "1200", app="web"), rollup("requests", "500", app="api"))
-    one = explained(invoice_of(*used, prices=(TIERED,)), rollups=used, prices=(TIERED,))
+    explanation = explained(invoice_of(*used, prices=(TIERED,)), rollups=used, prices=(TIERED,))
     span = "2026-09-01 to 2026-10-01"
-    assert sums(one) == [
+    assert sums(explanation) == [
         ("Quantity", [(f"app web; {span}", "", 1200), (f"app api; {span}", "", 500)], 1700),
         ("Billable quantity", [("used", "", 1700), ("free allowance", "", -500)], 1200),
         (
@@ -111,8 +114,8 @@ def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
             10,
         ),
     ]
-    assert one.problems == ()
-    assert one.facts == (
+    assert explanation.problems == ()
+    assert explanation.facts == (
         ("Price", "requests of price book 'fly', in effect from 2026-01-01"),
         (
             "Charged by",
@@ -124,45 +127,45 @@ def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
 
 def test_usage_that_was_all_free_is_explained_by_nothing_left() -> None:
     used = (rollup("egress_gb", "80", region="iad"),)
-    one = explained(invoice_of(*used), rollups=used)
-    assert sums(one)[1:] == [
+    explanation = explained(invoice_of(*used), rollups=used)
+    assert sums(explanation)[1:] == [
         ("Billable quantity", [("used", "", 80), ("free allowance", "", -80)], 0),
         ("Amount", [], 0),
     ]
-    assert one.problems == ()
+    assert explanation.problems == ()
 
 
 def test_an_amount_whose_division_does_not_end_says_where_it_was_rounded() -> None:
     """1.94 / 2,592,000 = 0.000000748456790123456790..."""
     used = (rollup("machine_seconds", "1", region="iad"),)
-    one = explained(invoice_of(*used), rollups=used)
-    (line,) = one.sums[-1].lines
+    explanation = explained(invoice_of(*used), rollups=used)
+    (line,) = explanation.sums[-1].lines
     assert (line.working, line.amount, line.is_rounded) == (
         "1 x 1.94 / 2,592,000",
         Decimal("0.00000074845679012346"),
         True,
     )
-    assert "A division without an exact decimal result is rounded at the 20th decimal place." in printed(one)
+    assert "A division without an exact decimal result is rounded at the 20th decimal place." in printed(explanation)
 
 
 def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
     """5 x 29.00 = 145.00 a month; 15 of 30 days: 72.50."""
-    one = explained(
+    explanation = explained(
         invoice_of(subscriptions=[subscription("2026-09-16", quantity=Decimal(5), proration="day")]), "subscription"
     )
-    assert sums(one) == [
+    assert sums(explanation) == [
         ("Fee for a full month", [("all", "5 x 29", 145)], 145),
         ("Amount", [("share of the month", "15 x 145 / 30", Decimal("72.5"))], Decimal("72.5")),
     ]
-    assert ("Period", "2026-09-16 to 2026-10-01") in one.facts
-    assert one.problems == ()
+    assert ("Period", "2026-09-16 to 2026-10-01") in explanation.facts
+    assert explanation.problems == ()
 
 
 def test_a_fee_charged_in_advance_shows_the_earlier_charge() -> None:
-    one = explained(
+    explanation = explained(
         invoice_of(subscriptions=[subscription("2026-09-16", charged=(fee_charged("29"),))]), "subscription"
     )
-    assert sums(one) == [
+    assert sums(explanation) == [
         (
             "Amount",
             [("share of the month", "1,296,000 x 29 / 2,592,000", Decimal("14.5")), ("already charged", "", -29)],
@@ -172,25 +175,25 @@ def test_a_fee_charged_in_advance_shows_the_earlier_charge() -> None:
 
 
 def test_a_one_off_is_as_it_was_entered() -> None:
-    one = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
-    assert sums(one) == [("Amount", [("amount as entered", "", Decimal("49.90"))], Decimal("49.90"))]
+    explanation = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
+    assert sums(explanation) == [("Amount", [("amount as entered", "", Decimal("49.90"))], Decimal("49.90"))]
 
 
 def test_an_adjustment_names_its_month_and_its_cause() -> None:
     found = Adjustment(
         id_of("late"), SEPTEMBER.plus(-1), "Requests", "late usage", Decimal("1.50"), "USD", ("late rows",)
     )
-    one = explained(invoice_of(adjustments=[found]), "adjustment")
-    assert one.facts == (("Month", "2026-08"), ("Causes", "late rows"))
-    assert sums(one) == [("Amount", [("amount as entered", "", Decimal("1.50"))], Decimal("1.50"))]
+    explanation = explained(invoice_of(adjustments=[found]), "adjustment")
+    assert explanation.facts == (("Month", "2026-08"), ("Causes", "late rows"))
+    assert sums(explanation) == [("Amount", [("amount as entered", "", Decimal("1.50"))], Decimal("1.50"))]
 
 
 HUNDRED = (rollup("requests", "1000"),)  # 1,000 x 0.10 = 100.00
 
 
 def test_a_percentage_off_is_calculated_from_the_items_that_it_covers() -> None:
-    one = explained(invoice_of(*HUNDRED, discounts=[percent_off("12.5")]), "discount")
-    assert sums(one) == [
+    explanation = explained(invoice_of(*HUNDRED, discounts=[percent_off("12.5")]), "discount")
+    assert sums(explanation) == [
         (
             "Amount",
             [("-12.5 % off the remaining amount of these items", "100 x -12.5 / 100", Decimal("-12.5"))],
@@ -198,29 +201,31 @@ def test_a_percentage_off_is_calculated_from_the_items_that_it_covers() -> None:
         ),
         ("Deducted from these items", [("Requests: requests as used", "", Decimal("-12.5"))], Decimal("-12.5")),
     ]
-    assert one.facts == (("Code", "PERCENT"),)
+    assert explanation.facts == (("Code", "PERCENT"),)
 
 
 def test_an_amount_off_shows_the_deduction_from_each_item() -> None:
     used = (rollup("requests", "30"), rollup("egress_gb", "200", region="iad"))  # 3.00 and 2.00
-    one = explained(invoice_of(*used, discounts=[amount_off("4.00")]), "discount")
-    assert sums(one) == [
+    explanation = explained(invoice_of(*used, discounts=[amount_off("4.00")]), "discount")
+    assert sums(explanation) == [
         ("Amount", [("Egress: egress as used", "", -2), ("Requests: requests as used", "", -2)], -4),
     ]
-    assert one.facts == (("Code", "AMOUNT"), ("Agreed amount", "4"))
+    assert explanation.facts == (("Code", "AMOUNT"), ("Agreed amount", "4"))
 
 
 def test_the_part_above_a_maximum_is_deducted() -> None:
-    one = explained(invoice_of(*HUNDRED, commitments=[maximum("80.00")]), "maximum")
-    assert sums(one) == [
+    explanation = explained(invoice_of(*HUNDRED, commitments=[maximum("80.00")]), "maximum")
+    assert sums(explanation) == [
         ("Amount", [("total of these items", "", -100), ("agreed maximum", "", 80)], -20),
         ("Deducted from these items", [("Requests: requests as used", "", -20)], -20),
     ]
 
 
 def test_the_charge_for_a_minimum_is_the_agreed_amount_minus_the_counted_one() -> None:
-    one = explained(invoice_of(*HUNDRED, commitments=[minimum("500.00", counted_before=Decimal(150))]), "minimum")
-    assert sums(one) == [
+    explanation = explained(
+        invoice_of(*HUNDRED, commitments=[minimum("500.00", counted_before=Decimal(150))]), "minimum"
+    )
+    assert sums(explanation) == [
         ("Counted this month", [("Requests: requests as used", "", 100)], 100),
         (
             "Amount",
@@ -235,8 +240,8 @@ def test_the_charge_for_a_minimum_is_the_agreed_amount_minus_the_counted_one() -
 
 
 def test_a_credit_shows_the_amount_that_it_paid_and_its_remainder() -> None:
-    one = explained(invoice_of(*HUNDRED, credits=[credit("130.00")]), "credit")
-    assert sums(one) == [
+    explanation = explained(invoice_of(*HUNDRED, credits=[credit("130.00")]), "credit")
+    assert sums(explanation) == [
         ("Amount", [("Requests: requests as used", "", -100)], -100),
         ("Remaining credit", [("available", "", 130), ("used on this invoice", "", -100)], 30),
     ]
@@ -244,15 +249,15 @@ def test_a_credit_shows_the_amount_that_it_paid_and_its_remainder() -> None:
 
 def test_a_tax_is_worked_out_from_the_rounded_invoice_and_rounded_by_itself() -> None:
     """7 % of 100.10 = 7.007: 7.01."""
-    one = explained(invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")]), "tax")
-    assert sums(one) == [
+    explanation = explained(invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")]), "tax")
+    assert sums(explanation) == [
         (
             "Tax before rounding",
             [("7 % of the taxable amount", "100.1 x 7 / 100", Decimal("7.007"))],
             Decimal("7.007"),
         )
     ]
-    assert (one.item.amount, one.rounding.cents, one.problems) == (Decimal("7.01"), 701, ())
+    assert (explanation.item.amount, explanation.rounding.cents, explanation.problems) == (Decimal("7.01"), 701, ())
 
 
 def test_a_tax_of_some_items_names_them() -> None:
@@ -261,8 +266,8 @@ def test_a_tax_of_some_items_names_them() -> None:
     every = TaxRate(id_of("vat"), "VAT", Decimal(20), tax="VAT")
     setup = OneOffItem(id_of("setup"), "setup", Decimal(50), "USD")
     invoice = invoice_of(rollup("requests", "1001"), one_offs=[setup], taxes=[low, every])
-    one = next(explain(item, invoice) for item in invoice.items if item.description == "Low VAT 10 %")
-    assert sums(one) == [
+    explanation = next(explain(item, invoice) for item in invoice.items if item.description == "Low VAT 10 %")
+    assert sums(explanation) == [
         ("Taxable amount before rounding", [("Requests: requests as used", "", Decimal("100.1"))], Decimal("100.1")),
         (
             "Tax before rounding",
@@ -270,9 +275,9 @@ def test_a_tax_of_some_items_names_them() -> None:
             Decimal("10.01"),
         ),
     ]
-    assert ("Category", "reduced") in one.facts
-    assert one.problems == ()
-    wrong = replace(one.item, detail={**one.item.detail, "base": "100.11"})
+    assert ("Category", "reduced") in explanation.facts
+    assert explanation.problems == ()
+    wrong = replace(explanation.item, detail={**explanation.item.detail, "base": "100.11"})
     assert explain(wrong, invoice).problems[0] == "Base: 100.1 rounded to the USD's minor unit is not 100.11"
 
 
@@ -321,7 +326,7 @@ def test_a_rollup_that_is_missing_is_noticed() -> None:
 
 def test_a_tax_that_was_rounded_wrongly_is_noticed() -> None:
     invoice = invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")])
-    (item,) = (one for one in invoice.items if one.kind == "tax")
+    (item,) = (line for line in invoice.items if line.kind == "tax")
     wrong = replace(item, amount=Decimal("7.00"), amount_cents=700)
     (problem,) = explain(wrong, replace(invoice, items=(invoice.items[0], wrong))).problems
     assert problem == "Tax: 7.007 rounded to the USD's minor unit is not 7"
@@ -330,16 +335,16 @@ def test_a_tax_that_was_rounded_wrongly_is_noticed() -> None:
 # --- The calculator ------------------------------------------------------------------------------------------------
 
 
-def is_redone(one: Explanation) -> bool:
+def is_redone(explanation: Explanation) -> bool:
     """Return True if a person who calculates the printed sums again gets the item's amount."""
-    redone = redo(printed(one))
-    if one.item.kind == "tax":
+    redone = redo(printed(explanation))
+    if explanation.item.kind == "tax":
         exact = redone["Tax before rounding"].total
         decimal = Decimal(exact.numerator) / Decimal(exact.denominator)
-        return from_cents(to_cents(decimal, one.currency), one.currency) == one.item.amount
-    if one.item.kind == "usage":
-        assert redone["Quantity"].total == Fraction(one.item.quantity)
-    return redone["Amount"].total == Fraction(one.item.amount)
+        return from_cents(to_cents(decimal, explanation.currency), explanation.currency) == explanation.item.amount
+    if explanation.item.kind == "usage":
+        assert redone["Quantity"].total == Fraction(explanation.item.quantity)
+    return redone["Amount"].total == Fraction(explanation.item.amount)
 
 
 def test_the_calculator_finds_a_sum_that_is_wrong() -> None:
@@ -377,7 +382,7 @@ def versions(draw: st.DrawFn) -> tuple[Price, ...]:
 
 @given(versions(), st.data())
 def test_every_charge_can_be_checked_on_a_calculator(held: tuple[Price, ...], data: st.DataObject) -> None:
-    edges = [*(one.effective_from for one in held), SEPTEMBER.end]
+    edges = [*(version.effective_from for version in held), SEPTEMBER.end]
     used = tuple(
         UsageRollup(id_of(f"{n} {app}"), "m", {"app": app}, edges[n], edges[n + 1], data.draw(QUANTITIES))
         for n in range(len(held))
@@ -402,9 +407,9 @@ def test_every_charge_can_be_checked_on_a_calculator(held: tuple[Price, ...], da
         assert error.code == "amount_too_large"  # prices and quantities may both be large
         return
     for item in invoice.items:
-        one = explain(item, invoice, used, held)
-        assert one.problems == ()
-        assert is_redone(one)
+        explanation = explain(item, invoice, used, held)
+        assert explanation.problems == ()
+        assert is_redone(explanation)
 
 
 @given(
@@ -424,9 +429,9 @@ def test_a_charge_for_any_part_of_a_month_can_be_checked_on_a_calculator(
         ]
     )
     for item in invoice.items:
-        one = explain(item, invoice)
-        assert one.problems == ()
-        assert is_redone(one)
+        explanation = explain(item, invoice)
+        assert explanation.problems == ()
+        assert is_redone(explanation)
 
 
 # --- As data -------------------------------------------------------------------------------------------------------
@@ -435,8 +440,8 @@ def test_a_charge_for_any_part_of_a_month_can_be_checked_on_a_calculator(
 def test_an_explanation_as_json_has_every_digit_and_no_float() -> None:
     used = (rollup("machine_seconds", "100000.000000000000001", region="iad"), rollup("requests", "3"))
     invoice = invoice_of(*used)
-    one = explain(invoice.items[0], invoice, used)
-    data = json.loads(json.dumps(one.as_data()), parse_float=_refuse)
+    explanation = explain(invoice.items[0], invoice, used)
+    data = json.loads(json.dumps(explanation.as_data()), parse_float=_refuse)
     assert data["sums"][1] == {
         "title": "Amount",
         "unit": "USD",
@@ -470,7 +475,8 @@ def test_an_explanation_again_is_the_same() -> None:
 
 def test_the_terms_of_a_price_fit_on_a_line() -> None:
     shown = {
-        held.key: dict(explained_price(held).facts)["Charged by"] for held in (REQUESTS, EGRESS, MACHINES, SUPPORT)
+        known_price.key: dict(explained_price(known_price).facts)["Charged by"]
+        for known_price in (REQUESTS, EGRESS, MACHINES, SUPPORT)
     }
     assert shown == {
         "requests": "per_unit: unit_amount 0.10",
@@ -511,10 +517,10 @@ def test_an_explanation_as_data_has_everything_that_people_read() -> None:
     used = (rollup("egress_gb", "110", region="iad"),)
     invoice = invoice_of(*used)
     (item,) = invoice.items
-    one = explain_item(
+    explanation = explain_item(
         item, explain_rounding([item], "USD")[item.id], "USD", used, EGRESS, facts=[("Customer", "Acme Inc.")]
     )
-    assert one.as_data() == {
+    assert explanation.as_data() == {
         "id": str(item.id),
         "kind": "usage",
         "organization_id": "acme",
@@ -584,8 +590,8 @@ def test_an_explanation_as_data_has_everything_that_people_read() -> None:
 
 
 def test_an_item_without_a_price_has_none_as_data() -> None:
-    one = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
-    assert (one.as_data()["price"], one.as_data()["problems"], one.facts) == (None, [], ())
+    explanation = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
+    assert (explanation.as_data()["price"], explanation.as_data()["problems"], explanation.facts) == (None, [], ())
 
 
 # --- In words ------------------------------------------------------------------------------------------------------
@@ -593,8 +599,8 @@ def test_an_item_without_a_price_has_none_as_data() -> None:
 
 def test_usage_without_dimensions_is_named_by_its_meter_and_with_several_by_all_of_them() -> None:
     used = (rollup("requests", "3"), rollup("requests", "4", region="ams", app="web"))
-    one = explained(invoice_of(*used), rollups=used)
-    assert [line.label for line in one.sums[0].lines] == [
+    explanation = explained(invoice_of(*used), rollups=used)
+    assert [line.label for line in explanation.sums[0].lines] == [
         "requests; 2026-09-01 to 2026-10-01",
         "app web, region ams; 2026-09-01 to 2026-10-01",
     ]
@@ -667,9 +673,9 @@ def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
     used = (rollup("requests", "3"),)
     invoice = invoice_of(*used)
     bare = replace(invoice.items[0], detail={})
-    one = explain(bare, replace(invoice, items=(bare,)), used)
-    assert one.problems == ("Units: the steps charge for 0 and 0 are free, together not the 3 that were used",)
-    assert sums(one)[1:] == [("Amount", [("amount as entered", "", Decimal("0.3"))], Decimal("0.3"))]
+    explanation = explain(bare, replace(invoice, items=(bare,)), used)
+    assert explanation.problems == ("Units: the steps charge for 0 and 0 are free, together not the 3 that were used",)
+    assert sums(explanation)[1:] == [("Amount", [("amount as entered", "", Decimal("0.3"))], Decimal("0.3"))]
 
 
 def test_a_negotiated_price_as_data_has_its_record_and_the_list_price() -> None:
@@ -707,8 +713,8 @@ def test_a_quantity_in_steps_shows_a_division_where_there_is_one(
     own = replace(REQUESTS, transform_quantity=TransformedQuantity.from_data(transform))
     used = (rollup("requests", "250"),)
     (item,) = invoice_of(*used, prices=(own,)).items
-    one = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", used, own)
-    (quantity,) = (found for found in one.sums if found.title == "Quantity")
+    explanation = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", used, own)
+    (quantity,) = (step_sum for step_sum in explanation.sums if step_sum.title == "Quantity")
     first, second = quantity.lines
     assert (first.label, first.product, second.amount) == ("used", factors, Decimal(rounded))
-    assert one.problems == ()
+    assert explanation.problems == ()

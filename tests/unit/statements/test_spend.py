@@ -44,7 +44,9 @@ def day(number: int) -> date:
 def on(items: list[SpendItem], as_of: datetime = END) -> dict[int, int]:
     """Return the cents of the days of September with spend."""
     return {
-        one.day.day: one.amount_cents for one in split_by_day(items, SEPTEMBER, "USD", as_of).days if one.amount_cents
+        day_spend.day.day: day_spend.amount_cents
+        for day_spend in split_by_day(items, SEPTEMBER, "USD", as_of).days
+        if day_spend.amount_cents
     }
 
 
@@ -93,7 +95,7 @@ def test_the_row_for_the_whole_invoice_has_the_cents_of_its_items_in_every_list(
     ]
     assert rows(split_by_dimension(items, "app", "USD")) == [("a", 1), ("b", 1), (None, -1)]
     spend = split_by_day(items, SEPTEMBER, "USD", END)
-    assert (sum(one.amount_cents for one in spend.days), spend.whole_invoice_cents) == (2, -1)
+    assert (sum(day_spend.amount_cents for day_spend in spend.days), spend.whole_invoice_cents) == (2, -1)
 
 
 def test_a_long_list_is_folded_into_its_largest_and_one_row_for_the_rest() -> None:
@@ -209,14 +211,17 @@ def test_discounts_credits_and_taxes_have_no_day() -> None:
     items = [item("3.00"), item("-1.00", "discount", "Discounts"), item("0.38", "tax", "VAT")]
     spend = split_by_day(items, SEPTEMBER, "USD", END)
     assert spend.whole_invoice_cents == -62
-    assert sum(one.amount_cents for one in spend.days) == 300
+    assert sum(day_spend.amount_cents for day_spend in spend.days) == 300
 
 
 def test_this_month_is_compared_with_the_last_per_product_the_largest_change_first() -> None:
     now = total_by_product([item("12.00"), item("3.00", product="Volumes"), item("1.00", product="Egress")])
     before = total_by_product([item("10.00"), item("29.00", product="Support"), item("1.00", product="Egress")])
     compared = compare_products(now, before, SEPTEMBER.plus(-1))
-    changes = [(one.label, one.before_cents, one.now_cents, one.difference_cents) for one in compared.by_product]
+    changes = [
+        (difference.label, difference.before_cents, difference.now_cents, difference.difference_cents)
+        for difference in compared.by_product
+    ]
     assert compared.month == "2026-08"
     assert changes == [
         ("Support", 2900, 0, -2900),
@@ -241,7 +246,7 @@ def test_a_total_that_was_rounded_elsewhere_is_met_all_the_same() -> None:
 
 quantities = st.decimals(min_value=0, max_value=10**9, places=6)
 names = st.sampled_from(["web", "worker", "db", None])
-parts = st.lists(st.builds(lambda app, q: UsagePart({"app": app}, q), names, quantities), max_size=6)
+parts = st.lists(st.builds(lambda app, quantity: UsagePart({"app": app}, quantity), names, quantities), max_size=6)
 days = st.dictionaries(
     st.one_of(st.none(), st.integers(1, 30).map(day)), quantities.filter(lambda quantity: quantity > 0), max_size=31
 )
@@ -262,14 +267,14 @@ def invoices(draw: st.DrawFn) -> list[SpendItem]:
 
 @given(invoices())
 def test_every_list_adds_up_to_the_total(items: list[SpendItem]) -> None:
-    total = sum(one.amount_cents for one in items)
+    total = sum(line.amount_cents for line in items)
     spend = break_down(items, SEPTEMBER, "USD", END)
     assert sum(share.amount_cents for share in spend.by_product) == total
     assert sum(share.amount_cents for share in spend.by_app) == total
     assert sum(share.amount_cents for share in spend.by_region) == total
     beside = (spend.by_day.day_not_known_cents or 0) + (spend.by_day.whole_invoice_cents or 0)
-    assert sum(one.amount_cents for one in spend.by_day.days) + beside == total
-    assert [one.day for one in spend.by_day.days] == [day(1) + timedelta(days=n) for n in range(30)]
+    assert sum(day_spend.amount_cents for day_spend in spend.by_day.days) + beside == total
+    assert [share.day for share in spend.by_day.days] == [day(1) + timedelta(days=n) for n in range(30)]
 
 
 @given(amounts_exact, st.lists(quantities, min_size=1, max_size=20).filter(any))
@@ -304,4 +309,4 @@ def test_every_list_of_an_invoice_in_yen_is_in_yen() -> None:
     spend = break_down(items, SEPTEMBER, "JPY", END)
     assert rows(spend.by_app) == [("web", 7), ("worker", 3)]
     assert rows(spend.by_region) == [("nrt", 7), ("kix", 3)]
-    assert [one.amount_cents for one in spend.by_day.days[:4]] == [7, 0, 3, 0]
+    assert [day_spend.amount_cents for day_spend in spend.by_day.days[:4]] == [7, 0, 3, 0]

@@ -57,7 +57,11 @@ class Page(HTMLParser):
             self._texts.append(data)
 
     def of(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
-        return [found for name, found in self.tags if name == tag and attributes.items() <= found.items()]
+        return [
+            attribute_values
+            for name, attribute_values in self.tags
+            if name == tag and attributes.items() <= attribute_values.items()
+        ]
 
 
 def spent(amount: str, product: str = "Machines", **changes: Any) -> SpendItem:
@@ -88,17 +92,17 @@ MACHINES = spent("6.00", usage=[UsagePart({"app": "web", "region": "ams"}, Decim
 
 def test_the_page_has_the_amount_owed_the_invoice_its_due_date_and_its_items() -> None:
     shown = page(september(MACHINES, lines=(line("6.00"),)))
-    for said in (
+    for text in (
         "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "Due $6.00", "September 2026",
         "Machines as used 3 seconds × 0.1", "web", "ams", "4 Oct 2026, 01:00 UTC",
     ):  # fmt: skip
-        assert said in shown.text
+        assert text in shown.text
 
 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     shown = page(september(MACHINES, lines=(line("6.00"),)))
     assert {tag for tag, _ in shown.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "embed"})
-    assert [name for _, found in shown.tags for name in found if name in ("src", "href", "onclick")] == []
+    assert [name for _, attributes in shown.tags for name in attributes if name in ("src", "href", "onclick")] == []
     assert "url(" not in shown.html
     assert "@import" not in shown.html
 
@@ -159,12 +163,12 @@ def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
         ),
         completeness=Completeness(date(2026, 9, 19), date(2026, 9, 30), ()),
     )
-    for said in (
+    for text in (
         "VAT 19 % $6.00 $1.14", "Welcome credit Never $50.00 $12.34",
         "Deposit (also pays taxes) Never $9.00 $5.00", "Compared with August 2026",
         "Machines $4.00 $6.00 +$2.00", "Includes all usage received by the end of 2026-09-19 (UTC).",
     ):  # fmt: skip
-        assert said in shown.text
+        assert text in shown.text
 
 
 def test_each_tax_is_on_the_page_with_its_category_and_legal_text() -> None:

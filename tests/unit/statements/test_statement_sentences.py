@@ -146,8 +146,8 @@ def test_terms_of_a_contract_are_shown_with_their_numbers(kind: str, detail: dic
 
 def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
     item = StatementItem("Machines", "shared", "1 second x 1.94 per 2,592,000", "0.00000074845679012346", 0)
-    one = StatementInvoice("2026-09", "open", "USD", 0, NOW, NOW.date(), None, None, None, (item,))
-    data = json.loads(json.dumps(statement(one).as_data()))
+    september = StatementInvoice("2026-09", "open", "USD", 0, NOW, NOW.date(), None, None, None, (item,))
+    data = json.loads(json.dumps(statement(september).as_data()))
     assert data["upcoming_cents"] == {"USD": 0}
     assert data["owed_cents"] == {}
     assert data["invoices"][0]["items"][0]["amount"] == "0.00000074845679012346"

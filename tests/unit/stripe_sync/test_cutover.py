@@ -154,7 +154,7 @@ def test_an_approval_holds_while_the_total_does_not_exceed_it(approved: int, pas
 
 def test_each_currency_is_compared_with_itself() -> None:
     totals = [OrganizationTotals("acme", "USD", 100, 100), OrganizationTotals("bolt", "JPY", 900, 300)]
-    assert [(one.currency, one.passes) for one in judge_totals(totals, 50, {"USD": 10**6})] == [
+    assert [(total.currency, total.passes) for total in judge_totals(totals, 50, {"USD": 10**6})] == [
         ("JPY", False),
         ("USD", True),
     ]
@@ -189,7 +189,7 @@ def test_who_is_new_has_changed_by_all_that_they_are_billed() -> None:
     """A dollar more for each: they are named in the order of their names."""
     totals = [OrganizationTotals("crux", "USD", 300, 200), OrganizationTotals("bolt", "USD", 100, None)]
     (verdict,) = judge_totals(totals, 50, {})
-    assert [one.organization_id for one in verdict.contributors] == ["bolt", "crux"]
+    assert [contributor.organization_id for contributor in verdict.contributors] == ["bolt", "crux"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_largest_changes_are_named_first_also_of_those_who_left() -> None:
         OrganizationTotals("crux", "USD", 0, 2000),
     ]
     (verdict,) = judge_totals(totals, 50, {})
-    assert [one.organization_id for one in verdict.contributors] == ["bolt", "crux", "acme"]
+    assert [contributor.organization_id for contributor in verdict.contributors] == ["bolt", "crux", "acme"]
 
 
 def test_an_approved_total_is_read_from_a_tag() -> None:

@@ -20,7 +20,7 @@ ORPHAN = replace(THEIRS, stripe_id="in_9", invoice_id="inv-9", organization_id="
 
 
 def found(*theirs: FoundInvoice) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(one.kind, one.message, one.stripe_ids) for one in reconcile([OURS], theirs)]
+    return [(difference.kind, difference.message, difference.stripe_ids) for difference in reconcile([OURS], theirs)]
 
 
 @pytest.mark.parametrize("status", ["open", "paid", "uncollectible"])
@@ -83,9 +83,9 @@ def test_what_is_missing_says_who_lost_it_and_whether_it_may_be_sent_again(
     ours: ExpectedInvoice, theirs: list[FoundInvoice], how: str, what_to_do: str, taken_back: tuple[str, ...]
 ) -> None:
     """What a human took back in Stripe is not simply sent again: the customer was told that it is not owed."""
-    (one,) = reconcile([ours], theirs)
-    assert (one.kind, one.message) == ("missing", f"$35.45 was billed, Stripe has no invoice{how}")
-    assert (one.what_to_do, one.stripe_ids) == (what_to_do, taken_back)
+    (difference,) = reconcile([ours], theirs)
+    assert (difference.kind, difference.message) == ("missing", f"$35.45 was billed, Stripe has no invoice{how}")
+    assert (difference.what_to_do, difference.stripe_ids) == (what_to_do, taken_back)
 
 
 def test_two_invoices_for_one_ask_the_customer_twice() -> None:
@@ -116,14 +116,14 @@ def test_lines_that_differ_and_add_up_all_the_same_are_found() -> None:
 def test_one_line_twice_in_place_of_another_differs() -> None:
     ours = replace(OURS, total_cents=2400, lines=(("one", 1200), ("two", 1200)))
     theirs = replace(THEIRS, total_cents=2400, lines=(("one", 1200), ("one", 1200)))
-    assert [one.message for one in reconcile([ours], [theirs])] == ["1 lines differ, first item two"]
+    assert [difference.message for difference in reconcile([ours], [theirs])] == ["1 lines differ, first item two"]
 
 
 def test_each_line_that_differs_is_listed_with_the_cents_of_both_sides() -> None:
     """Of $12.00 + $23.45 somebody made $13.00 + $22.45, the second as a line of their own."""
     theirs = replace(THEIRS, lines=(("one", 1300), ("three", 2245)))
-    (one,) = reconcile([OURS], [theirs])
-    assert one.lines == (
+    (difference,) = reconcile([OURS], [theirs])
+    assert difference.lines == (
         LineDifference("one", 1200, 1300),
         LineDifference("three", None, 2245),
         LineDifference("two", 2345, None),
@@ -132,8 +132,8 @@ def test_each_line_that_differs_is_listed_with_the_cents_of_both_sides() -> None
 
 def test_a_line_that_is_alike_on_both_sides_is_not_listed() -> None:
     theirs = replace(THEIRS, lines=(("one", 1200), ("three", 2345)))
-    (one,) = reconcile([OURS], [theirs])
-    assert one.lines == (LineDifference("three", None, 2345), LineDifference("two", 2345, None))
+    (difference,) = reconcile([OURS], [theirs])
+    assert difference.lines == (LineDifference("three", None, 2345), LineDifference("two", 2345, None))
 
 
 def test_lines_that_were_not_read_are_only_counted() -> None:
@@ -166,7 +166,7 @@ def test_lines_need_be_read_only_where_currency_total_or_their_number_differ(the
 )
 def test_lines_of_an_invoice_that_was_right_when_we_sent_it_were_edited_since(ours: ExpectedInvoice, kind: str) -> None:
     theirs = replace(THEIRS, lines=(("one", 1300), ("two", 2245)))
-    assert [one.kind for one in reconcile([ours], [theirs])] == [kind]
+    assert [difference.kind for difference in reconcile([ours], [theirs])] == [kind]
 
 
 MARKED = replace(SETTLED, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-06"), ("organization", "acme")))
@@ -174,10 +174,10 @@ MARKED = replace(SETTLED, metadata=(("fly_billing_invoice", "inv-1"), ("month", 
 
 def test_changed_metadata_is_listed_by_name_with_its_old_value() -> None:
     theirs = replace(THEIRS, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-07"), ("note", "called them")))
-    (one,) = reconcile([MARKED], [theirs])
-    assert (one.kind, one.stripe_ids) == ("edited", ("in_1",))
-    assert one.message == "metadata: month is 2023-07, not 2023-06, organization is gone, not acme"
-    assert one.what_to_do == "restore it in Stripe's dashboard: month=2023-06, organization=acme"
+    (difference,) = reconcile([MARKED], [theirs])
+    assert (difference.kind, difference.stripe_ids) == ("edited", ("in_1",))
+    assert difference.message == "metadata: month is 2023-07, not 2023-06, organization is gone, not acme"
+    assert difference.what_to_do == "restore it in Stripe's dashboard: month=2023-06, organization=acme"
 
 
 def test_metadata_is_compared_only_where_it_was_looked_at_and_had_been_right() -> None:
@@ -201,9 +201,9 @@ def test_an_invoice_with_our_mark_that_is_not_ours_is_an_orphan() -> None:
 
 
 def test_an_invoice_that_is_void_here_and_not_in_stripe_is_an_orphan_of_ours() -> None:
-    (one,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
+    (difference,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
     said = "Stripe has an invoice over $1.00 that is marked as ours, but Stripe should not have it"
-    assert (one.kind, one.message, one.is_known_here) == ("orphaned", said, True)
+    assert (difference.kind, difference.message, difference.is_known_here) == ("orphaned", said, True)
 
 
 def test_a_voided_orphan_is_nobodys_business() -> None:
@@ -235,9 +235,9 @@ BY_HAND = "find out who made it; delete the draft or void it in Stripe"
 def test_every_discrepancy_names_its_organization_and_the_fix(
     theirs: list[FoundInvoice], kind: str, what_to_do: str
 ) -> None:
-    (one,) = reconcile([OURS], theirs)
-    assert (one.kind, one.what_to_do) == (kind, what_to_do)
-    assert (one.organization_id, one.invoice_id) == ("acme", "inv-1")
+    (difference,) = reconcile([OURS], theirs)
+    assert (difference.kind, difference.what_to_do) == (kind, what_to_do)
+    assert (difference.organization_id, difference.invoice_id) == ("acme", "inv-1")
 
 
 @pytest.mark.parametrize(
@@ -252,6 +252,6 @@ def test_every_discrepancy_names_its_organization_and_the_fix(
 def test_of_orphans_only_a_draft_that_nobody_here_knows_is_removed(
     status: str, known: tuple[str, ...], what_to_do: str
 ) -> None:
-    (one,) = reconcile([OURS], [THEIRS, replace(ORPHAN, status=status)], known)
-    assert (one.kind, one.what_to_do) == ("orphaned", what_to_do)
-    assert (one.organization_id, one.invoice_id) == ("bolt", "inv-9")
+    (difference,) = reconcile([OURS], [THEIRS, replace(ORPHAN, status=status)], known)
+    assert (difference.kind, difference.what_to_do) == ("orphaned", what_to_do)
+    assert (difference.organization_id, difference.invoice_id) == ("bolt", "inv-9")

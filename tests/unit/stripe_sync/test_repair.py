@@ -24,7 +24,7 @@ def actions(ours: ExpectedInvoice | None, *theirs: FoundInvoice, known: tuple[st
 
 def plan(ours: ExpectedInvoice | None, *theirs: FoundInvoice, known: tuple[str, ...] = ()) -> Plan:
     """Return what is to be done: (verb, Stripe ids, whether it is safe)."""
-    return [(one.verb, one.stripe_ids, one.is_safe) for one in actions(ours, *theirs, known=known)]
+    return [(action.verb, action.stripe_ids, action.is_safe) for action in actions(ours, *theirs, known=known)]
 
 
 def test_where_both_sides_agree_there_is_nothing_to_do() -> None:
@@ -202,7 +202,7 @@ UNMARKED = (("month", "2023-06"),)
 def test_a_confirmation_shows_the_planned_action(
     ours: ExpectedInvoice | None, theirs: list[FoundInvoice], sentence: str
 ) -> None:
-    assert [one.sentence for one in actions(ours, *theirs)] == [sentence]
+    assert [action.sentence for action in actions(ours, *theirs)] == [sentence]
 
 
 @pytest.mark.parametrize(

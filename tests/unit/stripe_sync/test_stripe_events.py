@@ -441,9 +441,9 @@ def test_a_cause_without_an_explanation_is_alerted_as_a_failed_payment() -> None
 
 def test_every_cause_has_its_words() -> None:
     codes = {
-        judge(event(type, next_attempt_at=again), standing(status, state, id)).code
+        judge(event(type, next_attempt_at=next_attempt), standing(status, state, id)).code
         for type in ("paid", "voided", "marked_uncollectible", "payment_failed", "finalization_failed")
-        for again in (None, NOON)
+        for next_attempt in (None, NOON)
         for status in ("finalized", "uncollectible", "paid", "void")
         for state in ("finalized", "verified")
         for id in ("in_1", "in_2")

@@ -54,8 +54,8 @@ def test_the_key_names_the_invoice_the_generation_the_step_and_the_batch() -> No
 
 
 def test_the_hash_does_not_depend_on_the_order_in_which_parameters_were_written_down() -> None:
-    one = StripeRequest("create", {"customer": "cus_1", "currency": "usd"})
-    assert request_hash(one) == request_hash(StripeRequest("create", {"currency": "usd", "customer": "cus_1"}))
+    request = StripeRequest("create", {"customer": "cus_1", "currency": "usd"})
+    assert request_hash(request) == request_hash(StripeRequest("create", {"currency": "usd", "customer": "cus_1"}))
 
 
 def test_the_hash_is_the_same_in_every_process_and_release() -> None:

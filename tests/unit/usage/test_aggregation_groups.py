@@ -7,7 +7,7 @@ from fly_billing.usage.rules.aggregation_groups import aggregation_groups
 
 def groups(*priced: tuple[str, str]) -> set[frozenset[str]]:
     found = aggregation_groups(priced)
-    return {frozenset(one for one in found if found[one] == group) for group in found.values()}
+    return {frozenset(meter for meter in found if found[meter] == group) for group in found.values()}
 
 
 def test_dimensions_of_one_price_count_together() -> None:

@@ -37,7 +37,7 @@ def used(
 
 
 def quantities(segments: Sequence[SegmentUsage]) -> list[Decimal]:
-    return [one.quantity for one in segments]
+    return [segment.quantity for segment in segments]
 
 
 def by_day(segment: SegmentUsage) -> dict[int, Decimal]:
@@ -57,7 +57,7 @@ def level(time: str, quantity: str, value: str = "one", name: str = "1") -> Meas
         (Aggregation("unique", unique_of="user"), "2", ["2", "0"], {3: "1", 10: "1"}),
         (Aggregation("latest"), "3", ["0", "3"], {20: "3"}),
     ],
-    ids=lambda it: it.name if isinstance(it, Aggregation) else "",
+    ids=lambda value: value.name if isinstance(value, Aggregation) else "",
 )
 def test_a_month_has_one_quantity_however_it_is_cut_and_each_part_what_it_added(
     how: Aggregation, whole: str, halves: list[str], days: dict[int, str]
@@ -79,8 +79,8 @@ def test_of_events_at_one_time_the_greatest_source_and_id_is_the_latest() -> Non
 
 
 def test_a_month_without_events_has_only_the_quantity_of_its_levels() -> None:
-    for how in ("sum", "count", "max", "latest"):
-        assert used(Aggregation(how), [], carried={"one": Decimal(5)}) == []
+    for kind in ("sum", "count", "max", "latest"):
+        assert used(Aggregation(kind), [], carried={"one": Decimal(5)}) == []
     (month,) = used(SECONDS, [], carried={"one": Decimal(1)})
     assert (month.quantity, month.events) == (Decimal(2_592_000), 0)
 
@@ -142,7 +142,7 @@ def test_wherever_a_volume_moves_it_is_held_once() -> None:
     told = {place: [level(time, "10", name=time) for time in times] for place, times in moves.items()}
     held = Decimal(0)
     for place, events in told.items():
-        others = [event for other, ones in told.items() if other != place for event in ones]
+        others = [event for other, events_there in told.items() if other != place for event in events_there]
         held += sum(quantities(used(GB_HOURS, events, elsewhere=others)))
     assert held == Decimal(7200)
 

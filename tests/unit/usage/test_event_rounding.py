@@ -19,8 +19,8 @@ def month_of(quantities: Sequence[str], step: str, rounding: str = "up", name: s
     """Return what events of these quantities, an hour apart from the 3rd on, come to in September."""
     how = Aggregation(name, round_each_event=EventRounding(Decimal(step), rounding))
     events = [
-        Measurement(at("2026-09-03") + timedelta(hours=n), "phone", f"c{n}", Decimal(one))
-        for n, one in enumerate(quantities)
+        Measurement(at("2026-09-03") + timedelta(hours=n), "phone", f"c{n}", Decimal(quantity))
+        for n, quantity in enumerate(quantities)
     ]
     return UsageOfMonth(how, SEPTEMBER, events, SEPTEMBER.end).until(SEPTEMBER.end)
 
@@ -53,7 +53,7 @@ def test_the_highest_and_the_last_event_are_rounded_as_well() -> None:
 
 @given(st.lists(st.integers(0, 10**6), max_size=8), st.integers(1, 3600))
 def test_rounding_up_adds_less_than_a_step_an_event_and_down_takes_less(quantities: list[int], step: int) -> None:
-    texts = [str(one) for one in quantities]
+    texts = [str(quantity) for quantity in quantities]
     up, down = month_of(texts, str(step)), month_of(texts, str(step), "down")
     assert up % step == down % step == 0
     assert 0 <= up - sum(quantities) <= len(texts) * (step - 1)

@@ -28,7 +28,7 @@ VALUES: Any = st.recursive(
 @given(st.lists(VALUES, max_size=5), st.sampled_from([None, 1]), st.booleans())
 def test_elements_are_those_of_a_json_parser(values: list[Any], indent: int | None, is_ascii: bool) -> None:
     text = json.dumps(values, indent=indent, ensure_ascii=is_ascii)
-    assert [json.loads(one) for one in cut(f" \n{text}\r\n")] == values
+    assert [json.loads(part) for part in cut(f" \n{text}\r\n")] == values
 
 
 @pytest.mark.parametrize("before", [PIECE - 3, PIECE - 2, PIECE - 1, PIECE])
@@ -36,7 +36,7 @@ def test_an_element_is_whole_wherever_a_piece_ends(before: int) -> None:
     """Quotes, escapes and brackets on both sides of the edge."""
     values = ["x" * (before - 4), 'a\\"]', {"b": "\\"}, [1]]
     text = json.dumps(values)
-    assert [json.loads(one) for one in cut(text)] == values
+    assert [json.loads(part) for part in cut(text)] == values
 
 
 def test_one_object_is_one_element() -> None:
@@ -72,7 +72,7 @@ def test_what_was_cut_before_an_array_is_torn_is_whole(text: str, whole: list[st
 
 def test_an_element_that_is_too_long_is_never_held_as_a_whole() -> None:
     text = f'[1, "{"x" * (LONGEST_LINE + 1)}", 2]'
-    one, two, three = cut(text)
-    assert (one, three) == ("1", "2")
-    assert isinstance(two, TruncatedElement)
-    assert len(two) <= 200
+    first, second, third = cut(text)
+    assert (first, third) == ("1", "2")
+    assert isinstance(second, TruncatedElement)
+    assert len(second) <= 200

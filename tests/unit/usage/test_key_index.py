@@ -26,13 +26,13 @@ def new_index(folder: str) -> KeyIndex:
 
 
 def found(index: KeyIndex, keys: list[tuple[int, int]]) -> set[tuple[int, int]]:
-    hashes, days = np.array([one for one, _ in keys], np.uint64), np.array([day for _, day in keys], np.int64)
+    hashes, days = np.array([key for key, _ in keys], np.uint64), np.array([day for _, day in keys], np.int64)
     hits = index.find_and_add(make_entries(hashes, days))
     return {(int(prefix), int(day)) for prefix, day in zip(hits.prefixes, hits.days, strict=True)}
 
 
 def expected(keys: list[tuple[int, int]], landed: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    sought = {max(1, one >> 16) for one, _ in keys}
+    sought = {max(1, key >> 16) for key, _ in keys}
     return {(prefix, day) for prefix, day in landed if prefix in sought}
 
 
@@ -43,7 +43,7 @@ def test_just_the_days_on_which_a_key_landed_before_are_found(landings: list[lis
         index = new_index(folder)
         for keys in landings:
             assert found(index, keys) == expected(keys, landed)
-            landed |= {(max(1, one >> 16), day) for one, day in keys}
+            landed |= {(max(1, key >> 16), day) for key, day in keys}
 
 
 def test_no_key_is_missed_while_the_index_grows() -> None:

@@ -22,7 +22,7 @@ def test_usage_that_does_not_fit_into_memory_is_spilled_where_nobody_else_can_re
     duck.execute(MANY)
     (spilled,) = duck.execute("select current_setting('temp_directory')").fetchall()
     folder = Path(spilled[0]).parent
-    assert [one for one in folder.rglob("*") if one.is_file()]  # it did spill
+    assert [path for path in folder.rglob("*") if path.is_file()]  # it did spill
     assert is_private(folder)
     duck.close()
     del duck

@@ -47,9 +47,9 @@ def item(name: str, amount: str, kind: str = "usage", *steps: PriceStep, **chang
 
 def invoice(*items: BilledItem, currency: str = "USD") -> ExportedInvoice:
     """Round these items as an invoice does: once, the cents shared out."""
-    amounts = [one.amount for one in items]
+    amounts = [line.amount for line in items]
     cents = share_out_cents(amounts, currency)
-    rounded = [replace(one, amount_cents=share) for one, share in zip(items, cents, strict=True)]
+    rounded = [replace(line, amount_cents=share) for line, share in zip(items, cents, strict=True)]
     return ExportedInvoice(
         "ACME-0007", "acme", "Acme", SEPTEMBER, currency, to_cents(exact_sum(amounts), currency), rounded
     )
@@ -169,8 +169,8 @@ def test_usage_charged_in_steps_consumed_what_was_used(
     quantity: str, transformed: dict[str, str], consumed: str
 ) -> None:
     step = PriceStep.of("all", Decimal(quantity), Decimal(1))
-    one = item("api", quantity, "usage", step, quantity=Decimal(quantity))
-    (row,) = rows_of(replace(one, detail={**one.detail, "transformed": transformed}))
+    billed = item("api", quantity, "usage", step, quantity=Decimal(quantity))
+    (row,) = rows_of(replace(billed, detail={**billed.detail, "transformed": transformed}))
     assert picked(row, "PricingQuantity", "ConsumedQuantity", "ListCost") == [
         Decimal(quantity), Decimal(consumed), Decimal(quantity),
     ]  # fmt: skip
@@ -179,14 +179,14 @@ def test_usage_charged_in_steps_consumed_what_was_used(
 def test_usage_of_tiers_in_steps_is_consumed_in_proportion() -> None:
     """90 used, charged as 100: three fifths of it in the first tier."""
     tiers = [PriceStep.of("0 to 60", Decimal(60), Decimal(2)), PriceStep.of("above 60", Decimal(40), Decimal(1))]
-    one = item("api", "160", "usage", *tiers, quantity=Decimal(100))
-    rows = rows_of(replace(one, detail={**one.detail, "transformed": {"used": "90", "divide_by": "1"}}))
+    billed = item("api", "160", "usage", *tiers, quantity=Decimal(100))
+    rows = rows_of(replace(billed, detail={**billed.detail, "transformed": {"used": "90", "divide_by": "1"}}))
     assert [row["ConsumedQuantity"] for row in rows] == [54, 36]
 
 
 def test_usage_inside_a_step_that_was_begun_before_is_consumed_at_no_charge() -> None:
-    one = item("api", "0", "usage", quantity=Decimal(0))
-    (row,) = rows_of(replace(one, detail={**one.detail, "transformed": {"used": "150", "divide_by": "1"}}))
+    billed = item("api", "0", "usage", quantity=Decimal(0))
+    (row,) = rows_of(replace(billed, detail={**billed.detail, "transformed": {"used": "150", "divide_by": "1"}}))
     assert picked(row, "ConsumedQuantity", "BilledCost") == [150, 0]
 
 
@@ -236,7 +236,7 @@ def test_the_list_cost_of_a_tax_is_that_of_the_items_it_is_on() -> None:
     credit = item("prepaid", "-36", "credit", price_key=None, detail={"applied_to": applied})
 
     def tax(name: str, amount: str, percent: str, **taxed: str) -> BilledItem:
-        parts = [{"item": str(id_of(one.replace("_", " "))), "amount": part} for one, part in taxed.items()]
+        parts = [{"item": str(id_of(key.replace("_", " "))), "amount": part} for key, part in taxed.items()]
         return item(name, amount, "tax", price_key=None, detail={"percent": percent, "base": "0", "taxed": parts})
 
     high = tax("high", "19.20", "20", api="80", at_least="16")
@@ -265,11 +265,11 @@ def test_the_region_comes_from_the_usage_or_the_price_and_other_dimensions_are_t
         dimensions={"app": "web", "preset": "shared-cpu-1x", "region": "ams"},
     )  # fmt: skip
     egress = item("egress", "1", "usage", step, match={"region": ("ams", "fra")}, dimensions={"app": "web"})
-    one, other = rows_of(machine, egress)
-    assert (one["RegionId"], other["RegionId"]) == ("ams", None)
-    assert json.loads(str(one["Tags"])) == json.loads(str(other["Tags"])) == {"fly_billing/app": "web"}
-    assert json.loads(str(one["SkuPriceDetails"])) == {"Preset": "shared-cpu-1x", "Region": "ams"}
-    assert other["SkuPriceDetails"] is None
+    machine_row, egress_row = rows_of(machine, egress)
+    assert (machine_row["RegionId"], egress_row["RegionId"]) == ("ams", None)
+    assert json.loads(str(machine_row["Tags"])) == json.loads(str(egress_row["Tags"])) == {"fly_billing/app": "web"}
+    assert json.loads(str(machine_row["SkuPriceDetails"])) == {"Preset": "shared-cpu-1x", "Region": "ams"}
+    assert egress_row["SkuPriceDetails"] is None
 
 
 def test_rows_that_miss_their_invoice_are_refused() -> None:
@@ -315,10 +315,10 @@ def test_whatever_is_billed_the_rows_add_up_to_it_and_each_price_times_its_quant
     for number, (quantity, low, high, per) in enumerate(used):
         tiers = [{"up_to": "1000", "unit_amount": low, "flat_amount": "1"}, {"unit_amount": high}]
         rated = rate({"model": "graduated", "per": per, "free_allowance": "10", "tiers": tiers}, quantity)
-        one = item(f"p{number}", str(rated.amount), "usage", *rated.steps, quantity=quantity)
+        usage = item(f"p{number}", str(rated.amount), "usage", *rated.steps, quantity=quantity)
         free = {"free_allowance_used": str(rated.allowance_used)} if rated.allowance_used else {}
-        items.append(replace(one, detail={**one.detail, **free}))
-    off = {f"p{number}": one.amount * percent / 100 for number, one in enumerate(items)}
+        items.append(replace(usage, detail={**usage.detail, **free}))
+    off = {f"p{number}": line.amount * percent / 100 for number, line in enumerate(items)}
     coupon = discount("SOME", str(-exact_sum(list(off.values()))), **{name: str(part) for name, part in off.items()})
     billed = invoice(*items, coupon, currency=currency)
     rows = focus_rows(billed, "Fly.io")
@@ -331,7 +331,7 @@ def test_whatever_is_billed_the_rows_add_up_to_it_and_each_price_times_its_quant
     consumed = sum(Fraction(str(row["ConsumedQuantity"])) for row in rows if row["ConsumedQuantity"] is not None)
     assert consumed == sum(Fraction(quantity) for quantity, *_ in used)
     at_list = sum((Fraction(str(row["ListCost"])) for row in rows), Fraction(0))
-    assert abs(at_list - sum((Fraction(one.amount) for one in items), Fraction(0))) < Fraction(1, 10**8)
+    assert abs(at_list - sum((Fraction(line.amount) for line in items), Fraction(0))) < Fraction(1, 10**8)
 
 
 # --- Negotiated prices: what is charged beside the price list ---------------------------------------------------------
@@ -339,11 +339,14 @@ def test_whatever_is_billed_the_rows_add_up_to_it_and_each_price_times_its_quant
 PRICES = "ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "ListCost", "ContractedCost"
 
 
-def negotiated(one: BilledItem, *at_list: PriceStep, free: str | None = None) -> BilledItem:
-    listed = {"amount": str(exact_sum([step.amount for step in at_list])), "steps": [one.as_data() for one in at_list]}
+def negotiated(billed: BilledItem, *at_list: PriceStep, free: str | None = None) -> BilledItem:
+    listed = {
+        "amount": str(exact_sum([step.amount for step in at_list])),
+        "steps": [step.as_data() for step in at_list],
+    }
     allowance = {"free_allowance_used": free} if free else {}
     agreed = {"of": "acme", "since": "2026-09-01T00:00:00+00:00", "list": {**listed, **allowance}}
-    return replace(one, detail={**one.detail, "negotiated": agreed})
+    return replace(billed, detail={**billed.detail, "negotiated": agreed})
 
 
 def test_where_nothing_was_negotiated_the_contracted_price_is_the_list_price() -> None:
@@ -367,8 +370,8 @@ def test_a_percentage_off_tiers_with_a_flat_fee_is_beside_the_list_tier_by_tier(
             PriceStep.fee("flat fee of above 100", fee),
         ]
 
-    one = item("api", "18", "usage", *tiers("0.09", "0.09", "4.5"), quantity=Decimal(150))
-    rows = rows_of(negotiated(one, *tiers("0.10", "0.10", "5")))
+    billed = item("api", "18", "usage", *tiers("0.09", "0.09", "4.5"), quantity=Decimal(150))
+    rows = rows_of(negotiated(billed, *tiers("0.10", "0.10", "5")))
     assert [picked(row, "ListCost", "ContractedCost") for row in rows] == [
         [10, 9],
         [5, Decimal("4.5")],
@@ -379,18 +382,18 @@ def test_a_percentage_off_tiers_with_a_flat_fee_is_beside_the_list_tier_by_tier(
 
 def test_free_units_that_both_prices_grant_cost_nothing_at_either() -> None:
     step, at_list = (PriceStep.of("all", Decimal(50), Decimal(price)) for price in ("0.01", "0.02"))
-    one = item("egress", "0.50", "usage", step, unit="GB", quantity=Decimal(150))
-    one = replace(one, detail={**one.detail, "free_allowance_used": "100"})
-    free, charged = rows_of(negotiated(one, at_list, free="100"))
+    billed = item("egress", "0.50", "usage", step, unit="GB", quantity=Decimal(150))
+    billed = replace(billed, detail={**billed.detail, "free_allowance_used": "100"})
+    free, charged = rows_of(negotiated(billed, at_list, free="100"))
     assert picked(free, *PRICES) == [0, 0, 100, 0, 0]
     assert picked(charged, *PRICES) == [Decimal("0.02"), Decimal("0.01"), 50, 1, Decimal("0.5")]
 
 
 def test_free_units_that_only_the_negotiated_price_grants_have_what_the_list_asks_for_them_on_average() -> None:
     """All 200 GB are free. At the list price they are 2.00: 0.01 a GB."""
-    one = item("egress", "0", "usage", unit="GB", quantity=Decimal(200))
-    one = replace(one, detail={"steps": [], "free_allowance_used": "200"})
-    (free,) = rows_of(negotiated(one, PriceStep.of("all", Decimal(100), Decimal("0.02")), free="100"))
+    billed = item("egress", "0", "usage", unit="GB", quantity=Decimal(200))
+    billed = replace(billed, detail={"steps": [], "free_allowance_used": "200"})
+    (free,) = rows_of(negotiated(billed, PriceStep.of("all", Decimal(100), Decimal("0.02")), free="100"))
     assert picked(free, *PRICES) == [Decimal("0.01"), 0, 200, 2, 0]
 
 
@@ -400,14 +403,14 @@ def test_one_price_for_all_beside_tiers_of_the_list_is_beside_their_average() ->
         PriceStep.of("0 to 100", Decimal(100), Decimal("0.10")),
         PriceStep.of("above 100", Decimal(50), Decimal("0.04")),
     ]
-    one = item("api", "7.50", "usage", PriceStep.of("all", Decimal(150), Decimal("0.05")), quantity=Decimal(150))
-    (row,) = rows_of(negotiated(one, *tiers))
+    billed = item("api", "7.50", "usage", PriceStep.of("all", Decimal(150), Decimal("0.05")), quantity=Decimal(150))
+    (row,) = rows_of(negotiated(billed, *tiers))
     assert picked(row, *PRICES) == [Decimal("0.08"), Decimal("0.05"), 150, 12, Decimal("7.5")]
 
 
 def test_what_no_usage_is_behind_has_all_of_the_list_amount_in_its_first_row() -> None:
-    one = item("api", "4", "usage", PriceStep.fee("flat amount", Decimal(4)), quantity=Decimal(0))
-    (row,) = rows_of(negotiated(one, PriceStep.fee("up to the minimum of 8", Decimal(8))))
+    billed = item("api", "4", "usage", PriceStep.fee("flat amount", Decimal(4)), quantity=Decimal(0))
+    (row,) = rows_of(negotiated(billed, PriceStep.fee("up to the minimum of 8", Decimal(8))))
     assert picked(row, *PRICES) == [8, 4, 1, 8, 4]
 
 
@@ -416,8 +419,8 @@ def test_a_fee_for_half_of_a_month_and_what_was_charged_before_are_beside_the_li
         share = PriceStep.of("share of the month", Decimal(15), Decimal(amount), Decimal(30))
         return [share, PriceStep.fee("already charged", Decimal("-20"))]
 
-    one = item("support", "-10", "subscription", *fee("20"), unit="day", quantity=Decimal(15))
-    paid, back = rows_of(negotiated(one, *fee("29")))
+    billed = item("support", "-10", "subscription", *fee("20"), unit="day", quantity=Decimal(15))
+    paid, back = rows_of(negotiated(billed, *fee("29")))
     assert picked(paid, *PRICES) == [29, 20, Decimal("0.5"), Decimal("14.5"), 10]
     assert picked(back, *PRICES) == [20, 20, -1, -20, -20]
 
@@ -438,7 +441,7 @@ def test_a_tax_is_on_the_contracted_and_on_the_list_cost() -> None:
 def test_both_costs_are_unit_price_times_quantity_to_the_last_digit(
     used: Decimal, price: Decimal, listed: Decimal, per: str
 ) -> None:
-    step, at_list = (PriceStep.of("all", used, one, Decimal(per)) for one in (price, listed))
+    step, at_list = (PriceStep.of("all", used, version, Decimal(per)) for version in (price, listed))
     (row,) = rows_of(negotiated(item("api", str(step.amount), "usage", step, quantity=used), at_list))
     at, contracted, quantity, list_cost, contracted_cost = (Fraction(number) for number in picked(row, *PRICES))
     assert (at * quantity, contracted * quantity) == (list_cost, contracted_cost)

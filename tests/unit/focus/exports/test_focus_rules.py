@@ -73,7 +73,7 @@ def test_a_row_as_the_specification_wants_it_breaks_no_rule() -> None:
     ],
 )
 def test_a_row_that_breaks_a_rule_is_found(changes: dict[str, str], said: str) -> None:
-    assert any(said in found for found in violations(list(ROW), [ROW, ROW | changes]))
+    assert any(said in violation for violation in violations(list(ROW), [ROW, ROW | changes]))
 
 
 def test_a_file_without_a_mandatory_column_or_with_a_foreign_one_is_found() -> None:

@@ -33,8 +33,8 @@ def item(name: str, amount: str | Decimal, kind: str = "usage", **changes: Any) 
 def draft_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> InvoiceInProgress:
     """A draft of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
     draft = InvoiceInProgress(InvoiceInputs("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
-    for one in items:
-        draft.charge(one)
+    for line in items:
+        draft.charge(line)
     return draft
 
 
@@ -65,19 +65,19 @@ def tax(name: str, percent: str | Decimal, *, is_inclusive: bool = False) -> Tax
 
 def amounts(draft: InvoiceInProgress, kind: str) -> list[Decimal]:
     """The amounts of the items of this kind, in the order in which they were made."""
-    return [one.amount for one in draft.items if one.kind == kind]
+    return [line.amount for line in draft.items if line.kind == kind]
 
 
 def left(draft: InvoiceInProgress) -> dict[str, Decimal]:
     """What is left to pay of each item, by its description."""
-    return {one.description: draft.left[one.id] for one in draft.items if one.id in draft.left}
+    return {line.description: draft.left[line.id] for line in draft.items if line.id in draft.left}
 
 
 def only(draft: InvoiceInProgress, kind: str) -> InvoiceItem:
-    (found,) = (one for one in draft.items if one.kind == kind)
+    (found,) = (line for line in draft.items if line.kind == kind)
     return found
 
 
-def applied(one: InvoiceItem) -> dict[str, str]:
+def applied(line: InvoiceItem) -> dict[str, str]:
     """What an item took from which, by description."""
-    return {part["description"]: part["amount"] for part in one.detail["applied_to"]}
+    return {part["description"]: part["amount"] for part in line.detail["applied_to"]}

@@ -39,7 +39,7 @@ def test_a_deposit_is_taken_off_after_the_tax() -> None:
     """70.00 + 5.78 - 5.00 = 70.78. A promotion of 5.00 lowers the tax: 65.00 + 5.36 = 70.36."""
     draft = settled(item("web", "70"), by=[deposit("5")])
     assert (amounts(draft, "tax"), draft.left_in_all()) == ([Decimal("5.78")], Decimal("70.78"))
-    assert [one.taxable_cents for one in draft.taxes] == [7000]
+    assert [invoice_tax.taxable_cents for invoice_tax in draft.taxes] == [7000]
     assert settled(item("web", "70"), by=[credit("5")]).left_in_all() == Decimal("70.36")
 
 
@@ -49,7 +49,7 @@ def test_a_deposit_pays_the_tax_as_well() -> None:
     detail = only(draft, "credit").detail
     assert (detail["drawn"], detail["left"], detail["pays"]) == ("75.78", "24.22", "after tax")
     assert applied(only(draft, "credit")) == {"web": "70", "sales tax 8.25 %": "5.78"}
-    assert [(one["description"], one["amount"]) for one in detail["taxes_of"]] == [("web", "5.78")]
+    assert [(part["description"], part["amount"]) for part in detail["taxes_of"]] == [("web", "5.78")]
     assert draft.left_in_all() == 0
     assert amounts(settled(item("web", "0.70"), by=[deposit("0.50")]), "credit") == [Decimal("-0.50")]
 
@@ -66,7 +66,9 @@ def test_a_correction_whose_parts_cancel_out_at_a_rate_bears_none_of_its_tax() -
         ((high,), Decimal("0.004")),
     )
     add_taxes(draft)
-    assert ("sales tax", 1, 0) in [(found.name, found.taxable_cents, found.tax_cents) for found in draft.taxes]
+    assert ("sales tax", 1, 0) in [
+        (invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes
+    ]
     vat = next(line for line in draft.items if line.tax_rate_id == SALES_TAX.id)
     assert vat.id not in taxes_by_item(draft)[id_of("late")]
 
@@ -81,7 +83,7 @@ def test_an_inclusive_tax_does_not_change() -> None:
     """119.00 with 19.00 of tax in it, less 19.00: 100.00, and still 19.00 of tax."""
     draft = settled(item("web", "119"), by=[deposit("19")], taxes=[tax("VAT", "19", is_inclusive=True)])
     assert draft.left_in_all() == 100
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(10000, 1900)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(10000, 1900)]
 
 
 def test_a_bound_deposit_pays_its_items_and_the_tax_on_them() -> None:
@@ -180,7 +182,7 @@ def test_half_of_a_fee_that_a_deposit_paid_goes_back_to_it_with_its_tax(
     )  # fmt: skip
     member = Member("acme", PriceBook([price("plan", "100")]), subscriptions=[plan])
     invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [member], earlier_taxes={AUGUST: (rate,)}))
-    back = [one.amount for one in invoice.items if one.kind == "credit"]
+    back = [line.amount for line in invoice.items if line.kind == "credit"]
     assert back == ([Decimal(to_deposit)] if to_deposit else [])
     assert invoice.amount == Decimal(total)
 
@@ -212,16 +214,16 @@ def fee_given_back(charged: str, currency: str, *paid: tuple[str, str]) -> Invoi
 def test_the_deposit_drawn_last_gets_a_refunded_fee_back_first(
     charged: str, currency: str, paid: list[tuple[str, str]], back: dict[str, str]
 ) -> None:
-    items = [one for one in fee_given_back(charged, currency, *paid).items if one.kind == "credit"]
-    assert {one.description.partition(",")[0]: one.amount for one in items} == {
+    items = [line for line in fee_given_back(charged, currency, *paid).items if line.kind == "credit"]
+    assert {line.description.partition(",")[0]: line.amount for line in items} == {
         name: Decimal(amount) for name, amount in back.items()
     }
 
 
 def test_what_goes_back_to_a_credit_is_an_item_that_says_of_which_fee() -> None:
     invoice = fee_given_back("100", "USD", ("prepaid", "60"))
-    (fee,) = (one for one in invoice.items if one.kind == "subscription")
-    (item,) = (one for one in invoice.items if one.kind == "credit")
+    (fee,) = (line for line in invoice.items if line.kind == "subscription")
+    (item,) = (line for line in invoice.items if line.kind == "credit")
     assert (item.product, item.description) == ("Credits", "prepaid, on the fee given back")
     assert (item.credit_grant_id, item.organization_id, item.amount) == (id_of("prepaid"), "acme", Decimal(5))
     assert item.detail == {
@@ -231,4 +233,4 @@ def test_what_goes_back_to_a_credit_is_an_item_that_says_of_which_fee() -> None:
         ],
     }  # fmt: skip
     assert item in fee_given_back("100", "USD", ("prepaid", "60")).items
-    assert len({one.id for one in invoice.items}) == len(invoice.items)
+    assert len({line.id for line in invoice.items}) == len(invoice.items)

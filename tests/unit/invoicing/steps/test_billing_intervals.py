@@ -37,8 +37,10 @@ QUARTER = price("quarter", "910", interval="quarter")
 HALF_YEAR = price("half-year", "1810", interval="half-year")
 YEAR = price("year", "3650", interval="year")
 MONTH = price("month", "30")
-PRICES = tuple(replace(one, effective_from=at("2020-01-01")) for one in (QUARTER, HALF_YEAR, YEAR, MONTH, REQUESTS))
-OF_KEY = {one.key: one for one in PRICES}
+PRICES = tuple(
+    replace(fee_price, effective_from=at("2020-01-01")) for fee_price in (QUARTER, HALF_YEAR, YEAR, MONTH, REQUESTS)
+)
+OF_KEY = {fee_price.key: fee_price for fee_price in PRICES}
 
 
 def month(text: str) -> BillingMonth:
@@ -57,25 +59,25 @@ def billed(first: str, last: str, *subscriptions: Subscription, prices: Sequence
     """What the fees of each month's invoice come to, where it has one; each is explained and comes out right."""
     ledger = FeeLedger(prices)
     found = {}
-    for one in months_between(month(first), month(last)):
-        fees = ledger.bill(one, *subscriptions)
+    for period in months_between(month(first), month(last)):
+        fees = ledger.bill(period, *subscriptions)
         if fees:
-            found[str(one)] = [Decimal(fee) for fee in fees] if len(fees) > 1 else fees[0]
-        are_explained(ledger, one, prices)
+            found[str(period)] = [Decimal(fee) for fee in fees] if len(fees) > 1 else fees[0]
+        are_explained(ledger, period, prices)
     return found
 
 
-def are_explained(ledger: FeeLedger, one: BillingMonth, prices: Sequence[Price]) -> None:
-    items = ledger.invoices[one].items
+def are_explained(ledger: FeeLedger, period: BillingMonth, prices: Sequence[Price]) -> None:
+    items = ledger.invoices[period].items
     rounded = explain_rounding(items, "USD")
     for item in items:
         if item.kind == "subscription":
-            held = next(each for each in prices if each.id == item.price_id)
+            held = next(version for version in prices if version.id == item.price_id)
             assert explain_item(item, rounded[item.id], "USD", price=held).problems == ()
 
 
-def items_of(ledger: FeeLedger, one: str) -> list[InvoiceItem]:
-    return [item for item in ledger.invoices[month(one)].items if item.kind == "subscription"]
+def items_of(ledger: FeeLedger, name: str) -> list[InvoiceItem]:
+    return [item for item in ledger.invoices[month(name)].items if item.kind == "subscription"]
 
 
 # --- In advance: on the last invoice before the interval begins, in nothing afterwards ------------------------------
@@ -141,7 +143,7 @@ def test_the_line_says_which_time_it_covers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "text"),
+    ("plan", "text"),
     [
         (subscription("quarter", "2026-01-01"), "quarter as used, 2026-04-01 to 2026-07-01"),
         (subscription("month", "2026-01-01"), "month as used"),
@@ -150,9 +152,9 @@ def test_the_line_says_which_time_it_covers() -> None:
         (in_advance("half-year", "2026-06-15"), "half-year as used, 2026-06-15 to 2026-07-01"),
     ],
 )  # fmt: skip
-def test_a_line_for_another_time_than_the_month_names_it(one: Subscription, text: str) -> None:
+def test_a_line_for_another_time_than_the_month_names_it(plan: Subscription, text: str) -> None:
     ledger = FeeLedger(PRICES)
-    ledger.bill(month("2026-06"), one)
+    ledger.bill(month("2026-06"), plan)
     assert items_of(ledger, "2026-06")[0].description == text
 
 
@@ -190,21 +192,21 @@ def test_an_explanation_warns_about_a_wrong_interval_or_share() -> None:
 # --- Cancelled, changed, begun again --------------------------------------------------------------------------------
 
 
-def told(one: Subscription, ended: str, in_month: str) -> Callable[[BillingMonth], Subscription]:
+def told(plan: Subscription, ended: str, in_month: str) -> Callable[[BillingMonth], Subscription]:
     """A subscription whose end is known from the invoice of this month on."""
-    return lambda billing: replace(one, ended_at=at(ended)) if billing >= month(in_month) else one
+    return lambda billing: replace(plan, ended_at=at(ended)) if billing >= month(in_month) else plan
 
 
 def lived(first: str, last: str, *known: Callable[[BillingMonth], Subscription], **of: Any) -> FeeLedger:
     ledger = FeeLedger(PRICES, **of)
-    for one in months_between(month(first), month(last)):
-        ledger.bill(one, *(each(one) for each in known))
-        are_explained(ledger, one, PRICES)
+    for period in months_between(month(first), month(last)):
+        ledger.bill(period, *(holding(period) for holding in known))
+        are_explained(ledger, period, PRICES)
     return ledger
 
 
 def fees(ledger: FeeLedger) -> dict[str, list[Decimal]]:
-    return {str(one): ledger.fees(one) for one in ledger.invoices if ledger.fees(one)}
+    return {str(period): ledger.fees(period) for period in ledger.invoices if ledger.fees(period)}
 
 
 @pytest.mark.parametrize(
@@ -225,8 +227,8 @@ def test_a_quarter_in_advance_refunds_the_unused_time_once_its_end_is_known(
 ) -> None:
     found = fees(lived("2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), ended, known_in)))
     assert found.keys() == expected.keys()
-    for one, amounts in expected.items():
-        assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[one], amounts, strict=True)] == [True]
+    for period, amounts in expected.items():
+        assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[period], amounts, strict=True)] == [True]
 
 
 def test_notice_that_is_given_for_next_month_gives_back_a_part_and_charges_nothing_in_advance() -> None:
@@ -261,8 +263,8 @@ def test_another_number_of_seats_is_charged_from_its_day_on() -> None:
     two = told(in_advance("quarter", "2026-04-01", quantity=Decimal(2)), "2026-05-16", "2026-05")
     three = in_advance("quarter", "2026-05-16", quantity=Decimal(3))
     ledger = FeeLedger(PRICES)
-    for one in months_between(month("2026-03"), month("2026-07")):
-        ledger.bill(one, two(one), *([three] if one >= month("2026-05") else []))
+    for period in months_between(month("2026-03"), month("2026-07")):
+        ledger.bill(period, two(period), *([three] if period >= month("2026-05") else []))
     assert fees(ledger) == {"2026-03": [1820], "2026-05": [-920, 1380], "2026-06": [2730]}
 
 
@@ -271,8 +273,8 @@ def test_from_the_month_to_the_quarter_the_rest_of_each_is_prorated() -> None:
     old = told(in_advance("month", "2026-04-01"), "2026-05-16", "2026-05")
     new = in_advance("quarter", "2026-05-16")
     ledger = FeeLedger(PRICES)
-    for one in months_between(month("2026-03"), month("2026-06")):
-        ledger.bill(one, old(one), *([new] if one >= month("2026-05") else []))
+    for period in months_between(month("2026-03"), month("2026-06")):
+        ledger.bill(period, old(period), *([new] if period >= month("2026-05") else []))
     back, charged = ledger.fees(month("2026-05"))
     assert abs(back + 30 * Decimal(16) / 31) < Decimal("1e-18")
     assert charged == 460
@@ -293,8 +295,8 @@ def test_a_fee_takes_the_price_of_the_first_moment_of_its_interval(
     dearer = replace(QUARTER, model=PerUnit(Decimal(1001)), effective_from=at("2026-05-15"))
     prices = [replace(OF_KEY["quarter"], effective_until=at("2026-05-15")), dearer]
     ledger = FeeLedger(prices)
-    for one in months_between(month("2026-03"), month("2026-09")):
-        ledger.bill(one, subscription("quarter", "2026-04-01", billed=billing, ended="2026-10-01"))
+    for period in months_between(month("2026-03"), month("2026-09")):
+        ledger.bill(period, subscription("quarter", "2026-04-01", billed=billing, ended="2026-10-01"))
     assert fees(ledger) == expected
 
 
@@ -349,8 +351,8 @@ def test_an_interval_from_the_start_begins_on_the_same_day_or_the_last_of_a_shor
     key: str, started: str, months: tuple[str, str], expected: list[str]
 ) -> None:
     """Each is charged whole, once, in arrears."""
-    one = subscription(key, started, anchor="start")
-    ledger = lived(*months, lambda _: one)
+    plan = subscription(key, started, anchor="start")
+    ledger = lived(*months, lambda _: plan)
     assert starts(ledger) == expected
     assert {item.amount for item in ledger.all_fees()} == {Decimal(str(OF_KEY[key].model.to_data()["unit_amount"]))}
     assert len(ledger.all_fees()) == len(expected)
@@ -358,7 +360,7 @@ def test_an_interval_from_the_start_begins_on_the_same_day_or_the_last_of_a_shor
 
 def test_a_short_month_shortens_no_later_interval_and_none_begins_before_the_anchor() -> None:
     year = list(fee_periods("month", at("2026-01-31"), at("2025-01-01"), at("2026-07-01")))
-    assert [f"{one.start:%m-%d} {one.end:%m-%d}" for one in year] == [
+    assert [f"{interval.start:%m-%d} {interval.end:%m-%d}" for interval in year] == [
         "01-31 02-28", "02-28 03-31", "03-31 04-30", "04-30 05-31", "05-31 06-30", "06-30 07-31",
     ]  # fmt: skip
     assert list(fee_periods("year", at("2026-08-01"), at("2026-06-01"), at("2026-08-01"))) == []
@@ -368,25 +370,25 @@ def test_a_short_month_shortens_no_later_interval_and_none_begins_before_the_anc
 def test_an_interval_begins_on_the_day_in_utc_wherever_it_was_agreed_and_billed() -> None:
     """Late on 31 January ten hours behind UTC is 1 February: a month begins on each first."""
     honolulu = datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-10)))
-    starts = [one.start for one in fee_periods("month", honolulu, at("2026-02-01"), at("2026-04-01"))]
+    starts = [interval.start for interval in fee_periods("month", honolulu, at("2026-02-01"), at("2026-04-01"))]
     assert starts == [at(f"2026-0{number}-01T06:00:00") for number in (2, 3)]
 
 
 def test_from_the_start_in_advance_is_charged_by_the_first_invoice_and_by_those_before_the_next_begins() -> None:
     """From 16 May: the quarters begin on 16 August and 16 November."""
-    one = in_advance("quarter", "2026-05-16", anchor="start")
-    assert billed("2026-05", "2026-11", one) == {"2026-05": 910, "2026-07": 910, "2026-10": 910}
+    plan = in_advance("quarter", "2026-05-16", anchor="start")
+    assert billed("2026-05", "2026-11", plan) == {"2026-05": 910, "2026-07": 910, "2026-10": 910}
 
 
 def test_from_the_start_cancelled_inside_the_quarter_gives_back_the_rest() -> None:
     """16 May to 16 August are 92 days; 23 of them, a quarter, were used by 8 June: 682.50 go back."""
-    one = told(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
-    assert fees(lived("2026-05", "2026-09", one)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
+    plan = told(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
+    assert fees(lived("2026-05", "2026-09", plan)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
 
 
 def test_the_time_of_day_of_the_start_counts_by_the_second() -> None:
-    one = subscription("month", "2026-05-16T18:30:00.5", "2026-07-16T18:30:00.5", anchor="start")
-    assert billed("2026-05", "2026-08", one) == {"2026-06": 30, "2026-07": 30}
+    plan = subscription("month", "2026-05-16T18:30:00.5", "2026-07-16T18:30:00.5", anchor="start")
+    assert billed("2026-05", "2026-08", plan) == {"2026-06": 30, "2026-07": 30}
 
 
 def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> None:
@@ -394,8 +396,8 @@ def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> Non
     two = told(in_advance("quarter", "2026-05-16", anchor="start", quantity=Decimal(2)), "2026-06-08", "2026-06")
     three = in_advance("quarter", "2026-06-08", anchor="start", anchored_at=at("2026-05-16"), quantity=Decimal(3))
     ledger = FeeLedger(PRICES)
-    for one in months_between(month("2026-05"), month("2026-08")):
-        ledger.bill(one, two(one), *([three] if one >= month("2026-06") else []))
+    for period in months_between(month("2026-05"), month("2026-08")):
+        ledger.bill(period, two(period), *([three] if period >= month("2026-06") else []))
     assert fees(ledger) == {
         "2026-05": [1820], "2026-06": [-1365, Decimal("2047.5")], "2026-07": [2730],
     }  # fmt: skip
@@ -405,7 +407,7 @@ def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> Non
 
 
 @pytest.mark.parametrize(
-    ("one", "expected"),
+    ("plan", "expected"),
     [
         # Until 15 April: 16 of 30 days. Nothing ahead by March's invoice, as the trial may still be cancelled then.
         (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": [16, 30], "2026-05": 30}),
@@ -426,11 +428,11 @@ def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> Non
          {"2026-03": [Decimal(30) * 16 / 31, 30], "2026-04": 30, "2026-05": 30}),
     ],
 )  # fmt: skip
-def test_a_fee_is_free_until_its_trial_ends(one: Subscription, expected: dict[str, Any]) -> None:
-    found = billed("2026-02", "2026-05", one)
-    if one.price_key == "quarter" and one.billed == "in_arrears":  # 1 of 90 days, which does not end
+def test_a_fee_is_free_until_its_trial_ends(plan: Subscription, expected: dict[str, Any]) -> None:
+    found = billed("2026-02", "2026-05", plan)
+    if plan.price_key == "quarter" and plan.billed == "in_arrears":  # 1 of 90 days, which does not end
         assert found.keys() == expected.keys() and abs(found["2026-03"] - expected["2026-03"]) < Decimal("1e-18")
-    elif one.trial_ends_at == one.started_at:  # no trial at all
+    elif plan.trial_ends_at == plan.started_at:  # no trial at all
         assert [fee for fee in found["2026-03"] if fee != 30] == [Decimal("15.48387096774193548387")]
         assert {name: fee for name, fee in found.items() if name != "2026-03"} == {"2026-04": 30, "2026-05": 30}
     else:
@@ -445,8 +447,8 @@ def test_a_subscription_that_is_cancelled_in_its_trial_costs_nothing(
     billing: str, anchor: str, key: str, ended: str
 ) -> None:
     """Known in time, which is on the invoice of the month in which it ends at the latest: nothing is ever charged."""
-    one = subscription(key, "2026-03-16", trial_ends_at=at("2026-04-15"), billed=billing, anchor=anchor)
-    assert fees(lived("2026-02", "2026-06", told(one, ended, ended[:7]))) == {}
+    plan = subscription(key, "2026-03-16", trial_ends_at=at("2026-04-15"), billed=billing, anchor=anchor)
+    assert fees(lived("2026-02", "2026-06", told(plan, ended, ended[:7]))) == {}
 
 
 def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -> None:
@@ -458,7 +460,7 @@ def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -
     member = Member("acme", PriceBook(prices), [used])
     ledger = FeeLedger(prices)
     ledger.bill(april, subscription("month", "2026-04-01", trial_ends_at=at("2026-05-01")), member=member)
-    assert [(one.kind, str(one.amount)) for one in ledger.invoices[april].items] == [("usage", "10.00")]
+    assert [(item.kind, str(item.amount)) for item in ledger.invoices[april].items] == [("usage", "10.00")]
 
 
 def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -> None:
@@ -467,11 +469,11 @@ def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -
     prices = [included, OF_KEY["quarter"]]
     ledger = FeeLedger(prices)
     found = []
-    for one in months_between(month("2026-04"), month("2026-06")):
-        used = UsageRollup(id_of("used"), "requests", {}, one.start, one.end, Decimal(400))
+    for period in months_between(month("2026-04"), month("2026-06")):
+        used = UsageRollup(id_of("used"), "requests", {}, period.start, period.end, Decimal(400))
         plan = in_advance("quarter", "2026-04-01", "2026-05-16")
-        ledger.bill(one, plan, member=Member("acme", PriceBook(prices), [used]))
-        found += [item.amount for item in ledger.invoices[one].items if item.kind == "usage"]
+        ledger.bill(period, plan, member=Member("acme", PriceBook(prices), [used]))
+        found += [item.amount for item in ledger.invoices[period].items if item.kind == "usage"]
     assert found == [9, 25, 40]
 
 
@@ -510,8 +512,8 @@ def test_what_is_given_back_months_later_has_the_tax_and_the_coupon_of_the_invoi
     )  # fmt: skip
     assert ledger.invoices[march].total_cents == 52780
     assert ledger.invoices[may].total_cents == -30160
-    assert [(str(one.percent), one.tax_cents) for one in ledger.invoices[may].taxes] == [("16", -4160)]
-    assert {one.total_cents for name, one in ledger.invoices.items() if name not in (march, may)} == {0}
+    assert [(str(tax.percent), tax.tax_cents) for tax in ledger.invoices[may].taxes] == [("16", -4160)]
+    assert {invoice.total_cents for name, invoice in ledger.invoices.items() if name not in (march, may)} == {0}
 
 
 def test_credit_that_paid_a_year_gets_back_the_unused_part() -> None:
@@ -528,11 +530,11 @@ def test_credit_that_paid_a_year_gets_back_the_unused_part() -> None:
 def test_a_minimum_counts_a_quarter_s_fee_in_the_month_that_charges_it() -> None:
     """At least 100.00 a month: 910.00 in March; nothing in April, which is topped up."""
     ledger = FeeLedger(PRICES)
-    one = in_advance("quarter", "2026-04-01")
+    plan = in_advance("quarter", "2026-04-01")
     for name in ("2026-03", "2026-04"):
-        account = replace(ledger.account(month(name), one), commitments=[minimum("100")])
+        account = replace(ledger.account(month(name), plan), commitments=[minimum("100")])
         ledger.invoices[month(name)] = assemble_invoice(account)
-    assert [one.total_cents for one in ledger.invoices.values()] == [91000, 10000]
+    assert [invoice.total_cents for invoice in ledger.invoices.values()] == [91000, 10000]
 
 
 def test_two_refunds_of_one_quarter_take_the_coupon_back_in_proportion_each() -> None:
@@ -543,7 +545,7 @@ def test_two_refunds_of_one_quarter_take_the_coupon_back_in_proportion_each() ->
         return in_advance("quarter", "2026-04-01", ended)
 
     ledger = lived("2026-03", "2026-06", known, discounts={month("2026-03"): [percent_off("50", "HALF")]})
-    assert [one.total_cents for one in ledger.invoices.values()] == [45500, -10500, -15500, 0]
+    assert [invoice.total_cents for invoice in ledger.invoices.values()] == [45500, -10500, -15500, 0]
 
 
 # --- Closed months --------------------------------------------------------------------------------------------------
@@ -551,10 +553,13 @@ def test_two_refunds_of_one_quarter_take_the_coupon_back_in_proportion_each() ->
 
 def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> list[Decimal]:
     """What would be corrected of this final invoice, with the subscriptions as they are known now."""
-    one = month(name)
-    billed_items = ledger.invoices[one].items
-    now = recalculate(ledger.account(one, *subscriptions), billed_items)
-    return [each.amount for each in differences(charges_of(billed_items, one), {}, charges_of(now.items, one), {})]
+    period = month(name)
+    billed_items = ledger.invoices[period].items
+    now = recalculate(ledger.account(period, *subscriptions), billed_items)
+    return [
+        difference.amount
+        for difference in differences(charges_of(billed_items, period), {}, charges_of(now.items, period), {})
+    ]
 
 
 @pytest.mark.parametrize("billing", ["in_advance", "in_arrears"])
@@ -565,8 +570,8 @@ def test_no_month_of_a_life_has_anything_to_correct(billing: str, anchor: str, k
     coupons = {month("2026-02"): [amount_off("7")], month("2026-06"): [percent_off("10")]}
     ledger = lived("2026-01", "2027-03", told(whole, "2026-08-11", "2026-08"), discounts=coupons)
     known = replace(whole, ended_at=at("2026-08-11"))
-    assert {str(one): to_correct(ledger, str(one), known) for one in ledger.invoices} == {
-        str(one): [] for one in ledger.invoices
+    assert {str(period): to_correct(ledger, str(period), known) for period in ledger.invoices} == {
+        str(period): [] for period in ledger.invoices
     }
 
 
@@ -581,17 +586,17 @@ def test_a_cancellation_recorded_after_the_close_corrects_the_month_in_which_the
     billing: str, corrected: dict[str, list[int]]
 ) -> None:
     """Until 10 May, told in August: 39 of 91 days were used."""
-    one = subscription("quarter", "2026-04-01", "2026-07-01", billed=billing)
-    ledger = lived("2026-03", "2026-07", lambda _: one)
-    late = replace(one, ended_at=at("2026-05-10"))
+    plan = subscription("quarter", "2026-04-01", "2026-07-01", billed=billing)
+    ledger = lived("2026-03", "2026-07", lambda _: plan)
+    late = replace(plan, ended_at=at("2026-05-10"))
     assert {name: to_correct(ledger, name, late) for name in corrected} == corrected
 
 
 def test_a_cancellation_recorded_during_the_interval_corrects_no_closed_month() -> None:
     """Until 10 April, told in June: June's invoice gives back 820.00; April and May stay as they are."""
-    one = in_advance("quarter", "2026-04-01")
-    ledger = lived("2026-03", "2026-05", lambda _: one)
-    late = replace(one, ended_at=at("2026-04-10"))
+    plan = in_advance("quarter", "2026-04-01")
+    ledger = lived("2026-03", "2026-05", lambda _: plan)
+    late = replace(plan, ended_at=at("2026-04-10"))
     assert [to_correct(ledger, name, late) for name in ("2026-03", "2026-04", "2026-05")] == [[], [], []]
     assert ledger.bill(month("2026-06"), late) == [-820]
     assert [to_correct(ledger, name, late) for name in ("2026-03", "2026-04", "2026-05", "2026-06")] == [[]] * 4
@@ -610,34 +615,34 @@ def test_versions_of_a_fee_with_different_intervals_are_refused_by_name() -> Non
 def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> None:
     """The organization moved to a book in which the plan is by the month, while a quarter is paid."""
     charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(910), month("2026-03"))
-    one = in_advance("month", "2026-04-01", charged=(charged,))
+    plan = in_advance("month", "2026-04-01", charged=(charged,))
     with pytest.raises(BillingError, match="'month' was charged for 2026-04-01 to 2026-07-01") as no:
-        bill_alone(one, "2026-05")
+        bill_alone(plan, "2026-05")
     assert str(no.value) == (
         "interval_changed: the fee 'month' was charged for 2026-04-01 to 2026-07-01, which is not one of its intervals"
         " any more: end the subscription, start a new one, and refund the unused time with a one-off item"
     )
     # Ended in time there is nothing to charge.
-    assert bill_alone(replace(one, ended_at=at("2026-05-01")), "2026-05") == []
+    assert bill_alone(replace(plan, ended_at=at("2026-05-01")), "2026-05") == []
     # Given back already: nothing stands against it.
-    assert bill_alone(replace(one, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
-    assert bill_alone(replace(one, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
+    assert bill_alone(replace(plan, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
+    assert bill_alone(replace(plan, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
 
 
 def test_intervals_may_be_counted_from_the_very_start() -> None:
-    one = subscription("month", "2026-04-10", anchor="start", anchored_at=at("2026-04-10"))
-    assert billed("2026-04", "2026-05", one) == {"2026-05": 30}
+    plan = subscription("month", "2026-04-10", anchor="start", anchored_at=at("2026-04-10"))
+    assert billed("2026-04", "2026-05", plan) == {"2026-05": 30}
 
 
 def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_off() -> None:
     """920.00 dollars were paid, in euros the quarter costs 910.00. Ended early, a person has to give the rest back."""
     charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(920), month("2026-03"), currency="EUR")
-    one = in_advance("quarter", "2026-04-01", charged=(charged,))
+    plan = in_advance("quarter", "2026-04-01", charged=(charged,))
     for name, expected in (("2026-04", []), ("2026-05", []), ("2026-06", [910])):  # and the next quarter
-        assert bill_alone(one, name) == expected
-    assert bill_alone(replace(one, ended_at=at("2026-07-01")), "2026-05") == []
+        assert bill_alone(plan, name) == expected
+    assert bill_alone(replace(plan, ended_at=at("2026-07-01")), "2026-05") == []
     with pytest.raises(BillingError, match="was charged in EUR for 2026-04-01 to 2026-07-01 and ends earlier") as no:
-        bill_alone(replace(one, ended_at=at("2026-05-10")), "2026-05")
+        bill_alone(replace(plan, ended_at=at("2026-05-10")), "2026-05")
     assert str(no.value) == (
         "fee_in_another_currency: the fee 'quarter' was charged in EUR for 2026-04-01 to 2026-07-01 and ends earlier:"
         " refund the unused time with a one-off item in USD, and set ended_at to the end of that interval"
@@ -645,12 +650,12 @@ def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_
     # Given back in its own currency before: the present one charges as if nothing had been.
     own = replace(charged, amount=Decimal(910), currency="USD")
     both = (replace(charged, amount=Decimal(0)), own)
-    assert bill_alone(replace(one, charged=both), "2026-05") == []
-    assert bill_alone(replace(one, charged=both, ended_at=at("2026-05-10")), "2026-05") == [-520]
+    assert bill_alone(replace(plan, charged=both), "2026-05") == []
+    assert bill_alone(replace(plan, charged=both, ended_at=at("2026-05-10")), "2026-05") == [-520]
 
 
-def bill_alone(one: Subscription, name: str) -> list[Decimal]:
-    member = Member("acme", PriceBook(PRICES), subscriptions=[one])
+def bill_alone(plan: Subscription, name: str) -> list[Decimal]:
+    member = Member("acme", PriceBook(PRICES), subscriptions=[plan])
     return [item.amount for item in assemble_invoice(InvoiceInputs("acme", "USD", month(name), [member])).items]
 
 
@@ -675,21 +680,21 @@ def begins(anchor: datetime, number: int) -> datetime:
     raise AssertionError("a month has a first day")
 
 
-def owed(one: Subscription, end: datetime | None) -> dict[tuple[datetime, datetime], Fraction]:
+def owed(plan: Subscription, end: datetime | None) -> dict[tuple[datetime, datetime], Fraction]:
     """What each interval costs: the price times the share of it that was used, counted second by second (or by day)."""
-    paid_from = (one.trial_ends_at or one.started_at).replace(microsecond=0)
-    months = MONTHS_OF[one.price_key]
-    anchor = at("2020-01-01") if one.anchor == "calendar" else paid_from
-    whole = Fraction(str(OF_KEY[one.price_key].model.to_data()["unit_amount"])) * Fraction(one.quantity)
+    paid_from = (plan.trial_ends_at or plan.started_at).replace(microsecond=0)
+    months = MONTHS_OF[plan.price_key]
+    anchor = at("2020-01-01") if plan.anchor == "calendar" else paid_from
+    whole = Fraction(str(OF_KEY[plan.price_key].model.to_data()["unit_amount"])) * Fraction(plan.quantity)
     found = {}
     for number in range(200):
         start, stop = begins(anchor, number * months), begins(anchor, (number + 1) * months)
         first, last = max(start, paid_from), min(stop, end or stop)
         if last <= first:
             continue
-        if one.proration == "none":
+        if plan.proration == "none":
             share = Fraction(1)
-        elif one.proration == "day":
+        elif plan.proration == "day":
             share = Fraction((last.date() - first.date()).days, (stop.date() - start.date()).days)
         else:
             share = Fraction(int((last - first).total_seconds()), int((stop - start).total_seconds()))
@@ -725,11 +730,11 @@ def test_over_its_life_each_interval_costs_its_price_times_the_share_that_was_us
     settled = month_of_end(last) if expected else BillingMonth.containing(ended)
     known_in = min(BillingMonth.containing(ended).plus(told_after), settled)
     ledger = FeeLedger(PRICES)
-    for one in LIFE:
-        if plan.started_at < one.end + timedelta(hours=72):
-            ledger.bill(one, replace(plan, ended_at=ended) if one >= known_in else plan)
-    for at_, amount in expected.items():
-        charged = [item.amount for item in ledger.all_fees() if (item.interval_start, item.interval_end) == at_]
+    for period in LIFE:
+        if plan.started_at < period.end + timedelta(hours=72):
+            ledger.bill(period, replace(plan, ended_at=ended) if period >= known_in else plan)
+    for interval, amount in expected.items():
+        charged = [item.amount for item in ledger.all_fees() if (item.interval_start, item.interval_end) == interval]
         assert abs(sum(map(Fraction, charged), Fraction(0)) - amount) < Fraction(1, 10**18)
     assert abs(Fraction(ledger.total()) - sum(expected.values(), Fraction(0))) < Fraction(1, 10**17)
 
@@ -745,8 +750,8 @@ def test_nothing_is_charged_but_on_the_invoice_on_which_an_interval_falls_due(pl
     advance the one before its beginning, or the first one that knows of it and comes after the trial."""
     whole = replace(plan, ended_at=plan.started_at + timedelta(seconds=ran))
     ledger = FeeLedger(PRICES)
-    for one in LIFE:
-        ledger.bill(one, whole)
+    for period in LIFE:
+        ledger.bill(period, whole)
     for (start, stop), amount in owed(whole, whole.ended_at).items():
         if not amount:
             continue
@@ -758,7 +763,10 @@ def test_nothing_is_charged_but_on_the_invoice_on_which_an_interval_falls_due(pl
             if whole.trial_ends_at and whole.trial_ends_at > due.end:
                 due = due.plus(1)
         on = [
-            str(one) for one in ledger.invoices for item in ledger.invoices[one].items if item.interval_start == start
+            str(period)
+            for period in ledger.invoices
+            for item in ledger.invoices[period].items
+            if item.interval_start == start
         ]
         assert on == [str(due)]
 
@@ -785,12 +793,12 @@ def test_charged_and_then_all_of_it_cancelled_nets_to_nothing_with_tax_and_credi
     early = months_between(month("2023-11"), known_in.plus(-1))
     ledger = FeeLedger(
         PRICES,
-        taxes={one: [vat(str(tax))] for one in early} | {known_in: [vat("7")]},
-        discounts={one: [percent_off(str(percent))] for one in early if percent} | {known_in: [amount_off("5")]},
+        taxes={period: [vat(str(tax))] for period in early} | {known_in: [vat("7")]},
+        discounts={period: [percent_off(str(percent))] for period in early if percent} | {known_in: [amount_off("5")]},
         grants=[grant] if available else [],
     )
-    for one in months_between(first.plus(-1), known_in.plus(2)):
-        ledger.bill(one, replace(plan, ended_at=plan.started_at) if one >= known_in else plan)
+    for period in months_between(first.plus(-1), known_in.plus(2)):
+        ledger.bill(period, replace(plan, ended_at=plan.started_at) if period >= known_in else plan)
     assert ledger.total() == 0
     assert ledger.cents() == 0
     assert sum(tax.tax_cents for invoice in ledger.invoices.values() for tax in invoice.taxes) == 0

@@ -48,7 +48,7 @@ def test_a_credit_that_runs_out_in_the_middle_of_the_invoice_pays_a_part_of_one_
 
 def test_the_next_credit_pays_the_rest_of_the_one_before() -> None:
     draft = credited(item("web", "20"), item("worker", "30"), by=[credit("35", "a"), credit("100", "b", priority=1)])
-    assert [applied(one) for one in draft.items[2:]] == [{"web": "20", "worker": "15"}, {"worker": "15"}]
+    assert [applied(line) for line in draft.items[2:]] == [{"web": "20", "worker": "15"}, {"worker": "15"}]
     assert draft.items[-1].detail["left"] == "85"
 
 
@@ -83,7 +83,7 @@ JUNE, OCTOBER, NOVEMBER = at("2026-06-01"), at("2026-10-15"), at("2026-11-15")
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ({"priority": 0}, {"priority": 1, "expires_at": OCTOBER}),
         ({"expires_at": OCTOBER}, {"expires_at": NOVEMBER, "granted_at": at("2025-01-01")}),
@@ -95,12 +95,12 @@ JUNE, OCTOBER, NOVEMBER = at("2026-06-01"), at("2026-10-15"), at("2026-11-15")
 @pytest.mark.parametrize("names", [("this", "that"), ("that", "this")])
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_a_credit_is_drawn_before_another(
-    one: dict[str, Any], other: dict[str, Any], is_reversed: bool, names: tuple[str, str]
+    first: dict[str, Any], second: dict[str, Any], is_reversed: bool, names: tuple[str, str]
 ) -> None:
     """6 of the 10 dollars come from the first, 4 from the second: whatever they are called, however they are given."""
-    both = [credit("6", names[0], **one), credit("6", names[1], **other)]
+    both = [credit("6", names[0], **first), credit("6", names[1], **second)]
     draft = credited(item("web", "10"), by=both[::-1] if is_reversed else both)
-    assert [drawn.description for drawn in draft.items[1:]] == list(names)
+    assert [line.description for line in draft.items[1:]] == list(names)
     assert amounts(draft, "credit") == [Decimal(-6), Decimal(-4)]
 
 

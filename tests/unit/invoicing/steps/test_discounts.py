@@ -56,7 +56,7 @@ def test_five_dollars_and_then_ten_percent_off_a_hundred_leave_85_dollars_50() -
     draft = discounted(item("web", "100"), by=[percent_off("10", order=2), amount_off("5", order=1)])
     assert amounts(draft, "discount") == [Decimal(-5), Decimal("-9.5")]
     assert draft.left_in_all() == Decimal("85.50")
-    assert [one.detail["base"] for one in draft.items[1:]] == ["100", "95"]
+    assert [line.detail["base"] for line in draft.items[1:]] == ["100", "95"]
 
 
 def test_discounts_of_the_same_order_come_as_they_were_granted() -> None:

@@ -173,7 +173,7 @@ def test_a_deposit_is_an_item_of_its_own_with_what_was_available_drawn_and_left(
             credits=[credit("40", "deposit", pays="gross")],
         )
     )  # fmt: skip
-    fee, vat, paid = sorted(invoice.items, key=lambda one: ("subscription", "tax", "credit").index(one.kind))
+    fee, vat, paid = sorted(invoice.items, key=lambda line: ("subscription", "tax", "credit").index(line.kind))
     assert (paid.product, paid.description, paid.amount) == ("Credits", "deposit", Decimal("-31.9"))
     assert paid.credit_grant_id == id_of("deposit")
     detail = dict(paid.detail)
@@ -199,7 +199,7 @@ def test_what_a_fee_returns_to_a_credit_can_be_drawn_at_once_and_counts_as_avail
             credits=[replace(credit("0", "old", pays=pays), available=Decimal(1))],
         )
     )  # fmt: skip
-    back, drawn = sorted((one for one in invoice.items if one.kind == "credit"), key=lambda one: -one.amount)
+    back, drawn = sorted((line for line in invoice.items if line.kind == "credit"), key=lambda line: -line.amount)
     assert (back.amount, back.description, back.credit_grant_id) == (
         Decimal(30),
         "old, on the fee given back",
@@ -226,11 +226,11 @@ def test_a_prorated_commitment_documents_the_agreed_amount_and_its_seconds(
     ran: Decimal | None, whole: Decimal | None, documented: dict[str, str]
 ) -> None:
     terms: dict[str, Any] = {"ran_seconds": ran, "whole_seconds": whole}
-    for made, amount in ((minimum("300", **terms), "0"), (maximum("300", **terms), "400")):
-        draft = draft_of(item("web", amount), commitments=[made])
+    for commitment, amount in ((minimum("300", **terms), "0"), (maximum("300", **terms), "400")):
+        draft = draft_of(item("web", amount), commitments=[commitment])
         apply_commitments(draft)
-        lines = [one for one in draft.items if one.kind == made.kind]
-        assert len(lines) == (0 if made.kind == "minimum" and ran == -1 else 1)  # nothing is owed for no time
+        lines = [line for line in draft.items if line.kind == commitment.kind]
+        assert len(lines) == (0 if commitment.kind == "minimum" and ran == -1 else 1)  # nothing is owed for no time
         for line in lines:
             assert {name: line.detail[name] for name in line.detail if name in PRORATED} == documented
 
@@ -244,13 +244,13 @@ def test_lines_of_one_kind_product_and_text_are_listed_by_time_then_by_source_th
     assert line_order(fee("b", period_start=early)) < line_order(fee("a", period_start=late))
     assert line_order(fee("b")) < line_order(fee("a", period_start=early))  # none before any
     for source in ("subscription_id", "one_off_item_id", "adjustment_id", "price_id"):
-        low, high = (fee(name, **{source: which}) for name, which in (("p", first), ("q", second)))
+        low, high = (fee(name, **{source: identity}) for name, identity in (("p", first), ("q", second)))
         assert line_order(low) < line_order(high)
         assert line_order(low)[6] == str(first)
     assert line_order(fee("a"))[5:7] == ("", "")
     assert line_order(fee("a", period_start=early))[5] == "2026-09-01T00:00:00+00:00"
     ids = sorted([id_of("a"), id_of("b")], key=str)
-    assert [line_order(replace(fee("a"), id=one))[7] for one in ids] == [str(one) for one in ids]
+    assert [line_order(replace(fee("a"), id=identity))[7] for identity in ids] == [str(identity) for identity in ids]
     # A fee's source is its subscription rather than its price. Only usage is ordered by the versions of its price.
     assert line_order(fee("a", subscription_id=first, price_id=second))[6] == str(first)
     usage = item("web", "1", detail={"price_effective_from": "2026-09-10"})

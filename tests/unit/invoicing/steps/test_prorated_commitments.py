@@ -26,16 +26,16 @@ DAY = 86_400
     ],
 )
 def test_a_minimum_is_owed_for_the_time_that_it_ran(agreed: str, days: int, of: int, used: str, missing: int) -> None:
-    one = replace(minimum(agreed), ran_seconds=Decimal(days * DAY), whole_seconds=Decimal(of * DAY))
-    draft = draft_of(item("web", used), commitments=[one])
+    commitment = replace(minimum(agreed), ran_seconds=Decimal(days * DAY), whole_seconds=Decimal(of * DAY))
+    draft = draft_of(item("web", used), commitments=[commitment])
     apply_commitments(draft)
     assert to_cents(sum(amounts(draft, "minimum"), Decimal(0)), "USD") == missing
 
 
 def test_a_maximum_is_in_proportion_too() -> None:
     """90.00 for half a month are 45.00 at most: 15.00 of 60.00 are taken off."""
-    one = replace(maximum("90"), ran_seconds=Decimal(15 * DAY), whole_seconds=Decimal(30 * DAY))
-    draft = draft_of(item("web", "60"), commitments=[one])
+    commitment = replace(maximum("90"), ran_seconds=Decimal(15 * DAY), whole_seconds=Decimal(30 * DAY))
+    draft = draft_of(item("web", "60"), commitments=[commitment])
     apply_commitments(draft)
     assert amounts(draft, "maximum") == [Decimal(-15)]
     detail = only(draft, "maximum").detail

@@ -24,7 +24,7 @@ THREE_DECIMALS = ["BHD", "JOD", "KWD", "OMR", "TND"]
 def rounded(currency: str, *amounts: str) -> list[Decimal]:
     draft = draft_of(*(item(f"n{n}", amount) for n, amount in enumerate(amounts)), currency=currency)
     round_to_chargeable(draft)
-    return [one.amount for one in draft.items[len(amounts) :]]
+    return [line.amount for line in draft.items[len(amounts) :]]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def rounded(currency: str, *amounts: str) -> list[Decimal]:
 def test_the_exact_sum_is_rounded_to_a_hundredth_halves_away_from_zero(
     currency: str, amounts: list[str], expected: list[str]
 ) -> None:
-    assert rounded(currency, *amounts) == [Decimal(one) for one in expected]
+    assert rounded(currency, *amounts) == [Decimal(amount) for amount in expected]
 
 
 @pytest.mark.parametrize("currency", ["USD", "JPY", "ISK", "UGX", "HUF"])
@@ -66,13 +66,13 @@ def test_every_total_can_be_charged_and_refunds_net_to_zero(
         items = [item(f"n{n}", str(sign * amount)) for n, amount in enumerate(amounts)]
         draft = draft_of(*items, currency=currency, taxes=[tax("VAT", percent)])
         add_taxes(draft)
-        before = exact_sum([one.amount for one in draft.items])
+        before = exact_sum([line.amount for line in draft.items])
         round_to_chargeable(draft)
-        exact = [one.amount for one in draft.items]
+        exact = [line.amount for line in draft.items]
         totals.append(to_cents(exact_sum(exact), currency))
         assert charging_problem(totals[-1], currency) is None
         assert abs(exact_sum(exact) - before) <= Decimal("0.005")
-        shared = dict(zip((one.kind for one in draft.items), share_out_cents(exact, currency), strict=True))
+        shared = dict(zip((line.kind for line in draft.items), share_out_cents(exact, currency), strict=True))
         if draft.taxes:
             assert shared["tax"] == draft.taxes[0].tax_cents
     assert sum(totals) == 0
@@ -91,8 +91,8 @@ def test_the_rounding_is_an_item_of_the_payer_s() -> None:
 def test_the_rounding_is_explained_as_a_sum() -> None:
     draft = draft_of(item("web", "10.234"), currency="KWD")
     round_to_chargeable(draft)
-    cents = share_out_cents([one.amount for one in draft.items], "KWD")
-    items = [one.billed_at(share) for one, share in zip(draft.items, cents, strict=True)]
+    cents = share_out_cents([line.amount for line in draft.items], "KWD")
+    items = [line.billed_at(share) for line, share in zip(draft.items, cents, strict=True)]
     explained = explain_item(items[1], explain_rounding(items, "KWD")[items[1].id], "KWD")
     assert explained.problems == ()
     assert [(line.label, line.amount) for line in explained.sums[0].lines] == [

@@ -41,7 +41,7 @@ PERCENTS = st.decimals(0, 100, places=4) | st.integers(0, 100).map(Decimal)
 def _numbered(strategy: st.SearchStrategy[Any], name: str, size: int = 3) -> st.SearchStrategy[list[Any]]:
     """Some of these, each with an id of its own."""
     return st.lists(strategy, max_size=size).map(
-        lambda found: [replace(one, id=id_of(f"{name} {number}")) for number, one in enumerate(found)]
+        lambda found: [replace(value, id=id_of(f"{name} {number}")) for number, value in enumerate(found)]
     )
 
 
@@ -100,7 +100,7 @@ def _rates(is_inclusive: st.SearchStrategy[bool]) -> st.SearchStrategy[list[TaxR
     # Up to 33 % each: together they are never more than the net amount.
     rate = st.decimals(0, 33, places=4).map(lambda percent: TaxRate(id_of("any"), "tax", percent))
     return st.tuples(_numbered(rate, "rate"), is_inclusive).map(
-        lambda found: [replace(one, is_inclusive=found[1]) for one in found[0]]
+        lambda found: [replace(tax_rate, is_inclusive=found[1]) for tax_rate in found[0]]
     )
 
 
@@ -138,7 +138,7 @@ def test_after_every_step_the_items_add_up_to_the_unpaid_amount(
             for adjustment in adjustments:
                 draft.charge(adjustment)
         step(draft)
-        assert exact_sum([one.amount for one in draft.items]) == draft.left_in_all()
+        assert exact_sum([line.amount for line in draft.items]) == draft.left_in_all()
 
 
 @given(drafts())
@@ -147,14 +147,14 @@ def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(draft: InvoiceInPro
     for step in STEPS:
         before = dict(draft.left)
         step(draft)
-        for one, amount in before.items():
+        for line, amount in before.items():
             lower, upper = sorted([Decimal(0), amount])
-            assert lower <= draft.left[one] <= upper
+            assert lower <= draft.left[line] <= upper
 
 
 @given(drafts())
 def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: InvoiceInProgress) -> None:
-    discounts = [one for one in draft.account.discounts if one.amount is not None]
+    discounts = [discount for discount in draft.account.discounts if discount.amount is not None]
     draft.account = replace(draft.account, discounts=discounts)
     for step in (take_discounts, draw_credits):
         before = draft.left_in_all()
@@ -166,17 +166,17 @@ def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: InvoiceI
 def test_the_parts_of_an_item_equal_the_amounts_it_took_off(draft: InvoiceInProgress) -> None:
     for step in STEPS[:3]:
         step(draft)
-    for one in draft.items:
-        if one.kind in ("discount", "maximum", "credit"):
-            taken = exact_sum([Decimal(part["amount"]) for part in one.detail["applied_to"]])
-            assert taken == EXACT.minus(one.amount)
-            assert len({part["item"] for part in one.detail["applied_to"]}) == len(one.detail["applied_to"]) > 0
+    for line in draft.items:
+        if line.kind in ("discount", "maximum", "credit"):
+            taken = exact_sum([Decimal(part["amount"]) for part in line.detail["applied_to"]])
+            assert taken == EXACT.minus(line.amount)
+            assert len({part["item"] for part in line.detail["applied_to"]}) == len(line.detail["applied_to"]) > 0
 
 
 @given(drafts())
 def test_a_step_taken_for_the_same_account_makes_the_same_items(draft: InvoiceInProgress) -> None:
     assert after(draft, *STEPS).items == after(draft, *STEPS).items
-    ids = [one.id for one in after(draft, *STEPS).items]
+    ids = [line.id for line in after(draft, *STEPS).items]
     assert len(set(ids)) == len(ids)
 
 
@@ -190,8 +190,8 @@ def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(
         for name in ("commitments", "credits", "taxes")
     }
     given_so, given_otherwise = after(draft, *STEPS), after(_with(draft, **shuffled), *STEPS)
-    assert {one.id: one for one in given_so.items} == {one.id: one for one in given_otherwise.items}
-    assert {one.rate_id: one for one in given_so.taxes} == {one.rate_id: one for one in given_otherwise.taxes}
+    assert {line.id: line for line in given_so.items} == {line.id: line for line in given_otherwise.items}
+    assert {tax.rate_id: tax for tax in given_so.taxes} == {tax.rate_id: tax for tax in given_otherwise.taxes}
     assert given_so.counted == given_otherwise.counted
 
 
@@ -205,8 +205,10 @@ def _with(draft: InvoiceInProgress, **terms: Any) -> InvoiceInProgress:
 
 
 @given(ITEMS, PERCENTS, PERCENTS)
-def test_two_percentages_take_the_same_in_either_order(items: list[InvoiceItem], one: Decimal, other: Decimal) -> None:
-    both = [percent_off(one, "ONE"), percent_off(other, "OTHER")]
+def test_two_percentages_take_the_same_in_either_order(
+    items: list[InvoiceItem], first: Decimal, second: Decimal
+) -> None:
+    both = [percent_off(first, "ONE"), percent_off(second, "OTHER")]
     straight, reverse = draft_of(*items, discounts=both), draft_of(*items, discounts=both[::-1])
     take_discounts(straight)
     take_discounts(reverse)
@@ -222,11 +224,11 @@ def test_a_hundred_percent_off_leaves_only_refunds(items: list[InvoiceItem]) -> 
 
 @given(drafts())
 def test_an_amount_off_takes_no_more_than_was_promised(draft: InvoiceInProgress) -> None:
-    promised = {one.id: one.amount for one in draft.account.discounts if one.amount is not None}
+    promised = {discount.id: discount.amount for discount in draft.account.discounts if discount.amount is not None}
     take_discounts(draft)
-    for one in draft.items:
-        if one.discount_id in promised:
-            assert 0 < EXACT.minus(one.amount) <= promised[one.discount_id]
+    for line in draft.items:
+        if line.discount_id in promised:
+            assert 0 < EXACT.minus(line.amount) <= promised[line.discount_id]
 
 
 # --- Commitments ---------------------------------------------------------------------------------------------------
@@ -235,22 +237,22 @@ def test_an_amount_off_takes_no_more_than_was_promised(draft: InvoiceInProgress)
 @given(drafts())
 def test_every_maximum_holds(draft: InvoiceInProgress) -> None:
     apply_commitments(draft)
-    for one in draft.account.commitments:
-        if one.kind == "maximum" and "minimum" not in one.scope.kinds:
-            assert draft.left_of(one.scope) <= one.amount
+    for commitment in draft.account.commitments:
+        if commitment.kind == "maximum" and "minimum" not in commitment.scope.kinds:
+            assert draft.left_of(commitment.scope) <= commitment.amount
 
 
 @given(drafts())
 def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: InvoiceInProgress) -> None:
     apply_commitments(draft)
-    charged = {one.commitment_id: one.amount for one in draft.items if one.kind == "minimum"}
-    for one in draft.account.commitments:
-        if one.kind == "minimum":
-            topped_up = charged.get(one.id, Decimal(0))
-            in_all = exact_sum([one.counted_before, draft.counted[one.id], topped_up])
-            assert in_all >= one.amount or not one.is_due
-            assert in_all == one.amount or not topped_up
-            assert topped_up > 0 or one.id not in charged
+    charged = {line.commitment_id: line.amount for line in draft.items if line.kind == "minimum"}
+    for commitment in draft.account.commitments:
+        if commitment.kind == "minimum":
+            topped_up = charged.get(commitment.id, Decimal(0))
+            in_all = exact_sum([commitment.counted_before, draft.counted[commitment.id], topped_up])
+            assert in_all >= commitment.amount or not commitment.is_due
+            assert in_all == commitment.amount or not topped_up
+            assert topped_up > 0 or commitment.id not in charged
 
 
 # --- Credits -------------------------------------------------------------------------------------------------------
@@ -259,21 +261,21 @@ def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: Invo
 @given(drafts())
 def test_a_credit_is_never_overdrawn(draft: InvoiceInProgress) -> None:
     draw_credits(draft)
-    available = {one.id: one.available for one in draft.account.credits}
-    for one in draft.items:
-        if one.credit_grant_id is not None:
-            drawn, rest = EXACT.minus(one.amount), Decimal(one.detail["left"])
-            assert 0 < drawn <= available[one.credit_grant_id]
+    available = {grant.id: grant.available for grant in draft.account.credits}
+    for line in draft.items:
+        if line.credit_grant_id is not None:
+            drawn, rest = EXACT.minus(line.amount), Decimal(line.detail["left"])
+            assert 0 < drawn <= available[line.credit_grant_id]
             assert rest >= 0
-            assert EXACT.add(drawn, rest) == Decimal(one.detail["available"]) == available[one.credit_grant_id]
+            assert EXACT.add(drawn, rest) == Decimal(line.detail["available"]) == available[line.credit_grant_id]
 
 
 @given(ITEMS, AMOUNTS, AMOUNTS, _scopes(CREDITABLE))
 def test_a_credit_in_two_parts_pays_the_same_as_in_one(
-    items: list[InvoiceItem], one: Decimal, other: Decimal, scope: Scope
+    items: list[InvoiceItem], first: Decimal, second: Decimal, scope: Scope
 ) -> None:
-    whole = draft_of(*items, credits=[credit(EXACT.add(one, other), scope=scope)])
-    parts = draft_of(*items, credits=[credit(one, "one", scope=scope), credit(other, "other", scope=scope)])
+    whole = draft_of(*items, credits=[credit(EXACT.add(first, second), scope=scope)])
+    parts = draft_of(*items, credits=[credit(first, "one", scope=scope), credit(second, "other", scope=scope)])
     draw_credits(whole)
     draw_credits(parts)
     assert exact_sum(amounts(whole, "credit")) == exact_sum(amounts(parts, "credit"))
@@ -291,11 +293,11 @@ def test_contained_taxes_and_the_net_amount_add_up_to_the_subtotal(
     subtotal = to_cents(draft.left_in_all(), currency)
     add_taxes(draft)
     assert len(draft.taxes) == (len(rates) if subtotal else 0)
-    for one in draft.taxes:
-        assert one.taxable_cents * subtotal >= 0
-        assert one.taxable_cents + sum(other.tax_cents for other in draft.taxes) == subtotal
+    for tax in draft.taxes:
+        assert tax.taxable_cents * subtotal >= 0
+        assert tax.taxable_cents + sum(second.tax_cents for second in draft.taxes) == subtotal
         # Half a cent for its own rounding, and 33 % of half a cent for each that the net amount bears.
-        assert 2 * abs(100 * one.tax_cents - one.taxable_cents * one.percent) <= 100 + 33 * len(rates)
+        assert 2 * abs(100 * tax.tax_cents - tax.taxable_cents * tax.percent) <= 100 + 33 * len(rates)
     assert draft.items == items
 
 
@@ -304,11 +306,11 @@ def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
     charged = draft_of(*items, currency=currency, taxes=rates)
-    returned = draft_of(*(replace(one, amount=-one.amount) for one in items), currency=currency, taxes=rates)
+    returned = draft_of(*(replace(line, amount=-line.amount) for line in items), currency=currency, taxes=rates)
     add_taxes(charged)
     add_taxes(returned)
     assert charged.left_in_all() == -returned.left_in_all()
-    assert [one.tax_cents for one in charged.taxes] == [-one.tax_cents for one in returned.taxes]
+    assert [tax.tax_cents for tax in charged.taxes] == [-tax.tax_cents for tax in returned.taxes]
 
 
 @given(ITEMS, CURRENCIES, _rates(st.just(False)))
@@ -321,6 +323,6 @@ def test_added_taxes_are_whole_minor_units_on_top_of_the_subtotal(
     taxes = amounts(draft, "tax")
     assert len(taxes) == len(draft.taxes) == (len(rates) if subtotal else 0)
     assert not any(has_more_decimals(amount, minor_digits(currency)) for amount in taxes)
-    assert to_cents(draft.left_in_all(), currency) == subtotal + sum(one.tax_cents for one in draft.taxes)
-    for one in draft.taxes:
-        assert abs(100 * one.tax_cents - subtotal * one.percent) <= 50
+    assert to_cents(draft.left_in_all(), currency) == subtotal + sum(tax.tax_cents for tax in draft.taxes)
+    for tax in draft.taxes:
+        assert abs(100 * tax.tax_cents - subtotal * tax.percent) <= 50

@@ -170,8 +170,8 @@ def test_an_upgrade_and_a_downgrade_are_charged_for_the_days_of_each() -> None:
 def test_begun_and_cancelled_on_one_day() -> None:
     """6 hours are a 120th of the month; a day that ends is not charged by the day; without proration it is a month."""
     for proration, expected in (("second", ["0.25"]), ("day", []), ("none", ["30"])):
-        one = subscription("2026-09-16T06:00:00", "2026-09-16T12:00:00", proration=proration)
-        assert amounts(one) == [Decimal(amount) for amount in expected]
+        plan = subscription("2026-09-16T06:00:00", "2026-09-16T12:00:00", proration=proration)
+        assert amounts(plan) == [Decimal(amount) for amount in expected]
 
 
 @pytest.mark.parametrize(
@@ -287,9 +287,9 @@ class Ledger:
 
     charged: list[tuple[BillingMonth, InvoiceItem]] = field(default_factory=list)
 
-    def finalize(self, month: BillingMonth, one: Subscription) -> None:
+    def finalize(self, month: BillingMonth, plan: Subscription) -> None:
         """Add the month's invoice, which knows what the others charged."""
-        found = charged(replace(one, charged=self.known_to(month)), month=month)
+        found = charged(replace(plan, charged=self.known_to(month)), month=month)
         self.charged += [(month, item) for item in found]
 
     def known_to(self, month: BillingMonth) -> tuple[FeeCharged, ...]:
@@ -300,7 +300,7 @@ class Ledger:
             if on != month and item.interval_end > month.start and item.interval_start < month.next().end:
                 at_ = item.interval_start, item.interval_end
                 amounts[at_] = amounts.get(at_, Decimal(0)) + item.amount
-        return tuple(FeeCharged(*at_, amount, month) for at_, amount in amounts.items())
+        return tuple(FeeCharged(*interval, amount, month) for interval, amount in amounts.items())
 
     def for_month(self, month: BillingMonth) -> Decimal:
         return exact_sum([item.amount for _, item in self.charged if item.interval_start == month.start])
@@ -314,8 +314,10 @@ MOMENTS = st.integers(0, 150 * 86_400).map(lambda seconds: at("2026-09-01") + ti
 PRORATIONS = st.sampled_from(["second", "day", "none"])
 
 
-def in_arrears(one: Subscription, months: Sequence[BillingMonth] = MONTHS) -> Decimal:
-    return exact_sum([amount for month in months for amount in amounts(replace(one, billed="in_arrears"), month=month)])
+def in_arrears(plan: Subscription, months: Sequence[BillingMonth] = MONTHS) -> Decimal:
+    return exact_sum(
+        [amount for month in months for amount in amounts(replace(plan, billed="in_arrears"), month=month)]
+    )
 
 
 def running(start: datetime, end: datetime, proration: str) -> Subscription:
@@ -324,10 +326,10 @@ def running(start: datetime, end: datetime, proration: str) -> Subscription:
 
 @given(MOMENTS, MOMENTS, PRORATIONS)
 def test_a_fee_in_advance_cancelled_on_any_day_totals_the_same_as_in_arrears(
-    one: datetime, other: datetime, proration: str
+    plan: datetime, other: datetime, proration: str
 ) -> None:
     """An invoice knows of a cancellation once it happened, 72 hours after the month's end at the latest."""
-    whole = running(min(one, other), max(one, other), proration)
+    whole = running(min(plan, other), max(plan, other), proration)
     ledger = Ledger()
     for month in MONTHS:
         is_known = whole.ended_at is not None and whole.ended_at < month.end + timedelta(hours=72)
@@ -341,9 +343,9 @@ def test_a_fee_in_advance_cancelled_on_any_day_totals_the_same_as_in_arrears(
 
 @given(MOMENTS, MOMENTS, PRORATIONS, st.permutations(MONTHS))
 def test_in_whatever_order_months_are_finalized_nothing_is_charged_twice(
-    one: datetime, other: datetime, proration: str, order: list[BillingMonth]
+    plan: datetime, other: datetime, proration: str, order: list[BillingMonth]
 ) -> None:
-    whole = running(min(one, other), max(one, other), proration)
+    whole = running(min(plan, other), max(plan, other), proration)
     ledger = Ledger()
     for month in order:
         ledger.finalize(month, whole)
@@ -414,7 +416,7 @@ def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
         "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
     )
     invoice = assemble_invoice(account)
-    assert [(one.name, one.taxable_cents, one.tax_cents) for one in invoice.taxes] == [("a", -2900, -464)]
+    assert [(tax.name, tax.taxable_cents, tax.tax_cents) for tax in invoice.taxes] == [("a", -2900, -464)]
     assert invoice.total_cents == -3364
 
 
@@ -426,7 +428,7 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
     account = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
     )
-    assert [(one.name, one.taxable_cents, one.tax_cents) for one in assemble_invoice(account).taxes] == [
+    assert [(tax.name, tax.taxable_cents, tax.tax_cents) for tax in assemble_invoice(account).taxes] == [
         ("s", 1500, 285)
     ]
 
@@ -465,9 +467,9 @@ def test_two_discounts_are_each_taken_back_in_proportion() -> None:
 def test_what_was_off_is_returned_by_an_item_that_says_of_which_coupon_and_which_fee() -> None:
     """15.00 of 30.00 were off, and half of the month is given back: 7.50."""
     off = (DiscountTaken(id_of("half"), "half", "Half price", Decimal(15)),)
-    one = in_advance("2026-01-01", "2026-09-16", charged=(fee_charged("30", discounts=off),))
+    plan = in_advance("2026-01-01", "2026-09-16", charged=(fee_charged("30", discounts=off),))
     invoice = assemble_invoice(
-        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(PRICES), subscriptions=[one])])
+        InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(PRICES), subscriptions=[plan])])
     )
     fee, returned = invoice.items
     assert (returned.kind, returned.organization_id, returned.product) == ("discount", "acme", "Discounts")

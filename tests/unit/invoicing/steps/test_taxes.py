@@ -54,7 +54,7 @@ def test_gst_and_qst_are_both_on_the_same_amount() -> None:
     """Revenu Québec: QST is 9.975 % of the price without GST. 100.00 + 5.00 + 9.975, rounded 9.98."""
     draft = taxed(item("web", "100"), by=[GST, QST])
     assert amounts(draft, "tax") == [Decimal("5.00"), Decimal("9.98")]
-    assert [one.taxable_cents for one in draft.taxes] == [10000, 10000]
+    assert [invoice_tax.taxable_cents for invoice_tax in draft.taxes] == [10000, 10000]
     assert draft.left_in_all() == Decimal("114.98")
 
 
@@ -91,7 +91,7 @@ def test_a_rate_of_zero_is_shown() -> None:
     """Reverse charge: the invoice has to say so."""
     draft = taxed(item("web", "10"), by=[tax("Reverse charge", "0")])
     assert (only(draft, "tax").description, only(draft, "tax").amount) == ("Reverse charge 0 %", Decimal(0))
-    assert [one.tax_cents for one in draft.taxes] == [0]
+    assert [invoice_tax.tax_cents for invoice_tax in draft.taxes] == [0]
 
 
 def test_10_percent_of_1234_yen_are_123_yen() -> None:
@@ -119,13 +119,13 @@ def test_an_inclusive_tax_is_no_item_because_it_is_in_the_amounts() -> None:
     """35.45 x 19 / 119 = 5.6600...; 29.79 without it."""
     draft = taxed(item("web", "35.45"), by=[GERMAN], currency="EUR")
     assert len(draft.items) == 1
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(2979, 566)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(2979, 566)]
 
 
 def test_the_net_amount_bears_the_odd_cent_of_contained_taxes() -> None:
     """1.00 at twice 2.5 %: 2.38 cents each are 2, and 96 are left; 95.24 by itself would be 95, and a cent missing."""
     draft = taxed(item("web", "1"), by=[tax("State", "2.5", is_inclusive=True), tax("City", "2.5", is_inclusive=True)])
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(96, 2), (96, 2)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(96, 2), (96, 2)]
 
 
 # --- Given back ----------------------------------------------------------------------------------------------------
@@ -134,10 +134,10 @@ def test_the_net_amount_bears_the_odd_cent_of_contained_taxes() -> None:
 @pytest.mark.parametrize("rate", [VAT, GST, GERMAN, tax("Reverse charge", "0")], ids=lambda rate: rate.name)
 @pytest.mark.parametrize("amount", ["29.00", "100", "0.50", "0.135", "0.01", "33.33"])
 def test_a_charge_and_its_refund_net_to_zero_tax_included(amount: str, rate: TaxRate) -> None:
-    charged, returned = (taxed(item("web", one), by=[rate]) for one in (amount, f"-{amount}"))
+    charged, returned = (taxed(item("web", price), by=[rate]) for price in (amount, f"-{amount}"))
     assert returned.left_in_all() == -charged.left_in_all()
-    assert [(one.taxable_cents, one.tax_cents) for one in returned.taxes] == [
-        (-one.taxable_cents, -one.tax_cents) for one in charged.taxes
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in returned.taxes] == [
+        (-invoice_tax.taxable_cents, -invoice_tax.tax_cents) for invoice_tax in charged.taxes
     ]
 
 
@@ -153,7 +153,7 @@ def test_half_a_cent_of_tax_is_rounded_away_from_zero_on_both_sides() -> None:
 
 def test_a_refund_of_119_euros_lowers_the_recorded_german_vat_by_19() -> None:
     draft = taxed(item("web", "-119"), by=[GERMAN], currency="EUR")
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(-10000, -1900)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(-10000, -1900)]
 
 
 def test_a_partly_negative_month_is_taxed_on_the_remaining_amount() -> None:
@@ -178,7 +178,7 @@ def with_correction(usage: str, correction: str, *, by: list[TaxRate], then: lis
 def test_a_correction_returns_the_tax_of_the_month_that_it_corrects() -> None:
     """100.00 at 19 % are 19.00; -50.00 at 16 % are -8.00."""
     draft = with_correction("100", "-50", by=[VAT], then=[OLD_VAT])
-    assert [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes] == [
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [
         ("VAT", 10000, 1900),
         ("VAT until June", -5000, -800),
     ]
@@ -188,23 +188,23 @@ def test_a_correction_returns_the_tax_of_the_month_that_it_corrects() -> None:
 def test_a_correction_of_a_month_at_the_same_rate_is_taxed_with_the_rest() -> None:
     """100.00 - 50.00 = 50.00 at 19 %."""
     draft = with_correction("100", "-50", by=[VAT], then=[VAT])
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(5000, 950)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(5000, 950)]
 
 
 def test_a_correction_of_a_month_without_tax_has_none() -> None:
     draft = with_correction("100", "-50", by=[VAT], then=[])
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(10000, 1900)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(10000, 1900)]
 
 
 def test_a_correction_is_taxed_where_this_month_is_not() -> None:
     draft = with_correction("100", "-50", by=[], then=[VAT])
-    assert [(one.taxable_cents, one.tax_cents) for one in draft.taxes] == [(-5000, -950)]
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(-5000, -950)]
 
 
 def test_a_correction_of_prices_with_tax_lowers_the_tax_beside_prices_without() -> None:
     """Since this month prices are without tax: 100.00 + 19.00. The correction of 119.00 had 19.00 in it."""
     draft = with_correction("100", "-119", by=[VAT], then=[GERMAN])
-    assert [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes] == [
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [
         ("VAT", 10000, 1900),
         ("USt", -10000, -1900),
     ]
@@ -213,7 +213,7 @@ def test_a_correction_of_prices_with_tax_lowers_the_tax_beside_prices_without() 
 
 def test_the_same_contained_rate_on_both_sides_is_one_tax() -> None:
     draft = with_correction("238", "-119", by=[GERMAN, tax("City", "1", is_inclusive=True)], then=[GERMAN])
-    assert [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes] == [
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [
         ("USt", 19834 - 10000, 3768 - 1900),  # 238 x 19/120 = 37.683 and 238 / 120 = 1.983: 198.34 are left
         ("City", 19834, 198),
     ]

@@ -55,7 +55,7 @@ def taxed(*items: InvoiceItem, by: list[TaxRate], **terms: Any) -> InvoiceInProg
 
 
 def told(draft: InvoiceInProgress) -> list[tuple[str, int, int]]:
-    return [(one.name, one.taxable_cents, one.tax_cents) for one in draft.taxes]
+    return [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes]
 
 
 # --- Which items ----------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ EVERYWHERE = [VAT, REVERSE, GERMAN, QUEBEC, CANADA]
 )
 def test_a_rate_may_be_for_customers_somewhere_and_of_some_kind(customer: TaxCustomer, holding: list[str]) -> None:
     draft = taxed(item("web", "100"), by=list(rates_for(customer, EVERYWHERE)))
-    assert [one.name for one in draft.taxes] == holding
+    assert [invoice_tax.name for invoice_tax in draft.taxes] == holding
 
 
 def test_a_place_whose_name_only_begins_alike_is_another_place() -> None:
@@ -257,9 +257,13 @@ def test_a_coupon_that_does_not_divide_leaves_bases_that_add_up_to_the_cent() ->
     """10.00 off three items of 10.00: 6.66... each, rounded together to 20.00. 6.67 x 20 %, 6.67 x 10 %, 6.66."""
     items = (item("web", "10"), item("book", "10", **BOOKS), item("cover", "10", product="Insurance"))
     draft = taxed(*items, by=[VAT, REDUCED, EXEMPT], discounts=[amount_off("10")])
-    assert sum(one.taxable_cents for one in draft.taxes) == 2000
-    assert sorted(one.taxable_cents for one in draft.taxes) == [666, 667, 667]
-    assert {one.name: one.tax_cents for one in draft.taxes} == {"VAT": 133, "Reduced VAT": 67, "No VAT": 0}
+    assert sum(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == 2000
+    assert sorted(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == [666, 667, 667]
+    assert {invoice_tax.name: invoice_tax.tax_cents for invoice_tax in draft.taxes} == {
+        "VAT": 133,
+        "Reduced VAT": 67,
+        "No VAT": 0,
+    }
 
 
 def test_a_coupon_larger_than_the_invoice_leaves_nothing_to_tax() -> None:
@@ -338,7 +342,7 @@ def test_a_fee_of_last_month_that_is_given_back_has_last_month_s_rate_for_its_ki
 def corrected(amount: str, *parts: tuple[TaxRate, str], credits: str = "0") -> InvoiceInProgress:
     draft = draft_of(taxes=[VAT], credits=[credit(credits)] if credits != "0" else [])
     draft.charge(item("late", amount, "adjustment"), [VAT, REDUCED])
-    draft.tax_parts[id_of("late")] = tuple(((one,), Decimal(part)) for one, part in parts)
+    draft.tax_parts[id_of("late")] = tuple(((tax_rate,), Decimal(part)) for tax_rate, part in parts)
     draw_credits(draft)
     add_taxes(draft)
     return draft
@@ -356,9 +360,9 @@ def test_a_correction_is_taxed_by_its_parts() -> None:
 def test_the_parts_of_a_correction_are_rounded_together_even_if_this_month_has_one_rate() -> None:
     """0.335 at each rate are 0.67: 0.34 and 0.33. The lines of the taxes list the correction."""
     draft = corrected("0.67", (VAT, "0.335"), (REDUCED, "0.335"))
-    assert sorted(one.taxable_cents for one in draft.taxes) == [33, 34]
+    assert sorted(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == [33, 34]
     late = {"item": str(id_of("late")), "product": "Machines", "description": "late", "amount": "0.335"}
-    assert [one.detail["taxed"] for one in draft.items if one.kind == "tax"] == [[late], [late]]
+    assert [line.detail["taxed"] for line in draft.items if line.kind == "tax"] == [[late], [late]]
 
 
 def test_a_correction_may_have_parts_of_both_signs() -> None:
@@ -382,8 +386,8 @@ def test_an_adjustment_without_parts_is_taxed_at_the_rates_of_every_item() -> No
 
 
 def test_an_adjustment_says_by_which_rates_it_is_taxed() -> None:
-    one = Adjustment(id_of("a"), None, "Books", "late", Decimal(5), "USD", taxed=(((REDUCED,), Decimal(5)),))  # type: ignore[arg-type]
-    assert sum(amount for _, amount in one.taxed) == one.amount
+    adjustment = Adjustment(id_of("a"), None, "Books", "late", Decimal(5), "USD", taxed=(((REDUCED,), Decimal(5)),))  # type: ignore[arg-type]
+    assert sum(amount for _, amount in adjustment.taxed) == adjustment.amount
 
 
 def test_what_a_credit_pays_of_a_correction_is_off_all_its_parts_above_zero_in_proportion() -> None:
@@ -431,7 +435,7 @@ def test_bases_below_zero_are_rounded_like_those_above_it_whichever_item_comes_f
 def test_two_halves_of_a_cent_are_one_cent_and_not_two() -> None:
     """0.335 and 0.335 are 0.67: one base is 0.34, the other 0.33."""
     draft = taxed(item("web", "0.335"), item("book", "0.335", **BOOKS), by=[VAT, REDUCED])
-    assert sorted(one.taxable_cents for one in draft.taxes) == [33, 34]
+    assert sorted(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == [33, 34]
 
 
 def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
@@ -464,7 +468,7 @@ def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
 def test_an_amount_is_shared_out_by_weight_to_the_last_digit(
     amount: str, weights: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
-    assert shares(Decimal(amount), [Decimal(one) for one in weights]) == [Decimal(one) for one in parts]
+    assert shares(Decimal(amount), [Decimal(weight) for weight in weights]) == [Decimal(part) for part in parts]
 
 
 # --- In the prices and on top, side by side -------------------------------------------------------------------------

@@ -52,13 +52,13 @@ def test_it_is_read_from_data_and_written_as_it_was() -> None:
     assert TRANSFERS.to_data() == {"percent": "1.2", "flat_amount": "0.10"}
     assert Percentage(Decimal(3)).to_data() == {"percent": "3"}
     assert Percentage.from_data({"percent": 3}) == Percentage(Decimal(3))
-    for data, said in (
+    for data, message in (
         ({}, "percent is missing"),
         ({"percent": "-1"}, "percent .* at least 0"),
         ({"percent": "0.0000000000001"}, "percent .* more than 12 decimals"),
         ({"percent": "1", "flat_amount": "-1"}, "flat_amount .* at least 0"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             Percentage.from_data(data)
     with pytest.raises(ValueError, match=r"flat_amount .* more than 12 decimals"):
         Percentage(Decimal(1), Decimal("0.0000000000001"))
