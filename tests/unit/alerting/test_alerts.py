@@ -1,4 +1,4 @@
-"""What a human is told: what failed, for whom, how much money it concerns and what to do."""
+"""An alert names the failure, its organizations, the amount at stake and the fix."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def test_the_alert_of_one_failed_invoice_has_its_amount_and_the_fix() -> None:
     )
 
 
-def test_failures_of_one_cause_are_one_alert() -> None:
+def test_failures_of_one_cause_make_one_alert() -> None:
     failures = [failed("acme"), failed("bolt", 500, "customer_missing"), failed("crux", 300)]
     assert [alert.subject for alert in failure_alerts("Stripe sync", failures)] == [
         "Stripe sync failed (customer_missing): 1 invoice, $5.00",
@@ -26,7 +26,7 @@ def test_failures_of_one_cause_are_one_alert() -> None:
     ]
 
 
-def test_the_ten_largest_are_named_and_the_rest_counted() -> None:
+def test_an_alert_names_the_ten_largest_failures_and_counts_the_rest() -> None:
     (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n:02d}", n * 100) for n in range(1, 13)])
     lines = alert.body.splitlines()
     assert alert.subject == "Stripe sync failed (no_answer): 12 invoices, $78.00"
@@ -34,36 +34,36 @@ def test_the_ten_largest_are_named_and_the_rest_counted() -> None:
     assert lines[11].startswith("What to do: ")
 
 
-def test_ten_failures_are_all_named() -> None:
+def test_an_alert_names_all_of_ten_failures() -> None:
     (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n}") for n in range(10)])
     assert "more" not in alert.body
     assert "more" not in recovery_alert("Stripe sync", [failed(f"org-{n}") for n in range(10)]).body
 
 
-def test_thousands_of_failures_are_one_short_message() -> None:
+def test_thousands_of_failures_make_one_short_message() -> None:
     (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n}") for n in range(30_000)])
     assert alert.subject == "Stripe sync failed (no_answer): 30,000 invoices, $360,000.00"
     assert len(alert.text) < 1000
 
 
-def test_currencies_are_never_added_together() -> None:
+def test_an_alert_never_adds_amounts_in_different_currencies() -> None:
     failures = [failed("acme"), failed("kyoto", 1200, currency="JPY")]
     (alert,) = failure_alerts("Stripe sync", failures)
     assert alert.subject == "Stripe sync failed (no_answer): 2 invoices, JPY 1,200 + $12.00"
 
 
-def test_an_amount_that_nobody_knows_yet_is_said_to_be_unknown() -> None:
+def test_an_alert_calls_a_missing_amount_unknown() -> None:
     (alert,) = failure_alerts("Billing", [failed("acme", None)])
     assert alert.subject == "Billing failed (no_answer): 1 invoice, amount unknown"
     assert "- acme 2023-06: amount unknown" in alert.body
 
 
-def test_an_alert_carries_its_cause_and_all_whom_it_is_about_also_those_it_does_not_name() -> None:
+def test_an_alert_carries_its_cause_and_all_its_organizations_named_or_not() -> None:
     (alert,) = failure_alerts("Stripe sync", [failed(f"org-{n:02d}") for n in range(12)])
     assert (alert.code, len(alert.invoices)) == ("no_answer", 12)
 
 
-def test_equal_amounts_are_named_by_organization_and_month_and_last_what_nobody_knows_yet() -> None:
+def test_equal_amounts_are_sorted_by_organization_and_month_and_unknown_ones_come_last() -> None:
     names = [("bolt", "2023-06"), ("acme", "2023-07"), ("acme", "2023-05")]
     unknown = failed("abel", None)
     (alert,) = failure_alerts("Billing", [unknown, *(failed(name, 1, month=month) for name, month in names)])
@@ -72,14 +72,14 @@ def test_equal_amounts_are_named_by_organization_and_month_and_last_what_nobody_
     ]  # fmt: skip
 
 
-def test_thousands_that_are_not_named_are_counted_with_a_comma() -> None:
+def test_the_count_of_unnamed_failures_has_a_thousands_separator() -> None:
     many = [failed(f"org-{n}") for n in range(1_010)]
     (alert,) = failure_alerts("Stripe sync", many)
     assert "- and 1,000 more" in alert.body.splitlines()
     assert recovery_alert("Stripe sync", many).body.endswith(" and 1,000 more")
 
 
-def test_the_fix_is_that_of_the_largest_failure() -> None:
+def test_an_alert_has_the_fix_of_the_largest_failure() -> None:
     small, large = failed("acme", 100), replace(failed("bolt", 900), operator_text="write to bolt")
     (alert,) = failure_alerts("Stripe sync", [small, large])
     assert alert.body.splitlines()[2] == "What to do: write to bolt"
@@ -93,7 +93,7 @@ def test_failures_of_one_code_with_different_reasons_are_listed_separately() -> 
     ]
 
 
-def test_no_failure_is_no_alert() -> None:
+def test_no_failures_make_no_alert() -> None:
     assert failure_alerts("Stripe sync", []) == []
 
 
@@ -103,7 +103,7 @@ def test_a_recovery_names_the_alerted_organizations() -> None:
     assert (alert.code, [invoice.organization_id for invoice in alert.invoices]) == ("recovered", ["acme", "bolt"])
 
 
-def test_a_recovery_of_many_names_ten() -> None:
+def test_a_recovery_of_many_organizations_names_ten() -> None:
     alert = recovery_alert("Stripe sync", [failed(f"org-{n:02d}") for n in range(12)])
     assert alert.body.endswith("org-09 2023-06 and 2 more")
 

@@ -1,4 +1,4 @@
-"""What organizations, price books and Stripe write stays text in alerts, tables and pages."""
+"""Text from organizations, price books and Stripe stays plain text in alerts, tables and pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ALERTS = [
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_no_text_that_an_alert_quotes_begins_a_line(alert: Alert) -> None:
+def test_no_quoted_text_begins_a_line_of_an_alert(alert: Alert) -> None:
     starts = ("- ", "What to do: ", "What to do for ", f"{alert.subject[:4]}", r"acme\nWhat", "...")
     assert all(line.startswith(starts) for line in alert.text.split("\n"))
     assert not any(line.startswith("What to do: pay evil") for line in alert.text.split("\n"))
@@ -81,14 +81,14 @@ ENCODED = [
 
 
 def as_it_arrives(name: str) -> EmailMessage:
-    """Read what a mail server would get of an alert about an organization of this name."""
+    """Return the text that a mail server receives for an alert about an organization of this name."""
     alert = Alert.of("spend_alert_failed", f"Spend alert for {name} could not be sent", [f"- {name}"])
     sent = message_of(alert, "billing@example.com", "oncall@example.com").as_bytes()
     return message_from_bytes(sent, _class=EmailMessage, policy=SMTP)
 
 
 @pytest.mark.parametrize("name", ENCODED)
-def test_a_name_that_is_an_encoded_line_break_adds_no_header_to_a_mail(name: str) -> None:
+def test_a_name_with_an_encoded_line_break_adds_no_header_to_a_mail(name: str) -> None:
     arrived = as_it_arrives(name)
     assert {header.lower() for header in arrived} == HEADERS
     assert str(arrived["Subject"]).strip().startswith("Spend alert for ")
@@ -97,13 +97,13 @@ def test_a_name_that_is_an_encoded_line_break_adds_no_header_to_a_mail(name: str
 
 
 @given(st.text(max_size=250) | st.text(alphabet="a =?_QqBb0DA:\r\n\u00e9\u65e5", max_size=250))
-def test_no_name_adds_a_header_to_a_mail_or_gets_lost(name: str) -> None:
+def test_any_name_arrives_in_a_mail_and_adds_no_header(name: str) -> None:
     arrived = as_it_arrives(name)
     assert {header.lower() for header in arrived} == HEADERS
     assert arrived.get_content().splitlines()[1] == f"- {visible(name)}"
 
 
-def test_a_command_in_an_alert_can_be_copied_whatever_the_organization_is_called() -> None:
+def test_a_command_in_an_alert_can_be_copied_for_any_organization_name() -> None:
     crossing = Crossing("acme; rm -rf ~", "Acme", "2026-09", "USD", [100], 200, datetime(2026, 9, 3, tzinfo=UTC))
     assert "`fly-billing statement 'acme; rm -rf ~' 2026-09`" in spend_alert(crossing).body
 
@@ -114,8 +114,8 @@ def test_a_refusal_quotes_a_channels_words_in_one_line() -> None:
     assert len(str(refused).splitlines()) == 1
 
 
-def test_alerts_are_made_of_lines_only() -> None:
-    """`Alert(...)` itself takes a whole body: it is for what the outbox has kept."""
+def test_alerts_are_built_only_from_lines() -> None:
+    """`Alert(...)` itself takes a whole body: only the outbox, which stores bodies, uses it."""
     makers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -140,11 +140,11 @@ def test_alerts_are_made_of_lines_only() -> None:
         ("- item", r"\- item"),
     ],
 )
-def test_markdown_shows_a_foreign_text_as_it_is(text: str, shown: str) -> None:
+def test_markdown_shows_a_foreign_text_literally(text: str, shown: str) -> None:
     assert markdown(text) == shown
 
 
-def test_a_table_in_dagster_keeps_its_rows_and_columns_whatever_its_cells_say() -> None:
+def test_a_table_in_dagster_keeps_its_rows_and_columns_for_any_cell_text() -> None:
     shown = str(table([{"organization": "a | b\n| c | d |", "cents": -5}, {"organization": "plain", "cents": 1}]).value)
     lines = shown.split("\n")
     assert len(lines) == 4  # head, rule, two rows

@@ -1,4 +1,4 @@
-"""Keys and alerts go to the address that was checked, and a redirect to another is no success."""
+"""Keys and alerts go only to the address that was checked, and a redirect to another counts as a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fly_billing.stripe_sync.client import UNKNOWN, ask, make_stripe_client
 
 
 class Listener(ThreadingHTTPServer):
-    """Notes the paths asked for; answers {} with 200, or sends everybody to `location` with `status`."""
+    """Notes the requested paths; answers {} with 200, or redirects to `location` with `status`."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -61,7 +61,7 @@ def pair() -> Iterator[tuple[Listener, Listener]]:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_no_answer_of_stripe_and_is_not_followed(pair: tuple[Listener, Listener], status: int) -> None:
+def test_a_redirect_is_not_followed_and_fails_a_stripe_request(pair: tuple[Listener, Listener], status: int) -> None:
     named, other = pair
     named.status, named.location = status, f"{other.url}/elsewhere"
     client = make_stripe_client("sk_test_1", named.url)

@@ -1,4 +1,4 @@
-"""A spend alert says who, which threshold, how much so far, and as of when."""
+"""A spend alert names the organization, the threshold, the amount so far and its time."""
 
 import re
 
@@ -20,7 +20,7 @@ def test_a_spend_alert_names_organization_threshold_amount_and_time() -> None:
     )
 
 
-def test_several_thresholds_are_one_message_headed_by_the_highest() -> None:
+def test_several_thresholds_make_one_message_headed_by_the_highest() -> None:
     alert = spend_alert(crossing(10000, 5000, 1000))
     assert (alert.code, alert.subject) == ("spend_threshold", "Spend alert: Acme crossed $100.00 in 2026-09")
     assert "so far, as of 2026-09-20 12:00 UTC. It also crossed $10.00, $50.00." in alert.body
@@ -39,7 +39,7 @@ def test_a_spend_alert_is_in_the_organizations_currency() -> None:
         ("1,000", "USD", 100000),
         ("250", "JPY", 250),
         ("1.234", "KWD", 1234),
-        ("92,233,720,368,547,758.07", "USD", 2**63 - 1),  # the most that a month's total can be
+        ("92,233,720,368,547,758.07", "USD", 2**63 - 1),  # the largest possible total of a month
     ],
 )
 def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, cents: int) -> None:
@@ -60,6 +60,6 @@ def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, 
         ("250.5", "JPY", "'250.5' has more than the 0 decimals that JPY has"),
     ],
 )
-def test_what_can_be_no_threshold_is_refused_by_name(amount: str, currency: str, said: str) -> None:
+def test_an_invalid_threshold_is_refused_by_name(amount: str, currency: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         threshold_cents(amount, currency)

@@ -1,4 +1,4 @@
-"""A run that covers fewer partitions than it was asked to cover fails, and names those that are missing."""
+"""A run that covers fewer partitions than requested fails and names the missing ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_a_requested_partition_that_was_not_covered_is_named() -> None:
     )
 
 
-def test_a_partition_that_nobody_requested_is_named() -> None:
+def test_an_unrequested_partition_is_named() -> None:
     outcomes = PartitionOutcomes(REQUESTED[:1], {key: {} for key in REQUESTED[:2]})
     assert outcomes.differences() == [
         {"what to do": "the run covered 1 partition: 2026-10-01|beta, which it was not asked for: a bug"}
     ]
 
 
-def test_of_many_missing_partitions_the_first_three_are_named_and_the_rest_counted() -> None:
+def test_the_first_three_of_many_missing_partitions_are_named_and_the_rest_counted() -> None:
     outcomes = PartitionOutcomes([f"2026-10-{day:02}" for day in range(1, 31)])
     (row,) = outcomes.differences()
     assert "30 partitions: 2026-10-01, 2026-10-02, 2026-10-03 and 27 more" in row["what to do"]

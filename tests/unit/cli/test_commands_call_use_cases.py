@@ -32,11 +32,11 @@ def calls_below(folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_command_line_has_no_sql_of_its_own() -> None:
+def test_the_command_line_has_no_sql() -> None:
     assert [path.name for path in CLI.rglob("*.sql")] == []
 
 
-def test_no_command_reads_or_writes_rows_itself() -> None:
+def test_no_command_reads_or_writes_rows_directly() -> None:
     calls = calls_below(CLI)
     assert (PREPARES_THE_DATABASE, "transaction") in calls  # the calls are found
     assert [call for call in calls if call[1] in STATEMENTS and call[0] != PREPARES_THE_DATABASE] == []
@@ -61,7 +61,7 @@ def test_a_subcommand_parses_its_options_and_calls_one_function(name: str) -> No
     assert BODIES[name] <= MOST_LINES
 
 
-def test_every_command_is_in_a_panel_of_its_subject() -> None:
+def test_every_command_is_in_the_panel_of_its_subject() -> None:
     commands = vars(typer.main.get_command(app))["commands"]
     assert len(commands) >= 27
     assert {name for name, command in commands.items() if not isinstance(command.rich_help_panel, str)} == set()

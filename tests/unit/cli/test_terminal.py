@@ -1,4 +1,4 @@
-"""Commands print literal text: neither Rich's markup nor a terminal's control sequences in it mean anything."""
+"""Commands print literal text: Rich's markup and terminal control sequences in it have no effect."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def terminal(out: io.StringIO, request: pytest.FixtureRequest) -> Terminal:
 
 
 def plain(out: io.StringIO) -> str:
-    """Return what was printed without the colors that are ours (SGR sequences)."""
+    """Return the printed text without the colors that the commands add (SGR sequences)."""
     return re.sub(r"\x1b\[[0-9;?]*[mhlKA]", "", out.getvalue()).replace("\r", "")
 
 
@@ -52,7 +52,7 @@ def escaped(code: int) -> str:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_foreign_text_is_literal_wherever_a_command_prints_it(
+def test_a_foreign_text_is_literal_in_everything_a_command_prints(
     text: str, terminal: Terminal, out: io.StringIO
 ) -> None:
     table = Table("Name", text, title=text, caption=text, show_footer=True)
@@ -72,7 +72,7 @@ def test_a_foreign_text_is_literal_wherever_a_command_prints_it(
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_foreign_text_is_literal_in_what_moves_while_a_command_works(text: str, out: io.StringIO) -> None:
+def test_a_foreign_text_is_literal_in_progress_displays(text: str, out: io.StringIO) -> None:
     terminal = Terminal(file=out, width=200, force_terminal=True)
     with busy(terminal, text) as say:
         say(text)
@@ -85,7 +85,7 @@ def test_a_foreign_text_is_literal_in_what_moves_while_a_command_works(text: str
     assert all(character.isprintable() for line in printed.split("\n") for character in line)
 
 
-def test_a_question_is_literal_and_asked_again_in_plain_words(terminal: Terminal, out: io.StringIO) -> None:
+def test_a_question_is_literal_and_repeated_in_plain_words(terminal: Terminal, out: io.StringIO) -> None:
     assert confirm(terminal, "void in_1 of Bold [/b]?", io.StringIO("perhaps\ny\n"))
     assert plain(out).count("void in_1 of Bold [/b]?") == 2
     assert "Please enter Y or N" in plain(out)
@@ -130,8 +130,8 @@ def is_a_constant(call: ast.Call) -> bool:
     return all(isinstance(argument, ast.Constant) for argument in call.args)
 
 
-def test_no_text_of_a_command_is_written_in_markup() -> None:
-    """It would be printed as it stands."""
+def test_no_command_writes_text_in_markup() -> None:
+    """The terminal would print the markup literally."""
     wrong = [
         f"{path.name}:{node.lineno}"
         for path in sorted(CLI.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""What a final invoice would be now against all that was charged for it, thing by thing, and why they differ.
+"""A correction compares a final invoice with its recalculation, charge by charge, and gives the causes of a difference.
 
 The invoice is acme's for September 2026. A and B are two versions of a price, in this order.
 """
@@ -67,7 +67,7 @@ def compare(
 
 
 def adjustment(key: str, amount: str, quantity: str = "0", unit: str = "GB", meter: str | None = None) -> Charge:
-    """All adjustments of a thing, and what the last one said of it."""
+    """Return the total of all adjustments of a charge, with the last one's text."""
     organization, kind, _ = key.split("|")
     return Charge(
         key, kind, organization, "Egress", "Outbound traffic", Decimal(amount), Decimal(quantity), unit, meter
@@ -82,7 +82,7 @@ def causes(
     return [difference.causes for difference in compare(billed, now, changed=changed)]
 
 
-# --- What is compared ----------------------------------------------------------------------------------------------
+# --- The charges that are compared -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def causes(
         (traffic("1", "1", organization_id="labs"), "labs|usage|egress"),
     ],
 )
-def test_a_thing_keeps_its_name_in_the_books_whatever_it_costs(line: InvoiceItem, key: str) -> None:
-    """Adjustments are booked under it: with another name they would be forgotten, and booked again."""
+def test_a_charge_keeps_its_key_when_its_amount_changes(line: InvoiceItem, key: str) -> None:
+    """Adjustments are booked under this key. Under another key a correction would ignore them and book them again."""
     assert charge_key(line) == key
     assert list(charges_of([line], SEPTEMBER)) == [key]
 
@@ -107,7 +107,7 @@ def test_one_off_items_adjustments_credits_and_taxes_are_not_compared() -> None:
     assert charges_of([item(kind, "5", kind) for kind in kinds], SEPTEMBER) == {}
 
 
-def test_a_fee_charged_ahead_is_put_right_by_its_own_month() -> None:
+def test_a_fee_in_advance_is_corrected_by_the_month_that_it_covers() -> None:
     ahead = fee("1", "30", interval_start=OCTOBER.start, interval_end=OCTOBER.end)
     own = fee("1", "30", interval_start=SEPTEMBER.start, interval_end=SEPTEMBER.end)
     assert (is_ahead(ahead, SEPTEMBER), is_ahead(own, SEPTEMBER), is_ahead(traffic("1", "1"), SEPTEMBER)) == (
@@ -121,8 +121,8 @@ def test_a_fee_charged_ahead_is_put_right_by_its_own_month() -> None:
     ]
 
 
-def test_all_versions_of_a_price_are_one_thing() -> None:
-    """100 GB for 2.00, then 50 for 1.50: 150 GB and 3.50. The invoice says of it what it said last."""
+def test_all_versions_of_a_price_are_one_charge() -> None:
+    """100 GB for 2.00, then 50 for 1.50: 150 GB and 3.50. The charge has the text of the last item."""
     versions = [
         traffic("100", "2.00"),
         traffic("50", "1.50", price_id=B, description="Outbound traffic, new price", product="Network"),
@@ -149,14 +149,14 @@ def test_a_discount_has_no_price() -> None:
     assert (charge.prices, charge.meter) == (frozenset(), None)
 
 
-# --- What is still to be charged or given back ---------------------------------------------------------------------
+# --- The amount still to charge or to return --------------------------------------------------------------------
 
 
 def test_an_invoice_that_would_be_the_same_now_is_not_corrected() -> None:
     assert compare([traffic("100", "2.00"), fee("1", "30")], [traffic("100", "2"), fee("1", "30")]) == []
 
 
-def test_late_traffic_is_charged_in_addition() -> None:
+def test_late_usage_is_charged_in_addition() -> None:
     """5.00 are owed and 3.00 were billed."""
     (found,) = compare([traffic("150", "3.00")], [traffic("250", "5.00")])
     assert (found.billed, found.adjusted, found.owed, found.amount) == (
@@ -169,8 +169,8 @@ def test_late_traffic_is_charged_in_addition() -> None:
     assert found.charge.amount == Decimal("5.00")
 
 
-def test_what_was_adjusted_before_is_not_charged_again() -> None:
-    """3.00 billed and 1.50 adjusted: of 5.00 there are 0.50 left; of 4.50 nothing; of 4.00 too much."""
+def test_an_adjusted_amount_is_not_charged_again() -> None:
+    """3.00 billed and 1.50 adjusted: if 5.00 are owed, 0.50 are left; of 4.50 nothing; 4.00 is 0.50 too much."""
     adjusted = {TRAFFIC: adjustment(TRAFFIC, "1.50")}
     for owed, rest in (("5.00", ["0.50"]), ("4.50", []), ("4.00", ["-0.50"])):
         found = compare([traffic("150", "3.00")], [traffic("250", owed)], adjusted)
@@ -178,8 +178,8 @@ def test_what_was_adjusted_before_is_not_charged_again() -> None:
         assert [difference.adjusted for difference in found] == [Decimal("1.50") for _ in rest]
 
 
-def test_what_only_an_adjustment_charged_is_given_back_once_nothing_of_it_is_owed() -> None:
-    """150 GB came late, with a price that the invoice does not have, and were no such usage in the end."""
+def test_a_charge_that_only_an_adjustment_has_is_returned_when_it_is_not_owed() -> None:
+    """150 GB arrived late, at a price that the invoice does not have, and were then withdrawn."""
     adjusted = {TRAFFIC: adjustment(TRAFFIC, "3.00", "150", meter="egress_gb")}
     (found,) = compare([], [], adjusted)
     assert (found.billed, found.adjusted, found.owed, found.amount) == (
@@ -200,19 +200,19 @@ def test_an_earlier_adjustment_is_compared_with_an_invoice_without_the_charge() 
     assert (found.amount, found.detail) == (Decimal("1.00"), {"billed_quantity": "0", "quantity": "200"})
 
 
-def test_a_fee_that_was_forgotten_is_charged_whole() -> None:
+def test_a_forgotten_fee_is_charged_in_full() -> None:
     (found,) = compare([], [fee("1", "30")])
     assert (found.billed, found.owed, found.amount) == (Decimal(0), Decimal(30), Decimal(30))
     assert (found.charge.description, found.detail) == ("Plan", {"billed_quantity": "0", "quantity": "1"})
 
 
-def test_a_fee_that_should_not_have_been_is_given_back_whole() -> None:
+def test_a_fee_charged_by_mistake_is_returned_in_full() -> None:
     (found,) = compare([fee("1", "30")], [])
     assert (found.billed, found.owed, found.amount) == (Decimal(30), Decimal(0), Decimal(-30))
     assert (found.charge.description, found.detail) == ("Plan", {"billed_quantity": "1", "quantity": "0"})
 
 
-def test_each_thing_is_corrected_by_itself() -> None:
+def test_each_charge_is_corrected_separately() -> None:
     found = compare([traffic("150", "3"), fee("1", "30")], [traffic("200", "4"), fee("0.5", "15")])
     assert [(difference.charge.kind, difference.amount) for difference in found] == [
         ("subscription", Decimal(-15)),
@@ -220,10 +220,10 @@ def test_each_thing_is_corrected_by_itself() -> None:
     ]
 
 
-# --- Why -----------------------------------------------------------------------------------------------------------
+# --- Causes ----------------------------------------------------------------------------------------------------------
 
 
-def test_usage_that_is_known_to_have_changed_says_how() -> None:
+def test_changed_usage_gives_the_recorded_cause() -> None:
     how = {
         ("acme", "egress_gb"): ("late rows", "corrected rows"),
         ("acme", ""): ("wrong",),
@@ -234,7 +234,7 @@ def test_usage_that_is_known_to_have_changed_says_how() -> None:
     assert causes(before, now, {("labs", "egress_gb"): ("late rows",)}) == [("usage changed",)]
 
 
-def test_usage_that_changed_nobody_knows_how_is_not_called_corrected() -> None:
+def test_usage_that_changed_without_a_recorded_cause_is_not_called_corrected() -> None:
     assert causes([traffic("150", "3")], [traffic("250", "5")]) == [("usage changed",)]
     assert causes([], [traffic("250", "5")]) == [("usage changed",)]
     assert causes([traffic("150", "3")], []) == [("usage changed",)]
@@ -247,7 +247,7 @@ def test_a_level_from_an_earlier_month_explains_only_a_quantity_that_changed() -
     assert causes([traffic("150", "3")], [traffic("150", "4")], held) == [("rule",)]
 
 
-def test_every_cause_is_said_in_words() -> None:
+def test_every_cause_has_a_text() -> None:
     named = {name for name, value in vars(rules).items() if name.isupper() and isinstance(value, str)}
     assert {getattr(rules, name) for name in named} == CAUSES.keys()
 
@@ -256,13 +256,13 @@ def test_the_same_usage_at_another_version_of_the_price_is_repriced() -> None:
     assert causes([traffic("150", "3")], [traffic("150", "4", price_id=B)]) == [("price version",)]
 
 
-def test_a_version_that_is_new_beside_the_old_one_reprices_the_same_usage() -> None:
+def test_a_new_version_beside_the_old_one_reprices_the_same_usage() -> None:
     now = [traffic("100", "2"), traffic("50", "2", price_id=B)]
     assert causes([traffic("150", "3")], now) == [("price version",)]
 
 
-def test_late_usage_at_a_version_that_nothing_was_billed_by_is_not_repriced() -> None:
-    """The 50 GB came late, and the month ended at another price: nothing that was billed got another one."""
+def test_late_usage_at_a_version_without_billed_usage_is_not_repriced() -> None:
+    """The 50 GB arrived late, and the month ended at another price: the price of the billed usage did not change."""
     now = [traffic("150", "3"), traffic("50", "2", price_id=B)]
     late = {("acme", "egress_gb"): ("late rows",)}
     assert causes([traffic("150", "3")], now, late) == [("late rows",)]
@@ -280,18 +280,18 @@ def test_usage_that_is_gone_or_new_is_not_repriced() -> None:
     assert causes([], [traffic("0", "3")], late) == [("late rows",)]
 
 
-def test_the_same_usage_at_the_same_price_was_rated_by_another_rule() -> None:
+def test_another_amount_for_the_same_usage_and_price_is_caused_by_a_changed_rule() -> None:
     assert causes([traffic("150", "3")], [traffic("150", "3.01")]) == [("rule",)]
     assert causes([traffic("0", "3")], []) == [("rule",)]
 
 
-def test_a_fee_for_another_part_of_the_month_differs_by_its_subscription() -> None:
+def test_another_amount_for_another_part_of_the_month_is_caused_by_the_subscription() -> None:
     assert causes([fee("1", "30")], [fee("0.5", "15", price_id=B)]) == [("subscription",)]
     assert causes([fee("1", "30")], []) == [("subscription",)]
     assert causes([], [fee("1", "30")]) == [("subscription",)]
 
 
-def test_a_fee_for_the_same_time_differs_by_its_price_or_by_a_rule() -> None:
+def test_another_fee_for_the_same_time_is_caused_by_its_price_or_a_rule() -> None:
     assert causes([fee("1", "30")], [fee("1", "40", price_id=B)]) == [("price version",)]
     assert causes([fee("1", "30")], [fee("1", "40")]) == [("rule",)]
     assert causes([fee("0", "-30")], []) == [("rule",)]
@@ -307,12 +307,12 @@ def test_a_discount_follows_the_items_it_reduces(changed: tuple[list[InvoiceItem
     )
 
 
-def test_a_discount_that_differs_alone_differs_by_its_terms() -> None:
-    """The fee is the same: nothing follows from it."""
+def test_a_changed_discount_on_unchanged_items_is_caused_by_its_terms() -> None:
+    """The fee is the same: the discount follows from nothing else."""
     assert causes([coupon("-1"), fee("1", "30")], [coupon("-2"), fee("1", "30")]) == [("terms",)]
 
 
-# --- What the customer reads ---------------------------------------------------------------------------------------
+# --- The customer's text --------------------------------------------------------------------------------------
 
 
 def test_an_adjustment_shows_the_calculation_before_and_now() -> None:
@@ -322,7 +322,7 @@ def test_an_adjustment_shows_the_calculation_before_and_now() -> None:
     )
 
 
-def test_an_adjustment_of_the_same_quantity_says_why() -> None:
+def test_an_adjustment_of_the_same_quantity_gives_the_cause() -> None:
     late = {("acme", "egress_gb"): ("late rows",)}
     (found,) = compare([traffic("1200", "3")], [traffic("1200", "5", price_id=B)], changed=late)
     assert adjustment_text(found, SEPTEMBER) == "Outbound traffic, 2026-09: corrected (late rows, price version)"
@@ -354,14 +354,14 @@ def top_up(amount: str, counted_before: str) -> InvoiceItem:
         ),
     ],
 )
-def test_a_true_up_shows_if_an_earlier_months_total_changed(
+def test_a_true_up_shows_that_an_earlier_months_total_changed(
     before: list[InvoiceItem], now: list[InvoiceItem], expected: tuple[str, ...]
 ) -> None:
     (found,) = (difference.causes for difference in compare(before, now) if difference.charge.kind == "minimum")
     assert found == expected
 
 
-# --- Usage and terms apart -----------------------------------------------------------------------------------------
+# --- Differences by usage and by terms -------------------------------------------------------------------------------
 
 
 def apart(
@@ -370,7 +370,7 @@ def apart(
     now: Iterable[InvoiceItem],
     adjusted: Mapping[str, Charge] | None = None,
 ) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """What usage and what terms change, by kind; `then` is the usage that was billed, at today's terms."""
+    """Return the changes caused by usage and by terms, by kind; `then` is the billed usage at today's terms."""
     was, owed_then, owed_now = (charges_of(items, SEPTEMBER) for items in (billed, then, now))
     usage, terms = differences_by_usage(was, adjusted or {}, owed_then, owed_now, {})
     return {difference.charge.kind: difference.amount for difference in usage}, {
@@ -378,18 +378,18 @@ def apart(
     }
 
 
-def test_late_usage_is_charged_and_a_fee_that_was_recorded_later_waits() -> None:
+def test_late_usage_is_charged_and_a_fee_recorded_later_waits() -> None:
     found = apart([traffic("150", "3")], [traffic("150", "3"), fee("1", "30")], [traffic("250", "5"), fee("1", "30")])
     assert found == ({"usage": Decimal(2)}, {"subscription": Decimal(30)})
 
 
-def test_late_usage_is_charged_at_the_price_that_supersedes_and_what_was_billed_waits() -> None:
-    """0.03 instead of 0.02: 100 GB late are 3.00; the 150 that were billed would be 1.50 more."""
+def test_late_usage_is_charged_at_the_superseding_price_and_billed_usage_waits() -> None:
+    """0.03 instead of 0.02: 100 late GB are 3.00; the 150 billed GB would be 1.50 more."""
     found = apart([traffic("150", "3")], [traffic("150", "4.50")], [traffic("250", "7.50")])
     assert found == ({"usage": Decimal("3.00")}, {"usage": Decimal("1.50")})
 
 
-def test_a_later_coupon_is_taken_off_late_usage_and_waits_for_what_was_billed() -> None:
+def test_a_later_coupon_reduces_late_usage_and_waits_for_billed_usage() -> None:
     then, now = [traffic("150", "3"), coupon("-1.50")], [traffic("250", "5"), coupon("-2.50")]
     assert apart([traffic("150", "3")], then, now) == (
         {"usage": Decimal(2), "discount": Decimal("-1.00")},
@@ -397,13 +397,13 @@ def test_a_later_coupon_is_taken_off_late_usage_and_waits_for_what_was_billed() 
     )
 
 
-def test_with_unchanged_usage_only_terms_differ_and_with_unchanged_terms_only_usage() -> None:
+def test_unchanged_usage_leaves_differences_of_terms_and_unchanged_terms_those_of_usage() -> None:
     billed, dearer = [traffic("150", "3")], [traffic("150", "4")]
     assert apart(billed, dearer, dearer) == ({}, {"usage": Decimal(1)})
     assert apart(billed, billed, [traffic("250", "5")]) == ({"usage": Decimal(2)}, {})
 
 
-def test_what_was_adjusted_for_usage_before_is_neither_charged_nor_asked_about_again() -> None:
+def test_an_earlier_adjustment_for_usage_is_neither_charged_again_nor_proposed_again() -> None:
     now = [traffic("250", "5"), fee("1", "30")]
     adjusted = {TRAFFIC: adjustment(TRAFFIC, "2.00", "250")}
     assert apart([traffic("150", "3")], now, now, adjusted) == ({}, {"subscription": Decimal(30)})
@@ -443,8 +443,8 @@ def test_fees_of_two_intervals_name_none() -> None:
     assert found.detail == {"billed_quantity": "2", "quantity": "0"}
 
 
-def test_a_fee_ahead_and_the_discount_that_went_with_a_returned_one_stay_as_billed() -> None:
-    """30 for October, though its price is not known any more; and 0.50 of discount taken back with 5 returned."""
+def test_a_fee_in_advance_and_the_discount_of_a_returned_fee_stay_as_billed() -> None:
+    """30 for October, whose price is not known any more; and 0.50 of discount taken back with the returned 5."""
     interval = {"interval_start": OCTOBER.start, "interval_end": OCTOBER.end}
     ahead, returned = fee("1", "30", **interval), fee("1", "-5", **interval, id=id_of("returned"))
     part = {"item": str(returned.id), "amount": "-0.5"}

@@ -1,4 +1,4 @@
-"""Fees in advance and fees given back stand beside usage that is corrected: which credit gets back what it paid of it.
+"""A correction of usage returns credits on invoices that also charge fees in advance or return fees.
 
 The rule: a correction returns credits as if the invoice had been calculated with the right usage. September 2026.
 """
@@ -41,7 +41,7 @@ LOW = TaxRate(id_of("low"), "Low", Decimal(5), is_inclusive=False, tax="VAT", sc
 BY_KIND = [TaxRate(id_of("VAT"), "VAT", Decimal(10), is_inclusive=False, tax="VAT"), LOW]  # usage at 5 %, fees at 10 %
 
 
-# Credits that paid something in August, and of which nothing is left.
+# Credits that were used up in August.
 OLD = [credit("0", "old promotion"), credit("0", "old deposit", pays="gross")]
 
 
@@ -56,7 +56,7 @@ def month_of(
     adjustments: Sequence[Adjustment] = (),
     commitments: Sequence[Commitment] = (),
 ) -> InvoiceInputs:
-    """September of acme: requests for so much money; fees `gone` are given back, fees `kept` charged for October."""
+    """Return acme's September: requests for this amount of money, returned fees `gone`, and fees `kept` for October."""
     used = [UsageRollup(id_of("u"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, 10 * Decimal(requests))]
     prices = [price(f"gone{n}", fee) for n, fee in enumerate(gone)]
     prices += [price(f"kept{n}", fee) for n, fee in enumerate(kept)]
@@ -80,13 +80,13 @@ def month_of(
 
 
 def as_stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
-    """Items as the database has them: an adjustment that returned credit names the credit."""
+    """Return items as the database has them: an adjustment that returned credit names the credit."""
     names = {"back to old deposit": id_of("old deposit")}
     return [replace(item, credit_grant_id=names.get(item.description, item.credit_grant_id)) for item in items]
 
 
 def back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
-    """By credit: what goes back to it above zero, what it pays more below zero."""
+    """Return by credit the amount returned to it (above zero) or drawn from it in addition (below zero)."""
     stored = as_stored(assemble_invoice(charged).items)
     used = [*charged.credits, *OLD]
     names = {grant.id: grant.description for grant in used}
@@ -99,7 +99,7 @@ def back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
 
 
 def drawn(invoice: Invoice) -> dict[str, Decimal]:
-    """By credit: what it paid of an invoice."""
+    """Return by credit the amount that it paid of an invoice."""
     return {item.description: -item.amount for item in invoice.items if item.kind == "credit" and item.amount < 0}
 
 
@@ -115,13 +115,13 @@ def amounts(texts: Mapping[str, str]) -> dict[str, Decimal]:
         ("3", {"deposit": "5", "promotion": "2"}),  # there are only 3 of usage that the promotion can pay
         ("0", {"deposit": "5", "promotion": "5"}),
         ("10", {}),
-        ("12", {}),  # what is charged besides is for the next invoice
+        ("12", {}),  # the next invoice charges the additional amount
     ],
 )
-def test_beside_a_fee_given_back_and_one_in_advance_the_credit_drawn_last_gets_back_first(
+def test_a_correction_beside_a_returned_fee_and_one_in_advance_returns_the_last_drawn_credit_first(
     usage: str, expected: dict[str, str]
 ) -> None:
-    """Usage 10, 30 given back, 50 in advance: 30. A promotion paid 5 of the usage; a deposit 5 of it, 20 of the fee."""
+    """Usage 10, 30 returned, 50 in advance: 30. A promotion paid 5 of the usage; a deposit 5 of it, 20 of the fee."""
     by = [credit("5", "promotion"), credit("500", "deposit", pays="gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"]) for requests in ("10", usage))
     assert drawn(assemble_invoice(charged)) == {"promotion": 5, "deposit": 25}
@@ -133,10 +133,8 @@ def test_beside_a_fee_given_back_and_one_in_advance_the_credit_drawn_last_gets_b
     ("usage", "expected"),
     [("8", {"second": "2"}), ("5", {"second": "5"}), ("3", {"second": "5", "first": "2"}), ("11", {})],
 )
-def test_two_credits_of_one_kind_get_back_in_the_reverse_of_their_order(
-    pays: str, usage: str, expected: dict[str, str]
-) -> None:
-    """Usage 10, two fees of 20 and 10 given back, two of 30 and 20 in advance: 30. 5 by the first, 25 by the second."""
+def test_two_credits_of_one_kind_are_returned_in_reverse_order(pays: str, usage: str, expected: dict[str, str]) -> None:
+    """Usage 10, two fees of 20 and 10 returned, two of 30 and 20 in advance: 30. 5 by the first, 25 by the second."""
     by = [credit("5", "first", pays=pays), credit("500", "second", pays=pays, priority=1)]
     charged, now = (month_of(requests, by, gone=["20", "10"], kept=["30", "20"]) for requests in ("10", usage))
     assert drawn(assemble_invoice(charged)) == {"first": 5, "second": 25}
@@ -146,50 +144,48 @@ def test_two_credits_of_one_kind_get_back_in_the_reverse_of_their_order(
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
-        ("90", {}),  # 110 are to pay, of which 60 were paid in money: 10 of that are given back
+        ("90", {}),  # 110 are owed, and 60 were paid in money: 10 of that are returned
         ("60", {}),
-        ("30", {"usage only": "30"}),  # the fees are money, as they were
+        ("30", {"usage only": "30"}),  # the fees stay paid in money
         ("0", {"usage only": "60"}),
     ],
 )
-def test_a_credit_for_usage_pays_usage_as_before_whatever_the_fees_in_advance_are(
-    usage: str, expected: dict[str, str]
-) -> None:
-    """Usage 100 and 20 in advance: 120, of which the credit paid 60 of the usage."""
+def test_a_credit_for_usage_pays_the_same_usage_for_any_fees_in_advance(usage: str, expected: dict[str, str]) -> None:
+    """Usage 100 and 20 in advance: 120. The credit paid 60 of the usage."""
     by = [credit("60", "usage only", scope=USAGE)]
     charged, now = (month_of(requests, by, kept=["20"]) for requests in ("100", usage))
     assert back(charged, now) == amounts(expected)
 
 
-def test_a_credit_for_fees_is_no_reason_to_return_one_for_usage() -> None:
-    """Usage 10 and 50 in advance, less 30 given back: 30. The credit for fees paid 20 of the one, the other 10."""
+def test_a_credit_for_fees_does_not_return_a_credit_for_usage() -> None:
+    """Usage 10 and 50 in advance, less 30 returned: 30. The credit for fees paid 20, the other credit 10."""
     by = [credit("500", "fees", scope=FEES), credit("500", "usage", scope=USAGE, priority=1)]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"]) for requests in ("10", "7"))
     assert drawn(assemble_invoice(charged)) == {"fees": 20, "usage": 10}
     assert back(charged, now) == {"usage": 3}
 
 
-def test_a_deposit_gets_back_usage_with_its_tax_beside_a_fee_in_advance() -> None:
-    """(10 - 30 + 50 - 5) x 1.10 = 27.50 by the deposit. At 8 it is 25.30: 2.20 go back to it."""
+def test_a_deposit_is_returned_with_the_tax_on_usage_beside_a_fee_in_advance() -> None:
+    """The deposit paid (10 - 30 + 50 - 5) x 1.10 = 27.50. At 8 it pays 25.30: 2.20 return to it."""
     by = [credit("5", "promotion"), credit("500", "deposit", pays="gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"], rates=[VAT]) for requests in ("10", "8"))
     assert drawn(assemble_invoice(charged)) == {"promotion": 5, "deposit": Decimal("27.5")}
     assert back(charged, now) == {"deposit": Decimal("2.2")}
 
 
-def test_a_deposit_gets_back_usage_at_the_rate_of_usage_beside_a_fee_at_another() -> None:
-    """10 x 1.05 + (50 - 30) x 1.10 = 32.50, all by the deposit. At 8: 30.40, so 2.10 go back."""
+def test_a_deposit_is_returned_at_the_tax_rate_of_usage_beside_a_fee_at_another_rate() -> None:
+    """The deposit paid all of 10 x 1.05 + (50 - 30) x 1.10 = 32.50. At 8: 30.40, so 2.10 return to it."""
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"], rates=BY_KIND) for requests in ("10", "8"))
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("32.5")}
     assert back(charged, now) == {"deposit": Decimal("2.1")}
 
 
-def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_it_when_a_deposit_gets_back() -> None:
-    """Usage 10 at 5 %, 50 ahead at 10 %, at least 70: 10 more, 1/6 of it at 5 %: 70 + 0.58 + 5.83 = 76.41.
+def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_the_fee_when_a_deposit_is_returned() -> None:
+    """Usage 10 at 5 %, 50 in advance at 10 %, at least 70: 10 more, 1/6 of it at 5 %: 70 + 0.58 + 5.83 = 76.41.
 
-    At 4 of usage 16 more, 4/54 of it at 5 %: 70 + 0.26 + 6.48 = 76.74. The deposit paid 11.6666... of the usage and
-    what is missing with 0.58 of tax, and 8.3333... with 0.83; all of it is still needed.
+    At 4 of usage 16 more, 4/54 of it at 5 %: 70 + 0.26 + 6.48 = 76.74. The deposit paid 11.6666... of usage and true-up
+    with 0.58 of tax, and 8.3333... with 0.83; all of it is still needed.
     """
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (
@@ -200,7 +196,7 @@ def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_it_when_a_deposit_
 
 
 def test_a_refund_for_an_earlier_month_lowers_the_amount_that_credits_could_pay() -> None:
-    """Usage 10 less 4 for August: the first paid 2 and the second 4 of the usage. At 7 it is 3: 3 go back to it."""
+    """Usage 10 less 4 for August: the first paid 2 and the second 4 of the usage. At 7 it is 3: 3 return to it."""
     by = [credit("2", "first"), credit("500", "second", priority=1)]
     less = Adjustment(id_of("less"), AUGUST, "Requests", "August", Decimal(-4), "USD")
     charged, now = (month_of(requests, by, adjustments=[less]) for requests in ("10", "7"))
@@ -208,10 +204,10 @@ def test_a_refund_for_an_earlier_month_lowers_the_amount_that_credits_could_pay(
     assert back(charged, now) == {"second": 3}
 
 
-def test_what_went_back_to_a_deposit_for_august_is_nothing_that_a_promotion_could_pay() -> None:
-    """Usage 10 less 8 given back: 2, by the promotion; 5 for August, which went back to a deposit, in money. 7 in all.
+def test_a_promotion_does_not_pay_an_amount_returned_to_a_deposit_for_august() -> None:
+    """Usage 10 less 8 returned: 2, by the promotion; 5 for August, which went to a deposit, in money. 7 in total.
 
-    At 9 of usage the promotion would have paid 1: 1 goes back to it.
+    At 9 of usage the promotion would have paid 1: 1 returns to it.
     """
     of_august = Adjustment(
         id_of("more"), AUGUST, "Requests", "back to old deposit", Decimal(5), "USD", is_after_tax=True
@@ -224,10 +220,10 @@ def test_what_went_back_to_a_deposit_for_august_is_nothing_that_a_promotion_coul
     assert back(charged, now) == {"promotion": 1}
 
 
-def test_an_adjustment_is_taxed_at_the_rates_of_its_month_when_a_deposit_for_usage_gets_back() -> None:
+def test_an_adjustment_is_taxed_at_its_months_rates_when_a_deposit_for_usage_is_returned() -> None:
     """Usage 10 with 1.00 of tax, less 4 for August with 0.20, when VAT was 5 %: 6.80, by a deposit for usage.
 
-    At 7 of usage 7.70 - 4.20 = 3.50 are to pay: 3.30 go back to it.
+    At 7 of usage 7.70 - 4.20 = 3.50 are owed: 3.30 return to it.
     """
     then = [tax("VAT then", "5")]
     less = Adjustment(id_of("less"), AUGUST, "Requests", "August", Decimal(-4), "USD", taxes=tuple(then))
@@ -240,10 +236,10 @@ def test_an_adjustment_is_taxed_at_the_rates_of_its_month_when_a_deposit_for_usa
     assert back(charged, now) == {"deposit": Decimal("3.3")}
 
 
-def test_a_fees_return_to_a_deposit_counts_as_another_amount_to_pay() -> None:
-    """Usage 10, 30 given back, of which 12 to the deposit, 15 ahead: 10 - 30 + 12 + 15 = 7.
+def test_a_fee_returned_to_a_deposit_counts_as_another_amount_to_pay() -> None:
+    """Usage 10, 30 returned, 12 of it to the deposit, 15 in advance: 10 - 30 + 12 + 15 = 7.
 
-    It is for usage, and paid 7 of it. At 6 of usage it is 3: 4 go back.
+    The deposit is for usage, and paid 7 of it. At 6 of usage it pays 3: 4 return to it.
     """
     by = [credit("500", "deposit", pays="gross", scope=USAGE)]
     paid = [CreditPaid(id_of("deposit"), "deposit", Decimal(12), "gross")]
@@ -252,7 +248,7 @@ def test_a_fees_return_to_a_deposit_counts_as_another_amount_to_pay() -> None:
     assert back(charged, now) == {"deposit": 4}
 
 
-# --- Whatever the invoice is made of -------------------------------------------------------------------------------
+# --- Any combination of items ------------------------------------------------------------------------------
 
 MONEY = st.decimals("0.01", 60, places=2)
 ADJUSTED = st.lists(
@@ -265,7 +261,7 @@ ADJUSTED = st.lists(
     ),
     max_size=1,
 )  # fmt: skip
-# What old credits paid of the first fee that is given back.
+# The amount that old credits paid of the first returned fee.
 PAID_BEFORE = st.lists(
     st.builds(
         lambda amount, old: CreditPaid(old.id, old.description, amount, old.pays),
@@ -291,7 +287,7 @@ RATES: dict[str, list[TaxRate]] = {"no": [], "one": [VAT], "in the price": [IN_P
 
 
 def paid_of_others(invoice: Invoice) -> dict[UUID, Decimal]:
-    """By credit: what it paid of fees for October and of adjustments, with the tax on them."""
+    """Return by credit the amount that it paid of fees for October and of adjustments, with the tax on them."""
     ahead = {str(item.id) for item in invoice.items if is_ahead(item, SEPTEMBER) or item.kind == "adjustment"}
     paid: dict[UUID, Decimal] = {}
     for item in invoice.items:
@@ -302,14 +298,14 @@ def paid_of_others(invoice: Invoice) -> dict[UUID, Decimal]:
 
 
 def less(grants: Sequence[CreditGrant], invoice: Invoice) -> list[CreditGrant]:
-    """The credits with as much as they paid of the invoice: a correction lets none pay more."""
+    """Return the credits with the amounts that they paid of the invoice: a correction draws no more from any."""
     paid = drawn(invoice)
     return [replace(grant, available=paid.get(grant.description, Decimal(0))) for grant in grants]
 
 
 @pytest.mark.parametrize("rates", RATES.values(), ids=RATES)
 @given(was=MONEY, right=MONEY, gone=FEE_LISTS, kept=FEE_LISTS, by=GRANTS, adjusted=ADJUSTED, paid_before=PAID_BEFORE)
-def test_credits_get_back_the_difference_between_the_invoice_and_the_right_one(
+def test_credits_are_returned_the_difference_between_the_invoice_and_the_right_invoice(
     rates: list[TaxRate],
     was: Decimal,
     right: Decimal,
@@ -319,7 +315,7 @@ def test_credits_get_back_the_difference_between_the_invoice_and_the_right_one(
     adjusted: list[Adjustment],
     paid_before: list[CreditPaid],
 ) -> None:
-    """Where the right invoice lets the same credits pay fees for October and adjustments: those stay as they were."""
+    """The right invoice lets the same credits pay fees for October and adjustments, which stay as they were."""
     fees: dict[str, Any] = {"gone": gone, "kept": kept, "gone_credits": paid_before}
     others = fees | {
         "rates": rates,

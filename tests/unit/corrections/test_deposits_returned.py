@@ -1,4 +1,4 @@
-"""A month that deposits paid after tax is corrected to nothing: invoice, tax and credit net to zero."""
+"""A correction to zero of a month that deposits paid nets invoice, tax and credits to zero."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,7 +51,7 @@ def drawn(invoice: Invoice) -> dict[str, Decimal]:
 
 
 def returned(charged: Invoice, now: InvoiceInputs, grants: list[CreditGrant]) -> list[Adjustment]:
-    """What a correction of the invoice to `now` books: charges, taxed as they were, and what goes back to deposits."""
+    """Return the adjustments of a correction to `now`: charges, taxed as before, and returns to deposits."""
     stored = [replace(item, match={}) for item in charged.items]
     back = credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed(grants))
     of_charges, _ = correct(charged, {}, now)
@@ -71,7 +71,7 @@ def returned(charged: Invoice, now: InvoiceInputs, grants: list[CreditGrant]) ->
 @pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
 @settings(max_examples=60)
 @given(whole=members, agreed=terms, deposits=DEPOSITS)
-def test_what_deposits_paid_goes_back_to_them_with_its_tax_and_no_money_is_made_of_it(
+def test_amounts_that_deposits_paid_return_to_them_with_their_tax_and_not_in_money(
     taxes: list[TaxRate], whole: Member, agreed: dict[str, Any], deposits: list[CreditGrant]
 ) -> None:
     account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, credits=deposits, **agreed)
@@ -111,7 +111,7 @@ def test_a_deposit_pays_each_item_with_the_tax_at_its_own_rate(deposit: str, tot
     }  # fmt: skip
 
 
-def test_a_deposit_for_requests_pays_them_and_their_reduced_tax_and_no_other() -> None:
+def test_a_deposit_for_requests_pays_only_requests_and_their_reduced_tax() -> None:
     """107.00 of 196.00."""
     whole = member(Decimal(1000), Decimal(2600), 1)
     grant = credit("500", "deposit", pays="gross", scope=Scope(products=("Requests",)))
@@ -124,7 +124,7 @@ def test_a_deposit_for_requests_pays_them_and_their_reduced_tax_and_no_other() -
 def month_of(
     requests: str, by: Sequence[CreditGrant], taxes: Sequence[TaxRate] = (), plans: Sequence[Subscription] = ()
 ) -> InvoiceInputs:
-    """September of acme: requests at 0.10, and plans."""
+    """Return acme's September: requests at 0.10, and plans."""
     used = [UsageRollup(id_of(requests), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(requests))]
     prices = PriceBook([REQUESTS, price("gone", "30"), price("kept", "50")])
     return InvoiceInputs(
@@ -134,7 +134,7 @@ def month_of(
 
 
 def goes_back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
-    """By credit: what goes back to it above zero, what it pays more below zero."""
+    """Return by credit the amount returned to it (above zero) or drawn from it in addition (below zero)."""
     stored = list(assemble_invoice(charged).items)
     names = {grant.id: grant.description for grant in charged.credits}
     found: dict[str, Decimal] = {}
@@ -151,25 +151,25 @@ VAT, IN_PRICE = tax("VAT", "10"), tax("VAT", "10", is_inclusive=True)
 @pytest.mark.parametrize(
     ("granted", "rate", "requests", "back"),
     [
-        # 110.00 were owed, 60.00 of it paid by the deposit. Of 44.00 it pays all: 16.00 go back, 50.00 in money.
+        # The deposit paid 60.00 of 110.00. It pays all of 44.00: 16.00 return to it, 50.00 in money.
         ({"deposit": "60"}, VAT, ("1000", "400"), {"deposit": "16"}),
-        ({"deposit": "60"}, VAT, ("1000", "600"), {}),  # 66.00 are owed: it pays 60.00 as before
+        ({"deposit": "60"}, VAT, ("1000", "600"), {}),  # 66.00 are owed: it still pays 60.00
         ({"deposit": "60"}, VAT, ("1000", "0"), {"deposit": "60"}),
         ({"deposit": "60"}, IN_PRICE, ("1000", "400"), {"deposit": "20"}),  # 40.00 with the tax in it
         # A promotion of 20.00 pays first and stays: 20.00 + 2.00 of tax are the deposit's, of 60.00.
         ({"promotion": "20", "deposit": "60"}, VAT, ("1000", "400"), {"deposit": "38"}),
         # Nothing but the promotion is needed: 15.00 of its 20.00.
         ({"promotion": "20", "deposit": "60"}, VAT, ("1000", "150"), {"promotion": "5", "deposit": "60"}),
-        # 10.003 were 10.00, 5.006 are 5.01: whole cents go back, as money would.
+        # 10.003 were 10.00, 5.006 are 5.01: whole cents are returned, as in money.
         ({"deposit": "60"}, None, ("100.03", "50.06"), {"deposit": "4.99"}),
-        # Of 16.50 the second, which is drawn first, paid 7.00 and the first 9.50. Now 5.50 are owed: all by the second.
+        # The second is drawn first: it paid 7.00 of 16.50, the first 9.50. Now 5.50 are owed: the second pays all.
         ({"first": "11", "second": "7"}, VAT, ("150", "50"), {"first": "9.5", "second": "1.5"}),
     ],
 )
-def test_what_deposits_and_promotions_paid_too_much_goes_back_to_each(
+def test_amounts_that_deposits_and_promotions_overpaid_return_to_each(
     granted: dict[str, str], rate: TaxRate | None, requests: tuple[str, str], back: dict[str, str]
 ) -> None:
-    """The month was charged for so many requests at 0.10, and is corrected to so many."""
+    """The month charged the first number of requests at 0.10, and is corrected to the second."""
     by = [
         credit(amount, name, pays="net" if name == "promotion" else "gross", priority=-1 if name == "second" else 0)
         for name, amount in granted.items()
@@ -192,16 +192,16 @@ LEAVER = Subscription(
         ("2026-09-16", "4.5", "0.5"),
         ("2026-09-16", "2", "3"),  # 2.00 went back to it before
         ("2026-09-16", "5", None),
-        ("2026-09-16", "7", None),  # more than that: what went back is not taken away again
+        ("2026-09-16", "7", None),  # more than that: the returned amount is not drawn again
         ("2026-09-01", "0", "20"),
         ("2026-09-25", "0", None),  # 24.00 are kept
         (None, "0", None),
     ],
 )
-def test_a_fee_in_advance_with_a_late_cancellation_returns_to_the_credit_that_paid_it(
+def test_a_late_cancellation_returns_a_fee_in_advance_to_the_credit_that_paid_it(
     ended: str | None, before: str, back: str | None
 ) -> None:
-    """August charged 30.00 for September; when the end is told, September is final and charged nothing for the plan."""
+    """August charged 30.00 for September. Final September charged nothing for the plan when the end arrives."""
     promotion = credit("0", "promotion")
     charged = month_of("100", [], plans=[LEAVER])
     now = replace(

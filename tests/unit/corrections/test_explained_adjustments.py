@@ -1,4 +1,4 @@
-"""An adjustment can be worked out again: what was billed, what is owed now, and the difference between them."""
+"""An explained adjustment shows the billed amount, the owed amount and the difference, and can be recalculated."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ FREE_FIRST = price("requests", "0.10", "requests", unit="request", free_allowanc
 
 
 def month_of(requests: str = "0", *, prices: Sequence[Any] = PRICES, fee_from: str = "", **terms: Any) -> Invoice:
-    """Acme's September: this many requests at 0.10, and a support plan of 29.00 from the day named."""
+    """Return acme's September: this many requests at 0.10, and a support plan of 29.00 from the named day."""
     usage = [
         UsageRollup(id_of(requests), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(requests))
         for _ in range(requests != "0")
@@ -36,9 +36,9 @@ def month_of(requests: str = "0", *, prices: Sequence[Any] = PRICES, fee_from: s
 def adjustments(
     billed: Invoice, owed: Invoice, before: Mapping[str, Decimal] | None = None
 ) -> dict[str, tuple[InvoiceItem, AdjustmentRecord]]:
-    """Correct the one month to the other; return each adjustment's item and record by kind, read back from JSON.
+    """Correct one month to the other; return each adjustment's item and record by kind, read back from JSON.
 
-    `before`: what earlier adjustments charged, by kind.
+    `before` has the amounts of earlier adjustments by kind.
     """
     sides = [charges_of(invoice.items, SEPTEMBER) for invoice in (billed, owed)]
     named = {key: charge for side in sides for key, charge in side.items()}
@@ -95,8 +95,8 @@ def test_late_usage_shows_the_billed_amount_the_owed_amount_and_the_difference()
     assert explanation.problems == ()
 
 
-def test_a_second_correction_shows_what_the_first_one_charged() -> None:
-    """Of 5.00, 3.00 were billed and 1.25 adjusted: 0.75 are left."""
+def test_a_second_correction_shows_the_amount_of_the_first() -> None:
+    """5.00 are owed, 3.00 were billed and 1.25 adjusted: 0.75 are left."""
     explanation = explained(*adjustments(month_of("30"), month_of("50"), {"usage": Decimal("1.25")})["usage"])
     assert sums(explanation)[-1] == (
         "Correction",
@@ -149,8 +149,8 @@ def test_a_fee_that_began_earlier_than_billed_shows_both_shares_of_the_month() -
     assert ("Reason", CAUSES["subscription"]) in explanation.facts
 
 
-def test_a_discount_that_follows_shows_what_it_took_off_then_and_now() -> None:
-    """10 % of 3.00 were 0.30 off, of 5.00 they are 0.50: 0.20 less to pay."""
+def test_a_discount_shows_its_amount_before_and_after_the_correction() -> None:
+    """10 % of 3.00 were 0.30 off, 10 % of 5.00 are 0.50 off: 0.20 less to pay."""
     coupon: dict[str, Any] = {"discounts": [percent_off("10")]}
     explanation = explained(*adjustments(month_of("30", **coupon), month_of("50", **coupon))["discount"])
     assert [(title, lines) for title, lines, _ in sums(explanation) if title.endswith("amount")] == [
@@ -161,7 +161,7 @@ def test_a_discount_that_follows_shows_what_it_took_off_then_and_now() -> None:
     assert ("Reason", CAUSES["follows from other items"]) in explanation.facts
 
 
-def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> None:
+def test_two_versions_of_a_price_are_added_up_on_their_side() -> None:
     """30 x 0.10 = 3.00; with 0.20 from the 16th on, 15 each: 1.50 + 3.00 = 4.50."""
     dearer = price("requests", "0.20", "requests", unit="request", effective_from=at("2026-09-16"))
     halves = [
@@ -179,7 +179,7 @@ def test_two_versions_of_a_price_are_added_up_on_the_side_that_has_them() -> Non
     assert explanation.problems == ()
 
 
-def test_an_adjustment_that_was_changed_by_hand_does_not_come_out() -> None:
+def test_an_adjustment_edited_in_the_database_differs_from_its_calculation() -> None:
     item, record = adjustments(month_of("30"), month_of("42.5"))["usage"]
     wrong = read_adjustment_record(
         record.causes,
@@ -208,8 +208,8 @@ def test_an_explained_adjustment_can_be_printed() -> None:
     assert redo(text)["As calculated now: requests as used, amount"].total == Fraction("4.25")
 
 
-def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
-    """7.50 are owed and 3.00 were billed; 1.50 of that come from a price that nobody decided on: 3.00."""
+def test_the_effect_of_changed_terms_is_left_out_and_named() -> None:
+    """7.50 are owed and 3.00 were billed; 1.50 of that come from a price that is not approved: 3.00."""
     item, record = adjustments(month_of("30"), month_of("75"))["usage"]
     explanation = explained(replace(item, amount=Decimal(3)), replace(record, undecided=Decimal("1.5")))
     assert sums(explanation)[-1] == (
@@ -224,8 +224,8 @@ def test_what_changed_terms_would_change_is_left_out_and_named() -> None:
     assert explanation.problems == ()
 
 
-def test_a_record_is_read_as_it_was_kept() -> None:
-    """One of before calculations were kept has no items and nothing that waits; one without totals is no record."""
+def test_an_adjustment_record_is_read_back_unchanged() -> None:
+    """A record older than stored calculations has no items and no undecided amount; without totals it is no record."""
     totals = {"billed": "3.00", "adjusted_before": "-1", "owed": "7.50"}
     assert read_adjustment_record(["late rows"], totals) == AdjustmentRecord(
         ("late rows",), Decimal("3.00"), Decimal(-1), Decimal("7.50"), None, None, Decimal(0)

@@ -1,4 +1,4 @@
-"""Which items each credit still pays once a final invoice is corrected, and the adjustments that record it.
+"""A corrected invoice records which items each credit still pays, and the adjustments for the change.
 
 The invoice is acme's for September 2026. Amounts are paid in the order of the invoice: by product, then by description.
 """
@@ -38,7 +38,7 @@ def subscription(name: str, amount: str, product: str = "Machines", *, is_ahead:
 
 
 def moved(found: Sequence[Difference]) -> dict[str, Decimal]:
-    """What goes back to credits (above zero), or is paid by them instead (below zero), by credit and charge."""
+    """Return the amounts returned to credits (above zero) or drawn in addition (below zero), by credit and charge."""
     return {
         f"{difference.charge.description.split(',')[0]} {difference.detail['thing'].rsplit('|', 1)[1]}":
         difference.amount
@@ -51,7 +51,7 @@ def amounts(texts: Mapping[str, str]) -> dict[str, Decimal]:
 
 
 def credit_item(description: str, amount: str, named: str, grant: UUID, product: str = "Machines") -> InvoiceItem:
-    """What the credit paid of one charge, as an adjustment records it."""
+    """Return the amount that the credit paid of one charge, as an adjustment records it."""
     parts = [{"product": product, "description": named, "amount": amount}]
     return InvoiceItem(
         NAMELESS, "credit", "acme", product, description, Decimal(1), "item", -Decimal(amount),
@@ -62,8 +62,8 @@ def credit_item(description: str, amount: str, named: str, grant: UUID, product:
 # --- The adjustment -------------------------------------------------------------------------------------------------
 
 
-def test_an_adjustment_records_what_the_credit_had_paid_and_what_it_pays_now() -> None:
-    """100 by credit, of an invoice that should have been 10."""
+def test_an_adjustment_records_the_amounts_a_credit_paid_before_and_now() -> None:
+    """The credit paid 100, of an invoice that should have been 10."""
     by = [credit("100", "Welcome")]
     text, key = "Welcome, which had paid web", f"acme|credit|{by[0].id}|acme|usage|web"
     assert corrected(invoice(usage("web", "100"), by=by), usage("web", "10"), by=by) == [
@@ -80,7 +80,7 @@ def test_an_adjustment_records_what_the_credit_had_paid_and_what_it_pays_now() -
     ]  # fmt: skip
 
 
-def test_an_adjustment_says_what_the_credit_pays_instead() -> None:
+def test_an_adjustment_names_the_item_that_the_credit_pays_instead() -> None:
     by = [credit("60", "Welcome")]
     billed = invoice(usage("web", "60"), usage("worker", "40"), by=by)
     found = corrected(billed, usage("web", "0"), usage("worker", "40"), by=by)
@@ -91,7 +91,7 @@ def test_an_adjustment_says_what_the_credit_pays_instead() -> None:
 
 
 def test_a_charge_that_is_on_neither_invoice_is_named_by_its_key() -> None:
-    """5 came late and were paid in October by the credit; it was no usage in the end."""
+    """The credit paid 5 of late usage in October; the usage was then withdrawn."""
     by = [credit("100", "Welcome")]
     billed = invoice(usage("web", "10"), by=by)
     (found,) = corrected(billed, usage("web", "10"), by=by, elsewhere={(by[0].id, "acme|usage|gone"): Decimal(5)})
@@ -106,25 +106,25 @@ def test_the_key_of_a_credit_has_the_payer_the_credit_and_the_charge() -> None:
     assert credit_key("acme", grant, "labs|subscription|s", fee=True) == f"acme|credit|{grant}|fee|labs|subscription|s"
 
 
-def test_every_one_off_item_has_a_key_of_its_own() -> None:
+def test_every_one_off_item_has_its_own_key() -> None:
     setup = item("setup", "5", "one_off", one_off_item_id=id_of("setup"))
     assert thing_key(setup) == f"acme|one_off|{id_of('setup')}"
     assert thing_key(usage("web", "5")) == "acme|usage|web"
 
 
-def test_a_share_that_does_not_divide_is_no_difference() -> None:
+def test_a_share_that_does_not_divide_makes_no_difference() -> None:
     by = [credit("100")]
     billed = invoice(usage("web", "1"), by=by)
     assert corrected(billed, usage("web", "0.999999999999999999"), by=by) == []
     assert moved(corrected(billed, usage("web", "0.999999999999999998"), by=by)) == amounts({"prepaid web": "2e-18"})
 
 
-# --- Which items the credit goes on paying --------------------------------------------------------------------------
+# --- The items that a credit still pays --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", [Decimal(1), Decimal("0.01")])
-def test_a_credit_keeps_what_it_pays_and_pays_another_item_of_its_scope_for_the_rest(factor: Decimal) -> None:
-    """A credit of 60 for Machines paid web with 50 and worker with 10. Web is 30, and assist 30 came late.
+def test_a_credit_keeps_its_items_and_pays_another_item_of_its_scope_with_the_rest(factor: Decimal) -> None:
+    """A credit of 60 for Machines paid web with 50 and worker with 10. Web is 30 now, and 30 of assist arrived late.
 
     It still pays 30 of web and 10 of worker, and 20 of assist instead; never the archive.
     """
@@ -135,15 +135,15 @@ def test_a_credit_keeps_what_it_pays_and_pays_another_item_of_its_scope_for_the_
     assert moved(corrected(billed, *now, by=by)) == {"prepaid assist": -20 * factor, "prepaid web": 20 * factor}
 
 
-def test_a_credit_that_pays_less_in_all_keeps_what_comes_first_on_the_invoice() -> None:
-    """50 paid web with 20 and worker with 30. Web is 60 now, and a plan gives back 80: of 30 it pays web and worker."""
+def test_a_credit_that_pays_less_keeps_the_first_items_of_the_invoice() -> None:
+    """50 paid web with 20 and worker with 30. Web is 60 now, and a plan returns 80: of 30 it pays web and worker."""
     by = [credit("50")]
     billed = invoice(usage("web", "20"), usage("worker", "50"), by=by)
     now = [usage("web", "60"), usage("worker", "50"), subscription("plan", "-80")]
     assert moved(corrected(billed, *now, by=by)) == amounts({"prepaid worker": "20"})
 
 
-def test_a_credit_pays_something_else_where_another_credit_can_only_pay_what_it_had_paid() -> None:
+def test_a_credit_pays_another_item_so_that_a_narrower_credit_keeps_its_item() -> None:
     """Web 20: 10 by any, 10 by a credit for Machines. Web is 10 now and the archive 10: any pays the archive."""
     by = [credit("10", "any"), credit("10", "bound", scope=MACHINES, priority=1)]
     billed = invoice(usage("web", "20"), by=by)
@@ -162,7 +162,7 @@ def test_a_promotion_pays_items_with_different_taxes_in_proportion_again() -> No
     assert moved(found) == amounts({"prepaid requests": "5", "prepaid web": "-5"})
 
 
-def test_a_deposit_goes_on_paying_what_it_paid_whatever_the_taxes_of_the_items_are() -> None:
+def test_a_deposit_keeps_its_items_for_any_taxes_on_them() -> None:
     """Requests 100 + 7 %, then egress 50 + 20 %, by a deposit of 110. More egress moves nothing of it."""
     account = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member(Decimal(1000), Decimal(2600), 0)], taxes=RATES["reduced"],
@@ -174,8 +174,8 @@ def test_a_deposit_goes_on_paying_what_it_paid_whatever_the_taxes_of_the_items_a
         assert credit_differences(stored, now, SEPTEMBER, CreditsUsed(account.credits)) == []
 
 
-def test_a_deposit_gets_back_whole_cents_and_the_first_item_that_it_still_pays_bears_the_rest() -> None:
-    """1.00 + 10.003 were 11.00. 5.006 are 5.01: web goes back whole, and of worker 10.00 - 5.01."""
+def test_a_deposit_is_returned_whole_cents_and_its_first_item_bears_the_fraction() -> None:
+    """1.00 + 10.003 were 11.00. 5.006 are 5.01: all of web is returned, and of worker 10.00 - 5.01."""
     by = [credit("100", "deposit", pays="gross")]
     billed = draft_of(usage("web", "1"), usage("worker", "10.003"), credits=by)
     settle_after_tax(billed)
@@ -184,11 +184,11 @@ def test_a_deposit_gets_back_whole_cents_and_the_first_item_that_it_still_pays_b
     assert moved(found) == amounts({"deposit web": "1", "deposit worker": "4.99"})
 
 
-# --- What else there was to pay -------------------------------------------------------------------------------------
+# --- Other amounts on the invoice ------------------------------------------------------------------------------------
 
 
 def paying(name: str, **parts: str) -> InvoiceItem:
-    """What the credit of this name paid of the items of these names."""
+    """Return the amount that the named credit paid of the named items."""
     return replace(taking(name, "credit", **parts), credit_grant_id=id_of(name), commitment_id=None)
 
 
@@ -197,7 +197,7 @@ def of(**parts: str) -> dict[UUID, Decimal]:
 
 
 def deposit_gets_back(charged: InvoiceInputs, now: InvoiceInputs, *others: CreditGrant) -> Decimal:
-    """What goes back to the credits of the invoice, in all."""
+    """Return the total that the credits of the invoice are returned."""
     stored = as_stored(assemble_invoice(charged).items)
     found = credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed([*charged.credits, *others]))
     return sum((difference.amount for difference in found), Decimal(0))
@@ -206,15 +206,15 @@ def deposit_gets_back(charged: InvoiceInputs, now: InvoiceInputs, *others: Credi
 @pytest.mark.parametrize(
     ("rates", "scale", "expected"),
     [
-        ([], "1", "1"),  # 10 - 30 + 50 = 30 by the deposit, 20 of it of the fee ahead; now 29
-        ([VAT], "1", "1.1"),  # 33, 22 of it of the fee ahead with its tax; now 31.90
+        ([], "1", "1"),  # the deposit paid 10 - 30 + 50 = 30, 20 of it for the fee in advance; now 29
+        ([VAT], "1", "1.1"),  # 33, 22 of it for the fee in advance with its tax; now 31.90
         ([], "0.01", "0.01"),
     ],
 )
-def test_what_a_credit_paid_of_a_fee_ahead_with_its_tax_stays_with_that_fee(
+def test_a_credits_payment_of_a_fee_in_advance_and_its_tax_stays_with_that_fee(
     rates: list[Any], scale: str, expected: str
 ) -> None:
-    """Usage 10, 30 given back, 50 ahead. Another fee of 1 should have been given back: 1 with its tax goes back."""
+    """Usage 10, 30 returned, 50 in advance. Another fee of 1 should have been returned: 1 with its tax is returned."""
     usage, gone, more, kept = (str(Decimal(scale) * amount) for amount in (10, 30, 1, 50))
     by = [credit("500", "deposit", pays="gross")]
     charged = month_of(usage, by, gone=[gone], kept=[kept], rates=rates)
@@ -222,8 +222,8 @@ def test_what_a_credit_paid_of_a_fee_ahead_with_its_tax_stays_with_that_fee(
     assert deposit_gets_back(charged, now) == Decimal(expected)
 
 
-def test_a_fee_given_back_is_taxed_at_the_rate_that_charged_it_when_a_deposit_gets_back() -> None:
-    """11.00 of usage, less 30 at 5 %: -31.50, and 55.00 ahead: 34.50. At 8 of usage 32.30: 2.20 go back."""
+def test_a_returned_fee_is_taxed_at_its_original_rate_when_a_deposit_is_returned() -> None:
+    """11.00 of usage, less 30 at 5 %: -31.50, and 55.00 in advance: 34.50. At 8 of usage 32.30: 2.20 are returned."""
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (
         replace(
@@ -235,16 +235,16 @@ def test_a_fee_given_back_is_taxed_at_the_rate_that_charged_it_when_a_deposit_ge
     assert deposit_gets_back(charged, now) == Decimal("2.2")
 
 
-def test_a_rate_of_fees_is_not_that_of_usage_when_a_deposit_gets_back() -> None:
-    """10 at 5 % and 50 ahead at 10 %: 65.50. At 8 of usage 63.40: 2.10 go back."""
+def test_fees_and_usage_keep_their_own_tax_rates_when_a_deposit_is_returned() -> None:
+    """10 at 5 % and 50 in advance at 10 %: 65.50. At 8 of usage 63.40: 2.10 are returned."""
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (month_of(usage, by, kept=["50"], rates=BY_KIND) for usage in ("10", "8"))
     assert deposit_gets_back(charged, now) == Decimal("2.1")
 
 
 @pytest.mark.parametrize("scale", ["1", "0.1"])
-def test_what_was_taken_from_a_deposit_for_august_lowers_what_it_can_pay_of_september(scale: str) -> None:
-    """Usage 10, less 4 that an old deposit paid instead for August: 6. At 7 of usage 3: 3 go back."""
+def test_an_amount_drawn_from_a_deposit_for_august_lowers_its_payment_of_september(scale: str) -> None:
+    """Usage 10, less 4 that an old deposit paid instead for August: 6. At 7 of usage 3: 3 are returned."""
     taken = Adjustment(
         id_of("less"), AUGUST, "Requests", "back to old deposit", Decimal(scale) * -4, "USD", is_after_tax=True
     )
@@ -272,7 +272,7 @@ def test_a_raise_of_a_month_below_zero_after_a_discount_or_maximum_stays_paid(
 ) -> None:
     """Usage 10 less 4 and less 10 of goodwill: -4, returned in money. Usage of 15 less 5 charges 4 more.
 
-    The credit paid these 4 in October. It keeps what is still charged more: 4 at 15, 3 at 14, 1 at 12.
+    The credit paid these 4 in October. It keeps the part that is still charged: 4 at 15, 3 at 14, 1 at 12.
     """
     sorry, by = item("sorry", "-10", "one_off", one_off_item_id=id_of("sorry")), [credit("100")]
     billed = below_zero(usage("web", "10"), sorry, taken=[taking("less", kind, web="4")])
@@ -287,7 +287,7 @@ def test_a_raise_of_a_month_below_zero_after_a_discount_or_maximum_stays_paid(
 def test_a_raise_of_a_month_below_zero_that_returned_credit_stays_paid(
     corrected_to: str, back: str, scale: str
 ) -> None:
-    """Usage 10 less 30 given back, 12 of it to an old credit: -8. At 14 a credit paid 4 more in October."""
+    """Usage 10 less 30 returned, 12 of it to an old credit: -8. At 14 a credit paid 4 more in October."""
     size, by = Decimal(scale), [credit("100")]
     fee = subscription("plan", str(-30 * size))
     refund = paying("old", plan=str(-12 * size))
@@ -301,10 +301,10 @@ def test_a_raise_of_a_month_below_zero_that_returned_credit_stays_paid(
 @pytest.mark.parametrize("pays", ["net", "gross"])
 @pytest.mark.parametrize("scale", ["1", "0.01"])
 @pytest.mark.parametrize(("corrected_to", "back"), [("15", "0"), ("13", "2"), ("10", "5")])
-def test_a_raise_stays_paid_where_an_earlier_credit_left_nothing_to_pay_in_the_scope(
+def test_a_raise_stays_paid_when_an_earlier_credit_left_nothing_to_pay_in_the_scope(
     pays: str, corrected_to: str, back: str, scale: str
 ) -> None:
-    """Web 10, by a credit for usage; a plan of Machines gave back 8; 20 ahead for volumes. Late usage of 5 more.
+    """Web 10, by a credit for usage; a plan of Machines returned 8; 20 in advance for volumes. Late usage adds 5.
 
     A second credit, for Machines, paid these 5 in October: they were charged all the same. At 15 it keeps them.
     """

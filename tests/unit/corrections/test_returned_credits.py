@@ -1,4 +1,4 @@
-"""What goes back to the credits that paid a final invoice, once the invoice turns out otherwise. September 2026."""
+"""A correction of a final invoice returns amounts to the credits that paid it. September 2026."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def usage(name: str, amount: str | Decimal, product: str = "Machines") -> Invoic
 
 
 def invoice(*items: InvoiceItem, by: Sequence[CreditGrant]) -> list[InvoiceItem]:
-    """The items of a final invoice that these credits paid."""
+    """Return the items of a final invoice that these credits paid."""
     draft = draft_of(*items, credits=by)
     draw_credits(draft)
     return draft.items
@@ -46,7 +46,7 @@ def corrected(
 
 
 def back(found: Sequence[Difference]) -> dict[str, Decimal]:
-    """What goes back to each credit, by the name of it."""
+    """Return the amount that returns to each credit, by its name."""
     amounts: dict[str, Decimal] = defaultdict(Decimal)
     for difference in found:
         amounts[difference.charge.description.split(",")[0]] += difference.amount
@@ -56,17 +56,17 @@ def back(found: Sequence[Difference]) -> dict[str, Decimal]:
 @pytest.mark.parametrize(
     ("granted", "corrected_to", "expected"),
     [
-        ("100", "10", "90"),  # all was paid by credit: 90 go back to it, and no money
+        ("100", "10", "90"),  # the credit paid everything: 90 return to it, and no money
         ("100", "0", "100"),
-        ("60", "70", "0"),  # 40 were money: 30 of them are given back
+        ("60", "70", "0"),  # 40 were paid in money: 30 of them are returned
         ("60", "60", "0"),
         ("60", "50", "10"),  # 40 in money, 10 in credit
         ("60", "0", "60"),
-        ("60", "130", "0"),  # more is owed: the next invoice pays that with what credits there are
+        ("60", "130", "0"),  # more is owed: the next invoice pays that with its own credits
         ("250", "10", "90"),  # 150 were never drawn
     ],
 )
-def test_the_credit_gets_back_the_part_that_it_would_not_have_paid(
+def test_a_credit_is_returned_the_part_that_it_would_not_have_paid(
     granted: str, corrected_to: str, expected: str
 ) -> None:
     """The invoice was 100.00."""
@@ -77,16 +77,16 @@ def test_the_credit_gets_back_the_part_that_it_would_not_have_paid(
     )
 
 
-def test_what_would_have_been_drawn_last_goes_back_first() -> None:
-    """50 of the first and 30 of the second paid 80 of 100; at 60 the second would have paid 10: 20 go back to it."""
+def test_the_credit_drawn_last_is_returned_first() -> None:
+    """50 of the first and 30 of the second paid 80 of 100; at 60 the second would have paid 10: 20 return to it."""
     by = [credit("50", "first"), credit("30", "second", priority=1)]
     billed = invoice(usage("web", "100"), by=by)
     assert back(corrected(billed, usage("web", "60"), by=by)) == {"second": Decimal(20)}
     assert back(corrected(billed, usage("web", "20"), by=by)) == {"first": Decimal(30), "second": Decimal(30)}
 
 
-def test_money_that_paid_another_item_is_given_back_first() -> None:
-    """60 paid web, 40 for worker were money. Web is nothing: the credit pays worker instead, and 20 go back to it."""
+def test_money_that_paid_another_item_is_returned_first() -> None:
+    """60 paid web, 40 for worker were money. Web is zero now: the credit pays worker instead, and 20 return to it."""
     by = [credit("60")]
     billed = invoice(usage("web", "60"), usage("worker", "40"), by=by)
     found = corrected(billed, usage("web", "0"), usage("worker", "40"), by=by)
@@ -96,27 +96,27 @@ def test_money_that_paid_another_item_is_given_back_first() -> None:
     }
 
 
-def test_a_credit_keeps_paying_its_items_if_all_of_it_is_still_needed() -> None:
-    """Web rises by 20: the credit has paid 10 of worker, and still does. Nothing is moved for its own sake."""
+def test_a_credit_keeps_its_items_while_all_of_it_is_needed() -> None:
+    """Web rises by 20: the credit paid 10 of worker, and still does."""
     by = [credit("60")]
     billed = invoice(usage("web", "50"), usage("worker", "50"), by=by)
     assert corrected(billed, usage("web", "70"), usage("worker", "50"), by=by) == []
 
 
 def test_a_scoped_credit_pays_only_items_of_its_scope() -> None:
-    """60 paid Machines, which are nothing now; volumes were money, and stay so: all 60 go back."""
+    """60 paid Machines, which are zero now; volumes were money, and stay so: all 60 return to it."""
     by = [credit("100", scope=Scope(products=("Machines",)))]
     billed = invoice(usage("web", "60"), usage("disk", "40", "Volumes"), by=by)
     assert back(corrected(billed, usage("web", "0"), usage("disk", "40", "Volumes"), by=by)) == {"prepaid": Decimal(60)}
 
 
-def test_a_credit_that_has_expired_gets_it_back_all_the_same() -> None:
+def test_an_expired_credit_is_returned_too() -> None:
     by = [credit("100", expires_at=at("2026-09-20"))]
     billed = invoice(usage("web", "100"), by=by)
     assert back(corrected(billed, usage("web", "10"), by=by)) == {"prepaid": Decimal(90)}
 
 
-def test_corrected_twice_returns_the_difference_only() -> None:
+def test_a_second_correction_returns_only_the_difference() -> None:
     by = [credit("100")]
     billed = invoice(usage("web", "100"), by=by)
     returned = {(by[0].id, "acme|usage|web"): Decimal(-60)}
@@ -125,24 +125,28 @@ def test_corrected_twice_returns_the_difference_only() -> None:
     assert corrected(billed, usage("web", "80"), by=by, elsewhere=returned) == []
 
 
-def test_what_a_credit_paid_of_a_correction_goes_back_too() -> None:
-    """100 by credit; 40 more came late, which the credit paid in October; in the end it was 30: 110 go back."""
+def test_a_credits_payment_of_an_earlier_correction_is_returned_too() -> None:
+    """100 by credit; 40 more came late, which the credit paid in October; 30 are right in the end: 110 return to it."""
     by = [credit("200")]
     billed = invoice(usage("web", "100"), by=by)
     paid = {(by[0].id, "acme|usage|web"): Decimal(40)}
     assert back(corrected(billed, usage("web", "30"), by=by, elsewhere=paid)) == {"prepaid": Decimal(110)}
 
 
-def test_a_correction_that_another_credit_paid_returns_to_that_one() -> None:
-    """60 paid by a first, 40 money; 20 more paid by a second. At 70 the first pays 60, the second 10: 10 go back."""
+def test_a_correction_that_another_credit_paid_returns_to_that_credit() -> None:
+    """The first paid 60, 40 were money; the second paid 20 more. At 70 the first pays 60, the second 10: 10 return to
+    it.
+    """
     by = [credit("60", "first"), credit("50", "second", priority=1)]
     billed = invoice(usage("web", "100"), by=by[:1])
     paid = {(by[1].id, "acme|usage|web"): Decimal(20)}
     assert back(corrected(billed, usage("web", "70"), by=by, elsewhere=paid)) == {"second": Decimal(10)}
 
 
-def test_what_paid_a_fee_in_advance_is_not_returned_with_the_month_that_charged_it() -> None:
-    """Usage of 50 and a fee of 29 for October, both by credit: of the usage's 50 go back 50, the fee is October's."""
+def test_a_credits_payment_of_a_fee_in_advance_is_not_returned_with_the_month_that_charged_it() -> None:
+    """Usage of 50 and a fee of 29 for October, both by credit: the 50 of usage are returned, and the fee stays
+    October's.
+    """
     fee = item(
         "support", "29", "subscription", subscription_id=id_of("support"),
         period_start=OCTOBER.start, period_end=OCTOBER.end,
@@ -153,14 +157,14 @@ def test_what_paid_a_fee_in_advance_is_not_returned_with_the_month_that_charged_
     assert back(corrected(billed, usage("web", "0"), fee, by=by)) == {"prepaid": Decimal(50)}
 
 
-def test_what_paid_an_adjustment_of_an_earlier_month_is_not_returned_with_this_one() -> None:
+def test_a_credits_payment_of_an_earlier_months_adjustment_is_not_returned_with_this_month() -> None:
     by = [credit("100")]
     billed = invoice(usage("web", "50"), item("August", "20", "adjustment"), by=by)
     assert back(corrected(billed, usage("web", "0"), by=by)) == {"prepaid": Decimal(50)}
 
 
 def test_a_discount_is_taken_off_before_the_credit_paid() -> None:
-    """100 at half price, 50 by credit. 40 at half price are 20: 30 go back."""
+    """100 at half price: the credit paid 50. 40 at half price are 20: 30 return to it."""
     by = [credit("100")]
     billed = draft_of(usage("web", "100"), credits=by, discounts=[percent_off("50")])
     now = draft_of(usage("web", "40"), discounts=[percent_off("50")])
@@ -170,8 +174,10 @@ def test_a_discount_is_taken_off_before_the_credit_paid() -> None:
     assert back(credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))) == {"prepaid": Decimal(30)}
 
 
-def test_goodwill_on_the_invoice_is_counted_in() -> None:
-    """10 of usage less 8 of goodwill: 2 were drawn. At 6 the invoice would have been below zero: 2 go back."""
+def test_goodwill_on_the_invoice_counts() -> None:
+    """10 of usage less 8 of goodwill: 2 were drawn. At 6 the invoice would have been below zero: 2 return to the
+    credit.
+    """
     by = [credit("100")]
     sorry = item("sorry", "-8", "one_off", one_off_item_id=id_of("sorry"))
     billed = invoice(usage("web", "10"), sorry, by=by)
@@ -179,8 +185,8 @@ def test_goodwill_on_the_invoice_is_counted_in() -> None:
     assert back(corrected(billed, usage("web", "9"), sorry, by=by)) == {"prepaid": Decimal(1)}
 
 
-def test_a_month_that_is_below_zero_by_itself_keeps_what_credits_paid_of_it() -> None:
-    """10 of usage less 30 of goodwill, and a fee of 29 in advance: 9 to pay. At 5 it would have been 4: 5 go back."""
+def test_credits_keep_their_payment_of_a_month_that_is_below_zero() -> None:
+    """10 of usage less 30 of goodwill, and a fee of 29 in advance: 9 to pay. At 5 it is 4: 5 are returned."""
     fee = item(
         "support", "29", "subscription", subscription_id=id_of("support"),
         period_start=OCTOBER.start, period_end=OCTOBER.end,
@@ -193,14 +199,14 @@ def test_a_month_that_is_below_zero_by_itself_keeps_what_credits_paid_of_it() ->
     assert back(corrected(billed, usage("web", "5"), sorry, fee, by=by)) == {"prepaid": Decimal(5)}
 
 
-def test_an_adjustment_names_the_credit_and_the_item_it_had_paid() -> None:
+def test_an_adjustment_names_the_credit_and_the_item_that_it_paid() -> None:
     by = [credit("100", "Welcome")]
     (found,) = corrected(invoice(usage("web", "100"), by=by), usage("web", "10"), by=by)
     assert adjustment_text(found, SEPTEMBER) == "Credit for 2026-09: Welcome, which had paid web"
     assert (found.charge.credit_grant_id, found.charge.product) == (by[0].id, "Machines")
 
 
-def test_the_key_of_a_credit_names_what_it_paid() -> None:
+def test_the_key_of_a_credit_names_the_item_that_it_paid() -> None:
     key = credit_key("acme", id_of("c"), "labs|usage|a|b")
     assert thing_of_credit_key(key) == ("labs|usage|a|b", False)
     assert thing_of_credit_key(credit_key("acme", id_of("c"), "acme|subscription|s", fee=True)) == (
@@ -209,7 +215,7 @@ def test_the_key_of_a_credit_names_what_it_paid() -> None:
     )
 
 
-# --- Whatever is charged and corrected -----------------------------------------------------------------------------
+# --- Any charges and corrections ----------------------------------------------------------------------------
 
 AMOUNTS = st.decimals(0, 200, places=4)
 CREDITS = st.lists(
@@ -232,10 +238,10 @@ def drawn(items: Sequence[InvoiceItem]) -> dict[UUID, Decimal]:
 
 
 @given(st.lists(AMOUNTS, min_size=1, max_size=4), CREDITS, st.data())
-def test_whatever_was_charged_and_corrected_step_by_step_to_nothing_leaves_the_credits_whole(
+def test_corrections_step_by_step_to_zero_restore_every_credit(
     amounts: list[Decimal], by: list[CreditGrant], data: st.DataObject
 ) -> None:
-    """And on the way no credit gets back more than it paid, and never more than the correction gives back."""
+    """No step returns more to a credit than it paid, or more than the correction returns in total."""
     billed = invoice(*charged(amounts), by=by)
     state: dict[tuple[UUID, str], Decimal] = {}
     returned: dict[UUID, Decimal] = defaultdict(Decimal)
@@ -256,6 +262,6 @@ def test_whatever_was_charged_and_corrected_step_by_step_to_nothing_leaves_the_c
 
 
 @given(st.lists(AMOUNTS, min_size=1, max_size=4), CREDITS)
-def test_an_invoice_that_is_right_returns_nothing(amounts: list[Decimal], by: list[CreditGrant]) -> None:
+def test_a_correct_invoice_returns_nothing(amounts: list[Decimal], by: list[CreditGrant]) -> None:
     billed = invoice(*charged(amounts), by=by)
     assert corrected(billed, *charged(amounts), by=by) == []

@@ -1,4 +1,4 @@
-"""Comparing a billed month with its shadow, and taking usage apart where the other book changes a price."""
+"""A shadow run compares a billed month with its calculation under another book, and splits usage at price changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def billed(organization: str, cents: int, currency: str = "USD") -> BilledTotal:
     return BilledTotal(organization, organization.capitalize(), currency, cents, {"One-off": cents})
 
 
-def test_the_biggest_difference_comes_first_whichever_way_it_goes() -> None:
+def test_the_largest_difference_comes_first_in_either_direction() -> None:
     amounts = {"acme": "10.00", "beta": "0.50", "delta": "4.00", "gamma": "3.00"}
     again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "9"), "beta": invoice("beta", "5")}
     again |= {"delta": invoice("delta", "4"), "gamma": invoice("gamma", "1")}
@@ -45,7 +45,7 @@ def test_the_biggest_difference_comes_first_whichever_way_it_goes() -> None:
     assert (product.product, product.billed_cents, product.shadow_cents) == ("One-off", 1900, 1750)
 
 
-def test_currencies_are_never_added_up() -> None:
+def test_amounts_in_different_currencies_are_never_added() -> None:
     both: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "gamma": invoice("gamma", "700", "JPY")}
     report = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("gamma", 600, "JPY")], both, both)
     assert [(total.currency, total.cents) for total in report.totals] == [("JPY", 100), ("USD", 100)]
@@ -54,7 +54,7 @@ def test_currencies_are_never_added_up() -> None:
     ]  # fmt: skip
 
 
-def test_who_can_not_be_priced_is_in_no_total_but_named_with_the_reason() -> None:
+def test_an_organization_that_can_not_be_priced_is_named_with_the_reason_and_in_no_total() -> None:
     fails = not_computable("unpriced_usage", "no price for meter 'requests'")
     again: dict[str, Invoice | BillingError] = {
         "acme": invoice("acme", "1"),
@@ -77,14 +77,14 @@ def test_who_can_not_be_priced_is_in_no_total_but_named_with_the_reason() -> Non
     assert report.totals[0].billed_cents == 200
 
 
-def test_a_difference_that_is_not_the_books_alone_is_marked() -> None:
+def test_a_difference_that_the_book_alone_does_not_cause_is_marked() -> None:
     same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2")}
     (difference,) = compare(SEPTEMBER, "2027", [billed("acme", 100)], same, same).differences
     assert (difference.is_by_prices_alone, difference.recalculated_cents, difference.cents) == (False, 200, 100)
 
 
 def test_the_report_is_plain_data() -> None:
-    """acme was billed $1.00 and would pay $2.00; beta's usage has no price in the other book."""
+    """acme was billed $1.00 and would pay $2.00; the other book has no price for beta's usage."""
     again: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "2"), "beta": invoice("beta", "3")}
     shadow = again | {"beta": not_computable("unpriced_usage", "no price for meter 'requests'")}
     data = compare(SEPTEMBER, "2027", [billed("acme", 100), billed("beta", 300)], again, shadow).as_data()
@@ -104,7 +104,7 @@ def test_the_report_is_plain_data() -> None:
     }
 
 
-def test_a_difference_of_a_cent_is_more_or_less_too() -> None:
+def test_a_difference_of_one_cent_counts_as_more_or_less() -> None:
     real = [billed("acme", 100), billed("beta", 100), billed("gamma", 100)]
     shadow: dict[str, Invoice | BillingError] = {
         "acme": invoice("acme", "1.01"), "beta": invoice("beta", "0.99"), "gamma": invoice("gamma", "1"),
@@ -113,7 +113,7 @@ def test_a_difference_of_a_cent_is_more_or_less_too() -> None:
     assert (totals.pay_more, totals.pay_less, totals.pay_the_same) == (1, 1, 1)
 
 
-def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> None:
+def test_products_are_sorted_by_the_largest_difference_in_either_direction() -> None:
     """Billed were $2.00 for one-off charges, $5.00 for Machines and $1.00 for Volumes; the shadow has $3.00 one-off."""
     real = BilledTotal("acme", "Acme", "USD", 800, {"One-off": 200, "Machines": 500, "Volumes": 100})
     same: dict[str, Invoice | BillingError] = {"acme": invoice("acme", "3")}
@@ -123,7 +123,7 @@ def test_products_have_the_biggest_difference_first_whichever_way_it_goes() -> N
     ]  # fmt: skip
 
 
-def test_equal_differences_are_in_the_order_of_names() -> None:
+def test_equal_differences_are_sorted_by_name() -> None:
     both: dict[str, Invoice | BillingError] = {name: invoice(name, "2") for name in ("beta", "acme")}
     report = compare(SEPTEMBER, "2027", [billed("beta", 100), billed("acme", 100)], both, both)
     assert [difference.organization_id for difference in report.differences] == ["acme", "beta"]
@@ -137,7 +137,7 @@ def rollup(quantity: str, start: str = "2026-09-01", end: str = "2026-10-01") ->
 
 
 def changes(*moments: str) -> PriceChanges:
-    """A book in which requests cost 1 at first, and 1 more from each of these moments on."""
+    """Return a book in which requests cost 1 at first, and 1 more from each of these moments on."""
     versions = [price("requests", "1", "requests")]
     versions += [
         price("requests", str(n), "requests", effective_from=at(moment)) for n, moment in enumerate(moments, 2)
@@ -146,7 +146,7 @@ def changes(*moments: str) -> PriceChanges:
 
 
 def by_day(**days: int) -> list[Decimal]:
-    """What each day of September added: `d15=100`."""
+    """Return the usage that each day of September added: `d15=100`."""
     return [Decimal(days.get(f"d{number}", 0)) for number in range(1, 31)]
 
 
@@ -154,12 +154,12 @@ def parts(found: list[UsageRollup]) -> list[tuple[datetime, datetime, Decimal]]:
     return [(part.segment_start, part.segment_end, part.quantity) for part in found]
 
 
-def test_a_rollup_without_a_change_inside_stays_as_it_is_and_needs_no_days() -> None:
+def test_a_rollup_without_a_price_change_is_not_split_and_needs_no_days() -> None:
     whole = rollup("100")
     assert changes("2026-09-01", "2026-10-01").split(whole, None) == [whole]
 
 
-def test_usage_is_taken_apart_at_the_midnight_at_which_the_price_changes() -> None:
+def test_usage_is_split_at_the_midnight_of_a_price_change() -> None:
     """The 14th belongs to the price before, the 15th to the one after."""
     found = changes("2026-09-15").split(rollup("100"), by_day(d1=10, d14=20, d15=30, d30=40))
     assert parts(found) == [
@@ -176,7 +176,7 @@ def test_a_part_without_usage_is_left_out() -> None:
     ]
 
 
-def test_a_stretch_that_begins_inside_a_day_is_taken_apart_at_later_midnights() -> None:
+def test_a_segment_that_begins_inside_a_day_is_split_at_later_midnights() -> None:
     """The real price changed at noon on the 10th; the other book changes it on the 11th."""
     found = changes("2026-09-11").split(rollup("9", start="2026-09-10T12:00:00"), by_day(d10=4, d11=5))
     assert parts(found) == [
@@ -185,7 +185,7 @@ def test_a_stretch_that_begins_inside_a_day_is_taken_apart_at_later_midnights() 
     ]
 
 
-def test_a_change_for_other_dimensions_tears_nothing_apart() -> None:
+def test_a_price_change_for_other_dimensions_splits_nothing() -> None:
     whole = rollup("100")
     prices = [
         price("all", "1", "requests"),
@@ -214,7 +214,7 @@ def test_a_price_that_changes_inside_a_day_is_named_with_the_moment(moment: str,
 
 
 @pytest.mark.parametrize("days", [None, by_day(d1=99), by_day(d1=101)])
-def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | None) -> None:
+def test_usage_without_known_days_is_not_split(days: list[Decimal] | None) -> None:
     with pytest.raises(BillingError) as raised:
         changes("2026-09-15").split(rollup("100"), days)
     assert raised.value.code == "days_not_known"
@@ -225,7 +225,7 @@ def test_usage_whose_days_are_not_known_is_not_guessed_at(days: list[Decimal] | 
 
 
 @given(st.lists(st.integers(0, 1000), min_size=30, max_size=30), st.sets(st.integers(2, 30), max_size=5))
-def test_no_unit_is_lost_wherever_a_month_is_taken_apart(used: list[int], days: set[int]) -> None:
+def test_a_split_at_any_moments_loses_no_unit(used: list[int], days: set[int]) -> None:
     moments = [f"2026-09-{day:02}" for day in sorted(days)]
     found = changes(*moments).split(rollup(str(sum(used))), [Decimal(quantity) for quantity in used])
     assert sum(part.quantity for part in found) == sum(used)

@@ -1,4 +1,4 @@
-"""A FOCUS file whose header has a column twice is refused by the column's name: nobody can tell which one is meant."""
+"""A FOCUS file whose header has a column twice is refused by the column's name, because its value is ambiguous."""
 
 import csv
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def write(folder: Path, *again: tuple[str, str]) -> Path:
     [
         ([("ListUnitPrice", "5")], "'ListUnitPrice'"),
         ([("PricingQuantity", "400")], "'PricingQuantity'"),
-        ([("PricingQuantity", "4")], "'PricingQuantity'"),  # also where both say the same
+        ([("PricingQuantity", "4")], "'PricingQuantity'"),  # also if both have the same value
         ([("SubAccountId", "2")], "'SubAccountId'"),
         ([("BillingCurrency", "EUR")], "'BillingCurrency'"),
         ([("x_Team", "a"), ("x_Team", "b")], "'x_Team'"),
@@ -50,6 +50,6 @@ def test_a_column_that_a_focus_file_has_twice_is_refused_by_name(
 
 
 @pytest.mark.parametrize("again", [[], [("x_Team", "a")], [("listunitprice", "5")]])
-def test_a_column_of_ones_own_is_read_over(tmp_path: Path, again: list[tuple[str, str]]) -> None:
+def test_a_custom_column_is_ignored(tmp_path: Path, again: list[tuple[str, str]]) -> None:
     (row,), rejected = read_focus_rows([write(tmp_path, *again)], NOW)
     assert (row.sub_account_id, row.amount, rejected) == ("1", Decimal("2.0"), [])

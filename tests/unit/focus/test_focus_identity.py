@@ -1,4 +1,4 @@
-"""Exports of one month overlap: which of its rows are new, known or changed, and what vanished."""
+"""A later export of a month adds new rows, keeps known rows, replaces changed rows and takes back missing rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fly_billing.focus.imports.identity import (
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
 ACME = ImportScope("Prov", "", SEPTEMBER, "acme")
-# A row: whose it is, the day in September, what it is about, what it costs.
+# A row: its owner, the day in September, its resource, its cost.
 Row = tuple[ImportScope, int, str, str]
 
 
@@ -39,44 +39,44 @@ def counts(found: ExportComparison) -> tuple[int, int, int, int]:
     return len(found.new), len(found.known), len(found.changed), len(found.vanished)
 
 
-def test_a_later_export_with_more_days_has_only_those_new() -> None:
+def test_a_later_export_with_more_days_adds_only_their_rows() -> None:
     before: list[Row] = [(ACME, 18, "vm", "2"), (ACME, 18, "db", "4")]
     assert counts(overlap(before, [*before, (ACME, 19, "vm", "6")])) == (1, 2, 0, 0)
 
 
-def test_equal_rows_differ_by_their_number_alone() -> None:
+def test_equal_rows_differ_only_by_their_number() -> None:
     row: Row = (ACME, 18, "vm", "2")
     assert counts(overlap([row, row], [row, row, row])) == (1, 2, 0, 0)
     assert counts(overlap([row, row, row], [row])) == (0, 1, 0, 2)
 
 
-def test_another_cost_of_the_same_thing_replaces_it() -> None:
+def test_another_cost_of_the_same_resource_replaces_it() -> None:
     found = overlap([(ACME, 18, "vm", "2"), (ACME, 18, "vm", "3")], [(ACME, 18, "vm", "3"), (ACME, 18, "vm", "5")])
     assert counts(found) == (0, 1, 1, 0)
     assert found.taken_back == {charges((ACME, 18, "vm", "2"))[0].id}
 
 
-def test_what_a_corrected_export_lacks_is_taken_back() -> None:
+def test_rows_missing_from_a_corrected_export_are_taken_back() -> None:
     found = overlap([(ACME, 17, "vm", "2"), (ACME, 18, "vm", "2")], [(ACME, 17, "vm", "2"), (ACME, 18, "db", "1")])
     assert (counts(found), len(found.taken_back)) == ((1, 1, 0, 1), 1)
 
 
-def test_days_before_and_after_an_export_are_left_as_they_are() -> None:
+def test_days_before_and_after_an_export_do_not_change() -> None:
     before: list[Row] = [(ACME, day, "vm", "2") for day in (1, 17, 18, 19, 30)]
     assert counts(overlap(before, [(ACME, 18, "vm", "2")])) == (0, 1, 0, 0)
 
 
-def test_a_sub_account_that_an_export_does_not_name_is_left_as_it_is() -> None:
+def test_a_sub_account_that_an_export_does_not_name_does_not_change() -> None:
     beta = ImportScope("Prov", "", SEPTEMBER, "beta")
     assert counts(overlap([(beta, 18, "vm", "2")], [(ACME, 18, "vm", "2")])) == (1, 0, 0, 0)
 
 
-def test_another_provider_or_billing_account_is_another_export() -> None:
+def test_an_export_of_another_provider_or_billing_account_is_separate() -> None:
     for other in (ImportScope("Other", "", SEPTEMBER, "acme"), ImportScope("Prov", "payer", SEPTEMBER, "acme")):
         assert counts(overlap([(other, 18, "vm", "2")], [(ACME, 18, "vm", "2"), (ACME, 18, "db", "1")])) == (2, 0, 0, 0)
 
 
-def test_a_correction_that_october_bills_for_september_takes_nothing_of_september_back() -> None:
+def test_a_correction_of_september_billed_in_october_takes_back_nothing_of_september() -> None:
     late = ImportScope("Prov", "", OCTOBER, "acme")
     assert counts(overlap([(ACME, 20, "vm", "2")], [(late, 20, "vm", "1"), (late, 30, "db", "1")])) == (2, 0, 0, 0)
 
@@ -88,7 +88,7 @@ def test_the_days_of_an_export_are_those_of_all_its_sub_accounts() -> None:
     assert counts(overlap(before, [before[0], before[2]])) == (0, 2, 0, 1)
 
 
-def test_nothing_vanishes_while_rows_of_the_export_can_not_be_read() -> None:
+def test_an_export_with_unreadable_rows_takes_nothing_back() -> None:
     found = overlap([(ACME, 18, "vm", "2"), (ACME, 18, "db", "2")], [(ACME, 18, "vm", "3")], is_whole=False)
     assert (counts(found), len(found.kept), len(found.taken_back)) == ((0, 0, 1, 1), 1, 1)
 
@@ -99,7 +99,9 @@ ROWS = st.lists(
 
 
 @given(ROWS, ROWS)
-def test_what_is_billed_after_an_export_is_the_export_and_the_days_around_it(before: list[Row], now: list[Row]) -> None:
+def test_the_charges_after_an_export_are_its_rows_and_those_of_the_days_around_it(
+    before: list[Row], now: list[Row]
+) -> None:
     found = overlap(before, now)
     assert len(found.new) + len(found.known) + len(found.changed) == len(now)
     assert len(found.replaced) == len(found.changed)

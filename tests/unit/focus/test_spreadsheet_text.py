@@ -1,4 +1,4 @@
-"""A text in a CSV file is a text in a spreadsheet too, and our importer reads back what was exported."""
+"""A text in a CSV file is a text in a spreadsheet too, and the importer reads back the exported text."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_text_that_a_spreadsheet_would_misread_gets_an_apostrophe(text: str) -
         "x\n1",
     ],
 )
-def test_any_other_text_stays_as_it_is(text: str) -> None:
+def test_any_other_text_does_not_change(text: str) -> None:
     assert as_cell(text) == text
     assert from_cell(text) is None
 
@@ -90,7 +90,7 @@ def test_any_other_text_stays_as_it_is(text: str) -> None:
         ("\r=1", "'\r'=1"),
     ],
 )
-def test_a_part_that_another_locale_makes_a_cell_of_gets_one_too(text: str, cell: str) -> None:
+def test_a_part_that_another_locale_reads_as_a_cell_gets_an_apostrophe(text: str, cell: str) -> None:
     assert as_cell(text) == cell
     assert from_cell(cell) == text
 
@@ -114,7 +114,7 @@ def test_no_cell_begins_like_a_formula(text: str) -> None:
 def test_no_cell_begins_like_a_formula_if_lines_are_split_elsewhere(texts: list[str], separator: str) -> None:
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\r\n").writerow(["INV-1", *map(as_cell, texts)])
-    # What begins behind the separator, whether or not its quotes are taken for quotes.
+    # The text behind the separator, read with quotes as quotes and as plain characters.
     for cell in re.split(f"[{separator}\r\n]", file.getvalue()):
         assert cell.lstrip('" ')[:1] not in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 

@@ -1,4 +1,4 @@
-"""An invoice as FOCUS rows: each price x quantity holds, and all of them add up to the invoice, to the cent."""
+"""An invoice as FOCUS rows: price x quantity is exact in each row, and the rows add up to the invoice, to the cent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AUGUST = SEPTEMBER.plus(-1)
 
 
 def item(name: str, amount: str, kind: str = "usage", *steps: PriceStep, **changes: Any) -> BilledItem:
-    """An item of acme in September. Its cents are those of its own rounding, until an invoice is made of it."""
+    """Return an item of acme in September. Its cents are rounded alone, until an invoice is made of it."""
     plain = BilledItem(
         id=id_of(name),
         kind=kind,
@@ -46,7 +46,7 @@ def item(name: str, amount: str, kind: str = "usage", *steps: PriceStep, **chang
 
 
 def invoice(*items: BilledItem, currency: str = "USD") -> ExportedInvoice:
-    """Round these items as an invoice does: once, the cents shared out."""
+    """Round these items as an invoice does: once, with the cents shared out."""
     amounts = [line.amount for line in items]
     cents = share_out_cents(amounts, currency)
     rounded = [replace(line, amount_cents=share) for line, share in zip(items, cents, strict=True)]
@@ -60,7 +60,7 @@ def rows_of(*items: BilledItem) -> list[Row]:
 
 
 def discount(code: str, amount: str, **off: str) -> BilledItem:
-    """A coupon that takes so much of these items, by name."""
+    """Return a coupon that takes these amounts off these items, by name."""
     applied = [{"item": str(id_of(name)), "amount": part} for name, part in off.items()]
     return item(code, amount, "discount", detail={"code": code, "applied_to": applied})
 
@@ -69,7 +69,7 @@ def picked(row: Row, *columns: str) -> list[Any]:
     return [row[column] for column in columns]
 
 
-def test_the_twenty_one_mandatory_columns_are_there_and_custom_ones_come_last() -> None:
+def test_rows_have_the_twenty_one_mandatory_columns_and_custom_columns_last() -> None:
     names = [column.name for column in COLUMNS]
     assert len(MANDATORY) == 21
     custom = [name.startswith("x_") for name in names]
@@ -77,7 +77,7 @@ def test_the_twenty_one_mandatory_columns_are_there_and_custom_ones_come_last() 
     assert names[: custom.count(False)] == sorted(names[: custom.count(False)])
 
 
-def test_a_tiered_item_is_a_row_per_tier_each_with_its_price_times_its_quantity() -> None:
+def test_a_tiered_item_has_a_row_per_tier_with_price_times_quantity() -> None:
     """12,500 requests: 10,000 at 0.002 are 20.00, 2,500 at 0.001 are 2.50, and a flat fee of 1.00."""
     first = PriceStep.of("0 to 10000", Decimal(10_000), Decimal("0.002"))
     second = PriceStep.of("above 10000", Decimal(2_500), Decimal("0.001"))
@@ -95,7 +95,7 @@ def test_a_tiered_item_is_a_row_per_tier_each_with_its_price_times_its_quantity(
     assert rows[0]["ChargeDescription"] == "api as used: 0 to 10000"
 
 
-def test_a_price_for_many_units_is_named_for_so_many_and_rounds_only_its_quantity() -> None:
+def test_a_price_per_several_units_names_their_number_and_rounds_only_the_quantity() -> None:
     """1.94 for 2,592,000 seconds: 1,000,000 of them are 0.38580246913580246913... months; cut at the 18th decimal."""
     step = PriceStep.of("all", Decimal(1_000_000), Decimal("1.94"), Decimal(2_592_000))
     (row,) = rows_of(item("machine", str(step.amount), "usage", step, unit="second", quantity=Decimal(1_000_000)))
@@ -106,7 +106,7 @@ def test_a_price_for_many_units_is_named_for_so_many_and_rounds_only_its_quantit
     assert picked(row, "ConsumedQuantity", "ConsumedUnit", "SkuPriceId") == [1_000_000, "Seconds", "machine"]
 
 
-def test_free_usage_is_a_row_at_a_price_of_zero_so_that_nothing_used_is_left_out() -> None:
+def test_free_usage_is_a_row_at_a_price_of_zero() -> None:
     paid = PriceStep.of("all", Decimal(50), Decimal("0.02"))
     egress = item("egress", "1.00", "usage", paid, unit="GB", quantity=Decimal(150))
     egress = replace(egress, detail={**egress.detail, "free_allowance_used": "100"})
@@ -121,7 +121,7 @@ def test_free_usage_is_a_row_at_a_price_of_zero_so_that_nothing_used_is_left_out
     assert picked(charged, "PricingQuantity", "PricingUnit", "ListCost") == [50, "GB", 1]
 
 
-def test_what_a_maximum_cuts_down_is_a_quantity_below_zero_as_prices_never_are() -> None:
+def test_a_maximum_is_a_row_with_a_negative_quantity_and_a_positive_price() -> None:
     charged = PriceStep.of("all", Decimal(30), Decimal("1"))
     cut = PriceStep.fee("down to the maximum of 20", Decimal(-10))
     _, row = rows_of(item("api", "20", "usage", charged, cut))
@@ -130,7 +130,7 @@ def test_what_a_maximum_cuts_down_is_a_quantity_below_zero_as_prices_never_are()
     ]  # fmt: skip
 
 
-def test_a_recurring_fee_is_a_recurring_purchase_and_what_was_charged_before_corrects_it() -> None:
+def test_a_recurring_fee_is_a_recurring_purchase_and_its_earlier_charge_a_correction() -> None:
     share = PriceStep.of("share of the month", Decimal(15), Decimal("29.00"), Decimal(30))
     before = PriceStep.fee("already charged", Decimal("-29.00"))
     paid, back = rows_of(item("support", "-14.50", "subscription", share, before, unit="day", quantity=Decimal(15)))
@@ -140,7 +140,7 @@ def test_a_recurring_fee_is_a_recurring_purchase_and_what_was_charged_before_cor
     assert paid["ConsumedQuantity"] is None
 
 
-def test_a_one_off_charge_is_a_purchase_and_one_below_zero_a_credit() -> None:
+def test_a_one_off_charge_is_a_purchase_and_a_negative_one_a_credit() -> None:
     charge = item("onboarding", "10", "one_off", unit="item", price_key=None)
     credit = item("goodwill", "-5.004", "one_off", unit="item", price_key=None)
     bought, given = rows_of(charge, credit)
@@ -165,7 +165,7 @@ def test_a_one_off_charge_by_quantity_has_its_unit_price_and_its_quantity() -> N
         ("50", {"used": "99", "divide_by": "1"}, "99"),  # rounded down
     ],
 )
-def test_usage_charged_in_steps_consumed_what_was_used(
+def test_usage_charged_in_steps_has_the_used_quantity_as_consumed(
     quantity: str, transformed: dict[str, str], consumed: str
 ) -> None:
     step = PriceStep.of("all", Decimal(quantity), Decimal(1))
@@ -184,13 +184,13 @@ def test_usage_of_tiers_in_steps_is_consumed_in_proportion() -> None:
     assert [row["ConsumedQuantity"] for row in rows] == [54, 36]
 
 
-def test_usage_inside_a_step_that_was_begun_before_is_consumed_at_no_charge() -> None:
+def test_usage_inside_a_step_charged_before_is_consumed_at_no_charge() -> None:
     billed = item("api", "0", "usage", quantity=Decimal(0))
     (row,) = rows_of(replace(billed, detail={**billed.detail, "transformed": {"used": "150", "divide_by": "1"}}))
     assert picked(row, "ConsumedQuantity", "BilledCost") == [150, 0]
 
 
-def test_a_discount_is_no_row_but_lowers_what_is_billed_of_the_rows_that_it_is_off() -> None:
+def test_a_discount_has_no_row_and_lowers_the_billed_cost_of_its_rows() -> None:
     """10 % off 22.50 in two tiers: 2.00 off the first, 0.25 off the second. List prices stay."""
     first = PriceStep.of("0 to 10000", Decimal(10_000), Decimal("0.002"))
     second = PriceStep.of("above 10000", Decimal(2_500), Decimal("0.001"))
@@ -204,13 +204,13 @@ def test_a_discount_is_no_row_but_lowers_what_is_billed_of_the_rows_that_it_is_o
     ]
 
 
-def test_two_coupons_on_one_item_are_both_named_and_a_free_item_bills_nothing() -> None:
+def test_a_row_names_both_coupons_of_an_item_and_a_free_item_bills_nothing() -> None:
     api = item("api", "10", "usage", PriceStep.of("all", Decimal(100), Decimal("0.1")))
     (row,) = rows_of(api, discount("HALF", "-5", api="5"), discount("REST", "-5", api="5"))
     assert picked(row, "ListCost", "EffectiveCost", "BilledCost", "x_Discounts") == [10, 0, 0, "HALF, REST"]
 
 
-def test_a_credit_pays_in_a_row_of_its_own_and_a_tax_is_worked_out_on_list_prices_too() -> None:
+def test_a_credit_has_its_own_row_and_a_tax_is_also_calculated_on_list_prices() -> None:
     """100.00, 10 % off, 40.00 of credit; 19 % of the 50.00 left are 9.50, of the 60.00 at list prices 11.40."""
     api = item("api", "100", "usage", PriceStep.of("all", Decimal(100), Decimal(1)))
     credit = item("prepaid", "-40", "credit", price_key=None)
@@ -249,7 +249,7 @@ def test_the_list_cost_of_a_tax_is_that_of_the_items_it_is_on() -> None:
     ]
 
 
-def test_an_adjustment_is_a_correction_of_the_month_that_it_puts_right() -> None:
+def test_an_adjustment_is_a_correction_of_the_month_that_it_corrects() -> None:
     late = item("late usage", "3", "adjustment", period_start=AUGUST.start, period_end=AUGUST.end)
     (row,) = rows_of(late)
     assert picked(row, "ChargeCategory", "ChargeClass", "ChargePeriodStart", "BillingPeriodStart") == [
@@ -272,7 +272,7 @@ def test_the_region_comes_from_the_usage_or_the_price_and_other_dimensions_are_t
     assert egress_row["SkuPriceDetails"] is None
 
 
-def test_rows_that_miss_their_invoice_are_refused() -> None:
+def test_rows_that_do_not_add_up_to_their_invoice_are_refused() -> None:
     right = invoice(item("api", "1", "usage", PriceStep.of("all", Decimal(1), Decimal(1))))
     with pytest.raises(UnequalRows, match=r"rows of invoice ACME-0007 add up to 1\.00 USD, but its total is 1\.01"):
         focus_rows(replace(right, total_cents=101), "Fly.io")
@@ -308,7 +308,7 @@ AMOUNTS = st.decimals(min_value=0, max_value=1000, places=12)
     st.decimals(min_value=0, max_value=100, places=2),
     st.sampled_from(["USD", "JPY", "KWD"]),
 )
-def test_whatever_is_billed_the_rows_add_up_to_it_and_each_price_times_its_quantity_holds(
+def test_rows_of_any_invoice_add_up_to_it_with_exact_price_times_quantity(
     used: list[tuple[Decimal, Decimal, Decimal, str]], percent: Decimal, currency: str
 ) -> None:
     items = []
@@ -334,7 +334,7 @@ def test_whatever_is_billed_the_rows_add_up_to_it_and_each_price_times_its_quant
     assert abs(at_list - sum((Fraction(line.amount) for line in items), Fraction(0))) < Fraction(1, 10**8)
 
 
-# --- Negotiated prices: what is charged beside the price list ---------------------------------------------------------
+# --- Negotiated prices beside the price list --------------------------------------------------------
 
 PRICES = "ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "ListCost", "ContractedCost"
 
@@ -349,19 +349,19 @@ def negotiated(billed: BilledItem, *at_list: PriceStep, free: str | None = None)
     return replace(billed, detail={**billed.detail, "negotiated": agreed})
 
 
-def test_where_nothing_was_negotiated_the_contracted_price_is_the_list_price() -> None:
+def test_the_contracted_price_is_the_list_price_without_a_negotiated_price() -> None:
     (row,) = rows_of(item("api", "3", "usage", PriceStep.of("all", Decimal(30), Decimal("0.10"))))
     assert picked(row, *PRICES) == [Decimal("0.10"), Decimal("0.10"), 30, 3, 3]
 
 
-def test_a_negotiated_unit_price_stands_beside_that_of_the_list() -> None:
+def test_a_negotiated_unit_price_is_shown_beside_the_list_price() -> None:
     step, at_list = (PriceStep.of("all", Decimal(30), Decimal(price)) for price in ("0.07", "0.10"))
     (row,) = rows_of(negotiated(item("api", "2.10", "usage", step), at_list))
     assert picked(row, *PRICES) == [Decimal("0.1"), Decimal("0.07"), 30, 3, Decimal("2.1")]
     assert picked(row, "EffectiveCost", "BilledCost") == [Decimal("2.1"), Decimal("2.1")]
 
 
-def test_a_percentage_off_tiers_with_a_flat_fee_is_beside_the_list_tier_by_tier() -> None:
+def test_a_percentage_off_tiers_with_a_flat_fee_is_shown_beside_the_list_tier_by_tier() -> None:
     def tiers(*prices: str) -> list[PriceStep]:
         first, second, fee = map(Decimal, prices)
         return [
@@ -380,7 +380,7 @@ def test_a_percentage_off_tiers_with_a_flat_fee_is_beside_the_list_tier_by_tier(
     assert rows[2]["ChargeCategory"] == "Adjustment"
 
 
-def test_free_units_that_both_prices_grant_cost_nothing_at_either() -> None:
+def test_free_units_of_both_prices_cost_nothing_at_either() -> None:
     step, at_list = (PriceStep.of("all", Decimal(50), Decimal(price)) for price in ("0.01", "0.02"))
     billed = item("egress", "0.50", "usage", step, unit="GB", quantity=Decimal(150))
     billed = replace(billed, detail={**billed.detail, "free_allowance_used": "100"})
@@ -389,7 +389,7 @@ def test_free_units_that_both_prices_grant_cost_nothing_at_either() -> None:
     assert picked(charged, *PRICES) == [Decimal("0.02"), Decimal("0.01"), 50, 1, Decimal("0.5")]
 
 
-def test_free_units_that_only_the_negotiated_price_grants_have_what_the_list_asks_for_them_on_average() -> None:
+def test_free_units_of_the_negotiated_price_alone_have_the_average_list_price() -> None:
     """All 200 GB are free. At the list price they are 2.00: 0.01 a GB."""
     billed = item("egress", "0", "usage", unit="GB", quantity=Decimal(200))
     billed = replace(billed, detail={"steps": [], "free_allowance_used": "200"})
@@ -397,7 +397,7 @@ def test_free_units_that_only_the_negotiated_price_grants_have_what_the_list_ask
     assert picked(free, *PRICES) == [Decimal("0.01"), 0, 200, 2, 0]
 
 
-def test_one_price_for_all_beside_tiers_of_the_list_is_beside_their_average() -> None:
+def test_a_single_negotiated_price_beside_list_tiers_has_their_average_list_price() -> None:
     """150 requests at 0.05; at the list price 100 x 0.10 and 50 x 0.04 are 12.00: 0.08 each."""
     tiers = [
         PriceStep.of("0 to 100", Decimal(100), Decimal("0.10")),
@@ -408,13 +408,13 @@ def test_one_price_for_all_beside_tiers_of_the_list_is_beside_their_average() ->
     assert picked(row, *PRICES) == [Decimal("0.08"), Decimal("0.05"), 150, 12, Decimal("7.5")]
 
 
-def test_what_no_usage_is_behind_has_all_of_the_list_amount_in_its_first_row() -> None:
+def test_an_item_without_usage_has_all_of_the_list_amount_in_its_first_row() -> None:
     billed = item("api", "4", "usage", PriceStep.fee("flat amount", Decimal(4)), quantity=Decimal(0))
     (row,) = rows_of(negotiated(billed, PriceStep.fee("up to the minimum of 8", Decimal(8))))
     assert picked(row, *PRICES) == [8, 4, 1, 8, 4]
 
 
-def test_a_fee_for_half_of_a_month_and_what_was_charged_before_are_beside_the_list_price() -> None:
+def test_a_fee_for_half_a_month_and_its_earlier_charge_are_shown_beside_the_list_price() -> None:
     def fee(amount: str) -> list[PriceStep]:
         share = PriceStep.of("share of the month", Decimal(15), Decimal(amount), Decimal(30))
         return [share, PriceStep.fee("already charged", Decimal("-20"))]
@@ -425,7 +425,7 @@ def test_a_fee_for_half_of_a_month_and_what_was_charged_before_are_beside_the_li
     assert picked(back, *PRICES) == [20, 20, -1, -20, -20]
 
 
-def test_a_tax_is_on_the_contracted_and_on_the_list_cost() -> None:
+def test_a_tax_is_calculated_on_the_contracted_and_the_list_cost() -> None:
     step, at_list = (PriceStep.of("all", Decimal(100), Decimal(price)) for price in ("0.07", "0.10"))
     tax = item("vat", "1.40", "tax", detail={"percent": "20", "base": "7"})
     _, row = rows_of(negotiated(item("api", "7", "usage", step, quantity=Decimal(100)), at_list), tax)

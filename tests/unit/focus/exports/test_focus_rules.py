@@ -1,4 +1,4 @@
-"""The table of FOCUS 1.2's rules finds what is wrong with a file, so that a file without findings says something."""
+"""The table of FOCUS 1.2's rules finds every fault in a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.focus_rules import MANDATORY, OTHERS, violations
 
-# A row as the specification wants it: usage of a tier.
+# A row that conforms to the specification: usage of a tier.
 ROW = dict.fromkeys((*MANDATORY, *OTHERS), "") | {
     "BilledCost": "18",
     "BillingAccountId": "acme",
@@ -42,7 +42,7 @@ ROW = dict.fromkeys((*MANDATORY, *OTHERS), "") | {
 }
 
 
-def test_a_row_as_the_specification_wants_it_breaks_no_rule() -> None:
+def test_a_conforming_row_breaks_no_rule() -> None:
     assert violations([*ROW, "x_Ours"], [ROW, ROW]) == []
 
 
