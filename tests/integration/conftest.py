@@ -1,4 +1,4 @@
-"""Where alerts arrive: servers of the test's own."""
+"""Servers that receive alerts, started by the test."""
 
 from __future__ import annotations
 

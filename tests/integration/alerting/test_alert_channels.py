@@ -1,4 +1,4 @@
-"""Each channel shows an alert as its readers need it, says when it was refused and why, and tells no secret."""
+"""Each channel formats an alert for its readers, reports refusals with their reason, and reveals no secret."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_slack_shows_the_subject_as_a_header_and_the_invoices_as_a_list(slack: S
     assert (message["channel"], message["text"]) == ("#billing", FAILED.text)
 
 
-def test_slack_shows_stripes_message_literally_and_notifies_nobody(slack: Slack) -> None:
+def test_slack_shows_stripes_message_literally_and_mentions_no_user(slack: Slack) -> None:
     channel_in(slack).post(Alert("code", "1 < 2 *& 3", "Stripe said: <!channel> & <https://example.com|here>"))
     assert slack.texts() == ["1 &lt; 2 *&amp; 3\nStripe said: &lt;!channel&gt; &amp; &lt;https://example.com|here&gt;"]
     (message,) = slack.taken
@@ -76,7 +76,7 @@ def test_slack_shows_stripes_message_literally_and_notifies_nobody(slack: Slack)
     ["x" * 39_000, "<&>" * 12_000, "\n".join(["- acme 2023-06: $12.00"] * 3_000), "long line & more\n" * 2_200],
     ids=["one line", "only escapes", "a list", "lines"],
 )
-def test_slack_takes_an_alert_however_long_it_is(slack: Slack, body: str) -> None:
+def test_slack_accepts_an_alert_of_any_length(slack: Slack, body: str) -> None:
     channel_in(slack).post(Alert("code", "s" * 4_000, body))
     shown = "".join(block["text"]["text"] for block in slack.taken[0]["blocks"][1:])
     assert shown.startswith(("x" * 100, "&lt;&amp;&gt;&lt;", "• acme", "long line &amp; more\n"))
@@ -84,7 +84,7 @@ def test_slack_takes_an_alert_however_long_it_is(slack: Slack, body: str) -> Non
     assert shown.count("&") == escapes, "no escape is cut in two"
 
 
-def test_slack_links_to_stripes_dashboard_and_to_nothing_else_that_looks_like_an_address() -> None:
+def test_slack_links_only_to_stripes_dashboard() -> None:
     ours = "https://dashboard.stripe.com/test/invoices/in_1"
     foreign = (
         "https://dashboard.stripe.com.evil.example/x https://evil.example/ <https://evil.example|here> *b* _i_ `c`"
@@ -110,7 +110,7 @@ def test_an_alert_that_slack_refuses_is_reported_with_slacks_error(slack: Slack)
     assert str(refused.value) == f"slack refused {FAILED.subject!r}: 200 channel_not_found"
 
 
-def test_slack_asks_us_to_wait_and_is_obeyed(slack: Slack) -> None:
+def test_a_slack_post_waits_as_long_as_slack_asks(slack: Slack) -> None:
     slack.status, slack.error, slack.headers = 429, "ratelimited", {"Retry-After": "120"}
     with pytest.raises(AlertNotSent) as refused:
         channel_in(slack).post(FAILED)
@@ -137,7 +137,7 @@ def mail_to(server: alert_servers.MailServer, url: str, recipient: str = "oncall
     return MailChannel(replace(reached, tls=trusting_the_test_server()), "billing@example.com", recipient)
 
 
-def test_a_mail_has_the_alert_as_subject_and_text_and_no_robot_answers_it() -> None:
+def test_a_mail_has_the_alert_as_subject_and_text_and_suppresses_automatic_replies() -> None:
     server = alert_servers.MailServer()
     with serving(server.server):
         mail_to(server, "smtp://127.0.0.1:PORT").post(FAILED)
@@ -162,7 +162,7 @@ def test_mail_is_encrypted_before_the_password_is_sent(encryption: str) -> None:
 
 
 @pytest.mark.parametrize("encryption", ["starttls", "smtps"])
-def test_a_mail_server_that_is_not_who_it_says_gets_neither_password_nor_mail(encryption: str) -> None:
+def test_a_mail_server_with_a_wrong_certificate_gets_neither_password_nor_mail(encryption: str) -> None:
     server = alert_servers.MailServer(encryption, login=("billing", "password"))
     scheme = "smtps" if encryption == "smtps" else "smtp"
     channel = MailChannel(
@@ -173,9 +173,9 @@ def test_a_mail_server_that_is_not_who_it_says_gets_neither_password_nor_mail(en
     assert (server.taken, "AUTH" in server.commands) == ([], False)
 
 
-def test_a_password_does_not_leave_this_machine_in_the_clear() -> None:
+def test_a_password_does_not_leave_this_machine_unencrypted() -> None:
     server = alert_servers.MailServer(login=("billing", "password"))
-    # 127.1 is 127.0.0.1 too, but not one of the names by which a machine is known to be this one.
+    # 127.1 is 127.0.0.1 too, but not one of the names recognized as this machine.
     channel = mail_to(server, "smtp://billing:password@127.1:PORT")
     with serving(server.server), pytest.raises(AlertNotSent, match="no STARTTLS, and the password must not be sent"):
         channel.post(FAILED)
@@ -209,7 +209,7 @@ def test_a_refused_address_is_reported_and_the_others_get_their_mail() -> None:
     assert server.subjects() == [("oncall@example.com", FAILED.subject)]
 
 
-def test_a_mail_that_was_taken_stays_taken_whatever_the_farewell() -> None:
+def test_an_accepted_mail_stays_accepted_if_closing_the_connection_fails() -> None:
     server = alert_servers.MailServer()
     server.farewell = "421 I am going down"
     with serving(server.server):
@@ -231,7 +231,7 @@ def test_no_text_can_add_a_header_or_a_recipient_to_a_mail() -> None:
     assert mail.message.get_content().splitlines()[-3:] == [r"Stripe said:\r", r".\r", "RCPT TO:<thief@example.com>"]
 
 
-def test_a_mail_server_that_is_away_is_named_as_such() -> None:
+def test_an_unreachable_mail_server_is_named_in_the_error() -> None:
     channel = MailChannel(MailServer.from_url(f"smtp://127.0.0.1:{free_port()}"), "a@example.com", "b@example.com")
     with pytest.raises(AlertNotSent, match="Connection refused"):
         channel.post(FAILED)
@@ -262,7 +262,7 @@ def test_the_error_of_an_invalid_smtp_url_shows_the_format_and_not_the_url(url: 
     assert "secret" not in str(raised.value)
 
 
-def test_a_login_is_only_tried_where_the_server_knows_logins() -> None:
+def test_a_login_is_tried_only_if_the_server_supports_it() -> None:
     server = alert_servers.MailServer()
     with serving(server.server), pytest.raises(AlertNotSent, match="AUTH extension not supported"):
         mail_to(server, "smtp://billing:password@127.0.0.1:PORT").post(FAILED)
@@ -297,7 +297,7 @@ def test_no_message_contains_the_webhooks_address(url: str) -> None:
 
 
 def test_a_webhook_on_this_machine_is_reached_past_the_proxy_of_the_environment(webhook: Webhook) -> None:
-    """The proxy would read the secret address in the clear. It is read from the environment when Python starts."""
+    """The proxy would see the secret address unencrypted. It is read from the environment when Python starts."""
     post = (
         "import sys; from fly_billing.alerting.rules.alerts import Alert;"
         " from fly_billing.alerting.webhook import WebhookChannel;"
@@ -318,7 +318,7 @@ def test_the_error_of_a_refusing_webhook_does_not_contain_its_address(webhook: W
     assert str(refused.value) == f"webhook refused {FAILED.subject!r}: 403 Forbidden"
 
 
-# Which channels are set --------------------------------------------------------------------------------------------
+# The configured channels -------------------------------------------------------------------------------------------
 
 MAIL = {
     "smtp_url": "smtp://127.0.0.1:2525",
@@ -328,7 +328,7 @@ MAIL = {
 SLACK = {"slack_bot_token": BOT_TOKEN, "slack_channel": "#billing"}
 
 
-def test_every_channel_that_is_set_is_used_and_an_address_once() -> None:
+def test_every_configured_channel_is_used_and_each_address_once() -> None:
     assert Alerts().channels() == []
     channels = Alerts(alert_webhook_url="http://127.0.0.1:9/", **SLACK, **MAIL).channels()
     assert [channel.name for channel in channels] == [
@@ -349,7 +349,7 @@ def test_every_channel_that_is_set_is_used_and_an_address_once() -> None:
         ({**MAIL, "alert_email_from": "a@b\r\nBcc: c@d"}, "ALERT_EMAIL_FROM: .* is not an e-mail address"),
     ],
 )
-def test_a_channel_that_is_set_by_halves_is_an_error_and_not_silent(given: Mapping[str, str], said: str) -> None:
+def test_a_partly_configured_channel_is_an_error(given: Mapping[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Alerts(**given).channels()
 
@@ -361,10 +361,10 @@ def test_channels_are_read_from_the_environment_when_asked(monkeypatch: pytest.M
     assert [channel.name.partition(" ")[0] for channel in alerts.channels()] == ["slack", "mail", "mail"]
 
 
-# Trying it ---------------------------------------------------------------------------------------------------------
+# Test alerts -------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_never_answers_is_given_up_and_named() -> None:
+def test_a_server_that_never_answers_times_out_and_is_named() -> None:
     with black_hole() as address:
         slack = SlackWorkspace(token=BOT_TOKEN, base_url=f"http://{address}/", patience=1).get_client()
         channels: list[Channel] = [
@@ -409,13 +409,13 @@ def test_a_test_alert_goes_to_every_channel_and_reports_each_result(
     assert server.subjects() == [("oncall@example.com", "Test alert of fly_billing")]
 
 
-def test_a_test_alert_that_every_channel_took_is_a_success(monkeypatch: pytest.MonkeyPatch, webhook: Webhook) -> None:
+def test_a_test_alert_that_every_channel_accepts_succeeds(monkeypatch: pytest.MonkeyPatch, webhook: Webhook) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)
     console = Terminal(file=io.StringIO())
     assert send_test_alert(console)
     assert webhook.subjects() == ["Test alert of fly_billing"]
 
 
-def test_a_test_of_no_channel_is_no_success() -> None:
+def test_a_test_alert_without_a_channel_fails() -> None:
     with pytest.raises(SettingsError, match="no alert channel is configured, so alerts are only logged"):
         send_test_alert(Terminal(file=io.StringIO()))

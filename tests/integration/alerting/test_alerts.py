@@ -1,4 +1,4 @@
-"""A failure is told once, to somebody who took it; what is over is told too; secrets are told to nobody."""
+"""Each failure and each recovery is alerted once, until a channel accepts it, and no alert reveals a secret."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,20 +62,20 @@ from tests.support.stripe_builders import (
 
 @dataclass
 class OnCall:
-    """Whoever is on call: what is told goes into the outbox, and from there to the channels."""
+    """The on-call engineer: alerts go into the outbox, and from there to the channels."""
 
     database: BillingDatabase
     channels: Sequence[Channel]
     log: list[str] = field(default_factory=list)
 
     def hears(self, tell: Callable[[BillingDatabase, Sequence[Channel], Log], int]) -> int:
-        """Have it told and posted; return how many alerts were new."""
+        """Queue the alerts and post them; return the number of new alerts."""
         told = tell(self.database, self.channels, self.log.append)
         post_waiting(self.database, self.channels)
         return told
 
     def posts_again(self, seconds_later: int = 0) -> PostingReport:
-        """Post what waits, so many seconds later."""
+        """Post the waiting alerts, this number of seconds later."""
         earlier = "update alerts set next_try_at = next_try_at - make_interval(secs => :seconds) where taken_at is null"
         execute(self.database, earlier, seconds=seconds_later)
         return post_waiting(self.database, self.channels)
@@ -89,7 +89,7 @@ def on_call(billing_database: BillingDatabase, webhook: Webhook) -> OnCall:
 def fail_syncs(
     database: BillingDatabase, sandbox: SandboxServer, effect: str = "rate_limited", endpoint: str = "invoices.create"
 ) -> None:
-    """Sync June while every call of an endpoint meets this fault."""
+    """Sync June while every call of an endpoint returns this fault."""
     sandbox.control.clear_faults()
     sandbox.control.add_fault(effect, endpoint)
     assert sync(sync_tools(database, sandbox.url)).failures
@@ -220,7 +220,7 @@ def test_a_refused_alert_is_sent_again_until_it_is_accepted(
     assert len(on_call.log) == 1
 
 
-def test_an_alert_is_never_given_up_and_waits_ten_minutes_at_most(
+def test_an_alert_is_retried_at_least_every_ten_minutes_until_accepted(
     billing_database: BillingDatabase, webhook: Webhook, on_call: OnCall
 ) -> None:
     webhook.status = 500
@@ -259,7 +259,7 @@ def test_a_channel_that_refuses_neither_delays_the_others_nor_repeats_their_aler
     assert (len(slack.taken), webhook.subjects()) == (1, ["Something failed"])
 
 
-def test_one_message_that_a_channel_will_not_take_does_not_hold_up_the_next(
+def test_a_message_that_a_channel_refuses_does_not_delay_the_next(
     billing_database: BillingDatabase, slack: Slack
 ) -> None:
     client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
@@ -272,7 +272,7 @@ def test_one_message_that_a_channel_will_not_take_does_not_hold_up_the_next(
     assert query(billing_database, "select count(*) as waiting from alerts where taken_at is null") == [{"waiting": 1}]
 
 
-def test_a_channel_that_is_away_is_left_alone_after_three_refusals(webhook: Webhook, on_call: OnCall) -> None:
+def test_an_unreachable_channel_is_paused_after_three_refusals(webhook: Webhook, on_call: OnCall) -> None:
     webhook.status = 500
     for _ in range(5):
         tell_something(on_call.database, on_call.channels, on_call.log.append)
@@ -281,7 +281,7 @@ def test_a_channel_that_is_away_is_left_alone_after_three_refusals(webhook: Webh
     assert [on_call.posts_again().taken, on_call.posts_again(30).taken] == [2, 3]
 
 
-def test_slack_is_not_asked_again_before_it_said_it_may_be(billing_database: BillingDatabase, slack: Slack) -> None:
+def test_slack_is_not_retried_before_the_time_that_it_gave(billing_database: BillingDatabase, slack: Slack) -> None:
     client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
     on_call = OnCall(billing_database, [SlackChannel(client, "#billing")])
     slack.status, slack.error, slack.headers = 429, "ratelimited", {"Retry-After": "1200"}
@@ -290,7 +290,7 @@ def test_slack_is_not_asked_again_before_it_said_it_may_be(billing_database: Bil
     assert [on_call.posts_again(1190).taken, on_call.posts_again(11).taken] == [0, 1]
 
 
-def test_what_waits_is_posted_after_a_restart_and_by_one_process_only(
+def test_waiting_alerts_are_posted_after_a_restart_by_one_process_only(
     billing_database: BillingDatabase, webhook: Webhook, on_call: OnCall
 ) -> None:
     on_call.hears(lambda database, channels, log: tell_something(database, channels, log) - 1)
@@ -328,7 +328,7 @@ def test_two_simultaneous_sensors_alert_once(
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
-def test_a_recovery_that_was_refused_waits_too(
+def test_a_refused_recovery_alert_waits_too(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -343,7 +343,7 @@ def test_a_recovery_that_was_refused_waits_too(
     assert webhook.subjects()[-1] == "Stripe sync recovered: 1 invoice, $12.00"
 
 
-def test_without_a_channel_the_log_is_the_place(billing_database: BillingDatabase, tmp_path: Path) -> None:
+def test_alerts_go_to_the_log_without_a_channel(billing_database: BillingDatabase, tmp_path: Path) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
     on_call = OnCall(billing_database, [])
@@ -405,7 +405,7 @@ def test_another_reason_for_a_failed_invoice_is_alerted(
     ]
 
 
-def test_the_recovery_of_a_failed_invoice_is_alerted_once_where_the_failure_was(
+def test_the_recovery_of_a_failed_invoice_is_alerted_once_in_the_failures_channel(
     billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
@@ -417,7 +417,7 @@ def test_the_recovery_of_a_failed_invoice_is_alerted_once_where_the_failure_was(
     assert webhook.taken == ["Billing recovered: 1 invoice, $1.00\nacme 2023-07"]
 
 
-def test_a_failure_that_came_back_before_anybody_heard_that_it_was_over_is_no_news(
+def test_a_failure_that_returns_before_its_recovery_alert_is_not_alerted_again(
     billing_database: BillingDatabase, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -446,7 +446,7 @@ def resources(billing_database: BillingDatabase, webhook: Webhook) -> dict[str, 
 
 
 def send(resources: dict[str, Any], instance: DagsterInstance) -> str | None:
-    """Let `send_alerts` look once; return what it says."""
+    """Run `send_alerts` once; return its message."""
     said = send_alerts(build_sensor_context(instance), **resources)
     assert isinstance(said, SkipReason)
     return said.skip_message
@@ -513,7 +513,7 @@ def run_a_month(
 
 
 class Looks:
-    """A sensor that looks again and again, with its cursor kept as the daemon keeps it; then what it told is sent."""
+    """A sensor that runs repeatedly, with its cursor kept as the daemon keeps it; its alerts are then posted."""
 
     def __init__(self, sensor: SensorDefinition, instance: DagsterInstance, resources: dict[str, Any]) -> None:
         self._sensor, self._instance, self._resources = sensor, instance, resources
@@ -527,7 +527,7 @@ class Looks:
         self._cursor = self.look_without_memory()
 
     def look_without_memory(self) -> str | None:
-        """Look, and be killed before the cursor is kept; return what would have been."""
+        """Run the sensor without saving its cursor, as if it was killed; return that cursor."""
         with build_sensor_context(self._instance, cursor=self._cursor, resources=self._resources) as context:
             return self._sensor.evaluate_tick(context).cursor
 
@@ -614,7 +614,7 @@ def test_a_missing_database_url_is_alerted_too(
     assert webhook.subjects() == ["Run of a_month failed"]
 
 
-def test_sending_fails_visibly_while_a_channel_refuses(
+def test_send_alerts_fails_while_a_channel_refuses(
     billing_database: BillingDatabase, webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     tell_something(billing_database, resources["alerts"].channels(), print)
@@ -648,10 +648,10 @@ def test_a_failed_check_of_a_successful_run_is_alerted_once_until_it_passes(
     assert len(webhook.taken) == 2
 
 
-def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_on_with_the_fix_until_it_can(
+def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_with_the_fix_until_it_can(
     deployment: Deployment, webhook: Webhook
 ) -> None:
-    """Nobody priced the plan that acme turns out to have had in October, whose invoice is final."""
+    """Acme turns out to have had an unpriced plan in October, whose invoice is final."""
     sensor = Looks(
         alert_on_failed_check,
         deployment.instance,

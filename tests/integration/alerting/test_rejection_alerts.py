@@ -24,14 +24,14 @@ class Outbox:
 
 
 def alerts_of(platform: Platform, alerted: Collection[Alerted] = ()) -> tuple[list[Alerted], list[str]]:
-    """Return what the sensor remembers, and the subjects of the alerts that are new in the outbox."""
+    """Return the sensor's cursor, and the subjects of the new alerts in the outbox."""
     before = {row["id"] for row in platform.query("select id from alerts")}
     unresolved, _ = queue_rejection_alerts(platform.database, [Outbox()], lambda _: None, alerted)
     found = platform.query("select id, subject from alerts order by id")
     return unresolved, [str(row["subject"]) for row in found if row["id"] not in before]
 
 
-def test_each_source_and_reason_is_alerted_once_until_it_is_resolved_and_comes_back(platform: Platform) -> None:
+def test_each_source_and_reason_is_alerted_once_until_it_is_resolved_and_returns(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3", time=NAIVE), event("e2", "-1")], name="proxy-15")
     write_csv(platform.landing_dir, [event("e3", "4", time=NAIVE)], name="edge")
     platform.land()

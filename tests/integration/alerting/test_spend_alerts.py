@@ -1,4 +1,4 @@
-"""A threshold of spend is told of once a month, from the upcoming invoice, and again the month after."""
+"""A spend threshold alerts once a month, from the upcoming invoice, and again in the next month."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ from tests.support.unguarded import damage
 
 @pytest.fixture
 def spending(platform: Platform) -> Platform:
-    """Acme is to be told of at $10.00, $20.00 and $50.00 of a month."""
+    """Acme has thresholds at $10.00, $20.00 and $50.00 a month."""
     for amount in ("10", "20", "50"):
         assert add_threshold(platform.database, "acme", amount)
     return platform
@@ -38,8 +38,8 @@ def spend(platform: Platform, name: str, amount: str, on: str = "2026-09-10") ->
     platform.bill()
 
 
-def told(platform: Platform, webhook: Webhook) -> list[str]:
-    """Have it told and posted; return the first lines of what was new."""
+def new_alerts(platform: Platform, webhook: Webhook) -> list[str]:
+    """Queue the spend alerts and post them; return the first line of each."""
     channels = [WebhookChannel(webhook.url)]
     webhook.taken.clear()
     count = queue_spend_alerts(platform.database, channels, lambda text: None)
@@ -50,16 +50,16 @@ def told(platform: Platform, webhook: Webhook) -> list[str]:
 
 def test_a_threshold_alerts_once_when_it_is_reached(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "9.99")
-    assert told(spending, webhook) == []
+    assert new_alerts(spending, webhook) == []
     spend(spending, "second", "0.01")
-    assert told(spending, webhook) == ["Spend alert: Acme crossed $10.00 in 2026-09"]
+    assert new_alerts(spending, webhook) == ["Spend alert: Acme crossed $10.00 in 2026-09"]
     spend(spending, "third", "5.00")
-    assert [told(spending, webhook) for _ in range(2)] == [[], []]
+    assert [new_alerts(spending, webhook) for _ in range(2)] == [[], []]
 
 
-def test_the_message_says_who_how_much_and_as_of_when(spending: Platform, webhook: Webhook) -> None:
+def test_the_message_gives_the_organization_the_amount_and_its_time(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "12.34")
-    told(spending, webhook)
+    new_alerts(spending, webhook)
     assert webhook.taken == [
         "Spend alert: Acme crossed $10.00 in 2026-09\n"
         "Acme (acme) has spent $12.34 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"
@@ -69,49 +69,49 @@ def test_the_message_says_who_how_much_and_as_of_when(spending: Platform, webhoo
 
 def test_several_thresholds_crossed_at_once_are_one_message(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "25.00")
-    assert told(spending, webhook) == ["Spend alert: Acme crossed $20.00 in 2026-09"]
+    assert new_alerts(spending, webhook) == ["Spend alert: Acme crossed $20.00 in 2026-09"]
     assert "It also crossed $10.00." in webhook.taken[0]
     spend(spending, "second", "25.00")
-    assert told(spending, webhook) == ["Spend alert: Acme crossed $50.00 in 2026-09"]
+    assert new_alerts(spending, webhook) == ["Spend alert: Acme crossed $50.00 in 2026-09"]
     assert "also" not in webhook.taken[0]
 
 
 def test_crossing_a_threshold_again_in_one_month_does_not_alert_again(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "10.00")
-    assert len(told(spending, webhook)) == 1
+    assert len(new_alerts(spending, webhook)) == 1
     spend(spending, "goodwill", "-5.00")
-    assert told(spending, webhook) == []
+    assert new_alerts(spending, webhook) == []
     spend(spending, "second", "6.00")
-    assert told(spending, webhook) == []
+    assert new_alerts(spending, webhook) == []
 
 
 def test_a_threshold_alerts_again_in_a_new_month(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "september", "10.00")
-    assert len(told(spending, webhook)) == 1
+    assert len(new_alerts(spending, webhook)) == 1
     spending.add_one_off("acme", "october", "10.00", at("2026-10-02"))
     spending.roll_up(OCTOBER, now=CLOSED)
     spending.bill(OCTOBER, now=CLOSED)
-    assert told(spending, webhook) == ["Spend alert: Acme crossed $10.00 in 2026-10"]
+    assert new_alerts(spending, webhook) == ["Spend alert: Acme crossed $10.00 in 2026-10"]
 
 
-def test_a_month_that_is_final_is_no_news(spending: Platform, webhook: Webhook) -> None:
+def test_a_final_month_does_not_alert(spending: Platform, webhook: Webhook) -> None:
     write_jsonl(spending.landing_dir, [event("e1", "300")])
     spending.close()
-    assert told(spending, webhook) == []
+    assert new_alerts(spending, webhook) == []
 
 
 def test_a_threshold_that_is_set_again_does_not_alert_again_in_its_month(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "10.00")
-    told(spending, webhook)
+    new_alerts(spending, webhook)
     remove_threshold(spending.database, "acme", "10")
     add_threshold(spending.database, "acme", "10.00")
-    assert told(spending, webhook) == []
+    assert new_alerts(spending, webhook) == []
 
 
 def test_a_new_threshold_below_the_present_spend_alerts_at_once(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "7.00")
     add_threshold(spending.database, "acme", "5")
-    assert told(spending, webhook) == ["Spend alert: Acme crossed $5.00 in 2026-09"]
+    assert new_alerts(spending, webhook) == ["Spend alert: Acme crossed $5.00 in 2026-09"]
 
 
 def test_a_linked_organization_is_alerted_about_its_own_share(spending: Platform, webhook: Webhook) -> None:
@@ -121,13 +121,13 @@ def test_a_linked_organization_is_alerted_about_its_own_share(spending: Platform
     add_threshold(spending.database, "globex", "15")
     spending.add_one_off("globex", "setup", "3.00", at("2026-09-10"))
     spend(spending, "first", "12.00")
-    assert told(spending, webhook) == [
+    assert new_alerts(spending, webhook) == [
         "Spend alert: Acme crossed $10.00 in 2026-09",
         "Spend alert: Globex crossed $15.00 in 2026-09",
     ]
 
 
-def test_without_a_channel_the_log_is_the_place(spending: Platform) -> None:
+def test_alerts_go_to_the_log_without_a_channel(spending: Platform) -> None:
     spend(spending, "first", "10.00")
     log: list[str] = []
     assert [queue_spend_alerts(spending.database, [], log.append) for _ in range(2)] == [1, 0]
@@ -152,7 +152,7 @@ def test_adding_a_threshold_twice_adds_one(spending: Platform) -> None:
     assert len(thresholds(spending.database)) == 3
 
 
-def test_what_can_be_no_threshold_is_refused(spending: Platform) -> None:
+def test_an_invalid_threshold_is_refused(spending: Platform) -> None:
     with pytest.raises(NoSuchThreshold, match="no organization 'nobody'"):
         add_threshold(spending.database, "nobody", "10")
     with pytest.raises(NoSuchThreshold, match="'ten' is not an amount"):
@@ -167,9 +167,7 @@ def instance() -> Iterator[DagsterInstance]:
         yield instance
 
 
-def test_the_sensor_puts_it_into_the_outbox_and_then_keeps_quiet(
-    spending: Platform, webhook: Webhook, instance: DagsterInstance
-) -> None:
+def test_the_sensor_queues_an_alert_once(spending: Platform, webhook: Webhook, instance: DagsterInstance) -> None:
     spend(spending, "first", "10.00")
     url = spending.database.engine.url.render_as_string(hide_password=False)
     resources = {"billing_postgres": BillingPostgres(url=url), "alerts": Alerts(alert_webhook_url=webhook.url)}
@@ -191,7 +189,7 @@ def test_unreadable_spend_is_reported_and_all_others_are_alerted(spending: Platf
     spending.execute("alter table invoices drop constraint computed_at_is_a_time")
     damage(spending.database, "update invoices set computed_at = 'infinity' where organization_id in ('acme', 'labs')")
     channels = [WebhookChannel(webhook.url)]
-    for _ in range(3):  # told at the first look, and not at each
+    for _ in range(3):  # alerted once, and not at each run of the sensor
         with pytest.raises(SpendAlertFailed, match=r"2 spend alerts could not be sent.*acme.*as_of infinity.*labs"):
             queue_spend_alerts(spending.database, channels, lambda text: None)
         post_waiting(spending.database, channels)
@@ -201,4 +199,4 @@ def test_unreadable_spend_is_reported_and_all_others_are_alerted(spending: Platf
         "Spend alert: Zeta crossed $10.00 in 2026-09",
     ]
     damage(spending.database, "update invoices set computed_at = now() where organization_id in ('acme', 'labs')")
-    assert len(told(spending, webhook)) == 2
+    assert len(new_alerts(spending, webhook)) == 2

@@ -1,4 +1,4 @@
-"""The `fly-billing` command as a process of its own, as people and scripts call it."""
+"""The `fly-billing` command in a separate process, as people and scripts call it."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def test_seeding_alone_makes_flys_paid_and_open_invoices_and_their_statement(tmp
         ({"FLY_BILLING_GRACE_HOURS": "three"}, "FLY_BILLING_GRACE_HOURS='three' must be a whole number"),
     ],
 )
-def test_a_setting_that_cannot_be_right_is_refused_in_one_line(
-    environment: dict[str, str], said: str, tmp_path: Path
-) -> None:
+def test_an_invalid_setting_is_refused_in_one_line(environment: dict[str, str], said: str, tmp_path: Path) -> None:
     result = run(tmp_path / "data", "demo", **environment)
 
     assert result.returncode == 2
@@ -78,7 +76,7 @@ def test_a_setting_that_cannot_be_right_is_refused_in_one_line(
     assert "Traceback" not in result.stderr
 
 
-def test_a_month_that_is_none_is_named_in_the_error(tmp_path: Path) -> None:
+def test_an_invalid_month_is_named_in_the_error(tmp_path: Path) -> None:
     result = run(tmp_path / "data", "bill", "2026-13")
 
     assert result.returncode == 2

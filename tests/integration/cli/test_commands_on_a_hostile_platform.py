@@ -1,4 +1,4 @@
-"""Whatever customers, sources and price books are called, every command prints and writes it as text."""
+"""Every command prints and writes the names of customers, sources and price books as plain text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVIL = (
     " </script><script>alert(1)</script><img src=x onerror=alert(1)> $x^2$ {{ 7*7 }} %s\nWhat to do: pay"
 )
 
-# What each command is tried with, after which the platform is as before; `{page}` and `{csv}` are files to write.
+# The arguments that each command is tried with; no command changes the platform. `{page}` and `{csv}` are files to write.
 TRIED = {
     "statement": (["acme"], ["acme", "2026-09"], ["acme", "--json"], ["acme", "2026-09", "--html", "{page}"]),
     "totals": ([], ["acme"], ["--json"]),
@@ -47,7 +47,7 @@ TRIED = {
     "reserve": (["acme", EVIL, EVIL],),
     "approve-corrections": (["2026-09", "--total", "1.00", "--by", EVIL, "--why", EVIL],),
 }
-# What starts servers or Dagster, which have tests of their own, or shows nothing that others wrote.
+# Commands that start servers or Dagster, which have their own tests, or that show no text written by others.
 NOT_TRIED = {
     "demo": "the sample platform's own names", "dev": "starts the UI", "migrate": "names migrations",
     "seed": "the sample platform's own names", "load-prices": "counts of the shipped book",
@@ -74,7 +74,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def hostile(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Platform:
-    """September is final, and whatever somebody else may name is named to do harm."""
+    """September is final, and every name that others can choose is an attack."""
     bill_full_month(platform)
     day = CLOSED.date()
     write_jsonl(platform.landing_dir, [event(f"late {EVIL}", "7"), {"subject": EVIL}], day, "late")
@@ -95,20 +95,20 @@ def hostile(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def commands() -> set[str]:
-    """Name every command as it is typed, those of a group behind its name."""
+    """List every command as it is typed, subcommands after the name of their group."""
     named = set()
     for name, command in vars(typer.main.get_command(app))["commands"].items():
         named |= {f"{name} {inner}" for inner in command.commands} if hasattr(command, "commands") else {name}
     return named
 
 
-def test_every_command_is_tried_or_says_why_not() -> None:
+def test_every_command_is_tried_or_excluded_with_a_reason() -> None:
     assert commands() == TRIED.keys() | NOT_TRIED.keys()
     assert not TRIED.keys() & NOT_TRIED.keys()
 
 
 def output_of(arguments: list[str]) -> str:
-    """Return all that a command prints; where it refuses, as a process of its own prints it."""
+    """Return everything that a command prints; if it refuses, as a separate process prints it."""
     done = CliRunner().invoke(app, arguments)
     if done.exception is None or isinstance(done.exception, SystemExit):
         return done.output
@@ -119,7 +119,7 @@ def output_of(arguments: list[str]) -> str:
     return told.stdout + told.stderr
 
 
-def test_no_command_prints_or_writes_anything_that_acts(hostile: Platform, tmp_path: Path) -> None:
+def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
     files["{rows}"] = tmp_path / "rows.csv"
     files["{book}"].mkdir()
@@ -136,7 +136,7 @@ def test_no_command_prints_or_writes_anything_that_acts(hostile: Platform, tmp_p
             assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
             seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())
     shown = {command for command, was in seen.items() if was}
-    assert shown >= {"statement", "explain", "spend-alert add", "reserve", "rejected"}  # it was there to be printed
+    assert shown >= {"statement", "explain", "spend-alert add", "reserve", "rejected"}  # it reached the output
 
     html = files["{page}"].read_text(encoding="utf-8")
     tags = Tags(html)

@@ -1,4 +1,4 @@
-"""The data folder is closed to other users, and only what fly-billing put into it is ever removed."""
+"""The data folder is closed to other users, and fly-billing removes only files that it created."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_new_data_folder_and_one_that_was_open_to_others_are_closed(tmp_path: 
     assert mode(shared) == 0o777
 
 
-def test_the_account_of_a_server_whose_data_is_in_the_folder_may_pass_and_see_nothing(tmp_path: Path) -> None:
-    """Root's server runs as an account of its own; an ordinary user's as that user."""
+def test_the_account_of_a_server_with_data_in_the_folder_may_traverse_but_not_list_it(tmp_path: Path) -> None:
+    """Root's server runs under a separate account; an ordinary user's as that user."""
     account = 65534 if os.geteuid() == 0 else os.geteuid()
     server = tmp_path / "data" / "postgres" / "data"
     server.mkdir(parents=True)
@@ -51,7 +51,7 @@ def test_the_account_of_a_server_whose_data_is_in_the_folder_may_pass_and_see_no
 def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root's server runs as another account, which has its data elsewhere then: in a folder closed to others too."""
+    """Root's server runs under another account, with its data elsewhere: in a folder closed to others too."""
     data_dir = tmp_path / "data"
     monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(data_dir))
     try:
@@ -74,7 +74,7 @@ def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
         ("dagster", "link to nothing"), ("landing", "link to nothing"),
     ],
 )  # fmt: skip
-def test_a_file_in_the_place_of_a_folder_is_named_before_anything_is_started(
+def test_a_file_in_place_of_the_data_folder_is_named_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_way: str, kind: str
 ) -> None:
     data_dir = tmp_path / "data"
@@ -88,7 +88,7 @@ def test_a_file_in_the_place_of_a_folder_is_named_before_anything_is_started(
 
 
 @pytest.mark.parametrize("setting", ["FLY_BILLING_LANDING_DIR", "FLY_BILLING_LAKE_DIR"])
-def test_a_file_in_the_place_of_a_folder_outside_the_data_folder_is_named_too(
+def test_a_file_in_place_of_a_folder_outside_the_data_folder_is_named_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -100,7 +100,7 @@ def test_a_file_in_the_place_of_a_folder_outside_the_data_folder_is_named_too(
 
 
 def test_removing_the_data_leaves_what_fly_billing_did_not_create(tmp_path: Path) -> None:
-    """As when FLY_BILLING_DATA_DIR names a folder with files of the user's own."""
+    """FLY_BILLING_DATA_DIR may name a folder with the user's files in it."""
     data_dir, shared = tmp_path / "home", tmp_path / "shared_landing"
     for folder in (data_dir / "dagster" / "storage", data_dir / "usage_events", data_dir / "photos", shared):
         folder.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_removing_the_data_leaves_what_fly_billing_did_not_create(tmp_path: Path
     assert (shared / "usage.jsonl").exists()
 
 
-def test_a_data_folder_with_nothing_else_in_it_is_removed_and_a_missing_one_is_no_error(tmp_path: Path) -> None:
+def test_a_data_folder_without_other_files_is_removed_and_a_missing_one_is_no_error(tmp_path: Path) -> None:
     make_data_folder(tmp_path / "data")
     for _ in range(2):
         assert remove_data(tmp_path / "data").left == []

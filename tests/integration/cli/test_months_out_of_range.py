@@ -55,7 +55,7 @@ def installed(
 
 
 def run(command: str, month: str, path: Path) -> tuple[BaseException | None, str]:
-    """Return the error of a command, and everything that it prints, in one line."""
+    """Return a command's error and everything that it prints, in one line."""
     arguments = (WRITING | OTHERS)[command]
     done = CliRunner().invoke(app, [command, *(text.format(month=month, path=path) for text in arguments)])
     return done.exception, " ".join(f"{done.output} {done.exception}".replace("│", " ").split())
@@ -79,7 +79,7 @@ def test_a_command_that_writes_to_a_month_refuses_one_before_the_first_that_is_b
 
 
 @pytest.mark.parametrize("command", OTHERS)
-def test_no_command_answers_in_the_words_of_postgres_or_python(
+def test_no_command_shows_an_error_message_of_postgres_or_python(
     installed: Platform, tmp_path: Path, command: str
 ) -> None:
     for month in (FUTURE[-1], PAST[-1]):

@@ -1,4 +1,4 @@
-"""One failure, told in three places, is told in the same words: statement, Dagster and alert."""
+"""The statement, Dagster and the alert describe a failure in the same words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def failures_shown(result: ExecuteInProcessResult) -> list[dict[str, str]]:
 
 
 def cells(line: str) -> list[str]:
-    """Return the cells of a Markdown table's line as a reader sees them: without the escapes of foreign text."""
+    """Return the cells of a Markdown table's line as a reader sees them, without escapes."""
     return [re.sub(r"\\([^\w\s])", r"\1", cell.strip()) for cell in line.strip("|").split("|")]
 
 
@@ -35,7 +35,7 @@ def trouble(deployment: Deployment) -> str | None:
 
 
 def what_to_do(told: list[str]) -> str:
-    """Return what the only alert says to do."""
+    """Return the instruction of the only alert."""
     (text,) = told
     return text.partition("What to do: ")[2]
 

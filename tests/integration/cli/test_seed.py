@@ -1,4 +1,4 @@
-"""The sample platform: what is promised of it in a demonstration holds, row by row."""
+"""The sample platform: every promise that the demo makes about it is true, row by row."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -199,7 +199,7 @@ def test_a_month_in_its_grace_period_is_one_of_the_open_ones(
     assert (closed.closed_months, closed.open_months) == ((OCTOBER,), (NOVEMBER,))
 
 
-def test_the_first_organizations_have_a_group_of_their_own_and_later_ones_share() -> None:
+def test_the_first_organizations_have_their_own_group_and_later_ones_share() -> None:
     assert billing_group_of("acme", existing_count=199, max_own=200, shared=64) == "acme"
     assert billing_group_of("acme", existing_count=200, max_own=200, shared=64) == "tail-32"
     groups = {billing_group_of(f"org-{n}", 200, 200, 64) for n in range(2000)}

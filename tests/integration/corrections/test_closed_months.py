@@ -1,4 +1,4 @@
-"""A closed month is billed again with what held in it, only for whose usage changed, and at whose cost it was.
+"""A closed month is recalculated under its own terms, only where usage changed, and charged to that month's payer.
 
 September is final for acme (30 requests of 0.10: 3.00) and for beta (10: 1.00).
 """
@@ -63,7 +63,7 @@ def late(platform: Platform, organization: str, quantity: str = "10") -> None:
 
 
 def nightly(platform: Platform) -> Corrections:
-    """What the night's run does with September."""
+    """Run September's correction as the nightly run does."""
     return correct_month(platform.database, SEPTEMBER, platform.organizations(), platform.usage_table, NIGHT, guard=OFF)
 
 
@@ -81,7 +81,7 @@ def undecided(found: Corrections) -> dict[str, Decimal]:
 
 
 def rebilled(platform: Platform, organization: str) -> Decimal:
-    """What `fly-billing rebill` of September would book."""
+    """Return the amount that `fly-billing rebill` of September would book."""
     with platform.database.transaction() as connection:
         (found,) = find_corrections(
             connection, SEPTEMBER, platform.organizations(), platform.usage_table, only={organization}
@@ -107,11 +107,11 @@ def change(platform: Platform, organization: str = "acme", **values: str) -> Non
         platform.execute(f"update organizations set {name} = :value where id = :id", value=value, id=organization)  # noqa: S608
 
 
-# --- What held in the month ----------------------------------------------------------------------------------------
+# --- The month's own terms -----------------------------------------------------------------------------------------
 
 
 def test_a_dearer_price_book_from_october_on_charges_nothing_more_for_september(closed: Platform) -> None:
-    """acme would be charged 6.00 more at 0.30; beta's late requests are nothing to it."""
+    """acme would be charged 6.00 more at 0.30; beta's late requests don't affect it."""
     change(closed, price_book="dear")
     late(closed, "beta")
     assert booked(nightly(closed)) == {"beta": Decimal(1)}
@@ -134,8 +134,8 @@ def test_a_void_invoice_is_reissued_at_the_terms_of_its_month(closed: Platform) 
     assert closed.totals() == [300]
 
 
-def test_after_a_change_of_currency_nothing_in_the_old_one_is_taken_off_an_invoice(closed: Platform) -> None:
-    """2.00 USD would be given back, and acme is billed in EUR now: it is refused, and October is what was used."""
+def test_after_a_change_of_currency_no_invoice_is_reduced_in_the_old_one(closed: Platform) -> None:
+    """2.00 USD would be returned, and acme is billed in EUR now: it is refused, and October is its usage."""
     change(closed, currency="EUR")
     change(closed, price_book="euro")
     write_jsonl(closed.landing_dir, [event("a", "10"), event("b", "10", subject="beta")])
@@ -170,7 +170,7 @@ AGREED_IN_USD = {
 
 @pytest.mark.parametrize("named", AGREED_IN_USD)
 def test_an_amount_agreed_in_another_currency_is_refused_until_it_is_ended(platform: Platform, named: str) -> None:
-    """Each held in September, in USD; October is in EUR: 10 requests of 0.20."""
+    """Each applies to September, in USD; October is in EUR: 10 requests of 0.20."""
     platform.load(EURO)
     match named.split()[0], "most" in named:
         case "coupon", _:
@@ -193,7 +193,7 @@ def test_an_amount_agreed_in_another_currency_is_refused_until_it_is_ended(platf
     assert october(platform) == [("usage", "requests as used", Decimal(2))]
 
 
-def test_what_changes_before_anything_was_billed_has_always_been_so(platform: Platform) -> None:
+def test_a_change_before_the_first_invoice_applies_from_the_beginning(platform: Platform) -> None:
     platform.load(DEAR)
     change(platform, price_book="dear")
     platform.use(event("a", "30"))
@@ -202,7 +202,7 @@ def test_what_changes_before_anything_was_billed_has_always_been_so(platform: Pl
     assert platform.query("select * from organization_history") == []
 
 
-def test_of_two_changes_before_the_next_invoice_the_last_one_holds(closed: Platform) -> None:
+def test_the_last_of_two_changes_before_the_next_invoice_applies(closed: Platform) -> None:
     change(closed, price_book="euro")
     change(closed, price_book="dear")
     late(closed, "acme")
@@ -228,7 +228,7 @@ def test_a_change_can_be_dated_to_a_later_month_and_never_to_a_billed_one(closed
         change(closed, price_book="fly")
 
 
-def test_the_book_of_a_linked_organization_is_that_of_the_month_its_payer_was_billed_for(platform: Platform) -> None:
+def test_a_linked_organization_has_the_price_book_of_its_payers_billed_month(platform: Platform) -> None:
     platform.load(DEAR)
     platform.add_organization("labs")
     platform.link("labs", "acme")
@@ -303,14 +303,14 @@ def test_a_term_of_a_closed_month_waits_for_a_decision(closed: Platform, name: s
     assert undecided(nightly(closed)) == {}
 
 
-def test_a_price_of_a_closed_month_that_is_superseded_waits_for_everybody_who_has_it(closed: Platform) -> None:
+def test_a_superseded_price_of_a_closed_month_waits_for_every_organization_that_has_it(closed: Platform) -> None:
     closed.load(*PRICES, price("requests", "0.20", "requests", unit="request", effective_from=at("2026-09-01")))
     found = nightly(closed)
     assert (booked(found), undecided(found)) == ({}, {"acme": Decimal(3), "beta": Decimal(1)})
 
 
-def test_usage_that_a_new_price_tears_apart_waits_with_it(closed: Platform) -> None:
-    """0.20 from 10 September on: the 30 requests of the 15th were added up without that moment."""
+def test_usage_that_a_new_price_splits_waits_with_it(closed: Platform) -> None:
+    """0.20 from 10 September on: the 30 requests of the 15th were rolled up without that boundary."""
     closed.load(*PRICES, price("requests", "0.20", "requests", unit="request", effective_from=at("2026-09-10")))
     late(closed, "acme")
     found = nightly(closed)
@@ -333,7 +333,7 @@ def test_an_invoice_that_is_kept_needs_no_decision_until_another_change(closed: 
 
 
 def command(platform: Platform, *arguments: str) -> str:
-    """What `fly-billing` prints; it ends well."""
+    """Return the output of `fly-billing`, which succeeds."""
     url, data = platform.database.engine.url.render_as_string(hide_password=False), platform.landing_dir.parent
     names = {
         "COLUMNS": "160",
@@ -366,13 +366,13 @@ def test_the_commands_show_the_change_and_ask(closed: Platform) -> None:
     assert closed.query("select why from term_decisions") == [{"why": "a gift"}]
 
 
-def test_terms_of_months_that_are_still_open_ask_nobody(closed: Platform) -> None:
+def test_terms_of_open_months_need_no_decision(closed: Platform) -> None:
     closed.add_subscription("acme", "support", at("2026-10-01"))
     closed.load(*PRICES, price("requests", "0.20", "requests", unit="request", effective_from=at("2026-10-01")))
     assert closed.query("select * from term_changes") == []
 
 
-# --- Whoever paid the month ----------------------------------------------------------------------------------------
+# --- The payer of the month ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -387,7 +387,7 @@ def half_price(platform: Platform) -> Platform:
     return platform
 
 
-def test_a_correction_after_a_link_ended_goes_to_who_paid_the_month_at_its_terms(half_price: Platform) -> None:
+def test_a_correction_after_a_link_ended_goes_to_the_months_payer_at_its_terms(half_price: Platform) -> None:
     late(half_price, "labs", "100")
     assert booked(nightly(half_price)) == {"acme": Decimal(5)}
     assert october(half_price) == [
@@ -401,7 +401,7 @@ def test_a_correction_after_a_link_ended_goes_to_who_paid_the_month_at_its_terms
     assert october(half_price, "labs") == []
 
 
-def test_what_is_given_back_after_a_link_ended_goes_to_who_paid_it(half_price: Platform) -> None:
+def test_a_refund_after_a_link_ended_goes_to_the_months_payer(half_price: Platform) -> None:
     write_jsonl(half_price.landing_dir, [event("l", "40", subject="labs")])
     half_price.land(now=LATER)
     half_price.roll_up(now=LATER)
@@ -410,7 +410,7 @@ def test_what_is_given_back_after_a_link_ended_goes_to_who_paid_it(half_price: P
     assert october(half_price, "labs") == []
 
 
-def test_while_the_link_lasts_the_line_is_that_of_the_organization_itself(platform: Platform) -> None:
+def test_a_correction_while_the_link_lasts_is_the_organizations_own_line(platform: Platform) -> None:
     platform.add_organization("labs")
     platform.link("labs", "acme")
     platform.close()
@@ -422,7 +422,7 @@ def test_while_the_link_lasts_the_line_is_that_of_the_organization_itself(platfo
     assert row["description"].startswith("requests as used")
 
 
-def test_a_correction_of_a_month_that_an_organization_paid_itself_stays_its_own_under_a_later_payer(
+def test_a_correction_of_a_month_that_an_organization_paid_stays_with_it_under_a_later_payer(
     closed: Platform,
 ) -> None:
     closed.link("beta", "acme", OCTOBER)
@@ -436,7 +436,7 @@ def test_a_correction_of_a_month_that_an_organization_paid_itself_stays_its_own_
     assert tuple(row.values()) == ("beta", "acme", Decimal(1))
 
 
-def test_corrections_of_a_payer_that_is_linked_by_now_go_to_its_own_payer(half_price: Platform) -> None:
+def test_corrections_of_a_payer_that_is_now_linked_go_to_its_own_payer(half_price: Platform) -> None:
     half_price.add_organization("holding")
     half_price.link("acme", "holding", OCTOBER)
     late(half_price, "labs", "100")

@@ -84,7 +84,7 @@ def test_usage_three_weeks_late_is_on_the_next_invoice_once(platform: Platform) 
     assert september == {"total_cents": 300, "status": "finalized"}
 
 
-def test_to_look_at_the_difference_writes_nothing(platform: Platform) -> None:
+def test_showing_the_difference_writes_nothing(platform: Platform) -> None:
     late(platform, "e2", "10")
     assert corrections(platform).amount == 1
     assert platform.query("select * from adjustments") == []
@@ -101,7 +101,7 @@ def test_a_corrected_row_returns_the_excess(platform: Platform) -> None:
     assert [amount for _, _, amount in october(platform)] == [Decimal(-1)]
 
 
-def test_adjusting_to_a_and_then_to_b_charges_the_same_as_adjusting_to_b(platform: Platform) -> None:
+def test_adjusting_twice_charges_the_same_as_adjusting_to_the_last_amount_at_once(platform: Platform) -> None:
     late(platform, "e2", "10")
     assert correct(platform) == 1
     late(platform, "e3", "5")
@@ -133,7 +133,7 @@ def test_a_late_one_off_item_is_no_difference_because_the_next_invoice_has_it(pl
     assert [kind for kind, _, _ in october(platform)] == ["one_off"]
 
 
-def test_a_credit_note_gives_back_as_credit_that_the_next_invoice_draws(platform: Platform) -> None:
+def test_a_credit_note_returns_credit_that_the_next_invoice_draws(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "20")], DAY, "usage")
     platform.land(DAY, now=LATER)
     platform.roll_up(now=LATER)
@@ -232,7 +232,7 @@ def test_a_discount_is_adjusted_with_the_item_it_reduces(platform: Platform) -> 
     assert correct(platform) == Decimal("0.9")
 
 
-def test_a_forgotten_fee_that_should_not_have_been_charged_is_given_back(platform: Platform) -> None:
+def test_a_forgotten_fee_that_was_adjusted_by_mistake_is_returned(platform: Platform) -> None:
     """It is neither on the final invoice nor owed now: only an adjustment charged it."""
     platform.add_subscription("acme", "support", at("2026-09-16"))
     assert correct(platform) == Decimal("14.5")
@@ -244,7 +244,7 @@ def test_a_forgotten_fee_that_should_not_have_been_charged_is_given_back(platfor
     assert sum(amount for _, _, amount in october(platform)) == 0
 
 
-def test_late_usage_that_was_none_is_given_back(platform: Platform) -> None:
+def test_late_usage_that_was_adjusted_by_mistake_is_returned(platform: Platform) -> None:
     """150 GB of egress, a price that the final invoice does not have: 50 x 0.02."""
     late(platform, "e2", "150", type="egress_gb", region="ams")
     assert correct(platform) == 1

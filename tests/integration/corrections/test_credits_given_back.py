@@ -1,4 +1,4 @@
-"""What a promotional credit paid goes back to the credit, by the ledger that the database keeps."""
+"""The amount that a promotional credit paid goes back to the credit, by the ledger that the database keeps."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ OCTOBER_DAY = date(2026, 10, 15)
 
 
 def correct(platform: Platform, quantity: str) -> Decimal:
-    """September's usage turns out to be so many requests of 0.10."""
+    """September's usage turns out to be this number of requests of 0.10."""
     write_jsonl(platform.landing_dir, [event("e1", quantity)], DAY, "usage")
     platform.land(DAY, now=LATER)
     platform.roll_up(now=LATER)
@@ -51,7 +51,7 @@ def correct_october(platform: Platform, now: datetime) -> None:
 
 
 def ledger(platform: Platform) -> list[tuple[str, int]]:
-    """The kind and the cents of each movement of acme's credit."""
+    """Return the kind and the cents of each entry of acme's credit."""
     return [
         (row["kind"], int(row["cents"]))
         for row in platform.query("select kind, amount * 100 as cents from credit_entries order by id")
@@ -59,12 +59,12 @@ def ledger(platform: Platform) -> list[tuple[str, int]]:
 
 
 def left(platform: Platform) -> int:
-    """The cents that are left of acme's credit."""
+    """Return the remaining cents of acme's credit."""
     return sum(cents for _, cents in ledger(platform))
 
 
 def all_is_explained(platform: Platform) -> bool:
-    """Whether every item of every invoice can be worked out again."""
+    """Return True if every item of every invoice can be recalculated."""
     ids = [row["id"] for row in platform.query("select id from invoice_items")]
     return not any(read_explanation(platform.database, item_id).explanation.problems for item_id in ids)
 
@@ -125,7 +125,7 @@ def test_a_correction_that_a_credit_paid_returns_to_it(platform: Platform) -> No
     assert (platform.totals(), left(platform)) == ([0, 0, 0], 10000)
 
 
-def test_what_went_back_pays_for_the_very_next_invoice(platform: Platform) -> None:
+def test_returned_credit_pays_for_the_next_invoice(platform: Platform) -> None:
     platform.grant("acme", "Welcome", "100")
     platform.use(event("e1", "1000"))
     platform.close()
@@ -172,7 +172,7 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     assert (platform.totals(), left(platform)) == ([900, 0, -900], 2000)
 
 
-def test_15_a_credit_pays_a_raise_of_a_month_that_a_correction_brought_below_zero(platform: Platform) -> None:
+def test_a_credit_pays_an_increase_of_a_month_that_a_correction_brought_below_zero(platform: Platform) -> None:
     """October: 10.00 of usage by credit, then 29.00 of its fee go back late: 19.00 in money, 10.00 to the credit.
 
     The usage rises to 15.00 and 16.00: the credit pays 5.00 and 1.00. Without usage, the fee and all credit are back.
@@ -216,7 +216,7 @@ def test_a_void_invoice_takes_back_the_credit_it_returned_and_its_replacement_re
     assert (platform.totals(), left(platform)) == ([0, 0], 2900)
 
 
-def test_the_ledger_refuses_entries_that_do_not_fit_their_kind(platform: Platform) -> None:
+def test_the_ledger_refuses_entries_that_contradict_their_kind(platform: Platform) -> None:
     platform.grant("acme", "Welcome", "100")
     platform.use(event("e1", "1000"))
     platform.close()
@@ -269,8 +269,8 @@ def test_a_deposit_pays_after_tax_on_the_invoice_the_statement_and_in_focus(plat
 
 
 @pytest.mark.parametrize("granted", ["5", "100", "59.5", "119"])
-def test_a_month_that_a_deposit_paid_is_corrected_step_by_step_to_nothing(platform: Platform, granted: str) -> None:
-    """100.00 + 19.00. Whatever the deposit paid of it, all is back in the end, and no tax is kept."""
+def test_a_month_that_a_deposit_paid_is_corrected_step_by_step_to_zero(platform: Platform, granted: str) -> None:
+    """100.00 + 19.00. The deposit gets back everything that it paid, and no tax is kept."""
     platform.grant("acme", "Deposit", granted, pays="gross")
     platform.add_tax("acme", "VAT", "19")
     platform.use(event("e1", "1000"))
@@ -297,7 +297,7 @@ def test_a_month_that_a_deposit_paid_is_corrected_step_by_step_to_nothing(platfo
         ("119", "1000", 3570, 0),  # of 119.00 it pays the 83.30 that September gave back
     ],
 )
-def test_an_invoice_with_a_return_to_a_deposit_is_corrected_itself(
+def test_an_invoice_with_a_return_to_a_deposit_is_itself_corrected(
     platform: Platform, granted: str, quantity: str, money: int, deposit: int
 ) -> None:
     """With 19 %: September is 30.00 instead of 100.00, by October's invoice; then October is not 50.00 either."""
@@ -316,8 +316,8 @@ def test_an_invoice_with_a_return_to_a_deposit_is_corrected_itself(
     assert all_is_explained(platform)
 
 
-def test_a_promotion_does_not_pay_what_goes_back_to_a_deposit(platform: Platform) -> None:
-    """October: -119.00 and 119.00 back to the deposit. A promotion since then is left alone."""
+def test_a_promotion_does_not_pay_the_return_to_a_deposit(platform: Platform) -> None:
+    """October: -119.00 and 119.00 back to the deposit. A promotion since then stays unused."""
     platform.grant("acme", "Deposit", "200", pays="gross")
     platform.add_tax("acme", "VAT", "19")
     platform.use(event("e1", "1000"))
@@ -333,7 +333,7 @@ def test_a_promotion_does_not_pay_what_goes_back_to_a_deposit(platform: Platform
     [
         ("100", "2026-10-01", 0, 0),  # all of 34.51 goes back to the deposit
         ("20", "2026-10-01", -1451, 0),
-        ("20", "2026-10-16T12:00:00", -1451, 1725),  # 17.26 are given back of 34.51; the deposit keeps 17.25
+        ("20", "2026-10-16T12:00:00", -1451, 1725),  # 17.26 of 34.51 are returned; the deposit keeps 17.25
     ],
 )
 def test_a_fee_in_advance_that_a_deposit_paid_goes_back_to_it_with_its_tax(

@@ -1,4 +1,4 @@
-"""A deposit pays after tax: in Stripe, in the FOCUS file, on the statement, and back, whatever the rates."""
+"""A deposit pays after tax in Stripe, the FOCUS file and the statement, and gets it back, at any tax rate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.stripe_builders import in_stripe, invoice_in_stripe, kinds, o
 __all__ = ["three_rates"]
 
 
-def test_a_deposit_is_a_line_of_its_own_in_stripe_after_the_tax(platform: Platform, sandbox: SandboxServer) -> None:
+def test_a_deposit_is_a_separate_line_in_stripe_after_the_tax(platform: Platform, sandbox: SandboxServer) -> None:
     """70.00 + 5.78 - 5.00 = 70.78."""
     platform.grant("acme", "Deposit", "5", pays="gross")
     platform.add_tax("acme", "Sales tax", "8.25")
@@ -31,7 +31,7 @@ def test_a_deposit_is_a_line_of_its_own_in_stripe_after_the_tax(platform: Platfo
     assert sorted(line["amount"] for line in invoice_in_stripe(sandbox, "acme")["lines"]) == [-500, 578, 7000]
 
 
-def test_a_deposit_pays_items_of_three_rates_and_is_whole_again_once_nothing_is_owed(
+def test_a_deposit_pays_items_of_three_rates_and_is_full_again_once_nothing_is_owed(
     three_rates: Platform, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     """191.25 with 17.00 and 4.25 of tax, less 100.00. Without usage 20.00 of insurance less the coupon, exempt."""
@@ -59,7 +59,7 @@ def test_a_deposit_pays_items_of_three_rates_and_is_whole_again_once_nothing_is_
     use(three_rates, 0, 0)
     correct(three_rates, "2026-10-10")
     assert three_rates.close(OCTOBER).failures == []
-    # 191.25 less 20.00 are given back: 91.25 was money, so 80.00 goes back to the deposit, which keeps paying 20.00.
+    # 191.25 less 20.00 are returned: 91.25 was money, so 80.00 goes back to the deposit, which keeps paying 20.00.
     assert (sum(three_rates.totals()), left(three_rates)) == (0, 999 + 8000)
     (kept,) = three_rates.query("select sum(tax_cents)::bigint as cents from invoice_taxes")
     assert kept["cents"] == 0

@@ -1,4 +1,4 @@
-"""A correction that would return too much waits for approval, whatever its cause, and is then booked once."""
+"""A correction of any cause that would return too much waits for approval, and is then booked once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def platform(platform: Platform) -> Platform:
 
 
 def use(platform: Platform, requests: dict[str, str]) -> None:
-    """A source sends the day's file again, with so many requests of each; none of those that are not named."""
+    """Send the day's file again, with this number of requests of each organization; none of those not named."""
     usage = [event(name, quantity, subject=name) for name, quantity in requests.items()]
     write_jsonl(platform.landing_dir, usage, DAY, "usage")
 
@@ -76,7 +76,7 @@ def adjusted(platform: Platform) -> dict[str, Decimal]:
 
 
 def october(platform: Platform) -> dict[str, Decimal]:
-    """Compute October, and return what each organization's adjustments on it come to."""
+    """Compute October, and return the total of each organization's adjustments on it."""
     platform.roll_up(OCTOBER, LATER)
     assert platform.bill(OCTOBER, LATER).failures == []
     found = platform.query(
@@ -92,7 +92,7 @@ def let_pass(platform: Platform, total: str, organization: str | None = None) ->
     )  # fmt: skip
 
 
-def test_usage_that_disappears_is_not_refunded_and_nothing_is_left_once_it_is_back(platform: Platform) -> None:
+def test_usage_that_disappears_is_not_refunded_and_no_correction_remains_once_it_is_back(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     for _ in range(2):
@@ -126,7 +126,7 @@ def test_held_corrections_are_listed_with_the_command_that_approves_them(platfor
     )
 
 
-def test_people_are_alerted_once(platform: Platform) -> None:
+def test_a_held_correction_is_alerted_once(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     alerts: list[str] = []
@@ -143,7 +143,7 @@ def test_people_are_alerted_once(platform: Platform) -> None:
     ("left", "is_held"),
     [("153", False), ("147", True)],  # 14.70 of 300.00 are 4.9 %, 15.30 are 5.1 %
 )
-def test_five_percent_of_a_month_is_the_limit(left: str, is_held: bool, platform: Platform) -> None:
+def test_a_correction_above_five_percent_of_the_month_waits(left: str, is_held: bool, platform: Platform) -> None:
     """One organization falls by 4.9 % (5.1 %) of the month: about half of its own."""
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": left})
     land_again(platform)
@@ -152,12 +152,12 @@ def test_five_percent_of_a_month_is_the_limit(left: str, is_held: bool, platform
 
 
 def test_one_organization_that_loses_all_its_usage_waits_alone(platform: Platform) -> None:
-    """Beside $1,000 more of the month it is 2.3 %; org-1's $1.00 is given back as ever."""
+    """Of a month with $1,000 more it is 2.3 %; org-1's $1.00 is returned as usual."""
     platform.add_organization("large")
     write_jsonl(platform.landing_dir, [event("large", "10000", subject="large")], DAY, "large")
     platform.land(DAY, now=LATER)
     platform.roll_up(now=LATER)
-    platform.bill(now=LATER)  # large has its invoice now: $1,000.00
+    platform.bill(now=LATER)  # `large` has its invoice now: $1,000.00
     use(platform, {**dict.fromkeys(TEN[2:], "300"), "org-1": "290"})
     land_again(platform)
     correct(platform)
@@ -165,7 +165,7 @@ def test_one_organization_that_loses_all_its_usage_waits_alone(platform: Platfor
     assert adjusted(platform) == {"org-1": Decimal(-1)}
 
 
-def test_slices_over_three_nights_add_up(platform: Platform) -> None:
+def test_corrections_of_three_nights_add_up_towards_the_limit(platform: Platform) -> None:
     """2 % of the month in each night: the third would make 6 %."""
     for number, (left, booked) in enumerate([("240", "-6"), ("180", "-12"), ("120", "-12")]):
         use(platform, {**dict.fromkeys(TEN, "300"), "org-0": left})
@@ -175,7 +175,7 @@ def test_slices_over_three_nights_add_up(platform: Platform) -> None:
     assert held(platform) == {"org-0": Decimal(6)}
 
 
-def test_slices_of_many_organizations_over_the_nights_add_up(platform: Platform) -> None:
+def test_corrections_of_many_organizations_over_several_nights_add_up_towards_the_limit(platform: Platform) -> None:
     quantities = dict.fromkeys(TEN, "300")
     for number, name in enumerate(TEN[:4]):
         quantities[name] = "255"  # $4.50 of $300.00: 1.5 %
@@ -234,7 +234,7 @@ def test_another_total_than_that_of_the_waiting_corrections_is_refused(total: st
     assert adjusted(platform) == {}
 
 
-def test_nothing_can_be_approved_ahead(platform: Platform) -> None:
+def test_approving_before_a_correction_waits_is_refused(platform: Platform) -> None:
     with pytest.raises(NotApproved, match="no correction waits for an approval"):
         let_pass(platform, "300")
 
@@ -244,14 +244,14 @@ def test_an_approval_does_not_cover_usage_that_disappears_later(platform: Platfo
     land_again(platform)
     correct(platform)
     let_pass(platform, "30")
-    use(platform, dict.fromkeys(TEN[2:], "300"))  # before the next pass org-1 loses all of its own, too
+    use(platform, dict.fromkeys(TEN[2:], "300"))  # before the next run org-1 loses all of its usage, too
     land_again(platform)
     correct(platform)
     assert adjusted(platform) == {"org-0": Decimal(-30)}
     assert held(platform) == {"org-1": Decimal(30)}
 
 
-def test_an_approval_ends_when_the_usage_comes_back(platform: Platform) -> None:
+def test_an_approval_ends_when_the_usage_returns(platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     correct(platform)
@@ -266,7 +266,7 @@ def test_an_approval_ends_when_the_usage_comes_back(platform: Platform) -> None:
     assert len(held(platform)) == 10
 
 
-def test_after_an_approval_a_small_correction_passes_by_itself_again(platform: Platform) -> None:
+def test_after_an_approval_a_small_correction_needs_none(platform: Platform) -> None:
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": "100"})  # $20.00: 6.7 %
     land_again(platform)
     correct(platform)
@@ -278,7 +278,7 @@ def test_after_an_approval_a_small_correction_passes_by_itself_again(platform: P
     assert adjusted(platform) == {"org-0": Decimal(-20), "org-1": Decimal(-4)}
 
 
-def test_a_price_by_mistake_waits(platform: Platform) -> None:
+def test_a_correction_from_a_wrong_price_waits(platform: Platform) -> None:
     platform.load(*PRICES, price("requests", "0.01", "requests", unit="request", effective_from=at("2026-09-01")))
     platform.roll_up(now=LATER)
     correct(platform, with_terms=True)
@@ -294,7 +294,7 @@ def test_late_usage_is_charged_without_a_person(platform: Platform) -> None:
     assert adjusted(platform) == {"org-0": Decimal(870)}
 
 
-def test_late_usage_that_is_taken_away_again_waits_too(platform: Platform) -> None:
+def test_late_usage_that_is_removed_again_waits_too(platform: Platform) -> None:
     use(platform, {**dict.fromkeys(TEN, "300"), "org-0": "9000"})
     land_again(platform)
     correct(platform)
@@ -340,7 +340,7 @@ def test_rebilling_one_organization_needs_the_returned_amount(platform: Platform
         "truncate correction_approvals cascade",
     ],
 )
-def test_what_was_decided_can_neither_be_changed_nor_deleted(statement: str, platform: Platform) -> None:
+def test_a_decision_can_neither_be_changed_nor_deleted(statement: str, platform: Platform) -> None:
     use(platform, {})
     land_again(platform)
     correct(platform)
@@ -349,7 +349,7 @@ def test_what_was_decided_can_neither_be_changed_nor_deleted(statement: str, pla
         platform.execute(statement)
 
 
-def test_a_total_that_is_none_is_refused() -> None:
+def test_an_invalid_total_is_refused() -> None:
     assert read_total("3369.03") == Decimal("3369.03")
     for text in ("", "0", "-3", "NaN", "Infinity", "1e3", "1_000", "1,000.00", "٣", "$30", "3.3.3"):
         with pytest.raises(ActionableError, match="is no amount"):

@@ -1,4 +1,4 @@
-"""A billed month again under another price book: read from files, compared with what was billed, written nowhere."""
+"""Recalculate a billed month under another price book from files, compare it with the invoices, and write nothing."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.unguarded import damage
 
 
 def price(key: str, unit_amount: str, meter: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A price as a book's file has it."""
+    """Return a price as a price book's file has it."""
     plain = {"key": key, "meter": meter, "product": key.capitalize(), "description": f"{key} as used", "unit": "unit"}
     plain |= {"unit_amount": unit_amount, "effective_from": "2026-01-01", **fields}
     return {name: value for name, value in plain.items() if value is not None}
 
 
-# What the real book of these tests charges: 0.10 a request, 0.02 a GB above 100, 29.00 a month.
+# The price book that these tests bill by charges 0.10 a request, 0.02 a GB above 100, 29.00 a month.
 SAME = (
     price("requests", "0.10", "requests"),
     price("egress", "0.02", "egress_gb", free_allowance="100"),
@@ -44,7 +44,7 @@ def book(folder: Path, *prices: dict[str, Any]) -> PriceBookFiles:
 
 
 def with_changed(*changed: dict[str, Any]) -> list[dict[str, Any]]:
-    """The real book's prices, but for these keys."""
+    """Return the real book's prices, with these keys replaced."""
     return [row for row in SAME if row["key"] not in {new["key"] for new in changed}] + list(changed)
 
 
@@ -60,7 +60,7 @@ def differences(report: ShadowReport) -> list[tuple[str, int, int]]:
 
 
 def everything(platform: Platform) -> dict[str, object]:
-    """All rows of all tables, by table."""
+    """Return all rows of all tables, by table."""
     tables = platform.query("select tablename as name from pg_tables where schemaname = 'public'")
     return {
         row["name"]: platform.query(f"select t::text as row from {row['name']} as t order by 1")  # noqa: S608
@@ -83,7 +83,7 @@ def september(platform: Platform) -> Platform:
     return platform
 
 
-def test_each_organization_is_compared_the_biggest_difference_first(september: Platform, tmp_path: Path) -> None:
+def test_organizations_are_compared_in_order_of_their_differences(september: Platform, tmp_path: Path) -> None:
     """0.08 instead of 0.10 a request; 50 GB free instead of 100."""
     cheaper = price("requests", "0.08", "requests")
     dearer = price("egress", "0.02", "egress_gb", free_allowance="50")
@@ -96,7 +96,7 @@ def test_each_organization_is_compared_the_biggest_difference_first(september: P
     assert (report.book, report.unpriced) == ("2027", [])
 
 
-def test_nothing_at_all_is_written(september: Platform, tmp_path: Path) -> None:
+def test_shadow_billing_writes_nothing(september: Platform, tmp_path: Path) -> None:
     before = everything(september)
     assert before["invoices"]
     shadow(september, tmp_path, with_changed(price("requests", "0.08", "requests")))
@@ -129,7 +129,7 @@ def test_a_price_that_changes_within_a_day_fails_the_organizations_it_applies_to
     assert "the price 'requests' changes at 2026-09-15 12:00:00Z" in report.unpriced[0].reason
 
 
-def test_usage_that_came_after_the_invoice_is_in_no_shadow_of_it(september: Platform, tmp_path: Path) -> None:
+def test_shadow_billing_leaves_out_usage_that_landed_after_the_invoice(september: Platform, tmp_path: Path) -> None:
     write_jsonl(september.landing_dir, [event("late", "5000")], LANDING_DAYS[-1], "late")
     september.land(LANDING_DAYS[-1], now=CLOSED)
     assert september.roll_up(now=CLOSED).changed == 1
@@ -143,7 +143,7 @@ def test_usage_that_came_after_the_invoice_is_in_no_shadow_of_it(september: Plat
 def test_a_full_month_under_its_own_prices_equals_the_billed_amounts_even_after_the_next_month_is_billed(
     platform: Platform, tmp_path: Path
 ) -> None:
-    """Plans in advance, credits and one-off items are those of the month, whatever the next invoice did with them."""
+    """Plans in advance, credits and one-off items are those of the month, even after the next invoice."""
     platform.add_subscription("acme", "support", at("2026-09-10"))
     platform.execute("update subscriptions set billed = 'in_advance'")
     bill_full_month(platform)
@@ -162,7 +162,7 @@ def test_a_full_month_under_its_own_prices_equals_the_billed_amounts_even_after_
 
 
 def test_later_changes_are_shown_apart_from_the_effect_of_other_prices(september: Platform, tmp_path: Path) -> None:
-    """A plan that was entered late: under its own prices too, acme would pay 29.00 more."""
+    """A plan was entered late: under its own prices too, acme would pay 29.00 more."""
     september.add_subscription("acme", "support", at("2026-09-01"))
     first, *rest = shadow(september, tmp_path, SAME).differences
     assert (first.organization_id, first.cents, first.recalculated_cents) == ("acme", 2900, 12900)
@@ -176,7 +176,7 @@ def test_only_organizations_of_the_book_that_is_replaced_are_billed_again(septem
     assert differences(report) == [("beta", 100, 80)]
 
 
-def test_an_open_month_has_a_shadow_too(september: Platform, tmp_path: Path) -> None:
+def test_an_open_month_can_be_shadow_billed(september: Platform, tmp_path: Path) -> None:
     september.roll_up(OCTOBER, at("2026-10-20"))
     september.bill(OCTOBER, at("2026-10-20"))
     report = shadow_bill(september.database, OCTOBER, book(tmp_path / "2027", *SAME))
@@ -187,7 +187,7 @@ def test_an_open_month_has_a_shadow_too(september: Platform, tmp_path: Path) -> 
     ]
 
 
-def test_a_month_that_nobody_billed_is_refused(september: Platform, tmp_path: Path) -> None:
+def test_an_unbilled_month_is_refused(september: Platform, tmp_path: Path) -> None:
     with pytest.raises(NothingToShadow, match=r"2026-10 has no invoice with prices of the book 'fly'"):
         shadow_bill(september.database, OCTOBER, book(tmp_path / "2027", *SAME))
     with pytest.raises(NothingToShadow, match=r"prices of the book 'flyy'. The books are fly"):
@@ -201,7 +201,7 @@ def test_a_folder_without_a_price_book_is_refused(tmp_path: Path) -> None:
         book(tmp_path / "2027", price("requests", "cheap", "requests"))
 
 
-def test_the_command_shows_tables_or_json_and_fails_where_somebody_could_not_be_priced(
+def test_the_command_shows_tables_or_json_and_fails_if_an_organization_is_unpriced(
     september: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = september.database.engine.url.render_as_string(hide_password=False)

@@ -1,6 +1,6 @@
-"""A void invoice charges nothing, and nothing of it is billed automatically. A reissue bills all of it once.
+"""A void invoice charges nothing, and none of its items is billed automatically. A reissue bills each of them once.
 
-A fee of $29.00 in advance unless a test says otherwise. A void by hand in Stripe and one at home come to the same.
+A fee of $29.00 in advance unless a test says otherwise. A void in Stripe and one in our database have the same effect.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def correct(platform: Platform, month: BillingMonth) -> Decimal:
     return sum((correction.amount for correction in done.found), Decimal(0))
 
 
-def make_anew(platform: Platform, month: BillingMonth = SEPTEMBER) -> Reissued:
-    """As `fly-billing rebill --reissue` does: usage is rolled up again first."""
+def reissue_september(platform: Platform, month: BillingMonth = SEPTEMBER) -> Reissued:
+    """Roll usage up and reissue, as `fly-billing rebill --reissue` does."""
     platform.roll_up(month, LATER)
     done = reissue(platform.database, "acme", month, TERMS, LATER, "ann")
     assert done.billed.failures == []
@@ -82,7 +82,7 @@ def voided_in_stripe(platform: Platform) -> None:
 
 
 def test_a_month_that_a_void_invoice_charged_ahead_is_charged_by_its_own_invoice(september: Platform) -> None:
-    """Nobody paid for October: its invoice has 29.00 for it, and 29.00 ahead for November."""
+    """October is unpaid: its invoice has 29.00 for it, and 29.00 in advance for November."""
     void(september)
     for month in (OCTOBER, NOVEMBER):
         september.close(month)
@@ -90,10 +90,10 @@ def test_a_month_that_a_void_invoice_charged_ahead_is_charged_by_its_own_invoice
     assert september.totals() == [5800, 2900]
 
 
-def test_a_month_whose_invoice_was_final_before_the_one_that_charged_it_ahead_was_voided_is_corrected_once(
+def test_a_final_month_is_corrected_once_after_the_invoice_that_charged_it_ahead_is_voided(
     september: Platform,
 ) -> None:
-    """October's invoice left out what September's had charged: that is missing now, 29.00, as an adjustment."""
+    """October's invoice left out the 29.00 that September's had charged: they are missing now, as an adjustment."""
     september.close(OCTOBER)
     assert september.totals() == [6400, 2900]
     assert correct(september, OCTOBER) == 0
@@ -103,8 +103,8 @@ def test_a_month_whose_invoice_was_final_before_the_one_that_charged_it_ahead_wa
     assert september.totals() == [2900, 5800]
 
 
-def test_nothing_that_a_void_invoice_billed_is_billed_again_by_itself(september: Platform) -> None:
-    """Its one-off item and its usage neither: it was taken back."""
+def test_no_item_of_a_void_invoice_is_billed_again_automatically(september: Platform) -> None:
+    """Neither its one-off item nor its usage."""
     void(september)
     september.close(OCTOBER)
     assert [*september.amounts("one_off", OCTOBER), *september.amounts("usage", OCTOBER)] == []
@@ -115,38 +115,38 @@ def test_nothing_that_a_void_invoice_billed_is_billed_again_by_itself(september:
 
 def test_a_void_invoice_is_reissued_with_all_its_items(september: Platform) -> None:
     void(september)
-    done = make_anew(september)
+    done = reissue_september(september)
     assert [(invoice.revision, invoice.total_cents) for invoice in done.billed.invoices] == [(1, 6400)]
     for month in (OCTOBER, NOVEMBER):
         september.close(month)
     assert september.totals() == [6400, 2900, 2900]
 
 
-def test_an_invoice_reissued_after_the_next_month_was_billed_charges_only_the_advance_fees_that_month_did_not(
+def test_a_reissue_after_the_next_month_was_billed_charges_only_the_advance_fees_that_it_did_not(
     september: Platform,
 ) -> None:
     """October charged 29.00 for itself as September was void: reissued, September has 29.00 + 5.00 + 1.00."""
     void(september)
     september.close(OCTOBER)
-    make_anew(september)
+    reissue_september(september)
     assert september.totals() == [3500, 5800]
     assert correct(september, OCTOBER) == 0
 
 
-def test_an_invoice_reissued_after_the_next_month_was_corrected_does_not_charge_that_month_too(
+def test_a_reissue_after_the_next_month_was_corrected_does_not_charge_that_month_too(
     september: Platform,
 ) -> None:
     """October's 29.00 became an adjustment, which November has."""
     september.close(OCTOBER)
     void(september)
     assert correct(september, OCTOBER) == 29
-    make_anew(september)
+    reissue_september(september)
     assert correct(september, OCTOBER) == 0
     september.close(NOVEMBER)
     assert september.totals() == [3500, 2900, 5800]
 
 
-def test_an_adjustment_on_a_void_invoice_waits_for_the_one_that_is_made_in_its_place(september: Platform) -> None:
+def test_an_adjustment_on_a_void_invoice_waits_for_the_reissue(september: Platform) -> None:
     """Late usage of September, 2.00, is on October's invoice, which is voided: November's does not have it."""
     write_jsonl(september.landing_dir, [event("late", "20")], at("2026-10-06").date())
     september.land(at("2026-10-06").date(), now=at("2026-10-07"))
@@ -156,7 +156,7 @@ def test_an_adjustment_on_a_void_invoice_waits_for_the_one_that_is_made_in_its_p
     void(september, OCTOBER)
     september.close(NOVEMBER)
     assert september.amounts("adjustment", NOVEMBER) == []
-    make_anew(september, OCTOBER)
+    reissue_september(september, OCTOBER)
     assert september.amounts("adjustment", OCTOBER) == [2]
 
 
@@ -164,12 +164,12 @@ def test_an_invoice_voided_in_stripe_is_reissued_and_leaves_no_draft_there(septe
     finished_in_stripe(september)
     void(september)
     voided_in_stripe(september)
-    assert make_anew(september).draft_left is None
+    assert reissue_september(september).draft_left is None
     found = september.query("select revision, status, total_cents, number from invoices order by revision")
     assert [tuple(row.values()) for row in found] == [(0, "void", 6400, 1), (1, "finalized", 6400, 2)]
 
 
-def test_after_a_reissue_and_a_sync_stripe_has_the_void_invoice_and_one_to_pay(
+def test_after_a_reissue_and_a_sync_stripe_has_the_void_invoice_and_one_payable_invoice(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -199,7 +199,7 @@ def test_an_invoice_that_is_void_here_and_may_be_paid_in_stripe_is_not_reissued(
     with pytest.raises(
         ActionableError, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it in Stripe first"
     ):
-        make_anew(september)
+        reissue_september(september)
 
 
 def test_a_void_invoice_that_another_one_corrected_is_not_reissued(september: Platform) -> None:
@@ -211,14 +211,14 @@ def test_a_void_invoice_that_another_one_corrected_is_not_reissued(september: Pl
     september.close(OCTOBER)
     void(september)
     with pytest.raises(ActionableError, match="would charge that twice; charge the rest with a one-off item"):
-        make_anew(september)
+        reissue_september(september)
 
 
 def test_an_open_or_missing_invoice_is_not_reissued(platform: Platform) -> None:
     with pytest.raises(
         ActionableError, match="acme has no final invoice of its own in 2026-09: there is none to reissue"
     ):
-        make_anew(platform)
+        reissue_september(platform)
     platform.compute()
     with pytest.raises(ActionableError, match="there is none to reissue"):
-        make_anew(platform)
+        reissue_september(platform)

@@ -30,7 +30,7 @@ def server_url(postgres: PostgresServer) -> Iterator[str]:
 def instance(
     postgres: PostgresServer, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DagsterInstance]:
-    """An instance of the project's own dagster.yaml."""
+    """Make an instance from the project's dagster.yaml."""
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", postgres.url("dagster_pooled", "postgresql+psycopg2"))
     with DagsterInstance.from_config(str(tmp_path)) as instance:
@@ -49,9 +49,7 @@ def connections_made(url: str) -> int:
     return made
 
 
-def test_recording_a_hundred_partitions_opens_no_connection_for_each(
-    instance: DagsterInstance, server_url: str
-) -> None:
+def test_recording_a_hundred_partitions_reuses_connections(instance: DagsterInstance, server_url: str) -> None:
     record(instance, "the first opens them")
     before = connections_made(server_url)
     for number in range(100):
@@ -61,7 +59,7 @@ def test_recording_a_hundred_partitions_opens_no_connection_for_each(
 
 
 def test_a_run_continues_after_the_server_closed_its_connections(instance: DagsterInstance, server_url: str) -> None:
-    """As a failover or a restart does."""
+    """A failover or a restart closes them."""
     record(instance, "before")
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(
@@ -72,8 +70,8 @@ def test_a_run_continues_after_the_server_closed_its_connections(instance: Dagst
     assert instance.get_materialized_partitions(AssetKey("invoices")) == {"before", "after"}
 
 
-def test_every_connection_notices_a_server_machine_that_vanished(instance: DagsterInstance) -> None:
-    """Bytes that nobody acknowledges are given up after FLY_BILLING_SILENCE_SECONDS (60), not after 15 minutes."""
+def test_every_connection_times_out_if_the_servers_machine_vanishes(instance: DagsterInstance) -> None:
+    """Unacknowledged bytes time out after FLY_BILLING_SILENCE_SECONDS (60), not after 15 minutes."""
     record(instance, "opens them")
     for part in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
         opened: Any = part
@@ -89,7 +87,7 @@ def test_every_connection_notices_a_server_machine_that_vanished(instance: Dagst
 def test_a_pooler_that_swaps_connections_is_refused_for_dagsters_storage_too(
     server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock of who makes its tables would stay on a connection that is somebody else's by then."""
+    """The lock for creating its tables would stay on a connection that by then belongs to another client."""
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     with alternating(server_url) as proxy:
         elsewhere = make_url(server_url).set(port=proxy.port).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""What the code location is made of: a check, sensor or schedule that was written but not wired fails here."""
+"""The parts of the code location: a check, sensor or schedule that was written but not wired fails here."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_we
     ]
 
 
-def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(deployment: Deployment) -> None:
+def test_a_closed_month_runs_again_when_late_usage_landed(deployment: Deployment) -> None:
     deployment.load_prices()
     deployment.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))
     deployment.land_month(OCTOBER)
@@ -147,7 +147,7 @@ def test_a_closed_month_runs_again_when_usage_of_it_came_in_late(deployment: Dep
     assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 10, 4, tzinfo=UTC)) == []
 
 
-def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_one_run_each(
+def test_the_nightly_schedule_bills_the_current_month_and_the_one_in_its_grace_period_in_one_run_each(
     deployment: Deployment,
 ) -> None:
     deployment.add_organization("acme")
@@ -160,7 +160,7 @@ def test_the_nightly_schedule_bills_the_running_month_and_the_one_in_grace_in_on
     assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
 
 
-def test_after_the_grace_period_only_the_running_month_is_billed_nightly(deployment: Deployment) -> None:
+def test_after_the_grace_period_only_the_current_month_is_billed_nightly(deployment: Deployment) -> None:
     deployment.add_organization("acme")
 
     requests = _evaluate(deployment, bill_open_months_nightly, datetime(2026, 11, 4, 2, tzinfo=UTC))
@@ -175,7 +175,7 @@ def test_on_a_platform_without_organizations_no_schedule_of_months_fails(deploym
         assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
 
 
-def test_in_the_first_days_of_a_platform_only_the_month_that_has_organizations_is_billed(
+def test_in_a_platforms_first_days_only_a_month_with_organizations_is_billed(
     deployment: Deployment,
 ) -> None:
     """acme came on 2 November, when October was still in its grace period."""
@@ -239,7 +239,7 @@ def test_a_month_is_compared_with_stripe_every_night_while_it_is_unpaid_or_was_s
     assert _evaluate(deployment, reconcile_months_nightly, deployment.now + timedelta(days=61)) == []
 
 
-def test_what_somebody_changes_in_stripe_afterwards_is_found_at_night_and_written_down(
+def test_a_later_change_in_stripe_is_found_and_recorded_at_night(
     deployment: Deployment, sandbox: SandboxServer
 ) -> None:
     bill_one_machine(deployment)

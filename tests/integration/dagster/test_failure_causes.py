@@ -1,4 +1,4 @@
-"""A failed run names its cause: the sentence that was raised, never the error that Dagster wraps around it."""
+"""A failed run names its cause: the error that was raised, never the one that Dagster wraps around it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def line_of(instance: DagsterInstance, *steps: Callable[[], None]) -> str:
-    """Run a job whose steps do this, and return what the command line says of its failure."""
+    """Run a job with these steps, and return the failure that the command line prints."""
 
     def as_asset(number: int, does: Callable[[], None]) -> AssetsDefinition:
         @asset(name=f"step_{number}")
@@ -88,11 +88,9 @@ def errors_of_the_project() -> list[type[Exception]]:
 
 
 @pytest.mark.parametrize("error", errors_of_the_project(), ids=lambda error: error.__name__)
-def test_each_error_of_the_project_is_shown_as_its_own_sentence(
-    error: type[Exception], instance: DagsterInstance
-) -> None:
+def test_each_error_of_the_project_is_shown_as_its_sentence(error: type[Exception], instance: DagsterInstance) -> None:
     raised = error.__new__(error)
-    Exception.__init__(raised, SENTENCE)  # whatever it is made of: the sentence is what people read
+    Exception.__init__(raised, SENTENCE)  # without calling its constructor: only the sentence matters here
     assert line_of(instance, raising(raised, OSError("[Errno 13]"))) == SENTENCE
 
 
@@ -107,7 +105,7 @@ def test_the_first_error_is_shown_beside_the_one_it_caused(instance: DagsterInst
     assert "RuntimeError: no file was written; before that: OSError: no space left on device" in line
 
 
-def test_an_error_on_the_way_out_does_not_hide_the_one_before_it(instance: DagsterInstance) -> None:
+def test_an_error_during_cleanup_does_not_hide_the_one_before_it(instance: DagsterInstance) -> None:
     def does() -> None:
         try:
             raise ActionableError(SENTENCE)
@@ -202,7 +200,7 @@ def test_a_refused_closing_names_the_missing_days_and_the_command_that_lands_the
     )
 
 
-def test_a_closing_that_lacks_all_of_its_days_names_them_as_one_range() -> None:
+def test_a_refused_closing_names_consecutive_missing_days_as_a_range() -> None:
     said = str(UsageNotLanded(OCTOBER, [date(2026, 10, day) for day in range(1, 32)]))
     assert "31 landing days were" in said
     assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10` to land all" in said
@@ -241,7 +239,7 @@ def run(environment: Mapping[str, str], *arguments: str) -> subprocess.Completed
 
 
 def test_the_command_line_names_the_missing_days_of_a_month_and_fails(environment: dict[str, str]) -> None:
-    """Nothing was landed: `bill` of a closed month and `backfill` both say which command lands the missing days."""
+    """No day was landed: `bill` of a closed month and `backfill` both name the command that lands the missing days."""
     assert run(environment, "migrate").returncode == 0
     seeded = run(environment, "seed", "--months", "2", "--organizations", "1")
     assert seeded.returncode == 0, seeded.stderr
@@ -258,7 +256,7 @@ def test_the_command_line_names_the_missing_days_of_a_month_and_fails(environmen
     assert run(environment, "bill", str(month)).returncode == 0
 
 
-def test_a_project_that_dagster_can_not_load_is_one_line(environment: dict[str, str]) -> None:
+def test_an_error_while_dagster_loads_the_project_is_shown_in_one_line(environment: dict[str, str]) -> None:
     assert run(environment, "migrate").returncode == 0
     billed = run({**environment, "FLY_BILLING_EXECUTOR": "celery"}, "bill", "2026-10")
     assert billed.returncode == 2

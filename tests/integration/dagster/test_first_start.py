@@ -1,4 +1,4 @@
-"""Whenever the first start is killed, the next one works: the tables of Dagster are whole, and nothing is lost."""
+"""After a first start is killed at any moment, the next one works: Dagster's tables are whole, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fly_billing.embedded_postgres import PostgresServer, create_database, drop_
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, ROLES
 from fly_billing.embedded_postgres.server import USER
 
-# Makes Dagster's tables again and again, each time killed one statement later, until one attempt gets to its end; after
-# each kill this project's storage opens the database. Prints what each attempt left: how often it was killed, and what
-# then was there. `stock` is dagster-postgres itself, as data folders of earlier versions were made by it.
+# Creates Dagster's tables repeatedly, each time killed one statement later, until one attempt finishes; after each kill
+# this project's storage opens the database. Prints the state after each attempt: the number of kills, and what then
+# existed. `stock` is dagster-postgres itself, which made the data folders of earlier versions.
 ATTEMPTS = """
 import json, os, signal, sys
 from sqlalchemy import Engine, create_engine, event
@@ -108,23 +108,23 @@ sys.setprofile(watch)
 with running(Path(sys.argv[1]), databases=("billing", "dagster")):
     pass
 """
-# In the order in which a first start comes to them; what is done already is not done again.
+# In the order in which a first start reaches them; finished steps are not repeated.
 STEPS = (
     ("ensure_running/_write_private", "return", 1),  # the password
     ("_initialise/SystemUser._start", "killed", 1),  # initdb has just begun
-    ("_initialise/SystemUser._start", "return", 1),  # initdb is at work, and goes on alone
+    ("_initialise/SystemUser._start", "return", 1),  # initdb is running, and continues alone
     ("ensure_running/_initialise", "call", 1),
     ("_initialise/SystemUser.run", "return", 1),  # initdb is done, and its folder not yet in its place
     ("ensure_running/_initialise", "return", 1),
     ("_start/SystemUser._start", "killed", 1),  # pg_ctl has just begun
     ("_start/SystemUser._start", "return", 1),  # pg_ctl is starting the server
     ("running/prepare", "call", 1),
-    ("prepare/password_of", "call", 1),  # of four roles none is made
+    ("prepare/password_of", "call", 1),  # none of four roles is made
     ("prepare/password_of", "call", 2),
     ("prepare/password_of", "return", 2),
     ("prepare/make_missing", "return", 1),
     ("prepare/create_database", "call", 1),
-    ("prepare/create_database", "return", 1),  # made, and not yet its owner's
+    ("prepare/create_database", "return", 1),  # made, but not yet given to its owner
     ("prepare/adopt", "return", 1),
     ("prepare/create_database", "return", 1),  # the second one
     ("prepare/adopt", "return", 2),
@@ -156,7 +156,7 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def kill_programs_on(root: Path) -> None:
-    """Kill what a killed program has started meanwhile in a session of its own, such as the server of pg_ctl."""
+    """Kill the programs that a killed program started in a separate session, such as the server of pg_ctl."""
     while started := programs_on(root):
         for pid in started:
             with suppress(ProcessLookupError):

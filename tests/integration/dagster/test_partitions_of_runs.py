@@ -1,4 +1,4 @@
-"""A run covers the partitions that it was asked to cover, from whichever page it was launched, or it fails."""
+"""A run covers exactly the requested partitions, from any page that launches it, or it fails."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def land_a_machine_each_month(deployment: Deployment) -> None:
 
 
 def materialized(deployment: Deployment, asset: str) -> set[str]:
-    """Return the partitions that have a materialization, whatever Dagster's status cache says."""
+    """Return the partitions that have a materialization, without Dagster's status cache."""
     return set(deployment.instance.get_materialized_partitions(AssetKey(asset)))
 
 
@@ -92,7 +92,7 @@ def test_all_months_and_organizations_from_a_jobs_page_are_all_billed(deployment
         assert materialized_by(deployment, runs[1], asset) == ALL[3:], asset
 
 
-def test_some_organizations_from_a_jobs_page_are_billed_and_no_other(deployment: Deployment, pages: Pages) -> None:
+def test_only_the_organizations_selected_on_a_jobs_page_are_billed(deployment: Deployment, pages: Pages) -> None:
     land_a_machine_each_month(deployment)
 
     runs = pages.jobs_page("bill_month", [ALL[0], ALL[2], ALL[3], ALL[5]], BILLING)
@@ -179,7 +179,7 @@ def test_a_launchpad_refuses_partitions_that_cannot_be_billed(
     assert deployment.execute("select * from invoices") == []
 
 
-def test_a_landing_day_shows_its_own_rows_and_not_those_of_the_whole_run(deployment: Deployment, pages: Pages) -> None:
+def test_a_landing_day_shows_only_its_own_rows(deployment: Deployment, pages: Pages) -> None:
     first, second = date(2026, 9, 29), date(2026, 9, 30)
     rows = [machine_seconds(f"e{number}", "acme", SEPTEMBER.start, "60") for number in range(3)]
     deployment.write_usage(first, [*rows[:2], {**rows[2], "type": "no such meter"}])
